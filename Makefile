@@ -1,0 +1,47 @@
+# Everything runs in .venv; nothing needs to be installed by hand but Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-slow check format bench clean
+
+demo: .venv/demo.stamp
+	$(BIN)/timbral demo --output demo-run
+
+test: .venv/dev.stamp
+	$(BIN)/pytest
+
+test-slow: .venv/dev.stamp
+	$(BIN)/pytest -m slow
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: .venv/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev.stamp
+	$(BIN)/python benchmarks/loss.py
+
+clean:
+	rm -rf .venv demo-run
+
+.venv/venv.stamp: constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "installing torch …"
+	$(PIP) torch
+	touch $@
+
+.venv/demo.stamp: .venv/venv.stamp pyproject.toml
+	@echo "installing timbral and what it needs …"
+	$(PIP) -e '.[map]'
+	touch $@
+
+.venv/dev.stamp: .venv/venv.stamp pyproject.toml
+	@echo "installing timbral and what its tests need …"
+	$(PIP) -e '.[dev]'
+	touch $@

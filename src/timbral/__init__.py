@@ -1,0 +1,33 @@
+"""timbral: train, judge and run speaker encoders.
+
+>>> import timbral
+>>> encoder = timbral.load("runs/lstm")  # doctest: +SKIP
+>>> encoder.similarity("alice.wav", "bob.wav")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from timbral.version import __version__
+
+if TYPE_CHECKING:
+    from timbral.api import load
+    from timbral.audio import Preprocessing
+    from timbral.inference import Embedder
+
+__all__ = ["Embedder", "Preprocessing", "__version__", "load"]
+
+_HOMES = {
+    "Embedder": "timbral.inference",
+    "Preprocessing": "timbral.audio",
+    "load": "timbral.api",
+}
+
+
+def __getattr__(name: str) -> Any:  # torch is imported when it is first needed
+    if name not in _HOMES:
+        raise AttributeError(f"module 'timbral' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,207 @@
+"""Recordings: decode, resample, and the preprocessing that an encoder was trained on.
+
+Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from timbral.errors import AudioError, ConfigError, MissingExtraError, did_you_mean
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "SAMPLE_RATE",
+    "Preprocessing",
+    "Wave",
+    "check_wave",
+    "decode",
+    "load",
+    "resample",
+    "to_int16",
+]
+
+Wave = NDArray[np.float32]
+
+SAMPLE_RATE = 16_000
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph"}
+)
+SILENCE_PEAK = 2 / 32_768  # two steps of 16-bit audio: dither, not sound
+
+TRIMS = ("none", "energy", "system-a", "system-b")
+WINDOW_MS = 30  # the longest frame that WebRTC's detector takes
+AVERAGE_WINDOWS = 8  # moving average over the flags of 8 windows
+DILATION_WINDOWS = 7  # voiced windows keep 3 neighbours on either side
+ENERGY_RANGE_DB = 40.0  # a window this far below the loudest one is a pause
+
+
+def decode(path: str | Path) -> tuple[Wave, int]:
+    """Read a recording at its own rate; channels are averaged.
+
+    Returns the wave (T,) and its sample rate in Hz. Formats are told by content, not by name.
+    Raises AudioError when the file is missing, unreadable, empty, silent or holds NaN.
+    """
+    try:
+        samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
+    wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "no such file"
+    if path.is_dir():
+        return "is a folder; name a recording inside it"
+    try:
+        if path.stat().st_size == 0:
+            return "the file is empty (0 bytes)"
+    except OSError:
+        pass
+    reason = str(error).rstrip(".").rsplit(": ", 1)[-1]
+    return f"cannot be read as audio ({reason}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
+
+
+def check_wave(wave: NDArray[Any], name: str) -> Wave:
+    """Return `wave` as float32 (T,), or raise AudioError when it holds no usable sound.
+
+    Integer arrays are taken as PCM and scaled to [-1, 1].
+    """
+    if wave.ndim != 1:
+        raise AudioError(f"{name}: one channel of shape (T,) is needed, got shape {wave.shape}")
+    if np.issubdtype(wave.dtype, np.signedinteger):
+        wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)
+    elif not np.issubdtype(wave.dtype, np.floating):
+        raise AudioError(f"{name}: samples must be floats or signed integers, got {wave.dtype}")
+    wave = wave.astype(np.float32, copy=False)
+    if wave.size == 0:
+        raise AudioError(f"{name}: the recording is empty (no samples)")
+    peak = float(np.abs(wave).max())
+    if not np.isfinite(peak):
+        raise AudioError(f"{name}: the recording holds NaN or infinite samples")
+    if peak <= SILENCE_PEAK:
+        raise AudioError(f"{name}: the recording is silent")
+    return wave
+
+
+def resample(wave: Wave, source_rate: int, target_rate: int) -> Wave:
+    """Band-limited resampling (soxr HQ); the same rate returns the same array."""
+    if source_rate == target_rate:
+        return wave
+    return np.asarray(soxr.resample(wave, source_rate, target_rate, quality="HQ"), dtype=np.float32)
+
+
+def to_int16(wave: Wave) -> NDArray[np.int16]:
+    """Quantise [-1, 1] to 16-bit PCM; what lies beyond is clipped, never wrapped."""
+    scaled = np.rint(wave * np.float32(32_768.0))
+    return np.asarray(np.clip(scaled, -32_768, 32_767), dtype=np.int16)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to every recording before an encoder hears it.
+
+    A store and a checkpoint carry it, so that an encoder hears later what it was trained on.
+    """
+
+    trim: str = "none"
+    """none | energy (own, no dependency) | system-a (leading and trailing samples with
+    x² ≤ 0.001) | system-b (WebRTC voice activity detection; needs the extra [vad])"""
+    loudness: float | None = -30.0
+    """raise quieter recordings to this RMS level in dBFS; louder ones stay as they are"""
+
+    def __post_init__(self) -> None:
+        if self.trim not in TRIMS:
+            raise ConfigError(f"unknown trim {self.trim!r}{did_you_mean(self.trim, TRIMS)}")
+        if self.loudness is not None and not -100.0 < self.loudness <= 0.0:
+            raise ConfigError(f"loudness must lie in (-100, 0] dBFS or be none: {self.loudness}")
+
+    def check_installed(self) -> None:
+        """Raise MissingExtraError now rather than once a recording."""
+        if self.trim == "system-b":
+            _webrtc()
+
+    def __call__(self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio") -> Wave:
+        """Resample, level and trim one recording: (T,) -> (T',). Raise AudioError if none is left.
+
+        System A trims before it resamples, system B after it has raised the level.
+        """
+        if self.trim == "system-a":
+            wave = _trim_edges(wave)
+        wave = resample(wave, source_rate, target_rate)
+        if self.loudness is not None and wave.size:
+            wave = _raise_level(wave, self.loudness)
+        if self.trim in ("energy", "system-b") and wave.size:
+            wave = _keep_voiced(wave, target_rate, self.trim)
+        if wave.size == 0:
+            raise AudioError(f"{name}: nothing is left after trimming silence ({self.trim})")
+        return wave
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def load(
+    path: str | Path, preprocessing: Preprocessing | None = None, sample_rate: int = SAMPLE_RATE
+) -> Wave:
+    """Decode and preprocess one recording: mono float32 (T,) at `sample_rate`."""
+    wave, source_rate = decode(path)
+    if preprocessing is None:
+        return resample(wave, source_rate, sample_rate)
+    return preprocessing(wave, source_rate, sample_rate, str(path))
+
+
+def _raise_level(wave: Wave, target_dbfs: float) -> Wave:
+    level = 20.0 * np.log10(max(float(np.sqrt(np.mean(np.square(wave)))), 1e-10))
+    return wave if level >= target_dbfs else wave * np.float32(10 ** ((target_dbfs - level) / 20))
+
+
+def _trim_edges(wave: Wave) -> Wave:
+    loud = np.flatnonzero(np.square(wave) > 0.001)
+    return wave[loud[0] : loud[-1] + 1] if loud.size else wave[:0]
+
+
+def _keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
+    """Cut pauses: flags of 30 ms windows, averaged, rounded and dilated as system B does."""
+    window = sample_rate * WINDOW_MS // 1000
+    windows = wave[: wave.size - wave.size % window].reshape(-1, window)
+    if windows.shape[0] == 0:
+        return wave[:0]
+    flags = (_webrtc_flags if trim == "system-b" else _energy_flags)(windows, sample_rate)
+    left = (AVERAGE_WINDOWS - 1) // 2
+    padded = np.pad(flags.astype(np.float64), (left, AVERAGE_WINDOWS - 1 - left))
+    average = np.convolve(padded, np.ones(AVERAGE_WINDOWS), "valid") / AVERAGE_WINDOWS
+    keep = np.round(average) > 0  # exactly half rounds to zero, as in system B
+    near = np.convolve(keep, np.ones(DILATION_WINDOWS), "full")  # voiced windows around each
+    half = DILATION_WINDOWS // 2
+    return np.ascontiguousarray(windows[near[half:-half] > 0].reshape(-1))
+
+
+def _energy_flags(windows: NDArray[np.float32], sample_rate: int) -> NDArray[np.bool_]:
+    level = 10.0 * np.log10(np.mean(np.square(windows), axis=1) + 1e-12)
+    return np.asarray(level > max(float(level.max()) - ENERGY_RANGE_DB, -70.0))
+
+
+def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> NDArray[np.bool_]:
+    detector = _webrtc().Vad(3)
+    pcm = to_int16(windows * np.float32(32_767 / 32_768))  # the scale of system B
+    return np.array([detector.is_speech(row.tobytes(), sample_rate) for row in pcm], dtype=bool)
+
+
+def _webrtc() -> Any:
+    try:
+        import webrtcvad
+    except ImportError:
+        raise MissingExtraError(
+            "--trim system-b (WebRTC voice activity detection)", "vad"
+        ) from None
+    return webrtcvad

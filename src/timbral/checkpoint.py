@@ -1,0 +1,214 @@
+"""Checkpoints: a folder of safetensors and JSON, never a pickle.
+
+RUN/checkpoints/
+  step-1000/model.safetensors        encoder.* and loss.* tensors
+  step-1000/optimizer.safetensors    optimizer state and random state
+  step-1000/checkpoint.json          step, config, preprocessing, provenance
+  last, best                         files that name one of these folders
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from timbral.audio import Preprocessing
+from timbral.config import TrainConfig, from_mapping, to_mapping
+from timbral.encoders import ENCODERS, SpeakerEncoder
+from timbral.errors import CheckpointError, DataError
+from timbral.files import read_json, write_json, written_whole
+from timbral.version import __version__
+
+__all__ = [
+    "Checkpoint",
+    "build_encoder",
+    "find_checkpoint",
+    "load_encoder",
+    "load_strictly",
+    "point_to",
+    "pointed_to",
+    "read_tensors",
+    "save_checkpoint",
+]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What checkpoint.json says."""
+
+    folder: Path
+    step: int
+    config: TrainConfig
+    preprocessing: Preprocessing
+    progress: dict[str, Any] = field(default_factory=dict)
+    """numbers that the training loop goes on from"""
+
+    @classmethod
+    def read(cls, folder: Path) -> Checkpoint:
+        """Read a checkpoint folder; CheckpointError when it is not one."""
+        try:
+            about = read_json(folder / "checkpoint.json")
+        except DataError as error:
+            raise CheckpointError(f"{folder} is not a checkpoint: {error}") from None
+        if about.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{folder}: has checkpoint format {about.get('format')}; "
+                f"this timbral reads format {FORMAT}"
+            )
+        return cls(
+            folder,
+            about["step"],
+            from_mapping(TrainConfig, about["config"], str(folder / "checkpoint.json")),
+            Preprocessing(**about["preprocessing"]),
+            about["progress"],
+        )
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the file of weights; names the encoder in everything made with it."""
+        return hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def save_checkpoint(
+    checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write a checkpoint folder, whole or not at all."""
+    folder = checkpoint.folder
+    temporary = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    weights = {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    safetensors.torch.save_file(weights, temporary / "model.safetensors")
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": value.cpu().contiguous()
+        for index, values in state["state"].items()
+        for name, value in values.items()
+    }
+    tensors["random.cpu"] = torch.get_rng_state()
+    safetensors.torch.save_file(tensors, temporary / "optimizer.safetensors")
+    about = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "config": to_mapping(checkpoint.config),
+        "preprocessing": checkpoint.preprocessing.as_dict(),
+        "progress": checkpoint.progress,
+        "optimizer_groups": state["param_groups"],
+        "made_with": {
+            "timbral": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    write_json(temporary / "checkpoint.json", about)
+    for file in temporary.iterdir():
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimizer, and torch's random state, what the checkpoint holds."""
+    tensors = read_tensors(checkpoint.folder / "optimizer.safetensors")
+    torch.set_rng_state(tensors.pop("random.cpu"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    groups = read_json(checkpoint.folder / "checkpoint.json")["optimizer_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; CheckpointError when it is missing or broken."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({error})") from None
+    return tensors
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: Path | str) -> None:
+    """Load every tensor into `module`; CheckpointError names the first keys that don't fit."""
+    wanted = module.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in tensors]
+    problems += [f"{key} is not part of the model" for key in tensors if key not in wanted]
+    problems += [
+        f"{key} has shape {tuple(tensors[key].shape)}, the model {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in tensors and tensors[key].shape != wanted[key].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{where}: these weights are of another {type(module).__name__}: "
+            f"{'; '.join(problems[:3])}{more}"
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of one module of a checkpoint, under the module's own names."""
+    start = f"{prefix}."
+    return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
+
+
+def build_encoder(config: Any) -> SpeakerEncoder:
+    """The encoder of a config such as LstmConfig, newly initialised from torch's random state."""
+    cls = next(cls for cls in ENCODERS.values() if cls.config_type is type(config))
+    return cls(config)
+
+
+def load_encoder(checkpoint: Checkpoint) -> SpeakerEncoder:
+    """The encoder of a checkpoint, in evaluation mode on the CPU."""
+    path = checkpoint.folder / "model.safetensors"
+    encoder = build_encoder(checkpoint.config.encoder)
+    load_strictly(encoder, with_prefix(read_tensors(path), "encoder"), path)
+    return encoder.eval()
+
+
+def find_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint that a run folder (best, else last) or a checkpoint folder stands for."""
+    if (path / "checkpoint.json").exists():
+        return Checkpoint.read(path)
+    for name in ("best", "last"):
+        if folder := pointed_to(path / "checkpoints", name):
+            return Checkpoint.read(folder)
+    what = "holds no checkpoint" if path.exists() else "no such folder"
+    raise CheckpointError(
+        f"{path}: {what}; a run folder (made by `timbral train --output`) or a checkpoint folder "
+        "(RUN/checkpoints/step-N) is needed"
+    )
+
+
+def point_to(folder: Path, name: str) -> None:
+    """Make the pointer file `name` beside a checkpoint folder name that folder."""
+    with written_whole(folder.parent / name) as temporary:
+        temporary.write_text(folder.name + "\n", "utf-8")
+
+
+def pointed_to(checkpoints: Path, name: str) -> Path | None:
+    """The folder that a pointer file names, when both are there."""
+    try:
+        folder = checkpoints / (checkpoints / name).read_text("utf-8").strip()
+    except OSError:
+        return None
+    return folder if (folder / "checkpoint.json").exists() else None

@@ -1,0 +1,161 @@
+"""TrainConfig: everything a training run is made of; YAML holds values only."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from timbral.data.dataset import DataConfig
+from timbral.encoders import ENCODERS, LstmConfig
+from timbral.errors import ConfigError, did_you_mean
+from timbral.losses import LOSSES, GE2EConfig
+
+__all__ = ["ScheduleConfig", "TrainConfig", "from_mapping", "load_config", "to_mapping"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How long a run goes, how it learns, and when it looks up."""
+
+    steps: int = 100_000
+    learning_rate: float = 1e-4
+    warmup_steps: int = 0
+    """the learning rate rises to its value over this many steps"""
+    decay: str = "constant"
+    """constant | cosine (to zero at the last step)"""
+    max_minutes: float | None = None
+    """stop, with a checkpoint, after this much training; validation is not counted"""
+    max_grad_norm: float = 3.0
+    weight_decay: float = 0.0
+    precision: str = "fp32"
+    """fp32 | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
+    seed: int = 0
+    log_every: int = 10
+    validate_every: int = 1000
+    save_every: int = 1000
+    keep_checkpoints: int = 3
+    """older checkpoints than these go, except the best one"""
+
+    def __post_init__(self) -> None:
+        _one_of("schedule.decay", self.decay, ("constant", "cosine"))
+        _one_of("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
+        for name in ("steps", "log_every", "validate_every", "save_every", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"schedule.{name} must be at least 1: {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"schedule.learning_rate must be above 0: {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. `encoder` and `loss` are configs of a class in ENCODERS and LOSSES."""
+
+    encoder: Any = field(default_factory=LstmConfig)
+    loss: Any = field(default_factory=GE2EConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+
+REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
+"""Sections that name a class; the other keys are that class's config."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML ({error})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
+    if len(overrides) % 2:
+        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(overrides)} words")
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        _override(content, key, yaml.safe_load(value))
+    return from_mapping(TrainConfig, content, str(path))
+
+
+def _override(content: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        child = content.setdefault(section, {})
+        if isinstance(child, str):  # `encoder: lstm` is short for `encoder: {name: lstm}`
+            child = content[section] = {"name": child}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--opts {key}: {section} is not a section")
+        content = child
+    content[last] = value
+
+
+def from_mapping(cls: type[T], content: Any, where: str) -> T:
+    """Build a config dataclass from a mapping; unknown keys and wrong types are ConfigErrors."""
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where}: a mapping is needed, got {content!r}")
+    hints = typing.get_type_hints(cls)
+    names = _names(cls)
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in names:
+            raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
+        inner = f"{where}: {key}"
+        if cls is TrainConfig and key in REGISTRIES:
+            values[key] = _component(REGISTRIES[key], value, inner)
+        elif dataclasses.is_dataclass(hints[key]):
+            values[key] = from_mapping(typing.cast(type, hints[key]), value, inner)
+        else:
+            values[key] = _scalar(hints[key], value, inner)
+    return cls(**values)
+
+
+def to_mapping(config: TrainConfig) -> dict[str, Any]:
+    """The resolved config as plain values; `from_mapping` reads it back."""
+    content = dataclasses.asdict(config)
+    for section, registry in REGISTRIES.items():
+        name = next(
+            name
+            for name, cls in registry.items()
+            if cls.config_type is type(getattr(config, section))
+        )
+        content[section] = {"name": name, **content[section]}
+    return content
+
+
+def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
+    settings = {"name": value} if isinstance(value, str) else dict(value or {})
+    name = settings.pop("name", None)
+    if name not in registry:
+        raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), registry)}")
+    return from_mapping(registry[name].config_type, settings, f"{where} ({name})")
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML reads 1e-4 as a string
+        except ValueError:
+            pass
+    if type(value) not in allowed:
+        kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        raise ConfigError(f"{where}: should be {kinds}, got {value!r}")
+    return value
+
+
+def _names(cls: type) -> list[str]:
+    return [item.name for item in dataclasses.fields(cls)]
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key}: unknown value {value!r}{did_you_mean(value, allowed)}")

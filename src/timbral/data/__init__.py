@@ -1,0 +1,1 @@
+"""Corpora, prepared stores, and the batches drawn from them."""

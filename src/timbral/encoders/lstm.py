@@ -1,0 +1,62 @@
+"""The LSTM d-vector (Wan et al., Generalized End-to-End Loss for Speaker Verification, 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.features import GE2E_MEL, MelSpectrogram
+
+__all__ = ["LstmConfig", "LstmEncoder"]
+
+
+@dataclass(frozen=True)
+class LstmConfig:
+    """Sizes of the network and its windows; the defaults are system B's."""
+
+    num_layers: int = 3
+    hidden_size: int = 256
+    embedding_size: int = 256
+    n_mels: int = 40
+    window_frames: int = 160
+    """length of the windows that longer utterances are cut into; 10 ms a frame"""
+    window_step: int = 80
+    """frames between two windows"""
+    window_min_coverage: float = 0.75
+    """the last window is left out when less of it is audio"""
+
+
+class LstmEncoder(SpeakerEncoder):
+    """Last output of a unidirectional LSTM, linear, ReLU, unit length.
+
+    Parameters have the names and shapes of Resemblyzer and Real-Time-Voice-Cloning.
+    """
+
+    name = "lstm"
+    config_type = LstmConfig
+
+    def __init__(self, config: LstmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.frontend = MelSpectrogram(GE2E_MEL)
+        self.sample_rate = GE2E_MEL.sample_rate
+        self.hop_samples = GE2E_MEL.hop_samples
+        self.embedding_dim = config.embedding_size
+        self.min_samples = self.sample_rate // 10
+        self.windows = Windows(config.window_frames, config.window_step, config.window_min_coverage)
+        self.lstm = nn.LSTM(config.n_mels, config.hidden_size, config.num_layers, batch_first=True)
+        self.linear = nn.Linear(config.hidden_size, config.embedding_size)
+
+    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
+        return features
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        outputs, _ = self.lstm(features)  # (B, F, H)
+        rows = torch.arange(len(outputs), device=outputs.device)
+        last = outputs[rows, frame_lengths - 1]  # causal: what follows cannot reach it
+        return functional.normalize(functional.relu(self.linear(last)).float(), dim=1)

@@ -1,0 +1,21 @@
+"""From frames to one vector, over the frames that belong to the utterance."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["statistics_pooling"]
+
+
+def statistics_pooling(frames: Tensor, mask: Tensor) -> Tensor:
+    """Mean and standard deviation over time (Snyder et al., X-vectors, 2018).
+
+    Frames (B, C, F), mask (B, F) -> (B, 2 C); computed in float32.
+    """
+    frames = frames.float()
+    mask = mask[:, None, :]
+    count = mask.sum(-1)
+    mean = (frames * mask).sum(-1) / count
+    variance = ((frames - mean[:, :, None]).square() * mask).sum(-1) / count
+    return torch.cat([mean, variance.clamp(min=1e-7).sqrt()], dim=1)

@@ -1,0 +1,1 @@
+"""Trials, their scores, and what they say of an encoder."""

@@ -1,0 +1,195 @@
+"""The Embedder: the only road from audio to vectors."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from timbral.audio import Preprocessing, Wave, check_wave, load
+from timbral.encoders import SpeakerEncoder, Windows
+from timbral.errors import AudioError, ConfigError
+
+__all__ = ["Audio", "Embedder", "Vector"]
+
+Vector = NDArray[np.float32]
+Audio = str | Path | NDArray[Any] | Tensor
+"""a path, or samples (T,): floats in [-1, 1] or signed integers"""
+
+WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
+SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
+"""padded seconds in one batch of whole utterances"""
+
+
+class Embedder:
+    """An encoder, the preprocessing that it was trained on, and a device.
+
+    Vectors are float32 and of unit length; `embedding_dim` is their size E.
+    """
+
+    def __init__(
+        self,
+        encoder: SpeakerEncoder,
+        preprocessing: Preprocessing | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        name: str = "",
+        weights_sha256: str = "",
+        licence: str = "",
+    ) -> None:
+        self.encoder = encoder.to(device).eval()
+        self.preprocessing = preprocessing or Preprocessing()
+        self.preprocessing.check_installed()
+        self.device = torch.device(device)
+        self.sample_rate = encoder.sample_rate
+        self.embedding_dim = encoder.embedding_dim
+        self.name = name or encoder.name
+        self.weights_sha256 = weights_sha256
+        self.licence = licence
+
+    def embed(self, audio: Audio, sample_rate: int | None = None) -> Vector:
+        """One recording to one vector (E,).
+
+        Samples are taken to be at the encoder's rate unless `sample_rate` says otherwise.
+        Raises AudioError when the recording cannot be used.
+        """
+        vector: Vector = self.embed_waves([self.load(audio, sample_rate)])[0]
+        return vector
+
+    def embed_speaker(self, recordings: Sequence[Audio], sample_rate: int | None = None) -> Vector:
+        """Several recordings of one speaker to one vector (E,): the mean, made unit length."""
+        if isinstance(recordings, str | Path):
+            raise ConfigError("embed_speaker takes a list of recordings; embed takes one")
+        if len(recordings) == 0:
+            raise AudioError("embed_speaker needs at least one recording; the list is empty")
+        vectors = self.embed_waves([self.load(audio, sample_rate) for audio in recordings])
+        return unit_length(vectors.mean(axis=0))
+
+    def similarity(self, first: Audio, second: Audio, sample_rate: int | None = None) -> float:
+        """Cosine in [-1, 1] of the vectors of two recordings."""
+        vectors = self.embed_waves([self.load(audio, sample_rate) for audio in (first, second)])
+        return float(np.clip(vectors[0] @ vectors[1], -1.0, 1.0))
+
+    def load(self, audio: Audio, sample_rate: int | None = None) -> Wave:
+        """A recording as the encoder hears it: preprocessed, at its rate, long enough (T,)."""
+        if isinstance(audio, str | Path):
+            wave, name = load(audio, self.preprocessing, self.sample_rate), str(audio)
+        else:
+            samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else audio
+            name, rate = "audio", sample_rate or self.sample_rate
+            wave = self.preprocessing(check_wave(samples, name), rate, self.sample_rate, name)
+        self.check_length(wave, name)
+        return wave
+
+    def load_each(
+        self, paths: Iterable[str | Path], threads: int = 4
+    ) -> Iterator[Wave | AudioError]:
+        """Load recordings in threads, a few ahead; in order, a failure in its place."""
+
+        def load_one(path: str | Path) -> Wave | AudioError:
+            try:
+                return self.load(path)
+            except AudioError as error:
+                return error
+
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[Wave | AudioError]] = deque()
+            for path in paths:
+                ahead.append(pool.submit(load_one, path))
+                if len(ahead) > 2 * threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def check_length(self, wave: Wave, name: str) -> None:
+        """Raise AudioError when a wave is shorter than the encoder's `min_samples`."""
+        if wave.size < self.encoder.min_samples:
+            raise AudioError(
+                f"{name}: {wave.size / self.sample_rate:.3f} s of audio is too short; "
+                f"{self.name} needs {self.encoder.min_samples / self.sample_rate:.2f} s or more"
+            )
+
+    @torch.inference_mode()
+    def embed_waves(self, waves: Sequence[Wave]) -> Vector:
+        """Preprocessed waves to vectors (N, E), in their order.
+
+        Each vector is what its wave alone gives (to 1e-5).
+        """
+        if not len(waves):
+            return np.empty((0, self.embedding_dim), dtype=np.float32)
+        if self.encoder.windows:
+            return self._embed_windows(waves, self.encoder.windows)
+        vectors = np.empty((len(waves), self.embedding_dim), dtype=np.float32)
+        for rows in self._batches([len(wave) for wave in waves]):
+            padded, lengths = self._pad([waves[row] for row in rows])
+            vectors[rows] = self.encoder(padded, lengths).float().cpu().numpy()
+        return unit_length(vectors)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Rows in order of length, in batches of a bounded padded size."""
+        limit = SECONDS_PER_BATCH.get(self.device.type, 64) * self.sample_rate
+        rows: list[int] = []
+        for row in np.argsort(lengths, kind="stable").tolist():
+            if rows and lengths[row] * (len(rows) + 1) > limit:
+                yield rows
+                rows = []
+            rows.append(row)
+        yield rows
+
+    def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
+        lengths = torch.tensor([len(wave) for wave in waves])
+        padded = torch.zeros(len(waves), int(lengths.max()))
+        for row, wave in enumerate(waves):
+            padded[row, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
+        return padded.to(self.device), lengths.to(self.device)
+
+    def _embed_windows(self, waves: Sequence[Wave], windows: Windows) -> Vector:
+        """Windows of many waves through the encoder together; then the mean of each wave's."""
+        pending = (
+            (row, features)
+            for row, wave in enumerate(waves)
+            for features in self._windows(wave, windows)
+        )
+        sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
+        size = WINDOWS_PER_BATCH.get(self.device.type, 64)
+        for batch in _chunks(pending, size):
+            features = torch.stack([features for _, features in batch])  # (B, F, M)
+            lengths = torch.full((len(batch),), windows.frames, device=self.device)
+            vectors = self.encoder.embed_features(features, lengths).float().cpu().numpy()
+            np.add.at(sums, [row for row, _ in batch], unit_length(vectors))
+        return unit_length(sums)
+
+    def _windows(self, wave: Wave, windows: Windows) -> Iterator[Tensor]:
+        """Features (F, M) of each window: one mel of the zero-padded wave, sliced."""
+        hop = self.encoder.hop_samples
+        starts = windows.starts(len(wave), hop)
+        samples = max(len(wave), (starts[-1] + windows.frames) * hop)
+        padded = torch.zeros(1, samples, device=self.device)
+        padded[0, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
+        features, _ = self.encoder.features(padded, torch.tensor([samples], device=self.device))
+        for start in starts:
+            yield features[0, start : start + windows.frames]
+
+
+def unit_length(vectors: Vector) -> Vector:
+    """Vectors (..., E) divided by their length; a zero vector stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _chunks(items: Iterable[tuple[int, Tensor]], size: int) -> Iterator[list[tuple[int, Tensor]]]:
+    chunk: list[tuple[int, Tensor]] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,54 @@
+"""Progress on a terminal; nothing where the output is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["bar", "training_bar"]
+
+
+@contextmanager
+def _progress(*columns: Any) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with _progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Step, loss, batch and validation EER on a terminal, nothing elsewhere."""
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown: dict[str, float] = {}
+    with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
+        task = progress.add_task("", total=steps)
+
+        def report(step: int, values: dict[str, float]) -> None:
+            shown.update(values)
+            text = f"loss {shown['loss']:.3f}" if "loss" in shown else ""
+            for key, name in (("batch_eer", "batch EER"), ("val_eer", "validation EER")):
+                if key in shown:
+                    text += f"  {name} {100 * shown[key]:.1f} %"
+            progress.update(task, completed=step, description=text)
+
+        yield report

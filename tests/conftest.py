@@ -1,0 +1,102 @@
+"""Fixtures: shipped voices, a small store, a small trained run, real speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from timbral import api
+from timbral.audio import Preprocessing, Wave, load
+from timbral.config import ScheduleConfig, TrainConfig
+from timbral.data.corpora import scan_corpus
+from timbral.data.dataset import DataConfig
+from timbral.data.prepare import prepare
+from timbral.data.store import Store
+from timbral.demo import VOICES
+from timbral.encoders import LstmConfig, TdnnConfig
+
+torch.set_num_threads(2)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+SMALL = {
+    "lstm": LstmConfig(num_layers=2, hidden_size=16, embedding_size=16),
+    "tdnn": TdnnConfig(channels=16, pooled_channels=24, embedding_size=16),
+}
+"""a small config of each encoder in ENCODERS"""
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real speech beside the checkout; tests that need it are skipped elsewhere."""
+    if not SHARED.is_dir():
+        pytest.skip("the real speech is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight shipped voices with six utterances each, linked into a folder corpus."""
+    root = tmp_path_factory.mktemp("voices")
+    for voice in sorted(VOICES.glob("*/"))[::7]:
+        (root / voice.name).mkdir()
+        for path in sorted(voice.glob("*.ogg"))[:6]:
+            (root / voice.name / path.name).symlink_to(path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def store(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("prepared") / "store"
+    prepare(scan_corpus("folder", voices), folder, Preprocessing())
+    return Store.open(folder)
+
+
+@pytest.fixture(scope="session")
+def waves(voices: Path) -> list[Wave]:
+    """Twelve real-length utterances, ragged."""
+    return [load(path) for path in sorted(voices.glob("*/*.ogg"))[::4]]
+
+
+@pytest.fixture
+def small_config() -> Callable[..., TrainConfig]:
+    """Make a config that trains in a moment; keyword arguments go to its schedule."""
+
+    def make(encoder: str = "lstm", **schedule: object) -> TrainConfig:
+        defaults = {"steps": 6, "learning_rate": 1e-3, "log_every": 1, "validate_every": 3}
+        return TrainConfig(
+            encoder=SMALL[encoder],
+            data=DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=0.8),
+            schedule=ScheduleConfig(**{**defaults, "save_every": 3, **schedule}),  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a small TDNN that was trained for a few steps."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    config = TrainConfig(
+        encoder=SMALL["tdnn"],
+        data=DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=0.8),
+        schedule=ScheduleConfig(steps=4, learning_rate=1e-3, validate_every=2, save_every=2),
+    )
+    api.train(config, store.folder, folder, validation_speakers="2", device="cpu")
+    return folder
+
+
+@pytest.fixture
+def tone() -> Callable[[float, int], Wave]:
+    """A sum of sines, `seconds` long at `sample_rate`."""
+
+    def make(seconds: float, sample_rate: int = 16_000) -> Wave:
+        time = np.arange(round(seconds * sample_rate)) / sample_rate
+        partials = [np.sin(2 * np.pi * 220 * k * time) / k for k in range(1, 6)]
+        return (0.2 * np.sum(partials, axis=0)).astype(np.float32)
+
+    return make

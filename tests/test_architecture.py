@@ -1,0 +1,102 @@
+"""The house rules that a machine can hold: layers, lengths, public names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import timbral
+
+SOURCE = Path(timbral.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+# From the bottom up: a module may import those of lower layers and of its own folder.
+LAYERS = [
+    ["errors", "version"],
+    ["files", "metrics", "progress"],
+    ["projection"],
+    ["audio", "features"],
+    ["data"],
+    ["encoders"],
+    ["losses"],
+    ["config"],
+    ["checkpoint"],
+    ["training"],
+    ["inference"],
+    ["embedding_files"],
+    ["bulk"],
+    ["evaluation"],
+    ["voicemap"],
+    ["api"],
+    ["demo"],
+    ["cli"],
+]
+NEVER = {("training", "inference"), ("inference", "training"), ("bulk", "training")}
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def layer_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "cli"
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("timbral"):
+            if node.module == "timbral":
+                yield from (f"timbral.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("timbral"))
+
+
+def module_name(path: Path) -> str:
+    parts = ("timbral", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_only_down_the_layers(path: Path) -> None:
+    if path.name in ("__main__.py",) or path == SOURCE / "__init__.py":
+        return
+    own = layer_of(module_name(path))
+    for imported in imports(path):
+        other = layer_of(imported)
+        allowed = own == other or RANK[other] < RANK[own]
+        assert allowed, f"{own} must not import {other}"
+        assert (own, other) not in NEVER
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            assert lines <= 50, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_public_names_are_sorted_and_exist(path: Path) -> None:
+    if path.name == "__main__.py":
+        return
+    module = importlib.import_module(module_name(path))
+    names = getattr(module, "__all__", [])
+    kinds = {name: 0 if name.isupper() else 1 if name[0].isupper() else 2 for name in names}
+    assert list(names) == sorted(names, key=lambda name: (kinds[name], name))
+    for name in names:
+        assert hasattr(module, name)
+
+
+def test_import_is_light() -> None:
+    """`import timbral` and `timbral --help` do not wait for torch."""
+    import subprocess
+    import sys
+
+    code = "import sys, timbral, timbral.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

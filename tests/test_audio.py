@@ -1,0 +1,196 @@
+"""Recordings of every kind: right, or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from timbral.audio import Preprocessing, Wave, check_wave, decode, load, resample, to_int16
+from timbral.errors import AudioError, ConfigError, MissingExtraError
+
+Tone = Callable[..., Wave]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "tolerance"),
+    [
+        ("wav", "PCM_U8", 1e-2),
+        ("wav", "PCM_16", 1e-4),
+        ("wav", "PCM_24", 1e-6),
+        ("wav", "FLOAT", 1e-7),
+        ("wav", "DOUBLE", 1e-7),
+        ("flac", "PCM_16", 1e-4),
+        ("ogg", "VORBIS", 0.1),
+        ("ogg", "OPUS", 0.1),
+        ("mp3", "MPEG_LAYER_III", 0.1),
+    ],
+)
+def test_formats(tmp_path: Path, tone: Tone, suffix: str, subtype: str, tolerance: float) -> None:
+    wave = tone(1.0)
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, wave, 16_000, subtype=subtype)
+    loaded, sample_rate = decode(path)
+    assert sample_rate == 16_000
+    assert loaded.dtype == np.float32
+    assert abs(len(loaded) - 16_000) <= 2_500  # mp3 adds its own padding
+    if suffix != "mp3":
+        middle = slice(4_000, 12_000)
+        assert np.abs(loaded[middle] - wave[middle]).mean() < tolerance
+
+
+def test_channels_are_averaged(tmp_path: Path, tone: Tone) -> None:
+    wave = tone(0.5)
+    soundfile.write(tmp_path / "a.wav", np.stack([wave, 0.5 * wave], 1), 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(decode(tmp_path / "a.wav")[0], 0.75 * wave, atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000, 96_000])
+def test_any_rate(tmp_path: Path, tone: Tone, sample_rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0, sample_rate), sample_rate, subtype="FLOAT")
+    wave = load(tmp_path / "a.wav")
+    assert abs(len(wave) - 16_000) <= 1
+    assert np.abs(wave[2000:14_000] - tone(1.0)[2000:14_000]).max() < 0.01
+
+
+def test_content_counts_not_the_name(tmp_path: Path, tone: Tone) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(0.5), 16_000, format="WAV")
+    assert decode(tmp_path / "a.flac")[0].size == 8_000
+
+
+def broken_files(folder: Path, tone: Wave) -> dict[str, Path]:
+    """One unusable file of each kind, under the words that its error must have."""
+    paths = {
+        "no such file": folder / "missing.wav",
+        "is a folder": folder / "folder.wav",
+        "0 bytes": folder / "zero.wav",
+        "cannot be read as audio": folder / "text.wav",
+        "no samples": folder / "header.wav",
+        "is silent": folder / "silent.wav",
+        "NaN": folder / "nan.wav",
+    }
+    paths["is a folder"].mkdir()
+    paths["0 bytes"].touch()
+    paths["cannot be read as audio"].write_text("this is not audio " * 100)
+    soundfile.write(paths["no samples"], np.zeros(0), 16_000)
+    soundfile.write(paths["is silent"], np.zeros(16_000), 16_000)
+    bad = tone.copy()
+    bad[100] = np.nan
+    soundfile.write(paths["NaN"], bad, 16_000, subtype="FLOAT")
+    return paths
+
+
+def test_unusable_files(tmp_path: Path, tone: Tone) -> None:
+    for words, path in broken_files(tmp_path, tone(1.0)).items():
+        with pytest.raises(AudioError, match=words) as error:
+            decode(path)
+        assert str(path) in str(error.value)
+
+
+def test_a_cut_flac_is_an_error(tmp_path: Path, tone: Tone) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(3.0), 16_000)
+    whole = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(whole[:40])
+    with pytest.raises(AudioError, match="cannot be read as audio"):
+        decode(tmp_path / "a.flac")
+
+
+def test_arrays(tone: Tone) -> None:
+    wave = tone(0.5)
+    as_int16 = check_wave(to_int16(wave), "x")
+    np.testing.assert_allclose(as_int16, wave, atol=2e-5)
+    assert check_wave(wave.astype(np.float64), "x").dtype == np.float32
+    with pytest.raises(AudioError, match="one channel"):
+        check_wave(np.zeros((2, 100)), "x")
+    with pytest.raises(AudioError, match="uint8"):
+        check_wave(np.zeros(100, np.uint8), "x")
+
+
+def test_int16_is_clipped_not_wrapped() -> None:
+    wave = np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 2.0], np.float32)
+    assert to_int16(wave).tolist() == [-32_768, -32_768, 0, 16_384, 32_767, 32_767]
+
+
+def level(wave: Wave) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(wave)))))
+
+
+def test_loudness_only_rises(tone: Tone) -> None:
+    quiet, loud = 0.01 * tone(1.0), tone(1.0)
+    rule = Preprocessing(loudness=-30.0)
+    assert level(rule(quiet, 16_000, 16_000)) == pytest.approx(-30.0, abs=1e-3)
+    np.testing.assert_array_equal(rule(loud, 16_000, 16_000), loud)
+    np.testing.assert_array_equal(Preprocessing(loudness=None)(quiet, 16_000, 16_000), quiet)
+
+
+def with_pauses(tone: Tone) -> Wave:
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
+    speech = tone(1.0)
+    return np.concatenate([noise, speech, noise, speech, noise])
+
+
+def test_trim_energy(tone: Tone) -> None:
+    kept = Preprocessing(trim="energy")(with_pauses(tone), 16_000, 16_000)
+    assert 2.0 <= kept.size / 16_000 <= 3.0
+
+
+def test_trim_system_a(tone: Tone) -> None:
+    kept = Preprocessing(trim="system-a", loudness=None)(with_pauses(tone), 16_000, 16_000)
+    assert kept.size / 16_000 == pytest.approx(5.0, abs=0.01), "only the edges go"
+    assert kept[0] ** 2 > 0.001
+    assert kept[-1] ** 2 > 0.001
+
+
+def test_trim_system_b_follows_its_rule(voices: Path) -> None:
+    """B's rule, written again with scipy as its sources have it."""
+    import webrtcvad
+    from scipy.ndimage import binary_dilation
+
+    wave = load(sorted(voices.glob("*/*.ogg"))[0])
+    wave = np.concatenate([np.zeros(24_000, np.float32), wave, np.zeros(24_000, np.float32)])
+    cut = wave[: len(wave) // 480 * 480]
+    vad = webrtcvad.Vad(3)
+    pcm = np.round(cut * 32_767).astype(np.int16)
+    flags = [
+        vad.is_speech(pcm[start : start + 480].tobytes(), 16_000)
+        for start in range(0, len(pcm), 480)
+    ]
+    padded = np.concatenate([np.zeros(3), flags, np.zeros(4)])
+    average = np.array([padded[i : i + 8].mean() for i in range(len(flags))])
+    mask = binary_dilation(np.round(average).astype(bool), np.ones(7))
+    expected = cut[np.repeat(mask, 480)]
+    kept = Preprocessing(trim="system-b", loudness=None)(wave, 16_000, 16_000)
+    assert kept.size < wave.size
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_nothing_left_is_an_error() -> None:
+    quiet = np.full(16_000, 1e-3, np.float32)
+    with pytest.raises(AudioError, match=r"x\.wav: nothing is left"):
+        Preprocessing(trim="system-a", loudness=None)(quiet, 16_000, 16_000, "x.wav")
+    with pytest.raises(AudioError, match="nothing is left"):
+        Preprocessing(trim="energy", loudness=None)(quiet[:100], 16_000, 16_000)
+
+
+def test_missing_detector_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[vad\]'"):
+        Preprocessing(trim="system-b").check_installed()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [({"trim": "sytem-b"}, "did you mean 'system-b'"), ({"loudness": 3.0}, "loudness")],
+)
+def test_unknown_rules(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Preprocessing(**values)  # type: ignore[arg-type]
+
+
+def test_same_rate_is_not_touched(tone: Tone) -> None:
+    wave = tone(0.1)
+    assert resample(wave, 16_000, 16_000) is wave

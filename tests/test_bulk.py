@@ -1,0 +1,155 @@
+"""A corpus to files of vectors: formats as consumers read them, resumption, bad files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+
+from timbral import api, bulk
+from timbral.data.corpora import scan_corpus
+from timbral.embedding_files import vectors_of
+from timbral.errors import DataError
+from timbral.inference import Embedder
+
+
+@pytest.fixture
+def embedder(run: Path) -> Embedder:
+    return api.load(run, device="cpu")
+
+
+def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    report = api.embed(embedder, voices, tmp_path / "out")
+    assert (report.utterances, report.speakers, report.failures) == (48, 8, 0)
+    table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
+    assert table.column_names == [
+        "utterance", "speaker", "session", "path", "duration_seconds", "vector", "encoder",
+        "weights_sha256", "licence",
+    ]  # fmt: skip
+    assert table["utterance"].to_pylist() == [r.utterance for r in scan_corpus("folder", voices)]
+    assert set(table["weights_sha256"].to_pylist()) == {embedder.weights_sha256}
+    for row in (0, 20, 47):
+        alone = embedder.embed(table["path"][row].as_py())
+        np.testing.assert_allclose(table["vector"][row].as_py(), alone, atol=1e-5)
+
+    speakers = pyarrow.parquet.read_table(tmp_path / "out" / "speakers.parquet")
+    assert speakers["speaker"].to_pylist() == sorted(set(table["speaker"].to_pylist()))
+    mean = vectors_of(table)[:6].mean(axis=0)
+    np.testing.assert_allclose(
+        speakers["vector"][0].as_py(), mean / np.linalg.norm(mean), atol=1e-6
+    )
+    assert speakers["utterances"].to_pylist() == [6] * 8
+    assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(report.audio_seconds)
+
+
+def test_npy_is_system_bs_tree(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    api.embed(embedder, voices, tmp_path / "out", format="npy")
+    sources = sorted(path.relative_to(voices) for path in voices.glob("*/*.ogg"))
+    written = sorted(
+        path.relative_to(tmp_path / "out")
+        for path in (tmp_path / "out").rglob("*/*.npy")
+        if ".embed" not in path.parts
+    )
+    assert written == [path.with_suffix(".npy") for path in sources]
+    vector = np.load(tmp_path / "out" / written[3])
+    assert vector.dtype == np.float32
+    assert vector.shape == (embedder.embedding_dim,)
+    np.testing.assert_allclose(vector, embedder.embed(voices / sources[3]), atol=1e-5)
+
+
+def test_torch_is_system_as_layout(embedder: Embedder, shared: Path, tmp_path: Path) -> None:
+    """Read as ZeroShotFastSpeech2 does: ``torch.load(path)[0]``."""
+    api.embed(
+        embedder,
+        shared / "LibriTTS",
+        tmp_path,
+        layout="libritts",
+        format="torch",
+        model_name="ecapa",
+    )
+    theirs = shared / "system-a-embeddings"
+    for path in sorted((shared / "LibriTTS").rglob("*.wav"))[:5]:
+        place = path.relative_to(shared / "LibriTTS").with_suffix(".ecapa_embedding")
+        assert (theirs / place).exists()
+        mine = torch.load(tmp_path / place, weights_only=True)
+        assert mine.shape == (1, embedder.embedding_dim)
+        assert mine.dtype == torch.float32
+        assert mine.device.type == "cpu"
+    for averaged in theirs.glob("*/*.ecapa_averaged_embedding"):
+        place = averaged.relative_to(theirs)
+        mine = torch.load(tmp_path / place, weights_only=True)[0]
+        parts = [
+            torch.load(path, weights_only=True)[0]
+            for path in (tmp_path / place).parent.rglob("*.ecapa_embedding")
+        ]
+        torch.testing.assert_close(mine, torch.stack(parts).mean(dim=0))
+
+
+def test_resumed_is_unbroken(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "PART_UTTERANCES", 10)
+    api.embed(embedder, voices, tmp_path / "whole")
+    embedded: list[int] = []
+    embed_waves = Embedder.embed_waves
+
+    def dying(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
+        if len(embedded) >= 3:
+            raise KeyboardInterrupt
+        embedded.append(len(waves))
+        return embed_waves(self, waves)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedder, "embed_waves", dying)
+        with pytest.raises(KeyboardInterrupt):
+            api.embed(embedder, voices, tmp_path / "broken")
+    report = api.embed(embedder, voices, tmp_path / "broken")
+    assert 0 < report.new_audio_seconds < 0.5 * report.audio_seconds, "only the rest is done"
+    first = pyarrow.parquet.read_table(tmp_path / "whole" / "utterances.parquet")
+    second = pyarrow.parquet.read_table(tmp_path / "broken" / "utterances.parquet")
+    assert first.drop_columns("vector").equals(second.drop_columns("vector"))
+    assert np.abs(vectors_of(first) - vectors_of(second)).max() <= 1e-5
+    again = api.embed(embedder, voices, tmp_path / "broken")
+    assert (again.new_audio_seconds, again.utterances) == (0.0, 48)
+
+
+def test_bad_files_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(voices, root)
+    bad = sorted(root.glob("*/*.ogg"))[5]
+    bad.unlink()
+    bad.write_bytes(b"not ogg")
+    report = api.embed(embedder, root, tmp_path / "out")
+    assert (report.utterances, report.failures) == (47, 1)
+    [line] = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
+    assert json.loads(line)["path"] == str(bad)
+    assert "cannot be read as audio" in json.loads(line)["reason"]
+
+
+def test_all_bad_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
+    (tmp_path / "corpus" / "anna").mkdir(parents=True)
+    (tmp_path / "corpus" / "anna" / "a.wav").touch()
+    with pytest.raises(DataError, match=r"none of the 1 recordings.*0 bytes"):
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "out")
+
+
+def test_other_weights_are_refused(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    api.embed(embedder, voices, tmp_path / "out")
+    other = Embedder(embedder.encoder, embedder.preprocessing, weights_sha256="other")
+    with pytest.raises(DataError, match="made with other weights_sha256"):
+        api.embed(other, voices, tmp_path / "out")
+
+
+def test_unknown_format(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="did you mean 'parquet'"):
+        api.embed(embedder, voices, tmp_path / "out", format="parket")
+
+
+def test_not_an_embed_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no utterances\.parquet"):
+        bulk.read_vectors(tmp_path)

@@ -1,0 +1,76 @@
+"""Configs: strict, with errors that name the near key; every shipped one can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timbral.checkpoint import build_encoder
+from timbral.config import TrainConfig, from_mapping, load_config, to_mapping
+from timbral.demo import HERE
+from timbral.encoders import LstmConfig, TdnnConfig
+from timbral.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), HERE / "config.yaml"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configs_build_and_come_back(path: Path) -> None:
+    config = load_config(path)
+    build_encoder(config.encoder)
+    assert from_mapping(TrainConfig, to_mapping(config), "again") == config
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "c.yaml").write_text(text)
+    return tmp_path / "c.yaml"
+
+
+def test_defaults_are_system_bs(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "encoder: lstm"))
+    assert config.encoder == LstmConfig(num_layers=3, hidden_size=256, embedding_size=256)
+    assert (config.data.speakers_per_batch, config.data.utterances_per_speaker) == (64, 10)
+    assert config.schedule.learning_rate == 1e-4
+    assert config.schedule.max_grad_norm == 3.0
+
+
+def test_overrides_come_last(tmp_path: Path) -> None:
+    path = write(tmp_path, "encoder: tdnn\nschedule: {steps: 7}")
+    words = ["schedule.steps", "9", "encoder.channels", "8", "schedule.learning_rate", "1e-5"]
+    config = load_config(path, words)
+    assert config.schedule.steps == 9
+    assert config.encoder == TdnnConfig(channels=8)
+    assert config.schedule.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("shedule: {}", "unknown key 'shedule'; did you mean 'schedule'"),
+        ("schedule: {step: 3}", "did you mean 'steps'"),
+        ("encoder: lsmt", "did you mean 'lstm'"),
+        ("encoder: {name: lstm, hidden: 3}", r"encoder \(lstm\): unknown key 'hidden'"),
+        ("schedule: {steps: many}", "steps: should be int, got 'many'"),
+        ("schedule: {steps: 0}", "steps must be at least 1"),
+        ("schedule: {decay: cosin}", "did you mean 'cosine'"),
+        ("data: {speakers_per_batch: 1}", "speakers_per_batch >= 2"),
+        ("data: [1, 2]", "a mapping is needed"),
+        ("just text", "should hold the sections"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_missing_file_and_odd_overrides(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    path = write(tmp_path, "encoder: lstm")
+    with pytest.raises(ConfigError, match="pairs KEY VALUE; got 1"):
+        load_config(path, ["schedule.steps"])
+    with pytest.raises(ConfigError, match="unknown key 'speed'"):
+        load_config(path, ["schedule.speed", "3"])

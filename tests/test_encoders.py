@@ -1,0 +1,143 @@
+"""What holds for every encoder in ENCODERS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from conftest import SMALL
+from timbral.audio import Wave
+from timbral.encoders import ENCODERS, LstmConfig, LstmEncoder, SpeakerEncoder, TdnnConfig, Windows
+from timbral.encoders.tdnn import MaskedBatchNorm
+from timbral.inference import Embedder
+
+CASES = {
+    **{name: (name, config) for name, config in SMALL.items()},
+    "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
+    "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalise=False)),
+}
+
+
+@pytest.fixture(params=sorted(CASES))
+def encoder(request: pytest.FixtureRequest) -> SpeakerEncoder:
+    """An encoder with running statistics that are not those of initialisation."""
+    name, config = CASES[request.param]
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](config)
+    with torch.no_grad():
+        encoder(torch.randn(8, 16_000), torch.full((8,), 16_000))
+    return encoder.eval()
+
+
+def pad(waves: list[Wave], extra: int = 0, fill: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(wave) for wave in waves])
+    batch = torch.full((len(waves), int(lengths.max()) + extra), fill)
+    for row, wave in enumerate(waves):
+        batch[row, : len(wave)] = torch.from_numpy(wave)
+    return batch, lengths
+
+
+def test_every_encoder_has_a_small_config() -> None:
+    assert sorted(SMALL) == sorted(ENCODERS)
+
+
+def test_contract(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
+    batch, lengths = pad(waves[:3])
+    features, frames = encoder.features(batch, lengths)
+    assert features.shape[0] == 3
+    assert features.shape[1] == int(frames.max())
+    embeddings = encoder(batch, lengths)
+    assert embeddings.shape == (3, encoder.embedding_dim)
+    torch.testing.assert_close(encoder.embed_features(features, frames), embeddings)
+    shortest = torch.randn(1, encoder.min_samples)
+    assert torch.isfinite(encoder(shortest, torch.tensor([encoder.min_samples]))).all()
+
+
+@torch.no_grad()
+def test_padding_and_batch_mates_change_nothing(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
+    ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
+    order = np.random.default_rng(0).permutation(len(ragged))
+    shuffled = encoder(*pad([ragged[row] for row in order], extra=160_000, fill=0.5))
+    for place, row in enumerate(order):
+        alone = encoder(*pad([ragged[row]]))
+        difference = functional.normalize(alone) - functional.normalize(shuffled[place : place + 1])
+        assert difference.abs().max() <= 1e-5
+
+
+def test_embedder_vectors_do_not_depend_on_the_batch(
+    encoder: SpeakerEncoder, waves: list[Wave]
+) -> None:
+    embedder = Embedder(encoder)
+    ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
+    together = embedder.embed_waves(ragged)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
+    for row, wave in enumerate(ragged):
+        assert np.abs(embedder.embed_waves([wave])[0] - together[row]).max() <= 1e-5
+
+
+def test_gradients_reach_every_parameter(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
+    encoder.train()
+    encoder(*pad(waves)).square().sum().backward()
+    # the LSTM's embeddings have unit length, so their squares have no gradient: use a projection
+    encoder.zero_grad()
+    embeddings = encoder(*pad(waves))
+    (embeddings * torch.randn_like(embeddings)).sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_masked_batch_norm_counts_only_frames_inside() -> None:
+    torch.manual_seed(0)
+    frames = torch.randn(3, 4, 10)
+    mask = torch.arange(10)[None] < torch.tensor([10, 6, 3])[:, None]
+    frames = torch.where(mask[:, None], frames, 100.0)
+    norm, plain = MaskedBatchNorm(4), torch.nn.BatchNorm1d(4)
+    out = norm(frames, mask)
+    rows = plain(frames.transpose(1, 2)[mask])
+    torch.testing.assert_close(out.transpose(1, 2)[mask], rows)
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+
+
+def test_lstm_defaults_are_system_bs() -> None:
+    encoder = LstmEncoder(LstmConfig())
+    assert sum(p.numel() for p in encoder.parameters()) == 1_423_616
+    shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+    assert shapes["lstm.weight_ih_l0"] == (1024, 40)
+    assert shapes["lstm.weight_hh_l2"] == (1024, 256)
+    assert shapes["linear.weight"] == (256, 256)
+
+
+def test_lstm_vectors_are_unit_and_not_negative(waves: list[Wave]) -> None:
+    embeddings = LstmEncoder(LstmConfig())(*pad(waves[:2]))
+    assert (embeddings >= 0).all()
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("samples", "step", "expected"),
+    [
+        (1600, 80, [0]),  # shorter than one window: one, padded
+        (25_600, 80, [0]),  # half of a second one would be audio
+        (12_800 + 19_199, 80, [0]),
+        (12_800 + 19_200, 80, [0, 80]),  # three quarters of it are
+        (160_000, 80, [80 * k for k in range(12)]),
+        (160_000, 77, [77 * k for k in range(12)]),
+    ],
+)
+def test_windows(samples: int, step: int, expected: list[int]) -> None:
+    assert Windows(step=step).starts(samples, 160) == expected
+
+
+def test_windows_are_those_of_system_b() -> None:
+    """Its rule, written again as its sources have it."""
+    for samples in range(400, 120_000, 377):
+        n_frames = int(np.ceil((samples + 1) / 160))
+        starts = list(range(0, max(1, n_frames - 160 + 80 + 1), 80))
+        coverage = (samples - starts[-1] * 160) / (160 * 160)
+        if coverage < 0.75 and len(starts) > 1:
+            starts = starts[:-1]
+        assert Windows().starts(samples, 160) == starts

@@ -1,0 +1,90 @@
+"""Trials, scores and the last line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timbral import api
+from timbral.errors import DataError
+from timbral.evaluation.trials import Trial, draw_pairs, read_trials
+from timbral.metrics import eer, min_dcf
+
+
+@pytest.fixture
+def trials(voices: Path, tmp_path: Path) -> Path:
+    names = [str(path.relative_to(voices)) for path in sorted(voices.glob("*/*.ogg"))]
+    pairs = draw_pairs([name.split("/")[0] for name in names], targets=60)
+    path = tmp_path / "trials.txt"
+    path.write_text("".join(f"{label} {names[a]} {names[b]}\n" for label, a, b in pairs))
+    return path
+
+
+def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None:
+    embedder = api.load(run, device="cpu")
+    result = api.evaluate(embedder, trials, voices, tmp_path / "out")
+    listed = read_trials(trials)
+    scores = [embedder.similarity(voices / t.first, voices / t.second) for t in listed]
+    labels = [trial.label for trial in listed]
+    assert result.eer == pytest.approx(eer(scores, labels)[0], abs=0.02)
+    assert result.min_dcf == pytest.approx(min_dcf(scores, labels), abs=0.05)
+    assert result.trials == 120
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["eer"] == result.eer
+    assert written["weights_sha256"] == embedder.weights_sha256
+    line = (tmp_path / "out" / "scores.txt").read_text().splitlines()[0].split()
+    assert float(line[0]) == pytest.approx(scores[0], abs=1e-5)
+    assert line[1:] == [str(listed[0].label), listed[0].first, listed[0].second]
+    assert result.line.startswith(f"EER {100 * result.eer:.2f} %  minDCF(0.05) ")
+    assert result.line.endswith("trials 120")
+
+
+def test_trials_of_bad_files_are_left_out_and_counted(
+    run: Path, voices: Path, trials: Path, tmp_path: Path
+) -> None:
+    with trials.open("a") as file:
+        file.write("1 missing/a.ogg missing/b.ogg\n")
+    result = api.evaluate(api.load(run, device="cpu"), trials, voices, tmp_path / "out")
+    assert (result.trials, result.failures) == (120, 2)
+    with pytest.raises(DataError, match=r"no trial could be scored.*--root"):
+        api.evaluate(api.load(run, device="cpu"), trials, tmp_path)
+
+
+def test_read_trials(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("1 a b\n\nnontarget c d\n")
+    assert read_trials(path) == [Trial(1, "a", "b"), Trial(0, "c", "d")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1 a\n", "t.txt:1: a trial is `label path path`"),
+        ("1 a b\n2 a b\n", "t.txt:2"),
+        ("1 a b\n", "both kinds"),
+        ("", "both kinds"),
+    ],
+)
+def test_trial_mistakes(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_trials(tmp_path / "t.txt")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_trials(tmp_path / "none.txt")
+
+
+def test_drawn_pairs_are_balanced_and_fixed() -> None:
+    speakers = list(np.repeat(["a", "b", "c"], 5))
+    pairs = draw_pairs(speakers, targets=20, seed=1)
+    assert pairs == draw_pairs(speakers, targets=20, seed=1)
+    assert len(set(pairs)) == len(pairs) == 40
+    for label, first, second in pairs:
+        assert first != second
+        assert (speakers[first] == speakers[second]) == bool(label)
+    with pytest.raises(DataError, match="two speakers"):
+        draw_pairs(["a", "a"])
+    with pytest.raises(DataError, match="two speakers"):
+        draw_pairs(["a", "b"])

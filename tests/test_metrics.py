@@ -1,0 +1,74 @@
+"""Error rates against counting by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from timbral.errors import DataError
+from timbral.metrics import batch_eer, eer, error_rates, min_dcf
+
+
+def test_rates_by_counting() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.random(300) < 0.4
+    scores = np.round(generator.normal(labels.astype(float)), 1)  # with ties
+    rates = error_rates(scores, labels)
+    for threshold, miss, false_alarm in zip(
+        rates.thresholds, rates.miss, rates.false_alarm, strict=True
+    ):
+        assert miss == pytest.approx(np.mean(scores[labels] < threshold))
+        assert false_alarm == pytest.approx(np.mean(scores[~labels] >= threshold))
+    costs = 0.05 * rates.miss + 0.95 * rates.false_alarm
+    assert min_dcf(scores, labels, 0.05) == pytest.approx(costs.min() / 0.05)
+
+
+@pytest.mark.parametrize(
+    ("targets", "others", "expected"),
+    [
+        ([3, 4], [1, 2], 0.0),
+        ([1, 2], [3, 4], 1.0),
+        ([1, 3], [2, 4], 0.5),
+        ([1, 5, 6, 7], [0, 0, 0, 2], 0.25),
+        ([1, 1], [1, 1], 0.5),
+    ],
+)
+def test_eer(targets: list[float], others: list[float], expected: float) -> None:
+    labels = [1] * len(targets) + [0] * len(others)
+    rate, threshold = eer(targets + others, labels)
+    assert rate == pytest.approx(expected)
+    assert np.isfinite(threshold)
+
+
+def test_perfect_threshold_accepts_targets() -> None:
+    _, threshold = eer([0.9, 0.8, 0.3], [1, 1, 0])
+    assert 0.3 < threshold <= 0.8
+
+
+def test_known_gaussians() -> None:
+    generator = np.random.default_rng(1)
+    scores = np.r_[generator.normal(2.0, 1.0, 200_000), generator.normal(0.0, 1.0, 200_000)]
+    rate, threshold = eer(scores, np.arange(400_000) < 200_000)
+    assert rate == pytest.approx(0.158655, abs=2e-3)  # the normal tail behind 1
+    assert threshold == pytest.approx(1.0, abs=0.02)
+
+
+def test_batch_eer() -> None:
+    speakers = np.array([0, 0, 1, 1])
+    apart = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
+    assert batch_eer(apart, speakers) == 0.0
+    assert batch_eer(-apart, np.array([0, 1, 0, 1])) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "words"),
+    [
+        ([1.0, 2.0], [1, 1], "target and non-target"),
+        ([1.0, 2.0], [0, 0], "target and non-target"),
+        ([1.0, np.nan], [0, 1], "NaN"),
+        ([1.0], [0, 1], "1 scores came with 2 labels"),
+    ],
+)
+def test_bad_trials(scores: list[float], labels: list[int], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        eer(scores, labels)

@@ -1,0 +1,135 @@
+"""Vectors on a plane, and the picture of them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.projection import draw, palette, project
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def two_voices(each: int = 10) -> NDArray[np.float32]:
+    noise = np.random.default_rng(0).normal(scale=0.05, size=(2 * each, 8))
+    return (np.repeat(np.eye(2, 8), each, axis=0) + noise).astype(np.float32)
+
+
+def test_umap_parts_voices_and_repeats_itself() -> None:
+    # one test, since the first call compiles for many seconds
+    vectors = two_voices()
+    state = np.random.get_state()[1].tolist()  # type: ignore[index]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        points = project(vectors)
+    assert caught == []
+    assert np.random.get_state()[1].tolist() == state  # type: ignore[index]
+    assert points.shape == (20, 2)
+    assert points.dtype == np.float32
+    first, second = points[:10], points[10:]
+    apart = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
+    assert apart > max(first.std(), second.std())
+
+    np.testing.assert_array_equal(project(vectors), points)
+    np.testing.assert_array_equal(project(vectors * 4), points)  # cosine: length says nothing
+    assert not np.array_equal(project(vectors, seed=1), points)
+
+    assert project(vectors[:5], neighbours=500).shape == (5, 2)
+    lonely = np.ones((10, 3), dtype=np.float32)
+    lonely[0] = -1  # opposite to all the others
+    assert np.isfinite(project(lonely)).all()
+    assert np.isfinite(project(np.zeros((6, 3), dtype=np.float32))).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_few_vectors_are_placed_without_umap(
+    count: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    vectors = np.random.default_rng(3).normal(size=(count, width)).astype(np.float32)
+    points = project(vectors)
+    assert points.shape == (count, 2)
+    assert points.dtype == np.float32
+    np.testing.assert_array_equal(project(vectors), points)
+
+
+def test_principal_plane_keeps_the_distances_of_two_directions() -> None:
+    np.testing.assert_array_equal(project(np.ones((1, 4), dtype=np.float32)), [[0.0, 0.0]])
+    points = project(np.array([[7, 0], [0, 2]], dtype=np.float32))
+    np.testing.assert_allclose(np.abs(points), [[0.5**0.5, 0], [0.5**0.5, 0]], atol=1e-6)
+    assert points[0, 0] == pytest.approx(-points[1, 0])
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (4,)])
+def test_vectors_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="shape"):
+        project(np.zeros(shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_vectors_that_are_not_finite(bad: float) -> None:
+    vectors = np.ones((6, 4), dtype=np.float32)
+    vectors[2, 1] = bad
+    with pytest.raises(DataError, match="vector 2 of 6"):
+        project(vectors)
+
+
+def test_too_few_neighbours() -> None:
+    with pytest.raises(ConfigError, match="neighbours"):
+        project(two_voices(), neighbours=1)
+
+
+def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingExtraError, match=r"the voice map needs .*timbral\[map\]"):
+        project(two_voices())
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"timbral\[map\]"):
+        draw(np.zeros((1, 2), dtype=np.float32), ["a"], tmp_path / "map.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_draw_writes_one_png_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "map.png"
+    points = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+    first = path.read_bytes()
+    assert first.startswith(PNG)
+    draw(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+    assert path.read_bytes() == first
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_draw_many_speakers_and_one_point(tmp_path: Path) -> None:
+    points = np.random.default_rng(1).normal(size=(70, 2)).astype(np.float32)
+    draw(points, [f"speaker {index}" for index in range(70)], tmp_path / "many.png")
+    draw(points[:1], ["one"], tmp_path / "one.png")
+    assert (tmp_path / "many.png").read_bytes().startswith(PNG)
+    assert (tmp_path / "one.png").read_bytes().startswith(PNG)
+
+
+def test_draw_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
+    points = np.zeros((2, 2), dtype=np.float32)
+    for bad, speakers in ((points, ["a"]), (points[:0], []), (points[:, :1], ["a", "b"])):
+        with pytest.raises(DataError):
+            draw(bad, speakers, tmp_path / "map.png")
+    with pytest.raises(DataError, match="NaN"):
+        draw(points + np.float32(np.nan), ["a", "b"], tmp_path / "map.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9, 60, 500])
+def test_palette_never_repeats_a_colour(count: int) -> None:
+    colours = palette(count)
+    assert len(set(colours)) == len(colours) == count
+    assert all(len(colour) == 7 and int(colour[1:], 16) >= 0 for colour in colours)
+    assert palette(count) == colours

@@ -1,0 +1,73 @@
+"""Batches: no speaker twice, every utterance before any again, any step at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from timbral.data.sampler import Rounds, SpeakerBatches
+from timbral.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, 1), (1, 5), (2, 5), (5, 2), (7, 7), (12, 5), (13, 8), (100, 48), (9, 6)]
+)
+def test_rounds_draw_everything_before_anything_again(count: int, size: int) -> None:
+    rounds = Rounds(count, size, (3,))
+    draws = [rounds.draw(number) for number in range(5 * count)]
+    stream = np.concatenate(draws)
+    for start in range(0, len(stream) - count + 1, count):
+        assert sorted(stream[start : start + count]) == list(range(count))
+    if size <= count:
+        assert all(len(set(draw)) == size for draw in draws)
+
+
+def test_rounds_differ_and_any_draw_can_be_asked_for() -> None:
+    rounds = Rounds(12, 5, (3,))
+    draws = [rounds.draw(number).tolist() for number in range(40)]
+    assert Rounds(12, 5, (3,)).draw(33).tolist() == draws[33]
+    assert Rounds(12, 5, (4,)).draw(33).tolist() != draws[33]
+    assert len({tuple(draw) for draw in draws}) > 30
+
+
+def speakers_of(counts: list[int]) -> np.ndarray:
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+def test_batches() -> None:
+    counts = [1, 2, 3, 9, 10, 11, 30]
+    speakers = speakers_of(counts)
+    sampler = SpeakerBatches(speakers, 3, 4, seed=5)
+    drawn: dict[int, list[int]] = {speaker: [] for speaker in range(len(counts))}
+    for step in range(200):
+        names, rows = sampler.batch(step)
+        assert rows.shape == (3, 4)
+        assert len(set(names)) == 3
+        for name, own in zip(names, rows, strict=True):
+            assert (speakers[own] == name).all()
+            drawn[int(name)] += own.tolist()
+            if counts[name] >= 4:
+                assert len(set(own)) == 4
+    for speaker, rows_drawn in drawn.items():
+        count = counts[speaker]
+        for start in range(0, len(rows_drawn) - count + 1, count):
+            assert len(set(rows_drawn[start : start + count])) == count
+    draws = [len(rows) for rows in drawn.values()]
+    assert max(draws) - min(draws) <= 4, "speakers are drawn equally often"
+
+
+def test_a_step_does_not_depend_on_the_steps_before() -> None:
+    speakers = speakers_of([5, 6, 7, 8, 9])
+    forward = SpeakerBatches(speakers, 2, 4, seed=1)
+    batches = [forward.batch(step) for step in range(60)]
+    alone = SpeakerBatches(speakers, 2, 4, seed=1)
+    for step in (57, 3, 31):
+        for mine, theirs in zip(alone.batch(step), batches[step], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    other = SpeakerBatches(speakers, 2, 4, seed=2).batch(57)[1]
+    assert not np.array_equal(other, batches[57][1])
+
+
+def test_too_few_speakers_is_an_error_that_helps() -> None:
+    with pytest.raises(ConfigError, match="lower it to 3"):
+        SpeakerBatches(speakers_of([4, 4, 4]), 4, 2, seed=0)

@@ -1,0 +1,278 @@
+"""Training: it learns, it is deterministic, it goes on exactly where it was killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import yaml
+
+from conftest import SMALL
+from timbral import api
+from timbral.checkpoint import find_checkpoint
+from timbral.config import ScheduleConfig, TrainConfig, to_mapping
+from timbral.data.dataset import CropBatches, DataConfig, prefetch
+from timbral.data.store import Store
+from timbral.errors import ConfigError, DataError, TrainingError
+from timbral.training.optim import lr_at
+
+Make = Callable[..., TrainConfig]
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    folder = run / "checkpoints" / f"step-{step}"
+    tensors: dict[str, torch.Tensor] = safetensors.torch.load_file(folder / "model.safetensors")
+    return tensors
+
+
+def assert_same_weights(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for key, tensor in first.items():
+        assert torch.equal(tensor, second[key]), key
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("encoder", sorted(SMALL))
+def test_resumed_is_unbroken(
+    encoder: str, store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    config = small_config(encoder)
+    unbroken = api.train(
+        config, store.folder, tmp_path / "a", validation_speakers="2", device="cpu"
+    )
+    assert unbroken.step == 6
+    half = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, steps=3))
+    api.train(half, store.folder, tmp_path / "b", validation_speakers="2", device="cpu")
+    resumed = api.train(config, store.folder, tmp_path / "b", validation_speakers="2", device="cpu")
+    assert resumed.resumed_from == 3
+    assert_same_weights(weights(tmp_path / "a", 6), weights(tmp_path / "b", 6))
+
+    def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+    assert timeless(metrics(tmp_path / "a")) == timeless(metrics(tmp_path / "b"))
+    assert [row["step"] for row in metrics(tmp_path / "b")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_another_seed_gives_another_run(store: Store, small_config: Make, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        config = small_config(steps=1, seed=seed)
+        api.train(config, store.folder, tmp_path / str(seed), validation_speakers="0", device="cpu")
+    first, second = weights(tmp_path / "0", 1), weights(tmp_path / "1", 1)
+    assert not torch.equal(first["encoder.linear.weight"], second["encoder.linear.weight"])
+
+
+def test_killed_at_any_moment(store: Store, small_config: Make, tmp_path: Path) -> None:
+    """SIGKILL after the third and the seventh step of ten; the weights are those of one run."""
+    config = small_config("tdnn", steps=10, save_every=2, validate_every=4)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(to_mapping(config)))
+
+    def command(run: str) -> list[str]:
+        options = ["--data", str(store.folder), "--output", str(tmp_path / run)]
+        words = ["-m", "timbral", "train", str(tmp_path / "c.yaml"), *options]
+        return [sys.executable, *words, "--validation-speakers", "2", "--device", "cpu"]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+    for stop in (3, 7):
+        process = subprocess.Popen(command("broken"), env=environment, stdout=subprocess.DEVNULL)
+        path = tmp_path / "broken" / "metrics.jsonl"
+        while process.poll() is None:
+            if path.exists() and len(path.read_text().splitlines()) >= stop:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+    (tmp_path / "broken" / "checkpoints" / ".step-8.writing").mkdir(exist_ok=True)
+    subprocess.run(command("broken"), check=True, env=environment, capture_output=True)
+    assert_same_weights(weights(tmp_path / "whole", 10), weights(tmp_path / "broken", 10))
+    assert [row["step"] for row in metrics(tmp_path / "broken")] == list(range(1, 11))
+    assert not list((tmp_path / "broken" / "checkpoints").glob(".*"))
+
+
+def test_it_learns(store: Store, tmp_path: Path) -> None:
+    config = TrainConfig(
+        encoder=SMALL["tdnn"],
+        data=DataConfig(speakers_per_batch=6, utterances_per_speaker=4, crop_seconds=1.0),
+        schedule=ScheduleConfig(steps=40, learning_rate=5e-3, log_every=1),
+    )
+    api.train(config, store.folder, tmp_path / "run", validation_speakers="0", device="cpu")
+    losses = [row["loss"] for row in metrics(tmp_path / "run")]
+    assert np.mean(losses[-5:]) < 0.4 * np.mean(losses[:5])
+
+
+def test_run_folder(run: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".lock", "checkpoints", "config.yaml", "metrics.jsonl", "run.json",
+    ]  # fmt: skip
+    best = (run / "checkpoints" / "best").read_text().strip()
+    assert find_checkpoint(run).folder.name == best
+    files = sorted(path.name for path in (run / "checkpoints" / best).iterdir())
+    assert files == ["checkpoint.json", "model.safetensors", "optimizer.safetensors"]
+    assert "val_eer" in metrics(run)[0]
+
+
+def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) -> None:
+    config = small_config(steps=6, save_every=1, keep_checkpoints=2, validate_every=1)
+    api.train(config, store.folder, tmp_path / "run", validation_speakers="2", device="cpu")
+    left = {path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")}
+    best = (tmp_path / "run" / "checkpoints" / "best").read_text().strip()
+    assert left == {"step-5", "step-6", best}
+
+
+def test_other_settings_are_refused_and_restart_moves_aside(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    def go(config: TrainConfig, **options: bool) -> api.TrainReport:
+        run = tmp_path / "run"
+        return api.train(
+            config, store.folder, run, validation_speakers="0", device="cpu", **options
+        )
+
+    go(small_config(steps=1))
+    with pytest.raises(TrainingError, match=r"learning_rate is 0\.001 there and 0\.5 here"):
+        go(small_config(steps=1, learning_rate=0.5))
+    moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside
+    assert moved == tmp_path / "run.1"
+    assert (moved / "checkpoints" / "step-1").is_dir()
+    assert go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside == (
+        tmp_path / "run.2"
+    )
+    assert go(small_config(steps=1, learning_rate=0.5)).step == 1, "a finished run is left alone"
+
+
+def test_time_limit_ends_with_a_checkpoint(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    config = small_config(steps=10_000, max_minutes=1e-9)
+    for _ in range(2):
+        done = api.train(
+            config, store.folder, tmp_path / "r", validation_speakers="0", device="cpu"
+        )
+        assert done.step == 1
+    assert done.checkpoint.name == "step-1"
+
+
+def test_excluded_speakers_are_never_read(
+    store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(set(store.speakers.tolist()))
+    (tmp_path / "out.txt").write_text("\n".join(names[:2]) + "\n")
+    (tmp_path / "val.txt").write_text("\n".join(names[2:4]) + "\n")
+    read: set[str] = set()
+    pcm = Store.pcm
+
+    def recording(self: Store, row: int, *rest: int) -> np.ndarray:
+        read.add(str(self.speakers[row]))
+        return pcm(self, row, *rest)
+
+    monkeypatch.setattr(Store, "pcm", recording)
+    api.train(
+        small_config(),
+        store.folder,
+        tmp_path / "run",
+        exclude_speakers=tmp_path / "out.txt",
+        validation_speakers=str(tmp_path / "val.txt"),
+        device="cpu",
+    )
+    assert read == set(names[2:])
+    training, validation = api.split_speakers(
+        store, tmp_path / "out.txt", str(tmp_path / "val.txt")
+    )
+    assert set(store.speakers[training]) == set(names[4:])
+    assert set(store.speakers[validation]) == set(names[2:4])
+
+
+@pytest.mark.parametrize(
+    ("exclude", "validation", "words"),
+    [
+        ("nobody", "0", "1 of 1 listed speakers are not in the data, such as 'nobody'"),
+        ("", "0", "names no speaker"),
+        (None, "8", "takes all 8 speakers"),
+        (None, "1", "two speakers or more"),
+        (None, "missing.txt", "cannot be read"),
+        ("ALL", "0", "excludes every speaker"),
+    ],
+)
+def test_speaker_list_mistakes(
+    store: Store, tmp_path: Path, exclude: str | None, validation: str, words: str
+) -> None:
+    path = None
+    if exclude is not None:
+        path = tmp_path / "list.txt"
+        path.write_text("\n".join(sorted(set(store.speakers))) if exclude == "ALL" else exclude)
+    with pytest.raises(DataError, match=words):
+        api.split_speakers(store, path, validation)
+
+
+def test_auto_validation(store: Store) -> None:
+    training, validation = api.split_speakers(store, None, "auto")
+    assert validation.size == 0, "eight speakers are too few to give any up"
+    assert training.size == len(store)
+
+
+def test_divergence_is_an_error(store: Store, small_config: Make, tmp_path: Path) -> None:
+    config = small_config("tdnn", learning_rate=1e30, steps=50)
+    with pytest.raises(TrainingError, match="not finite"):
+        api.train(config, store.folder, tmp_path / "r", validation_speakers="0", device="cpu")
+
+
+def test_batches_do_not_depend_on_prefetching(store: Store) -> None:
+    crops = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 0.8), seed=3)
+    ahead = prefetch(crops(5))
+    for step in (5, 6, 7):
+        batch, again = next(ahead), crops.batch(step)
+        assert torch.equal(batch.waves, again.waves)
+        assert torch.equal(batch.speakers, again.speakers)
+    assert not torch.equal(crops.batch(8).waves, crops.batch(9).waves)
+
+
+def test_short_utterances_enter_whole(store: Store) -> None:
+    crops = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 60.0), seed=3)
+    batch = crops.batch(0)
+    assert batch.waves.shape[1] == int(batch.lengths.max())
+    for wave, length in zip(batch.waves, batch.lengths, strict=True):
+        assert not wave[length:].any()
+        assert wave[:length].abs().max() > 0.01
+
+
+def test_learning_rate() -> None:
+    constant = ScheduleConfig(steps=100, learning_rate=1.0, warmup_steps=9)
+    assert [lr_at(step, constant) for step in (0, 4, 9, 99)] == [0.1, 0.5, 1.0, 1.0]
+    cosine = ScheduleConfig(steps=100, learning_rate=1.0, decay="cosine")
+    assert lr_at(0, cosine) == 1.0
+    assert lr_at(50, cosine) == pytest.approx(0.5)
+    assert lr_at(100, cosine) == pytest.approx(0.0)
+
+
+def test_unknown_tracker_and_device(store: Store, small_config: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tensorboard'"):
+        api.train(small_config(), store.folder, tmp_path / "r", trackers=["tensorbord"])
+    with pytest.raises(ConfigError, match="unknown device 'gpu8'"):
+        api.pick_device("gpu8")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_reads_back(store: Store, small_config: Make, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = tmp_path / "run"
+    api.train(
+        small_config(steps=3), store.folder, run, validation_speakers="2", device="cpu",
+        trackers=["tensorboard"],
+    )  # fmt: skip
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    written = {event.step: event.value for event in events.Scalars("loss")}
+    assert written == pytest.approx({row["step"]: row["loss"] for row in metrics(run)}, rel=1e-6)
