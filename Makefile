@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow check format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
@@ -23,9 +23,6 @@ check: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-bench: .venv/dev.stamp
-	$(BIN)/python benchmarks/loss.py
 
 clean:
 	rm -rf .venv demo-run

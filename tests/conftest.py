@@ -17,13 +17,14 @@ from timbral.data.dataset import DataConfig
 from timbral.data.prepare import prepare
 from timbral.data.store import Store
 from timbral.demo import VOICES
-from timbral.encoders import LstmConfig, TdnnConfig
+from timbral.encoders import CampplusConfig, LstmConfig, TdnnConfig
 
 torch.set_num_threads(2)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 SMALL = {
+    "campplus": CampplusConfig((1, 2, 1), 4, 8, 4, 8, 16),
     "lstm": LstmConfig(num_layers=2, hidden_size=16, embedding_size=16),
     "tdnn": TdnnConfig(channels=16, pooled_channels=24, embedding_size=16),
 }

@@ -25,6 +25,7 @@ LAYERS = [
     ["losses"],
     ["config"],
     ["checkpoint"],
+    ["pretrained"],
     ["training"],
     ["inference"],
     ["embedding_files"],

@@ -10,7 +10,7 @@ from torch.nn import functional
 from conftest import SMALL
 from timbral.audio import Wave
 from timbral.encoders import ENCODERS, LstmConfig, LstmEncoder, SpeakerEncoder, TdnnConfig, Windows
-from timbral.encoders.tdnn import MaskedBatchNorm
+from timbral.encoders.norm import MaskedBatchNorm
 from timbral.inference import Embedder
 
 CASES = {
@@ -59,7 +59,7 @@ def test_contract(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
 def test_padding_and_batch_mates_change_nothing(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
     ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
     order = np.random.default_rng(0).permutation(len(ragged))
-    shuffled = encoder(*pad([ragged[row] for row in order], extra=160_000, fill=0.5))
+    shuffled = encoder(*pad([ragged[row] for row in order], extra=160_000, fill=torch.nan))
     for place, row in enumerate(order):
         alone = encoder(*pad([ragged[row]]))
         difference = functional.normalize(alone) - functional.normalize(shuffled[place : place + 1])

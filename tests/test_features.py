@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from timbral.audio import Wave
-from timbral.features import GE2E_MEL, LOG_MEL_80, MelConfig, MelSpectrogram, slaney_mel
+from timbral.features import (
+    GE2E_MEL,
+    LOG_MEL_80,
+    KaldiFbank,
+    MelConfig,
+    MelSpectrogram,
+    slaney_mel,
+)
 
 
 @pytest.mark.parametrize("n_mels", [40, 80])
@@ -29,13 +36,20 @@ def test_ge2e_mel_is_librosas(waves: list[Wave]) -> None:
         np.testing.assert_allclose(mel[0], expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    "config", [GE2E_MEL, LOG_MEL_80, MelConfig(n_mels=80, log=True, mean_normalise=True)]
-)
-def test_padding_and_batch_mates_change_nothing(config: MelConfig, waves: list[Wave]) -> None:
-    frontend = MelSpectrogram(config)
+FRONT_ENDS = {
+    "ge2e": MelSpectrogram(GE2E_MEL),
+    "log": MelSpectrogram(LOG_MEL_80),
+    "log-mean": MelSpectrogram(MelConfig(n_mels=80, log=True, mean_normalise=True)),
+    "kaldi": KaldiFbank(mean_normalise=False),
+    "kaldi-mean": KaldiFbank(mean_normalise=True),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FRONT_ENDS))
+def test_padding_and_batch_mates_change_nothing(name: str, waves: list[Wave]) -> None:
+    frontend = FRONT_ENDS[name]
     lengths = torch.tensor([len(wave) for wave in waves])
-    batch = torch.full((len(waves), int(lengths.max()) + 5000), torch.nan).nan_to_num(0.7)
+    batch = torch.full((len(waves), int(lengths.max()) + 5000), torch.nan)
     for row, wave in enumerate(waves):
         batch[row, : len(wave)] = torch.from_numpy(wave)
     together, frames = frontend(batch, lengths)
@@ -44,3 +58,32 @@ def test_padding_and_batch_mates_change_nothing(config: MelConfig, waves: list[W
         assert frames[row] == count[0]
         torch.testing.assert_close(together[row, : frames[row]], alone[0], atol=1e-5, rtol=1e-4)
         assert not together[row, frames[row] :].any()
+
+
+def kaldi_fbank(wave: Wave) -> np.ndarray:
+    """Kaldi's recipe, one window at a time, in float64."""
+    mel = 1127.0 * np.log1p(np.arange(256) * 16_000 / 512 / 700.0)
+    edges = np.linspace(1127.0 * np.log1p(20 / 700.0), 1127.0 * np.log1p(8000 / 700.0), 82)
+    rows = []
+    for start in range(0, len(wave) - 399, 160):
+        frame = wave[start : start + 400].astype(np.float64)
+        frame = frame - frame.mean()
+        frame = np.r_[frame[0] * (1 - 0.97), frame[1:] - 0.97 * frame[:-1]]
+        frame *= (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 399)) ** 0.85
+        power = np.abs(np.fft.rfft(frame, 512)) ** 2
+        banks = []
+        for left, centre, right in zip(edges[:-2], edges[1:-1], edges[2:], strict=True):
+            rise, fall = (mel - left) / (centre - left), (right - mel) / (right - centre)
+            banks.append(np.sum(power[:256] * np.clip(np.minimum(rise, fall), 0, None)))
+        rows.append(np.log(np.maximum(banks, np.finfo(np.float32).eps)))
+    return np.array(rows)
+
+
+def test_kaldi_fbank(waves: list[Wave]) -> None:
+    frontend = KaldiFbank(mean_normalise=False)
+    for wave in waves[:2]:
+        banks, frames = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
+        expected = kaldi_fbank(wave)
+        assert frames.tolist() == [len(expected)]
+        np.testing.assert_allclose(banks[0], expected, atol=2e-3)
+        assert np.abs(banks[0].numpy() - expected).mean() < 1e-5

@@ -80,7 +80,7 @@ def test_bad_calls(embedder: Embedder) -> None:
         embedder.embed_speaker([])
     with pytest.raises(ConfigError, match="takes a list"):
         embedder.embed_speaker("a.wav")
-    with pytest.raises(TimbralError, match="no such folder"):
+    with pytest.raises(TimbralError, match="neither a run folder nor a known encoder"):
         timbral.load("nowhere")
 
 

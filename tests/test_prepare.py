@@ -93,8 +93,11 @@ def test_bad_files_are_listed_and_end_nothing(tmp_path: Path, tone: Tone) -> Non
     (root / "stray.wav").write_bytes(b"belongs to nobody")
     soundfile.write(root / "ben" / "ü b.wav", tone(1.0, 48_000), 48_000)
     (root / "ben" / "loop").symlink_to(root)
+    (tmp_path / "elsewhere").mkdir()
+    soundfile.write(tmp_path / "elsewhere" / "c.wav", tone(1.0), 16_000)
+    (root / "carl").symlink_to(tmp_path / "elsewhere")
     report = prepare(scan_corpus("folder", root), tmp_path / "s", Preprocessing())
-    assert (report.utterances, report.failures) == (1, len(broken))
+    assert (report.utterances, report.speakers, report.failures) == (2, 2, len(broken))
     lines = (tmp_path / "s" / "failures.jsonl").read_text().splitlines()
     reasons = {Path(row["path"]).name: row["reason"] for row in map(json.loads, lines)}
     for words, path in broken.items():
@@ -209,6 +212,7 @@ def test_two_files_with_one_id(tmp_path: Path) -> None:
         ("a sox x.wav -t wav - |", "a anna", "is a command"),
         ("a x.wav", "b anna", "no speaker for 'a'"),
         ("a", "a anna", "should be two words"),
+        ("a x.wav\na y.wav", "a anna", "'a' stands there more than once"),
     ],
 )
 def test_kaldi_mistakes(tmp_path: Path, scp: str, utt2spk: str, words: str) -> None:

@@ -22,6 +22,7 @@ from timbral import api
 from timbral.checkpoint import find_checkpoint
 from timbral.config import ScheduleConfig, TrainConfig, to_mapping
 from timbral.data.dataset import CropBatches, DataConfig, prefetch
+from timbral.data.selection import split_speakers
 from timbral.data.store import Store
 from timbral.errors import ConfigError, DataError, TrainingError
 from timbral.training.optim import lr_at
@@ -123,6 +124,16 @@ def test_run_folder(run: Path) -> None:
     assert "val_eer" in metrics(run)[0]
 
 
+def test_without_its_pointer_a_run_goes_on_from_the_newest_checkpoint(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    for steps in (2, 4):
+        config = small_config(steps=steps, save_every=1)
+        done = api.train(config, store.folder, tmp_path, validation_speakers="0", device="cpu")
+        assert done.resumed_from == (0 if steps == 2 else 2)
+        (tmp_path / "checkpoints" / "last").unlink()
+
+
 def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) -> None:
     config = small_config(steps=6, save_every=1, keep_checkpoints=2, validate_every=1)
     api.train(config, store.folder, tmp_path / "run", validation_speakers="2", device="cpu")
@@ -187,9 +198,7 @@ def test_excluded_speakers_are_never_read(
         device="cpu",
     )
     assert read == set(names[2:])
-    training, validation = api.split_speakers(
-        store, tmp_path / "out.txt", str(tmp_path / "val.txt")
-    )
+    training, validation = split_speakers(store, tmp_path / "out.txt", str(tmp_path / "val.txt"))
     assert set(store.speakers[training]) == set(names[4:])
     assert set(store.speakers[validation]) == set(names[2:4])
 
@@ -213,11 +222,11 @@ def test_speaker_list_mistakes(
         path = tmp_path / "list.txt"
         path.write_text("\n".join(sorted(set(store.speakers))) if exclude == "ALL" else exclude)
     with pytest.raises(DataError, match=words):
-        api.split_speakers(store, path, validation)
+        split_speakers(store, path, validation)
 
 
 def test_auto_validation(store: Store) -> None:
-    training, validation = api.split_speakers(store, None, "auto")
+    training, validation = split_speakers(store, None, "auto")
     assert validation.size == 0, "eight speakers are too few to give any up"
     assert training.size == len(store)
 
@@ -238,13 +247,13 @@ def test_batches_do_not_depend_on_prefetching(store: Store) -> None:
     assert not torch.equal(crops.batch(8).waves, crops.batch(9).waves)
 
 
-def test_short_utterances_enter_whole(store: Store) -> None:
-    crops = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 60.0), seed=3)
-    batch = crops.batch(0)
-    assert batch.waves.shape[1] == int(batch.lengths.max())
-    for wave, length in zip(batch.waves, batch.lengths, strict=True):
-        assert not wave[length:].any()
-        assert wave[:length].abs().max() > 0.01
+def test_short_utterances_are_repeated(store: Store) -> None:
+    batch = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 30.0), seed=3).batch(0)
+    assert batch.waves.shape == (12, 480_000)
+    assert batch.lengths.tolist() == [480_000] * 12
+    lengths = store.samples.tolist()
+    for wave in batch.waves:
+        assert any(torch.equal(wave[:1000], wave[n : n + 1000]) for n in lengths)
 
 
 def test_learning_rate() -> None:

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from timbral import bulk, projection, voicemap
+from timbral import bulk, pretrained, projection, voicemap
 from timbral.audio import Preprocessing
-from timbral.checkpoint import build_encoder, find_checkpoint, load_encoder
+from timbral.checkpoint import Checkpoint, build_encoder, find_checkpoint, load_encoder
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, prefetch
-from timbral.data.manifest import read_speakers, select_speakers
 from timbral.data.prepare import PrepareReport
 from timbral.data.prepare import prepare as write_store
+from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
 from timbral.embedding_files import vectors_of
-from timbral.encoders import SpeakerEncoder
-from timbral.errors import ConfigError, DataError
+from timbral.encoders import ENCODERS, SpeakerEncoder
+from timbral.errors import CheckpointError, ConfigError, did_you_mean
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
 from timbral.evaluation.scoring import score_trials
-from timbral.evaluation.trials import draw_pairs, read_trials
+from timbral.evaluation.trials import read_trials
+from timbral.evaluation.validation import make_validation
 from timbral.files import folder_lock
 from timbral.inference import Embedder
 from timbral.losses import LOSSES
-from timbral.metrics import eer, min_dcf
+from timbral.pretrained import PRETRAINED, cached
 from timbral.training.loop import Report, fit, tune_cpu
 from timbral.training.optim import build_optimizer
 from timbral.training.run import RunFolder, TrainState, move_aside
 from timbral.training.tracking import open_trackers
 
 __all__ = [
+    "ModelInfo",
     "TrainReport",
     "draw_map",
     "embed",
     "evaluate",
     "load",
+    "models",
     "pick_device",
     "prepare",
+    "pull",
+    "resolve",
     "train",
     "validation_threshold",
 ]
 
 Progress = Callable[[int, int], None]
-VALIDATION_UTTERANCES = 20  # per speaker
-"""enough for a steady error rate, few enough to be quick"""
 
 
 def pick_device(name: str) -> torch.device:
@@ -68,20 +67,85 @@ def pick_device(name: str) -> torch.device:
 
 
 def load(encoder: str | Path, *, device: str = "auto") -> Embedder:
-    """An Embedder from a run folder (its best checkpoint, else the last) or a checkpoint folder."""
-    checkpoint = find_checkpoint(Path(encoder))
+    """An Embedder from a name of `timbral models`, a run folder, or a checkpoint folder.
+
+    Of a run folder the best checkpoint is taken, else the last. Raises CheckpointError when
+    there is none.
+    """
+    checkpoint = resolve(encoder)
     return Embedder(
         load_encoder(checkpoint),
         checkpoint.preprocessing,
         device=pick_device(device),
+        name=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
+        licence=checkpoint.licence,
     )
 
 
-def validation_threshold(encoder: Path) -> float | None:
+def resolve(encoder: str | Path) -> Checkpoint:
+    """The checkpoint that a name or a folder stands for."""
+    name = str(encoder)
+    if name in PRETRAINED and not Path(name).exists():
+        folder = cached(name)
+        if folder is None:
+            raise CheckpointError(f"{name} is not on this machine yet; get it: timbral pull {name}")
+        return Checkpoint.read(folder)
+    if not Path(name).exists() and Path(name).name == name:
+        raise CheckpointError(
+            f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PRETRAINED)}"
+        )
+    return find_checkpoint(Path(encoder))
+
+
+def validation_threshold(encoder: str | Path) -> float | None:
     """Cosine where the checkpoint's misses and false alarms were equally frequent, if known."""
-    threshold = find_checkpoint(encoder).progress.get("val_threshold")
+    threshold = resolve(encoder).progress.get("val_threshold")
     return None if threshold is None else float(threshold)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One row of `timbral models`."""
+
+    name: str
+    about: str
+    embedding_dim: int
+    parameters: int
+    sample_rate: int
+    weights: str
+    """where they come from, or ``to train``"""
+    licence: str
+    here: bool
+    """ready to use on this machine"""
+
+
+def models() -> list[ModelInfo]:
+    """Encoders to train, at their default sizes, then published weights."""
+    rows = []
+    for name, cls in ENCODERS.items():
+        about = (cls.__doc__ or "").partition("\n")[0]
+        rows.append(_describe(name, about, cls(cls.config_type()), "to train", "", True))
+    for name, source in PRETRAINED.items():
+        encoder = build_encoder(source.config.encoder)
+        origin, here = f"package {source.package}", cached(name) is not None
+        rows.append(_describe(name, source.about, encoder, origin, source.licence, here))
+    return rows
+
+
+def _describe(
+    name: str, about: str, encoder: SpeakerEncoder, weights: str, licence: str, here: bool
+) -> ModelInfo:
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    dim, rate = encoder.embedding_dim, encoder.sample_rate
+    return ModelInfo(name, about, dim, parameters, rate, weights, licence, here)
+
+
+def pull(name: str) -> Path:
+    """Fetch published weights; returns their checkpoint folder. ConfigError for other names."""
+    if name not in PRETRAINED:
+        raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PRETRAINED)}")
+    return pretrained.pull(name)
 
 
 def prepare(
@@ -137,11 +201,11 @@ def train(
         state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
         crops = CropBatches(store, training, config.data, config.schedule.seed)
         run = RunFolder(output, config, store.preprocessing)
-        run.claim(_describe_data(store, training, validation))
+        run.claim(describe_data(store, training, validation))
         run.resume(state)
         first_step = state.step
         open_now = open_trackers(output, trackers, first_step)
-        validate = _validation(store, validation, encoder) if validation.size else None
+        validate = make_validation(store, validation, encoder) if validation.size else None
         try:
             best = fit(
                 state, prefetch(crops(first_step)), config.schedule, run, open_now, validate, report
@@ -150,76 +214,6 @@ def train(
             for tracker in open_now:
                 tracker.close()
     return TrainReport(best, state.step, state.seconds, state.best_score, first_step, aside)
-
-
-def split_speakers(
-    store: Store, exclude: Path | None, validation: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the store to train on and to validate on, by speaker.
-
-    `validation` is a file of speakers, a number of speakers, or ``auto``: a tenth of them, 2 to
-    20, and none of fewer than 20. Excluded speakers are in neither.
-    """
-    speakers = set(store.speakers.tolist())
-    if exclude is not None:
-        speakers -= select_speakers(read_speakers(exclude), speakers, exclude)
-    if not speakers:
-        raise DataError(f"{exclude}: excludes every speaker of {store.folder}; none is left")
-    names = sorted(speakers)
-    if validation == "auto" or validation.isdigit():
-        auto = min(20, len(names) // 10) if len(names) >= 20 else 0
-        count = auto if validation == "auto" else int(validation)
-        # evenly spread over the sorted names: the same speakers whatever the machine
-        held_out = {names[index * len(names) // count] for index in range(min(count, len(names)))}
-    else:
-        path = Path(validation)
-        held_out = select_speakers(read_speakers(path), speakers, path)
-    if held_out == speakers:
-        raise DataError(
-            f"--validation-speakers {validation} takes all {len(speakers)} speakers; "
-            "none is left to train on"
-        )
-    if len(held_out) == 1:
-        raise DataError("validation needs two speakers or more, to have pairs of two voices")
-    return store.rows_of(speakers - held_out), store.rows_of(held_out)
-
-
-def _describe_data(
-    store: Store, training: NDArray[np.int64], validation: NDArray[np.int64]
-) -> dict[str, Any]:
-    names = store.table["utterance"]
-    digests = {
-        key: hashlib.sha256("\n".join(names.take(rows).to_pylist()).encode()).hexdigest()
-        for key, rows in (("training_sha256", training), ("validation_sha256", validation))
-    }
-    return {**digests, "utterances": len(training), "validation_utterances": len(validation)}
-
-
-def _validation(
-    store: Store, rows: NDArray[np.int64], encoder: SpeakerEncoder
-) -> Callable[[], dict[str, float]]:
-    """A function that judges `encoder` on trials drawn once among the held-out utterances."""
-    kept: list[int] = []
-    for speaker in np.unique(store.speakers[rows].astype(str)):
-        own = rows[store.speakers[rows] == speaker]
-        own = own[store.samples[own] >= encoder.min_samples]
-        kept += own[:: max(1, len(own) // VALIDATION_UTTERANCES)][:VALIDATION_UTTERANCES].tolist()
-    pairs = np.array(draw_pairs([str(store.speakers[row]) for row in kept]))
-    waves = [store.pcm(row) for row in kept]
-
-    def validate() -> dict[str, float]:
-        embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
-        usable = [wave.astype(np.float32) / 32_768.0 for wave in waves]
-        vectors = embedder.embed_waves(usable)
-        scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
-        rate, threshold = eer(scores, pairs[:, 0])
-        return {
-            "val_eer": rate,
-            "val_threshold": threshold,
-            "val_min_dcf": min_dcf(scores, pairs[:, 0]),
-        }
-
-    return validate
 
 
 def evaluate(
@@ -259,6 +253,7 @@ def draw_map(
     embeddings: Path, output: Path, progress: Progress | None = None
 ) -> tuple[Path, voicemap.PageSummary]:
     """Draw an `embed` folder as a page (HTML) and, beside it, a picture (PNG)."""
+    projection.check_installed()
     table = bulk.read_vectors(embeddings)
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()

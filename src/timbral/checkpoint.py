@@ -55,6 +55,10 @@ class Checkpoint:
     preprocessing: Preprocessing
     progress: dict[str, Any] = field(default_factory=dict)
     """numbers that the training loop goes on from"""
+    name: str = ""
+    """of published weights; empty for a run of one's own"""
+    licence: str = ""
+    """of published weights"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
@@ -74,6 +78,8 @@ class Checkpoint:
             from_mapping(TrainConfig, about["config"], str(folder / "checkpoint.json")),
             Preprocessing(**about["preprocessing"]),
             about["progress"],
+            about.get("name", ""),
+            about.get("licence", ""),
         )
 
     @property
@@ -83,9 +89,11 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    checkpoint: Checkpoint, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Write a checkpoint folder, whole or not at all."""
+    """Write a checkpoint folder, whole or not at all; without an optimizer, weights only."""
     folder = checkpoint.folder
     temporary = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -96,21 +104,15 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     safetensors.torch.save_file(weights, temporary / "model.safetensors")
-    state = optimizer.state_dict()
-    tensors = {
-        f"{index}.{name}": value.cpu().contiguous()
-        for index, values in state["state"].items()
-        for name, value in values.items()
-    }
-    tensors["random.cpu"] = torch.get_rng_state()
-    safetensors.torch.save_file(tensors, temporary / "optimizer.safetensors")
     about = {
         "format": FORMAT,
         "step": checkpoint.step,
         "config": to_mapping(checkpoint.config),
         "preprocessing": checkpoint.preprocessing.as_dict(),
         "progress": checkpoint.progress,
-        "optimizer_groups": state["param_groups"],
+        "name": checkpoint.name,
+        "licence": checkpoint.licence,
+        "optimizer_groups": _save_optimizer(temporary, optimizer) if optimizer else [],
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,
@@ -123,6 +125,19 @@ def save_checkpoint(
             os.fsync(opened.fileno())
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def _save_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> Any:
+    """Write its tensors and torch's random state; returns the rest, which is plain numbers."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": value.cpu().contiguous()
+        for index, values in state["state"].items()
+        for name, value in values.items()
+    }
+    tensors["random.cpu"] = torch.get_rng_state()
+    safetensors.torch.save_file(tensors, folder / "optimizer.safetensors")
+    return state["param_groups"]
 
 
 def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:

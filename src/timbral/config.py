@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -119,8 +120,8 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
-    """The resolved config as plain values; `from_mapping` reads it back."""
-    content = dataclasses.asdict(config)
+    """The resolved config as plain JSON values; `from_mapping` reads it back."""
+    content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     for section, registry in REGISTRIES.items():
         name = next(
             name
@@ -140,6 +141,8 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_scalar(typing.get_args(hint)[0], item, where) for item in value)
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
         try:

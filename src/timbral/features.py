@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GE2E_MEL", "LOG_MEL_80", "MelConfig", "MelSpectrogram", "frame_mask", "slaney_mel"]
+__all__ = [
+    "GE2E_MEL",
+    "LOG_MEL_80",
+    "KaldiFbank",
+    "MelConfig",
+    "MelSpectrogram",
+    "frame_mask",
+    "kaldi_mel",
+    "slaney_mel",
+]
 
 CHUNK_FRAMES = 1024  # larger FFT batches leave the CPU's cache and are slower
 
@@ -58,6 +67,21 @@ def frame_mask(lengths: Tensor, frames: int) -> Tensor:
     return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
 
 
+def _inside(frames: Tensor, frame_lengths: Tensor, mean_normalise: bool) -> Tensor:
+    """Frames (B, F, M), zero behind each end, minus the mean of those before it if asked."""
+    mask = frame_mask(frame_lengths, frames.shape[1])[:, :, None]
+    if mean_normalise:
+        frames = frames - (frames * mask).sum(1, keepdim=True) / frame_lengths[:, None, None]
+    return frames * mask
+
+
+def _cached_parts(frames: Tensor) -> tuple[Tensor, ...]:
+    """Frames (B, F, N) in parts along F that fit a CPU's cache; on a GPU in one."""
+    on_cpu = frames.device.type == "cpu"
+    size = max(1, CHUNK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
+    return torch.split(frames, size, dim=1)
+
+
 class MelSpectrogram(nn.Module):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
@@ -76,35 +100,79 @@ class MelSpectrogram(nn.Module):
         filters = slaney_mel(config.n_mels, n_fft, config.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
-    def frame_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames of utterances of `lengths` samples."""
-        return lengths // self.config.hop_samples + 1
-
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,).
 
         Whatever lies behind an utterance's end is taken as zero, and so are the frames there.
         """
         with torch.autocast(waves.device.type, enabled=False):
-            waves = waves.float() * frame_mask(lengths, waves.shape[1])
+            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
             half = self.config.window_samples // 2
             padded = nn.functional.pad(waves, (half, half))
             frames = padded.unfold(1, self.config.window_samples, self.config.hop_samples)
-            parts = torch.split(frames, self._chunk(frames), dim=1)
-            mels = torch.cat([self._mel(part) for part in parts], dim=1)
-            frame_lengths = self.frame_lengths(lengths)
-            mask = frame_mask(frame_lengths, mels.shape[1])[:, :, None]
-            if self.config.log:
-                mels = torch.log(mels + 1e-6)
-            if self.config.mean_normalise:
-                mels = mels - (mels * mask).sum(1, keepdim=True) / frame_lengths[:, None, None]
-            return mels * mask, frame_lengths
-
-    def _chunk(self, frames: Tensor) -> int:
-        on_cpu = frames.device.type == "cpu"
-        return max(1, CHUNK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
+            mels = torch.cat([self._mel(part) for part in _cached_parts(frames)], dim=1)
+            mels = torch.log(mels + 1e-6) if self.config.log else mels
+            frame_lengths = lengths // self.config.hop_samples + 1
+            return _inside(mels, frame_lengths, self.config.mean_normalise), frame_lengths
 
     def _mel(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
         spectrum = torch.fft.rfft(frames * self.window)
         mels: Tensor = (spectrum.real.square() + spectrum.imag.square()) @ self.filters
         return mels
+
+
+def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -> Tensor:
+    """Kaldi's triangular filters, linear in mel = 1127 ln(1 + f / 700): (n_fft / 2 + 1, n_mels).
+
+    Unlike Slaney's they have a height of one; the bin at the Nyquist frequency is not used.
+    """
+
+    def to_mel(hz: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(hz / 700.0)
+
+    ends = to_mel(torch.tensor([low_hz, sample_rate / 2], dtype=torch.float64))
+    edges = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64)
+    bins = to_mel(torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft)[:, None]
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rise, fall).clamp(min=0.0)
+    return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
+
+
+class KaldiFbank(nn.Module):
+    """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
+
+    25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97,
+    Povey's window, 512-point power spectrum, natural logarithm.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, n_mels: int = 80, *, mean_normalise: bool) -> None:
+        super().__init__()
+        self.n_mels = n_mels
+        self.mean_normalise = mean_normalise
+        self.sample_rate = 16_000
+        self.window_samples = 400
+        self.hop_samples = 160
+        window = torch.hann_window(self.window_samples, periodic=False).pow(0.85)
+        self.register_buffer("window", window, persistent=False)
+        filters = kaldi_mel(n_mels, 512, self.sample_rate)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,)."""
+        with torch.autocast(waves.device.type, enabled=False):
+            frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
+            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
+            frames = waves.unfold(1, self.window_samples, self.hop_samples)
+            banks = torch.cat([self._banks(part) for part in _cached_parts(frames)], dim=1)
+            return _inside(banks, frame_lengths, self.mean_normalise), frame_lengths
+
+    def _banks(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+        frames = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
+        spectrum = torch.fft.rfft((frames - 0.97 * before) * self.window, n=512)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))

@@ -46,7 +46,6 @@ class Embedder:
     ) -> None:
         self.encoder = encoder.to(device).eval()
         self.preprocessing = preprocessing or Preprocessing()
-        self.preprocessing.check_installed()
         self.device = torch.device(device)
         self.sample_rate = encoder.sample_rate
         self.embedding_dim = encoder.embedding_dim

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.files import written_whole
 
-__all__ = ["draw", "palette", "project"]
+__all__ = ["check_installed", "draw", "palette", "project"]
 
 FEWEST_FOR_UMAP = 5  # fewer points have no neighbourhoods to keep: principal components then
 MOST_NAMES = 60  # more names than this hide the points
@@ -26,6 +27,12 @@ LIGHTNESS = (0.62, 0.74, 0.50)
 CHROMA = 0.15
 MARKERS = ("o", "^", "s", "D", "v")
 ONE_MARKER = 20  # so many colours can be told apart without varying the marker
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError now rather than after a long computation."""
+    if any(find_spec(name) is None for name in ("umap", "matplotlib", "plotly")):
+        raise MissingExtraError("the voice map", "map")
 
 
 def project(

@@ -6,6 +6,7 @@ A corpus is one scan function and one line in `CORPORA`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,18 @@ class Corpus:
 
 
 def audio_files(root: Path) -> Iterator[Path]:
-    """Every audio file below `root`, in sorted order; hidden ones and links to folders not."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """Every audio file below `root`, in sorted order; hidden ones not.
+
+    Links are followed, except those that lead back to a folder above them.
+    """
+    for folder, folders, files in os.walk(root, followlinks=True):
+        above = Path(folder).resolve()
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and Path(folder, name).resolve() not in (above, *above.parents)
+        )
         for name in sorted(files):
             path = Path(folder, name)
             if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
@@ -105,7 +115,11 @@ def _read_pairs(path: Path) -> dict[str, str]:
     for number, pair in enumerate(pairs, start=1):
         if len(pair) != 2:
             raise DataError(f"{path}: entry {number} should be two words, got {' '.join(pair)!r}")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise DataError(f"{path}: {twice!r} stands there more than once; keep one of its lines")
+    return found
 
 
 CORPORA: dict[str, Corpus] = {

@@ -26,7 +26,7 @@ class DataConfig:
     speakers_per_batch: int = 64
     utterances_per_speaker: int = 10
     crop_seconds: float = 1.6
-    """length of the random crop of each utterance; shorter utterances enter whole"""
+    """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
 
     def __post_init__(self) -> None:
         if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
@@ -71,17 +71,17 @@ class CropBatches:
         """The batch of a step counted from 0."""
         speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
         rows = self._rows[utterances.ravel()]
-        lengths = np.minimum(self._store.samples[rows], self._crop)
-        waves = np.zeros((len(rows), int(lengths.max())), dtype=np.float32)
+        waves = np.empty((len(rows), self._crop), dtype=np.float32)
         for index, row in enumerate(rows):
             generator = np.random.default_rng([self._seed, 2, step, index])
-            start = int(generator.integers(self._store.samples[row] - lengths[index] + 1))
-            waves[index, : lengths[index]] = self._store.pcm(row, start, int(lengths[index]))
+            start = int(generator.integers(max(1, self._store.samples[row] - self._crop + 1)))
+            pcm = self._store.pcm(row, start, self._crop)
+            waves[index] = pcm if len(pcm) == self._crop else np.resize(pcm, self._crop)
         waves /= 32_768.0
         per_speaker = utterances.shape[1]
         return Batch(
             torch.from_numpy(waves),
-            torch.from_numpy(lengths),
+            torch.full((len(rows),), self._crop),
             torch.from_numpy(np.repeat(speakers, per_speaker)),
         )
 

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from timbral import api
+from timbral import api, projection
 from timbral.audio import Preprocessing
 from timbral.bulk import BulkReport
 from timbral.checkpoint import build_encoder
@@ -34,6 +34,7 @@ def run_demo(output: Path) -> int:
 
     Returns the exit code. Whatever an earlier, interrupted demo had finished is kept.
     """
+    projection.check_installed()
     console = Console()
     voices = len(list(VOICES.glob("*/")))
     console.print(f"{voices} synthetic voices (made with Kokoro-82M), into {output}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.encoders.tdnn import TdnnConfig, TdnnEncoder
 
 __all__ = [
     "ENCODERS",
+    "CampplusConfig",
+    "CampplusEncoder",
     "LstmConfig",
     "LstmEncoder",
     "SpeakerEncoder",
@@ -17,6 +20,7 @@ __all__ = [
 ]
 
 ENCODERS: dict[str, type[SpeakerEncoder]] = {
+    "campplus": CampplusEncoder,
     "lstm": LstmEncoder,
     "tdnn": TdnnEncoder,
 }

@@ -8,14 +8,16 @@ from torch import Tensor
 __all__ = ["statistics_pooling"]
 
 
-def statistics_pooling(frames: Tensor, mask: Tensor) -> Tensor:
+def statistics_pooling(frames: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:
     """Mean and standard deviation over time (Snyder et al., X-vectors, 2018).
 
-    Frames (B, C, F), mask (B, F) -> (B, 2 C); computed in float32.
+    Frames (B, C, F), mask (B, F) -> (B, 2 C); computed in float32. `unbiased` divides the
+    variance by one frame less.
     """
     frames = frames.float()
     mask = mask[:, None, :]
     count = mask.sum(-1)
     mean = (frames * mask).sum(-1) / count
-    variance = ((frames - mean[:, :, None]).square() * mask).sum(-1) / count
-    return torch.cat([mean, variance.clamp(min=1e-7).sqrt()], dim=1)
+    squares = ((frames - mean[:, :, None]).square() * mask).sum(-1)
+    variance = squares / (count - 1).clamp(min=1) if unbiased else squares / count
+    return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], dim=1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.norm import MaskedBatchNorm
 from timbral.encoders.pooling import statistics_pooling
 from timbral.features import LOG_MEL_80, MelSpectrogram, frame_mask
 
@@ -20,7 +21,7 @@ __all__ = ["TdnnConfig", "TdnnEncoder"]
 
 @dataclass(frozen=True)
 class TdnnConfig:
-    """Sizes of the network; the defaults have 1.4 million parameters."""
+    """Sizes of the network; the defaults have 1.1 million parameters."""
 
     channels: int = 256
     pooled_channels: int = 768
@@ -29,18 +30,6 @@ class TdnnConfig:
     """frames that the first layer advances by: 2 halves the work of all others"""
     mean_normalise: bool = True
     """subtract each utterance's mean log-mel: takes away most of the channel"""
-
-
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over (B, C, F) whose training statistics count only the frames inside."""
-
-    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None or not self.training or bool(mask.all()):
-            return super().forward(frames)
-        rows = frames.transpose(1, 2)  # (B, F, C)
-        normalised = rows.new_zeros(rows.shape)
-        normalised[mask] = super().forward(rows[mask])
-        return normalised.transpose(1, 2)
 
 
 class TimeDelayLayer(nn.Module):

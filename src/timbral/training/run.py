@@ -108,7 +108,7 @@ class RunFolder:
         """Load the last checkpoint, if there is one, into `state`."""
         for half_written in self.checkpoints.glob(".step-*.writing"):
             shutil.rmtree(half_written, ignore_errors=True)
-        folder = pointed_to(self.checkpoints, "last")
+        folder = pointed_to(self.checkpoints, "last") or self._newest()
         if folder is None:
             return
         checkpoint = Checkpoint.read(folder)
@@ -136,10 +136,18 @@ class RunFolder:
         """The best checkpoint, else the last one."""
         return pointed_to(self.checkpoints, "best") or pointed_to(self.checkpoints, "last")
 
-    def _drop_old(self) -> None:
-        folders = sorted(
+    def _folders(self) -> list[Path]:
+        """Checkpoints, the oldest first."""
+        return sorted(
             self.checkpoints.glob("step-*"), key=lambda item: int(item.name.removeprefix("step-"))
         )
+
+    def _newest(self) -> Path | None:
+        complete = [folder for folder in self._folders() if (folder / "checkpoint.json").exists()]
+        return complete[-1] if complete else None
+
+    def _drop_old(self) -> None:
+        folders = self._folders()
         kept = {pointed_to(self.checkpoints, "best"), pointed_to(self.checkpoints, "last")}
         for folder in folders[: -self.config.schedule.keep_checkpoints]:
             if folder not in kept:

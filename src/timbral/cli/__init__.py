@@ -1,0 +1,47 @@
+"""The command line: one function per verb, shown by ``timbral --help``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from timbral.cli.corpus import embed, map_voices, prepare
+from timbral.cli.encoder import demo, evaluate, models, pull, train, verify
+from timbral.cli.shared import INTERRUPTED, OK, USAGE
+from timbral.errors import TimbralError
+from timbral.version import __version__
+
+__all__ = ["VERBS", "main"]
+
+VERBS: dict[str, Callable[..., int]] = {
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "embed": embed,
+    "verify": verify,
+    "map": map_voices,
+    "models": models,
+    "pull": pull,
+    "demo": demo,
+}
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 some recordings failed, 2 a mistake, 130 interrupted."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"timbral {__version__}")
+        sys.exit(OK)
+    try:
+        code: Any = tyro.extras.subcommand_cli_from_dict(
+            VERBS, prog="timbral", description="Train, judge and run speaker encoders."
+        )
+    except (TimbralError, OSError) as error:  # OSError: full disk, no permission
+        print(f"error: {error}", file=sys.stderr)
+        code = USAGE
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        code = INTERRUPTED
+    sys.exit(code)

@@ -1,0 +1,187 @@
+"""CAM++ (Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification Using
+Context-Aware Masking, Interspeech 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.norm import MaskedBatchNorm
+from timbral.encoders.pooling import statistics_pooling
+from timbral.features import KaldiFbank, frame_mask
+
+__all__ = ["CampplusConfig", "CampplusEncoder"]
+
+SEGMENT_FRAMES = 100
+DILATIONS = (1, 2, 2)
+
+
+@dataclass(frozen=True)
+class CampplusConfig:
+    """Sizes of the network; the defaults are those of the published weights."""
+
+    blocks: tuple[int, ...] = (12, 24, 16)
+    """layers in each of the three dense blocks"""
+    head_channels: int = 32
+    init_channels: int = 128
+    growth: int = 32
+    """channels that each dense layer adds"""
+    bottleneck: int = 128
+    embedding_size: int = 192
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 × 3 convolutions over (mel, time) and a shortcut; mel is divided by `stride`."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, channels, stride)
+        self.norm1 = MaskedBatchNorm(channels)
+        self.conv2 = _conv(channels, channels, 1)
+        self.norm2 = MaskedBatchNorm(channels)
+        self.shortcut: nn.Conv2d | None = None
+        if stride != 1:
+            self.shortcut = nn.Conv2d(channels, channels, 1, (stride, 1), bias=False)
+            self.shortcut_norm = MaskedBatchNorm(channels)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, C, M, F) -> (B, C, M', F)
+        inside = mask[:, None, None, :]
+        out = functional.relu(self.norm1(self.conv1(frames), mask)) * inside
+        out = self.norm2(self.conv2(out), mask)
+        if self.shortcut is not None:
+            frames = self.shortcut_norm(self.shortcut(frames), mask)
+        return functional.relu(out + frames) * inside
+
+
+def _conv(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, (stride, 1), padding=1, bias=False)
+
+
+class ConvolutionHead(nn.Module):
+    """The two-dimensional front: (B, M, F) -> (B, C M / 8, F)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(1, channels, 1)
+        self.norm1 = MaskedBatchNorm(channels)
+        self.blocks = nn.ModuleList(ResidualBlock(channels, stride) for stride in (2, 1, 2, 1))
+        self.conv2 = _conv(channels, channels, 2)
+        self.norm2 = MaskedBatchNorm(channels)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        inside = mask[:, None, None, :]
+        out = functional.relu(self.norm1(self.conv1(frames[:, None]), mask)) * inside
+        for block in self.blocks:
+            out = block(out, mask)
+        out = functional.relu(self.norm2(self.conv2(out), mask)) * inside
+        return out.flatten(1, 2)
+
+
+class ContextMasking(nn.Module):
+    """A local convolution, gated by the utterance's mean and that of 100-frame segments.
+
+    Section 2.2: the gate depends on the segment only, so it is computed once a segment.
+    """
+
+    def __init__(self, bottleneck: int, growth: int, dilation: int) -> None:
+        super().__init__()
+        self.local = nn.Conv1d(
+            bottleneck, growth, 3, padding=dilation, dilation=dilation, bias=False
+        )
+        self.squeeze = nn.Conv1d(bottleneck, bottleneck // 2, 1)
+        self.gate = nn.Conv1d(bottleneck // 2, growth, 1)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # zero outside the mask
+        count = frames.shape[2]
+        extra = -count % SEGMENT_FRAMES
+        segments = functional.pad(frames, (0, extra))
+        sums = segments.reshape(*frames.shape[:2], -1, SEGMENT_FRAMES).sum(3)  # (B, C, F / 100)
+        inside = functional.pad(mask, (0, extra)).reshape(len(mask), -1, SEGMENT_FRAMES).sum(2)
+        means = sums / inside.clamp(min=1)[:, None]
+        utterance = sums.sum(2, keepdim=True) / inside.sum(1)[:, None, None]
+        gate = torch.sigmoid(self.gate(functional.relu(self.squeeze(utterance + means))))
+        outputs: Tensor = self.local(frames)
+        return outputs * gate.repeat_interleave(SEGMENT_FRAMES, dim=2)[:, :, :count]
+
+
+class DenseLayer(nn.Module):
+    """Bottleneck and context-aware masking; what it gives is appended to its input."""
+
+    def __init__(self, inputs: int, config: CampplusConfig, dilation: int) -> None:
+        super().__init__()
+        self.norm1 = MaskedBatchNorm(inputs)
+        self.bottleneck = nn.Conv1d(inputs, config.bottleneck, 1, bias=False)
+        self.norm2 = MaskedBatchNorm(config.bottleneck)
+        self.masking = ContextMasking(config.bottleneck, config.growth, dilation)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        out = self.bottleneck(functional.relu(self.norm1(frames, mask)))
+        out = functional.relu(self.norm2(out, mask)) * mask[:, None, :]
+        return torch.cat([frames, self.masking(out, mask)], dim=1)
+
+
+class DenseBlock(nn.Module):
+    """Dense layers, then a transition that halves the channels."""
+
+    def __init__(self, inputs: int, layers: int, config: CampplusConfig, dilation: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            DenseLayer(inputs + index * config.growth, config, dilation) for index in range(layers)
+        )
+        channels = inputs + layers * config.growth
+        self.norm = MaskedBatchNorm(channels)
+        self.transition = nn.Conv1d(channels, channels // 2, 1, bias=False)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        for layer in self.layers:
+            frames = layer(frames, mask)
+        outputs: Tensor = self.transition(functional.relu(self.norm(frames, mask)))
+        return outputs
+
+
+class CampplusEncoder(SpeakerEncoder):
+    """CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks."""
+
+    name = "campplus"
+    config_type = CampplusConfig
+
+    def __init__(self, config: CampplusConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.frontend = KaldiFbank(mean_normalise=True)
+        self.sample_rate = self.frontend.sample_rate
+        self.hop_samples = self.frontend.hop_samples
+        self.embedding_dim = config.embedding_size
+        self.min_samples = self.sample_rate // 5
+        self.head = ConvolutionHead(config.head_channels)
+        head_channels = config.head_channels * (self.frontend.n_mels // 8)
+        channels = config.init_channels
+        self.tdnn = nn.Conv1d(head_channels, channels, 5, stride=2, padding=2, bias=False)
+        self.tdnn_norm = MaskedBatchNorm(channels)
+        self.blocks = nn.ModuleList()
+        for layers, dilation in zip(config.blocks, DILATIONS, strict=True):
+            self.blocks.append(DenseBlock(channels, layers, config, dilation))
+            channels = (channels + layers * config.growth) // 2
+        self.norm = MaskedBatchNorm(channels)
+        self.linear = nn.Linear(2 * channels, config.embedding_size, bias=False)
+        self.linear_norm = nn.BatchNorm1d(config.embedding_size, affine=False)
+
+    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
+        return features
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        mask = frame_mask(frame_lengths, features.shape[1])
+        frames = self.head(features.transpose(1, 2), mask)  # (B, M, F) -> (B, C, F)
+        mask = frame_mask((frame_lengths - 1) // 2 + 1, (features.shape[1] - 1) // 2 + 1)
+        frames = functional.relu(self.tdnn_norm(self.tdnn(frames), mask))
+        for block in self.blocks:
+            frames = block(frames, mask)
+        frames = functional.relu(self.norm(frames, mask))
+        pooled = statistics_pooling(frames, mask, unbiased=True)
+        embeddings: Tensor = self.linear_norm(self.linear(pooled))
+        return embeddings.float()

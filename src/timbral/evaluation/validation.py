@@ -1,0 +1,45 @@
+"""Judging an encoder while it trains, on utterances of speakers that training never sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.data.store import Store
+from timbral.encoders import SpeakerEncoder
+from timbral.evaluation.trials import draw_pairs
+from timbral.inference import Embedder
+from timbral.metrics import eer, min_dcf
+
+__all__ = ["make_validation"]
+
+UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be quick
+
+
+def make_validation(
+    store: Store, rows: NDArray[np.int64], encoder: SpeakerEncoder
+) -> Callable[[], dict[str, float]]:
+    """A function that judges `encoder` on trials drawn once among the held-out utterances."""
+    kept: list[int] = []
+    for speaker in np.unique(store.speakers[rows].astype(str)):
+        own = rows[store.speakers[rows] == speaker]
+        own = own[store.samples[own] >= encoder.min_samples]
+        kept += own[:: max(1, len(own) // UTTERANCES_PER_SPEAKER)][:UTTERANCES_PER_SPEAKER].tolist()
+    pairs = np.array(draw_pairs([str(store.speakers[row]) for row in kept]))
+    waves = [store.pcm(row) for row in kept]
+
+    def validate() -> dict[str, float]:
+        embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
+        usable = [wave.astype(np.float32) / 32_768.0 for wave in waves]
+        vectors = embedder.embed_waves(usable)
+        scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
+        rate, threshold = eer(scores, pairs[:, 0])
+        return {
+            "val_eer": rate,
+            "val_threshold": threshold,
+            "val_min_dcf": min_dcf(scores, pairs[:, 0]),
+        }
+
+    return validate

@@ -1,0 +1,81 @@
+"""Every snippet of the README runs, and what it shows is what comes out, numbers aside."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from timbral.demo import VOICES
+from timbral.evaluation.trials import draw_pairs
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text("utf-8")
+CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.S)
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+QUICK = [
+    "--opts", "schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channels", "16",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README supposes it: voices/, configs/ and trials.txt."""
+    root = tmp_path_factory.mktemp("readme")
+    (root / "configs").symlink_to(REPOSITORY / "configs")
+    kept = [*sorted(VOICES.glob("*/"))[::6], VOICES / "am_adam", VOICES / "am_eric"]
+    for voice in kept:
+        (root / "voices" / voice.name).mkdir(parents=True, exist_ok=True)
+        names = sorted(path.name for path in voice.glob("*.ogg"))
+        for name in names[:4]:
+            link = root / "voices" / voice.name / name
+            if not link.exists():
+                link.symlink_to(voice / name)
+    files = sorted(path.relative_to(root / "voices") for path in (root / "voices").glob("*/*.ogg"))
+    pairs = draw_pairs([path.parts[0] for path in files], targets=20)
+    lines = [f"{label} {files[first]} {files[second]}\n" for label, first, second in pairs]
+    (root / "trials.txt").write_text("".join(lines))
+    return root
+
+
+def shape(text: str) -> list[str]:
+    """The text without its numbers, and without words that depend on them."""
+    text = text.replace("same speaker (", "different speakers (")
+    return [re.sub(r"-?\d[\d,.]*", "#", line).rstrip() for line in text.strip().splitlines()]
+
+
+def test_console_snippets(place: Path) -> None:
+    environment = {**os.environ, "TIMBRAL_CACHE": str(place / "cache")}
+    commands = [snippet.partition("\n") for snippet in CONSOLE]
+    assert len(commands) >= 7
+    for line, _, expected in commands:
+        words = shlex.split(line.removeprefix("$ "))
+        assert words[0] == "timbral"
+        if words[1] == "train":
+            words += QUICK
+        result = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=place, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, f"{line}\n{result.stderr}"
+        assert result.stderr == ""
+        assert shape(result.stdout) == shape(expected), line
+
+
+def test_python_snippets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    for snippet in PYTHON:
+        names: dict[str, object] = {}
+        exec(snippet, names)
+        assert names["vector"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
+        assert -1.0 <= names["cosine"] <= 1.0  # type: ignore[operator]
+
+
+def test_files_that_are_named_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`(configs/[^`]+)`", README):
+        assert (REPOSITORY / target).exists(), target
