@@ -99,6 +99,21 @@ def test_a_cut_flac_is_an_error(tmp_path: Path, tone: Tone) -> None:
         decode(tmp_path / "a.flac")
 
 
+def test_headers_that_lie(tmp_path: Path, tone: Tone) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0), 16_000)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[24:28] = (1).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(AudioError, match="impossible rate of 1 Hz"):
+        decode(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "b.flac", tone(1.0), 16_000)
+    content = bytearray((tmp_path / "b.flac").read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF])  # 36 bits of length
+    (tmp_path / "b.flac").write_bytes(content)
+    with pytest.raises(AudioError, match=r"more audio than fits|cannot be read"):
+        decode(tmp_path / "b.flac")
+
+
 def test_arrays(tone: Tone) -> None:
     wave = tone(0.5)
     as_int16 = check_wave(to_int16(wave), "x")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +121,32 @@ def test_resumed_is_unbroken(
     assert (again.new_audio_seconds, again.utterances) == (0.0, 48)
 
 
+def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> None:
+    """SIGKILL behind some parts; the table is that of an unbroken run."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom timbral import api, bulk\n"
+        "bulk.PART_UTTERANCES = 6\n"
+        "api.embed(api.load(sys.argv[1], device='cpu'), Path(sys.argv[2]), Path(sys.argv[3]),"
+        " progress=lambda done, total, seconds: (print(done, flush=True), time.sleep(0.05)))\n"
+    )
+
+    def embed(folder: Path, kill_at: int | None = None) -> int:
+        command = [sys.executable, "-c", code, str(run), str(voices), str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                if kill_at is not None and int(line) >= kill_at:
+                    process.send_signal(signal.SIGKILL)
+        return process.returncode
+
+    assert embed(tmp_path / "whole") == 0
+    assert embed(tmp_path / "broken", kill_at=18) == -signal.SIGKILL
+    assert len(list((tmp_path / "broken" / ".embed").glob("*.json"))) >= 3
+    assert embed(tmp_path / "broken") == 0
+    whole, broken = (bulk.read_vectors(tmp_path / name) for name in ("whole", "broken"))
+    assert whole.drop_columns("vector").equals(broken.drop_columns("vector"))
+    assert np.abs(vectors_of(whole) - vectors_of(broken)).max() <= 1e-5
+
+
 def test_bad_files_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
@@ -129,6 +158,29 @@ def test_bad_files_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) 
     [line] = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
     assert "cannot be read as audio" in json.loads(line)["reason"]
+
+
+def test_a_repaired_recording_is_embedded(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "PART_UTTERANCES", 10)
+    root = tmp_path / "corpus"
+    shutil.copytree(voices, root)
+    path = sorted(root.glob("*/*.ogg"))[5]
+    whole = path.read_bytes()
+    path.write_bytes(b"not ogg")
+    assert api.embed(embedder, root, tmp_path / "out").failures == 1
+    path.write_bytes(whole)
+    report = api.embed(embedder, root, tmp_path / "out")
+    assert (report.utterances, report.failures) == (48, 0)
+    assert report.new_audio_seconds < 0.4 * report.audio_seconds, "only its part is done again"
+    with pytest.raises(DataError, match="made with other corpus"):
+        api.embed(embedder, voices, tmp_path / "out")
+
+
+def test_names_that_are_no_names(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="leave out /"):
+        api.embed(embedder, voices, tmp_path / "o", format="torch", model_name="microsoft/wavlm")
 
 
 def test_all_bad_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
@@ -153,3 +205,17 @@ def test_unknown_format(embedder: Embedder, voices: Path, tmp_path: Path) -> Non
 def test_not_an_embed_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no utterances\.parquet"):
         bulk.read_vectors(tmp_path)
+
+
+def test_speakers_are_no_utterances(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    api.embed(embedder, voices, tmp_path)
+    with pytest.raises(DataError, match="has no column path, utterance"):
+        bulk.read_vectors(tmp_path / "speakers.parquet")
+
+
+@pytest.mark.gpu
+def test_gpu_gives_the_same_vectors(run: Path, voices: Path) -> None:
+    paths = sorted(voices.glob("*/*.ogg"))[:8]
+    on_cpu, on_gpu = (api.load(run, device=device) for device in ("cpu", "cuda"))
+    for path in paths:
+        assert np.abs(on_cpu.embed(path) - on_gpu.embed(path)).max() <= 1e-4

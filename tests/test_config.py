@@ -54,6 +54,17 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("encoder: {name: lstm, hidden: 3}", r"encoder \(lstm\): unknown key 'hidden'"),
         ("schedule: {steps: many}", "steps: should be int, got 'many'"),
         ("schedule: {steps: 0}", "steps must be at least 1"),
+        ("schedule: {max_minutes: 0}", "max_minutes must be in"),
+        ("schedule: {learning_rate: .nan}", "learning_rate must be in"),
+        ("schedule: {warmup_steps: -1}", "warmup_steps must be at least 0"),
+        ("schedule: {max_grad_norm: -3}", "max_grad_norm must be in"),
+        ("schedule: {seed: -1}", "seed must be in"),
+        ("schedule: {steps: true}", "steps: should be int, got True"),
+        ("encoder: {name: lstm, hidden_size: 0}", "hidden_size must be at least 1"),
+        ("encoder: {name: tdnn, stride: 0}", "stride must be in"),
+        ("encoder: {name: campplus, blocks: [1, 2]}", "blocks must be three numbers"),
+        ("encoder: 5", "a name, or a mapping with a name"),
+        ("encoder: [lstm]", "a name, or a mapping with a name"),
         ("schedule: {decay: cosin}", "did you mean 'cosine'"),
         ("data: {speakers_per_batch: 1}", "speakers_per_batch >= 2"),
         ("data: [1, 2]", "a mapping is needed"),
@@ -72,5 +83,7 @@ def test_missing_file_and_odd_overrides(tmp_path: Path) -> None:
     path = write(tmp_path, "encoder: lstm")
     with pytest.raises(ConfigError, match="pairs KEY VALUE; got 1"):
         load_config(path, ["schedule.steps"])
+    with pytest.raises(ConfigError, match="is not a YAML value"):
+        load_config(path, ["schedule.steps", "["])
     with pytest.raises(ConfigError, match="unknown key 'speed'"):
         load_config(path, ["schedule.speed", "3"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,7 +158,7 @@ def test_killed_and_started_again(tmp_path: Path, voices: Path) -> None:
         assert run(tmp_path / "killed", kill_at=done) == -signal.SIGKILL
     with pytest.raises(DataError, match="was not finished"):
         Store.open(tmp_path / "killed")
-    (tmp_path / "killed" / "shards" / ".00004.arrow.1.timbral-tmp").write_bytes(b"half")
+    (tmp_path / "killed" / "shards" / ".00004.arrow.timbral-tmp").write_bytes(b"half")
     assert run(tmp_path / "killed") == 0
     assert digests(tmp_path / "killed") == digests(tmp_path / "unbroken")
 
@@ -185,6 +187,49 @@ def test_real_layouts(
     assert len({row.speaker for row in rows}) == speakers
     assert len({row.session for row in rows}) == sessions
     assert all(Path(row.path).is_absolute() for row in rows)
+
+
+def test_folders_that_link_to_each_other_end(tmp_path: Path, tone: Tone) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "to-b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "to-a").symlink_to(tmp_path / "a")
+    soundfile.write(tmp_path / "a" / "x.wav", tone(0.5), 16_000)
+    names = [row.utterance for row in scan_corpus("folder", tmp_path)]
+    assert names == ["a/x", "b/to-a/x"]
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/M\xfcller"
+    Path(os.fsdecode(folder)).mkdir()
+    Path(os.fsdecode(folder), "a.wav").touch()
+    with pytest.raises(DataError, match="not UTF-8; rename"):
+        scan_corpus("folder", tmp_path)
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "import multiprocessing\nfrom timbral.data.prepare import _end_with\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'),"
+        " initializer=_end_with, initargs=(os.getpid(),))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n    time.sleep(60)\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        for _ in range(50):
+            if not Path(f"/proc/{worker}/status").exists():
+                return
+            if "State:\tZ" in Path(f"/proc/{worker}/status").read_text():
+                return
+            time.sleep(0.1)
+    pytest.fail("the worker is still alive")
 
 
 def test_layout_mistakes(tmp_path: Path, voices: Path) -> None:

@@ -69,5 +69,5 @@ def test_a_step_does_not_depend_on_the_steps_before() -> None:
 
 
 def test_too_few_speakers_is_an_error_that_helps() -> None:
-    with pytest.raises(ConfigError, match="lower it to 3"):
+    with pytest.raises(ConfigError, match="only 3 speakers"):
         SpeakerBatches(speakers_of([4, 4, 4]), 4, 2, seed=0)

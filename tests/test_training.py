@@ -14,17 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 import torch
 import yaml
 
 from conftest import SMALL
 from timbral import api
+from timbral.audio import Preprocessing
 from timbral.checkpoint import find_checkpoint
 from timbral.config import ScheduleConfig, TrainConfig, to_mapping
+from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, DataConfig, prefetch
+from timbral.data.prepare import prepare
 from timbral.data.selection import split_speakers
 from timbral.data.store import Store
 from timbral.errors import ConfigError, DataError, TrainingError
+from timbral.files import folder_lock
 from timbral.training.optim import lr_at
 
 Make = Callable[..., TrainConfig]
@@ -98,6 +103,8 @@ def test_killed_at_any_moment(store: Store, small_config: Make, tmp_path: Path) 
     (tmp_path / "broken" / "checkpoints" / ".step-8.writing").mkdir(exist_ok=True)
     subprocess.run(command("broken"), check=True, env=environment, capture_output=True)
     assert_same_weights(weights(tmp_path / "whole", 10), weights(tmp_path / "broken", 10))
+    best = [tmp_path / name / "checkpoints" / "best" for name in ("whole", "broken")]
+    assert best[0].read_text() == best[1].read_text()
     assert [row["step"] for row in metrics(tmp_path / "broken")] == list(range(1, 11))
     assert not list((tmp_path / "broken" / "checkpoints").glob(".*"))
 
@@ -156,11 +163,58 @@ def test_other_settings_are_refused_and_restart_moves_aside(
         go(small_config(steps=1, learning_rate=0.5))
     moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside
     assert moved == tmp_path / "run.1"
+    assert moved is not None
     assert (moved / "checkpoints" / "step-1").is_dir()
     assert go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside == (
         tmp_path / "run.2"
     )
     assert go(small_config(steps=1, learning_rate=0.5)).step == 1, "a finished run is left alone"
+    with folder_lock(tmp_path / "run"), pytest.raises(DataError, match="another timbral process"):
+        go(small_config(steps=1), force_restart=True)
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(TrainingError, match="holds no run"):
+        go(small_config(steps=1), force_restart=True)
+
+
+def test_other_preprocessing_is_other_data(
+    store: Store, voices: Path, small_config: Make, tmp_path: Path
+) -> None:
+    config = small_config(steps=1)
+    api.train(config, store.folder, tmp_path / "run", validation_speakers="0", device="cpu")
+    other = tmp_path / "other"
+    prepare(scan_corpus("folder", voices), other, Preprocessing(trim="energy"))
+    with pytest.raises(TrainingError, match="preprocessing is"):
+        api.train(config, other, tmp_path / "run", validation_speakers="0", device="cpu")
+
+
+def test_too_short_utterances_are_left_out(
+    small_config: Make, tmp_path: Path, tone: Callable[..., np.ndarray]
+) -> None:
+    for speaker in range(4):
+        folder = tmp_path / "corpus" / str(speaker)
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "short.wav", tone(0.05), 16_000)
+        for number in range(2):
+            noise = 0.01 * np.random.default_rng([speaker, number]).standard_normal(16_000)
+            soundfile.write(folder / f"{number}.wav", tone(1.0) + noise, 16_000)
+    prepare(scan_corpus("folder", tmp_path / "corpus"), tmp_path / "data", Preprocessing())
+    done = api.train(
+        small_config(steps=1), tmp_path / "data", tmp_path / "r", validation_speakers="0",
+        device="cpu",
+    )  # fmt: skip
+    assert done.too_short == 4
+
+
+def test_a_mistake_found_late_leaves_no_run(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    """The command can be corrected and given again."""
+    with pytest.raises(ConfigError, match="unknown tracker"):
+        api.train(small_config(), store.folder, tmp_path / "run", trackers=["x"])
+    big = dataclasses.replace(small_config(), data=DataConfig(9, 3, 0.8))
+    with pytest.raises(ConfigError, match="only 8 speakers"):
+        api.train(big, store.folder, tmp_path / "run", validation_speakers="0", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_time_limit_ends_with_a_checkpoint(
@@ -178,14 +232,14 @@ def test_time_limit_ends_with_a_checkpoint(
 def test_excluded_speakers_are_never_read(
     store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = sorted(set(store.speakers.tolist()))
+    names = sorted(store.speaker_names)
     (tmp_path / "out.txt").write_text("\n".join(names[:2]) + "\n")
     (tmp_path / "val.txt").write_text("\n".join(names[2:4]) + "\n")
     read: set[str] = set()
     pcm = Store.pcm
 
     def recording(self: Store, row: int, *rest: int) -> np.ndarray:
-        read.add(str(self.speakers[row]))
+        read.add(self.speaker_names[self.speaker_codes[row]])
         return pcm(self, row, *rest)
 
     monkeypatch.setattr(Store, "pcm", recording)
@@ -199,8 +253,10 @@ def test_excluded_speakers_are_never_read(
     )
     assert read == set(names[2:])
     training, validation = split_speakers(store, tmp_path / "out.txt", str(tmp_path / "val.txt"))
-    assert set(store.speakers[training]) == set(names[4:])
-    assert set(store.speakers[validation]) == set(names[2:4])
+    assert {store.speaker_names[code] for code in store.speaker_codes[training]} == set(names[4:])
+    assert {store.speaker_names[code] for code in store.speaker_codes[validation]} == set(
+        names[2:4]
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,7 +276,7 @@ def test_speaker_list_mistakes(
     path = None
     if exclude is not None:
         path = tmp_path / "list.txt"
-        path.write_text("\n".join(sorted(set(store.speakers))) if exclude == "ALL" else exclude)
+        path.write_text("\n".join(sorted(store.speaker_names)) if exclude == "ALL" else exclude)
     with pytest.raises(DataError, match=words):
         split_speakers(store, path, validation)
 

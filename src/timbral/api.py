@@ -29,10 +29,10 @@ from timbral.files import folder_lock
 from timbral.inference import Embedder
 from timbral.losses import LOSSES
 from timbral.pretrained import PRETRAINED, cached
-from timbral.training.loop import Report, fit, tune_cpu
+from timbral.training.loop import Report, fit, resolve_precision, tune_cpu
 from timbral.training.optim import build_optimizer
 from timbral.training.run import RunFolder, TrainState, move_aside
-from timbral.training.tracking import open_trackers
+from timbral.training.tracking import check_trackers, open_trackers
 
 __all__ = [
     "ModelInfo",
@@ -61,8 +61,11 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name} is asked for, but torch sees no CUDA device; use cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name} is not supported; allowed: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device {name} is asked for, but torch sees {count} CUDA devices")
     return device
 
 
@@ -173,6 +176,8 @@ class TrainReport:
     """of the best checkpoint, over speakers that training never saw"""
     resumed_from: int
     moved_aside: Path | None
+    too_short: int
+    """utterances left out because the encoder needs longer ones"""
 
 
 def train(
@@ -187,33 +192,40 @@ def train(
     force_restart: bool = False,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
-    """Train one encoder from a store; a run folder that holds this run is continued."""
+    """Train one encoder from a store; a run folder that holds this run is continued.
+
+    Everything that can be wrong with the arguments is found before `output` is touched.
+    """
     store = Store.open(data)
-    training, validation = split_speakers(store, exclude_speakers, validation_speakers)
+    check_trackers(trackers)
     target = pick_device(device)
     tune_cpu()
+    torch.manual_seed(config.schedule.seed)
+    encoder = build_encoder(config.encoder).to(target)
+    loss_cls = next(cls for cls in LOSSES.values() if cls.config_type is type(config.loss))
+    loss_fn = loss_cls(config.loss).to(target)
+    state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
+    training, validation = split_speakers(store, exclude_speakers, validation_speakers)
+    counts = (len(training), len(validation))
+    training, validation = (
+        rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
+    )
+    too_short = sum(counts) - len(training) - len(validation)
+    crops = CropBatches(store, training, config.data, config.schedule.seed)
+    validate = make_validation(store, validation, encoder) if counts[1] else None
     aside = move_aside(output) if force_restart else None
     with folder_lock(output):
-        torch.manual_seed(config.schedule.seed)
-        encoder = build_encoder(config.encoder).to(target)
-        loss_cls = next(c for c in LOSSES.values() if c.config_type is type(config.loss))
-        loss_fn = loss_cls(config.loss).to(target)
-        state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
-        crops = CropBatches(store, training, config.data, config.schedule.seed)
         run = RunFolder(output, config, store.preprocessing)
-        run.claim(describe_data(store, training, validation))
+        precision = resolve_precision(config.schedule.precision, target)
+        run.claim({**describe_data(store, training, validation), "precision": precision})
         run.resume(state)
         first_step = state.step
-        open_now = open_trackers(output, trackers, first_step)
-        validate = make_validation(store, validation, encoder) if validation.size else None
-        try:
-            best = fit(
-                state, prefetch(crops(first_step)), config.schedule, run, open_now, validate, report
-            )
-        finally:
-            for tracker in open_now:
-                tracker.close()
-    return TrainReport(best, state.step, state.seconds, state.best_score, first_step, aside)
+        with open_trackers(output, trackers, first_step) as opened:
+            batches = prefetch(crops(first_step))
+            best = fit(state, batches, config.schedule, run, opened, validate, report)
+    return TrainReport(
+        best, state.step, state.seconds, state.best_score, first_step, aside, too_short
+    )
 
 
 def evaluate(
@@ -224,6 +236,8 @@ def evaluate(
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Score a trial list; write evaluation.json and scores.txt into `output`."""
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
     scored = score_trials(embedder, read_trials(trials), root, progress)
     evaluation = evaluate_scores(scored)
     if output is not None:

@@ -5,6 +5,7 @@ Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
 
 from __future__ import annotations
 
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ SAMPLE_RATE = 16_000
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph"}
 )
+RATES = (1_000, 768_000)
 SILENCE_PEAK = 2 / 32_768  # two steps of 16-bit audio: dither, not sound
 
 TRIMS = ("none", "energy", "system-a", "system-b")
@@ -53,20 +55,25 @@ def decode(path: str | Path) -> tuple[Wave, int]:
         samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
+    except MemoryError:
+        raise AudioError(f"{path}: its header claims more audio than fits into memory") from None
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise AudioError(f"{path}: its header claims an impossible rate of {sample_rate} Hz")
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "no such file"
-    if path.is_dir():
-        return "is a folder; name a recording inside it"
     try:
-        if path.stat().st_size == 0:
-            return "the file is empty (0 bytes)"
-    except OSError:
-        pass
+        about = path.stat()
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as refusal:
+        return f"cannot be opened ({refusal.strerror})"
+    if stat.S_ISDIR(about.st_mode):
+        return "is a folder; name a recording inside it"
+    if about.st_size == 0:
+        return "the file is empty (0 bytes)"
     reason = str(error).rstrip(".").rsplit(": ", 1)[-1]
     return f"cannot be read as audio ({reason}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
 

@@ -1,13 +1,15 @@
 """A whole corpus to files of vectors; resumable.
 
 Finished utterances lie in OUTPUT/.embed/ in parts; a killed job goes on behind the last part.
-At the end the parts become the files that were asked for.
+At the end the parts become the files that were asked for. When recordings were repaired or added
+since, a second run embeds the parts that they are in anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.audio import Wave
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Utterance, file_size
 from timbral.embedding_files import FORMATS, utterance_schema
 from timbral.errors import AudioError, DataError, did_you_mean
 from timbral.files import folder_lock, read_json, write_json, write_jsonl, written_whole
@@ -67,13 +69,16 @@ def embed_corpus(
 
     `root` is the corpus's folder, whose tree the formats npy and torch mirror. Recordings that
     cannot be used go to failures.jsonl. Raises DataError when `output` holds the vectors of
-    other weights or other recordings, or when no recording could be used.
+    other weights or of another corpus, or when no recording could be used.
     """
     if format not in FORMATS:
         raise DataError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
+    name = model_name or embedder.name
+    if Path(name).name != name:
+        raise DataError(f"--model-name is part of file names and cannot be {name!r}; leave out /")
     started = time.monotonic()
     with folder_lock(output):
-        job = _claim(embedder, utterances, output)
+        _claim(embedder, root, output)
         parts = [
             utterances[start : start + PART_UTTERANCES]
             for start in range(0, len(utterances), PART_UTTERANCES)
@@ -86,8 +91,7 @@ def embed_corpus(
                 f"none of the {len(failures)} recordings could be used; the first: "
                 f"{failures[0]['reason']}; all of them: {output / 'failures.jsonl'}"
             )
-        FORMATS[format](table, root, output, model_name or embedder.name)
-        write_json(output / ".embed" / "job.json", {**job, "finished": format})
+        FORMATS[format](table, root, output, name)
     return BulkReport(
         utterances=table.num_rows,
         speakers=len(table["speaker"].unique()),
@@ -98,13 +102,12 @@ def embed_corpus(
     )
 
 
-def _claim(embedder: Embedder, utterances: Sequence[Utterance], output: Path) -> dict[str, Any]:
-    """Tie the folder to these weights and recordings."""
-    listed = json.dumps([list(asdict(row).values()) for row in utterances])
+def _claim(embedder: Embedder, root: Path, output: Path) -> None:
+    """Tie the folder to these weights and this corpus."""
     job = {
         "weights_sha256": embedder.weights_sha256,
         "preprocessing": embedder.preprocessing.as_dict(),
-        "recordings_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        "corpus": os.path.abspath(root),
     }
     path = output / ".embed" / "job.json"
     if path.exists():
@@ -117,7 +120,16 @@ def _claim(embedder: Embedder, utterances: Sequence[Utterance], output: Path) ->
             )
     else:
         write_json(path, job)
-    return job
+
+
+def _digest(part: Sequence[Utterance]) -> str:
+    """Names a part's recordings; another size means that a recording was replaced."""
+    rows = [[*asdict(row).values(), file_size(row.path)] for row in part]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _is_done(index: Path, digest: str) -> bool:
+    return index.exists() and read_json(index)["recordings_sha256"] == digest
 
 
 def _embed_parts(
@@ -128,7 +140,8 @@ def _embed_parts(
     done, seconds = 0, 0.0
     for number, part in enumerate(parts):
         index = folder / f"{number:05d}.json"
-        if not index.exists():
+        digest = _digest(part)
+        if not _is_done(index, digest):
             rows, failures, vectors = [], [], []
             for batch_rows, batch_failures, batch_vectors in _batches(embedder, part):
                 rows += batch_rows
@@ -141,7 +154,8 @@ def _embed_parts(
                 open(temporary, "wb") as f,
             ):
                 np.save(f, np.concatenate(vectors))
-            write_json(index, {"rows": rows, "failures": failures})
+            content = {"recordings_sha256": digest, "rows": rows, "failures": failures}
+            write_json(index, content)
         done += len(part)
         progress(done, total, seconds)
     return seconds
@@ -197,6 +211,10 @@ def read_vectors(folder: Path) -> pa.Table:
             f"{folder}: holds no utterances.parquet; make it with "
             "`timbral embed ENCODER CORPUS --output FOLDER`"
         ) from None
-    if "vector" not in table.column_names:
-        raise DataError(f"{path}: has no column `vector`; it has {', '.join(table.column_names)}")
+    missing = {"utterance", "speaker", "path", "vector"}.difference(table.column_names)
+    if missing:
+        raise DataError(
+            f"{path}: is no table of utterances: it has no column {', '.join(sorted(missing))}, "
+            f"only {', '.join(table.column_names)}"
+        )
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import yaml
 
 from timbral.data.dataset import DataConfig
 from timbral.encoders import ENCODERS, LstmConfig
-from timbral.errors import ConfigError, did_you_mean
+from timbral.errors import ConfigError, check_ranges, did_you_mean
 from timbral.losses import LOSSES, GE2EConfig
 
 __all__ = ["ScheduleConfig", "TrainConfig", "from_mapping", "load_config", "to_mapping"]
@@ -49,11 +50,18 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         _one_of("schedule.decay", self.decay, ("constant", "cosine"))
         _one_of("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
-        for name in ("steps", "log_every", "validate_every", "save_every", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"schedule.{name} must be at least 1: {getattr(self, name)}")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"schedule.learning_rate must be above 0: {self.learning_rate}")
+        counts = ("steps", "log_every", "validate_every", "save_every", "keep_checkpoints")
+        check_ranges(self, "schedule", **dict.fromkeys(counts, (1, math.inf)))
+        check_ranges(
+            self,
+            "schedule",
+            learning_rate=(1e-12, 1e30),
+            warmup_steps=(0, math.inf),
+            max_minutes=(1e-9, 1e9),
+            max_grad_norm=(1e-9, 1e30),
+            weight_decay=(0.0, 1e9),
+            seed=(0, 2**63),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     if len(overrides) % 2:
         raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(overrides)} words")
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        _override(content, key, yaml.safe_load(value))
+        try:
+            _override(content, key, yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise ConfigError(f"--opts {key}: {value!r} is not a YAML value") from None
     return from_mapping(TrainConfig, content, str(path))
 
 
@@ -133,7 +144,10 @@ def to_mapping(config: TrainConfig) -> dict[str, Any]:
 
 
 def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
-    settings = {"name": value} if isinstance(value, str) else dict(value or {})
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{where}: a name, or a mapping with a name, is needed, got {value!r}")
+    settings = dict(settings)
     name = settings.pop("name", None)
     if name not in registry:
         raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), registry)}")

@@ -48,9 +48,11 @@ def vectors_of(table: pa.Table) -> NDArray[np.float32]:
 
 def by_speaker(table: pa.Table) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Speakers in order of their names, and their rows."""
-    speakers = np.asarray(table["speaker"].to_pylist(), dtype=str)
-    for speaker in np.unique(speakers):
-        yield str(speaker), np.flatnonzero(speakers == speaker)
+    names, codes = np.unique(np.asarray(table["speaker"].to_pylist()), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    for name, where in zip(names, rows, strict=True):
+        yield str(name), where
 
 
 def speaker_table(table: pa.Table) -> pa.Table:
@@ -130,8 +132,9 @@ def write_torch(table: pa.Table, root: Path, output: Path, model_name: str) -> N
         _save_tensor(output / place.with_suffix(f".{model_name}_embedding"), vector)
     for speaker, where in by_speaker(table):
         above = [folder for folder in places[where[0]].parents if folder.name == speaker]
-        folder = above[0] if above else Path(speaker)
-        target = output / folder / f"{speaker}.{model_name}_averaged_embedding"
+        name = speaker.replace(os.sep, "_").lstrip(".") or "_"  # an id is no path
+        folder = above[0] if above else Path(name)
+        target = output / folder / f"{name}.{model_name}_averaged_embedding"
         _save_tensor(target, vectors[where].mean(axis=0))
 
 

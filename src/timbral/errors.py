@@ -15,6 +15,7 @@ a traceback and ends with exit code 2.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MissingExtraError",
     "TimbralError",
     "TrainingError",
+    "check_ranges",
     "did_you_mean",
 ]
 
@@ -69,3 +71,15 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{hint} allowed: {', '.join(names)}"
+
+
+def check_ranges(config: object, section: str, **ranges: tuple[float, float]) -> None:
+    """Raise ConfigError unless each named number of `config` lies in its range, ends included.
+
+    None passes; NaN does not.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            allowed = f"at least {low:g}" if math.isinf(high) else f"in [{low:g}, {high:g}]"
+            raise ConfigError(f"{section}.{name} must be {allowed}: {value}")

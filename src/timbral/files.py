@@ -12,16 +12,24 @@ from typing import Any
 
 from timbral.errors import DataError
 
-__all__ = ["folder_lock", "read_json", "write_json", "write_jsonl", "written_whole"]
-
-TEMPORARY = ".timbral-tmp"
+__all__ = [
+    "folder_lock",
+    "read_json",
+    "rename_aside",
+    "write_json",
+    "write_jsonl",
+    "written_whole",
+]
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the name, on error it goes."""
+    """Yield a temporary path beside `path`; on success it takes the name, on error it goes.
+
+    What a killed process leaves of it is overwritten when the file is written again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.timbral-tmp")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -29,6 +37,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def rename_aside(folder: Path) -> Path:
+    """Rename a folder to the first free of ``FOLDER.1``, ``FOLDER.2``…; returns the new name."""
+    folder = Path(os.path.abspath(folder))
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    return folder.rename(aside)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -71,6 +88,4 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 f"{folder}: another timbral process is writing into this folder; "
                 "wait until it has finished, or choose another folder"
             ) from None
-        for left_over in folder.rglob(f".*{TEMPORARY}"):
-            left_over.unlink(missing_ok=True)
         yield

@@ -42,6 +42,6 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         code = USAGE
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; what is finished is kept", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)

@@ -34,9 +34,8 @@ def prepare(
         loudness: raise quieter recordings to this level in dBFS, or none
         workers: processes
     """
+    from timbral import api
     from timbral.audio import Preprocessing
-    from timbral.data.corpora import scan_corpus
-    from timbral.data.prepare import prepare as write_store
 
     sources = {"folder": folder, "kaldi": kaldi}
     given = [(layout, root) for layout, root in sources.items() if root is not None]
@@ -45,8 +44,9 @@ def prepare(
     preprocessing = Preprocessing(trim, _decibels(loudness))
     layout, root = given[0]
     with bar("preparing") as advance:
-        report = write_store(
-            scan_corpus(layout, root),
+        report = api.prepare(
+            root,
+            layout,
             output_dir,
             preprocessing,
             workers=_at_least_one("--workers", workers),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from timbral.cli.shared import OK, Device, Encoder, count_failures
 from timbral.progress import bar, training_bar
+
+if TYPE_CHECKING:
+    from timbral.api import TrainReport
 
 __all__ = ["demo", "evaluate", "models", "pull", "train", "verify"]
 
@@ -54,14 +57,20 @@ def train(
             force_restart=force_restart,
             report=report,
         )
+    _tell(done)
+    return OK
+
+
+def _tell(done: TrainReport) -> None:
     if done.moved_aside:
         print(f"the earlier run lies in {done.moved_aside} now")
+    if done.too_short:
+        print(f"{done.too_short:,} utterances were too short for the encoder and left out")
     if done.resumed_from:
         print(f"continued from step {done.resumed_from}")
     if done.validation_eer is not None:
         print(f"best validation EER {100 * done.validation_eer:.2f} %")
     print(f"{done.step} steps in {done.seconds / 60:.1f} min; checkpoint {done.checkpoint}")
-    return OK
 
 
 def evaluate(
@@ -83,14 +92,20 @@ def evaluate(
     from timbral import api
 
     embedder = api.load(encoder, device=device)
-    base = Path(encoder) if Path(encoder).is_dir() else Path()
-    target = output or base / "evaluation" / trials.stem
+    target = output or _home(Path(encoder)) / "evaluation" / trials.stem
     with bar("embedding") as advance:
         result = api.evaluate(embedder, trials, root, target, advance)
     code = count_failures(result.failures, target)
     print(f"scores: {target / 'scores.txt'}")
     print(result.line)
     return code
+
+
+def _home(encoder: Path) -> Path:
+    """The run folder of an encoder; for a name this folder."""
+    if not encoder.is_dir():
+        return Path()
+    return encoder.parent.parent if encoder.parent.name == "checkpoints" else encoder
 
 
 def verify(
@@ -130,10 +145,10 @@ def models() -> int:
 
     for row in api.models():
         sizes = f"E {row.embedding_dim}, {row.parameters / 1e6:.2f} M parameters"
-        print(f"{row.name:<12}{sizes}, {row.sample_rate // 1000} kHz: {row.about}")
+        print(f"{row.name:<15}{sizes}, {row.sample_rate // 1000} kHz: {row.about}")
         licence = f", {row.licence}" if row.licence else ""
         how = "" if row.here else f"; get it: timbral pull {row.name}"
-        print(f"{'':<12}weights: {row.weights}{licence}{how}")
+        print(f"{'':<15}weights: {row.weights}{licence}{how}")
     return OK
 
 

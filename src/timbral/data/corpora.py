@@ -27,23 +27,30 @@ class Corpus:
     """the tree below the folder that is given"""
 
 
-def audio_files(root: Path) -> Iterator[Path]:
+def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """Every audio file below `root`, in sorted order; hidden ones not.
 
-    Links are followed, except those that lead back to a folder above them.
+    Links are followed, except those that lead back to a folder that they lie in. Raises
+    DataError for a folder that cannot be read, rather than pass it over.
     """
-    for folder, folders, files in os.walk(root, followlinks=True):
-        above = Path(folder).resolve()
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and Path(folder, name).resolve() not in (above, *above.parents)
-        )
-        for name in sorted(files):
-            path = Path(folder, name)
-            if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield path
+    real = os.path.realpath(root)
+    if real in above:
+        return
+    try:
+        with os.scandir(root) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"{root}: the folder cannot be read ({error.strerror}); make it readable, or move it "
+            "out of the corpus"
+        ) from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from audio_files(Path(entry.path), (*above, real))
+        elif Path(entry.name).suffix.lower() in AUDIO_SUFFIXES:
+            yield Path(entry.path)
 
 
 def scan_folder(root: Path, corpus: str = "folder") -> Iterator[Utterance]:

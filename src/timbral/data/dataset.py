@@ -57,8 +57,7 @@ class CropBatches:
     """
 
     def __init__(self, store: Store, rows: Ints, config: DataConfig, seed: int) -> None:
-        names, speakers = np.unique(store.speakers[rows].astype(str), return_inverse=True)
-        self.speaker_names: list[str] = names.tolist()
+        _, speakers = np.unique(store.speaker_codes[rows], return_inverse=True)
         self._store = store
         self._rows = rows
         self._crop = round(config.crop_seconds * SAMPLE_RATE)

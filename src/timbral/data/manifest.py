@@ -9,7 +9,7 @@ from pathlib import Path
 
 from timbral.errors import DataError, did_you_mean
 
-__all__ = ["Utterance", "check_unique", "read_speakers", "select_speakers"]
+__all__ = ["Utterance", "check_unique", "file_size", "read_speakers", "select_speakers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,24 @@ class Utterance:
     corpus: str
 
 
+def file_size(path: str) -> int:
+    """Bytes; -1 for a file that is not there or cannot be looked at."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1
+
+
 def check_unique(utterances: Iterable[Utterance], where: Path) -> list[Utterance]:
     """Sort by speaker and utterance; DataError when there are none or two share an id."""
     rows = sorted(utterances, key=lambda row: (row.speaker, row.utterance, row.path))
     if not rows:
         raise DataError(f"{where}: no audio found in the layout asked for")
+    for row in rows:
+        try:
+            f"{row.path}{row.utterance}{row.speaker}".encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{row.path!r}: the name is not UTF-8; rename the file") from None
     twice = [name for name, count in Counter(row.utterance for row in rows).items() if count > 1]
     if twice:
         paths = [row.path for row in rows if row.utterance == twice[0]]

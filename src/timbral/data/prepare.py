@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +26,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from timbral.audio import SAMPLE_RATE, Preprocessing, decode, to_int16
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Utterance, file_size
 from timbral.data.store import STORE_SCHEMA, shard_path, write_shard
 from timbral.errors import AudioError, DataError
 from timbral.files import folder_lock, read_json, write_json, write_jsonl, written_whole
@@ -53,10 +56,15 @@ class _Shard:
     folder: Path
     utterances: list[Utterance]
     preprocessing: Preprocessing
+    plan: str
+    """hash of the job; an index of another job does not count"""
 
     @property
     def index(self) -> Path:
         return self.folder / "shards" / f"{self.number:05d}.index.json"
+
+    def is_done(self) -> bool:
+        return self.index.exists() and read_json(self.index)["plan"] == self.plan
 
 
 def prepare(
@@ -75,7 +83,8 @@ def prepare(
     """
     preprocessing.check_installed()
     with folder_lock(folder):
-        finished = _claim(folder, utterances, preprocessing)
+        plan = _claim(folder, utterances, preprocessing)
+        finished = (folder / "utterances.parquet").exists()
         if not finished:
             shards = [
                 _Shard(
@@ -83,6 +92,7 @@ def prepare(
                     folder,
                     list(utterances[start : start + SHARD_UTTERANCES]),
                     preprocessing,
+                    plan,
                 )
                 for number, start in enumerate(range(0, len(utterances), SHARD_UTTERANCES))
             ]
@@ -92,13 +102,11 @@ def prepare(
         return PrepareReport(**about["totals"], reused=finished)
 
 
-def _claim(folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing) -> bool:
-    """Tie the folder to this job; True when the job is done there already."""
+def _claim(folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing) -> str:
+    """Tie the folder to this job; returns the job's hash."""
     digest = hashlib.sha256()
     for row in utterances:
-        path = Path(row.path)
-        size = path.stat().st_size if path.exists() else -1
-        digest.update(json.dumps([*asdict(row).values(), size]).encode())
+        digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
     plan = {"inputs_sha256": digest.hexdigest(), "preprocessing": preprocessing.as_dict()}
     plan_path = folder / "plan.json"
     if plan_path.exists():
@@ -115,12 +123,12 @@ def _claim(folder: Path, utterances: Sequence[Utterance], preprocessing: Preproc
                 "choose a new folder"
             )
         write_json(plan_path, plan)
-    return (folder / "utterances.parquet").exists()
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
 
 def _run(shards: list[_Shard], workers: int, progress: Progress) -> None:
     total = sum(len(shard.utterances) for shard in shards)
-    waiting = [shard for shard in shards if not shard.index.exists()]
+    waiting = [shard for shard in shards if not shard.is_done()]
     done = total - sum(len(shard.utterances) for shard in waiting)
     progress(done, total)
     for count in _each(waiting, min(workers, len(waiting))):
@@ -133,7 +141,9 @@ def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
         yield from map(_prepare_shard, shards)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        workers, context, initializer=_end_with, initargs=(os.getpid(),)
+    ) as pool:
         futures = [pool.submit(_prepare_shard, shard) for shard in shards]
         try:
             for future in as_completed(futures):
@@ -145,6 +155,17 @@ def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that started it is gone, were it killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepare_shard(shard: _Shard) -> int:
@@ -168,7 +189,7 @@ def _prepare_shard(shard: _Shard) -> int:
     starts = write_shard(shard_path(shard.folder, shard.number), waves())
     for row, start in zip(rows, starts, strict=True):
         row["start"] = start
-    write_json(shard.index, {"rows": rows, "failures": failures})
+    write_json(shard.index, {"plan": shard.plan, "rows": rows, "failures": failures})
     return len(shard.utterances)
 
 

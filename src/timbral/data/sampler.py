@@ -74,7 +74,7 @@ class SpeakerBatches:
         if speakers_per_batch > len(counts):
             raise ConfigError(
                 f"data.speakers_per_batch is {speakers_per_batch}, but there are only "
-                f"{len(counts)} speakers to train on; lower it to {len(counts)} or less"
+                f"{len(counts)} speakers to train on; lower it, or add speakers"
             )
         self.size = speakers_per_batch
         self._num_speakers = len(counts)

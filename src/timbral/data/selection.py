@@ -24,13 +24,13 @@ def split_speakers(
     `validation` is a file of speakers, a number of speakers, or ``auto``: a tenth of them, 2 to
     20, and none of fewer than 20. Excluded speakers are in neither.
     """
-    speakers = set(store.speakers.tolist())
+    speakers = set(store.speaker_names)
     if exclude is not None:
         speakers -= select_speakers(read_speakers(exclude), speakers, exclude)
     if not speakers:
         raise DataError(f"{exclude}: excludes every speaker of {store.folder}; none is left")
     names = sorted(speakers)
-    if validation == "auto" or validation.isdigit():
+    if validation == "auto" or validation.isdecimal():
         auto = min(20, len(names) // 10) if len(names) >= 20 else 0
         count = auto if validation == "auto" else int(validation)
         # evenly spread over the sorted names: the same speakers whatever the machine
@@ -53,8 +53,14 @@ def describe_data(
 ) -> dict[str, Any]:
     """What identifies the data of a run: a run goes on only with the same."""
     names = store.table["utterance"]
-    digests = {
-        key: hashlib.sha256("\n".join(names.take(rows).to_pylist()).encode()).hexdigest()
-        for key, rows in (("training_sha256", training), ("validation_sha256", validation))
+
+    def digest(rows: NDArray[np.int64]) -> str:
+        hashed = hashlib.sha256("\n".join(names.take(rows).to_pylist()).encode())
+        hashed.update(np.ascontiguousarray(store.samples[rows]).tobytes())
+        return hashed.hexdigest()[:16]
+
+    return {
+        "training utterances": f"{len(training)} ({digest(training)})",
+        "validation utterances": f"{len(validation)} ({digest(validation)})",
+        "preprocessing": store.preprocessing.as_dict(),
     }
-    return {**digests, "utterances": len(training), "validation_utterances": len(validation)}

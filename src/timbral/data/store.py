@@ -3,6 +3,8 @@
     STORE/
       utterances.parquet    one row an utterance, sorted by speaker; its presence means complete
       shards/00000.arrow    Arrow IPC, one record batch an utterance: utterance, pcm
+      shards/00000.index.json   its rows and failures; its presence means that the shard is done
+      plan.json             what identifies the job: a run goes on only with the same
       store.json            preprocessing, sample rate, totals
       failures.jsonl        recordings that could not be used, with the reason
 
@@ -12,10 +14,9 @@ samples of an utterance begin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +69,10 @@ class Store:
         self.folder = folder
         self.table = table
         self.preprocessing = preprocessing
-        self.speakers = np.asarray(table["speaker"].to_numpy(zero_copy_only=False), dtype=object)
+        speakers = table["speaker"].combine_chunks().dictionary_encode()
+        self.speaker_names: list[str] = speakers.dictionary.to_pylist()
+        self.speaker_codes = speakers.indices.to_numpy().astype(np.int64)
+        """number of each row's speaker in `speaker_names`"""
         self._shard = table["shard"].to_numpy()
         self._start = table["start"].to_numpy()
         self.samples: NDArray[np.int64] = table["samples"].to_numpy()
@@ -102,12 +106,8 @@ class Store:
 
     def rows_of(self, speakers: set[str]) -> NDArray[np.int64]:
         """Rows of the table whose speaker is among `speakers`."""
-        return np.flatnonzero(np.isin(self.speakers, list(speakers)))
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The table, a dict a row."""
-        for batch in self.table.to_batches():
-            yield from batch.to_pylist()
+        codes = [code for code, name in enumerate(self.speaker_names) if name in speakers]
+        return np.flatnonzero(np.isin(self.speaker_codes, codes))
 
 
 def shard_path(folder: Path, shard: int) -> Path:

@@ -15,11 +15,13 @@ from timbral.bulk import BulkReport
 from timbral.checkpoint import build_encoder
 from timbral.config import TrainConfig, load_config
 from timbral.data.corpora import scan_corpus
+from timbral.errors import DataError
 from timbral.evaluation.report import Evaluation
 from timbral.evaluation.trials import draw_pairs
-from timbral.files import written_whole
+from timbral.files import read_json, rename_aside, write_json, written_whole
 from timbral.inference import Embedder
 from timbral.progress import bar, training_bar
+from timbral.version import __version__
 
 __all__ = ["VOICES", "run_demo"]
 
@@ -38,6 +40,7 @@ def run_demo(output: Path) -> int:
     console = Console()
     voices = len(list(VOICES.glob("*/")))
     console.print(f"{voices} synthetic voices (made with Kokoro-82M), into {output}")
+    _claim(console, output)
     config = load_config(HERE / "config.yaml")
     with bar("prepare") as advance:
         workers = os.cpu_count() or 1
@@ -66,6 +69,19 @@ def run_demo(output: Path) -> int:
         "  timbral prepare --folder MY_VOICES --output-dir data"
     )
     return 0
+
+
+def _claim(console: Console, output: Path) -> None:
+    """Tie the folder to this demo; what another version or copy of it made is moved aside."""
+    recipe = (HERE / "config.yaml").read_text("utf-8")
+    mine = {"timbral": __version__, "voices": str(VOICES), "recipe": recipe}
+    marker = output / "demo.json"
+    if marker.exists() and read_json(marker) != mine:
+        aside = rename_aside(output)
+        console.print(f"another version's demo was here; it lies in {aside} now")
+    elif output.exists() and not marker.exists() and any(output.iterdir()):
+        raise DataError(f"{output}: is not empty and holds no demo; choose another --output")
+    write_json(marker, mine)
 
 
 def _train(config: TrainConfig, output: Path, unseen: Path) -> api.TrainReport:

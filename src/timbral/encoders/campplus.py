@@ -3,6 +3,7 @@ Context-Aware Masking, Interspeech 2023)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.norm import MaskedBatchNorm
 from timbral.encoders.pooling import statistics_pooling
+from timbral.errors import ConfigError, check_ranges
 from timbral.features import KaldiFbank, frame_mask
 
 __all__ = ["CampplusConfig", "CampplusEncoder"]
@@ -32,6 +34,13 @@ class CampplusConfig:
     """channels that each dense layer adds"""
     bottleneck: int = 128
     embedding_size: int = 192
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != 3 or min(self.blocks) < 1:
+            raise ConfigError(f"encoder.blocks must be three numbers from 1: {self.blocks}")
+        sizes = ("head_channels", "init_channels", "growth", "embedding_size")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, math.inf)))
+        check_ranges(self, "encoder", bottleneck=(2, math.inf))
 
 
 class ResidualBlock(nn.Module):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.errors import check_ranges
 from timbral.features import GE2E_MEL, MelSpectrogram
 
 __all__ = ["LstmConfig", "LstmEncoder"]
@@ -29,6 +31,12 @@ class LstmConfig:
     window_min_coverage: float = 0.75
     """the last window is left out when less of it is audio"""
 
+    def __post_init__(self) -> None:
+        sizes = ("num_layers", "hidden_size", "embedding_size", "n_mels")
+        windows = ("window_frames", "window_step")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes + windows, (1, math.inf)))
+        check_ranges(self, "encoder", window_min_coverage=(0.0, 1.0))
+
 
 class LstmEncoder(SpeakerEncoder):
     """Last output of a unidirectional LSTM, linear, ReLU, unit length.
@@ -42,7 +50,7 @@ class LstmEncoder(SpeakerEncoder):
     def __init__(self, config: LstmConfig) -> None:
         super().__init__()
         self.config = config
-        self.frontend = MelSpectrogram(GE2E_MEL)
+        self.frontend = MelSpectrogram(replace(GE2E_MEL, n_mels=config.n_mels))
         self.sample_rate = GE2E_MEL.sample_rate
         self.hop_samples = GE2E_MEL.hop_samples
         self.embedding_dim = config.embedding_size

@@ -6,6 +6,7 @@ The x-vector layout (Snyder et al., X-vectors: Robust DNN embeddings for speaker
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.norm import MaskedBatchNorm
 from timbral.encoders.pooling import statistics_pooling
+from timbral.errors import check_ranges
 from timbral.features import LOG_MEL_80, MelSpectrogram, frame_mask
 
 __all__ = ["TdnnConfig", "TdnnEncoder"]
@@ -30,6 +32,10 @@ class TdnnConfig:
     """frames that the first layer advances by: 2 halves the work of all others"""
     mean_normalise: bool = True
     """subtract each utterance's mean log-mel: takes away most of the channel"""
+
+    def __post_init__(self) -> None:
+        sizes = ("channels", "pooled_channels", "embedding_size")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, math.inf)), stride=(1, 4))
 
 
 class TimeDelayLayer(nn.Module):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from timbral.data.store import Store
 from timbral.encoders import SpeakerEncoder
+from timbral.errors import DataError
 from timbral.evaluation.trials import draw_pairs
 from timbral.inference import Embedder
 from timbral.metrics import eer, min_dcf
@@ -23,11 +24,17 @@ def make_validation(
 ) -> Callable[[], dict[str, float]]:
     """A function that judges `encoder` on trials drawn once among the held-out utterances."""
     kept: list[int] = []
-    for speaker in np.unique(store.speakers[rows].astype(str)):
-        own = rows[store.speakers[rows] == speaker]
-        own = own[store.samples[own] >= encoder.min_samples]
+    for speaker in np.unique(store.speaker_codes[rows]):
+        own = rows[store.speaker_codes[rows] == speaker]
         kept += own[:: max(1, len(own) // UTTERANCES_PER_SPEAKER)][:UTTERANCES_PER_SPEAKER].tolist()
-    pairs = np.array(draw_pairs([str(store.speakers[row]) for row in kept]))
+    speakers = [store.speaker_names[store.speaker_codes[row]] for row in kept]
+    try:
+        pairs = np.array(draw_pairs(speakers))
+    except DataError as error:
+        raise DataError(
+            f"the validation speakers will not do: {error}; name others with "
+            "--validation-speakers, or 0 for no validation"
+        ) from None
     waves = [store.pcm(row) for row in kept]
 
     def validate() -> dict[str, float]:

@@ -97,7 +97,8 @@ def train_step(
     if not torch.isfinite(grad_norm):
         raise TrainingError(
             f"the gradient of step {state.step + 1} is not finite (loss {loss.item()}); the last "
-            "checkpoint is kept: try a lower schedule.learning_rate, or precision fp32"
+            "checkpoint is kept: try a lower schedule.learning_rate or precision fp32, in another "
+            "--output or with --force-restart"
         )
     state.optimizer.step()
     state.step += 1

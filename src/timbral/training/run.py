@@ -25,7 +25,7 @@ from timbral.checkpoint import (
 from timbral.config import TrainConfig, to_mapping
 from timbral.encoders import SpeakerEncoder
 from timbral.errors import TrainingError
-from timbral.files import read_json, write_json, written_whole
+from timbral.files import folder_lock, read_json, rename_aside, write_json, written_whole
 from timbral.losses import GE2ELoss
 
 __all__ = ["RunFolder", "TrainState", "move_aside"]
@@ -67,14 +67,16 @@ class TrainState:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Rename a run folder to the first free ``FOLDER.1``, ``FOLDER.2``…; None if there is none."""
+    """Rename a run folder to the first free ``FOLDER.1``, ``FOLDER.2``…; None if there is none.
+
+    Raises TrainingError for a folder that holds no run, DataError when a process trains there.
+    """
     if not folder.exists():
         return None
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    folder.rename(aside)
-    return aside
+    if not (folder / "run.json").exists():
+        raise TrainingError(f"{folder}: holds no run, so it is not moved aside; choose another")
+    with folder_lock(folder):
+        return rename_aside(folder)
 
 
 class RunFolder:
@@ -126,9 +128,9 @@ class RunFolder:
         progress = {name: getattr(state, name) for name in state.PROGRESS}
         checkpoint = Checkpoint(folder, state.step, self.config, self.preprocessing, progress)
         save_checkpoint(checkpoint, state.modules(), state.optimizer)
-        point_to(folder, "last")
-        if best:
+        if best:  # first: a kill in between then repeats these steps, to the same weights
             point_to(folder, "best")
+        point_to(folder, "last")
         self._drop_old()
         return folder
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from timbral.errors import ConfigError, MissingExtraError, did_you_mean
 from timbral.files import written_whole
 
-__all__ = ["TRACKERS", "Tracker", "open_trackers"]
+__all__ = ["TRACKERS", "Tracker", "check_trackers", "open_trackers"]
 
 
 class Tracker(Protocol):
@@ -71,13 +72,26 @@ class TensorBoardTracker:
         self._writer.close()
 
 
-TRACKERS: dict[str, type[TensorBoardTracker]] = {"tensorboard": TensorBoardTracker}
+TRACKERS: dict[str, Callable[[Path, int], Tracker]] = {
+    "jsonl": JsonlTracker,
+    "tensorboard": TensorBoardTracker,
+}
+"""made from the run folder and the step that it goes on from; jsonl is always on"""
 
 
-def open_trackers(folder: Path, names: Sequence[str], first_step: int) -> list[Tracker]:
-    """The JSONL tracker and those named; ConfigError for an unknown name."""
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise ConfigError for an unknown name."""
     for name in names:
         if name not in TRACKERS:
             raise ConfigError(f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}")
-    trackers: list[Tracker] = [TRACKERS[name](folder, first_step) for name in names]
-    return [JsonlTracker(folder, first_step), *trackers]
+
+
+@contextmanager
+def open_trackers(folder: Path, names: Sequence[str], first_step: int) -> Iterator[list[Tracker]]:
+    """The JSONL tracker and those named, closed at the end."""
+    with ExitStack() as stack:
+        opened: list[Tracker] = []
+        for name in dict.fromkeys(("jsonl", *names)):
+            opened.append(TRACKERS[name](folder, first_step))
+            stack.callback(opened[-1].close)
+        yield opened
