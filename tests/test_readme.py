@@ -18,14 +18,13 @@ REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.S)
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-QUICK = [
-    "--opts", "schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channels", "16",
-]  # fmt: skip
+QUICK = ["schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channels", "16"]
+"""added to the values that the README's training replaces"""
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README supposes it: voices/, configs/ and trials.txt."""
+    """A folder as the README supposes it: voices/, configs/, trials.txt and unseen.txt."""
     root = tmp_path_factory.mktemp("readme")
     (root / "configs").symlink_to(REPOSITORY / "configs")
     kept = [*sorted(VOICES.glob("*/"))[::6], VOICES / "am_adam", VOICES / "am_eric"]
@@ -36,6 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             link = root / "voices" / voice.name / name
             if not link.exists():
                 link.symlink_to(voice / name)
+    (root / "unseen.txt").write_text("am_adam\nam_eric\n")
     files = sorted(path.relative_to(root / "voices") for path in (root / "voices").glob("*/*.ogg"))
     pairs = draw_pairs([path.parts[0] for path in files], targets=20)
     lines = [f"{label} {files[first]} {files[second]}\n" for label, first, second in pairs]
