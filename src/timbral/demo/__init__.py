@@ -64,7 +64,8 @@ def run_demo(output: Path) -> int:
         api.draw_map(output / "embeddings", output / "map.html", advance)
     console.print(_results(output, before, after, embedded, trained))
     console.print(
-        "Synthetic voices are cleaner than people; the README shows the same job on real ones.\n"
+        "Synthetic voices are cleaner than people: on 25 unseen speakers of speechocean762, real\n"
+        "recordings, the same encoder reached 7.5 % (see the README).\n"
         "Open the map in a browser and click a point to hear it. Next, your own recordings:\n"
         "  timbral prepare --folder MY_VOICES --output-dir data"
     )
