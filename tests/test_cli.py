@@ -81,7 +81,10 @@ def mistakes(
         "no run": (["verify", tmp / "empty", recording, recording], "holds no checkpoint"),
         "no recording": (["verify", run, recording, tmp / "gone.wav"], "no such file"),
         "folder as recording": (["verify", run, recording, voices], "is a folder"),
-        "trials": (["evaluate", run, tmp / "trials.txt"], "no trial could be scored"),
+        "trials": (
+            ["evaluate", run, tmp / "trials.txt", "--output", tmp / "e"],
+            "no trial could be scored",
+        ),
         "page name": (["map", tmp / "empty", "--output", tmp / "map"], "such as map.html"),
         "no vectors": (["map", tmp / "empty", "--output", tmp / "m.html"], "utterances.parquet"),
         "layout": (

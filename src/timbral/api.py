@@ -236,9 +236,10 @@ def evaluate(
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Score a trial list; write evaluation.json and scores.txt into `output`."""
+    listed = read_trials(trials)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
-    scored = score_trials(embedder, read_trials(trials), root, progress)
+    scored = score_trials(embedder, listed, root, progress)
     evaluation = evaluate_scores(scored)
     if output is not None:
         about = {"trial_list": str(trials), "weights_sha256": embedder.weights_sha256}
