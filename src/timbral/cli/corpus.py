@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.shared import Device, Encoder, count_failures
+from timbral.cli.shared import OK, SOME_FAILED, Device, Encoder, count_failures
 from timbral.errors import ConfigError
 from timbral.progress import bar
 
@@ -117,7 +118,13 @@ def map_voices(
     with bar("drawing") as advance:
         picture, page = api.draw_map(embeddings, output, advance)
     print(f"{page.points:,} points, {page.clips:,} with sound: {output}, {picture}")
-    return count_failures(len(page.unreadable), None)
+    if page.unreadable:
+        path, reason = page.unreadable[0]
+        print(
+            f"{len(page.unreadable):,} points have no sound; the first: {path}: {reason}",
+            file=sys.stderr,
+        )
+    return SOME_FAILED if page.unreadable else OK
 
 
 def _decibels(text: str) -> float | None:

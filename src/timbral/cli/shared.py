@@ -19,10 +19,10 @@ Encoder = Annotated[
 Device = Annotated[str, arg(metavar="DEVICE", help="auto, cpu, cuda or cuda:N")]
 
 
-def count_failures(failures: int, folder: Path | None) -> int:
+def count_failures(failures: int, folder: Path) -> int:
     """Say how many recordings failed, if any; returns the exit code."""
     if not failures:
         return OK
-    where = f"; reasons: {folder / 'failures.jsonl'}" if folder else ""
-    print(f"{failures:,} recordings could not be used{where}", file=sys.stderr)
+    reasons = folder / "failures.jsonl"
+    print(f"{failures:,} recordings could not be used; reasons: {reasons}", file=sys.stderr)
     return SOME_FAILED
