@@ -281,4 +281,4 @@ def draw_map(
             table.select(["utterance", "speaker", "path"]).to_pylist(), points, strict=True
         )
     ]
-    return picture, voicemap.write_page(marks, output, title=title, progress=progress)
+    return picture, voicemap.write_page(marks, output, title="Voice map", progress=progress)
