@@ -28,7 +28,7 @@ from timbral.data.dataset import CropBatches, DataConfig, prefetch
 from timbral.data.prepare import prepare
 from timbral.data.selection import split_speakers
 from timbral.data.store import Store
-from timbral.errors import ConfigError, DataError, TrainingError
+from timbral.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from timbral.files import folder_lock
 from timbral.training.optim import lr_at
 
@@ -326,6 +326,15 @@ def test_unknown_tracker_and_device(store: Store, small_config: Make, tmp_path: 
         api.train(small_config(), store.folder, tmp_path / "r", trackers=["tensorbord"])
     with pytest.raises(ConfigError, match="unknown device 'gpu8'"):
         api.pick_device("gpu8")
+
+
+def test_a_tracker_that_is_not_installed(
+    store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timbral.training.tracking.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[tensorboard\]'"):
+        api.train(small_config(), store.folder, tmp_path / "r", trackers=["tensorboard"])
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -10,7 +10,13 @@ import torch
 
 from timbral import bulk, pretrained, projection, voicemap
 from timbral.audio import Preprocessing
-from timbral.checkpoint import Checkpoint, build_encoder, find_checkpoint, load_encoder
+from timbral.checkpoint import (
+    Checkpoint,
+    build_encoder,
+    build_loss,
+    find_checkpoint,
+    load_encoder,
+)
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, prefetch
@@ -27,7 +33,6 @@ from timbral.evaluation.trials import read_trials
 from timbral.evaluation.validation import make_validation
 from timbral.files import folder_lock
 from timbral.inference import Embedder
-from timbral.losses import LOSSES
 from timbral.pretrained import PRETRAINED, cached
 from timbral.training.loop import Report, fit, resolve_precision, tune_cpu
 from timbral.training.optim import build_optimizer
@@ -202,8 +207,7 @@ def train(
     tune_cpu()
     torch.manual_seed(config.schedule.seed)
     encoder = build_encoder(config.encoder).to(target)
-    loss_cls = next(cls for cls in LOSSES.values() if cls.config_type is type(config.loss))
-    loss_fn = loss_cls(config.loss).to(target)
+    loss_fn = build_loss(config.loss).to(target)
     state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
     training, validation = split_speakers(store, exclude_speakers, validation_speakers)
     counts = (len(training), len(validation))

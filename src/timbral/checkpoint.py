@@ -24,15 +24,17 @@ import torch
 from torch import Tensor, nn
 
 from timbral.audio import Preprocessing
-from timbral.config import TrainConfig, from_mapping, to_mapping
+from timbral.config import TrainConfig, from_mapping, name_of, to_mapping
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, DataError
 from timbral.files import read_json, write_json, written_whole
+from timbral.losses import LOSSES, GE2ELoss
 from timbral.version import __version__
 
 __all__ = [
     "Checkpoint",
     "build_encoder",
+    "build_loss",
     "find_checkpoint",
     "load_encoder",
     "load_strictly",
@@ -188,8 +190,12 @@ def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
 
 def build_encoder(config: Any) -> SpeakerEncoder:
     """The encoder of a config such as LstmConfig, newly initialised from torch's random state."""
-    cls = next(cls for cls in ENCODERS.values() if cls.config_type is type(config))
-    return cls(config)
+    return ENCODERS[name_of(ENCODERS, config)](config)
+
+
+def build_loss(config: Any) -> GE2ELoss:
+    """The loss of a config such as GE2EConfig."""
+    return LOSSES[name_of(LOSSES, config)](config)
 
 
 def load_encoder(checkpoint: Checkpoint) -> SpeakerEncoder:

@@ -19,7 +19,14 @@ from timbral.encoders import ENCODERS, LstmConfig
 from timbral.errors import ConfigError, check_ranges, did_you_mean
 from timbral.losses import LOSSES, GE2EConfig
 
-__all__ = ["ScheduleConfig", "TrainConfig", "from_mapping", "load_config", "to_mapping"]
+__all__ = [
+    "ScheduleConfig",
+    "TrainConfig",
+    "from_mapping",
+    "load_config",
+    "name_of",
+    "to_mapping",
+]
 
 T = TypeVar("T")
 
@@ -134,13 +141,13 @@ def to_mapping(config: TrainConfig) -> dict[str, Any]:
     """The resolved config as plain JSON values; `from_mapping` reads it back."""
     content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     for section, registry in REGISTRIES.items():
-        name = next(
-            name
-            for name, cls in registry.items()
-            if cls.config_type is type(getattr(config, section))
-        )
-        content[section] = {"name": name, **content[section]}
+        content[section] = {"name": name_of(registry, getattr(config, section)), **content[section]}
     return content
+
+
+def name_of(registry: Mapping[str, Any], config: Any) -> str:
+    """The name, in ENCODERS or LOSSES, of the class that takes this config."""
+    return next(name for name, cls in registry.items() if cls.config_type is type(config))
 
 
 def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:

@@ -42,6 +42,13 @@ GE2E_MEL = MelConfig()
 LOG_MEL_80 = MelConfig(n_mels=80, log=True)
 
 
+def _triangles(bins: Tensor, edges: Tensor) -> Tensor:
+    """Triangles of height one between every three neighbouring edges (M + 2,), at bins (N, 1)."""
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rise, fall).clamp(min=0.0)
+
+
 def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     """Triangular filters on Slaney's mel scale, each of unit area in Hz: (n_fft / 2 + 1, n_mels).
 
@@ -56,9 +63,7 @@ def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     top_mel = knee / step + math.log(sample_rate / 2 / knee) / log_step
     edges = to_hz(torch.linspace(0.0, top_mel, n_mels + 2, dtype=torch.float64))
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    filters = torch.minimum(rise, fall).clamp(min=0.0)
+    filters = _triangles(bins, edges)
     return (filters * 2.0 / (edges[2:] - edges[:-2])).float()
 
 
@@ -133,9 +138,7 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -
     ends = to_mel(torch.tensor([low_hz, sample_rate / 2], dtype=torch.float64))
     edges = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64)
     bins = to_mel(torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft)[:, None]
-    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    filters = torch.minimum(rise, fall).clamp(min=0.0)
+    filters = _triangles(bins, edges)
     return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
 
 

@@ -28,6 +28,7 @@ from timbral.audio import Preprocessing
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
+    build_loss,
     load_strictly,
     save_checkpoint,
     with_prefix,
@@ -35,7 +36,7 @@ from timbral.checkpoint import (
 from timbral.config import TrainConfig
 from timbral.encoders import CampplusConfig, LstmConfig
 from timbral.errors import CheckpointError
-from timbral.losses import LOSSES, GE2EConfig
+from timbral.losses import GE2EConfig
 
 __all__ = ["PRETRAINED", "Pretrained", "cached", "convert", "pull"]
 
@@ -147,20 +148,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timbral"
 
 
+def _home(name: str) -> Path:
+    return cache_folder() / f"{name}-{PRETRAINED[name].sha256[:8]}"
+
+
 def cached(name: str) -> Path | None:
     """The checkpoint folder of pulled weights; None when they have not been pulled."""
-    folder = cache_folder() / f"{name}-{PRETRAINED[name].sha256[:8]}"
+    folder = _home(name)
     return folder if (folder / "checkpoint.json").exists() else None
 
 
 def pull(name: str) -> Path:
     """Fetch, check and convert weights, unless they are here; returns their checkpoint folder."""
-    folder = cached(name)
-    if folder is None:
-        source = PRETRAINED[name]
-        folder = cache_folder() / f"{name}-{source.sha256[:8]}"
-        convert(name, _member(source), folder)
-    return folder
+    if cached(name) is None:
+        convert(name, _member(PRETRAINED[name]), _home(name))
+    return _home(name)
 
 
 def convert(name: str, weights: bytes, folder: Path) -> None:
@@ -182,7 +184,7 @@ def convert(name: str, weights: bytes, folder: Path) -> None:
     step, tensors = source.convert(content)
     modules: dict[str, nn.Module] = {"encoder": build_encoder(source.config.encoder)}
     if any(key.startswith("loss.") for key in tensors):
-        modules["loss"] = LOSSES["ge2e"](source.config.loss)
+        modules["loss"] = build_loss(source.config.loss)
     for prefix, module in modules.items():
         load_strictly(module, with_prefix(tensors, prefix), source.member)
     checkpoint = Checkpoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,10 +56,8 @@ class TensorBoardTracker:
     """Scalars for TensorBoard, under RUN/tensorboard."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingExtraError("--tracker tensorboard", "tensorboard") from None
+        from torch.utils.tensorboard import SummaryWriter
+
         # purge_step hides what a killed run had written beyond its last checkpoint
         self._writer: Any = SummaryWriter(
             str(folder / "tensorboard"), purge_step=first_step + 1 if first_step else None
@@ -80,10 +79,12 @@ TRACKERS: dict[str, Callable[[Path, int], Tracker]] = {
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise ConfigError for an unknown name."""
+    """Raise ConfigError for an unknown name, MissingExtraError for one that is not installed."""
     for name in names:
         if name not in TRACKERS:
             raise ConfigError(f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}")
+        if name == "tensorboard" and find_spec("tensorboard") is None:
+            raise MissingExtraError("--tracker tensorboard", "tensorboard")
 
 
 @contextmanager
