@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,14 @@ from torch.nn import functional
 
 from conftest import SMALL
 from timbral.audio import Wave
-from timbral.encoders import ENCODERS, LstmConfig, LstmEncoder, SpeakerEncoder, TdnnConfig, Windows
+from timbral.encoders import (
+    ENCODERS,
+    LstmConfig,
+    LstmEncoder,
+    SpeakerEncoder,
+    TdnnConfig,
+    Windows,
+)
 from timbral.encoders.norm import MaskedBatchNorm
 from timbral.inference import Embedder
 
@@ -17,13 +26,27 @@ CASES = {
     **{name: (name, config) for name, config in SMALL.items()},
     "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
     "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalise=False)),
+    "wavlm-large": (
+        "wavlm",
+        replace(
+            SMALL["wavlm"],
+            conv_norm="layer",
+            norm_first=True,
+            normalise_waves=True,
+            weighted_layers=False,
+        ),
+    ),
 }
 
 
 @pytest.fixture(params=sorted(CASES))
 def encoder(request: pytest.FixtureRequest) -> SpeakerEncoder:
+    return make(request.param)
+
+
+def make(case: str) -> SpeakerEncoder:
     """An encoder with running statistics that are not those of initialisation."""
-    name, config = CASES[request.param]
+    name, config = CASES[case]
     torch.manual_seed(0)
     encoder = ENCODERS[name](config)
     with torch.no_grad():

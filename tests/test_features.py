@@ -39,7 +39,7 @@ def test_ge2e_mel_is_librosas(waves: list[Wave]) -> None:
 FRONT_ENDS = {
     "ge2e": MelSpectrogram(GE2E_MEL),
     "log": MelSpectrogram(LOG_MEL_80),
-    "log-mean": MelSpectrogram(MelConfig(n_mels=80, log=True, mean_normalise=True)),
+    "log-mean": MelSpectrogram(MelConfig(n_mels=80, scale="log", mean_normalise=True)),
     "kaldi": KaldiFbank(mean_normalise=False),
     "kaldi-mean": KaldiFbank(mean_normalise=True),
 }

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import torch
 
-from timbral import bulk, pretrained, projection, voicemap
+from timbral import bulk, projection, voicemap
 from timbral.audio import Preprocessing
-from timbral.checkpoint import (
-    Checkpoint,
-    build_encoder,
-    build_loss,
-    find_checkpoint,
-    load_encoder,
-)
+from timbral.checkpoint import build_encoder, build_loss
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, prefetch
@@ -25,15 +19,22 @@ from timbral.data.prepare import prepare as write_store
 from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
 from timbral.embedding_files import vectors_of
-from timbral.encoders import ENCODERS, SpeakerEncoder
-from timbral.errors import CheckpointError, ConfigError, did_you_mean
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
 from timbral.evaluation.scoring import score_trials
 from timbral.evaluation.trials import read_trials
 from timbral.evaluation.validation import make_validation
 from timbral.files import folder_lock
 from timbral.inference import Embedder
-from timbral.pretrained import PRETRAINED, cached
+from timbral.loading import (
+    ModelInfo,
+    convert,
+    load,
+    models,
+    pick_device,
+    pull,
+    resolve,
+    validation_threshold,
+)
 from timbral.training.loop import Report, fit, resolve_precision, tune_cpu
 from timbral.training.optim import build_optimizer
 from timbral.training.run import RunFolder, TrainState, move_aside
@@ -42,6 +43,7 @@ from timbral.training.tracking import check_trackers, open_trackers
 __all__ = [
     "ModelInfo",
     "TrainReport",
+    "convert",
     "draw_map",
     "embed",
     "evaluate",
@@ -56,104 +58,6 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is the GPU when there is one; ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name} is not supported; allowed: auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device {name} is asked for, but torch sees {count} CUDA devices")
-    return device
-
-
-def load(encoder: str | Path, *, device: str = "auto") -> Embedder:
-    """An Embedder from a name of `timbral models`, a run folder, or a checkpoint folder.
-
-    Of a run folder the best checkpoint is taken, else the last. Raises CheckpointError when
-    there is none.
-    """
-    checkpoint = resolve(encoder)
-    return Embedder(
-        load_encoder(checkpoint),
-        checkpoint.preprocessing,
-        device=pick_device(device),
-        name=checkpoint.name,
-        weights_sha256=checkpoint.weights_sha256,
-        licence=checkpoint.licence,
-    )
-
-
-def resolve(encoder: str | Path) -> Checkpoint:
-    """The checkpoint that a name or a folder stands for."""
-    name = str(encoder)
-    if name in PRETRAINED and not Path(name).exists():
-        folder = cached(name)
-        if folder is None:
-            raise CheckpointError(f"{name} is not on this machine yet; get it: timbral pull {name}")
-        return Checkpoint.read(folder)
-    if not Path(name).exists() and Path(name).name == name:
-        raise CheckpointError(
-            f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PRETRAINED)}"
-        )
-    return find_checkpoint(Path(encoder))
-
-
-def validation_threshold(encoder: str | Path) -> float | None:
-    """Cosine where the checkpoint's misses and false alarms were equally frequent, if known."""
-    threshold = resolve(encoder).progress.get("val_threshold")
-    return None if threshold is None else float(threshold)
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One row of `timbral models`."""
-
-    name: str
-    about: str
-    embedding_dim: int
-    parameters: int
-    sample_rate: int
-    weights: str
-    """where they come from, or ``to train``"""
-    licence: str
-    here: bool
-    """ready to use on this machine"""
-
-
-def models() -> list[ModelInfo]:
-    """Encoders to train, at their default sizes, then published weights."""
-    rows = []
-    for name, cls in ENCODERS.items():
-        about = (cls.__doc__ or "").partition("\n")[0]
-        rows.append(_describe(name, about, cls(cls.config_type()), "to train", "", True))
-    for name, source in PRETRAINED.items():
-        encoder = build_encoder(source.config.encoder)
-        origin, here = f"package {source.package}", cached(name) is not None
-        rows.append(_describe(name, source.about, encoder, origin, source.licence, here))
-    return rows
-
-
-def _describe(
-    name: str, about: str, encoder: SpeakerEncoder, weights: str, licence: str, here: bool
-) -> ModelInfo:
-    parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    dim, rate = encoder.embedding_dim, encoder.sample_rate
-    return ModelInfo(name, about, dim, parameters, rate, weights, licence, here)
-
-
-def pull(name: str) -> Path:
-    """Fetch published weights; returns their checkpoint folder. ConfigError for other names."""
-    if name not in PRETRAINED:
-        raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PRETRAINED)}")
-    return pretrained.pull(name)
 
 
 def prepare(

@@ -61,6 +61,8 @@ class Checkpoint:
     """of published weights; empty for a run of one's own"""
     licence: str = ""
     """of published weights"""
+    note: str = ""
+    """what a user has to know before relying on it"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
@@ -82,6 +84,7 @@ class Checkpoint:
             about["progress"],
             about.get("name", ""),
             about.get("licence", ""),
+            about.get("note", ""),
         )
 
     @property
@@ -114,6 +117,7 @@ def save_checkpoint(
         "progress": checkpoint.progress,
         "name": checkpoint.name,
         "licence": checkpoint.licence,
+        "note": checkpoint.note,
         "optimizer_groups": _save_optimizer(temporary, optimizer) if optimizer else [],
         "made_with": {
             "timbral": __version__,

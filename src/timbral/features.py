@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "DECIBEL_MEL_80",
     "GE2E_MEL",
     "LOG_MEL_80",
     "KaldiFbank",
@@ -17,6 +18,7 @@ __all__ = [
     "frame_mask",
     "kaldi_mel",
     "slaney_mel",
+    "symmetric_mel",
 ]
 
 CHUNK_FRAMES = 1024  # larger FFT batches leave the CPU's cache and are slower
@@ -24,14 +26,19 @@ CHUNK_FRAMES = 1024  # larger FFT batches leave the CPU's cache and are slower
 
 @dataclass(frozen=True)
 class MelConfig:
-    """A mel spectrogram of centred Hann windows over zero-padded audio."""
+    """A mel spectrogram of centred windows over zero-padded audio."""
 
     sample_rate: int = 16_000
     window_samples: int = 400  # 25 ms
     hop_samples: int = 160  # 10 ms
     n_mels: int = 40
-    log: bool = False
-    """natural logarithm of power + 1e-6"""
+    window: str = "hann"
+    """hann | hamming, periodic"""
+    filters: str = "slaney"
+    """slaney | symmetric"""
+    scale: str = "power"
+    """power | log: natural logarithm of power + 1e-6 | decibel: 10 log10, floored 80 dB below
+    the utterance's loudest value"""
     mean_normalise: bool = False
     """subtract each utterance's mean over its own frames"""
 
@@ -39,7 +46,12 @@ class MelConfig:
 GE2E_MEL = MelConfig()
 """System B's, Resemblyzer's and Real-Time-Voice-Cloning's: 40 linear mel powers."""
 
-LOG_MEL_80 = MelConfig(n_mels=80, log=True)
+LOG_MEL_80 = MelConfig(n_mels=80, scale="log")
+
+DECIBEL_MEL_80 = MelConfig(
+    n_mels=80, window="hamming", filters="symmetric", scale="decibel", mean_normalise=True
+)
+"""That of SpeechBrain's ECAPA-TDNN: its Fbank, then its sentence normalisation."""
 
 
 def _triangles(bins: Tensor, edges: Tensor) -> Tensor:
@@ -65,6 +77,23 @@ def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
     filters = _triangles(bins, edges)
     return (filters * 2.0 / (edges[2:] - edges[:-2])).float()
+
+
+def symmetric_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
+    """SpeechBrain's filters: (n_fft / 2 + 1, n_mels), of height one, mel = 2595 log10(1 + f / 700).
+
+    Both sides of a triangle are as wide as the step to it from the filter below, in Hz.
+    """
+    top = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)
+    mels = torch.linspace(0.0, top, n_mels + 2, dtype=torch.float64)
+    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    slope = (bins - edges[1:-1]) / (edges[1:-1] - edges[:-2])
+    return (1.0 - slope.abs()).clamp(min=0.0).float()
+
+
+FILTERS = {"slaney": slaney_mel, "symmetric": symmetric_mel}
+WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
 def frame_mask(lengths: Tensor, frames: int) -> Tensor:
@@ -101,8 +130,8 @@ class MelSpectrogram(nn.Module):
         super().__init__()
         self.config = config
         n_fft = config.window_samples
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        filters = slaney_mel(config.n_mels, n_fft, config.sample_rate)
+        self.register_buffer("window", WINDOWS[config.window](n_fft), persistent=False)
+        filters = FILTERS[config.filters](config.n_mels, n_fft, config.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,13 +145,23 @@ class MelSpectrogram(nn.Module):
             padded = nn.functional.pad(waves, (half, half))
             frames = padded.unfold(1, self.config.window_samples, self.config.hop_samples)
             mels = torch.cat([self._mel(part) for part in _cached_parts(frames)], dim=1)
-            mels = torch.log(mels + 1e-6) if self.config.log else mels
             frame_lengths = lengths // self.config.hop_samples + 1
+            mels = self._scaled(mels, frame_lengths)
             return _inside(mels, frame_lengths, self.config.mean_normalise), frame_lengths
 
     def _mel(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
         spectrum = torch.fft.rfft(frames * self.window)
         mels: Tensor = (spectrum.real.square() + spectrum.imag.square()) @ self.filters
+        return mels
+
+    def _scaled(self, mels: Tensor, frame_lengths: Tensor) -> Tensor:
+        if self.config.scale == "log":
+            return torch.log(mels + 1e-6)
+        if self.config.scale == "decibel":
+            decibels = 10.0 * torch.log10(mels.clamp(min=1e-10))
+            outside = ~frame_mask(frame_lengths, mels.shape[1])[:, :, None]
+            loudest = decibels.masked_fill(outside, -torch.inf).amax(dim=(1, 2), keepdim=True)
+            return torch.maximum(decibels, loudest - 80.0)
         return mels
 
 
@@ -132,13 +171,10 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -
     Unlike Slaney's they have a height of one; the bin at the Nyquist frequency is not used.
     """
 
-    def to_mel(hz: Tensor) -> Tensor:
-        return 1127.0 * torch.log1p(hz / 700.0)
-
-    ends = to_mel(torch.tensor([low_hz, sample_rate / 2], dtype=torch.float64))
-    edges = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64)
-    bins = to_mel(torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft)[:, None]
-    filters = _triangles(bins, edges)
+    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (low_hz, sample_rate / 2))
+    edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
+    hz = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
+    filters = _triangles(1127.0 * torch.log1p(hz / 700.0)[:, None], edges)
     return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
 
 

@@ -23,6 +23,7 @@ Vector = NDArray[np.float32]
 Audio = str | Path | NDArray[Any] | Tensor
 """a path, or samples (T,): floats in [-1, 1] or signed integers"""
 
+PRECISIONS = ("fp32", "bf16")
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
 """padded seconds in one batch of whole utterances"""
@@ -31,7 +32,9 @@ SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
 class Embedder:
     """An encoder, the preprocessing that it was trained on, and a device.
 
-    Vectors are float32 and of unit length; `embedding_dim` is their size E.
+    Vectors are float32 and of unit length; `embedding_dim` is their size E. In the precision
+    ``bf16`` matrix products are faster where the processor has them; vectors keep a cosine of
+    0.999 or more to those of ``fp32``.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Embedder:
         preprocessing: Preprocessing | None = None,
         *,
         device: str | torch.device = "cpu",
+        precision: str = "fp32",
         name: str = "",
         weights_sha256: str = "",
         licence: str = "",
@@ -47,6 +51,9 @@ class Embedder:
         self.encoder = encoder.to(device).eval()
         self.preprocessing = preprocessing or Preprocessing()
         self.device = torch.device(device)
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is fp32 or bf16, got {precision!r}")
+        self.precision = precision
         self.sample_rate = encoder.sample_rate
         self.embedding_dim = encoder.embedding_dim
         self.name = name or encoder.name
@@ -119,17 +126,31 @@ class Embedder:
     def embed_waves(self, waves: Sequence[Wave]) -> Vector:
         """Preprocessed waves to vectors (N, E), in their order.
 
-        Each vector is what its wave alone gives (to 1e-5).
+        Each vector is what its wave alone gives (to 1e-5). Waves longer than the encoder's
+        `longest_seconds` are cut into equal parts, whose unit vectors are averaged.
         """
         if not len(waves):
             return np.empty((0, self.embedding_dim), dtype=np.float32)
-        if self.encoder.windows:
-            return self._embed_windows(waves, self.encoder.windows)
-        vectors = np.empty((len(waves), self.embedding_dim), dtype=np.float32)
-        for rows in self._batches([len(wave) for wave in waves]):
-            padded, lengths = self._pad([waves[row] for row in rows])
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with half:
+            if self.encoder.windows:
+                return self._embed_windows(waves, self.encoder.windows)
+            return self._embed_whole(waves)
+
+    def _embed_whole(self, waves: Sequence[Wave]) -> Vector:
+        longest = int(self.encoder.longest_seconds * self.sample_rate)
+        owners, parts = [], []
+        for row, wave in enumerate(waves):
+            cut = np.array_split(wave, -(-len(wave) // longest))
+            owners += [row] * len(cut)
+            parts += cut
+        vectors = np.empty((len(parts), self.embedding_dim), dtype=np.float32)
+        for rows in self._batches([len(part) for part in parts]):
+            padded, lengths = self._pad([parts[row] for row in rows])
             vectors[rows] = self.encoder(padded, lengths).float().cpu().numpy()
-        return unit_length(vectors)
+        sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
+        np.add.at(sums, owners, unit_length(vectors))
+        return unit_length(sums)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Rows in order of length, in batches of a bounded padded size."""

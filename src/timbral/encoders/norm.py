@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["MaskedBatchNorm"]
+__all__ = ["FrameBatchNorm", "MaskedBatchNorm"]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -21,3 +21,14 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         normalised = rows.new_zeros(rows.shape)
         normalised[mask] = super().forward(rows[mask]).to(rows.dtype)
         return normalised.movedim(1, -1)
+
+
+class FrameBatchNorm(nn.BatchNorm1d):
+    """`MaskedBatchNorm` of time-major frames (B, F, C)."""
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        if not self.training or bool(mask.all()):
+            return super().forward(frames.flatten(0, 1)).view_as(frames)
+        normalised = frames.new_zeros(frames.shape)
+        normalised[mask] = super().forward(frames[mask]).to(frames.dtype)
+        return normalised

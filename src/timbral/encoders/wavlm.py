@@ -1,0 +1,213 @@
+"""WavLM with the x-vector head of transformers' ``WavLMForXVector``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.pooling import statistics_pooling
+from timbral.encoders.wavlm_layers import (
+    StridedConv,
+    TransformerConfig,
+    Waveform,
+    WavlmTransformer,
+)
+from timbral.errors import ConfigError, check_ranges
+from timbral.features import frame_mask
+
+__all__ = ["WavlmConfig", "WavlmEncoder"]
+
+
+@dataclass(frozen=True)
+class WavlmConfig:
+    """Sizes of the network; the defaults are those of ``wavlm-base-plus-sv``."""
+
+    hidden_size: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate_size: int = 3072
+    conv_channels: int = 512
+    conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_norm: str = "group"
+    """group (base models) | layer (large)"""
+    norm_first: bool = False
+    """layer norm before attention and feed-forward (large) instead of behind them"""
+    position_kernel: int = 128
+    position_groups: int = 16
+    buckets: int = 320
+    max_distance: int = 800
+    normalise_waves: bool = False
+    """each utterance to zero mean and unit variance first: ``do_normalize``"""
+    weighted_layers: bool = True
+    """the head hears a learned mean of all hidden states, else the last one"""
+    tdnn_channels: tuple[int, ...] = (512, 512, 512, 512, 1500)
+    tdnn_kernels: tuple[int, ...] = (5, 3, 3, 1, 1)
+    tdnn_dilations: tuple[int, ...] = (1, 2, 3, 1, 1)
+    embedding_size: int = 512
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layer_dropout: float = 0.05
+    lora_rank: int = 0
+    """above 0: low-rank updates of the attention's projections are trained (Hu et al., LoRA,
+    2021; needs peft)"""
+
+    def __post_init__(self) -> None:
+        sizes = ("hidden_size", "layers", "heads", "intermediate_size", "conv_channels")
+        others = ("position_kernel", "position_groups", "embedding_size")
+        check_ranges(self, "encoder", **dict.fromkeys((*sizes, *others), (1, math.inf)))
+        check_ranges(self, "encoder", buckets=(4, math.inf), lora_rank=(0, math.inf))
+        rates = ("dropout", "attention_dropout", "layer_dropout")
+        check_ranges(self, "encoder", **dict.fromkeys(rates, (0.0, 1.0)))
+        if self.conv_norm not in ("group", "layer"):
+            raise ConfigError(f"encoder.conv_norm is group or layer, got {self.conv_norm!r}")
+        if self.hidden_size % self.heads or self.hidden_size % self.position_groups:
+            raise ConfigError(
+                f"encoder.hidden_size {self.hidden_size} must be divisible by encoder.heads "
+                f"{self.heads} and encoder.position_groups {self.position_groups}"
+            )
+        for group in (
+            (self.conv_kernels, self.conv_strides),
+            (self.tdnn_channels, self.tdnn_kernels, self.tdnn_dilations),
+        ):
+            if len({len(values) for values in group}) != 1 or not group[0]:
+                raise ConfigError(f"encoder: these need equally many values, from one: {group}")
+
+    def transformer(self) -> TransformerConfig:
+        """What the transformer takes of it."""
+        return TransformerConfig(
+            inputs=self.conv_channels,
+            hidden_size=self.hidden_size,
+            layers=self.layers,
+            heads=self.heads,
+            intermediate_size=self.intermediate_size,
+            norm_first=self.norm_first,
+            position_kernel=self.position_kernel,
+            position_groups=self.position_groups,
+            buckets=self.buckets,
+            max_distance=self.max_distance,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            layer_dropout=self.layer_dropout,
+        )
+
+
+class TimeDelayLayer(StridedConv):
+    """Dilated convolution without padding, then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int) -> None:
+        super().__init__(inputs, outputs, kernel, 1, bias=True)
+        self.dilation = dilation
+
+    def taps(self, frames: Tensor) -> Tensor:
+        starts = range(0, self.dilation * self.kernel, self.dilation)
+        count = frames.shape[1] - starts[-1]
+        return torch.cat([frames[:, start : start + count] for start in starts], dim=2)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return functional.relu(super().forward(frames))
+
+
+class XVectorHead(nn.Module):
+    """Projector, time-delay layers, mean and standard deviation, linear."""
+
+    def __init__(self, config: WavlmConfig) -> None:
+        super().__init__()
+        channels = config.tdnn_channels
+        self.projector = nn.Linear(config.hidden_size, channels[0])
+        sizes = zip(channels[:1] + channels, channels, config.tdnn_kernels, strict=False)
+        self.tdnn = nn.ModuleList(
+            TimeDelayLayer(*size, dilation)
+            for size, dilation in zip(sizes, config.tdnn_dilations, strict=True)
+        )
+        self.linear = nn.Linear(2 * channels[-1], config.embedding_size)
+        self.reach = sum(
+            dilation * (kernel - 1)
+            for kernel, dilation in zip(config.tdnn_kernels, config.tdnn_dilations, strict=True)
+        )
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        frames = self.projector(frames)
+        for layer in self.tdnn:
+            frames = layer(frames)
+        mask = frame_mask(lengths - self.reach, frames.shape[1])
+        embeddings: Tensor = self.linear(statistics_pooling(frames.mT, mask, unbiased=True))
+        return embeddings
+
+
+class WavlmEncoder(SpeakerEncoder):
+    """WavLM with an x-vector head, on raw samples; a frame is 20 ms."""
+
+    name = "wavlm"
+    config_type = WavlmConfig
+    longest_seconds = 30.0
+
+    def __init__(self, config: WavlmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate = 16_000
+        self.hop_samples = math.prod(config.conv_strides)
+        self.embedding_dim = config.embedding_size
+        self.frontend = Waveform(
+            config.conv_channels, config.conv_kernels, config.conv_strides, config.conv_norm
+        )
+        self.transformer = WavlmTransformer(config.transformer())
+        states = config.layers + 1
+        if config.weighted_layers:
+            self.layer_weights = nn.Parameter(torch.ones(states) / states)
+        self.head = XVectorHead(config)
+        needed = self.head.reach + 2  # two pooled frames have a standard deviation
+        for kernel, stride in zip(
+            reversed(config.conv_kernels), reversed(config.conv_strides), strict=True
+        ):
+            needed = (needed - 1) * stride + kernel
+        self.min_samples = needed
+        if config.lora_rank:
+            add_lora(self.transformer, config.lora_rank)
+
+    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        inside = frame_mask(lengths, waves.shape[1])
+        waves = torch.where(inside, waves.float(), 0.0)
+        if self.config.normalise_waves:
+            waves = normalised(waves, inside)
+        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
+        return features
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        states = self.transformer(features, frame_mask(frame_lengths, features.shape[1]))
+        frames = states[-1]
+        if self.config.weighted_layers:
+            weights = torch.softmax(self.layer_weights, dim=0)
+            frames = sum(
+                (weight * state for weight, state in zip(weights, states, strict=True)),
+                start=torch.zeros((), device=frames.device),
+            )
+        embeddings: Tensor = self.head(frames, frame_lengths)
+        return embeddings.float()
+
+
+def normalised(waves: Tensor, inside: Tensor) -> Tensor:
+    """Waves (B, T), zero outside, to zero mean and unit variance over their own samples."""
+    count = inside.sum(1, keepdim=True)
+    centred = (waves - waves.sum(1, keepdim=True) / count) * inside
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred / (variance + 1e-7).sqrt()
+
+
+def add_lora(transformer: WavlmTransformer, rank: int) -> None:
+    """Give the attention's projections low-rank updates; only these will be trained."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise ConfigError(
+            "encoder.lora_rank needs peft; install it: pip install 'timbral[lora]'"
+        ) from None
+    targets = ["q_proj", "k_proj", "v_proj", "out_proj"]
+    inject_adapter_in_model(
+        LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets), transformer
+    )

@@ -1,0 +1,153 @@
+"""From names and paths to encoders ready for use."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from timbral.checkpoint import Checkpoint, build_encoder, find_checkpoint, load_encoder
+from timbral.encoders import ENCODERS, SpeakerEncoder
+from timbral.errors import CheckpointError, ConfigError, did_you_mean
+from timbral.foreign import convert as read_foreign
+from timbral.foreign import holds_weights
+from timbral.inference import Embedder
+from timbral.pretrained import PRETRAINED, adopt, cached, write_checkpoint
+from timbral.pretrained import pull as fetch
+
+__all__ = [
+    "ModelInfo",
+    "convert",
+    "load",
+    "models",
+    "pick_device",
+    "pull",
+    "resolve",
+    "validation_threshold",
+]
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the GPU when there is one; ConfigError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name} is not supported; allowed: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device {name} is asked for, but torch sees {count} CUDA devices")
+    return device
+
+
+def load(
+    encoder: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    pretrained: Path | None = None,
+) -> Embedder:
+    """An Embedder from a name of `timbral models`, a run folder, a checkpoint folder, or a file
+    of weights of another project.
+
+    Of a run folder the best checkpoint is taken, else the last. `pretrained` is a copy of what a
+    name stands for, where it cannot be downloaded. Raises CheckpointError when there is none.
+    """
+    if pretrained is not None:
+        pull(str(encoder), pretrained)
+    checkpoint = resolve(encoder)
+    if checkpoint.note:
+        warnings.warn(checkpoint.note, stacklevel=2)
+    return Embedder(
+        load_encoder(checkpoint),
+        checkpoint.preprocessing,
+        device=pick_device(device),
+        precision=precision,
+        name=checkpoint.name,
+        weights_sha256=checkpoint.weights_sha256,
+        licence=checkpoint.licence,
+    )
+
+
+def resolve(encoder: str | Path) -> Checkpoint:
+    """The checkpoint that a name, a folder or a foreign file of weights stands for."""
+    name = str(encoder)
+    if name in PRETRAINED and not Path(name).exists():
+        folder = cached(name)
+        if folder is None:
+            raise CheckpointError(f"{name} is not on this machine yet; get it: timbral pull {name}")
+        return Checkpoint.read(folder)
+    if holds_weights(Path(name)):
+        return Checkpoint.read(adopt(Path(name)))
+    if not Path(name).exists() and Path(name).name == name:
+        raise CheckpointError(
+            f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PRETRAINED)}"
+        )
+    return find_checkpoint(Path(encoder))
+
+
+def validation_threshold(encoder: str | Path) -> float | None:
+    """Cosine where the checkpoint's misses and false alarms were equally frequent, if known."""
+    threshold = resolve(encoder).progress.get("val_threshold")
+    return None if threshold is None else float(threshold)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One row of `timbral models`."""
+
+    name: str
+    about: str
+    embedding_dim: int
+    parameters: int
+    sample_rate: int
+    weights: str
+    """where they come from, or ``to train``"""
+    licence: str
+    here: bool
+    """ready to use on this machine"""
+
+
+def models() -> list[ModelInfo]:
+    """Encoders to train, at their default sizes, then published weights."""
+    rows = []
+    for name, cls in ENCODERS.items():
+        about = (cls.__doc__ or "").partition("\n")[0]
+        with torch.device("meta"):
+            encoder = cls(cls.config_type())
+        rows.append(_describe(name, about, encoder, "to train", "", True))
+    for name, entry in PRETRAINED.items():
+        with torch.device("meta"):  # shapes only: some are large
+            encoder = build_encoder(entry.encoder)
+        origin, here = str(entry.source), cached(name) is not None
+        rows.append(_describe(name, entry.about, encoder, origin, entry.licence, here))
+    return rows
+
+
+def _describe(
+    name: str, about: str, encoder: SpeakerEncoder, weights: str, licence: str, here: bool
+) -> ModelInfo:
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    dim, rate = encoder.embedding_dim, encoder.sample_rate
+    return ModelInfo(name, about, dim, parameters, rate, weights, licence, here)
+
+
+def pull(name: str, folder: Path | None = None) -> Path:
+    """Fetch published weights, or take them from a copy in a folder; returns their checkpoint
+    folder. ConfigError for other names."""
+    if name not in PRETRAINED:
+        raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PRETRAINED)}")
+    return fetch(name, folder)
+
+
+def convert(source: Path, output: Path, format: str | None = None) -> Checkpoint:
+    """Write a foreign file of weights as a checkpoint folder that every verb takes."""
+    if output.exists() and not (output / "checkpoint.json").exists() and any(output.iterdir()):
+        raise ConfigError(f"{output} holds other files; name a new folder for the checkpoint")
+    write_checkpoint(read_foreign(source, format), output)
+    return Checkpoint.read(output)

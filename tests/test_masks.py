@@ -1,0 +1,144 @@
+"""Turning off any one mask makes a vector depend on padding: none is decoration.
+
+Two kinds of mutation. Every call of `frame_mask` in a forward pass is, in its turn, answered with
+"all frames are inside". And every layer that is handed a mask or lengths is, in its turn, handed
+those of a batch without padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from test_encoders import CASES, make, pad
+from timbral import features
+from timbral.encoders import SpeakerEncoder, campplus, ecapa, tdnn, wavlm, wavlm_layers
+from timbral.encoders.ecapa import FrameConv
+from timbral.encoders.norm import FrameBatchNorm, MaskedBatchNorm
+
+MODULES = (features, campplus, ecapa, tdnn, wavlm, wavlm_layers)
+real_mask = features.frame_mask
+
+
+@pytest.fixture(scope="module")
+def clicks() -> list[np.ndarray]:
+    """Noise that changes its level, and ends in a click: whatever leaks over the end is heard."""
+    rng = np.random.default_rng(0)
+    waves = []
+    for size in (9_119, 7_000):
+        wave = 0.1 * rng.standard_normal(size) * np.linspace(0.2, 1.0, size) + 0.05
+        wave[-40:] = 0.9
+        waves.append(wave.astype(np.float32))
+    return waves
+
+
+@torch.no_grad()
+def vectors(encoder: SpeakerEncoder, waves: list[np.ndarray]) -> Tensor:
+    """Unit vectors of a batch with 2 s of padding that is not a number."""
+    return functional.normalize(encoder(*pad(waves, extra=32_000, fill=torch.nan)))
+
+
+def alone(encoder: SpeakerEncoder, waves: list[np.ndarray]) -> Tensor:
+    return torch.cat([vectors(encoder, [wave]) for wave in waves])
+
+
+def differ(first: Tensor, second: Tensor) -> bool:
+    return not float((first - second).abs().max()) <= 1e-5  # what is not a number differs
+
+
+@contextmanager
+def masks(monkeypatch: pytest.MonkeyPatch, off: int | None) -> Iterator[list[str]]:
+    """Answer the `off`-th call in each forward pass with a mask that is true everywhere."""
+    calls: list[str] = []
+    with monkeypatch.context() as patch:
+        for module in MODULES:
+            name = module.__name__.rpartition(".")[2]
+
+            def counted(lengths: Tensor, frames: int, name: str = name) -> Tensor:
+                calls.append(name)
+                mask = real_mask(lengths, frames)
+                return torch.ones_like(mask) if len(calls) - 1 == off else mask
+
+            patch.setattr(module, "frame_mask", counted)
+        yield calls
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_every_mask_is_needed(
+    case: str, clicks: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(case)
+    expected = alone(encoder, clicks)
+    with masks(monkeypatch, None) as calls:
+        assert not differ(vectors(encoder, clicks), expected)
+    for index, name in enumerate(calls):
+        if case == "lstm" and name == "features" and index == 1:
+            continue  # zeroes features behind the end, which a causal network never reads
+        with masks(monkeypatch, index):
+            assert differ(vectors(encoder, clicks), expected), f"call {index}, in {name}"
+
+
+LAST = ("layers.2", "layers.3", "layers.4")
+"""layers of the TDNN behind which no frame looks at another"""
+
+
+def takes_lengths(module: nn.Module) -> bool:
+    """Whether what a layer gives depends on the mask or the lengths that it is handed."""
+    if isinstance(module, MaskedBatchNorm | FrameBatchNorm):
+        return False  # only in training, which has a test of its own
+    if isinstance(module, FrameConv | ecapa.TimeDelayLayer):
+        conv = module if isinstance(module, FrameConv) else module.conv
+        return conv.kernel > 1
+    return True
+
+
+def everything_inside(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments with masks true everywhere, lengths at their largest, and no attention masked."""
+    frames = inputs[0].shape[1]  # what takes lengths is time-major
+    changed = []
+    for value in inputs:
+        if value.dtype == torch.bool:
+            value = torch.ones_like(value)
+        elif value.dtype == torch.int64:
+            value = torch.full_like(value, frames)
+        elif value.ndim == 4 and value.shape[1:3] == (1, 1):
+            value = torch.zeros_like(value)
+        changed.append(value)
+    return tuple(changed)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_every_layer_needs_its_mask(case: str, clicks: list[np.ndarray]) -> None:
+    encoder = make(case)
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            parameter.mul_(1.4)  # so that no layer of these small networks is too faint to matter
+            if name.endswith("bias"):
+                parameter.abs_()  # nor any ReLU dead
+    handed = [
+        name
+        for name, module in encoder.named_modules()
+        if name and takes_lengths(module) and (not case.startswith("tdnn") or name not in LAST)
+    ]
+    expected = alone(encoder, clicks)
+    for name in handed:
+        told: list[bool] = []
+
+        def tell_wrongly(
+            module: nn.Module, inputs: tuple[Any, ...], told: list[bool] = told
+        ) -> tuple[Any, ...]:
+            changed = everything_inside(inputs)
+            told.append(any(new is not old for new, old in zip(changed, inputs, strict=True)))
+            return changed
+
+        hook = encoder.get_submodule(name).register_forward_pre_hook(tell_wrongly)
+        changed = vectors(encoder, clicks)
+        hook.remove()
+        assert not any(told) or differ(changed, expected), name
