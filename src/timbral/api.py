@@ -32,6 +32,7 @@ from timbral.loading import (
     models,
     pick_device,
     pull,
+    register_encoder,
     resolve,
     validation_threshold,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "pick_device",
     "prepare",
     "pull",
+    "register_encoder",
     "resolve",
     "train",
     "validation_threshold",

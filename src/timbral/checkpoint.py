@@ -76,6 +76,12 @@ class Checkpoint:
                 f"{folder}: has checkpoint format {about.get('format')}; "
                 f"this timbral reads format {FORMAT}"
             )
+        encoder = about["config"]["encoder"]["name"]
+        if encoder not in ENCODERS:
+            raise CheckpointError(
+                f"{folder} holds the encoder {encoder!r}, which is none of timbral's; say where "
+                "its class is: --encoder-class PATH.PY:CLASS"
+            )
         return cls(
             folder,
             about["step"],

@@ -85,8 +85,13 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
 """Sections that name a class; the other keys are that class's config."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
+def load_config(
+    path: Path, overrides: Sequence[str] = (), encoder: str | None = None
+) -> TrainConfig:
+    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``.
+
+    `encoder` is the name of one that takes the place of the file's.
+    """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -95,6 +100,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{path}: is not YAML ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
+    if encoder is not None:
+        content["encoder"] = encoder
     if len(overrides) % 2:
         raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(overrides)} words")
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):

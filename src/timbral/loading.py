@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -24,6 +28,7 @@ __all__ = [
     "models",
     "pick_device",
     "pull",
+    "register_encoder",
     "resolve",
     "validation_threshold",
 ]
@@ -97,6 +102,43 @@ def validation_threshold(encoder: str | Path) -> float | None:
     return None if threshold is None else float(threshold)
 
 
+def register_encoder(source: str) -> str:
+    """Make a class of one's own known, from ``path.py:Class``; returns its name for configs.
+
+    The file is run, so it comes from the user and never from a checkpoint. In Python,
+    ``timbral.encoders.ENCODERS[MyEncoder.name] = MyEncoder`` does the same.
+    """
+    path, _, name = source.rpartition(":")
+    if not path.endswith(".py") or not name:
+        raise ConfigError(f"an encoder of one's own is given as path.py:Class, got {source!r}")
+    cls = getattr(_run(path), name, None)
+    if not (isinstance(cls, type) and issubclass(cls, SpeakerEncoder)):
+        raise ConfigError(f"{path} has no class {name} that derives from SpeakerEncoder")
+    if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
+        raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
+    known = ENCODERS.get(cls.name)
+    if known is not None and known.__module__.startswith("timbral."):
+        raise ConfigError(f"{source}: the name {cls.name!r} is taken by an encoder of timbral")
+    ENCODERS[cls.name] = cls
+    return cls.name
+
+
+def _run(path: str) -> ModuleType:
+    """A Python file as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception as error:
+        raise ConfigError(f"{path}: cannot be run ({type(error).__name__}: {error})") from None
+    return module
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """One row of `timbral models`."""
@@ -111,6 +153,8 @@ class ModelInfo:
     licence: str
     here: bool
     """ready to use on this machine"""
+    extra: str = ""
+    """what has to be installed to fetch it, as in ``timbral[extra]``"""
 
 
 def models() -> list[ModelInfo]:
@@ -125,7 +169,8 @@ def models() -> list[ModelInfo]:
         with torch.device("meta"):  # shapes only: some are large
             encoder = build_encoder(entry.encoder)
         origin, here = str(entry.source), cached(name) is not None
-        rows.append(_describe(name, entry.about, encoder, origin, entry.licence, here))
+        row = _describe(name, entry.about, encoder, origin, entry.licence, here)
+        rows.append(dataclasses.replace(row, extra=entry.extra))
     return rows
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import tyro
 
 from timbral.cli.corpus import embed, map_voices, prepare
-from timbral.cli.encoder import demo, evaluate, models, pull, train, verify
+from timbral.cli.encoder import convert, demo, evaluate, models, pull, train, verify
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
 from timbral.errors import TimbralError
 from timbral.version import __version__
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "map": map_voices,
     "models": models,
     "pull": pull,
+    "convert": convert,
     "demo": demo,
 }
 
@@ -34,6 +36,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"timbral {__version__}")
         sys.exit(OK)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         code: Any = tyro.extras.subcommand_cli_from_dict(
             VERBS, prog="timbral", description="Train, judge and run speaker encoders."

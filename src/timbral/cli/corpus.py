@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.shared import OK, SOME_FAILED, Device, Encoder, count_failures
+from timbral.cli.shared import (
+    AS_USUAL,
+    OK,
+    SOME_FAILED,
+    Encoder,
+    Running,
+    count_failures,
+    load_embedder,
+)
 from timbral.errors import ConfigError
 from timbral.progress import bar
 
@@ -69,7 +77,7 @@ def embed(
     layout: Literal["folder", "kaldi", "librispeech", "libritts", "vctk"] = "folder",
     format: Literal["parquet", "npy", "torch"] = "parquet",
     model_name: str | None = None,
-    device: Device = "auto",
+    running: Running = AS_USUAL,
 ) -> int:
     """Vectors of every utterance and every speaker of a corpus.
 
@@ -82,7 +90,7 @@ def embed(
     """
     from timbral import api
 
-    embedder = api.load(encoder, device=device)
+    embedder = load_embedder(encoder, running)
     with bar("embedding") as advance:
         report = api.embed(
             embedder,

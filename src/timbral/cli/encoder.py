@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.shared import OK, Device, Encoder, count_failures
+from timbral.cli.shared import (
+    AS_USUAL,
+    OK,
+    Device,
+    Encoder,
+    Running,
+    count_failures,
+    load_embedder,
+)
+from timbral.errors import ConfigError
 from timbral.progress import bar, training_bar
 
 if TYPE_CHECKING:
     from timbral.api import TrainReport
 
-__all__ = ["demo", "evaluate", "models", "pull", "train", "verify"]
+__all__ = ["convert", "demo", "evaluate", "models", "pull", "train", "verify"]
 
 
 def train(
@@ -23,6 +33,7 @@ def train(
     output: Path,
     exclude_speakers: Path | None = None,
     validation_speakers: str = "auto",
+    encoder: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None,
     device: Device = "auto",
     tracker: str = "",
     force_restart: bool = False,
@@ -37,6 +48,7 @@ def train(
         exclude_speakers: file of speaker ids, one a line, that are never read
         validation_speakers: a file of speakers, or how many, to judge checkpoints on; auto is a
             tenth of the speakers, 20 at most
+        encoder: an encoder class of your own, instead of the config's encoder
         tracker: besides metrics.jsonl: tensorboard
         force_restart: move a run that is there aside (OUTPUT.1) and begin anew
         opts: pairs KEY VALUE that replace values of the config, such as schedule.steps 1000
@@ -44,7 +56,8 @@ def train(
     from timbral import api
     from timbral.config import load_config
 
-    resolved = load_config(config, opts)
+    name = api.register_encoder(encoder) if encoder else None
+    resolved = load_config(config, opts, name)
     with training_bar(resolved.schedule.steps) as report:
         done = api.train(
             resolved,
@@ -79,7 +92,7 @@ def evaluate(
     *,
     root: Path = Path(),
     output: Path | None = None,
-    device: Device = "auto",
+    running: Running = AS_USUAL,
 ) -> int:
     """Error rates of an encoder on a list of trials.
 
@@ -91,7 +104,7 @@ def evaluate(
     """
     from timbral import api
 
-    embedder = api.load(encoder, device=device)
+    embedder = load_embedder(encoder, running)
     target = output or _home(Path(encoder)) / "evaluation" / trials.stem
     with bar("embedding") as advance:
         result = api.evaluate(embedder, trials, root, target, advance)
@@ -114,7 +127,7 @@ def verify(
     second: Annotated[Positional[Path], arg(metavar="SECOND")],
     *,
     threshold: float | None = None,
-    device: Device = "auto",
+    running: Running = AS_USUAL,
 ) -> int:
     """Are two recordings of one speaker?
 
@@ -126,7 +139,7 @@ def verify(
     """
     from timbral import api
 
-    embedder = api.load(encoder, device=device)
+    embedder = load_embedder(encoder, running)
     cosine = embedder.similarity(first, second)
     own = api.validation_threshold(encoder)
     limit = own if threshold is None else threshold
@@ -145,23 +158,55 @@ def models() -> int:
 
     for row in api.models():
         sizes = f"E {row.embedding_dim}, {row.parameters / 1e6:.2f} M parameters"
-        print(f"{row.name:<15}{sizes}, {row.sample_rate // 1000} kHz: {row.about}")
+        needs = f" (needs timbral[{row.extra}])" if row.extra else ""
+        print(f"{row.name:<20}{sizes}, {row.sample_rate // 1000} kHz: {row.about}")
         licence = f", {row.licence}" if row.licence else ""
         how = "" if row.here else f"; get it: timbral pull {row.name}"
-        print(f"{'':<15}weights: {row.weights}{licence}{how}")
+        print(f"{'':<20}weights: {row.weights}{licence}{how}{needs}")
     return OK
 
 
-def pull(names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME")]) -> int:
+def pull(
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME")],
+    *,
+    pretrained: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+) -> int:
     """Fetch published weights into the cache folder.
 
     Args:
         names: names of `timbral models`
+        pretrained: a copy of the one name's weights, instead of the download
     """
     from timbral import api
 
+    if pretrained is not None and len(names) != 1:
+        raise ConfigError(f"--pretrained is for one name, got {len(names)}")
     for name in names:
-        print(f"{name}: {api.pull(name)}")
+        print(f"{name}: {api.pull(name, pretrained)}")
+    return OK
+
+
+def convert(
+    weights: Annotated[Positional[Path], arg(metavar="WEIGHTS")],
+    *,
+    output: Path,
+    from_: Annotated[str | None, arg(name="from", metavar="FORMAT")] = None,
+) -> int:
+    """Write another project's weights as a checkpoint folder, running nothing in them.
+
+    Args:
+        weights: a file, or a folder of transformers or SpeechBrain
+        output: the checkpoint folder; every verb takes it
+        from_: resemblyzer, real-time-voice-cloning, system-a, system-b, speechbrain, 3d-speaker or
+            transformers; default what the file shows
+    """
+    from timbral import api
+
+    made = api.convert(weights, output, from_)
+    step = f", step {made.step}" if made.step else ""
+    print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
+    if made.note:
+        print(f"warning: {made.note}", file=sys.stderr)
     return OK
 
 

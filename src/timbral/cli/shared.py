@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-__all__ = ["INTERRUPTED", "OK", "SOME_FAILED", "USAGE", "Device", "Encoder", "count_failures"]
+if TYPE_CHECKING:
+    from timbral.inference import Embedder
+
+__all__ = [
+    "INTERRUPTED",
+    "OK",
+    "SOME_FAILED",
+    "USAGE",
+    "Device",
+    "Encoder",
+    "Running",
+    "RunningOptions",
+    "count_failures",
+    "load_embedder",
+]
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 Encoder = Annotated[
     Positional[str],
-    arg(metavar="ENCODER", help="a run folder, a checkpoint folder, or a name of `timbral models`"),
+    arg(
+        metavar="ENCODER",
+        help="a name of `timbral models`, a run folder, a checkpoint folder, or weights of another "
+        "project",
+    ),
 ]
 Device = Annotated[str, arg(metavar="DEVICE", help="auto, cpu, cuda or cuda:N")]
+
+
+@dataclass(frozen=True)
+class RunningOptions:
+    """How an encoder is found and run."""
+
+    device: Device = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is faster where the processor computes in it; cosine to fp32 0.999 or more"""
+    pretrained: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """a copy of what the name ENCODER stands for, where it cannot be downloaded"""
+    encoder_class: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None
+    """where the class is, when ENCODER was trained with one of your own"""
+
+
+Running = Annotated[RunningOptions, arg(name="")]
+AS_USUAL = RunningOptions()
+
+
+def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
+    """The Embedder that a verb's arguments ask for."""
+    from timbral import api
+
+    if running.encoder_class:
+        api.register_encoder(running.encoder_class)
+    return api.load(
+        encoder,
+        device=running.device,
+        precision=running.precision,
+        pretrained=running.pretrained,
+    )
 
 
 def count_failures(failures: int, folder: Path) -> int:

@@ -116,6 +116,8 @@ def recognises(content: Any) -> bool:
 
 def convert(content: Any) -> Weights:
     """A folder of WavLM; without an x-vector head in it, the head is newly initialised."""
+    if not recognises(content):
+        raise CheckpointError("these are not weights of a WavLM beside its config.json")
     tensors = wavlm_tensors(only_tensors(content["weights"]))
     headless = "encoder.head.projector.weight" not in tensors
     try:

@@ -1,0 +1,233 @@
+"""Other projects' weights give their vectors, whatever file they are in, and cannot run code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from timbral import api, foreign
+from timbral.audio import Preprocessing, load
+from timbral.checkpoint import build_encoder, load_strictly, with_prefix
+from timbral.demo import VOICES
+from timbral.encoders import LstmConfig, WavlmConfig
+from timbral.errors import CheckpointError, ConfigError
+from timbral.foreign.speechbrain import SPEECHBRAIN
+from timbral.foreign.wavlm import wavlm_tensors
+from timbral.inference import Embedder
+
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+from weights import fill  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+
+
+def drawn(golden: Any, prefix: str = "") -> dict[str, Tensor]:
+    """The weights that the original had."""
+    names, shapes = golden[f"{prefix}tensors"], golden[f"{prefix}shapes"]
+    sizes = {
+        str(name): tuple(map(int, str(shape).split()))
+        for name, shape in zip(names, shapes, strict=True)
+    }
+    return {name: torch.from_numpy(np.array(array)) for name, array in fill(sizes).items()}
+
+
+def assert_same(embedder: Embedder, names: Any, vectors: NDArray[np.float32]) -> None:
+    """Cosine and largest difference to the original, run alone on each utterance."""
+    theirs = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    mine = np.stack([embedder.embed(VOICES / str(path)) for path in names])
+    assert np.einsum("ne,ne->n", mine, theirs).min() >= 0.9999
+    assert np.abs(mine - theirs).max() <= 1e-5
+    assert np.abs(theirs[0] - theirs[1]).max() > 1e-2  # random weights, but not the same vector
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_ecapa_of_speechbrain(count: int, tmp_path: Path) -> None:
+    golden = np.load(GOLDEN / "speechbrain.npz")
+    torch.save(drawn(golden), tmp_path / "embedding_model.ckpt")
+    embedder = api.load("ecapa", pretrained=tmp_path, device="cpu")
+    assert_same(embedder, golden["names"][:count], golden["vectors"][:count])
+
+
+@pytest.mark.parametrize("case", ["base-tiny", "large-tiny"])
+def test_wavlm_of_transformers(case: str) -> None:
+    golden = np.load(GOLDEN / "transformers.npz")
+    embedder = api.load(GOLDEN / f"wavlm-{case}", device="cpu")
+    assert_same(embedder, golden[f"{case}.names"], golden[f"{case}.vectors"])
+
+
+@pytest.mark.slow
+def test_wavlm_of_transformers_at_full_size() -> None:
+    golden = np.load(GOLDEN / "transformers.npz")
+    tensors = with_prefix(wavlm_tensors(drawn(golden, "base-full.")), "encoder")
+    encoder = build_encoder(WavlmConfig())
+    load_strictly(encoder, tensors, "these weights")
+    names, vectors = golden["base-full.names"], golden["base-full.vectors"]
+    assert_same(Embedder(encoder), names, vectors)
+
+
+@torch.no_grad()
+def test_lstm_of_paddle() -> None:
+    golden = np.load(GOLDEN / "paddle.npz")
+    encoder = api.load(GOLDEN / "paddle-tiny", device="cpu").encoder  # B leaves the suffix out
+    vectors = []
+    for name in golden["names"]:
+        wave = torch.from_numpy(load(VOICES / str(name), Preprocessing(), 16_000))[None]
+        mels, _ = encoder.features(wave, torch.tensor([wave.shape[1]]))
+        vectors.append(encoder.embed_features(mels[:, :160], torch.tensor([160]))[0].numpy())
+    np.testing.assert_allclose(np.stack(vectors), golden["vectors"], atol=1e-6)
+    checkpoint = api.resolve(GOLDEN / "paddle-tiny.pdparams")
+    assert checkpoint.config.encoder == LstmConfig(2, 24, 16)
+    assert checkpoint.preprocessing == Preprocessing("system-b", -30.0)
+
+
+def test_either_of_paddles_names_will_do(tmp_path: Path) -> None:
+    whole = pickle.loads((GOLDEN / "paddle-tiny.pdparams").read_bytes())
+    expected = foreign.convert(GOLDEN / "paddle-tiny.pdparams").tensors
+    for unwanted in ("_l", ".cell."):
+        content = {key: value for key, value in whole.items() if unwanted not in key}
+        for protocol in (2, 4):
+            path = tmp_path / f"step-7{protocol}.pdparams"
+            path.write_bytes(pickle.dumps(content, protocol))
+            weights = foreign.convert(path)
+            assert weights.tensors.keys() == expected.keys()
+            assert all(torch.equal(weights.tensors[key], expected[key]) for key in expected)
+
+
+def system_a(model: dict[str, Tensor], start: str) -> dict[str, Any]:
+    """A checkpoint as system A writes it."""
+    state = {f"{start}{key}": tensor for key, tensor in model.items()}
+    state["similarity_weight"] = torch.tensor(12.0)
+    state["similarity_bias"] = torch.tensor(-4.0)
+    return {"step": 26, "epoch": 3, "model_state": state, "optimizer_state": {}}
+
+
+def test_checkpoints_of_system_a(tmp_path: Path) -> None:
+    ecapa = {
+        "blocks.0.conv.conv.weight": torch.zeros(8, 80, 5),
+        **drawn(np.load(GOLDEN / "speechbrain.npz")),
+    }
+    extra = {"model.mods.classifier.weight": torch.zeros(7, 192)}
+    content = system_a(ecapa, "model.mods.embedding_model.")
+    content["model_state"] |= extra
+    torch.save(content, tmp_path / "encoder.pt")
+    made = api.convert(tmp_path / "encoder.pt", tmp_path / "ecapa")
+    assert (made.step, made.preprocessing.trim) == (26, "system-a")
+    vector = api.load(tmp_path / "ecapa", device="cpu").encoder
+    torch.testing.assert_close(vector.fc.weight, ecapa["fc.conv.weight"][:, :, 0])
+
+    tiny = foreign.convert(GOLDEN / "wavlm-large-tiny")
+    import safetensors.torch
+
+    original = safetensors.torch.load_file(GOLDEN / "wavlm-large-tiny" / "model.safetensors")
+    torch.save(system_a(original, "model."), tmp_path / "best_model.pt")
+    weights = foreign.convert(tmp_path / "best_model.pt", "system-a")
+    assert weights.encoder.normalise_waves
+    assert weights.encoder.norm_first
+    assert float(weights.tensors["loss.similarity_weight"]) == 12.0
+    for key, tensor in tiny.tensors.items():
+        assert torch.equal(weights.tensors[key], tensor), key
+
+
+def test_a_wavlm_without_a_head_gets_a_random_one_and_says_so(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    shutil.copytree(GOLDEN / "wavlm-base-tiny", tmp_path / "bare")
+    path = tmp_path / "bare" / "model.safetensors"
+    whole = safetensors.torch.load_file(path)
+    bare = {key[6:]: value for key, value in whole.items() if key.startswith("wavlm.")}
+    safetensors.torch.save_file(bare, path)
+    made = [api.convert(tmp_path / "bare", tmp_path / name) for name in ("one", "two")]
+    assert made[0].weights_sha256 == made[1].weights_sha256
+    with pytest.warns(UserWarning, match="head is random"):
+        api.load(tmp_path / "one", device="cpu")
+
+
+class Bomb:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("name", ["encoder.pt", "step-1.pdparams", "embedding_model.ckpt", "x.bin"])
+def test_pickles_never_run(name: str, tmp_path: Path) -> None:
+    bomb, path = Bomb(tmp_path / "exploded"), tmp_path / name
+    memory = io.BytesIO()
+    torch.save({"step": 1, "model_state": bomb}, memory)
+    for content in (
+        memory.getvalue(),
+        pickle.dumps(bomb, protocol=2),
+        pickle.dumps({"linear.weight": np.zeros(3), "lstm.weight_ih_l0": bomb}, protocol=4),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="cannot be read as weights"):
+            foreign.convert(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_damaged_and_unknown_weights(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    memory = io.BytesIO()
+    torch.save({"anything": torch.zeros(2)}, memory)
+    whole = (GOLDEN / "paddle-tiny.pdparams").read_bytes()
+    for content, words in (
+        (b"", "cannot be read as weights"),
+        (b"no weights", "cannot be read as weights"),
+        (whole[: len(whole) // 2], "cannot be read as weights"),
+        (memory.getvalue()[:-50], "cannot be read as weights"),
+        (memory.getvalue(), "no known kind. Known are:"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=words):
+            foreign.convert(path)
+    with pytest.raises(CheckpointError, match="did you mean 'speechbrain'"):
+        foreign.convert(path, "speechbrian")
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        foreign.convert(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"holds none of model\.safetensors"):
+        foreign.convert(tmp_path)
+    for format in foreign.FORMATS:
+        with pytest.raises(CheckpointError, match="these are not weights of"):
+            foreign.convert(path, format)
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    state = drawn(np.load(GOLDEN / "speechbrain.npz"))
+    state["asp_bn.norm.weight"] = torch.zeros(7)
+    del state["blocks.2.tdnn2.conv.conv.bias"]
+    torch.save(state, tmp_path / "embedding_model.ckpt")
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.tdnn2\.conv\.bias is missing; asp_bn"):
+        api.convert(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(CheckpointError, match=r"'mfa\.conv\.conv\.weight' is missing"):
+        SPEECHBRAIN.convert({"blocks.0.conv.conv.weight": torch.zeros(8, 80, 5)})
+
+
+def test_convert_spares_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="holds other files"):
+        api.convert(GOLDEN / "paddle-tiny.pdparams", tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_zip_is_not_weights(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "voices.zip", "w") as archive:
+        archive.writestr("a", "b")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        api.load(tmp_path / "voices.zip")
