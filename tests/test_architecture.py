@@ -26,6 +26,7 @@ LAYERS = [
     ["config"],
     ["checkpoint"],
     ["foreign"],
+    ["sources"],
     ["pretrained"],
     ["training"],
     ["inference"],

@@ -87,8 +87,38 @@ def test_bad_calls(embedder: Embedder) -> None:
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_shortest_and_long_audio(name: str, tone: Callable[..., Wave]) -> None:
     embedder = Embedder(ENCODERS[name](SMALL[name]))
-    for seconds in (embedder.encoder.min_samples / 16_000, 0.3, 100.0):
-        assert np.isfinite(embedder.embed(tone(seconds))).all()
+    shortest = embedder.encoder.min_samples
+    for samples in (shortest, shortest + 1, 7_000, 640_000):
+        assert np.isfinite(embedder.embed(tone(samples / 16_000))).all()
+    for samples in (shortest - 1, 800):
+        with pytest.raises(AudioError, match="too short"):
+            embedder.embed(tone(samples / 16_000))
+
+
+@pytest.mark.parametrize("name", ["ecapa", "wavlm"])
+def test_long_audio_is_embedded_in_equal_parts(
+    name: str, waves: list[Wave], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    embedder = Embedder(ENCODERS[name](SMALL[name]))
+    long, short = np.concatenate(waves[:4]), waves[4]
+    longest = (len(long) / 16_000 - 0.01) / 2
+    monkeypatch.setattr(ENCODERS[name], "longest_seconds", longest)
+    mean = embedder.embed_waves(np.array_split(long, 3)).mean(axis=0)
+    vectors = embedder.embed_waves([long, short])
+    np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(vectors[1], embedder.embed_waves([short])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_bf16_is_near(name: str, waves: list[Wave]) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](SMALL[name])
+    exact = Embedder(encoder).embed_waves(waves[:3])
+    near = Embedder(encoder, precision="bf16").embed_waves(waves[:3])
+    assert np.einsum("ne,ne->n", exact, near).min() >= 0.999
+    with pytest.raises(ConfigError, match="fp32 or bf16"):
+        Embedder(encoder, precision="int8")
 
 
 def test_windows_are_averaged_as_system_b_does(waves: list[Wave]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbral import api, pretrained
+from timbral import api, pretrained, sources
 from timbral.demo import VOICES
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference import Embedder
@@ -102,7 +102,7 @@ def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path:
             return Result()
 
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
-    monkeypatch.setattr(pretrained.subprocess, "run", write_empty_wheel)
+    monkeypatch.setattr(sources.subprocess, "run", write_empty_wheel)
     with pytest.raises(CheckpointError, match=r"holds no resemblyzer/pretrained\.pt"):
         api.pull("ge2e-lstm")
 
