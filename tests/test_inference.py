@@ -110,6 +110,15 @@ def test_long_audio_is_embedded_in_equal_parts(
     np.testing.assert_allclose(vectors[1], embedder.embed_waves([short])[0], atol=1e-5)
 
 
+@pytest.mark.slow
+def test_compiled_is_the_same(waves: list[Wave]) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS["tdnn"](SMALL["tdnn"])
+    exact = Embedder(encoder).embed_waves(waves[:3])
+    compiled = Embedder(encoder, compile=True).embed_waves(waves[:3])
+    np.testing.assert_allclose(compiled, exact, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_bf16_is_near(name: str, waves: list[Wave]) -> None:
     torch.manual_seed(0)

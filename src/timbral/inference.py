@@ -34,7 +34,8 @@ class Embedder:
 
     Vectors are float32 and of unit length; `embedding_dim` is their size E. In the precision
     ``bf16`` matrix products are faster where the processor has them; vectors keep a cosine of
-    0.999 or more to those of ``fp32``.
+    0.999 or more to those of ``fp32``. With `compile` the encoder is compiled by torch, which takes
+    minutes at the first recording and pays for long jobs only.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Embedder:
         *,
         device: str | torch.device = "cpu",
         precision: str = "fp32",
+        compile: bool = False,
         name: str = "",
         weights_sha256: str = "",
         licence: str = "",
@@ -54,6 +56,8 @@ class Embedder:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is fp32 or bf16, got {precision!r}")
         self.precision = precision
+        backbone = self.encoder.embed_features
+        self._embed_features = torch.compile(backbone, dynamic=True) if compile else backbone
         self.sample_rate = encoder.sample_rate
         self.embedding_dim = encoder.embedding_dim
         self.name = name or encoder.name
@@ -147,7 +151,8 @@ class Embedder:
         vectors = np.empty((len(parts), self.embedding_dim), dtype=np.float32)
         for rows in self._batches([len(part) for part in parts]):
             padded, lengths = self._pad([parts[row] for row in rows])
-            vectors[rows] = self.encoder(padded, lengths).float().cpu().numpy()
+            features = self.encoder.features(padded, lengths)
+            vectors[rows] = self._embed_features(*features).float().cpu().numpy()
         sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
         np.add.at(sums, owners, unit_length(vectors))
         return unit_length(sums)
@@ -182,7 +187,7 @@ class Embedder:
         for batch in _chunks(pending, size):
             features = torch.stack([features for _, features in batch])  # (B, F, M)
             lengths = torch.full((len(batch),), windows.frames, device=self.device)
-            vectors = self.encoder.embed_features(features, lengths).float().cpu().numpy()
+            vectors = self._embed_features(features, lengths).float().cpu().numpy()
             np.add.at(sums, [row for row, _ in batch], unit_length(vectors))
         return unit_length(sums)
 

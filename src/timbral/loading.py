@@ -55,6 +55,7 @@ def load(
     *,
     device: str = "auto",
     precision: str = "fp32",
+    compile: bool = False,
     pretrained: Path | None = None,
 ) -> Embedder:
     """An Embedder from a name of `timbral models`, a run folder, a checkpoint folder, or a file
@@ -73,6 +74,7 @@ def load(
         checkpoint.preprocessing,
         device=pick_device(device),
         precision=precision,
+        compile=compile,
         name=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
         licence=checkpoint.licence,

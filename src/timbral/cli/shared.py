@@ -45,6 +45,8 @@ class RunningOptions:
     device: Device = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is faster where the processor computes in it; cosine to fp32 0.999 or more"""
+    compile: bool = False
+    """let torch compile the encoder: minutes at first, faster in long jobs"""
     pretrained: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """a copy of what the name ENCODER stands for, where it cannot be downloaded"""
     encoder_class: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None
@@ -65,6 +67,7 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         encoder,
         device=running.device,
         precision=running.precision,
+        compile=running.compile,
         pretrained=running.pretrained,
     )
 
