@@ -156,13 +156,18 @@ def models() -> int:
     """The encoders that can be trained, and the published weights that can be pulled."""
     from timbral import api
 
-    for row in api.models():
-        sizes = f"E {row.embedding_dim}, {row.parameters / 1e6:.2f} M parameters"
-        needs = f" (needs timbral[{row.extra}])" if row.extra else ""
-        print(f"{row.name:<20}{sizes}, {row.sample_rate // 1000} kHz: {row.about}")
-        licence = f", {row.licence}" if row.licence else ""
-        how = "" if row.here else f"; get it: timbral pull {row.name}"
-        print(f"{'':<20}weights: {row.weights}{licence}{how}{needs}")
+    rows = api.models()
+    for title, published in (("Architectures, to train", False), ("Published weights", True)):
+        print(title)
+        for row in rows:
+            if bool(row.licence) != published:
+                continue
+            size = f"E {row.embedding_dim}  {row.parameters / 1e6:5.1f} M"
+            print(f"  {row.name:<19}{size}  {row.sample_rate // 1000} kHz  {row.about}")
+            if published:
+                needs = f" (needs timbral[{row.extra}])" if row.extra else ""
+                how = "here" if row.here else f"get it: timbral pull {row.name}{needs}"
+                print(f"  {'':<19}{row.weights}, {row.licence}; {how}")
     return OK
 
 
