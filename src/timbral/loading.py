@@ -163,7 +163,7 @@ def models() -> list[ModelInfo]:
     """Encoders to train, at their default sizes, then published weights."""
     rows = []
     for name, cls in ENCODERS.items():
-        about = (cls.__doc__ or "").partition("\n")[0]
+        about = (cls.__doc__ or "").partition("\n")[0].rstrip(".")
         with torch.device("meta"):
             encoder = cls(cls.config_type())
         rows.append(_describe(name, about, encoder, "to train", "", True))
