@@ -123,6 +123,7 @@ def test_it_learns(store: Store, tmp_path: Path) -> None:
 def test_run_folder(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
         ".lock", "checkpoints", "config.yaml", "metrics.jsonl", "run.json",
+        "worker_0.log",
     ]  # fmt: skip
     best = (run / "checkpoints" / "best").read_text().strip()
     assert find_checkpoint(run).folder.name == best
@@ -142,7 +143,7 @@ def test_without_its_pointer_a_run_goes_on_from_the_newest_checkpoint(
 
 
 def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) -> None:
-    config = small_config(steps=6, save_every=1, keep_checkpoints=2, validate_every=1)
+    config = small_config(steps=6, save_every=1, keep_last_n=2, validate_every=1)
     api.train(config, store.folder, tmp_path / "run", validation_speakers="2", device="cpu")
     left = {path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")}
     best = (tmp_path / "run" / "checkpoints" / "best").read_text().strip()

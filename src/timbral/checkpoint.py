@@ -1,8 +1,8 @@
 """Checkpoints: a folder of safetensors and JSON, never a pickle.
 
 RUN/checkpoints/
-  step-1000/model.safetensors        encoder.* and loss.* tensors
-  step-1000/optimizer.safetensors    optimizer state and random state
+  step-1000/model.safetensors        encoder.*, loss.* and, if kept, average.* tensors
+  step-1000/optimizer.safetensors    optimizer state by parameter
   step-1000/checkpoint.json          step, config, preprocessing, provenance
   last, best                         files that name one of these folders
 """
@@ -13,7 +13,7 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,16 @@ from timbral.config import TrainConfig, from_mapping, name_of, to_mapping
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, DataError
 from timbral.files import read_json, write_json, written_whole
-from timbral.losses import LOSSES, GE2ELoss
 from timbral.version import __version__
 
 __all__ = [
     "Checkpoint",
     "build_encoder",
-    "build_loss",
     "find_checkpoint",
     "load_encoder",
+    "load_optimizer",
     "load_strictly",
+    "load_weights",
     "point_to",
     "pointed_to",
     "read_tensors",
@@ -114,13 +114,14 @@ def save_checkpoint(
         "progress": checkpoint.progress,
         "name": checkpoint.name,
         "licence": checkpoint.licence,
-        "optimizer_groups": _save_optimizer(temporary, optimizer) if optimizer else [],
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
     }
+    if optimizer is not None:
+        _save_optimizer(temporary, optimizer, modules)
     write_json(temporary / "checkpoint.json", about)
     for file in temporary.iterdir():
         with open(file, "rb") as opened:
@@ -129,29 +130,50 @@ def save_checkpoint(
     os.replace(temporary, folder)
 
 
-def _save_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> Any:
-    """Write its tensors and torch's random state; returns the rest, which is plain numbers."""
-    state = optimizer.state_dict()
+def _save_optimizer(
+    folder: Path, optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+) -> None:
+    """Write what the optimizer knows of each parameter, under the parameter's name."""
     tensors = {
-        f"{index}.{name}": value.cpu().contiguous()
-        for index, values in state["state"].items()
-        for name, value in values.items()
+        f"{name}:{key}": value.detach().cpu().contiguous()
+        for name, parameter in _parameters(modules).items()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
-    tensors["random.cpu"] = torch.get_rng_state()
     safetensors.torch.save_file(tensors, folder / "optimizer.safetensors")
-    return state["param_groups"]
 
 
-def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
-    """Give the optimizer, and torch's random state, what the checkpoint holds."""
-    tensors = read_tensors(checkpoint.folder / "optimizer.safetensors")
-    torch.set_rng_state(tensors.pop("random.cpu"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    groups = read_json(checkpoint.folder / "checkpoint.json")["optimizer_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+def load_optimizer(
+    checkpoint: Checkpoint,
+    optimizer: torch.optim.Optimizer,
+    modules: Mapping[str, nn.Module],
+    but: Collection[str] = (),
+) -> None:
+    """Give the optimizer what the checkpoint holds; of the modules `but` nothing.
+
+    Parameters that did not learn there, such as frozen ones, begin anew.
+    """
+    path = checkpoint.folder / "optimizer.safetensors"
+    tensors = read_tensors(path)
+    if any(":" not in key for key in tensors):
+        raise CheckpointError(f"{path}: is of an older timbral; only the weights can be used")
+    learning = {p for group in optimizer.param_groups for p in group["params"]}
+    named = _parameters({name: module for name, module in modules.items() if name not in but})
+    optimizer.state.clear()
+    for full_name, tensor in tensors.items():
+        name, _, key = full_name.rpartition(":")
+        parameter = named.get(name)
+        if parameter is not None and parameter in learning:
+            # Adam keeps its step count on the CPU
+            value = tensor if key == "step" else tensor.to(parameter.device)
+            optimizer.state[parameter][key] = value
+
+
+def _parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    return {
+        f"{prefix}.{name}": parameter
+        for prefix, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -193,17 +215,18 @@ def build_encoder(config: Any) -> SpeakerEncoder:
     return ENCODERS[name_of(ENCODERS, config)](config)
 
 
-def build_loss(config: Any) -> GE2ELoss:
-    """The loss of a config such as GE2EConfig."""
-    return LOSSES[name_of(LOSSES, config)](config)
-
-
 def load_encoder(checkpoint: Checkpoint) -> SpeakerEncoder:
-    """The encoder of a checkpoint, in evaluation mode on the CPU."""
-    path = checkpoint.folder / "model.safetensors"
+    """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     encoder = build_encoder(checkpoint.config.encoder)
-    load_strictly(encoder, with_prefix(read_tensors(path), "encoder"), path)
+    load_weights(encoder, checkpoint)
     return encoder.eval()
+
+
+def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
+    """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one."""
+    path = checkpoint.folder / "model.safetensors"
+    tensors = read_tensors(path)
+    load_strictly(encoder, with_prefix(tensors, "average") or with_prefix(tensors, "encoder"), path)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:

@@ -28,7 +28,6 @@ from timbral.audio import Preprocessing
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
-    build_loss,
     load_strictly,
     save_checkpoint,
     with_prefix,
@@ -36,7 +35,7 @@ from timbral.checkpoint import (
 from timbral.config import TrainConfig
 from timbral.encoders import CampplusConfig, LstmConfig
 from timbral.errors import CheckpointError
-from timbral.losses import GE2EConfig
+from timbral.losses import GE2EConfig, build_loss
 
 __all__ = ["PRETRAINED", "Pretrained", "cached", "convert", "pull"]
 
@@ -182,9 +181,10 @@ def convert(name: str, weights: bytes, folder: Path) -> None:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise CheckpointError(f"{source.member} cannot be read as weights ({error})") from None
     step, tensors = source.convert(content)
-    modules: dict[str, nn.Module] = {"encoder": build_encoder(source.config.encoder)}
+    encoder = build_encoder(source.config.encoder)
+    modules: dict[str, nn.Module] = {"encoder": encoder}
     if any(key.startswith("loss.") for key in tensors):
-        modules["loss"] = build_loss(source.config.loss)
+        modules["loss"] = build_loss(source.config.loss, encoder.embedding_dim, 0)
     for prefix, module in modules.items():
         load_strictly(module, with_prefix(tensors, prefix), source.member)
     checkpoint = Checkpoint(
