@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
         with _run_folder(job, material, state, workers) as (run, log, aside):
             first_step = state.step
             rows = f"{share.rows.start} to {share.rows.stop - 1} of {share.batch_size}"
-            log.line(f"from step {first_step}; rows {rows} of each batch, on {device}")
+            log.line(f"from step {first_step}; rows {rows}, on {device}, pid {os.getpid()}")
             with _trackers(job, first_step, workers) as trackers:
                 batches = prefetch(crops(first_step, share.rows))
                 tell = _teller(log, report if workers.is_first else None)

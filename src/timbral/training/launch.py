@@ -82,7 +82,7 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) -> None:
-    """A process: sends ("step", numbers), then ("done", result) or ("failed", error)."""
+    """A process: sends ("step", numbers), then ("done", result) or what failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)
@@ -91,11 +91,11 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
     try:
         result = work(job, lambda step, values: pipe.send(("step", (step, values))))
     except TimbralError as error:
-        pipe.send(("failed", (type(error), str(error))))
+        pipe.send(("failed", (time.time(), type(error), str(error))))
         sys.exit(2)
     except BaseException as error:
         last = traceback.format_exception_only(error)[-1].strip()
-        pipe.send(("crashed", last))
+        pipe.send(("crashed", (time.time(), last)))
         sys.exit(1)
     pipe.send(("done", result if environment["RANK"] == "0" else None))
 
@@ -129,7 +129,7 @@ def _receive(pipe: Connection) -> tuple[str, Any]:
     try:
         message: tuple[str, Any] = pipe.recv()
     except EOFError:  # it ended without a word
-        return "ended", None
+        return "ended", (time.time(),)
     return message
 
 
@@ -150,18 +150,21 @@ def _raise_cause(
             if message[0] != "step":
                 outcomes[waiting.pop(pipe)] = message
     for wanted in ("failed", "ended", "crashed"):
-        for number, (kind, content) in sorted(outcomes.items()):
-            if kind == wanted:
-                processes[number].join(timeout=5.0)
-                raise _error(number, kind, content, processes[number].exitcode)
+        found = [
+            (content, number) for number, (kind, content) in outcomes.items() if kind == wanted
+        ]
+        if found:
+            content, number = min(found)  # the first in time
+            processes[number].join(timeout=5.0)
+            raise _error(number, wanted, content, processes[number].exitcode)
 
 
 def _error(rank: int, kind: str, content: Any, code: int | None) -> TimbralError:
     if kind == "failed":
-        error_type, text = content
+        _, error_type, text = content
         error: TimbralError = error_type.__new__(error_type, text)
         return error
-    how = content if kind == "crashed" else f"exit code {code}"
+    how = content[1] if kind == "crashed" else f"exit code {code}"
     if kind == "ended" and code is not None and code < 0:
         how = f"killed by {signal.Signals(-code).name}"
     return TrainingError(
