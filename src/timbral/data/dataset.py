@@ -50,6 +50,11 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         return Batch(self.waves.to(device), self.lengths.to(device), self.speakers.to(device))
 
+    def split(self, count: int) -> list[Batch]:
+        """The same rows in `count` batches of sizes as equal as they can be."""
+        columns = (c.tensor_split(count) for c in (self.waves, self.lengths, self.speakers))
+        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+
 
 class CropBatches:
     """Random crops of the store's `rows`, grouped into S × U batches.

@@ -51,7 +51,7 @@ def whole_batch_backward(
     """
     # the same number of chunks in every process, and none of them empty
     count = 1 if chunk is None else min(-(-share.largest // chunk), share.smallest)
-    parts = _split(batch, count)
+    parts = batch.split(count)
     seeds = [_number((*seed, workers.rank, index)) for index in range(count)]
     outputs = []
     with torch.set_grad_enabled(count == 1):
@@ -86,13 +86,6 @@ def _add_up(encoder: nn.Module, loss_fn: nn.Module, loss: Tensor, workers: Worke
         for tensor in whole:
             tensor.div_(workers.count)
     workers.add_up([*(p.grad for p in encoder.parameters() if p.grad is not None), *whole])
-
-
-def _split(batch: Batch, count: int) -> list[Batch]:
-    if count == 1:
-        return [batch]
-    columns = (batch.waves, batch.lengths, batch.speakers)
-    return [Batch(*parts) for parts in zip(*(c.tensor_split(count) for c in columns), strict=True)]
 
 
 def _number(key: tuple[int, ...]) -> int:
