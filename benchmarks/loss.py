@@ -5,8 +5,9 @@
 The loops are written anew from their descriptions: `per speaker` compares all utterances to one
 speaker's centroid at a time (system A), `masked` does so for all but that speaker's own, picked
 with a numpy mask (Real-Time-Voice-Cloning). Coqui's loss comes from its own file (package
-coqui-tts). Times are medians of runs that alternate in one process; memory is what a process of
-its own needs beyond what it had before, at the most.
+coqui-tts). Times are medians of runs that alternate in one process, of the processor's time with
+one thread and of the clock with more; memory is what a process of its own needs beyond what it
+had before, at the most.
 """
 
 from __future__ import annotations
@@ -93,9 +94,10 @@ def contenders(options: argparse.Namespace, speakers: int) -> dict[str, Loss]:
 
 
 def run_once(loss: Loss, e: Tensor) -> float:
-    started = time.perf_counter()
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    started = clock()
     loss(e).backward()
-    elapsed = time.perf_counter() - started
+    elapsed = clock() - started
     e.grad = None
     return elapsed
 
@@ -127,15 +129,13 @@ def main() -> None:
         losses = contenders(options, shape[0])
         e = torch.randn(shape, requires_grad=True)
         times: dict[str, list[float]] = {name: [] for name in losses}
-        rounds = {64: 15, 256: 5, 1024: 1 if options.large else 5}[shape[0]]
+        rounds = {64: 7, 256: 2, 1024: 1 if options.large else 5}[shape[0]]
         for number in range(rounds + 1):
             for name, loss in losses.items():
-                for _ in range(1 if name == "coqui" else 3):
+                for _ in range(3 if name == "timbral" else 1):
                     elapsed = run_once(loss, e)
-                    if number or name == "coqui":
+                    if number:  # the first round warms up
                         times[name].append(elapsed)
-                if name == "coqui" and shape[0] > 64 and number > 1:
-                    break
         own = statistics.median(times["timbral"])
         print("×".join(map(str, shape)))
         for name in losses:
