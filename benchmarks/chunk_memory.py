@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import time
+from pathlib import Path
 
 import torch
 
@@ -46,11 +46,22 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
         torch.arange(speakers).repeat_interleave(UTTERANCES),
     )
     share = Workers().share(speakers, UTTERANCES)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = peak_megabytes()
     started = time.monotonic()
     train_step(state, batch, config, Workers(), share, make_encode(encoder, config))
     seconds = time.monotonic() - started
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, seconds
+    return peak_megabytes() - before, seconds
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has had since `forget_peak` (Linux)."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

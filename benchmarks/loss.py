@@ -16,7 +16,6 @@ import argparse
 import importlib.util
 import logging
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -112,9 +111,21 @@ def _peak(name: str, options: argparse.Namespace, shape: tuple[int, int, int]) -
     torch.set_num_threads(options.threads)
     run_once(timbral_loss, torch.randn(8, 3, 16, requires_grad=True))  # libraries are loaded
     e = torch.randn(shape, requires_grad=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run_once(contenders(options, shape[0])[name], e)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    loss = contenders(options, shape[0])[name]
+    forget_peak()
+    before = peak_megabytes()
+    run_once(loss, e)
+    return peak_megabytes() - before
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has had since `forget_peak` (Linux)."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

@@ -188,7 +188,7 @@ def _scalars(
 ) -> dict[str, float]:
     if not at_end and state.step % config.schedule.log_every:
         return {}
-    return {
+    values = {
         "loss": result.outcome.loss.item(),
         "batch_eer": _batch_eer(result.outcome),
         "learning_rate": lr_at(state.step - 1, config.schedule) * state.plateau.factor,
@@ -197,6 +197,9 @@ def _scalars(
         "skipped_steps": state.skipped,
         "seconds": round(state.seconds, 3),
     }
+    return {
+        name: value for name, value in values.items() if math.isfinite(value)
+    }  # JSON has no NaN
 
 
 def _followed(result: StepResult, optim: OptimConfig) -> dict[str, float]:
