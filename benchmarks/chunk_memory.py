@@ -1,6 +1,6 @@
 """Peak memory of one training step against the size of the batch, whole and in chunks.
 
-    python benchmarks/chunk_memory.py [--encoder lstm] [--chunk 64] [--threads 1]
+    python benchmarks/chunk_memory.py [--encoder lstm] [--chunk 64] [--speakers 16 64 256]
 
 Each line is a process of its own: what it needs beyond model and batch, at the most (RSS).
 """
@@ -24,7 +24,6 @@ from timbral.training.loop import make_encode, train_step
 from timbral.training.state import new_state
 
 UTTERANCES, SAMPLES = 10, 16_000
-SPEAKERS = (16, 64, 256)
 
 
 def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> tuple[float, float]:
@@ -68,15 +67,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--encoder", default="lstm", choices=sorted(ENCODERS))
     parser.add_argument("--chunk", type=int, default=64)
+    parser.add_argument("--speakers", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    for speakers in SPEAKERS:
+    for speakers in options.speakers:
         for chunk in (None, options.chunk):
             words = (options.encoder, speakers, chunk, options.threads)
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 megabytes, seconds = pool.apply(peak, words)
             how = "whole" if chunk is None else f"chunks of {chunk}"
-            print(f"{speakers:4} × {UTTERANCES}  {how:<14}{megabytes:8.0f} MB  {seconds:6.1f} s")
+            print(
+                f"{speakers:4} × {UTTERANCES}  {how:<14}{megabytes:8.0f} MB  {seconds:6.1f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -81,10 +81,14 @@ def whole_batch_backward(
 
 def _add_up(encoder: nn.Module, loss_fn: nn.Module, loss: Tensor, workers: Workers) -> None:
     """Sum the encoder's gradients; what all have whole, average, so that all go on alike."""
+    if workers.count == 1:
+        return
     whole = [loss, *(p.grad for p in loss_fn.parameters() if p.grad is not None)]
-    if workers.count > 1:
-        for tensor in whole:
-            tensor.div_(workers.count)
+    for tensor in whole:
+        tensor.div_(workers.count)
+    for parameter in encoder.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)  # a layer that was dropped here only
     workers.add_up([*(p.grad for p in encoder.parameters() if p.grad is not None), *whole])
 
 

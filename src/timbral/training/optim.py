@@ -105,8 +105,9 @@ def freeze(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
             raise ConfigError(f"optim.freeze: unknown part {name!r}{did_you_mean(name, parts)}")
     part_of, _ = _parts_and_shares(encoder, optim)
     for parameter, part in part_of.items():
-        parameter.requires_grad_(part not in optim.freeze)
-    if all(part in optim.freeze for part in part_of.values()):
+        if part in optim.freeze:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in part_of):
         raise ConfigError(
             f"optim.freeze: {', '.join(optim.freeze)} is all that this encoder has; nothing would "
             "be left to learn"
