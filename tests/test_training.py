@@ -123,6 +123,7 @@ def test_it_learns(store: Store, tmp_path: Path) -> None:
 def test_run_folder(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
         ".lock", "checkpoints", "config.yaml", "metrics.jsonl", "run.json",
+        "worker_0.log",
     ]  # fmt: skip
     best = (run / "checkpoints" / "best").read_text().strip()
     assert find_checkpoint(run).folder.name == best

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from timbral import bulk, projection, voicemap
 from timbral.audio import Preprocessing
-from timbral.checkpoint import build_encoder, build_loss
+from timbral.checkpoint import find_checkpoint
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import CropBatches, prefetch
 from timbral.data.prepare import PrepareReport
 from timbral.data.prepare import prepare as write_store
-from timbral.data.selection import describe_data, split_speakers
-from timbral.data.store import Store
+from timbral.devices import pick_device
 from timbral.embedding_files import vectors_of
+from timbral.errors import ConfigError
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
 from timbral.evaluation.scoring import score_trials
 from timbral.evaluation.trials import read_trials
-from timbral.evaluation.validation import make_validation
-from timbral.files import folder_lock
 from timbral.inference import Embedder
 from timbral.loading import (
     ModelInfo,
     convert,
     load,
     models,
-    pick_device,
     pull,
     register_encoder,
     resolve,
+    untrained,
     validation_threshold,
 )
-from timbral.training.loop import Report, fit, resolve_precision, tune_cpu
-from timbral.training.optim import build_optimizer
-from timbral.training.run import RunFolder, TrainState, move_aside
-from timbral.training.tracking import check_trackers, open_trackers
+from timbral.train import TrainJob, TrainReport, run_job
+from timbral.training.launch import check_processes, launch
+from timbral.training.loop import Report
 
 __all__ = [
     "ModelInfo",
@@ -56,6 +49,7 @@ __all__ = [
     "register_encoder",
     "resolve",
     "train",
+    "untrained",
     "validation_threshold",
 ]
 
@@ -76,21 +70,6 @@ def prepare(
     return write_store(utterances, output, preprocessing, workers=workers, progress=progress)
 
 
-@dataclass(frozen=True)
-class TrainReport:
-    """What a training ended with."""
-
-    checkpoint: Path
-    step: int
-    seconds: float
-    validation_eer: float | None
-    """of the best checkpoint, over speakers that training never saw"""
-    resumed_from: int
-    moved_aside: Path | None
-    too_short: int
-    """utterances left out because the encoder needs longer ones"""
-
-
 def train(
     config: TrainConfig,
     data: Path,
@@ -101,41 +80,36 @@ def train(
     device: str = "auto",
     trackers: Sequence[str] = (),
     force_restart: bool = False,
+    nprocs: int = 1,
+    checkpoint_path: Path | None = None,
+    init: str | Path | None = None,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
     """Train one encoder from a store; a run folder that holds this run is continued.
 
-    Everything that can be wrong with the arguments is found before `output` is touched.
+    `nprocs` processes of this machine share the work, to the same result. With
+    `checkpoint_path` the run goes on from that checkpoint instead, maybe with other data; with
+    `init` it begins with the encoder's weights of a name, a run or a checkpoint.
     """
-    store = Store.open(data)
-    check_trackers(trackers)
-    target = pick_device(device)
-    tune_cpu()
-    torch.manual_seed(config.schedule.seed)
-    encoder = build_encoder(config.encoder).to(target)
-    loss_fn = build_loss(config.loss).to(target)
-    state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
-    training, validation = split_speakers(store, exclude_speakers, validation_speakers)
-    counts = (len(training), len(validation))
-    training, validation = (
-        rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
+    if checkpoint_path is not None and (force_restart or init is not None):
+        raise ConfigError("--checkpoint-path goes with neither --force-restart nor --init")
+    job = TrainJob(
+        config,
+        data,
+        output,
+        exclude_speakers,
+        validation_speakers,
+        device,
+        tuple(trackers),
+        force_restart,
+        None if checkpoint_path is None else find_checkpoint(checkpoint_path),
+        None if init is None else resolve(init),
     )
-    too_short = sum(counts) - len(training) - len(validation)
-    crops = CropBatches(store, training, config.data, config.schedule.seed)
-    validate = make_validation(store, validation, encoder) if counts[1] else None
-    aside = move_aside(output) if force_restart else None
-    with folder_lock(output):
-        run = RunFolder(output, config, store.preprocessing)
-        precision = resolve_precision(config.schedule.precision, target)
-        run.claim({**describe_data(store, training, validation), "precision": precision})
-        run.resume(state)
-        first_step = state.step
-        with open_trackers(output, trackers, first_step) as opened:
-            batches = prefetch(crops(first_step))
-            best = fit(state, batches, config.schedule, run, opened, validate, report)
-    return TrainReport(
-        best, state.step, state.seconds, state.best_score, first_step, aside, too_short
-    )
+    if nprocs == 1:
+        return run_job(job, report)
+    check_processes(nprocs, pick_device(device))
+    done: TrainReport = launch(nprocs, run_job, job, report)
+    return done
 
 
 def evaluate(

@@ -1,8 +1,8 @@
 """Checkpoints: a folder of safetensors and JSON, never a pickle.
 
 RUN/checkpoints/
-  step-1000/model.safetensors        encoder.* and loss.* tensors
-  step-1000/optimizer.safetensors    optimizer state and random state
+  step-1000/model.safetensors        encoder.*, loss.* and, if kept, average.* tensors
+  step-1000/optimizer.safetensors    optimizer state by parameter
   step-1000/checkpoint.json          step, config, preprocessing, provenance
   last, best                         files that name one of these folders
 """
@@ -13,8 +13,8 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ from timbral.config import TrainConfig, from_mapping, name_of, to_mapping
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, DataError
 from timbral.files import read_json, write_json, written_whole
-from timbral.losses import LOSSES, GE2ELoss
 from timbral.version import __version__
 
 __all__ = [
     "Checkpoint",
     "build_encoder",
-    "build_loss",
     "find_checkpoint",
     "load_encoder",
+    "load_optimizer",
     "load_strictly",
+    "load_weights",
     "point_to",
     "pointed_to",
     "read_tensors",
@@ -61,8 +61,8 @@ class Checkpoint:
     """of published weights; empty for a run of one's own"""
     licence: str = ""
     """of published weights"""
-    note: str = ""
-    """what a user has to know before relying on it"""
+    fresh: tuple[str, ...] = ()
+    """starts of names of encoder tensors that are random: they mean nothing until trained"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
@@ -90,7 +90,7 @@ class Checkpoint:
             about["progress"],
             about.get("name", ""),
             about.get("licence", ""),
-            about.get("note", ""),
+            tuple(about.get("fresh", ())),
         )
 
     @property
@@ -123,14 +123,15 @@ def save_checkpoint(
         "progress": checkpoint.progress,
         "name": checkpoint.name,
         "licence": checkpoint.licence,
-        "note": checkpoint.note,
-        "optimizer_groups": _save_optimizer(temporary, optimizer) if optimizer else [],
+        "fresh": checkpoint.fresh,
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
     }
+    if optimizer is not None:
+        _save_optimizer(temporary, optimizer, modules)
     write_json(temporary / "checkpoint.json", about)
     for file in temporary.iterdir():
         with open(file, "rb") as opened:
@@ -139,29 +140,50 @@ def save_checkpoint(
     os.replace(temporary, folder)
 
 
-def _save_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> Any:
-    """Write its tensors and torch's random state; returns the rest, which is plain numbers."""
-    state = optimizer.state_dict()
+def _save_optimizer(
+    folder: Path, optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+) -> None:
+    """Write what the optimizer knows of each parameter, under the parameter's name."""
     tensors = {
-        f"{index}.{name}": value.cpu().contiguous()
-        for index, values in state["state"].items()
-        for name, value in values.items()
+        f"{name}:{key}": value.detach().cpu().contiguous()
+        for name, parameter in _parameters(modules).items()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
-    tensors["random.cpu"] = torch.get_rng_state()
     safetensors.torch.save_file(tensors, folder / "optimizer.safetensors")
-    return state["param_groups"]
 
 
-def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
-    """Give the optimizer, and torch's random state, what the checkpoint holds."""
-    tensors = read_tensors(checkpoint.folder / "optimizer.safetensors")
-    torch.set_rng_state(tensors.pop("random.cpu"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    groups = read_json(checkpoint.folder / "checkpoint.json")["optimizer_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+def load_optimizer(
+    checkpoint: Checkpoint,
+    optimizer: torch.optim.Optimizer,
+    modules: Mapping[str, nn.Module],
+    but: Collection[str] = (),
+) -> None:
+    """Give the optimizer what the checkpoint holds; of the modules `but` nothing.
+
+    Parameters that did not learn there, such as frozen ones, begin anew.
+    """
+    path = checkpoint.folder / "optimizer.safetensors"
+    tensors = read_tensors(path)
+    if any(":" not in key for key in tensors):
+        raise CheckpointError(f"{path}: is of an older timbral; only the weights can be used")
+    learning = {p for group in optimizer.param_groups for p in group["params"]}
+    named = _parameters({name: module for name, module in modules.items() if name not in but})
+    optimizer.state.clear()
+    for full_name, tensor in tensors.items():
+        name, _, key = full_name.rpartition(":")
+        parameter = named.get(name)
+        if parameter is not None and parameter in learning:
+            # Adam keeps its step count on the CPU
+            value = tensor if key == "step" else tensor.to(parameter.device)
+            optimizer.state[parameter][key] = value
+
+
+def _parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    return {
+        f"{prefix}.{name}": parameter
+        for prefix, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -203,17 +225,28 @@ def build_encoder(config: Any) -> SpeakerEncoder:
     return ENCODERS[name_of(ENCODERS, config)](config)
 
 
-def build_loss(config: Any) -> GE2ELoss:
-    """The loss of a config such as GE2EConfig."""
-    return LOSSES[name_of(LOSSES, config)](config)
-
-
 def load_encoder(checkpoint: Checkpoint) -> SpeakerEncoder:
-    """The encoder of a checkpoint, in evaluation mode on the CPU."""
-    path = checkpoint.folder / "model.safetensors"
+    """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     encoder = build_encoder(checkpoint.config.encoder)
-    load_strictly(encoder, with_prefix(read_tensors(path), "encoder"), path)
+    load_weights(encoder, replace(checkpoint, fresh=()))
     return encoder.eval()
+
+
+def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
+    """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
+
+    It keeps its own where the checkpoint's are random, and its low-rank updates.
+    """
+    path = checkpoint.folder / "model.safetensors"
+    tensors = read_tensors(path)
+    tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
+    for key, own in encoder.state_dict().items():
+        plain = key.replace(".base_layer.", ".")  # peft's name for what it updates
+        if plain != key and plain in tensors:
+            tensors[key] = tensors.pop(plain)
+        elif (".lora_" in key and key not in tensors) or key.startswith(checkpoint.fresh or "-"):
+            tensors[key] = own
+    load_strictly(encoder, tensors, path)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:

@@ -16,10 +16,12 @@ import yaml
 
 from timbral.data.dataset import DataConfig
 from timbral.encoders import ENCODERS, LstmConfig
-from timbral.errors import ConfigError, check_ranges, did_you_mean
+from timbral.errors import ConfigError, check_choice, check_ranges, did_you_mean
 from timbral.losses import LOSSES, GE2EConfig
 
 __all__ = [
+    "PLATEAU_METRICS",
+    "OptimConfig",
     "ScheduleConfig",
     "TrainConfig",
     "from_mapping",
@@ -40,13 +42,17 @@ class ScheduleConfig:
     warmup_steps: int = 0
     """the learning rate rises to its value over this many steps"""
     decay: str = "constant"
-    """constant | cosine (to zero at the last step)"""
+    """constant | cosine (to zero at the last step) | plateau (see the section optim)"""
     max_minutes: float | None = None
     """stop, with a checkpoint, after this much training; validation is not counted"""
     max_grad_norm: float = 3.0
     weight_decay: float = 0.0
     precision: str = "fp32"
     """fp32 | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
+    chunk: int | None = None
+    """utterances that pass the encoder at once; gradients are those of the whole batch anyway"""
+    compile: bool = False
+    """torch.compile the encoder: faster steps after a slow first one; needs a C++ compiler"""
     seed: int = 0
     log_every: int = 10
     validate_every: int = 1000
@@ -55,8 +61,8 @@ class ScheduleConfig:
     """older checkpoints than these go, except the best one"""
 
     def __post_init__(self) -> None:
-        _one_of("schedule.decay", self.decay, ("constant", "cosine"))
-        _one_of("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
+        check_choice("schedule.decay", self.decay, ("constant", "cosine", "plateau"))
+        check_choice("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
         counts = ("steps", "log_every", "validate_every", "save_every", "keep_checkpoints")
         check_ranges(self, "schedule", **dict.fromkeys(counts, (1, math.inf)))
         check_ranges(
@@ -64,10 +70,55 @@ class ScheduleConfig:
             "schedule",
             learning_rate=(1e-12, 1e30),
             warmup_steps=(0, math.inf),
+            chunk=(1, math.inf),
             max_minutes=(1e-9, 1e9),
             max_grad_norm=(1e-9, 1e30),
             weight_decay=(0.0, 1e9),
             seed=(0, 2**63),
+        )
+
+
+PLATEAU_METRICS = ("loss", "batch_eer", "val_loss", "val_eer")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Which parameters learn, at which share of the learning rate, and what a plateau does."""
+
+    head_rate: float = 1.0
+    """of the encoder's part `head`"""
+    loss_rate: float = 1.0
+    """of what the loss learns itself: w and b, class weights"""
+    layer_decay: float = 1.0
+    """each layer before the head learns at this share of the rate of the one after it"""
+    freeze: tuple[str, ...] = ()
+    """parts of the encoder that stay as they are: body, head"""
+    frozen_batch_norm: bool = False
+    """batch norm uses, and keeps, the statistics that the encoder came with"""
+    ema: float = 0.0
+    """decay of the moving average of the weights, such as 0.999, which is then judged and saved
+    as the encoder; 0: no average"""
+    plateau_metric: str = "val_eer"
+    """what has to fall: loss | batch_eer (of training batches) | val_loss | val_eer"""
+    plateau_every: int = 100
+    """steps over which loss and batch_eer are averaged; val_* count at each validation"""
+    plateau_patience: int = 3
+    """rounds without a fall that are borne"""
+    plateau_factor: float = 0.6
+    """the learning rate is multiplied by this after one round more"""
+
+    def __post_init__(self) -> None:
+        check_choice("optim.plateau_metric", self.plateau_metric, PLATEAU_METRICS)
+        rates = ("head_rate", "loss_rate")
+        check_ranges(self, "optim", **dict.fromkeys(rates, (0.0, 1e6)))
+        check_ranges(
+            self,
+            "optim",
+            layer_decay=(1e-6, 1.0),
+            ema=(0.0, 1.0 - 1e-9),
+            plateau_every=(1, math.inf),
+            plateau_patience=(0, math.inf),
+            plateau_factor=(1e-6, 1.0),
         )
 
 
@@ -79,6 +130,7 @@ class TrainConfig:
     loss: Any = field(default_factory=GE2EConfig)
     data: DataConfig = field(default_factory=DataConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
 
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
@@ -148,8 +200,15 @@ def to_mapping(config: TrainConfig) -> dict[str, Any]:
     """The resolved config as plain JSON values; `from_mapping` reads it back."""
     content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     for section, registry in REGISTRIES.items():
-        content[section] = {"name": name_of(registry, getattr(config, section)), **content[section]}
+        content[section] = _named(registry, getattr(config, section))
     return content
+
+
+def _named(registry: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    if "terms" in values:  # of a sum of losses
+        values["terms"] = [_named(registry, term) for term in config.terms]
+    return {"name": name_of(registry, config), **values}
 
 
 def name_of(registry: Mapping[str, Any], config: Any) -> str:
@@ -165,10 +224,15 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
     name = settings.pop("name", None)
     if name not in registry:
         raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), registry)}")
-    return from_mapping(registry[name].config_type, settings, f"{where} ({name})")
+    where = f"{where} ({name})"
+    if isinstance(terms := settings.get("terms"), list):  # of a sum of losses
+        settings["terms"] = tuple(_component(registry, term, where) for term in terms)
+    return from_mapping(registry[name].config_type, settings, where)
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint == tuple[Any, ...] and isinstance(value, tuple):
+        return value
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_scalar(typing.get_args(hint)[0], item, where) for item in value)
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -185,8 +249,3 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
 
 def _names(cls: type) -> list[str]:
     return [item.name for item in dataclasses.fields(cls)]
-
-
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{key}: unknown value {value!r}{did_you_mean(value, allowed)}")

@@ -26,6 +26,7 @@ __all__ = [
     "MissingExtraError",
     "TimbralError",
     "TrainingError",
+    "check_choice",
     "check_ranges",
     "did_you_mean",
 ]
@@ -71,6 +72,12 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{hint} allowed: {', '.join(names)}"
+
+
+def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise ConfigError unless `value` is one of `allowed`."""
+    if value not in (names := list(allowed)):
+        raise ConfigError(f"{key}: unknown value {value!r}{did_you_mean(value, names)}")
 
 
 def check_ranges(config: object, section: str, **ranges: tuple[float, float]) -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 import torch
 
 from timbral.checkpoint import Checkpoint, build_encoder, find_checkpoint, load_encoder
+from timbral.devices import pick_device
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 from timbral.foreign import convert as read_foreign
@@ -26,28 +27,12 @@ __all__ = [
     "convert",
     "load",
     "models",
-    "pick_device",
     "pull",
     "register_encoder",
     "resolve",
+    "untrained",
     "validation_threshold",
 ]
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is the GPU when there is one; ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name} is not supported; allowed: auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device {name} is asked for, but torch sees {count} CUDA devices")
-    return device
 
 
 def load(
@@ -67,8 +52,8 @@ def load(
     if pretrained is not None:
         pull(str(encoder), pretrained)
     checkpoint = resolve(encoder)
-    if checkpoint.note:
-        warnings.warn(checkpoint.note, stacklevel=2)
+    if checkpoint.fresh:
+        warnings.warn(untrained(checkpoint), stacklevel=2)
     return Embedder(
         load_encoder(checkpoint),
         checkpoint.preprocessing,
@@ -78,6 +63,15 @@ def load(
         name=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
         licence=checkpoint.licence,
+    )
+
+
+def untrained(checkpoint: Checkpoint) -> str:
+    """What a user of weights with random parts has to know."""
+    parts = ", ".join(start.rstrip(".") for start in checkpoint.fresh)
+    return (
+        f"{checkpoint.name or checkpoint.folder}: its {parts} is random, so its vectors mean "
+        "nothing until it is trained"
     )
 
 

@@ -20,14 +20,20 @@ from torch import nn
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
-    build_loss,
     load_strictly,
     save_checkpoint,
     with_prefix,
 )
 from timbral.config import TrainConfig
-from timbral.encoders import CampplusConfig, EcapaConfig, LstmConfig, WavlmConfig
+from timbral.encoders import (
+    CampplusConfig,
+    EcapaConfig,
+    LstmConfig,
+    SpeakerEncoder,
+    WavlmConfig,
+)
 from timbral.foreign import CONFIGS, Weights, convert, find_weights, sha256_of
+from timbral.losses import build_loss
 from timbral.sources import Hub, Wheel
 
 __all__ = [
@@ -123,9 +129,6 @@ PRETRAINED: dict[str, Pretrained] = {
 }
 
 
-UNTRAINED = "its x-vector head is random, so its vectors mean nothing until it is trained"
-
-
 def cache_folder() -> Path:
     """Where pulled weights lie: $TIMBRAL_CACHE, else the user's cache folder."""
     base = os.environ.get("TIMBRAL_CACHE")
@@ -178,10 +181,11 @@ def write_checkpoint(weights: Weights, folder: Path, name: str = "", licence: st
     Raises CheckpointError that names the first tensors that do not.
     """
     config = TrainConfig(encoder=weights.encoder)
-    modules: dict[str, nn.Module] = {"encoder": _built(weights)}
+    encoder = _built(weights)
+    modules: dict[str, nn.Module] = {"encoder": encoder}
     losses = with_prefix(weights.tensors, "loss")
     if losses:
-        modules["loss"] = build_loss(config.loss)
+        modules["loss"] = build_loss(config.loss, encoder.embedding_dim, 0)
         load_strictly(modules["loss"], losses, name or folder)
     about = Checkpoint(
         folder,
@@ -190,12 +194,12 @@ def write_checkpoint(weights: Weights, folder: Path, name: str = "", licence: st
         weights.preprocessing,
         name=name,
         licence=licence,
-        note=f"{name or folder}: {UNTRAINED}" if weights.fresh else "",
+        fresh=weights.fresh,
     )
     save_checkpoint(about, modules)
 
 
-def _built(weights: Weights) -> nn.Module:
+def _built(weights: Weights) -> SpeakerEncoder:
     """The encoder with its tensors; what the source has not got is random, but always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -18,6 +18,8 @@ from rich.progress import (
 
 __all__ = ["bar", "training_bar"]
 
+SHOWN = {"batch_eer": "batch EER", "val_eer": "validation EER", "waiting": "waiting for data"}
+
 
 @contextmanager
 def _progress(*columns: Any) -> Iterator[Progress]:
@@ -37,7 +39,7 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Step, loss, batch and validation EER on a terminal, nothing elsewhere."""
+    """Step, loss, error rates, speed, time left and waiting for data on a terminal only."""
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     shown: dict[str, float] = {}
     with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
@@ -46,9 +48,11 @@ def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]
         def report(step: int, values: dict[str, float]) -> None:
             shown.update(values)
             text = f"loss {shown['loss']:.3f}" if "loss" in shown else ""
-            for key, name in (("batch_eer", "batch EER"), ("val_eer", "validation EER")):
+            for key, name in SHOWN.items():
                 if key in shown:
                     text += f"  {name} {100 * shown[key]:.1f} %"
+            if shown.get("seconds"):
+                text += f"  {step / shown['seconds']:.2f} steps/s"
             progress.update(task, completed=step, description=text)
 
         yield report

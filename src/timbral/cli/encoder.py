@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -22,6 +22,7 @@ from timbral.progress import bar, training_bar
 
 if TYPE_CHECKING:
     from timbral.api import TrainReport
+    from timbral.config import TrainConfig
 
 __all__ = ["convert", "demo", "evaluate", "models", "pull", "train", "verify"]
 
@@ -37,6 +38,10 @@ def train(
     device: Device = "auto",
     tracker: str = "",
     force_restart: bool = False,
+    nprocs: int = 1,
+    checkpoint_path: Path | None = None,
+    init: str | None = None,
+    chunk: int | None = None,
     opts: tuple[str, ...] = (),
 ) -> int:
     """Train an encoder; a folder that holds this run is continued exactly.
@@ -51,25 +56,45 @@ def train(
         encoder: an encoder class of your own, instead of the config's encoder
         tracker: besides metrics.jsonl: tensorboard
         force_restart: move a run that is there aside (OUTPUT.1) and begin anew
+        nprocs: local processes that share each batch, to the same result
+        checkpoint_path: a checkpoint to go on from, step and optimizer included, maybe with other
+            data, whatever OUTPUT holds
+        init: an ENCODER (name, run or checkpoint folder) whose weights to begin with
+        chunk: utterances that pass the encoder at once; short for --opts schedule.chunk
         opts: pairs KEY VALUE that replace values of the config, such as schedule.steps 1000
     """
     from timbral import api
     from timbral.config import load_config
 
+    if encoder and nprocs > 1:
+        raise ConfigError("--encoder with several processes: start them with torchrun")
+    chunked = () if chunk is None else ("schedule.chunk", str(chunk))
     name = api.register_encoder(encoder) if encoder else None
-    resolved = load_config(config, opts, name)
-    with training_bar(resolved.schedule.steps) as report:
-        done = api.train(
-            resolved,
-            data,
-            output,
-            exclude_speakers=exclude_speakers,
-            validation_speakers=validation_speakers,
-            device=device,
-            trackers=[name for name in tracker.split(",") if name],
-            force_restart=force_restart,
-            report=report,
-        )
+    return _train(
+        load_config(config, (*opts, *chunked), name),
+        data,
+        output,
+        exclude_speakers=exclude_speakers,
+        validation_speakers=validation_speakers,
+        device=device,
+        trackers=[name for name in tracker.split(",") if name],
+        force_restart=force_restart,
+        nprocs=nprocs,
+        checkpoint_path=checkpoint_path,
+        init=init,
+    )
+
+
+def _train(config: TrainConfig, data: Path, output: Path, **options: Any) -> int:
+    """Train with progress on the terminal; of torchrun's processes one speaks."""
+    from timbral import api
+    from timbral.training.distributed import own_rank
+
+    if own_rank():
+        api.train(config, data, output, **options)
+        return OK
+    with training_bar(config.schedule.steps) as report:
+        done = api.train(config, data, output, report=report, **options)
     _tell(done)
     return OK
 
@@ -83,7 +108,12 @@ def _tell(done: TrainReport) -> None:
         print(f"continued from step {done.resumed_from}")
     if done.validation_eer is not None:
         print(f"best validation EER {100 * done.validation_eer:.2f} %")
-    print(f"{done.step} steps in {done.seconds / 60:.1f} min; checkpoint {done.checkpoint}")
+    if done.skipped:
+        print(f"{done.skipped:,} steps were skipped: their loss or gradient was not finite")
+    print(
+        f"{done.step} steps in {done.seconds / 60:.1f} min, bound by {done.bound_by}; "
+        f"checkpoint {done.checkpoint}"
+    )
 
 
 def evaluate(
@@ -210,8 +240,8 @@ def convert(
     made = api.convert(weights, output, from_)
     step = f", step {made.step}" if made.step else ""
     print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
-    if made.note:
-        print(f"warning: {made.note}", file=sys.stderr)
+    if made.fresh:
+        print(f"warning: {api.untrained(made)}", file=sys.stderr)
     return OK
 
 

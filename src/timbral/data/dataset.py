@@ -18,6 +18,8 @@ from timbral.errors import ConfigError
 
 __all__ = ["Batch", "CropBatches", "DataConfig", "prefetch"]
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -48,6 +50,11 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         return Batch(self.waves.to(device), self.lengths.to(device), self.speakers.to(device))
 
+    def split(self, count: int) -> list[Batch]:
+        """The same rows in `count` batches of sizes as equal as they can be."""
+        columns = (c.tensor_split(count) for c in (self.waves, self.lengths, self.speakers))
+        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+
 
 class CropBatches:
     """Random crops of the store's `rows`, grouped into S × U batches.
@@ -57,7 +64,8 @@ class CropBatches:
     """
 
     def __init__(self, store: Store, rows: Ints, config: DataConfig, seed: int) -> None:
-        _, speakers = np.unique(store.speaker_codes[rows], return_inverse=True)
+        names, speakers = np.unique(store.speaker_codes[rows], return_inverse=True)
+        self.num_speakers = len(names)
         self._store = store
         self._rows = rows
         self._crop = round(config.crop_seconds * SAMPLE_RATE)
@@ -66,29 +74,31 @@ class CropBatches:
             speakers, config.speakers_per_batch, config.utterances_per_speaker, seed
         )
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step counted from 0."""
+    def batch(self, step: int, part: slice = ALL) -> Batch:
+        """The batch of a step counted from 0, or a part of it."""
         speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
         rows = self._rows[utterances.ravel()]
-        waves = np.empty((len(rows), self._crop), dtype=np.float32)
-        for index, row in enumerate(rows):
+        indices = range(len(rows))[part]
+        waves = np.empty((len(indices), self._crop), dtype=np.float32)
+        for place, index in enumerate(indices):
+            row = rows[index]
             generator = np.random.default_rng([self._seed, 2, step, index])
             start = int(generator.integers(max(1, self._store.samples[row] - self._crop + 1)))
             pcm = self._store.pcm(row, start, self._crop)
-            waves[index] = pcm if len(pcm) == self._crop else np.resize(pcm, self._crop)
+            waves[place] = pcm if len(pcm) == self._crop else np.resize(pcm, self._crop)
         waves /= 32_768.0
         per_speaker = utterances.shape[1]
         return Batch(
             torch.from_numpy(waves),
-            torch.full((len(rows),), self._crop),
-            torch.from_numpy(np.repeat(speakers, per_speaker)),
+            torch.full((len(indices),), self._crop),
+            torch.from_numpy(np.repeat(speakers, per_speaker)[part]),
         )
 
-    def __call__(self, first_step: int) -> Iterator[Batch]:
-        """Endless batches from a step on."""
+    def __call__(self, first_step: int, part: slice = ALL) -> Iterator[Batch]:
+        """Endless batches, or the same part of each, from a step on."""
         step = first_step
         while True:
-            yield self.batch(step)
+            yield self.batch(step, part)
             step += 1
 
 

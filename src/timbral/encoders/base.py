@@ -11,9 +11,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["SpeakerEncoder", "Windows"]
+__all__ = ["SpeakerEncoder", "Windows", "at_least_float32"]
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision to float32; float32 and float64 as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ class SpeakerEncoder(nn.Module, ABC):
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal parts no longer than this, whose vectors are
     averaged: memory stays bounded"""
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Modules from input to output, in named parts that can be frozen (`optim.freeze`).
+
+        The part `head` has a learning rate of its own; the modules before it are the layers of
+        `optim.layer_decay`. A module takes over what an earlier one holds too; what none holds
+        counts as the first module's. Default: everything is one layer of the part `body`.
+        """
+        return {"body": [self]}
 
     @abstractmethod
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.norm import MaskedBatchNorm
+from timbral.encoders.base import SpeakerEncoder, at_least_float32
+from timbral.encoders.norm import BatchNorm, MaskedBatchNorm
 from timbral.encoders.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
 from timbral.features import KaldiFbank, frame_mask
@@ -177,7 +177,12 @@ class CampplusEncoder(SpeakerEncoder):
             channels = (channels + layers * config.growth) // 2
         self.norm = MaskedBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_size, bias=False)
-        self.linear_norm = nn.BatchNorm1d(config.embedding_size, affine=False)
+        self.linear_norm = BatchNorm(config.embedding_size, affine=False)
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        front = nn.ModuleList([self.head, self.tdnn, self.tdnn_norm])
+        body = [front, *self.blocks, self.norm]
+        return {"body": body, "head": [self.linear, self.linear_norm]}
 
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
@@ -193,4 +198,4 @@ class CampplusEncoder(SpeakerEncoder):
         frames = functional.relu(self.norm(frames, mask))
         pooled = statistics_pooling(frames, mask, unbiased=True)
         embeddings: Tensor = self.linear_norm(self.linear(pooled))
-        return embeddings.float()
+        return at_least_float32(embeddings)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.norm import FrameBatchNorm
+from timbral.encoders.norm import BatchNorm, FrameBatchNorm
 from timbral.errors import ConfigError, check_ranges
 from timbral.features import DECIBEL_MEL_80, MelSpectrogram, frame_mask
 
@@ -203,8 +203,14 @@ class EcapaEncoder(SpeakerEncoder):
         self.blocks = nn.ModuleList(SERes2NetBlock(config, dilation) for dilation in (2, 3, 4))
         self.mfa = TimeDelayLayer(3 * channels, pooled)
         self.asp = AttentiveStatistics(pooled, config.attention_channels)
-        self.asp_bn = nn.BatchNorm1d(2 * pooled)
+        self.asp_bn = BatchNorm(2 * pooled)
         self.fc = nn.Linear(2 * pooled, config.embedding_size)
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {
+            "body": [self.input, *self.blocks, self.mfa],
+            "head": [self.asp, self.asp_bn, self.fc],
+        }
 
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.base import SpeakerEncoder, Windows, at_least_float32
 from timbral.errors import check_ranges
 from timbral.features import GE2E_MEL, MelSpectrogram
 
@@ -59,6 +59,9 @@ class LstmEncoder(SpeakerEncoder):
         self.lstm = nn.LSTM(config.n_mels, config.hidden_size, config.num_layers, batch_first=True)
         self.linear = nn.Linear(config.hidden_size, config.embedding_size)
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {"body": [self.lstm], "head": [self.linear]}
+
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
         return features
@@ -67,4 +70,4 @@ class LstmEncoder(SpeakerEncoder):
         outputs, _ = self.lstm(features)  # (B, F, H)
         rows = torch.arange(len(outputs), device=outputs.device)
         last = outputs[rows, frame_lengths - 1]  # causal: what follows cannot reach it
-        return functional.normalize(functional.relu(self.linear(last)).float(), dim=1)
+        return functional.normalize(at_least_float32(functional.relu(self.linear(last))), dim=1)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.norm import MaskedBatchNorm
+from timbral.encoders.base import SpeakerEncoder, at_least_float32
+from timbral.encoders.norm import BatchNorm, MaskedBatchNorm
 from timbral.encoders.pooling import statistics_pooling
 from timbral.errors import check_ranges
 from timbral.features import LOG_MEL_80, MelSpectrogram, frame_mask
@@ -81,8 +81,11 @@ class TdnnEncoder(SpeakerEncoder):
                 TimeDelayLayer(channels, pooled, kernel=1),
             ]
         )
-        self.pooled_norm = nn.BatchNorm1d(2 * pooled)
+        self.pooled_norm = BatchNorm(2 * pooled)
         self.linear = nn.Linear(2 * pooled, config.embedding_size)
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {"body": list(self.layers), "head": [self.pooled_norm, self.linear]}
 
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
@@ -97,4 +100,4 @@ class TdnnEncoder(SpeakerEncoder):
             frames = layer(frames, mask)
         pooled = self.pooled_norm(statistics_pooling(frames, mask))
         embeddings: Tensor = self.linear(pooled)
-        return embeddings.float()
+        return at_least_float32(embeddings)

@@ -170,6 +170,13 @@ class WavlmEncoder(SpeakerEncoder):
         if config.lora_rank:
             add_lora(self.transformer, config.lora_rank)
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {
+            "cnn": [self.frontend],
+            "transformer": [self.transformer, *self.transformer.layers],
+            "head": [self.head],
+        }
+
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         inside = frame_mask(lengths, waves.shape[1])
         waves = torch.where(inside, waves.float(), 0.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from timbral.data.store import Store
@@ -12,6 +14,7 @@ from timbral.encoders import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.evaluation.trials import draw_pairs
 from timbral.inference import Embedder
+from timbral.losses import GE2EConfig, GE2ELoss
 from timbral.metrics import eer, min_dcf
 
 __all__ = ["make_validation"]
@@ -44,9 +47,28 @@ def make_validation(
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])
         return {
+            "val_loss": _ge2e(vectors, speakers),
             "val_eer": rate,
             "val_threshold": threshold,
             "val_min_dcf": min_dcf(scores, pairs[:, 0]),
         }
 
     return validate
+
+
+def _ge2e(vectors: NDArray[np.float32], speakers: Sequence[str]) -> float:
+    """GE2E softmax at the paper's w = 10, b = -5, so that it compares across runs and losses.
+
+    All speakers with two utterances or more count, each with as many as the one of fewest.
+    """
+    counts = Counter(speakers)
+    per_speaker = min(count for count in counts.values() if count > 1)
+    names = [name for name, count in counts.items() if count > 1]
+    rows = [
+        row
+        for name in names
+        for row in [row for row, own in enumerate(speakers) if own == name][:per_speaker]
+    ]
+    labels = torch.arange(len(names)).repeat_interleave(per_speaker)
+    with torch.no_grad():
+        return float(GE2ELoss(GE2EConfig())(torch.from_numpy(vectors[rows]), labels))

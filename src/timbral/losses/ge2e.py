@@ -3,60 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from timbral.errors import TrainingError
+from timbral.errors import check_choice
+from timbral.losses.base import SpeakerLoss, group_by_speaker, scaled
 
-__all__ = ["GE2EConfig", "GE2ELoss", "group_by_speaker", "similarities"]
+__all__ = ["GE2EConfig", "GE2ELoss", "similarities"]
 
 
 @dataclass(frozen=True)
 class GE2EConfig:
-    """Start values of w and b, and how slowly they learn."""
+    """Which of the paper's two losses; start values of w and b, and how slowly they learn."""
 
+    kind: str = "softmax"
+    """softmax | contrast"""
     init_weight: float = 10.0
     init_bias: float = -5.0
     gradient_scale: float = 0.01
     """w and b learn at this share of their gradient, as in the paper"""
 
+    def __post_init__(self) -> None:
+        check_choice("loss.kind", self.kind, ("softmax", "contrast"))
+
+
+class _Similarities(torch.autograd.Function):
+    """Cosines of utterances and centroids, with the gradient written out.
+
+    With e the unit vectors, s the sum over a speaker's and c = s/|s| its centroid, the cosine to
+    another speaker is e·c. The own speaker's centroid leaves the utterance itself out: it is
+    (s - e) up to scale, so its cosine needs two numbers only, a = e·s and q = |s|²:
+
+        f(a, q) = (a - 1) / r,  r = |s - e| = sqrt(q - 2a + 1)
+        ∂f/∂a = 1/r + (a - 1)/r³,  ∂f/∂q = -(a - 1)/(2 r³)
+
+    Autograd would make ten passes over (S, U, S) and (S, U, E); this makes three products of
+    matrices and two passes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, embeddings: Tensor) -> Tensor:  # (S, U, E) -> (S, U, S)
+        lengths = torch.linalg.vector_norm(embeddings, dim=2, keepdim=True).clamp(min=1e-12)
+        unit = embeddings / lengths
+        sums = unit.sum(dim=1)  # (S, E)
+        norms = torch.linalg.vector_norm(sums, dim=1, keepdim=True).clamp(min=1e-12)
+        centroids = sums / norms
+        cosines: Tensor = (unit.flatten(0, 1) @ centroids.T).view(*unit.shape[:2], -1)
+        own = torch.diagonal(cosines, dim1=0, dim2=2).T  # (S, U), a view
+        a = own * norms
+        rest = (norms.square() - 2 * a + 1).clamp(min=1e-12).sqrt()
+        ctx.save_for_backward(unit, lengths, centroids, norms, a, rest)
+        own.copy_((a - 1) / rest)
+        return cosines
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        unit, lengths, centroids, norms, a, rest = ctx.saved_tensors
+        rows = grad.reshape(-1, len(centroids))
+        own = torch.diagonal(grad, dim1=0, dim2=2).T  # (S, U): ∂L/∂f
+        by_a = own * (1 / rest + (a - 1) / rest**3)
+        by_q = own * (1 - a) / (2 * rest**3)
+
+        # ∂L/∂c as if every cosine were e·c, less the own ones; then from c to s
+        sums = torch.stack([own, by_a], dim=1) @ unit  # (S, 2, E)
+        by_centroid = rows.T @ unit.flatten(0, 1) - sums[:, 0]
+        along = (by_centroid * centroids).sum(dim=1, keepdim=True)
+        by_sum = (by_centroid - along * centroids) / norms + sums[:, 1]
+        by_sum += 2 * by_q.sum(dim=1, keepdim=True) * norms * centroids
+
+        # ∂L/∂e: of e·c, less the own ones; of a; and of the sum that e is part of
+        shares = torch.stack([by_a * norms - own, torch.ones_like(own)], dim=2)  # (S, U, 2)
+        by_unit = (rows @ centroids).view_as(unit)
+        by_unit = torch.baddbmm(by_unit, shares, torch.stack([centroids, by_sum], dim=1))
+        along = (by_unit * unit).sum(dim=2, keepdim=True)
+        return torch.addcmul(by_unit, along, unit, value=-1).div_(lengths)
+
 
 def similarities(embeddings: Tensor) -> Tensor:
-    """Cosines of embeddings and centroids: unit vectors (S, U, E) -> (S, U, S).
+    """Cosines of utterances and centroids, equation 8: (S, U, E) of any scale -> (S, U, S).
 
-    Equation 8: to the centroid of every other speaker, and to the own speaker's centroid without
-    the utterance itself. With s the sum of a speaker's unit vectors e, that one is (s - e) up to
-    scale, so its cosine follows from e·s and |s|² and needs no centroid of its own:
-    (e·s - 1) / |s - e|.
+    To the centroid of every other speaker, and to the own speaker's centroid without the
+    utterance itself. Differentiable once.
     """
-    sums = embeddings.sum(dim=1)  # (S, E)
-    norms = torch.linalg.vector_norm(sums, dim=1).clamp(min=1e-12)
-    dots = torch.einsum("sue,ke->suk", embeddings, sums)  # (S, U, S)
-    own_dot = torch.diagonal(dots, dim1=0, dim2=2).T  # (S, U): e·s
-    squares = sums.square().sum(dim=1)[:, None]
-    rest = (squares - 2 * own_dot + 1).clamp(min=1e-12).sqrt()
-    own = (own_dot - 1) / rest
-    is_own = torch.eye(len(sums), dtype=torch.bool, device=sums.device)[:, None, :]
-    return torch.where(is_own, own[:, :, None], dots / norms)
+    cosines: Tensor = _Similarities.apply(embeddings)  # type: ignore[no-untyped-call]
+    return cosines
 
 
-def group_by_speaker(embeddings: Tensor, speakers: Tensor) -> Tensor:
-    """Embeddings (B, E) in any order -> (S, U, E); TrainingError unless all have U >= 2."""
-    labels, counts = torch.unique(speakers, return_counts=True)
-    per_speaker = int(counts[0])
-    if per_speaker < 2 or bool((counts != per_speaker).any()):
-        raise TrainingError(
-            "GE2E needs the same number (two or more) of utterances of each speaker in a batch; "
-            f"got between {int(counts.min())} and {int(counts.max())}"
-        )
-    order = torch.argsort(speakers, stable=True)
-    return embeddings[order].reshape(len(labels), per_speaker, -1)
-
-
-class GE2ELoss(nn.Module):
-    """GE2E softmax: mean over utterances of equation 6 on S = w·cos + b, w > 0 (equation 5).
+class GE2ELoss(SpeakerLoss):
+    """Mean over utterances of equation 6 (softmax) or 7 (contrast) on S = w·cos + b, w > 0.
 
     The paper sums over the batch; the mean keeps the learning rate independent of its size.
     """
@@ -71,20 +110,23 @@ class GE2ELoss(nn.Module):
         self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
-        """Embeddings (B, E) of any scale and speakers (B,) -> loss ()."""
-        with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
-            self.similarity_weight.clamp_(min=1e-6)
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         with torch.autocast(embeddings.device.type, enabled=False):
-            unit = functional.normalize(embeddings.to(dtype), dim=1)
-            cosines = similarities(group_by_speaker(unit, speakers))  # (S, U, S)
-            logits = self._slowed(self.similarity_weight) * cosines
-            logits = logits + self._slowed(self.similarity_bias)
-            count, per_speaker, _ = logits.shape
-            own = torch.arange(count, device=logits.device).repeat_interleave(per_speaker)
-            return functional.cross_entropy(logits.reshape(-1, count), own)
+            cosines = similarities(group_by_speaker(embeddings.to(dtype), speakers))  # (S, U, S)
+            weight, bias = self.similarity_weight, self.similarity_bias
+            logits = scaled(cosines, weight, bias, self.config.gradient_scale).flatten(0, 1)
+            per_speaker = cosines.shape[1]
+            own = torch.arange(len(cosines), device=logits.device).repeat_interleave(per_speaker)
+            if self.config.kind == "softmax":
+                return functional.cross_entropy(logits, own)
+            return _contrast(logits, own)
 
-    def _slowed(self, parameter: Tensor) -> Tensor:
-        """The same value with `gradient_scale` of its gradient."""
-        fixed = parameter.detach()
-        return fixed + self.config.gradient_scale * (parameter - fixed)
+    def scalars(self) -> dict[str, float]:
+        return {"w": self.similarity_weight.item(), "b": self.similarity_bias.item()}
+
+
+def _contrast(logits: Tensor, own: Tensor) -> Tensor:
+    """Equation 7: 1 - σ(S of the own speaker) + the largest σ(S) of the others, row by row."""
+    is_own = functional.one_hot(own, logits.shape[1]).bool()
+    others = logits.masked_fill(is_own, -torch.inf).amax(dim=1)
+    return (1 - torch.sigmoid(logits[is_own]) + torch.sigmoid(others)).mean()

@@ -2,144 +2,216 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from timbral.config import ScheduleConfig
+from timbral.config import OptimConfig, TrainConfig
 from timbral.data.dataset import Batch
+from timbral.devices import resolve_precision
+from timbral.encoders import SpeakerEncoder
 from timbral.errors import TrainingError
 from timbral.metrics import batch_eer
-from timbral.training.optim import lr_at
-from timbral.training.run import RunFolder, TrainState
+from timbral.training.distributed import Share, Workers
+from timbral.training.gradients import (
+    Encode,
+    Outcome,
+    copy_buffers,
+    restore_buffers,
+    whole_batch_backward,
+)
+from timbral.training.optim import average_weights, lr_at, set_train_mode
+from timbral.training.run import RunFolder
+from timbral.training.state import TrainState
 from timbral.training.tracking import Tracker
 
-__all__ = ["fit", "resolve_precision", "train_step", "tune_cpu"]
+__all__ = ["Report", "Seconds", "Validate", "fit", "make_encode", "train_step"]
 
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, dict[str, float]], None]
+
+MOST_SKIPPED = 20  # a run that skips so many steps in a row will not recover
+
+
+@dataclass
+class Seconds:
+    """Where the time of a training went; validation is not counted."""
+
+    total: float = 0.0
+    data: float = 0.0
+    """waiting for batches"""
+    exchange: float = 0.0
+    """between processes, waiting for the slowest included"""
+
+    @property
+    def bound_by(self) -> str:
+        """What took most of it."""
+        compute = self.total - self.data - self.exchange
+        spent = {"data": self.data, "computation": compute, "communication": self.exchange}
+        return max(spent, key=lambda name: spent[name])
 
 
 def fit(
     state: TrainState,
     batches: Iterator[Batch],
-    schedule: ScheduleConfig,
+    config: TrainConfig,
     run: RunFolder,
-    trackers: list[Tracker],
+    trackers: Sequence[Tracker] = (),
+    workers: Workers | None = None,
     validate: Validate | None = None,
     report: Report = lambda step, values: None,
-) -> Path:
-    """Train from `state.step` to the last step; returns the best checkpoint.
+) -> Seconds:
+    """Train from `state.step` to the last step.
 
-    `validate` returns scalars with `val_eer`, by which the best checkpoint is chosen;
-    `report` shows the numbers to a person.
+    `batches` holds this process's rows of each global batch. `validate` returns scalars with
+    `val_eer`, by which the best checkpoint is chosen; `report` shows the numbers to a person.
     """
-    device = next(state.encoder.parameters()).device
-    bf16 = resolve_precision(schedule.precision, device) == "bf16"
+    workers = workers or Workers()
+    schedule, data = config.schedule, config.data
+    share = workers.share(data.speakers_per_batch, data.utterances_per_speaker)
+    encode = make_encode(state.encoder, config)
     time_limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
+    seconds = Seconds()
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
-        batch = next(batches).to(device)  # S speakers × U utterances
-        result = train_step(state, batch, schedule, bf16=bf16)
-        state.seconds += time.monotonic() - started
+        batch = next(batches)  # S speakers × U utterances, or this process's part of them
+        seconds.data += time.monotonic() - started
+        result = train_step(state, batch, config, workers, share, encode)
+        spent = workers.longest(time.monotonic() - started)
+        state.seconds += spent
+        seconds.total += spent
 
         at_end = state.step == schedule.steps or state.seconds >= time_limit
-        values: dict[str, float] = {}
-        if at_end or state.step % schedule.log_every == 0:
-            values = _scalars(state, batch, result)
+        values = _scalars(state, result, config, at_end=at_end)
         better = False
         if validate and (at_end or state.step % schedule.validate_every == 0):
-            values |= validate()
+            values |= workers.from_first(validate)
             better = state.note_validation(values["val_eer"], values["val_threshold"])
+        if schedule.decay == "plateau":
+            state.plateau.note({**_followed(result, config.optim), **values}, config.optim)
         if values:
-            report(state.step, values)
+            report(state.step, {**values, "waiting": seconds.data / seconds.total})
             for tracker in trackers:
                 tracker.log(state.step, values)
-        if better or at_end or state.step % schedule.save_every == 0:
+        if workers.is_first and (better or at_end or state.step % schedule.save_every == 0):
             run.save(state, best=better)
-    best = run.best()
-    assert best is not None, "the last step saves a checkpoint"
-    return best
+    seconds.exchange = workers.seconds
+    return seconds
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Embeddings (B, E), loss () and gradient norm () of one step, still on its device."""
+    """What came of the global batch, and the norm () of its gradient."""
 
-    embeddings: Tensor
-    loss: Tensor
+    outcome: Outcome
     grad_norm: Tensor
 
 
 def train_step(
-    state: TrainState, batch: Batch, schedule: ScheduleConfig, *, bf16: bool
+    state: TrainState,
+    batch: Batch,
+    config: TrainConfig,
+    workers: Workers,
+    share: Share,
+    encode: Encode,
 ) -> StepResult:
-    """One step of the optimizer; TrainingError when the gradient is not finite."""
-    state.encoder.train()
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr_at(state.step, schedule)
-    with torch.autocast(batch.waves.device.type, torch.bfloat16, enabled=bf16):
-        embeddings = state.encoder(batch.waves, batch.lengths)  # (B, T) -> (B, E)
-        loss = state.loss_fn(embeddings, batch.speakers)  # (B, E), (B,) -> ()
+    """One step of the optimizer, skipped when its loss or gradient is not finite.
+
+    Raises TrainingError after MOST_SKIPPED such steps in a row.
+    """
+    schedule = config.schedule
+    set_train_mode(state.encoder, config.optim)
+    state.loss_fn.at_step(state.step)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    saved = copy_buffers(state.encoder)
+    outcome = whole_batch_backward(
+        encode,
+        state.encoder,
+        state.loss_fn,
+        batch.to(next(state.encoder.parameters()).device),
+        workers,
+        share,
+        chunk=schedule.chunk,
+        seed=(schedule.seed, 3, state.step),  # 0 to 2 are the sampler's and the crops'
+    )
+    rate = lr_at(state.step, schedule) * state.plateau.factor
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group["share"]
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     grad_norm = clip_grad_norm_(parameters, schedule.max_grad_norm)
-    if not torch.isfinite(grad_norm):
-        raise TrainingError(
-            f"the gradient of step {state.step + 1} is not finite (loss {loss.item()}); the last "
-            "checkpoint is kept: try a lower schedule.learning_rate or precision fp32, in another "
-            "--output or with --force-restart"
-        )
-    state.optimizer.step()
+    if bool(torch.isfinite(outcome.loss) & torch.isfinite(grad_norm)):
+        state.optimizer.step()
+        state.skipped_in_a_row = 0
+        if state.average is not None:
+            average_weights(state.average, state.encoder, config.optim.ema, state.step)
+    else:
+        restore_buffers(saved)
+        _skip(state, outcome.loss)
     state.step += 1
-    return StepResult(embeddings.detach(), loss.detach(), grad_norm)
+    return StepResult(outcome, grad_norm)
 
 
-def _scalars(state: TrainState, batch: Batch, result: StepResult) -> dict[str, float]:
-    vectors = result.embeddings.float().cpu().numpy()
-    return {
-        "loss": result.loss.item(),
-        "batch_eer": batch_eer(vectors, batch.speakers.cpu().numpy()),
-        "learning_rate": state.optimizer.param_groups[0]["lr"],
+def _skip(state: TrainState, loss: Tensor) -> None:
+    state.skipped += 1
+    state.skipped_in_a_row += 1
+    if state.skipped_in_a_row == MOST_SKIPPED:
+        raise TrainingError(
+            f"the loss or gradient of {MOST_SKIPPED} steps in a row, until step {state.step + 1}, "
+            f"is not finite (loss {loss.item()}); the last checkpoint is kept: try a lower "
+            "schedule.learning_rate or precision fp32, in another --output or with --force-restart"
+        )
+
+
+def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
+    """The function from a batch to embeddings (B, E): precision and compilation applied."""
+    device = next(encoder.parameters()).device
+    bf16 = resolve_precision(config.schedule.precision, device) == "bf16"
+    forward = torch.compile(encoder) if config.schedule.compile else encoder
+
+    def encode(batch: Batch) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            embeddings: Tensor = forward(batch.waves, batch.lengths)  # (B, T) -> (B, E)
+            return embeddings
+
+    return encode
+
+
+def _scalars(
+    state: TrainState, result: StepResult, config: TrainConfig, *, at_end: bool
+) -> dict[str, float]:
+    if not at_end and state.step % config.schedule.log_every:
+        return {}
+    values = {
+        "loss": result.outcome.loss.item(),
+        "batch_eer": _batch_eer(result.outcome),
+        "learning_rate": lr_at(state.step - 1, config.schedule) * state.plateau.factor,
         "grad_norm": result.grad_norm.item(),
-        "w": state.loss_fn.similarity_weight.item(),
-        "b": state.loss_fn.similarity_bias.item(),
+        **state.loss_fn.scalars(),
+        "skipped_steps": state.skipped,
         "seconds": round(state.seconds, 3),
     }
+    return {
+        name: value for name, value in values.items() if math.isfinite(value)
+    }  # JSON has no NaN
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return "bf16" if device.type == "cpu" and probe() else "fp32"
+def _followed(result: StepResult, optim: OptimConfig) -> dict[str, float]:
+    """The training numbers that a plateau is looked for in, of every step."""
+    if optim.plateau_metric == "batch_eer":
+        return {"batch_eer": _batch_eer(result.outcome)}
+    return {"loss": result.outcome.loss.item()} if optim.plateau_metric == "loss" else {}
 
 
-def tune_cpu() -> None:
-    """Let this process train fast on a CPU.
-
-    Tiny gradients of a new LSTM are denormal numbers, which processors handle slowly: they
-    become zero. And glibc gives every large tensor back to the kernel, which then clears the
-    same pages at the next step: it is told to keep them (nearly twice as fast here).
-    """
-    torch.set_flush_denormal(True)
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h: M_TRIM_THRESHOLD…
-            mallopt(mmap_max, 0)
-            mallopt(trim_threshold, 2**31 - 1)
-            mallopt(top_pad, 2**28)
+def _batch_eer(outcome: Outcome) -> float:
+    """Over all pairs of the batch; 0.5 (chance) where embeddings are not finite."""
+    vectors = outcome.embeddings.float().cpu().numpy()
+    if not np.isfinite(vectors).all():
+        return 0.5
+    return batch_eer(vectors, outcome.speakers.cpu().numpy())

@@ -1,29 +1,136 @@
-"""Optimizer and learning rate."""
+"""Optimizer, learning rates, moving average, and which parameters learn."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from timbral.config import ScheduleConfig
+from timbral.config import OptimConfig, ScheduleConfig
+from timbral.encoders import SpeakerEncoder
+from timbral.errors import ConfigError, did_you_mean
 
-__all__ = ["build_optimizer", "lr_at"]
+__all__ = [
+    "Plateau",
+    "average_weights",
+    "build_optimizer",
+    "freeze",
+    "lr_at",
+    "set_train_mode",
+]
 
 
 def lr_at(step: int, schedule: ScheduleConfig) -> float:
-    """Learning rate of a step counted from 0."""
+    """Learning rate of a step counted from 0, before what a plateau takes off."""
     rise = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
-    if schedule.decay == "constant":
+    if schedule.decay != "cosine":
         return schedule.learning_rate * rise
     share = min(1.0, step / schedule.steps)
     return schedule.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def build_optimizer(modules: list[nn.Module], schedule: ScheduleConfig) -> torch.optim.Adam:
-    """Adam over every trainable parameter of the modules."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+@dataclass
+class Plateau:
+    """Lowers the learning rate when a number stops falling; torch's ReduceLROnPlateau as data."""
+
+    factor: float = 1.0
+    """what the learning rate is multiplied by now"""
+    best: float | None = None
+    waited: int = 0
+    pending: list[float] = field(default_factory=list)
+    """values of this round"""
+
+    def note(self, values: Mapping[str, float], optim: OptimConfig) -> None:
+        """Take in a step's numbers; act when a round of them is whole."""
+        if optim.plateau_metric not in values:
+            return
+        self.pending.append(values[optim.plateau_metric])
+        whole = 1 if optim.plateau_metric.startswith("val_") else optim.plateau_every
+        if len(self.pending) < whole:
+            return
+        mean = sum(self.pending) / whole
+        self.pending = []
+        if self.best is None or mean < self.best * (1 - 1e-4):
+            self.best, self.waited = mean, 0
+            return
+        self.waited += 1
+        if self.waited > optim.plateau_patience:
+            self.factor, self.waited = self.factor * optim.plateau_factor, 0
+
+
+def build_optimizer(
+    encoder: SpeakerEncoder, loss_fn: nn.Module, schedule: ScheduleConfig, optim: OptimConfig
+) -> torch.optim.Adam:
+    """Adam over what learns; each group's `share` of the learning rate is in the group."""
+    _, shares = _parts_and_shares(encoder, optim)
+    shares |= dict.fromkeys(loss_fn.parameters(), optim.loss_rate)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter, share in shares.items():
+        if parameter.requires_grad:
+            groups.setdefault(share, []).append(parameter)
+    described: list[dict[str, Any]] = [
+        {"params": parameters, "share": share} for share, parameters in groups.items()
+    ]
     return torch.optim.Adam(
-        parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        described, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
+
+
+def _parts_and_shares(
+    encoder: SpeakerEncoder, optim: OptimConfig
+) -> tuple[dict[nn.Parameter, str], dict[nn.Parameter, float]]:
+    """Each parameter's part, and its share of the learning rate."""
+    named = encoder.parts()
+    layers = [(part, layer) for part, modules in named.items() for layer in modules]
+    before_head = sum(part != "head" for part, _ in layers)
+    part_of = dict.fromkeys(encoder.parameters(), layers[0][0])
+    shares = dict.fromkeys(encoder.parameters(), optim.layer_decay**before_head)
+    for depth, (part, layer) in enumerate(layers):
+        in_head = part == "head"
+        share = optim.head_rate if in_head else optim.layer_decay ** (before_head - depth)
+        for parameter in layer.parameters():
+            part_of[parameter], shares[parameter] = part, share
+    return part_of, shares
+
+
+def freeze(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
+    """Let only the parts learn that `optim.freeze` does not name; ConfigError for other names."""
+    for name in optim.freeze:
+        if name not in (parts := encoder.parts()):
+            raise ConfigError(f"optim.freeze: unknown part {name!r}{did_you_mean(name, parts)}")
+    part_of, _ = _parts_and_shares(encoder, optim)
+    for parameter, part in part_of.items():
+        if part in optim.freeze:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in part_of):
+        raise ConfigError(
+            f"optim.freeze: {', '.join(optim.freeze)} is all that this encoder has; nothing would "
+            "be left to learn"
+        )
+
+
+def set_train_mode(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
+    """Training mode, but for frozen parts and, if asked for, batch norm's statistics."""
+    encoder.train()
+    for part, modules in encoder.parts().items():
+        for module in modules:
+            module.train(part not in optim.freeze)
+    if optim.frozen_batch_norm:
+        for module in encoder.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+@torch.no_grad()
+def average_weights(average: nn.Module, encoder: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `encoder` by 1 - decay, faster in the first steps."""
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    for moved, new in zip(average.parameters(), encoder.parameters(), strict=True):
+        moved.lerp_(new, weight)
+    for copied, buffer in zip(average.buffers(), encoder.buffers(), strict=True):
+        copied.copy_(buffer)

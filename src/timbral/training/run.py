@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from timbral.audio import Preprocessing
@@ -23,12 +21,12 @@ from timbral.checkpoint import (
     with_prefix,
 )
 from timbral.config import TrainConfig, to_mapping
-from timbral.encoders import SpeakerEncoder
-from timbral.errors import TrainingError
+from timbral.errors import CheckpointError, TrainingError
 from timbral.files import folder_lock, read_json, rename_aside, write_json, written_whole
-from timbral.losses import GE2ELoss
+from timbral.training.optim import Plateau
+from timbral.training.state import TrainState
 
-__all__ = ["RunFolder", "TrainState", "move_aside"]
+__all__ = ["RunFolder", "load_state", "move_aside"]
 
 MAY_CHANGE = (
     "max_minutes",
@@ -37,33 +35,6 @@ MAY_CHANGE = (
     "save_every",
     "keep_checkpoints",
 )
-
-
-@dataclass
-class TrainState:
-    """Everything that a training step changes."""
-
-    encoder: SpeakerEncoder
-    loss_fn: GE2ELoss
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-    """time spent training, resumed time included, validation not"""
-    best_score: float | None = None
-    val_threshold: float | None = None
-    """cosine at which the last validation's misses and false alarms were equally frequent"""
-
-    PROGRESS = ("seconds", "best_score", "val_threshold")
-
-    def note_validation(self, eer: float, threshold: float) -> bool:
-        """Keep a validation's outcome; True when its EER is the lowest so far."""
-        self.val_threshold = threshold
-        better = self.best_score is None or eer < self.best_score
-        self.best_score = eer if better else self.best_score
-        return better
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        return {"encoder": self.encoder, "loss": self.loss_fn}
 
 
 def move_aside(folder: Path) -> Path | None:
@@ -88,14 +59,14 @@ class RunFolder:
         self.preprocessing = preprocessing
         self.checkpoints = folder / "checkpoints"
 
-    def claim(self, data: dict[str, Any]) -> None:
+    def claim(self, data: dict[str, Any], *, replace: bool = False) -> None:
         """Write config and provenance, or check that the run that is here has the same.
 
-        Raises TrainingError when a run of other settings or data is here.
+        Raises TrainingError when a run of other settings or data is here, unless `replace`.
         """
         path = self.folder / "run.json"
         mine = {"config": to_mapping(self.config), "data": data}
-        if path.exists():
+        if path.exists() and not replace:
             difference = _differences(_fixed(read_json(path)), _fixed(mine))
             if difference:
                 raise TrainingError(
@@ -106,27 +77,51 @@ class RunFolder:
         with written_whole(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(mine["config"], sort_keys=False), "utf-8")
 
-    def resume(self, state: TrainState) -> None:
-        """Load the last checkpoint, if there is one, into `state`."""
+    def resume(self, state: TrainState) -> list[str]:
+        """Load the last readable checkpoint, if there is one; returns what there is to warn of.
+
+        Raises CheckpointError when there are checkpoints and none can be read.
+        """
+        warnings = []
         for half_written in self.checkpoints.glob(".step-*.writing"):
+            warnings.append(f"{half_written.name} was left half written by a killed run: ignored")
             shutil.rmtree(half_written, ignore_errors=True)
-        folder = pointed_to(self.checkpoints, "last") or self._newest()
-        if folder is None:
-            return
-        checkpoint = Checkpoint.read(folder)
-        tensors = read_tensors(folder / "model.safetensors")
-        for name, module in state.modules().items():
-            load_strictly(module, with_prefix(tensors, name), folder)
-        load_optimizer(checkpoint, state.optimizer)
-        state.step = checkpoint.step
-        for name in state.PROGRESS:
-            setattr(state, name, checkpoint.progress[name])
+        last = pointed_to(self.checkpoints, "last")
+        found = [last] if last else []
+        found += [folder for folder in reversed(self._folders()) if folder != last]
+        for folder in found:
+            try:
+                load_state(Checkpoint.read(folder), state)
+            except CheckpointError as error:
+                warnings.append(f"checkpoint {folder.name} is ignored: {error}")
+            else:
+                return warnings
+        if found:
+            raise CheckpointError(
+                f"{self.checkpoints}: none of {len(found)} checkpoints can be read; the newest: "
+                f"{warnings[-len(found)]}; --force-restart begins anew"
+            )
+        return warnings
+
+    def supersede(self, step: int) -> None:
+        """Rename checkpoints of later steps to ``superseded-step-N``."""
+        for folder in self._folders():
+            if _step(folder) > step:
+                aside = folder.with_name(f"superseded-{folder.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+
+    def forget_missing_best(self, state: TrainState) -> None:
+        """Without its checkpoint a best score means nothing: the next validation sets it."""
+        if pointed_to(self.checkpoints, "best") is None:
+            state.best_score = None
 
     def save(self, state: TrainState, *, best: bool = False) -> Path:
         """Write the checkpoint of this step, point `last` (and `best`) to it, drop old ones."""
         folder = self.checkpoints / f"step-{state.step}"
-        progress = {name: getattr(state, name) for name in state.PROGRESS}
-        checkpoint = Checkpoint(folder, state.step, self.config, self.preprocessing, progress)
+        checkpoint = Checkpoint(
+            folder, state.step, self.config, self.preprocessing, state.progress()
+        )
         save_checkpoint(checkpoint, state.modules(), state.optimizer)
         if best:  # first: a kill in between then repeats these steps, to the same weights
             point_to(folder, "best")
@@ -140,13 +135,7 @@ class RunFolder:
 
     def _folders(self) -> list[Path]:
         """Checkpoints, the oldest first."""
-        return sorted(
-            self.checkpoints.glob("step-*"), key=lambda item: int(item.name.removeprefix("step-"))
-        )
-
-    def _newest(self) -> Path | None:
-        complete = [folder for folder in self._folders() if (folder / "checkpoint.json").exists()]
-        return complete[-1] if complete else None
+        return sorted(self.checkpoints.glob("step-*"), key=_step)
 
     def _drop_old(self) -> None:
         folders = self._folders()
@@ -154,6 +143,32 @@ class RunFolder:
         for folder in folders[: -self.config.schedule.keep_checkpoints]:
             if folder not in kept:
                 shutil.rmtree(folder)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = True) -> None:
+    """Give `state` a checkpoint's weights, optimizer, step and numbers.
+
+    With other data (`same_data` false) a loss that knows its speakers begins anew, and so do
+    the best score and the plateau, which nothing can be compared with.
+    """
+    folder = checkpoint.folder
+    tensors = read_tensors(folder / "model.safetensors")
+    anew = {"loss"} if state.loss_fn.knows_speakers and not same_data else set()
+    for name, module in state.modules().items():
+        if name in anew:
+            continue
+        own = with_prefix(tensors, name)
+        if name == "average" and not own:  # the checkpoint's run kept none
+            own = with_prefix(tensors, "encoder")
+        load_strictly(module, own, folder)
+    load_optimizer(checkpoint, state.optimizer, state.modules(), but=anew)
+    state.take_progress(checkpoint.step, checkpoint.progress)
+    if not same_data:
+        state.best_score, state.val_threshold, state.plateau = None, None, Plateau()
 
 
 def _fixed(run: dict[str, Any]) -> dict[str, Any]:
@@ -164,8 +179,8 @@ def _fixed(run: dict[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if not (section == "schedule" and key in MAY_CHANGE)
     }
-    if flat.get("schedule.decay") == "constant":
-        flat.pop("schedule.steps", None)  # a run at a constant rate may be prolonged
+    if flat.get("schedule.decay") != "cosine":
+        flat.pop("schedule.steps", None)  # a run at a constant rate or a plateau's may be prolonged
     return flat
 
 

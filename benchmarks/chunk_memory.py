@@ -1,0 +1,86 @@
+"""Peak memory of one training step against the size of the batch, whole and in chunks.
+
+    python benchmarks/chunk_memory.py [--encoder lstm] [--chunk 64] [--speakers 16 64 256]
+
+Each line is a process of its own: what it needs beyond model and batch, at the most (RSS).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from pathlib import Path
+
+import torch
+
+from timbral.checkpoint import build_encoder
+from timbral.config import ScheduleConfig, TrainConfig
+from timbral.data.dataset import Batch, DataConfig
+from timbral.encoders import ENCODERS
+from timbral.losses import GE2EConfig, build_loss
+from timbral.training.distributed import Workers
+from timbral.training.loop import make_encode, train_step
+from timbral.training.state import new_state
+
+UTTERANCES, SAMPLES = 10, 16_000
+
+
+def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> tuple[float, float]:
+    """Megabytes and seconds of one step."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    config = TrainConfig(
+        encoder=ENCODERS[encoder_name].config_type(),
+        data=DataConfig(speakers, UTTERANCES),
+        schedule=ScheduleConfig(chunk=chunk),
+    )
+    encoder = build_encoder(config.encoder)
+    loss_fn = build_loss(GE2EConfig(), encoder.embedding_dim, speakers)
+    state = new_state(encoder, loss_fn, config)
+    count = speakers * UTTERANCES
+    batch = Batch(
+        0.1 * torch.randn(count, SAMPLES),
+        torch.full((count,), SAMPLES),
+        torch.arange(speakers).repeat_interleave(UTTERANCES),
+    )
+    share = Workers().share(speakers, UTTERANCES)
+    forget_peak()
+    before = peak_megabytes()
+    started = time.monotonic()
+    train_step(state, batch, config, Workers(), share, make_encode(encoder, config))
+    seconds = time.monotonic() - started
+    return peak_megabytes() - before, seconds
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has had since `forget_peak` (Linux)."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--encoder", default="lstm", choices=sorted(ENCODERS))
+    parser.add_argument("--chunk", type=int, default=64)
+    parser.add_argument("--speakers", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    for speakers in options.speakers:
+        for chunk in (None, options.chunk):
+            words = (options.encoder, speakers, chunk, options.threads)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                megabytes, seconds = pool.apply(peak, words)
+            how = "whole" if chunk is None else f"chunks of {chunk}"
+            print(
+                f"{speakers:4} × {UTTERANCES}  {how:<14}{megabytes:8.0f} MB  {seconds:6.1f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

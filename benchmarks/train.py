@@ -1,0 +1,120 @@
+"""Steps per second: the whole loop with data, the loop on one batch again, the model alone.
+
+    python benchmarks/train.py [--config configs/tdnn-ge2e-small.yaml] [--data FOLDER] [--steps 8]
+
+Without `--data` the voices of the demo are prepared for it.
+
+The three alternate, round by round; figures are medians over the rounds. `model alone` is
+forward, loss, backward and the optimizer's step, written down without timbral's loop. The loop
+is asked to log every ten steps, as configs do by default, and neither validates nor saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from timbral.audio import Preprocessing
+from timbral.checkpoint import build_encoder
+from timbral.config import TrainConfig, load_config
+from timbral.data.corpora import scan_corpus
+from timbral.data.dataset import Batch, CropBatches, prefetch
+from timbral.data.prepare import prepare
+from timbral.data.store import Store
+from timbral.demo import VOICES
+from timbral.devices import resolve_precision, tune_cpu
+from timbral.losses import build_loss
+from timbral.training.loop import fit
+from timbral.training.run import RunFolder
+from timbral.training.state import TrainState, new_state
+from timbral.training.tracking import open_trackers
+
+
+class NothingSaved(RunFolder):
+    """A run folder that writes no checkpoints."""
+
+    def save(self, state: TrainState, *, best: bool = False) -> Path:
+        return self.folder
+
+
+def loop(state: TrainState, batches: Iterator[Batch], config: TrainConfig, steps: int) -> float:
+    """Seconds a step through `fit`."""
+    config = replace(config, schedule=replace(config.schedule, steps=state.step + steps))
+    with tempfile.TemporaryDirectory() as folder:
+        run = NothingSaved(Path(folder), config, None)  # type: ignore[arg-type]
+        started = time.perf_counter()
+        with open_trackers(Path(folder), [], state.step) as trackers:
+            fit(state, batches, config, run, trackers)
+        return (time.perf_counter() - started) / steps
+
+
+def alone(state: TrainState, batch: Batch, config: TrainConfig, steps: int) -> float:
+    """Seconds a step of the model without the loop."""
+    bf16 = resolve_precision(config.schedule.precision, torch.device("cpu")) == "bf16"
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    state.encoder.train()
+    started = time.perf_counter()
+    for _ in range(steps):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            embeddings = state.encoder(batch.waves, batch.lengths)
+        loss = state.loss_fn(embeddings, batch.speakers)
+        state.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, config.schedule.max_grad_norm)
+        state.optimizer.step()
+    return (time.perf_counter() - started) / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--config", type=Path, default=Path("configs/tdnn-ge2e-small.yaml"))
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    tune_cpu()
+    with tempfile.TemporaryDirectory() as temporary:
+        data = options.data or Path(temporary)
+        if options.data is None:
+            prepare(scan_corpus("folder", VOICES), data, Preprocessing())
+        compare(load_config(options.config), Store.open(data), options.rounds, options.steps)
+
+
+def compare(config: TrainConfig, store: Store, rounds: int, steps: int) -> None:
+    config = replace(config, schedule=replace(config.schedule, decay="constant"))
+    torch.manual_seed(0)
+    encoder = build_encoder(config.encoder)
+    crops = CropBatches(store, np.arange(len(store)), config.data, seed=0)
+    loss_fn = build_loss(config.loss, encoder.embedding_dim, crops.num_speakers)
+    state = new_state(encoder, loss_fn, config)
+    batch = crops.batch(0)
+    ways: dict[str, Callable[[], float]] = {
+        "with data": lambda: loop(state, prefetch(crops(state.step)), config, steps),
+        "same batch again": lambda: loop(state, itertools.repeat(batch), config, steps),
+        "model alone": lambda: alone(state, batch, config, steps),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            elapsed = way()
+            if number:
+                seconds[name].append(elapsed)
+    least = statistics.median(seconds["model alone"])
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        print(f"{name:<18}{1 / median:7.2f} steps/s   {100 * (median / least - 1):+5.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The contract of every loss, and what several of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.errors import TrainingError
+
+__all__ = ["SpeakerLoss", "group_by_speaker", "scaled", "unit_vectors"]
+
+
+class SpeakerLoss(nn.Module, ABC):
+    """``loss(embeddings (B, E), speakers (B,)) -> ()`` over one whole batch.
+
+    It never holds the encoder. What it learns itself (w and b, class weights) are parameters
+    of the module and go into checkpoints.
+    """
+
+    name: ClassVar[str]
+    """the loss's name in `LOSSES` and in configs"""
+    config_type: ClassVar[type]
+    """frozen dataclass whose instance the constructor takes"""
+    knows_speakers: bool = False
+    """its parameters stand for the training speakers: they are useless for others"""
+
+    @abstractmethod
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        """Embeddings (B, E) of any scale and speakers (B,), counted from 0 -> loss ()."""
+
+    def at_step(self, step: int) -> None:
+        """Told the step, counted from 0, before it."""
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers worth following, such as w and b."""
+        return {}
+
+
+def unit_vectors(embeddings: Tensor) -> Tensor:
+    """Embeddings (B, E) at unit length, in float32 or wider."""
+    dtype = torch.promote_types(embeddings.dtype, torch.float32)
+    return functional.normalize(embeddings.to(dtype), dim=1)
+
+
+def group_by_speaker(embeddings: Tensor, speakers: Tensor) -> Tensor:
+    """Embeddings (B, E) in any order -> (S, U, E); TrainingError unless all have U >= 2."""
+    labels, counts = torch.unique(speakers, return_counts=True)
+    per_speaker = int(counts[0])
+    if per_speaker < 2 or bool((counts != per_speaker).any()):
+        raise TrainingError(
+            "this loss needs the same number (two or more) of utterances of each speaker in a "
+            f"batch; got between {int(counts.min())} and {int(counts.max())}"
+        )
+    order = torch.argsort(speakers, stable=True)
+    # index_select: the backward pass of plain indexing sorts the indices first
+    return embeddings.index_select(0, order).reshape(len(labels), per_speaker, -1)
+
+
+def scaled(cosines: Tensor, weight: Tensor, bias: Tensor, gradient_scale: float = 1.0) -> Tensor:
+    """w·cos + b with w > 0; w and b learn at `gradient_scale` of their gradient."""
+    with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
+        weight.clamp_(min=1e-6)
+    w, b = (
+        fixed + gradient_scale * (parameter - fixed)
+        for parameter, fixed in ((weight, weight.detach()), (bias, bias.detach()))
+    )
+    return w * cosines + b

@@ -1,0 +1,85 @@
+"""Additive angular margin softmax over the training speakers.
+
+Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019; with
+sub-centres Deng et al., Sub-center ArcFace, ECCV 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.errors import check_ranges
+from timbral.losses.base import SpeakerLoss, unit_vectors
+
+__all__ = ["AamConfig", "AamLoss"]
+
+
+@dataclass(frozen=True)
+class AamConfig:
+    """Scale s, margin m in radians, and the steps over which m rises from 0."""
+
+    scale: float = 32.0
+    margin: float = 0.2
+    sub_centres: int = 1
+    """directions of each speaker, of which the nearest counts; 3 bears noisy labels"""
+    margin_from_step: int = 0
+    """until this step the margin is 0; it then rises evenly, to be whole at `margin_full_step`"""
+    margin_full_step: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            "loss",
+            scale=(1e-6, 1e6),
+            margin=(0.0, math.pi / 2),
+            sub_centres=(1, 1000),
+            margin_from_step=(0, math.inf),
+            margin_full_step=(self.margin_from_step, math.inf),
+        )
+
+
+class AamLoss(SpeakerLoss):
+    """Cross-entropy over s·cos θ, with s·cos(θ + m) for the own speaker.
+
+    Beyond θ = π - m, where cos(θ + m) would rise again, its tangent-like substitute
+    cos θ - m sin m goes on falling, as in the authors' code.
+    """
+
+    name = "aam"
+    config_type = AamConfig
+    knows_speakers = True
+
+    def __init__(self, config: AamConfig, embedding_dim: int, num_speakers: int) -> None:
+        super().__init__()
+        self.config = config
+        self.margin = config.margin
+        self.centres = nn.Parameter(torch.empty(num_speakers, config.sub_centres, embedding_dim))
+        nn.init.normal_(self.centres, std=0.05)  # only directions count
+
+    def at_step(self, step: int) -> None:
+        first, full = self.config.margin_from_step, self.config.margin_full_step
+        share = 1.0 if step >= full else max(0.0, (step - first) / (full - first))
+        self.margin = share * self.config.margin
+
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            unit = unit_vectors(embeddings)
+            centres = functional.normalize(self.centres, dim=2).flatten(0, 1)
+            cosines = (unit @ centres.T).view(len(unit), *self.centres.shape[:2]).amax(dim=2)
+            own = cosines.gather(1, speakers[:, None])
+            logits = cosines.scatter(1, speakers[:, None], self._with_margin(own))
+            return functional.cross_entropy(self.config.scale * logits, speakers)
+
+    def _with_margin(self, cosine: Tensor) -> Tensor:
+        sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
+        moved = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
+        beyond = cosine - self.margin * math.sin(self.margin)
+        return torch.where(cosine > -math.cos(self.margin), moved, beyond)
+
+    def scalars(self) -> dict[str, float]:
+        return {"margin": self.margin}

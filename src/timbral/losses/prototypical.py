@@ -1,0 +1,87 @@
+"""Prototypical losses (Chung et al., In defence of metric learning for speaker recognition, 2020).
+
+The last utterance of each speaker in the batch is the query, the mean of the others the
+speaker's prototype.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.losses.base import SpeakerLoss, group_by_speaker, scaled, unit_vectors
+
+__all__ = [
+    "AngularPrototypicalConfig",
+    "AngularPrototypicalLoss",
+    "PrototypicalConfig",
+    "PrototypicalLoss",
+]
+
+
+@dataclass(frozen=True)
+class PrototypicalConfig:
+    """The plain prototypical loss has nothing to set."""
+
+
+@dataclass(frozen=True)
+class AngularPrototypicalConfig:
+    """Start values of w and b."""
+
+    init_weight: float = 10.0
+    init_bias: float = -5.0
+
+
+def _queries_and_prototypes(embeddings: Tensor, speakers: Tensor) -> tuple[Tensor, Tensor]:
+    """Embeddings (B, E) -> queries (S, E), prototypes (S, E), in float32 or wider."""
+    dtype = torch.promote_types(embeddings.dtype, torch.float32)
+    grouped = group_by_speaker(embeddings.to(dtype), speakers)  # (S, U, E)
+    return grouped[:, -1], grouped[:, :-1].mean(dim=1)
+
+
+class PrototypicalLoss(SpeakerLoss):
+    """Cross-entropy over minus the squared distances of queries to prototypes (Snell et al. 2017).
+
+    Equations 4 and 5 of Chung et al.
+    """
+
+    name = "prototypical"
+    config_type = PrototypicalConfig
+
+    def __init__(self, config: PrototypicalConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            queries, prototypes = _queries_and_prototypes(embeddings, speakers)
+            # |q - p|² without its |q|²: a constant of the row, which the softmax drops
+            nearness = 2 * queries @ prototypes.T - prototypes.square().sum(dim=1)
+            own = torch.arange(len(queries), device=queries.device)
+            return functional.cross_entropy(nearness, own)
+
+
+class AngularPrototypicalLoss(SpeakerLoss):
+    """Cross-entropy over w·cos + b of queries and prototypes, w > 0; equations 8 and 9."""
+
+    name = "angular-prototypical"
+    config_type = AngularPrototypicalConfig
+
+    def __init__(self, config: AngularPrototypicalConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
+        self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
+
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            queries, prototypes = _queries_and_prototypes(embeddings, speakers)
+            cosines = unit_vectors(queries) @ unit_vectors(prototypes).T  # (S, S)
+            logits = scaled(cosines, self.similarity_weight, self.similarity_bias)
+            return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+    def scalars(self) -> dict[str, float]:
+        return {"w": self.similarity_weight.item(), "b": self.similarity_bias.item()}

@@ -1,0 +1,298 @@
+"""Several processes give what one gives: exactly the loss of the whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from torch import Tensor, nn
+
+from conftest import SMALL
+from timbral import api
+from timbral.checkpoint import build_encoder
+from timbral.config import OptimConfig, ScheduleConfig, TrainConfig, to_mapping
+from timbral.data.dataset import Batch, CropBatches, DataConfig
+from timbral.data.store import Store
+from timbral.encoders import LstmConfig, SpeakerEncoder
+from timbral.errors import ConfigError, TrainingError
+from timbral.losses import AamConfig, GE2EConfig, SumConfig, build_loss
+from timbral.training.distributed import Workers, joined, share_statistics
+from timbral.training.launch import check_processes, launch
+from timbral.training.loop import make_encode, train_step
+from timbral.training.state import new_state
+
+Make = Callable[..., TrainConfig]
+Trained = dict[str, dict[str, np.ndarray]]
+SPEAKERS, UTTERANCES = 5, 3
+
+
+class Toy(SpeakerEncoder):
+    """Energies of sixteen pieces of the signal, two linear layers."""
+
+    name = "toy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 8))
+
+    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return waves.unflatten(1, (-1, 16)).square().mean(dim=1)[:, None], lengths
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        embeddings: Tensor = self.layers(features[:, 0])
+        return embeddings
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training, the same for any number of processes."""
+
+    encoder: Any
+    dtype: torch.dtype = torch.float64
+    loss: Any = field(default_factory=GE2EConfig)
+    steps: int = 20
+    sgd: bool = False
+    chunk: int | None = None
+    local_loss: bool = False
+    """what DDP does when nobody gathers the embeddings"""
+
+
+LSTM = LstmConfig(num_layers=2, hidden_size=12, embedding_size=8)
+BOTH = SumConfig((GE2EConfig(gradient_scale=1.0), AamConfig(sub_centres=2)), (1.0, 0.5))
+CASES = {
+    "lstm": Case(LSTM),
+    "lstm-sgd-float32": Case(LSTM, torch.float32, sgd=True),
+    "lstm-chunks": Case(LSTM, chunk=2),
+    "toy": Case(None),
+    "toy-sgd-float32": Case(None, torch.float32, sgd=True),
+    "loss-with-weights": Case(None, loss=BOTH),
+    "batch-norm-ragged": Case(SMALL["tdnn"]),
+    "campplus": Case(SMALL["campplus"], steps=3),
+    "local-loss": Case(LSTM, local_loss=True),
+}
+
+
+def make_batch(step: int, dtype: torch.dtype, share: slice) -> Batch:
+    """Ragged noise with a tone for each speaker, from (step, index) alone."""
+    index = torch.arange(SPEAKERS * UTTERANCES)[share]
+    speakers = (index // UTTERANCES + step) % 7
+    lengths = 3600 - 160 * ((index * 7 + step) % 9)
+    time = torch.arange(3600) / 16_000
+    waves = torch.stack([
+        0.1 * torch.sin(2 * torch.pi * (200 + 80 * int(speaker)) * time)
+        + 0.1 * torch.from_numpy(np.random.default_rng([step, int(i)]).standard_normal(3600))
+        for i, speaker in zip(index, speakers, strict=True)
+    ])  # fmt: skip
+    return Batch(waves.to(dtype), lengths, speakers)
+
+
+def train(case: Case, workers: Workers) -> dict[str, np.ndarray]:
+    """All parameters, and the running statistics, after 20 steps."""
+    torch.manual_seed(0)
+    encoder = Toy() if case.encoder is None else build_encoder(case.encoder)
+    loss_fn = build_loss(case.loss, 8 if case.encoder in (None, LSTM) else 16, 7)
+    config = TrainConfig(
+        data=DataConfig(SPEAKERS, UTTERANCES),
+        schedule=ScheduleConfig(steps=case.steps, learning_rate=1e-2, chunk=case.chunk),
+    )
+    state = new_state(encoder.to(case.dtype), loss_fn.to(case.dtype), config)
+    if case.sgd:
+        parameters = [*encoder.parameters(), *loss_fn.parameters()]
+        state.optimizer = torch.optim.SGD([{"params": parameters, "share": 1.0}], momentum=0.9)
+    share = workers.share(SPEAKERS, UTTERANCES)
+    share_statistics(encoder, workers)
+    if case.local_loss and workers.count > 1:
+        train_on_local_losses(state, case.steps, share.rows)
+    else:
+        encode = make_encode(encoder, config)
+        for step in range(case.steps):
+            batch = make_batch(step, case.dtype, share.rows)
+            train_step(state, batch, config, workers, share, encode)
+    modules = state.modules().items()
+    return {f"{name}.{key}": v.numpy() for name, m in modules for key, v in m.state_dict().items()}
+
+
+def train_on_local_losses(state: Any, steps: int, rows: slice) -> None:
+    parallel = nn.parallel.DistributedDataParallel(state.encoder)
+    for step in range(steps):
+        batch = make_batch(step, torch.float64, rows)
+        state.optimizer.zero_grad()
+        state.loss_fn(parallel(batch.waves, batch.lengths), batch.speakers).backward()
+        torch.nn.utils.clip_grad_norm_(state.encoder.parameters(), 3.0)
+        for group in state.optimizer.param_groups:
+            group["lr"] = 1e-2
+        state.optimizer.step()
+
+
+def train_cases(names: list[str], report: Any) -> Trained:
+    torch.set_num_threads(1)
+    with joined(torch.device("cpu")) as workers:
+        return {name: train(CASES[name], workers) for name in names}
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[int, Trained]:
+    """The cases by one, two and four processes; speakers of each batch lie on all of them."""
+    names = [name for name in CASES if name != "local-loss"]
+    return {
+        1: train_cases(list(CASES), None),
+        2: launch(2, train_cases, list(CASES), lambda step, values: None),
+        4: launch(4, train_cases, names, lambda step, values: None),
+    }
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "local-loss"])
+def test_any_number_of_processes_gives_the_same(
+    trained: dict[int, Trained], name: str, count: int
+) -> None:
+    bound = 1e-5 if CASES[name].dtype == torch.float32 else 1e-9
+    for key, values in trained[1][name].items():
+        assert np.abs(values - trained[count][name][key]).max() < bound, key
+
+
+def test_local_losses_do_not(trained: dict[int, Trained]) -> None:
+    """The check above tells: with a loss of each process's own speakers it fails by far."""
+    one, two = (trained[count]["local-loss"]["encoder.linear.weight"] for count in (1, 2))
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_shares_are_whole_speakers_and_make_up_the_batch(store: Store) -> None:
+    crops = CropBatches(store, np.arange(len(store)), DataConfig(5, 3, 0.8), seed=3)
+    whole = crops.batch(7)
+    for count in (1, 2, 4):
+        shares = [Workers(rank, count).share(5, 3) for rank in range(count)]
+        parts = [crops.batch(7, share.rows) for share in shares]
+        assert torch.equal(torch.cat([part.waves for part in parts]), whole.waves)
+        assert torch.equal(torch.cat([part.speakers for part in parts]), whole.speakers)
+        assert {share.largest for share in shares} == {max(len(part.lengths) for part in parts)}
+    with pytest.raises(ConfigError, match="each needs a speaker or more"):
+        Workers(0, 6).share(5, 3)
+
+
+def test_batch_norm_of_others_is_refused() -> None:
+    encoder = Toy()
+    encoder.layers.append(nn.BatchNorm1d(8))
+    share_statistics(encoder, Workers())
+    with pytest.raises(TrainingError, match=r"Toy\.layers\.3 is torch's BatchNorm1d"):
+        share_statistics(encoder, Workers(0, 2))
+
+
+def fail(rank_and_how: tuple[int, str], report: Any) -> None:
+    with joined(torch.device("cpu")) as workers:
+        if workers.rank == rank_and_how[0]:
+            if rank_and_how[1] == "mistake":
+                raise ConfigError("a mistake")
+            if rank_and_how[1] == "bug":
+                raise KeyError("a bug")
+            os.kill(os.getpid(), signal.SIGKILL)
+        workers.longest(1.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ("mistake", ConfigError, "^a mistake$"),
+        ("bug", TrainingError, r"process 1 failed \(KeyError: 'a bug'\).*worker_1\.log"),
+        ("kill", TrainingError, r"process 1 failed \(killed by SIGKILL\)"),
+    ],
+)
+def test_a_process_that_fails_ends_the_run(how: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        launch(2, fail, (1, how), lambda step, values: None)
+
+
+def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    with pytest.raises(ConfigError, match="must be 1 or more"):
+        check_processes(0, cpu)
+    with pytest.raises(ConfigError, match="needs a GPU for each process"):
+        check_processes(100, torch.device("cuda"))
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ConfigError, match="torchrun has done so already"):
+        check_processes(2, cpu)
+
+
+def weights(run: Path, step: int) -> dict[str, Tensor]:
+    folder = run / "checkpoints" / f"step-{step}"
+    tensors: dict[str, Tensor] = safetensors.torch.load_file(folder / "model.safetensors")
+    return tensors
+
+
+def command(tmp_path: Path, config: TrainConfig, store: Store, run: str) -> list[str]:
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(to_mapping(config)))
+    words = ["-m", "timbral", "train", str(path), "--data", str(store.folder)]
+    return [
+        *words,
+        "--output",
+        str(tmp_path / run),
+        "--validation-speakers",
+        "2",
+        "--device",
+        "cpu",
+    ]
+
+
+def test_two_processes_killed_at_any_moment(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    """SIGKILL of the parent, then of one process; the weights are those of an unbroken run."""
+    config = small_config("tdnn", steps=10, save_every=2, validate_every=4)
+    config = replace(config, optim=OptimConfig(ema=0.9))
+    words = [sys.executable, *command(tmp_path, config, store, "broken"), "--nprocs", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = tmp_path / "broken"
+    for stop in (3, 7):
+        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+        victim = None
+        while process.poll() is None:
+            path = run / "metrics.jsonl"
+            if victim is None and path.exists() and len(path.read_text().splitlines()) >= stop:
+                log = (run / "worker_1.log").read_text()
+                victim = process.pid if stop == 3 else int(log.rpartition(" pid ")[2].split()[0])
+                os.kill(victim, signal.SIGKILL)
+        message = process.communicate()[1]
+        assert process.returncode == (-signal.SIGKILL if stop == 3 else 2)
+        assert stop == 3 or "process 1 failed (killed by SIGKILL)" in message
+    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    assert "continued from step" in done.stdout
+    torch.set_num_threads(1)
+    whole = api.train(
+        config, store.folder, tmp_path / "whole", validation_speakers="2", device="cpu", nprocs=2
+    )
+    torch.set_num_threads(2)
+    for key, tensor in weights(tmp_path / "whole", 10).items():
+        assert torch.equal(tensor, weights(run, 10)[key]), key
+    assert whole.validation_eer is not None
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 11))
+
+
+@pytest.mark.slow
+def test_torchrun(store: Store, small_config: Make, tmp_path: Path) -> None:
+    """torchrun's processes do the same as those of --nprocs; one of them speaks."""
+    config = small_config("lstm", steps=4)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    words = command(tmp_path, config, store, "torchrun")
+    done = subprocess.run(
+        [*torchrun, *words], env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.count("4 steps in") == 1
+    words = [sys.executable, *command(tmp_path, config, store, "nprocs"), "--nprocs", "2"]
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    for key, tensor in weights(tmp_path / "torchrun", 4).items():
+        assert torch.equal(tensor, weights(tmp_path / "nprocs", 4)[key]), key

@@ -1,0 +1,211 @@
+"""Each loss against a loop over elements, written from its paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from timbral.config import TrainConfig, from_mapping, to_mapping
+from timbral.errors import ConfigError, TrainingError
+from timbral.losses import (
+    LOSSES,
+    AamConfig,
+    AamLoss,
+    AngularPrototypicalConfig,
+    GE2EConfig,
+    GE2ELoss,
+    PrototypicalConfig,
+    SumConfig,
+    SupConConfig,
+    build_loss,
+)
+
+SHAPE = (4, 3, 6)
+S, U, E = SHAPE
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a, b) / (a.norm() * b.norm())
+
+
+def log_softmax_of(own: Tensor, row: list[Tensor]) -> Tensor:
+    return own - torch.log(sum((value.exp() for value in row), own.new_zeros(())))
+
+
+def naive_contrast(e: Tensor, loss: Any) -> Tensor:
+    """Wan et al. 2018, equations 7 to 9; the mean."""
+    speakers, utterances, _ = e.shape
+    unit = e / e.norm(dim=2, keepdim=True)
+    w, b = loss.similarity_weight[0], loss.similarity_bias[0]
+    total = e.new_zeros(())
+    for j in range(speakers):
+        for i in range(utterances):
+            own = sum(
+                (unit[j, m] for m in range(utterances) if m != i), torch.zeros_like(e[0, 0])
+            ) / (utterances - 1)
+            right = torch.sigmoid(w * cosine(unit[j, i], own) + b)
+            wrong = [
+                torch.sigmoid(w * cosine(unit[j, i], unit[k].mean(dim=0)) + b)
+                for k in range(speakers)
+                if k != j
+            ]
+            total = total + 1 - right + max(wrong, key=Tensor.item)
+    return total / (speakers * utterances)
+
+
+def naive_prototypical(e: Tensor, loss: Any) -> Tensor:
+    """Chung et al. 2020, equations 4 and 5, with the distance's sign as Snell et al. have it."""
+    total = e.new_zeros(())
+    for j in range(S):
+        row = [-(e[j, -1] - e[k, :-1].mean(dim=0)).square().sum() for k in range(S)]
+        total = total - log_softmax_of(row[j], row)
+    return total / S
+
+
+def naive_angular(e: Tensor, loss: Any) -> Tensor:
+    """Chung et al. 2020, equations 8 and 9."""
+    w, b = loss.similarity_weight[0], loss.similarity_bias[0]
+    total = e.new_zeros(())
+    for j in range(S):
+        row = [w * cosine(e[j, -1], e[k, :-1].mean(dim=0)) + b for k in range(S)]
+        total = total - log_softmax_of(row[j], row)
+    return total / S
+
+
+def naive_aam(e: Tensor, loss: Any) -> Tensor:
+    """Deng et al. 2019, equation 3, and 2020, equation 3, with angles computed as such."""
+    total = e.new_zeros(())
+    for j in range(S):
+        for i in range(U):
+            row = []
+            for k in range(len(loss.centres)):
+                near = max((cosine(e[j, i], centre) for centre in loss.centres[k]), key=Tensor.item)
+                angle = torch.arccos(near)
+                if k == j and angle < math.pi - loss.margin:
+                    near = torch.cos(angle + loss.margin)
+                elif k == j:
+                    near = near - loss.margin * math.sin(loss.margin)
+                row.append(loss.config.scale * near)
+            total = total - log_softmax_of(row[j], row)
+    return total / (S * U)
+
+
+def naive_supcon(e: Tensor, loss: Any) -> Tensor:
+    """Khosla et al. 2020, equation 2; the mean."""
+    flat = [(j, e[j, i] / e[j, i].norm()) for j in range(S) for i in range(U)]
+    total = e.new_zeros(())
+    for a, (speaker, anchor) in enumerate(flat):
+        dots = {
+            p: torch.dot(anchor, z) / loss.config.temperature
+            for p, (_, z) in enumerate(flat)
+            if p != a
+        }
+        positives = [p for p in dots if flat[p][0] == speaker]
+        terms = [log_softmax_of(dots[p], list(dots.values())) for p in positives]
+        total = total - sum(terms, e.new_zeros(())) / len(positives)
+    return total / len(flat)
+
+
+def naive_sum(e: Tensor, loss: Any) -> Tensor:
+    return 0.5 * naive_contrast(e, loss.terms[0]) + 2.0 * naive_aam(e, loss.terms[1])
+
+
+CASES: dict[str, tuple[Any, Callable[[Tensor, Any], Tensor]]] = {
+    "contrast": (GE2EConfig("contrast", gradient_scale=1.0), naive_contrast),
+    "prototypical": (PrototypicalConfig(), naive_prototypical),
+    "angular-prototypical": (AngularPrototypicalConfig(), naive_angular),
+    "aam": (AamConfig(scale=8.0, margin=0.3), naive_aam),
+    "aam-sub-centres": (AamConfig(scale=8.0, margin=0.3, sub_centres=3), naive_aam),
+    "aam-large-margin": (AamConfig(scale=8.0, margin=1.5), naive_aam),
+    "supcon": (SupConConfig(), naive_supcon),
+    "sum": (
+        SumConfig((GE2EConfig("contrast", gradient_scale=1.0), AamConfig(8.0)), (0.5, 2.0)),
+        naive_sum,
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_equals_the_naive_loop(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(5)
+    config, naive = CASES[name]
+    loss_fn = build_loss(config, E, S + 2).double()
+    embeddings = torch.randn(SHAPE, dtype=torch.float64, requires_grad=True)
+    expected = naive(embeddings, loss_fn)
+    wanted = torch.autograd.grad(expected, (embeddings, *loss_fn.parameters()))
+
+    loss_fn, embeddings = loss_fn.to(dtype), embeddings.detach().to(dtype).requires_grad_()
+    loss = loss_fn(embeddings.flatten(0, 1), torch.arange(S).repeat_interleave(U))
+    grads = torch.autograd.grad(loss, (embeddings, *loss_fn.parameters()))
+    torch.testing.assert_close(loss, expected.to(dtype), atol=1e-6, rtol=1e-6)
+    for grad, want in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(grad, want.to(dtype), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["softmax", *sorted(CASES)])
+def test_gradients_are_those_of_differences(name: str) -> None:
+    torch.manual_seed(2)
+    config = GE2EConfig(gradient_scale=1.0) if name == "softmax" else CASES[name][0]
+    loss_fn = build_loss(config, E, S).double()
+    embeddings = torch.randn(S * U, E, dtype=torch.float64, requires_grad=True)
+    speakers = torch.arange(S).repeat_interleave(U)[torch.randperm(S * U)]
+    assert torch.autograd.gradcheck(lambda x: loss_fn(x, speakers), embeddings)
+
+
+def test_contrast_takes_the_nearest_other_of_each_row() -> None:
+    """Not of the first row: each utterance here has another nearest speaker."""
+    e = torch.eye(3).repeat_interleave(2, dim=0)
+    e[0, 1], e[2, 2], e[4, 0] = 0.9, 0.8, 0.7
+    loss_fn = GE2ELoss(GE2EConfig("contrast"))
+    expected = naive_contrast(e.view(3, 2, 3), loss_fn)
+    loss = loss_fn(e, torch.arange(3).repeat_interleave(2))
+    torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_the_margin_rises() -> None:
+    loss_fn = AamLoss(AamConfig(margin=0.4, margin_from_step=10, margin_full_step=30), E, S)
+    margins = []
+    for step in (0, 10, 15, 20, 30, 99):
+        loss_fn.at_step(step)
+        margins.append(loss_fn.scalars()["margin"])
+    assert margins == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.4, 0.4])
+    with pytest.raises(ConfigError, match="margin_full_step must be at least 10"):
+        AamConfig(margin_from_step=10, margin_full_step=5)
+
+
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"sum", "aam"}))
+def test_lone_utterances_are_refused(name: str) -> None:
+    loss_fn = build_loss(LOSSES[name].config_type(), E, 4)
+    with pytest.raises(TrainingError, match="two or more"):
+        loss_fn(torch.randn(4, E), torch.arange(4))
+
+
+def test_half_precision_embeddings() -> None:
+    speakers = torch.arange(S).repeat_interleave(U)
+    for name in sorted(set(LOSSES) - {"sum"}):
+        loss_fn = build_loss(LOSSES[name].config_type(), E, S)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_fn(torch.randn(S * U, E, dtype=torch.bfloat16), speakers)
+        assert loss.dtype == torch.float32, name
+
+
+def test_a_sum_in_a_config() -> None:
+    text = {"name": "sum", "weights": [1, 0.5], "terms": ["ge2e", {"name": "aam", "margin": 0.1}]}
+    config = from_mapping(TrainConfig, {"loss": text}, "c.yaml")
+    assert config.loss == SumConfig((GE2EConfig(), AamConfig(margin=0.1)), (1.0, 0.5))
+    assert from_mapping(TrainConfig, to_mapping(config), "again") == config
+    scalars = build_loss(config.loss, E, S).scalars()
+    assert scalars == pytest.approx({"ge2e_w": 10.0, "ge2e_b": -5.0, "aam_margin": 0.1})
+    for wrong, words in (
+        ({**text, "weights": [1.0]}, "as many weights"),
+        ({**text, "terms": ["ge2", "aam"]}, "did you mean 'ge2e'"),
+        ({"name": "ge2e", "kind": "contrst"}, "did you mean 'contrast'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            from_mapping(TrainConfig, {"loss": wrong}, "c.yaml")
