@@ -250,23 +250,23 @@ def test_two_processes_killed_at_any_moment(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     """SIGKILL of the parent, then of one process; the weights are those of an unbroken run."""
-    config = small_config("tdnn", steps=10, save_every=2, validate_every=4)
+    config = small_config("tdnn", steps=60, save_every=10, validate_every=20)
     config = replace(config, optim=OptimConfig(ema=0.9))
     words = [sys.executable, *command(tmp_path, config, store, "broken"), "--nprocs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = tmp_path / "broken"
-    for stop in (3, 7):
+    for stop in (13, 37):
         process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
         victim = None
         while process.poll() is None:
             path = run / "metrics.jsonl"
             if victim is None and path.exists() and len(path.read_text().splitlines()) >= stop:
                 log = (run / "worker_1.log").read_text()
-                victim = process.pid if stop == 3 else int(log.rpartition(" pid ")[2].split()[0])
+                victim = process.pid if stop == 13 else int(log.rpartition(" pid ")[2].split()[0])
                 os.kill(victim, signal.SIGKILL)
         message = process.communicate()[1]
-        assert process.returncode == (-signal.SIGKILL if stop == 3 else 2)
-        assert stop == 3 or "process 1 failed (killed by SIGKILL)" in message
+        assert process.returncode == (-signal.SIGKILL if stop == 13 else 2)
+        assert stop == 13 or "process 1 failed (killed by SIGKILL)" in message
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
     assert "continued from step" in done.stdout
     torch.set_num_threads(1)
@@ -274,11 +274,11 @@ def test_two_processes_killed_at_any_moment(
         config, store.folder, tmp_path / "whole", validation_speakers="2", device="cpu", nprocs=2
     )
     torch.set_num_threads(2)
-    for key, tensor in weights(tmp_path / "whole", 10).items():
-        assert torch.equal(tensor, weights(run, 10)[key]), key
+    for key, tensor in weights(tmp_path / "whole", 60).items():
+        assert torch.equal(tensor, weights(run, 60)[key]), key
     assert whole.validation_eer is not None
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, 11))
+    assert [row["step"] for row in rows] == list(range(1, 61))
 
 
 @pytest.mark.slow
