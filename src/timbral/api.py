@@ -18,6 +18,7 @@ from timbral.checkpoint import (
     load_encoder,
 )
 from timbral.config import TrainConfig
+from timbral.data.augment import Augmenter
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, prefetch
 from timbral.data.prepare import PrepareReport
@@ -183,6 +184,8 @@ class TrainReport:
     moved_aside: Path | None
     too_short: int
     """utterances left out because the encoder needs longer ones"""
+    unreadable_sounds: list[str]
+    """recordings of noise, music or rooms that were passed over, with the reason"""
 
 
 def train(
@@ -215,7 +218,10 @@ def train(
         rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
     )
     too_short = sum(counts) - len(training) - len(validation)
-    crops = CropBatches(store, training, config.data, config.schedule.seed)
+    augmenter = Augmenter(
+        config.augment, config.schedule.seed, pretrained.cache_folder() / "sounds"
+    )
+    crops = CropBatches(store, training, config.data, config.schedule.seed, augmenter)
     validate = make_validation(store, validation, encoder) if counts[1] else None
     aside = move_aside(output) if force_restart else None
     with folder_lock(output):
@@ -228,7 +234,14 @@ def train(
             batches = prefetch(crops(first_step))
             best = fit(state, batches, config.schedule, run, opened, validate, report)
     return TrainReport(
-        best, state.step, state.seconds, state.best_score, first_step, aside, too_short
+        best,
+        state.step,
+        state.seconds,
+        state.best_score,
+        first_step,
+        aside,
+        too_short,
+        augmenter.failures,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from timbral.data.augment_config import PRESETS, AugmentConfig
 from timbral.data.dataset import DataConfig
 from timbral.encoders import ENCODERS, LstmConfig
 from timbral.errors import ConfigError, check_ranges, did_you_mean
@@ -78,6 +79,7 @@ class TrainConfig:
     encoder: Any = field(default_factory=LstmConfig)
     loss: Any = field(default_factory=GE2EConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
 
@@ -130,6 +132,8 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
         inner = f"{where}: {key}"
         if cls is TrainConfig and key in REGISTRIES:
             values[key] = _component(REGISTRIES[key], value, inner)
+        elif cls is TrainConfig and key == "augment":
+            values[key] = from_mapping(AugmentConfig, _from_preset(value, inner), inner)
         elif dataclasses.is_dataclass(hints[key]):
             values[key] = from_mapping(typing.cast(type, hints[key]), value, inner)
         else:
@@ -161,9 +165,27 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
     return from_mapping(registry[name].config_type, settings, f"{where} ({name})")
 
 
+def _from_preset(value: Any, where: str) -> Any:
+    """`light`, or `{name: light, noise: {…}}`: the preset's values where there are no others."""
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, Mapping):
+        return settings
+    name = settings.get("name", "none")
+    if name not in PRESETS:
+        raise ConfigError(f"{where}: unknown preset {name!r}{did_you_mean(str(name), PRESETS)}")
+    merged: dict[str, Any] = {key: item for key, item in settings.items() if key != "name"}
+    for key, preset in PRESETS[name].items():
+        own = merged.get(key, {})
+        merged[key] = {**preset, **own} if isinstance(own, Mapping) else own
+    return merged
+
+
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_scalar(typing.get_args(hint)[0], item, where) for item in value)
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        kind = typing.get_args(hint)[1]
+        return {str(key): _scalar(kind, item, f"{where}: {key}") for key, item in value.items()}
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
         try:

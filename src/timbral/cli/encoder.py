@@ -66,6 +66,9 @@ def _tell(done: TrainReport) -> None:
         print(f"the earlier run lies in {done.moved_aside} now")
     if done.too_short:
         print(f"{done.too_short:,} utterances were too short for the encoder and left out")
+    if done.unreadable_sounds:
+        count, first = len(done.unreadable_sounds), done.unreadable_sounds[0]
+        print(f"{count:,} recordings for augmentation were passed over; the first: {first}")
     if done.resumed_from:
         print(f"continued from step {done.resumed_from}")
     if done.validation_eer is not None:

@@ -48,7 +48,7 @@ def fit(
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
-        batch = next(batches).to(device)  # S speakers × U utterances
+        batch = next(batches).to(device).augmented()  # S speakers × U utterances
         result = train_step(state, batch, schedule, bf16=bf16)
         state.seconds += time.monotonic() - started
 
@@ -88,7 +88,9 @@ def train_step(
     for group in state.optimizer.param_groups:
         group["lr"] = lr_at(state.step, schedule)
     with torch.autocast(batch.waves.device.type, torch.bfloat16, enabled=bf16):
-        embeddings = state.encoder(batch.waves, batch.lengths)  # (B, T) -> (B, E)
+        features, frame_lengths = state.encoder.features(batch.waves, batch.lengths)
+        features = batch.masked(features, frame_lengths)  # (B, F, M)
+        embeddings = state.encoder.embed_features(features, frame_lengths)  # (B, E)
         loss = state.loss_fn(embeddings, batch.speakers)  # (B, E), (B,) -> ()
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
