@@ -218,9 +218,8 @@ def train(
         rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
     )
     too_short = sum(counts) - len(training) - len(validation)
-    augmenter = Augmenter(
-        config.augment, config.schedule.seed, pretrained.cache_folder() / "sounds"
-    )
+    cache = pretrained.cache_folder() / "sounds"
+    augmenter = Augmenter(config.augment, config.schedule.seed, cache)
     crops = CropBatches(store, training, config.data, config.schedule.seed, augmenter)
     validate = make_validation(store, validation, encoder) if counts[1] else None
     aside = move_aside(output) if force_restart else None
