@@ -6,39 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from timbral import bulk, pretrained, projection, voicemap
 from timbral.audio import Preprocessing
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
-    build_loss,
     find_checkpoint,
     load_encoder,
 )
 from timbral.config import TrainConfig
-from timbral.data.augment import Augmenter
 from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import CropBatches, prefetch
 from timbral.data.prepare import PrepareReport
 from timbral.data.prepare import prepare as write_store
-from timbral.data.selection import describe_data, split_speakers
-from timbral.data.store import Store
 from timbral.embedding_files import vectors_of
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
 from timbral.evaluation.scoring import score_trials
 from timbral.evaluation.trials import read_trials
-from timbral.evaluation.validation import make_validation
-from timbral.files import folder_lock
 from timbral.inference import Embedder
 from timbral.pretrained import PRETRAINED, cached
-from timbral.training.loop import Report, fit, resolve_precision, tune_cpu
-from timbral.training.optim import build_optimizer
-from timbral.training.run import RunFolder, TrainState, move_aside
-from timbral.training.tracking import check_trackers, open_trackers
+from timbral.train import TrainJob, TrainReport, pick_device, run_job
+from timbral.training.loop import Report
 
 __all__ = [
     "ModelInfo",
@@ -57,22 +46,6 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is the GPU when there is one; ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name} is not supported; allowed: auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device {name} is asked for, but torch sees {count} CUDA devices")
-    return device
 
 
 def load(encoder: str | Path, *, device: str = "auto") -> Embedder:
@@ -171,23 +144,6 @@ def prepare(
     return write_store(utterances, output, preprocessing, workers=workers, progress=progress)
 
 
-@dataclass(frozen=True)
-class TrainReport:
-    """What a training ended with."""
-
-    checkpoint: Path
-    step: int
-    seconds: float
-    validation_eer: float | None
-    """of the best checkpoint, over speakers that training never saw"""
-    resumed_from: int
-    moved_aside: Path | None
-    too_short: int
-    """utterances left out because the encoder needs longer ones"""
-    unreadable_sounds: list[str]
-    """recordings of noise, music or rooms that were passed over, with the reason"""
-
-
 def train(
     config: TrainConfig,
     data: Path,
@@ -195,53 +151,35 @@ def train(
     *,
     exclude_speakers: Path | None = None,
     validation_speakers: str = "auto",
+    validation_data: Path | None = None,
     device: str = "auto",
     trackers: Sequence[str] = (),
+    project: str = "timbral",
+    comet_key: str = "",
     force_restart: bool = False,
+    init: str | Path | None = None,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
     """Train one encoder from a store; a run folder that holds this run is continued.
 
-    Everything that can be wrong with the arguments is found before `output` is touched.
+    With `init` it begins with the encoder's weights of a name, a run or a checkpoint. Everything
+    that can be wrong with the arguments is found before `output` is touched.
     """
-    store = Store.open(data)
-    check_trackers(trackers)
-    target = pick_device(device)
-    tune_cpu()
-    torch.manual_seed(config.schedule.seed)
-    encoder = build_encoder(config.encoder).to(target)
-    loss_fn = build_loss(config.loss).to(target)
-    state = TrainState(encoder, loss_fn, build_optimizer([encoder, loss_fn], config.schedule))
-    training, validation = split_speakers(store, exclude_speakers, validation_speakers)
-    counts = (len(training), len(validation))
-    training, validation = (
-        rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
+    job = TrainJob(
+        config,
+        data,
+        output,
+        exclude_speakers,
+        validation_speakers,
+        validation_data,
+        device,
+        trackers,
+        project,
+        comet_key,
+        force_restart,
+        None if init is None else resolve(init),
     )
-    too_short = sum(counts) - len(training) - len(validation)
-    cache = pretrained.cache_folder() / "sounds"
-    augmenter = Augmenter(config.augment, config.schedule.seed, cache)
-    crops = CropBatches(store, training, config.data, config.schedule.seed, augmenter)
-    validate = make_validation(store, validation, encoder) if counts[1] else None
-    aside = move_aside(output) if force_restart else None
-    with folder_lock(output):
-        run = RunFolder(output, config, store.preprocessing)
-        precision = resolve_precision(config.schedule.precision, target)
-        run.claim({**describe_data(store, training, validation), "precision": precision})
-        run.resume(state)
-        first_step = state.step
-        with open_trackers(output, trackers, first_step) as opened:
-            batches = prefetch(crops(first_step))
-            best = fit(state, batches, config.schedule, run, opened, validate, report)
-    return TrainReport(
-        best,
-        state.step,
-        state.seconds,
-        state.best_score,
-        first_step,
-        aside,
-        too_short,
-        augmenter.failures,
-    )
+    return run_job(job, report)
 
 
 def evaluate(

@@ -22,10 +22,13 @@ from timbral.losses import LOSSES, GE2EConfig
 
 __all__ = [
     "ScheduleConfig",
+    "TrackingConfig",
     "TrainConfig",
     "from_mapping",
     "load_config",
     "name_of",
+    "override",
+    "read_mapping",
     "to_mapping",
 ]
 
@@ -73,6 +76,29 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """What trackers get besides numbers. It changes nothing of a run, so it may change."""
+
+    pictures_every: int | None = None
+    """steps between two pictures of a training batch on the plane (UMAP)"""
+    validation_pictures_every: int | None = None
+    """steps between two pictures of the validation's utterances, each drawn at a validation"""
+    clips_every: int | None = None
+    """steps between two batches whose audio is kept, to be listened to"""
+    annotate: bool = False
+    """write the name of its recording beside each point"""
+
+    def __post_init__(self) -> None:
+        every = ("pictures_every", "validation_pictures_every", "clips_every")
+        check_ranges(self, "tracking", **dict.fromkeys(every, (1, math.inf)))
+
+    @property
+    def draws(self) -> bool:
+        """Whether any picture is asked for."""
+        return self.pictures_every is not None or self.validation_pictures_every is not None
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run. `encoder` and `loss` are configs of a class in ENCODERS and LOSSES."""
 
@@ -81,6 +107,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
@@ -89,6 +116,13 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
+    content = read_mapping(path)
+    override(content, overrides)
+    return from_mapping(TrainConfig, content, str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a file of YAML, or of JSON, which is YAML."""
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -97,14 +131,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{path}: is not YAML ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
-    if len(overrides) % 2:
-        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(overrides)} words")
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+    return content
+
+
+def override(content: dict[str, Any], words: Sequence[str]) -> None:
+    """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
+    if len(words) % 2:
+        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(words)} words")
+    for key, value in zip(words[::2], words[1::2], strict=True):
         try:
             _override(content, key, yaml.safe_load(value))
         except yaml.YAMLError:
             raise ConfigError(f"--opts {key}: {value!r} is not a YAML value") from None
-    return from_mapping(TrainConfig, content, str(path))
 
 
 def _override(content: dict[str, Any], key: str, value: Any) -> None:

@@ -2,63 +2,126 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from timbral.cli.shared import OK, Device, Encoder, count_failures
+from timbral.errors import ConfigError
 from timbral.progress import bar, training_bar
 
 if TYPE_CHECKING:
     from timbral.api import TrainReport
+    from timbral.systems import Meaning, Recipe
 
 __all__ = ["demo", "evaluate", "models", "pull", "train", "verify"]
 
 
 def train(
-    config: Annotated[Positional[Path], arg(metavar="CONFIG")],
+    config: Annotated[Positional[Path | None], arg(metavar="CONFIG")] = None,
     *,
-    data: Path,
-    output: Path,
+    config_option: Annotated[Path | None, arg(name="config")] = None,
+    data: Path | None = None,
+    output: Path | None = None,
     exclude_speakers: Path | None = None,
     validation_speakers: str = "auto",
-    device: Device = "auto",
+    validation_data: Path | None = None,
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None,
     tracker: str = "",
+    project: str = "",
     force_restart: bool = False,
     opts: tuple[str, ...] = (),
 ) -> int:
     """Train an encoder; a folder that holds this run is continued exactly.
 
     Args:
-        config: a YAML file such as configs/tdnn-ge2e-small.yaml
-        data: a folder made by `timbral prepare`
-        output: the run folder: checkpoints, metrics.jsonl, config.yaml
+        config: such as configs/tdnn-ge2e-small.yaml, or system A's or B's own file; without one,
+            system B's defaults
+        config_option: the same as CONFIG
+        data: a folder made by `timbral prepare`; system A's file names its own
+        output: the run folder; system A's file names its own
         exclude_speakers: file of speaker ids, one a line, that are never read
         validation_speakers: a file of speakers, or how many, to judge checkpoints on; auto is a
             tenth of the speakers, 20 at most
-        tracker: besides metrics.jsonl: tensorboard
+        validation_data: another folder made by `timbral prepare`, to judge checkpoints on
+        device: auto (or best), cpu, cuda (or gpu) or cuda:N; default auto
+        tracker: comet,mlflow,tensorboard,visualdl,wandb: any of them besides metrics.jsonl
+        project: the run's project in its trackers; default timbral
         force_restart: move a run that is there aside (OUTPUT.1) and begin anew
         opts: pairs KEY VALUE that replace values of the config, such as schedule.steps 1000
     """
-    from timbral import api
-    from timbral.config import load_config
+    recipe = _recipe(config, config_option, opts)
+    return _train(
+        recipe,
+        data,
+        output or recipe.run.output,
+        exclude_speakers=exclude_speakers,
+        validation_speakers=validation_speakers,
+        validation_data=validation_data,
+        device=device or recipe.run.device,
+        trackers=[name for name in tracker.split(",") if name] or recipe.run.trackers,
+        project=project or recipe.run.project or "timbral",
+        force_restart=force_restart or recipe.run.force_restart,
+    )
 
-    resolved = load_config(config, opts)
-    with training_bar(resolved.schedule.steps) as report:
+
+def _recipe(config: Path | None, config_option: Path | None, opts: Sequence[str]) -> Recipe:
+    """Read the config, and print what each key became if it is another system's."""
+    from timbral.systems import read_recipe
+
+    if config is not None and config_option is not None:
+        raise ConfigError("CONFIG and --config are the same; give one of them")
+    recipe = read_recipe(config or config_option, opts)
+    _show_meanings(recipe.meanings)
+    return recipe
+
+
+def _train(recipe: Recipe, data: Path | None, output: Path | None, **options: Any) -> int:
+    """Train with progress on the terminal; audio that the recipe names is prepared first."""
+    from timbral import api, systems
+
+    if output is None:
+        raise ConfigError("--output is needed: the folder of the run")
+    config, run = recipe.config, recipe.run
+    if data is None:
+        with bar("preparing") as advance:
+            workers = os.cpu_count() or 1
+            data, judged = systems.prepare_audio(run, output, workers=workers, progress=advance)
+        config = systems.with_epochs(recipe, data)
+        options["validation_data"] = options["validation_data"] or judged
+        if options["validation_data"] is None and options["validation_speakers"] == "auto":
+            options["validation_speakers"] = "0"  # system A's null
+    with training_bar(config.schedule.steps) as report:
         done = api.train(
-            resolved,
+            config,
             data,
             output,
-            exclude_speakers=exclude_speakers,
-            validation_speakers=validation_speakers,
-            device=device,
-            trackers=[name for name in tracker.split(",") if name],
-            force_restart=force_restart,
+            comet_key=run.comet_key,
+            init=run.init,
             report=report,
+            **options,
         )
     _tell(done)
     return OK
+
+
+def _show_meanings(meanings: Sequence[Meaning]) -> None:
+    """Print what each key of another system's config became."""
+    if not meanings:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for name in ("key", "value", "here"):
+        table.add_column(name, overflow="fold")
+    for line in meanings:
+        table.add_row(line.key, escape(line.value), escape(line.became))
+    Console().print(table)
 
 
 def _tell(done: TrainReport) -> None:

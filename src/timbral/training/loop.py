@@ -26,6 +26,7 @@ __all__ = ["fit", "resolve_precision", "train_step", "tune_cpu"]
 
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, dict[str, float]], None]
+Show = Callable[[Batch, Tensor], None]
 
 
 def fit(
@@ -36,11 +37,12 @@ def fit(
     trackers: list[Tracker],
     validate: Validate | None = None,
     report: Report = lambda step, values: None,
+    show: Show = lambda batch, embeddings: None,
 ) -> Path:
     """Train from `state.step` to the last step; returns the best checkpoint.
 
     `validate` returns scalars with `val_eer`, by which the best checkpoint is chosen;
-    `report` shows the numbers to a person.
+    `report` shows the numbers to a person, `show` the batch and its embeddings to trackers.
     """
     device = next(state.encoder.parameters()).device
     bf16 = resolve_precision(schedule.precision, device) == "bf16"
@@ -64,6 +66,7 @@ def fit(
             report(state.step, values)
             for tracker in trackers:
                 tracker.log(state.step, values)
+        show(batch, result.embeddings)
         if better or at_end or state.step % schedule.save_every == 0:
             run.save(state, best=better)
     best = run.best()
