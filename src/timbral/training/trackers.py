@@ -84,6 +84,7 @@ class CometTracker:
     """Comet: online with a key, else an archive under RUN/comet that `comet upload` takes."""
 
     def __init__(self, run: RunInfo) -> None:
+        os.environ.setdefault("COMET_INTERNAL_SENTRY_DSN", "")  # no reports to third parties
         import comet_ml
 
         options: dict[str, Any] = {
@@ -92,6 +93,9 @@ class CometTracker:
             "log_git_metadata": False,
             "log_git_patch": False,
             "log_env_details": False,
+            "auto_metric_logging": False,
+            "auto_param_logging": False,
+            "auto_output_logging": False,
             "parse_args": False,
             "display_summary_level": 0,
         }
@@ -127,6 +131,7 @@ class WandbTracker:
     """Weights & Biases: offline under RUN/wandb unless WANDB_MODE or a login says otherwise."""
 
     def __init__(self, run: RunInfo) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no reports to third parties
         import wandb
 
         mode: Any = "online" if os.environ.get("WANDB_API_KEY") else "offline"
