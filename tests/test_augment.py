@@ -185,14 +185,22 @@ def test_a_batch_is_a_function_of_seed_step_and_index(
     first = crops(store, config, tmp_path / "cache")
     whole = first.batch(5)
     assert_same(crops(store, config, tmp_path / "cache").batch(5), whole)
+    long = crops(store, config, tmp_path / "cache", DataConfig(4, 3, 3.0))
+    assert torch.equal(
+        long.batch(1, slice(7, 8)).augmented().waves, long.batch(1).augmented().waves[7:8]
+    )
     augmented = whole.augmented()
     assert augmented.waves.shape == whole.waves.shape
     assert float(augmented.waves.abs().max()) <= 1.0
-    for start, stop in ((0, 5), (5, 12), (11, 12)):  # what each of several ranks makes
+    for start, stop in (
+        (0, 5),
+        (5, 12),
+        (11, 12),
+        (0, 1),
+        (3, 4),
+    ):  # what each of several ranks makes
         part = first.batch(5, slice(start, stop))
-        torch.testing.assert_close(
-            part.augmented().waves, augmented.waves[start:stop], rtol=0, atol=1e-6
-        )
+        assert torch.equal(part.augmented().waves, augmented.waves[start:stop])
         assert torch.equal(part.waves, whole.waves[start:stop])
         assert torch.equal(part.speakers, whole.speakers[start:stop])
         features = torch.rand(12, 40, 20, generator=torch.Generator().manual_seed(3))

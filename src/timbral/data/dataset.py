@@ -166,10 +166,10 @@ class CropBatches:
         """A random crop at its speed: (samples,) float32."""
         place, choice = places
         number = self._copy[item] if self._as_speakers else int(choice * len(self._speeds))
-        factor = self._speeds[number]
-        pcm = self._cut(int(self._rows[item]), place, math.ceil(samples * factor) + 1)
+        rate = round(SAMPLE_RATE * self._speeds[number])
+        pcm = self._cut(int(self._rows[item]), place, math.ceil(samples * rate / SAMPLE_RATE) + 1)
         wave = pcm.astype(np.float32) / np.float32(32_768.0)
-        return resample(wave, round(SAMPLE_RATE * factor), SAMPLE_RATE)[:samples]
+        return resample(wave, rate, SAMPLE_RATE)[:samples]
 
     def _cut(self, row: int, place: float, samples: int) -> NDArray[np.int16]:
         """A crop of a row (samples,), its place told by a number in [0, 1)."""
@@ -177,11 +177,11 @@ class CropBatches:
         pcm = self._store.pcm(row, start, samples)
         return pcm if len(pcm) == samples else np.resize(pcm, samples)
 
-    def __call__(self, first_step: int) -> Iterator[Batch]:
-        """Endless batches from a step on."""
+    def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
+        """Endless batches, or the same part of each, from a step on."""
         step = first_step
         while True:
-            yield self.batch(step)
+            yield self.batch(step, part)
             step += 1
 
 

@@ -94,11 +94,11 @@ class Rooms:
         return self._cached[size][torch.from_numpy(rows)]
 
     def _transform(self, rows: NDArray[np.int64], size: int) -> Tensor:
-        responses = torch.zeros(len(rows), size)
+        responses = torch.zeros(max(2, len(rows)), size)  # MKL rounds single rows otherwise
         for index, row in enumerate(rows):
             pcm = self._sounds.whole(int(row))
             responses[index, : len(pcm)] = torch.from_numpy(pcm.astype(np.float32))
-        spectra: Tensor = torch.fft.rfft(responses / 32_768.0)
+        spectra: Tensor = torch.fft.rfft(responses / 32_768.0)[: len(rows)]
         return spectra
 
 
