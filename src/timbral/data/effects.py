@@ -88,7 +88,8 @@ def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
     blocks = torch.linalg.vector_norm(waves[:, :whole].view(len(waves), -1, BLOCK), dim=2)
     rest = torch.linalg.vector_norm(waves[:, whole:], dim=1, keepdim=True)
     norms: Tensor = torch.linalg.vector_norm(torch.cat([blocks, rest], dim=1), dim=1, keepdim=True)
-    return norms / waves.shape[1] ** 0.5
+    norms /= waves.shape[1] ** 0.5
+    return norms
 
 
 def _in_pairs(rows: Tensor) -> Tensor:
