@@ -19,6 +19,7 @@ from timbral.data.augment_config import (
     PRESETS,
     AugmentConfig,
     BabbleConfig,
+    BandConfig,
     GainConfig,
     SpeedConfig,
 )
@@ -97,7 +98,7 @@ def test_ratios_are_exact() -> None:
     clean = 0.1 * torch.randn(6, SAMPLES, generator=generator)
     sounds = (3000 * torch.randn(3, SAMPLES, generator=generator)).to(torch.int16)
     noisy, snr = clean.clone(), torch.tensor([20.0, 0.0, -7.5])
-    mix(noisy, Mix(torch.tensor([0, 2, 5]), sounds, snr))
+    mix(noisy, Mix(torch.tensor([0, 2, 5]), sounds, 10 ** (-snr / 20)))
     added = noisy - clean
     assert not added[[1, 3, 4]].any()
     ratio = 10 * torch.log10(power(clean) / power(added))[[0, 2, 5]]
@@ -108,8 +109,8 @@ def test_silence_is_safe() -> None:
     waves = torch.zeros(2, SAMPLES)
     waves[1] = 0.1
     noise, silence = torch.ones(1, SAMPLES), torch.zeros(1, SAMPLES)
-    mix(waves, Mix(torch.tensor([0]), noise, torch.zeros(1)))
-    mix(waves, Mix(torch.tensor([1]), silence, torch.zeros(1)))
+    mix(waves, Mix(torch.tensor([0]), noise, torch.ones(1)))
+    mix(waves, Mix(torch.tensor([1]), silence, torch.ones(1)))
     reverberate(waves, Reverberation(torch.tensor([0]), torch.ones(1, 4097, dtype=torch.complex64)))
     limit_peak(waves)
     assert not waves[0].any()
@@ -142,16 +143,23 @@ def test_fast_sizes(least: int) -> None:
     assert least <= size <= max(2, 1.08 * least)
 
 
-def test_bands() -> None:
+def test_bands(tmp_path: Path) -> None:
     time = torch.arange(16_000, dtype=torch.float64) / 16_000
     tones = {hz: torch.sin(2 * torch.pi * hz * time).float() for hz in (100, 1000, 5000)}
-    waves = torch.stack([sum(tones.values()), sum(tones.values())])  # type: ignore[arg-type]
-    before = waves[1].clone()
-    rows, low, high = torch.tensor([0]), torch.tensor([300.0]), torch.tensor([3400.0])
-    band_limit(waves, Bands(rows, low, high, 16_000))
+    everything = sum(tones.values(), torch.zeros(16_000))
+    waves = torch.stack([everything, everything])
+    people = np.arange(2)
+
+    def bands(low: float, high: float) -> Bands:
+        config = AugmentConfig(band=BandConfig(1.0, (low, low), (high, high)))
+        plan = Augmenter(config, 0, tmp_path).plan(0, people, slice(0, 1), 16_000, lambda i, p: i)
+        assert plan.bands is not None
+        return plan.bands
+
+    band_limit(waves, bands(300.0, 3400.0))
     torch.testing.assert_close(waves[0], tones[1000], rtol=0, atol=1e-4)
-    assert torch.equal(waves[1], before)
-    band_limit(waves, Bands(rows, torch.zeros(1), torch.tensor([8000.0]), 16_000))
+    assert torch.equal(waves[1], everything)
+    band_limit(waves, bands(0.0, 8000.0))
     torch.testing.assert_close(waves[0], tones[1000], rtol=0, atol=1e-4)
 
 
@@ -165,7 +173,7 @@ def test_masks_cover_spans_inside_the_utterance() -> None:
     features = torch.rand(2, 10, 8, generator=torch.Generator().manual_seed(2))
     lengths = torch.tensor([10, 5])
     effect = FeatureMasks(
-        torch.tensor([1]), torch.tensor([[[0.4, 0.999]]]), torch.tensor([[[0.25, 0.0]]])
+        torch.tensor([[[0.0, 0.5]], [[0.4, 0.999]]]), torch.tensor([[[0.0, 0.5]], [[0.25, 0.0]]])
     )
     masked = mask_features(features, lengths, effect)
     changed = masked != features
@@ -209,6 +217,13 @@ def test_a_batch_is_a_function_of_seed_step_and_index(
             part.masked(features[start:stop], lengths[start:stop]),
             whole.masked(features, lengths)[start:stop],
         )
+    parts = augmented.split(5)
+    for column in ("waves", "lengths", "speakers", "rows"):
+        joined = torch.cat([getattr(part, column) for part in parts])
+        assert torch.equal(joined, getattr(augmented, column))
+    if whole.masks is not None:
+        times = torch.cat([part.masks.time for part in parts if part.masks is not None])
+        assert torch.equal(times, whole.masks.time)
     if name != "none":
         assert not torch.equal(augmented.waves, whole.waves)
         assert not torch.equal(first.batch(6).augmented().waves, augmented.waves)
@@ -220,11 +235,13 @@ def test_a_kind_keeps_its_draws_whatever_else_is_on(
     alone = settings("light", sounds, babble={"probability": 0.0}, gain={"probability": 0.0})
     both = settings("light", sounds)
     plans = [crops(store, config, tmp_path / "c").batch(3).plan for config in (alone, both)]
+    assert plans[0] is not None
+    assert plans[1] is not None
     assert plans[0].noise is not None
     assert plans[1].noise is not None
     assert plans[0].babble is None
     assert torch.equal(plans[0].noise.sounds, plans[1].noise.sounds)
-    assert torch.equal(plans[0].noise.snr_db, plans[1].noise.snr_db)
+    assert torch.equal(plans[0].noise.ratios, plans[1].noise.ratios)
 
 
 def test_babble_is_of_other_people_of_the_batch(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ batch makes the draws of all and reads the sounds of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio import SAMPLE_RATE
-from timbral.data.augment_config import AugmentConfig, BabbleConfig, MixConfig, SpecConfig
+from timbral.data.augment_config import (
+    AugmentConfig,
+    BabbleConfig,
+    BandConfig,
+    GainConfig,
+    MixConfig,
+    SpecConfig,
+)
 from timbral.data.effects import (
     Bands,
     FeatureMasks,
@@ -56,8 +63,6 @@ class AugmentPlan:
     """after the sounds, as in system A; it rings on their sound too"""
     bands: Bands | None = None
     gains: Gains | None = None
-    masks: FeatureMasks | None = None
-    """of features, so the encoder's front-end comes between"""
 
     def to(self, device: torch.device) -> AugmentPlan:
         parts = {name: part for name, part in vars(self).items() if part is not None}
@@ -115,10 +120,16 @@ class Augmenter:
             babble=_babble(draw, self.config.babble, people, babble),
             noise=self._mixed(draw, NOISE, self.config.noise, samples),
             late_reverberation=rooms if late else None,
-            bands=_bands(draw, self.config),
-            gains=_gains(draw, self.config),
-            masks=_masks(draw, self.config.spec),
+            bands=_bands(draw, self.config.band, samples),
+            gains=_gains(draw, self.config.gain),
         )
+
+    def masks(self, step: int, count: int, part: slice) -> FeatureMasks | None:
+        """The masks of `part` of the global batch of `count` rows; of its features, not waves."""
+        config = self.config.spec
+        if not config.probability:
+            return None
+        return _masks(_Draws(self._seed, step, count, part), config)
 
     def _mixed(self, draw: _Draws, stream: int, config: MixConfig, samples: int) -> Mix | None:
         rows, values = draw.chosen(stream, config.probability, 3)
@@ -126,9 +137,7 @@ class Augmenter:
             return None
         sounds = self._sounds[stream]
         crops = [sounds.crop(choice, place, samples) for choice, place, _ in values]
-        return Mix(
-            _rows(rows), torch.from_numpy(np.stack(crops)), _between(values[:, 2], *config.snr_db)
-        )
+        return Mix(_rows(rows), torch.from_numpy(np.stack(crops)), _ratios(values[:, 2], config))
 
     def _reverberation(self, draw: _Draws, samples: int) -> Reverberation | None:
         rows, values = draw.chosen(ROOMS, self.config.rooms.probability, 1)
@@ -147,7 +156,7 @@ class _Draws:
     part: slice
 
     def table(self, stream: int, columns: int) -> Floats:  # (B of the part, columns)
-        generator = np.random.default_rng([self.seed, 3, stream, self.step])
+        generator = np.random.default_rng([self.seed, 5, stream, self.step])
         return generator.random((self.count, columns))[self.part]
 
     def chosen(self, stream: int, probability: float, columns: int) -> tuple[Ints, Floats]:
@@ -163,8 +172,13 @@ def _rows(rows: Ints) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def _between(values: Floats, low: float, high: float) -> Tensor:
-    return torch.from_numpy((low + values * (high - low)).astype(np.float32))
+def _between(values: Floats, limits: Sequence[float]) -> Floats:
+    return np.asarray(limits[0] + values * (limits[1] - limits[0]))
+
+
+def _ratios(values: Floats, config: MixConfig | BabbleConfig) -> Tensor:
+    """Of the sound's RMS level to the speech's, for a signal-to-noise ratio in dB."""
+    return torch.from_numpy((10 ** (-_between(values, config.snr_db) / 20)).astype(np.float32))
 
 
 def _babble(draw: _Draws, config: BabbleConfig, people: Ints, source: BabbleSource) -> Mix | None:
@@ -186,9 +200,7 @@ def _babble(draw: _Draws, config: BabbleConfig, people: Ints, source: BabbleSour
         mixed.append(np.sum(voices, axis=0))
     if not mixed:
         return None
-    return Mix(
-        _rows(rows), torch.from_numpy(np.stack(mixed)), _between(values[:, 1], *config.snr_db)
-    )
+    return Mix(_rows(rows), torch.from_numpy(np.stack(mixed)), _ratios(values[:, 1], config))
 
 
 def _levelled(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -196,30 +208,38 @@ def _levelled(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
     return wave / np.float32(max(1.0, float(np.sqrt(np.mean(np.square(wave))))))
 
 
-def _bands(draw: _Draws, config: AugmentConfig) -> Bands | None:
-    rows, values = draw.chosen(BAND, config.band.probability, 2)
+def _bands(draw: _Draws, config: BandConfig, samples: int) -> Bands | None:
+    """Bands whose slopes are a tenth of an octave wide."""
+    rows, values = draw.chosen(BAND, config.probability, 2)
     if not rows.size:
         return None
-    low, high = (
-        _between(values[:, 0], *config.band.low_hz),
-        _between(values[:, 1], *config.band.high_hz),
-    )
-    return Bands(_rows(rows), low, high, SAMPLE_RATE)
+    hz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    responses = np.ones((len(rows), len(hz)), dtype=np.float32)
+    for response, low, high in zip(
+        responses,
+        _between(values[:, 0], config.low_hz),
+        _between(values[:, 1], config.high_hz),
+        strict=True,
+    ):
+        octaves = np.log2(np.maximum(hz, 1e-3))
+        inside = np.minimum(octaves - np.log2(max(low, 1e-6)), np.log2(high) - octaves) / 0.1
+        response[:] = np.sin(np.pi / 2 * (np.clip(inside, -0.5, 0.5) + 0.5))
+    return Bands(_rows(rows), torch.from_numpy(responses))
 
 
-def _gains(draw: _Draws, config: AugmentConfig) -> Gains | None:
-    rows, values = draw.chosen(GAIN, config.gain.probability, 1)
-    return Gains(_rows(rows), _between(values[:, 0], *config.gain.db)) if rows.size else None
+def _gains(draw: _Draws, config: GainConfig) -> Gains | None:
+    rows, values = draw.chosen(GAIN, config.probability, 1)
+    factors = 10 ** (_between(values[:, 0], config.db) / 20)
+    return Gains(_rows(rows), torch.from_numpy(factors.astype(np.float32))) if rows.size else None
 
 
-def _masks(draw: _Draws, config: SpecConfig) -> FeatureMasks | None:
+def _masks(draw: _Draws, config: SpecConfig) -> FeatureMasks:
     count = config.time_masks + config.frequency_masks
-    rows, values = draw.chosen(SPEC, config.probability, 2 * count)
-    if not rows.size or not count:
-        return None
-    spans = torch.from_numpy(values.astype(np.float32)).reshape(len(rows), count, 2)
-    widths = torch.tensor(
+    table = torch.from_numpy(draw.table(SPEC, 1 + 2 * count).astype(np.float32))
+    spans = table[:, 1:].reshape(len(table), count, 2)
+    widest = torch.tensor(
         [config.time_share] * config.time_masks + [config.frequency_share] * config.frequency_masks
     )
-    spans = torch.stack([spans[:, :, 0] * widths, spans[:, :, 1]], dim=2)
-    return FeatureMasks(_rows(rows), spans[:, : config.time_masks], spans[:, config.time_masks :])
+    widths = spans[:, :, 0] * widest * (table[:, :1] < config.probability)  # 0 masks nothing
+    spans = torch.stack([widths, spans[:, :, 1]], dim=2)
+    return FeatureMasks(spans[:, : config.time_masks], spans[:, config.time_masks :])

@@ -17,7 +17,7 @@ from torch import Tensor
 from timbral.audio import SAMPLE_RATE, resample
 from timbral.data.augment import Augmenter, AugmentPlan
 from timbral.data.augment_config import SpeedConfig
-from timbral.data.effects import mask_features
+from timbral.data.effects import FeatureMasks, mask_features
 from timbral.data.sampler import Ints, Pool, SpeakerBatches, shared_out
 from timbral.data.store import Store
 from timbral.errors import ConfigError, check_ranges, did_you_mean
@@ -78,21 +78,32 @@ class Batch:
     lengths: Tensor
     speakers: Tensor
     rows: Tensor
-    plan: AugmentPlan = field(default_factory=AugmentPlan)
-    """the augmentation that is still to be applied"""
+    masks: FeatureMasks | None = None
+    """of the features that an encoder makes of the waves"""
+    plan: AugmentPlan | None = None
+    """the augmentation that is still to be applied to the waves"""
 
     def to(self, device: torch.device) -> Batch:
-        parts = {name: part.to(device) for name, part in vars(self).items()}
+        parts = {name: part.to(device) for name, part in vars(self).items() if part is not None}
         return Batch(**parts)
 
     def augmented(self) -> Batch:
-        """The waves as the plan has them; its masks remain, for the features."""
-        return replace(self, waves=self.plan.apply(self.waves))
+        """The batch with its plan applied."""
+        waves = self.waves if self.plan is None else self.plan.apply(self.waves)
+        return replace(self, waves=waves, plan=None)
 
     def masked(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        """Features (B, F, M) of this batch with the plan's masks."""
-        masks = self.plan.masks
-        return features if masks is None else mask_features(features, frame_lengths, masks)
+        """Features (B, F, M) of this batch with its masks."""
+        if self.masks is None:
+            return features
+        return mask_features(features, frame_lengths, self.masks)
+
+    def split(self, count: int) -> list[Batch]:
+        """The rows of an augmented batch in `count` batches of sizes as equal as they can be."""
+        tensors = (self.waves, self.lengths, self.speakers, self.rows)
+        masks = [None] * count if self.masks is None else self.masks.split(count)
+        columns = (*(tensor.tensor_split(count) for tensor in tensors), masks)
+        return [Batch(*parts) for parts in zip(*columns, strict=True)]
 
 
 class CropBatches:
@@ -147,18 +158,20 @@ class CropBatches:
         places = np.random.default_rng([self._seed, 2, step]).random((len(items), 2))
         own = range(*part.indices(len(items)))
         waves = np.stack([self._crop(items[index], places[index], samples) for index in own])
-        plan = AugmentPlan()
+        plan = masks = None
         if self._augmenter:
 
             def babble(index: int, place: float) -> NDArray[np.int16]:
                 return self._cut(int(self._rows[items[index]]), place, samples)
 
             plan = self._augmenter.plan(step, self._people[items], part, samples, babble)
+            masks = self._augmenter.masks(step, len(items), part)
         return Batch(
             torch.from_numpy(waves),
             torch.full((len(own),), samples),
             torch.from_numpy(np.repeat(speakers, drawn.shape[1])[part]),
             torch.from_numpy(self._rows[items[part]]),
+            masks,
             plan,
         )
 

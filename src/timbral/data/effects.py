@@ -1,6 +1,10 @@
 """What augmentation does to waves (B, T) and features (B, F, M), on whatever device they lie.
 
-Each effect holds the rows (n,) of the batch that it changes and what was drawn for them.
+On a CPU a row comes out the same to the bit whatever rows lie beside it, so that several
+processes make what one makes. Torch's own rounding depends on where in memory a number stands
+when it sums, takes powers or multiplies complex numbers: hence what looks roundabout here.
+
+Each effect on waves holds the rows (n,) of the batch that it changes and what was drawn for them.
 """
 
 from __future__ import annotations
@@ -42,10 +46,10 @@ class _Effect:
 
 @dataclass(frozen=True)
 class Mix(_Effect):
-    """Sounds (n, T) of any scale, and at which ratio in dB they are added (n,)."""
+    """Sounds (n, T) of any scale, and their RMS level over that of the speech (n,)."""
 
     sounds: Tensor
-    snr_db: Tensor
+    ratios: Tensor
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,32 @@ class Reverberation(_Effect):
 
 @dataclass(frozen=True)
 class Bands(_Effect):
-    """The frequencies that stay, in Hz (n,)."""
+    """What stays of each frequency (n, T / 2 + 1)."""
 
-    low_hz: Tensor
-    high_hz: Tensor
-    sample_rate: int
+    responses: Tensor
 
 
 @dataclass(frozen=True)
 class Gains(_Effect):
-    """Change of level in dB (n,)."""
+    """What the samples are multiplied by (n,)."""
 
-    db: Tensor
+    factors: Tensor
 
 
 @dataclass(frozen=True)
-class FeatureMasks(_Effect):
-    """Time (n, K, 2) and frequency (n, L, 2) masks: width as a share of the axis, and place."""
+class FeatureMasks:
+    """Time (B, K, 2) and frequency (B, L, 2) masks: width as a share of the axis, and place."""
 
     time: Tensor
     frequency: Tensor
+
+    def to(self, device: torch.device) -> FeatureMasks:
+        return FeatureMasks(self.time.to(device), self.frequency.to(device))
+
+    def split(self, count: int) -> list[FeatureMasks]:
+        """The same rows in `count` parts."""
+        parts = zip(self.time.tensor_split(count), self.frequency.tensor_split(count), strict=True)
+        return [FeatureMasks(*part) for part in parts]
 
 
 def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
@@ -98,13 +108,12 @@ def _in_pairs(rows: Tensor) -> Tensor:
 
 
 def mix(waves: Tensor, effect: Mix) -> None:
-    """Add sounds to rows of `waves`, in place, at exactly their signal-to-noise ratio.
+    """Add sounds to rows of `waves`, in place, at exactly their ratio to the row as it is.
 
-    The ratio is that of the mean powers over the crop, against the row as it is. Nothing is added
-    to a silent row, and silence adds nothing.
+    Levels are taken over the whole crop. Nothing is added to a silent row; silence adds nothing.
     """
     sounds = effect.sounds.to(waves.dtype, copy=True)
-    wanted = _rms(waves)[effect.rows] * 10 ** (-effect.snr_db[:, None] / 20)
+    wanted = _rms(waves)[effect.rows] * effect.ratios[:, None]
     level = _rms(sounds)
     sounds *= torch.where(level > 0, wanted / level.clamp(min=1e-12), 0.0)
     waves.index_add_(0, effect.rows, sounds)
@@ -119,30 +128,34 @@ def reverberate(waves: Tensor, effect: Reverberation) -> None:
     size = 2 * (effect.spectra.shape[1] - 1)
     level = _rms(waves)[effect.rows]
     spectra = torch.fft.rfft(_in_pairs(waves[effect.rows]), n=size)
-    spectra *= effect.spectra
+    _multiply_rows(spectra, effect.spectra)
     wet = torch.fft.irfft(spectra, n=size)[: len(effect.rows), : waves.shape[1]]
     wet *= level / _rms(wet).clamp(min=1e-12)
     waves[effect.rows] = wet
 
 
+def _multiply_rows(spectra: Tensor, others: Tensor) -> None:
+    """Multiply the first rows of complex `spectra` by `others`, in place."""
+    if spectra.is_cuda:
+        spectra[: len(others)] *= others
+        return
+    for row, other in zip(spectra, others, strict=False):
+        row *= other
+
+
 def band_limit(waves: Tensor, effect: Bands) -> None:
-    """Keep a band of frequencies of rows of `waves`, in place; slopes are a tenth of an octave."""
+    """Take frequencies away from rows of `waves`, in place."""
     samples = waves.shape[1]
-    hz = torch.fft.rfftfreq(samples, 1 / effect.sample_rate, device=waves.device)[None, 1:]
-    octaves = torch.log2(hz)  # the constant part goes whenever the band does not begin at 0
-    above = (octaves - torch.log2(effect.low_hz.clamp(min=1e-3))[:, None]) / 0.1
-    below = (torch.log2(effect.high_hz)[:, None] - octaves) / 0.1
-    slope = torch.minimum(above, below).clamp(-0.5, 0.5) + 0.5
-    constant = (effect.low_hz <= 0).to(slope.dtype)[:, None]
-    response = torch.cat([constant, torch.sin(torch.pi / 2 * slope)], dim=1)
-    spectrum = torch.fft.rfft(_in_pairs(waves[effect.rows])) * response
-    waves[effect.rows] = torch.fft.irfft(spectrum, n=samples)[: len(effect.rows)]
+    spectra = torch.fft.rfft(_in_pairs(waves[effect.rows]))
+    parts = torch.view_as_real(spectra)[: len(effect.rows)]
+    parts *= effect.responses[:, :, None]
+    waves[effect.rows] = torch.fft.irfft(spectra, n=samples)[: len(effect.rows)]
 
 
 def gain(waves: Tensor, effect: Gains) -> None:
     """Change the level of rows of `waves`, in place."""
     factors = waves.new_ones(len(waves), 1)
-    factors[effect.rows] = 10 ** (effect.db[:, None] / 20)
+    factors[effect.rows] = effect.factors[:, None]
     waves *= factors
 
 
@@ -152,27 +165,24 @@ def limit_peak(waves: Tensor) -> None:
     waves /= peaks.clamp(min=1.0)
 
 
-def mask_features(features: Tensor, frame_lengths: Tensor, effect: FeatureMasks) -> Tensor:
+def mask_features(features: Tensor, frame_lengths: Tensor, masks: FeatureMasks) -> Tensor:
     """Features (B, F, M) with the masked spans set to the mean of their utterance.
 
     SpecAugment's masks (Park et al. 2019) without its warping. Padding behind `frame_lengths` (B,)
     stays as it is.
     """
-    own = features[effect.rows]  # (n, F, M)
-    lengths = frame_lengths[effect.rows]
-    frames = torch.arange(own.shape[1], device=own.device)
-    inside = frames < lengths[:, None]  # (n, F)
-    mels = torch.arange(own.shape[2], device=own.device)
-    count = lengths.new_full((len(lengths),), own.shape[2])
-    masked = _spans(effect.time, lengths, frames)[:, :, None]
-    masked = (masked | _spans(effect.frequency, count, mels)[:, None, :]) & inside[:, :, None]
-    total = (own * inside[:, :, None]).sum(dim=(1, 2))
-    mean = (total / (lengths * own.shape[2]))[:, None, None].to(own.dtype)
-    return features.index_copy(0, effect.rows, torch.where(masked, mean, own))
+    frames = torch.arange(features.shape[1], device=features.device)
+    mels = torch.arange(features.shape[2], device=features.device)
+    inside = (frames < frame_lengths[:, None])[:, :, None]  # (B, F, 1)
+    count = torch.full_like(frame_lengths, features.shape[2])
+    times = _spans(masks.time, frame_lengths, frames)[:, :, None]
+    masked = (times | _spans(masks.frequency, count, mels)[:, None, :]) & inside
+    mean = (features * inside).sum(dim=2).sum(dim=1) / (frame_lengths * features.shape[2])
+    return torch.where(masked, mean[:, None, None].to(features.dtype), features)
 
 
 def _spans(spans: Tensor, sizes: Tensor, places: Tensor) -> Tensor:
-    """Spans (n, K, 2) on axes of `sizes` (n,) -> True where one covers a place: (n, places)."""
+    """Spans (B, K, 2) on axes of `sizes` (B,) -> True where one covers a place: (B, places)."""
     widths = (spans[:, :, 0] * sizes[:, None]).round()
     starts = (spans[:, :, 1] * (sizes[:, None] - widths + 1)).floor()
     after = places[None, None, :] >= starts[:, :, None]
