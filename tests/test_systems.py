@@ -225,7 +225,9 @@ def test_a_audio_becomes_stores_and_epochs_steps(voices: Path, tmp_path: Path) -
         assert validation == tmp_path / "tdnn" / "first.data" / "validation"
     utterances = 48
     assert with_epochs(recipe, training).schedule.steps == 100 * utterances // 48
-    deep = replace(recipe.run, training_audio=voices.parent)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "everyone").symlink_to(voices)
+    deep = replace(recipe.run, training_audio=tmp_path / "deep")
     with pytest.raises(DataError, match="set multi_rec_session to true"):
         prepare_audio(deep, tmp_path / "other")
 

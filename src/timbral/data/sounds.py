@@ -51,7 +51,7 @@ class Sounds:
         name = hashlib.sha256(json.dumps([1, rooms, about]).encode()).hexdigest()[:16]
         pcm_path, index = cache / f"{name}.pcm", cache / f"{name}.json"
         with _locked(cache / f"{name}.lock"):  # other processes wait, and find it done
-            if not index.exists():
+            if not (index.exists() and pcm_path.exists()):
                 _decode_all(key, files, pcm_path, index, rooms)
         found = read_json(index)
         pcm = np.memmap(pcm_path, dtype=np.int16, mode="r")
