@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from timbral import api
+from timbral.data.manifest import Utterance
 from timbral.errors import DataError
-from timbral.evaluation.trials import Trial, draw_pairs, read_trials
+from timbral.evaluation.trials import (
+    Trial,
+    draw_cross_session_trials,
+    draw_pairs,
+    read_trials,
+    write_trials,
+)
 from timbral.metrics import eer, min_dcf
 
 
@@ -88,3 +95,36 @@ def test_drawn_pairs_are_balanced_and_fixed() -> None:
         draw_pairs(["a", "a"])
     with pytest.raises(DataError, match="two speakers"):
         draw_pairs(["a", "b"])
+
+
+def utterance(corpus: str, speaker: str, session: str, number: int) -> Utterance:
+    name = f"{corpus}-{speaker}-{session}-{number}"
+    return Utterance(name, speaker, session, f"/{name}.wav", corpus)
+
+
+def test_cross_session_trials(tmp_path: Path) -> None:
+    rows = [
+        utterance(corpus, speaker, session, number)
+        for corpus, speakers in (("one", "abc"), ("two", "de"))
+        for speaker in speakers
+        for session in "xy"
+        for number in range(2)
+    ]
+    owner = {row.path: row for row in rows}
+    genders = {"a": "f", "b": "f", "c": "m", "d": "f"}
+    trials = draw_cross_session_trials(rows, genders)
+    assert len(trials) == 2 * sum(trial.label for trial in trials) == 2 * 5 * 4
+    for trial in trials:
+        first, second = owner[trial.first], owner[trial.second]
+        assert first.corpus == second.corpus
+        if trial.label:
+            assert first.speaker == second.speaker
+            assert first.session != second.session
+        else:
+            assert {first.speaker, second.speaker} in ({"a", "b"}, {"d", "e"})
+    assert trials == draw_cross_session_trials(rows, genders)
+    assert len(draw_cross_session_trials(rows, most=3)) == 6
+    write_trials(tmp_path / "trials.txt", trials)
+    assert read_trials(tmp_path / "trials.txt") == trials
+    with pytest.raises(DataError, match="got 0 target"):
+        draw_cross_session_trials([row for row in rows if row.session == "x"])

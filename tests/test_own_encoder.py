@@ -69,15 +69,16 @@ def forget() -> Iterator[None]:
 def test_train_and_use(
     store: Store, voices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from timbral.cli.encoder import train, verify
+    from timbral.cli.encoder import verify
     from timbral.cli.shared import RunningOptions
+    from timbral.cli.training import TrainOptions, train
 
     source, config, run = tmp_path / "mine.py", tmp_path / "config.yaml", tmp_path / "run"
     source.write_text(OWN)
     config.write_text(CONFIG)
     own = f"{source}:Statistics"
     size = ("encoder.size", "8")
-    train(config, data=store.folder, output=run, encoder=own, device="cpu", opts=size)
+    train(config, TrainOptions(None, store.folder, run, encoder=own, device="cpu", opts=size))
     ENCODERS.pop("statistics")
     with pytest.raises(CheckpointError, match="--encoder-class"):
         api.load(run)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from timbral.data.augment_config import PRESETS, AugmentConfig
 from timbral.data.dataset import DataConfig
 from timbral.encoders import ENCODERS, LstmConfig
 from timbral.errors import ConfigError, check_choice, check_ranges, did_you_mean
@@ -23,10 +24,13 @@ __all__ = [
     "PLATEAU_METRICS",
     "OptimConfig",
     "ScheduleConfig",
+    "TrackingConfig",
     "TrainConfig",
     "from_mapping",
     "load_config",
     "name_of",
+    "override",
+    "read_mapping",
     "to_mapping",
 ]
 
@@ -123,27 +127,54 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """What trackers get besides numbers. It changes nothing of a run, so it may change."""
+
+    pictures_every: int | None = None
+    """steps between two pictures of a training batch on the plane (UMAP)"""
+    validation_pictures_every: int | None = None
+    """steps between two pictures of the validation's utterances, each drawn at a validation"""
+    clips_every: int | None = None
+    """steps between two batches whose audio is kept, to be listened to"""
+    annotate: bool = False
+    """write the name of its recording beside each point"""
+
+    def __post_init__(self) -> None:
+        every = ("pictures_every", "validation_pictures_every", "clips_every")
+        check_ranges(self, "tracking", **dict.fromkeys(every, (1, math.inf)))
+
+    @property
+    def draws(self) -> bool:
+        """Whether any picture is asked for."""
+        return self.pictures_every is not None or self.validation_pictures_every is not None
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run. `encoder` and `loss` are configs of a class in ENCODERS and LOSSES."""
 
     encoder: Any = field(default_factory=LstmConfig)
     loss: Any = field(default_factory=GE2EConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
 """Sections that name a class; the other keys are that class's config."""
 
 
-def load_config(
-    path: Path, overrides: Sequence[str] = (), encoder: str | None = None
-) -> TrainConfig:
-    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``.
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
+    content = read_mapping(path)
+    override(content, overrides)
+    return from_mapping(TrainConfig, content, str(path))
 
-    `encoder` is the name of one that takes the place of the file's.
-    """
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a file of YAML, or of JSON, which is YAML."""
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -152,16 +183,18 @@ def load_config(
         raise ConfigError(f"{path}: is not YAML ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
-    if encoder is not None:
-        content["encoder"] = encoder
-    if len(overrides) % 2:
-        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(overrides)} words")
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+    return content
+
+
+def override(content: dict[str, Any], words: Sequence[str]) -> None:
+    """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
+    if len(words) % 2:
+        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(words)} words")
+    for key, value in zip(words[::2], words[1::2], strict=True):
         try:
             _override(content, key, yaml.safe_load(value))
         except yaml.YAMLError:
             raise ConfigError(f"--opts {key}: {value!r} is not a YAML value") from None
-    return from_mapping(TrainConfig, content, str(path))
 
 
 def _override(content: dict[str, Any], key: str, value: Any) -> None:
@@ -189,6 +222,8 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
         inner = f"{where}: {key}"
         if cls is TrainConfig and key in REGISTRIES:
             values[key] = _component(REGISTRIES[key], value, inner)
+        elif cls is TrainConfig and key == "augment":
+            values[key] = from_mapping(AugmentConfig, _from_preset(value, inner), inner)
         elif dataclasses.is_dataclass(hints[key]):
             values[key] = from_mapping(typing.cast(type, hints[key]), value, inner)
         else:
@@ -230,11 +265,29 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
     return from_mapping(registry[name].config_type, settings, where)
 
 
+def _from_preset(value: Any, where: str) -> Any:
+    """`light`, or `{name: light, noise: {…}}`: the preset's values where there are no others."""
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, Mapping):
+        return settings
+    name = settings.get("name", "none")
+    if name not in PRESETS:
+        raise ConfigError(f"{where}: unknown preset {name!r}{did_you_mean(str(name), PRESETS)}")
+    merged: dict[str, Any] = {key: item for key, item in settings.items() if key != "name"}
+    for key, preset in PRESETS[name].items():
+        own = merged.get(key, {})
+        merged[key] = {**preset, **own} if isinstance(own, Mapping) else own
+    return merged
+
+
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     if hint == tuple[Any, ...] and isinstance(value, tuple):
         return value
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_scalar(typing.get_args(hint)[0], item, where) for item in value)
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        kind = typing.get_args(hint)[1]
+        return {str(key): _scalar(kind, item, f"{where}: {key}") for key, item in value.items()}
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
         try:

@@ -14,10 +14,12 @@ __all__ = ["pick_device", "resolve_precision", "tune_cpu"]
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is the GPU when there is one; ConfigError for a device that is not there.
+    """``auto`` (or ``best``) is the GPU when there is one, ``gpu`` is cuda.
 
-    Of several local processes each gets the GPU of its number.
+    Raises ConfigError for a device that is not there. Of several local processes each gets the
+    GPU of its number.
     """
+    name = {"best": "auto", "gpu": "cuda"}.get(name, name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

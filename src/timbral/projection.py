@@ -69,11 +69,17 @@ def project(
 
 
 def draw(
-    points: NDArray[np.float32], speakers: Sequence[str], path: Path, *, title: str = ""
+    points: NDArray[np.float32],
+    speakers: Sequence[str],
+    path: Path,
+    *,
+    title: str = "",
+    names: Sequence[str] = (),
 ) -> None:
     """Write a PNG scatter of points (N, 2), one colour a speaker; `path` is replaced at once.
 
-    Up to 60 speakers are named, each at the median of its points. Raises DataError when points and
+    Up to 60 speakers are named, each at the median of its points, and every point that has one
+    of `names`. Raises DataError when points and
     speakers do not fit together or a point is not finite, MissingExtraError without matplotlib.
     """
     points = np.asarray(points, dtype=np.float32)
@@ -86,6 +92,8 @@ def draw(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes must do, then
         figure = _picture(points, [str(speaker) for speaker in speakers], title)
+        for point, name in zip(points, names, strict=False):
+            figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
         with written_whole(Path(path)) as temporary:
             figure.savefig(temporary, format="png", facecolor="white")
 

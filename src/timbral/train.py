@@ -5,31 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from timbral import projection
 from timbral.checkpoint import Checkpoint, build_encoder, load_weights
-from timbral.config import TrainConfig
-from timbral.data.dataset import CropBatches, prefetch
+from timbral.config import TrainConfig, to_mapping
+from timbral.data.augment import Augmenter
+from timbral.data.dataset import Batch, CropBatches, prefetch
 from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
 from timbral.devices import pick_device, resolve_precision, tune_cpu
 from timbral.encoders import SpeakerEncoder
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.evaluation.validation import make_validation
 from timbral.files import folder_lock, read_json
 from timbral.losses import build_loss
+from timbral.pretrained import cache_folder
 from timbral.training.distributed import Workers, joined, own_rank, share_statistics
+from timbral.training.gallery import Gallery
 from timbral.training.log import WorkerLog, worker_log
 from timbral.training.loop import Report, Validate, fit
 from timbral.training.run import RunFolder, load_state, move_aside
 from timbral.training.state import TrainState, new_state
-from timbral.training.tracking import Tracker, check_trackers, open_trackers
+from timbral.training.trackers import Tracker
+from timbral.training.tracking import RunInfo, check_trackers, open_trackers
 
 __all__ = ["TrainJob", "TrainReport", "run_job"]
 
@@ -45,8 +51,12 @@ class TrainJob:
     output: Path
     exclude_speakers: Path | None = None
     validation_speakers: str = "auto"
+    validation_data: Path | None = None
+    """a store of its own to validate on"""
     device: str = "auto"
     trackers: Sequence[str] = ()
+    project: str = "timbral"
+    comet_key: str = field(default="", repr=False)
     force_restart: bool = False
     continue_from: Checkpoint | None = None
     """go on from this checkpoint, whatever the output folder holds"""
@@ -71,16 +81,40 @@ class TrainReport:
     """steps whose loss or gradient was not finite"""
     bound_by: str
     """data, computation or communication, whichever took most of the time"""
+    unreadable_sounds: list[str]
+    """recordings of noise, music or rooms that were passed over, with the reason"""
 
 
 @dataclass(frozen=True)
 class _Material:
-    """The store, and its rows to train and to validate on."""
+    """What to train and to validate on; the second may lie in a store of its own."""
 
     store: Store
     training: Rows
+    validation_store: Store
     validation: Rows
     too_short: int
+    validates: bool
+
+    @classmethod
+    def choose(cls, job: TrainJob, encoder: SpeakerEncoder) -> _Material:
+        """Rows long enough for the encoder. ConfigError when both ways of validation are named."""
+        store = judged = Store.open(job.data)
+        speakers = job.validation_speakers
+        if job.validation_data is None:
+            training, validation = split_speakers(store, job.exclude_speakers, speakers)
+        else:
+            if speakers != "auto":
+                raise ConfigError("--validation-speakers and --validation-data exclude each other")
+            judged = Store.open(job.validation_data)
+            training, _ = split_speakers(store, job.exclude_speakers, "0")
+            validation = np.arange(len(judged))
+        long = [
+            rows[of.samples[rows] >= encoder.min_samples]
+            for rows, of in ((training, store), (validation, judged))
+        ]
+        too_short = len(training) + len(validation) - len(long[0]) - len(long[1])
+        return cls(store, long[0], judged, long[1], too_short, bool(len(validation)))
 
 
 def run_job(job: TrainJob, report: Report) -> TrainReport:
@@ -89,28 +123,37 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
     Everything that can be wrong with the job is found before its output is touched.
     """
     check_trackers(job.trackers)
-    config, device = job.config, pick_device(job.device)
+    config, device, seed = job.config, pick_device(job.device), job.config.schedule.seed
+    if config.tracking.draws:
+        projection.check_installed()
     tune_cpu()
-    torch.manual_seed(config.schedule.seed)
+    torch.manual_seed(seed)
     encoder = build_encoder(config.encoder)
     if job.initial is not None:
         load_weights(encoder, job.initial)
-    material, validates = _material(job, encoder)
-    crops = CropBatches(material.store, material.training, config.data, config.schedule.seed)
+    found = _Material.choose(job, encoder)
+    augmenter = Augmenter(config.augment, seed, cache_folder() / "sounds")
+    crops = CropBatches(found.store, found.training, config.data, seed, augmenter)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, crops.num_speakers)
     state = new_state(encoder.to(device), loss_fn.to(device), config)
-    validate = _validation(material, state) if validates else None
+    gallery = Gallery(job.output, config)
+    validate = _validation(found, state, gallery)
     with joined(device) as workers:
         share = workers.share(config.data.speakers_per_batch, config.data.utterances_per_speaker)
         share_statistics(encoder, workers)
-        with _run_folder(job, material, state, workers) as (run, log, aside):
+        with _run_folder(job, found, state, workers) as (run, log, aside):
             first_step = state.step
             rows = f"{share.rows.start} to {share.rows.stop - 1} of {share.batch_size}"
             log.line(f"from step {first_step}; rows {rows}, on {device}, pid {os.getpid()}")
-            with _trackers(job, first_step, workers) as trackers:
+            with _trackers(job, first_step, workers) as gallery.trackers:
+
+                def show(batch: Batch, embeddings: Tensor) -> None:
+                    if workers.is_first:
+                        gallery.batch(state.step, batch, embeddings, found.store)
+
                 batches = prefetch(crops(first_step, share.rows))
-                tell = _teller(log, report if workers.is_first else None)
-                seconds = fit(state, batches, config, run, trackers, workers, validate, tell)
+                tell, trackers = _teller(log, report, workers), gallery.trackers
+                seconds = fit(state, batches, config, run, trackers, workers, validate, tell, show)
             log.line(f"done at step {state.step}, bound by {seconds.bound_by}")
             best = run.best()
     assert best is not None, "the last step saves a checkpoint"
@@ -121,38 +164,40 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
         state.best_score,
         first_step,
         aside,
-        material.too_short,
+        found.too_short,
         state.skipped,
         seconds.bound_by,
+        augmenter.failures,
     )
 
 
-def _material(job: TrainJob, encoder: SpeakerEncoder) -> tuple[_Material, bool]:
-    """What to train on, and whether validation is asked for."""
-    store = Store.open(job.data)
-    rows = split_speakers(store, job.exclude_speakers, job.validation_speakers)
-    training, validation = (own[store.samples[own] >= encoder.min_samples] for own in rows)
-    too_short = len(rows[0]) + len(rows[1]) - len(training) - len(validation)
-    return _Material(store, training, validation, too_short), bool(len(rows[1]))
+def _validation(found: _Material, state: TrainState, gallery: Gallery) -> Validate | None:
+    """Judge the encoder, and draw what it makes of the utterances.
 
-
-def _validation(material: _Material, state: TrainState) -> Validate:
-    """Only the first process validates; the others get its numbers."""
+    Only the first process validates; the others get its numbers.
+    """
+    if not found.validates:
+        return None
     if own_rank():
         return dict
-    return make_validation(material.store, material.validation, state.judged)
+    store = found.validation_store
+
+    def show(vectors: NDArray[np.float32], rows: Rows) -> None:
+        gallery.validation(state.step, vectors, store, rows)
+
+    return make_validation(store, found.validation, state.judged, show)
 
 
 @contextmanager
 def _run_folder(
-    job: TrainJob, material: _Material, state: TrainState, workers: Workers
+    job: TrainJob, found: _Material, state: TrainState, workers: Workers
 ) -> Iterator[tuple[RunFolder, WorkerLog, Path | None]]:
     """The run folder, held by the first process, its log, and where an earlier run went.
 
     `state` is then at the step to go on from, the same in every process.
     """
-    run = RunFolder(job.output, job.config, material.store.preprocessing)
-    about = _describe(job, material)
+    run = RunFolder(job.output, job.config, found.store.preprocessing)
+    about = _describe(job, found)
     with ExitStack() as stack:
 
         def claim() -> tuple[Path | None, bool]:
@@ -177,10 +222,12 @@ def _run_folder(
         yield run, log, aside
 
 
-def _describe(job: TrainJob, material: _Material) -> dict[str, Any]:
+def _describe(job: TrainJob, found: _Material) -> dict[str, Any]:
     """What must stay the same for a run to go on, besides its config."""
     precision = resolve_precision(job.config.schedule.precision, pick_device(job.device))
-    about = describe_data(material.store, material.training, material.validation)
+    about = describe_data(found.store, found.training, found.training[:0])
+    judged = describe_data(found.validation_store, found.training[:0], found.validation)
+    about["validation utterances"] = judged["validation utterances"]
     about["precision"] = precision
     if job.initial is not None:
         about["initial weights"] = job.initial.weights_sha256[:16]
@@ -197,18 +244,19 @@ def _same_data(checkpoint: Checkpoint, about: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[Sequence[Tracker]]:
+def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list[Tracker]]:
     if not workers.is_first:
-        yield ()
+        yield []
         return
-    with open_trackers(job.output, job.trackers, first_step) as opened:
+    info = RunInfo(job.output, first_step, to_mapping(job.config), job.project, job.comet_key)
+    with open_trackers(info, job.trackers) as opened:
         yield opened
 
 
-def _teller(log: WorkerLog, report: Report | None) -> Report:
+def _teller(log: WorkerLog, report: Report, workers: Workers) -> Report:
     def tell(step: int, values: dict[str, float]) -> None:
         log.numbers(step, values)
-        if report is not None:
+        if workers.is_first:
             report(step, values)
 
     return tell

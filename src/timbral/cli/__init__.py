@@ -10,8 +10,9 @@ from typing import Any
 import tyro
 
 from timbral.cli.corpus import embed, map_voices, prepare
-from timbral.cli.encoder import convert, demo, evaluate, models, pull, train, verify
+from timbral.cli.encoder import convert, demo, evaluate, models, pull, verify
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
+from timbral.cli.training import train
 from timbral.errors import TimbralError
 from timbral.version import __version__
 

@@ -1,119 +1,25 @@
-"""Verbs over an encoder: train, evaluate, verify, models, pull, demo."""
+"""Verbs over an encoder: evaluate, verify, models, pull, demo."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from timbral.cli.shared import (
     AS_USUAL,
     OK,
-    Device,
     Encoder,
     Running,
     count_failures,
     load_embedder,
 )
 from timbral.errors import ConfigError
-from timbral.progress import bar, training_bar
+from timbral.progress import bar
 
-if TYPE_CHECKING:
-    from timbral.api import TrainReport
-    from timbral.config import TrainConfig
-
-__all__ = ["convert", "demo", "evaluate", "models", "pull", "train", "verify"]
-
-
-def train(
-    config: Annotated[Positional[Path], arg(metavar="CONFIG")],
-    *,
-    data: Path,
-    output: Path,
-    exclude_speakers: Path | None = None,
-    validation_speakers: str = "auto",
-    encoder: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None,
-    device: Device = "auto",
-    tracker: str = "",
-    force_restart: bool = False,
-    nprocs: int = 1,
-    checkpoint_path: Path | None = None,
-    init: str | None = None,
-    chunk: int | None = None,
-    opts: tuple[str, ...] = (),
-) -> int:
-    """Train an encoder; a folder that holds this run is continued exactly.
-
-    Args:
-        config: a YAML file such as configs/tdnn-ge2e-small.yaml
-        data: a folder made by `timbral prepare`
-        output: the run folder: checkpoints, metrics.jsonl, config.yaml
-        exclude_speakers: file of speaker ids, one a line, that are never read
-        validation_speakers: a file of speakers, or how many, to judge checkpoints on; auto is a
-            tenth of the speakers, 20 at most
-        encoder: an encoder class of your own, instead of the config's encoder
-        tracker: besides metrics.jsonl: tensorboard
-        force_restart: move a run that is there aside (OUTPUT.1) and begin anew
-        nprocs: local processes that share each batch, to the same result
-        checkpoint_path: a checkpoint to go on from, step and optimizer included, maybe with other
-            data, whatever OUTPUT holds
-        init: an ENCODER (name, run or checkpoint folder) whose weights to begin with
-        chunk: utterances that pass the encoder at once; short for --opts schedule.chunk
-        opts: pairs KEY VALUE that replace values of the config, such as schedule.steps 1000
-    """
-    from timbral import api
-    from timbral.config import load_config
-
-    if encoder and nprocs > 1:
-        raise ConfigError("--encoder with several processes: start them with torchrun")
-    chunked = () if chunk is None else ("schedule.chunk", str(chunk))
-    name = api.register_encoder(encoder) if encoder else None
-    return _train(
-        load_config(config, (*opts, *chunked), name),
-        data,
-        output,
-        exclude_speakers=exclude_speakers,
-        validation_speakers=validation_speakers,
-        device=device,
-        trackers=[name for name in tracker.split(",") if name],
-        force_restart=force_restart,
-        nprocs=nprocs,
-        checkpoint_path=checkpoint_path,
-        init=init,
-    )
-
-
-def _train(config: TrainConfig, data: Path, output: Path, **options: Any) -> int:
-    """Train with progress on the terminal; of torchrun's processes one speaks."""
-    from timbral import api
-    from timbral.training.distributed import own_rank
-
-    if own_rank():
-        api.train(config, data, output, **options)
-        return OK
-    with training_bar(config.schedule.steps) as report:
-        done = api.train(config, data, output, report=report, **options)
-    _tell(done)
-    return OK
-
-
-def _tell(done: TrainReport) -> None:
-    if done.moved_aside:
-        print(f"the earlier run lies in {done.moved_aside} now")
-    if done.too_short:
-        print(f"{done.too_short:,} utterances were too short for the encoder and left out")
-    if done.resumed_from:
-        print(f"continued from step {done.resumed_from}")
-    if done.validation_eer is not None:
-        print(f"best validation EER {100 * done.validation_eer:.2f} %")
-    if done.skipped:
-        print(f"{done.skipped:,} steps were skipped: their loss or gradient was not finite")
-    print(
-        f"{done.step} steps in {done.seconds / 60:.1f} min, bound by {done.bound_by}; "
-        f"checkpoint {done.checkpoint}"
-    )
+__all__ = ["convert", "demo", "evaluate", "models", "pull", "verify"]
 
 
 def evaluate(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from timbral.audio import SAMPLE_RATE
-from timbral.data.sampler import Ints, SpeakerBatches
+from timbral.audio import SAMPLE_RATE, resample
+from timbral.data.augment import Augmenter, AugmentPlan
+from timbral.data.augment_config import SpeedConfig
+from timbral.data.effects import FeatureMasks, mask_features
+from timbral.data.sampler import Ints, Pool, SpeakerBatches, shared_out
 from timbral.data.store import Store
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, check_ranges, did_you_mean
 
 __all__ = ["Batch", "CropBatches", "DataConfig", "prefetch"]
 
-ALL = slice(None)
+SESSIONS = ("pool", "distinct")
+CROP_LENGTHS = 5
+"""lengths that a range of crops is drawn from: each needs its own plans of memory and FFTs"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,13 @@ class DataConfig:
     utterances_per_speaker: int = 10
     crop_seconds: float = 1.6
     """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
+    max_crop_seconds: float | None = None
+    """each batch draws its length from five between `crop_seconds` and this"""
+    sessions: str = "pool"
+    """pool: a speaker's utterances, whatever their session | distinct: from as many sessions as
+    possible"""
+    corpus_weights: dict[str, float] = field(default_factory=dict)
+    """corpus: share of a batch's speakers; without weights all speakers are drawn equally often"""
 
     def __post_init__(self) -> None:
         if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
@@ -37,69 +52,170 @@ class DataConfig:
             )
         if not 0.2 <= self.crop_seconds <= 60:
             raise ConfigError(f"data.crop_seconds must lie in [0.2, 60]: {self.crop_seconds}")
+        check_ranges(self, "data", max_crop_seconds=(self.crop_seconds, 60.0))
+        if self.sessions not in SESSIONS:
+            hint = did_you_mean(self.sessions, SESSIONS)
+            raise ConfigError(f"data.sessions: unknown value {self.sessions!r}{hint}")
+        weights = self.corpus_weights.values()
+        if weights and not (min(weights) >= 0 and sum(weights) > 0):
+            raise ConfigError(
+                f"data.corpus_weights must not be negative, and not all zero: {self.corpus_weights}"
+            )
+
+    def crop_samples(self, seed: int, step: int) -> int:
+        """Length of a step's crops."""
+        shortest, longest = self.crop_seconds, self.max_crop_seconds or self.crop_seconds
+        place = np.random.default_rng([seed, 4, step]).integers(CROP_LENGTHS)
+        seconds = shortest + (longest - shortest) * int(place) / (CROP_LENGTHS - 1)
+        return round(seconds * SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Waves (B, T), zero behind `lengths` (B,); speaker numbers (B,)."""
+    """Waves (B, T), zero behind `lengths` (B,); speaker numbers (B,); the store's rows (B,)."""
 
     waves: Tensor
     lengths: Tensor
     speakers: Tensor
+    rows: Tensor
+    masks: FeatureMasks | None = None
+    """of the features that an encoder makes of the waves"""
+    plan: AugmentPlan | None = None
+    """the augmentation that is still to be applied to the waves"""
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.waves.to(device), self.lengths.to(device), self.speakers.to(device))
+        parts = {name: part.to(device) for name, part in vars(self).items() if part is not None}
+        return Batch(**parts)
+
+    def augmented(self) -> Batch:
+        """The batch with its plan applied."""
+        waves = self.waves if self.plan is None else self.plan.apply(self.waves)
+        return replace(self, waves=waves, plan=None)
+
+    def masked(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Features (B, F, M) of this batch with its masks."""
+        if self.masks is None:
+            return features
+        return mask_features(features, frame_lengths, self.masks)
 
     def split(self, count: int) -> list[Batch]:
-        """The same rows in `count` batches of sizes as equal as they can be."""
-        columns = (c.tensor_split(count) for c in (self.waves, self.lengths, self.speakers))
+        """The rows of an augmented batch in `count` batches of sizes as equal as they can be."""
+        tensors = (self.waves, self.lengths, self.speakers, self.rows)
+        masks = [None] * count if self.masks is None else self.masks.split(count)
+        columns = (*(tensor.tensor_split(count) for tensor in tensors), masks)
         return [Batch(*parts) for parts in zip(*columns, strict=True)]
 
 
 class CropBatches:
     """Random crops of the store's `rows`, grouped into S × U batches.
 
-    Any step's batch follows from (seed, step) alone; every crop from (seed, step, index in
-    the batch).
+    Any step's batch follows from (seed, step) alone; every crop and every augmentation from
+    (seed, step, index in the batch).
     """
 
-    def __init__(self, store: Store, rows: Ints, config: DataConfig, seed: int) -> None:
-        names, speakers = np.unique(store.speaker_codes[rows], return_inverse=True)
-        self.num_speakers = len(names)
+    def __init__(
+        self,
+        store: Store,
+        rows: Ints,
+        config: DataConfig,
+        seed: int,
+        augmenter: Augmenter | None = None,
+    ) -> None:
         self._store = store
-        self._rows = rows
-        self._crop = round(config.crop_seconds * SAMPLE_RATE)
+        self._config = config
         self._seed = seed
+        self._augmenter = augmenter
+        speed = augmenter.config.speed if augmenter else SpeedConfig()
+        self._speeds = np.array(speed.factors)
+        self._as_speakers = speed.as_speakers
+        copies = len(speed.factors) if speed.as_speakers else 1
+        self._rows = np.tile(rows, copies)
+        _, people = np.unique(store.speaker_codes[rows], return_inverse=True)
+        # number = factor × speakers + speaker: at factor 0, numbers are those without factors
+        self._copy = np.repeat(np.arange(copies), len(rows))
+        self._people = np.tile(people, copies)
+        speakers = self._people + (int(people.max()) + 1) * self._copy
+        pools = _pools(config, speakers, store.table["corpus"].to_numpy()[self._rows])
+        sessions = None
+        if config.sessions == "distinct":
+            _, sessions = np.unique(
+                store.table["session"].to_numpy()[self._rows], return_inverse=True
+            )
         self._sampler = SpeakerBatches(
-            speakers, config.speakers_per_batch, config.utterances_per_speaker, seed
+            speakers, pools, config.utterances_per_speaker, seed, sessions
         )
 
-    def batch(self, step: int, part: slice = ALL) -> Batch:
-        """The batch of a step counted from 0, or a part of it."""
-        speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
-        rows = self._rows[utterances.ravel()]
-        indices = range(len(rows))[part]
-        waves = np.empty((len(indices), self._crop), dtype=np.float32)
-        for place, index in enumerate(indices):
-            row = rows[index]
-            generator = np.random.default_rng([self._seed, 2, step, index])
-            start = int(generator.integers(max(1, self._store.samples[row] - self._crop + 1)))
-            pcm = self._store.pcm(row, start, self._crop)
-            waves[place] = pcm if len(pcm) == self._crop else np.resize(pcm, self._crop)
-        waves /= 32_768.0
-        per_speaker = utterances.shape[1]
+    @property
+    def num_speakers(self) -> int:
+        """How many speakers `Batch.speakers` tells apart."""
+        return self._sampler.num_speakers
+
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of a step counted from 0, or that part of it which one rank trains on."""
+        speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
+        items = drawn.ravel()  # (B,)
+        samples = self._config.crop_samples(self._seed, step)
+        places = np.random.default_rng([self._seed, 2, step]).random((len(items), 2))
+        own = range(*part.indices(len(items)))
+        waves = np.stack([self._crop(items[index], places[index], samples) for index in own])
+        plan = masks = None
+        if self._augmenter:
+
+            def babble(index: int, place: float) -> NDArray[np.int16]:
+                return self._cut(int(self._rows[items[index]]), place, samples)
+
+            plan = self._augmenter.plan(step, self._people[items], part, samples, babble)
+            masks = self._augmenter.masks(step, len(items), part)
         return Batch(
             torch.from_numpy(waves),
-            torch.full((len(indices),), self._crop),
-            torch.from_numpy(np.repeat(speakers, per_speaker)[part]),
+            torch.full((len(own),), samples),
+            torch.from_numpy(np.repeat(speakers, drawn.shape[1])[part]),
+            torch.from_numpy(self._rows[items[part]]),
+            masks,
+            plan,
         )
 
-    def __call__(self, first_step: int, part: slice = ALL) -> Iterator[Batch]:
+    def _crop(self, item: int, places: NDArray[np.float64], samples: int) -> NDArray[np.float32]:
+        """A random crop at its speed: (samples,) float32."""
+        place, choice = places
+        number = self._copy[item] if self._as_speakers else int(choice * len(self._speeds))
+        rate = round(SAMPLE_RATE * self._speeds[number])
+        pcm = self._cut(int(self._rows[item]), place, math.ceil(samples * rate / SAMPLE_RATE) + 1)
+        wave = pcm.astype(np.float32) / np.float32(32_768.0)
+        return resample(wave, rate, SAMPLE_RATE)[:samples]
+
+    def _cut(self, row: int, place: float, samples: int) -> NDArray[np.int16]:
+        """A crop of a row (samples,), its place told by a number in [0, 1)."""
+        start = int(place * max(1, int(self._store.samples[row]) - samples + 1))
+        pcm = self._store.pcm(row, start, samples)
+        return pcm if len(pcm) == samples else np.resize(pcm, samples)
+
+    def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
         """Endless batches, or the same part of each, from a step on."""
         step = first_step
         while True:
             yield self.batch(step, part)
             step += 1
+
+
+def _pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:
+    """Which speakers a batch is made of, and how many of each corpus."""
+    names, first_rows = np.unique(speakers, return_index=True)
+    if not config.corpus_weights:
+        return [Pool("the data", names, config.speakers_per_batch)]
+    of_speaker = corpora[first_rows]
+    unknown = config.corpus_weights.keys() ^ set(of_speaker.tolist())
+    if unknown:
+        raise ConfigError(
+            f"data.corpus_weights must name the corpora of the data, "
+            f"{', '.join(sorted(set(of_speaker.tolist())))}; got {config.corpus_weights}"
+        )
+    shares = shared_out(config.speakers_per_batch, config.corpus_weights)
+    return [
+        Pool(corpus, names[of_speaker == corpus], share)
+        for corpus, share in shares.items()
+        if share
+    ]
 
 
 def prefetch(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:

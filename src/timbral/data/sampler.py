@@ -9,13 +9,15 @@ by how many workers makes no difference.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timbral.errors import ConfigError
 
-__all__ = ["Rounds", "SpeakerBatches"]
+__all__ = ["Ints", "Pool", "Rounds", "SessionDraws", "SpeakerBatches", "shared_out"]
 
 Ints = NDArray[np.int64]
 
@@ -59,39 +61,125 @@ class Rounds:
         return np.concatenate(rounds).reshape(self._period_draws, self._size)
 
 
+class SessionDraws:
+    """Draws of U of a speaker's utterances, from as many sessions as possible.
+
+    With U sessions or more, every draw holds U of them; with fewer, all of them, as evenly as
+    their sizes allow. No draw holds an utterance twice unless there are fewer than U.
+    """
+
+    def __init__(self, sessions: Ints, size: int, key: tuple[int, ...]) -> None:
+        order = np.argsort(sessions, kind="stable")
+        self._rows = np.split(order, np.flatnonzero(np.diff(sessions[order])) + 1)
+        counts = np.array([len(rows) for rows in self._rows])
+        self._count, self._size = len(counts), size
+        self._sessions: Rounds | None = None
+        if len(sessions) < size:  # each utterance as often as any other: every session is there
+            self._rows, taken = [np.arange(len(sessions))], [size]
+        elif len(counts) >= size:
+            self._sessions, taken = Rounds(len(counts), size, key), [1] * len(counts)
+        else:
+            taken = _dealt(counts, size)
+        self._utterances = [
+            Rounds(len(rows), take, (*key, number))
+            for number, (rows, take) in enumerate(zip(self._rows, taken, strict=True))
+        ]
+
+    def draw(self, number: int) -> Ints:
+        """Places, in `sessions`, of the draw with this number: (size,)."""
+        if self._sessions is None:
+            parts = zip(self._rows, self._utterances, strict=True)
+            return np.concatenate([rows[own.draw(number)] for rows, own in parts])
+        first = number * self._size  # a session stands once in each round of sessions
+        return np.concatenate(
+            [
+                self._rows[session][self._utterances[session].draw(place // self._count)]
+                for place, session in enumerate(self._sessions.draw(number), start=first)
+            ]
+        )
+
+
+def _dealt(counts: Ints, total: int) -> list[int]:
+    """How many to take of each group so that `total` are taken, as evenly as `counts` allow."""
+    taken = np.zeros_like(counts)
+    while taken.sum() < total:
+        open_groups = np.flatnonzero(taken == taken[taken < counts].min())
+        open_groups = open_groups[counts[open_groups] > taken[open_groups]]
+        largest_first = open_groups[np.argsort(-counts[open_groups], kind="stable")]
+        taken[largest_first[: total - taken.sum()]] += 1
+    return [int(take) for take in taken]
+
+
+def shared_out(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that sum to `total`, in proportion to `weights` (largest remainders)."""
+    exact = {name: total * weight / sum(weights.values()) for name, weight in weights.items()}
+    shares = {name: math.floor(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (shares[name] - exact[name], name))
+    for name in by_remainder[: total - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Speakers of whom each batch holds the same number."""
+
+    name: str
+    speakers: Ints
+    per_batch: int
+
+
 class SpeakerBatches:
     """Batches of S speakers × U utterances.
 
-    `speakers` (N,) holds the number of each utterance's speaker, counted from 0.
-    Raises ConfigError when there are fewer speakers than a batch needs.
+    `speakers` (N,) holds the number of each utterance's speaker, counted from 0; `sessions` (N,)
+    that of its session, when a speaker's utterances are to come from as many as possible.
+    Raises ConfigError when a pool has fewer speakers than a batch needs.
     """
 
     def __init__(
-        self, speakers: Ints, speakers_per_batch: int, utterances_per_speaker: int, seed: int
+        self,
+        speakers: Ints,
+        pools: Sequence[Pool],
+        utterances_per_speaker: int,
+        seed: int,
+        sessions: Ints | None = None,
     ) -> None:
         order = np.argsort(speakers, kind="stable")
         counts = np.bincount(speakers)
-        if speakers_per_batch > len(counts):
-            raise ConfigError(
-                f"data.speakers_per_batch is {speakers_per_batch}, but there are only "
-                f"{len(counts)} speakers to train on; lower it, or add speakers"
-            )
-        self.size = speakers_per_batch
-        self._num_speakers = len(counts)
+        for pool in pools:
+            if pool.per_batch > len(pool.speakers):
+                raise ConfigError(
+                    f"data.speakers_per_batch is {sum(pool.per_batch for pool in pools)}, which "
+                    f"takes {pool.per_batch} speakers of {pool.name}, but there are only "
+                    f"{len(pool.speakers)} speakers to train on; lower it, or add speakers"
+                )
+        self.num_speakers = len(counts)
+        self._pools = pools
         self._rows = np.split(order, np.cumsum(counts)[:-1])  # rows of each speaker
-        self._speakers = Rounds(len(counts), speakers_per_batch, (seed, 0))
-        self._utterances = [
-            Rounds(int(count), utterances_per_speaker, (seed, 1, speaker))
-            for speaker, count in enumerate(counts)
+        self._speakers = [
+            Rounds(len(pool.speakers), pool.per_batch, (seed, 0, number))
+            for number, pool in enumerate(pools)
         ]
+        self._utterances: list[Rounds | SessionDraws] = []
+        for speaker, rows in enumerate(self._rows):
+            key = (seed, 1, speaker)
+            self._utterances.append(
+                Rounds(len(rows), utterances_per_speaker, key)
+                if sessions is None
+                else SessionDraws(sessions[rows], utterances_per_speaker, key)
+            )
 
     def batch(self, step: int) -> tuple[Ints, Ints]:
         """Speakers (S,) and their utterances' rows (S, U) at a step counted from 0."""
-        speakers = self._speakers.draw(step)
-        first_place = step * self.size
-        rows = [
-            # A speaker stands once in each round, so its round counts how often it was drawn.
-            self._rows[speaker][self._utterances[speaker].draw(place // self._num_speakers)]
-            for place, speaker in enumerate(speakers, start=first_place)
-        ]
-        return speakers, np.stack(rows)
+        speakers: list[int] = []
+        rows: list[Ints] = []
+        for pool, rounds in zip(self._pools, self._speakers, strict=True):
+            places = enumerate(rounds.draw(step), start=step * pool.per_batch)
+            for place, number in places:
+                speaker = int(pool.speakers[number])
+                # A speaker stands once in each round, so its round counts how often it was drawn.
+                drawn = self._utterances[speaker].draw(place // len(pool.speakers))
+                speakers.append(speaker)
+                rows.append(self._rows[speaker][drawn])
+        return np.array(speakers), np.stack(rows)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from timbral.data.manifest import Utterance
 from timbral.errors import DataError
+from timbral.files import written_whole
 
-__all__ = ["Trial", "draw_pairs", "read_trials"]
+__all__ = ["Trial", "draw_cross_session_trials", "draw_pairs", "read_trials", "write_trials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,50 @@ def draw_pairs(
         if speakers[first] != speakers[second]:
             seen.add((first, second))
     return trials + [(0, *pair) for pair in sorted(seen)]
+
+
+def draw_cross_session_trials(
+    rows: Sequence[Utterance],
+    genders: Mapping[str, str] | None = None,
+    *,
+    most: int = 2000,
+    seed: int = 0,
+) -> list[Trial]:
+    """Draw trials in which neither room nor corpus gives the speaker away.
+
+    Target trials pair two sessions of a speaker; non-target trials two speakers of one corpus,
+    and of one gender where `genders` knows both. At most `most` of each kind, as many of one as
+    of the other. Raises DataError when there is no pair of one kind.
+    """
+    known = genders or {}
+    kinds: tuple[list[Trial], list[Trial]] = ([], [])
+    for index, first in enumerate(rows):
+        for second in rows[index + 1 :]:
+            label = int(first.speaker == second.speaker)
+            if label:
+                fits = first.session != second.session
+            else:
+                one = known.get(first.speaker) == known.get(second.speaker)
+                either_unknown = not known.keys() >= {first.speaker, second.speaker}
+                fits = first.corpus == second.corpus and (one or either_unknown)
+            if fits:
+                kinds[label].append(Trial(label, first.path, second.path))
+    if not all(kinds):
+        raise DataError(
+            "cross-session trials need a speaker with two sessions and two speakers of a corpus; "
+            f"got {len(kinds[1])} target and {len(kinds[0])} non-target pairs"
+        )
+    count = min(most, *map(len, kinds))
+    generator = np.random.default_rng(seed)
+    return [
+        kind[index]
+        for kind in reversed(kinds)
+        for index in np.sort(generator.permutation(len(kind))[:count])
+    ]
+
+
+def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    """Write lines ``label path path``, as `read_trials` reads them."""
+    with written_whole(path) as temporary:
+        lines = (f"{trial.label} {trial.first} {trial.second}\n" for trial in trials)
+        temporary.write_text("".join(lines), "utf-8")

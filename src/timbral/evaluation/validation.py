@@ -19,13 +19,21 @@ from timbral.metrics import eer, min_dcf
 
 __all__ = ["make_validation"]
 
+Show = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
+
 UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be quick
 
 
 def make_validation(
-    store: Store, rows: NDArray[np.int64], encoder: SpeakerEncoder
+    store: Store,
+    rows: NDArray[np.int64],
+    encoder: SpeakerEncoder,
+    show: Show = lambda vectors, rows: None,
 ) -> Callable[[], dict[str, float]]:
-    """A function that judges `encoder` on trials drawn once among the held-out utterances."""
+    """A function that judges `encoder` on trials drawn once among the held-out utterances.
+
+    `show` gets the vectors and the rows of the store that they belong to.
+    """
     kept: list[int] = []
     for speaker in np.unique(store.speaker_codes[rows]):
         own = rows[store.speaker_codes[rows] == speaker]
@@ -44,6 +52,7 @@ def make_validation(
         embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
         usable = [wave.astype(np.float32) / 32_768.0 for wave in waves]
         vectors = embedder.embed_waves(usable)
+        show(vectors, np.array(kept))
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])
         return {

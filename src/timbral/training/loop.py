@@ -35,6 +35,7 @@ __all__ = ["Report", "Seconds", "Validate", "fit", "make_encode", "train_step"]
 
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, dict[str, float]], None]
+Show = Callable[[Batch, Tensor], None]
 
 MOST_SKIPPED = 20  # a run that skips so many steps in a row will not recover
 
@@ -66,22 +67,26 @@ def fit(
     workers: Workers | None = None,
     validate: Validate | None = None,
     report: Report = lambda step, values: None,
+    show: Show = lambda batch, embeddings: None,
 ) -> Seconds:
     """Train from `state.step` to the last step.
 
     `batches` holds this process's rows of each global batch. `validate` returns scalars with
-    `val_eer`, by which the best checkpoint is chosen; `report` shows the numbers to a person.
+    `val_eer`, by which the best checkpoint is chosen; `report` shows the numbers to a person,
+    `show` those rows and their embeddings to trackers.
     """
     workers = workers or Workers()
     schedule, data = config.schedule, config.data
     share = workers.share(data.speakers_per_batch, data.utterances_per_speaker)
     encode = make_encode(state.encoder, config)
     time_limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
+    device = next(state.encoder.parameters()).device
     seconds = Seconds()
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
         batch = next(batches)  # S speakers × U utterances, or this process's part of them
+        batch = batch.to(device).augmented()
         seconds.data += time.monotonic() - started
         result = train_step(state, batch, config, workers, share, encode)
         spent = workers.longest(time.monotonic() - started)
@@ -100,6 +105,7 @@ def fit(
             report(state.step, {**values, "waiting": seconds.data / seconds.total})
             for tracker in trackers:
                 tracker.log(state.step, values)
+        show(batch, result.outcome.embeddings[share.rows])
         if workers.is_first and (better or at_end or state.step % schedule.save_every == 0):
             run.save(state, best=better)
     seconds.exchange = workers.seconds
@@ -135,7 +141,7 @@ def train_step(
         encode,
         state.encoder,
         state.loss_fn,
-        batch.to(next(state.encoder.parameters()).device),
+        batch,
         workers,
         share,
         chunk=schedule.chunk,
@@ -173,11 +179,14 @@ def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
     """The function from a batch to embeddings (B, E): precision and compilation applied."""
     device = next(encoder.parameters()).device
     bf16 = resolve_precision(config.schedule.precision, device) == "bf16"
-    forward = torch.compile(encoder) if config.schedule.compile else encoder
+    backbone = encoder.embed_features
+    backbone = torch.compile(backbone) if config.schedule.compile else backbone
 
     def encode(batch: Batch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            embeddings: Tensor = forward(batch.waves, batch.lengths)  # (B, T) -> (B, E)
+            features, frame_lengths = encoder.features(batch.waves, batch.lengths)
+            features = batch.masked(features, frame_lengths)  # (B, F, M)
+            embeddings: Tensor = backbone(features, frame_lengths)  # (B, E)
             return embeddings
 
     return encode

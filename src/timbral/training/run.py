@@ -177,7 +177,7 @@ def _fixed(run: dict[str, Any]) -> dict[str, Any]:
         f"{section}.{key}": value
         for section, values in {**run["config"], "data source": run["data"]}.items()
         for key, value in values.items()
-        if not (section == "schedule" and key in MAY_CHANGE)
+        if not (section == "tracking" or (section == "schedule" and key in MAY_CHANGE))
     }
     if flat.get("schedule.decay") != "cosine":
         flat.pop("schedule.steps", None)  # a run at a constant rate or a plateau's may be prolonged

@@ -1,0 +1,88 @@
+"""The data by which recipes are judged: a training store and two lists of trials.
+
+    python recipes/accuracy/prepare.py CORPORA OUTPUT
+
+CORPORA holds speechocean762-train (a Kaldi directory with speakers-dev.txt, trials-dev.txt and
+spk2gender), librispeech-251, LibriSpeech and LibriTTS. OUTPUT becomes
+
+    train/                speechocean762 without its dev speakers, LibriSpeech without 19, 26, 27
+    trials-dev.txt        the dev trials of speechocean762: one session per speaker
+    trials-sessions.txt   LibriSpeech and LibriTTS: target trials between two sessions
+
+A recipe is better only when it is better on both lists: with one session per speaker, room and
+microphone give the speaker away, and an encoder that learns them looks good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from timbral.audio import Preprocessing
+from timbral.data.corpora import scan_corpus
+from timbral.data.manifest import Utterance, check_unique, read_speakers
+from timbral.data.prepare import prepare
+from timbral.evaluation.trials import Trial, draw_cross_session_trials, read_trials, write_trials
+
+TESTED = {"19", "26", "27"}
+"""the speakers of LibriSpeech/: they are among those of librispeech-251"""
+
+
+def named(rows: list[Utterance], corpus: str) -> list[Utterance]:
+    """Ids that no other corpus uses."""
+    return [
+        replace(
+            row,
+            utterance=f"{corpus}-{row.utterance}",
+            speaker=f"{corpus}-{row.speaker}",
+            corpus=corpus,
+        )
+        for row in rows
+    ]
+
+
+def training_rows(corpora: Path) -> list[Utterance]:
+    kaldi = corpora / "speechocean762-train"
+    kept_out = set(read_speakers(kaldi / "speakers-dev.txt"))
+    speechocean = [row for row in scan_corpus("kaldi", kaldi) if row.speaker not in kept_out]
+    libri = [
+        row
+        for row in scan_corpus("librispeech", corpora / "librispeech-251")
+        if row.speaker not in TESTED
+    ]
+    rows = named(speechocean, "speechocean762") + named(libri, "librispeech")
+    return check_unique(rows, corpora)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("output", type=Path)
+    options = parser.parse_args()
+    corpora, output = options.corpora.resolve(), options.output
+    report = prepare(
+        training_rows(corpora), output / "train", Preprocessing(), workers=os.cpu_count() or 1
+    )
+    print(f"{report.utterances:,} utterances of {report.speakers:,} speakers, {report.hours:.2f} h")
+    dev = [
+        Trial(
+            trial.label,
+            str(corpora / "speechocean762-train" / trial.first),
+            str(corpora / "speechocean762-train" / trial.second),
+        )
+        for trial in read_trials(corpora / "speechocean762-train" / "trials-dev.txt")
+    ]
+    sessions = [
+        row
+        for layout, name in (("librispeech", "LibriSpeech"), ("libritts", "LibriTTS"))
+        for row in scan_corpus(layout, corpora / name)
+    ]
+    for name, trials in (("dev", dev), ("sessions", draw_cross_session_trials(sessions))):
+        write_trials(output / f"trials-{name}.txt", trials)
+        print(f"trials-{name}.txt: {len(trials):,} trials")
+
+
+if __name__ == "__main__":
+    main()

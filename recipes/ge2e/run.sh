@@ -1,0 +1,40 @@
+#!/bin/sh
+# PaddleSpeech's GE2E recipe in one command: prepare (stage 0), train (1), embed (2).
+#
+#   recipes/ge2e/run.sh [--stage N] [--stop-stage N] \
+#       [DATASETS_ROOT [PREPROCESS_PATH [DATASET_NAMES [TRAIN_OUTPUT [INFER_INPUT [INFER_OUTPUT]]]]]]
+#
+# TRAIN_OPTIONS holds more flags of `timbral train`, such as "--device cpu --opts model.num_layers 2".
+set -eu
+
+stage=0
+stop_stage=2
+while [ $# -gt 1 ]; do
+    case $1 in
+        --stage) stage=$2 ;;
+        --stop-stage | --stop_stage) stop_stage=$2 ;;
+        *) break ;;
+    esac
+    shift 2
+done
+
+datasets_root=${1:-$HOME/datasets/GE2E}
+preprocess_path=${2:-dump}
+dataset_names=${3:-librispeech_other}
+train_output_path=${4:-output}
+infer_input=${5:-infer_input}
+infer_output=${6:-infer_output}
+
+runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+
+if runs 0; then
+    timbral prepare --dataset-names "$dataset_names" --datasets-root "$datasets_root" \
+        --trim system-b --output-dir "$preprocess_path"
+fi
+if runs 1; then
+    # shellcheck disable=SC2086 # the options are words
+    timbral train --data "$preprocess_path" --output "$train_output_path" ${TRAIN_OPTIONS:-}
+fi
+if runs 2; then
+    timbral embed "$train_output_path" "$infer_input" --output "$infer_output" --format npy
+fi

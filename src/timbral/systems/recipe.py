@@ -1,0 +1,39 @@
+"""A file that says how to train, whosever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from timbral.config import TrainConfig, from_mapping, override, read_mapping
+from timbral.systems import system_a, system_b
+from timbral.systems.settings import Meaning, Recipe, RunSettings
+
+__all__ = ["Meaning", "Recipe", "RunSettings", "read_recipe"]
+
+
+def read_recipe(path: Path | None, opts: Sequence[str] = ()) -> Recipe:
+    """Read a config of timbral, system A or system B; no file stands for B's defaults.
+
+    `opts` are pairs KEY VALUE and come last, as timbral's keys or as B's (``model.num_layers``).
+    Raises ConfigError for what cannot be read, is unknown, or cannot be done.
+    """
+    content: dict[str, Any] = {} if path is None else read_mapping(path)
+    where = "--opts" if path is None else str(path)
+    own, words = system_b.split_opts(opts)
+    if path is None or system_b.recognise(content):
+        content, meanings = system_b.translate(content, own, where)
+        run = RunSettings()
+    elif system_a.recognise(content):
+        found = system_a.translate(content, where)
+        content, run, meanings = found.content, found.run, found.meanings
+        words += system_b.as_opts(own)
+    else:
+        run, meanings = RunSettings(), ()
+        words += system_b.as_opts(own)
+    override(content, words)
+    if "schedule.steps" in words[::2]:
+        run = replace(run, epochs=None)
+    return Recipe(from_mapping(TrainConfig, content, where), run, meanings)

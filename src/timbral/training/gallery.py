@@ -1,0 +1,72 @@
+"""Pictures and clips of a run, for people to look at and to listen to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from timbral import projection
+from timbral.config import TrainConfig
+from timbral.data.dataset import Batch
+from timbral.data.store import Store
+from timbral.training.trackers import Tracker
+
+__all__ = ["Gallery"]
+
+
+class Gallery:
+    """Draws batches and validations into RUN/pictures and gives them to trackers."""
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        self.trackers: list[Tracker] = []
+        self._folder = folder / "pictures"
+        self._config = config.tracking
+        self._validate_every = config.schedule.validate_every
+
+    def batch(self, step: int, batch: Batch, embeddings: Tensor, store: Store) -> None:
+        """A training batch, augmented as the encoder hears it, and its embeddings (B, E)."""
+        rows = batch.rows.cpu().numpy()
+        if _due(step, 1, self._config.pictures_every):
+            self._draw("train", step, embeddings.float().cpu().numpy(), store, rows)
+        if _due(step, 1, self._config.clips_every):
+            names = store.table["utterance"].take(rows).to_pylist()
+            for index, (name, wave) in enumerate(zip(names, batch.waves.cpu(), strict=True)):
+                for tracker in self.trackers:
+                    tracker.clip(step, f"batch/{index:03d}-{Path(name).name}", wave.numpy())
+
+    def validation(
+        self, step: int, vectors: NDArray[np.float32], store: Store, rows: NDArray[np.int64]
+    ) -> None:
+        """Vectors (N, E) of a validation and their rows of the store."""
+        if _due(step, self._validate_every, self._config.validation_pictures_every):
+            self._draw("validation", step, vectors, store, rows)
+
+    def _draw(
+        self,
+        name: str,
+        step: int,
+        vectors: NDArray[np.float32],
+        store: Store,
+        rows: NDArray[np.int64],
+    ) -> None:
+        speakers = [store.speaker_names[code] for code in store.speaker_codes[rows]]
+        utterances = store.table["utterance"].take(rows).to_pylist()
+        path = self._folder / f"{name}_{step:06d}.png"
+        points = projection.project(vectors, neighbours=max(2, len(vectors) - 1))
+        projection.draw(
+            points,
+            speakers,
+            path,
+            title=f"{name}, step {step}",
+            names=utterances if self._config.annotate else (),
+        )
+        for tracker in self.trackers:
+            tracker.picture(step, f"umap/{name}", path)
+
+
+def _due(step: int, since: int, every: int | None) -> bool:
+    """Whether a multiple of `every` lies among the last `since` steps."""
+    return every is not None and step // every > (step - since) // every

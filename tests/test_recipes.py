@@ -1,0 +1,76 @@
+"""The recipes' own scripts on the real speech beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timbral.data.store import Store
+from timbral.evaluation.trials import read_trials
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.mark.slow
+def test_accuracy_data(shared: Path, tmp_path: Path) -> None:
+    command = [sys.executable, RECIPES / "accuracy" / "prepare.py", shared, tmp_path]
+    subprocess.run(list(map(str, command)), check=True)
+    names = set(Store.open(tmp_path / "train").speaker_names)
+    dev = (shared / "speechocean762-train" / "speakers-dev.txt").read_text().split()
+    assert len(names) == 348
+    assert not names & {f"librispeech-{name}" for name in ("19", "26", "27")}
+    assert not names & {f"speechocean762-{name}" for name in dev}
+    for trial in read_trials(tmp_path / "trials-sessions.txt"):
+        first, second = Path(trial.first), Path(trial.second)
+        same_speaker = first.parts[-3] == second.parts[-3]
+        assert same_speaker == bool(trial.label)
+        assert not same_speaker or first.parts[-2] != second.parts[-2]
+        assert Path(trial.first).exists()
+
+
+SMALL = "model.num_layers 1 model.hidden_size 8 model.embedding_size 8"
+
+
+def run_ge2e(*words: object) -> subprocess.CompletedProcess[str]:
+    options = (
+        "--device cpu --validation-speakers 0 --opts training.max_iteration 2 "
+        f"training.speakers_per_batch 3 training.utterances_per_speaker 2 {SMALL}"
+    )
+    beside_python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        [RECIPES / "ge2e" / "run.sh", *map(str, words)],
+        env={**os.environ, "PATH": beside_python, "TRAIN_OPTIONS": options},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_ge2e_trains_and_embeds(store: Store, voices: Path, tmp_path: Path) -> None:
+    run, vectors = tmp_path / "run", tmp_path / "vectors"
+    done = run_ge2e("--stage", 1, "none", store.folder, "none", run, voices, vectors)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.relative_to(vectors).with_suffix("") for path in vectors.glob("[!.]*/*.npy"))
+    heard = sorted(path.relative_to(voices).with_suffix("") for path in voices.rglob("*.ogg"))
+    assert made == heard
+    assert np.load(vectors / f"{made[0]}.npy").shape == (8,)
+
+
+@pytest.mark.slow
+def test_ge2e_on_real_speech(shared: Path, tmp_path: Path) -> None:
+    usage = subprocess.run(
+        [sys.executable, "-m", "timbral", "prepare", "--help"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    if "--dataset-names" not in usage:
+        pytest.skip("this version prepares no corpora by name")
+    paths = [tmp_path / name for name in ("dump", "run", "vectors")]
+    done = run_ge2e(
+        shared, paths[0], "librispeech_other", paths[1], shared / "VCTK" / "wav", paths[2]
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(paths[2].glob("[!.]*/*.npy"))) == 40
