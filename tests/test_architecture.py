@@ -23,6 +23,7 @@ LAYERS = [
     ["data"],
     ["encoders"],
     ["losses"],
+    ["settings"],
     ["config"],
     ["checkpoint"],
     ["foreign"],

@@ -31,7 +31,7 @@ from timbral.pretrained import cache_folder
 from timbral.training.distributed import Workers, joined, own_rank, share_statistics
 from timbral.training.gallery import Gallery
 from timbral.training.log import WorkerLog, worker_log
-from timbral.training.loop import Report, Validate, fit
+from timbral.training.loop import Report, Show, Validate, fit
 from timbral.training.run import RunFolder, load_state, move_aside
 from timbral.training.state import TrainState, new_state
 from timbral.training.trackers import Tracker
@@ -146,11 +146,7 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
             rows = f"{share.rows.start} to {share.rows.stop - 1} of {share.batch_size}"
             log.line(f"from step {first_step}; rows {rows}, on {device}, pid {os.getpid()}")
             with _trackers(job, first_step, workers) as gallery.trackers:
-
-                def show(batch: Batch, embeddings: Tensor) -> None:
-                    if workers.is_first:
-                        gallery.batch(state.step, batch, embeddings, found.store)
-
+                show = _shower(gallery, state, found.store, workers)
                 batches = prefetch(crops(first_step, share.rows))
                 tell, trackers = _teller(log, report, workers), gallery.trackers
                 seconds = fit(state, batches, config, run, trackers, workers, validate, tell, show)
@@ -251,6 +247,14 @@ def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list
     info = RunInfo(job.output, first_step, to_mapping(job.config), job.project, job.comet_key)
     with open_trackers(info, job.trackers) as opened:
         yield opened
+
+
+def _shower(gallery: Gallery, state: TrainState, store: Store, workers: Workers) -> Show:
+    def show(batch: Batch, embeddings: Tensor) -> None:
+        if workers.is_first:
+            gallery.batch(state.step, batch, embeddings, store)
+
+    return show
 
 
 def _teller(log: WorkerLog, report: Report, workers: Workers) -> Report:

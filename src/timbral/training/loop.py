@@ -31,7 +31,7 @@ from timbral.training.run import RunFolder
 from timbral.training.state import TrainState
 from timbral.training.tracking import Tracker
 
-__all__ = ["Report", "Seconds", "Validate", "fit", "make_encode", "train_step"]
+__all__ = ["Report", "Seconds", "Show", "Validate", "fit", "make_encode", "train_step"]
 
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, dict[str, float]], None]
