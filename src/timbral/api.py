@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from timbral import bulk, pretrained, projection, voicemap
-from timbral.audio import Preprocessing
 from timbral.checkpoint import (
     Checkpoint,
     build_encoder,
@@ -20,8 +19,8 @@ from timbral.checkpoint import (
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import CropBatches, prefetch
-from timbral.data.prepare import PrepareReport
-from timbral.data.prepare import prepare as write_store
+from timbral.data.meltree import MelCrops, MelTree, is_mel_tree
+from timbral.data.prepare import prepare
 from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
 from timbral.embedding_files import vectors_of
@@ -156,20 +155,6 @@ def pull(name: str) -> Path:
     return pretrained.pull(name)
 
 
-def prepare(
-    root: Path,
-    layout: str,
-    output: Path,
-    preprocessing: Preprocessing,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> PrepareReport:
-    """Scan a corpus and write it as a store."""
-    utterances = scan_corpus(layout, root)
-    return write_store(utterances, output, preprocessing, workers=workers, progress=progress)
-
-
 @dataclass(frozen=True)
 class TrainReport:
     """What a training ended with."""
@@ -197,11 +182,11 @@ def train(
     force_restart: bool = False,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
-    """Train one encoder from a store; a run folder that holds this run is continued.
+    """Train one encoder from a store or a mel tree; a run folder that holds this run is continued.
 
     Everything that can be wrong with the arguments is found before `output` is touched.
     """
-    store = Store.open(data)
+    store = MelTree.open(data) if is_mel_tree(data) else Store.open(data)
     check_trackers(trackers)
     target = pick_device(device)
     tune_cpu()
@@ -215,7 +200,11 @@ def train(
         rows[store.samples[rows] >= encoder.min_samples] for rows in (training, validation)
     )
     too_short = sum(counts) - len(training) - len(validation)
-    crops = CropBatches(store, training, config.data, config.schedule.seed)
+    if isinstance(store, MelTree):
+        encoder.check_mel_tree()
+        crops: CropBatches | MelCrops = MelCrops(store, training, config.data, config.schedule.seed)
+    else:
+        crops = CropBatches(store, training, config.data, config.schedule.seed)
     validate = make_validation(store, validation, encoder) if counts[1] else None
     aside = move_aside(output) if force_restart else None
     with folder_lock(output):

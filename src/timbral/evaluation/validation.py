@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.data.meltree import MelTree
 from timbral.data.store import Store
 from timbral.encoders import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.evaluation.trials import draw_pairs
-from timbral.inference import Embedder
+from timbral.inference import Embedder, Vector
 from timbral.metrics import eer, min_dcf
 
 __all__ = ["make_validation"]
@@ -20,7 +21,7 @@ UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be 
 
 
 def make_validation(
-    store: Store, rows: NDArray[np.int64], encoder: SpeakerEncoder
+    store: Store | MelTree, rows: NDArray[np.int64], encoder: SpeakerEncoder
 ) -> Callable[[], dict[str, float]]:
     """A function that judges `encoder` on trials drawn once among the held-out utterances."""
     kept: list[int] = []
@@ -35,12 +36,11 @@ def make_validation(
             f"the validation speakers will not do: {error}; name others with "
             "--validation-speakers, or 0 for no validation"
         ) from None
-    waves = [store.pcm(row) for row in kept]
+    embed = _embedding(store, kept)
 
     def validate() -> dict[str, float]:
         embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
-        usable = [wave.astype(np.float32) / 32_768.0 for wave in waves]
-        vectors = embedder.embed_waves(usable)
+        vectors = embed(embedder)
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])
         return {
@@ -50,3 +50,15 @@ def make_validation(
         }
 
     return validate
+
+
+def _embedding(store: Store | MelTree, rows: list[int]) -> Callable[[Embedder], Vector]:
+    """Keeps the utterances of `rows` in memory; the function gives their vectors (N, E)."""
+    if isinstance(store, MelTree):
+        mels = [store.mel(row) for row in rows]
+        return lambda embedder: embedder.embed_mels(mels)
+    waves = [store.pcm(row) for row in rows]
+    scale = np.float32(32_768)
+    return lambda embedder: embedder.embed_waves(
+        [wave.astype(np.float32) / scale for wave in waves]
+    )
