@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check bench format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
@@ -19,6 +19,9 @@ check: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+bench: .venv/dev.stamp
+	for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 format: .venv/dev.stamp
 	$(BIN)/ruff format .

@@ -53,7 +53,7 @@ def decode(path: str | Path) -> tuple[Wave, int]:
     an m4a and the like when PyAV is not installed.
     """
     try:
-        samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        samples, sample_rate = _read(path)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if not ffmpeg.is_container(path):
             raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
@@ -64,6 +64,15 @@ def decode(path: str | Path) -> tuple[Wave, int]:
         raise AudioError(f"{path}: its header claims an impossible rate of {sample_rate} Hz")
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
+
+
+def _read(path: str | Path) -> tuple[Wave, int]:
+    """Samples (T, C) and the rate. 16-bit audio is scaled here, three times as fast as there."""
+    with soundfile.SoundFile(str(path)) as file:
+        if file.subtype != "PCM_16":
+            return file.read(dtype="float32", always_2d=True), file.samplerate
+        samples = file.read(dtype="int16", always_2d=True)
+        return np.multiply(samples, np.float32(1 / 32_768), dtype=np.float32), file.samplerate
 
 
 def _decode_container(path: str | Path) -> tuple[Wave, int]:

@@ -74,8 +74,9 @@ def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
     detector = _webrtc().Vad(3)
     # the scale of system B; np.round on the product, clipped where B would wrap around
     pcm = np.clip(np.rint(windows * np.float32(32_767)), -32_768, 32_767).astype(np.int16)
-    is_speech = detector.is_speech
-    return np.array([is_speech(row.tobytes(), sample_rate) for row in pcm], dtype=bool)
+    is_speech, length = detector.is_speech, pcm.shape[1]
+    # rows of bytes are passed as they lie, without a copy: a quarter of the time
+    return np.array([is_speech(row, sample_rate, length) for row in pcm.view(np.uint8)], dtype=bool)
 
 
 def _webrtc() -> Any:

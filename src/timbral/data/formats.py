@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import soundfile
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio import SAMPLE_RATE, Wave, to_int16
@@ -144,7 +146,9 @@ def _write_npy(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
     for row, mel in items:
         name = mel_name(row)
         with written_whole(folder / name, sync=False) as temporary, open(temporary, "wb") as file:
-            np.lib.format.write_array(file, mel, version=(1, 0), allow_pickle=False)
+            # not np.save, which does not say why a write failed
+            npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(mel))
+            file.write(mel.data)
         rows.append({"file": name, "frames": mel.shape[0]})
     return rows
 
@@ -153,8 +157,10 @@ def _write_flac(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
     rows: list[Row] = []
     for row, pcm in items:
         name = flac_name(row)
+        encoded = BytesIO()  # libsndfile does not say why a write failed
+        soundfile.write(encoded, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         with written_whole(folder / name, sync=False) as temporary:
-            soundfile.write(temporary, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+            temporary.write_bytes(encoded.getbuffer())
         rows.append({"file": name, "samples": pcm.size})
     return rows
 

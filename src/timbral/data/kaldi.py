@@ -13,6 +13,8 @@ from timbral.files import written_whole
 
 __all__ = ["scan_kaldi", "write_kaldi"]
 
+TOLERANCE_SECONDS = 0.05
+
 
 def scan_kaldi(root: Path) -> Iterator[Utterance]:
     """A Kaldi data directory; relative paths are taken from the folder itself.
@@ -23,24 +25,42 @@ def scan_kaldi(root: Path) -> Iterator[Utterance]:
     paths, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     listed = root / "utt2session"
     sessions = _read_pairs(listed) if listed.exists() else {}
-    if (root / "segments").exists():
-        raise DataError(
-            f"{root}/segments: segments of longer recordings are not supported; cut them into "
-            "files first"
-        )
-    for utterance, location in paths.items():
+    recordings = _whole_segments(root, paths) if (root / "segments").exists() else {}
+    for utterance, recording in (recordings or {name: name for name in paths}).items():
+        location = paths[recording]
         if location.endswith("|") or location.startswith("|"):
             raise DataError(
-                f"{root}/wav.scp: {utterance} is a command ({location!r}), and timbral runs no "
+                f"{root}/wav.scp: {recording} is a command ({location!r}), and timbral runs no "
                 "commands from lists; write the audio to files and name those"
             )
         if utterance not in speakers:
-            raise DataError(f"{root}/utt2spk: has no speaker for {utterance!r} of wav.scp")
+            raise DataError(f"{root}/utt2spk: has no speaker for {utterance!r}")
         beside = root / location
         path = beside if beside.exists() or not Path(location).exists() else Path(location)
         absolute = Path(os.path.abspath(path)).as_posix()
         session = sessions.get(utterance, "")
         yield Utterance(utterance, speakers[utterance], session, absolute, "kaldi")
+
+
+def _whole_segments(root: Path, paths: dict[str, str]) -> dict[str, str]:
+    """Recording of each utterance, where ``segments`` has every recording once and whole."""
+    found: dict[str, str] = {}
+    lengths = _read_pairs(root / "reco2dur") if (root / "reco2dur").exists() else {}
+    for utterance, rest in _read_pairs(root / "segments").items():
+        try:
+            recording, start, end = rest.split()
+            whole = float(start) < TOLERANCE_SECONDS and (
+                abs(float(end) - float(lengths[recording])) < TOLERANCE_SECONDS
+            )
+        except (ValueError, KeyError):
+            whole = False
+        if not whole or recording not in paths or recording in found.values():
+            raise DataError(
+                f"{root}/segments: {utterance} is not known to be one whole recording (by "
+                "reco2dur), and timbral takes whole ones; cut the recordings into files first"
+            )
+        found[utterance] = recording
+    return found
 
 
 def _read_pairs(path: Path) -> dict[str, str]:
