@@ -113,7 +113,7 @@ def _claim(
     names = FORMATS[format].name
     taken: set[int] = set()
     for row in utterances:
-        if row.path.endswith(FFMPEG_SUFFIXES):
+        if row.path.lower().endswith(FFMPEG_SUFFIXES):
             check_ffmpeg()
         digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
         if names is not None:

@@ -178,6 +178,7 @@ def scan_datasets(root: Path, names: Sequence[str]) -> Manifest:
     speaker is the path of its folder below `root`, an utterance the path below that, with ``_``
     for ``/``.
     """
+    root = Path(os.path.abspath(root))
     known = [name for name, corpus in CORPORA.items() if corpus.folder]
     utterances: list[Manifest] = []
     for name in names:
@@ -190,8 +191,7 @@ def scan_datasets(root: Path, names: Sequence[str]) -> Manifest:
 
 
 def _as_system_b(row: Utterance, root: Path) -> Utterance:
-    start = len(os.path.abspath(root)) + 1
-    parts = row.path[start:].rpartition(".")[0].split("/")
+    parts = row.path[len(str(root)) + 1 :].rpartition(".")[0].split("/")
     inside = row.speaker in parts[:-1]
     depth = parts.index(row.speaker) + 1 if inside else 1
     speaker = "_".join(parts[:depth] if inside else [parts[0], row.speaker])
