@@ -71,10 +71,10 @@ def prepare(
 
     names = [name for name in dataset_names.split(",") if name]
     sources = {layout: folder, "kaldi": kaldi, "lhotse": lhotse, "manifest": manifest}
-    utterances = _find({**sources, "datasets": datasets_root}, names)
     preprocessing = Preprocessing(_trim(names) if trim == "auto" else trim, _decibels(loudness))
     if workers < 1:
         raise ConfigError(f"--workers must be 1 or more, got {workers}")
+    utterances = _find({**sources, "datasets": datasets_root}, names)
     with bar("preparing") as advance:
         report = api.prepare(
             utterances, output_dir, preprocessing, format=format, workers=workers, progress=advance
