@@ -1,6 +1,6 @@
 """How fast recordings become data: system B's own way beside timbral, on the same files.
 
-    python benchmarks/prepare.py [--rounds 3] [--files 200]
+    python benchmarks/prepare.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
 
 Each run is a process of its own, pinned to its cores; contenders take turns, so that a busy
 machine slows them alike. Times are without imports, and of two processes with their start, for
@@ -167,12 +167,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", default=["wav 16 kHz", "flac", "wav 48 kHz"])
+    parser.add_argument("--cores", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         name, root, processes = arguments.child
         return child(name, Path(root), int(processes))
-    cores = [count for count in (1, 2) if count <= len(os.sched_getaffinity(0))]
+    cores = [count for count in arguments.cores if count <= len(os.sched_getaffinity(0))]
     print(f"{'':31} {'cores':>5} {'h/min':>7} {'ratio':>6} {'cpu ratio':>9} {'MiB':>5}")
     for kind in arguments.kinds:
         folder = Path(tempfile.mkdtemp())

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -128,7 +129,8 @@ def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) 
         )
     keys = pa.table([rows["speaker"].cast(pa.string()), rows["utterance"]], ["speaker", "name"])
     order = pc.sort_indices(keys, sort_keys=[("speaker", "ascending"), ("name", "ascending")])
-    return Manifest(rows.take(order))
+    in_order = pc.all(pc.equal(order, np.arange(len(order), dtype=np.uint64))).as_py()
+    return manifest if in_order else Manifest(rows.take(order))
 
 
 READERS = {
