@@ -127,7 +127,7 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
     wave = wave.astype(np.float32, copy=False)
     if wave.size == 0:
         raise AudioError(f"{name}: the recording is empty (no samples)")
-    peak = float(np.abs(wave).max())
+    peak = max(float(wave.max()), -float(wave.min()))
     if not np.isfinite(peak):
         raise AudioError(f"{name}: the recording holds NaN or infinite samples")
     if peak <= SILENCE_PEAK:
