@@ -19,6 +19,7 @@ LAYERS = [
     ["errors", "version"],
     ["files", "metrics", "progress"],
     ["projection"],
+    ["ffmpeg", "vad"],
     ["audio", "features", "devices"],
     ["data"],
     ["encoders"],

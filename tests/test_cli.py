@@ -66,7 +66,7 @@ def mistakes(
     to = ["--output-dir", tmp / "d"]
     train = ["train", tmp / "good.yaml", "--data", store, "--output", tmp / "r"]
     return {
-        "no source": (["prepare", *to], "one of --folder and --kaldi"),
+        "no source": (["prepare", *to], "one of --folder, --kaldi,"),
         "no folder": (["prepare", "--folder", tmp / "x", *to], "no such folder"),
         "no audio": (["prepare", "--folder", tmp / "empty", *to], "no audio found"),
         "loudness": (

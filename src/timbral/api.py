@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from timbral import bulk, projection, voicemap
-from timbral.audio import Preprocessing
 from timbral.checkpoint import find_checkpoint
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
-from timbral.data.prepare import PrepareReport
-from timbral.data.prepare import prepare as write_store
+from timbral.data.prepare import prepare
 from timbral.devices import pick_device
 from timbral.embedding_files import vectors_of
 from timbral.errors import ConfigError
@@ -56,20 +54,6 @@ __all__ = [
 Progress = Callable[[int, int], None]
 
 
-def prepare(
-    root: Path,
-    layout: str,
-    output: Path,
-    preprocessing: Preprocessing,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> PrepareReport:
-    """Scan a corpus and write it as a store."""
-    utterances = scan_corpus(layout, root)
-    return write_store(utterances, output, preprocessing, workers=workers, progress=progress)
-
-
 def train(
     config: TrainConfig,
     data: Path,
@@ -88,7 +72,7 @@ def train(
     init: str | Path | None = None,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
-    """Train one encoder from a store; a run folder that holds this run is continued.
+    """Train one encoder from a store or a mel tree; a run folder that holds this run is continued.
 
     `nprocs` processes of this machine share the work, to the same result. With
     `checkpoint_path` the run goes on from that checkpoint instead, maybe with other data; with

@@ -149,9 +149,17 @@ class MelSpectrogram(nn.Module):
             mels = self._scaled(mels, frame_lengths)
             return _inside(mels, frame_lengths, self.config.mean_normalise), frame_lengths
 
-    def _mel(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+    def whole(self, wave: Tensor) -> Tensor:
+        """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
+        half = self.config.window_samples // 2
+        padded = nn.functional.pad(wave, (half, half))
+        frames = padded.unfold(0, self.config.window_samples, self.config.hop_samples)
+        return torch.cat([self._mel(part) for part in torch.split(frames, CHUNK_FRAMES)])
+
+    def _mel(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
         spectrum = torch.fft.rfft(frames * self.window)
-        mels: Tensor = (spectrum.real.square() + spectrum.imag.square()) @ self.filters
+        power = spectrum.real.square().add_(spectrum.imag.square())
+        mels: Tensor = power @ self.filters
         return mels
 
     def _scaled(self, mels: Tensor, frame_lengths: Tensor) -> Tensor:

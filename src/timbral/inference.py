@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ class Embedder:
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with half:
             if self.encoder.windows:
-                return self._embed_windows(waves, self.encoder.windows)
+                return self._embed_windows(waves, self.encoder.windows, self._windows)
             return self._embed_whole(waves)
 
     def _embed_whole(self, waves: Sequence[Wave]) -> Vector:
@@ -175,14 +175,38 @@ class Embedder:
             padded[row, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
         return padded.to(self.device), lengths.to(self.device)
 
-    def _embed_windows(self, waves: Sequence[Wave], windows: Windows) -> Vector:
-        """Windows of many waves through the encoder together; then the mean of each wave's."""
+    @torch.inference_mode()
+    def embed_mels(self, mels: Sequence[NDArray[np.float32]]) -> Vector:
+        """Utterances of a mel tree, (F, M) each, to vectors (N, E), in their order.
+
+        Raises ConfigError for an encoder that hears something else.
+        """
+        self.encoder.check_mel_tree()
+        assert self.encoder.windows is not None, "an encoder on these mels hears windows"
+        return self._embed_windows(mels, self.encoder.windows, self._mel_windows)
+
+    def _mel_windows(self, mel: NDArray[np.float32], windows: Windows) -> Iterator[Tensor]:
+        """Features (F, M) of each window of a mel, zeros behind its end."""
+        samples = len(mel) * self.encoder.hop_samples - 1  # the most that gives so many frames
+        starts = windows.starts(samples, self.encoder.hop_samples)
+        padded = torch.zeros(max(len(mel), starts[-1] + windows.frames), mel.shape[1])
+        padded[: len(mel)] = torch.from_numpy(mel)
+        for start in starts:
+            yield padded[start : start + windows.frames].to(self.device)
+
+    def _embed_windows(
+        self,
+        utterances: Sequence[NDArray[np.float32]],
+        windows: Windows,
+        cut: Callable[[NDArray[np.float32], Windows], Iterator[Tensor]],
+    ) -> Vector:
+        """Windows of many utterances through the encoder together; then the mean of each's."""
         pending = (
             (row, features)
-            for row, wave in enumerate(waves)
-            for features in self._windows(wave, windows)
+            for row, utterance in enumerate(utterances)
+            for features in cut(utterance, windows)
         )
-        sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
+        sums = np.zeros((len(utterances), self.embedding_dim), dtype=np.float32)
         size = WINDOWS_PER_BATCH.get(self.device.type, 64)
         for batch in _chunks(pending, size):
             features = torch.stack([features for _, features in batch])  # (B, F, M)

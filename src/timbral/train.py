@@ -18,7 +18,9 @@ from timbral import projection
 from timbral.checkpoint import Checkpoint, build_encoder, load_weights
 from timbral.config import TrainConfig, to_mapping
 from timbral.data.augment import Augmenter
+from timbral.data.augment_config import AugmentConfig
 from timbral.data.dataset import Batch, CropBatches, prefetch
+from timbral.data.meltree import MelCrops, MelTree, is_mel_tree
 from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
 from timbral.devices import pick_device, resolve_precision, tune_cpu
@@ -89,9 +91,9 @@ class TrainReport:
 class _Material:
     """What to train and to validate on; the second may lie in a store of its own."""
 
-    store: Store
+    store: Store | MelTree
     training: Rows
-    validation_store: Store
+    validation_store: Store | MelTree
     validation: Rows
     too_short: int
     validates: bool
@@ -99,14 +101,14 @@ class _Material:
     @classmethod
     def choose(cls, job: TrainJob, encoder: SpeakerEncoder) -> _Material:
         """Rows long enough for the encoder. ConfigError when both ways of validation are named."""
-        store = judged = Store.open(job.data)
+        store = judged = _open(job.data, encoder)
         speakers = job.validation_speakers
         if job.validation_data is None:
             training, validation = split_speakers(store, job.exclude_speakers, speakers)
         else:
             if speakers != "auto":
                 raise ConfigError("--validation-speakers and --validation-data exclude each other")
-            judged = Store.open(job.validation_data)
+            judged = _open(job.validation_data, encoder)
             training, _ = split_speakers(store, job.exclude_speakers, "0")
             validation = np.arange(len(judged))
         long = [
@@ -133,7 +135,7 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
         load_weights(encoder, job.initial)
     found = _Material.choose(job, encoder)
     augmenter = Augmenter(config.augment, seed, cache_folder() / "sounds")
-    crops = CropBatches(found.store, found.training, config.data, seed, augmenter)
+    crops = _crops(found, config, augmenter)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, crops.num_speakers)
     state = new_state(encoder.to(device), loss_fn.to(device), config)
     gallery = Gallery(job.output, config)
@@ -165,6 +167,26 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
         seconds.bound_by,
         augmenter.failures,
     )
+
+
+def _open(data: Path, encoder: SpeakerEncoder) -> Store | MelTree:
+    """Prepared data of either kind. ConfigError for a mel tree that the encoder cannot hear."""
+    if not is_mel_tree(data):
+        return Store.open(data)
+    encoder.check_mel_tree()
+    return MelTree.open(data)
+
+
+def _crops(found: _Material, config: TrainConfig, augmenter: Augmenter) -> CropBatches | MelCrops:
+    seed = config.schedule.seed
+    if isinstance(found.store, Store):
+        return CropBatches(found.store, found.training, config.data, seed, augmenter)
+    if config.augment != AugmentConfig():
+        raise ConfigError(
+            "a mel tree holds no waves to augment; prepare the recordings with --format arrow, or "
+            "leave out the config's augment section"
+        )
+    return MelCrops(found.store, found.training, config.data, seed)
 
 
 def _validation(found: _Material, state: TrainState, gallery: Gallery) -> Validate | None:
@@ -249,7 +271,7 @@ def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list
         yield opened
 
 
-def _shower(gallery: Gallery, state: TrainState, store: Store, workers: Workers) -> Show:
+def _shower(gallery: Gallery, state: TrainState, store: Store | MelTree, workers: Workers) -> Show:
     def show(batch: Batch, embeddings: Tensor) -> None:
         if workers.is_first:
             gallery.batch(state.step, batch, embeddings, store)

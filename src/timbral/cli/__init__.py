@@ -9,7 +9,8 @@ from typing import Any
 
 import tyro
 
-from timbral.cli.corpus import embed, map_voices, prepare
+from timbral.cli.corpus import embed, map_voices
+from timbral.cli.data import corpora, inspect, manifest, prepare
 from timbral.cli.encoder import convert, demo, evaluate, models, pull, verify
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
 from timbral.cli.training import train
@@ -19,7 +20,10 @@ from timbral.version import __version__
 __all__ = ["VERBS", "main"]
 
 VERBS: dict[str, Callable[..., int]] = {
+    "corpora": corpora,
     "prepare": prepare,
+    "inspect": inspect,
+    "manifest": manifest,
     "train": train,
     "evaluate": evaluate,
     "embed": embed,

@@ -22,7 +22,7 @@ from timbral.data.sampler import Ints, Pool, SpeakerBatches, shared_out
 from timbral.data.store import Store
 from timbral.errors import ConfigError, check_ranges, did_you_mean
 
-__all__ = ["Batch", "CropBatches", "DataConfig", "prefetch"]
+__all__ = ["Batch", "CropBatches", "DataConfig", "prefetch", "speaker_pools"]
 
 SESSIONS = ("pool", "distinct")
 CROP_LENGTHS = 5
@@ -135,7 +135,7 @@ class CropBatches:
         self._copy = np.repeat(np.arange(copies), len(rows))
         self._people = np.tile(people, copies)
         speakers = self._people + (int(people.max()) + 1) * self._copy
-        pools = _pools(config, speakers, store.table["corpus"].to_numpy()[self._rows])
+        pools = speaker_pools(config, speakers, store.table["corpus"].to_numpy()[self._rows])
         sessions = None
         if config.sessions == "distinct":
             _, sessions = np.unique(
@@ -198,7 +198,7 @@ class CropBatches:
             step += 1
 
 
-def _pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:
+def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:
     """Which speakers a batch is made of, and how many of each corpus."""
     names, first_rows = np.unique(speakers, return_index=True)
     if not config.corpus_weights:

@@ -1,15 +1,45 @@
-"""Utterances as rows, and lists of speakers."""
+"""Utterances as rows of a table, and lists of speakers."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
 
 from timbral.errors import DataError, did_you_mean
 
-__all__ = ["Utterance", "check_unique", "file_size", "read_speakers", "select_speakers"]
+__all__ = [
+    "COLUMNS",
+    "Manifest",
+    "Utterance",
+    "check_unique",
+    "file_size",
+    "read_manifest",
+    "read_speakers",
+    "select_speakers",
+]
+
+BATCH_ROWS = 8192
+NAMES = pa.dictionary(pa.int32(), pa.string())
+"""few values, many rows: each value is kept once"""
+COLUMNS = pa.schema(
+    [
+        ("utterance", pa.string()),
+        ("speaker", NAMES),
+        ("session", NAMES),
+        ("path", pa.string()),
+        ("corpus", NAMES),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +55,55 @@ class Utterance:
     corpus: str
 
 
+class Manifest(Sequence[Utterance]):
+    """Utterances, kept as columns: about 150 bytes each."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table.select(COLUMNS.names).cast(COLUMNS).unify_dictionaries()
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance]) -> Manifest:
+        """Take any utterances, in their order."""
+        rows = iter(utterances)
+        batches = []
+        while part := list(islice(rows, BATCH_ROWS)):
+            columns = [[getattr(row, name) for row in part] for name in COLUMNS.names]
+            try:
+                arrays = [pa.array(column, pa.string()) for column in columns]
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"{error.object!r}: the name is not UTF-8; rename the file"
+                ) from None
+            batches.append(pa.table(arrays, COLUMNS.names).cast(COLUMNS))
+        return cls(pa.concat_tables(batches) if batches else COLUMNS.empty_table())
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Utterance]: ...
+    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
+        if isinstance(index, int):
+            row = index + len(self) * (index < 0)
+            if not 0 <= row < len(self):
+                raise IndexError(index)
+            return self[row : row + 1][0]
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            return [self[row] for row in range(start, stop, step)]
+        return _utterances(self.table.slice(start, max(0, stop - start)))
+
+    def __iter__(self) -> Iterator[Utterance]:
+        for batch in self.table.to_batches(max_chunksize=BATCH_ROWS):
+            yield from _utterances(batch)
+
+
+def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
+    return [Utterance(*values) for values in zip(*rows.to_pydict().values(), strict=True)]
+
+
 def file_size(path: str) -> int:
     """Bytes; -1 for a file that is not there or cannot be looked at."""
     try:
@@ -33,24 +112,86 @@ def file_size(path: str) -> int:
         return -1
 
 
-def check_unique(utterances: Iterable[Utterance], where: Path) -> list[Utterance]:
+def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) -> Manifest:
     """Sort by speaker and utterance; DataError when there are none or two share an id."""
-    rows = sorted(utterances, key=lambda row: (row.speaker, row.utterance, row.path))
-    if not rows:
+    manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
+    if not len(manifest):
         raise DataError(f"{where}: no audio found in the layout asked for")
-    for row in rows:
-        try:
-            f"{row.path}{row.utterance}{row.speaker}".encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{row.path!r}: the name is not UTF-8; rename the file") from None
-    twice = [name for name, count in Counter(row.utterance for row in rows).items() if count > 1]
-    if twice:
-        paths = [row.path for row in rows if row.utterance == twice[0]]
+    rows = manifest.table
+    counts = pc.value_counts(rows["utterance"])
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(twice):
+        name = twice[0].as_py()
+        paths = rows.filter(pc.equal(rows["utterance"], name))["path"].to_pylist()
         raise DataError(
             f"{where}: {len(twice)} utterance ids stand for more than one file, such as "
-            f"{twice[0]!r}: {', '.join(paths[:3])}; rename or remove the copies"
+            f"{name!r}: {', '.join(sorted(paths)[:3])}; rename or remove the copies"
         )
-    return rows
+    keys = pa.table([rows["speaker"].cast(pa.string()), rows["utterance"]], ["speaker", "name"])
+    order = pc.sort_indices(keys, sort_keys=[("speaker", "ascending"), ("name", "ascending")])
+    in_order = pc.all(pc.equal(order, np.arange(len(order), dtype=np.uint64))).as_py()
+    return manifest if in_order else Manifest(rows.take(order))
+
+
+READERS = {
+    ".parquet": lambda path: pa.parquet.read_table(path),
+    ".csv": lambda path: pa.csv.read_csv(path),
+    ".tsv": lambda path: pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(delimiter="\t")),
+    ".jsonl": lambda path: pa.json.read_json(path),
+}
+"""how a table of utterances is read, by suffix"""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A table of utterances from Parquet, CSV, TSV or JSONL.
+
+    The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
+    `session` and `corpus` are taken when they are there, others are passed over. Relative paths
+    are below the table's folder. Raises DataError when the table cannot be used.
+    """
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"{path}: a table ends in {', '.join(READERS)}")
+    try:
+        table = READERS[path.suffix.lower()](path)
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be read as a table of utterances ({reason})") from None
+    return check_unique(Manifest(_complete(table, path)), path)
+
+
+def _complete(table: pa.Table, where: Path) -> pa.Table:
+    """The five columns as text, absent ones filled in."""
+    columns: dict[str, Any] = {}
+    for name in ("path", "speaker"):
+        if name not in table.column_names:
+            raise DataError(
+                f"{where}: has no column {name!r}; path and speaker are needed, and utterance, "
+                f"session, corpus are taken too; it has: {', '.join(table.column_names)}"
+            )
+        columns[name] = _text(table, name, where)
+        empty = pc.equal(pc.utf8_length(pc.fill_null(columns[name], "")), 0)
+        if pc.any(empty).as_py():
+            row = pc.index(empty, True).as_py() + 1
+            raise DataError(f"{where}: row {row} has no {name}; every row needs one")
+    for name, value in {"utterance": None, "session": "", "corpus": "manifest"}.items():
+        if name in table.column_names:
+            columns[name] = pc.fill_null(_text(table, name, where), "")
+        elif value is not None:
+            columns[name] = pa.chunked_array([pa.repeat(value, table.num_rows)])
+        else:
+            columns[name] = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
+    base = f"{where.resolve().parent.as_posix()}/"
+    absolute = pc.binary_join_element_wise(base, columns["path"], "")
+    columns["path"] = pc.if_else(pc.starts_with(columns["path"], "/"), columns["path"], absolute)
+    return pa.table(columns)
+
+
+def _text(table: pa.Table, name: str, where: Path) -> pa.ChunkedArray:
+    try:
+        return table[name].cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        kind = table.schema.field(name).type
+        raise DataError(f"{where}: column {name!r} should be text, got {kind}") from None
 
 
 def read_speakers(path: Path) -> list[str]:

@@ -1,8 +1,8 @@
-"""From recordings to a store: decode, resample, level, trim, write; resumable.
+"""From recordings to prepared data: decode, resample, level, trim, write; resumable.
 
 The plan (which utterance goes into which shard) follows from the sorted list of utterances
-alone. A shard is done when its index file is there; a killed run goes on with the others, and
-the files equal those of an unbroken run.
+alone. A shard is done when its index, FOLDER/.prepare/NNNNN.json, is there; a killed run goes on
+with the others, and the files equal those of an unbroken run.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
-from numpy.typing import NDArray
-
-from timbral.audio import SAMPLE_RATE, Preprocessing, decode, to_int16
+from timbral.audio import SAMPLE_RATE, Preprocessing, decode
+from timbral.data.finish import finish
+from timbral.data.formats import FORMATS, Item
 from timbral.data.manifest import Utterance, file_size
-from timbral.data.store import STORE_SCHEMA, shard_path, write_shard
-from timbral.errors import AudioError, DataError
-from timbral.files import folder_lock, read_json, write_json, write_jsonl, written_whole
+from timbral.errors import AudioError, DataError, did_you_mean
+from timbral.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
+from timbral.files import folder_lock, read_json, write_json
 
 __all__ = ["PrepareReport", "prepare"]
 
@@ -46,6 +45,8 @@ class PrepareReport:
     speakers: int
     hours: float
     failures: int
+    too_short: int
+    """of the failures: recordings that a mel tree does not take"""
     reused: bool
     """the folder held it already, complete"""
 
@@ -56,12 +57,13 @@ class _Shard:
     folder: Path
     utterances: list[Utterance]
     preprocessing: Preprocessing
+    format: str
     plan: str
     """hash of the job; an index of another job does not count"""
 
     @property
     def index(self) -> Path:
-        return self.folder / "shards" / f"{self.number:05d}.index.json"
+        return self.folder / ".prepare" / f"{self.number:05d}.json"
 
     def is_done(self) -> bool:
         return self.index.exists() and read_json(self.index)["plan"] == self.plan
@@ -72,42 +74,60 @@ def prepare(
     folder: Path,
     preprocessing: Preprocessing,
     *,
+    format: str = "arrow",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Write a store of `utterances` (sorted, as scans give them) into `folder`.
+    """Write `utterances` (sorted, as scans give them) into `folder`, in one of `FORMATS`.
 
     Calls `progress(done, total)` in utterances. Recordings that cannot be used go to
     failures.jsonl and end nothing. Raises DataError when the folder holds other data, when
     another process writes there, or when no recording could be used.
     """
+    if format not in FORMATS:
+        raise DataError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
     preprocessing.check_installed()
     with folder_lock(folder):
-        plan = _claim(folder, utterances, preprocessing)
+        plan = _claim(folder, utterances, preprocessing, format)
         finished = (folder / "utterances.parquet").exists()
         if not finished:
-            shards = [
-                _Shard(
-                    number,
-                    folder,
-                    list(utterances[start : start + SHARD_UTTERANCES]),
-                    preprocessing,
-                    plan,
-                )
-                for number, start in enumerate(range(0, len(utterances), SHARD_UTTERANCES))
-            ]
-            _run(shards, workers, progress or (lambda done, total: None))
-            _finish(folder, shards, preprocessing)
+            count = -(-len(utterances) // SHARD_UTTERANCES)
+
+            def shard(number: int) -> _Shard:
+                start = number * SHARD_UTTERANCES
+                own = list(utterances[start : start + SHARD_UTTERANCES])
+                return _Shard(number, folder, own, preprocessing, format, plan)
+
+            _run(map(shard, range(count)), len(utterances), workers, progress)
+            finish(folder, utterances, count, preprocessing, format)
+        shutil.rmtree(folder / ".prepare", ignore_errors=True)
         about = read_json(folder / "store.json")
         return PrepareReport(**about["totals"], reused=finished)
 
 
-def _claim(folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing) -> str:
+def _claim(
+    folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
+) -> str:
     """Tie the folder to this job; returns the job's hash."""
     digest = hashlib.sha256()
+    names = FORMATS[format].name
+    taken: set[int] = set()
     for row in utterances:
+        if row.path.lower().endswith(FFMPEG_SUFFIXES):
+            check_ffmpeg()
         digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
-    plan = {"inputs_sha256": digest.hexdigest(), "preprocessing": preprocessing.as_dict()}
+        if names is not None:
+            taken.add(hash(names(row)))
+    if names is not None and len(taken) < len(utterances):
+        raise DataError(
+            f"two utterances of one speaker would have one file name in --format {format}, which "
+            "puts _ for /; --format arrow takes any names"
+        )
+    plan = {
+        "inputs_sha256": digest.hexdigest(),
+        "preprocessing": preprocessing.as_dict(),
+        "format": format,
+    }
     plan_path = folder / "plan.json"
     if plan_path.exists():
         if read_json(plan_path) != plan:
@@ -126,28 +146,27 @@ def _claim(folder: Path, utterances: Sequence[Utterance], preprocessing: Preproc
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
 
-def _run(shards: list[_Shard], workers: int, progress: Progress) -> None:
-    total = sum(len(shard.utterances) for shard in shards)
-    waiting = [shard for shard in shards if not shard.is_done()]
-    done = total - sum(len(shard.utterances) for shard in waiting)
-    progress(done, total)
-    for count in _each(waiting, min(workers, len(waiting))):
+def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress | None) -> None:
+    report = progress or (lambda done, total: None)
+    done = 0
+    for count in map(_prepare_shard, shards) if workers <= 1 else _in_processes(shards, workers):
         done += count
-        progress(done, total)
+        report(done, total)
 
 
-def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
-    if workers <= 1:
-        yield from map(_prepare_shard, shards)
-        return
+def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
+    """Shards by worker processes; few wait at a time, so that a long list costs no memory."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=_end_with, initargs=(os.getpid(),)
-    ) as pool:
-        futures = [pool.submit(_prepare_shard, shard) for shard in shards]
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(os.getpid(),)) as pool:
+        waiting: set[Future[int]] = set()
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while True:
+                for shard in islice(shards, 2 * workers - len(waiting)):
+                    waiting.add(pool.submit(_prepare_shard, shard))
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise DataError(
                 "a worker process died (out of memory?); what is done is kept: start again, "
@@ -157,8 +176,9 @@ def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
             pool.shutdown(cancel_futures=True)
 
 
-def _end_with(parent: int) -> None:
+def _start(parent: int) -> None:
     """End this worker when the process that started it is gone, were it killed."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -169,53 +189,29 @@ def _end_with(parent: int) -> None:
 
 
 def _prepare_shard(shard: _Shard) -> int:
-    """Write one shard, then its index: rows and failures. Returns how many were tried."""
+    """Write one shard, then its index: rows and failures. Returns its number of utterances."""
+    if shard.is_done():
+        return len(shard.utterances)
+    format = FORMATS[shard.format]
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
 
-    def waves() -> Iterator[tuple[str, NDArray[np.int16]]]:
+    def items() -> Iterator[Item]:
         for item in shard.utterances:
             try:
                 wave, source_rate = decode(item.path)
                 wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, item.path)
+                content = format.convert(wave, item.path)
             except AudioError as error:
                 failures.append({**asdict(item), "reason": str(error)})
                 continue
             seconds = round(wave.size / SAMPLE_RATE, 6)
-            about = {"duration_seconds": seconds, "sample_rate": source_rate, "samples": wave.size}
-            rows.append({**asdict(item), **about, "shard": shard.number})
-            yield item.utterance, to_int16(wave)
+            about = {"duration_seconds": seconds, "sample_rate": source_rate}
+            rows.append({**asdict(item), **about})
+            yield item, content
 
-    starts = write_shard(shard_path(shard.folder, shard.number), waves())
-    for row, start in zip(rows, starts, strict=True):
-        row["start"] = start
+    places = format.write(shard.folder, shard.number, items())
+    for row, place in zip(rows, places, strict=True):
+        row.update(place)
     write_json(shard.index, {"plan": shard.plan, "rows": rows, "failures": failures})
     return len(shard.utterances)
-
-
-def _finish(folder: Path, shards: list[_Shard], preprocessing: Preprocessing) -> None:
-    parts = [read_json(shard.index) for shard in shards]
-    failures = [failure for part in parts for failure in part["failures"]]
-    tables = [pa.Table.from_pylist(part["rows"], STORE_SCHEMA) for part in parts]
-    table = pa.concat_tables(tables)
-    write_jsonl(folder / "failures.jsonl", failures)
-    if table.num_rows == 0:
-        raise DataError(
-            f"none of the {len(failures)} recordings could be used; the first: "
-            f"{failures[0]['reason']}; all of them: {folder / 'failures.jsonl'}"
-        )
-    totals = {
-        "utterances": table.num_rows,
-        "speakers": len(table["speaker"].unique()),
-        "hours": sum(table["duration_seconds"].to_pylist()) / 3600,
-        "failures": len(failures),
-    }
-    about = {
-        "format": 1,
-        "sample_rate": SAMPLE_RATE,
-        "preprocessing": preprocessing.as_dict(),
-        "totals": totals,
-    }
-    write_json(folder / "store.json", about)
-    with written_whole(folder / "utterances.parquet") as temporary:
-        pa.parquet.write_table(table, temporary)

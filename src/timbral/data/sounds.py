@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio import AUDIO_SUFFIXES, SAMPLE_RATE, Wave, decode, resample, to_int16
-from timbral.data.corpora import audio_files
+from timbral.data.corpora.scans import audio_files
 from timbral.errors import AudioError, DataError
 from timbral.files import read_json, write_json, written_whole
 

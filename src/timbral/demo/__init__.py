@@ -44,9 +44,8 @@ def run_demo(output: Path) -> int:
     config = load_config(HERE / "config.yaml")
     with bar("prepare") as advance:
         workers = os.cpu_count() or 1
-        api.prepare(
-            VOICES, "folder", output / "data", Preprocessing(), workers=workers, progress=advance
-        )
+        recordings = scan_corpus("folder", VOICES)
+        api.prepare(recordings, output / "data", Preprocessing(), workers=workers, progress=advance)
     trials, unseen = _unseen_voices(output)
     before = api.evaluate(_untrained(config), trials, VOICES, output / "before")
     trained = _train(config, output, unseen)

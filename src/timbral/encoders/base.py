@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from timbral.errors import ConfigError
+from timbral.features import GE2E_MEL, MelConfig
+
 __all__ = ["SpeakerEncoder", "Windows", "at_least_float32"]
 
 
@@ -66,6 +69,8 @@ class SpeakerEncoder(nn.Module, ABC):
     """shorter audio is an error"""
     windows: Windows | None = None
     """None: utterances are embedded whole"""
+    mel: MelConfig | None = None
+    """the front-end, where it is one whose frames a mel tree may hold"""
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal parts no longer than this, whose vectors are
     averaged: memory stays bounded"""
@@ -87,6 +92,17 @@ class SpeakerEncoder(nn.Module, ABC):
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         """Features (B, F, M), frame lengths (B,) -> embeddings (B, E)."""
 
-    def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
-        """Waves (B, T), lengths (B,) in samples -> embeddings (B, E)."""
-        return self.embed_features(*self.features(waves, lengths))
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Waves (B, T) or features (B, F, M), lengths (B,) of either -> embeddings (B, E)."""
+        if inputs.dim() == 3:
+            return self.embed_features(inputs, lengths)
+        return self.embed_features(*self.features(inputs, lengths))
+
+    def check_mel_tree(self) -> None:
+        """Raise ConfigError unless this encoder hears what a mel tree holds."""
+        if self.mel != GE2E_MEL:
+            own = f"{self.mel.n_mels} mels" if self.mel else "features of its own from waveforms"
+            raise ConfigError(
+                f"{self.name} takes {own}, and a mel tree holds {GE2E_MEL.n_mels} linear mels for "
+                "the LSTM encoder; prepare the recordings with --format arrow instead"
+            )

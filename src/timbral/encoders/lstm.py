@@ -51,6 +51,7 @@ class LstmEncoder(SpeakerEncoder):
         super().__init__()
         self.config = config
         self.frontend = MelSpectrogram(replace(GE2E_MEL, n_mels=config.n_mels))
+        self.mel = self.frontend.config
         self.sample_rate = GE2E_MEL.sample_rate
         self.hop_samples = GE2E_MEL.hop_samples
         self.embedding_dim = config.embedding_size

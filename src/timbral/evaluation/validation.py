@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from timbral.data.meltree import MelTree
 from timbral.data.store import Store
 from timbral.encoders import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.evaluation.trials import draw_pairs
-from timbral.inference import Embedder
+from timbral.inference import Embedder, Vector
 from timbral.losses import GE2EConfig, GE2ELoss
 from timbral.metrics import eer, min_dcf
 
@@ -25,7 +26,7 @@ UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be 
 
 
 def make_validation(
-    store: Store,
+    store: Store | MelTree,
     rows: NDArray[np.int64],
     encoder: SpeakerEncoder,
     show: Show = lambda vectors, rows: None,
@@ -46,12 +47,11 @@ def make_validation(
             f"the validation speakers will not do: {error}; name others with "
             "--validation-speakers, or 0 for no validation"
         ) from None
-    waves = [store.pcm(row) for row in kept]
+    embed = _embedding(store, kept)
 
     def validate() -> dict[str, float]:
         embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
-        usable = [wave.astype(np.float32) / 32_768.0 for wave in waves]
-        vectors = embedder.embed_waves(usable)
+        vectors = embed(embedder)
         show(vectors, np.array(kept))
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])
@@ -81,3 +81,15 @@ def _ge2e(vectors: NDArray[np.float32], speakers: Sequence[str]) -> float:
     labels = torch.arange(len(names)).repeat_interleave(per_speaker)
     with torch.no_grad():
         return float(GE2ELoss(GE2EConfig())(torch.from_numpy(vectors[rows]), labels))
+
+
+def _embedding(store: Store | MelTree, rows: list[int]) -> Callable[[Embedder], Vector]:
+    """Keeps the utterances of `rows` in memory; the function gives their vectors (N, E)."""
+    if isinstance(store, MelTree):
+        mels = [store.mel(row) for row in rows]
+        return lambda embedder: embedder.embed_mels(mels)
+    waves = [store.pcm(row) for row in rows]
+    scale = np.float32(32_768)
+    return lambda embedder: embedder.embed_waves(
+        [wave.astype(np.float32) / scale for wave in waves]
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from timbral.audio import Preprocessing
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
+from timbral.data.manifest import Utterance
 from timbral.data.prepare import prepare
 from timbral.data.store import Store
 from timbral.errors import ConfigError, DataError
@@ -38,7 +39,7 @@ def prepare_audio(
     for name, root in (("training", run.training_audio), ("validation", run.validation_audio)):
         if root is None:
             continue
-        rows = scan_corpus("folder", root)
+        rows: Sequence[Utterance] = scan_corpus("folder", root)
         if not run.sessions:
             rows = [row for row in rows if not row.session]
         if not rows:

@@ -11,6 +11,7 @@ from torch import Tensor
 from timbral import projection
 from timbral.config import TrainConfig
 from timbral.data.dataset import Batch
+from timbral.data.meltree import MelTree
 from timbral.data.store import Store
 from timbral.training.trackers import Tracker
 
@@ -26,7 +27,7 @@ class Gallery:
         self._config = config.tracking
         self._validate_every = config.schedule.validate_every
 
-    def batch(self, step: int, batch: Batch, embeddings: Tensor, store: Store) -> None:
+    def batch(self, step: int, batch: Batch, embeddings: Tensor, store: Store | MelTree) -> None:
         """A training batch, augmented as the encoder hears it, and its embeddings (B, E)."""
         rows = batch.rows.cpu().numpy()
         if _due(step, 1, self._config.pictures_every):
@@ -38,7 +39,11 @@ class Gallery:
                     tracker.clip(step, f"batch/{index:03d}-{Path(name).name}", wave.numpy())
 
     def validation(
-        self, step: int, vectors: NDArray[np.float32], store: Store, rows: NDArray[np.int64]
+        self,
+        step: int,
+        vectors: NDArray[np.float32],
+        store: Store | MelTree,
+        rows: NDArray[np.int64],
     ) -> None:
         """Vectors (N, E) of a validation and their rows of the store."""
         if _due(step, self._validate_every, self._config.validation_pictures_every):
@@ -49,7 +54,7 @@ class Gallery:
         name: str,
         step: int,
         vectors: NDArray[np.float32],
-        store: Store,
+        store: Store | MelTree,
         rows: NDArray[np.int64],
     ) -> None:
         speakers = [store.speaker_names[code] for code in store.speaker_codes[rows]]

@@ -184,7 +184,9 @@ def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
 
     def encode(batch: Batch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            features, frame_lengths = encoder.features(batch.waves, batch.lengths)
+            features, frame_lengths = batch.waves, batch.lengths
+            if features.dim() == 2:  # not of a mel tree
+                features, frame_lengths = encoder.features(batch.waves, batch.lengths)
             features = batch.masked(features, frame_lengths)  # (B, F, M)
             embeddings: Tensor = backbone(features, frame_lengths)  # (B, E)
             return embeddings

@@ -1,0 +1,207 @@
+"""How fast recordings become data: system B's own way beside timbral, on the same files.
+
+    python benchmarks/prepare.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
+
+Each run is a process of its own, pinned to its cores; contenders take turns, so that a busy
+machine slows them alike. Times are without imports, and of two processes with their start, for
+which timbral gets more audio: its processes import torch. `ratio` is of hours per minute,
+`cpu ratio` of hours per second of processor time, which says more on a machine that others use.
+System B's way is written anew from its description: librosa decodes and resamples, WebRTC's
+detector sees each window as packed integers, librosa makes the mel, numpy saves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "librispeech-251"
+REPEATS = {"system B: mel tree, WebRTC": 2}  # how often two processes get the same audio
+MORE_REPEATS = 12
+
+
+def system_b(paths: list[tuple[str, str]]) -> None:
+    """PaddleSpeech's GE2E preprocessing of some files: (recording, mel) pairs."""
+    import librosa
+    import webrtcvad
+    from scipy.ndimage import binary_dilation
+
+    for source, target in paths:
+        wave, rate = librosa.load(source, sr=None)
+        if rate != 16_000:
+            wave = librosa.resample(wave, orig_sr=rate, target_sr=16_000)
+        gain = -30 - 10 * np.log10(np.mean(wave**2))
+        if gain > 0:
+            wave = wave * 10 ** (gain / 20)
+        wave = wave[: len(wave) // 480 * 480]
+        packed = struct.pack(f"{len(wave)}h", *np.round(wave * 32_767).astype(np.int16))
+        detector = webrtcvad.Vad(mode=3)
+        flags = [
+            detector.is_speech(packed[2 * start : 2 * start + 960], sample_rate=16_000)
+            for start in range(0, len(wave), 480)
+        ]
+        padded = np.concatenate([np.zeros(3), flags, np.zeros(4)])
+        sums = np.cumsum(padded)
+        sums[8:] = sums[8:] - sums[:-8]
+        mask = binary_dilation(np.round(sums[7:] / 8).astype(bool), np.ones(7))
+        wave = wave[np.repeat(mask, 480)]
+        mel = librosa.feature.melspectrogram(
+            y=wave, sr=16_000, n_fft=400, hop_length=160, n_mels=40
+        )
+        np.save(target, mel.astype(np.float32).T)
+
+
+def run_system_b(root: Path, output: Path, processes: int) -> Callable[[], None]:
+    output.mkdir()
+    paths = [
+        (str(path), str(output / f"{number}.npy"))
+        for number, path in enumerate(sorted(root.glob("*/*")))
+    ]
+    system_b(paths[:2])  # imports and compiles
+
+    def run() -> None:
+        if processes == 1:
+            return system_b(paths)
+        with multiprocessing.get_context("fork").Pool(processes) as pool:
+            pool.map(system_b, [paths[start::8] for start in range(8)], chunksize=1)
+
+    return run
+
+
+def run_timbral(
+    trim: str, format: str, root: Path, output: Path, processes: int
+) -> Callable[[], None]:
+    from timbral.audio import Preprocessing
+    from timbral.data.corpora import scan_corpus
+    from timbral.data.prepare import prepare
+
+    rules = Preprocessing(trim)
+    utterances = scan_corpus("folder", root)
+    prepare(utterances[:2], output / "warm", rules, format=format)
+
+    def run() -> None:
+        prepare(utterances, output / "data", rules, format=format, workers=processes)
+
+    return run
+
+
+CONTENDERS = {
+    "system B: mel tree, WebRTC": run_system_b,
+    "timbral: mel tree, WebRTC": lambda *job: run_timbral("system-b", "npy", *job),
+    "timbral: mel tree, energy": lambda *job: run_timbral("energy", "npy", *job),
+    "timbral: mel tree, Silero": lambda *job: run_timbral("vad", "npy", *job),
+    "timbral: PCM store, untrimmed": lambda *job: run_timbral("none", "arrow", *job),
+}
+
+
+def child(name: str, root: Path, processes: int) -> None:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processes])
+    with tempfile.TemporaryDirectory() as folder:
+        run = CONTENDERS[name](root, Path(folder) / "out", processes)
+        started, used = time.perf_counter(), sum(os.times()[:4])
+        run()
+        seconds, cpu = time.perf_counter() - started, sum(os.times()[:4]) - used
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    memory = [resource.getrusage(kind).ru_maxrss / 1024 for kind in kinds]
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "mib": max(memory)}))
+
+
+def make_corpus(folder: Path, files: int, kind: str) -> float:
+    """Write the same recordings as wav, flac, or wav at 48 kHz; returns hours."""
+    from timbral.audio import load
+    from timbral.demo import VOICES
+
+    sources = sorted(SHARED.glob("*/*/*.flac")) or sorted(VOICES.glob("*/*.ogg"))
+    samples = 0
+    for number, source in enumerate(sources[:files]):
+        wave = load(source)
+        samples += len(wave)
+        rate = 48_000 if kind == "wav 48 kHz" else 16_000
+        if rate != 16_000:
+            wave = soxr.resample(wave, 16_000, rate)
+        path = (
+            folder
+            / "1"
+            / f"speaker{number % 10}"
+            / f"{number}.{'flac' if kind == 'flac' else 'wav'}"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, wave, rate, subtype="PCM_16")
+    for repeats in (2, MORE_REPEATS):
+        for path in (folder / "1").glob("*/*"):
+            for copy in range(repeats):
+                link = folder / str(repeats) / f"{path.parent.name}-{copy}" / path.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+    return samples / 16_000 / 3600
+
+
+def measure(name: str, root: Path, processes: int) -> dict[str, float]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--child", name, str(root), str(processes)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(result.stderr)
+    content: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return content
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--kinds", nargs="*", default=["wav 16 kHz", "flac", "wav 48 kHz"])
+    parser.add_argument("--cores", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        name, root, processes = arguments.child
+        return child(name, Path(root), int(processes))
+    cores = [count for count in arguments.cores if count <= len(os.sched_getaffinity(0))]
+    print(f"{'':31} {'cores':>5} {'h/min':>7} {'ratio':>6} {'cpu ratio':>9} {'MiB':>5}")
+    for kind in arguments.kinds:
+        folder = Path(tempfile.mkdtemp())
+        hours = make_corpus(folder, arguments.files, kind)
+        print(f"{kind}, {hours:.2f} h")
+        for count in cores:
+            compare(folder, hours, count, arguments.rounds)
+        shutil.rmtree(folder)
+
+
+def compare(folder: Path, hours: float, cores: int, rounds: int) -> None:
+    repeats = {n: 1 if cores == 1 else REPEATS.get(n, MORE_REPEATS) for n in CONTENDERS}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name in CONTENDERS:
+            runs[name].append(measure(name, folder / str(repeats[name]), cores))
+
+    def median(name: str, key: str) -> float:
+        return statistics.median(run[key] for run in runs[name]) / (hours * repeats[name])
+
+    first = next(iter(CONTENDERS))
+    for name in CONTENDERS:
+        ratios = [median(first, key) / median(name, key) for key in ("seconds", "cpu")]
+        memory = max(run["mib"] for run in runs[name])
+        speed = 60 / median(name, "seconds")
+        print(f"{name:31} {cores:5} {speed:7.1f} {ratios[0]:6.2f} {ratios[1]:9.2f} {memory:5.0f}")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Verbs over recordings: corpora, prepare, inspect, manifest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from timbral.cli.shared import OK, count_failures
+from timbral.errors import ConfigError
+from timbral.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.data.manifest import Manifest
+    from timbral.data.prepare import PrepareReport
+
+__all__ = ["corpora", "inspect", "manifest", "prepare"]
+
+
+def corpora() -> int:
+    """List the corpora that timbral knows: size, licence, page, and the folder it expects."""
+    from timbral.data.corpora import CORPORA
+
+    for name, corpus in CORPORA.items():
+        if corpus.folder:
+            print(f"{name:18} {corpus.size}; {corpus.licence}")
+            print(f"{'':18} {corpus.page}")
+            for line in corpus.expected:
+                alternative = line.startswith("or ")
+                path = f"{corpus.folder}/{line.removeprefix('or ')}"
+                print(f"{'':18} {'or ' * alternative}{path}")
+    return OK
+
+
+def prepare(
+    *,
+    output_dir: Path,
+    folder: Path | None = None,
+    layout: str = "folder",
+    kaldi: Path | None = None,
+    lhotse: Path | None = None,
+    manifest: Path | None = None,
+    datasets_root: Path | None = None,
+    dataset_names: str = "",
+    format: Literal["arrow", "npy", "flac"] = "arrow",
+    trim: Literal["auto", "none", "energy", "vad", "system-a", "system-b"] = "auto",
+    loudness: str = "-30",
+    workers: int = os.cpu_count() or 1,
+) -> int:
+    """Turn corpora into data that training reads without waiting.
+
+    Args:
+        output_dir: where the prepared data goes; a killed run is continued there
+        folder: a folder of recordings, SPEAKER/[SESSION/]UTTERANCE.wav unless --layout says else
+        layout: how --folder lies: folder, or a name of `timbral corpora`
+        kaldi: a Kaldi data directory (wav.scp, utt2spk)
+        lhotse: a folder with Lhotse's manifests of recordings and supervisions
+        manifest: a table (parquet, csv, tsv, jsonl) with columns path and speaker
+        datasets_root: the folder that holds the corpora of --dataset-names
+        dataset_names: names of `timbral corpora`, with commas between
+        format: arrow (16 kHz PCM, memory-mapped), npy (system B's mel tree) or flac
+        trim: how silence is cut; auto is the corpora's own rule, else none; vad and system-b need
+            the extra [vad]
+        loudness: raise quieter recordings to this level in dBFS, or none
+        workers: processes
+    """
+    from timbral import api
+    from timbral.audio import Preprocessing
+
+    names = [name for name in dataset_names.split(",") if name]
+    sources = {layout: folder, "kaldi": kaldi, "lhotse": lhotse, "manifest": manifest}
+    preprocessing = Preprocessing(_trim(names) if trim == "auto" else trim, _decibels(loudness))
+    if workers < 1:
+        raise ConfigError(f"--workers must be 1 or more, got {workers}")
+    utterances = _find({**sources, "datasets": datasets_root}, names)
+    with bar("preparing") as advance:
+        report = api.prepare(
+            utterances, output_dir, preprocessing, format=format, workers=workers, progress=advance
+        )
+    return _tell(report, output_dir)
+
+
+def _tell(report: PrepareReport, folder: Path) -> int:
+    state = "was complete already" if report.reused else "prepared"
+    print(
+        f"{state}: {report.utterances:,} utterances of {report.speakers:,} speakers, "
+        f"{report.hours:.2f} h, in {folder}"
+    )
+    if report.too_short:
+        print(f"{report.too_short:,} left out: shorter than a mel tree takes (160 frames)")
+    return count_failures(report.failures, folder)
+
+
+def _find(sources: dict[str, Path | None], names: list[str]) -> Manifest:
+    """The utterances of the one source that is given."""
+    from timbral.data.corpora import scan_corpus, scan_datasets
+    from timbral.data.manifest import read_manifest
+
+    given = [(kind, path) for kind, path in sources.items() if path is not None]
+    if len(given) != 1:
+        raise ConfigError(
+            "one of --folder, --kaldi, --lhotse, --manifest and --datasets-root is needed, got "
+            f"{len(given)} of them"
+        )
+    kind, path = given[0]
+    if (kind == "datasets") != bool(names):
+        raise ConfigError("--datasets-root and --dataset-names go together; give both")
+    if kind == "datasets":
+        return scan_datasets(path, names)
+    return read_manifest(path) if kind == "manifest" else scan_corpus(kind, path)
+
+
+def _trim(names: list[str]) -> str:
+    """The rule of the corpora of these names; they must agree."""
+    from timbral.data.corpora import CORPORA
+
+    known = [name.partition("/")[0] for name in names]
+    rules = {CORPORA[name].trim for name in known if name in CORPORA} or {"none"}
+    if len(rules) > 1:
+        raise ConfigError(
+            f"--dataset-names {','.join(names)} are usually trimmed in different ways "
+            f"({', '.join(sorted(rules))}); say which with --trim"
+        )
+    return rules.pop()
+
+
+def _decibels(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--loudness is a level in dBFS or none, got {text!r}") from None
+
+
+def inspect(
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    *,
+    layout: str = "folder",
+    html: Path | None = None,
+) -> int:
+    """Look through a corpus or prepared data: what it holds, and what looks wrong.
+
+    Args:
+        data: a folder made by `timbral prepare`, a mel tree, a corpus, or a table of utterances
+        layout: how a corpus lies in its folder: folder, or a name of `timbral corpora`
+        html: write a page, too, with every suspicious recording
+    """
+    from timbral.data.inspection import inspect_data
+    from timbral.data.inspection_page import describe, write_inspection
+
+    with bar("listening") as advance:
+        found = inspect_data(data, layout, advance)
+    print(describe(found))
+    if html is not None:
+        write_inspection(found, html)
+        print(f"page: {html}")
+    return OK
+
+
+def manifest(
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    *,
+    output: Path,
+    format: Literal["parquet", "csv", "jsonl", "kaldi", "lhotse"] = "parquet",
+    layout: str = "folder",
+) -> int:
+    """Write the list of a corpus's utterances, for other tools.
+
+    Args:
+        data: a corpus, a folder made by `timbral prepare`, or a table of utterances
+        output: a file; a folder for kaldi and lhotse
+        format: a table (parquet, csv, jsonl), a Kaldi data directory, or Lhotse's manifests
+        layout: how a corpus lies in its folder: folder, or a name of `timbral corpora`
+    """
+    from timbral.data.exchange import find_utterances, write_list
+
+    utterances = find_utterances(data, layout)
+    written, failures = write_list(utterances, output, format)
+    print(f"{written:,} utterances in {output}")
+    return count_failures(failures, output)

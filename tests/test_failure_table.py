@@ -1,0 +1,125 @@
+"""Recordings as they come: each is prepared right, or listed with its reason; none ends the job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from timbral.audio import Preprocessing, Wave, decode, load
+from timbral.data.corpora import scan_corpus
+from timbral.data.formats import FORMATS
+from timbral.data.meltree import MelTree
+from timbral.data.prepare import prepare
+from timbral.data.store import Store
+from timbral.demo import VOICES
+from timbral.features import GE2E_MEL
+
+
+def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, str]]:
+    """Files of every kind: those that must come out right, with a tolerance, and the reasons."""
+
+    def put(name: str, samples: Wave = wave, rate: int = 16_000, subtype: str = "PCM_16") -> None:
+        soundfile.write(folder / name, samples, rate, subtype=subtype, format="WAV")
+
+    put("8 bit.wav", subtype="PCM_U8")
+    put("24 bit.wav", subtype="PCM_24")
+    put("float.wav", subtype="FLOAT")
+    put("double.wav", subtype="DOUBLE")
+    put("µ-law.wav", subtype="ULAW")
+    put("stereo.wav", np.stack([wave, wave], 1))
+    put("one channel silent.wav", np.stack([2 * wave, 0 * wave], 1), subtype="FLOAT")
+    put("96 kHz.wav", soxr.resample(wave, 16_000, 96_000), 96_000)
+    put("8 kHz.wav", soxr.resample(wave, 16_000, 8_000), 8_000)
+    put("misnamed.flac")
+    put("名前 with blanks.wav")
+    put("UPPER.WAV")
+    soundfile.write(folder / "plain.flac", wave, 16_000)
+    put("clipped.wav", np.clip(8 * wave, -1, 1))
+    put("beyond one.wav", wave * 4, subtype="FLOAT")
+    exact, lossy = 1e-3, 0.05
+    right = dict.fromkeys((path.stem for path in folder.iterdir()), exact)
+    right |= {"8 bit": lossy, "µ-law": lossy, "8 kHz": 0.5}
+    (folder / "zero length.wav").touch()
+    put("no samples.wav", wave[:0])
+    put("silent.wav", 0 * wave)
+    put("nan.wav", np.where(np.arange(wave.size) == 99, np.nan, wave), subtype="FLOAT")
+    put("infinite.wav", np.where(np.arange(wave.size) == 99, np.inf, wave), subtype="FLOAT")
+    (folder / "corrupt.wav").write_bytes(np.random.default_rng(0).bytes(5_000))
+    whole = (folder / "plain.flac").read_bytes()
+    (folder / "truncated.flac").write_bytes(whole[:60])
+    (folder / "text.wav").write_text("Please call Stella.\n" * 100)
+    (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
+    reasons = {
+        "zero length": "0 bytes",
+        "no samples": "no samples",
+        "silent": "is silent",
+        "nan": "NaN or infinite",
+        "infinite": "NaN or infinite",
+        "corrupt": "cannot be read as audio",
+        "truncated": "cannot be read as audio",
+        "text": "cannot be read as audio",
+        "dangling": "no such file",
+    }
+    (folder / "notes.txt").write_text("stray")
+    (folder / ".hidden.wav").write_text("stray")
+    (folder / "loop").symlink_to(folder)
+    return right, reasons
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_kind_of_file(format: str, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus" / "Zoë B"
+    folder.mkdir(parents=True)
+    (tmp_path / "corpus" / "TRANS.txt").write_text("stray")
+    (tmp_path / "corpus" / "empty").mkdir()
+    wave = load(next(VOICES.glob("*/*.ogg")))
+    wave = wave / np.abs(wave).max() * 0.4
+    right, reasons = write_table(folder, wave)
+    rules = Preprocessing(loudness=None)
+    out = tmp_path / "out"
+    report = prepare(scan_corpus("folder", tmp_path / "corpus"), out, rules, format=format)
+    assert (report.utterances, report.failures) == (len(right), len(reasons))
+    failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert {Path(row["path"]).stem for row in failures} == reasons.keys()
+    for row in failures:
+        assert reasons[Path(row["path"]).stem] in row["reason"]
+        assert row["speaker"] == "Zoë B"
+    found = prepared_samples(out, format)
+    assert found.keys() == right.keys()
+    reference = found["plain"]
+    scale = np.abs(reference).max()
+    for name, tolerance in right.items():
+        if name not in ("clipped", "beyond one"):  # louder
+            size = min(len(found[name]), len(reference))
+            error = np.abs(found[name][:size] - reference[:size]).mean() / scale
+            assert error < tolerance, name
+    assert np.abs(found["clipped"]).max() > scale
+
+
+def prepared_samples(folder: Path, format: str) -> dict[str, np.ndarray]:
+    """What was written of each utterance: samples, or mels."""
+    if format == "arrow":
+        store = Store.open(folder)
+        names, read = store.table["path"].to_pylist(), store.pcm
+        return {Path(name).stem: read(row) / 32_768 for row, name in enumerate(names)}
+    if format == "npy":
+        tree = MelTree.open(folder)
+        assert tree.mel(0).shape[1] == GE2E_MEL.n_mels
+        return {Path(n).stem: tree.mel(row) for row, n in enumerate(tree.table["path"].to_pylist())}
+    return {path.stem: decode(path)[0] for path in folder.glob("*/*.flac")}
+
+
+def test_a_cut_recording_ends_where_it_was_cut(
+    tmp_path: Path, tone: Callable[[float], Wave]
+) -> None:
+    """A wav whose end is missing is read up to there, as every player does."""
+    soundfile.write(tmp_path / "a.wav", tone(2.0), 16_000)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
+    assert abs(len(decode(tmp_path / "a.wav")[0]) - 16_000) < 50

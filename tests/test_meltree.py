@@ -1,0 +1,116 @@
+"""Training and embedding from mel trees, ours and system B's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import SMALL
+from timbral import api
+from timbral.audio import Preprocessing, load
+from timbral.config import TrainConfig
+from timbral.data.corpora import scan_corpus
+from timbral.data.dataset import DataConfig
+from timbral.data.meltree import MelCrops, MelTree, is_mel_tree
+from timbral.data.prepare import prepare
+from timbral.data.store import Store
+from timbral.encoders import LstmEncoder, TdnnEncoder
+from timbral.errors import ConfigError, DataError
+from timbral.inference import Embedder
+
+
+@pytest.fixture(scope="module")
+def tree(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mels") / "tree"
+    prepare(scan_corpus("folder", voices), folder, Preprocessing(), format="npy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def foreign(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree as system B leaves it: columns of mels first in memory, no files of ours."""
+    root = tmp_path_factory.mktemp("foreign")
+    for path in tree.glob("*/*.npy"):
+        (root / path.parent.name).mkdir(exist_ok=True)
+        np.save(root / path.parent.name / path.name, np.asfortranarray(np.load(path)))
+        shutil.copy(path.parent / "_sources.txt", root / path.parent.name)
+    return root
+
+
+def test_ours_and_theirs_hold_the_same(tree: Path, foreign: Path, store: Store) -> None:
+    ours, theirs = MelTree.open(tree), MelTree.open(foreign)
+    assert is_mel_tree(tree)
+    assert is_mel_tree(foreign)
+    assert not is_mel_tree(store.folder)
+    for name in ("speaker", "path", "frames"):
+        assert ours.table[name].to_pylist() == theirs.table[name].to_pylist()
+    assert theirs.preprocessing == Preprocessing(trim="system-b", loudness=-30.0)
+    for row in (0, 20, 47):
+        np.testing.assert_array_equal(ours.mel(row), theirs.mel(row))
+        np.testing.assert_array_equal(ours.mel(row, 7, 30), ours.mel(row)[7:37])
+        assert 0 <= store.samples[row] - ours.samples[row] < 160
+
+
+def test_crops_follow_from_seed_and_step(tree: Path) -> None:
+    mels = MelTree.open(tree)
+    config = DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=1.6)
+    batch = MelCrops(mels, np.arange(len(mels)), config, seed=1).batch(5)
+    again = next(MelCrops(mels, np.arange(len(mels)), config, seed=1)(5))
+    assert batch.waves.shape == (12, 160, 40)
+    assert batch.waves.equal(again.waves)
+    assert batch.speakers.equal(again.speakers)
+    assert not batch.waves.equal(MelCrops(mels, np.arange(len(mels)), config, 2).batch(5).waves)
+    windows = np.lib.stride_tricks.sliding_window_view(mels.mel(0), (160, 40))[:, 0]
+    long = DataConfig(speakers_per_batch=2, utterances_per_speaker=2, crop_seconds=60)
+    whole = MelCrops(mels, np.arange(len(mels)), long, 0).batch(0).waves
+    assert whole.shape == (4, 6000, 40)
+    assert len(windows) == mels.frames[0] - 159
+
+
+def test_training(foreign: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]) -> None:
+    done = api.train(
+        small_config("lstm"), foreign, tmp_path / "run", validation_speakers="2", device="cpu"
+    )
+    assert done.step == 6
+    assert done.validation_eer is not None
+    embedder = api.load(tmp_path / "run", device="cpu")
+    assert embedder.preprocessing == MelTree.open(foreign).preprocessing
+
+
+def test_other_encoders_refuse(
+    tree: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]
+) -> None:
+    for name in ("tdnn", "campplus"):
+        with pytest.raises(ConfigError, match=f"{name} takes .*--format arrow"):
+            api.train(small_config(name), tree, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match="tdnn takes"):
+        Embedder(TdnnEncoder(SMALL["tdnn"])).embed_mels([])  # type: ignore[arg-type]
+
+
+def test_vectors_from_mels_are_those_from_audio(tree: Path) -> None:
+    """Up to the zeros behind the end, which only a window that hangs over it hears."""
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    mels = MelTree.open(tree)
+    rows = [0, 9, 30]
+    waves = [load(mels.table["path"][row].as_py(), Preprocessing()) for row in rows]
+    from_audio = embedder.embed_waves(waves)
+    from_mels = embedder.embed_mels([mels.mel(row) for row in rows])
+    assert np.einsum("ne,ne->n", from_audio, from_mels).min() > 0.999
+
+
+def test_trees_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    np.save(tmp_path / "a" / "x.npy", np.zeros((200, 80), np.float32))
+    with pytest.raises(DataError, match=r"float32 \(F, 40\), this is float32 \(200, 80\)"):
+        MelTree.open(tmp_path)
+    (tmp_path / "a" / "x.npy").write_bytes(b"x" * 1000)
+    with pytest.raises(DataError, match="cannot be read as a mel"):
+        MelTree.open(tmp_path)
+    (tmp_path / "a" / "x.npy").unlink()
+    with pytest.raises(DataError, match="no mel tree"):
+        MelTree.open(tmp_path)

@@ -1,0 +1,71 @@
+"""The verbs over recordings, as they are typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from timbral.cli import data as verbs
+from timbral.data.corpora import CORPORA
+from timbral.errors import ConfigError
+
+
+def timbral(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "timbral", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verbs.corpora() == 0
+    text = capsys.readouterr().out
+    for name, corpus in CORPORA.items():
+        if corpus.folder:
+            assert name in text
+            assert corpus.page in text
+            assert corpus.licence in text
+            assert f"{corpus.folder}/{corpus.expected[0]}" in text
+
+
+def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
+    flac, mel = tmp_path / "flac", tmp_path / "mel"
+    done = timbral("prepare", "--folder", voices, "--output-dir", flac, "--format", "flac")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = timbral("manifest", flac, "--format", "csv", "--output", tmp_path / "list.csv")
+    assert listed.stdout == f"48 utterances in {tmp_path / 'list.csv'}\n"
+    words = ["--manifest", tmp_path / "list.csv", "--output-dir", mel, "--format", "npy"]
+    again = timbral("prepare", *words, "--workers", 1)
+    assert again.stdout.startswith("prepared: 48 utterances of 8 speakers, ")
+    assert timbral("prepare", *words).stdout.startswith("was complete already: 48 utterances")
+    shown = timbral("inspect", mel, "--html", tmp_path / "page.html")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "what          mel tree\nutterances    48, " in shown.stdout
+    assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"folder": "x", "kaldi": "y"}, "got 2 of them"),
+        ({"datasets_root": "x"}, "go together"),
+        ({"folder": "x", "dataset_names": "vctk"}, "go together"),
+        ({"datasets_root": "x", "dataset_names": "vctk,magicdata"}, "say which with --trim"),
+        ({"folder": "x", "loudness": "loud"}, "--loudness is a level"),
+        ({"folder": "x", "workers": 0}, "--workers must be 1"),
+    ],
+)
+def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "x.wav").touch()
+    paths = {k: tmp_path if v in ("x", "y") else v for k, v in arguments.items()}
+    with pytest.raises(ConfigError, match=words):
+        verbs.prepare(output_dir=tmp_path / "out", **paths)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_and_their_rules() -> None:
+    assert verbs._trim([]) == "none"
+    assert verbs._trim(["librispeech_other", "magicdata"]) == "system-b"
+    assert verbs._trim(["librispeech/train-clean-100", "vctk"]) == "none"
