@@ -5,6 +5,7 @@ Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
 
 from __future__ import annotations
 
+import io
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from timbral.errors import AudioError, ConfigError, MissingExtraError, did_you_mean
+from timbral.storage import fetch, is_url
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -46,15 +48,16 @@ ENERGY_RANGE_DB = 40.0  # a window this far below the loudest one is a pause
 
 
 def decode(path: str | Path) -> tuple[Wave, int]:
-    """Read a recording at its own rate; channels are averaged.
+    """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
     Returns the wave (T,) and its sample rate in Hz. Formats are told by content, not by name.
     Raises AudioError when the file is missing, unreadable, empty, silent or holds NaN.
     """
     try:
-        samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        source = io.BytesIO(fetch(str(path))) if is_url(path) else str(path)
+        samples, sample_rate = soundfile.read(source, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
+        raise AudioError(f"{path}: {_why_unreadable(path, error)}") from None
     except MemoryError:
         raise AudioError(f"{path}: its header claims more audio than fits into memory") from None
     if not RATES[0] <= sample_rate <= RATES[1]:
@@ -63,9 +66,11 @@ def decode(path: str | Path) -> tuple[Wave, int]:
     return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _why_unreadable(path: str | Path, error: Exception) -> str:
+    if is_url(path):
+        return f"cannot be read as audio ({error})"
     try:
-        about = path.stat()
+        about = Path(path).stat()
     except FileNotFoundError:
         return "no such file"
     except OSError as refusal:

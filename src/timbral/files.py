@@ -23,17 +23,19 @@ __all__ = [
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name, on error it goes.
 
-    What a killed process leaves of it is overwritten when the file is written again.
+    What a killed process leaves of it is overwritten when the file is written again. `sync`
+    waits for the disk, so that a power cut leaves it whole, too: milliseconds a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.timbral-tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

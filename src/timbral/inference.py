@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ Audio = str | Path | NDArray[Any] | Tensor
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
 """padded seconds in one batch of whole utterances"""
+PIECE_SECONDS = 60
+"""longer utterances are embedded in equal pieces, on every device, so that memory is bounded"""
 
 
 class Embedder:
@@ -125,11 +128,19 @@ class Embedder:
             return np.empty((0, self.embedding_dim), dtype=np.float32)
         if self.encoder.windows:
             return self._embed_windows(waves, self.encoder.windows)
-        vectors = np.empty((len(waves), self.embedding_dim), dtype=np.float32)
-        for rows in self._batches([len(wave) for wave in waves]):
-            padded, lengths = self._pad([waves[row] for row in rows])
-            vectors[rows] = self.encoder(padded, lengths).float().cpu().numpy()
-        return unit_length(vectors)
+        owners, pieces = self._pieces(waves)
+        sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
+        for rows in self._batches([len(piece) for piece in pieces]):
+            padded, lengths = self._pad([pieces[row] for row in rows])
+            vectors = self.encoder(padded, lengths).float().cpu().numpy()
+            np.add.at(sums, [owners[row] for row in rows], unit_length(vectors))
+        return unit_length(sums)
+
+    def _pieces(self, waves: Sequence[Wave]) -> tuple[list[int], list[Wave]]:
+        """Waves, the long ones cut, and to which wave each piece belongs."""
+        limit = PIECE_SECONDS * self.sample_rate
+        cut = [np.array_split(wave, -(-len(wave) // limit)) for wave in waves]
+        return [row for row, parts in enumerate(cut) for _ in parts], list(chain(*cut))
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Rows in order of length, in batches of a bounded padded size."""

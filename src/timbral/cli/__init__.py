@@ -8,9 +8,10 @@ from typing import Any
 
 import tyro
 
-from timbral.cli.corpus import embed, map_voices, prepare
+from timbral.cli.corpus import prepare
 from timbral.cli.encoder import demo, evaluate, models, pull, train, verify
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
+from timbral.cli.vectors import embed, map_voices, speakers
 from timbral.errors import TimbralError
 from timbral.version import __version__
 
@@ -21,6 +22,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "evaluate": evaluate,
     "embed": embed,
+    "speakers": speakers,
     "verify": verify,
     "map": map_voices,
     "models": models,

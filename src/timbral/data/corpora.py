@@ -62,6 +62,14 @@ def scan_folder(root: Path, corpus: str = "folder") -> Iterator[Utterance]:
             yield Utterance(name, parts[0], "/".join(parts[1:-1]), _absolute(path), corpus)
 
 
+def scan_tree(root: Path) -> Iterator[Utterance]:
+    """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
+    for path in audio_files(root):
+        place = path.relative_to(root)
+        speaker = place.parent.as_posix() if len(place.parts) > 1 else root.name
+        yield Utterance(place.with_suffix("").as_posix(), speaker, "", _absolute(path), "tree")
+
+
 def _absolute(path: Path) -> str:
     return Path(os.path.abspath(path)).as_posix()
 
@@ -138,6 +146,7 @@ CORPORA: dict[str, Corpus] = {
     "libritts": Corpus(
         scan_chapters("libritts"), "[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav"
     ),
+    "tree": Corpus(scan_tree, "recordings at any depth"),
     "vctk": Corpus(scan_vctk, "wav|wav48|wav48_silence_trimmed/SPEAKER/SPEAKER_NUMBER.wav"),
 }
 

@@ -11,8 +11,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +28,7 @@ from timbral.data.manifest import Utterance, file_size
 from timbral.data.store import STORE_SCHEMA, shard_path, write_shard
 from timbral.errors import AudioError, DataError
 from timbral.files import folder_lock, read_json, write_json, write_jsonl, written_whole
+from timbral.workers import end_with_parent
 
 __all__ = ["PrepareReport", "prepare"]
 
@@ -142,7 +141,7 @@ def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, context, initializer=_end_with, initargs=(os.getpid(),)
+        workers, context, initializer=end_with_parent, initargs=(os.getpid(),)
     ) as pool:
         futures = [pool.submit(_prepare_shard, shard) for shard in shards]
         try:
@@ -155,17 +154,6 @@ def _each(shards: list[_Shard], workers: int) -> Iterator[int]:
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when the process that started it is gone, were it killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepare_shard(shard: _Shard) -> int:

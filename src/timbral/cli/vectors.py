@@ -1,0 +1,157 @@
+"""Verbs from a corpus to vectors, and over vectors: embed, speakers, map."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from timbral.cli.shared import OK, SOME_FAILED, Device, Encoder, count_failures
+from timbral.errors import ConfigError
+from timbral.progress import bar, corpus_bar
+
+if TYPE_CHECKING:
+    from timbral.bulk import BulkReport
+
+__all__ = ["embed", "map_voices", "speakers"]
+
+
+def embed(
+    encoder: Encoder,
+    corpus: Annotated[Positional[str], arg(metavar="CORPUS")],
+    *,
+    output: str | None = None,
+    beside_audio: bool = False,
+    layout: Literal["folder", "kaldi", "librispeech", "libritts", "tree", "vctk"] = "folder",
+    pattern: str | None = None,
+    format: Literal["parquet", "npy", "torch", "safetensors", "kaldi"] = "parquet",
+    model_name: str | None = None,
+    workers: int = 1,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
+    strict: bool = False,
+    device: Device = "auto",
+) -> int:
+    """Vectors of every utterance and every speaker of a corpus.
+
+    Args:
+        corpus: the corpus's folder, or a URL such as s3://bucket/corpus
+        output: folder or URL where the vectors go; a killed job is continued there
+        beside_audio: write the files of npy or torch beside the recordings, instead of --output
+        layout: how the corpus lies in its folder
+        pattern: only recordings whose name fits it, such as '*.wav'
+        format: parquet (one table), npy (system B's tree), torch (system A's files),
+            safetensors or kaldi (archives and lists)
+        model_name: the name in system A's file names; default the encoder's
+        workers: processes of one core each; with ray, actors
+        engine: local, or ray for Ray Data on a cluster
+        ray_address: of a running Ray cluster; default one on this machine
+        strict: stop at the first recording that cannot be used
+    """
+    from timbral import api
+    from timbral.bulk import Engine
+
+    target = _target(corpus, output, beside_audio, format)
+    embedder = api.load(encoder, device=device)
+    with corpus_bar("embedding") as report:
+        done = api.embed(
+            embedder,
+            corpus,
+            target,
+            layout=layout,
+            pattern=pattern,
+            format=format,
+            model_name=model_name,
+            engine=Engine(engine, workers, ray_address, strict),
+            progress=report,
+        )
+    return _tell(done, target)
+
+
+def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:
+    if (output is not None) == beside_audio:
+        raise ConfigError("where shall the vectors go? give either --output or --beside-audio")
+    if output is not None:
+        return output
+    if format not in ("npy", "torch"):
+        raise ConfigError(
+            f"--beside-audio writes a file for each recording, which --format {format} has not; "
+            "allowed: npy, torch"
+        )
+    return corpus
+
+
+def _tell(done: BulkReport, target: str) -> int:
+    print(
+        f"{done.utterances:,} utterances of {done.speakers:,} speakers "
+        f"({done.audio_seconds / 3600:.2f} h) in {target}"
+    )
+    if done.new_audio_seconds:
+        print(f"{done.realtime:.0f} seconds of audio per second")
+    return count_failures(done.failures, target)
+
+
+def speakers(
+    embeddings: Annotated[Positional[Path], arg(metavar="EMBEDDINGS")],
+    *,
+    output: Path,
+    aggregate: Literal[
+        "mean", "normalised-mean", "duration-weighted", "trimmed", "medoid"
+    ] = "normalised-mean",
+    centroids: Literal["speaker", "session", "cluster"] = "speaker",
+    clusters: int = 2,
+    unit_length: bool | None = None,
+) -> int:
+    """One vector a speaker, or one a session or cluster, from an `embed` folder.
+
+    Args:
+        embeddings: a folder made by `timbral embed`
+        output: a Parquet file
+        aggregate: mean (plain, as system A), normalised-mean (of unit vectors), duration-weighted
+            (every second counts the same), trimmed (without the farthest tenth), medoid (the
+            utterance nearest to all others)
+        centroids: what a vector stands for
+        clusters: how many a speaker has with --centroids cluster
+        unit_length: default: all but `mean`
+    """
+    from timbral import api
+
+    table = api.average_speakers(
+        embeddings,
+        output,
+        aggregate,
+        centroids=centroids,
+        clusters=clusters,
+        unit_length=unit_length,
+    )
+    hours = sum(table["duration_seconds"].to_pylist()) / 3600
+    people = len(set(table["speaker"].to_pylist()))
+    print(f"{table.num_rows:,} vectors of {people:,} speakers ({hours:.2f} h): {output}")
+    return OK
+
+
+def map_voices(
+    embeddings: Annotated[Positional[Path], arg(metavar="EMBEDDINGS")], *, output: Path
+) -> int:
+    """Draw the voices of an `embed` folder: click a point, hear the utterance.
+
+    Args:
+        embeddings: a folder made by `timbral embed`
+        output: the page, such as map.html; a picture (.png) is put beside it
+    """
+    from timbral import api
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output should name a page, such as map.html; got {output}")
+    with bar("drawing") as advance:
+        picture, page = api.draw_map(embeddings, output, advance)
+    print(f"{page.points:,} points, {page.clips:,} with sound: {output}, {picture}")
+    if page.unreadable:
+        path, reason = page.unreadable[0]
+        print(
+            f"{len(page.unreadable):,} points have no sound; the first: {path}: {reason}",
+            file=sys.stderr,
+        )
+    return SOME_FAILED if page.unreadable else OK
