@@ -29,7 +29,7 @@ LAYERS = [
     ["pretrained"],
     ["training"],
     ["inference"],
-    ["vector_table"],
+    ["system_b", "vector_table"],
     ["kaldi_files", "speaker_vectors"],
     ["embedding_files"],
     ["bulk"],

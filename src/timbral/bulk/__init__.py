@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path, PurePath
 
 import pyarrow as pa
@@ -168,9 +168,11 @@ def _check(format: str, name: str) -> str:
 
 def _claim(embedder: Embedder, root: str | Path, state: Folder) -> None:
     """Tie the folder to these weights and this corpus."""
+    windows = embedder.encoder.windows
     job = {
         "weights_sha256": embedder.weights_sha256,
         "preprocessing": embedder.preprocessing.as_dict(),
+        "windows": windows and list(astuple(windows)),
         "corpus": location_of(root),
     }
     content = state.read("job.json")

@@ -10,6 +10,7 @@ import tyro
 
 from timbral.cli.corpus import prepare
 from timbral.cli.encoder import demo, evaluate, models, pull, train, verify
+from timbral.cli.old_flags import translate
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
 from timbral.cli.vectors import embed, map_voices, speakers
 from timbral.errors import TimbralError
@@ -38,7 +39,10 @@ def main() -> None:
         sys.exit(OK)
     try:
         code: Any = tyro.extras.subcommand_cli_from_dict(
-            VERBS, prog="timbral", description="Train, judge and run speaker encoders."
+            VERBS,
+            prog="timbral",
+            description="Train, judge and run speaker encoders.",
+            args=translate(sys.argv[1:]),
         )
     except (TimbralError, OSError) as error:  # OSError: full disk, no permission
         print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -33,40 +33,42 @@ def embed(
     ray_address: str | None = None,
     strict: bool = False,
     device: Device = "auto",
+    config: Path | None = None,
+    opts: tuple[str, ...] = (),
 ) -> int:
     """Vectors of every utterance and every speaker of a corpus.
 
     Args:
-        corpus: the corpus's folder, or a URL such as s3://bucket/corpus
-        output: folder or URL where the vectors go; a killed job is continued there
-        beside_audio: write the files of npy or torch beside the recordings, instead of --output
+        corpus: its folder, or a URL such as s3://bucket/corpus
+        output: folder or URL for the vectors; a killed job is continued there
+        beside_audio: write npy or torch beside the recordings, instead of --output
         layout: how the corpus lies in its folder
         pattern: only recordings whose name fits it, such as '*.wav'
-        format: parquet (one table), npy (system B's tree), torch (system A's files),
-            safetensors or kaldi (archives and lists)
+        format: parquet (one table), npy (system B), torch (system A), safetensors or kaldi
         model_name: the name in system A's file names; default the encoder's
         workers: processes of one core each; with ray, actors
         engine: local, or ray for Ray Data on a cluster
         ray_address: of a running Ray cluster; default one on this machine
         strict: stop at the first recording that cannot be used
+        config: system B's YAML file, for its windows and level
+        opts: pairs KEY VALUE of it, such as data.partial_overlap_ratio 0.75
     """
     from timbral import api
     from timbral.bulk import Engine
+    from timbral.system_b import apply_settings
 
     target = _target(corpus, output, beside_audio, format)
     embedder = api.load(encoder, device=device)
+    apply_settings(embedder, config, opts)
+    how = Engine(engine, workers, ray_address, strict)
+    names: dict[str, Any] = {
+        "layout": layout,
+        "pattern": pattern,
+        "format": format,
+        "model_name": model_name,
+    }
     with corpus_bar("embedding") as report:
-        done = api.embed(
-            embedder,
-            corpus,
-            target,
-            layout=layout,
-            pattern=pattern,
-            format=format,
-            model_name=model_name,
-            engine=Engine(engine, workers, ray_address, strict),
-            progress=report,
-        )
+        done = api.embed(embedder, corpus, target, **names, engine=how, progress=report)
     return _tell(done, target)
 
 
