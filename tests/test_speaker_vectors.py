@@ -79,9 +79,8 @@ def test_counts_hours_spread_and_schema(table: pa.Table, tmp_path: Path) -> None
 
 def test_centroids(table: pa.Table) -> None:
     sessions = speaker_table(table, centroids="session")
-    assert list(zip(sessions["speaker"].to_pylist(), sessions["centroid"].to_pylist())) == [
-        ("anna", "s0"), ("anna", "s1"), ("ben", "s0"), ("ben", "s1"),
-    ]  # fmt: skip
+    assert sessions["speaker"].to_pylist() == ["anna", "anna", "ben", "ben"]
+    assert sessions["centroid"].to_pylist() == ["s0", "s1", "s0", "s1"]
     clusters = speaker_table(table, centroids="cluster", clusters=2)
     assert clusters["utterances"].to_pylist()[:2] == [9, 1], "the stranger is a cluster of its own"
     assert clusters["rests_on"][1].as_py() == ["u9"]
