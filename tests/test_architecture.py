@@ -31,7 +31,7 @@ LAYERS = [
     ["inference"],
     ["system_b", "vector_table"],
     ["kaldi_files", "speaker_vectors"],
-    ["embedding_files"],
+    ["audit", "embedding_files"],
     ["bulk"],
     ["evaluation"],
     ["voicemap"],

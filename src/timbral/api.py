@@ -24,7 +24,7 @@ from timbral.data.prepare import PrepareReport
 from timbral.data.prepare import prepare as write_store
 from timbral.data.selection import describe_data, split_speakers
 from timbral.data.store import Store
-from timbral.embed_folder import average_speakers, draw_map
+from timbral.embed_folder import audit_folder, average_speakers, draw_map
 from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
@@ -42,6 +42,7 @@ from timbral.training.tracking import check_trackers, open_trackers
 __all__ = [
     "ModelInfo",
     "TrainReport",
+    "audit_folder",
     "average_speakers",
     "draw_map",
     "embed",

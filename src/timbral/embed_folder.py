@@ -6,16 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 
 from timbral import bulk, projection, voicemap
+from timbral.audit import audit, notes
+from timbral.errors import ConfigError
 from timbral.files import written_whole
 from timbral.speaker_vectors import speaker_table
 from timbral.vector_table import vectors_of
 
-__all__ = ["average_speakers", "draw_map"]
+__all__ = ["audit_folder", "average_speakers", "draw_map"]
 
 Progress = Callable[[int, int], None]
+
+AUDIT = "audit.parquet"
+"""where the map looks for an audit, in the `embed` folder"""
 
 
 def average_speakers(
@@ -40,10 +46,34 @@ def average_speakers(
     return table
 
 
+def audit_folder(embeddings: Path, output: Path, min_probability: float = 0.5) -> pa.Table:
+    """Doubts about the corpus of an `embed` folder, into `output` (.parquet) and a CSV beside it.
+
+    Returns the table; see `timbral.audit`. ConfigError for a probability outside [0, 1].
+    """
+    if not 0.0 <= min_probability <= 1.0:
+        raise ConfigError(f"--min-probability must lie in [0, 1], got {min_probability}")
+    doubts = audit(bulk.read_vectors(embeddings), min_probability)
+    with written_whole(output) as temporary:
+        pa.parquet.write_table(doubts, temporary)
+    with written_whole(output.with_suffix(".csv")) as temporary:
+        pa.csv.write_csv(doubts, temporary)
+    return doubts
+
+
+def _notes(embeddings: Path) -> dict[str, str]:
+    """What `timbral audit` said of each utterance, when it was run on the folder."""
+    path = embeddings / AUDIT
+    return notes(pa.parquet.read_table(path)) if path.exists() else {}
+
+
 def draw_map(
     embeddings: Path, output: Path, progress: Progress | None = None
 ) -> tuple[Path, voicemap.PageSummary]:
-    """Draw an `embed` folder as a page (HTML) and, beside it, a picture (PNG)."""
+    """Draw an `embed` folder as a page (HTML) and, beside it, a picture (PNG).
+
+    What the folder's audit doubts is ringed on the page.
+    """
     projection.check_installed()
     table = bulk.read_vectors(embeddings)
     points = projection.project(vectors_of(table))
@@ -51,8 +81,16 @@ def draw_map(
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
     picture = output.with_suffix(".png")
     projection.draw(points, speakers, picture, title=title)
+    doubted = _notes(embeddings)
     marks = [
-        voicemap.Point(row["utterance"], row["speaker"], row["path"], float(x), float(y))
+        voicemap.Point(
+            row["utterance"],
+            row["speaker"],
+            row["path"],
+            float(x),
+            float(y),
+            doubted.get(row["utterance"], ""),
+        )
         for row, (x, y) in zip(
             table.select(["utterance", "speaker", "path"]).to_pylist(), points, strict=True
         )

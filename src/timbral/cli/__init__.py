@@ -12,7 +12,7 @@ from timbral.cli.corpus import prepare
 from timbral.cli.encoder import demo, evaluate, models, pull, train, verify
 from timbral.cli.old_flags import translate
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
-from timbral.cli.vectors import embed, map_voices, speakers
+from timbral.cli.vectors import audit, embed, map_voices, speakers
 from timbral.errors import TimbralError
 from timbral.version import __version__
 
@@ -24,6 +24,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "evaluate": evaluate,
     "embed": embed,
     "speakers": speakers,
+    "audit": audit,
     "verify": verify,
     "map": map_voices,
     "models": models,

@@ -1,4 +1,4 @@
-"""Verbs from a corpus to vectors, and over vectors: embed, speakers, map."""
+"""Verbs from a corpus to vectors, and over vectors: embed, speakers, audit, map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timbral.progress import bar, corpus_bar
 if TYPE_CHECKING:
     from timbral.bulk import BulkReport
 
-__all__ = ["embed", "map_voices", "speakers"]
+__all__ = ["audit", "embed", "map_voices", "speakers"]
 
 
 def embed(
@@ -132,6 +132,46 @@ def speakers(
     people = len(set(table["speaker"].to_pylist()))
     print(f"{table.num_rows:,} vectors of {people:,} speakers ({hours:.2f} h): {output}")
     return OK
+
+
+def audit(
+    embeddings: Annotated[Positional[Path], arg(metavar="EMBEDDINGS")],
+    *,
+    output: Path | None = None,
+    min_probability: float = 0.5,
+    show: int = 10,
+) -> int:
+    """Doubts about a corpus: wrong labels, speakers that are one or two people, copied files.
+
+    Args:
+        embeddings: a folder made by `timbral embed`
+        output: a Parquet file, with a CSV beside it; default audit.parquet in the folder, where
+            `timbral map` finds it and rings what is doubted
+        min_probability: what is less probable is left out
+        show: rows of each kind to print
+    """
+    from timbral import api
+    from timbral.audit import KINDS
+
+    target = output or embeddings / "audit.parquet"
+    doubts = api.audit_folder(embeddings, target, min_probability).to_pylist()
+    for kind, what in KINDS.items():
+        rows = [row for row in doubts if row["kind"] == kind]
+        print(f"{len(rows):,} {what}")
+        for row in rows[:show]:
+            print(f"  {100 * row['probability']:5.1f} %  {_doubt(row)}")
+    print(f"all of them: {target}, {target.with_suffix('.csv')}")
+    return OK
+
+
+def _doubt(row: dict[str, Any]) -> str:
+    names = {
+        "label": "{utterance} of {speaker}: {other_speaker}?",
+        "one-person": "{speaker} and {other_speaker}",
+        "two-people": "{speaker}, for example {utterance}",
+        "duplicate": "{utterance} and {other_utterance}",
+    }
+    return names[row["kind"]].format(**row)
 
 
 def map_voices(
