@@ -114,7 +114,7 @@ def names_below(url: str) -> Iterator[Path]:
         for entry in found:
             if entry.type != pa.fs.FileType.File:
                 continue
-            relative = PurePosixPath(entry.path).relative_to(path.strip("/"))
+            relative = PurePosixPath(entry.path.strip("/")).relative_to(path.strip("/"))
             local = Path(folder) / relative
             local.parent.mkdir(parents=True, exist_ok=True)
             is_list = len(relative.parts) == 1 and local.suffix in LIST_SUFFIXES
