@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scores", "probabilities"]
+__all__ = ["Scores", "probabilities", "probabilities_of_few"]
 
 Scores = NDArray[np.float64]
 
@@ -30,6 +30,24 @@ def probabilities(found: Scores, wrong: Scores, right: Scores, prior: float) -> 
             break
         share = new
     return np.asarray(posterior)
+
+
+def probabilities_of_few(cosines: Scores, wrong: Scores, prior: float, *, low: bool) -> Scores:
+    """Probability (N,) that each of `cosines` (N,) is of the kind `wrong` (M,), which few are.
+
+    The others are their own example of what is right: at first those that lie beyond nearly all
+    (95 %) of the `wrong` ones, then those more probably right. `low`: wrong ones are lower.
+    """
+    edge = np.quantile(wrong, 0.95 if low else 0.05)
+    trusted = cosines > edge if low else cosines < edge
+    found = cosines[:, None]
+    probability = (~trusted).astype(np.float64)
+    for _ in range(3):
+        if trusted.sum() < 2:
+            return np.zeros(len(cosines))  # nothing tells the two kinds apart
+        probability = probabilities(found, wrong[:, None], found[trusted], prior)
+        trusted = probability < 0.5
+    return probability
 
 
 def _log_likelihood_ratios(found: Scores, wrong: Scores, right: Scores) -> Scores:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.audit.calibration import probabilities
+from timbral.audit.calibration import probabilities_of_few
 from timbral.speaker_vectors import clusters_of
 
 __all__ = ["check_one", "check_two"]
@@ -38,9 +38,7 @@ def check_one(
         return
     cosines = (means @ means.T)[first, second].astype(np.float64)
     alike = [float(_mean(vectors[one]) @ _mean(vectors[two])) for one, two in halves]
-    found = probabilities(
-        cosines[:, None], np.array(alike)[:, None], cosines[:, None], 1.0 / len(owned) / 10
-    )
+    found = probabilities_of_few(cosines, np.array(alike), PRIOR / len(owned), low=False)
     for pair in np.argsort(-found, kind="stable"):
         yield int(first[pair]), int(second[pair]), float(cosines[pair]), float(found[pair])
 
@@ -71,7 +69,7 @@ def check_two(
     merged = [_split(vectors, np.concatenate([owned[a], owned[b]]))[0] for a, b in pairs]
     splits = [_split(vectors, owned[speaker]) for speaker in large]
     cosines = np.array([cosine for cosine, _ in splits])
-    found = probabilities(cosines[:, None], np.array(merged)[:, None], cosines[:, None], PRIOR)
+    found = probabilities_of_few(cosines, np.array(merged), PRIOR, low=True)
     for index in np.argsort(-found, kind="stable"):
         cosine, smaller = splits[index]
         yield large[index], float(cosine), smaller, float(found[index])
