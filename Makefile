@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format bench clean
 
 demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
@@ -42,3 +42,6 @@ clean:
 	@echo "installing timbral and what its tests need …"
 	$(PIP) -e '.[dev]'
 	touch $@
+
+bench: .venv/dev.stamp
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done

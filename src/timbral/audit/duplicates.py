@@ -15,6 +15,8 @@ LENGTH_TOLERANCE = 0.01
 PADDING_SECONDS = 0.05
 MOST_PAIRS = 200_000
 """pairs of one speaker's utterances that chance closeness is learned from"""
+EXPECTED_COPIES = 0.01
+"""in a corpus, before anything is seen: chance alone brings its nearest pair to λ = 1"""
 BLOCK = 2048
 
 Vectors = NDArray[np.float32]
@@ -28,8 +30,8 @@ def check_duplicates(
     How near two different recordings of one speaker come by chance is learned from such pairs:
     the share of them at distance d = 1 - cosine or less is taken as a power of d, through its
     1 % and 5 % quantiles. With the share of pairs of near length it gives the number of
-    pairs, λ, that chance alone should bring as near. With one copy expected in the corpus the
-    probability is 1 / (1 + λ).
+    pairs, λ, that chance alone should bring as near. Copies are taken to be rare: beforehand as
+    many are expected as one in a hundred corpora, so that the probability is 1 / (1 + 100 λ).
     """
     distances, near_length = _chance(vectors, seconds, owned)
     if len(distances) < 100:
@@ -41,7 +43,7 @@ def check_duplicates(
     for first, second, cosine in _near(vectors, seconds, float(low)):
         share = 0.01 * (max(1.0 - cosine, 1e-7) / max(low, 1e-9)) ** power
         expected = pairs * share * near_length
-        found.append((first, second, cosine, 1.0 / (1.0 + expected)))
+        found.append((first, second, cosine, 1.0 / (1.0 + expected / EXPECTED_COPIES)))
     yield from sorted(found, key=lambda pair: -pair[3])
 
 

@@ -40,8 +40,8 @@ def embed(
 
     Args:
         corpus: its folder, or a URL such as s3://bucket/corpus
-        output: folder or URL for the vectors; a killed job is continued there
-        beside_audio: write npy or torch beside the recordings, instead of --output
+        output: folder or URL; a killed job is continued there
+        beside_audio: npy or torch beside the recordings, instead of --output
         layout: how the corpus lies in its folder
         pattern: only recordings whose name fits it, such as '*.wav'
         format: parquet (one table), npy (system B), torch (system A), safetensors or kaldi
@@ -61,14 +61,11 @@ def embed(
     embedder = api.load(encoder, device=device)
     apply_settings(embedder, config, opts)
     how = Engine(engine, workers, ray_address, strict)
-    names: dict[str, Any] = {
-        "layout": layout,
-        "pattern": pattern,
-        "format": format,
-        "model_name": model_name,
-    }
     with corpus_bar("embedding") as report:
-        done = api.embed(embedder, corpus, target, **names, engine=how, progress=report)
+        done = api.embed(
+            embedder, corpus, target, layout=layout, pattern=pattern, format=format,
+            model_name=model_name, engine=how, progress=report,
+        )  # fmt: skip
     return _tell(done, target)
 
 
