@@ -45,3 +45,6 @@ clean:
 	@echo "installing timbral and what its tests need …"
 	$(PIP) -e '.[dev]'
 	touch $@
+
+bench: .venv/dev.stamp
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done

@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from timbral import api, bulk
+from timbral.bulk.parts import PART_UTTERANCES
 from timbral.data.corpora import scan_corpus
-from timbral.embedding_files import vectors_of
 from timbral.errors import DataError
 from timbral.inference import Embedder
+from timbral.vector_table import vectors_of
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_torch_is_system_as_layout(embedder: Embedder, shared: Path, tmp_path: P
 def test_resumed_is_unbroken(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "PART_UTTERANCES", 10)
+    monkeypatch.setitem(PART_UTTERANCES, "cpu", 10)
     api.embed(embedder, voices, tmp_path / "whole")
     embedded: list[int] = []
     embed_waves = Embedder.embed_waves
@@ -124,10 +125,10 @@ def test_resumed_is_unbroken(
 def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> None:
     """SIGKILL behind some parts; the table is that of an unbroken run."""
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom timbral import api, bulk\n"
-        "bulk.PART_UTTERANCES = 6\n"
+        "import sys, time\nfrom pathlib import Path\nfrom timbral import api\n"
+        "from timbral.bulk import parts\nparts.PART_UTTERANCES['cpu'] = 6\n"
         "api.embed(api.load(sys.argv[1], device='cpu'), Path(sys.argv[2]), Path(sys.argv[3]),"
-        " progress=lambda done, total, seconds: (print(done, flush=True), time.sleep(0.05)))\n"
+        " progress=lambda done, *rest: (print(done, flush=True), time.sleep(0.05)))\n"
     )
 
     def embed(folder: Path, kill_at: int | None = None) -> int:
@@ -140,7 +141,7 @@ def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> No
 
     assert embed(tmp_path / "whole") == 0
     assert embed(tmp_path / "broken", kill_at=18) == -signal.SIGKILL
-    assert len(list((tmp_path / "broken" / ".embed").glob("*.json"))) >= 3
+    assert len(list((tmp_path / "broken" / ".embed").glob("*.arrow"))) >= 3
     assert embed(tmp_path / "broken") == 0
     whole, broken = (bulk.read_vectors(tmp_path / name) for name in ("whole", "broken"))
     assert whole.drop_columns("vector").equals(broken.drop_columns("vector"))
@@ -163,7 +164,7 @@ def test_bad_files_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) 
 def test_a_repaired_recording_is_embedded(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "PART_UTTERANCES", 10)
+    monkeypatch.setitem(PART_UTTERANCES, "cpu", 10)
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
     path = sorted(root.glob("*/*.ogg"))[5]

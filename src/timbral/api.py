@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from timbral import bulk, projection, voicemap
+from timbral import bulk
 from timbral.checkpoint import find_checkpoint
 from timbral.config import TrainConfig
-from timbral.data.corpora import scan_corpus
 from timbral.data.prepare import prepare
 from timbral.devices import pick_device
-from timbral.embedding_files import vectors_of
+from timbral.embed_folder import audit_folder, average_speakers, draw_map
 from timbral.errors import ConfigError
 from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
 from timbral.evaluation.scoring import score_trials
@@ -35,6 +34,8 @@ from timbral.training.loop import Report
 __all__ = [
     "ModelInfo",
     "TrainReport",
+    "audit_folder",
+    "average_speakers",
     "convert",
     "draw_map",
     "embed",
@@ -123,36 +124,28 @@ def evaluate(
 
 def embed(
     embedder: Embedder,
-    root: Path,
-    output: Path,
+    root: str | Path,
+    output: str | Path,
     *,
     layout: str = "folder",
+    pattern: str | None = None,
     format: str = "parquet",
     model_name: str | None = None,
-    progress: bulk.Progress = lambda done, total, seconds: None,
+    engine: bulk.Engine = bulk.Engine(),  # noqa: B008 (it is frozen)
+    progress: bulk.Progress = lambda done, total, seconds, failures: None,
 ) -> bulk.BulkReport:
-    """Embed every utterance and speaker of a corpus."""
-    utterances = scan_corpus(layout, root)
+    """Embed every utterance and speaker of a corpus; `root` and `output` are folders or URLs.
+
+    With a `pattern`, such as ``*.wav``, only recordings whose name or end of path fits it.
+    """
+    utterances = bulk.find_utterances(layout, root, pattern)
     return bulk.embed_corpus(
-        embedder, utterances, root, output, format=format, model_name=model_name, progress=progress
+        embedder,
+        utterances,
+        root,
+        output,
+        format=format,
+        model_name=model_name,
+        engine=engine,
+        progress=progress,
     )
-
-
-def draw_map(
-    embeddings: Path, output: Path, progress: Progress | None = None
-) -> tuple[Path, voicemap.PageSummary]:
-    """Draw an `embed` folder as a page (HTML) and, beside it, a picture (PNG)."""
-    projection.check_installed()
-    table = bulk.read_vectors(embeddings)
-    points = projection.project(vectors_of(table))
-    speakers = table["speaker"].to_pylist()
-    title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
-    picture = output.with_suffix(".png")
-    projection.draw(points, speakers, picture, title=title)
-    marks = [
-        voicemap.Point(row["utterance"], row["speaker"], row["path"], float(x), float(y))
-        for row, (x, y) in zip(
-            table.select(["utterance", "speaker", "path"]).to_pylist(), points, strict=True
-        )
-    ]
-    return picture, voicemap.write_page(marks, output, title="Voice map", progress=progress)

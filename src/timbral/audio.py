@@ -5,6 +5,7 @@ Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
 
 from __future__ import annotations
 
+import io
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from timbral import ffmpeg
 from timbral.errors import AudioError, ConfigError, MissingExtraError, did_you_mean
+from timbral.storage import fetch, is_url
 from timbral.vad import check_detector, keep_voiced
 
 __all__ = [
@@ -46,7 +48,7 @@ TRIMS = ("none", "energy", "vad", "system-a", "system-b")
 
 
 def decode(path: str | Path) -> tuple[Wave, int]:
-    """Read a recording at its own rate; channels are averaged.
+    """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
     Returns the wave (T,) and its sample rate in Hz. Formats are told by content, not by name.
     Raises AudioError when the file is missing, unreadable, empty, silent or holds NaN, and for
@@ -55,8 +57,8 @@ def decode(path: str | Path) -> tuple[Wave, int]:
     try:
         samples, sample_rate = _read(path)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if not ffmpeg.is_container(path):
-            raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
+        if is_url(path) or not ffmpeg.is_container(path):
+            raise AudioError(f"{path}: {_why_unreadable(path, error)}") from None
         samples, sample_rate = _decode_container(path)
     except MemoryError:
         raise AudioError(f"{path}: its header claims more audio than fits into memory") from None
@@ -68,7 +70,8 @@ def decode(path: str | Path) -> tuple[Wave, int]:
 
 def _read(path: str | Path) -> tuple[Wave, int]:
     """Samples (T, C) and the rate. 16-bit audio is scaled here, three times as fast as there."""
-    with soundfile.SoundFile(str(path)) as file:
+    source = io.BytesIO(fetch(str(path))) if is_url(path) else str(path)
+    with soundfile.SoundFile(source) as file:
         if file.subtype != "PCM_16":
             return file.read(dtype="float32", always_2d=True), file.samplerate
         samples = file.read(dtype="int16", always_2d=True)
@@ -92,15 +95,17 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
         about = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if not ffmpeg.is_container(path):
-            raise AudioError(f"{path}: {_why_unreadable(Path(path), error)}") from None
+            raise AudioError(f"{path}: {_why_unreadable(path, error)}") from None
         samples, sample_rate = _decode_container(path)
         return sample_rate, samples.shape[0], samples.shape[1]
     return int(about.samplerate), int(about.frames), int(about.channels)
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _why_unreadable(path: str | Path, error: Exception) -> str:
+    if is_url(path):
+        return f"cannot be read as audio ({error})"
     try:
-        about = path.stat()
+        about = Path(path).stat()
     except FileNotFoundError:
         return "no such file"
     except OSError as refusal:

@@ -27,6 +27,7 @@ PRECISIONS = ("fp32", "bf16")
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
 """padded seconds in one batch of whole utterances"""
+"""longer utterances are embedded in equal pieces, on every device, so that memory is bounded"""
 
 
 class Embedder:
@@ -56,13 +57,24 @@ class Embedder:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is fp32 or bf16, got {precision!r}")
         self.precision = precision
-        backbone = self.encoder.embed_features
-        self._embed_features = torch.compile(backbone, dynamic=True) if compile else backbone
+        self.compile = compile
+        self._embed_features = self._backbone()
         self.sample_rate = encoder.sample_rate
         self.embedding_dim = encoder.embedding_dim
         self.name = name or encoder.name
         self.weights_sha256 = weights_sha256
         self.licence = licence
+
+    def _backbone(self) -> Callable[[Tensor, Tensor], Tensor]:
+        backbone: Callable[[Tensor, Tensor], Tensor] = self.encoder.embed_features
+        return torch.compile(backbone, dynamic=True) if self.compile else backbone
+
+    def __getstate__(self) -> dict[str, Any]:  # what is compiled cannot be sent to a worker
+        return {key: value for key, value in vars(self).items() if key != "_embed_features"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._embed_features = self._backbone()
 
     def embed(self, audio: Audio, sample_rate: int | None = None) -> Vector:
         """One recording to one vector (E,).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["bar", "training_bar"]
+__all__ = ["bar", "corpus_bar", "training_bar"]
 
 SHOWN = {"batch_eer": "batch EER", "val_eer": "validation EER", "waiting": "waiting for data"}
 
@@ -35,6 +36,22 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with _progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
+    """Utterances, hours of audio, × real time, time left and failures on a terminal."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
+        task = progress.add_task("", total=None)
+        started = time.monotonic()
+
+        def report(done: int, total: int, seconds: float, failures: int) -> None:
+            speed = seconds / max(time.monotonic() - started, 1e-3)
+            text = f"{seconds / 3600:.2f} h  {speed:.0f} × real time  {failures:,} failed"
+            progress.update(task, completed=done, total=total, description=text)
+
+        yield report
 
 
 @contextmanager

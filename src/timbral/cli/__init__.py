@@ -9,11 +9,12 @@ from typing import Any
 
 import tyro
 
-from timbral.cli.corpus import embed, map_voices
 from timbral.cli.data import corpora, inspect, manifest, prepare
 from timbral.cli.encoder import convert, demo, evaluate, models, pull, verify
+from timbral.cli.old_flags import translate
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
 from timbral.cli.training import train
+from timbral.cli.vectors import audit, embed, map_voices, speakers
 from timbral.errors import TimbralError
 from timbral.version import __version__
 
@@ -27,6 +28,8 @@ VERBS: dict[str, Callable[..., int]] = {
     "train": train,
     "evaluate": evaluate,
     "embed": embed,
+    "speakers": speakers,
+    "audit": audit,
     "verify": verify,
     "map": map_voices,
     "models": models,
@@ -44,7 +47,10 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         code: Any = tyro.extras.subcommand_cli_from_dict(
-            VERBS, prog="timbral", description="Train, judge and run speaker encoders."
+            VERBS,
+            prog="timbral",
+            description="Train, judge and run speaker encoders.",
+            args=translate(sys.argv[1:]),
         )
     except (TimbralError, OSError) as error:  # OSError: full disk, no permission
         print(f"error: {error}", file=sys.stderr)

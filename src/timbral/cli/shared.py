@@ -72,10 +72,10 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     )
 
 
-def count_failures(failures: int, folder: Path) -> int:
+def count_failures(failures: int, folder: Path | str) -> int:
     """Say how many recordings failed, if any; returns the exit code."""
     if not failures:
         return OK
-    reasons = folder / "failures.jsonl"
+    reasons = f"{folder}/failures.jsonl"
     print(f"{failures:,} recordings could not be used; reasons: {reasons}", file=sys.stderr)
     return SOME_FAILED

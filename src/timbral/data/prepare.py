@@ -12,8 +12,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +27,7 @@ from timbral.data.manifest import Utterance, file_size
 from timbral.errors import AudioError, DataError, did_you_mean
 from timbral.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.files import folder_lock, read_json, write_json
+from timbral.workers import end_with_parent
 
 __all__ = ["PrepareReport", "prepare"]
 
@@ -177,15 +176,8 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
 
 
 def _start(parent: int) -> None:
-    """End this worker when the process that started it is gone, were it killed."""
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent(parent)
 
 
 def _prepare_shard(shard: _Shard) -> int:

@@ -57,7 +57,7 @@ def run_demo(output: Path) -> int:
             embedder,
             VOICES,
             output / "embeddings",
-            progress=lambda done, total, seconds: advance(done, total),
+            progress=lambda done, total, seconds, failures: advance(done, total),
         )
     with bar("draw the map") as advance:
         api.draw_map(output / "embeddings", output / "map.html", advance)

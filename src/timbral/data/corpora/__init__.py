@@ -19,6 +19,7 @@ from timbral.data.corpora.scans import (
     scan_commonvoice,
     scan_folder,
     scan_speakers,
+    scan_tree,
     scan_vctk,
     scan_voxceleb1,
 )
@@ -48,6 +49,7 @@ class Corpus:
 
 CORPORA: dict[str, Corpus] = {
     "folder": Corpus(scan_folder, ("SPEAKER/[SESSION/]UTTERANCE.wav",)),
+    "tree": Corpus(scan_tree, ("recordings at any depth",)),
     "kaldi": Corpus(scan_kaldi, ("wav.scp", "utt2spk")),
     "lhotse": Corpus(scan_lhotse, ("recordings.jsonl[.gz]", "supervisions.jsonl[.gz]")),
     "librispeech_other": Corpus(

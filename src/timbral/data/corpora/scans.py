@@ -25,6 +25,7 @@ __all__ = [
     "scan_commonvoice",
     "scan_folder",
     "scan_speakers",
+    "scan_tree",
     "scan_vctk",
     "scan_voxceleb1",
 ]
@@ -76,6 +77,14 @@ def _below(
         if speakers is None or parts[0] in speakers:
             name = path.relative_to(root).with_suffix("").as_posix()
             yield Utterance(name, parts[0], "/".join(parts[1:-1]), _absolute(path), corpus)
+
+
+def scan_tree(root: Path) -> Iterator[Utterance]:
+    """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
+    for path in audio_files(root):
+        place = path.relative_to(root)
+        speaker = place.parent.as_posix() if len(place.parts) > 1 else root.name
+        yield Utterance(place.with_suffix("").as_posix(), speaker, "", _absolute(path), "tree")
 
 
 def scan_folder(root: Path, corpus: str = "folder") -> Iterator[Utterance]:

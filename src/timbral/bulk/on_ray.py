@@ -1,0 +1,68 @@
+"""The parts of a corpus over a Ray cluster, through Ray Data."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+
+from timbral.bulk.parts import Done, Part
+from timbral.bulk.pipeline import embed_parts
+from timbral.errors import MissingExtraError
+from timbral.inference import Embedder
+from timbral.storage import Folder
+
+__all__ = ["embed_on_ray"]
+
+
+class _Worker:
+    """One actor: it holds the encoder and embeds a part at a time."""
+
+    def __init__(self, payload: bytes) -> None:
+        torch.set_num_threads(1)
+        self.embedder: Embedder
+        self.embedder, self.strict = pickle.loads(payload)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        part: Part = pickle.loads(row["part"])
+        [done] = embed_parts(self.embedder, [part], readers=1, strict=self.strict)
+        return {"done": pickle.dumps(done)}
+
+
+def embed_on_ray(
+    embedder: Embedder,
+    parts: Sequence[Part],
+    folder: Folder,
+    strict: bool,
+    workers: int,
+    address: str | None,
+) -> Iterator[Done]:
+    """`workers` actors; this process writes what they return, in the order of their finishing.
+
+    An actor that dies is started again by Ray, and its part with it. Paths of recordings must
+    mean the same on every machine of the cluster.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise MissingExtraError("--engine ray", "distributed") from None
+    if not ray.is_initialized():
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    rows = [{"part": pickle.dumps(part)} for part in parts]
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        cast(Any, _Worker),  # the stubs know functions only
+        fn_constructor_args=(pickle.dumps((embedder, strict)),),
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=1,
+        num_gpus=1 if embedder.device.type == "cuda" else 0,
+    )
+    for row in dataset.iter_rows():
+        done: Done = pickle.loads(row["done"])
+        folder.write(done.name, done.content)
+        yield done

@@ -1,0 +1,98 @@
+"""The settings of system B's config that its inference reads, applied to an Embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from timbral.encoders import Windows
+from timbral.errors import ConfigError, did_you_mean
+from timbral.inference import Embedder
+
+__all__ = ["apply_settings"]
+
+FIXED: Mapping[str, float] = {
+    "data.sampling_rate": 16_000,
+    "data.vad_window_length": 30,
+    "data.vad_moving_average_width": 8,
+    "data.vad_max_silence_length": 6,
+    "data.mel_window_length": 25,
+    "data.mel_window_step": 10,
+}
+"""part of the front-end; another value would need other weights"""
+CHANGED = (
+    "data.audio_norm_target_dBFS",
+    "data.partial_n_frames",
+    "data.min_pad_coverage",
+    "data.partial_overlap_ratio",
+)
+FROM_WEIGHTS = (
+    *("data.n_mels", "model.num_layers", "model.hidden_size", "model.embedding_size"),
+    *("training.learning_rate_init", "training.speakers_per_batch"),
+    *("training.utterances_per_speaker", "training.max_iteration"),
+    *("training.save_interval", "training.valid_interval"),
+)
+"""said by the weights, or of no use to inference"""
+
+
+def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> None:
+    """Give `embedder` the windows and the level of B's YAML file and `KEY VALUE` pairs.
+
+    ConfigError for an unknown key, a value that cannot be changed, or an encoder that hears
+    utterances whole.
+    """
+    settings = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
+    for key, value in settings.items():
+        known = (*FIXED, *CHANGED, *FROM_WEIGHTS)
+        if key not in known:
+            raise ConfigError(f"unknown setting {key!r} of system B{did_you_mean(key, known)}")
+        if key in FIXED and float(value) != FIXED[key]:
+            raise ConfigError(f"{key} is {FIXED[key]:g} in timbral's front-end, not {value}")
+    wanted = {key.partition(".")[2]: settings[key] for key in CHANGED if key in settings}
+    if not wanted:
+        return
+    level = wanted.pop("audio_norm_target_dBFS", embedder.preprocessing.loudness)
+    embedder.preprocessing = replace(embedder.preprocessing, loudness=level)
+    if not wanted:
+        return
+    windows = embedder.encoder.windows
+    if windows is None:
+        raise ConfigError(f"{embedder.name} hears utterances whole and has no {', '.join(wanted)}")
+    frames = int(wanted.get("partial_n_frames", windows.frames))
+    overlap = float(wanted.get("partial_overlap_ratio", 1 - windows.step / windows.frames))
+    coverage = float(wanted.get("min_pad_coverage", windows.min_coverage))
+    if frames < 1 or not 0 <= overlap < 1 or not 0 <= coverage <= 1:
+        raise ConfigError(
+            f"windows of {frames} frames, overlap {overlap:g}, coverage {coverage:g}: allowed are "
+            "1 or more frames, an overlap in [0, 1) and a coverage in [0, 1]"
+        )
+    step = max(1, round(frames * (1 - overlap)))
+    embedder.encoder.windows = Windows(frames, step, coverage)
+
+
+def _read(config: Path) -> Any:
+    try:
+        return yaml.safe_load(config.read_text("utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{config}: cannot be read as YAML ({error})") from None
+
+
+def _flat(content: Any) -> dict[str, Any]:
+    """Sections of the file as keys such as ``data.n_mels``."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"system B's config has the sections data, model, training: {content!r}")
+    flat: dict[str, Any] = {}
+    for section, values in content.items():
+        inner = values if isinstance(values, dict) else {"": values}
+        flat.update({f"{section}.{key}".rstrip("."): value for key, value in inner.items()})
+    return flat
+
+
+def _pairs(opts: Sequence[str]) -> dict[str, Any]:
+    if len(opts) % 2:
+        raise ConfigError(f"--opts takes pairs KEY VALUE, got {' '.join(opts)}")
+    return {key: yaml.safe_load(value) for key, value in zip(opts[::2], opts[1::2], strict=True)}

@@ -1,0 +1,210 @@
+"""Who embeds, and what recordings there are, changes nothing in the table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import SMALL
+from timbral import api, bulk, inference
+from timbral.bulk import pipeline
+from timbral.bulk.parts import PART_UTTERANCES, Part, cut
+from timbral.bulk.pipeline import embed_parts
+from timbral.data.corpora import scan_corpus
+from timbral.encoders import ENCODERS
+from timbral.errors import AudioError, ConfigError, DataError
+from timbral.inference import Embedder
+from timbral.vector_table import vectors_of
+
+
+@pytest.fixture
+def embedder(run: Path) -> Embedder:
+    return api.load(run, device="cpu")
+
+
+def same_tables(first: Path, second: Path) -> None:
+    one, two = bulk.read_vectors(first), bulk.read_vectors(second)
+    assert one.drop_columns("vector").equals(two.drop_columns("vector"))
+    assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5
+
+
+def test_processes_give_the_same_table(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PART_UTTERANCES, "cpu", 7)
+    root = tmp_path / "corpus"
+    shutil.copytree(voices, root)
+    sorted(root.glob("*/*.ogg"))[9].write_bytes(b"not ogg")
+    api.embed(embedder, root, tmp_path / "one")
+    seen: list[tuple[int, int, float, int]] = []
+    report = api.embed(
+        embedder, root, tmp_path / "two", engine=bulk.Engine(workers=2),
+        progress=lambda *values: seen.append(values),
+    )  # fmt: skip
+    assert (report.utterances, report.failures) == (47, 1)
+    assert seen[-1][0] == seen[-1][1] == 48
+    assert seen[-1][3] == 1
+    same_tables(tmp_path / "one", tmp_path / "two")
+    with pytest.raises(AudioError, match="cannot be read as audio"):
+        api.embed(embedder, root, tmp_path / "s", engine=bulk.Engine(workers=2, strict=True))
+
+
+def test_strict_ends_at_the_first(embedder: Embedder, tmp_path: Path, voices: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    shutil.copytree(sorted(voices.glob("*/"))[0], tmp_path / "corpus" / "a")
+    (tmp_path / "corpus" / "a" / "bad.wav").write_bytes(b"")
+    with pytest.raises(AudioError, match="0 bytes"):
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "o", engine=bulk.Engine(strict=True))
+
+
+def test_an_engine_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'ray'"):
+        bulk.Engine("rai")
+    with pytest.raises(ConfigError, match="1 or more"):
+        bulk.Engine(workers=0)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from timbral import api, bulk, inference
+from timbral.bulk import parts
+
+if __name__ == "__main__":
+    parts.PART_UTTERANCES["cpu"] = 4
+    api.embed(
+        api.load(sys.argv[1], device="cpu"), sys.argv[2], sys.argv[3],
+        engine=bulk.Engine(workers=2),
+        progress=lambda done, total, seconds, failures: print(done, flush=True),
+    )
+"""
+
+
+def test_killed_with_workers(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL of the parent: at most one part a worker is embedded again."""
+    (tmp_path / "job.py").write_text(KILLED)
+
+    def embed(kill_at: int | None) -> list[int]:
+        command = [sys.executable, str(tmp_path / "job.py"), str(run), str(voices)]
+        shown = []
+        with subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.PIPE) as process:
+            for line in process.stdout or ():
+                shown.append(int(line))
+                if kill_at is not None and shown[-1] >= kill_at:
+                    process.send_signal(signal.SIGKILL)
+        return shown
+
+    reported = embed(kill_at=12)[-1]
+    time.sleep(1.0)  # the workers end themselves
+    on_disk = 4 * len(list((tmp_path / "out" / ".embed").glob("*.arrow")))
+    assert on_disk >= reported, "what was reported is on disk"
+    first, *_, last = embed(kill_at=None)
+    assert (first, last) == (on_disk, 48), "what is on disk is not embedded again"
+    monkeypatch.setitem(PART_UTTERANCES, "cpu", 4)
+    api.embed(api.load(run, device="cpu"), voices, tmp_path / "whole")
+    same_tables(tmp_path / "out", tmp_path / "whole")
+
+
+def test_a_dying_worker_is_an_error(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PART_UTTERANCES, "cpu", 2)
+    killed: list[int] = []
+
+    def kill_a_child(done: int, total: int, seconds: float, failures: int) -> None:
+        if done and not killed:
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            workers = [
+                int(child) for child in children
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+            ]  # fmt: skip
+            killed.append(workers[-1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.raises(DataError, match="a worker process died"):
+        api.embed(
+            embedder, voices, tmp_path, engine=bulk.Engine(workers=2), progress=kill_a_child
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["campplus", "lstm", "tdnn"])
+def test_ragged_lengths_equal_one_by_one(
+    kind: str, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an order that is not that of the lengths; some are cut into pieces."""
+    monkeypatch.setattr(inference, "PIECE_SECONDS", 5)
+    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", 10 / 64)
+    embedder = Embedder(ENCODERS[kind](SMALL[kind]))
+    speech = np.concatenate([soundfile.read(path)[0] for path in sorted(voices.glob("*/*.ogg"))])
+    (tmp_path / "c" / "anna").mkdir(parents=True)
+    for number, seconds in enumerate((2.0, 14.0, 0.3, 5.1, 1.5, 0.05, 3.0)):
+        samples = np.resize(speech[number * 16_000 :], int(16_000 * seconds))
+        soundfile.write(tmp_path / "c" / "anna" / f"{number}.wav", samples, 16_000)
+    utterances = scan_corpus("folder", tmp_path / "c")
+    report = bulk.embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
+    assert report.failures == 1, "0.05 s is too short"
+    table = bulk.read_vectors(tmp_path / "o")
+    assert table["utterance"].to_pylist() == [f"anna/{number}" for number in (0, 1, 2, 3, 4, 6)]
+    for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
+        assert np.abs(embedder.embed(path) - vector).max() <= 1e-5
+
+
+def test_what_is_held_is_bounded(
+    embedder: Embedder, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never more audio decoded ahead than the bound, but for one recording that is longer."""
+    limit = 12.0  # seconds in a group; utterances have about three
+    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", limit / 64)
+    asked: list[str] = []
+    lengths: list[int] = []
+    load = Embedder.load
+    embed_waves = Embedder.embed_waves
+
+    def counted(self: Embedder, path: str) -> np.ndarray:
+        asked.append(path)
+        return load(self, path)
+
+    def watched(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
+        time.sleep(0.02)  # the readers run as far ahead as they may
+        lengths.extend(map(len, waves))
+        held = sum(soundfile.info(path).duration for path in asked) - sum(lengths) / 16_000
+        assert held <= 2 * limit + 0.5
+        assert sum(map(len, waves)) / 16_000 <= limit + 0.5
+        return embed_waves(self, waves)
+
+    monkeypatch.setattr(Embedder, "load", counted)
+    monkeypatch.setattr(Embedder, "embed_waves", watched)
+    parts: list[Part] = cut(scan_corpus("folder", voices), "cpu")
+    done = list(embed_parts(embedder, parts, readers=4))
+    assert sum(part.utterances for part in done) == 48
+
+
+def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    report = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
+    assert 0 < report.utterances < 48
+    assert all(path.endswith(".ogg") for path in bulk.read_vectors(tmp_path)["path"].to_pylist())
+    with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
+        api.embed(embedder, voices, tmp_path / "o", pattern="*.wav")
+
+
+def test_beside_audio_keeps_models_apart(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(voices, root)
+    other = Embedder(embedder.encoder, embedder.preprocessing, weights_sha256="other")
+    api.embed(embedder, root, root, format="torch", model_name="one")
+    api.embed(other, root, root, format="torch", model_name="two")
+    assert len(list(root.glob("*/*.one_embedding"))) == 48
+    assert len(list(root.glob("*/*.two_embedding"))) == 48
+    with pytest.raises(DataError, match="other weights_sha256"):
+        api.embed(other, root, root, format="torch", model_name="one")

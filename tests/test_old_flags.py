@@ -1,0 +1,102 @@
+"""The command lines of systems A and B under `timbral embed`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from timbral import api
+from timbral.cli.old_flags import translate
+from timbral.encoders import Windows
+from timbral.errors import ConfigError
+from timbral.inference import Embedder
+from timbral.system_b import apply_settings
+
+
+def timbral(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "timbral", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_other_words_come_back() -> None:
+    for words in ([], ["train", "--input", "x"], ["embed", "m", "c", "--output", "o"]):
+        assert translate(words) == words
+
+
+def test_system_a() -> None:
+    words = "embed --model_name ecapa --dataset-name=VCTK --dataset_dir V --model_device best"
+    expected = (
+        "embed ecapa V --layout vctk --format torch --beside-audio --model-name ecapa --device auto"
+    )
+    assert " ".join(translate(words.split())) == expected
+    with_weights = translate([*words.split(), "--checkpoint", "encoder.pt", "--workers", "2"])
+    assert with_weights[1] == "encoder.pt"
+    assert with_weights[-2:] == ["--workers", "2"]
+    with pytest.raises(ConfigError, match="choose from"):
+        translate(["embed", "--model_name", "ecapa", "--dataset_name", "Foo", "--dataset_dir", "V"])
+
+
+def test_system_b() -> None:
+    words = "embed --input I --output O --checkpoint_path C --pattern *.flac --device gpu:1"
+    expected = "embed C I --output O --layout tree --format npy --pattern *.flac --device cuda:1"
+    assert " ".join(translate(words.split())) == expected
+    more = translate([*words.split(), "--config", "c.yaml", "--opts", "data.n_mels", "40"])
+    assert more[-5:] == ["--config", "c.yaml", "--opts", "data.n_mels", "40"]
+    with pytest.raises(ConfigError, match="checkpoint-path"):
+        translate(["embed", "--input", "I", "--output", "O"])
+
+
+def test_system_as_command_writes_beside_the_audio(run: Path, voices: Path, tmp_path: Path) -> None:
+    for voice in sorted(voices.glob("*/"))[:2]:
+        shutil.copytree(voice, tmp_path / "wav" / voice.name)
+    result = timbral(
+        *("embed", "--model_name", "mine", "--dataset_name", "VCTK", "--dataset_dir", tmp_path),
+        *("--model_device", "cpu", "--checkpoint", run),
+    )
+    assert result.returncode == 0, result.stderr
+    embedder = api.load(run, device="cpu")
+    for path in sorted(tmp_path.glob("wav/*/*.ogg"))[::5]:
+        mine = torch.load(path.with_suffix(".mine_embedding"), weights_only=True)[0]
+        np.testing.assert_allclose(mine.numpy(), embedder.embed(path), atol=1e-5)
+    for folder in (tmp_path / "wav").iterdir():
+        assert (folder / f"{folder.name}.mine_averaged_embedding").exists()
+
+
+def test_system_bs_command_mirrors_the_tree(run: Path, voices: Path, tmp_path: Path) -> None:
+    first = sorted(voices.glob("*/*.ogg"))[0]
+    places = ["top.ogg", "a/b/deep.ogg", "a/left.opus"]
+    for place in places:
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, tmp_path / "in" / place)
+    result = timbral(
+        *("embed", "--input", tmp_path / "in", "--output", tmp_path / "out"),
+        *("--checkpoint_path", run, "--pattern", "*.ogg", "--device", "cpu"),
+    )
+    assert result.returncode == 0, result.stderr
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("*.npy")}
+    assert written == {"top.npy", "a/b/deep.npy"}
+
+
+def test_system_bs_settings(tmp_path: Path) -> None:
+    from timbral.encoders import LstmConfig, LstmEncoder
+
+    embedder = Embedder(LstmEncoder(LstmConfig(1, 8, 8)))
+    config = tmp_path / "config.yaml"
+    config.write_text("data: {partial_overlap_ratio: 0.75, n_mels: 40}\ntraining: {}\n")
+    apply_settings(embedder, config, ["data.audio_norm_target_dBFS", "-25"])
+    assert embedder.encoder.windows == Windows(160, 40, 0.75)
+    assert embedder.preprocessing.loudness == -25
+    for opts, words in (
+        (["data.overlap", "1"], "unknown setting"),
+        (["data.mel_window_step", "5"], "is 10 in timbral"),
+        (["data.n_mels"], "pairs KEY VALUE"),
+        (["data.partial_overlap_ratio", "1"], "overlap in"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            apply_settings(embedder, None, opts)

@@ -1,0 +1,95 @@
+"""Speaker vectors: each way against its definition; centroids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from timbral.errors import ConfigError
+from timbral.speaker_vectors import AGGREGATES, clusters_of, speaker_table
+from timbral.vector_table import utterance_schema, vectors_of
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    """Two speakers, two sessions each; ten and three utterances; the last of anna is a stranger."""
+    rng = np.random.default_rng(3)
+    centres = np.eye(3, 8)
+    vectors = [centres[0] + 0.1 * rng.normal(size=8) for _ in range(9)] + [-centres[2]]
+    vectors += [centres[1] + 0.1 * rng.normal(size=8) for _ in range(3)]
+    stacked = np.stack(vectors).astype(np.float32)
+    stacked /= np.linalg.norm(stacked, axis=1, keepdims=True)
+    count = len(stacked)
+    columns = [
+        [f"u{row}" for row in range(count)],
+        ["anna"] * 10 + ["ben"] * 3,
+        [f"s{row % 2}" for row in range(count)],
+        ["x.wav"] * count,
+        [1.0 + row for row in range(count)],
+        list(stacked),
+        *([name] * count for name in ("lstm", "0", "MIT")),
+    ]
+    schema = utterance_schema(8)
+    return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def test_each_way_by_its_definition(table: pa.Table) -> None:
+    vectors, seconds = vectors_of(table)[:10], table["duration_seconds"].to_numpy()[:10]
+    weighted = (vectors * seconds[:, None]).sum(axis=0) / seconds.sum()
+    nearest = int(np.argmax((vectors @ vectors.T).sum(axis=1)))
+    expected = {
+        "mean": vectors.mean(axis=0),
+        "normalised-mean": vectors.mean(axis=0),
+        "duration-weighted": weighted,
+        "trimmed": vectors[:9].mean(axis=0),  # the stranger is the tenth that goes
+        "medoid": vectors[nearest],
+    }
+    assert set(expected) == set(AGGREGATES)
+    for name, vector in expected.items():
+        plain = speaker_table(table, name, unit_length=False)
+        np.testing.assert_allclose(plain["vector"][0].as_py(), vector, atol=1e-6)
+        unit = speaker_table(table, name, unit_length=True)
+        np.testing.assert_allclose(
+            unit["vector"][0].as_py(), vector / np.linalg.norm(vector), atol=1e-6
+        )
+    rests = {name: speaker_table(table, name)["rests_on"][0].as_py() for name in expected}
+    assert rests["trimmed"] == [f"u{row}" for row in range(9)]
+    assert rests["medoid"] == [f"u{nearest}"]
+    assert rests["mean"] == [f"u{row}" for row in range(10)]
+
+
+def test_counts_hours_spread_and_schema(table: pa.Table, tmp_path: Path) -> None:
+    voices = speaker_table(table)
+    assert voices["utterances"].to_pylist() == [10, 3]
+    assert voices["duration_seconds"].to_pylist() == [55.0, 36.0]
+    own = vectors_of(table)[10:]
+    spread = 1 - (own @ vectors_of(voices)[1]).mean()
+    assert voices["spread"][1].as_py() == pytest.approx(spread, abs=1e-6)
+    pyarrow.parquet.write_table(voices, tmp_path / "v.parquet")
+    schema = pyarrow.parquet.read_schema(tmp_path / "v.parquet")
+    assert schema.metadata[b"unit_length"] == b"true"
+    assert schema.metadata[b"aggregate"] == b"normalised-mean"
+    assert schema.field("vector").metadata[b"unit_length"] == b"true"
+    assert speaker_table(table, "mean").schema.metadata[b"unit_length"] == b"false"
+
+
+def test_centroids(table: pa.Table) -> None:
+    sessions = speaker_table(table, centroids="session")
+    assert sessions["speaker"].to_pylist() == ["anna", "anna", "ben", "ben"]
+    assert sessions["centroid"].to_pylist() == ["s0", "s1", "s0", "s1"]
+    clusters = speaker_table(table, centroids="cluster", clusters=2)
+    assert clusters["utterances"].to_pylist()[:2] == [9, 1], "the stranger is a cluster of its own"
+    assert clusters["rests_on"][1].as_py() == ["u9"]
+    labels = clusters_of(vectors_of(table), 3)
+    assert labels.tolist() == [0] * 9 + [2] + [1] * 3
+
+
+def test_unknown_words(table: pa.Table) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'medoid'"):
+        speaker_table(table, "mediod")
+    with pytest.raises(ConfigError, match="did you mean 'cluster'"):
+        speaker_table(table, centroids="clusters")
