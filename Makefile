@@ -9,7 +9,7 @@ demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
 
 test: .venv/dev.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow

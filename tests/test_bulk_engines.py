@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from conftest import SMALL
-from timbral import api, bulk, inference
+from timbral import api, bulk
 from timbral.bulk import pipeline
 from timbral.bulk.parts import PART_UTTERANCES, Part, cut
 from timbral.bulk.pipeline import embed_parts
@@ -143,7 +143,7 @@ def test_ragged_lengths_equal_one_by_one(
     kind: str, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In an order that is not that of the lengths; some are cut into pieces."""
-    monkeypatch.setattr(inference, "PIECE_SECONDS", 5)
+    monkeypatch.setattr(ENCODERS[kind], "longest_seconds", 5.0)
     monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", 10 / 64)
     embedder = Embedder(ENCODERS[kind](SMALL[kind]))
     speech = np.concatenate([soundfile.read(path)[0] for path in sorted(voices.glob("*/*.ogg"))])

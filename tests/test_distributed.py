@@ -95,7 +95,7 @@ def make_batch(step: int, dtype: torch.dtype, share: slice) -> Batch:
         + 0.1 * torch.from_numpy(np.random.default_rng([step, int(i)]).standard_normal(3600))
         for i, speaker in zip(index, speakers, strict=True)
     ])  # fmt: skip
-    return Batch(waves.to(dtype), lengths, speakers)
+    return Batch(waves.to(dtype), lengths, speakers, torch.arange(len(waves)))
 
 
 def train(case: Case, workers: Workers) -> dict[str, np.ndarray]:

@@ -47,7 +47,8 @@ def batch() -> Batch:
     torch.manual_seed(0)
     waves = torch.randn(SPEAKERS * UTTERANCES, 3600, dtype=torch.float64)
     speakers = torch.arange(SPEAKERS).repeat_interleave(UTTERANCES)
-    return Batch(waves, 3600 - 160 * (torch.arange(len(waves)) % 5), speakers)
+    rows = torch.arange(len(waves))
+    return Batch(waves, 3600 - 160 * (rows % 5), speakers, rows)
 
 
 def gradients(

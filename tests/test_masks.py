@@ -91,8 +91,8 @@ LAST = ("layers.2", "layers.3", "layers.4")
 
 def takes_lengths(module: nn.Module) -> bool:
     """Whether what a layer gives depends on the mask or the lengths that it is handed."""
-    if isinstance(module, MaskedBatchNorm | FrameBatchNorm):
-        return False  # only in training, which has a test of its own
+    if isinstance(module, MaskedBatchNorm | FrameBatchNorm | wavlm.LayerMean):
+        return False  # batch norm's does only in training, which has a test of its own
     if isinstance(module, FrameConv | ecapa.TimeDelayLayer):
         conv = module if isinstance(module, FrameConv) else module.conv
         return conv.kernel > 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from timbral.cli.encoder import train
+from timbral.cli.training import TrainOptions, train
 from timbral.config import ScheduleConfig, TrainConfig, from_mapping
 from timbral.data.augment_config import AugmentConfig, MixConfig, RoomsConfig
 from timbral.data.dataset import DataConfig
@@ -150,7 +150,7 @@ def test_a_begins_with_published_weights(tmp_path: Path) -> None:
     from timbral.pretrained import PRETRAINED
 
     recipe = read_a(tmp_path, model_name="campplus-zh-en")
-    assert recipe.config.encoder == PRETRAINED["campplus-zh-en"].config.encoder
+    assert recipe.config.encoder == PRETRAINED["campplus-zh-en"].encoder
     assert recipe.run.init == "campplus-zh-en"
     fresh = read_a(tmp_path, model_name="campplus-zh-en-untrained")
     assert fresh.config.encoder == recipe.config.encoder
@@ -327,7 +327,7 @@ def test_a_runs_from_its_file_alone(
     monkeypatch.chdir(tmp_path)
     small = ("encoder.channels", "8", "encoder.pooled_channels", "8")
     for _ in range(2):
-        train(config_option=Path("train_config.json"), opts=("schedule.steps", "2", *small))
+        train(None, TrainOptions(Path("train_config.json"), opts=("schedule.steps", "2", *small)))
     printed = capsys.readouterr().out
     assert "vis_train_metrics_every" in printed
     assert "first.1 now" in printed.replace("\n", "")
@@ -338,8 +338,8 @@ def test_a_runs_from_its_file_alone(
 
 def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--output is needed"):
-        train(opts=("model.num_layers", "1"))
+        train(None, TrainOptions(opts=("model.num_layers", "1")))
     with pytest.raises(ConfigError, match="--data is needed"):
-        train(output=tmp_path / "run")
+        train(None, TrainOptions(output=tmp_path / "run"))
     with pytest.raises(ConfigError, match="give one of them"):
-        train(Path("a.yaml"), config_option=Path("b.yaml"))
+        train(Path("a.yaml"), TrainOptions(Path("b.yaml")))

@@ -14,6 +14,7 @@ from timbral.cli.shared import (
     SOME_FAILED,
     Encoder,
     Running,
+    RunningOptions,
     count_failures,
     load_embedder,
 )
@@ -21,7 +22,7 @@ from timbral.errors import ConfigError
 from timbral.progress import bar, corpus_bar
 
 if TYPE_CHECKING:
-    from timbral.bulk import BulkReport
+    from timbral.bulk import BulkReport, Engine
 
 __all__ = ["audit", "embed", "map_voices", "speakers"]
 
@@ -50,7 +51,7 @@ def embed(
         corpus: its folder, or a URL such as s3://bucket/corpus
         output: folder or URL; a killed job is continued there
         beside_audio: npy or torch beside the recordings, instead of --output
-        layout: how the corpus lies: folder, tree, kaldi, lhotse or a name of `timbral corpora`
+        layout: folder, tree, kaldi, lhotse or a name of `timbral corpora`
         pattern: only recordings whose name fits it, such as '*.wav'
         format: parquet (one table), npy (system B), torch (system A), safetensors or kaldi
         model_name: the name in system A's file names; default the encoder's
@@ -68,15 +69,19 @@ def embed(
     target = _target(corpus, output, beside_audio, format)
     embedder = load_embedder(encoder, running)
     apply_settings(embedder, config, opts)
-    if running.encoder_class and (workers > 1 or engine == "ray"):
-        raise ConfigError("--encoder-class runs in this process: leave out --workers and --engine")
     how = Engine(engine, workers, ray_address, strict)
+    _check_engine(how, running)
     with corpus_bar("embedding") as report:
         done = api.embed(
             embedder, corpus, target, layout=layout, pattern=pattern, format=format,
             model_name=model_name, engine=how, progress=report,
         )  # fmt: skip
     return _tell(done, target)
+
+
+def _check_engine(engine: Engine, running: RunningOptions) -> None:
+    if running.encoder_class and (engine.workers > 1 or engine.name == "ray"):
+        raise ConfigError("--encoder-class runs in this process: leave out --workers and --engine")
 
 
 def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:

@@ -113,6 +113,19 @@ class TimeDelayLayer(StridedConv):
         return functional.relu(super().forward(frames))
 
 
+class LayerMean(nn.Module):
+    """A learned mean of hidden states: weights of their softmax."""
+
+    def __init__(self, states: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(states) / states)
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        shares = torch.softmax(self.weights, dim=0)
+        weighted = [share * state for share, state in zip(shares, states, strict=True)]
+        return torch.stack(weighted).sum(0)
+
+
 class XVectorHead(nn.Module):
     """Projector, time-delay layers, mean and standard deviation, linear."""
 
@@ -157,9 +170,7 @@ class WavlmEncoder(SpeakerEncoder):
             config.conv_channels, config.conv_kernels, config.conv_strides, config.conv_norm
         )
         self.transformer = WavlmTransformer(config.transformer())
-        states = config.layers + 1
-        if config.weighted_layers:
-            self.layer_weights = nn.Parameter(torch.ones(states) / states)
+        self.mix = LayerMean(config.layers + 1) if config.weighted_layers else None
         self.head = XVectorHead(config)
         needed = self.head.reach + 2  # two pooled frames have a standard deviation
         for kernel, stride in zip(
@@ -171,9 +182,10 @@ class WavlmEncoder(SpeakerEncoder):
             add_lora(self.transformer, config.lora_rank)
 
     def parts(self) -> dict[str, list[nn.Module]]:
+        mix = [] if self.mix is None else [self.mix]
         return {
             "cnn": [self.frontend],
-            "transformer": [self.transformer, *self.transformer.layers],
+            "transformer": [self.transformer, *self.transformer.layers, *mix],
             "head": [self.head],
         }
 
@@ -187,13 +199,7 @@ class WavlmEncoder(SpeakerEncoder):
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         states = self.transformer(features, frame_mask(frame_lengths, features.shape[1]))
-        frames = states[-1]
-        if self.config.weighted_layers:
-            weights = torch.softmax(self.layer_weights, dim=0)
-            frames = sum(
-                (weight * state for weight, state in zip(weights, states, strict=True)),
-                start=torch.zeros((), device=frames.device),
-            )
+        frames = states[-1] if self.mix is None else self.mix(states)
         embeddings: Tensor = self.head(frames, frame_lengths)
         return embeddings.float()
 

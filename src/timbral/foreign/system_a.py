@@ -76,7 +76,7 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
             normalise_waves=large,
             position_kernel=tensors["encoder.transformer.position_conv.weight"].shape[2],
             buckets=buckets,
-            weighted_layers="encoder.layer_weights" in tensors,
+            weighted_layers="encoder.mix.weights" in tensors,
             tdnn_channels=tuple(
                 len(tensors[f"encoder.head.tdnn.{index}.bias"])
                 for index in range(len(WavlmConfig.tdnn_channels))

@@ -76,17 +76,14 @@ def fit(
     `show` those rows and their embeddings to trackers.
     """
     workers = workers or Workers()
-    schedule, data = config.schedule, config.data
-    share = workers.share(data.speakers_per_batch, data.utterances_per_speaker)
-    encode = make_encode(state.encoder, config)
+    schedule, encode = config.schedule, make_encode(state.encoder, config)
+    share = workers.share(config.data.speakers_per_batch, config.data.utterances_per_speaker)
     time_limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
-    device = next(state.encoder.parameters()).device
-    seconds = Seconds()
+    device, seconds = next(state.encoder.parameters()).device, Seconds()
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
-        batch = next(batches)  # S speakers × U utterances, or this process's part of them
-        batch = batch.to(device).augmented()
+        batch = next(batches).to(device).augmented()  # S × U utterances, or this process's part
         seconds.data += time.monotonic() - started
         result = train_step(state, batch, config, workers, share, encode)
         spent = workers.longest(time.monotonic() - started)
