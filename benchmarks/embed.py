@@ -49,11 +49,13 @@ def drawn(golden: Any, prefix: str = "") -> dict[str, Any]:
 def timbral(encoder: str, precision: str, compile: bool) -> Embed:
     from timbral import api
     from timbral.checkpoint import build_encoder, load_strictly, with_prefix
+    from timbral.devices import tune_cpu
     from timbral.encoders import EcapaConfig, WavlmConfig
     from timbral.foreign.speechbrain import ecapa_tensors
     from timbral.foreign.wavlm import wavlm_tensors
     from timbral.inference import Embedder
 
+    tune_cpu()  # as the verbs do
     if encoder in ("ecapa", "wavlm"):
         if encoder == "ecapa":
             tensors = ecapa_tensors(drawn(np.load(GOLDEN / "speechbrain.npz")))[1]

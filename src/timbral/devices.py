@@ -47,7 +47,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def tune_cpu() -> None:
-    """Let this process train fast on a CPU.
+    """Let this process compute fast on a CPU.
 
     Tiny gradients of a new LSTM are denormal numbers, which processors handle slowly: they
     become zero. And glibc gives every large tensor back to the kernel, which then clears the

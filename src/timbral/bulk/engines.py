@@ -15,6 +15,7 @@ import torch
 
 from timbral.bulk.parts import Done, Part
 from timbral.bulk.pipeline import embed_parts
+from timbral.devices import tune_cpu
 from timbral.errors import DataError, TimbralError
 from timbral.inference import Embedder
 from timbral.storage import Folder
@@ -96,6 +97,7 @@ def _receive(connection: Connection) -> Done:
 def _work(connection: Connection, payload: bytes, index: int, parent: int) -> None:
     end_with_parent(parent)
     torch.set_num_threads(1)
+    tune_cpu()
     embedder, folder, strict = pickle.loads(payload)
     if embedder.device.type == "cuda" and embedder.device.index is None:
         embedder.device = torch.device("cuda", index % torch.cuda.device_count())

@@ -58,8 +58,11 @@ AS_USUAL = RunningOptions()
 
 
 def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
-    """The Embedder that a verb's arguments ask for."""
+    """The Embedder that a verb's arguments ask for, in a process made fast for it."""
     from timbral import api
+    from timbral.devices import tune_cpu
+
+    tune_cpu()
 
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
