@@ -45,6 +45,3 @@ clean:
 	@echo "installing timbral and what its tests need …"
 	$(PIP) -e '.[dev]'
 	touch $@
-
-bench: .venv/dev.stamp
-	for script in benchmarks/*.py; do $(BIN)/python $$script; done

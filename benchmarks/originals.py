@@ -36,11 +36,14 @@ def main() -> None:
     from timbral.metrics import eer, min_dcf
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("trials", type=Path)
-    parser.add_argument("root", type=Path)
+    parser.add_argument("trials", type=Path, nargs="?")
+    parser.add_argument("root", type=Path, nargs="?")
     parser.add_argument("--peers", default=os.environ.get("TIMBRAL_PEERS", sys.executable))
     parser.add_argument("--campplus", default="")
     options = parser.parse_args()
+    if options.root is None:
+        print("left out: it needs TRIALS and ROOT")
+        return
     os.environ["CAMPPLUS_WEIGHTS"] = options.campplus
     trials = read_trials(options.trials)
     names = sorted({path for trial in trials for path in (trial.first, trial.second)})
