@@ -144,7 +144,7 @@ def test_ragged_lengths_equal_one_by_one(
 ) -> None:
     """In an order that is not that of the lengths; some are cut into pieces."""
     monkeypatch.setattr(ENCODERS[kind], "longest_seconds", 5.0)
-    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", 10 / 64)
+    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", 10 / 16)
     embedder = Embedder(ENCODERS[kind](SMALL[kind]))
     speech = np.concatenate([soundfile.read(path)[0] for path in sorted(voices.glob("*/*.ogg"))])
     (tmp_path / "c" / "anna").mkdir(parents=True)
@@ -165,7 +165,7 @@ def test_what_is_held_is_bounded(
 ) -> None:
     """Never more audio decoded ahead than the bound, but for one recording that is longer."""
     limit = 12.0  # seconds in a group; utterances have about three
-    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", limit / 64)
+    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", limit / 16)
     asked: list[str] = []
     lengths: list[int] = []
     load = Embedder.load

@@ -25,8 +25,8 @@ Audio = str | Path | NDArray[Any] | Tensor
 
 PRECISIONS = ("fp32", "bf16")
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
-SECONDS_PER_BATCH = {"cpu": 64, "cuda": 2048}
-"""padded seconds in one batch of whole utterances"""
+SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
+"""padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
 """longer utterances are embedded in equal pieces, on every device, so that memory is bounded"""
 
 
@@ -171,7 +171,7 @@ class Embedder:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Rows in order of length, in batches of a bounded padded size."""
-        limit = SECONDS_PER_BATCH.get(self.device.type, 64) * self.sample_rate
+        limit = SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
         rows: list[int] = []
         for row in np.argsort(lengths, kind="stable").tolist():
             if rows and lengths[row] * (len(rows) + 1) > limit:

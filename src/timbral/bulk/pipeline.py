@@ -23,7 +23,7 @@ from timbral.storage import is_url, open_url
 
 __all__ = ["embed_parts"]
 
-BATCHES_AT_ONCE = 4
+BATCHES_AT_ONCE = 16
 """batches of the model whose audio is given to it together"""
 AHEAD = 2
 """groups whose audio is held decoded; a longer recording is read when nothing else is held"""
@@ -76,7 +76,7 @@ class _Work:
 def _read_ahead(
     embedder: Embedder, parts: Iterable[Part], readers: int
 ) -> Iterator[tuple[_Group, list[Wave | AudioError]]]:
-    limit = BATCHES_AT_ONCE * SECONDS_PER_BATCH.get(embedder.device.type, 64)
+    limit = BATCHES_AT_ONCE * SECONDS_PER_BATCH.get(embedder.device.type, 16)
 
     def load(path: str) -> Wave | AudioError:
         try:
