@@ -207,13 +207,13 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
         scan_corpus("folder", tmp_path)
 
 
-def test_workers_start_their_parent(tmp_path: Path) -> None:
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\nfrom concurrent.futures import ProcessPoolExecutor\n"
         "import multiprocessing\nfrom timbral.workers import end_with_parent\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'),"
-        " initializer=end_with_parent, initargs=(os.getpid(),))\n"
+        " initializer=end_with_parent)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n    time.sleep(60)\n"
     )
     (tmp_path / "parent.py").write_text(code)

@@ -16,6 +16,7 @@ from torch import Tensor
 from timbral.audio import Preprocessing, Wave, check_wave, load
 from timbral.encoders import SpeakerEncoder, Windows
 from timbral.errors import AudioError, ConfigError
+from timbral.metrics import unit_length
 
 __all__ = ["Audio", "Embedder", "Vector"]
 
@@ -27,7 +28,6 @@ PRECISIONS = ("fp32", "bf16")
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
-"""longer utterances are embedded in equal pieces, on every device, so that memory is bounded"""
 
 
 class Embedder:
@@ -110,21 +110,22 @@ class Embedder:
         self.check_length(wave, name)
         return wave
 
+    def load_or_error(self, path: str | Path) -> Wave | AudioError:
+        """As `load`, but a recording that cannot be used gives its error."""
+        try:
+            return self.load(path)
+        except AudioError as error:
+            return error
+
     def load_each(
         self, paths: Iterable[str | Path], threads: int = 4
     ) -> Iterator[Wave | AudioError]:
         """Load recordings in threads, a few ahead; in order, a failure in its place."""
 
-        def load_one(path: str | Path) -> Wave | AudioError:
-            try:
-                return self.load(path)
-            except AudioError as error:
-                return error
-
         with ThreadPoolExecutor(threads) as pool:
             ahead: deque[Future[Wave | AudioError]] = deque()
             for path in paths:
-                ahead.append(pool.submit(load_one, path))
+                ahead.append(pool.submit(self.load_or_error, path))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:
@@ -237,12 +238,6 @@ class Embedder:
         features, _ = self.encoder.features(padded, torch.tensor([samples], device=self.device))
         for start in starts:
             yield features[0, start : start + windows.frames]
-
-
-def unit_length(vectors: Vector) -> Vector:
-    """Vectors (..., E) divided by their length; a zero vector stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def _chunks(items: Iterable[tuple[int, Tensor]], size: int) -> Iterator[list[tuple[int, Tensor]]]:

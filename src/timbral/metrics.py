@@ -7,13 +7,14 @@ says how alike the pair is: higher is more alike. Accept when score >= threshold
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from timbral.errors import DataError
 
-__all__ = ["ErrorRates", "batch_eer", "eer", "error_rates", "min_dcf"]
+__all__ = ["ErrorRates", "batch_eer", "eer", "error_rates", "min_dcf", "unit_length"]
 
 Floats = NDArray[np.float64]
 
@@ -84,8 +85,14 @@ def min_dcf(scores: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> flo
     return float(cost.min() / min(p_target, 1.0 - p_target))
 
 
+def unit_length(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Vectors (..., E) divided by their length, in float32; a zero vector stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
 def batch_eer(embeddings: NDArray[np.float32], speakers: NDArray[np.int64]) -> float:
     """EER over all pairs of one batch: embeddings (B, E), speakers (B,)."""
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    unit = unit_length(embeddings)
     first, second = np.triu_indices(len(unit), k=1)
     return eer((unit @ unit.T)[first, second], speakers[first] == speakers[second])[0]

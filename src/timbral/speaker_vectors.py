@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, did_you_mean
+from timbral.metrics import unit_length as directions
 from timbral.vector_table import groups, vectors_of
 
 __all__ = ["AGGREGATES", "CENTROIDS", "clusters_of", "speaker_table"]
@@ -29,20 +30,20 @@ def mean(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]
 
 def normalised_mean(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
     """The mean of the vectors, each made unit length."""
-    return _unit(vectors).mean(axis=0), np.arange(len(vectors))
+    return directions(vectors).mean(axis=0), np.arange(len(vectors))
 
 
 def duration_weighted(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
     """The mean in which every second of audio counts the same."""
     weights = seconds / seconds.sum() if seconds.sum() > 0 else np.full(len(vectors), 1.0)
-    return np.average(_unit(vectors), axis=0, weights=weights), np.arange(len(vectors))
+    return np.average(directions(vectors), axis=0, weights=weights), np.arange(len(vectors))
 
 
 def trimmed(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
     """The mean without the tenth that lies farthest from the medoid; of fewer than four, of all."""
     count = len(vectors)
     drop = math.ceil(TRIMMED_SHARE * count) if count >= 4 else 0
-    unit = _unit(vectors)
+    unit = directions(vectors)
     nearness = unit @ unit[_medoid(unit)]
     kept = np.sort(np.argsort(-nearness, kind="stable")[: count - drop])
     return unit[kept].mean(axis=0), kept
@@ -50,17 +51,12 @@ def trimmed(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Ro
 
 def medoid(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
     """The utterance that is nearest to all others: a vector that a recording really gave."""
-    row = _medoid(_unit(vectors))
+    row = _medoid(directions(vectors))
     return vectors[row], np.array([row])
 
 
 def _medoid(unit: Vectors) -> int:
     return int(np.argmax(unit @ unit.sum(axis=0)))
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 Aggregate = Callable[[Vectors, NDArray[np.float64]], tuple[Vectors, Rows]]
@@ -83,7 +79,7 @@ def clusters_of(vectors: Vectors, count: int, rounds: int = 20) -> Rows:
     It starts from the medoid and then from what is farthest from the centres so far, so the same
     vectors always give the same clusters. Numbers are in order of size.
     """
-    unit = _unit(vectors)
+    unit = directions(vectors)
     centres = [unit[_medoid(unit)]]
     while len(centres) < min(count, len(unit)):
         centres.append(unit[int(np.argmin(np.max(unit @ np.stack(centres).T, axis=1)))])
@@ -93,7 +89,7 @@ def clusters_of(vectors: Vectors, count: int, rounds: int = 20) -> Rows:
         labels = np.argmax(unit @ stacked.T, axis=1)
         sums = np.stack([unit[labels == label].sum(axis=0) for label in range(len(stacked))])
         empty = np.linalg.norm(sums, axis=1, keepdims=True) == 0
-        moved = np.where(empty, stacked, _unit(sums))
+        moved = np.where(empty, stacked, directions(sums))
         if np.array_equal(moved, stacked):
             break
         stacked = moved
@@ -132,7 +128,7 @@ def speaker_table(
             "speaker": speaker,
             "utterances": len(where),
             "duration_seconds": float(seconds[where].sum()),
-            "spread": float(1.0 - (_unit(vectors[where]) @ direction).mean()),
+            "spread": float(1.0 - (directions(vectors[where]) @ direction).mean()),
             "vector": np.asarray(direction if unit else vector, dtype=np.float32),
             "rests_on": [utterances[index] for index in where[kept]],
             "centroid": part,

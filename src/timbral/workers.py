@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
-import time
+from multiprocessing.connection import wait
 
 __all__ = ["end_with_parent"]
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process when the process that started it is gone, were it killed."""
+def end_with_parent() -> None:
+    """End this process, which multiprocessing started, when its parent is gone, were it killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "multiprocessing has not started this process"
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

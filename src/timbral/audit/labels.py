@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audit.calibration import Scores, probabilities
+from timbral.metrics import unit_length
 
 __all__ = ["Labels", "centred", "check_labels"]
 
@@ -36,7 +37,7 @@ def centred(vectors: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[n
     """Unit vectors (N, E) minus the mean over speakers: what all have in common is no evidence."""
     counts = np.bincount(codes)
     means = _sums(vectors, codes) / counts[:, None]
-    return _unit(vectors - means.mean(axis=0))
+    return unit_length(vectors - means.mean(axis=0))
 
 
 def check_labels(vectors: NDArray[np.float32], codes: NDArray[np.int64]) -> Labels:
@@ -79,10 +80,10 @@ def _scores(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], Scores]:
     """Own cosine, nearest other speaker and its cosine; and both scores under the drawn labels."""
     sums = _sums(vectors[trusted], codes[trusted], int(codes.max()) + 1)
-    means = _unit(sums)
+    means = unit_length(sums)
     rest = sums[codes] - vectors * trusted[:, None]  # without the utterance itself
     alone = np.linalg.norm(rest, axis=1) < 1e-6
-    own = np.where(alone, np.nan, (vectors * _unit(rest)).sum(axis=1)).astype(np.float32)
+    own = np.where(alone, np.nan, (vectors * unit_length(rest)).sum(axis=1)).astype(np.float32)
     nearest = np.zeros(len(codes), dtype=np.int64)
     other = np.zeros(len(codes), dtype=np.float32)
     wrong = np.zeros((len(drawn), len(codes), 2))
@@ -108,8 +109,3 @@ def _sums(
     sums = np.zeros((speakers or int(codes.max()) + 1, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, codes, vectors)
     return sums
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audit.calibration import probabilities_of_few
+from timbral.metrics import unit_length
 from timbral.speaker_vectors import clusters_of
 
 __all__ = ["check_one", "check_two"]
@@ -89,5 +90,4 @@ def _split(vectors: Vectors, rows: NDArray[np.int64]) -> tuple[float, NDArray[np
 
 
 def _mean(vectors: Vectors) -> Vectors:
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+    return unit_length(vectors.mean(axis=0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -53,7 +52,7 @@ def embed_in_processes(
     try:
         for index in range(min(workers, len(parts))):
             ours, theirs = context.Pipe()
-            arguments = (theirs, payload, index, os.getpid())
+            arguments = (theirs, payload, index)
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             processes.append(process)
@@ -94,8 +93,8 @@ def _receive(connection: Connection) -> Done:
     return message
 
 
-def _work(connection: Connection, payload: bytes, index: int, parent: int) -> None:
-    end_with_parent(parent)
+def _work(connection: Connection, payload: bytes, index: int) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     tune_cpu()
     embedder, folder, strict = pickle.loads(payload)

@@ -77,13 +77,6 @@ def _read_ahead(
     embedder: Embedder, parts: Iterable[Part], readers: int
 ) -> Iterator[tuple[_Group, list[Wave | AudioError]]]:
     limit = BATCHES_AT_ONCE * SECONDS_PER_BATCH.get(embedder.device.type, 16)
-
-    def load(path: str) -> Wave | AudioError:
-        try:
-            return embedder.load(path)
-        except AudioError as error:
-            return error
-
     with ThreadPoolExecutor(readers) as pool:
         ahead: deque[tuple[_Group, list[Future[Wave | AudioError]]]] = deque()
         held = 0.0
@@ -94,7 +87,7 @@ def _read_ahead(
                 yield first, [wave.result() for wave in waves]
             held += group.seconds
             paths = [group.part.utterances[row].path for row in group.rows]
-            ahead.append((group, [pool.submit(load, path) for path in paths]))
+            ahead.append((group, [pool.submit(embedder.load_or_error, path) for path in paths]))
         while ahead:
             first, waves = ahead.popleft()
             yield first, [wave.result() for wave in waves]

@@ -156,7 +156,7 @@ def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress 
 def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
     """Shards by worker processes; few wait at a time, so that a long list costs no memory."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
         waiting: set[Future[int]] = set()
         try:
             while True:
@@ -175,9 +175,9 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
             pool.shutdown(cancel_futures=True)
 
 
-def _start(parent: int) -> None:
+def _start() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
-    end_with_parent(parent)
+    end_with_parent()
 
 
 def _prepare_shard(shard: _Shard) -> int:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import SpeakerEncoder, at_least_float32
+from timbral.encoders.conv import TimeConv
 from timbral.encoders.norm import BatchNorm, FrameBatchNorm
 from timbral.errors import ConfigError, check_ranges
 from timbral.features import DECIBEL_MEL_80, MelSpectrogram, frame_mask
@@ -44,24 +45,15 @@ class EcapaConfig:
             )
 
 
-class FrameConv(nn.Linear):
+class FrameConv(TimeConv):
     """Convolution over time, (B, F, C) -> (B, F, C'), reflected at each utterance's own ends.
 
-    The weight is (C', kernel × C), taps first. What comes out behind an utterance's end is not
-    defined.
+    What comes out behind an utterance's end is not defined.
     """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
-        super().__init__(kernel * inputs, outputs)
-        self.kernel = kernel
-        self.dilation = dilation
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         if self.kernel > 1:
-            count = frames.shape[1]
-            padded = reflect_ends(frames, lengths, self.dilation * (self.kernel - 1) // 2)
-            starts = range(0, self.kernel * self.dilation, self.dilation)
-            frames = torch.cat([padded[:, start : start + count] for start in starts], dim=2)
+            frames = reflect_ends(frames, lengths, self.reach // 2)
         return super().forward(frames)
 
 
@@ -84,7 +76,7 @@ class TimeDelayLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.conv = FrameConv(inputs, outputs, kernel, dilation)
+        self.conv = FrameConv(inputs, outputs, kernel, dilation=dilation)
         self.norm = FrameBatchNorm(outputs)
 
     def forward(self, frames: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
@@ -119,7 +111,7 @@ class SqueezeExcitation(nn.Module):
         self.conv2 = nn.Linear(squeezed, channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        mean, _ = weighted_statistics(frames, _uniform(mask), with_deviation=False)
+        mean = (at_least_float32(frames) * _uniform(mask)).sum(1)
         gate = torch.sigmoid(self.conv2(functional.relu(self.conv1(mean.to(frames.dtype)))))
         return frames * gate[:, None]
 
@@ -162,7 +154,7 @@ class AttentiveStatistics(nn.Module):
         hidden = hidden + functional.linear(context, weight[:, channels:], bias)[:, None]
         hidden = torch.tanh(self.tdnn.norm(functional.relu(hidden), mask))
         scores = self.conv(hidden).masked_fill(~mask[:, :, None], -torch.inf)
-        attention = torch.softmax(scores.float(), dim=1)
+        attention = torch.softmax(at_least_float32(scores), dim=1)
         statistics: Tensor = torch.cat(weighted_statistics(frames, attention), dim=1)
         return statistics
 
@@ -172,14 +164,11 @@ def _uniform(mask: Tensor) -> Tensor:
     return (mask / mask.sum(1, keepdim=True))[:, :, None]
 
 
-def weighted_statistics(
-    frames: Tensor, weights: Tensor, *, with_deviation: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (B, C) in float32; `weights` (B, F, 1 or C) add up to one."""
-    frames = frames.float()
+def weighted_statistics(frames: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (B, C), at least in float32; `weights` (B, F, 1 or C) add up to
+    one."""
+    frames = at_least_float32(frames)
     mean = (frames * weights).sum(1)
-    if not with_deviation:
-        return mean, mean
     variance = ((frames - mean[:, None]).square() * weights).sum(1)
     return mean, variance.clamp(min=1e-12).sqrt()
 
@@ -225,4 +214,4 @@ class EcapaEncoder(SpeakerEncoder):
             outputs.append(frames)
         frames = self.mfa(torch.cat(outputs, dim=2), frame_lengths, mask)
         embeddings: Tensor = self.fc(self.asp_bn(self.asp(frames, mask)))
-        return embeddings.float()
+        return at_least_float32(embeddings)

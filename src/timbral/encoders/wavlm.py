@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import SpeakerEncoder, at_least_float32
+from timbral.encoders.conv import TimeConv
 from timbral.encoders.pooling import statistics_pooling
 from timbral.encoders.wavlm_layers import (
-    StridedConv,
     TransformerConfig,
     Waveform,
     WavlmTransformer,
@@ -97,22 +97,6 @@ class WavlmConfig:
         )
 
 
-class TimeDelayLayer(StridedConv):
-    """Dilated convolution without padding, then ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int) -> None:
-        super().__init__(inputs, outputs, kernel, 1, bias=True)
-        self.dilation = dilation
-
-    def taps(self, frames: Tensor) -> Tensor:
-        starts = range(0, self.dilation * self.kernel, self.dilation)
-        count = frames.shape[1] - starts[-1]
-        return torch.cat([frames[:, start : start + count] for start in starts], dim=2)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return functional.relu(super().forward(frames))
-
-
 class LayerMean(nn.Module):
     """A learned mean of hidden states: weights of their softmax."""
 
@@ -134,20 +118,18 @@ class XVectorHead(nn.Module):
         channels = config.tdnn_channels
         self.projector = nn.Linear(config.hidden_size, channels[0])
         sizes = zip(channels[:1] + channels, channels, config.tdnn_kernels, strict=False)
-        self.tdnn = nn.ModuleList(
-            TimeDelayLayer(*size, dilation)
+        layers = [
+            TimeConv(*size, dilation=dilation)
             for size, dilation in zip(sizes, config.tdnn_dilations, strict=True)
-        )
+        ]
+        self.tdnn = nn.ModuleList(layers)
         self.linear = nn.Linear(2 * channels[-1], config.embedding_size)
-        self.reach = sum(
-            dilation * (kernel - 1)
-            for kernel, dilation in zip(config.tdnn_kernels, config.tdnn_dilations, strict=True)
-        )
+        self.reach = sum(layer.reach for layer in layers)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         frames = self.projector(frames)
         for layer in self.tdnn:
-            frames = layer(frames)
+            frames = functional.relu(layer(frames))
         mask = frame_mask(lengths - self.reach, frames.shape[1])
         embeddings: Tensor = self.linear(statistics_pooling(frames.mT, mask, unbiased=True))
         return embeddings
@@ -191,7 +173,7 @@ class WavlmEncoder(SpeakerEncoder):
 
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         inside = frame_mask(lengths, waves.shape[1])
-        waves = torch.where(inside, waves.float(), 0.0)
+        waves = torch.where(inside, at_least_float32(waves), 0.0)
         if self.config.normalise_waves:
             waves = normalised(waves, inside)
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
@@ -201,7 +183,7 @@ class WavlmEncoder(SpeakerEncoder):
         states = self.transformer(features, frame_mask(frame_lengths, features.shape[1]))
         frames = states[-1] if self.mix is None else self.mix(states)
         embeddings: Tensor = self.head(frames, frame_lengths)
-        return embeddings.float()
+        return at_least_float32(embeddings)
 
 
 def normalised(waves: Tensor, inside: Tensor) -> Tensor:

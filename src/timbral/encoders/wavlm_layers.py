@@ -12,33 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbral.encoders.base import at_least_float32
+from timbral.encoders.conv import TimeConv
 from timbral.features import frame_mask
 
 __all__ = ["TransformerConfig", "Waveform", "WavlmTransformer"]
 
 NORM_EPSILON = 1e-5
-
-
-class StridedConv(nn.Linear):
-    """Convolution without padding, (B, T, C) -> (B, T', C'), as one matrix product.
-
-    The weight is (C', kernel × C), taps first.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, bias: bool) -> None:
-        super().__init__(kernel * inputs, outputs, bias)
-        self.kernel = kernel
-        self.stride = stride
-
-    def taps(self, frames: Tensor) -> Tensor:
-        """What each output frame sees: (B, T', kernel × C)."""
-        count = (frames.shape[1] - self.kernel) // self.stride + 1
-        last = (count - 1) * self.stride + 1
-        parts = [frames[:, tap : tap + last : self.stride] for tap in range(self.kernel)]
-        return torch.cat(parts, dim=2)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return super().forward(self.taps(frames))
 
 
 class Waveform(nn.Module):
@@ -56,7 +36,7 @@ class Waveform(nn.Module):
         inputs = (1, *[channels] * (len(kernels) - 1))
         self.shapes = tuple(zip(kernels, strides, strict=True))
         self.convs = nn.ModuleList(
-            StridedConv(size, channels, kernel, stride, bias=False)
+            TimeConv(size, channels, kernel, stride=stride, bias=False)
             for size, (kernel, stride) in zip(inputs, self.shapes, strict=True)
         )
         norms = 1 if self.by_group else len(kernels)
@@ -86,9 +66,9 @@ class Waveform(nn.Module):
         A channel is w·x over the taps x. Over an utterance its mean is w·E[x] and its variance
         wᵀ Cov[x] w, so that both follow from the few taps, and padding is never counted.
         """
-        conv, norm = cast(StridedConv, self.convs[0]), cast(nn.LayerNorm, self.norms[0])
+        conv, norm = cast(TimeConv, self.convs[0]), cast(nn.LayerNorm, self.norms[0])
         with torch.autocast(frames.device.type, enabled=False):
-            taps = conv.taps(frames.float())
+            taps = conv.taps(at_least_float32(frames))
             count = (lengths - conv.kernel) // conv.stride + 1
             inside = frame_mask(count, taps.shape[1])[:, :, None]
             mean = (taps * inside).sum(1, keepdim=True) / count[:, None, None]
@@ -136,7 +116,7 @@ class Attention(nn.Module):
     def forward(self, frames: Tensor, positions: Tensor, padding: Tensor) -> Tensor:
         """`positions` (heads, F, F) by head; `padding` (B, 1, 1, F) is -inf behind an end."""
         logits = self.gate(self._by_head(frames))  # (B, heads, F, 8)
-        logits = logits.view(*logits.shape[:3], 2, 4).float().sum(4)
+        logits = at_least_float32(logits.view(*logits.shape[:3], 2, 4)).sum(4)
         update, reset = torch.sigmoid(logits).unbind(3)  # (B, heads, F)
         gate = update * (reset * self.gate_constant[:, None] - 1.0) + 2.0
         bias = gate[..., None] * positions + padding

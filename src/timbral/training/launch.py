@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError, TrainingError
+from timbral.workers import end_with_parent
 
 __all__ = ["check_processes", "launch"]
 
@@ -84,7 +84,7 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) -> None:
     """A process: sends ("step", numbers), then ("done", result) or what failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     os.environ.update(environment)
     if "OMP_NUM_THREADS" not in os.environ:  # the processes share the cores
         torch.set_num_threads(max(1, torch.get_num_threads() // int(environment["WORLD_SIZE"])))
@@ -98,13 +98,6 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
         pipe.send(("crashed", (time.time(), last)))
         sys.exit(1)
     pipe.send(("done", result if environment["RANK"] == "0" else None))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _follow(processes: list[BaseProcess], pipes: list[Connection], report: Report) -> Any:

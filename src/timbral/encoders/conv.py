@@ -1,0 +1,44 @@
+"""Convolution over time-major frames, as one matrix product."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TimeConv"]
+
+
+class TimeConv(nn.Linear):
+    """Convolution without padding, (B, F, C) -> (B, F', C'). The weight is (C', kernel × C), taps
+    first."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        *,
+        dilation: int = 1,
+        stride: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(kernel * inputs, outputs, bias)
+        self.kernel = kernel
+        self.dilation = dilation
+        self.stride = stride
+
+    @property
+    def reach(self) -> int:
+        """Frames from the first tap to the last."""
+        return self.dilation * (self.kernel - 1)
+
+    def taps(self, frames: Tensor) -> Tensor:
+        """What each output frame sees: (B, F', kernel × C)."""
+        if self.kernel == 1 and self.stride == 1:
+            return frames
+        span = frames.shape[1] - self.reach  # of first taps, before the stride
+        starts = range(0, self.reach + 1, self.dilation)
+        return torch.cat([frames[:, at : at + span : self.stride] for at in starts], dim=2)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return super().forward(self.taps(frames))
