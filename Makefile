@@ -21,7 +21,7 @@ check: .venv/dev.stamp
 	$(MAKE) test
 
 bench: .venv/dev.stamp
-	for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || echo "$$script: not run; see its --help"; done
+	for script in benchmarks/[a-z]*.py; do echo "$$script"; $(BIN)/python "$$script" || echo "$$script: not run; see its --help"; done
 
 format: .venv/dev.stamp
 	$(BIN)/ruff format .

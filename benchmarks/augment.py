@@ -24,8 +24,8 @@ import torch
 from timbral.audio import load
 from timbral.data.augment import Augmenter
 from timbral.data.augment_config import AugmentConfig, GainConfig, MixConfig, RoomsConfig
-from timbral.data.corpora import audio_files
-from timbral.training.loop import tune_cpu
+from timbral.data.corpora.scans import audio_files
+from timbral.devices import tune_cpu
 
 ITEMS, SECONDS, RATE = 64, 3, 16_000
 

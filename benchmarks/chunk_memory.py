@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from pathlib import Path
 
 import torch
+from _memory import forget_peak, peak_megabytes
 
 from timbral.checkpoint import build_encoder
 from timbral.config import ScheduleConfig, TrainConfig
@@ -43,6 +43,7 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
         0.1 * torch.randn(count, SAMPLES),
         torch.full((count,), SAMPLES),
         torch.arange(speakers).repeat_interleave(UTTERANCES),
+        torch.arange(count),
     )
     share = Workers().share(speakers, UTTERANCES)
     forget_peak()
@@ -51,16 +52,6 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
     train_step(state, batch, config, Workers(), share, make_encode(encoder, config))
     seconds = time.monotonic() - started
     return peak_megabytes() - before, seconds
-
-
-def peak_megabytes() -> float:
-    """The most memory this process has had since `forget_peak` (Linux)."""
-    status = Path("/proc/self/status").read_text("utf-8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _memory import forget_peak, peak_megabytes
 from torch import Tensor
 from torch.nn import functional
 
@@ -116,16 +117,6 @@ def _peak(name: str, options: argparse.Namespace, shape: tuple[int, int, int]) -
     before = peak_megabytes()
     run_once(loss, e)
     return peak_megabytes() - before
-
-
-def peak_megabytes() -> float:
-    """The most memory this process has had since `forget_peak` (Linux)."""
-    status = Path("/proc/self/status").read_text("utf-8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def main() -> None:

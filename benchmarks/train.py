@@ -37,7 +37,7 @@ from timbral.losses import build_loss
 from timbral.training.loop import fit
 from timbral.training.run import RunFolder
 from timbral.training.state import TrainState, new_state
-from timbral.training.tracking import open_trackers
+from timbral.training.tracking import RunInfo, open_trackers
 
 
 def clock() -> float:
@@ -57,7 +57,7 @@ def loop(state: TrainState, batches: Iterator[Batch], config: TrainConfig, steps
     with tempfile.TemporaryDirectory() as folder:
         run = NothingSaved(Path(folder), config, None)  # type: ignore[arg-type]
         started = clock()
-        with open_trackers(Path(folder), [], state.step) as trackers:
+        with open_trackers(RunInfo(Path(folder), state.step, {}), []) as trackers:
             fit(state, batches, config, run, trackers)
         return (clock() - started) / steps
 

@@ -97,6 +97,8 @@ def test_system_bs_settings(tmp_path: Path) -> None:
         (["data.mel_window_step", "5"], "is 10 in timbral"),
         (["data.n_mels"], "pairs KEY VALUE"),
         (["data.partial_overlap_ratio", "1"], "overlap in"),
+        (["data.partial_overlap_ratio", "abc"], "a number is needed, got 'abc'"),
+        (["data.sampling_rate", "["], "a whole number is needed"),
     ):
         with pytest.raises(ConfigError, match=words):
             apply_settings(embedder, None, opts)

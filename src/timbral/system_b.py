@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,31 +12,18 @@ import yaml
 from timbral.encoders import Windows
 from timbral.errors import ConfigError, did_you_mean
 from timbral.inference import Embedder
+from timbral.systems.system_b import DEFAULTS, FIXED, read_number
 
 __all__ = ["apply_settings"]
 
-FIXED: Mapping[str, float] = {
-    "data.sampling_rate": 16_000,
-    "data.vad_window_length": 30,
-    "data.vad_moving_average_width": 8,
-    "data.vad_max_silence_length": 6,
-    "data.mel_window_length": 25,
-    "data.mel_window_step": 10,
-}
-"""part of the front-end; another value would need other weights"""
+LEVEL = "data.audio_norm_target_dBFS"
 CHANGED = (
-    "data.audio_norm_target_dBFS",
+    LEVEL,
     "data.partial_n_frames",
     "data.min_pad_coverage",
     "data.partial_overlap_ratio",
 )
-FROM_WEIGHTS = (
-    *("data.n_mels", "model.num_layers", "model.hidden_size", "model.embedding_size"),
-    *("training.learning_rate_init", "training.speakers_per_batch"),
-    *("training.utterances_per_speaker", "training.max_iteration"),
-    *("training.save_interval", "training.valid_interval"),
-)
-"""said by the weights, or of no use to inference"""
+"""what inference takes; the rest is part of the front-end, said by the weights, or of no use"""
 
 
 def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> None:
@@ -45,13 +32,14 @@ def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str])
     ConfigError for an unknown key, a value that cannot be changed, or an encoder that hears
     utterances whole.
     """
-    settings = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
-    for key, value in settings.items():
-        known = (*FIXED, *CHANGED, *FROM_WEIGHTS)
-        if key not in known:
-            raise ConfigError(f"unknown setting {key!r} of system B{did_you_mean(key, known)}")
-        if key in FIXED and float(value) != FIXED[key]:
-            raise ConfigError(f"{key} is {FIXED[key]:g} in timbral's front-end, not {value}")
+    given = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
+    settings: dict[str, float] = {}
+    for key, value in given.items():
+        if key not in DEFAULTS:
+            raise ConfigError(f"unknown setting {key!r} of system B{did_you_mean(key, DEFAULTS)}")
+        settings[key] = read_number(key, value, "system B's settings")
+        if key in FIXED and key != LEVEL and settings[key] != DEFAULTS[key]:
+            raise ConfigError(f"{key} is {DEFAULTS[key]:g} in timbral's front-end, not {value}")
     wanted = {key.partition(".")[2]: settings[key] for key in CHANGED if key in settings}
     if not wanted:
         return
@@ -92,7 +80,7 @@ def _flat(content: Any) -> dict[str, Any]:
     return flat
 
 
-def _pairs(opts: Sequence[str]) -> dict[str, Any]:
+def _pairs(opts: Sequence[str]) -> dict[str, str]:
     if len(opts) % 2:
         raise ConfigError(f"--opts takes pairs KEY VALUE, got {' '.join(opts)}")
-    return {key: yaml.safe_load(value) for key, value in zip(opts[::2], opts[1::2], strict=True)}
+    return dict(zip(opts[::2], opts[1::2], strict=True))

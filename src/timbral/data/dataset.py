@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -192,10 +193,7 @@ class CropBatches:
 
     def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
         """Endless batches, or the same part of each, from a step on."""
-        step = first_step
-        while True:
-            yield self.batch(step, part)
-            step += 1
+        return (self.batch(step, part) for step in count(first_step))
 
 
 def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:

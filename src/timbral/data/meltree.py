@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,4 @@ class MelCrops:
 
     def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
         """Endless batches, or the same part of each, from a step on."""
-        step = first_step
-        while True:
-            yield self.batch(step, part)
-            step += 1
+        return (self.batch(step, part) for step in count(first_step))

@@ -92,11 +92,9 @@ class SpeakerEncoder(nn.Module, ABC):
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         """Features (B, F, M), frame lengths (B,) -> embeddings (B, E)."""
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Waves (B, T) or features (B, F, M), lengths (B,) of either -> embeddings (B, E)."""
-        if inputs.dim() == 3:
-            return self.embed_features(inputs, lengths)
-        return self.embed_features(*self.features(inputs, lengths))
+    def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Waves (B, T), lengths (B,) in samples -> embeddings (B, E)."""
+        return self.embed_features(*self.features(waves, lengths))
 
     def check_mel_tree(self) -> None:
         """Raise ConfigError unless this encoder hears what a mel tree holds."""

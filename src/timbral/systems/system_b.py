@@ -8,7 +8,15 @@ from typing import Any
 from timbral.errors import ConfigError, did_you_mean
 from timbral.systems.settings import Meaning, put
 
-__all__ = ["DEFAULTS", "as_opts", "recognise", "split_opts", "translate"]
+__all__ = [
+    "DEFAULTS",
+    "FIXED",
+    "as_opts",
+    "read_number",
+    "recognise",
+    "split_opts",
+    "translate",
+]
 
 Settings = dict[str, Any]
 
@@ -133,8 +141,8 @@ def _section(section: str, values: Any, where: str) -> Settings:
     return values
 
 
-def _number(key: str, value: Any, where: str) -> float:
-    """The number of B's key; ConfigError for another key, or another one than timbral has."""
+def read_number(key: str, value: Any, where: str) -> float:
+    """The number that a value of B's key stands for; ConfigError for another key or no number."""
     if key not in DEFAULTS:
         raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
     kind = type(DEFAULTS[key])
@@ -145,6 +153,12 @@ def _number(key: str, value: Any, where: str) -> float:
     if number != number or (kind is int and number != float(value)):
         needed = "a whole number" if kind is int else "a number"
         raise ConfigError(f"{where}: {key}: {needed} is needed, got {value!r}")
+    return number
+
+
+def _number(key: str, value: Any, where: str) -> float:
+    """`read_number`; ConfigError also for another number than timbral has."""
+    number = read_number(key, value, where)
     if key in FIXED and number != DEFAULTS[key]:
         raise ConfigError(f"{where}: {key} can only be {DEFAULTS[key]}: {FIXED[key]}")
     return number

@@ -1,0 +1,17 @@
+"""Benchmarks and recipes are run by hand; that what they import is still there is held here."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = [*sorted(ROOT.glob("benchmarks/[a-z]*.py")), *sorted(ROOT.glob("recipes/*/*.py"))]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(path.parent))
+    assert "main" in runpy.run_path(str(path), run_name="imported")
