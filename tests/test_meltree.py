@@ -12,6 +12,7 @@ import pytest
 from conftest import SMALL
 from timbral import api
 from timbral.audio import Preprocessing, load
+from timbral.bulk import Engine, read_vectors
 from timbral.config import TrainConfig
 from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import DataConfig
@@ -21,6 +22,7 @@ from timbral.data.store import Store
 from timbral.encoders import LstmEncoder, TdnnEncoder
 from timbral.errors import ConfigError, DataError
 from timbral.inference import Embedder
+from timbral.vector_table import vectors_of
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,50 @@ def test_vectors_from_mels_are_those_from_audio(tree: Path) -> None:
     from_audio = embedder.embed_waves(waves)
     from_mels = embedder.embed_mels([mels.mel(row) for row in rows])
     assert np.einsum("ne,ne->n", from_audio, from_mels).min() > 0.999
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tree_is_embedded_as_a_corpus(
+    tree: Path, foreign: Path, tmp_path: Path, workers: int
+) -> None:
+    """Ours and system B's own give one table; a mel that cannot be used is reported."""
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    broken = tmp_path / "tree"
+    shutil.copytree(foreign, broken)
+    bad = sorted(broken.glob("*/*.npy"))[:3]
+    bad[0].write_bytes(b"no mel")
+    np.save(bad[1], np.full((200, 40), np.nan, np.float32))
+    np.save(bad[2], np.empty((0, 40), np.float32))
+    engine = Engine(workers=workers)
+    report = api.embed(embedder, tree, tmp_path / "whole", engine=engine)
+    partial = api.embed(embedder, broken, tmp_path / "part", engine=engine)
+    mels = MelTree.open(tree)
+    assert (report.utterances, report.failures) == (len(mels), 0)
+    assert (partial.utterances, partial.failures) == (len(mels) - 3, 3)
+    reasons = (tmp_path / "part" / "failures.jsonl").read_text()
+    for reason in ("cannot be read as a mel", "not finite", "no frames"):
+        assert reason in reasons
+    whole, part = read_vectors(tmp_path / "whole"), read_vectors(tmp_path / "part")
+    expected = embedder.embed_mels([mels.mel(row) for row in range(len(mels))])
+    np.testing.assert_allclose(vectors_of(whole), expected, atol=1e-5)
+    np.testing.assert_allclose(vectors_of(part), expected[3:], atol=1e-5)
+    assert abs(whole["duration_seconds"][0].as_py() - mels.frames[0] / 100) < 1e-6
+    assert whole["path"][5].as_py().endswith(".npy")
+
+
+def test_only_encoders_of_its_mels_embed_a_tree(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tdnn takes"):
+        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), tree, tmp_path / "x")  # type: ignore[arg-type]
+
+
+def test_a_store_stands_for_its_recordings(store: Store, tmp_path: Path) -> None:
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    api.embed(embedder, store.folder, tmp_path / "x")
+    table = read_vectors(tmp_path / "x")
+    for column in ("utterance", "speaker", "path"):
+        assert table[column].to_pylist() == store.table[column].to_pylist()
+    first = embedder.embed(table["path"][0].as_py())
+    np.testing.assert_allclose(vectors_of(table)[0], first, atol=1e-5)
 
 
 def test_trees_of_something_else(tmp_path: Path) -> None:

@@ -148,11 +148,13 @@ class Embedder:
         """
         if not len(waves):
             return np.empty((0, self.embedding_dim), dtype=np.float32)
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with half:
+        with self._in_precision():
             if self.encoder.windows:
                 return self._embed_windows(waves, self.encoder.windows, self._windows)
             return self._embed_whole(waves)
+
+    def _in_precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _embed_whole(self, waves: Sequence[Wave]) -> Vector:
         longest = int(self.encoder.longest_seconds * self.sample_rate)
@@ -196,7 +198,8 @@ class Embedder:
         """
         self.encoder.check_mel_tree()
         assert self.encoder.windows is not None, "an encoder on these mels hears windows"
-        return self._embed_windows(mels, self.encoder.windows, self._mel_windows)
+        with self._in_precision():
+            return self._embed_windows(mels, self.encoder.windows, self._mel_windows)
 
     def _mel_windows(self, mel: NDArray[np.float32], windows: Windows) -> Iterator[Tensor]:
         """Features (F, M) of each window of a mel, zeros behind its end."""

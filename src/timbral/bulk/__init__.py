@@ -8,27 +8,26 @@ since, a second run embeds the parts that they are in anew.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple, dataclass, replace
-from pathlib import Path, PurePath
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.bulk.engines import embed_here, embed_in_processes
+from timbral.bulk.inputs import find_utterances
 from timbral.bulk.on_ray import embed_on_ray
 from timbral.bulk.parts import Done, Part, cut, read_part
-from timbral.data.corpora import scan_corpus
 from timbral.data.manifest import Utterance
 from timbral.embedding_files import FORMATS
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.files import folder_lock
 from timbral.inference import Embedder
-from timbral.storage import Folder, is_url, location_of, names_below, upload_tree
+from timbral.storage import Folder, is_url, location_of, upload_tree
 
 __all__ = ["BulkReport", "Engine", "embed_corpus", "find_utterances", "read_vectors"]
 
@@ -84,29 +83,6 @@ class Engine:
         if self.workers > 1:
             return embed_in_processes(embedder, parts, folder, self.strict, self.workers)
         return embed_here(embedder, parts, folder, self.strict)
-
-
-def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -> list[Utterance]:
-    """The utterances of a corpus in a folder or behind a URL, those that fit `pattern`.
-
-    DataError when there are none.
-    """
-    if is_url(root):
-        with names_below(str(root)) as names:
-            above, url = os.path.abspath(names), location_of(root)
-            found = [
-                replace(row, path=url + row.path.removeprefix(above))
-                for row in scan_corpus(layout, names)
-            ]
-    else:
-        found = list(scan_corpus(layout, Path(root)))
-    kept = [row for row in found if pattern is None or PurePath(row.path).match(pattern)]
-    if not kept:
-        raise DataError(
-            f"{root}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
-            f"not {found[0].path}"
-        )
-    return kept
 
 
 def embed_corpus(

@@ -15,18 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio import Preprocessing
 from timbral.data.dataset import Batch, DataConfig, speaker_pools
+from timbral.data.manifest import Manifest
 from timbral.data.sampler import Ints, SpeakerBatches
 from timbral.data.store import Prepared, prepared_format, read_table
 from timbral.errors import DataError
 from timbral.features import GE2E_MEL
 
-__all__ = ["MelCrops", "MelTree", "is_mel_tree"]
+__all__ = ["FRAME_BYTES", "MelCrops", "MelTree", "is_mel_tree", "read_mel"]
 
 Mel = NDArray[np.float32]
 
@@ -34,6 +36,8 @@ SYSTEM_B = Preprocessing(trim="system-b", loudness=-30.0)
 """what system B does to its recordings"""
 FRAME_BYTES = 4 * GE2E_MEL.n_mels
 HOP = GE2E_MEL.hop_samples
+TRIED = 10
+"""files of a foreign tree that are tried before it is said to hold no mels"""
 
 
 def is_mel_tree(folder: Path) -> bool:
@@ -71,23 +75,46 @@ class MelTree(Prepared):
         names = ["utterance", "speaker", "session", "path", "corpus", "file", "frames"]
         table = pa.table([list(column) for column in zip(*rows, strict=True)], names)
         tree = cls(folder, table, table["frames"].to_numpy(), SYSTEM_B)
-        tree.mel(0)  # other arrays than mels end here
+        tree._check()
         return tree
+
+    def _check(self) -> None:
+        """DataError when none of the first files is a mel: the folder holds other arrays."""
+        errors: list[DataError] = []
+        for row in range(min(len(self), TRIED)):
+            try:
+                self.mel(row)
+                return
+            except DataError as error:
+                errors.append(error)
+        raise errors[0]
 
     def mel(self, row: int, start: int = 0, frames: int | None = None) -> Mel:
         """Frames of one utterance (F, M); DataError when the file is no mel of 40 bands."""
         path = self.folder / self._files[row].as_py()
-        try:
-            mel: Mel = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read as a mel spectrogram ({error})") from None
-        if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:
-            raise DataError(
-                f"{path}: a mel of a tree is float32 (F, {GE2E_MEL.n_mels}), this is {mel.dtype} "
-                f"{mel.shape}"
-            )
-        stop = None if frames is None else start + frames
-        return np.array(mel[start:stop])
+        return read_mel(path, start, frames)
+
+    def utterances(self) -> Manifest:
+        """Its rows, whose `path` is that of the mel."""
+        names = ("utterance", "speaker", "session", "path", "corpus")
+        columns = {name: self.table[name] for name in names}
+        files = pc.binary_join_element_wise(f"{self.folder.absolute()}/", self._files, "")
+        return Manifest(pa.table({**columns, "path": files}))
+
+
+def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
+    """Frames of a file of a tree (F, M); DataError when it is no mel of 40 bands."""
+    try:
+        mel: Mel = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a mel spectrogram ({error})") from None
+    if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:
+        raise DataError(
+            f"{path}: a mel of a tree is float32 (F, {GE2E_MEL.n_mels}), this is {mel.dtype} "
+            f"{mel.shape}"
+        )
+    stop = None if frames is None else start + frames
+    return np.array(mel[start:stop])
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int]]:

@@ -1,0 +1,120 @@
+"""A long job of `timbral embed`, killed twice: throughput from start to end, and its memory.
+
+    python benchmarks/bulk_long.py [CORPUS] [--utterances 2000] [--encoder ge2e-lstm] [--workers 2]
+
+The recordings of CORPUS (by default the voices that come with timbral) are linked under as many
+names as there shall be utterances. The job gets SIGKILL after a third and after two thirds of it,
+is started again each time, and its table is compared with that of the recordings embedded once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from timbral.audio import AUDIO_SUFFIXES
+from timbral.bulk.parts import PART_UTTERANCES
+from timbral.demo import VOICES
+
+PART = PART_UTTERANCES["cpu"]
+UTTERANCES_PER_SPEAKER = 100
+
+
+def link(sources: list[Path], root: Path, count: int) -> None:
+    for index, source in enumerate(islice(cycle(sources), count)):
+        name = f"s{index // UTTERANCES_PER_SPEAKER:05d}/u{index:07d}{source.suffix}"
+        place = root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source)
+
+
+def resident_mb(process: int) -> float:
+    """Memory of a process and all below it; pages that they share count for each."""
+    total, todo = 0.0, [process]
+    while todo:
+        one = Path("/proc") / str(todo.pop())
+        try:
+            status = (one / "status").read_text()
+            total += int(status.partition("VmRSS:")[2].split()[0]) / 1024
+            children = (one / "task" / one.name / "children").read_text()
+        except (OSError, IndexError):
+            continue  # it has ended
+        todo += map(int, children.split())
+    return total
+
+
+def parts_done(output: Path) -> list[float]:
+    """When each part was written."""
+    return sorted(part.stat().st_mtime for part in (output / ".embed").glob("*.arrow"))
+
+
+def embed(words: list[str], output: Path, until: int | None) -> float:
+    """Run the job, to the end or until so many parts are there; returns its peak memory."""
+    peak = 0.0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as job:
+        while job.poll() is None:
+            time.sleep(0.5)
+            peak = max(peak, resident_mb(job.pid))
+            if until is not None and len(parts_done(output)) >= until:
+                job.send_signal(signal.SIGKILL)
+                return peak
+        said = job.stdout.read().decode() if job.stdout else ""
+        if job.returncode:
+            sys.exit(f"timbral embed ended with {job.returncode}:\n{said}")
+    return peak
+
+
+def vectors(output: Path) -> np.ndarray:
+    table = pq.read_table(output / "utterances.parquet", columns=["vector"])
+    flat = table["vector"].combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(table), -1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("corpus", type=Path, nargs="?", default=VOICES)
+    parser.add_argument("--utterances", type=int, default=2_000)
+    parser.add_argument("--encoder", default="ge2e-lstm")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    found = (p.resolve() for p in options.corpus.rglob("*"))
+    sources = sorted(p for p in found if p.suffix.lower() in AUDIO_SUFFIXES)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        link(sources, work / "corpus", options.utterances)
+        output = work / "out"
+        words = [sys.executable, "-m", "timbral", "embed", options.encoder, str(work / "corpus")]
+        words += ["--output", str(output), "--device", "cpu", "--workers", str(options.workers)]
+        parts = -(-options.utterances // PART)
+        started = time.monotonic()
+        stages = [(until, embed(words, output, until)) for until in (parts // 3, 2 * parts // 3)]
+        stages.append((parts, embed(words, output, None)))
+        written = parts_done(output)
+        seconds = time.monotonic() - started
+        table = vectors(output)
+        distinct = min(len(sources), options.utterances)
+        apart = np.abs(table - np.resize(table[:distinct], table.shape)).max()
+    print(f"{options.encoder}, {options.utterances:,} utterances ({distinct:,} distinct)")
+    print(f"{options.workers} workers, {platform.machine()}: {seconds:.0f} s in all")
+    for number, (until, peak) in enumerate(stages, 1):
+        print(f"start {number}: to part {until} of {parts}, peak {peak:.0f} MB")
+    tenth = max(1, len(written) // 10)
+    for name, first in (("first", 0), ("last", len(written) - tenth - 1)):
+        rate = tenth * PART / (written[first + tenth] - written[first])
+        print(f"{name} tenth: {rate:.0f} utterances/s")
+    print(f"rows {len(table):,}; copies of one recording differ by {apart:.1e} at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What can be embedded: recordings, or the mels that were made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from timbral.data.corpora import scan_corpus
+from timbral.data.manifest import Manifest, Utterance, check_unique, file_size
+from timbral.data.meltree import FRAME_BYTES, MelTree, is_mel_tree, read_mel
+from timbral.data.store import prepared_format, read_table
+from timbral.errors import AudioError, DataError, TimbralError
+from timbral.inference import Embedder, Vector
+from timbral.storage import is_url, location_of, names_below, open_url
+
+__all__ = ["Input", "find_utterances", "input_of"]
+
+FRAMES_PER_SECOND = 100
+
+
+def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -> list[Utterance]:
+    """The utterances of a corpus in a folder or behind a URL, those that fit `pattern`.
+
+    Of a folder that `timbral prepare` made they are the recordings it was made from; of a mel
+    tree its files. DataError when there are none.
+    """
+    found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
+    kept = [row for row in found if pattern is None or PurePath(row.path).match(pattern)]
+    if not kept:
+        raise DataError(
+            f"{root}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
+            f"not {found[0].path}"
+        )
+    return kept
+
+
+def _below_url(layout: str, url: str) -> Sequence[Utterance]:
+    with names_below(url) as names:
+        above, place = os.path.abspath(names), location_of(url)
+        return [
+            replace(row, path=place + row.path.removeprefix(above))
+            for row in scan_corpus(layout, names)
+        ]
+
+
+def _scan(layout: str, root: Path) -> Sequence[Utterance]:
+    if layout != "folder":
+        return scan_corpus(layout, root)
+    if is_mel_tree(root):
+        return check_unique(MelTree.open(root).utterances(), root)
+    return Manifest(read_table(root)[0]) if prepared_format(root) else scan_corpus(layout, root)
+
+
+class Input(Protocol):
+    """A kind of file: how it is read, how long it is, who embeds it."""
+
+    def read(self, path: str) -> NDArray[np.float32] | AudioError:
+        """What the encoder takes, or why it cannot be used."""
+
+    def seconds(self, path: str) -> float:
+        """A length, without reading the file; a guess where its header tells none."""
+
+    def length(self, content: NDArray[np.float32]) -> float:
+        """The length of what was read, in seconds."""
+
+    def embed(self, contents: Sequence[NDArray[np.float32]]) -> Vector:
+        """Vectors (N, E)."""
+
+
+def input_of(embedder: Embedder, path: str) -> Input:
+    """The kind of a file, by its suffix."""
+    return Mels(embedder) if path.endswith(".npy") else Recordings(embedder)
+
+
+class Recordings:
+    """Audio files, here or behind URLs."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._sample_rate = embedder.sample_rate
+        self.read = embedder.load_or_error
+        self.embed = embedder.embed_waves
+
+    def length(self, content: NDArray[np.float32]) -> float:
+        return content.size / self._sample_rate
+
+    def seconds(self, path: str) -> float:
+        try:
+            if is_url(path):
+                with open_url(path) as file:
+                    return _header(file)
+            return _header(path)
+        except (soundfile.LibsndfileError, OSError, ValueError):
+            return max(file_size(path), 0) / 8_000  # compressed speech at 64 kbit/s
+
+
+def _header(file: Any) -> float:
+    with soundfile.SoundFile(file) as opened:
+        return float(opened.frames / opened.samplerate)
+
+
+class Mels:
+    """Files of a mel tree, for encoders that hear such mels."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        embedder.encoder.check_mel_tree()
+        self.embed = embedder.embed_mels
+
+    def read(self, path: str) -> NDArray[np.float32] | AudioError:
+        try:
+            mel = read_mel(Path(path))
+        except TimbralError as error:
+            return AudioError(str(error))
+        if not len(mel):
+            return AudioError(f"{path}: holds no frames")
+        if not np.isfinite(mel).all():
+            return AudioError(f"{path}: holds values that are not finite")
+        return mel
+
+    def length(self, content: NDArray[np.float32]) -> float:
+        return len(content) / FRAMES_PER_SECOND
+
+    def seconds(self, path: str) -> float:
+        return max(file_size(path), 0) / FRAME_BYTES / FRAMES_PER_SECOND
