@@ -6,7 +6,7 @@ CORPUS is a folder of recordings, by default the voices that come with timbral. 
 16 kHz wav and as Ogg Vorbis into a temporary folder. PYTHON is the interpreter of an environment
 with `pip install resemblyzer speakerlab` (default: $TIMBRAL_PEERS); without it only timbral is
 measured. Each run is a process of its own, pinned to its cores; imports and the loading of weights
-are not counted.
+are not counted, the start of timbral's workers is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TIMBRAL = (
     + """
 from timbral import api, bulk
 if __name__ == "__main__":
-    e = api.load(sys.argv[4], device="cpu")
+    e = api.load(sys.argv[4], device="cpu", precision=sys.argv[5])
     e.embed(files[0])
     t = time.monotonic()
     engine = bulk.Engine(workers=cores if cores > 1 else 1)
@@ -53,6 +53,8 @@ SPLIT = (
     COMMON
     + """
 from timbral import api
+from timbral.devices import tune_cpu
+tune_cpu()
 e = api.load(sys.argv[4], device="cpu")
 e.embed(files[0])
 times = {}
@@ -124,12 +126,14 @@ def copies(corpus: Path, seconds: float, target: Path) -> float:
     return total
 
 
-def run(python: str, code: str, root: Path, cores: int, encoder: str = "") -> dict[str, float]:
+def run(
+    python: str, code: str, root: Path, cores: int, encoder: str = "", precision: str = "fp32"
+) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "run.py"
         script.write_text(code)
         pinned = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
-        words = [python, str(script), str(root), f"{folder}/out", str(cores), encoder]
+        words = [python, str(script), str(root), f"{folder}/out", str(cores), encoder, precision]
         environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
         result = subprocess.run(
             [*pinned, *words], env=environment, capture_output=True, text=True, check=False
@@ -169,15 +173,18 @@ def main() -> None:
 
 
 def compare(peers: str, encoder: str, place: Path, cores: int, count: int, total: float) -> None:
-    measured = [("timbral", run(sys.executable, TIMBRAL, place, cores, encoder))]
+    measured = [
+        (f"timbral {precision}", run(sys.executable, TIMBRAL, place, cores, encoder, precision))
+        for precision in ("fp32", "bf16")
+    ]
     name, code = PEERS[encoder]
     if peers:
         measured.append((name, run(peers, code, place, cores)))
     for who, result in measured:
         seconds = result["seconds"]
-        ratio = measured[-1][1]["seconds"] / seconds if who == "timbral" and peers else 1.0
+        ratio = measured[-1][1]["seconds"] / seconds if peers else float("nan")
         print(
-            f"  {encoder:<15}{place.name}  {cores} cores  {who:<12}{count / seconds:7.1f} utt/s  "
+            f"  {encoder:<15}{place.name}  {cores} cores  {who:<13}{count / seconds:7.1f} utt/s  "
             f"{total / seconds:6.0f} × real time  {ratio:4.1f} ×  {result['peak_mb']:6.0f} MB",
             flush=True,
         )

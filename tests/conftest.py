@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from timbral import api
@@ -73,6 +74,23 @@ def store(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("prepared") / "store"
     prepare(scan_corpus("folder", voices), folder, Preprocessing())
     return Store.open(folder)
+
+
+def make_sounds(root: Path) -> Path:
+    """Folders `noise`, `music` and `rooms` with small recordings."""
+    random = np.random.default_rng(0)
+    for kind, count, rate in (("noise", 3, 16_000), ("music", 2, 22_050)):
+        (root / kind / "deeper").mkdir(parents=True)
+        for number in range(count):
+            wave = 0.1 * random.standard_normal(2000 + 9000 * number)
+            soundfile.write(root / kind / "deeper" / f"{number}.wav", wave, rate)
+    (root / "rooms").mkdir()
+    for number in range(2):
+        response = np.zeros(3000)
+        response[40:] = random.standard_normal(2960) * np.exp(-np.arange(2960) / 300) * 0.05
+        response[40] = -0.9
+        soundfile.write(root / "rooms" / f"{number}.wav", response, 16_000, "FLOAT")
+    return root
 
 
 @pytest.fixture(scope="session")

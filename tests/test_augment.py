@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from conftest import make_sounds
 from timbral import api
 from timbral.audio import Wave
 from timbral.config import TrainConfig, from_mapping, to_mapping
@@ -44,20 +45,7 @@ SAMPLES = 4800
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
-    """Folders `noise`, `music` and `rooms` with small recordings."""
-    random = np.random.default_rng(0)
-    for kind, count, rate in (("noise", 3, 16_000), ("music", 2, 22_050)):
-        (tmp_path / kind / "deeper").mkdir(parents=True)
-        for number in range(count):
-            wave = 0.1 * random.standard_normal(2000 + 9000 * number)
-            soundfile.write(tmp_path / kind / "deeper" / f"{number}.wav", wave, rate)
-    (tmp_path / "rooms").mkdir()
-    for number in range(2):
-        response = np.zeros(3000)
-        response[40:] = random.standard_normal(2960) * np.exp(-np.arange(2960) / 300) * 0.05
-        response[40] = -0.9
-        soundfile.write(tmp_path / "rooms" / f"{number}.wav", response, 16_000, "FLOAT")
-    return tmp_path
+    return make_sounds(tmp_path)
 
 
 def settings(name: str, sounds: Path, **more: object) -> AugmentConfig:

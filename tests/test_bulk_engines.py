@@ -66,6 +66,19 @@ def test_strict_ends_at_the_first(embedder: Embedder, tmp_path: Path, voices: Pa
         api.embed(embedder, tmp_path / "corpus", tmp_path / "o", engine=bulk.Engine(strict=True))
 
 
+def test_workers_start_by_themselves_when_there_is_much_to_do(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(bulk, "embed_here", lambda *_: "here")
+    monkeypatch.setattr(bulk, "embed_in_processes", lambda *given: given[-1])
+
+    def chosen(parts: int) -> object:
+        return bulk.Engine(workers=None).run(embedder, [None] * parts, None)  # type: ignore[list-item,arg-type]
+
+    assert [chosen(parts) for parts in (0, 15, 16, 1000)] == ["here", "here", 2, 4]
+
+
 def test_an_engine_that_is_none() -> None:
     with pytest.raises(ConfigError, match="did you mean 'ray'"):
         bulk.Engine("rai")

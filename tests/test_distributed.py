@@ -19,11 +19,16 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from conftest import SMALL
+from conftest import SMALL, make_sounds
 from timbral import api
+from timbral.audio import Preprocessing
 from timbral.checkpoint import build_encoder
-from timbral.config import OptimConfig, ScheduleConfig, TrainConfig, to_mapping
+from timbral.config import OptimConfig, ScheduleConfig, TrainConfig, from_mapping, to_mapping
+from timbral.data.augment import Augmenter
+from timbral.data.augment_config import AugmentConfig
+from timbral.data.corpora import scan_corpus
 from timbral.data.dataset import Batch, CropBatches, DataConfig
+from timbral.data.prepare import prepare
 from timbral.data.store import Store
 from timbral.encoders import LstmConfig, SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError
@@ -65,6 +70,8 @@ class Case:
     steps: int = 20
     sgd: bool = False
     chunk: int | None = None
+    augmented: bool = False
+    """crops of a store, with noise, rooms and the like, instead of made-up batches"""
     local_loss: bool = False
     """what DDP does when nobody gathers the embeddings"""
 
@@ -80,6 +87,9 @@ CASES = {
     "loss-with-weights": Case(None, loss=BOTH),
     "batch-norm-ragged": Case(SMALL["tdnn"]),
     "campplus": Case(SMALL["campplus"], steps=3),
+    "ecapa": Case(SMALL["ecapa"], steps=3),
+    "augmented": Case(LSTM, augmented=True),
+    "augmented-sgd-float32": Case(LSTM, torch.float32, sgd=True, augmented=True),
     "local-loss": Case(LSTM, local_loss=True),
 }
 
@@ -98,7 +108,29 @@ def make_batch(step: int, dtype: torch.dtype, share: slice) -> Batch:
     return Batch(waves.to(dtype), lengths, speakers, torch.arange(len(waves)))
 
 
-def train(case: Case, workers: Workers) -> dict[str, np.ndarray]:
+def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], Batch]:
+    """Crops of a store's voices, each changed in every way there is."""
+    values = {
+        "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
+        "rooms": {"paths": [str(store.parent / "rooms")], "probability": 0.6},
+        "music": {"paths": [str(store.parent / "music")], "probability": 0.6},
+        "babble": {"probability": 0.6},
+        "noise": {"paths": [str(store.parent / "noise")], "probability": 0.6},
+        **{name: {"probability": 0.6} for name in ("band", "gain", "spec")},
+    }
+    augmenter = Augmenter(from_mapping(AugmentConfig, values, "augment"), 3, store.parent / "cache")
+    opened = Store.open(store)
+    data = DataConfig(SPEAKERS, UTTERANCES, 0.5)
+    crops = CropBatches(opened, np.arange(len(opened)), data, 3, augmenter)
+
+    def make(step: int, dtype: torch.dtype, share: slice) -> Batch:
+        batch = crops.batch(step, share).augmented()
+        return replace(batch, waves=batch.waves.to(dtype))
+
+    return make
+
+
+def train(case: Case, workers: Workers, store: Path) -> dict[str, np.ndarray]:
     """All parameters, and the running statistics, after 20 steps."""
     torch.manual_seed(0)
     encoder = Toy() if case.encoder is None else build_encoder(case.encoder)
@@ -117,8 +149,9 @@ def train(case: Case, workers: Workers) -> dict[str, np.ndarray]:
         train_on_local_losses(state, case.steps, share.rows)
     else:
         encode = make_encode(encoder, config)
+        make = make_augmented(store) if case.augmented else make_batch
         for step in range(case.steps):
-            batch = make_batch(step, case.dtype, share.rows)
+            batch = make(step, case.dtype, share.rows)
             train_step(state, batch, config, workers, share, encode)
     modules = state.modules().items()
     return {f"{name}.{key}": v.numpy() for name, m in modules for key, v in m.state_dict().items()}
@@ -136,20 +169,23 @@ def train_on_local_losses(state: Any, steps: int, rows: slice) -> None:
         state.optimizer.step()
 
 
-def train_cases(names: list[str], report: Any) -> Trained:
+def train_cases(names_and_store: tuple[list[str], Path], report: Any) -> Trained:
+    names, store = names_and_store
     torch.set_num_threads(1)
     with joined(torch.device("cpu")) as workers:
-        return {name: train(CASES[name], workers) for name in names}
+        return {name: train(CASES[name], workers, store) for name in names}
 
 
 @pytest.fixture(scope="module")
-def trained() -> dict[int, Trained]:
+def trained(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Trained]:
     """The cases by one, two and four processes; speakers of each batch lie on all of them."""
     names = [name for name in CASES if name != "local-loss"]
+    store = make_sounds(tmp_path_factory.mktemp("augmented")) / "store"
+    prepare(scan_corpus("folder", voices), store, Preprocessing())
     return {
-        1: train_cases(list(CASES), None),
-        2: launch(2, train_cases, list(CASES), lambda step, values: None),
-        4: launch(4, train_cases, names, lambda step, values: None),
+        1: train_cases((list(CASES), store), None),
+        2: launch(2, train_cases, (list(CASES), store), lambda step, values: None),
+        4: launch(4, train_cases, (names, store), lambda step, values: None),
     }
 
 

@@ -8,6 +8,7 @@ since, a second run embeds the parts that they are in anew.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +18,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
+import torch
 
 from timbral.bulk.engines import embed_here, embed_in_processes
 from timbral.bulk.inputs import find_utterances
 from timbral.bulk.on_ray import embed_on_ray
 from timbral.bulk.parts import Done, Part, cut, read_part
 from timbral.data.manifest import Utterance
+from timbral.devices import tune_cpu
 from timbral.embedding_files import FORMATS
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.files import folder_lock
@@ -30,6 +33,9 @@ from timbral.inference import Embedder
 from timbral.storage import Folder, is_url, location_of, upload_tree
 
 __all__ = ["BulkReport", "Engine", "embed_corpus", "find_utterances", "read_vectors"]
+
+PARTS_PER_WORKER = 8
+"""a worker takes about as long to start as for one of them"""
 
 Progress = Callable[[int, int, float, int], None]
 """utterances done, all of them, seconds of audio embedded by this run, failures"""
@@ -60,8 +66,10 @@ class Engine:
 
     name: str = "local"
     """local, or ray"""
-    workers: int = 1
-    """processes of one core each; 1 local: this process, with as many threads as torch has"""
+    workers: int | None = 1
+    """processes of one core each; 1 local: this process, with as many threads as torch has;
+    None: one for each core (or GPU) in a long job, else 1. More than one start Python anew: a
+    script needs ``if __name__ == "__main__":``"""
     ray_address: str | None = None
     """of a running cluster; None starts one on this machine"""
     strict: bool = False
@@ -71,7 +79,7 @@ class Engine:
         if self.name not in ("local", "ray"):
             known = ("local", "ray")
             raise ConfigError(f"unknown engine {self.name!r}{did_you_mean(self.name, known)}")
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers must be 1 or more, got {self.workers}")
 
     def run(self, embedder: Embedder, parts: Sequence[Part], folder: Folder) -> Iterator[Done]:
@@ -80,9 +88,16 @@ class Engine:
             return embed_on_ray(
                 embedder, parts, folder, self.strict, self.workers, self.ray_address
             )
-        if self.workers > 1:
-            return embed_in_processes(embedder, parts, folder, self.strict, self.workers)
+        workers = self.workers or _worth_starting(len(parts), embedder.device.type)
+        if workers > 1:
+            return embed_in_processes(embedder, parts, folder, self.strict, workers)
         return embed_here(embedder, parts, folder, self.strict)
+
+
+def _worth_starting(parts: int, device: str) -> int:
+    """Workers that pay for the seconds in which they start."""
+    count = torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
+    return max(1, min(count, parts // PARTS_PER_WORKER))
 
 
 def embed_corpus(
@@ -105,6 +120,7 @@ def embed_corpus(
     """
     name = _check(format, model_name or embedder.name)
     started = time.monotonic()
+    tune_cpu()
     beside = location_of(root) == location_of(output)
     # Files of system A carry the model's name, so those of several models lie beside one corpus.
     state = Folder(output) / (f".embed-{name}" if beside and format == "torch" else ".embed")

@@ -37,13 +37,14 @@ def embed_on_ray(
     parts: Sequence[Part],
     folder: Folder,
     strict: bool,
-    workers: int,
+    workers: int | None,
     address: str | None,
 ) -> Iterator[Done]:
-    """`workers` actors; this process writes what they return, in the order of their finishing.
+    """`workers` actors, by default one for each CPU of the cluster but one.
 
-    An actor that dies is started again by Ray, and its part with it. Paths of recordings must
-    mean the same on every machine of the cluster.
+    This process writes what they return, in the order of their finishing. An actor that dies is
+    started again by Ray, and its part with it. Paths of recordings must mean the same on every
+    machine of the cluster.
     """
     try:
         import ray
@@ -52,13 +53,14 @@ def embed_on_ray(
         raise MissingExtraError("--engine ray", "distributed") from None
     if not ray.is_initialized():
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    size = workers or max(1, int(cast(Any, ray).cluster_resources().get("CPU", 1)) - 1)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     rows = [{"part": pickle.dumps(part)} for part in parts]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         cast(Any, _Worker),  # the stubs know functions only
         fn_constructor_args=(pickle.dumps((embedder, strict)),),
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(size=size),
         num_cpus=1,
         num_gpus=1 if embedder.device.type == "cuda" else 0,
     )

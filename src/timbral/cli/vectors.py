@@ -22,7 +22,7 @@ from timbral.errors import ConfigError
 from timbral.progress import bar, corpus_bar
 
 if TYPE_CHECKING:
-    from timbral.bulk import BulkReport, Engine
+    from timbral.bulk import BulkReport
 
 __all__ = ["audit", "embed", "map_voices", "speakers"]
 
@@ -37,7 +37,7 @@ def embed(
     pattern: str | None = None,
     format: Literal["parquet", "npy", "torch", "safetensors", "kaldi"] = "parquet",
     model_name: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     engine: Literal["local", "ray"] = "local",
     ray_address: str | None = None,
     strict: bool = False,
@@ -55,7 +55,7 @@ def embed(
         pattern: only recordings whose name fits it, such as '*.wav'
         format: parquet (one table), npy (system B), torch (system A), safetensors or kaldi
         model_name: the name in system A's file names; default the encoder's
-        workers: processes of one core each; with ray, actors
+        workers: processes of one core each, or with ray actors; default as many as pay off
         engine: local, or ray for Ray Data on a cluster
         ray_address: of a running Ray cluster; default one on this machine
         strict: stop at the first recording that cannot be used
@@ -69,8 +69,7 @@ def embed(
     target = _target(corpus, output, beside_audio, format)
     embedder = load_embedder(encoder, running)
     apply_settings(embedder, config, opts)
-    how = Engine(engine, workers, ray_address, strict)
-    _check_engine(how, running)
+    how = Engine(engine, _workers(workers, engine, running), ray_address, strict)
     with corpus_bar("embedding") as report:
         done = api.embed(
             embedder, corpus, target, layout=layout, pattern=pattern, format=format,
@@ -79,9 +78,12 @@ def embed(
     return _tell(done, target)
 
 
-def _check_engine(engine: Engine, running: RunningOptions) -> None:
-    if running.encoder_class and (engine.workers > 1 or engine.name == "ray"):
+def _workers(asked: int | None, engine: str, running: RunningOptions) -> int | None:
+    if not running.encoder_class:
+        return asked
+    if engine == "ray" or (asked or 1) > 1:
         raise ConfigError("--encoder-class runs in this process: leave out --workers and --engine")
+    return 1
 
 
 def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:

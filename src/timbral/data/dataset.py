@@ -26,6 +26,7 @@ from timbral.errors import ConfigError, check_ranges, did_you_mean
 __all__ = ["Batch", "CropBatches", "DataConfig", "prefetch", "speaker_pools"]
 
 SESSIONS = ("pool", "distinct")
+SCALE = np.float32(1 / 32_768)
 CROP_LENGTHS = 5
 """lengths that a range of crops is drawn from: each needs its own plans of memory and FFTs"""
 
@@ -158,7 +159,9 @@ class CropBatches:
         samples = self._config.crop_samples(self._seed, step)
         places = np.random.default_rng([self._seed, 2, step]).random((len(items), 2))
         own = range(*part.indices(len(items)))
-        waves = np.stack([self._crop(items[index], places[index], samples) for index in own])
+        waves = np.empty((len(own), samples), dtype=np.float32)
+        for wave, index in zip(waves, own, strict=True):
+            self._crop(items[index], places[index], wave)
         plan = masks = None
         if self._augmenter:
 
@@ -176,14 +179,17 @@ class CropBatches:
             plan,
         )
 
-    def _crop(self, item: int, places: NDArray[np.float64], samples: int) -> NDArray[np.float32]:
-        """A random crop at its speed: (samples,) float32."""
+    def _crop(self, item: int, places: NDArray[np.float64], wave: NDArray[np.float32]) -> None:
+        """Fill a wave (samples,) with a random crop at its speed."""
         place, choice = places
         number = self._copy[item] if self._as_speakers else int(choice * len(self._speeds))
         rate = round(SAMPLE_RATE * self._speeds[number])
-        pcm = self._cut(int(self._rows[item]), place, math.ceil(samples * rate / SAMPLE_RATE) + 1)
-        wave = pcm.astype(np.float32) / np.float32(32_768.0)
-        return resample(wave, rate, SAMPLE_RATE)[:samples]
+        row, samples = int(self._rows[item]), len(wave)
+        if rate == SAMPLE_RATE:
+            np.multiply(self._cut(row, place, samples), SCALE, out=wave)
+            return
+        pcm = self._cut(row, place, math.ceil(samples * rate / SAMPLE_RATE) + 1)
+        wave[:] = resample(pcm * SCALE, rate, SAMPLE_RATE)[:samples]
 
     def _cut(self, row: int, place: float, samples: int) -> NDArray[np.int16]:
         """A crop of a row (samples,), its place told by a number in [0, 1)."""

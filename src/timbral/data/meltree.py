@@ -105,7 +105,7 @@ class MelTree(Prepared):
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
     """Frames of a file of a tree (F, M); DataError when it is no mel of 40 bands."""
     try:
-        mel: Mel = np.load(path, mmap_mode="r", allow_pickle=False)
+        mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a mel spectrogram ({error})") from None
     if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:

@@ -1,0 +1,128 @@
+"""Training crops a second: from the store, and from a file for each utterance.
+
+    python benchmarks/loader.py [--data CORPUS] [--seconds 1.6] [--batches 12] [--rounds 5]
+
+CORPUS is a folder of recordings, by default the voices that come with timbral. The same batches of
+64 speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM, from
+16 kHz wav and FLAC (opened, sought, read), and from a mel tree: by numpy alone as system B's loader
+does, and through timbral. One thread; all files are in the system's cache. Crops of a mel tree need
+no mel computed later; what that costs stands in the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from timbral.audio import Preprocessing, load
+from timbral.data.corpora import scan_corpus
+from timbral.data.dataset import CropBatches, DataConfig
+from timbral.data.meltree import MelCrops, MelTree
+from timbral.data.prepare import prepare
+from timbral.data.store import Store
+from timbral.demo import VOICES
+from timbral.devices import tune_cpu
+from timbral.encoders import LstmConfig, LstmEncoder
+
+Way = Callable[[int], object]
+
+
+class FileCrops:
+    """The crops that `CropBatches` draws, read from a file for each utterance."""
+
+    def __init__(self, crops: CropBatches, paths: list[Path], seconds: float) -> None:
+        self._crops = crops
+        self._paths = paths
+        self._samples = int(seconds * 16_000)
+
+    def audio(self, step: int) -> list[np.ndarray]:
+        return [self._read(self._paths[row]) for row in self._rows(step)]
+
+    def whole_mels(self, step: int) -> list[np.ndarray]:
+        frames = self._samples // 160
+        mels = (np.load(self._paths[row]) for row in self._rows(step))
+        random = np.random.default_rng(step)
+        return [mel[(at := int(random.random() * len(mel) / 2)) : at + frames] for mel in mels]
+
+    def _rows(self, step: int) -> list[int]:
+        speakers, drawn = self._crops._sampler.batch(step)
+        del speakers
+        return [int(row) for row in drawn.ravel()]
+
+    def _read(self, path: Path) -> np.ndarray:
+        with soundfile.SoundFile(path) as file:
+            file.seek(max(0, (file.frames - self._samples) // 2))
+            return file.read(self._samples, dtype="float32")
+
+
+def written(store: Store, folder: Path, suffix: str) -> list[Path]:
+    """Every row of the store as a file of its own."""
+    folder.mkdir()
+    paths = [folder / f"{row}.{suffix}" for row in range(len(store))]
+    for path, source in zip(paths, store.table["path"].to_pylist(), strict=True):
+        soundfile.write(path, load(source), 16_000, subtype="PCM_16")
+    return paths
+
+
+def ways(corpus: Path, folder: Path, seconds: float) -> dict[str, Way]:
+    prepare(scan_corpus("folder", corpus), folder / "store", Preprocessing())
+    prepare(scan_corpus("folder", corpus), folder / "tree", Preprocessing(), format="npy")
+    store, tree = Store.open(folder / "store"), MelTree.open(folder / "tree")
+    speakers = min(64, len(store.speaker_names))
+    config = DataConfig(speakers, 10, seconds)
+    crops = CropBatches(store, np.arange(len(store)), config, seed=0)
+    mels = MelCrops(tree, np.arange(len(tree)), config, seed=0)
+    files = [tree.folder / name for name in tree.table["file"].to_pylist()]
+    mel_rows = CropBatches(store, np.arange(len(tree)), config, seed=0)
+    return {
+        "store, mapped PCM": crops.batch,
+        "wav files": FileCrops(crops, written(store, folder / "wav", "wav"), seconds).audio,
+        "FLAC files": FileCrops(crops, written(store, folder / "flac", "flac"), seconds).audio,
+        "npy mels, numpy": FileCrops(mel_rows, files, seconds).whole_mels,
+        "npy mels, timbral": mels.batch,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=VOICES)
+    parser.add_argument("--seconds", type=float, default=1.6)
+    parser.add_argument("--batches", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tune_cpu()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = ways(options.data, Path(folder), options.seconds)
+        rates: dict[str, list[float]] = {name: [] for name in measured}
+        for number in range(options.rounds + 1):
+            for name, way in measured.items():
+                started = time.process_time()
+                made = [way(step) for step in range(options.batches)]
+                elapsed = time.process_time() - started
+                if number:  # the first round fills the caches
+                    rates[name].append(options.batches / elapsed)
+        batch = measured["store, mapped PCM"](0)
+        del made
+    size = len(batch.lengths)  # type: ignore[attr-defined]
+    middle = {name: statistics.median(values) * size for name, values in rates.items()}
+    print(f"{size} crops of {options.seconds} s a batch, one thread, processor time")
+    for name, rate in middle.items():
+        ratio = rate / middle["npy mels, numpy"]
+        print(f"  {name:<20}{rate:9,.0f} crops/s  {ratio:5.1f} × npy files")
+    encoder = LstmEncoder(LstmConfig())
+    started = time.process_time()
+    encoder.features(batch.waves, batch.lengths)  # type: ignore[attr-defined]
+    print(f"  mels of such crops  {size / (time.process_time() - started):9,.0f} crops/s")
+
+
+if __name__ == "__main__":
+    main()
