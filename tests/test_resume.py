@@ -68,7 +68,7 @@ def test_a_broken_checkpoint_is_passed_over_with_a_warning(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = small_config(steps=6, save_every=2, keep_checkpoints=9)
+    config = small_config(steps=6, save_every=2, keep_last_n=9)
     go(config, tmp_path / "whole")
     go(config, tmp_path / "run")
     checkpoints = tmp_path / "run" / "checkpoints"
@@ -105,7 +105,7 @@ def test_a_named_checkpoint_beats_what_the_folder_holds(
     go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
 ) -> None:
     """Step and optimizer go on; later checkpoints step aside; metrics hold each step once."""
-    run, config = tmp_path / "run", small_config(steps=6, save_every=2, keep_checkpoints=9)
+    run, config = tmp_path / "run", small_config(steps=6, save_every=2, keep_last_n=9)
     go(config, run)
     kept = weights(run, 6)
     done = go(config, run, checkpoint_path=run / "checkpoints" / "step-2")

@@ -143,7 +143,7 @@ def test_without_its_pointer_a_run_goes_on_from_the_newest_checkpoint(
 
 
 def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) -> None:
-    config = small_config(steps=6, save_every=1, keep_checkpoints=2, validate_every=1)
+    config = small_config(steps=6, save_every=1, keep_last_n=2, validate_every=1)
     api.train(config, store.folder, tmp_path / "run", validation_speakers="2", device="cpu")
     left = {path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")}
     best = (tmp_path / "run" / "checkpoints" / "best").read_text().strip()

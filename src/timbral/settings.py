@@ -34,13 +34,13 @@ class ScheduleConfig:
     log_every: int = 10
     validate_every: int = 1000
     save_every: int = 1000
-    keep_checkpoints: int = 3
+    keep_last_n: int = 3
     """older checkpoints than these go, except the best one"""
 
     def __post_init__(self) -> None:
         check_choice("schedule.decay", self.decay, ("constant", "cosine", "plateau"))
         check_choice("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
-        counts = ("steps", "log_every", "validate_every", "save_every", "keep_checkpoints")
+        counts = ("steps", "log_every", "validate_every", "save_every", "keep_last_n")
         check_ranges(self, "schedule", **dict.fromkeys(counts, (1, math.inf)))
         check_ranges(
             self,

@@ -33,7 +33,7 @@ MAY_CHANGE = (
     "log_every",
     "validate_every",
     "save_every",
-    "keep_checkpoints",
+    "keep_last_n",
 )
 
 
@@ -140,7 +140,7 @@ class RunFolder:
     def _drop_old(self) -> None:
         folders = self._folders()
         kept = {pointed_to(self.checkpoints, "best"), pointed_to(self.checkpoints, "last")}
-        for folder in folders[: -self.config.schedule.keep_checkpoints]:
+        for folder in folders[: -self.config.schedule.keep_last_n]:
             if folder not in kept:
                 shutil.rmtree(folder)
 
