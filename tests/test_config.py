@@ -13,7 +13,8 @@ from timbral.encoders import LstmConfig, TdnnConfig
 from timbral.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), HERE / "config.yaml"]
+RECIPES = CONFIGS.parent / "recipes"
+SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), *sorted(RECIPES.glob("*/*.yaml")), HERE / "config.yaml"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -34,6 +35,11 @@ def test_defaults_are_system_bs(tmp_path: Path) -> None:
     assert (config.data.speakers_per_batch, config.data.utterances_per_speaker) == (64, 10)
     assert config.schedule.learning_rate == 1e-4
     assert config.schedule.max_grad_norm == 3.0
+
+
+def test_keys_of_older_checkpoints(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "encoder: lstm\nschedule: {keep_checkpoints: 7}"))
+    assert config.schedule.keep_last_n == 7
 
 
 def test_overrides_come_last(tmp_path: Path) -> None:

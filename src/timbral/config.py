@@ -54,6 +54,10 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
 """Sections that name a class; the other keys are that class's config."""
 
 
+RENAMED = {"keep_checkpoints": "keep_last_n"}
+"""keys of older checkpoints and configs"""
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
     content = read_mapping(path)
@@ -104,7 +108,8 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
     hints = typing.get_type_hints(cls)
     names = _names(cls)
     values: dict[str, Any] = {}
-    for key, value in content.items():
+    for given, value in content.items():
+        key = RENAMED.get(given, given)
         if key not in names:
             raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
         inner = f"{where}: {key}"
