@@ -186,7 +186,8 @@ class CropBatches:
         rate = round(SAMPLE_RATE * self._speeds[number])
         row, samples = int(self._rows[item]), len(wave)
         if rate == SAMPLE_RATE:
-            np.multiply(self._cut(row, place, samples), SCALE, out=wave)
+            wave[:] = self._cut(row, place, samples)
+            wave *= SCALE  # faster than one product that has to convert
             return
         pcm = self._cut(row, place, math.ceil(samples * rate / SAMPLE_RATE) + 1)
         wave[:] = resample(pcm * SCALE, rate, SAMPLE_RATE)[:samples]
