@@ -33,7 +33,7 @@ import soxr
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "librispeech-251"
 REPEATS = {"system B: mel tree, WebRTC": 2}  # how often two processes get the same audio
-MORE_REPEATS = 12
+MORE_REPEATS = 60
 
 
 def system_b(paths: list[tuple[str, str]]) -> None:
