@@ -2,10 +2,11 @@
 
     python benchmarks/loader.py [--data CORPUS] [--seconds 1.6] [--batches 12] [--rounds 5]
 
-CORPUS is a folder of recordings, by default the voices that come with timbral. The same batches of
-64 speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM, from
-16 kHz wav and FLAC (opened, sought, read), and from a mel tree: by numpy alone as system B's loader
-does, and through timbral. One thread; all files are in the system's cache. Crops of a mel tree need
+CORPUS is a folder of recordings, by default the voices that come with timbral. Batches of 64
+speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM; as many
+crops at random places of random files come from 16 kHz wav and FLAC (opened, sought, read) and from
+a mel tree, by numpy alone as system B's loader does, and through timbral. Only timbral's crops are
+put together into a batch. One thread; all files are in the system's cache. Crops of a mel tree need
 no mel computed later; what that costs stands in the last line.
 """
 
@@ -15,7 +16,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,31 +37,36 @@ Way = Callable[[int], object]
 
 
 class FileCrops:
-    """The crops that `CropBatches` draws, read from a file for each utterance."""
+    """Random crops of random utterances, read from a file for each."""
 
-    def __init__(self, crops: CropBatches, paths: list[Path], seconds: float) -> None:
-        self._crops = crops
+    def __init__(self, paths: list[Path], batch: int, seconds: float) -> None:
         self._paths = paths
-        self._samples = int(seconds * 16_000)
+        self._batch = batch
+        self._seconds = seconds
 
     def audio(self, step: int) -> list[np.ndarray]:
-        return [self._read(self._paths[row]) for row in self._rows(step)]
+        samples = int(self._seconds * 16_000)
+        crops = []
+        for path, place in self._drawn(step):
+            with soundfile.SoundFile(path) as file:
+                file.seek(int(place * max(1, file.frames - samples)))
+                crops.append(file.read(samples, dtype="float32"))
+        return crops
 
-    def whole_mels(self, step: int) -> list[np.ndarray]:
-        frames = self._samples // 160
-        mels = (np.load(self._paths[row]) for row in self._rows(step))
+    def mels(self, step: int) -> list[np.ndarray]:
+        frames = int(self._seconds * 100)
+        crops = []
+        for path, place in self._drawn(step):
+            mel = np.load(path)
+            start = int(place * max(1, len(mel) - frames))
+            crops.append(mel[start : start + frames])
+        return crops
+
+    def _drawn(self, step: int) -> Iterator[tuple[Path, float]]:
         random = np.random.default_rng(step)
-        return [mel[(at := int(random.random() * len(mel) / 2)) : at + frames] for mel in mels]
-
-    def _rows(self, step: int) -> list[int]:
-        speakers, drawn = self._crops._sampler.batch(step)
-        del speakers
-        return [int(row) for row in drawn.ravel()]
-
-    def _read(self, path: Path) -> np.ndarray:
-        with soundfile.SoundFile(path) as file:
-            file.seek(max(0, (file.frames - self._samples) // 2))
-            return file.read(self._samples, dtype="float32")
+        rows = random.integers(len(self._paths), size=self._batch)
+        places = random.random(self._batch)
+        return ((self._paths[row], place) for row, place in zip(rows, places, strict=True))
 
 
 def written(store: Store, folder: Path, suffix: str) -> list[Path]:
@@ -80,13 +86,14 @@ def ways(corpus: Path, folder: Path, seconds: float) -> dict[str, Way]:
     config = DataConfig(speakers, 10, seconds)
     crops = CropBatches(store, np.arange(len(store)), config, seed=0)
     mels = MelCrops(tree, np.arange(len(tree)), config, seed=0)
-    files = [tree.folder / name for name in tree.table["file"].to_pylist()]
-    mel_rows = CropBatches(store, np.arange(len(tree)), config, seed=0)
+    batch = speakers * config.utterances_per_speaker
+    wav, flac = (written(store, folder / suffix, suffix) for suffix in ("wav", "flac"))
+    npy = [tree.folder / name for name in tree.table["file"].to_pylist()]
     return {
         "store, mapped PCM": crops.batch,
-        "wav files": FileCrops(crops, written(store, folder / "wav", "wav"), seconds).audio,
-        "FLAC files": FileCrops(crops, written(store, folder / "flac", "flac"), seconds).audio,
-        "npy mels, numpy": FileCrops(mel_rows, files, seconds).whole_mels,
+        "wav files": FileCrops(wav, batch, seconds).audio,
+        "FLAC files": FileCrops(flac, batch, seconds).audio,
+        "npy mels, numpy": FileCrops(npy, batch, seconds).mels,
         "npy mels, timbral": mels.batch,
     }
 

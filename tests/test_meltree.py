@@ -139,6 +139,32 @@ def test_only_encoders_of_its_mels_embed_a_tree(tree: Path, tmp_path: Path) -> N
         api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), tree, tmp_path / "x")  # type: ignore[arg-type]
 
 
+def test_an_encoder_that_refuses_a_tree_leaves_the_output_to_others(
+    tree: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="tdnn takes"):
+        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), tree, tmp_path / "x")  # type: ignore[arg-type]
+    api.embed(Embedder(LstmEncoder(SMALL["lstm"])), tree, tmp_path / "x")  # type: ignore[arg-type]
+
+
+def test_vectors_beside_recordings_are_no_mel_tree(voices: Path, tmp_path: Path) -> None:
+    """As `embed --beside-audio --format npy` leaves a corpus; the same command again works."""
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    shutil.copytree(voices, tmp_path / "corpus")
+    for _ in range(2):
+        report = api.embed(embedder, tmp_path / "corpus", tmp_path / "corpus", format="npy")
+        assert report.utterances == 48
+    assert len(list((tmp_path / "corpus").glob("*/*.npy"))) == 48
+
+
+def test_a_flac_store_is_embedded_itself(voices: Path, tmp_path: Path) -> None:
+    prepare(scan_corpus("folder", voices), tmp_path / "flac", Preprocessing(), format="flac")
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    api.embed(embedder, tmp_path / "flac", tmp_path / "out")
+    paths = read_vectors(tmp_path / "out")["path"].to_pylist()
+    assert all(path.startswith(str(tmp_path / "flac")) for path in paths)
+
+
 def test_a_store_stands_for_its_recordings(store: Store, tmp_path: Path) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     api.embed(embedder, store.folder, tmp_path / "x")

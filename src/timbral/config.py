@@ -111,7 +111,7 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
     for given, value in content.items():
         key = RENAMED.get(given, given)
         if key not in names:
-            raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
+            raise ConfigError(f"{where}: unknown key {given!r}{did_you_mean(str(given), names)}")
         inner = f"{where}: {key}"
         if cls is TrainConfig and key in REGISTRIES:
             values[key] = _component(REGISTRIES[key], value, inner)

@@ -21,7 +21,7 @@ import pyarrow.parquet
 import torch
 
 from timbral.bulk.engines import embed_here, embed_in_processes
-from timbral.bulk.inputs import find_utterances
+from timbral.bulk.inputs import find_utterances, input_of
 from timbral.bulk.on_ray import embed_on_ray
 from timbral.bulk.parts import Done, Part, cut, read_part
 from timbral.data.manifest import Utterance
@@ -119,6 +119,7 @@ def embed_corpus(
     when no recording could be used.
     """
     name = _check(format, model_name or embedder.name)
+    input_of(embedder, utterances[0].path)  # an encoder that cannot hear it claims no folder
     started = time.monotonic()
     tune_cpu()
     beside = location_of(root) == location_of(output)

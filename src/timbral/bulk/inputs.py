@@ -17,19 +17,20 @@ from timbral.data.manifest import Manifest, Utterance, check_unique, file_size
 from timbral.data.meltree import FRAME_BYTES, MelTree, is_mel_tree, read_mel
 from timbral.data.store import prepared_format, read_table
 from timbral.errors import AudioError, DataError, TimbralError
+from timbral.features import GE2E_MEL
 from timbral.inference import Embedder, Vector
 from timbral.storage import is_url, location_of, names_below, open_url
 
 __all__ = ["Input", "find_utterances", "input_of"]
 
-FRAMES_PER_SECOND = 100
+FRAMES_PER_SECOND = GE2E_MEL.sample_rate // GE2E_MEL.hop_samples
 
 
 def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -> list[Utterance]:
     """The utterances of a corpus in a folder or behind a URL, those that fit `pattern`.
 
-    Of a folder that `timbral prepare` made they are the recordings it was made from; of a mel
-    tree its files. DataError when there are none.
+    Of a store of PCM they are the recordings it was prepared from; of a mel tree its files.
+    DataError when there are none.
     """
     found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
     kept = [row for row in found if pattern is None or PurePath(row.path).match(pattern)]
@@ -51,11 +52,14 @@ def _below_url(layout: str, url: str) -> Sequence[Utterance]:
 
 
 def _scan(layout: str, root: Path) -> Sequence[Utterance]:
-    if layout != "folder":
+    if layout == "folder" and prepared_format(root) == "arrow":
+        return Manifest(read_table(root)[0])
+    try:
         return scan_corpus(layout, root)
-    if is_mel_tree(root):
-        return check_unique(MelTree.open(root).utterances(), root)
-    return Manifest(read_table(root)[0]) if prepared_format(root) else scan_corpus(layout, root)
+    except DataError:
+        if layout != "folder" or not is_mel_tree(root):
+            raise
+    return check_unique(MelTree.open(root).utterances(), root)
 
 
 class Input(Protocol):
