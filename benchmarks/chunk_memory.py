@@ -49,7 +49,7 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
     forget_peak()
     before = peak_megabytes()
     started = time.monotonic()
-    train_step(state, batch, config, Workers(), share, make_encode(encoder, config))
+    train_step(state, [batch], config, Workers(), share, make_encode(encoder, config))
     seconds = time.monotonic() - started
     return peak_megabytes() - before, seconds
 

@@ -19,7 +19,7 @@ LAYERS = [
     ["errors", "version"],
     ["files", "metrics", "progress"],
     ["projection"],
-    ["ffmpeg", "storage", "vad", "workers"],
+    ["ffmpeg", "spans", "storage", "vad", "workers"],
     ["audio", "features", "devices"],
     ["data"],
     ["encoders"],

@@ -152,7 +152,7 @@ def train(case: Case, workers: Workers, store: Path) -> dict[str, np.ndarray]:
         make = make_augmented(store) if case.augmented else make_batch
         for step in range(case.steps):
             batch = make(step, case.dtype, share.rows)
-            train_step(state, batch, config, workers, share, encode)
+            train_step(state, [batch], config, workers, share, encode)
     modules = state.modules().items()
     return {f"{name}.{key}": v.numpy() for name, m in modules for key, v in m.state_dict().items()}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,31 @@ def test_the_loop_trains_in_chunks(batch: Batch) -> None:
         state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)
         share, encode = Workers().share(SPEAKERS, UTTERANCES), make_encode(encoder, config)
         for _ in range(4):
-            train_step(state, batch, config, Workers(), share, encode)
+            train_step(state, [batch], config, Workers(), share, encode)
         results.append(list(encoder.parameters()))
     assert relative_difference(*results) < 1e-9
+
+
+def test_batches_of_a_step_are_averaged(batch: Batch) -> None:
+    """Two batches a step: the mean of their gradients; the same batch twice changes nothing."""
+    other = replace(batch, waves=batch.waves.flip(0))
+
+    def stepped(*batches: Batch) -> tuple[list[Tensor], Tensor]:
+        torch.manual_seed(1)
+        config = TrainConfig(
+            data=DataConfig(SPEAKERS, UTTERANCES),
+            schedule=ScheduleConfig(accumulate=len(batches), max_grad_norm=1e9),
+        )
+        encoder = build_encoder(SMALL["lstm"]).double()
+        state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)
+        share, encode = Workers().share(SPEAKERS, UTTERANCES), make_encode(encoder, config)
+        result = train_step(state, batches, config, Workers(), share, encode)
+        return [p.grad for p in encoder.parameters() if p.grad is not None], result.outcome.loss
+
+    (first, loss), (second, other_loss) = stepped(batch), stepped(other)
+    both, mean_loss = stepped(batch, other)
+    assert (
+        relative_difference([(a + b) / 2 for a, b in zip(first, second, strict=True)], both) < 1e-12
+    )
+    torch.testing.assert_close(mean_loss, (loss + other_loss) / 2)
+    assert relative_difference(stepped(batch, batch)[0], first) < 1e-12

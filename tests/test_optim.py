@@ -48,7 +48,7 @@ def make_batch(seed: int = 0) -> Batch:
 
 def step(state: TrainState, config: TrainConfig, batch: Batch) -> None:
     share, encode = Workers().share(4, 3), make_encode(state.encoder, config)
-    train_step(state, batch, config, Workers(), share, encode)
+    train_step(state, [batch], config, Workers(), share, encode)
 
 
 def copies(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -120,6 +120,16 @@ def test_a_reads_its_readmes_spellings_and_hidden_arguments(tmp_path: Path) -> N
     assert len(recipe.meanings) == 41
 
 
+def test_a_accumulates_gradients_until_its_scheduler_steps(tmp_path: Path) -> None:
+    settings = {"scheduler_metrics_avg_every": 10, "accumalate_gradient_every_scheduler": True}
+    recipe = read_a(tmp_path, **settings)
+    schedule, optim = recipe.config.schedule, recipe.config.optim
+    assert (schedule.accumulate, schedule.validate_every, schedule.log_every) == (10, 2, 1)
+    assert (optim.plateau_every, optim.plateau_metric) == (1, "loss")
+    with pytest.raises(ConfigError, match="name a metric of training"):
+        read_a(tmp_path, **settings, scheduler_metrics="val_eer")
+
+
 def test_a_falls_back_and_turns_off(tmp_path: Path) -> None:
     recipe = read_a(
         tmp_path,
@@ -192,7 +202,7 @@ def test_opts_come_last(tmp_path: Path) -> None:
         ({"modl_sample_rate": 1}, "did you mean 'model_sample_rate'"),
         ({"model_sample_rate": 8000}, "model_sample_rate is 8000; supported: 16 kHz"),
         ({"activation_function": "relu"}, "supported: none"),
-        ({"accumalate_gradient_every_scheduler": True}, "supported: off"),
+        ({"accumalate_gradient_every_scheduler": True}, "avg_every must say after how many"),
         ({"num_epochs": "many"}, "num_epochs should be int, got 'many'"),
         ({"augment_noises_paths": "folder"}, "should be list, got 'folder'"),
         ({"force_restart": 3}, "should be bool"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from timbral import api
 from timbral.config import TrackingConfig, TrainConfig
+from timbral.data.dataset import Batch
 from timbral.data.store import Store
 from timbral.errors import ConfigError, MissingExtraError
-from timbral.training.gallery import _due
+from timbral.training.gallery import Gallery, _due
 from timbral.training.trackers import RunInfo
 from timbral.training.tracking import PACKAGES, TRACKERS, check_trackers, open_trackers
 
@@ -207,6 +210,20 @@ def test_a_run_draws_and_plays(
         replace(config, tracking=TrackingConfig()), store.folder, run, validation_speakers="3",
         device="cpu",
     )  # fmt: skip
+
+
+def test_a_batch_whose_loss_explodes_is_drawn(
+    store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timbral.projection.project", lambda vectors, **options: vectors[:, :2])
+    batch = Batch(torch.zeros(4, 8), torch.full((4,), 8), torch.arange(4), torch.arange(4))
+    for pictures, expected in ((1000, ["exploding_loss_000003.png"]), (None, [])):
+        tracking = TrackingConfig(pictures_every=pictures)
+        gallery = Gallery(tmp_path / str(pictures), replace(small_config(), tracking=tracking))
+        for step, loss in enumerate([9.0, 0.1, 0.51, 9.0, math.nan, 0.1, 0.6], start=1):
+            gallery.batch(step, batch, torch.eye(4), loss, store)
+        drawn = (tmp_path / str(pictures)).rglob("*.png")
+        assert [path.name for path in drawn] == expected
 
 
 def test_due() -> None:

@@ -51,11 +51,13 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("encoder", sorted(SMALL))
+@pytest.mark.parametrize(
+    ("encoder", "accumulate"), [*((name, 1) for name in sorted(SMALL)), ("tdnn", 2)]
+)
 def test_resumed_is_unbroken(
-    encoder: str, store: Store, small_config: Make, tmp_path: Path
+    encoder: str, accumulate: int, store: Store, small_config: Make, tmp_path: Path
 ) -> None:
-    config = small_config(encoder)
+    config = small_config(encoder, accumulate=accumulate)
     unbroken = api.train(
         config, store.folder, tmp_path / "a", validation_speakers="2", device="cpu"
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from timbral.errors import DataError
 from timbral.files import written_whole
 from timbral.kaldi_files import check_ids, write_ark, write_list
+from timbral.spans import Span
 from timbral.speaker_vectors import speaker_table
 from timbral.storage import location_of
 from timbral.vector_table import groups, vectors_of
@@ -38,20 +39,33 @@ def write_parquet(table: pa.Table, root: str | Path, output: Path, model_name: s
             pa.parquet.write_table(content, temporary)
 
 
-def relative_place(path: str, root: str | Path) -> Path:
-    """Where a recording lies below the corpus's folder; DataError when it lies elsewhere."""
+def places(table: pa.Table, root: str | Path, suffix: str) -> list[Path]:
+    """The recordings' places below the corpus's folder, with another suffix.
+
+    Of a part of a recording the file is called by the utterance's id. DataError when a recording
+    lies elsewhere.
+    """
     above = location_of(root) + "/"
-    if not path.startswith(above):
-        raise DataError(
-            f"{path} does not lie below {root}, so there is no tree to mirror; use --format parquet"
-        )
-    return Path(path.removeprefix(above))
+    found = []
+    for path, utterance in zip(
+        *(table[name].to_pylist() for name in ("path", "utterance")), strict=True
+    ):
+        span = Span.of(path)
+        if not path.startswith(above):
+            raise DataError(
+                f"{path} does not lie below {root}, so there is no tree to mirror; use --format "
+                "parquet"
+            )
+        place = Path(span.file.removeprefix(above))
+        own = place.stem if span.is_whole else utterance.replace(os.sep, "_")
+        found.append(place.with_name(own + suffix))
+    return found
 
 
 def write_npy(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
     """System B's tree: float32 (E,) at the recording's relative path, suffix .npy."""
-    for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
-        target = output / relative_place(path, root).with_suffix(".npy")
+    for place, vector in zip(places(table, root, ".npy"), vectors_of(table), strict=True):
+        target = output / place
         with written_whole(target, sync=False) as temporary, open(temporary, "wb") as file:
             np.save(file, vector)
 
@@ -63,11 +77,11 @@ def write_torch(table: pa.Table, root: str | Path, output: Path, model_name: str
     ``<speaker>.<model_name>_averaged_embedding``, the plain mean, in the speaker's folder.
     """
     vectors = vectors_of(table)
-    places = [relative_place(path, root) for path in table["path"].to_pylist()]
-    for place, vector in zip(places, vectors, strict=True):
-        _save_tensor(output / place.with_suffix(f".{model_name}_embedding"), vector)
+    files = places(table, root, f".{model_name}_embedding")
+    for place, vector in zip(files, vectors, strict=True):
+        _save_tensor(output / place, vector)
     for speaker, where in groups(table["speaker"].to_pylist()):
-        above = [folder for folder in places[where[0]].parents if folder.name == speaker]
+        above = [folder for folder in files[where[0]].parents if folder.name == speaker]
         name = speaker.replace(os.sep, "_").lstrip(".") or "_"  # an id is no path
         folder = above[0] if above else Path(name)
         target = output / folder / f"{name}.{model_name}_averaged_embedding"

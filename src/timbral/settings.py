@@ -28,6 +28,8 @@ class ScheduleConfig:
     """fp32 | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
     chunk: int | None = None
     """utterances that pass the encoder at once; gradients are those of the whole batch anyway"""
+    accumulate: int = 1
+    """batches whose gradients are averaged for one step; a loss compares within each of them"""
     compile: bool = False
     """torch.compile the encoder: faster steps after a slow first one; needs a C++ compiler"""
     seed: int = 0
@@ -40,7 +42,7 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         check_choice("schedule.decay", self.decay, ("constant", "cosine", "plateau"))
         check_choice("schedule.precision", self.precision, ("fp32", "bf16", "auto"))
-        counts = ("steps", "log_every", "validate_every", "save_every", "keep_last_n")
+        counts = ("steps", "accumulate", "log_every", "validate_every", "save_every", "keep_last_n")
         check_ranges(self, "schedule", **dict.fromkeys(counts, (1, math.inf)))
         check_ranges(
             self,

@@ -149,7 +149,8 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
             log.line(f"from step {first_step}; rows {rows}, on {device}, pid {os.getpid()}")
             with _trackers(job, first_step, workers) as gallery.trackers:
                 show = _shower(gallery, state, found.store, workers)
-                batches = prefetch(crops(first_step, share.rows))
+                first_batch = first_step * config.schedule.accumulate
+                batches = prefetch(crops(first_batch, share.rows))
                 tell, trackers = _teller(log, report, workers), gallery.trackers
                 seconds = fit(state, batches, config, run, trackers, workers, validate, tell, show)
             log.line(f"done at step {state.step}, bound by {seconds.bound_by}")
@@ -272,9 +273,9 @@ def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list
 
 
 def _shower(gallery: Gallery, state: TrainState, store: Store | MelTree, workers: Workers) -> Show:
-    def show(batch: Batch, embeddings: Tensor) -> None:
+    def show(batch: Batch, embeddings: Tensor, loss: float) -> None:
         if workers.is_first:
-            gallery.batch(state.step, batch, embeddings, store)
+            gallery.batch(state.step, batch, embeddings, loss, store)
 
     return show
 

@@ -19,6 +19,7 @@ from timbral.data.store import prepared_format, read_table
 from timbral.errors import AudioError, DataError, TimbralError
 from timbral.features import GE2E_MEL
 from timbral.inference import Embedder, Vector
+from timbral.spans import Span
 from timbral.storage import is_url, location_of, names_below, open_url
 
 __all__ = ["Input", "find_utterances", "input_of"]
@@ -33,13 +34,19 @@ def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -
     DataError when there are none.
     """
     found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
-    kept = [row for row in found if pattern is None or PurePath(row.path).match(pattern)]
+    kept = [
+        row for row in found if pattern is None or PurePath(Span.of(row.path).file).match(pattern)
+    ]
     if not kept:
         raise DataError(
             f"{root}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
             f"not {found[0].path}"
         )
     return kept
+
+
+def _fits(path: str, pattern: str) -> bool:
+    return PurePath(Span.of(path).file).match(pattern)
 
 
 def _below_url(layout: str, url: str) -> Sequence[Utterance]:
@@ -95,18 +102,22 @@ class Recordings:
         return content.size / self._sample_rate
 
     def seconds(self, path: str) -> float:
+        span = Span.of(path)
         try:
             if is_url(path):
-                with open_url(path) as file:
-                    return _header(file)
-            return _header(path)
-        except (soundfile.LibsndfileError, OSError, ValueError):
+                with open_url(span.file) as file:
+                    rate, samples = _header(file)
+            else:
+                rate, samples = _header(span.file)
+            inside = span.samples(samples, rate)
+            return float((inside.stop - inside.start) / rate)
+        except (soundfile.LibsndfileError, OSError, ValueError, AudioError):
             return max(file_size(path), 0) / 8_000  # compressed speech at 64 kbit/s
 
 
-def _header(file: Any) -> float:
+def _header(file: Any) -> tuple[int, int]:
     with soundfile.SoundFile(file) as opened:
-        return float(opened.frames / opened.samplerate)
+        return opened.samplerate, opened.frames
 
 
 class Mels:

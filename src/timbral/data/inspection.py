@@ -18,6 +18,7 @@ from timbral.data.manifest import Manifest, file_size
 from timbral.data.meltree import MelTree, is_mel_tree
 from timbral.data.store import Store, prepared_format
 from timbral.errors import AudioError
+from timbral.spans import Span
 
 __all__ = ["Inspection", "Suspect", "inspect_data"]
 
@@ -182,15 +183,20 @@ def _open_files(manifest: Manifest, kind: str) -> _Source:
 
     def content(row: int, part: slice) -> bytes:
         try:
+            if not Span.of(paths[row]).is_whole:
+                return decode(paths[row])[0].tobytes()[part]
             with open(paths[row], "rb") as file:
                 file.seek(part.start or 0)
                 return file.read(-1 if part.stop is None else part.stop - (part.start or 0))
-        except OSError:
+        except (OSError, AudioError):
             return str(row).encode()  # equal to no other
 
     with ThreadPoolExecutor(4) as pool:
         headers = list(pool.map(header, range(len(paths))))
         sizes = list(pool.map(file_size, paths))
+    for row, (seconds, rate) in enumerate(headers):
+        if not Span.of(paths[row]).is_whole:
+            sizes[row] = 4 * round(seconds * rate)
     return _Source(
         kind=kind,
         manifest=manifest,

@@ -1,23 +1,24 @@
-"""Kaldi data directories: ``wav.scp`` and ``utt2spk``, read and written."""
+"""Kaldi data directories (``wav.scp``, ``utt2spk``, ``segments``), read and written."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.files import written_whole
+from timbral.spans import Span, recording_ids
 
 __all__ = ["scan_kaldi", "write_kaldi"]
 
-TOLERANCE_SECONDS = 0.05
-
 
 def scan_kaldi(root: Path) -> Iterator[Utterance]:
-    """A Kaldi data directory; relative paths are taken from the folder itself.
+    """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
     Sessions come from ``utt2session``, a file of ours that Kaldi passes over, when it is there.
     An entry that is a command (a pipe) is refused: timbral runs nothing that a list names.
@@ -25,12 +26,12 @@ def scan_kaldi(root: Path) -> Iterator[Utterance]:
     paths, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     listed = root / "utt2session"
     sessions = _read_pairs(listed) if listed.exists() else {}
-    recordings = _whole_segments(root, paths) if (root / "segments").exists() else {}
-    for utterance, recording in (recordings or {name: name for name in paths}).items():
-        location = paths[recording]
+    spans = _read_segments(root, paths) if (root / "segments").exists() else {}
+    for utterance, span in (spans or {name: Span(name) for name in paths}).items():
+        location = paths[span.file]
         if location.endswith("|") or location.startswith("|"):
             raise DataError(
-                f"{root}/wav.scp: {recording} is a command ({location!r}), and timbral runs no "
+                f"{root}/wav.scp: {span.file} is a command ({location!r}), and timbral runs no "
                 "commands from lists; write the audio to files and name those"
             )
         if utterance not in speakers:
@@ -38,28 +39,27 @@ def scan_kaldi(root: Path) -> Iterator[Utterance]:
         beside = root / location
         path = beside if beside.exists() or not Path(location).exists() else Path(location)
         absolute = Path(os.path.abspath(path)).as_posix()
-        session = sessions.get(utterance, "")
-        yield Utterance(utterance, speakers[utterance], session, absolute, "kaldi")
+        part = str(replace(span, file=absolute))
+        yield Utterance(utterance, speakers[utterance], sessions.get(utterance, ""), part, "kaldi")
 
 
-def _whole_segments(root: Path, paths: dict[str, str]) -> dict[str, str]:
-    """Recording of each utterance, where ``segments`` has every recording once and whole."""
-    found: dict[str, str] = {}
-    lengths = _read_pairs(root / "reco2dur") if (root / "reco2dur").exists() else {}
+def _read_segments(root: Path, recordings: Container[str]) -> dict[str, Span]:
+    """Of each utterance the recording's name, start and end; the end -1 is the recording's."""
+    found: dict[str, Span] = {}
     for utterance, rest in _read_pairs(root / "segments").items():
         try:
             recording, start, end = rest.split()
-            whole = float(start) < TOLERANCE_SECONDS and (
-                abs(float(end) - float(lengths[recording])) < TOLERANCE_SECONDS
-            )
-        except (ValueError, KeyError):
-            whole = False
-        if not whole or recording not in paths or recording in found.values():
+            span = Span(recording, float(start), math.inf if float(end) == -1 else float(end))
+        except ValueError:
+            span = Span("", 1, 0)
+        if not 0 <= span.start < span.end:
             raise DataError(
-                f"{root}/segments: {utterance} is not known to be one whole recording (by "
-                "reco2dur), and timbral takes whole ones; cut the recordings into files first"
+                f"{root}/segments: {utterance}: a recording, a start and a later end in seconds "
+                f"are needed, got {rest!r}"
             )
-        found[utterance] = recording
+        if span.file not in recordings:
+            raise DataError(f"{root}/wav.scp: has no recording {span.file!r}, as segments names it")
+        found[utterance] = span
     return found
 
 
@@ -82,10 +82,12 @@ def _read_pairs(path: Path) -> dict[str, str]:
 
 
 def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
-    """Write ``wav.scp``, ``utt2spk``, ``spk2utt`` and, if known, ``utt2session``; sorted by id.
+    """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
-    Kaldi wants utterances sorted by speaker as well, so an id that does not begin with its
-    speaker's gets that in front, and blanks become ``_``. Returns the number of utterances.
+    ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a part
+    of its recording. Kaldi wants utterances sorted by speaker as well, so an id that does not
+    begin with its speaker's gets that in front, and blanks become ``_``. Returns the number of
+    utterances.
     """
     rows = sorted(
         (_word(_led_by(row)), _word(row.speaker), _word(row.session), row.path)
@@ -101,16 +103,31 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
     for name, speaker, _, _ in rows:
         by_speaker.setdefault(speaker, []).append(name)
     sessions = [f"{name} {session}\n" for name, _, session, _ in rows if session]
+    recordings, segments = _recordings({name: Span.of(path) for name, _, _, path in rows})
     files = {
-        "wav.scp": [f"{name} {path}\n" for name, _, _, path in rows],
+        "wav.scp": [f"{name} {path}\n" for name, path in sorted(recordings.items())],
         "utt2spk": [f"{name} {speaker}\n" for name, speaker, _, _ in rows],
         "spk2utt": [f"{name} {' '.join(own)}\n" for name, own in sorted(by_speaker.items())],
         **({"utt2session": sessions} if sessions else {}),
+        **({"segments": segments} if segments else {}),
     }
     for name, lines in files.items():
         with written_whole(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)
     return len(rows)
+
+
+def _recordings(spans: dict[str, Span]) -> tuple[dict[str, str], list[str]]:
+    """Files by their names, and the lines of ``segments``: none when no utterance is a part."""
+    if all(span.is_whole for span in spans.values()):
+        return {name: span.file for name, span in spans.items()}, []
+    ids = recording_ids(spans)
+    lines = [
+        f"{name} {ids[span.file]} {span.start:.6f} "
+        + ("-1\n" if span.end == math.inf else f"{span.end:.6f}\n")
+        for name, span in spans.items()
+    ]
+    return {name: file for file, name in ids.items()}, lines
 
 
 def _led_by(row: Utterance) -> str:

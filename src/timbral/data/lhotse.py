@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from timbral.audio import read_header
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 from timbral.files import write_jsonl, written_whole
+from timbral.spans import Span, recording_ids
 
 __all__ = ["scan_lhotse", "write_lhotse"]
 
 TOLERANCE_SECONDS = 0.05
-"""a supervision that ends this near to its recording's end covers it"""
+"""a supervision that begins and ends this near to its recording's ends covers it"""
 
 Row = dict[str, Any]
 
@@ -24,27 +28,38 @@ Row = dict[str, Any]
 def scan_lhotse(root: Path) -> Iterator[Utterance]:
     """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
 
-    The session is ``custom.session`` when it is there. A supervision that is only a part of its
-    recording is refused, and so is a recording of several files or supervisions.
+    The session is ``custom.session`` when it is there. A supervision may be a part of its
+    recording. A recording of several files is refused, and so is one of several channels with a
+    supervision of some of them: channels are averaged.
     """
     recordings = {row["id"]: row for row in _read(root, "recordings")}
     for row in _read(root, "supervisions"):
-        name, recording = row["id"], recordings.pop(row["recording_id"], None)
+        name, recording = row["id"], recordings.get(row["recording_id"])
         if recording is None:
             raise DataError(
                 f"{root}: supervision {name!r} is of recording {row['recording_id']!r}, which is "
-                "not listed, or has another supervision already"
-            )
-        if row["start"] or abs(row["duration"] - recording["duration"]) > TOLERANCE_SECONDS:
-            raise DataError(
-                f"{root}: supervision {name!r} is a part of its recording (from {row['start']} s, "
-                f"{row['duration']} s of {recording['duration']} s); cut the recordings into files "
-                "first, such as with CutSet.trim_to_supervisions and save_audios"
+                "not listed"
             )
         if not row.get("speaker"):
             raise DataError(f"{root}: supervision {name!r} names no speaker")
+        channels = np.atleast_1d(row.get("channel", 0)).tolist()
+        known = recording.get("channel_ids") or recording["sources"][0]["channels"]
+        if set(channels) != set(known):
+            raise DataError(
+                f"{root}: supervision {name!r} is of channel {channels} of {known}; write the "
+                "channels to files of their own first"
+            )
+        span = _part(_source(recording, root), row["start"], row["duration"], recording["duration"])
         session = str((row.get("custom") or {}).get("session", ""))
-        yield Utterance(name, row["speaker"], session, _source(recording, root), "lhotse")
+        yield Utterance(name, row["speaker"], session, str(span), "lhotse")
+
+
+def _part(file: str, start: float, duration: float, of: float) -> Span:
+    """The part of a file of `of` seconds; all of it where next to nothing is left out."""
+    missed = of - start - duration
+    if max(start, abs(missed)) <= TOLERANCE_SECONDS:
+        return Span(file)
+    return Span(file, start, math.inf if abs(missed) < 1e-4 else start + duration)
 
 
 def _source(recording: Row, root: Path) -> str:
@@ -75,42 +90,58 @@ def write_lhotse(
     folder: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[int, int]:
-    """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``, one of each an utterance.
+    """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``.
 
     Rates and lengths come from the files' headers; files without a readable one go to
     failures.jsonl. Returns the number of utterances written and of failures.
     """
-    recordings: list[Row] = []
+    rows = list(utterances)
+    ids = recording_ids({row.utterance: Span.of(row.path) for row in rows})
+    recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
     failures: list[Row] = []
-    for row in utterances:
-        progress(len(recordings) + len(failures))
+    for done, row in enumerate(rows):
+        progress(done)
+        span = Span.of(row.path)
         try:
-            rate, samples, channels = read_header(row.path)
+            recording = recordings.get(span.file) or _recording(ids[span.file], span.file)
+            inside = span.samples(recording["num_samples"], recording["sampling_rate"])
         except AudioError as error:
             failures.append({"utterance": row.utterance, "path": row.path, "reason": str(error)})
             continue
-        source = {"type": "file", "channels": list(range(channels)), "source": row.path}
-        seconds = samples / rate
-        recordings.append(
-            {
-                "id": row.utterance,
-                "sources": [source],
-                "sampling_rate": rate,
-                "num_samples": samples,
-                "duration": seconds,
-                "channel_ids": source["channels"],
-            }
-        )
-        about: Row = {"id": row.utterance, "recording_id": row.utterance, "start": 0.0}
-        about |= {"duration": seconds, "channel": 0, "speaker": row.speaker}
-        custom = {"session": row.session, "corpus": row.corpus}
-        supervisions.append({**about, "custom": custom})
-    _write(folder / "recordings.jsonl.gz", recordings)
+        recordings[span.file] = recording
+        supervisions.append(_supervision(row, recording, inside))
+    _write(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write(folder / "supervisions.jsonl.gz", supervisions)
     if failures:
         write_jsonl(folder / "failures.jsonl", failures)
-    return len(recordings), len(failures)
+    return len(supervisions), len(failures)
+
+
+def _recording(name: str, file: str) -> Row:
+    rate, samples, channels = read_header(file)
+    source = {"type": "file", "channels": list(range(channels)), "source": file}
+    return {
+        "id": name,
+        "sources": [source],
+        "sampling_rate": rate,
+        "num_samples": samples,
+        "duration": samples / rate,
+        "channel_ids": source["channels"],
+    }
+
+
+def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
+    rate, channels = recording["sampling_rate"], recording["channel_ids"]
+    return {
+        "id": row.utterance,
+        "recording_id": recording["id"],
+        "start": inside.start / rate,
+        "duration": (inside.stop - inside.start) / rate,
+        "channel": channels if len(channels) > 1 else 0,
+        "speaker": row.speaker,
+        "custom": {"session": row.session, "corpus": row.corpus},
+    }
 
 
 def _write(path: Path, rows: list[Row]) -> None:

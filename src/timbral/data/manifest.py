@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -16,6 +17,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from timbral.errors import DataError, did_you_mean
+from timbral.spans import Span
 
 __all__ = [
     "COLUMNS",
@@ -52,6 +54,7 @@ class Utterance:
     session: str
     """recordings of one session share room and microphone; empty when unknown"""
     path: str
+    """absolute, or a URL; ``#t=START,END`` at its end makes it a part of a file (`Span`)"""
     corpus: str
 
 
@@ -105,9 +108,9 @@ def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
 
 
 def file_size(path: str) -> int:
-    """Bytes; -1 for a file that is not there or cannot be looked at."""
+    """Bytes of a file, all of it; -1 for one that is not there or cannot be looked at."""
     try:
-        return Path(path).stat().st_size
+        return Path(Span.of(path).file).stat().st_size
     except OSError:
         return -1
 
@@ -146,8 +149,9 @@ def read_manifest(path: Path) -> Manifest:
     """A table of utterances from Parquet, CSV, TSV or JSONL.
 
     The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
-    `session` and `corpus` are taken when they are there, others are passed over. Relative paths
-    are below the table's folder. Raises DataError when the table cannot be used.
+    `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
+    seconds of a part of the file; others are passed over. Relative paths are below the table's
+    folder. Raises DataError when the table cannot be used.
     """
     if path.suffix.lower() not in READERS:
         raise DataError(f"{path}: a table ends in {', '.join(READERS)}")
@@ -173,17 +177,58 @@ def _complete(table: pa.Table, where: Path) -> pa.Table:
         if pc.any(empty).as_py():
             row = pc.index(empty, True).as_py() + 1
             raise DataError(f"{where}: row {row} has no {name}; every row needs one")
-    for name, value in {"utterance": None, "session": "", "corpus": "manifest"}.items():
+    spans = _spans(table, columns["path"], where)
+    if spans:
+        columns["path"] = pa.chunked_array([[str(span) for span in spans]])
+        names = pa.chunked_array([[_name(span) for span in spans]])
+    else:
+        names = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
+    for name, value in {"utterance": names, "session": "", "corpus": "manifest"}.items():
         if name in table.column_names:
             columns[name] = pc.fill_null(_text(table, name, where), "")
-        elif value is not None:
+        elif isinstance(value, str):
             columns[name] = pa.chunked_array([pa.repeat(value, table.num_rows)])
         else:
-            columns[name] = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
+            columns[name] = value
     base = f"{where.resolve().parent.as_posix()}/"
     absolute = pc.binary_join_element_wise(base, columns["path"], "")
     columns["path"] = pc.if_else(pc.starts_with(columns["path"], "/"), columns["path"], absolute)
     return pa.table(columns)
+
+
+def _spans(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Span]:
+    """Which parts of files the rows are; empty when all are whole files."""
+    times = {"start", "end"}.intersection(table.column_names)
+    if not times and not pc.any(pc.match_substring(paths, "#t=")).as_py():
+        return []
+    starts, ends = (_seconds(table, name, where) for name in ("start", "end"))
+    spans = [
+        Span(span.file, span.start if start is None else start, span.end if end is None else end)
+        for span, start, end in zip(map(Span.of, paths.to_pylist()), starts, ends, strict=True)
+    ]
+    for row, span in enumerate(spans, start=1):
+        if not 0 <= span.start < span.end:
+            raise DataError(
+                f"{where}: row {row}: a part of a file needs a start of 0 s or more and a later "
+                f"end, got {span.start:g} and {span.end:g}"
+            )
+    return spans
+
+
+def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
+    if name not in table.column_names:
+        return [None] * table.num_rows
+    try:
+        return list(table[name].cast(pa.float64()).to_pylist())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        kind = table.schema.field(name).type
+        raise DataError(f"{where}: column {name!r} should be seconds, got {kind}") from None
+
+
+def _name(span: Span) -> str:
+    """The path without its suffix, and which part of it this is."""
+    stem = re.sub(r"\.[^./]+$", "", span.file)
+    return str(replace(span, file=stem)).replace("#t=", "-").replace(",", "-")
 
 
 def _text(table: pa.Table, name: str, where: Path) -> pa.ChunkedArray:

@@ -27,6 +27,7 @@ from timbral.data.manifest import Utterance, file_size
 from timbral.errors import AudioError, DataError, did_you_mean
 from timbral.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.files import folder_lock, read_json, write_json
+from timbral.spans import Span
 from timbral.workers import end_with_parent
 
 __all__ = ["PrepareReport", "prepare"]
@@ -112,7 +113,7 @@ def _claim(
     names = FORMATS[format].name
     taken: set[int] = set()
     for row in utterances:
-        if row.path.lower().endswith(FFMPEG_SUFFIXES):
+        if Span.of(row.path).file.lower().endswith(FFMPEG_SUFFIXES):
             check_ffmpeg()
         digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
         if names is not None:

@@ -1,5 +1,9 @@
 """CAM++ (Wang et al., CAM++: A Fast and Efficient Network for Speaker Verification Using
-Context-Aware Masking, Interspeech 2023)."""
+Context-Aware Masking, Interspeech 2023).
+
+Frames stay time-major, (B, F, C) or in the two-dimensional front (B, F, M, C): convolutions are
+then matrix products, or read a frame's channels side by side.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.norm import BatchNorm, MaskedBatchNorm
+from timbral.encoders.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
 from timbral.features import KaldiFbank, frame_mask
@@ -43,51 +47,81 @@ class CampplusConfig:
         check_ranges(self, "encoder", bottleneck=(2, math.inf))
 
 
+class FrameConv1d(nn.Conv1d):
+    """`nn.Conv1d` of time-major frames, (B, F, C) -> (B, F', C'), as one matrix product."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        (kernel,), (stride,), (dilation,) = self.kernel_size, self.stride, self.dilation
+        if kernel > 1:
+            before = int(self.padding[0])
+            frames = functional.pad(frames, (0, 0, before, before))
+            span = frames.shape[1] - dilation * (kernel - 1)  # of first taps, before the stride
+            starts = range(0, dilation * kernel, dilation)
+            frames = torch.cat([frames[:, at : at + span : stride] for at in starts], dim=2)
+        return functional.linear(frames, self.weight.transpose(1, 2).flatten(1), self.bias)
+
+
+class FrameConv2d(nn.Conv2d):
+    """`nn.Conv2d` over (mel, time) of (B, F, M, C), in which a frame's channels lie together."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if self.kernel_size == (1, 1):  # torch 2.13 corrupts memory in the gradient of these
+            return functional.linear(frames[:, :, :: self.stride[0]], self.weight[:, :, 0, 0])
+        assert isinstance(self.padding, tuple)
+        channels_last, weight = frames.permute(0, 3, 1, 2), self.weight.transpose(2, 3)
+        stride, padding = self.stride[::-1], self.padding[::-1]
+        outputs = functional.conv2d(channels_last, weight, None, stride, padding)
+        return outputs.permute(0, 2, 3, 1)
+
+
 class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions over (mel, time) and a shortcut; mel is divided by `stride`."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = _conv(channels, channels, stride)
-        self.norm1 = MaskedBatchNorm(channels)
+        self.norm1 = FrameBatchNorm(channels)
         self.conv2 = _conv(channels, channels, 1)
-        self.norm2 = MaskedBatchNorm(channels)
+        self.norm2 = FrameBatchNorm(channels)
         self.shortcut: nn.Conv2d | None = None
         if stride != 1:
-            self.shortcut = nn.Conv2d(channels, channels, 1, (stride, 1), bias=False)
-            self.shortcut_norm = MaskedBatchNorm(channels)
+            self.shortcut = FrameConv2d(channels, channels, 1, (stride, 1), bias=False)
+            self.shortcut_norm = FrameBatchNorm(channels)
 
-    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, C, M, F) -> (B, C, M', F)
-        inside = mask[:, None, None, :]
-        out = functional.relu(self.norm1(self.conv1(frames), mask)) * inside
-        out = self.norm2(self.conv2(out), mask)
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, F, M, C) -> (B, F, M', C)
+        out = self.norm2(self.conv2(_relu_inside(self.norm1(self.conv1(frames), mask), mask)), mask)
         if self.shortcut is not None:
             frames = self.shortcut_norm(self.shortcut(frames), mask)
-        return functional.relu(out + frames) * inside
+        return _relu_inside(out + frames, mask)
 
 
 def _conv(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, (stride, 1), padding=1, bias=False)
+    return FrameConv2d(inputs, outputs, 3, (stride, 1), padding=1, bias=False)
+
+
+def _relu_inside(frames: Tensor, mask: Tensor) -> Tensor:
+    """ReLU, and zero outside the mask (B, F); in place."""
+    inside = mask.view(*mask.shape, *(1,) * (frames.dim() - 2))
+    return functional.relu(frames.mul_(inside), inplace=True)
 
 
 class ConvolutionHead(nn.Module):
-    """The two-dimensional front: (B, M, F) -> (B, C M / 8, F)."""
+    """The two-dimensional front: (B, F, M) -> (B, F, C M / 8)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = _conv(1, channels, 1)
-        self.norm1 = MaskedBatchNorm(channels)
+        self.norm1 = FrameBatchNorm(channels)
         self.blocks = nn.ModuleList(ResidualBlock(channels, stride) for stride in (2, 1, 2, 1))
         self.conv2 = _conv(channels, channels, 2)
-        self.norm2 = MaskedBatchNorm(channels)
+        self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        inside = mask[:, None, None, :]
-        out = functional.relu(self.norm1(self.conv1(frames[:, None]), mask)) * inside
+        out = _relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
         for block in self.blocks:
             out = block(out, mask)
-        out = functional.relu(self.norm2(self.conv2(out), mask)) * inside
-        return out.flatten(1, 2)
+        out = _relu_inside(self.norm2(self.conv2(out), mask), mask)
+        return out.transpose(2, 3).flatten(2)
 
 
 class ContextMasking(nn.Module):
@@ -98,23 +132,23 @@ class ContextMasking(nn.Module):
 
     def __init__(self, bottleneck: int, growth: int, dilation: int) -> None:
         super().__init__()
-        self.local = nn.Conv1d(
+        self.local = FrameConv1d(
             bottleneck, growth, 3, padding=dilation, dilation=dilation, bias=False
         )
-        self.squeeze = nn.Conv1d(bottleneck, bottleneck // 2, 1)
-        self.gate = nn.Conv1d(bottleneck // 2, growth, 1)
+        self.squeeze = FrameConv1d(bottleneck, bottleneck // 2, 1)
+        self.gate = FrameConv1d(bottleneck // 2, growth, 1)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # zero outside the mask
-        count = frames.shape[2]
+        batch, count, channels = frames.shape
         extra = -count % SEGMENT_FRAMES
-        segments = functional.pad(frames, (0, extra))
-        sums = segments.reshape(*frames.shape[:2], -1, SEGMENT_FRAMES).sum(3)  # (B, C, F / 100)
-        inside = functional.pad(mask, (0, extra)).reshape(len(mask), -1, SEGMENT_FRAMES).sum(2)
-        means = sums / inside.clamp(min=1)[:, None]
-        utterance = sums.sum(2, keepdim=True) / inside.sum(1)[:, None, None]
+        segments = functional.pad(frames, (0, 0, 0, extra))
+        sums = segments.view(batch, -1, SEGMENT_FRAMES, channels).sum(2)  # (B, F / 100, C)
+        inside = functional.pad(mask, (0, extra)).view(batch, -1, SEGMENT_FRAMES).sum(2)
+        means = sums / inside.clamp(min=1)[:, :, None]
+        utterance = sums.sum(1, keepdim=True) / inside.sum(1)[:, None, None]
         gate = torch.sigmoid(self.gate(functional.relu(self.squeeze(utterance + means))))
         outputs: Tensor = self.local(frames)
-        return outputs * gate.repeat_interleave(SEGMENT_FRAMES, dim=2)[:, :, :count]
+        return outputs * gate.repeat_interleave(SEGMENT_FRAMES, dim=1)[:, :count]
 
 
 class DenseLayer(nn.Module):
@@ -122,15 +156,15 @@ class DenseLayer(nn.Module):
 
     def __init__(self, inputs: int, config: CampplusConfig, dilation: int) -> None:
         super().__init__()
-        self.norm1 = MaskedBatchNorm(inputs)
-        self.bottleneck = nn.Conv1d(inputs, config.bottleneck, 1, bias=False)
-        self.norm2 = MaskedBatchNorm(config.bottleneck)
+        self.norm1 = FrameBatchNorm(inputs)
+        self.bottleneck = FrameConv1d(inputs, config.bottleneck, 1, bias=False)
+        self.norm2 = FrameBatchNorm(config.bottleneck)
         self.masking = ContextMasking(config.bottleneck, config.growth, dilation)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        out = self.bottleneck(functional.relu(self.norm1(frames, mask)))
-        out = functional.relu(self.norm2(out, mask)) * mask[:, None, :]
-        return torch.cat([frames, self.masking(out, mask)], dim=1)
+        out = self.bottleneck(functional.relu(self.norm1(frames, mask), inplace=True))
+        out = _relu_inside(self.norm2(out, mask), mask)
+        return torch.cat([frames, self.masking(out, mask)], dim=2)
 
 
 class DenseBlock(nn.Module):
@@ -142,13 +176,13 @@ class DenseBlock(nn.Module):
             DenseLayer(inputs + index * config.growth, config, dilation) for index in range(layers)
         )
         channels = inputs + layers * config.growth
-        self.norm = MaskedBatchNorm(channels)
-        self.transition = nn.Conv1d(channels, channels // 2, 1, bias=False)
+        self.norm = FrameBatchNorm(channels)
+        self.transition = FrameConv1d(channels, channels // 2, 1, bias=False)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         for layer in self.layers:
             frames = layer(frames, mask)
-        outputs: Tensor = self.transition(functional.relu(self.norm(frames, mask)))
+        outputs: Tensor = self.transition(functional.relu(self.norm(frames, mask), inplace=True))
         return outputs
 
 
@@ -169,13 +203,13 @@ class CampplusEncoder(SpeakerEncoder):
         self.head = ConvolutionHead(config.head_channels)
         head_channels = config.head_channels * (self.frontend.n_mels // 8)
         channels = config.init_channels
-        self.tdnn = nn.Conv1d(head_channels, channels, 5, stride=2, padding=2, bias=False)
-        self.tdnn_norm = MaskedBatchNorm(channels)
+        self.tdnn = FrameConv1d(head_channels, channels, 5, stride=2, padding=2, bias=False)
+        self.tdnn_norm = FrameBatchNorm(channels)
         self.blocks = nn.ModuleList()
         for layers, dilation in zip(config.blocks, DILATIONS, strict=True):
             self.blocks.append(DenseBlock(channels, layers, config, dilation))
             channels = (channels + layers * config.growth) // 2
-        self.norm = MaskedBatchNorm(channels)
+        self.norm = FrameBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_size, bias=False)
         self.linear_norm = BatchNorm(config.embedding_size, affine=False)
 
@@ -190,12 +224,12 @@ class CampplusEncoder(SpeakerEncoder):
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         mask = frame_mask(frame_lengths, features.shape[1])
-        frames = self.head(features.transpose(1, 2), mask)  # (B, M, F) -> (B, C, F)
+        frames = self.head(features, mask)  # (B, F, M) -> (B, F, C)
         mask = frame_mask((frame_lengths - 1) // 2 + 1, (features.shape[1] - 1) // 2 + 1)
-        frames = functional.relu(self.tdnn_norm(self.tdnn(frames), mask))
+        frames = functional.relu(self.tdnn_norm(self.tdnn(frames), mask), inplace=True)
         for block in self.blocks:
             frames = block(frames, mask)
-        frames = functional.relu(self.norm(frames, mask))
-        pooled = statistics_pooling(frames, mask, unbiased=True)
+        frames = functional.relu(self.norm(frames, mask), inplace=True)
+        pooled = statistics_pooling(frames.transpose(1, 2), mask, unbiased=True)
         embeddings: Tensor = self.linear_norm(self.linear(pooled))
         return at_least_float32(embeddings)

@@ -85,11 +85,12 @@ class MaskedBatchNorm(BatchNorm):
 
 
 class FrameBatchNorm(BatchNorm):
-    """`MaskedBatchNorm` of time-major frames (B, F, C)."""
+    """`MaskedBatchNorm` of time-major frames (B, F, C) or (B, F, M, C)."""
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         if not self.training or bool(mask.all()):
-            return super().forward(frames.flatten(0, 1)).view_as(frames)
+            return super().forward(frames.flatten(0, -2)).view_as(frames)
+        rows = frames[mask]
         normalised = frames.new_zeros(frames.shape)
-        normalised[mask] = super().forward(frames[mask]).to(frames.dtype)
+        normalised[mask] = super().forward(rows.flatten(0, -2)).to(frames.dtype).view_as(rows)
         return normalised

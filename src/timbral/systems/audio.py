@@ -57,6 +57,7 @@ def with_epochs(recipe: Recipe, store: Path) -> TrainConfig:
     config, epochs = recipe.config, recipe.run.epochs
     if epochs is None:
         return config
-    per_batch = config.data.speakers_per_batch * config.data.utterances_per_speaker
-    steps = max(1, math.ceil(epochs * len(Store.open(store)) / per_batch))
+    per_step = config.data.speakers_per_batch * config.data.utterances_per_speaker
+    per_step *= config.schedule.accumulate
+    steps = max(1, math.ceil(epochs * len(Store.open(store)) / per_step))
     return replace(config, schedule=replace(config.schedule, steps=steps))

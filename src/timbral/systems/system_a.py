@@ -18,6 +18,7 @@ from timbral.pretrained import PRETRAINED
 from timbral.systems.settings import Meaning, RunSettings, Translated, put
 from timbral.systems.system_a_keys import (
     DEFAULTS,
+    IN_BATCHES,
     NEVER,
     PATHS,
     REQUIRED,
@@ -98,6 +99,8 @@ def _settings(values: Settings, where: str) -> tuple[Settings, str | None]:
     settings["optim.plateau_metric"] = _metric(values["scheduler_metrics"])
     if values["scheduler_metrics_avg_every"] is None:  # A's scheduler then never steps; ours does
         del settings["optim.plateau_every"]
+    if values["accumalate_gradient_every_scheduler"]:
+        settings |= _accumulated(settings, where)
     if values["train_only_head"] and encoder["name"] == "wavlm":  # A's ECAPA ignores it
         settings["optim.freeze"] = ["cnn", "transformer"]
     if values["enlarge_head"]:
@@ -107,6 +110,20 @@ def _settings(values: Settings, where: str) -> tuple[Settings, str | None]:
     if values["use_data_augmentation"]:
         settings["augment"] = _augment(values)
     return settings, init
+
+
+def _accumulated(settings: Settings, where: str) -> Settings:
+    """A's optimizer steps only when its scheduler does; gradients add up until then."""
+    batches = settings.get("optim.plateau_every")
+    if not batches or settings["optim.plateau_metric"].startswith("val"):
+        raise ConfigError(
+            f"{where}: accumalate_gradient_every_scheduler takes a step of the optimizer whenever "
+            "the scheduler takes one: scheduler_metrics_avg_every must say after how many "
+            "batches, and scheduler_metrics name a metric of training"
+        )
+    counted = {key: settings[key] for key in IN_BATCHES if settings.get(key)}
+    fewer = {key: max(1, int(count) // int(batches)) for key, count in counted.items()}
+    return {**fewer, "schedule.accumulate": int(batches)}
 
 
 def _encoder(name: str, where: str) -> tuple[Settings, str | None]:
@@ -226,4 +243,7 @@ def _became(values: Settings, settings: Settings, run: RunSettings) -> dict[str,
         "train_only_head": f"optim.freeze = {settings.get('optim.freeze', [])}",
         "enlarge_head": f"encoder.embedding_size = {settings['encoder'].get('embedding_size')}",
         "scheduler_metrics": f"optim.plateau_metric = {metric}",
+        "accumalate_gradient_every_scheduler": (
+            f"schedule.accumulate = {settings.get('schedule.accumulate', 1)}"
+        ),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DEFAULTS", "NEVER", "PATHS", "REQUIRED", "SAME", "SPELLINGS", "UNCHANGED"]
+__all__ = ["DEFAULTS", "IN_BATCHES", "NEVER", "PATHS", "REQUIRED", "SAME", "SPELLINGS", "UNCHANGED"]
 
 NEVER: dict[str, int | None] = {
     "schedule.validate_every": 10**12,
@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "enlarge_head": False,
     "scheduler_metrics": "train_loss",
     "scheduler_metrics_avg_every": None,
+    "accumalate_gradient_every_scheduler": False,
 }
 """what a key is when the file has not got it; model_name and train_data_root it must have"""
 
@@ -67,6 +68,17 @@ SAME = {
 }
 """the same value under another name"""
 
+IN_BATCHES = (
+    "schedule.log_every",
+    "schedule.validate_every",
+    "schedule.save_every",
+    "optim.plateau_every",
+    "tracking.pictures_every",
+    "tracking.clips_every",
+    "tracking.validation_pictures_every",
+)
+"""what A counts in batches, where timbral counts steps of the optimizer"""
+
 PATHS = {"noises": "noise", "musics": "music", "reverbs": "rooms"}
 """A's folders of sounds, and timbral's sections of them"""
 
@@ -85,11 +97,8 @@ UNCHANGED = {
     "aug_device": "augmentation runs where training does",
     "num_workers": "one thread makes the batches ahead; their number changes nothing",
     "activation_function": "none: the loss is GE2E softmax",
-    "accumalate_gradient_every_scheduler": "off: each step has its own gradient",
 }
 """keys that set nothing, and why"""
 
-REQUIRED = {"model_sample_rate": (16_000,), "activation_function": (None,)} | {
-    "accumalate_gradient_every_scheduler": (False, None)
-}
+REQUIRED = {"model_sample_rate": (16_000,), "activation_function": (None,)}
 """keys that may only have these values"""

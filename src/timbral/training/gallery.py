@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ from timbral.training.trackers import Tracker
 
 __all__ = ["Gallery"]
 
+EXPLODES = 5.0
+"""A loss so many times the last one is worth a picture (system A's figure)."""
+EXPLOSIONS_APART = 100
+"""steps between two such pictures, at least"""
+
 
 class Gallery:
     """Draws batches and validations into RUN/pictures and gives them to trackers."""
@@ -26,17 +32,35 @@ class Gallery:
         self._folder = folder / "pictures"
         self._config = config.tracking
         self._validate_every = config.schedule.validate_every
+        self._last_loss = math.inf
+        self._next_explosion = 0
 
-    def batch(self, step: int, batch: Batch, embeddings: Tensor, store: Store | MelTree) -> None:
-        """A training batch, augmented as the encoder hears it, and its embeddings (B, E)."""
+    def batch(
+        self, step: int, batch: Batch, embeddings: Tensor, loss: float, store: Store | MelTree
+    ) -> None:
+        """A training batch, augmented as the encoder hears it, and its embeddings (B, E).
+
+        Where pictures are asked for at all, a batch is drawn too when its loss explodes.
+        """
         rows = batch.rows.cpu().numpy()
         if _due(step, 1, self._config.pictures_every):
             self._draw("train", step, embeddings.float().cpu().numpy(), store, rows)
+        if self._explodes(step, loss) and self._config.pictures_every is not None:
+            self._draw("exploding_loss", step, embeddings.float().cpu().numpy(), store, rows)
         if _due(step, 1, self._config.clips_every):
             names = store.table["utterance"].take(rows).to_pylist()
             for index, (name, wave) in enumerate(zip(names, batch.waves.cpu(), strict=True)):
                 for tracker in self.trackers:
                     tracker.clip(step, f"batch/{index:03d}-{Path(name).name}", wave.numpy())
+
+    def _explodes(self, step: int, loss: float) -> bool:
+        if not math.isfinite(loss):  # a skipped step
+            return False
+        exploded = loss >= EXPLODES * self._last_loss and step >= self._next_explosion
+        if exploded:
+            self._next_explosion = step + EXPLOSIONS_APART
+        self._last_loss = loss
+        return exploded
 
     def validation(
         self,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from timbral.config import OptimConfig, TrainConfig
@@ -35,7 +35,7 @@ __all__ = ["Report", "Seconds", "Show", "Validate", "fit", "make_encode", "train
 
 Validate = Callable[[], dict[str, float]]
 Report = Callable[[int, dict[str, float]], None]
-Show = Callable[[Batch, Tensor], None]
+Show = Callable[[Batch, Tensor, float], None]
 
 MOST_SKIPPED = 20  # a run that skips so many steps in a row will not recover
 
@@ -67,13 +67,14 @@ def fit(
     workers: Workers | None = None,
     validate: Validate | None = None,
     report: Report = lambda step, values: None,
-    show: Show = lambda batch, embeddings: None,
+    show: Show = lambda batch, embeddings, loss: None,
 ) -> Seconds:
     """Train from `state.step` to the last step.
 
-    `batches` holds this process's rows of each global batch. `validate` returns scalars with
-    `val_eer`, by which the best checkpoint is chosen; `report` shows the numbers to a person,
-    `show` those rows and their embeddings to trackers.
+    `batches` holds this process's rows of each global batch, `schedule.accumulate` a step, from
+    the first that `state.step` has not used. `validate` returns scalars with `val_eer`, by which
+    the best checkpoint is chosen; `report` shows the numbers to a person, `show` those rows, their
+    embeddings and the global batch's loss to trackers.
     """
     workers = workers or Workers()
     schedule, encode = config.schedule, make_encode(state.encoder, config)
@@ -83,9 +84,9 @@ def fit(
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
-        batch = next(batches).to(device).augmented()  # S × U utterances, or this process's part
+        taken = [next(batches).to(device).augmented() for _ in range(schedule.accumulate)]
         seconds.data += time.monotonic() - started
-        result = train_step(state, batch, config, workers, share, encode)
+        result = train_step(state, taken, config, workers, share, encode)
         spent = workers.longest(time.monotonic() - started)
         state.seconds += spent
         seconds.total += spent
@@ -102,7 +103,7 @@ def fit(
             report(state.step, {**values, "waiting": seconds.data / seconds.total})
             for tracker in trackers:
                 tracker.log(state.step, values)
-        show(batch, result.outcome.embeddings[share.rows])
+        show(taken[-1], result.outcome.embeddings[share.rows], result.outcome.loss.item())
         if workers.is_first and (better or at_end or state.step % schedule.save_every == 0):
             run.save(state, best=better)
     seconds.exchange = workers.seconds
@@ -119,7 +120,7 @@ class StepResult:
 
 def train_step(
     state: TrainState,
-    batch: Batch,
+    batches: Sequence[Batch],
     config: TrainConfig,
     workers: Workers,
     share: Share,
@@ -127,23 +128,14 @@ def train_step(
 ) -> StepResult:
     """One step of the optimizer, skipped when its loss or gradient is not finite.
 
-    Raises TrainingError after MOST_SKIPPED such steps in a row.
+    The gradient is the mean of those of `batches`. Raises TrainingError after MOST_SKIPPED skipped
+    steps in a row.
     """
     schedule = config.schedule
     set_train_mode(state.encoder, config.optim)
     state.loss_fn.at_step(state.step)
-    state.optimizer.zero_grad(set_to_none=True)
     saved = copy_buffers(state.encoder)
-    outcome = whole_batch_backward(
-        encode,
-        state.encoder,
-        state.loss_fn,
-        batch,
-        workers,
-        share,
-        chunk=schedule.chunk,
-        seed=(schedule.seed, 3, state.step),  # 0 to 2 are the sampler's and the crops'
-    )
+    outcome = _backward(state, batches, config, workers, share, encode)
     rate = lr_at(state.step, schedule) * state.plateau.factor
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["share"]
@@ -159,6 +151,41 @@ def train_step(
         _skip(state, outcome.loss)
     state.step += 1
     return StepResult(outcome, grad_norm)
+
+
+def _backward(
+    state: TrainState,
+    batches: Sequence[Batch],
+    config: TrainConfig,
+    workers: Workers,
+    share: Share,
+    encode: Encode,
+) -> Outcome:
+    """Leave the mean gradient of the batches; returns the last one's outcome and the mean loss."""
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    sums: dict[nn.Parameter, Tensor] = {}
+    losses: list[Tensor] = []
+    for number, batch in enumerate(batches, start=state.step * len(batches)):
+        state.optimizer.zero_grad(set_to_none=True)
+        outcome = whole_batch_backward(
+            encode,
+            state.encoder,
+            state.loss_fn,
+            batch,
+            workers,
+            share,
+            chunk=config.schedule.chunk,
+            seed=(config.schedule.seed, 3, number),  # 0 to 2 are the sampler's and the crops'
+        )
+        losses.append(outcome.loss)
+        if len(batches) > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    share_of_it = parameter.grad / len(batches)
+                    sums[parameter] = sums.get(parameter, 0.0) + share_of_it
+    for parameter, total in sums.items():
+        parameter.grad = total
+    return replace(outcome, loss=torch.stack(losses).mean())
 
 
 def _skip(state: TrainState, loss: Tensor) -> None:
