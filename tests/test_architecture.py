@@ -35,7 +35,7 @@ LAYERS = [
     ["inference"],
     ["system_b", "vector_table"],
     ["kaldi_files", "speaker_vectors"],
-    ["audit", "embedding_files"],
+    ["audit", "blending", "embedding_files"],
     ["loading"],
     ["bulk"],
     ["evaluation"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +18,11 @@ from timbral.encoders import (
     LstmEncoder,
     SpeakerEncoder,
     TdnnConfig,
+    WavlmEncoder,
     Windows,
 )
 from timbral.encoders.norm import MaskedBatchNorm
+from timbral.features import frame_mask
 from timbral.inference import Embedder
 
 CASES = {
@@ -164,3 +167,31 @@ def test_windows_are_those_of_system_b() -> None:
         if coverage < 0.75 and len(starts) > 1:
             starts = starts[:-1]
         assert Windows().starts(samples, 160) == starts
+
+
+def test_wavlm_hides_spans_of_frames_in_training_only() -> None:
+    """About `mask_share` of the frames, at least two spans, none in a very short utterance."""
+    config = replace(SMALL["wavlm"], mask_share=0.3, mask_frames=5, dropout=0.0, layer_dropout=0.0)
+    transformer = WavlmEncoder(config).transformer
+    mask = frame_mask(torch.tensor([400, 200, 12, 4]), 400)
+    torch.manual_seed(0)
+    hidden = torch.stack([transformer._hidden(mask) for _ in range(50)]).double()  # (50, B, F)
+    assert not hidden[:, ~mask].any()
+    shares = hidden.sum(2).mean(0) / mask.sum(1)
+    expected = 1 - math.exp(-0.3)  # spans overlap
+    torch.testing.assert_close(shares[:2], torch.full((2,), expected).double(), atol=0.03, rtol=0)
+    assert 5 < hidden[:, 2].sum(1).mean() <= 10
+    assert not hidden[:, 3].any()
+
+    frames = torch.randn(4, 400, config.conv_channels)
+    embeddings = []
+    for vector in (0.0, 5.0):
+        torch.nn.init.constant_(transformer.hidden_frame, vector)
+        torch.manual_seed(1)
+        embeddings.append(
+            (transformer.train()(frames, mask)[-1], transformer.eval()(frames, mask)[-1])
+        )
+    (trained, judged), (trained_otherwise, judged_again) = embeddings
+    assert not torch.allclose(trained[0], trained_otherwise[0])
+    torch.testing.assert_close(trained[3, :4], trained_otherwise[3, :4])
+    torch.testing.assert_close(judged[mask], judged_again[mask])

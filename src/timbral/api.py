@@ -18,6 +18,7 @@ from timbral.evaluation.trials import read_trials
 from timbral.inference import Embedder
 from timbral.loading import (
     ModelInfo,
+    blend,
     convert,
     load,
     models,
@@ -36,6 +37,7 @@ __all__ = [
     "TrainReport",
     "audit_folder",
     "average_speakers",
+    "blend",
     "convert",
     "draw_map",
     "embed",

@@ -29,7 +29,8 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[Path]:
     What a killed process leaves of it is overwritten when the file is written again. `sync`
     waits for the disk, so that a power cut leaves it whole, too: milliseconds a file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # asking costs less than trying
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.timbral-tmp")
     try:
         yield temporary
@@ -37,8 +38,9 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[Path]:
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def rename_aside(folder: Path) -> Path:

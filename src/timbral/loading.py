@@ -6,12 +6,14 @@ import dataclasses
 import importlib.util
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+from timbral import blending
 from timbral.checkpoint import Checkpoint, build_encoder, find_checkpoint, load_encoder
 from timbral.devices import pick_device
 from timbral.encoders import ENCODERS, SpeakerEncoder
@@ -24,6 +26,7 @@ from timbral.pretrained import pull as fetch
 
 __all__ = [
     "ModelInfo",
+    "blend",
     "convert",
     "load",
     "models",
@@ -188,7 +191,22 @@ def pull(name: str, folder: Path | None = None) -> Path:
 
 def convert(source: Path, output: Path, format: str | None = None) -> Checkpoint:
     """Write a foreign file of weights as a checkpoint folder that every verb takes."""
-    if output.exists() and not (output / "checkpoint.json").exists() and any(output.iterdir()):
-        raise ConfigError(f"{output} holds other files; name a new folder for the checkpoint")
+    _check_free(output)
     write_checkpoint(read_foreign(source, format), output)
     return Checkpoint.read(output)
+
+
+def blend(encoders: Sequence[str | Path], output: Path, shares: Sequence[float] = ()) -> Checkpoint:
+    """Write an encoder whose weights are the mean of others', in these shares or equal ones.
+
+    For a fine-tuned encoder and the one it came from (`timbral.blending`).
+    """
+    _check_free(output)
+    found = [resolve(encoder) for encoder in encoders]
+    return blending.blend(found, shares or [1.0] * len(found), output)
+
+
+def _check_free(output: Path) -> None:
+    """ConfigError when a checkpoint folder would replace anything but another one."""
+    if output.exists() and not (output / "checkpoint.json").exists() and any(output.iterdir()):
+        raise ConfigError(f"{output} holds other files; name a new folder for the checkpoint")

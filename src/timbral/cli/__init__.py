@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from timbral.cli.data import corpora, inspect, manifest, prepare
-from timbral.cli.encoder import convert, demo, evaluate, models, pull, verify
+from timbral.cli.encoder import blend, convert, demo, evaluate, models, pull, verify
 from timbral.cli.old_flags import translate
 from timbral.cli.shared import INTERRUPTED, OK, USAGE
 from timbral.cli.training import train
@@ -35,6 +35,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "models": models,
     "pull": pull,
     "convert": convert,
+    "blend": blend,
     "demo": demo,
 }
 

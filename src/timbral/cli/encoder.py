@@ -1,4 +1,4 @@
-"""Verbs over an encoder: evaluate, verify, models, pull, demo."""
+"""Verbs over an encoder: evaluate, verify, models, pull, convert, blend, demo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from timbral.cli.shared import (
 from timbral.errors import ConfigError
 from timbral.progress import bar
 
-__all__ = ["convert", "demo", "evaluate", "models", "pull", "verify"]
+__all__ = ["blend", "convert", "demo", "evaluate", "models", "pull", "verify"]
 
 
 def evaluate(
@@ -148,6 +148,29 @@ def convert(
     print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
     if made.fresh:
         print(f"warning: {api.untrained(made)}", file=sys.stderr)
+    return OK
+
+
+def blend(
+    encoders: Annotated[Positional[tuple[str, ...]], arg(metavar="ENCODER")],
+    *,
+    output: Path,
+    shares: Annotated[tuple[float, ...], arg(metavar="SHARE")] = (),
+) -> int:
+    """One encoder from the weights of several, such as a fine-tuned one and its origin.
+
+    Args:
+        encoders: run folders, checkpoint folders or names, all of one architecture
+        output: the checkpoint folder; every verb takes it
+        shares: how much of each, in their order; default equal
+    """
+    from timbral import api
+
+    made = api.blend(encoders, output, shares)
+    total = sum(shares or [1.0] * len(encoders))
+    parts = zip(encoders, shares or [1.0] * len(encoders), strict=True)
+    words = " + ".join(f"{100 * share / total:.3g} % {name}" for name, share in parts)
+    print(f"{words}: {made.folder}")
     return OK
 
 

@@ -83,5 +83,6 @@ def _write_sources(folder: Path, utterances: Iterable[Utterance], kept: set[str]
     for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
         if speaker in kept:  # system B's training fails at a speaker's folder without mels
             lines = [f"{mel_name(row).rpartition('/')[2]},{row.path}\n" for row in rows]
-            with written_whole(folder / speaker / "_sources.txt") as temporary:
+            sources = folder / speaker / "_sources.txt"
+            with written_whole(sources, sync=False) as temporary:  # as the mels beside it
                 temporary.write_text("".join(lines), "utf-8")

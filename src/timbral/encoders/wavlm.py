@@ -53,6 +53,12 @@ class WavlmConfig:
     dropout: float = 0.1
     attention_dropout: float = 0.1
     layer_dropout: float = 0.05
+    mask_share: float = 0.05
+    """of an utterance's frames that training hides behind a learned vector, in spans; 0: none"""
+    mask_frames: int = 10
+    """length of such a span"""
+    mask_least: int = 2
+    """spans that an utterance has at least, if it is long enough"""
     lora_rank: int = 0
     """above 0: low-rank updates of the attention's projections are trained (Hu et al., LoRA,
     2021; needs peft)"""
@@ -62,8 +68,9 @@ class WavlmConfig:
         others = ("position_kernel", "position_groups", "embedding_size")
         check_ranges(self, "encoder", **dict.fromkeys((*sizes, *others), (1, math.inf)))
         check_ranges(self, "encoder", buckets=(4, math.inf), lora_rank=(0, math.inf))
-        rates = ("dropout", "attention_dropout", "layer_dropout")
+        rates = ("dropout", "attention_dropout", "layer_dropout", "mask_share")
         check_ranges(self, "encoder", **dict.fromkeys(rates, (0.0, 1.0)))
+        check_ranges(self, "encoder", mask_frames=(1, math.inf), mask_least=(0, math.inf))
         if self.conv_norm not in ("group", "layer"):
             raise ConfigError(f"encoder.conv_norm is group or layer, got {self.conv_norm!r}")
         if self.hidden_size % self.heads or self.hidden_size % self.position_groups:
@@ -94,6 +101,9 @@ class WavlmConfig:
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             layer_dropout=self.layer_dropout,
+            mask_share=self.mask_share,
+            mask_frames=self.mask_frames,
+            mask_least=self.mask_least,
         )
 
 

@@ -97,6 +97,9 @@ class TransformerConfig:
     dropout: float
     attention_dropout: float
     layer_dropout: float
+    mask_share: float
+    mask_frames: int
+    mask_least: int
 
 
 class Attention(nn.Module):
@@ -171,6 +174,7 @@ class WavlmTransformer(nn.Module):
         size, kernel = config.hidden_size, config.position_kernel
         self.input_norm = nn.LayerNorm(config.inputs, eps=NORM_EPSILON)
         self.projection = nn.Linear(config.inputs, size)
+        self.hidden_frame = nn.Parameter(torch.empty(size).uniform_())
         self.position_conv = nn.Conv1d(
             size, size, kernel, padding=kernel // 2, groups=config.position_groups
         )
@@ -181,6 +185,9 @@ class WavlmTransformer(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> list[Tensor]:
         frames = self.dropout(self.projection(self.input_norm(features)))
+        if self.training and self.config.mask_share:
+            hidden = self._hidden(mask)
+            frames = torch.where(hidden[:, :, None], self.hidden_frame.to(frames.dtype), frames)
         frames = frames * mask[:, :, None]
         frames = frames + self._positions(frames)
         if not self.config.norm_first:
@@ -202,6 +209,22 @@ class WavlmTransformer(nn.Module):
         if not (self.training and index and self.config.layer_dropout):
             return False
         return bool(torch.rand(()) < self.config.layer_dropout)
+
+    def _hidden(self, mask: Tensor) -> Tensor:
+        """Which frames training hides, (B, F): spans at random places that may overlap.
+
+        As transformers draws them (Baevski et al., wav2vec 2.0, 2020, section 3.1, with a number
+        of spans that hides about `mask_share` of the frames).
+        """
+        config, hidden = self.config, torch.zeros_like(mask)
+        steps = torch.arange(config.mask_frames, device=mask.device)
+        for row, frames in enumerate(mask.sum(1).tolist()):
+            exact = config.mask_share * frames / config.mask_frames
+            count = max(int(exact + torch.rand(()).item()), config.mask_least)
+            places = max(frames - config.mask_frames + 1, 0)
+            starts = torch.randperm(places)[: min(count, frames // config.mask_frames)]
+            hidden[row, (starts.to(mask.device)[:, None] + steps).flatten()] = True
+        return hidden
 
     def _positions(self, frames: Tensor) -> Tensor:
         count = frames.shape[1]

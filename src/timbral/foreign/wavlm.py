@@ -20,6 +20,7 @@ NAMES = (
     (r"^wavlm\.feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", r"frontend.norms.\1."),
     (r"^wavlm\.feature_projection\.layer_norm\.", "transformer.input_norm."),
     (r"^wavlm\.feature_projection\.projection\.", "transformer.projection."),
+    (r"^wavlm\.masked_spec_embed$", "transformer.hidden_frame"),
     (r"^wavlm\.encoder\.pos_conv_embed\.conv\.", "transformer.position_conv."),
     (r"^wavlm\.encoder\.layer_norm\.", "transformer.norm."),
     (r"^wavlm\.encoder\.layers\.0\.attention\.rel_attn_embed\.", "transformer.relative."),
@@ -35,7 +36,7 @@ NAMES = (
     (r"^tdnn\.(\d+)\.kernel\.", r"head.tdnn.\1."),
     (r"^feature_extractor\.", "head.linear."),
 )
-UNUSED = re.compile(r"classifier\.|objective\.|wavlm\.masked_spec_embed$|wavlm\.adapter\.")
+UNUSED = re.compile(r"classifier\.|objective\.|wavlm\.adapter\.")
 """of the original's training: not needed for embeddings"""
 
 
@@ -54,6 +55,9 @@ def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif name.endswith(".gate_constant"):
             tensor = tensor.flatten()
         tensors[f"encoder.{name}"] = tensor.contiguous()
+    if "encoder.transformer.hidden_frame" not in tensors:  # of a model that hid none in training
+        bias = tensors["encoder.transformer.projection.bias"]
+        tensors["encoder.transformer.hidden_frame"] = torch.zeros_like(bias)
     return tensors
 
 
@@ -107,6 +111,9 @@ def config_from(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wavl
         dropout=about["hidden_dropout"],
         attention_dropout=about["attention_dropout"],
         layer_dropout=about["layerdrop"],
+        mask_share=about.get("mask_time_prob", 0.05) * about.get("apply_spec_augment", True),
+        mask_frames=about.get("mask_time_length", 10),
+        mask_least=about.get("mask_time_min_masks", 2),
     )
 
 
