@@ -57,6 +57,17 @@ def test_shares_are_equal_unless_given(tmp_path: Path) -> None:
         assert torch.equal(tensor, given[name])
 
 
+def test_windows_may_differ(tmp_path: Path) -> None:
+    """As those of Resemblyzer's weights and of a run that began with them."""
+    saved(tmp_path / "a", "lstm", 1)
+    saved(tmp_path / "b", "lstm", 2)
+    path = tmp_path / "b" / "checkpoint.json"
+    path.write_text(path.read_text().replace('"window_step": 80', '"window_step": 77'))
+    assert api.resolve(tmp_path / "b").config.encoder.window_step == 77
+    made = api.blend([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert made.config.encoder.window_step == 80
+
+
 def test_all_of_one_is_that_one(tmp_path: Path, voices: Path) -> None:
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)

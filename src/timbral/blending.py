@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from timbral.checkpoint import Checkpoint, load_encoder, save_checkpoint
 from timbral.config import TrainConfig, name_of
-from timbral.encoders import ENCODERS
+from timbral.encoders import ENCODERS, SpeakerEncoder
 from timbral.errors import ConfigError
 
 __all__ = ["blend"]
@@ -24,8 +24,8 @@ __all__ = ["blend"]
 def blend(checkpoints: Sequence[Checkpoint], shares: Sequence[float], output: Path) -> Checkpoint:
     """Write the mean of encoders' weights, in these shares, as a checkpoint folder.
 
-    All must be one architecture of one size. The preprocessing is the first's; counters, such as
-    batch norm's, too. Raises ConfigError when they cannot be blended.
+    All must be one architecture of one size. Preprocessing, windows and counters (batch norm's)
+    are the first's. Raises ConfigError when they cannot be blended.
     """
     if len(checkpoints) < 2 or len(shares) != len(checkpoints):
         raise ConfigError(
@@ -34,15 +34,15 @@ def blend(checkpoints: Sequence[Checkpoint], shares: Sequence[float], output: Pa
         )
     if min(shares) < 0 or not 0 < sum(shares) < float("inf"):
         raise ConfigError(f"shares must be 0 or more, and not all 0: {list(shares)}")
-    first, *others = checkpoints
-    for other in others:
-        if other.config.encoder != first.config.encoder:
+    first = checkpoints[0]
+    encoders = [load_encoder(checkpoint) for checkpoint in checkpoints]
+    for other, encoder in zip(checkpoints, encoders, strict=True):
+        if _shapes(encoder) != _shapes(encoders[0]):
             raise ConfigError(
                 f"{_called(other)} is another encoder than {_called(first)}: "
                 f"{_architecture(other)}, not {_architecture(first)}"
             )
-    encoder = load_encoder(first)
-    encoder.load_state_dict(_mean([load_encoder(one) for one in checkpoints], shares))
+    encoders[0].load_state_dict(_mean([encoder.state_dict() for encoder in encoders], shares))
     made = Checkpoint(
         output,
         first.step,
@@ -51,13 +51,12 @@ def blend(checkpoints: Sequence[Checkpoint], shares: Sequence[float], output: Pa
         licence=" and ".join(sorted({one.licence for one in checkpoints if one.licence})),
         fresh=tuple(sorted({start for one in checkpoints for start in one.fresh})),
     )
-    save_checkpoint(made, {"encoder": encoder})
+    save_checkpoint(made, {"encoder": encoders[0]})
     return Checkpoint.read(output)
 
 
-def _mean(encoders: Sequence[nn.Module], shares: Sequence[float]) -> dict[str, Tensor]:
+def _mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
     total = sum(shares)
-    states = [encoder.state_dict() for encoder in encoders]
     mean: dict[str, Tensor] = {}
     for name, tensor in states[0].items():
         if not tensor.is_floating_point():
@@ -68,6 +67,11 @@ def _mean(encoders: Sequence[nn.Module], shares: Sequence[float]) -> dict[str, T
             wide += state[name].double() * (share / total)
         mean[name] = wide.to(tensor.dtype)
     return mean
+
+
+def _shapes(encoder: SpeakerEncoder) -> tuple[str, dict[str, torch.Size]]:
+    """What must be alike: the architecture and its tensors, but not how long its windows are."""
+    return encoder.name, {name: tensor.shape for name, tensor in encoder.state_dict().items()}
 
 
 def _called(checkpoint: Checkpoint) -> str:
