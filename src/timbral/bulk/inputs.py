@@ -34,9 +34,7 @@ def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -
     DataError when there are none.
     """
     found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
-    kept = [
-        row for row in found if pattern is None or PurePath(Span.of(row.path).file).match(pattern)
-    ]
+    kept = [row for row in found if pattern is None or _fits(row.path, pattern)]
     if not kept:
         raise DataError(
             f"{root}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
