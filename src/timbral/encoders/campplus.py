@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
+from timbral.encoders.conv import taps
 from timbral.encoders.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
@@ -52,12 +53,10 @@ class FrameConv1d(nn.Conv1d):
 
     def forward(self, frames: Tensor) -> Tensor:
         (kernel,), (stride,), (dilation,) = self.kernel_size, self.stride, self.dilation
-        if kernel > 1:
+        if self.padding != (0,):
             before = int(self.padding[0])
             frames = functional.pad(frames, (0, 0, before, before))
-            span = frames.shape[1] - dilation * (kernel - 1)  # of first taps, before the stride
-            starts = range(0, dilation * kernel, dilation)
-            frames = torch.cat([frames[:, at : at + span : stride] for at in starts], dim=2)
+        frames = taps(frames, kernel, dilation, stride)
         return functional.linear(frames, self.weight.transpose(1, 2).flatten(1), self.bias)
 
 

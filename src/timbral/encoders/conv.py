@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TimeConv"]
+__all__ = ["TimeConv", "taps"]
+
+
+def taps(frames: Tensor, kernel: int, dilation: int = 1, stride: int = 1) -> Tensor:
+    """What each frame that a convolution makes of (B, F, C) sees: (B, F', kernel × C)."""
+    if kernel == 1 and stride == 1:
+        return frames
+    reach = dilation * (kernel - 1)
+    span = frames.shape[1] - reach  # of first taps, before the stride
+    starts = range(0, reach + 1, dilation)
+    return torch.cat([frames[:, at : at + span : stride] for at in starts], dim=2)
 
 
 class TimeConv(nn.Linear):
@@ -34,11 +44,7 @@ class TimeConv(nn.Linear):
 
     def taps(self, frames: Tensor) -> Tensor:
         """What each output frame sees: (B, F', kernel × C)."""
-        if self.kernel == 1 and self.stride == 1:
-            return frames
-        span = frames.shape[1] - self.reach  # of first taps, before the stride
-        starts = range(0, self.reach + 1, self.dilation)
-        return torch.cat([frames[:, at : at + span : self.stride] for at in starts], dim=2)
+        return taps(frames, self.kernel, self.dilation, self.stride)
 
     def forward(self, frames: Tensor) -> Tensor:
         return super().forward(self.taps(frames))

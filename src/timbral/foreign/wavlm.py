@@ -55,9 +55,9 @@ def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif name.endswith(".gate_constant"):
             tensor = tensor.flatten()
         tensors[f"encoder.{name}"] = tensor.contiguous()
-    if "encoder.transformer.hidden_frame" not in tensors:  # of a model that hid none in training
-        bias = tensors["encoder.transformer.projection.bias"]
-        tensors["encoder.transformer.hidden_frame"] = torch.zeros_like(bias)
+    bias = tensors.get("encoder.transformer.projection.bias")
+    if bias is not None:  # a model that hid no frames in training has no vector for them
+        tensors.setdefault("encoder.transformer.hidden_frame", torch.zeros_like(bias))
     return tensors
 
 
