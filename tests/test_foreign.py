@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -231,3 +232,13 @@ def test_a_zip_is_not_weights(tmp_path: Path) -> None:
         archive.writestr("a", "b")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
         api.load(tmp_path / "voices.zip")
+
+
+def test_a_wavlm_without_its_projection_is_refused_by_name(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "wavlm-base-tiny", tmp_path / "w")
+    weights = tmp_path / "w" / "model.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    short = {key: value for key, value in tensors.items() if "feature_projection.proj" not in key}
+    safetensors.torch.save_file(short, weights)
+    with pytest.raises(CheckpointError, match=r"transformer\.projection\.weight is missing"):
+        api.convert(tmp_path / "w", tmp_path / "out")
