@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from timbral.encoders.linear import Linear
 
 __all__ = ["TimeConv", "taps"]
 
@@ -18,7 +20,7 @@ def taps(frames: Tensor, kernel: int, dilation: int = 1, stride: int = 1) -> Ten
     return torch.cat([frames[:, at : at + span : stride] for at in starts], dim=2)
 
 
-class TimeConv(nn.Linear):
+class TimeConv(Linear):
     """Convolution without padding, (B, F, C) -> (B, F', C'). The weight is (C', kernel × C), taps
     first."""
 

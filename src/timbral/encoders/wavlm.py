@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
 from timbral.encoders.conv import TimeConv
+from timbral.encoders.linear import Linear
 from timbral.encoders.pooling import statistics_pooling
 from timbral.encoders.wavlm_layers import (
     TransformerConfig,
@@ -126,14 +127,14 @@ class XVectorHead(nn.Module):
     def __init__(self, config: WavlmConfig) -> None:
         super().__init__()
         channels = config.tdnn_channels
-        self.projector = nn.Linear(config.hidden_size, channels[0])
+        self.projector = Linear(config.hidden_size, channels[0])
         sizes = zip(channels[:1] + channels, channels, config.tdnn_kernels, strict=False)
         layers = [
             TimeConv(*size, dilation=dilation)
             for size, dilation in zip(sizes, config.tdnn_dilations, strict=True)
         ]
         self.tdnn = nn.ModuleList(layers)
-        self.linear = nn.Linear(2 * channels[-1], config.embedding_size)
+        self.linear = Linear(2 * channels[-1], config.embedding_size)
         self.reach = sum(layer.reach for layer in layers)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from timbral.encoders.base import at_least_float32
 from timbral.encoders.conv import TimeConv
+from timbral.encoders.linear import Linear
 from timbral.features import frame_mask
 
 __all__ = ["TransformerConfig", "Waveform", "WavlmTransformer"]
@@ -109,12 +110,12 @@ class Attention(nn.Module):
         super().__init__()
         size, self.heads = config.hidden_size, config.heads
         self.dropout = config.attention_dropout
-        self.q_proj = nn.Linear(size, size)
-        self.k_proj = nn.Linear(size, size)
-        self.v_proj = nn.Linear(size, size)
-        self.out_proj = nn.Linear(size, size)
+        self.q_proj = Linear(size, size)
+        self.k_proj = Linear(size, size)
+        self.v_proj = Linear(size, size)
+        self.out_proj = Linear(size, size)
         self.gate_constant = nn.Parameter(torch.ones(self.heads))
-        self.gate = nn.Linear(size // self.heads, 8)
+        self.gate = Linear(size // self.heads, 8)
 
     def forward(self, frames: Tensor, positions: Tensor, padding: Tensor) -> Tensor:
         """`positions` (heads, F, F) by head; `padding` (B, 1, 1, F) is -inf behind an end."""
@@ -145,8 +146,8 @@ class Layer(nn.Module):
         self.norm_first = config.norm_first
         self.attention = Attention(config)
         self.attention_norm = nn.LayerNorm(size, eps=NORM_EPSILON)
-        self.expand = nn.Linear(size, config.intermediate_size)
-        self.contract = nn.Linear(config.intermediate_size, size)
+        self.expand = Linear(size, config.intermediate_size)
+        self.contract = Linear(config.intermediate_size, size)
         self.final_norm = nn.LayerNorm(size, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -173,7 +174,7 @@ class WavlmTransformer(nn.Module):
         self.config = config
         size, kernel = config.hidden_size, config.position_kernel
         self.input_norm = nn.LayerNorm(config.inputs, eps=NORM_EPSILON)
-        self.projection = nn.Linear(config.inputs, size)
+        self.projection = Linear(config.inputs, size)
         self.hidden_frame = nn.Parameter(torch.empty(size).uniform_())
         self.position_conv = nn.Conv1d(
             size, size, kernel, padding=kernel // 2, groups=config.position_groups
