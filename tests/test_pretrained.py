@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from timbral import api, pretrained, sources
 from timbral.demo import VOICES
 from timbral.errors import CheckpointError, ConfigError
+from timbral.foreign import Weights
 from timbral.inference import Embedder
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -182,3 +184,24 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     assert absent.returncode == 2
     assert "--pretrained FOLDER" in absent.stderr
     assert "Traceback" not in absent.stderr
+
+
+def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    copy = tmp_path / "copy"
+    shutil.copytree(GOLDEN / "wavlm-base-tiny", copy)
+    conversions = []
+    convert = pretrained.convert
+
+    def counted(source: Path, format: str | None = None) -> Weights:
+        conversions.append(source)
+        return convert(source, format)
+
+    monkeypatch.setattr(pretrained, "convert", counted)
+    first = api.load("wavlm-base-plus-sv", pretrained=copy)
+    assert api.load("wavlm-base-plus-sv", pretrained=copy).weights_sha256 == first.weights_sha256
+    assert len(conversions) == 1
+    normalising = {"do_normalize": True}
+    (copy / "preprocessor_config.json").write_text(json.dumps(normalising), "utf-8")
+    api.load("wavlm-base-plus-sv", pretrained=copy)
+    assert len(conversions) == 2

