@@ -154,6 +154,14 @@ def test_parts_come_back_from_lists(calls: Path, tmp_path: Path, format: ListFor
     ]
 
 
+def test_a_list_of_whole_files_replaces_one_of_parts(calls: Path, tmp_path: Path) -> None:
+    write_list(scan_corpus("kaldi", calls), tmp_path / "list", "kaldi")
+    whole = Utterance("cid-1", "cid", "", f"{calls}/morning.wav", "kaldi")
+    write_list(Manifest.of([whole]), tmp_path / "list", "kaldi")
+    (back,) = scan_corpus("kaldi", tmp_path / "list")
+    assert back.path == whole.path
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_lhotse_cuts_the_same_parts(calls: Path, tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")

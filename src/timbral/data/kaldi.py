@@ -86,8 +86,8 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a part
     of its recording. Kaldi wants utterances sorted by speaker as well, so an id that does not
-    begin with its speaker's gets that in front, and blanks become ``_``. Returns the number of
-    utterances.
+    begin with its speaker's gets that in front, and blanks become ``_``. One of these two
+    that an earlier list left behind is removed. Returns the number of utterances.
     """
     rows = sorted(
         (_word(_led_by(row)), _word(row.speaker), _word(row.session), row.path)
@@ -108,10 +108,13 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
         "wav.scp": [f"{name} {path}\n" for name, path in sorted(recordings.items())],
         "utt2spk": [f"{name} {speaker}\n" for name, speaker, _, _ in rows],
         "spk2utt": [f"{name} {' '.join(own)}\n" for name, own in sorted(by_speaker.items())],
-        **({"utt2session": sessions} if sessions else {}),
-        **({"segments": segments} if segments else {}),
+        "utt2session": sessions,
+        "segments": segments,
     }
     for name, lines in files.items():
+        if not lines and name in ("utt2session", "segments"):
+            (folder / name).unlink(missing_ok=True)
+            continue
         with written_whole(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)
     return len(rows)

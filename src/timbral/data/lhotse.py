@@ -113,6 +113,7 @@ def write_lhotse(
         supervisions.append(_supervision(row, recording, inside))
     _write(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write(folder / "supervisions.jsonl.gz", supervisions)
+    (folder / "failures.jsonl").unlink(missing_ok=True)
     if failures:
         write_jsonl(folder / "failures.jsonl", failures)
     return len(supervisions), len(failures)
