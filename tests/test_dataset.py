@@ -68,6 +68,16 @@ def test_corpora_have_their_weight(two_corpora: Store) -> None:
         assert sorted(names[found.batch(step).rows.numpy()]).count("few") == 6
 
 
+@pytest.mark.parametrize(("weights", "of_few"), [({}, 13), ({"few": 3.0, "many": 1.0}, 30)])
+def test_batches_of_one_corpus(two_corpora: Store, weights: dict[str, float], of_few: int) -> None:
+    config = replace(BASE, speakers_per_batch=2, corpus_weights=weights, one_corpus_per_batch=True)
+    found = batches(two_corpora, config)
+    names = two_corpora.table["corpus"].to_numpy()
+    corpora = [set(names[found.batch(step).rows.numpy()]) for step in range(40)]
+    assert all(len(corpus) == 1 for corpus in corpora)
+    assert corpora.count({"few"}) == of_few
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -75,6 +85,10 @@ def test_corpora_have_their_weight(two_corpora: Store) -> None:
         (
             {"corpus_weights": {"few": 3, "many": 1}},
             "takes 3 speakers of few, but there are only 2",
+        ),
+        (
+            {"one_corpus_per_batch": True},
+            "speakers_per_batch is 4, which takes 4 speakers of few, but there are only 2",
         ),
         ({"corpus_weights": {"few": -1}}, "must not be negative"),
         ({"corpus_weights": {"few": "x"}}, "corpus_weights: few: should be float"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timbral.data.sampler import Pool, Rounds, SessionDraws, SpeakerBatches, shared_out
+from timbral.data.sampler import CYCLE, Pool, Rounds, SessionDraws, SpeakerBatches, shared_out
 from timbral.errors import ConfigError
 
 
@@ -112,6 +112,29 @@ def test_pools_have_their_share_of_every_batch() -> None:
         drawn += names.tolist()
     often = np.bincount(drawn)
     assert often.tolist() == [12] * 3 + [6] * 9
+
+
+@pytest.mark.parametrize("turns", [(50, 50), (75, 25), (67, 33), (99, 1), (100,)])
+def test_pools_take_turns(turns: tuple[int, ...]) -> None:
+    speakers = speakers_of([6] * 12)
+    people = np.split(np.arange(12), [4])[: len(turns)]
+    pools = [Pool("", own, 3, turn) for own, turn in zip(people, turns, strict=True)]
+    sampler = SpeakerBatches(speakers, pools, 2, seed=5)
+    owners, drawn = [], []
+    for step in range(2 * CYCLE):
+        names, rows = sampler.batch(step)
+        assert len(set(names)) == 3
+        assert (speakers[rows] == names[:, None]).all()
+        (owner,) = {int(name >= 4) for name in names}
+        owners.append(owner)
+        drawn += rows.ravel().tolist()
+    often = np.bincount(owners)
+    assert often.tolist() == [2 * turn for turn in turns]
+    early = np.bincount(owners[:20], minlength=len(turns))  # evenly spread, not in blocks
+    assert (np.abs(early - np.array(turns) / 5) <= 1).all()
+    for index, own in enumerate(people):
+        counts = np.bincount(np.array(drawn), minlength=72)[np.isin(speakers, own)]
+        assert counts.max() - counts.min() <= 2, (index, counts)
 
 
 def test_sharing_out() -> None:

@@ -19,7 +19,7 @@ from timbral.audio import SAMPLE_RATE, resample
 from timbral.data.augment import Augmenter, AugmentPlan
 from timbral.data.augment_config import SpeedConfig
 from timbral.data.effects import FeatureMasks, mask_features
-from timbral.data.sampler import Ints, Pool, SpeakerBatches, shared_out
+from timbral.data.sampler import CYCLE, Ints, Pool, SpeakerBatches, shared_out
 from timbral.data.store import Store
 from timbral.errors import ConfigError, check_ranges, did_you_mean
 
@@ -46,6 +46,8 @@ class DataConfig:
     possible"""
     corpus_weights: dict[str, float] = field(default_factory=dict)
     """corpus: share of a batch's speakers; without weights all speakers are drawn equally often"""
+    one_corpus_per_batch: bool = False
+    """every batch is of one corpus; `corpus_weights` are then shares of the batches"""
 
     def __post_init__(self) -> None:
         if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
@@ -204,21 +206,29 @@ class CropBatches:
 
 
 def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:
-    """Which speakers a batch is made of, and how many of each corpus."""
+    """Which speakers a batch is made of, and how many of each corpus, or how often."""
     names, first_rows = np.unique(speakers, return_index=True)
-    if not config.corpus_weights:
-        return [Pool("the data", names, config.speakers_per_batch)]
     of_speaker = corpora[first_rows]
-    unknown = config.corpus_weights.keys() ^ set(of_speaker.tolist())
-    if unknown:
+    present, sizes = np.unique(of_speaker, return_counts=True)
+    weights = config.corpus_weights
+    if weights and weights.keys() != set(present.tolist()):
         raise ConfigError(
-            f"data.corpus_weights must name the corpora of the data, "
-            f"{', '.join(sorted(set(of_speaker.tolist())))}; got {config.corpus_weights}"
+            f"data.corpus_weights must name the corpora of the data, {', '.join(present)}; "
+            f"got {weights}"
         )
-    shares = shared_out(config.speakers_per_batch, config.corpus_weights)
+    size = config.speakers_per_batch
+    if config.one_corpus_per_batch:
+        often = weights or dict(zip(present.tolist(), sizes.tolist(), strict=True))
+        return [
+            Pool(corpus, names[of_speaker == corpus], size, turns)
+            for corpus, turns in shared_out(CYCLE, often).items()
+            if turns
+        ]
+    if not weights:
+        return [Pool("the data", names, size)]
     return [
         Pool(corpus, names[of_speaker == corpus], share)
-        for corpus, share in shares.items()
+        for corpus, share in shared_out(size, weights).items()
         if share
     ]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from timbral.errors import ConfigError
 
-__all__ = ["Ints", "Pool", "Rounds", "SessionDraws", "SpeakerBatches", "shared_out"]
+__all__ = ["CYCLE", "Ints", "Pool", "Rounds", "SessionDraws", "SpeakerBatches", "shared_out"]
 
 Ints = NDArray[np.int64]
 
@@ -120,13 +120,27 @@ def shared_out(total: int, weights: Mapping[str, float]) -> dict[str, int]:
     return shares
 
 
+CYCLE = 100
+"""steps in which pools that take turns have theirs"""
+
+
 @dataclass(frozen=True)
 class Pool:
-    """Speakers of whom each batch holds the same number."""
+    """Speakers of whom each batch holds the same number, or who take turns with other pools."""
 
     name: str
     speakers: Ints
     per_batch: int
+    turns: int = 0
+    """of CYCLE steps those whose whole batch is of this pool; 0: each batch has some of every"""
+
+
+def turns_of(pools: Sequence[Pool]) -> Ints:
+    """Which pool's turn each step of a cycle is, each pool's evenly spread: (CYCLE,)."""
+    places = np.concatenate([(np.arange(pool.turns) + 0.5) / pool.turns for pool in pools])
+    owners = np.repeat(np.arange(len(pools)), [pool.turns for pool in pools])
+    turns: Ints = owners[np.argsort(places, kind="stable")]
+    return turns
 
 
 class SpeakerBatches:
@@ -149,13 +163,15 @@ class SpeakerBatches:
         counts = np.bincount(speakers)
         for pool in pools:
             if pool.per_batch > len(pool.speakers):
+                wanted = sum(other.per_batch for other in pools if not other.turns)
                 raise ConfigError(
-                    f"data.speakers_per_batch is {sum(pool.per_batch for pool in pools)}, which "
+                    f"data.speakers_per_batch is {wanted or pool.per_batch}, which "
                     f"takes {pool.per_batch} speakers of {pool.name}, but there are only "
                     f"{len(pool.speakers)} speakers to train on; lower it, or add speakers"
                 )
         self.num_speakers = len(counts)
         self._pools = pools
+        self._turns = turns_of(pools) if pools[0].turns else None
         self._rows = np.split(order, np.cumsum(counts)[:-1])  # rows of each speaker
         self._speakers = [
             Rounds(len(pool.speakers), pool.per_batch, (seed, 0, number))
@@ -174,8 +190,9 @@ class SpeakerBatches:
         """Speakers (S,) and their utterances' rows (S, U) at a step counted from 0."""
         speakers: list[int] = []
         rows: list[Ints] = []
-        for pool, rounds in zip(self._pools, self._speakers, strict=True):
-            places = enumerate(rounds.draw(step), start=step * pool.per_batch)
+        for index, draw in self._draws(step):
+            pool = self._pools[index]
+            places = enumerate(self._speakers[index].draw(draw), start=draw * pool.per_batch)
             for place, number in places:
                 speaker = int(pool.speakers[number])
                 # A speaker stands once in each round, so its round counts how often it was drawn.
@@ -183,3 +200,12 @@ class SpeakerBatches:
                 speakers.append(speaker)
                 rows.append(self._rows[speaker][drawn])
         return np.array(speakers), np.stack(rows)
+
+    def _draws(self, step: int) -> list[tuple[int, int]]:
+        """The pools that a batch is made of, and how often each has been drawn from before."""
+        if self._turns is None:
+            return [(index, step) for index in range(len(self._pools))]
+        cycle, place = divmod(step, CYCLE)
+        index = int(self._turns[place])
+        before = int((self._turns[:place] == index).sum())
+        return [(index, cycle * self._pools[index].turns + before)]
