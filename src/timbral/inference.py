@@ -39,7 +39,7 @@ class Embedder:
     Vectors are float32 and of unit length; `embedding_dim` is their size E. In the precision
     ``bf16`` matrix products are faster where the processor has them; vectors keep a cosine of
     0.999 or more to those of ``fp32``. With `compile` the encoder is compiled by torch, which takes
-    minutes at the first recording and pays for long jobs only.
+    minutes at the first recording; on the CPUs measured it gains nothing (docs/encoders.md).
     """
 
     def __init__(

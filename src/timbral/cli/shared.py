@@ -46,7 +46,7 @@ class RunningOptions:
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is faster where the processor computes in it; cosine to fp32 0.999 or more"""
     compile: bool = False
-    """let torch compile the encoder: minutes at first, faster in long jobs"""
+    """let torch compile the encoder: minutes at first; no faster on the CPUs measured"""
     pretrained: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """a copy of what the name ENCODER stands for, where it cannot be downloaded"""
     encoder_class: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None
