@@ -195,3 +195,14 @@ def test_wavlm_hides_spans_of_frames_in_training_only() -> None:
     assert not torch.allclose(trained[0], trained_otherwise[0])
     torch.testing.assert_close(trained[3, :4], trained_otherwise[3, :4])
     torch.testing.assert_close(judged[mask], judged_again[mask])
+
+
+def test_a_new_lstm_tells_utterances_apart() -> None:
+    """With torch's own random biases all of these vectors have a cosine of 0.999."""
+    torch.manual_seed(0)
+    encoder = LstmEncoder(LstmConfig()).eval()
+    mels = torch.rand(8, 160, 40).pow(8)  # powers: mostly near zero
+    with torch.no_grad():
+        vectors = encoder.embed_features(mels, torch.full((8,), 160))
+    cosines = (vectors @ vectors.T)[~torch.eye(8, dtype=torch.bool)]
+    assert cosines.mean() < 0.9
