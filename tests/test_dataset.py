@@ -88,7 +88,7 @@ def test_batches_of_one_corpus(two_corpora: Store, weights: dict[str, float], of
         ),
         (
             {"one_corpus_per_batch": True},
-            "speakers_per_batch is 4, which takes 4 speakers of few, but there are only 2",
+            "4 speakers of few, but there are only 2 .*, or switch data.one_corpus_per_batch off",
         ),
         ({"corpus_weights": {"few": -1}}, "must not be negative"),
         ({"corpus_weights": {"few": "x"}}, "corpus_weights: few: should be float"),

@@ -164,7 +164,8 @@ class SpeakerBatches:
         for pool in pools:
             if pool.per_batch > len(pool.speakers):
                 wanted = sum(other.per_batch for other in pools if not other.turns)
-                remedy = ", or switch data.one_corpus_per_batch off" if pool.turns else ""
+                in_turns = pool.turns and len(pools) > 1
+                remedy = ", or switch data.one_corpus_per_batch off" if in_turns else ""
                 raise ConfigError(
                     f"data.speakers_per_batch is {wanted or pool.per_batch}, which "
                     f"takes {pool.per_batch} speakers of {pool.name}, but there are only "
