@@ -85,9 +85,9 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
     """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a part
-    of its recording. Kaldi wants utterances sorted by speaker as well, so an id that does not
-    begin with its speaker's gets that in front, and blanks become ``_``. One of these two
-    that an earlier list left behind is removed. Returns the number of utterances.
+    of its recording; else one that an earlier list left behind is removed. Kaldi wants utterances
+    sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
+    and blanks become ``_``. Returns the number of utterances.
     """
     rows = sorted(
         (_word(_led_by(row)), _word(row.speaker), _word(row.session), row.path)

@@ -113,9 +113,10 @@ def write_lhotse(
         supervisions.append(_supervision(row, recording, inside))
     _write(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write(folder / "supervisions.jsonl.gz", supervisions)
-    (folder / "failures.jsonl").unlink(missing_ok=True)
     if failures:
         write_jsonl(folder / "failures.jsonl", failures)
+    else:
+        (folder / "failures.jsonl").unlink(missing_ok=True)
     return len(supervisions), len(failures)
 
 

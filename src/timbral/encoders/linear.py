@@ -12,7 +12,6 @@ __all__ = ["Linear"]
 LEAST_ROWS = 128
 """With fewer, oneDNN would want the weight in another order and make it anew each time."""
 
-
 SAMPLED = 997
 """one weight in so many is compared; a prime, so that every column is met"""
 
