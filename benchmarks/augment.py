@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timbral.audio import load
-from timbral.data.augment import Augmenter
-from timbral.data.augment_config import AugmentConfig, GainConfig, MixConfig, RoomsConfig
+from timbral.audio.preprocessing import load
+from timbral.data.augment.config import AugmentConfig, GainConfig, MixConfig, RoomsConfig
+from timbral.data.augment.plan import Augmenter
 from timbral.data.corpora.scans import audio_files
-from timbral.devices import tune_cpu
+from timbral.io.devices import tune_cpu
 
 ITEMS, SECONDS, RATE = 64, 3, 16_000
 

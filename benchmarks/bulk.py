@@ -22,8 +22,9 @@ from pathlib import Path
 
 import soundfile
 
-from timbral.audio import AUDIO_SUFFIXES, load
-from timbral.demo import VOICES
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.audio.preprocessing import load
+from timbral.demo.run import VOICES
 
 COMMON = """
 import json, os, resource, sys, time
@@ -41,8 +42,8 @@ TIMBRAL = (
     + """
 from timbral import api, bulk
 if __name__ == "__main__":
-    e = api.load(sys.argv[4], device="cpu", precision=sys.argv[5])
-    e.embed(files[0])
+    e = api.load_encoder(sys.argv[4], device="cpu", precision=sys.argv[5])
+    e.encode(files[0])
     t = time.monotonic()
     engine = bulk.Engine(workers=cores if cores > 1 else 1)
     api.embed(e, root, out, layout="tree", format="npy", engine=engine)
@@ -55,8 +56,8 @@ SPLIT = (
 from timbral import api
 from timbral.devices import tune_cpu
 tune_cpu()
-e = api.load(sys.argv[4], device="cpu")
-e.embed(files[0])
+e = api.load_encoder(sys.argv[4], device="cpu")
+e.encode(files[0])
 times = {}
 def timed(name, make):
     t = time.monotonic(); made = make(); times[name] = time.monotonic() - t; return made
@@ -64,9 +65,9 @@ waves = timed("decode", lambda: [e.load(f) for f in files])
 def features():
     with torch.inference_mode():
         for w in waves:
-            e.encoder.features(torch.from_numpy(w)[None].clone(), torch.tensor([len(w)]))
+            e.network.features(torch.from_numpy(w)[None].clone(), torch.tensor([len(w)]))
 timed("features", features)
-vectors = timed("model", lambda: e.embed_waves(waves))
+vectors = timed("model", lambda: e.encode_waves(waves))
 times["model"] -= times["features"]
 def write():
     out.mkdir()

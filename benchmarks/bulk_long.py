@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from timbral.audio import AUDIO_SUFFIXES
-from timbral.bulk.parts import PART_UTTERANCES
-from timbral.demo import VOICES
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.bulk.shards import PART_UTTERANCES
+from timbral.demo.run import VOICES
 
 PART = PART_UTTERANCES["cpu"]
 UTTERANCES_PER_SPEAKER = 100
@@ -76,8 +76,8 @@ def embed(words: list[str], output: Path, until: int | None) -> float:
 
 
 def vectors(output: Path) -> np.ndarray:
-    table = pq.read_table(output / "utterances.parquet", columns=["vector"])
-    flat = table["vector"].combine_chunks().flatten().to_numpy()
+    table = pq.read_table(output / "utterances.parquet", columns=["embedding"])
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
     return flat.reshape(len(table), -1)
 
 

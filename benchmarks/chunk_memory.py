@@ -14,11 +14,12 @@ import time
 import torch
 from _memory import forget_peak, peak_megabytes
 
-from timbral.checkpoint import build_encoder
-from timbral.config import ScheduleConfig, TrainConfig
-from timbral.data.dataset import Batch, DataConfig
-from timbral.encoders import ENCODERS
-from timbral.losses import GE2EConfig, build_loss
+from timbral.checkpoints.checkpoint import build_encoder
+from timbral.config.schema import TrainConfig, TrainerConfig
+from timbral.data.batches.crops import Batch, DataConfig
+from timbral.encoders.registry import ENCODERS
+from timbral.losses.ge2e import GE2EConfig
+from timbral.losses.registry import build_loss
 from timbral.training.distributed import Workers
 from timbral.training.loop import make_encode, train_step
 from timbral.training.state import new_state
@@ -33,7 +34,7 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
     config = TrainConfig(
         encoder=ENCODERS[encoder_name].config_type(),
         data=DataConfig(speakers, UTTERANCES),
-        schedule=ScheduleConfig(chunk=chunk),
+        trainer=TrainerConfig(micro_batch_size=chunk),
     )
     encoder = build_encoder(config.encoder)
     loss_fn = build_loss(GE2EConfig(), encoder.embedding_dim, speakers)

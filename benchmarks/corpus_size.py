@@ -26,9 +26,9 @@ ROWS = 1_000_000
 
 
 def child(root: Path, output: Path, format: str) -> None:
-    from timbral.audio import Preprocessing
-    from timbral.data.corpora import scan_corpus
-    from timbral.data.prepare import prepare
+    from timbral.audio.preprocessing import Preprocessing
+    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.prepared.prepare import prepare
 
     started = time.perf_counter()
     prepare(scan_corpus("folder", root), output, Preprocessing(), format=format, workers=1)
@@ -60,8 +60,8 @@ def prepare_sizes(utterances: int) -> None:
 
 def open_tables() -> None:
     from timbral.data.manifest import read_manifest
-    from timbral.data.store import Store
-    from timbral.files import write_json
+    from timbral.data.prepared.store import Store
+    from timbral.io.files import write_json
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -77,7 +77,7 @@ def open_tables() -> None:
             "samples": np.full(ROWS, 128_000),
         }  # fmt: skip
         pa.parquet.write_table(pa.table(columns), folder / "utterances.parquet")
-        preprocessing = {"trim": "none", "loudness": None}
+        preprocessing = {"trim": "none", "min_rms_dbfs": None}
         write_json(folder / "store.json", {"format": "arrow", "preprocessing": preprocessing})
         for what, function in {
             "--manifest, sorted and checked": lambda: read_manifest(folder / "utterances.parquet"),

@@ -48,12 +48,13 @@ def drawn(golden: Any, prefix: str = "") -> dict[str, Any]:
 
 def timbral(encoder: str, precision: str, compile: bool) -> Embed:
     from timbral import api
-    from timbral.checkpoint import build_encoder, load_strictly, with_prefix
-    from timbral.devices import tune_cpu
-    from timbral.encoders import EcapaConfig, WavlmConfig
-    from timbral.foreign.speechbrain import ecapa_tensors
-    from timbral.foreign.wavlm import wavlm_tensors
-    from timbral.inference import Embedder
+    from timbral.checkpoints.checkpoint import build_encoder, load_strictly, with_prefix
+    from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
+    from timbral.checkpoints.foreign.transformers import wavlm_tensors
+    from timbral.encoders.ecapa import EcapaConfig
+    from timbral.encoders.wavlm import WavlmConfig
+    from timbral.inference.embedder import Embedder
+    from timbral.io.devices import tune_cpu
 
     tune_cpu()  # as the verbs do
     if encoder in ("ecapa", "wavlm"):
@@ -66,11 +67,11 @@ def timbral(encoder: str, precision: str, compile: bool) -> Embed:
         load_strictly(model, with_prefix(tensors, "encoder"), encoder)
         embedder = Embedder(model, precision=precision, compile=compile)
     else:
-        api.pull(encoder)
-        embedder = api.load(encoder, device="cpu", precision=precision, compile=compile)
+        api.download(encoder)
+        embedder = api.load_encoder(encoder, device="cpu", precision=precision, compile=compile)
 
     def run(paths: list[str]) -> np.ndarray:
-        return embedder.embed_waves(list(embedder.load_each(paths)))
+        return embedder.encode_waves(list(embedder.load_each(paths)))
 
     return run
 

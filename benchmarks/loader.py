@@ -5,8 +5,8 @@
 CORPUS is a folder of recordings, by default the voices that come with timbral. Batches of 64
 speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM; as many
 crops at random places of random files come from 16 kHz wav and FLAC (opened, sought, read) and from
-a mel tree, by numpy alone as system B's loader does, and through timbral. Only timbral's crops are
-put together into a batch. One thread; all files are in the system's cache. Crops of a mel tree need
+mels, by numpy alone as PaddleSpeech's loader does, and through timbral. Only timbral's crops are
+put together into a batch. One thread; all files are in the system's cache. Crops of mels need
 no mel computed later; what that costs stands in the last line.
 """
 
@@ -23,15 +23,15 @@ import numpy as np
 import soundfile
 import torch
 
-from timbral.audio import Preprocessing, load
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import CropBatches, DataConfig
-from timbral.data.meltree import MelCrops, MelTree
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.demo import VOICES
-from timbral.devices import tune_cpu
-from timbral.encoders import LstmConfig, LstmEncoder
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.batches.crops import CropBatches, DataConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.mels import MelCrops, PrecomputedMels
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.demo.run import VOICES
+from timbral.encoders.lstm import LstmConfig, LstmEncoder
+from timbral.io.devices import tune_cpu
 
 Way = Callable[[int], object]
 
@@ -81,7 +81,7 @@ def written(store: Store, folder: Path, suffix: str) -> list[Path]:
 def ways(corpus: Path, folder: Path, seconds: float) -> dict[str, Way]:
     prepare(scan_corpus("folder", corpus), folder / "store", Preprocessing())
     prepare(scan_corpus("folder", corpus), folder / "tree", Preprocessing(), format="npy")
-    store, tree = Store.open(folder / "store"), MelTree.open(folder / "tree")
+    store, tree = Store.open(folder / "store"), PrecomputedMels.open(folder / "tree")
     speakers = min(64, len(store.speaker_names))
     config = DataConfig(speakers, 10, seconds)
     crops = CropBatches(store, np.arange(len(store)), config, seed=0)

@@ -3,7 +3,7 @@
     python benchmarks/loss.py [--threads 1] [--coqui PATH/TO/TTS/encoder/losses.py] [--large]
 
 The loops are written anew from their descriptions: `per speaker` compares all utterances to one
-speaker's centroid at a time (system A), `masked` does so for all but that speaker's own, picked
+speaker's centroid at a time (ddvc), `masked` does so for all but that speaker's own, picked
 with a numpy mask (Real-Time-Voice-Cloning). Coqui's loss comes from its own file (package
 coqui-tts). Times are medians of runs that alternate in one process, of the processor's time with
 one thread and of the clock with more; memory is what a process of its own needs beyond what it
@@ -27,8 +27,8 @@ from _memory import forget_peak, peak_megabytes
 from torch import Tensor
 from torch.nn import functional
 
-from timbral.devices import tune_cpu
-from timbral.losses import GE2EConfig, GE2ELoss
+from timbral.io.devices import tune_cpu
+from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 
 SHAPES = ((64, 10, 256), (256, 10, 256), (1024, 10, 192))
 W, B = 10.0, -5.0

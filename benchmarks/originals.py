@@ -32,8 +32,8 @@ def vectors_of(encoder: str, contender: str, python: str, paths: list[Path]) -> 
 
 def main() -> None:
     from timbral import api
-    from timbral.evaluation.trials import read_trials
-    from timbral.metrics import eer, min_dcf
+    from timbral.scoring.metrics import eer, min_dcf
+    from timbral.scoring.trials import read_trials
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("trials", type=Path, nargs="?")
@@ -51,7 +51,7 @@ def main() -> None:
     paths = [options.root / name for name in names]
     print(f"{len(trials):,} trials, {len(names):,} recordings")
     for encoder in ("ge2e-lstm", "campplus-zh-en"):
-        api.pull(encoder)
+        api.download(encoder)
         for contender, python in (
             (embed.PEERS[encoder][0], options.peers),
             ("timbral fp32", sys.executable),

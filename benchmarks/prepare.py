@@ -1,4 +1,4 @@
-"""How fast recordings become data: system B's own way beside timbral, on the same files.
+"""How fast recordings become data: PaddleSpeech's own way beside timbral, on the same files.
 
     python benchmarks/prepare.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
 
@@ -6,7 +6,7 @@ Each run is a process of its own, pinned to its cores; contenders take turns, so
 machine slows them alike. Times are without imports, and of two processes with their start, for
 which timbral gets more audio: its processes import torch. `ratio` is of hours per minute,
 `cpu ratio` of hours per second of processor time, which says more on a machine that others use.
-System B's way is written anew from its description: librosa decodes and resamples, WebRTC's
+PaddleSpeech's way is written anew from its description: librosa decodes and resamples, WebRTC's
 detector sees each window as packed integers, librosa makes the mel, numpy saves it.
 """
 
@@ -32,11 +32,13 @@ import soundfile
 import soxr
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "librispeech-251"
-REPEATS = {"system B: mel tree, WebRTC": 2}  # how often two processes get the same audio
+REPEATS = {
+    "PaddleSpeech: precomputed mels, WebRTC": 2
+}  # how often two processes get the same audio
 MORE_REPEATS = 60
 
 
-def system_b(paths: list[tuple[str, str]]) -> None:
+def paddlespeech(paths: list[tuple[str, str]]) -> None:
     """PaddleSpeech's GE2E preprocessing of some files: (recording, mel) pairs."""
     import librosa
     import webrtcvad
@@ -67,19 +69,19 @@ def system_b(paths: list[tuple[str, str]]) -> None:
         np.save(target, mel.astype(np.float32).T)
 
 
-def run_system_b(root: Path, output: Path, processes: int) -> Callable[[], None]:
+def run_paddlespeech(root: Path, output: Path, processes: int) -> Callable[[], None]:
     output.mkdir()
     paths = [
         (str(path), str(output / f"{number}.npy"))
         for number, path in enumerate(sorted(root.glob("*/*")))
     ]
-    system_b(paths[:2])  # imports and compiles
+    paddlespeech(paths[:2])  # imports and compiles
 
     def run() -> None:
         if processes == 1:
-            return system_b(paths)
+            return paddlespeech(paths)
         with multiprocessing.get_context("fork").Pool(processes) as pool:
-            pool.map(system_b, [paths[start::8] for start in range(8)], chunksize=1)
+            pool.map(paddlespeech, [paths[start::8] for start in range(8)], chunksize=1)
 
     return run
 
@@ -87,9 +89,9 @@ def run_system_b(root: Path, output: Path, processes: int) -> Callable[[], None]
 def run_timbral(
     trim: str, format: str, root: Path, output: Path, processes: int
 ) -> Callable[[], None]:
-    from timbral.audio import Preprocessing
-    from timbral.data.corpora import scan_corpus
-    from timbral.data.prepare import prepare
+    from timbral.audio.preprocessing import Preprocessing
+    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.prepared.prepare import prepare
 
     rules = Preprocessing(trim)
     utterances = scan_corpus("folder", root)
@@ -102,10 +104,10 @@ def run_timbral(
 
 
 CONTENDERS = {
-    "system B: mel tree, WebRTC": run_system_b,
-    "timbral: mel tree, WebRTC": lambda *job: run_timbral("system-b", "npy", *job),
-    "timbral: mel tree, energy": lambda *job: run_timbral("energy", "npy", *job),
-    "timbral: mel tree, Silero": lambda *job: run_timbral("vad", "npy", *job),
+    "PaddleSpeech: precomputed mels, WebRTC": run_paddlespeech,
+    "timbral: precomputed mels, WebRTC": lambda *job: run_timbral("webrtc", "npy", *job),
+    "timbral: precomputed mels, energy": lambda *job: run_timbral("energy", "npy", *job),
+    "timbral: precomputed mels, Silero": lambda *job: run_timbral("vad", "npy", *job),
     "timbral: PCM store, untrimmed": lambda *job: run_timbral("none", "arrow", *job),
 }
 
@@ -124,8 +126,8 @@ def child(name: str, root: Path, processes: int) -> None:
 
 def make_corpus(folder: Path, files: int, kind: str) -> float:
     """Write the same recordings as wav, flac, or wav at 48 kHz; returns hours."""
-    from timbral.audio import load
-    from timbral.demo import VOICES
+    from timbral.audio.preprocessing import load
+    from timbral.demo.run import VOICES
 
     sources = sorted(SHARED.glob("*/*/*.flac")) or sorted(VOICES.glob("*/*.ogg"))
     samples = 0

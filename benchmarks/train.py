@@ -26,23 +26,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timbral.audio import Preprocessing
-from timbral.checkpoint import build_encoder
-from timbral.config import TrainConfig, load_config
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import Batch, CropBatches, prefetch
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import build_encoder
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import load_config
+from timbral.data.batches.crops import Batch, CropBatches, prefetch
+from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Manifest
-from timbral.data.meltree import MelCrops, MelTree
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.demo import VOICES
-from timbral.devices import resolve_precision, tune_cpu
-from timbral.features import GE2E_MEL
-from timbral.losses import build_loss
+from timbral.data.prepared.mels import MelCrops, PrecomputedMels
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.demo.run import VOICES
+from timbral.encoders.frontends import GE2E_MEL
+from timbral.io.devices import resolve_precision, tune_cpu
+from timbral.losses.registry import build_loss
 from timbral.training.loop import fit
 from timbral.training.run import RunFolder
 from timbral.training.state import TrainState, new_state
-from timbral.training.tracking import RunInfo, open_trackers
+from timbral.training.trackers.registry import RunInfo, open_trackers
 
 
 def clock() -> float:
@@ -69,7 +70,7 @@ def loop(state: TrainState, batches: Iterator[Batch], config: TrainConfig, steps
 
 def alone(state: TrainState, batch: Batch, config: TrainConfig, steps: int) -> float:
     """Seconds a step of the model without the loop."""
-    bf16 = resolve_precision(config.schedule.precision, torch.device("cpu")) == "bf16"
+    bf16 = resolve_precision(config.trainer.precision, torch.device("cpu")) == "bf16"
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     state.encoder.train()
     started = clock()
@@ -79,7 +80,7 @@ def alone(state: TrainState, batch: Batch, config: TrainConfig, steps: int) -> f
         loss = state.loss_fn(embeddings, batch.speakers)
         state.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, config.schedule.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
         state.optimizer.step()
     return (clock() - started) / steps
 
@@ -105,7 +106,7 @@ def main() -> None:
 def mel_crops(store: Store, folder: Path, config: TrainConfig) -> MelCrops:
     """Crops of the same recordings from a tree of mels."""
     prepare(Manifest(store.table), folder, store.preprocessing, format="npy", workers=2)
-    tree = MelTree.open(folder)
+    tree = PrecomputedMels.open(folder)
     return MelCrops(tree, np.arange(len(tree)), config.data, seed=0)
 
 

@@ -25,8 +25,8 @@ FRAMES = 200
 
 
 def timbral_step() -> Any:
-    from timbral.devices import tune_cpu
-    from timbral.encoders import EcapaConfig, EcapaEncoder
+    from timbral.encoders.ecapa import EcapaConfig, EcapaEncoder
+    from timbral.io.devices import tune_cpu
 
     tune_cpu()
     encoder = EcapaEncoder(EcapaConfig()).train()

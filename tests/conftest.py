@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +13,19 @@ import soundfile
 import torch
 
 from timbral import api
-from timbral.audio import Preprocessing, Wave, load
-from timbral.config import ScheduleConfig, TrainConfig
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import DataConfig
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.demo import VOICES
-from timbral.encoders import (
-    CampplusConfig,
-    EcapaConfig,
-    LstmConfig,
-    TdnnConfig,
-    WavlmConfig,
-)
+from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TrainerConfig
+from timbral.data.batches.crops import DataConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.demo.run import VOICES
+from timbral.encoders.campplus import CampplusConfig
+from timbral.encoders.ecapa import EcapaConfig
+from timbral.encoders.lstm import LstmConfig
+from timbral.encoders.tdnn import TdnnConfig
+from timbral.encoders.wavlm import WavlmConfig
 
 torch.set_num_threads(2)
 
@@ -99,16 +100,27 @@ def waves(voices: Path) -> list[Wave]:
     return [load(path) for path in sorted(voices.glob("*/*.ogg"))[::4]]
 
 
+def sections(**settings: object) -> dict[str, Any]:
+    """Sections of TrainConfig with these settings, each in the section that has it."""
+    types = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig, "trainer": TrainerConfig}
+    found: dict[str, Any] = {}
+    for name, cls in types.items():
+        own = {field.name for field in dataclasses.fields(cls)} & settings.keys()
+        found[name] = cls(**{key: settings.pop(key) for key in own})
+    assert not settings, f"no section has {settings}"
+    return found
+
+
 @pytest.fixture
 def small_config() -> Callable[..., TrainConfig]:
-    """Make a config that trains in a moment; keyword arguments go to its schedule."""
+    """Make a config that trains in a moment; keyword arguments go to the section that has them."""
 
-    def make(encoder: str = "lstm", **schedule: object) -> TrainConfig:
+    def make(encoder: str = "lstm", **settings: object) -> TrainConfig:
         defaults = {"steps": 6, "learning_rate": 1e-3, "log_every": 1, "validate_every": 3}
         return TrainConfig(
             encoder=SMALL[encoder],
             data=DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=0.8),
-            schedule=ScheduleConfig(**{**defaults, "save_every": 3, **schedule}),  # type: ignore[arg-type]
+            **sections(**{**defaults, "save_every": 3, **settings}),
         )
 
     return make
@@ -121,7 +133,7 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrainConfig(
         encoder=SMALL["tdnn"],
         data=DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=0.8),
-        schedule=ScheduleConfig(steps=4, learning_rate=1e-3, validate_every=2, save_every=2),
+        **sections(steps=4, learning_rate=1e-3, validate_every=2, save_every=2),
     )
     api.train(config, store.folder, folder, validation_speakers="2", device="cpu")
     return folder

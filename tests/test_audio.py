@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from timbral.audio import Preprocessing, Wave, check_wave, decode, load, resample, to_int16
+from timbral.audio.decode import Wave, check_wave, decode, resample, to_int16
+from timbral.audio.preprocessing import Preprocessing, load
 from timbral.errors import AudioError, ConfigError, MissingExtraError
 
 Tone = Callable[..., Wave]
@@ -136,10 +137,10 @@ def level(wave: Wave) -> float:
 
 def test_loudness_only_rises(tone: Tone) -> None:
     quiet, loud = 0.01 * tone(1.0), tone(1.0)
-    rule = Preprocessing(loudness=-30.0)
+    rule = Preprocessing(min_rms_dbfs=-30.0)
     assert level(rule(quiet, 16_000, 16_000)) == pytest.approx(-30.0, abs=1e-3)
     np.testing.assert_array_equal(rule(loud, 16_000, 16_000), loud)
-    np.testing.assert_array_equal(Preprocessing(loudness=None)(quiet, 16_000, 16_000), quiet)
+    np.testing.assert_array_equal(Preprocessing(min_rms_dbfs=None)(quiet, 16_000, 16_000), quiet)
 
 
 def with_pauses(tone: Tone) -> Wave:
@@ -153,14 +154,14 @@ def test_trim_energy(tone: Tone) -> None:
     assert 2.0 <= kept.size / 16_000 <= 3.0
 
 
-def test_trim_system_a(tone: Tone) -> None:
-    kept = Preprocessing(trim="system-a", loudness=None)(with_pauses(tone), 16_000, 16_000)
+def test_trim_ddvc(tone: Tone) -> None:
+    kept = Preprocessing(trim="edges", min_rms_dbfs=None)(with_pauses(tone), 16_000, 16_000)
     assert kept.size / 16_000 == pytest.approx(5.0, abs=0.01), "only the edges go"
     assert kept[0] ** 2 > 0.001
     assert kept[-1] ** 2 > 0.001
 
 
-def test_trim_system_b_follows_its_rule(voices: Path) -> None:
+def test_trim_paddlespeech_follows_its_rule(voices: Path) -> None:
     """B's rule, written again with scipy as its sources have it."""
     import webrtcvad
     from scipy.ndimage import binary_dilation
@@ -178,7 +179,7 @@ def test_trim_system_b_follows_its_rule(voices: Path) -> None:
     average = np.array([padded[i : i + 8].mean() for i in range(len(flags))])
     mask = binary_dilation(np.round(average).astype(bool), np.ones(7))
     expected = cut[np.repeat(mask, 480)]
-    kept = Preprocessing(trim="system-b", loudness=None)(wave, 16_000, 16_000)
+    kept = Preprocessing(trim="webrtc", min_rms_dbfs=None)(wave, 16_000, 16_000)
     assert kept.size < wave.size
     np.testing.assert_array_equal(kept, expected)
 
@@ -186,20 +187,20 @@ def test_trim_system_b_follows_its_rule(voices: Path) -> None:
 def test_nothing_left_is_an_error() -> None:
     quiet = np.full(16_000, 1e-3, np.float32)
     with pytest.raises(AudioError, match=r"x\.wav: nothing is left"):
-        Preprocessing(trim="system-a", loudness=None)(quiet, 16_000, 16_000, "x.wav")
+        Preprocessing(trim="edges", min_rms_dbfs=None)(quiet, 16_000, 16_000, "x.wav")
     with pytest.raises(AudioError, match="nothing is left"):
-        Preprocessing(trim="energy", loudness=None)(quiet[:100], 16_000, 16_000)
+        Preprocessing(trim="energy", min_rms_dbfs=None)(quiet[:100], 16_000, 16_000)
 
 
 def test_missing_detector_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "_webrtcvad", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[vad\]'"):
-        Preprocessing(trim="system-b").check_installed()
+        Preprocessing(trim="webrtc").check_installed()
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [({"trim": "sytem-b"}, "did you mean 'system-b'"), ({"loudness": 3.0}, "loudness")],
+    [({"trim": "webrct"}, "did you mean 'webrtc'"), ({"min_rms_dbfs": 3.0}, "min_rms_dbfs")],
 )
 def test_unknown_rules(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

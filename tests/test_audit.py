@@ -9,21 +9,22 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from timbral import api, bulk
-from timbral.audit import audit, notes
-from timbral.audit.labels import centred, check_labels
+from timbral import api
+from timbral.bulk import corpus as bulk
+from timbral.checkpoints.pretrained import cached
+from timbral.embeddings.audit.audit import audit, notes
+from timbral.embeddings.audit.labels import centered, check_labels
+from timbral.embeddings.table import utterance_schema, vectors_of
 from timbral.errors import ConfigError
-from timbral.pretrained import cached
-from timbral.vector_table import utterance_schema, vectors_of
 
 SPEAKERS, EACH = 30, 12
 
 
 def voices_like(seed: int = 0) -> pa.Table:
-    """Vectors of 30 speakers around centres of their own."""
+    """Vectors of 30 speakers around centers of their own."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(SPEAKERS, 32))
-    vectors = np.repeat(centres, EACH, axis=0) + 0.7 * rng.normal(size=(SPEAKERS * EACH, 32))
+    centers = rng.normal(size=(SPEAKERS, 32))
+    vectors = np.repeat(centers, EACH, axis=0) + 0.7 * rng.normal(size=(SPEAKERS * EACH, 32))
     vectors += 2.0  # what all have in common is no evidence
     return table_of(
         vectors, [f"s{row // EACH:02d}" for row in range(len(vectors))],
@@ -41,7 +42,7 @@ def table_of(vectors: np.ndarray, speakers: list[str], seconds: np.ndarray) -> p
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
 
 
-def relabelled(table: pa.Table, speakers: list[str]) -> pa.Table:
+def relabeled(table: pa.Table, speakers: list[str]) -> pa.Table:
     place = table.schema.get_field_index("speaker")
     return table.set_column(place, "speaker", pa.array(speakers))
 
@@ -61,7 +62,7 @@ def test_wrong_labels() -> None:
     for row, other in wrong.items():
         speakers[row] = other
     true = dict(zip(table["utterance"].to_pylist(), table["speaker"].to_pylist(), strict=True))
-    found = doubts(relabelled(table, speakers), "label")
+    found = doubts(relabeled(table, speakers), "label")
     assert {row["utterance"] for row in found} == {f"u{row:04d}" for row in wrong}
     assert all(row["other_speaker"] == true[str(row["utterance"])] for row in found)
     assert all(row["probability"] > 0.9 for row in found)
@@ -73,14 +74,14 @@ def test_one_person_under_two_names() -> None:
         f"{name}-again" if name == "s07" and row % 2 else name
         for row, name in enumerate(table["speaker"].to_pylist())
     ]
-    found = doubts(relabelled(table, speakers), "one-person")
+    found = doubts(relabeled(table, speakers), "one-person")
     assert [(row["speaker"], row["other_speaker"]) for row in found] == [("s07", "s07-again")]
 
 
 def test_two_people_under_one_name() -> None:
     table = voices_like(2)
     speakers = ["s03" if name == "s04" else name for name in table["speaker"].to_pylist()]
-    found = doubts(relabelled(table, speakers), "two-people")
+    found = doubts(relabeled(table, speakers), "two-people")
     assert [row["speaker"] for row in found] == ["s03"]
 
 
@@ -110,7 +111,7 @@ def test_written_and_marked_on_the_map(tmp_path: Path) -> None:
     table = voices_like()
     speakers = table["speaker"].to_pylist()
     speakers[5] = "s20"
-    pyarrow.parquet.write_table(relabelled(table, speakers), tmp_path / "utterances.parquet")
+    pyarrow.parquet.write_table(relabeled(table, speakers), tmp_path / "utterances.parquet")
     found = api.audit_folder(tmp_path, tmp_path / "audit.parquet")
     assert found["utterance"].to_pylist() == ["u0005"]
     assert "u0005" in (tmp_path / "audit.csv").read_text()
@@ -128,8 +129,8 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
     every one from 0.1 to 0.99 found all and nothing else.
     """
     if cached("campplus-zh-en") is None:
-        pytest.skip("campplus-zh-en is not pulled")
-    embedder = api.load("campplus-zh-en", device="cpu")
+        pytest.skip("campplus-zh-en is not downloaded")
+    embedder = api.load_encoder("campplus-zh-en", device="cpu")
     api.embed(embedder, shared / "speechocean762-train", tmp_path, layout="kaldi")
     table = bulk.read_vectors(tmp_path)
     names, codes = np.unique(np.asarray(table["speaker"].to_pylist()), return_inverse=True)
@@ -142,7 +143,7 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
             given = rng.permutation(given)
         swapped = codes.astype(np.int64)
         swapped[rows] = codes[given]
-        found = check_labels(centred(vectors_of(table), swapped), swapped).probability >= 0.5
+        found = check_labels(centered(vectors_of(table), swapped), swapped).probability >= 0.5
         hits = found[rows].sum()
         assert hits >= 0.9 * len(rows)
         assert hits >= 0.9 * found.sum()

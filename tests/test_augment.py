@@ -13,10 +13,10 @@ import torch
 
 from conftest import make_sounds
 from timbral import api
-from timbral.audio import Wave
-from timbral.config import TrainConfig, from_mapping, to_mapping
-from timbral.data.augment import Augmenter
-from timbral.data.augment_config import (
+from timbral.audio.decode import Wave
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping, to_mapping
+from timbral.data.augment.config import (
     PRESETS,
     AugmentConfig,
     BabbleConfig,
@@ -24,8 +24,7 @@ from timbral.data.augment_config import (
     GainConfig,
     SpeedConfig,
 )
-from timbral.data.dataset import Batch, CropBatches, DataConfig
-from timbral.data.effects import (
+from timbral.data.augment.effects import (
     Bands,
     FeatureMasks,
     Mix,
@@ -36,8 +35,10 @@ from timbral.data.effects import (
     mix,
     reverberate,
 )
-from timbral.data.sounds import Rooms, Sounds, fast_size
-from timbral.data.store import Store
+from timbral.data.augment.plan import Augmenter
+from timbral.data.augment.sounds import Rooms, Sounds, fast_size
+from timbral.data.batches.crops import Batch, CropBatches, DataConfig
+from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError
 
 SAMPLES = 4800
@@ -268,9 +269,9 @@ def test_speed_makes_speakers(store: Store, tmp_path: Path) -> None:
 
 
 def test_speed_moves_the_pitch(tmp_path: Path, tone: Callable[..., Wave]) -> None:
-    from timbral.audio import Preprocessing
-    from timbral.data.corpora import scan_corpus
-    from timbral.data.prepare import prepare
+    from timbral.audio.preprocessing import Preprocessing
+    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.prepared.prepare import prepare
 
     for name in ("a", "b"):
         for number in range(2):
@@ -347,7 +348,7 @@ def test_presets_come_back_and_own_values_win() -> None:
         config = from_mapping(TrainConfig, {"augment": name}, "c")
         assert from_mapping(TrainConfig, to_mapping(config), "again") == config
     own = from_mapping(
-        TrainConfig, {"augment": {"name": "system-a", "noise": {"probability": 0.1}}}, "c"
+        TrainConfig, {"augment": {"name": "ddvc", "noise": {"probability": 0.1}}}, "c"
     )
     assert own.augment.noise.probability == 0.1
     assert own.augment.noise.snr_db == own.augment.music.snr_db == (10.0, 15.0)

@@ -14,17 +14,18 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from timbral import api, bulk
-from timbral.bulk.parts import PART_UTTERANCES
-from timbral.data.corpora import scan_corpus
+from timbral import api
+from timbral.bulk import corpus as bulk
+from timbral.bulk.shards import PART_UTTERANCES
+from timbral.data.corpora.registry import scan_corpus
+from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
-from timbral.inference import Embedder
-from timbral.vector_table import vectors_of
+from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture
 def embedder(run: Path) -> Embedder:
-    return api.load(run, device="cpu")
+    return api.load_encoder(run, device="cpu")
 
 
 def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
@@ -32,26 +33,26 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     assert (report.utterances, report.speakers, report.failures) == (48, 8, 0)
     table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
     assert table.column_names == [
-        "utterance", "speaker", "session", "path", "duration_seconds", "vector", "encoder",
-        "weights_sha256", "licence",
+        "utterance", "speaker", "session", "path", "duration_seconds", "embedding", "encoder",
+        "weights_sha256", "license",
     ]  # fmt: skip
     assert table["utterance"].to_pylist() == [r.utterance for r in scan_corpus("folder", voices)]
     assert set(table["weights_sha256"].to_pylist()) == {embedder.weights_sha256}
     for row in (0, 20, 47):
-        alone = embedder.embed(table["path"][row].as_py())
-        np.testing.assert_allclose(table["vector"][row].as_py(), alone, atol=1e-5)
+        alone = embedder.encode(table["path"][row].as_py())
+        np.testing.assert_allclose(table["embedding"][row].as_py(), alone, atol=1e-5)
 
     speakers = pyarrow.parquet.read_table(tmp_path / "out" / "speakers.parquet")
     assert speakers["speaker"].to_pylist() == sorted(set(table["speaker"].to_pylist()))
     mean = vectors_of(table)[:6].mean(axis=0)
     np.testing.assert_allclose(
-        speakers["vector"][0].as_py(), mean / np.linalg.norm(mean), atol=1e-6
+        speakers["embedding"][0].as_py(), mean / np.linalg.norm(mean), atol=1e-6
     )
     assert speakers["utterances"].to_pylist() == [6] * 8
     assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(report.audio_seconds)
 
 
-def test_npy_is_system_bs_tree(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_npy_is_paddlespeechs_tree(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path / "out", format="npy")
     sources = sorted(path.relative_to(voices) for path in voices.glob("*/*.ogg"))
     written = sorted(
@@ -63,10 +64,10 @@ def test_npy_is_system_bs_tree(embedder: Embedder, voices: Path, tmp_path: Path)
     vector = np.load(tmp_path / "out" / written[3])
     assert vector.dtype == np.float32
     assert vector.shape == (embedder.embedding_dim,)
-    np.testing.assert_allclose(vector, embedder.embed(voices / sources[3]), atol=1e-5)
+    np.testing.assert_allclose(vector, embedder.encode(voices / sources[3]), atol=1e-5)
 
 
-def test_torch_is_system_as_layout(embedder: Embedder, shared: Path, tmp_path: Path) -> None:
+def test_torch_is_ddvcs_layout(embedder: Embedder, shared: Path, tmp_path: Path) -> None:
     """Read as ZeroShotFastSpeech2 does: ``torch.load(path)[0]``."""
     api.embed(
         embedder,
@@ -100,23 +101,23 @@ def test_resumed_is_unbroken(
     monkeypatch.setitem(PART_UTTERANCES, "cpu", 10)
     api.embed(embedder, voices, tmp_path / "whole")
     embedded: list[int] = []
-    embed_waves = Embedder.embed_waves
+    encode_waves = Embedder.encode_waves
 
     def dying(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
         if len(embedded) >= 3:
             raise KeyboardInterrupt
         embedded.append(len(waves))
-        return embed_waves(self, waves)
+        return encode_waves(self, waves)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embedder, "embed_waves", dying)
+        patch.setattr(Embedder, "encode_waves", dying)
         with pytest.raises(KeyboardInterrupt):
             api.embed(embedder, voices, tmp_path / "broken")
     report = api.embed(embedder, voices, tmp_path / "broken")
     assert 0 < report.new_audio_seconds < 0.5 * report.audio_seconds, "only the rest is done"
     first = pyarrow.parquet.read_table(tmp_path / "whole" / "utterances.parquet")
     second = pyarrow.parquet.read_table(tmp_path / "broken" / "utterances.parquet")
-    assert first.drop_columns("vector").equals(second.drop_columns("vector"))
+    assert first.drop_columns("embedding").equals(second.drop_columns("embedding"))
     assert np.abs(vectors_of(first) - vectors_of(second)).max() <= 1e-5
     again = api.embed(embedder, voices, tmp_path / "broken")
     assert (again.new_audio_seconds, again.utterances) == (0.0, 48)
@@ -126,8 +127,9 @@ def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> No
     """SIGKILL behind some parts; the table is that of an unbroken run."""
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom timbral import api\n"
-        "from timbral.bulk import parts\nparts.PART_UTTERANCES['cpu'] = 6\n"
-        "api.embed(api.load(sys.argv[1], device='cpu'), Path(sys.argv[2]), Path(sys.argv[3]),"
+        "from timbral.bulk import shards\nshards.PART_UTTERANCES['cpu'] = 6\n"
+        "encoder = api.load_encoder(sys.argv[1], device='cpu')\n"
+        "api.embed(encoder, Path(sys.argv[2]), Path(sys.argv[3]),"
         " progress=lambda done, *rest: (print(done, flush=True), time.sleep(0.05)))\n"
     )
 
@@ -144,7 +146,7 @@ def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> No
     assert len(list((tmp_path / "broken" / ".embed").glob("*.arrow"))) >= 3
     assert embed(tmp_path / "broken") == 0
     whole, broken = (bulk.read_vectors(tmp_path / name) for name in ("whole", "broken"))
-    assert whole.drop_columns("vector").equals(broken.drop_columns("vector"))
+    assert whole.drop_columns("embedding").equals(broken.drop_columns("embedding"))
     assert np.abs(vectors_of(whole) - vectors_of(broken)).max() <= 1e-5
 
 
@@ -193,7 +195,7 @@ def test_all_bad_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
 
 def test_other_weights_are_refused(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path / "out")
-    other = Embedder(embedder.encoder, embedder.preprocessing, weights_sha256="other")
+    other = Embedder(embedder.network, embedder.preprocessing, weights_sha256="other")
     with pytest.raises(DataError, match="made with other weights_sha256"):
         api.embed(other, voices, tmp_path / "out")
 
@@ -217,6 +219,6 @@ def test_speakers_are_no_utterances(embedder: Embedder, voices: Path, tmp_path: 
 @pytest.mark.gpu
 def test_gpu_gives_the_same_vectors(run: Path, voices: Path) -> None:
     paths = sorted(voices.glob("*/*.ogg"))[:8]
-    on_cpu, on_gpu = (api.load(run, device=device) for device in ("cpu", "cuda"))
+    on_cpu, on_gpu = (api.load_encoder(run, device=device) for device in ("cpu", "cuda"))
     for path in paths:
-        assert np.abs(on_cpu.embed(path) - on_gpu.embed(path)).max() <= 1e-4
+        assert np.abs(on_cpu.encode(path) - on_gpu.encode(path)).max() <= 1e-4

@@ -15,25 +15,26 @@ import pytest
 import soundfile
 
 from conftest import SMALL
-from timbral import api, bulk
+from timbral import api
+from timbral.bulk import corpus as bulk
 from timbral.bulk import pipeline
-from timbral.bulk.parts import PART_UTTERANCES, Part, cut
 from timbral.bulk.pipeline import embed_parts
-from timbral.data.corpora import scan_corpus
-from timbral.encoders import ENCODERS
+from timbral.bulk.shards import PART_UTTERANCES, Part, cut
+from timbral.data.corpora.registry import scan_corpus
+from timbral.embeddings.table import vectors_of
+from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError
-from timbral.inference import Embedder
-from timbral.vector_table import vectors_of
+from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture
 def embedder(run: Path) -> Embedder:
-    return api.load(run, device="cpu")
+    return api.load_encoder(run, device="cpu")
 
 
 def same_tables(first: Path, second: Path) -> None:
     one, two = bulk.read_vectors(first), bulk.read_vectors(second)
-    assert one.drop_columns("vector").equals(two.drop_columns("vector"))
+    assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5
 
 
@@ -95,7 +96,7 @@ from timbral.bulk import parts
 if __name__ == "__main__":
     parts.PART_UTTERANCES["cpu"] = 4
     api.embed(
-        api.load(sys.argv[1], device="cpu"), sys.argv[2], sys.argv[3],
+        api.load_encoder(sys.argv[1], device="cpu"), sys.argv[2], sys.argv[3],
         engine=bulk.Engine(workers=2),
         progress=lambda done, total, seconds, failures: print(done, flush=True),
     )
@@ -125,7 +126,7 @@ def test_killed_with_workers(
     first, *_, last = embed(kill_at=None)
     assert (first, last) == (on_disk, 48), "what is on disk is not embedded again"
     monkeypatch.setitem(PART_UTTERANCES, "cpu", 4)
-    api.embed(api.load(run, device="cpu"), voices, tmp_path / "whole")
+    api.embed(api.load_encoder(run, device="cpu"), voices, tmp_path / "whole")
     same_tables(tmp_path / "out", tmp_path / "whole")
 
 
@@ -170,7 +171,7 @@ def test_ragged_lengths_equal_one_by_one(
     table = bulk.read_vectors(tmp_path / "o")
     assert table["utterance"].to_pylist() == [f"anna/{number}" for number in (0, 1, 2, 3, 4, 6)]
     for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
-        assert np.abs(embedder.embed(path) - vector).max() <= 1e-5
+        assert np.abs(embedder.encode(path) - vector).max() <= 1e-5
 
 
 def test_what_is_held_is_bounded(
@@ -182,7 +183,7 @@ def test_what_is_held_is_bounded(
     asked: list[str] = []
     lengths: list[int] = []
     load = Embedder.load
-    embed_waves = Embedder.embed_waves
+    encode_waves = Embedder.encode_waves
 
     def counted(self: Embedder, path: str) -> np.ndarray:
         asked.append(path)
@@ -194,10 +195,10 @@ def test_what_is_held_is_bounded(
         held = sum(soundfile.info(path).duration for path in asked) - sum(lengths) / 16_000
         assert held <= 2 * limit + 0.5
         assert sum(map(len, waves)) / 16_000 <= limit + 0.5
-        return embed_waves(self, waves)
+        return encode_waves(self, waves)
 
     monkeypatch.setattr(Embedder, "load", counted)
-    monkeypatch.setattr(Embedder, "embed_waves", watched)
+    monkeypatch.setattr(Embedder, "encode_waves", watched)
     parts: list[Part] = cut(scan_corpus("folder", voices), "cpu")
     done = list(embed_parts(embedder, parts, readers=4))
     assert sum(part.utterances for part in done) == 48
@@ -214,7 +215,7 @@ def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
 def test_beside_audio_keeps_models_apart(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
-    other = Embedder(embedder.encoder, embedder.preprocessing, weights_sha256="other")
+    other = Embedder(embedder.network, embedder.preprocessing, weights_sha256="other")
     api.embed(embedder, root, root, format="torch", model_name="one")
     api.embed(other, root, root, format="torch", model_name="two")
     assert len(list(root.glob("*/*.one_embedding"))) == 48

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from timbral import api
-from timbral.checkpoint import find_checkpoint, load_encoder
+from timbral.checkpoints.checkpoint import find_checkpoint, load_network
 from timbral.errors import CheckpointError
 
 
@@ -49,7 +49,7 @@ def test_a_pointer_to_nothing_is_passed_over(copy: Path) -> None:
 def test_not_a_run(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"a run folder .* is needed"):
-        api.load(tmp_path / name)
+        api.load_encoder(tmp_path / name)
 
 
 def test_another_encoder_is_named(copy: Path) -> None:
@@ -59,7 +59,7 @@ def test_another_encoder_is_named(copy: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"of another LstmEncoder: lstm\.weight_ih_l0 is missing"
     ):
-        load_encoder(find_checkpoint(copy))
+        load_network(find_checkpoint(copy))
 
 
 def test_wrong_shapes_are_named(copy: Path) -> None:
@@ -68,14 +68,14 @@ def test_wrong_shapes_are_named(copy: Path) -> None:
     tensors["encoder.linear.bias"] = torch.zeros(3)
     safetensors.torch.save_file(tensors, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"linear\.bias has shape \(3,\), the model \(16,\)"):
-        load_encoder(find_checkpoint(copy))
+        load_network(find_checkpoint(copy))
 
 
 def test_truncated_weights(copy: Path) -> None:
     path = find_checkpoint(copy).folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
-        load_encoder(find_checkpoint(copy))
+        load_network(find_checkpoint(copy))
 
 
 def test_other_formats_and_broken_json(copy: Path) -> None:
@@ -103,5 +103,5 @@ def test_a_pickle_is_never_run(copy: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "optimizer.safetensors"):
         (folder / name).write_bytes(bomb)
     with pytest.raises(CheckpointError):
-        load_encoder(find_checkpoint(copy))
+        load_network(find_checkpoint(copy))
     assert not (tmp_path / "exploded").exists()

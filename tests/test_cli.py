@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from timbral.data.store import Store
+from timbral.data.prepared.store import Store
 
 
 def timbral(*words: object) -> subprocess.CompletedProcess[str]:
@@ -69,8 +69,8 @@ def mistakes(
         "no source": (["prepare", *to], "one of --folder, --kaldi,"),
         "no folder": (["prepare", "--folder", tmp / "x", *to], "no such folder"),
         "no audio": (["prepare", "--folder", tmp / "empty", *to], "no audio found"),
-        "loudness": (
-            ["prepare", "--folder", voices, *to, "--loudness", "loud"],
+        "min_rms_dbfs": (
+            ["prepare", "--folder", voices, *to, "--min-rms-dbfs", "loud"],
             "level in dBFS or none",
         ),
         "unknown key": (["train", tmp / "bad.yaml", *train[2:]], "did you mean 'steps'"),

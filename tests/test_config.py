@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from timbral.checkpoint import build_encoder
-from timbral.config import TrainConfig, from_mapping, load_config, to_mapping
-from timbral.demo import HERE
-from timbral.encoders import LstmConfig, TdnnConfig
+from timbral.checkpoints.checkpoint import build_encoder
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping, load_config, to_mapping
+from timbral.demo.run import HERE
+from timbral.encoders.lstm import LstmConfig
+from timbral.encoders.tdnn import TdnnConfig
 from timbral.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -29,26 +31,21 @@ def write(tmp_path: Path, text: str) -> Path:
     return tmp_path / "c.yaml"
 
 
-def test_defaults_are_system_bs(tmp_path: Path) -> None:
+def test_defaults_are_paddlespeechs(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "encoder: lstm"))
     assert config.encoder == LstmConfig(num_layers=3, hidden_size=256, embedding_size=256)
     assert (config.data.speakers_per_batch, config.data.utterances_per_speaker) == (64, 10)
-    assert config.schedule.learning_rate == 1e-4
-    assert config.schedule.max_grad_norm == 3.0
-
-
-def test_keys_of_older_checkpoints(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, "encoder: lstm\nschedule: {keep_checkpoints: 7}"))
-    assert config.schedule.keep_last_n == 7
+    assert config.optimizer.learning_rate == 1e-4
+    assert config.optimizer.max_grad_norm == 3.0
 
 
 def test_overrides_come_last(tmp_path: Path) -> None:
     path = write(tmp_path, "encoder: tdnn\nschedule: {steps: 7}")
-    words = ["schedule.steps", "9", "encoder.channels", "8", "schedule.learning_rate", "1e-5"]
+    words = ["schedule.steps", "9", "encoder.channels", "8", "optimizer.learning_rate", "1e-5"]
     config = load_config(path, words)
     assert config.schedule.steps == 9
     assert config.encoder == TdnnConfig(channels=8)
-    assert config.schedule.learning_rate == 1e-5
+    assert config.optimizer.learning_rate == 1e-5
 
 
 @pytest.mark.parametrize(
@@ -61,10 +58,10 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("schedule: {steps: many}", "steps: should be int, got 'many'"),
         ("schedule: {steps: 0}", "steps must be at least 1"),
         ("schedule: {max_minutes: 0}", "max_minutes must be in"),
-        ("schedule: {learning_rate: .nan}", "learning_rate must be in"),
+        ("optimizer: {learning_rate: .nan}", "learning_rate must be in"),
         ("schedule: {warmup_steps: -1}", "warmup_steps must be at least 0"),
-        ("schedule: {max_grad_norm: -3}", "max_grad_norm must be in"),
-        ("schedule: {seed: -1}", "seed must be in"),
+        ("optimizer: {max_grad_norm: -3}", "max_grad_norm must be in"),
+        ("trainer: {seed: -1}", "seed must be in"),
         ("schedule: {steps: true}", "steps: should be int, got True"),
         ("encoder: {name: lstm, hidden_size: 0}", "hidden_size must be at least 1"),
         ("encoder: {name: tdnn, stride: 0}", "stride must be in"),

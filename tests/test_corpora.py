@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from timbral.audio import Preprocessing
-from timbral.data.corpora import CORPORA, scan_corpus, scan_datasets
-from timbral.data.prepare import prepare
-from timbral.demo import VOICES
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.corpora.registry import CORPORA, scan_corpus, scan_datasets
+from timbral.data.prepared.prepare import prepare
+from timbral.demo.run import VOICES
 from timbral.errors import DataError
 
 VOXCELEB1_META = """VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet
@@ -157,7 +157,7 @@ def test_every_corpus_is_tested() -> None:
     for corpus in CORPORA.values():
         if corpus.folder:
             assert corpus.size
-            assert corpus.licence
+            assert corpus.license
             assert corpus.page.startswith("https://")
 
 
@@ -244,7 +244,8 @@ def test_voxceleb2_as_downloaded(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     import sys
 
-    from timbral.audio import decode, load
+    from timbral.audio.decode import decode
+    from timbral.audio.preprocessing import load
     from timbral.errors import AudioError, MissingExtraError
 
     folder = tmp_path / "VoxCeleb2" / "dev" / "aac" / "id00012" / "21Uxsk56VDQ"

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from timbral.audio import Preprocessing
-from timbral.config import TrainConfig, from_mapping, to_mapping
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import CropBatches, DataConfig
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
+from timbral.audio.preprocessing import Preprocessing
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping, to_mapping
+from timbral.data.batches.crops import CropBatches, DataConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError
 
 BASE = DataConfig(4, 3, 0.5)

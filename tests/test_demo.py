@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from timbral.data.corpora import scan_corpus
-from timbral.demo import VOICES, _unseen_voices
-from timbral.evaluation.trials import read_trials
+from timbral.data.corpora.registry import scan_corpus
+from timbral.demo.run import VOICES, _unseen_voices
+from timbral.scoring.trials import read_trials
 
 
 def test_shipped_voices() -> None:

@@ -19,20 +19,25 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from conftest import SMALL, make_sounds
+from conftest import SMALL, make_sounds, sections
 from timbral import api
-from timbral.audio import Preprocessing
-from timbral.checkpoint import build_encoder
-from timbral.config import OptimConfig, ScheduleConfig, TrainConfig, from_mapping, to_mapping
-from timbral.data.augment import Augmenter
-from timbral.data.augment_config import AugmentConfig
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import Batch, CropBatches, DataConfig
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.encoders import LstmConfig, SpeakerEncoder
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import build_encoder
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping, to_mapping
+from timbral.data.augment.config import AugmentConfig
+from timbral.data.augment.plan import Augmenter
+from timbral.data.batches.crops import Batch, CropBatches, DataConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError, TrainingError
-from timbral.losses import AamConfig, GE2EConfig, SumConfig, build_loss
+from timbral.losses.ge2e import GE2EConfig
+from timbral.losses.margin import AamConfig
+from timbral.losses.registry import build_loss
+from timbral.losses.weighted import SumConfig
 from timbral.training.distributed import Workers, joined, share_statistics
 from timbral.training.launch import check_processes, launch
 from timbral.training.loop import make_encode, train_step
@@ -77,7 +82,7 @@ class Case:
 
 
 LSTM = LstmConfig(num_layers=2, hidden_size=12, embedding_size=8)
-BOTH = SumConfig((GE2EConfig(gradient_scale=1.0), AamConfig(sub_centres=2)), (1.0, 0.5))
+BOTH = SumConfig((GE2EConfig(gradient_scale=1.0), AamConfig(sub_centers=2)), (1.0, 0.5))
 CASES = {
     "lstm": Case(LSTM),
     "lstm-sgd-float32": Case(LSTM, torch.float32, sgd=True),
@@ -137,7 +142,7 @@ def train(case: Case, workers: Workers, store: Path) -> dict[str, np.ndarray]:
     loss_fn = build_loss(case.loss, 8 if case.encoder in (None, LSTM) else 16, 7)
     config = TrainConfig(
         data=DataConfig(SPEAKERS, UTTERANCES),
-        schedule=ScheduleConfig(steps=case.steps, learning_rate=1e-2, chunk=case.chunk),
+        **sections(steps=case.steps, learning_rate=1e-2, micro_batch_size=case.chunk),
     )
     state = new_state(encoder.to(case.dtype), loss_fn.to(case.dtype), config)
     if case.sgd:
@@ -287,7 +292,7 @@ def test_two_processes_killed_at_any_moment(
 ) -> None:
     """SIGKILL of the parent, then of one process; the weights are those of an unbroken run."""
     config = small_config("tdnn", steps=60, save_every=10, validate_every=20)
-    config = replace(config, optim=OptimConfig(ema=0.9))
+    config = replace(config, optimizer=replace(config.optimizer, ema=0.9))
     words = [sys.executable, *command(tmp_path, config, store, "broken"), "--nprocs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = tmp_path / "broken"

@@ -11,31 +11,27 @@ import torch
 from torch.nn import functional
 
 from conftest import SMALL
-from timbral.audio import Wave
-from timbral.encoders import (
-    ENCODERS,
-    LstmConfig,
-    LstmEncoder,
-    SpeakerEncoder,
-    TdnnConfig,
-    WavlmEncoder,
-    Windows,
-)
-from timbral.encoders.norm import MaskedBatchNorm
-from timbral.features import frame_mask
-from timbral.inference import Embedder
+from timbral.audio.decode import Wave
+from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.frontends import frame_mask
+from timbral.encoders.layers.norm import MaskedBatchNorm
+from timbral.encoders.lstm import LstmConfig, LstmEncoder
+from timbral.encoders.registry import ENCODERS
+from timbral.encoders.tdnn import TdnnConfig
+from timbral.encoders.wavlm import WavlmEncoder
+from timbral.inference.embedder import Embedder
 
 CASES = {
     **{name: (name, config) for name, config in SMALL.items()},
     "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
-    "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalise=False)),
+    "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalize=False)),
     "wavlm-large": (
         "wavlm",
         replace(
             SMALL["wavlm"],
             conv_norm="layer",
             norm_first=True,
-            normalise_waves=True,
+            normalize_waves=True,
             weighted_layers=False,
         ),
     ),
@@ -48,7 +44,7 @@ def encoder(request: pytest.FixtureRequest) -> SpeakerEncoder:
 
 
 def make(case: str) -> SpeakerEncoder:
-    """An encoder with running statistics that are not those of initialisation."""
+    """An encoder with running statistics that are not those of initialization."""
     name, config = CASES[case]
     torch.manual_seed(0)
     encoder = ENCODERS[name](config)
@@ -97,11 +93,11 @@ def test_embedder_vectors_do_not_depend_on_the_batch(
 ) -> None:
     embedder = Embedder(encoder)
     ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
-    together = embedder.embed_waves(ragged)
+    together = embedder.encode_waves(ragged)
     assert together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
     for row, wave in enumerate(ragged):
-        assert np.abs(embedder.embed_waves([wave])[0] - together[row]).max() <= 1e-5
+        assert np.abs(embedder.encode_waves([wave])[0] - together[row]).max() <= 1e-5
 
 
 def test_gradients_reach_every_parameter(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
@@ -128,7 +124,7 @@ def test_masked_batch_norm_counts_only_frames_inside() -> None:
     torch.testing.assert_close(norm.running_mean, plain.running_mean)
 
 
-def test_lstm_defaults_are_system_bs() -> None:
+def test_lstm_defaults_are_paddlespeechs() -> None:
     encoder = LstmEncoder(LstmConfig())
     assert sum(p.numel() for p in encoder.parameters()) == 1_423_616
     shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
@@ -158,7 +154,7 @@ def test_windows(samples: int, step: int, expected: list[int]) -> None:
     assert Windows(step=step).starts(samples, 160) == expected
 
 
-def test_windows_are_those_of_system_b() -> None:
+def test_windows_are_those_of_paddlespeech() -> None:
     """Its rule, written again as its sources have it."""
     for samples in range(400, 120_000, 377):
         n_frames = int(np.ceil((samples + 1) / 160))

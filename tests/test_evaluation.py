@@ -11,14 +11,14 @@ import pytest
 from timbral import api
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
-from timbral.evaluation.trials import (
+from timbral.scoring.metrics import eer, min_dcf
+from timbral.scoring.trials import (
     Trial,
     draw_cross_session_trials,
     draw_pairs,
     read_trials,
     write_trials,
 )
-from timbral.metrics import eer, min_dcf
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def trials(voices: Path, tmp_path: Path) -> Path:
 
 
 def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None:
-    embedder = api.load(run, device="cpu")
+    embedder = api.load_encoder(run, device="cpu")
     result = api.evaluate(embedder, trials, voices, tmp_path / "out")
     listed = read_trials(trials)
     scores = [embedder.similarity(voices / t.first, voices / t.second) for t in listed]
@@ -54,10 +54,10 @@ def test_trials_of_bad_files_are_left_out_and_counted(
 ) -> None:
     with trials.open("a") as file:
         file.write("1 missing/a.ogg missing/b.ogg\n")
-    result = api.evaluate(api.load(run, device="cpu"), trials, voices, tmp_path / "out")
+    result = api.evaluate(api.load_encoder(run, device="cpu"), trials, voices, tmp_path / "out")
     assert (result.trials, result.failures) == (120, 2)
     with pytest.raises(DataError, match=r"no trial could be scored.*--root"):
-        api.evaluate(api.load(run, device="cpu"), trials, tmp_path)
+        api.evaluate(api.load_encoder(run, device="cpu"), trials, tmp_path)
 
 
 def test_read_trials(tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ import pytest
 import soundfile
 import soxr
 
-from timbral.audio import Preprocessing, Wave, decode, load
-from timbral.data.corpora import scan_corpus
-from timbral.data.formats import FORMATS
-from timbral.data.meltree import MelTree
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.demo import VOICES
-from timbral.features import GE2E_MEL
+from timbral.audio.decode import Wave, decode
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.formats import FORMATS
+from timbral.data.prepared.mels import PrecomputedMels
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.demo.run import VOICES
+from timbral.encoders.frontends import GE2E_MEL
 
 
 def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, str]]:
@@ -81,7 +82,7 @@ def test_every_kind_of_file(format: str, tmp_path: Path) -> None:
     wave = load(next(VOICES.glob("*/*.ogg")))
     wave = wave / np.abs(wave).max() * 0.4
     right, reasons = write_table(folder, wave)
-    rules = Preprocessing(loudness=None)
+    rules = Preprocessing(min_rms_dbfs=None)
     out = tmp_path / "out"
     report = prepare(scan_corpus("folder", tmp_path / "corpus"), out, rules, format=format)
     assert (report.utterances, report.failures) == (len(right), len(reasons))
@@ -109,7 +110,7 @@ def prepared_samples(folder: Path, format: str) -> dict[str, np.ndarray]:
         names, read = store.table["path"].to_pylist(), store.pcm
         return {Path(name).stem: read(row) / 32_768 for row, name in enumerate(names)}
     if format == "npy":
-        tree = MelTree.open(folder)
+        tree = PrecomputedMels.open(folder)
         assert tree.mel(0).shape[1] == GE2E_MEL.n_mels
         return {Path(n).stem: tree.mel(row) for row, n in enumerate(tree.table["path"].to_pylist())}
     return {path.stem: decode(path)[0] for path in folder.glob("*/*.flac")}

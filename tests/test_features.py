@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from timbral.audio import Wave
-from timbral.features import (
+from timbral.audio.decode import Wave
+from timbral.encoders.frontends import (
     GE2E_MEL,
     LOG_MEL_80,
     KaldiFbank,
@@ -39,9 +39,9 @@ def test_ge2e_mel_is_librosas(waves: list[Wave]) -> None:
 FRONT_ENDS = {
     "ge2e": MelSpectrogram(GE2E_MEL),
     "log": MelSpectrogram(LOG_MEL_80),
-    "log-mean": MelSpectrogram(MelConfig(n_mels=80, scale="log", mean_normalise=True)),
-    "kaldi": KaldiFbank(mean_normalise=False),
-    "kaldi-mean": KaldiFbank(mean_normalise=True),
+    "log-mean": MelSpectrogram(MelConfig(n_mels=80, scale="log", mean_normalize=True)),
+    "kaldi": KaldiFbank(mean_normalize=False),
+    "kaldi-mean": KaldiFbank(mean_normalize=True),
 }
 
 
@@ -72,15 +72,15 @@ def kaldi_fbank(wave: Wave) -> np.ndarray:
         frame *= (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 399)) ** 0.85
         power = np.abs(np.fft.rfft(frame, 512)) ** 2
         banks = []
-        for left, centre, right in zip(edges[:-2], edges[1:-1], edges[2:], strict=True):
-            rise, fall = (mel - left) / (centre - left), (right - mel) / (right - centre)
+        for left, center, right in zip(edges[:-2], edges[1:-1], edges[2:], strict=True):
+            rise, fall = (mel - left) / (center - left), (right - mel) / (right - center)
             banks.append(np.sum(power[:256] * np.clip(np.minimum(rise, fall), 0, None)))
         rows.append(np.log(np.maximum(banks, np.finfo(np.float32).eps)))
     return np.array(rows)
 
 
 def test_kaldi_fbank(waves: list[Wave]) -> None:
-    frontend = KaldiFbank(mean_normalise=False)
+    frontend = KaldiFbank(mean_normalize=False)
     for wave in waves[:2]:
         banks, frames = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
         expected = kaldi_fbank(wave)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from timbral.errors import DataError
-from timbral.files import read_json, write_json, write_jsonl, written_whole
+from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
 
 
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a" / "x.json"
     write_json(path, {"ü": 1})
-    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"ü": 1}

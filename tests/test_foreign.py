@@ -17,15 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from timbral import api, foreign
-from timbral.audio import Preprocessing, load
-from timbral.checkpoint import build_encoder, load_strictly, with_prefix
-from timbral.demo import VOICES
-from timbral.encoders import LstmConfig, WavlmConfig
+from timbral import api
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.checkpoints.checkpoint import build_encoder, load_strictly, with_prefix
+from timbral.checkpoints.foreign import registry as foreign
+from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
+from timbral.checkpoints.foreign.transformers import wavlm_tensors
+from timbral.demo.run import VOICES
+from timbral.encoders.lstm import LstmConfig
+from timbral.encoders.wavlm import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
-from timbral.foreign.speechbrain import SPEECHBRAIN
-from timbral.foreign.wavlm import wavlm_tensors
-from timbral.inference import Embedder
+from timbral.inference.embedder import Embedder
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -50,7 +52,7 @@ def drawn(golden: Any, prefix: str = "") -> dict[str, Tensor]:
 def assert_same(embedder: Embedder, names: Any, vectors: NDArray[np.float32]) -> None:
     """Cosine and largest difference to the original, run alone on each utterance."""
     theirs = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    mine = np.stack([embedder.embed(VOICES / str(path)) for path in names])
+    mine = np.stack([embedder.encode(VOICES / str(path)) for path in names])
     assert np.einsum("ne,ne->n", mine, theirs).min() >= 0.9999
     assert np.abs(mine - theirs).max() <= 1e-5
     assert np.abs(theirs[0] - theirs[1]).max() > 1e-2  # random weights, but not the same vector
@@ -60,14 +62,14 @@ def assert_same(embedder: Embedder, names: Any, vectors: NDArray[np.float32]) ->
 def test_ecapa_of_speechbrain(count: int, tmp_path: Path) -> None:
     golden = np.load(GOLDEN / "speechbrain.npz")
     torch.save(drawn(golden), tmp_path / "embedding_model.ckpt")
-    embedder = api.load("ecapa", pretrained=tmp_path, device="cpu")
+    embedder = api.load_encoder("ecapa", pretrained=tmp_path, device="cpu")
     assert_same(embedder, golden["names"][:count], golden["vectors"][:count])
 
 
 @pytest.mark.parametrize("case", ["base-tiny", "large-tiny"])
 def test_wavlm_of_transformers(case: str) -> None:
     golden = np.load(GOLDEN / "transformers.npz")
-    embedder = api.load(GOLDEN / f"wavlm-{case}", device="cpu")
+    embedder = api.load_encoder(GOLDEN / f"wavlm-{case}", device="cpu")
     assert_same(embedder, golden[f"{case}.names"], golden[f"{case}.vectors"])
 
 
@@ -84,7 +86,9 @@ def test_wavlm_of_transformers_at_full_size() -> None:
 @torch.no_grad()
 def test_lstm_of_paddle() -> None:
     golden = np.load(GOLDEN / "paddle.npz")
-    encoder = api.load(GOLDEN / "paddle-tiny", device="cpu").encoder  # B leaves the suffix out
+    encoder = api.load_encoder(
+        GOLDEN / "paddle-tiny", device="cpu"
+    ).network  # B leaves the suffix out
     vectors = []
     for name in golden["names"]:
         wave = torch.from_numpy(load(VOICES / str(name), Preprocessing(), 16_000))[None]
@@ -93,7 +97,7 @@ def test_lstm_of_paddle() -> None:
     np.testing.assert_allclose(np.stack(vectors), golden["vectors"], atol=1e-6)
     checkpoint = api.resolve(GOLDEN / "paddle-tiny.pdparams")
     assert checkpoint.config.encoder == LstmConfig(2, 24, 16)
-    assert checkpoint.preprocessing == Preprocessing("system-b", -30.0)
+    assert checkpoint.preprocessing == Preprocessing("webrtc", -30.0)
 
 
 def test_either_of_paddles_names_will_do(tmp_path: Path) -> None:
@@ -109,35 +113,35 @@ def test_either_of_paddles_names_will_do(tmp_path: Path) -> None:
             assert all(torch.equal(weights.tensors[key], expected[key]) for key in expected)
 
 
-def system_a(model: dict[str, Tensor], start: str) -> dict[str, Any]:
-    """A checkpoint as system A writes it."""
+def ddvc(model: dict[str, Tensor], start: str) -> dict[str, Any]:
+    """A checkpoint as ddvc writes it."""
     state = {f"{start}{key}": tensor for key, tensor in model.items()}
     state["similarity_weight"] = torch.tensor(12.0)
     state["similarity_bias"] = torch.tensor(-4.0)
     return {"step": 26, "epoch": 3, "model_state": state, "optimizer_state": {}}
 
 
-def test_checkpoints_of_system_a(tmp_path: Path) -> None:
+def test_checkpoints_of_ddvc(tmp_path: Path) -> None:
     ecapa = {
         "blocks.0.conv.conv.weight": torch.zeros(8, 80, 5),
         **drawn(np.load(GOLDEN / "speechbrain.npz")),
     }
     extra = {"model.mods.classifier.weight": torch.zeros(7, 192)}
-    content = system_a(ecapa, "model.mods.embedding_model.")
+    content = ddvc(ecapa, "model.mods.embedding_model.")
     content["model_state"] |= extra
     torch.save(content, tmp_path / "encoder.pt")
     made = api.convert(tmp_path / "encoder.pt", tmp_path / "ecapa")
-    assert (made.step, made.preprocessing.trim) == (26, "system-a")
-    vector = api.load(tmp_path / "ecapa", device="cpu").encoder
+    assert (made.step, made.preprocessing.trim) == (26, "edges")
+    vector = api.load_encoder(tmp_path / "ecapa", device="cpu").network
     torch.testing.assert_close(vector.fc.weight, ecapa["fc.conv.weight"][:, :, 0])
 
     tiny = foreign.convert(GOLDEN / "wavlm-large-tiny")
     import safetensors.torch
 
     original = safetensors.torch.load_file(GOLDEN / "wavlm-large-tiny" / "model.safetensors")
-    torch.save(system_a(original, "model."), tmp_path / "best_model.pt")
-    weights = foreign.convert(tmp_path / "best_model.pt", "system-a")
-    assert weights.encoder.normalise_waves
+    torch.save(ddvc(original, "model."), tmp_path / "best_model.pt")
+    weights = foreign.convert(tmp_path / "best_model.pt", "ddvc")
+    assert weights.encoder.normalize_waves
     assert weights.encoder.norm_first
     assert float(weights.tensors["loss.similarity_weight"]) == 12.0
     for key, tensor in tiny.tensors.items():
@@ -155,7 +159,7 @@ def test_a_wavlm_without_a_head_gets_a_random_one_and_says_so(tmp_path: Path) ->
     made = [api.convert(tmp_path / "bare", tmp_path / name) for name in ("one", "two")]
     assert made[0].weights_sha256 == made[1].weights_sha256
     with pytest.warns(UserWarning, match="head is random"):
-        api.load(tmp_path / "one", device="cpu")
+        api.load_encoder(tmp_path / "one", device="cpu")
 
 
 class Bomb:
@@ -231,7 +235,7 @@ def test_a_zip_is_not_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "voices.zip", "w") as archive:
         archive.writestr("a", "b")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        api.load(tmp_path / "voices.zip")
+        api.load_encoder(tmp_path / "voices.zip")
 
 
 def test_a_wavlm_without_its_projection_is_refused_by_name(tmp_path: Path) -> None:

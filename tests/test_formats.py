@@ -1,4 +1,4 @@
-"""Mel trees and FLAC; whatever the format, an interrupted run ends as an unbroken one."""
+"""Precomputed mels and FLAC; whatever the format, an interrupted run ends as an unbroken one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import pytest
 import soundfile
 
 from test_prepare import digests
-from timbral.audio import Preprocessing, decode, load, to_int16
-from timbral.data.corpora import scan_corpus
-from timbral.data.exchange import write_list
-from timbral.data.formats import FORMATS
-from timbral.data.inspection import inspect_data
+from timbral.audio.decode import decode, to_int16
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.inspect.inspection import inspect_data
+from timbral.data.lists.export import write_list
 from timbral.data.manifest import Manifest, Utterance
-from timbral.data.prepare import prepare
+from timbral.data.prepared.formats import FORMATS
+from timbral.data.prepared.prepare import prepare
 from timbral.errors import DataError
 
-SYSTEM_B = Preprocessing(trim="system-b")
+PADDLESPEECH = Preprocessing(trim="webrtc")
 
 PREPARE = """
 import resource, signal, sys, time
@@ -45,8 +46,8 @@ module.prepare(
 """
 
 
-def system_b_mel(path: str) -> np.ndarray | None:
-    """System B's mel of a recording, from its description; None when it leaves it out."""
+def paddlespeech_mel(path: str) -> np.ndarray | None:
+    """PaddleSpeech's mel of a recording, from its description; None when it leaves it out."""
     import librosa
     import webrtcvad
     from scipy.ndimage import binary_dilation
@@ -67,7 +68,7 @@ def system_b_mel(path: str) -> np.ndarray | None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # librosa's imports
-def test_mel_tree_is_system_bs(voices: Path, tmp_path: Path) -> None:
+def test_mel_tree_is_paddlespeechs(voices: Path, tmp_path: Path) -> None:
     """Names, sources, what is left out, and the mels themselves."""
     rows = scan_corpus("folder", voices)[:12]
     short, rate = soundfile.read(rows[0].path)
@@ -76,15 +77,15 @@ def test_mel_tree_is_system_bs(voices: Path, tmp_path: Path) -> None:
     speaker = rows[0].speaker
     extra = Utterance(f"{speaker}/s1/zz", speaker, "s1", str(tmp_path / "short.wav"), "folder")
     rows = sorted([*rows, extra], key=lambda row: (row.speaker, row.utterance))
-    report = prepare(rows, tmp_path / "tree", SYSTEM_B, format="npy")
+    report = prepare(rows, tmp_path / "tree", PADDLESPEECH, format="npy")
     expected = {}
     for row in rows:
         name = row.utterance.removeprefix(f"{row.speaker}/").replace("/", "_")
-        mel = system_b_mel(row.path)
+        mel = paddlespeech_mel(row.path)
         if mel is not None:
             expected[f"{row.speaker}/{name}.npy"] = mel
     assert report.failures == report.too_short == len(rows) - len(expected) > 0
-    # as system B's loader sees the tree: every folder a speaker, every *.npy an utterance
+    # as PaddleSpeech's loader sees the tree: every folder a speaker, every *.npy an utterance
     folders = [path for path in (tmp_path / "tree").glob("*") if path.is_dir()]
     found = {
         f"{path.parent.name}/{path.name}" for folder in folders for path in folder.glob("*.npy")
@@ -224,12 +225,12 @@ def test_inspection(voices: Path, tmp_path: Path) -> None:
     assert [sorted(Path(path).name for path in group) for group in found.duplicates] == [
         ["copy of copy.flac", "copy.flac"]
     ]
-    assert (found.utterances, found.listened, len(found.loudness)) == (14, 13, 13)
+    assert (found.utterances, found.listened, len(found.rms_dbfs)) == (14, 13, 13)
     assert not set(reasons) & {Path(row.path).stem for row in scan_corpus("folder", voices)}
 
 
 def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
-    from timbral.data.inspection_page import describe, write_inspection
+    from timbral.reports.inspection_page import describe, write_inspection
 
     rows = scan_corpus("folder", voices)[:6]
     twice = [Utterance(f"{row.utterance}-2", row.speaker, "", row.path, "c") for row in rows[:1]]
@@ -238,7 +239,7 @@ def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
         found = inspect_data(tmp_path / format)
         assert (found.utterances, found.speakers) == (7, 1)
         assert len(found.duplicates) == 1
-        assert bool(found.loudness) == (format != "npy")
+        assert bool(found.rms_dbfs) == (format != "npy")
         text = describe(found)
         assert "utterances    7, " in text
         write_inspection(found, tmp_path / "page.html")

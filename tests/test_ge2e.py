@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from timbral.errors import TrainingError
-from timbral.losses import GE2EConfig, GE2ELoss
+from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 
 
 def naive_ge2e(embeddings: Tensor, w: Tensor, b: Tensor) -> Tensor:

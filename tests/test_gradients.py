@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import SMALL
-from timbral.checkpoint import build_encoder
-from timbral.config import ScheduleConfig, TrainConfig
-from timbral.data.dataset import Batch, DataConfig
-from timbral.encoders import SpeakerEncoder
-from timbral.losses import GE2EConfig, GE2ELoss
+from conftest import SMALL, sections
+from timbral.checkpoints.checkpoint import build_encoder
+from timbral.config.schema import TrainConfig, TrainerConfig
+from timbral.data.batches.crops import Batch, DataConfig
+from timbral.encoders.base import SpeakerEncoder
+from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.training.distributed import Workers
 from timbral.training.gradients import Outcome, whole_batch_backward
 from timbral.training.loop import make_encode, train_step
@@ -120,7 +120,7 @@ def test_the_loop_trains_in_chunks(batch: Batch) -> None:
     for chunk in (None, 6):
         torch.manual_seed(1)
         config = TrainConfig(
-            data=DataConfig(SPEAKERS, UTTERANCES), schedule=ScheduleConfig(chunk=chunk)
+            data=DataConfig(SPEAKERS, UTTERANCES), trainer=TrainerConfig(micro_batch_size=chunk)
         )
         encoder = build_encoder(SMALL["lstm"]).double()
         state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)
@@ -139,7 +139,7 @@ def test_batches_of_a_step_are_averaged(batch: Batch) -> None:
         torch.manual_seed(1)
         config = TrainConfig(
             data=DataConfig(SPEAKERS, UTTERANCES),
-            schedule=ScheduleConfig(accumulate=len(batches), max_grad_norm=1e9),
+            **sections(gradient_accumulation_steps=len(batches), max_grad_norm=1e9),
         )
         encoder = build_encoder(SMALL["lstm"]).double()
         state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)

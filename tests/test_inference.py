@@ -11,15 +11,16 @@ import torch
 
 import timbral
 from conftest import SMALL
-from timbral.audio import Preprocessing, Wave, load, to_int16
-from timbral.encoders import ENCODERS
+from timbral.audio.decode import Wave, to_int16
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, TimbralError
-from timbral.inference import Embedder
+from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture
 def embedder(run: Path) -> Embedder:
-    return timbral.load(run, device="cpu")
+    return timbral.load_encoder(run, device="cpu")
 
 
 @pytest.fixture
@@ -28,15 +29,15 @@ def paths(voices: Path) -> list[Path]:
 
 
 def test_every_form_of_one_recording(embedder: Embedder, paths: list[Path]) -> None:
-    vector = embedder.embed(paths[0])
+    vector = embedder.encode(paths[0])
     assert vector.shape == (embedder.embedding_dim,)
     assert vector.dtype == np.float32
     assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-6)
     wave = load(paths[0])
     forms = [str(paths[0]), wave, wave.astype(np.float64), torch.from_numpy(wave)]
     for form in forms:
-        np.testing.assert_allclose(embedder.embed(form), vector, atol=1e-6)
-    assert embedder.embed(to_int16(wave)) @ vector > 0.999
+        np.testing.assert_allclose(embedder.encode(form), vector, atol=1e-6)
+    assert embedder.encode(to_int16(wave)) @ vector > 0.999
 
 
 def test_other_rates_are_resampled(embedder: Embedder, paths: list[Path]) -> None:
@@ -44,18 +45,18 @@ def test_other_rates_are_resampled(embedder: Embedder, paths: list[Path]) -> Non
 
     wave = load(paths[0])
     high = soxr.resample(wave, 16_000, 48_000)
-    assert embedder.embed(high, sample_rate=48_000) @ embedder.embed(wave) > 0.99
+    assert embedder.encode(high, sample_rate=48_000) @ embedder.encode(wave) > 0.99
 
 
 def test_speaker_is_the_mean(embedder: Embedder, paths: list[Path]) -> None:
-    mean = np.mean([embedder.embed(path) for path in paths[:3]], axis=0)
-    voice = embedder.embed_speaker(paths[:3])
+    mean = np.mean([embedder.encode(path) for path in paths[:3]], axis=0)
+    voice = embedder.encode_speaker(paths[:3])
     np.testing.assert_allclose(voice, mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_similarity(embedder: Embedder, paths: list[Path]) -> None:
     assert embedder.similarity(paths[0], paths[0]) == pytest.approx(1.0, abs=1e-6)
-    expected = float(embedder.embed(paths[0]) @ embedder.embed(paths[-1]))
+    expected = float(embedder.encode(paths[0]) @ embedder.encode(paths[-1]))
     assert embedder.similarity(paths[0], paths[-1]) == pytest.approx(expected, abs=1e-6)
 
 
@@ -72,27 +73,27 @@ def test_similarity(embedder: Embedder, paths: list[Path]) -> None:
 )
 def test_bad_audio(embedder: Embedder, audio: object, words: str) -> None:
     with pytest.raises(AudioError, match=words):
-        embedder.embed(audio)  # type: ignore[arg-type]
+        embedder.encode(audio)  # type: ignore[arg-type]
 
 
 def test_bad_calls(embedder: Embedder) -> None:
     with pytest.raises(AudioError, match="list is empty"):
-        embedder.embed_speaker([])
+        embedder.encode_speaker([])
     with pytest.raises(ConfigError, match="takes a list"):
-        embedder.embed_speaker("a.wav")
+        embedder.encode_speaker("a.wav")
     with pytest.raises(TimbralError, match="neither a run folder nor a known encoder"):
-        timbral.load("nowhere")
+        timbral.load_encoder("nowhere")
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_shortest_and_long_audio(name: str, tone: Callable[..., Wave]) -> None:
     embedder = Embedder(ENCODERS[name](SMALL[name]))
-    shortest = embedder.encoder.min_samples
+    shortest = embedder.network.min_samples
     for samples in (shortest, shortest + 1, 7_000, 640_000):
-        assert np.isfinite(embedder.embed(tone(samples / 16_000))).all()
+        assert np.isfinite(embedder.encode(tone(samples / 16_000))).all()
     for samples in (shortest - 1, 800):
         with pytest.raises(AudioError, match="too short"):
-            embedder.embed(tone(samples / 16_000))
+            embedder.encode(tone(samples / 16_000))
 
 
 @pytest.mark.parametrize("name", ["ecapa", "wavlm"])
@@ -104,18 +105,18 @@ def test_long_audio_is_embedded_in_equal_parts(
     long, short = np.concatenate(waves[:4]), waves[4]
     longest = (len(long) / 16_000 - 0.01) / 2
     monkeypatch.setattr(ENCODERS[name], "longest_seconds", longest)
-    mean = embedder.embed_waves(np.array_split(long, 3)).mean(axis=0)
-    vectors = embedder.embed_waves([long, short])
+    mean = embedder.encode_waves(np.array_split(long, 3)).mean(axis=0)
+    vectors = embedder.encode_waves([long, short])
     np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-5)
-    np.testing.assert_allclose(vectors[1], embedder.embed_waves([short])[0], atol=1e-5)
+    np.testing.assert_allclose(vectors[1], embedder.encode_waves([short])[0], atol=1e-5)
 
 
 @pytest.mark.slow
 def test_compiled_is_the_same(waves: list[Wave]) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS["tdnn"](SMALL["tdnn"])
-    exact = Embedder(encoder).embed_waves(waves[:3])
-    compiled = Embedder(encoder, compile=True).embed_waves(waves[:3])
+    exact = Embedder(encoder).encode_waves(waves[:3])
+    compiled = Embedder(encoder, compile=True).encode_waves(waves[:3])
     np.testing.assert_allclose(compiled, exact, atol=1e-5)
 
 
@@ -123,14 +124,14 @@ def test_compiled_is_the_same(waves: list[Wave]) -> None:
 def test_bf16_is_near(name: str, waves: list[Wave]) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS[name](SMALL[name])
-    exact = Embedder(encoder).embed_waves(waves[:3])
-    near = Embedder(encoder, precision="bf16").embed_waves(waves[:3])
+    exact = Embedder(encoder).encode_waves(waves[:3])
+    near = Embedder(encoder, precision="bf16").encode_waves(waves[:3])
     assert np.einsum("ne,ne->n", exact, near).min() >= 0.999
     with pytest.raises(ConfigError, match="fp32 or bf16"):
         Embedder(encoder, precision="int8")
 
 
-def test_windows_are_averaged_as_system_b_does(waves: list[Wave]) -> None:
+def test_windows_are_averaged_as_paddlespeech_does(waves: list[Wave]) -> None:
     """One window after another through the encoder alone, from one mel."""
     torch.manual_seed(0)
     encoder = ENCODERS["lstm"](SMALL["lstm"]).eval()
@@ -147,13 +148,13 @@ def test_windows_are_averaged_as_system_b_does(waves: list[Wave]) -> None:
         ]
     mean = torch.stack(parts).mean(dim=0)
     expected = (mean / mean.norm()).numpy()
-    np.testing.assert_allclose(Embedder(encoder).embed_waves([wave])[0], expected, atol=1e-6)
+    np.testing.assert_allclose(Embedder(encoder).encode_waves([wave])[0], expected, atol=1e-6)
 
 
 def test_the_encoder_hears_what_it_was_trained_on(
     run: Path, store: object, paths: list[Path]
 ) -> None:
-    embedder = timbral.load(run, device="cpu")
+    embedder = timbral.load_encoder(run, device="cpu")
     assert embedder.preprocessing == Preprocessing()
     quiet = 0.01 * load(paths[0])
     np.testing.assert_allclose(

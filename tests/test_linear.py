@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from timbral.encoders import linear
-from timbral.encoders.linear import LEAST_ROWS, Linear
+from timbral.encoders.layers import linear
+from timbral.encoders.layers.linear import LEAST_ROWS, Linear
 
 pytestmark = pytest.mark.skipif(not linear.PACKS, reason="this torch has no oneDNN product")
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from timbral import api
-from timbral.checkpoint import build_encoder, load_weights
+from timbral.checkpoints.checkpoint import build_encoder, load_weights
 from timbral.errors import CheckpointError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,7 +25,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @torch.no_grad()
 def test_lora_begins_as_the_encoder_it_updates() -> None:
     checkpoint = api.resolve(GOLDEN / "wavlm-base-tiny")
-    plain = api.load(GOLDEN / "wavlm-base-tiny", device="cpu").encoder
+    plain = api.load_encoder(GOLDEN / "wavlm-base-tiny", device="cpu").network
     updated = build_encoder(replace(checkpoint.config.encoder, lora_rank=2))
     load_weights(updated, checkpoint)
     waves, lengths = torch.randn(2, 16_000), torch.tensor([16_000, 9_000])

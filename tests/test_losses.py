@@ -10,20 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from timbral.config import TrainConfig, from_mapping, to_mapping
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping, to_mapping
 from timbral.errors import ConfigError, TrainingError
-from timbral.losses import (
-    LOSSES,
-    AamConfig,
-    AamLoss,
-    AngularPrototypicalConfig,
-    GE2EConfig,
-    GE2ELoss,
-    PrototypicalConfig,
-    SumConfig,
-    SupConConfig,
-    build_loss,
-)
+from timbral.losses.contrastive import SupConConfig
+from timbral.losses.ge2e import GE2EConfig, GE2ELoss
+from timbral.losses.margin import AamConfig, AamLoss
+from timbral.losses.prototypical import AngularPrototypicalConfig, PrototypicalConfig
+from timbral.losses.registry import LOSSES, build_loss
+from timbral.losses.weighted import SumConfig
 
 SHAPE = (4, 3, 6)
 S, U, E = SHAPE
@@ -83,8 +78,8 @@ def naive_aam(e: Tensor, loss: Any) -> Tensor:
     for j in range(S):
         for i in range(U):
             row = []
-            for k in range(len(loss.centres)):
-                near = max((cosine(e[j, i], centre) for centre in loss.centres[k]), key=Tensor.item)
+            for k in range(len(loss.centers)):
+                near = max((cosine(e[j, i], center) for center in loss.centers[k]), key=Tensor.item)
                 angle = torch.arccos(near)
                 if k == j and angle < math.pi - loss.margin:
                     near = torch.cos(angle + loss.margin)
@@ -120,7 +115,7 @@ CASES: dict[str, tuple[Any, Callable[[Tensor, Any], Tensor]]] = {
     "prototypical": (PrototypicalConfig(), naive_prototypical),
     "angular-prototypical": (AngularPrototypicalConfig(), naive_angular),
     "aam": (AamConfig(scale=8.0, margin=0.3), naive_aam),
-    "aam-sub-centres": (AamConfig(scale=8.0, margin=0.3, sub_centres=3), naive_aam),
+    "aam-sub-centers": (AamConfig(scale=8.0, margin=0.3, sub_centers=3), naive_aam),
     "aam-large-margin": (AamConfig(scale=8.0, margin=1.5), naive_aam),
     "supcon": (SupConConfig(), naive_supcon),
     "sum": (

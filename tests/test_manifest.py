@@ -12,12 +12,12 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from timbral.audio import Preprocessing, load
-from timbral.data.corpora import scan_corpus
-from timbral.data.exchange import ListFormat, find_utterances, write_list
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.lists.export import ListFormat, find_utterances, write_list
 from timbral.data.manifest import Manifest, Utterance, read_manifest
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
 from timbral.errors import DataError
 
 ROWS = [

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from test_encoders import CASES, make, pad
-from timbral import features
-from timbral.encoders import SpeakerEncoder, campplus, ecapa, tdnn, wavlm, wavlm_layers
+from timbral.encoders import campplus, ecapa, tdnn, wavlm
+from timbral.encoders import frontends as features
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.ecapa import FrameConv
-from timbral.encoders.norm import FrameBatchNorm, MaskedBatchNorm
+from timbral.encoders.layers import transformer as wavlm_layers
+from timbral.encoders.layers.norm import FrameBatchNorm, MaskedBatchNorm
 
 MODULES = (features, campplus, ecapa, tdnn, wavlm, wavlm_layers)
 real_mask = features.frame_mask

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from timbral.errors import DataError
-from timbral.metrics import batch_eer, eer, error_rates, min_dcf
+from timbral.scoring.metrics import batch_eer, eer, error_rates, min_dcf
 
 
 def test_rates_by_counting() -> None:

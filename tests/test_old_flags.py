@@ -1,4 +1,4 @@
-"""The command lines of systems A and B under `timbral embed`."""
+"""The command lines of ddvc and PaddleSpeech under `timbral embed`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from timbral import api
-from timbral.cli.old_flags import translate
-from timbral.encoders import Windows
+from timbral.compat.command_lines import translate
+from timbral.compat.inference_settings import apply_settings
+from timbral.encoders.base import Windows
 from timbral.errors import ConfigError
-from timbral.inference import Embedder
-from timbral.system_b import apply_settings
+from timbral.inference.embedder import Embedder
 
 
 def timbral(*words: object) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def test_other_words_come_back() -> None:
         assert translate(words) == words
 
 
-def test_system_a() -> None:
+def test_ddvc() -> None:
     words = "embed --model_name ecapa --dataset-name=VCTK --dataset_dir V --model_device best"
     expected = (
         "embed ecapa V --layout vctk --format torch --beside-audio --model-name ecapa --device auto"
@@ -42,7 +42,7 @@ def test_system_a() -> None:
         translate(["embed", "--model_name", "ecapa", "--dataset_name", "Foo", "--dataset_dir", "V"])
 
 
-def test_system_b() -> None:
+def test_paddlespeech() -> None:
     words = "embed --input I --output O --checkpoint_path C --pattern *.flac --device gpu:1"
     expected = "embed C I --output O --layout tree --format npy --pattern *.flac --device cuda:1"
     assert " ".join(translate(words.split())) == expected
@@ -52,7 +52,7 @@ def test_system_b() -> None:
         translate(["embed", "--input", "I", "--output", "O"])
 
 
-def test_system_as_command_writes_beside_the_audio(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_ddvcs_command_writes_beside_the_audio(run: Path, voices: Path, tmp_path: Path) -> None:
     for voice in sorted(voices.glob("*/"))[:2]:
         shutil.copytree(voice, tmp_path / "wav" / voice.name)
     result = timbral(
@@ -60,15 +60,15 @@ def test_system_as_command_writes_beside_the_audio(run: Path, voices: Path, tmp_
         *("--model_device", "cpu", "--checkpoint", run),
     )
     assert result.returncode == 0, result.stderr
-    embedder = api.load(run, device="cpu")
+    embedder = api.load_encoder(run, device="cpu")
     for path in sorted(tmp_path.glob("wav/*/*.ogg"))[::5]:
         mine = torch.load(path.with_suffix(".mine_embedding"), weights_only=True)[0]
-        np.testing.assert_allclose(mine.numpy(), embedder.embed(path), atol=1e-5)
+        np.testing.assert_allclose(mine.numpy(), embedder.encode(path), atol=1e-5)
     for folder in (tmp_path / "wav").iterdir():
         assert (folder / f"{folder.name}.mine_averaged_embedding").exists()
 
 
-def test_system_bs_command_mirrors_the_tree(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_paddlespeechs_command_mirrors_the_tree(run: Path, voices: Path, tmp_path: Path) -> None:
     first = sorted(voices.glob("*/*.ogg"))[0]
     places = ["top.ogg", "a/b/deep.ogg", "a/left.opus"]
     for place in places:
@@ -83,15 +83,15 @@ def test_system_bs_command_mirrors_the_tree(run: Path, voices: Path, tmp_path: P
     assert written == {"top.npy", "a/b/deep.npy"}
 
 
-def test_system_bs_settings(tmp_path: Path) -> None:
-    from timbral.encoders import LstmConfig, LstmEncoder
+def test_paddlespeechs_settings(tmp_path: Path) -> None:
+    from timbral.encoders.lstm import LstmConfig, LstmEncoder
 
     embedder = Embedder(LstmEncoder(LstmConfig(1, 8, 8)))
     config = tmp_path / "config.yaml"
     config.write_text("data: {partial_overlap_ratio: 0.75, n_mels: 40}\ntraining: {}\n")
     apply_settings(embedder, config, ["data.audio_norm_target_dBFS", "-25"])
-    assert embedder.encoder.windows == Windows(160, 40, 0.75)
-    assert embedder.preprocessing.loudness == -25
+    assert embedder.network.windows == Windows(160, 40, 0.75)
+    assert embedder.preprocessing.min_rms_dbfs == -25
     for opts, words in (
         (["data.overlap", "1"], "unknown setting"),
         (["data.mel_window_step", "5"], "is 10 in timbral"),

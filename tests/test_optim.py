@@ -12,31 +12,31 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import SMALL
+from conftest import SMALL, sections
 from timbral import api
-from timbral.checkpoint import build_encoder, find_checkpoint, load_encoder
-from timbral.config import OptimConfig, ScheduleConfig, TrainConfig
-from timbral.data.dataset import Batch, DataConfig
-from timbral.data.store import Store
-from timbral.encoders import SpeakerEncoder
+from timbral.checkpoints.checkpoint import build_encoder, find_checkpoint, load_network
+from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
+from timbral.data.batches.crops import Batch, DataConfig
+from timbral.data.prepared.store import Store
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError
-from timbral.evaluation.validation import make_validation
-from timbral.losses import GE2EConfig, GE2ELoss
+from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.training.distributed import Workers
 from timbral.training.loop import MOST_SKIPPED, make_encode, train_step
 from timbral.training.optim import Plateau, lr_at
 from timbral.training.state import TrainState, new_state
+from timbral.training.validation import make_validation
 
 Make = Callable[..., TrainConfig]
 DATA = DataConfig(4, 3)
 
 
 def make_state(
-    encoder: str, optim: OptimConfig, **schedule: object
+    encoder: str, optimizer: OptimizerConfig, **settings: object
 ) -> tuple[TrainState, TrainConfig]:
     torch.manual_seed(0)
-    times = ScheduleConfig(learning_rate=1e-2, **schedule)  # type: ignore[arg-type]
-    config = TrainConfig(encoder=SMALL[encoder], data=DATA, schedule=times, optim=optim)
+    own = {**sections(**settings), "optimizer": replace(optimizer, learning_rate=1e-2)}
+    config = TrainConfig(encoder=SMALL[encoder], data=DATA, **own)
     return new_state(build_encoder(SMALL[encoder]), GE2ELoss(GE2EConfig()), config), config
 
 
@@ -63,7 +63,7 @@ def changed(module: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
 @pytest.mark.parametrize("metric", ["val_eer", "loss"])
 def test_a_plateau_is_torchs(metric: str) -> None:
     """The learning rates of ReduceLROnPlateau on the same numbers; training's are averaged."""
-    optim = OptimConfig(
+    schedule = ScheduleConfig(
         plateau_metric=metric, plateau_every=4, plateau_patience=2, plateau_factor=0.5
     )
     values = 1 + 0.1 * np.random.default_rng(0).standard_normal(60)
@@ -73,7 +73,7 @@ def test_a_plateau_is_torchs(metric: str) -> None:
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
     ours = Plateau()
     for index, value in enumerate(values):
-        ours.note({metric: value, "other": 0.0}, optim)
+        ours.note({metric: value, "other": 0.0}, schedule)
         if index % every == every - 1:
             theirs.step(float(np.mean(values[index + 1 - every : index + 1])))
         assert ours.factor == optimizer.param_groups[0]["lr"]
@@ -83,20 +83,18 @@ def test_a_plateau_is_torchs(metric: str) -> None:
 def test_a_plateau_lowers_the_rate_in_a_run(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
-    config = small_config(steps=6, decay="plateau", learning_rate=1e-9)
-    config = replace(
-        config, optim=OptimConfig(plateau_metric="loss", plateau_every=1, plateau_patience=0)
-    )
+    plateau = {"plateau_metric": "loss", "plateau_every": 1, "plateau_patience": 0}
+    config = small_config(steps=6, decay="plateau", learning_rate=1e-9, **plateau)
     run = tmp_path / "run"
     api.train(config, store.folder, run, validation_speakers="0", device="cpu")
     progress = find_checkpoint(run).progress["plateau"]
     assert progress["factor"] < 1.0
-    assert lr_at(3, config.schedule) == 1e-9, "the factor is applied apart"
+    assert lr_at(3, 1e-9, config.schedule) == 1e-9, "the factor is applied apart"
 
 
 def test_groups_have_their_own_rates() -> None:
-    optim = OptimConfig(head_rate=3.0, loss_rate=0.5, layer_decay=0.5)
-    state, _ = make_state("tdnn", optim)
+    optimizer = OptimizerConfig(head_lr_scale=3.0, loss_lr_scale=0.5, layer_decay=0.5)
+    state, _ = make_state("tdnn", optimizer)
     share = {
         parameter: group["share"]
         for group in state.optimizer.param_groups
@@ -123,9 +121,9 @@ def test_parts_cover_the_encoder(encoder: str) -> None:
 
 @pytest.mark.parametrize("encoder", sorted(SMALL))
 def test_frozen_parts_stay(encoder: str) -> None:
-    """Only the head learns (system A's train_only_head); statistics before it stay, too."""
+    """Only the head learns (ddvc's train_only_head); statistics before it stay, too."""
     before_head = tuple(build_encoder(SMALL[encoder]).parts())[:-1]
-    state, config = make_state(encoder, OptimConfig(freeze=before_head))
+    state, config = make_state(encoder, OptimizerConfig(freeze=before_head))
     before = copies(state.encoder)
     step(state, config, make_batch())
     head = {id(t) for m in state.encoder.parts()["head"] for t in (*m.parameters(), *m.buffers())}
@@ -140,12 +138,12 @@ def test_frozen_parts_stay(encoder: str) -> None:
 )
 def test_what_cannot_be_frozen(names: tuple[str, ...], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        make_state("lstm", OptimConfig(freeze=names))
+        make_state("lstm", OptimizerConfig(freeze=names))
 
 
 @pytest.mark.parametrize("encoder", ["campplus", "tdnn"])
 def test_frozen_batch_norm_keeps_its_statistics(encoder: str) -> None:
-    state, config = make_state(encoder, OptimConfig(frozen_batch_norm=True))
+    state, config = make_state(encoder, OptimizerConfig(frozen_batch_norm=True))
     before = copies(state.encoder)
     step(state, config, make_batch())
     moved = changed(state.encoder, before)
@@ -156,10 +154,10 @@ def test_frozen_batch_norm_keeps_its_statistics(encoder: str) -> None:
 def test_the_average_is_judged_saved_and_loaded(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
-    config = replace(small_config("tdnn", steps=3), optim=OptimConfig(ema=0.5))
+    config = replace(small_config("tdnn", steps=3), optimizer=OptimizerConfig(ema=0.5))
     report = api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
-    loaded = load_encoder(find_checkpoint(report.checkpoint))
-    raw = replace(find_checkpoint(report.checkpoint).config, optim=OptimConfig())
+    loaded = load_network(find_checkpoint(report.checkpoint))
+    raw = replace(find_checkpoint(report.checkpoint).config, optimizer=OptimizerConfig())
     state = new_state(build_encoder(raw.encoder), GE2ELoss(GE2EConfig()), config)
     assert state.average is not None
     from timbral.training.run import load_state
@@ -171,7 +169,7 @@ def test_the_average_is_judged_saved_and_loaded(
 
 
 def test_average_of_two_steps() -> None:
-    state, config = make_state("lstm", OptimConfig(ema=0.9))
+    state, config = make_state("lstm", OptimizerConfig(ema=0.9))
     expected = copies(state.encoder)
     for number in range(2):
         step(state, config, make_batch(number))
@@ -184,7 +182,7 @@ def test_average_of_two_steps() -> None:
 
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:
-    state, config = make_state("tdnn", OptimConfig(ema=0.9))
+    state, config = make_state("tdnn", OptimizerConfig(ema=0.9))
     step(state, config, make_batch())
     assert state.average is not None
     everything = (state.encoder, state.loss_fn, state.average)
@@ -228,7 +226,7 @@ def test_validation_touches_nothing(encoder: str, store: Store) -> None:
 def test_compiled_is_eager_but_for_rounding() -> None:
     weights = []
     for compiled in (False, True):
-        state, config = make_state("lstm", OptimConfig(), compile=compiled)
+        state, config = make_state("lstm", OptimizerConfig(), compile=compiled)
         for number in range(2):
             step(state, config, make_batch(number))
         weights.append(state.encoder.linear.weight)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from timbral import api
-from timbral.data.store import Store
-from timbral.encoders import ENCODERS
+from timbral.data.prepared.store import Store
+from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
 
 OWN = '''
@@ -56,7 +56,8 @@ class Taken(Statistics):
 CONFIG = """
 encoder: lstm
 data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}
-schedule: {steps: 2, validate_every: 2, save_every: 2}
+schedule: {steps: 2}
+trainer: {validate_every: 2, save_every: 2}
 """
 
 
@@ -81,11 +82,11 @@ def test_train_and_use(
     train(config, TrainOptions(None, store.folder, run, encoder=own, device="cpu", opts=size))
     ENCODERS.pop("statistics")
     with pytest.raises(CheckpointError, match="--encoder-class"):
-        api.load(run)
+        api.load_encoder(run)
     first, second = sorted(voices.glob("*/*.ogg"))[:2]
     verify(str(run), str(first), str(second), running=RunningOptions("cpu", encoder_class=own))
     assert "cosine" in capsys.readouterr().out
-    assert api.load(run, device="cpu").embedding_dim == 8
+    assert api.load_encoder(run, device="cpu").embedding_dim == 8
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ import pytest
 import soundfile
 
 from test_audio import broken_files
-from timbral.audio import Preprocessing, Wave, load, to_int16
-from timbral.data.corpora import scan_corpus
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
+from timbral.audio.decode import Wave, to_int16
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
 from timbral.errors import DataError
-from timbral.files import folder_lock
+from timbral.io.files import folder_lock
 
 Tone = Callable[..., Wave]
 
@@ -136,9 +137,9 @@ def test_killed_and_started_again(tmp_path: Path, voices: Path) -> None:
     """SIGKILL at several moments; the outcome is that of an unbroken run, byte for byte."""
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from timbral.audio import Preprocessing\n"
-        "from timbral.data import prepare as module\n"
-        "from timbral.data.corpora import scan_corpus\n"
+        "from timbral.audio.preprocessing import Preprocessing\n"
+        "from timbral.data.prepared import prepare as module\n"
+        "from timbral.data.corpora.registry import scan_corpus\n"
         "module.SHARD_UTTERANCES = 8\n"
         "module.prepare(scan_corpus('folder', Path(sys.argv[1])), Path(sys.argv[2]),"
         " Preprocessing(), progress=lambda done, total: (print(done, flush=True),"
@@ -210,7 +211,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\nfrom concurrent.futures import ProcessPoolExecutor\n"
-        "import multiprocessing\nfrom timbral.workers import end_with_parent\n"
+        "import multiprocessing\nfrom timbral.io.processes import end_with_parent\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'),"
         " initializer=end_with_parent)\n"
@@ -278,7 +279,7 @@ def test_vctk_takes_the_first_microphone(tmp_path: Path) -> None:
 
 def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from timbral.files import folder_lock\n"
+        "import sys, time; from pathlib import Path; from timbral.io.files import folder_lock\n"
         "with folder_lock(Path(sys.argv[1])):\n  print('held', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from timbral.cli import data as verbs
-from timbral.data.corpora import CORPORA
+from timbral.data.corpora.registry import CORPORA
 from timbral.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         if corpus.folder:
             assert name in text
             assert corpus.page in text
-            assert corpus.licence in text
+            assert corpus.license in text
             assert f"{corpus.folder}/{corpus.expected[0]}" in text
 
 
@@ -41,7 +41,7 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
     assert timbral("prepare", *words).stdout.startswith("was complete already: 48 utterances")
     shown = timbral("inspect", mel, "--html", tmp_path / "page.html")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "what          mel tree\nutterances    48, " in shown.stdout
+    assert "what          precomputed mels\nutterances    48, " in shown.stdout
     assert (tmp_path / "page.html").exists()
 
 
@@ -52,7 +52,7 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
         ({"datasets_root": "x"}, "go together"),
         ({"folder": "x", "dataset_names": "vctk"}, "go together"),
         ({"datasets_root": "x", "dataset_names": "vctk,magicdata"}, "say which with --trim"),
-        ({"folder": "x", "loudness": "loud"}, "--loudness is a level"),
+        ({"folder": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs is a level"),
         ({"folder": "x", "workers": 0}, "--workers must be 1"),
     ],
 )
@@ -67,5 +67,5 @@ def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> N
 
 def test_names_and_their_rules() -> None:
     assert verbs._trim([]) == "none"
-    assert verbs._trim(["librispeech_other", "magicdata"]) == "system-b"
+    assert verbs._trim(["librispeech_other", "magicdata"]) == "webrtc"
     assert verbs._trim(["librispeech/train-clean-100", "vctk"]) == "none"

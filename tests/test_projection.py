@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError, MissingExtraError
-from timbral.projection import draw, palette, project
+from timbral.plots.palette import palette
+from timbral.plots.projection import project
+from timbral.plots.scatter import draw
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -40,7 +42,7 @@ def test_umap_parts_voices_and_repeats_itself() -> None:
     np.testing.assert_array_equal(project(vectors * 4), points)  # cosine: length says nothing
     assert not np.array_equal(project(vectors, seed=1), points)
 
-    assert project(vectors[:5], neighbours=500).shape == (5, 2)
+    assert project(vectors[:5], neighbors=500).shape == (5, 2)
     lonely = np.ones((10, 3), dtype=np.float32)
     lonely[0] = -1  # opposite to all the others
     assert np.isfinite(project(lonely)).all()
@@ -81,9 +83,9 @@ def test_vectors_that_are_not_finite(bad: float) -> None:
         project(vectors)
 
 
-def test_too_few_neighbours() -> None:
-    with pytest.raises(ConfigError, match="neighbours"):
-        project(two_voices(), neighbours=1)
+def test_too_few_neighbors() -> None:
+    with pytest.raises(ConfigError, match="neighbors"):
+        project(two_voices(), neighbors=1)
 
 
 def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +130,8 @@ def test_draw_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9, 60, 500])
-def test_palette_never_repeats_a_colour(count: int) -> None:
-    colours = palette(count)
-    assert len(set(colours)) == len(colours) == count
-    assert all(len(colour) == 7 and int(colour[1:], 16) >= 0 for colour in colours)
-    assert palette(count) == colours
+def test_palette_never_repeats_a_color(count: int) -> None:
+    colors = palette(count)
+    assert len(set(colors)) == len(colors) == count
+    assert all(len(color) == 7 and int(color[1:], 16) >= 0 for color in colors)
+    assert palette(count) == colors

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from timbral.demo import VOICES
-from timbral.evaluation.trials import draw_pairs
+from timbral.demo.run import VOICES
+from timbral.scoring.trials import draw_pairs
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -72,7 +72,7 @@ def test_python_snippets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for snippet in PYTHON:
         names: dict[str, object] = {}
         exec(snippet, names)
-        assert names["vector"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
+        assert names["embedding"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
         assert -1.0 <= names["cosine"] <= 1.0  # type: ignore[operator]
 
 

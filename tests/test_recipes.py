@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbral.data.store import Store
-from timbral.evaluation.trials import read_trials
+from timbral.data.prepared.store import Store
+from timbral.scoring.trials import read_trials
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

@@ -13,16 +13,18 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from timbral import api, bulk, storage
-from timbral.bulk.parts import PART_UTTERANCES
+from timbral import api
+from timbral.bulk import corpus as bulk
+from timbral.bulk.shards import PART_UTTERANCES
+from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
-from timbral.inference import Embedder
-from timbral.vector_table import vectors_of
+from timbral.inference.embedder import Embedder
+from timbral.io import storage
 
 
 @pytest.fixture
 def embedder(run: Path) -> Embedder:
-    return api.load(run, device="cpu")
+    return api.load_encoder(run, device="cpu")
 
 
 @pytest.fixture
@@ -142,5 +144,5 @@ def test_ray(
     assert (report.utterances, report.failures) == (48, 0)
     one, two = (bulk.read_vectors(tmp_path / name) for name in ("local", "ray"))
     one, two = one.sort_by("utterance"), two.sort_by("utterance")
-    assert one.drop_columns("vector").equals(two.drop_columns("vector"))
+    assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5

@@ -1,4 +1,4 @@
-"""Going on: from a broken checkpoint's neighbour, from a named checkpoint, from weights alone."""
+"""Going on: from a broken checkpoint's neighbor, from a named checkpoint, from weights alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import safetensors.torch
 import torch
 
 from timbral import api
-from timbral.audio import Preprocessing
-from timbral.checkpoint import find_checkpoint
-from timbral.config import TrainConfig
-from timbral.data.corpora import scan_corpus
-from timbral.data.prepare import prepare
-from timbral.data.store import Store
-from timbral.demo import VOICES
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.config.schema import TrainConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.demo.run import VOICES
 from timbral.errors import CheckpointError, ConfigError, TrainingError
-from timbral.losses import AamConfig
+from timbral.losses.margin import AamConfig
 
 Make = Callable[..., TrainConfig]
 
@@ -133,14 +133,14 @@ def test_a_named_checkpoint_takes_other_data_and_settings(
     done = go(more, tmp_path / "b", other_data, checkpoint_path=tmp_path / "a")
     assert (done.resumed_from, done.step) == (3, 4)
     here = weights(tmp_path / "b", 4)
-    assert there["loss.centres"].shape == (6, 1, 16)
-    assert here["loss.centres"].shape == (3, 1, 16)
+    assert there["loss.centers"].shape == (6, 1, 16)
+    assert here["loss.centers"].shape == (3, 1, 16)
     torch.testing.assert_close(here["encoder.linear.weight"], there["encoder.linear.weight"])
     moments = safetensors.torch.load_file(
         tmp_path / "b" / "checkpoints" / "step-4" / "optimizer.safetensors"
     )
     assert moments["encoder.linear.weight:step"] == 4
-    assert moments["loss.centres:step"] == 1
+    assert moments["loss.centers:step"] == 1
 
 
 def test_initial_weights(

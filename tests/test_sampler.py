@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timbral.data.sampler import CYCLE, Pool, Rounds, SessionDraws, SpeakerBatches, shared_out
+from timbral.data.batches.sampler import (
+    CYCLE,
+    Pool,
+    Rounds,
+    SessionDraws,
+    SpeakerBatches,
+    shared_out,
+)
 from timbral.errors import ConfigError
 
 

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from timbral.embeddings.aggregate import AGGREGATES, clusters_of, speaker_table
+from timbral.embeddings.table import utterance_schema, vectors_of
 from timbral.errors import ConfigError
-from timbral.speaker_vectors import AGGREGATES, clusters_of, speaker_table
-from timbral.vector_table import utterance_schema, vectors_of
 
 
 @pytest.fixture
 def table() -> pa.Table:
     """Two speakers, two sessions each; ten and three utterances; the last of anna is a stranger."""
     rng = np.random.default_rng(3)
-    centres = np.eye(3, 8)
-    vectors = [centres[0] + 0.1 * rng.normal(size=8) for _ in range(9)] + [-centres[2]]
-    vectors += [centres[1] + 0.1 * rng.normal(size=8) for _ in range(3)]
+    centers = np.eye(3, 8)
+    vectors = [centers[0] + 0.1 * rng.normal(size=8) for _ in range(9)] + [-centers[2]]
+    vectors += [centers[1] + 0.1 * rng.normal(size=8) for _ in range(3)]
     stacked = np.stack(vectors).astype(np.float32)
     stacked /= np.linalg.norm(stacked, axis=1, keepdims=True)
     count = len(stacked)
@@ -43,7 +43,7 @@ def test_each_way_by_its_definition(table: pa.Table) -> None:
     nearest = int(np.argmax((vectors @ vectors.T).sum(axis=1)))
     expected = {
         "mean": vectors.mean(axis=0),
-        "normalised-mean": vectors.mean(axis=0),
+        "normalized-mean": vectors.mean(axis=0),
         "duration-weighted": weighted,
         "trimmed": vectors[:9].mean(axis=0),  # the stranger is the tenth that goes
         "medoid": vectors[nearest],
@@ -51,10 +51,10 @@ def test_each_way_by_its_definition(table: pa.Table) -> None:
     assert set(expected) == set(AGGREGATES)
     for name, vector in expected.items():
         plain = speaker_table(table, name, unit_length=False)
-        np.testing.assert_allclose(plain["vector"][0].as_py(), vector, atol=1e-6)
+        np.testing.assert_allclose(plain["embedding"][0].as_py(), vector, atol=1e-6)
         unit = speaker_table(table, name, unit_length=True)
         np.testing.assert_allclose(
-            unit["vector"][0].as_py(), vector / np.linalg.norm(vector), atol=1e-6
+            unit["embedding"][0].as_py(), vector / np.linalg.norm(vector), atol=1e-6
         )
     rests = {name: speaker_table(table, name)["rests_on"][0].as_py() for name in expected}
     assert rests["trimmed"] == [f"u{row}" for row in range(9)]
@@ -72,8 +72,8 @@ def test_counts_hours_spread_and_schema(table: pa.Table, tmp_path: Path) -> None
     pyarrow.parquet.write_table(voices, tmp_path / "v.parquet")
     schema = pyarrow.parquet.read_schema(tmp_path / "v.parquet")
     assert schema.metadata[b"unit_length"] == b"true"
-    assert schema.metadata[b"aggregate"] == b"normalised-mean"
-    assert schema.field("vector").metadata[b"unit_length"] == b"true"
+    assert schema.metadata[b"aggregate"] == b"normalized-mean"
+    assert schema.field("embedding").metadata[b"unit_length"] == b"true"
     assert speaker_table(table, "mean").schema.metadata[b"unit_length"] == b"false"
 
 

@@ -1,4 +1,4 @@
-"""Configs of systems A and B, as they are, become the TrainConfig that timbral's own would be."""
+"""Configs of ddvc and PaddleSpeech become the TrainConfig that timbral's own would be."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
+from conftest import sections
 from timbral.cli.training import TrainOptions, train
-from timbral.config import ScheduleConfig, TrainConfig, from_mapping
-from timbral.data.augment_config import AugmentConfig, MixConfig, RoomsConfig
-from timbral.data.dataset import DataConfig
-from timbral.encoders import LstmConfig
+from timbral.compat.ddvc_keys import DEFAULTS, UNCHANGED
+from timbral.compat.paddlespeech import DEFAULTS as B_DEFAULTS
+from timbral.compat.recipe import read_recipe
+from timbral.compat.recordings import prepare_audio, with_epochs
+from timbral.compat.translation import Recipe
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping
+from timbral.data.augment.config import AugmentConfig, MixConfig, RoomsConfig
+from timbral.data.batches.crops import DataConfig
+from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError, DataError
-from timbral.systems import Recipe, prepare_audio, read_recipe, with_epochs
-from timbral.systems.system_a_keys import DEFAULTS, UNCHANGED
-from timbral.systems.system_b import DEFAULTS as B_DEFAULTS
 
 A: dict[str, Any] = {
     "model_name": "tdnn",
@@ -95,10 +99,10 @@ def test_a_as_it_is(tmp_path: Path) -> None:
         music=MixConfig(0.6, ("m",), (10.0, 15.0)),
         rooms=RoomsConfig(0.6, ("r",), after_sounds=True),
     )
-    schedule = config.schedule
-    assert (schedule.learning_rate, schedule.weight_decay) == (1e-6, 0.0)
-    assert (schedule.log_every, schedule.validate_every, schedule.save_every) == (1, 25, 25)
-    assert (config.tracking.pictures_every, config.tracking.clips_every) == (5, 5)
+    optimizer, trainer = config.optimizer, config.trainer
+    assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-6, 0.0)
+    assert (trainer.log_every, trainer.validate_every, trainer.save_every) == (1, 25, 25)
+    assert (config.tracking.plot_every, config.tracking.audio_every) == (5, 5)
     run = recipe.run
     assert run.output == Path("tdnn/first")
     assert run.training_audio == Path("audio/train")
@@ -123,9 +127,13 @@ def test_a_reads_its_readmes_spellings_and_hidden_arguments(tmp_path: Path) -> N
 def test_a_accumulates_gradients_until_its_scheduler_steps(tmp_path: Path) -> None:
     settings = {"scheduler_metrics_avg_every": 10, "accumalate_gradient_every_scheduler": True}
     recipe = read_a(tmp_path, **settings)
-    schedule, optim = recipe.config.schedule, recipe.config.optim
-    assert (schedule.accumulate, schedule.validate_every, schedule.log_every) == (10, 2, 1)
-    assert (optim.plateau_every, optim.plateau_metric) == (1, "loss")
+    schedule, trainer = recipe.config.schedule, recipe.config.trainer
+    assert (trainer.gradient_accumulation_steps, trainer.validate_every, trainer.log_every) == (
+        10,
+        2,
+        1,
+    )
+    assert (schedule.plateau_every, schedule.plateau_metric) == (1, "loss")
     with pytest.raises(ConfigError, match="name a metric of training"):
         read_a(tmp_path, **settings, scheduler_metrics="val_eer")
 
@@ -144,10 +152,10 @@ def test_a_falls_back_and_turns_off(tmp_path: Path) -> None:
         multi_rec_session=True,
     )
     assert recipe.config.augment == AugmentConfig()
-    assert recipe.config.schedule.save_every > 10**9
-    assert recipe.config.tracking.pictures_every is None
-    assert recipe.config.tracking.clips_every is None
-    assert recipe.config.tracking.annotate
+    assert recipe.config.trainer.save_every > 10**9
+    assert recipe.config.tracking.plot_every is None
+    assert recipe.config.tracking.audio_every is None
+    assert recipe.config.tracking.label_points
     assert recipe.run.validation_audio is None
     assert (recipe.run.device, recipe.run.nprocs) == ("auto", 2)
     assert recipe.run.force_restart
@@ -157,7 +165,7 @@ def test_a_falls_back_and_turns_off(tmp_path: Path) -> None:
 
 
 def test_a_begins_with_published_weights(tmp_path: Path) -> None:
-    from timbral.pretrained import PRETRAINED
+    from timbral.checkpoints.pretrained import PRETRAINED
 
     recipe = read_a(tmp_path, model_name="campplus-zh-en")
     assert recipe.config.encoder == PRETRAINED["campplus-zh-en"].encoder
@@ -190,7 +198,7 @@ def test_opts_come_last(tmp_path: Path) -> None:
         "0.1",
     )
     recipe = read_a(tmp_path, *words)
-    assert recipe.config.schedule.learning_rate == 1e-3
+    assert recipe.config.optimizer.learning_rate == 1e-3
     assert recipe.config.schedule.steps == 7
     assert recipe.config.augment.noise.probability == 0.1
     assert recipe.run.epochs is None
@@ -221,9 +229,9 @@ def test_a_rate_of_zero_is_that_of_the_run_that_is_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tdnn" / "first").mkdir(parents=True)
-    content = {"config": {"schedule": {"learning_rate": 5e-4}}}
+    content = {"config": {"optimizer": {"learning_rate": 5e-4}}}
     (tmp_path / "tdnn" / "first" / "run.json").write_text(json.dumps(content))
-    assert read_a(tmp_path, learning_rate_init=0.0).config.schedule.learning_rate == 5e-4
+    assert read_a(tmp_path, learning_rate_init=0.0).config.optimizer.learning_rate == 5e-4
 
 
 def test_a_audio_becomes_stores_and_epochs_steps(voices: Path, tmp_path: Path) -> None:
@@ -247,9 +255,7 @@ def test_no_config_is_bs_defaults() -> None:
     assert recipe.config == TrainConfig(
         encoder=LstmConfig(),
         data=DataConfig(64, 10, 1.6),
-        schedule=ScheduleConfig(
-            steps=1_560_000, learning_rate=1e-4, validate_every=10_000, save_every=10_000
-        ),
+        **sections(steps=1_560_000, learning_rate=1e-4, validate_every=10_000, save_every=10_000),
     )
 
 
@@ -264,17 +270,13 @@ def test_b_as_it_is_equals_ours(tmp_path: Path) -> None:
     assert recipe.config == read_recipe(None).config
     assert {line.key for line in recipe.meanings} == B_DEFAULTS.keys()
     path.write_text("model: {num_layers: 2}\ntraining: {learning_rate_init: 1e-5}\n")
-    words = ["training.learning_rate_init", "1e-3", "model.hidden_size", "8", "schedule.seed", "3"]
+    words = ["training.learning_rate_init", "1e-3", "model.hidden_size", "8", "trainer.seed", "3"]
     config = read_recipe(path, words).config
     mine = {
         "encoder": {"name": "lstm", "num_layers": 2, "hidden_size": 8},
-        "schedule": {
-            "steps": 1_560_000,
-            "learning_rate": 1e-3,
-            "validate_every": 10_000,
-            "save_every": 10_000,
-            "seed": 3,
-        },
+        "optimizer": {"learning_rate": 1e-3},
+        "schedule": {"steps": 1_560_000},
+        "trainer": {"validate_every": 10_000, "save_every": 10_000, "seed": 3},
     }
     assert config == from_mapping(TrainConfig, mine, "ours")
     (tmp_path / "ours.yaml").write_text(yaml.safe_dump(mine))
@@ -302,7 +304,7 @@ def test_bs_keys_among_the_opts_of_our_config(tmp_path: Path) -> None:
     [
         ("model: {num_layer: 2}", [], "did you mean 'model.num_layers'"),
         ("model: 3", [], "the sections data, model, training"),
-        ("model: {}\nmore: {}", [], "more: a config of system B has the sections"),
+        ("model: {}\nmore: {}", [], "more: a config of PaddleSpeech has the sections"),
         ("model: {num_layers: two}", [], "a whole number is needed, got 'two'"),
         ("model: {num_layers: 2.5}", [], "a whole number is needed"),
         ("model: {}\ndata: {sampling_rate: 8000}", [], "can only be 16000: timbral trains at"),

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from timbral import api
-from timbral.config import TrackingConfig, TrainConfig
-from timbral.data.dataset import Batch
-from timbral.data.store import Store
+from timbral.config.schema import TrackingConfig, TrainConfig
+from timbral.data.batches.crops import Batch
+from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, MissingExtraError
-from timbral.training.gallery import Gallery, _due
-from timbral.training.trackers import RunInfo
-from timbral.training.tracking import PACKAGES, TRACKERS, check_trackers, open_trackers
+from timbral.training.plots import Gallery, _due
+from timbral.training.trackers.base import RunInfo
+from timbral.training.trackers.registry import PACKAGES, TRACKERS, check_trackers, open_trackers
 
 Make = Callable[..., TrainConfig]
 INFO = {"encoder": {"name": "lstm", "layers": [1, 2]}, "loss": {}}
@@ -35,7 +35,7 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     """Two runs' worth of numbers, a picture and a clip, by one tracker; returns the run folder."""
     for name in ("COMET_API_KEY", "WANDB_API_KEY", "WANDB_MODE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    from timbral.projection import draw
+    from timbral.plots.scatter import draw
 
     draw(np.arange(16.0).reshape(8, 2), list("aabbccdd"), tmp_path / "picture.png")
 
@@ -184,10 +184,10 @@ def test_a_run_draws_and_plays(
 
     monkeypatch.setitem(TRACKERS, "tensorboard", Recorder)
     monkeypatch.setattr(  # UMAP itself has its own tests
-        "timbral.projection.project", lambda vectors, **options: vectors[:, :2]
+        "timbral.plots.projection.project", lambda vectors, **options: vectors[:, :2]
     )
     tracking = TrackingConfig(
-        pictures_every=4, validation_pictures_every=4, clips_every=3, annotate=True
+        plot_every=4, validation_plot_every=4, audio_every=3, label_points=True
     )
     config = replace(small_config(steps=6), tracking=tracking)
     run = tmp_path / "run"
@@ -215,10 +215,12 @@ def test_a_run_draws_and_plays(
 def test_a_batch_whose_loss_explodes_is_drawn(
     store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("timbral.projection.project", lambda vectors, **options: vectors[:, :2])
+    monkeypatch.setattr(
+        "timbral.plots.projection.project", lambda vectors, **options: vectors[:, :2]
+    )
     batch = Batch(torch.zeros(4, 8), torch.full((4,), 8), torch.arange(4), torch.arange(4))
     for pictures, expected in ((1000, ["exploding_loss_000003.png"]), (None, [])):
-        tracking = TrackingConfig(pictures_every=pictures)
+        tracking = TrackingConfig(plot_every=pictures)
         gallery = Gallery(tmp_path / str(pictures), replace(small_config(), tracking=tracking))
         for step, loss in enumerate([9.0, 0.1, 0.51, 9.0, math.nan, 0.1, 0.6], start=1):
             gallery.batch(step, batch, torch.eye(4), loss, store)
@@ -238,7 +240,8 @@ def test_what_is_missing_ends_it_before_the_first_step(
 ) -> None:
     missing = PACKAGES[name][-1]
     monkeypatch.setattr(
-        "timbral.training.tracking.find_spec", lambda package: None if package == missing else 1
+        "timbral.training.trackers.registry.find_spec",
+        lambda package: None if package == missing else 1,
     )
     with pytest.raises(MissingExtraError, match=rf"pip install 'timbral\[{name}\]'"):
         check_trackers([name])

@@ -18,18 +18,19 @@ import soundfile
 import torch
 import yaml
 
-from conftest import SMALL
+from conftest import SMALL, sections
 from timbral import api
-from timbral.audio import Preprocessing
-from timbral.checkpoint import find_checkpoint
-from timbral.config import ScheduleConfig, TrainConfig, to_mapping
-from timbral.data.corpora import scan_corpus
-from timbral.data.dataset import CropBatches, DataConfig, prefetch
-from timbral.data.prepare import prepare
-from timbral.data.selection import split_speakers
-from timbral.data.store import Store
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.config.schema import ScheduleConfig, TrainConfig
+from timbral.config.yaml import to_mapping
+from timbral.data.batches.crops import CropBatches, DataConfig, prefetch
+from timbral.data.batches.selection import split_speakers
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError, MissingExtraError, TrainingError
-from timbral.files import folder_lock
+from timbral.io.files import folder_lock
 from timbral.training.optim import lr_at
 
 Make = Callable[..., TrainConfig]
@@ -57,7 +58,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
 def test_resumed_is_unbroken(
     encoder: str, accumulate: int, store: Store, small_config: Make, tmp_path: Path
 ) -> None:
-    config = small_config(encoder, accumulate=accumulate)
+    config = small_config(encoder, gradient_accumulation_steps=accumulate)
     unbroken = api.train(
         config, store.folder, tmp_path / "a", validation_speakers="2", device="cpu"
     )
@@ -115,7 +116,7 @@ def test_it_learns(store: Store, tmp_path: Path) -> None:
     config = TrainConfig(
         encoder=SMALL["tdnn"],
         data=DataConfig(speakers_per_batch=6, utterances_per_speaker=4, crop_seconds=1.0),
-        schedule=ScheduleConfig(steps=40, learning_rate=5e-3, log_every=1),
+        **sections(steps=40, learning_rate=5e-3, log_every=1),
     )
     api.train(config, store.folder, tmp_path / "run", validation_speakers="0", device="cpu")
     losses = [row["loss"] for row in metrics(tmp_path / "run")]
@@ -316,12 +317,12 @@ def test_short_utterances_are_repeated(store: Store) -> None:
 
 
 def test_learning_rate() -> None:
-    constant = ScheduleConfig(steps=100, learning_rate=1.0, warmup_steps=9)
-    assert [lr_at(step, constant) for step in (0, 4, 9, 99)] == [0.1, 0.5, 1.0, 1.0]
-    cosine = ScheduleConfig(steps=100, learning_rate=1.0, decay="cosine")
-    assert lr_at(0, cosine) == 1.0
-    assert lr_at(50, cosine) == pytest.approx(0.5)
-    assert lr_at(100, cosine) == pytest.approx(0.0)
+    constant = ScheduleConfig(steps=100, warmup_steps=9)
+    assert [lr_at(step, 1.0, constant) for step in (0, 4, 9, 99)] == [0.1, 0.5, 1.0, 1.0]
+    cosine = ScheduleConfig(steps=100, decay="cosine")
+    assert lr_at(0, 1.0, cosine) == 1.0
+    assert lr_at(50, 1.0, cosine) == pytest.approx(0.5)
+    assert lr_at(100, 1.0, cosine) == pytest.approx(0.0)
 
 
 def test_unknown_tracker_and_device(store: Store, small_config: Make, tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_unknown_tracker_and_device(store: Store, small_config: Make, tmp_path: 
 def test_a_tracker_that_is_not_installed(
     store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("timbral.training.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("timbral.training.trackers.registry.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[tensorboard\]'"):
         api.train(small_config(), store.folder, tmp_path / "r", trackers=["tensorboard"])
     assert not (tmp_path / "r").exists()

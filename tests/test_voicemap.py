@@ -16,9 +16,9 @@ import pytest
 import soundfile
 
 import timbral
-from timbral import voicemap
 from timbral.errors import ConfigError, DataError, MissingExtraError
-from timbral.voicemap import Point, write_page
+from timbral.reports import voice_map as voicemap
+from timbral.reports.voice_map import Point, write_page
 
 VOICES = Path(timbral.__file__).parent / "demo" / "voices"
 PLOTLY_JS = voicemap._plotly_js
@@ -79,7 +79,7 @@ def test_every_point_carries_the_start_of_its_recording(tmp_path: Path) -> None:
     for point, clip in zip(points, clips, strict=True):
         wave, rate = soundfile.read(io.BytesIO(base64.b64decode(clip)), dtype="float32")
         assert (rate, wave.shape) == (16_000, (24_000,))
-        original = timbral.audio.load(point.path)[:24_000]
+        original = timbral.audio.preprocessing.load(point.path)[:24_000]
         assert np.corrcoef(wave, original)[0, 1] > 0.9
     assert "6 of 6 points have sound<" in page.read_text(encoding="utf-8")
     assert list(page.parent.iterdir()) == [page]

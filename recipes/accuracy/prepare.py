@@ -20,11 +20,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from timbral.audio import Preprocessing
-from timbral.data.corpora import scan_corpus
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Utterance, check_unique, read_speakers
-from timbral.data.prepare import prepare
-from timbral.evaluation.trials import Trial, draw_cross_session_trials, read_trials, write_trials
+from timbral.data.prepared.prepare import prepare
+from timbral.scoring.trials import Trial, draw_cross_session_trials, read_trials, write_trials
 
 TESTED = {"19", "26", "27"}
 """the speakers of LibriSpeech/: they are among those of librispeech-251"""

@@ -29,7 +29,7 @@ runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 if runs 0; then
     timbral prepare --dataset-names "$dataset_names" --datasets-root "$datasets_root" \
-        --trim system-b --output-dir "$preprocess_path"
+        --trim webrtc --output-dir "$preprocess_path"
 fi
 if runs 1; then
     # shellcheck disable=SC2086 # the options are words

@@ -1,7 +1,7 @@
 """timbral: train, judge and run speaker encoders.
 
 >>> import timbral
->>> encoder = timbral.load("runs/lstm")  # doctest: +SKIP
+>>> encoder = timbral.load_encoder("runs/lstm")  # doctest: +SKIP
 >>> encoder.similarity("alice.wav", "bob.wav")  # doctest: +SKIP
 """
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from timbral.version import __version__
 
 if TYPE_CHECKING:
-    from timbral.api import load
-    from timbral.audio import Preprocessing
-    from timbral.inference import Embedder
+    from timbral.audio.preprocessing import Preprocessing
+    from timbral.inference.embedder import Embedder
+    from timbral.inference.load import load_encoder
 
-__all__ = ["Embedder", "Preprocessing", "__version__", "load"]
+__all__ = ["Embedder", "Preprocessing", "__version__", "load_encoder"]
 
 _HOMES = {
-    "Embedder": "timbral.inference",
-    "Preprocessing": "timbral.audio",
-    "load": "timbral.api",
+    "Embedder": "timbral.inference.embedder",
+    "Preprocessing": "timbral.audio.preprocessing",
+    "load_encoder": "timbral.inference.load",
 }
 
 

@@ -1,3 +1,3 @@
-from timbral.cli import main
+from timbral.cli.main import main
 
 main()

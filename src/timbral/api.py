@@ -5,48 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from timbral import bulk
-from timbral.checkpoint import find_checkpoint
-from timbral.config import TrainConfig
-from timbral.data.prepare import prepare
-from timbral.devices import pick_device
-from timbral.embed_folder import audit_folder, average_speakers, draw_map
-from timbral.errors import ConfigError
-from timbral.evaluation.report import Evaluation, evaluate_scores, write_evaluation
-from timbral.evaluation.scoring import score_trials
-from timbral.evaluation.trials import read_trials
-from timbral.inference import Embedder
-from timbral.loading import (
+from timbral.bulk import corpus as bulk
+from timbral.bulk.inputs import find_utterances
+from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.checkpoints.loading import (
     ModelInfo,
-    blend,
+    average,
     convert,
-    load,
+    download,
     models,
-    pull,
     register_encoder,
     resolve,
     untrained,
     validation_threshold,
 )
-from timbral.train import TrainJob, TrainReport, run_job
+from timbral.config.schema import TrainConfig
+from timbral.data.prepared.prepare import prepare
+from timbral.errors import ConfigError
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.devices import pick_device
+from timbral.reports.embed_folder import audit_folder, average_speakers, draw_map
+from timbral.scoring.evaluation import Evaluation, evaluate_scores, write_evaluation
+from timbral.scoring.scores import score_trials
+from timbral.scoring.trials import read_trials
 from timbral.training.launch import check_processes, launch
 from timbral.training.loop import Report
+from timbral.training.session import TrainJob, TrainReport, run_job
 
 __all__ = [
     "ModelInfo",
     "TrainReport",
     "audit_folder",
+    "average",
     "average_speakers",
-    "blend",
     "convert",
+    "download",
     "draw_map",
     "embed",
     "evaluate",
-    "load",
+    "load_encoder",
     "models",
     "pick_device",
     "prepare",
-    "pull",
     "register_encoder",
     "resolve",
     "train",
@@ -75,7 +76,7 @@ def train(
     init: str | Path | None = None,
     report: Report = lambda step, values: None,
 ) -> TrainReport:
-    """Train one encoder from a store or a mel tree; a run folder that holds this run is continued.
+    """Train one encoder on prepared data; a run folder that holds this run is resumed.
 
     `nprocs` processes of this machine share the work, to the same result. With
     `checkpoint_path` the run goes on from that checkpoint instead, maybe with other data; with
@@ -140,7 +141,7 @@ def embed(
 
     With a `pattern`, such as ``*.wav``, only recordings whose name or end of path fits it.
     """
-    utterances = bulk.find_utterances(layout, root, pattern)
+    utterances = find_utterances(layout, root, pattern)
     return bulk.embed_corpus(
         embedder,
         utterances,

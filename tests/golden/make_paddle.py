@@ -1,4 +1,4 @@
-"""Vectors of 20 shipped utterances by an LSTM in Paddle, in the layers that system B builds.
+"""Vectors of 20 shipped utterances by an LSTM in Paddle, in the layers that PaddleSpeech builds.
 
 Writes paddle.npz and, with `paddle.save`, paddle-tiny.pdparams. Random weights (weights.py) at a
 small size; mels are librosa's, of the first 160 frames of each utterance.

@@ -1,6 +1,6 @@
 """Vectors of 20 shipped utterances by SpeechBrain's own ECAPA-TDNN; writes speechbrain.npz.
 
-Its features, its sentence normalisation and its class run as they are, at the sizes of
+Its features, its sentence normalization and its class run as they are, at the sizes of
 spkrec-ecapa-voxceleb, with the random weights of weights.py. Run in an environment of its own,
 from the repository's root. SpeechBrain imports torchaudio, of which nothing is used; where its
 compiled part does not load, remove its folder lib/: the rest is Python.
@@ -33,13 +33,13 @@ encoder = ECAPA_TDNN(
 shapes = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
 encoder.load_state_dict({name: torch.from_numpy(a) for name, a in fill(shapes).items()})
 encoder.eval()
-features, normalise = Fbank(n_mels=80), InputNormalization(norm_type="sentence", std_norm=False)
+features, normalize = Fbank(n_mels=80), InputNormalization(norm_type="sentence", std_norm=False)
 vectors = []
 for path in paths:
     wave, sample_rate = soundfile.read(path, dtype="float32")
     assert sample_rate == 16_000
     with torch.no_grad():
-        frames = normalise(features(torch.from_numpy(wave)[None]), torch.ones(1))
+        frames = normalize(features(torch.from_numpy(wave)[None]), torch.ones(1))
         vectors.append(encoder(frames, torch.ones(1))[0, 0].numpy())
 np.savez_compressed(
     Path(__file__).with_name("speechbrain.npz"),

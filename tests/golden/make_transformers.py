@@ -2,7 +2,7 @@
 folders wavlm-base-tiny and wavlm-large-tiny, as save_pretrained writes them.
 
 Random weights (weights.py) in the form of the base models (group norm, weighted hidden states)
-and of the large one (layer norm, normalised waves), both tiny, and the first at full size. Every
+and of the large one (layer norm, normalized waves), both tiny, and the first at full size. Every
 utterance runs alone and unpadded, through the feature extractor.
 
     pip install torch soundfile transformers==5.23.0

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection, wait
 
 import torch
 
-from timbral.bulk.parts import Done, Part
 from timbral.bulk.pipeline import embed_parts
-from timbral.devices import tune_cpu
+from timbral.bulk.shards import Done, Part
 from timbral.errors import DataError, TimbralError
-from timbral.inference import Embedder
-from timbral.storage import Folder
-from timbral.workers import end_with_parent
+from timbral.inference.embedder import Embedder
+from timbral.io.devices import tune_cpu
+from timbral.io.processes import end_with_parent
+from timbral.io.storage import Folder
 
 __all__ = ["embed_here", "embed_in_processes"]
 
@@ -100,7 +100,7 @@ def _work(connection: Connection, payload: bytes, index: int) -> None:
     embedder, folder, strict = pickle.loads(payload)
     if embedder.device.type == "cuda" and embedder.device.index is None:
         embedder.device = torch.device("cuda", index % torch.cuda.device_count())
-        embedder.encoder.to(embedder.device)
+        embedder.network.to(embedder.device)
     try:
         while True:
             for done in embed_here(embedder, [connection.recv()], folder, strict):

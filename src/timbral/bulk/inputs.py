@@ -12,15 +12,15 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from timbral.data.corpora import scan_corpus
+from timbral.audio.segments import Segment
+from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Manifest, Utterance, check_unique, file_size
-from timbral.data.meltree import FRAME_BYTES, MelTree, is_mel_tree, read_mel
-from timbral.data.store import prepared_format, read_table
+from timbral.data.prepared.mels import FRAME_BYTES, PrecomputedMels, holds_mels, read_mel
+from timbral.data.prepared.store import prepared_format, read_table
+from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError, TimbralError
-from timbral.features import GE2E_MEL
-from timbral.inference import Embedder, Vector
-from timbral.spans import Span
-from timbral.storage import is_url, location_of, names_below, open_url
+from timbral.inference.embedder import Embedder, Vector
+from timbral.io.storage import is_url, location_of, names_below, open_url
 
 __all__ = ["Input", "find_utterances", "input_of"]
 
@@ -30,7 +30,7 @@ FRAMES_PER_SECOND = GE2E_MEL.sample_rate // GE2E_MEL.hop_samples
 def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -> list[Utterance]:
     """The utterances of a corpus in a folder or behind a URL, those that fit `pattern`.
 
-    Of a store of PCM they are the recordings it was prepared from; of a mel tree its files.
+    Of a store of PCM they are the recordings it was prepared from; of precomputed mels its files.
     DataError when there are none.
     """
     found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
@@ -44,7 +44,7 @@ def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -
 
 
 def _fits(path: str, pattern: str) -> bool:
-    return PurePath(Span.of(path).file).match(pattern)
+    return PurePath(Segment.of(path).file).match(pattern)
 
 
 def _below_url(layout: str, url: str) -> Sequence[Utterance]:
@@ -62,9 +62,9 @@ def _scan(layout: str, root: Path) -> Sequence[Utterance]:
     try:
         return scan_corpus(layout, root)
     except DataError:
-        if layout != "folder" or not is_mel_tree(root):
+        if layout != "folder" or not holds_mels(root):
             raise
-    return check_unique(MelTree.open(root).utterances(), root)
+    return check_unique(PrecomputedMels.open(root).utterances(), root)
 
 
 class Input(Protocol):
@@ -94,13 +94,13 @@ class Recordings:
     def __init__(self, embedder: Embedder) -> None:
         self._sample_rate = embedder.sample_rate
         self.read = embedder.load_or_error
-        self.embed = embedder.embed_waves
+        self.embed = embedder.encode_waves
 
     def length(self, content: NDArray[np.float32]) -> float:
         return content.size / self._sample_rate
 
     def seconds(self, path: str) -> float:
-        span = Span.of(path)
+        span = Segment.of(path)
         try:
             if is_url(path):
                 with open_url(span.file) as file:
@@ -119,11 +119,11 @@ def _header(file: Any) -> tuple[int, int]:
 
 
 class Mels:
-    """Files of a mel tree, for encoders that hear such mels."""
+    """Files of precomputed mels, for encoders that hear such mels."""
 
     def __init__(self, embedder: Embedder) -> None:
-        embedder.encoder.check_mel_tree()
-        self.embed = embedder.embed_mels
+        embedder.network.check_takes_mels()
+        self.embed = embedder.encode_mels
 
     def read(self, path: str) -> NDArray[np.float32] | AudioError:
         try:

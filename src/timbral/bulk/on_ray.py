@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import torch
 
-from timbral.bulk.parts import Done, Part
 from timbral.bulk.pipeline import embed_parts
+from timbral.bulk.shards import Done, Part
 from timbral.errors import MissingExtraError
-from timbral.inference import Embedder
-from timbral.storage import Folder
+from timbral.inference.embedder import Embedder
+from timbral.io.storage import Folder
 
 __all__ = ["embed_on_ray"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.bulk.inputs import Input, input_of
-from timbral.bulk.parts import Done, Part, finish
+from timbral.bulk.shards import Done, Part, finish
 from timbral.errors import AudioError
-from timbral.inference import SECONDS_PER_BATCH, Embedder, Vector
+from timbral.inference.embedder import SECONDS_PER_BATCH, Embedder, Vector
 
 __all__ = ["embed_parts"]
 

@@ -10,22 +10,22 @@ from tyro.conf import Positional, arg
 
 from timbral.cli.shared import OK, count_failures
 from timbral.errors import ConfigError
-from timbral.progress import bar
+from timbral.io.progress import bar
 
 if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
-    from timbral.data.prepare import PrepareReport
+    from timbral.data.prepared.prepare import PrepareReport
 
 __all__ = ["corpora", "inspect", "manifest", "prepare"]
 
 
 def corpora() -> int:
-    """List the corpora that timbral knows: size, licence, page, and the folder it expects."""
-    from timbral.data.corpora import CORPORA
+    """List the corpora that timbral knows: size, license, page, and the folder it expects."""
+    from timbral.data.corpora.registry import CORPORA
 
     for name, corpus in CORPORA.items():
         if corpus.folder:
-            print(f"{name:18} {corpus.size}; {corpus.licence}")
+            print(f"{name:18} {corpus.size}; {corpus.license}")
             print(f"{'':18} {corpus.page}")
             for line in corpus.expected:
                 alternative = line.startswith("or ")
@@ -45,8 +45,8 @@ def prepare(
     datasets_root: Path | None = None,
     dataset_names: str = "",
     format: Literal["arrow", "npy", "flac"] = "arrow",
-    trim: Literal["auto", "none", "energy", "vad", "system-a", "system-b"] = "auto",
-    loudness: str = "-30",
+    trim: Literal["auto", "none", "energy", "vad", "edges", "webrtc"] = "auto",
+    min_rms_dbfs: str = "-30",
     workers: int = os.cpu_count() or 1,
 ) -> int:
     """Turn corpora into data that training reads without waiting.
@@ -60,18 +60,18 @@ def prepare(
         manifest: a table (parquet, csv, tsv, jsonl) with columns path and speaker
         datasets_root: the folder that holds the corpora of --dataset-names
         dataset_names: names of `timbral corpora`, with commas between
-        format: arrow (16 kHz PCM, memory-mapped), npy (system B's mel tree) or flac
-        trim: how silence is cut; auto is the corpora's own rule, else none; vad and system-b need
+        format: arrow (16 kHz PCM, memory-mapped), npy (PaddleSpeech's precomputed mels) or flac
+        trim: how silence is cut; auto is the corpora's own rule, else none; vad and webrtc need
             the extra [vad]
-        loudness: raise quieter recordings to this level in dBFS, or none
+        min_rms_dbfs: raise quieter recordings to this level in dBFS, or none
         workers: processes
     """
     from timbral import api
-    from timbral.audio import Preprocessing
+    from timbral.audio.preprocessing import Preprocessing
 
     names = [name for name in dataset_names.split(",") if name]
     sources = {layout: folder, "kaldi": kaldi, "lhotse": lhotse, "manifest": manifest}
-    preprocessing = Preprocessing(_trim(names) if trim == "auto" else trim, _decibels(loudness))
+    preprocessing = Preprocessing(_trim(names) if trim == "auto" else trim, _decibels(min_rms_dbfs))
     if workers < 1:
         raise ConfigError(f"--workers must be 1 or more, got {workers}")
     utterances = _find({**sources, "datasets": datasets_root}, names)
@@ -89,13 +89,13 @@ def _tell(report: PrepareReport, folder: Path) -> int:
         f"{report.hours:.2f} h, in {folder}"
     )
     if report.too_short:
-        print(f"{report.too_short:,} left out: shorter than a mel tree takes (160 frames)")
+        print(f"{report.too_short:,} left out: shorter than precomputed mels takes (160 frames)")
     return count_failures(report.failures, folder)
 
 
 def _find(sources: dict[str, Path | None], names: list[str]) -> Manifest:
     """The utterances of the one source that is given."""
-    from timbral.data.corpora import scan_corpus, scan_datasets
+    from timbral.data.corpora.registry import scan_corpus, scan_datasets
     from timbral.data.manifest import read_manifest
 
     given = [(kind, path) for kind, path in sources.items() if path is not None]
@@ -114,7 +114,7 @@ def _find(sources: dict[str, Path | None], names: list[str]) -> Manifest:
 
 def _trim(names: list[str]) -> str:
     """The rule of the corpora of these names; they must agree."""
-    from timbral.data.corpora import CORPORA
+    from timbral.data.corpora.registry import CORPORA
 
     known = [name.partition("/")[0] for name in names]
     rules = {CORPORA[name].trim for name in known if name in CORPORA} or {"none"}
@@ -132,7 +132,7 @@ def _decibels(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--loudness is a level in dBFS or none, got {text!r}") from None
+        raise ConfigError(f"--min-rms-dbfs is a level in dBFS or none, got {text!r}") from None
 
 
 def inspect(
@@ -144,12 +144,12 @@ def inspect(
     """Look through a corpus or prepared data: what it holds, and what looks wrong.
 
     Args:
-        data: a folder made by `timbral prepare`, a mel tree, a corpus, or a table of utterances
+        data: a folder made by `timbral prepare`, precomputed mels, a corpus, or a table
         layout: how a corpus lies in its folder: folder, or a name of `timbral corpora`
         html: write a page, too, with every suspicious recording
     """
-    from timbral.data.inspection import inspect_data
-    from timbral.data.inspection_page import describe, write_inspection
+    from timbral.data.inspect.inspection import inspect_data
+    from timbral.reports.inspection_page import describe, write_inspection
 
     with bar("listening") as advance:
         found = inspect_data(data, layout, advance)
@@ -175,7 +175,7 @@ def manifest(
         format: a table (parquet, csv, jsonl), a Kaldi data directory, or Lhotse's manifests
         layout: how a corpus lies in its folder: folder, or a name of `timbral corpora`
     """
-    from timbral.data.exchange import find_utterances, write_list
+    from timbral.data.lists.export import find_utterances, write_list
 
     utterances = find_utterances(data, layout)
     written, failures = write_list(utterances, output, format)

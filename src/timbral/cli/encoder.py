@@ -1,4 +1,4 @@
-"""Verbs over an encoder: evaluate, verify, models, pull, convert, blend, demo."""
+"""Verbs over an encoder: evaluate, verify, models, download, convert, average, demo."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.shared import (
-    AS_USUAL,
-    OK,
-    Encoder,
-    Running,
-    count_failures,
-    load_embedder,
-)
+from timbral.cli.shared import AS_USUAL, OK, Encoder, Running, count_failures, load_embedder
 from timbral.errors import ConfigError
-from timbral.progress import bar
+from timbral.io.progress import bar
 
-__all__ = ["blend", "convert", "demo", "evaluate", "models", "pull", "verify"]
+__all__ = ["average", "convert", "demo", "download", "evaluate", "models", "verify"]
 
 
 def evaluate(
@@ -89,25 +82,25 @@ def verify(
 
 
 def models() -> int:
-    """The encoders that can be trained, and the published weights that can be pulled."""
+    """The encoders that can be trained, and the published weights that can be downloaded."""
     from timbral import api
 
     rows = api.models()
     for title, published in (("Architectures, to train", False), ("Published weights", True)):
         print(title)
         for row in rows:
-            if bool(row.licence) != published:
+            if bool(row.license) != published:
                 continue
             size = f"E {row.embedding_dim}  {row.parameters / 1e6:5.1f} M"
             print(f"  {row.name:<19}{size}  {row.sample_rate // 1000} kHz  {row.about}")
             if published:
                 needs = f" (needs timbral[{row.extra}])" if row.extra else ""
-                how = "here" if row.here else f"get it: timbral pull {row.name}{needs}"
-                print(f"  {'':<19}{row.weights}, {row.licence}; {how}")
+                how = "here" if row.here else f"get it: timbral download {row.name}{needs}"
+                print(f"  {'':<19}{row.weights}, {row.license}; {how}")
     return OK
 
 
-def pull(
+def download(
     names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME")],
     *,
     pretrained: Annotated[Path | None, arg(metavar="FOLDER")] = None,
@@ -123,7 +116,7 @@ def pull(
     if pretrained is not None and len(names) != 1:
         raise ConfigError(f"--pretrained is for one name, got {len(names)}")
     for name in names:
-        print(f"{name}: {api.pull(name, pretrained)}")
+        print(f"{name}: {api.download(name, pretrained)}")
     return OK
 
 
@@ -138,7 +131,7 @@ def convert(
     Args:
         weights: a file, or a folder of transformers or SpeechBrain
         output: the checkpoint folder; every verb takes it
-        from_: resemblyzer, real-time-voice-cloning, system-a, system-b, speechbrain, 3d-speaker or
+        from_: resemblyzer, real-time-voice-cloning, ddvc, paddlespeech, speechbrain, 3d-speaker or
             transformers; default what the file shows
     """
     from timbral import api
@@ -151,7 +144,7 @@ def convert(
     return OK
 
 
-def blend(
+def average(
     encoders: Annotated[Positional[tuple[str, ...]], arg(metavar="ENCODER")],
     *,
     output: Path,
@@ -166,7 +159,7 @@ def blend(
     """
     from timbral import api
 
-    made = api.blend(encoders, output, shares)
+    made = api.average(encoders, output, shares)
     total = sum(shares or [1.0] * len(encoders))
     parts = zip(encoders, shares or [1.0] * len(encoders), strict=True)
     words = " + ".join(f"{100 * share / total:.3g} % {name}" for name, share in parts)
@@ -180,6 +173,6 @@ def demo(*, output: Path = Path("demo-run")) -> int:
     Args:
         output: folder for everything that is made
     """
-    from timbral.demo import run_demo
+    from timbral.demo.run import run_demo
 
     return run_demo(output)

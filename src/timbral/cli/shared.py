@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from timbral.inference import Embedder
+    from timbral.inference.embedder import Embedder
 
 __all__ = [
     "INTERRUPTED",
@@ -60,13 +60,13 @@ AS_USUAL = RunningOptions()
 def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     """The Embedder that a verb's arguments ask for, in a process made fast for it."""
     from timbral import api
-    from timbral.devices import tune_cpu
+    from timbral.io.devices import tune_cpu
 
     tune_cpu()
 
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
-    return api.load(
+    return api.load_encoder(
         encoder,
         device=running.device,
         precision=running.precision,

@@ -12,11 +12,11 @@ from tyro.conf import Positional, arg
 
 from timbral.cli.shared import OK
 from timbral.errors import ConfigError
-from timbral.progress import bar, training_bar
+from timbral.io.progress import bar, training_bar
 
 if TYPE_CHECKING:
     from timbral.api import TrainReport
-    from timbral.systems import Meaning, Recipe
+    from timbral.compat.translation import Meaning, Recipe
 
 __all__ = ["TrainOptions", "train"]
 
@@ -28,9 +28,9 @@ class TrainOptions:
     config_option: Annotated[Path | None, arg(name="config")] = None
     """the same as CONFIG"""
     data: Path | None = None
-    """a folder made by `timbral prepare`; system A's file names its own"""
+    """a folder made by `timbral prepare`; ddvc's file names its own"""
     output: Path | None = None
-    """the run folder; system A's file names its own"""
+    """the run folder; ddvc's file names its own"""
     exclude_speakers: Path | None = None
     """file of speaker ids, one a line, that are never read"""
     validation_speakers: str = "auto"
@@ -44,8 +44,8 @@ class TrainOptions:
     """auto (or best), cpu, cuda (or gpu) or cuda:N; default auto"""
     nprocs: int = 1
     """local processes that share each batch, to the same result"""
-    chunk: int | None = None
-    """utterances that pass the encoder at once; short for --opts schedule.chunk"""
+    micro_batch_size: int | None = None
+    """utterances that pass the encoder at once; short for --opts trainer.micro_batch_size"""
     init: str | None = None
     """an ENCODER (name, run or checkpoint folder) whose weights to begin with"""
     checkpoint_path: Path | None = None
@@ -71,8 +71,8 @@ def train(
     """Train an encoder; a folder that holds this run is continued exactly.
 
     Args:
-        config: such as configs/tdnn-ge2e-small.yaml, or system A's or B's own file; without one,
-            system B's defaults
+        config: such as configs/tdnn-ge2e-small.yaml, or ddvc's or B's own file; without one,
+            PaddleSpeech's defaults
     """
     recipe = _recipe(config, options)
     run = recipe.run
@@ -96,7 +96,7 @@ def train(
 def _recipe(config: Path | None, options: TrainOptions) -> Recipe:
     """Read the config, and print what each key became if it is another system's."""
     from timbral import api
-    from timbral.systems import read_recipe
+    from timbral.compat.recipe import read_recipe
     from timbral.training.distributed import own_rank
 
     if config is not None and options.config_option is not None:
@@ -107,10 +107,10 @@ def _recipe(config: Path | None, options: TrainOptions) -> Recipe:
     recipe = read_recipe(config or options.config_option, (*own, *options.opts))
     if not own_rank():
         _show_meanings(recipe.meanings)
-    if options.chunk is None:
+    if options.micro_batch_size is None:
         return recipe
-    schedule = replace(recipe.config.schedule, chunk=options.chunk)
-    return replace(recipe, config=replace(recipe.config, schedule=schedule))
+    trainer = replace(recipe.config.trainer, micro_batch_size=options.micro_batch_size)
+    return replace(recipe, config=replace(recipe.config, trainer=trainer))
 
 
 def _train(recipe: Recipe, data: Path | None, output: Path | None, **options: Any) -> int:
@@ -118,7 +118,8 @@ def _train(recipe: Recipe, data: Path | None, output: Path | None, **options: An
 
     Audio that the recipe names is prepared first.
     """
-    from timbral import api, systems
+    from timbral import api
+    from timbral.compat import recordings
     from timbral.training.distributed import own_rank
 
     if output is None:
@@ -127,13 +128,13 @@ def _train(recipe: Recipe, data: Path | None, output: Path | None, **options: An
     if data is None:
         with bar("preparing") as advance:
             workers = os.cpu_count() or 1
-            data, judged = systems.prepare_audio(
+            data, judged = recordings.prepare_audio(
                 recipe.run, output, workers=workers, progress=advance
             )
-        config = systems.with_epochs(recipe, data)
+        config = recordings.with_epochs(recipe, data)
         options["validation_data"] = options["validation_data"] or judged
         if options["validation_data"] is None and options["validation_speakers"] == "auto":
-            options["validation_speakers"] = "0"  # system A's null
+            options["validation_speakers"] = "0"  # ddvc's null
     options["comet_key"] = recipe.run.comet_key
     if own_rank():
         api.train(config, data, output, **options)

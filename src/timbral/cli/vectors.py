@@ -19,10 +19,10 @@ from timbral.cli.shared import (
     load_embedder,
 )
 from timbral.errors import ConfigError
-from timbral.progress import bar, corpus_bar
+from timbral.io.progress import bar, corpus_bar
 
 if TYPE_CHECKING:
-    from timbral.bulk import BulkReport
+    from timbral.bulk.corpus import BulkReport
 
 __all__ = ["audit", "embed", "map_voices", "speakers"]
 
@@ -53,18 +53,18 @@ def embed(
         beside_audio: npy or torch beside the recordings, instead of --output
         layout: folder, tree, kaldi, lhotse or a name of `timbral corpora`
         pattern: only recordings whose name fits it, such as '*.wav'
-        format: parquet (one table), npy (system B), torch (system A), safetensors or kaldi
-        model_name: the name in system A's file names; default the encoder's
+        format: parquet (one table), npy (PaddleSpeech), torch (ddvc), safetensors or kaldi
+        model_name: the name in ddvc's file names; default the encoder's
         workers: processes of one core each, or with ray actors; default as many as pay off
         engine: local, or ray for Ray Data on a cluster
         ray_address: of a running Ray cluster; default one on this machine
         strict: stop at the first recording that cannot be used
-        config: system B's YAML file, for its windows and level
+        config: PaddleSpeech's YAML file, for its windows and level
         opts: pairs KEY VALUE of it, such as data.partial_overlap_ratio 0.75
     """
     from timbral import api
-    from timbral.bulk import Engine
-    from timbral.system_b import apply_settings
+    from timbral.bulk.corpus import Engine
+    from timbral.compat.inference_settings import apply_settings
 
     target = _target(corpus, output, beside_audio, format)
     embedder = load_embedder(encoder, running)
@@ -114,8 +114,8 @@ def speakers(
     *,
     output: Path,
     aggregate: Literal[
-        "mean", "normalised-mean", "duration-weighted", "trimmed", "medoid"
-    ] = "normalised-mean",
+        "mean", "normalized-mean", "duration-weighted", "trimmed", "medoid"
+    ] = "normalized-mean",
     centroids: Literal["speaker", "session", "cluster"] = "speaker",
     clusters: int = 2,
     unit_length: bool | None = None,
@@ -125,7 +125,7 @@ def speakers(
     Args:
         embeddings: a folder made by `timbral embed`
         output: a Parquet file
-        aggregate: mean (plain, as system A), normalised-mean (of unit vectors), duration-weighted
+        aggregate: mean (plain, as ddvc), normalized-mean (of unit vectors), duration-weighted
             (every second counts the same), trimmed (without the farthest tenth), medoid (the
             utterance nearest to all others)
         centroids: what a vector stands for
@@ -165,7 +165,7 @@ def audit(
         show: rows of each kind to print
     """
     from timbral import api
-    from timbral.audit import KINDS
+    from timbral.embeddings.audit.audit import KINDS
 
     target = output or embeddings / "audit.parquet"
     doubts = api.audit_folder(embeddings, target, min_probability).to_pylist()

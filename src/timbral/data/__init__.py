@@ -1,1 +1,1 @@
-"""Corpora, prepared stores, and the batches drawn from them."""
+"""Corpora and lists of utterances, prepared data, batches and augmentation."""

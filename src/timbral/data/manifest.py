@@ -16,8 +16,8 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from timbral.audio.segments import Segment
 from timbral.errors import DataError, did_you_mean
-from timbral.spans import Span
 
 __all__ = [
     "COLUMNS",
@@ -54,7 +54,7 @@ class Utterance:
     session: str
     """recordings of one session share room and microphone; empty when unknown"""
     path: str
-    """absolute, or a URL; ``#t=START,END`` at its end makes it a part of a file (`Span`)"""
+    """absolute, or a URL; ``#t=START,END`` at its end makes it a part of a file (`Segment`)"""
     corpus: str
 
 
@@ -110,7 +110,7 @@ def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
 def file_size(path: str) -> int:
     """Bytes of a file, all of it; -1 for one that is not there or cannot be looked at."""
     try:
-        return Path(Span.of(path).file).stat().st_size
+        return Path(Segment.of(path).file).stat().st_size
     except OSError:
         return -1
 
@@ -196,15 +196,15 @@ def _complete(table: pa.Table, where: Path) -> pa.Table:
     return pa.table(columns)
 
 
-def _spans(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Span]:
+def _spans(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segment]:
     """Which parts of files the rows are; empty when all are whole files."""
     times = {"start", "end"}.intersection(table.column_names)
     if not times and not pc.any(pc.match_substring(paths, "#t=")).as_py():
         return []
     starts, ends = (_seconds(table, name, where) for name in ("start", "end"))
     spans = [
-        Span(span.file, span.start if start is None else start, span.end if end is None else end)
-        for span, start, end in zip(map(Span.of, paths.to_pylist()), starts, ends, strict=True)
+        Segment(span.file, span.start if start is None else start, span.end if end is None else end)
+        for span, start, end in zip(map(Segment.of, paths.to_pylist()), starts, ends, strict=True)
     ]
     for row, span in enumerate(spans, start=1):
         if not 0 <= span.start < span.end:
@@ -225,7 +225,7 @@ def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
         raise DataError(f"{where}: column {name!r} should be seconds, got {kind}") from None
 
 
-def _name(span: Span) -> str:
+def _name(span: Segment) -> str:
     """The path without its suffix, and which part of it this is."""
     stem = re.sub(r"\.[^./]+$", "", span.file)
     return str(replace(span, file=stem)).replace("#t=", "-").replace(",", "-")

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from timbral.encoders.frontends import GE2E_MEL, MelConfig
 from timbral.errors import ConfigError
-from timbral.features import GE2E_MEL, MelConfig
 
 __all__ = ["SpeakerEncoder", "Windows", "at_least_float32"]
 
@@ -29,7 +29,7 @@ def at_least_float32(values: Tensor) -> Tensor:
 class Windows:
     """How an encoder of fixed length hears a longer utterance: windows, averaged.
 
-    The rule is that of Real-Time-Voice-Cloning, Resemblyzer and system B.
+    The rule is that of Real-Time-Voice-Cloning, Resemblyzer and PaddleSpeech.
     """
 
     frames: int = 160
@@ -70,16 +70,16 @@ class SpeakerEncoder(nn.Module, ABC):
     windows: Windows | None = None
     """None: utterances are embedded whole"""
     mel: MelConfig | None = None
-    """the front-end, where it is one whose frames a mel tree may hold"""
+    """the front-end, where it is one whose frames precomputed mels may hold"""
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal parts no longer than this, whose vectors are
     averaged: memory stays bounded"""
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        """Modules from input to output, in named parts that can be frozen (`optim.freeze`).
+        """Modules from input to output, in named parts that can be frozen (`optimizer.freeze`).
 
         The part `head` has a learning rate of its own; the modules before it are the layers of
-        `optim.layer_decay`. A module takes over what an earlier one holds too; what none holds
+        `optimizer.layer_decay`. A module takes over what an earlier one holds too; what none holds
         counts as the first module's. Default: everything is one layer of the part `body`.
         """
         return {"body": [self]}
@@ -96,11 +96,11 @@ class SpeakerEncoder(nn.Module, ABC):
         """Waves (B, T), lengths (B,) in samples -> embeddings (B, E)."""
         return self.embed_features(*self.features(waves, lengths))
 
-    def check_mel_tree(self) -> None:
-        """Raise ConfigError unless this encoder hears what a mel tree holds."""
+    def check_takes_mels(self) -> None:
+        """Raise ConfigError unless this encoder hears what precomputed mels holds."""
         if self.mel != GE2E_MEL:
             own = f"{self.mel.n_mels} mels" if self.mel else "features of its own from waveforms"
             raise ConfigError(
-                f"{self.name} takes {own}, and a mel tree holds {GE2E_MEL.n_mels} linear mels for "
-                "the LSTM encoder; prepare the recordings with --format arrow instead"
+                f"{self.name} takes {own}, and precomputed mels are {GE2E_MEL.n_mels} linear ones "
+                "for the LSTM encoder; prepare the recordings with --format arrow instead"
             )

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.conv import taps
-from timbral.encoders.norm import BatchNorm, FrameBatchNorm
-from timbral.encoders.pooling import statistics_pooling
+from timbral.encoders.frontends import KaldiFbank, frame_mask
+from timbral.encoders.layers.conv import taps
+from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
-from timbral.features import KaldiFbank, frame_mask
 
 __all__ = ["CampplusConfig", "CampplusEncoder"]
 
@@ -194,7 +194,7 @@ class CampplusEncoder(SpeakerEncoder):
     def __init__(self, config: CampplusConfig) -> None:
         super().__init__()
         self.config = config
-        self.frontend = KaldiFbank(mean_normalise=True)
+        self.frontend = KaldiFbank(mean_normalize=True)
         self.sample_rate = self.frontend.sample_rate
         self.hop_samples = self.frontend.hop_samples
         self.embedding_dim = config.embedding_size

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.conv import TimeConv
-from timbral.encoders.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.frontends import DECIBEL_MEL_80, MelSpectrogram, frame_mask
+from timbral.encoders.layers.conv import TimeConv
+from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
 from timbral.errors import ConfigError, check_ranges
-from timbral.features import DECIBEL_MEL_80, MelSpectrogram, frame_mask
 
 __all__ = ["EcapaConfig", "EcapaEncoder", "FrameConv"]
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, Windows, at_least_float32
+from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
 from timbral.errors import check_ranges
-from timbral.features import GE2E_MEL, MelSpectrogram
 
 __all__ = ["LstmConfig", "LstmEncoder"]
 
 
 @dataclass(frozen=True)
 class LstmConfig:
-    """Sizes of the network and its windows; the defaults are system B's."""
+    """Sizes of the network and its windows; the defaults are PaddleSpeech's."""
 
     num_layers: int = 3
     hidden_size: int = 256
@@ -59,10 +59,10 @@ class LstmEncoder(SpeakerEncoder):
         self.windows = Windows(config.window_frames, config.window_step, config.window_min_coverage)
         self.lstm = nn.LSTM(config.n_mels, config.hidden_size, config.num_layers, batch_first=True)
         self.linear = nn.Linear(config.hidden_size, config.embedding_size)
-        self._initialise()
+        self._initialize()
 
     @torch.no_grad()
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Let the first embeddings follow from what is heard.
 
         Mels are powers, mostly near zero: with torch's random biases every utterance begins with

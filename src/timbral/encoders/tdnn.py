@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.norm import BatchNorm, MaskedBatchNorm
-from timbral.encoders.pooling import statistics_pooling
+from timbral.encoders.frontends import LOG_MEL_80, MelSpectrogram, frame_mask
+from timbral.encoders.layers.norm import BatchNorm, MaskedBatchNorm
+from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import check_ranges
-from timbral.features import LOG_MEL_80, MelSpectrogram, frame_mask
 
 __all__ = ["TdnnConfig", "TdnnEncoder"]
 
@@ -30,7 +30,7 @@ class TdnnConfig:
     embedding_size: int = 192
     stride: int = 1
     """frames that the first layer advances by: 2 halves the work of all others"""
-    mean_normalise: bool = True
+    mean_normalize: bool = True
     """subtract each utterance's mean log-mel: takes away most of the channel"""
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class TdnnEncoder(SpeakerEncoder):
     def __init__(self, config: TdnnConfig) -> None:
         super().__init__()
         self.config = config
-        mel = replace(LOG_MEL_80, mean_normalise=config.mean_normalise)
+        mel = replace(LOG_MEL_80, mean_normalize=config.mean_normalize)
         self.frontend = MelSpectrogram(mel)
         self.sample_rate = mel.sample_rate
         self.hop_samples = mel.hop_samples

@@ -10,16 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.conv import TimeConv
-from timbral.encoders.linear import Linear
-from timbral.encoders.pooling import statistics_pooling
-from timbral.encoders.wavlm_layers import (
-    TransformerConfig,
-    Waveform,
-    WavlmTransformer,
-)
+from timbral.encoders.frontends import frame_mask
+from timbral.encoders.layers.conv import TimeConv
+from timbral.encoders.layers.linear import Linear
+from timbral.encoders.layers.pooling import statistics_pooling
+from timbral.encoders.layers.transformer import TransformerConfig, Waveform, WavlmTransformer
 from timbral.errors import ConfigError, check_ranges
-from timbral.features import frame_mask
 
 __all__ = ["WavlmConfig", "WavlmEncoder"]
 
@@ -43,7 +39,7 @@ class WavlmConfig:
     position_groups: int = 16
     buckets: int = 320
     max_distance: int = 800
-    normalise_waves: bool = False
+    normalize_waves: bool = False
     """each utterance to zero mean and unit variance first: ``do_normalize``"""
     weighted_layers: bool = True
     """the head hears a learned mean of all hidden states, else the last one"""
@@ -185,8 +181,8 @@ class WavlmEncoder(SpeakerEncoder):
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         inside = frame_mask(lengths, waves.shape[1])
         waves = torch.where(inside, at_least_float32(waves), 0.0)
-        if self.config.normalise_waves:
-            waves = normalised(waves, inside)
+        if self.config.normalize_waves:
+            waves = normalized(waves, inside)
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
         return features
 
@@ -197,12 +193,12 @@ class WavlmEncoder(SpeakerEncoder):
         return at_least_float32(embeddings)
 
 
-def normalised(waves: Tensor, inside: Tensor) -> Tensor:
+def normalized(waves: Tensor, inside: Tensor) -> Tensor:
     """Waves (B, T), zero outside, to zero mean and unit variance over their own samples."""
     count = inside.sum(1, keepdim=True)
-    centred = (waves - waves.sum(1, keepdim=True) / count) * inside
-    variance = centred.square().sum(1, keepdim=True) / count
-    return centred / (variance + 1e-7).sqrt()
+    centered = (waves - waves.sum(1, keepdim=True) / count) * inside
+    variance = centered.square().sum(1, keepdim=True) / count
+    return centered / (variance + 1e-7).sqrt()
 
 
 def add_lora(transformer: WavlmTransformer, rank: int) -> None:

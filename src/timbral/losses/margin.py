@@ -1,7 +1,7 @@
 """Additive angular margin softmax over the training speakers.
 
 Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019; with
-sub-centres Deng et al., Sub-center ArcFace, ECCV 2020.
+sub-centers Deng et al., Sub-center ArcFace, ECCV 2020.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AamConfig:
 
     scale: float = 32.0
     margin: float = 0.2
-    sub_centres: int = 1
+    sub_centers: int = 1
     """directions of each speaker, of which the nearest counts; 3 bears noisy labels"""
     margin_from_step: int = 0
     """until this step the margin is 0; it then rises evenly, to be whole at `margin_full_step`"""
@@ -37,7 +37,7 @@ class AamConfig:
             "loss",
             scale=(1e-6, 1e6),
             margin=(0.0, math.pi / 2),
-            sub_centres=(1, 1000),
+            sub_centers=(1, 1000),
             margin_from_step=(0, math.inf),
             margin_full_step=(self.margin_from_step, math.inf),
         )
@@ -58,8 +58,8 @@ class AamLoss(SpeakerLoss):
         super().__init__()
         self.config = config
         self.margin = config.margin
-        self.centres = nn.Parameter(torch.empty(num_speakers, config.sub_centres, embedding_dim))
-        nn.init.normal_(self.centres, std=0.05)  # only directions count
+        self.centers = nn.Parameter(torch.empty(num_speakers, config.sub_centers, embedding_dim))
+        nn.init.normal_(self.centers, std=0.05)  # only directions count
 
     def at_step(self, step: int) -> None:
         first, full = self.config.margin_from_step, self.config.margin_full_step
@@ -69,8 +69,8 @@ class AamLoss(SpeakerLoss):
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
             unit = unit_vectors(embeddings)
-            centres = functional.normalize(self.centres, dim=2).flatten(0, 1)
-            cosines = (unit @ centres.T).view(len(unit), *self.centres.shape[:2]).amax(dim=2)
+            centers = functional.normalize(self.centers, dim=2).flatten(0, 1)
+            cosines = (unit @ centers.T).view(len(unit), *self.centers.shape[:2]).amax(dim=2)
             own = cosines.gather(1, speakers[:, None])
             logits = cosines.scatter(1, speakers[:, None], self._with_margin(own))
             return functional.cross_entropy(self.config.scale * logits, speakers)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from timbral.encoders.norm import BatchNorm
+from timbral.encoders.layers.norm import BatchNorm
 from timbral.errors import ConfigError, TrainingError
 
 __all__ = ["Share", "Workers", "joined", "own_rank", "share_statistics"]
@@ -155,5 +155,6 @@ def share_statistics(encoder: nn.Module, workers: Workers) -> None:
         elif isinstance(module, _BatchNorm) and workers.count > 1:
             raise TrainingError(
                 f"{type(encoder).__name__}.{name} is torch's {type(module).__name__}, whose "
-                "statistics are those of one process; use timbral.encoders.norm.BatchNorm there"
+                "statistics are those of one process; "
+                "use timbral.encoders.layers.norm.BatchNorm there"
             )

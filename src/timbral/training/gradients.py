@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from timbral.data.dataset import Batch
-from timbral.losses import SpeakerLoss
+from timbral.data.batches.crops import Batch
+from timbral.losses.base import SpeakerLoss
 from timbral.training.distributed import Share, Workers
 
 __all__ = ["Outcome", "copy_buffers", "restore_buffers", "whole_batch_backward"]

@@ -17,7 +17,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError, TrainingError
-from timbral.workers import end_with_parent
+from timbral.io.processes import end_with_parent
 
 __all__ = ["check_processes", "launch"]
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from timbral.config import OptimConfig, TrainConfig
-from timbral.data.dataset import Batch
-from timbral.devices import resolve_precision
-from timbral.encoders import SpeakerEncoder
+from timbral.config.schema import ScheduleConfig, TrainConfig
+from timbral.data.batches.crops import Batch
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import TrainingError
-from timbral.metrics import batch_eer
+from timbral.io.devices import resolve_precision
+from timbral.scoring.metrics import batch_eer
 from timbral.training.distributed import Share, Workers
 from timbral.training.gradients import (
     Encode,
@@ -29,7 +29,7 @@ from timbral.training.gradients import (
 from timbral.training.optim import average_weights, lr_at, set_train_mode
 from timbral.training.run import RunFolder
 from timbral.training.state import TrainState
-from timbral.training.tracking import Tracker
+from timbral.training.trackers.registry import Tracker
 
 __all__ = ["Report", "Seconds", "Show", "Validate", "fit", "make_encode", "train_step"]
 
@@ -71,20 +71,21 @@ def fit(
 ) -> Seconds:
     """Train from `state.step` to the last step.
 
-    `batches` holds this process's rows of each global batch, `schedule.accumulate` a step, from
+    `batches` holds this process's rows of each global batch, as many as are accumulated, from
     the first that `state.step` has not used. `validate` returns scalars with `val_eer`, by which
     the best checkpoint is chosen; `report` shows the numbers to a person, `show` those rows, their
     embeddings and the global batch's loss to trackers.
     """
     workers = workers or Workers()
     schedule, encode = config.schedule, make_encode(state.encoder, config)
+    accumulated = config.trainer.gradient_accumulation_steps
     share = workers.share(config.data.speakers_per_batch, config.data.utterances_per_speaker)
     time_limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
     device, seconds = next(state.encoder.parameters()).device, Seconds()
 
     while state.step < schedule.steps and state.seconds < time_limit:
         started = time.monotonic()
-        taken = [next(batches).to(device).augmented() for _ in range(schedule.accumulate)]
+        taken = [next(batches).to(device).augmented() for _ in range(accumulated)]
         seconds.data += time.monotonic() - started
         result = train_step(state, taken, config, workers, share, encode)
         spent = workers.longest(time.monotonic() - started)
@@ -94,17 +95,17 @@ def fit(
         at_end = state.step == schedule.steps or state.seconds >= time_limit
         values = _scalars(state, result, config, at_end=at_end)
         better = False
-        if validate and (at_end or state.step % schedule.validate_every == 0):
+        if validate and (at_end or state.step % config.trainer.validate_every == 0):
             values |= workers.from_first(validate)
             better = state.note_validation(values["val_eer"], values["val_threshold"])
         if schedule.decay == "plateau":
-            state.plateau.note({**_followed(result, config.optim), **values}, config.optim)
+            state.plateau.note({**_followed(result, schedule), **values}, schedule)
         if values:
             report(state.step, {**values, "waiting": seconds.data / seconds.total})
             for tracker in trackers:
                 tracker.log(state.step, values)
         show(taken[-1], result.outcome.embeddings[share.rows], result.outcome.loss.item())
-        if workers.is_first and (better or at_end or state.step % schedule.save_every == 0):
+        if workers.is_first and (better or at_end or state.step % config.trainer.save_every == 0):
             run.save(state, best=better)
     seconds.exchange = workers.seconds
     return seconds
@@ -131,21 +132,20 @@ def train_step(
     The gradient is the mean of those of `batches`. Raises TrainingError after MOST_SKIPPED skipped
     steps in a row.
     """
-    schedule = config.schedule
-    set_train_mode(state.encoder, config.optim)
+    set_train_mode(state.encoder, config.optimizer)
     state.loss_fn.at_step(state.step)
     saved = copy_buffers(state.encoder)
     outcome = _backward(state, batches, config, workers, share, encode)
-    rate = lr_at(state.step, schedule) * state.plateau.factor
+    rate = _learning_rate(state.step, state, config)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["share"]
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    grad_norm = clip_grad_norm_(parameters, schedule.max_grad_norm)
+    grad_norm = clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
     if bool(torch.isfinite(outcome.loss) & torch.isfinite(grad_norm)):
         state.optimizer.step()
         state.skipped_in_a_row = 0
         if state.average is not None:
-            average_weights(state.average, state.encoder, config.optim.ema, state.step)
+            average_weights(state.average, state.encoder, config.optimizer.ema, state.step)
     else:
         restore_buffers(saved)
         _skip(state, outcome.loss)
@@ -174,8 +174,8 @@ def _backward(
             batch,
             workers,
             share,
-            chunk=config.schedule.chunk,
-            seed=(config.schedule.seed, 3, number),  # 0 to 2 are the sampler's and the crops'
+            chunk=config.trainer.micro_batch_size,
+            seed=(config.trainer.seed, 3, number),  # 0 to 2 are the sampler's and the crops'
         )
         losses.append(outcome.loss)
         if len(batches) > 1:
@@ -195,21 +195,21 @@ def _skip(state: TrainState, loss: Tensor) -> None:
         raise TrainingError(
             f"the loss or gradient of {MOST_SKIPPED} steps in a row, until step {state.step + 1}, "
             f"is not finite (loss {loss.item()}); the last checkpoint is kept: try a lower "
-            "schedule.learning_rate or precision fp32, in another --output or with --force-restart"
+            "optimizer.learning_rate or precision fp32, in another --output or with --force-restart"
         )
 
 
 def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
     """The function from a batch to embeddings (B, E): precision and compilation applied."""
     device = next(encoder.parameters()).device
-    bf16 = resolve_precision(config.schedule.precision, device) == "bf16"
+    bf16 = resolve_precision(config.trainer.precision, device) == "bf16"
     backbone = encoder.embed_features
-    backbone = torch.compile(backbone) if config.schedule.compile else backbone
+    backbone = torch.compile(backbone) if config.trainer.compile else backbone
 
     def encode(batch: Batch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             features, frame_lengths = batch.waves, batch.lengths
-            if features.dim() == 2:  # not of a mel tree
+            if features.dim() == 2:  # not of precomputed mels
                 features, frame_lengths = encoder.features(batch.waves, batch.lengths)
             features = batch.masked(features, frame_lengths)  # (B, F, M)
             embeddings: Tensor = backbone(features, frame_lengths)  # (B, E)
@@ -221,12 +221,12 @@ def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
 def _scalars(
     state: TrainState, result: StepResult, config: TrainConfig, *, at_end: bool
 ) -> dict[str, float]:
-    if not at_end and state.step % config.schedule.log_every:
+    if not at_end and state.step % config.trainer.log_every:
         return {}
     values = {
         "loss": result.outcome.loss.item(),
         "batch_eer": _batch_eer(result.outcome),
-        "learning_rate": lr_at(state.step - 1, config.schedule) * state.plateau.factor,
+        "learning_rate": _learning_rate(state.step - 1, state, config),
         "grad_norm": result.grad_norm.item(),
         **state.loss_fn.scalars(),
         "skipped_steps": state.skipped,
@@ -237,11 +237,16 @@ def _scalars(
     }  # JSON has no NaN
 
 
-def _followed(result: StepResult, optim: OptimConfig) -> dict[str, float]:
+def _learning_rate(step: int, state: TrainState, config: TrainConfig) -> float:
+    rate = lr_at(step, config.optimizer.learning_rate, config.schedule)
+    return rate * state.plateau.factor
+
+
+def _followed(result: StepResult, schedule: ScheduleConfig) -> dict[str, float]:
     """The training numbers that a plateau is looked for in, of every step."""
-    if optim.plateau_metric == "batch_eer":
+    if schedule.plateau_metric == "batch_eer":
         return {"batch_eer": _batch_eer(result.outcome)}
-    return {"loss": result.outcome.loss.item()} if optim.plateau_metric == "loss" else {}
+    return {"loss": result.outcome.loss.item()} if schedule.plateau_metric == "loss" else {}
 
 
 def _batch_eer(outcome: Outcome) -> float:

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from timbral.config import OptimConfig, ScheduleConfig
-from timbral.encoders import SpeakerEncoder
+from timbral.config.schema import OptimizerConfig, ScheduleConfig
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, did_you_mean
 
 __all__ = [
@@ -25,13 +25,13 @@ __all__ = [
 ]
 
 
-def lr_at(step: int, schedule: ScheduleConfig) -> float:
+def lr_at(step: int, learning_rate: float, schedule: ScheduleConfig) -> float:
     """Learning rate of a step counted from 0, before what a plateau takes off."""
     rise = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
     if schedule.decay != "cosine":
-        return schedule.learning_rate * rise
-    share = min(1.0, step / schedule.steps)
-    return schedule.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * share))
+        return learning_rate * rise
+    progress = min(1.0, step / schedule.steps)
+    return learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 @dataclass
@@ -45,12 +45,12 @@ class Plateau:
     pending: list[float] = field(default_factory=list)
     """values of this round"""
 
-    def note(self, values: Mapping[str, float], optim: OptimConfig) -> None:
+    def note(self, values: Mapping[str, float], schedule: ScheduleConfig) -> None:
         """Take in a step's numbers; act when a round of them is whole."""
-        if optim.plateau_metric not in values:
+        if schedule.plateau_metric not in values:
             return
-        self.pending.append(values[optim.plateau_metric])
-        whole = 1 if optim.plateau_metric.startswith("val_") else optim.plateau_every
+        self.pending.append(values[schedule.plateau_metric])
+        whole = 1 if schedule.plateau_metric.startswith("val_") else schedule.plateau_every
         if len(self.pending) < whole:
             return
         mean = sum(self.pending) / whole
@@ -59,16 +59,16 @@ class Plateau:
             self.best, self.waited = mean, 0
             return
         self.waited += 1
-        if self.waited > optim.plateau_patience:
-            self.factor, self.waited = self.factor * optim.plateau_factor, 0
+        if self.waited > schedule.plateau_patience:
+            self.factor, self.waited = self.factor * schedule.plateau_factor, 0
 
 
 def build_optimizer(
-    encoder: SpeakerEncoder, loss_fn: nn.Module, schedule: ScheduleConfig, optim: OptimConfig
+    encoder: SpeakerEncoder, loss_fn: nn.Module, config: OptimizerConfig
 ) -> torch.optim.Adam:
     """Adam over what learns; each group's `share` of the learning rate is in the group."""
-    _, shares = _parts_and_shares(encoder, optim)
-    shares |= dict.fromkeys(loss_fn.parameters(), optim.loss_rate)
+    _, shares = _parts_and_shares(encoder, config)
+    shares |= dict.fromkeys(loss_fn.parameters(), config.loss_lr_scale)
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter, share in shares.items():
         if parameter.requires_grad:
@@ -76,51 +76,49 @@ def build_optimizer(
     described: list[dict[str, Any]] = [
         {"params": parameters, "share": share} for share, parameters in groups.items()
     ]
-    return torch.optim.Adam(
-        described, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
+    return torch.optim.Adam(described, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def _parts_and_shares(
-    encoder: SpeakerEncoder, optim: OptimConfig
+    encoder: SpeakerEncoder, config: OptimizerConfig
 ) -> tuple[dict[nn.Parameter, str], dict[nn.Parameter, float]]:
     """Each parameter's part, and its share of the learning rate."""
     named = encoder.parts()
     layers = [(part, layer) for part, modules in named.items() for layer in modules]
     before_head = sum(part != "head" for part, _ in layers)
     part_of = dict.fromkeys(encoder.parameters(), layers[0][0])
-    shares = dict.fromkeys(encoder.parameters(), optim.layer_decay**before_head)
+    shares = dict.fromkeys(encoder.parameters(), config.layer_decay**before_head)
     for depth, (part, layer) in enumerate(layers):
         in_head = part == "head"
-        share = optim.head_rate if in_head else optim.layer_decay ** (before_head - depth)
+        share = config.head_lr_scale if in_head else config.layer_decay ** (before_head - depth)
         for parameter in layer.parameters():
             part_of[parameter], shares[parameter] = part, share
     return part_of, shares
 
 
-def freeze(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
-    """Let only the parts learn that `optim.freeze` does not name; ConfigError for other names."""
-    for name in optim.freeze:
+def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
+    """Let only those parts learn that `freeze` does not name; ConfigError for others."""
+    for name in config.freeze:
         if name not in (parts := encoder.parts()):
-            raise ConfigError(f"optim.freeze: unknown part {name!r}{did_you_mean(name, parts)}")
-    part_of, _ = _parts_and_shares(encoder, optim)
+            raise ConfigError(f"optimizer.freeze: unknown part {name!r}{did_you_mean(name, parts)}")
+    part_of, _ = _parts_and_shares(encoder, config)
     for parameter, part in part_of.items():
-        if part in optim.freeze:
+        if part in config.freeze:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in part_of):
         raise ConfigError(
-            f"optim.freeze: {', '.join(optim.freeze)} is all that this encoder has; nothing would "
-            "be left to learn"
+            f"optimizer.freeze: {', '.join(config.freeze)} is all that this encoder has; "
+            "nothing would be left to learn"
         )
 
 
-def set_train_mode(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
+def set_train_mode(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
     """Training mode, but for frozen parts and, if asked for, batch norm's statistics."""
     encoder.train()
     for part, modules in encoder.parts().items():
         for module in modules:
-            module.train(part not in optim.freeze)
-    if optim.frozen_batch_norm:
+            module.train(part not in config.freeze)
+    if config.frozen_batch_norm:
         for module in encoder.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
@@ -128,7 +126,7 @@ def set_train_mode(encoder: SpeakerEncoder, optim: OptimConfig) -> None:
 
 @torch.no_grad()
 def average_weights(average: nn.Module, encoder: nn.Module, decay: float, step: int) -> None:
-    """Move `average` towards `encoder` by 1 - decay, faster in the first steps."""
+    """Move `average` toward `encoder` by 1 - decay, faster in the first steps."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
     for moved, new in zip(average.parameters(), encoder.parameters(), strict=True):
         moved.lerp_(new, weight)

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from timbral.audio import Preprocessing
-from timbral.checkpoint import (
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import (
     Checkpoint,
     load_optimizer,
     load_strictly,
@@ -20,20 +20,21 @@ from timbral.checkpoint import (
     save_checkpoint,
     with_prefix,
 )
-from timbral.config import TrainConfig, to_mapping
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import to_mapping
 from timbral.errors import CheckpointError, TrainingError
-from timbral.files import folder_lock, read_json, rename_aside, write_json, written_whole
+from timbral.io.files import atomic_write, folder_lock, read_json, rename_aside, write_json
 from timbral.training.optim import Plateau
 from timbral.training.state import TrainState
 
 __all__ = ["RunFolder", "load_state", "move_aside"]
 
 MAY_CHANGE = (
-    "max_minutes",
-    "log_every",
-    "validate_every",
-    "save_every",
-    "keep_last_n",
+    "schedule.max_minutes",
+    "trainer.log_every",
+    "trainer.validate_every",
+    "trainer.save_every",
+    "trainer.keep_last_n",
 )
 
 
@@ -74,7 +75,7 @@ class RunFolder:
                     "choose another --output, or --force-restart to move that run aside"
                 )
         write_json(path, mine)
-        with written_whole(self.folder / "config.yaml") as temporary:
+        with atomic_write(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(mine["config"], sort_keys=False), "utf-8")
 
     def resume(self, state: TrainState) -> list[str]:
@@ -140,7 +141,7 @@ class RunFolder:
     def _drop_old(self) -> None:
         folders = self._folders()
         kept = {pointed_to(self.checkpoints, "best"), pointed_to(self.checkpoints, "last")}
-        for folder in folders[: -self.config.schedule.keep_last_n]:
+        for folder in folders[: -self.config.trainer.keep_last_n]:
             if folder not in kept:
                 shutil.rmtree(folder)
 
@@ -177,7 +178,7 @@ def _fixed(run: dict[str, Any]) -> dict[str, Any]:
         f"{section}.{key}": value
         for section, values in {**run["config"], "data source": run["data"]}.items()
         for key, value in values.items()
-        if not (section == "tracking" or (section == "schedule" and key in MAY_CHANGE))
+        if section != "tracking" and f"{section}.{key}" not in MAY_CHANGE
     }
     if flat.get("schedule.decay") != "cosine":
         flat.pop("schedule.steps", None)  # a run at a constant rate or a plateau's may be prolonged

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from timbral.config import TrainConfig
-from timbral.encoders import SpeakerEncoder
-from timbral.losses import SpeakerLoss
+from timbral.config.schema import TrainConfig
+from timbral.encoders.base import SpeakerEncoder
+from timbral.losses.base import SpeakerLoss
 from timbral.training.optim import Plateau, build_optimizer, freeze
 
 __all__ = ["TrainState", "new_state"]
@@ -68,7 +68,7 @@ class TrainState:
 
 def new_state(encoder: SpeakerEncoder, loss_fn: SpeakerLoss, config: TrainConfig) -> TrainState:
     """The state before the first step. Raises ConfigError for parts that cannot be frozen."""
-    freeze(encoder, config.optim)
-    optimizer = build_optimizer(encoder, loss_fn, config.schedule, config.optim)
-    average = copy.deepcopy(encoder).eval() if config.optim.ema else None
+    freeze(encoder, config.optimizer)
+    optimizer = build_optimizer(encoder, loss_fn, config.optimizer)
+    average = copy.deepcopy(encoder).eval() if config.optimizer.ema else None
     return TrainState(encoder, loss_fn, optimizer, average)

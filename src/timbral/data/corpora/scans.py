@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from timbral.audio import AUDIO_SUFFIXES
+from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 
@@ -33,7 +33,7 @@ __all__ = [
 Scan = Callable[[Path], Iterator[Utterance]]
 
 ANGLOPHONE = {"australia", "canada", "ireland", "uk", "usa"}
-"""nationalities that system B keeps of VoxCeleb1"""
+"""nationalities that PaddleSpeech keeps of VoxCeleb1"""
 
 
 def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
@@ -103,7 +103,7 @@ def scan_speakers(corpus: str, *places: str, suffixes: Collection[str]) -> Scan:
 
 
 def scan_voxceleb1(root: Path) -> Iterator[Utterance]:
-    """VoxCeleb1 as system B takes it: development speakers of five English-speaking nations.
+    """VoxCeleb1 as PaddleSpeech takes it: development speakers of five English-speaking nations.
 
     ``vox1_meta.csv`` (tab-separated) has a speaker's id first, the nationality fourth and the
     set last.

@@ -1,0 +1,1 @@
+"""Recordings: decoded, cut into segments, preprocessed."""

@@ -1,0 +1,159 @@
+"""Recordings: decode, check, resample.
+
+Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from timbral.audio import ffmpeg
+from timbral.audio.segments import Segment
+from timbral.errors import AudioError, MissingExtraError
+from timbral.io.storage import fetch, is_url
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "SAMPLE_RATE",
+    "Wave",
+    "check_wave",
+    "decode",
+    "read_header",
+    "resample",
+    "to_int16",
+]
+
+Wave = NDArray[np.float32]
+
+SAMPLE_RATE = 16_000
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph"}
+    | set(ffmpeg.FFMPEG_SUFFIXES)
+)
+RATES = (1_000, 768_000)
+SILENCE_PEAK = 2 / 32_768  # two steps of 16-bit audio: dither, not sound
+
+
+def decode(path: str | Path) -> tuple[Wave, int]:
+    """Read a recording, a file or a URL, at its own rate; channels are averaged.
+
+    Of ``FILE#t=START,END`` only that part is read (`Segment`). Returns the wave (T,) and its sample
+    rate in Hz. Formats are told by content, not by name. Raises AudioError when the file is
+    missing, unreadable, empty, silent or holds NaN, when it has no such part, and for an m4a and
+    the like when PyAV is not installed.
+    """
+    span = Segment.of(str(path))
+    try:
+        samples, sample_rate = _read(span)
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        if is_url(path) or not ffmpeg.is_container(span.file):
+            raise AudioError(f"{path}: {_why_unreadable(span.file, error)}") from None
+        samples, sample_rate = _decode_container(span.file)
+        samples = samples[span.samples(samples.shape[0], sample_rate)]
+    except MemoryError:
+        raise AudioError(f"{path}: its header claims more audio than fits into memory") from None
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise AudioError(f"{path}: its header claims an impossible rate of {sample_rate} Hz")
+    wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
+
+
+def _read(span: Segment) -> tuple[Wave, int]:
+    """Samples (T, C) and the rate. 16-bit audio is scaled here, three times as fast as there."""
+    source = io.BytesIO(fetch(span.file)) if is_url(span.file) else span.file
+    with soundfile.SoundFile(source) as file:
+        count = -1
+        if not span.is_whole:
+            inside = span.samples(file.frames, file.samplerate)
+            file.seek(inside.start)
+            count = inside.stop - inside.start
+        if file.subtype != "PCM_16":
+            return file.read(count, dtype="float32", always_2d=True), file.samplerate
+        samples = file.read(count, dtype="int16", always_2d=True)
+        return np.multiply(samples, np.float32(1 / 32_768), dtype=np.float32), file.samplerate
+
+
+def _decode_container(path: str) -> tuple[Wave, int]:
+    try:
+        return ffmpeg.decode_container(path)
+    except MissingExtraError as error:
+        raise AudioError(f"{path}: {error}") from None
+
+
+def read_header(path: str | Path) -> tuple[int, int, int]:
+    """Sample rate in Hz, samples and channels, without decoding where that can be.
+
+    What a container says of its own length may be off by the codec's padding: it is decoded.
+    Raises AudioError when there is no header to read.
+    """
+    span = Segment.of(str(path))
+    try:
+        about = soundfile.info(span.file)
+        sample_rate, samples, channels = about.samplerate, about.frames, about.channels
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        if not ffmpeg.is_container(span.file):
+            raise AudioError(f"{path}: {_why_unreadable(span.file, error)}") from None
+        content, sample_rate = _decode_container(span.file)
+        samples, channels = content.shape
+    inside = span.samples(samples, sample_rate)
+    return int(sample_rate), inside.stop - inside.start, int(channels)
+
+
+def _why_unreadable(path: str, error: Exception) -> str:
+    if is_url(path):
+        return f"cannot be read as audio ({error})"
+    try:
+        about = Path(path).stat()
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as refusal:
+        return f"cannot be opened ({refusal.strerror})"
+    if stat.S_ISDIR(about.st_mode):
+        return "is a folder; name a recording inside it"
+    if about.st_size == 0:
+        return "the file is empty (0 bytes)"
+    reason = str(error).rstrip(".").rsplit(": ", 1)[-1]
+    return f"cannot be read as audio ({reason}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
+
+
+def check_wave(wave: NDArray[Any], name: str) -> Wave:
+    """Return `wave` as float32 (T,), or raise AudioError when it holds no usable sound.
+
+    Integer arrays are taken as PCM and scaled to [-1, 1].
+    """
+    if wave.ndim != 1:
+        raise AudioError(f"{name}: one channel of shape (T,) is needed, got shape {wave.shape}")
+    if np.issubdtype(wave.dtype, np.signedinteger):
+        wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)
+    elif not np.issubdtype(wave.dtype, np.floating):
+        raise AudioError(f"{name}: samples must be floats or signed integers, got {wave.dtype}")
+    wave = wave.astype(np.float32, copy=False)
+    if wave.size == 0:
+        raise AudioError(f"{name}: the recording is empty (no samples)")
+    peak = max(float(wave.max()), -float(wave.min()))
+    if not np.isfinite(peak):
+        raise AudioError(f"{name}: the recording holds NaN or infinite samples")
+    if peak <= SILENCE_PEAK:
+        raise AudioError(f"{name}: the recording is silent")
+    return wave
+
+
+def resample(wave: Wave, source_rate: int, target_rate: int) -> Wave:
+    """Band-limited resampling (soxr HQ); the same rate returns the same array."""
+    if source_rate == target_rate:
+        return wave
+    return np.asarray(soxr.resample(wave, source_rate, target_rate, quality="HQ"), dtype=np.float32)
+
+
+def to_int16(wave: Wave) -> NDArray[np.int16]:
+    """Quantize [-1, 1] to 16-bit PCM; what lies beyond is clipped, never wrapped."""
+    scaled = np.rint(wave * np.float32(32_768.0))
+    return np.asarray(np.clip(scaled, -32_768, 32_767), dtype=np.int16)

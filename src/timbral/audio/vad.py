@@ -1,0 +1,141 @@
+"""Voice activity: which parts of a recording are speech, and cutting the rest away.
+
+Each detector marks windows of fixed length; a window that is kept keeps its neighbors too, so
+that words are not cut short.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.errors import ConfigError, MissingExtraError
+
+__all__ = ["check_detector", "keep_voiced"]
+
+Wave = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+WINDOW_MS = 30  # the longest frame that WebRTC's detector takes
+AVERAGE_WINDOWS = 8  # moving average over the flags of 8 windows
+SIDE_WINDOWS = 3  # voiced windows keep 3 neighbors on either side
+ENERGY_RANGE_DB = 40.0  # a window this far below the loudest one is a pause
+
+SILERO_RATE = 16_000
+SILERO_WINDOW = 512  # samples at 16 kHz; the network sees the 64 before them too
+SILERO_CONTEXT = 64
+SILERO_SPEECH = 0.5  # probability from which a window is speech
+SILERO_SIDE_WINDOWS = 3
+SILERO_BLOCK = 512  # windows in one call: bounds memory, 16 s
+
+
+def check_detector(trim: str) -> None:
+    """Raise MissingExtraError when what `trim` needs is not installed."""
+    if trim == "webrtc":
+        _webrtc()
+    elif trim == "vad":
+        _silero()
+
+
+def keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
+    """Speech only, joined: (T,) -> (T',). `trim` is energy, webrtc (WebRTC) or vad (Silero)."""
+    if trim == "vad":
+        return _keep_silero(wave, sample_rate)
+    window = sample_rate * WINDOW_MS // 1000
+    windows = wave[: wave.size - wave.size % window].reshape(-1, window)
+    if windows.shape[0] == 0:
+        return wave[:0]
+    flags = (_webrtc_flags if trim == "webrtc" else _energy_flags)(windows, sample_rate)
+    # Averaged, rounded and dilated as PaddleSpeech does; sums of eight stay whole numbers.
+    sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_WINDOWS, np.int64), "full")
+    left = AVERAGE_WINDOWS // 2
+    smooth = sums[left : left + flags.size] > AVERAGE_WINDOWS // 2  # half rounds to zero
+    kept = _with_neighbors(smooth, SIDE_WINDOWS)
+    return wave[: windows.size] if kept.all() else windows[kept].reshape(-1)
+
+
+def _with_neighbors(flags: Flags, side: int) -> Flags:
+    near = np.convolve(flags, np.ones(2 * side + 1, np.int64), "full")
+    return np.asarray(near[side : side + flags.size] > 0)
+
+
+def _energy_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
+    power = np.einsum("nt,nt->n", windows, windows) / np.float32(windows.shape[1])
+    level = 10.0 * np.log10(power + 1e-12)
+    return np.asarray(level > max(float(level.max()) - ENERGY_RANGE_DB, -70.0))
+
+
+def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
+    webrtc = _webrtc()
+    detector = webrtc.create()
+    webrtc.init(detector)
+    webrtc.set_mode(detector, 3)
+    # the scale of PaddleSpeech; np.round on the product, clipped where B would wrap around
+    scaled = windows * np.float32(32_767)
+    np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
+    rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
+    process, length = webrtc.process, windows.shape[1]
+    return np.array([process(detector, sample_rate, row, length) for row in rows], dtype=bool)
+
+
+def _webrtc() -> Any:
+    """The compiled part of webrtcvad: its Python class takes half as long again."""
+    try:
+        import _webrtcvad
+    except ImportError:
+        raise MissingExtraError("--trim webrtc (WebRTC voice activity detection)", "vad") from None
+    return _webrtcvad
+
+
+def _keep_silero(wave: Wave, sample_rate: int) -> Wave:
+    if sample_rate != SILERO_RATE:
+        raise ConfigError(f"--trim vad hears {SILERO_RATE} Hz, not {sample_rate} Hz")
+    kept = _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_WINDOWS)
+    return wave if kept.all() else wave[np.repeat(kept, SILERO_WINDOW)[: wave.size]]
+
+
+def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
+    """Silero's probability of speech in each 32 ms of a wave at 16 kHz; the last may be partial."""
+    session = _silero()
+    count = -(-wave.size // SILERO_WINDOW)
+    padded = np.zeros(SILERO_CONTEXT + count * SILERO_WINDOW, np.float32)
+    padded[SILERO_CONTEXT : SILERO_CONTEXT + wave.size] = wave
+    length = SILERO_CONTEXT + SILERO_WINDOW
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::SILERO_WINDOW]
+    hidden = cell = np.zeros((1, 1, 128), np.float32)
+    parts = [np.zeros(0, np.float32)]
+    for start in range(0, count, SILERO_BLOCK):
+        block = np.ascontiguousarray(frames[start : start + SILERO_BLOCK])
+        speech, hidden, cell = session.run(
+            ["speech_probs", "hn", "cn"], {"input": block, "h": hidden, "c": cell}
+        )
+        parts.append(speech.reshape(-1))
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=1)
+def _silero() -> Any:
+    """The network inside the package silero-vad, whose own code is not imported.
+
+    That code imports torch and sets its number of threads.
+    """
+    package = importlib.util.find_spec("silero_vad")
+    try:
+        import onnxruntime
+    except ImportError:
+        package = None
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("--trim vad (Silero voice activity detection)", "vad")
+    folder = Path(package.submodule_search_locations[0])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # workers are processes
+    return onnxruntime.InferenceSession(
+        str(folder / "data" / "silero_vad_16k_sequence.onnx"),
+        options,
+        providers=["CPUExecutionProvider"],
+    )

@@ -1,0 +1,1 @@
+"""Weights of encoders: ours, published ones, and those of other projects."""

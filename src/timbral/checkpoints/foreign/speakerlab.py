@@ -1,0 +1,59 @@
+"""CAM++ of 3D-Speaker."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.encoders.campplus import CampplusConfig
+from timbral.errors import CheckpointError
+
+__all__ = ["SPEAKER_3D"]
+
+MARK = "xvector.tdnn.linear.weight"
+
+NAMES: tuple[tuple[str, str], ...] = (
+    (r"^head\.layer1\.", "head.blocks."),
+    (r"^head\.layer2\.0\.", "head.blocks.2."),
+    (r"^head\.layer2\.1\.", "head.blocks.3."),
+    (r"\.bn(\d)\.", r".norm\1."),
+    (r"\.shortcut\.0\.", ".shortcut."),
+    (r"\.shortcut\.1\.", ".shortcut_norm."),
+    (r"^xvector\.tdnn\.linear", "tdnn"),
+    (r"^xvector\.tdnn\.nonlinear\.batchnorm", "tdnn_norm"),
+    (r"^xvector\.out_nonlinear\.batchnorm", "norm"),
+    (r"^xvector\.dense\.linear", "linear"),
+    (r"^xvector\.dense\.nonlinear\.batchnorm", "linear_norm"),
+    (r"^xvector\.block#(\d)\.tdnnd#(\d+)\.", r"blocks.\1.layers.\2."),
+    (r"^xvector\.transit#(\d)\.linear", r"blocks.\1.transition"),
+    (r"^xvector\.transit#(\d)\.nonlinear\.batchnorm", r"blocks.\1.norm"),
+    (r"\.cam_layer\.linear_local", ".masking.local"),
+    (r"\.cam_layer\.linear1", ".masking.squeeze"),
+    (r"\.cam_layer\.linear2", ".masking.gate"),
+    (r"\.linear1\.", ".bottleneck."),
+    (r"\.nonlinear(\d)\.batchnorm", r".norm\1"),
+)
+"""3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
+
+
+def recognizes(content: Any) -> bool:
+    """A flat dict of tensors with 3D-Speaker's names."""
+    return isinstance(content, dict) and MARK in content
+
+
+def convert(content: Any) -> Weights:
+    """3D-Speaker's CAM++: a plain dict of tensors."""
+    if not recognizes(content):
+        raise CheckpointError("these are not weights of 3D-Speaker's CAM++")
+    tensors = {}
+    for key, tensor in only_tensors(content).items():
+        name = re.sub(r"(block|tdnnd|transit)(\d+)\.", lambda m: f"{m[1]}#{int(m[2]) - 1}.", key)
+        name = rename(name, NAMES)
+        tensors[f"encoder.{name}"] = tensor[:, :, 0] if name == "linear.weight" else tensor
+    size = tensors.get("encoder.linear.weight")
+    embedding = CampplusConfig.embedding_size if size is None else len(size)
+    return Weights(CampplusConfig(embedding_size=embedding), tensors)
+
+
+SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", recognizes, convert)

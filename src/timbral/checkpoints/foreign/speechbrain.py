@@ -1,0 +1,64 @@
+"""ECAPA-TDNN of SpeechBrain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.encoders.ecapa import EcapaConfig
+from timbral.errors import CheckpointError
+
+__all__ = ["SPEECHBRAIN", "ecapa_tensors"]
+
+MARK = "blocks.0.conv.conv.weight"
+NAMES = (
+    (r"^blocks\.0\.", "input."),
+    (r"^blocks\.1\.", "blocks.0."),
+    (r"^blocks\.2\.", "blocks.1."),
+    (r"^blocks\.3\.", "blocks.2."),
+    (r"\bconv\.conv\.", "conv."),
+    (r"\b(norm|asp_bn)\.norm\.", r"\1."),
+    (r"\b(conv1|conv2|fc)\.conv\.", r"\1."),
+)
+
+
+def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, Tensor]]:
+    """Config and tensors, named ``encoder.*``, of SpeechBrain's ``ECAPA_TDNN``.
+
+    A convolution's weight (C', C, kernel) becomes (C', kernel × C), taps first.
+    """
+    tensors = {}
+    for key, tensor in state.items():
+        weight = tensor.movedim(1, 2).flatten(1).contiguous() if tensor.ndim == 3 else tensor
+        tensors[f"encoder.{rename(key, NAMES)}"] = weight
+    try:
+        parts = sum(
+            "blocks.1.res2net_block.blocks" in k and k.endswith("conv.weight") for k in state
+        )
+        config = EcapaConfig(
+            channels=len(state[MARK]),
+            pooled_channels=len(state["mfa.conv.conv.weight"]),
+            attention_channels=len(state["asp.tdnn.conv.conv.weight"]),
+            squeeze_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
+            scale=parts + 1,
+            embedding_size=len(state["fc.conv.weight"]),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"these are not weights of ECAPA-TDNN: {error} is missing") from None
+    return config, tensors
+
+
+def recognizes(content: Any) -> bool:
+    """A flat dict of tensors with SpeechBrain's names."""
+    return isinstance(content, dict) and MARK in content
+
+
+def convert(content: Any) -> Weights:
+    """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``."""
+    return Weights(*ecapa_tensors(only_tensors(content)))
+
+
+SPEECHBRAIN = Format("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", recognizes, convert)

@@ -1,0 +1,140 @@
+"""WavLM of transformers: a folder with config.json and weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.encoders.wavlm import WavlmConfig
+from timbral.errors import CheckpointError
+
+__all__ = ["TRANSFORMERS", "wavlm_tensors"]
+
+NAMES = (
+    (r"^wavlm\.feature_extractor\.conv_layers\.(\d+)\.conv\.", r"frontend.convs.\1."),
+    (r"^wavlm\.feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", r"frontend.norms.\1."),
+    (r"^wavlm\.feature_projection\.layer_norm\.", "transformer.input_norm."),
+    (r"^wavlm\.feature_projection\.projection\.", "transformer.projection."),
+    (r"^wavlm\.masked_spec_embed$", "transformer.hidden_frame"),
+    (r"^wavlm\.encoder\.pos_conv_embed\.conv\.", "transformer.position_conv."),
+    (r"^wavlm\.encoder\.layer_norm\.", "transformer.norm."),
+    (r"^wavlm\.encoder\.layers\.0\.attention\.rel_attn_embed\.", "transformer.relative."),
+    (r"^wavlm\.encoder\.layers\.", "transformer.layers."),
+    (r"\.attention\.gru_rel_pos_const$", ".attention.gate_constant"),
+    (r"\.attention\.gru_rel_pos_linear\.", ".attention.gate."),
+    (r"\.(\d+)\.layer_norm\.", r".\1.attention_norm."),
+    (r"\.feed_forward\.intermediate_dense\.", ".expand."),
+    (r"\.feed_forward\.output_dense\.", ".contract."),
+    (r"\.final_layer_norm\.", ".final_norm."),
+    (r"^layer_weights$", "mix.weights"),
+    (r"^projector\.", "head.projector."),
+    (r"^tdnn\.(\d+)\.kernel\.", r"head.tdnn.\1."),
+    (r"^feature_extractor\.", "head.linear."),
+)
+UNUSED = re.compile(r"classifier\.|objective\.|wavlm\.adapter\.")
+"""of the original's training: not needed for embeddings"""
+
+
+def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors named ``encoder.*`` of transformers' WavLMForXVector, or of a bare WavLMModel."""
+    if not any(key.startswith("wavlm.") for key in state):
+        state = {f"wavlm.{key}": tensor for key, tensor in state.items()}
+    state = _folded(state)
+    tensors = {}
+    for key, tensor in state.items():
+        if UNUSED.match(key):
+            continue
+        name = rename(key, NAMES)
+        if name.startswith("frontend.convs.") and tensor.ndim == 3:
+            tensor = tensor.movedim(1, 2).flatten(1)  # taps first, as one matrix
+        elif name.endswith(".gate_constant"):
+            tensor = tensor.flatten()
+        tensors[f"encoder.{name}"] = tensor.contiguous()
+    bias = tensors.get("encoder.transformer.projection.bias")
+    if bias is not None:  # a model that hid no frames in training has no vector for them
+        tensors.setdefault("encoder.transformer.hidden_frame", torch.zeros_like(bias))
+    return tensors
+
+
+def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weight normalization of the positional convolution (g v / |v|, one g a tap) multiplied out.
+
+    Transformers has written its two halves under two pairs of names.
+    """
+    state = dict(state)
+    for length, direction in (
+        ("weight_g", "weight_v"),
+        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+    ):
+        start = "wavlm.encoder.pos_conv_embed.conv."
+        if start + length in state:
+            g, v = state.pop(start + length), state.pop(start + direction)
+            norm = torch.linalg.vector_norm(v, dim=(0, 1), keepdim=True)
+            state[start + "weight"] = g * v / norm
+    return state
+
+
+def config_from(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WavlmConfig:
+    """Our config of a transformers ``config.json`` (and preprocessor_config.json, merged in)."""
+    fixed = {"conv_bias": False, "hidden_act": "gelu", "feat_extract_activation": "gelu"}
+    for key, value in {**fixed, "add_adapter": False}.items():
+        if about.get(key, value) != value:
+            raise CheckpointError(f"config.json: {key} is {about[key]!r}; only {value!r} is known")
+    widths = set(about["conv_dim"])
+    if len(widths) != 1:
+        raise CheckpointError(f"config.json: conv_dim has several widths: {about['conv_dim']}")
+    return WavlmConfig(
+        hidden_size=about["hidden_size"],
+        layers=about["num_hidden_layers"],
+        heads=about["num_attention_heads"],
+        intermediate_size=about["intermediate_size"],
+        conv_channels=widths.pop(),
+        conv_kernels=tuple(about["conv_kernel"]),
+        conv_strides=tuple(about["conv_stride"]),
+        conv_norm=about["feat_extract_norm"],
+        norm_first=about["do_stable_layer_norm"],
+        position_kernel=about["num_conv_pos_embeddings"],
+        position_groups=about["num_conv_pos_embedding_groups"],
+        buckets=about["num_buckets"],
+        max_distance=about["max_bucket_distance"],
+        normalize_waves=about.get("do_normalize", False),
+        weighted_layers="encoder.mix.weights" in tensors,
+        tdnn_channels=tuple(about["tdnn_dim"]),
+        tdnn_kernels=tuple(about["tdnn_kernel"]),
+        tdnn_dilations=tuple(about["tdnn_dilation"]),
+        embedding_size=about["xvector_output_dim"],
+        dropout=about["hidden_dropout"],
+        attention_dropout=about["attention_dropout"],
+        layer_dropout=about["layerdrop"],
+        mask_share=about.get("mask_time_prob", 0.05) * about.get("apply_spec_augment", True),
+        mask_frames=about.get("mask_time_length", 10),
+        mask_least=about.get("mask_time_min_masks", 2),
+    )
+
+
+def recognizes(content: Any) -> bool:
+    """What `read_source` makes of a transformers folder: config and weights."""
+    return isinstance(content, dict) and content.get("config", {}).get("model_type") == "wavlm"
+
+
+def convert(content: Any) -> Weights:
+    """A folder of WavLM; without an x-vector head in it, the head is newly initialized."""
+    if not recognizes(content):
+        raise CheckpointError("these are not weights of a WavLM beside its config.json")
+    tensors = wavlm_tensors(only_tensors(content["weights"]))
+    headless = "encoder.head.projector.weight" not in tensors
+    try:
+        config = config_from(content["config"], tensors)
+    except KeyError as error:
+        raise CheckpointError(f"config.json has no {error}; a WavLM's is needed") from None
+    return Weights(config, tensors, fresh=("head.",) if headless else ())
+
+
+TRANSFORMERS = Format(
+    "WavLM of transformers, a folder with config.json and model.safetensors", recognizes, convert
+)

@@ -1,0 +1,63 @@
+"""Folders of recordings that a foreign config names, as stores beside the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.compat.translation import Recipe, RunSettings
+from timbral.config.schema import TrainConfig
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.manifest import Utterance
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.errors import ConfigError, DataError
+
+__all__ = ["prepare_audio", "with_epochs"]
+
+AS_IT_IS = Preprocessing(trim="none", min_rms_dbfs=None)  # A trains on recordings as they are
+
+
+def prepare_audio(
+    run: RunSettings,
+    output: Path,
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, Path | None]:
+    """Stores of what to train and to validate on, in ``OUTPUT.data``, made once.
+
+    They lie beside the run, not in it, so that a run which is moved aside leaves them.
+    """
+    if run.training_audio is None:
+        raise ConfigError("--data is needed: a folder made by `timbral prepare`")
+    beside = output.with_name(f"{output.name}.data")
+    stores: list[Path] = []
+    for name, root in (("training", run.training_audio), ("validation", run.validation_audio)):
+        if root is None:
+            continue
+        rows: Sequence[Utterance] = scan_corpus("folder", root)
+        if not run.sessions:
+            rows = [row for row in rows if not row.session]
+        if not rows:
+            raise DataError(
+                f"{root}: no recordings of the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
+                "multi_rec_session to true"
+            )
+        prepare(rows, beside / name, AS_IT_IS, workers=workers, progress=progress)
+        stores.append(beside / name)
+    return stores[0], stores[1] if len(stores) > 1 else None
+
+
+def with_epochs(recipe: Recipe, store: Path) -> TrainConfig:
+    """The recipe's config; epochs become the steps that hold as many utterances."""
+    config, epochs = recipe.config, recipe.run.epochs
+    if epochs is None:
+        return config
+    per_step = config.data.speakers_per_batch * config.data.utterances_per_speaker
+    per_step *= config.trainer.gradient_accumulation_steps
+    steps = max(1, math.ceil(epochs * len(Store.open(store)) / per_step))
+    return replace(config, schedule=replace(config.schedule, steps=steps))

@@ -1,0 +1,171 @@
+"""Settings of augmentation, and presets of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from timbral.errors import ConfigError, check_ranges
+
+__all__ = [
+    "PRESETS",
+    "AugmentConfig",
+    "BabbleConfig",
+    "BandConfig",
+    "GainConfig",
+    "MixConfig",
+    "RoomsConfig",
+    "SpecConfig",
+    "SpeedConfig",
+]
+
+Range = tuple[float, ...]
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "snr_db": (-30.0, 100.0),
+    "db": (-60.0, 60.0),
+    "low_hz": (0.0, 1000.0),
+    "high_hz": (1000.0, 8000.0),
+    "voices": (1, 100),
+}
+"""what [LOW, HIGH] of these names may hold"""
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """Recorded sounds behind the speech."""
+
+    probability: float = 0.0
+    """of each utterance of a batch"""
+    paths: tuple[str, ...] = ()
+    """folders of recordings, or files"""
+    snr_db: Range = (5.0, 20.0)
+    """ratio of the powers of speech and sound"""
+
+
+@dataclass(frozen=True)
+class BabbleConfig:
+    """Other speakers of the batch behind the speech."""
+
+    probability: float = 0.0
+    voices: tuple[int, ...] = (3, 7)
+    """fewest and most, of as many speakers"""
+    snr_db: Range = (13.0, 20.0)
+
+
+@dataclass(frozen=True)
+class RoomsConfig:
+    """Recorded room impulse responses."""
+
+    probability: float = 0.0
+    paths: tuple[str, ...] = ()
+    after_sounds: bool = False
+    """the room rings on noise and music too, as in ddvc; else on the speech alone"""
+
+
+@dataclass(frozen=True)
+class GainConfig:
+    """Louder or quieter."""
+
+    probability: float = 0.0
+    db: Range = (-10.0, 6.0)
+
+
+@dataclass(frozen=True)
+class BandConfig:
+    """Narrower bands, as of telephones and cheap microphones; no codec."""
+
+    probability: float = 0.0
+    low_hz: Range = (0.0, 300.0)
+    high_hz: Range = (3400.0, 8000.0)
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """Faster and slower speech; the pitch moves with it."""
+
+    factors: tuple[float, ...] = (1.0,)
+    """one is drawn for each utterance"""
+    as_speakers: bool = False
+    """each speaker at each factor is a speaker of its own, as the pitch is another"""
+
+    def __post_init__(self) -> None:
+        wrong = [factor for factor in self.factors if not 0.5 <= factor <= 2.0]
+        if wrong or not self.factors or len(set(self.factors)) < len(self.factors):
+            raise ConfigError(
+                f"augment.speed.factors takes different numbers in [0.5, 2]: {list(self.factors)}"
+            )
+
+
+@dataclass(frozen=True)
+class SpecConfig:
+    """SpecAugment: spans of frames and of mels that are masked."""
+
+    probability: float = 0.0
+    time_masks: int = 1
+    time_share: float = 0.1
+    """widest mask, as a share of the frames"""
+    frequency_masks: int = 1
+    frequency_share: float = 0.1
+    """widest mask, as a share of the mels"""
+
+    def __post_init__(self) -> None:
+        counts: dict[str, tuple[float, float]] = dict.fromkeys(
+            ("time_masks", "frequency_masks"), (0, math.inf)
+        )
+        shares = dict.fromkeys(("time_share", "frequency_share"), (0.0, 1.0))
+        check_ranges(self, "augment.spec", **counts, **shares)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to the utterances of a batch; by default nothing."""
+
+    noise: MixConfig = field(default_factory=MixConfig)
+    music: MixConfig = field(default_factory=MixConfig)
+    babble: BabbleConfig = field(default_factory=BabbleConfig)
+    rooms: RoomsConfig = field(default_factory=RoomsConfig)
+    gain: GainConfig = field(default_factory=GainConfig)
+    band: BandConfig = field(default_factory=BandConfig)
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+    spec: SpecConfig = field(default_factory=SpecConfig)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            section = getattr(self, item.name)
+            if hasattr(section, "probability"):
+                check_ranges(section, f"augment.{item.name}", probability=(0.0, 1.0))
+            for name in LIMITS.keys() & vars(section).keys():
+                _check_range(f"augment.{item.name}.{name}", getattr(section, name), *LIMITS[name])
+
+
+def _check_range(key: str, values: Range, low: float, high: float) -> None:
+    if len(values) != 2 or not low <= values[0] <= values[1] <= high:
+        raise ConfigError(f"{key} takes [LOW, HIGH] within [{low:g}, {high:g}]: {list(values)}")
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "none": {},
+    "light": {
+        "noise": {"probability": 0.5, "snr_db": [5.0, 20.0]},
+        "babble": {"probability": 0.2, "snr_db": [13.0, 20.0]},
+        "gain": {"probability": 0.5},
+    },
+    "strong": {
+        "noise": {"probability": 0.6, "snr_db": [0.0, 15.0]},
+        "babble": {"probability": 0.3, "snr_db": [5.0, 20.0]},
+        "rooms": {"probability": 0.5},
+        "gain": {"probability": 0.5},
+        "band": {"probability": 0.2},
+        "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
+        "spec": {"probability": 0.5},
+    },
+    "ddvc": {
+        "music": {"probability": 0.6, "snr_db": [10.0, 15.0]},
+        "noise": {"probability": 0.6, "snr_db": [10.0, 15.0]},
+        "rooms": {"probability": 0.6, "after_sounds": True},
+    },
+}
+"""Starting points; a config's own values replace theirs. Folders are always the user's."""

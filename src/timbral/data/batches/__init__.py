@@ -1,0 +1,1 @@
+"""Batches for training, each a pure function of (seed, step)."""

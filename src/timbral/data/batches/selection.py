@@ -1,0 +1,66 @@
+"""Which utterances of a store a run trains on, and which it is judged on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.data.manifest import read_speakers, select_speakers
+from timbral.data.prepared.store import Prepared
+from timbral.errors import DataError
+
+__all__ = ["describe_data", "split_speakers"]
+
+
+def split_speakers(
+    store: Prepared, exclude: Path | None, validation: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the store to train on and to validate on, by speaker.
+
+    `validation` is a file of speakers, a number of speakers, or ``auto``: a tenth of them, 2 to
+    20, and none of fewer than 20. Excluded speakers are in neither.
+    """
+    speakers = set(store.speaker_names)
+    if exclude is not None:
+        speakers -= select_speakers(read_speakers(exclude), speakers, exclude)
+    if not speakers:
+        raise DataError(f"{exclude}: excludes every speaker of {store.folder}; none is left")
+    names = sorted(speakers)
+    if validation == "auto" or validation.isdecimal():
+        auto = min(20, len(names) // 10) if len(names) >= 20 else 0
+        count = auto if validation == "auto" else int(validation)
+        # evenly spread over the sorted names: the same speakers whatever the machine
+        held_out = {names[index * len(names) // count] for index in range(min(count, len(names)))}
+    else:
+        path = Path(validation)
+        held_out = select_speakers(read_speakers(path), speakers, path)
+    if held_out == speakers:
+        raise DataError(
+            f"--validation-speakers {validation} takes all {len(speakers)} speakers; "
+            "none is left to train on"
+        )
+    if len(held_out) == 1:
+        raise DataError("validation needs two speakers or more, to have pairs of two voices")
+    return store.rows_of(speakers - held_out), store.rows_of(held_out)
+
+
+def describe_data(
+    store: Prepared, training: NDArray[np.int64], validation: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What identifies the data of a run: a run goes on only with the same."""
+    names = store.table["utterance"]
+
+    def digest(rows: NDArray[np.int64]) -> str:
+        hashed = hashlib.sha256("\n".join(names.take(rows).to_pylist()).encode())
+        hashed.update(np.ascontiguousarray(store.samples[rows]).tobytes())
+        return hashed.hexdigest()[:16]
+
+    return {
+        "training utterances": f"{len(training)} ({digest(training)})",
+        "validation utterances": f"{len(validation)} ({digest(validation)})",
+        "preprocessing": store.preprocessing.as_dict(),
+    }

@@ -1,0 +1,1 @@
+"""What a corpus holds, and what looks wrong in it."""

@@ -1,0 +1,1 @@
+"""Lists of utterances in the formats of other tools."""

@@ -1,0 +1,151 @@
+"""Lhotse's manifests of recordings and supervisions, read and written without Lhotse."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timbral.audio.decode import read_header
+from timbral.audio.segments import Segment, recording_ids
+from timbral.data.manifest import Utterance
+from timbral.errors import AudioError, DataError
+from timbral.io.files import atomic_write, write_jsonl
+
+__all__ = ["scan_lhotse", "write_lhotse"]
+
+TOLERANCE_SECONDS = 0.05
+"""a supervision that begins and ends this near to its recording's ends covers it"""
+
+Row = dict[str, Any]
+
+
+def scan_lhotse(root: Path) -> Iterator[Utterance]:
+    """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
+
+    The session is ``custom.session`` when it is there. A supervision may be a part of its
+    recording. A recording of several files is refused, and so is one of several channels with a
+    supervision of some of them: channels are averaged.
+    """
+    recordings = {row["id"]: row for row in _read(root, "recordings")}
+    for row in _read(root, "supervisions"):
+        name, recording = row["id"], recordings.get(row["recording_id"])
+        if recording is None:
+            raise DataError(
+                f"{root}: supervision {name!r} is of recording {row['recording_id']!r}, which is "
+                "not listed"
+            )
+        if not row.get("speaker"):
+            raise DataError(f"{root}: supervision {name!r} names no speaker")
+        channels = np.atleast_1d(row.get("channel", 0)).tolist()
+        known = recording.get("channel_ids") or recording["sources"][0]["channels"]
+        if set(channels) != set(known):
+            raise DataError(
+                f"{root}: supervision {name!r} is of channel {channels} of {known}; write the "
+                "channels to files of their own first"
+            )
+        span = _part(_source(recording, root), row["start"], row["duration"], recording["duration"])
+        session = str((row.get("custom") or {}).get("session", ""))
+        yield Utterance(name, row["speaker"], session, str(span), "lhotse")
+
+
+def _part(file: str, start: float, duration: float, of: float) -> Segment:
+    """The part of a file of `of` seconds; all of it where next to nothing is left out."""
+    missed = of - start - duration
+    if max(start, abs(missed)) <= TOLERANCE_SECONDS:
+        return Segment(file)
+    return Segment(file, start, math.inf if abs(missed) < 1e-4 else start + duration)
+
+
+def _source(recording: Row, root: Path) -> str:
+    sources = recording["sources"]
+    if len(sources) != 1 or sources[0]["type"] != "file":
+        raise DataError(f"{root}: recording {recording['id']!r} is not one file")
+    path = Path(sources[0]["source"])
+    beside = root / path
+    return (beside if beside.exists() else path).absolute().as_posix()
+
+
+def _read(root: Path, kind: str) -> Iterator[Row]:
+    paths = sorted(path for end in ("", ".gz") for path in root.glob(f"*{kind}*.jsonl{end}"))
+    if not paths:
+        raise DataError(f"{root}: no *{kind}*.jsonl or *{kind}*.jsonl.gz here")
+    for path in paths:
+        opened = gzip.open if path.suffix == ".gz" else open
+        try:
+            with opened(path, "rt", encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
+
+
+def write_lhotse(
+    utterances: Iterable[Utterance],
+    folder: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[int, int]:
+    """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``.
+
+    Rates and lengths come from the files' headers; files without a readable one go to
+    failures.jsonl. Returns the number of utterances written and of failures.
+    """
+    rows = list(utterances)
+    ids = recording_ids({row.utterance: Segment.of(row.path) for row in rows})
+    recordings: dict[str, Row] = {}
+    supervisions: list[Row] = []
+    failures: list[Row] = []
+    for done, row in enumerate(rows):
+        progress(done)
+        span = Segment.of(row.path)
+        try:
+            recording = recordings.get(span.file) or _recording(ids[span.file], span.file)
+            inside = span.samples(recording["num_samples"], recording["sampling_rate"])
+        except AudioError as error:
+            failures.append({"utterance": row.utterance, "path": row.path, "reason": str(error)})
+            continue
+        recordings[span.file] = recording
+        supervisions.append(_supervision(row, recording, inside))
+    _write(folder / "recordings.jsonl.gz", list(recordings.values()))
+    _write(folder / "supervisions.jsonl.gz", supervisions)
+    if failures:
+        write_jsonl(folder / "failures.jsonl", failures)
+    else:
+        (folder / "failures.jsonl").unlink(missing_ok=True)
+    return len(supervisions), len(failures)
+
+
+def _recording(name: str, file: str) -> Row:
+    rate, samples, channels = read_header(file)
+    source = {"type": "file", "channels": list(range(channels)), "source": file}
+    return {
+        "id": name,
+        "sources": [source],
+        "sampling_rate": rate,
+        "num_samples": samples,
+        "duration": samples / rate,
+        "channel_ids": source["channels"],
+    }
+
+
+def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
+    rate, channels = recording["sampling_rate"], recording["channel_ids"]
+    return {
+        "id": row.utterance,
+        "recording_id": recording["id"],
+        "start": inside.start / rate,
+        "duration": (inside.stop - inside.start) / rate,
+        "channel": channels if len(channels) > 1 else 0,
+        "speaker": row.speaker,
+        "custom": {"session": row.session, "corpus": row.corpus},
+    }
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with atomic_write(path) as temporary, gzip.GzipFile(temporary, "wb", mtime=0) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)

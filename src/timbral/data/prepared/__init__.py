@@ -1,0 +1,1 @@
+"""Prepared data: written once, read without waiting."""

@@ -1,0 +1,180 @@
+"""What `prepare` can write: one entry of `FORMATS` each.
+
+A format turns a preprocessed wave into what is stored, and writes a shard of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from timbral.audio.decode import SAMPLE_RATE, Wave, to_int16
+from timbral.data.manifest import COLUMNS, Utterance
+from timbral.data.prepared.store import shard_path, write_shard
+from timbral.errors import AudioError, DataError
+from timbral.io.files import atomic_write
+
+__all__ = [
+    "FORMATS",
+    "MIN_MEL_FRAMES",
+    "TABLE_COLUMNS",
+    "TOO_SHORT",
+    "Format",
+    "Item",
+    "flac_name",
+    "mel_name",
+]
+
+MIN_MEL_FRAMES = 160
+"""PaddleSpeech leaves out utterances whose mel is shorter"""
+
+TABLE_COLUMNS = pa.schema(
+    [(name, pa.string()) for name in COLUMNS.names[:4]]
+    + [
+        ("duration_seconds", pa.float64()),
+        ("sample_rate", pa.int32()),
+        ("corpus", pa.string()),
+    ]
+)
+"""of every prepared table, before the columns that say where the data lies"""
+
+TOO_SHORT = "too short for precomputed mels"
+
+Item = tuple[Utterance, NDArray[Any]]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to keep prepared recordings."""
+
+    convert: Callable[[Wave, str], NDArray[Any]]
+    """(wave (T,), its name) -> what is written; AudioError when it cannot be used"""
+    write: Callable[[Path, int, Iterable[Item]], list[Row]]
+    """(folder, shard's number, items) -> for each item, where it lies"""
+    place: pa.Schema
+    """columns of where it lies"""
+    name: Callable[[Utterance], str] | None = None
+    """an utterance's file below the folder, where each has its own"""
+
+    @property
+    def table(self) -> pa.Schema:
+        return pa.schema([*TABLE_COLUMNS, *self.place])
+
+
+def mel_name(row: Utterance) -> str:
+    """PaddleSpeech's ``SPEAKER/SESSION_UTTERANCE.npy``."""
+    name = row.utterance.removeprefix(f"{row.speaker}/").replace("/", "_")
+    return _checked(row, f"{row.speaker}/{name}.npy")
+
+
+def flac_name(row: Utterance) -> str:
+    """``SPEAKER/[SESSION/]UTTERANCE.flac``, which `--folder` reads."""
+    name = row.utterance.removeprefix(f"{row.speaker}/")
+    if row.session and not name.startswith(f"{row.session}/"):
+        name = f"{row.session}/{name}"
+    return _checked(row, f"{row.speaker}/{name}.flac")
+
+
+def _checked(row: Utterance, name: str) -> str:
+    """Refuse names that would lead out of the folder."""
+    parts = name.split("/")
+    if "/" in row.speaker or any(part in ("", ".", "..") or part[0] == "." for part in parts):
+        raise DataError(
+            f"utterance {row.utterance!r} of speaker {row.speaker!r} makes no file name; "
+            "--format arrow takes any names"
+        )
+    return name
+
+
+def _pcm(wave: Wave, name: str) -> NDArray[np.int16]:
+    return to_int16(wave)
+
+
+def _write_arrow(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
+    sizes: list[int] = []
+
+    def waves() -> Iterable[tuple[str, NDArray[np.int16]]]:
+        for row, pcm in items:
+            sizes.append(pcm.size)
+            yield row.utterance, pcm
+
+    starts = write_shard(shard_path(folder, shard), waves())
+    return [
+        {"shard": shard, "start": start, "samples": size}
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _mel_frontend() -> Callable[[Wave], NDArray[np.float32]]:
+    import torch  # only this format needs it
+
+    from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
+
+    frontend = MelSpectrogram(GE2E_MEL)
+
+    def compute(wave: Wave) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return frontend.whole(torch.from_numpy(wave)).numpy()
+
+    return compute
+
+
+def _mel(wave: Wave, name: str) -> NDArray[np.float32]:
+    frames = wave.size // (SAMPLE_RATE // 100) + 1
+    if frames < MIN_MEL_FRAMES:
+        raise AudioError(
+            f"{name}: {TOO_SHORT}: {frames} frames of 10 ms after preprocessing, where "
+            f"{MIN_MEL_FRAMES} are needed"
+        )
+    return _mel_frontend()(wave)
+
+
+def _write_npy(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
+    rows: list[Row] = []
+    for row, mel in items:
+        name = mel_name(row)
+        with atomic_write(folder / name, sync=False) as temporary, open(temporary, "wb") as file:
+            # not np.save, which does not say why a write failed
+            npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(mel))
+            file.write(mel.data)
+        rows.append({"file": name, "frames": mel.shape[0]})
+    return rows
+
+
+def _write_flac(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
+    rows: list[Row] = []
+    for row, pcm in items:
+        name = flac_name(row)
+        encoded = BytesIO()  # libsndfile does not say why a write failed
+        soundfile.write(encoded, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        with atomic_write(folder / name, sync=False) as temporary:
+            temporary.write_bytes(encoded.getbuffer())
+        rows.append({"file": name, "samples": pcm.size})
+    return rows
+
+
+FORMATS: dict[str, Format] = {
+    "arrow": Format(
+        _pcm,
+        _write_arrow,
+        pa.schema([("shard", pa.int32()), ("start", pa.int64()), ("samples", pa.int64())]),
+    ),
+    "npy": Format(
+        _mel, _write_npy, pa.schema([("file", pa.string()), ("frames", pa.int64())]), mel_name
+    ),
+    "flac": Format(
+        _pcm, _write_flac, pa.schema([("file", pa.string()), ("samples", pa.int64())]), flac_name
+    ),
+}

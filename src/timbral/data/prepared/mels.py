@@ -1,0 +1,188 @@
+"""Trees of mel spectrograms, PaddleSpeech's form of prepared data: read, and cropped for training.
+
+    TREE/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, a frame each 10 ms
+    TREE/SPEAKER/_sources.txt     the recording of each
+
+Those that `timbral prepare --format npy` wrote have a table; of others the folders are listed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.batches.crops import Batch, DataConfig, speaker_pools
+from timbral.data.batches.sampler import Ints, SpeakerBatches
+from timbral.data.manifest import Manifest
+from timbral.data.prepared.store import Prepared, prepared_format, read_table
+from timbral.encoders.frontends import GE2E_MEL
+from timbral.errors import DataError
+
+__all__ = ["FRAME_BYTES", "MelCrops", "PrecomputedMels", "holds_mels", "read_mel"]
+
+Mel = NDArray[np.float32]
+
+PADDLESPEECH = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
+"""what PaddleSpeech does to its recordings"""
+FRAME_BYTES = 4 * GE2E_MEL.n_mels
+HOP = GE2E_MEL.hop_samples
+TRIED = 10
+"""files of a foreign tree that are tried before it is said to hold no mels"""
+
+
+def holds_mels(folder: Path) -> bool:
+    """Whether a folder holds mels: by its store.json, else by a .npy in a speaker's folder."""
+    format = prepared_format(folder)
+    if format is not None or not folder.is_dir():
+        return format == "npy"
+    return any(path.is_file() for path in folder.glob("*/*.npy"))
+
+
+class PrecomputedMels(Prepared):
+    """Precomputed mels, opened for reading. `samples` is what the frames span, to 10 ms."""
+
+    def __init__(
+        self, folder: Path, table: pa.Table, frames: NDArray[np.int64], preprocessing: Preprocessing
+    ) -> None:
+        super().__init__(folder, table, (frames - 1) * HOP, preprocessing)
+        self.frames = frames
+        self._files = table["file"]
+
+    @classmethod
+    def open(cls, folder: Path) -> PrecomputedMels:
+        """Open a tree of ours or one that PaddleSpeech made; DataError when it is none.
+
+        A foreign tree is taken to hold what PaddleSpeech's preprocessing makes.
+        """
+        if prepared_format(folder) is not None:
+            table, preprocessing = read_table(folder)
+            if "frames" not in table.column_names:
+                raise DataError(f"{folder}: holds no mels; --format npy writes them")
+            return cls(folder, table, table["frames"].to_numpy(), preprocessing)
+        rows = list(_listed(folder))
+        if not rows:
+            raise DataError(f"{folder}: no precomputed mels: no SPEAKER/UTTERANCE.npy in it")
+        names = ["utterance", "speaker", "session", "path", "corpus", "file", "frames"]
+        table = pa.table([list(column) for column in zip(*rows, strict=True)], names)
+        tree = cls(folder, table, table["frames"].to_numpy(), PADDLESPEECH)
+        tree._check()
+        return tree
+
+    def _check(self) -> None:
+        """DataError when none of the first files is a mel: the folder holds other arrays."""
+        errors: list[DataError] = []
+        for row in range(min(len(self), TRIED)):
+            try:
+                self.mel(row)
+                return
+            except DataError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def mel(self, row: int, start: int = 0, frames: int | None = None) -> Mel:
+        """Frames of one utterance (F, M); DataError when the file is no mel of 40 bands."""
+        path = self.folder / self._files[row].as_py()
+        return read_mel(path, start, frames)
+
+    def utterances(self) -> Manifest:
+        """Its rows, whose `path` is that of the mel."""
+        names = ("utterance", "speaker", "session", "path", "corpus")
+        columns = {name: self.table[name] for name in names}
+        files = pc.binary_join_element_wise(f"{self.folder.absolute()}/", self._files, "")
+        return Manifest(pa.table({**columns, "path": files}))
+
+
+def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
+    """Frames of a file of a tree (F, M); DataError when it is no mel of 40 bands."""
+    try:
+        mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a mel spectrogram ({error})") from None
+    if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:
+        raise DataError(
+            f"{path}: a mel of a tree is float32 (F, {GE2E_MEL.n_mels}), this is {mel.dtype} "
+            f"{mel.shape}"
+        )
+    stop = None if frames is None else start + frames
+    return np.array(mel[start:stop])
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int]]:
+    """Rows of a tree without a table: sizes come from the file system, nothing is opened."""
+    for speaker in sorted(item for item in folder.iterdir() if item.is_dir()):
+        sources = _read_sources(speaker / "_sources.txt")
+        with os.scandir(speaker) as found:
+            entries = sorted((item.name, item.stat().st_size) for item in found)
+        for name, size in entries:
+            if name.endswith(".npy") and not name.startswith("."):
+                frames = (size - npy.MAGIC_LEN) // FRAME_BYTES  # 120 bytes of header: less than one
+                file = f"{speaker.name}/{name}"
+                path = sources.get(name, str(folder / file))
+                yield (
+                    file.removesuffix(".npy"),
+                    speaker.name,
+                    "",
+                    path,
+                    "precomputed mels",
+                    file,
+                    frames,
+                )
+
+
+def _read_sources(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}  # only says where the mels came from
+    return dict(line.split(",", 1) for line in lines if "," in line)
+
+
+class MelCrops:
+    """Random crops of precomputed mels's `rows` in S × U batches of features (B, F, M).
+
+    As `CropBatches`: any step's batch follows from (seed, step) alone.
+    """
+
+    def __init__(self, tree: PrecomputedMels, rows: Ints, config: DataConfig, seed: int) -> None:
+        names, speakers = np.unique(tree.speaker_codes[rows], return_inverse=True)
+        self.num_speakers = len(names)
+        self._tree = tree
+        self._rows = rows
+        self._config = config
+        self._seed = seed
+        corpora = tree.table["corpus"].to_numpy()[rows]
+        pools = speaker_pools(config, speakers, corpora)
+        self._sampler = SpeakerBatches(speakers, pools, config.utterances_per_speaker, seed)
+
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of a step counted from 0, or a part of it; `lengths` are frames."""
+        speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
+        frames = self._config.crop_samples(self._seed, step) // HOP
+        rows = self._rows[utterances.ravel()]
+        places = np.random.default_rng([self._seed, 2, step]).random(len(rows))
+        own = rows[part]
+        mels = np.empty((len(own), frames, GE2E_MEL.n_mels), dtype=np.float32)
+        for index, (row, place) in enumerate(zip(own.tolist(), places[part], strict=True)):
+            start = int(place * max(1, int(self._tree.frames[row]) - frames + 1))
+            mel = self._tree.mel(row, start, frames)
+            mels[index] = np.resize(mel, mels[index].shape)  # a short one is repeated
+        return Batch(
+            torch.from_numpy(mels),
+            torch.full((len(own),), frames),
+            torch.from_numpy(np.repeat(speakers, utterances.shape[1])[part]),
+            torch.from_numpy(own),
+        )
+
+    def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
+        """Endless batches, or the same part of each, from a step on."""
+        return (self.batch(step, part) for step in count(first_step))

@@ -1,0 +1,1 @@
+"""Tables of embeddings: their formats, speaker means, audit."""

@@ -1,0 +1,1 @@
+"""Findings about a corpus, from its embeddings."""

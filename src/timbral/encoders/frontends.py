@@ -1,0 +1,225 @@
+"""Mel front-ends: waveforms to frames, one preset per family of models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "DECIBEL_MEL_80",
+    "GE2E_MEL",
+    "LOG_MEL_80",
+    "KaldiFbank",
+    "MelConfig",
+    "MelSpectrogram",
+    "frame_mask",
+    "kaldi_mel",
+    "slaney_mel",
+    "symmetric_mel",
+]
+
+CHUNK_FRAMES = 1024  # larger FFT batches leave the CPU's cache and are slower
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """A mel spectrogram of centered windows over zero-padded audio."""
+
+    sample_rate: int = 16_000
+    window_samples: int = 400  # 25 ms
+    hop_samples: int = 160  # 10 ms
+    n_mels: int = 40
+    window: str = "hann"
+    """hann | hamming, periodic"""
+    filters: str = "slaney"
+    """slaney | symmetric"""
+    scale: str = "power"
+    """power | log: natural logarithm of power + 1e-6 | decibel: 10 log10, floored 80 dB below
+    the utterance's loudest value"""
+    mean_normalize: bool = False
+    """subtract each utterance's mean over its own frames"""
+
+
+GE2E_MEL = MelConfig()
+"""PaddleSpeech's, Resemblyzer's and Real-Time-Voice-Cloning's: 40 linear mel powers."""
+
+LOG_MEL_80 = MelConfig(n_mels=80, scale="log")
+
+DECIBEL_MEL_80 = MelConfig(
+    n_mels=80, window="hamming", filters="symmetric", scale="decibel", mean_normalize=True
+)
+"""That of SpeechBrain's ECAPA-TDNN: its Fbank, then its sentence normalization."""
+
+
+def _triangles(bins: Tensor, edges: Tensor) -> Tensor:
+    """Triangles of height one between every three neighboring edges (M + 2,), at bins (N, 1)."""
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rise, fall).clamp(min=0.0)
+
+
+def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
+    """Triangular filters on Slaney's mel scale, each of unit area in Hz: (n_fft / 2 + 1, n_mels).
+
+    Linear to 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998).
+    """
+    step, knee, log_step = 200.0 / 3.0, 1000.0, math.log(6.4) / 27.0
+
+    def to_hz(mel: Tensor) -> Tensor:
+        above = knee * torch.exp(log_step * (mel - knee / step))
+        return torch.where(mel < knee / step, mel * step, above)
+
+    top_mel = knee / step + math.log(sample_rate / 2 / knee) / log_step
+    edges = to_hz(torch.linspace(0.0, top_mel, n_mels + 2, dtype=torch.float64))
+    bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    filters = _triangles(bins, edges)
+    return (filters * 2.0 / (edges[2:] - edges[:-2])).float()
+
+
+def symmetric_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
+    """SpeechBrain's filters: (n_fft / 2 + 1, n_mels), of height one, mel = 2595 log10(1 + f / 700).
+
+    Both sides of a triangle are as wide as the step to it from the filter below, in Hz.
+    """
+    top = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)
+    mels = torch.linspace(0.0, top, n_mels + 2, dtype=torch.float64)
+    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    slope = (bins - edges[1:-1]) / (edges[1:-1] - edges[:-2])
+    return (1.0 - slope.abs()).clamp(min=0.0).float()
+
+
+FILTERS = {"slaney": slaney_mel, "symmetric": symmetric_mel}
+WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
+
+
+def frame_mask(lengths: Tensor, frames: int) -> Tensor:
+    """True where a frame lies inside its utterance: lengths (B,) -> (B, F)."""
+    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def _inside(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
+    """Frames (B, F, M), zero behind each end, minus the mean of those before it if asked."""
+    mask = frame_mask(frame_lengths, frames.shape[1])[:, :, None]
+    if mean_normalize:
+        frames = frames - (frames * mask).sum(1, keepdim=True) / frame_lengths[:, None, None]
+    return frames * mask
+
+
+def _cached_parts(frames: Tensor) -> tuple[Tensor, ...]:
+    """Frames (B, F, N) in parts along F that fit a CPU's cache; on a GPU in one."""
+    on_cpu = frames.device.type == "cpu"
+    size = max(1, CHUNK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
+    return torch.split(frames, size, dim=1)
+
+
+class MelSpectrogram(nn.Module):
+    """Mel frames of waveforms, computed in float32 whatever the model's precision.
+
+    With the config `GE2E_MEL` it equals ``librosa.feature.melspectrogram(n_fft=400,
+    hop_length=160, n_mels=40)``.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        self.config = config
+        n_fft = config.window_samples
+        self.register_buffer("window", WINDOWS[config.window](n_fft), persistent=False)
+        filters = FILTERS[config.filters](config.n_mels, n_fft, config.sample_rate)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,).
+
+        Whatever lies behind an utterance's end is taken as zero, and so are the frames there.
+        """
+        with torch.autocast(waves.device.type, enabled=False):
+            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
+            half = self.config.window_samples // 2
+            padded = nn.functional.pad(waves, (half, half))
+            frames = padded.unfold(1, self.config.window_samples, self.config.hop_samples)
+            mels = torch.cat([self._mel(part) for part in _cached_parts(frames)], dim=1)
+            frame_lengths = lengths // self.config.hop_samples + 1
+            mels = self._scaled(mels, frame_lengths)
+            return _inside(mels, frame_lengths, self.config.mean_normalize), frame_lengths
+
+    def whole(self, wave: Tensor) -> Tensor:
+        """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
+        half = self.config.window_samples // 2
+        padded = nn.functional.pad(wave, (half, half))
+        frames = padded.unfold(0, self.config.window_samples, self.config.hop_samples)
+        return torch.cat([self._mel(part) for part in torch.split(frames, CHUNK_FRAMES)])
+
+    def _mel(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
+        spectrum = torch.fft.rfft(frames * self.window)
+        power = spectrum.real.square().add_(spectrum.imag.square())
+        mels: Tensor = power @ self.filters
+        return mels
+
+    def _scaled(self, mels: Tensor, frame_lengths: Tensor) -> Tensor:
+        if self.config.scale == "log":
+            return torch.log(mels + 1e-6)
+        if self.config.scale == "decibel":
+            decibels = 10.0 * torch.log10(mels.clamp(min=1e-10))
+            outside = ~frame_mask(frame_lengths, mels.shape[1])[:, :, None]
+            loudest = decibels.masked_fill(outside, -torch.inf).amax(dim=(1, 2), keepdim=True)
+            return torch.maximum(decibels, loudest - 80.0)
+        return mels
+
+
+def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -> Tensor:
+    """Kaldi's triangular filters, linear in mel = 1127 ln(1 + f / 700): (n_fft / 2 + 1, n_mels).
+
+    Unlike Slaney's they have a height of one; the bin at the Nyquist frequency is not used.
+    """
+
+    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (low_hz, sample_rate / 2))
+    edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
+    hz = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
+    filters = _triangles(1127.0 * torch.log1p(hz / 700.0)[:, None], edges)
+    return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
+
+
+class KaldiFbank(nn.Module):
+    """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
+
+    25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97,
+    Povey's window, 512-point power spectrum, natural logarithm.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, n_mels: int = 80, *, mean_normalize: bool) -> None:
+        super().__init__()
+        self.n_mels = n_mels
+        self.mean_normalize = mean_normalize
+        self.sample_rate = 16_000
+        self.window_samples = 400
+        self.hop_samples = 160
+        window = torch.hann_window(self.window_samples, periodic=False).pow(0.85)
+        self.register_buffer("window", window, persistent=False)
+        filters = kaldi_mel(n_mels, 512, self.sample_rate)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,)."""
+        with torch.autocast(waves.device.type, enabled=False):
+            frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
+            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
+            frames = waves.unfold(1, self.window_samples, self.hop_samples)
+            banks = torch.cat([self._banks(part) for part in _cached_parts(frames)], dim=1)
+            return _inside(banks, frame_lengths, self.mean_normalize), frame_lengths
+
+    def _banks(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+        frames = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
+        spectrum = torch.fft.rfft((frames - 0.97 * before) * self.window, n=512)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))

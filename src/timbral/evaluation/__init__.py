@@ -1,1 +1,0 @@
-"""Trials, their scores, and what they say of an encoder."""

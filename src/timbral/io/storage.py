@@ -1,0 +1,130 @@
+"""Folders on disk or in an object store (s3://, gs://, and what fsspec knows)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+
+from timbral.errors import DataError, MissingExtraError
+from timbral.io.files import atomic_write
+
+__all__ = ["Folder", "fetch", "is_url", "location_of", "names_below", "open_url", "upload_tree"]
+
+FILE_ERRORS = (OSError, pa.ArrowException)
+LIST_SUFFIXES = ("", ".scp", ".txt", ".csv", ".tsv")
+
+
+def is_url(location: str | Path) -> bool:
+    """Whether a location lies in an object store rather than on this machine's disks."""
+    return "://" in str(location)
+
+
+def location_of(location: str | Path) -> str:
+    """An absolute path, or a URL without a slash at its end."""
+    return str(location).rstrip("/") if is_url(location) else os.path.abspath(location)
+
+
+@lru_cache
+def _filesystem(scheme: str, place: str) -> tuple[Any, str]:
+    """A filesystem of pyarrow, else one of fsspec, and the path of its root ``scheme://place``."""
+    try:
+        return tuple(pa.fs.FileSystem.from_uri(f"{scheme}://{place}"))
+    except pa.ArrowInvalid:
+        pass
+    try:
+        import fsspec
+
+        found, path = fsspec.core.url_to_fs(f"{scheme}://{place}")
+    except ImportError:
+        raise MissingExtraError(f"{scheme}://", "remote") from None
+    except ValueError as error:
+        raise DataError(f"{scheme}://: {error}; s3:// and gs:// work as they are") from None
+    return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(found)), path
+
+
+def _resolve(url: str) -> tuple[Any, str]:
+    scheme, _, rest = url.partition("://")
+    place, _, path = rest.partition("/")
+    filesystem, root = _filesystem(scheme, place)
+    return filesystem, f"{root.rstrip('/')}/{path}" if path else root
+
+
+def open_url(url: str) -> Any:
+    """A file of an object store, open for reading and seeking; OSError when it is not there."""
+    filesystem, path = _resolve(url)
+    return filesystem.open_input_file(path)
+
+
+def fetch(url: str) -> bytes:
+    """The whole content of a file of an object store; OSError when it cannot be had."""
+    with open_url(url) as file:
+        return bytes(file.read())
+
+
+class Folder:
+    """Small files in a folder, on disk or in an object store; each is whole or absent."""
+
+    def __init__(self, location: str | Path) -> None:
+        self.location = location_of(location)
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.location}/{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, None when there is no such file."""
+        place = f"{self.location}/{name}"
+        try:
+            return fetch(place) if is_url(place) else Path(place).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        place = f"{self.location}/{name}"
+        if not is_url(place):
+            with atomic_write(Path(place)) as temporary:
+                temporary.write_bytes(content)
+            return
+        filesystem, path = _resolve(place)
+        with filesystem.open_output_stream(path) as file:  # an object appears when it is closed
+            file.write(content)
+
+
+@contextmanager
+def names_below(url: str) -> Iterator[Path]:
+    """A local tree of empty files with the names below `url`, for the scan of a corpus.
+
+    Lists at the top (wav.scp, a table of speakers) are copied with their content. DataError when
+    the store cannot be listed.
+    """
+    filesystem, path = _resolve(url)
+    selector = pa.fs.FileSelector(path, recursive=True, allow_not_found=True)
+    try:
+        found = filesystem.get_file_info(selector)
+    except FILE_ERRORS as error:
+        raise DataError(f"{url}: cannot be listed ({error})") from None
+    with tempfile.TemporaryDirectory(prefix="timbral-names-") as folder:
+        for entry in found:
+            if entry.type != pa.fs.FileType.File:
+                continue
+            relative = PurePosixPath(entry.path.strip("/")).relative_to(path.strip("/"))
+            local = Path(folder) / relative
+            local.parent.mkdir(parents=True, exist_ok=True)
+            is_list = len(relative.parts) == 1 and local.suffix in LIST_SUFFIXES
+            local.write_bytes(fetch(f"{url}/{relative}") if is_list else b"")
+        yield Path(folder)
+
+
+def upload_tree(folder: Path, url: str) -> None:
+    """Copy every file below a local folder into an object store."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            target = Folder(url)
+            target.write(path.relative_to(folder).as_posix(), path.read_bytes())

@@ -1,0 +1,18 @@
+"""Names of types that many modules use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Floats", "Ints", "Progress", "Vectors"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+"""embeddings (N, E), or one (E,)"""
+
+Progress = Callable[[int, int], None]
+"""called with what is done, and how much there is in all"""

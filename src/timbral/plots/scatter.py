@@ -1,0 +1,128 @@
+"""A picture of points on a plane, one color a speaker."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.errors import DataError, MissingExtraError
+from timbral.io.files import atomic_write
+from timbral.plots.palette import palette
+
+__all__ = ["draw"]
+
+MOST_NAMES = 60  # more names than this hide the points
+MARKERS = ("o", "^", "s", "D", "v")
+ONE_MARKER = 20  # so many colors can be told apart without varying the marker
+
+
+def draw(
+    points: NDArray[np.float32],
+    speakers: Sequence[str],
+    path: Path,
+    *,
+    title: str = "",
+    names: Sequence[str] = (),
+) -> None:
+    """Write a PNG scatter of points (N, 2), one color a speaker; `path` is replaced at once.
+
+    Up to 60 speakers are named, each at the median of its points, and every point that has one
+    of `names`. Raises DataError when points and
+    speakers do not fit together or a point is not finite, MissingExtraError without matplotlib.
+    """
+    points = np.asarray(points, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise DataError(f"points of shape (N, 2), at least one, are needed; got {points.shape}")
+    if len(speakers) != len(points):
+        raise DataError(f"{len(points)} points but {len(speakers)} speakers; one each is needed")
+    if not np.isfinite(points).all():
+        raise DataError("a point holds NaN or infinite values")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes must do, then
+        figure = _picture(points, [str(speaker) for speaker in speakers], title)
+        for point, name in zip(points, names, strict=False):
+            figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
+        with atomic_write(Path(path)) as temporary:
+            figure.savefig(temporary, format="png", facecolor="white")
+
+
+def _picture(points: NDArray[np.float32], speakers: Sequence[str], title: str) -> Any:
+    figure, axes = _empty_figure(title)
+    names = sorted(set(speakers))
+    number = {name: index for index, name in enumerate(names)}
+    owner = np.array([number[speaker] for speaker in speakers])
+    colors = palette(len(names))
+    size = float(np.clip(20_000 / len(points), 9, 90))
+    for index, color in enumerate(colors):
+        marker = MARKERS[index % len(MARKERS)] if len(names) > ONE_MARKER else "o"
+        x, y = points[owner == index].T
+        axes.scatter(
+            x, y, s=size, c=color, marker=marker, linewidths=0.4, edgecolors="white", alpha=0.9
+        )
+    if len(names) <= MOST_NAMES:
+        _write_names(axes, names, colors, points, owner)
+    return figure
+
+
+def _empty_figure(title: str) -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError:
+        raise MissingExtraError("the voice map", "map") from None
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
+    figure = Figure(figsize=(10, 8), dpi=150, layout=layout)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.margins(0.06)
+    axes.set_facecolor("#f8f9fb")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if title:
+        axes.set_title(title, fontsize=14, color="#20242c", pad=12, parse_math=False)
+    return figure, axes
+
+
+def _write_names(
+    axes: Any,
+    names: Sequence[str],
+    colors: Sequence[str],
+    points: NDArray[np.float32],
+    owner: NDArray[Any],
+) -> None:
+    """Write each name beside its speaker's median, on the first side that is still free."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patheffects import withStroke
+
+    axes.figure.draw_without_rendering()  # the layout must stand before text can be measured
+    taken: list[Any] = []
+    for index, name in enumerate(names):
+        label = axes.annotate(
+            name,
+            np.median(points[owner == index], axis=0),
+            (0, 0),
+            textcoords="offset points",
+            fontsize=9 if len(names) <= 25 else 7,
+            color=tuple(0.6 * value for value in to_rgb(colors[index])),
+            ha="center",
+            va="center",
+            weight="bold",
+            parse_math=False,
+            path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.85)],
+        )
+        box = label.get_window_extent()
+        aside = 72 * box.width / axes.figure.dpi / 2 + 8
+        for offset in ((0, 12), (0, -12), (aside, 0), (-aside, 0), (0, 22), (0, -22)):
+            label.set_position(offset)
+            box = label.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)

@@ -1,0 +1,133 @@
+"""An inspection as text for the terminal, and as a page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from timbral.data.inspect.inspection import Inspection
+from timbral.io.files import atomic_write
+
+__all__ = ["describe", "write_inspection"]
+
+BINS = 12
+BARS = "▁▂▃▄▅▆▇█"
+SHOWN_SUSPECTS = 1_000
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1d1d1f; background: #fff }}
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd;
+  vertical-align: top; overflow-wrap: anywhere }}
+svg {{ width: 100%; max-width: 40rem; height: auto }} rect {{ fill: #3b6ea5 }}
+text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #eee; background: #1d1d1f }}
+  td, th {{ border-color: #444 }} rect {{ fill: #7fb0e0 }} }}
+</style></head><body><h1>{title}</h1>{body}</body></html>
+"""
+
+
+def facts(found: Inspection) -> dict[str, str]:
+    """The numbers, each with its name."""
+    rates = ", ".join(f"{rate} Hz ({count:,})" for rate, count in found.rates.most_common())
+    counts = found.per_speaker
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in found.reasons().most_common())
+    lines = {
+        "what": found.kind,
+        "utterances": f"{found.utterances:,}, {found.hours:.2f} h",
+        "speakers": f"{found.speakers:,}, with {counts.min():,} to {counts.max():,} utterances, "
+        f"{np.median(counts):.0f} in the median",
+        "sessions": f"{found.sessions:,}",
+        "rates": rates or "unknown",
+        "duplicates": f"{sum(map(len, found.duplicates)):,} in {len(found.duplicates):,} groups "
+        "of equal content",
+        "suspicious": reasons or "nothing",
+    }
+    if found.listened:
+        lines["listened to"] = f"{found.listened:,} utterances, evenly spread"
+    return lines
+
+
+def _histograms(found: Inspection) -> dict[str, tuple[ArrayLike, str]]:
+    charts: dict[str, tuple[ArrayLike, str]] = {"duration": (found.seconds, "s")}
+    if found.rms_dbfs:
+        charts["RMS level"] = (found.rms_dbfs, "dBFS")
+    return charts | {"utterances a speaker": (found.per_speaker, "")}
+
+
+def describe(found: Inspection) -> str:
+    """Lines for a terminal."""
+    lines = [f"{name:13} {value}" for name, value in facts(found).items()]
+    for name, (values, unit) in _histograms(found).items():
+        counts, edges = _histogram(values)
+        top = max(counts)
+        bars = "".join(BARS[-(-7 * count // top)] if count else " " for count in counts)
+        ends = f"{edges[0]:.4g} {bars} {edges[-1]:.4g}"
+        lines.append(f"{name:13} {ends} {unit}".rstrip())
+    return "\n".join(lines)
+
+
+def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
+    """Counts and edges of equal bins; the last one also holds the highest hundredth."""
+    data = np.asarray(values, dtype=np.float64)
+    if not data.size:
+        return [0], [0.0, 0.0]
+    high = float(np.quantile(data, 0.99))
+    counts, edges = np.histogram(np.minimum(data, high), BINS)
+    return counts.tolist(), [*edges[:-1].tolist(), float(data.max())]
+
+
+def write_inspection(found: Inspection, path: Path) -> None:
+    """Write the page."""
+    parts = [_table(facts(found).items(), ())]
+    for name, (values, unit) in _histograms(found).items():
+        parts.append(f"<h2>{escape(name.capitalize())}{f' ({unit})' * bool(unit)}</h2>")
+        parts.append(_chart(*_histogram(values)))
+    if found.duplicates:
+        groups = [("<br>".join(map(escape, group)),) for group in found.duplicates]
+        parts.append(f"<h2>Duplicates</h2>{_rows(groups[:SHOWN_SUSPECTS])}")
+    if found.suspects:
+        shown = [(item.utterance, item.reason, item.path) for item in found.suspects]
+        note = f", the first {SHOWN_SUSPECTS:,}" if len(shown) > SHOWN_SUSPECTS else ""
+        parts.append(f"<h2>Suspicious recordings{note}</h2>")
+        parts.append(_table(shown[:SHOWN_SUSPECTS], ("utterance", "why", "path")))
+    with atomic_write(path) as temporary:
+        page = PAGE.format(title=escape(found.source), body="".join(parts))
+        temporary.write_text(page, "utf-8")
+
+
+def _table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
+    header = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>" if head else ""
+    body = _rows([tuple(map(escape, row)) for row in rows])
+    return body.replace("<table>", f"<table>{header}", 1)
+
+
+def _rows(rows: Iterable[Sequence[str]]) -> str:
+    lines = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
+    width, height = 600 / len(counts), 120
+    top = max(*counts, 1)
+    marks = []
+    for index, count in enumerate(counts):
+        bar = height * count / top
+        x, y = index * width, 16 + height - bar
+        marks.append(
+            f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{bar:.1f}"/>'
+            f'<text x="{x + width / 2:.1f}" y="{y - 3:.1f}" text-anchor="middle">{count:,}</text>'
+            f'<text x="{x:.1f}" y="{height + 30}">{edges[index]:.3g}</text>'
+        )
+    last = f'<text x="600" y="{height + 30}" text-anchor="end">{edges[-1]:.4g}</text>'
+    return f'<svg viewBox="0 0 610 {height + 40}" role="img">{"".join(marks)}{last}</svg>'

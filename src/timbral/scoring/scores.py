@@ -1,0 +1,66 @@
+"""Scores of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.audio.decode import Wave
+from timbral.errors import AudioError, DataError
+from timbral.inference.embedder import Embedder, Vector
+from timbral.scoring.trials import Trial
+
+__all__ = ["ScoredTrials", "score_trials"]
+
+WAVES_PER_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ScoredTrials:
+    """Trials that could be scored, their cosines (N,), and the recordings that failed."""
+
+    trials: list[Trial]
+    scores: NDArray[np.float64]
+    failures: list[dict[str, str]]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.array([trial.label for trial in self.trials])
+
+
+def score_trials(
+    embedder: Embedder,
+    trials: Sequence[Trial],
+    root: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ScoredTrials:
+    """Cosine of every trial whose two recordings can be used; each recording is embedded once.
+
+    Paths are relative to `root`. Raises DataError when no trial can be scored.
+    """
+    paths = sorted({path for trial in trials for path in (trial.first, trial.second)})
+    vectors: dict[str, Vector] = {}
+    failures: list[dict[str, str]] = []
+    waves: dict[str, Wave] = {}
+    for done, wave in enumerate(embedder.load_each(root / path for path in paths), start=1):
+        path = paths[done - 1]
+        if isinstance(wave, AudioError):
+            failures.append({"path": path, "reason": str(wave)})
+        else:
+            waves[path] = wave
+        if len(waves) == WAVES_PER_BATCH or done == len(paths):
+            vectors.update(zip(waves, embedder.encode_waves(list(waves.values())), strict=True))
+            waves.clear()
+            progress(done, len(paths))
+    scored = [trial for trial in trials if trial.first in vectors and trial.second in vectors]
+    if not scored:
+        raise DataError(
+            f"no trial could be scored; the first recording failed so: {failures[0]['reason']}; "
+            "--root names the folder that the paths of the trial list start from"
+        )
+    cosines = [float(vectors[trial.first] @ vectors[trial.second]) for trial in scored]
+    return ScoredTrials(scored, np.array(cosines), failures)

@@ -1,0 +1,131 @@
+"""Trial lists: which pairs of recordings are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from timbral.data.manifest import Utterance
+from timbral.errors import DataError
+from timbral.io.files import atomic_write
+
+__all__ = ["Trial", "draw_cross_session_trials", "draw_pairs", "read_trials", "write_trials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One pair; label 1 for a target trial (same speaker), 0 for a non-target trial."""
+
+    label: int
+    first: str
+    second: str
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Read lines ``label path path`` as VoxCeleb's lists have them.
+
+    Labels are 1 and 0, or target and nontarget. Raises DataError naming the first bad line.
+    """
+    labels = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of trials ({error})") from None
+    trials = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 3 or words[0] not in labels:
+            raise DataError(
+                f"{path}:{number}: a trial is `label path path` with label 1 (same speaker) or 0, "
+                f"got {line.strip()!r}"
+            )
+        trials.append(Trial(labels[words[0]], words[1], words[2]))
+    kinds = {trial.label for trial in trials}
+    if kinds != {0, 1}:
+        raise DataError(f"{path}: trials of both kinds are needed, got {len(trials)} of {kinds}")
+    return trials
+
+
+def draw_pairs(
+    speakers: Sequence[str], *, targets: int = 2000, seed: int = 0
+) -> list[tuple[int, int, int]]:
+    """Draw trials over rows: as many target as non-target ones, each (label, row, row).
+
+    At most `targets` of each kind; fewer when fewer pairs exist. Raises DataError when there
+    is no pair of one kind.
+    """
+    rows_of = {name: np.flatnonzero(np.asarray(speakers) == name) for name in sorted(set(speakers))}
+    pairs = [
+        (int(rows[i]), int(rows[j]))
+        for rows in rows_of.values()
+        for i in range(len(rows))
+        for j in range(i + 1, len(rows))
+    ]
+    if not pairs or len(rows_of) < 2:
+        raise DataError(
+            "trials need two speakers, and one speaker with two utterances; got "
+            f"{len(rows_of)} speakers and {len(speakers)} utterances"
+        )
+    generator = np.random.default_rng(seed)
+    chosen = generator.permutation(len(pairs))[:targets]
+    trials = [(1, *pairs[index]) for index in chosen]
+    seen: set[tuple[int, int]] = set()
+    for _ in range(20 * len(chosen)):
+        if len(seen) == len(chosen):
+            break
+        first, second = sorted(generator.choice(len(speakers), size=2, replace=False).tolist())
+        if speakers[first] != speakers[second]:
+            seen.add((first, second))
+    return trials + [(0, *pair) for pair in sorted(seen)]
+
+
+def draw_cross_session_trials(
+    rows: Sequence[Utterance],
+    genders: Mapping[str, str] | None = None,
+    *,
+    most: int = 2000,
+    seed: int = 0,
+) -> list[Trial]:
+    """Draw trials in which neither room nor corpus gives the speaker away.
+
+    Target trials pair two sessions of a speaker; non-target trials two speakers of one corpus,
+    and of one gender where `genders` knows both. At most `most` of each kind, as many of one as
+    of the other. Raises DataError when there is no pair of one kind.
+    """
+    known = genders or {}
+    kinds: tuple[list[Trial], list[Trial]] = ([], [])
+    for index, first in enumerate(rows):
+        for second in rows[index + 1 :]:
+            label = int(first.speaker == second.speaker)
+            if label:
+                fits = first.session != second.session
+            else:
+                one = known.get(first.speaker) == known.get(second.speaker)
+                either_unknown = not known.keys() >= {first.speaker, second.speaker}
+                fits = first.corpus == second.corpus and (one or either_unknown)
+            if fits:
+                kinds[label].append(Trial(label, first.path, second.path))
+    if not all(kinds):
+        raise DataError(
+            "cross-session trials need a speaker with two sessions and two speakers of a corpus; "
+            f"got {len(kinds[1])} target and {len(kinds[0])} non-target pairs"
+        )
+    count = min(most, *map(len, kinds))
+    generator = np.random.default_rng(seed)
+    return [
+        kind[index]
+        for kind in reversed(kinds)
+        for index in np.sort(generator.permutation(len(kind))[:count])
+    ]
+
+
+def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    """Write lines ``label path path``, as `read_trials` reads them."""
+    with atomic_write(path) as temporary:
+        lines = (f"{trial.label} {trial.first} {trial.second}\n" for trial in trials)
+        temporary.write_text("".join(lines), "utf-8")

@@ -1,0 +1,1 @@
+"""Where a run's numbers, plots and clips go."""

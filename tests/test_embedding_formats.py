@@ -1,0 +1,109 @@
+"""Every format, read by its consumer's own code path; real files of ddvc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pyarrow as pa
+import pytest
+import safetensors.numpy
+import torch
+
+from timbral import api
+from timbral.bulk import corpus as bulk
+from timbral.embeddings import formats as embedding_files
+from timbral.embeddings.formats import FORMATS, write_kaldi, write_torch
+from timbral.embeddings.table import utterance_schema, vectors_of
+from timbral.errors import DataError
+from timbral.inference.embedder import Embedder
+
+
+@pytest.fixture(scope="module")
+def embedder(run: Path) -> Embedder:
+    return api.load_encoder(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def table(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    folder = tmp_path_factory.mktemp("table")
+    api.embed(embedder, voices, folder)
+    return bulk.read_vectors(folder)
+
+
+def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+    FORMATS["safetensors"](table, voices, tmp_path, "x")
+    tensors = safetensors.numpy.load_file(tmp_path / "utterances.safetensors")
+    assert list(tensors) == sorted(table["utterance"].to_pylist())
+    row = table.slice(7, 1)
+    np.testing.assert_array_equal(tensors[row["utterance"][0].as_py()], vectors_of(row)[0])
+    speakers = safetensors.numpy.load_file(tmp_path / "speakers.safetensors")
+    assert sorted(speakers) == sorted(set(table["speaker"].to_pylist()))
+    assert all(abs(np.linalg.norm(vector) - 1) < 1e-5 for vector in speakers.values())
+
+
+def test_safetensors_in_shards(
+    table: pa.Table, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_files, "SHARD_VECTORS", 20)
+    FORMATS["safetensors"](table, voices, tmp_path, "x")
+    names = sorted(path.name for path in tmp_path.glob("utterances-*"))
+    assert names == [f"utterances-{k:05d}-of-00003.safetensors" for k in (1, 2, 3)]
+    assert sum(len(safetensors.numpy.load_file(tmp_path / name)) for name in names) == 48
+
+
+def test_kaldi(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+    FORMATS["kaldi"](table, voices, tmp_path, "x")
+    read = kaldiio.load_scp(str(tmp_path / "xvector.scp"))
+    utterances = table["utterance"].to_pylist()
+    assert sorted(read) == sorted(utterances)
+    for utterance, vector in zip(utterances, vectors_of(table), strict=True):
+        np.testing.assert_array_equal(read[utterance], vector)
+    in_order = [key for key, _ in kaldiio.load_ark(str(tmp_path / "xvector.ark"))]
+    assert in_order == sorted(utterances, key=str.encode)
+    lines = dict(line.split() for line in (tmp_path / "utt2spk").read_text().splitlines())
+    assert lines == dict(zip(utterances, table["speaker"].to_pylist(), strict=True))
+    voices_read = kaldiio.load_scp(str(tmp_path / "spk_xvector.scp"))
+    counts = dict(line.split() for line in (tmp_path / "num_utts").read_text().splitlines())
+    assert set(voices_read) == set(counts) == set(lines.values())
+    assert set(counts.values()) == {"6"}
+
+
+def make_table(rows: list[tuple[str, str, Path]], vectors: np.ndarray) -> pa.Table:
+    count = len(rows)
+    columns = [
+        [row[0] for row in rows], [row[1] for row in rows], [""] * count,
+        [str(row[2]) for row in rows], [1.0] * count, list(vectors),
+        ["ecapa"] * count, ["0"] * count, [""] * count,
+    ]  # fmt: skip
+    schema = utterance_schema(vectors.shape[1])
+    return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def test_an_id_that_kaldi_cannot_hold(tmp_path: Path) -> None:
+    table = make_table([("a b", "anna", tmp_path / "a b.wav")], np.eye(1, 4, dtype=np.float32))
+    with pytest.raises(DataError, match="white space"):
+        write_kaldi(table, tmp_path, tmp_path / "out", "x")
+
+
+def test_averages_are_ddvcs(shared: Path, tmp_path: Path) -> None:
+    """A's 570 real files, averaged by our code, give A's own averaged files."""
+    theirs = shared / "system-a-embeddings"
+    files = sorted(theirs.rglob("*.ecapa_embedding"))
+    assert len(files) == 570
+    read = [torch.load(path, map_location="cpu", weights_only=True)[0] for path in files]
+    rows = [
+        (path.stem, path.relative_to(theirs).parts[0], path.with_suffix(".wav")) for path in files
+    ]
+    write_torch(make_table(rows, torch.stack(read).numpy()), theirs, tmp_path, "ecapa")
+    averaged = sorted(theirs.glob("*/*.ecapa_averaged_embedding"))
+    assert len(averaged) == 4
+    for path in averaged:
+        mine = torch.load(tmp_path / path.relative_to(theirs), weights_only=True)
+        other = torch.load(path, map_location="cpu", weights_only=True)
+        assert mine.shape == other.shape
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+    for path, vector in list(zip(files, read, strict=True))[::50]:
+        mine = torch.load(tmp_path / path.relative_to(theirs), weights_only=True)[0]
+        assert torch.equal(mine, vector)
