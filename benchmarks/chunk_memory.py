@@ -16,7 +16,8 @@ from _memory import forget_peak, peak_megabytes
 
 from timbral.checkpoints.checkpoint import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
-from timbral.data.batches.crops import Batch, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import Batch
 from timbral.encoders.registry import ENCODERS
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.registry import build_loss

@@ -24,7 +24,8 @@ import soundfile
 import torch
 
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.batches.crops import CropBatches, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import CropBatches
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.mels import MelCrops, PrecomputedMels
 from timbral.data.prepared.prepare import prepare

@@ -37,7 +37,8 @@ from timbral.data.augment.effects import (
 )
 from timbral.data.augment.plan import Augmenter
 from timbral.data.augment.sounds import Rooms, Sounds, fast_size
-from timbral.data.batches.crops import Batch, CropBatches, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import Batch, CropBatches
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError
 

@@ -11,7 +11,8 @@ import soundfile
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
-from timbral.data.batches.crops import CropBatches, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import CropBatches
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store

@@ -27,7 +27,8 @@ from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.data.augment.config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
-from timbral.data.batches.crops import Batch, CropBatches, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import Batch, CropBatches
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store

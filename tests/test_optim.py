@@ -16,7 +16,8 @@ from conftest import SMALL, sections
 from timbral import api
 from timbral.checkpoints.checkpoint import build_encoder, find_checkpoint, load_network
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
-from timbral.data.batches.crops import Batch, DataConfig
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import Batch
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError

@@ -14,7 +14,7 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.bulk.corpus import Engine
 from timbral.config.schema import TrainConfig
-from timbral.data.batches.crops import DataConfig
+from timbral.data.batches.config import DataConfig
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.mels import MelCrops, PrecomputedMels, holds_mels
 from timbral.data.prepared.prepare import prepare

@@ -20,7 +20,7 @@ from timbral.compat.translation import Recipe
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping
 from timbral.data.augment.config import AugmentConfig, MixConfig, RoomsConfig
-from timbral.data.batches.crops import DataConfig
+from timbral.data.batches.config import DataConfig
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError, DataError
 

@@ -24,7 +24,8 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.config.schema import ScheduleConfig, TrainConfig
 from timbral.config.yaml import to_mapping
-from timbral.data.batches.crops import CropBatches, DataConfig, prefetch
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import CropBatches, prefetch
 from timbral.data.batches.selection import split_speakers
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from timbral.data.augment.config import AugmentConfig
-from timbral.data.batches.crops import DataConfig
+from timbral.data.batches.config import DataConfig
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import check_choice, check_ranges
 from timbral.losses.ge2e import GE2EConfig

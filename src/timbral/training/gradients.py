@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from timbral.data.batches.crops import Batch
+from timbral.data.streams import Stream, random_seed
 from timbral.losses.base import SpeakerLoss
 from timbral.training.distributed import Share, Workers
 
@@ -42,7 +42,7 @@ def whole_batch_backward(
     share: Share,
     *,
     chunk: int | None,
-    seed: tuple[int, ...],
+    seed: tuple[int, Stream, int],
 ) -> Outcome:
     """Add the gradient of the global batch's loss to `grad` of every parameter.
 
@@ -52,7 +52,7 @@ def whole_batch_backward(
     # the same number of chunks in every process, and none of them empty
     count = 1 if chunk is None else min(-(-share.largest // chunk), share.smallest)
     parts = batch.split(count)
-    seeds = [_number((*seed, workers.rank, index)) for index in range(count)]
+    seeds = [random_seed(*seed, workers.rank, index) for index in range(count)]
     outputs = []
     with torch.set_grad_enabled(count == 1):
         for part, number in zip(parts, seeds, strict=True):
@@ -90,10 +90,6 @@ def _add_up(encoder: nn.Module, loss_fn: nn.Module, loss: Tensor, workers: Worke
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)  # a layer that was dropped here only
     workers.add_up([*(p.grad for p in encoder.parameters() if p.grad is not None), *whole])
-
-
-def _number(key: tuple[int, ...]) -> int:
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
 def copy_buffers(module: nn.Module) -> list[tuple[Tensor, Tensor]]:

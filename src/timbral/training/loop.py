@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from timbral.config.schema import ScheduleConfig, TrainConfig
 from timbral.data.batches.crops import Batch
+from timbral.data.streams import Stream
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import TrainingError
 from timbral.io.devices import resolve_precision
@@ -73,8 +74,7 @@ def fit(
 
     `batches` holds this process's rows of each global batch, as many as are accumulated, from
     the first that `state.step` has not used. `validate` returns scalars with `val_eer`, by which
-    the best checkpoint is chosen; `report` shows the numbers to a person, `show` those rows, their
-    embeddings and the global batch's loss to trackers.
+    the best checkpoint is chosen; `report` gets the numbers, `show` rows, embeddings and loss.
     """
     workers = workers or Workers()
     schedule, encode = config.schedule, make_encode(state.encoder, config)
@@ -175,7 +175,7 @@ def _backward(
             workers,
             share,
             chunk=config.trainer.micro_batch_size,
-            seed=(config.trainer.seed, 3, number),  # 0 to 2 are the sampler's and the crops'
+            seed=(config.trainer.seed, Stream.DROPOUT, number),
         )
         losses.append(outcome.loss)
         if len(batches) > 1:

@@ -38,14 +38,12 @@ from timbral.data.augment.effects import (
     reverberate,
 )
 from timbral.data.augment.sounds import Rooms, Sounds
+from timbral.data.streams import AugmentStream, Stream, random_generator
 
 __all__ = ["AugmentPlan", "Augmenter", "BabbleSource"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# Names of the random streams: a kind keeps its own, whatever else is turned on.
-MUSIC, NOISE, BABBLE, ROOMS, GAIN, BAND, SPEC = range(7)
 
 BabbleSource = Callable[[int, float], NDArray[np.int16]]
 """Item of the global batch, place in [0, 1) -> another crop of its utterance (T,)"""
@@ -92,15 +90,15 @@ class Augmenter:
     def __init__(self, config: AugmentConfig, seed: int, cache: Path) -> None:
         self.config = config
         self._seed = seed
-        self._sounds: dict[int, Sounds] = {}
-        for stream, key in ((MUSIC, "music"), (NOISE, "noise")):
+        self._sounds: dict[AugmentStream, Sounds] = {}
+        for stream, key in ((AugmentStream.MUSIC, "music"), (AugmentStream.NOISE, "noise")):
             section: MixConfig = getattr(config, key)
             if section.probability:
                 self._sounds[stream] = Sounds.open(f"augment.{key}", section.paths, cache)
         self._rooms: Rooms | None = None
         if config.rooms.probability:
             found = Sounds.open("augment.rooms", config.rooms.paths, cache, rooms=True)
-            self._rooms, self._sounds[ROOMS] = Rooms(found), found
+            self._rooms, self._sounds[AugmentStream.RIR] = Rooms(found), found
 
     @property
     def failures(self) -> list[str]:
@@ -116,9 +114,9 @@ class Augmenter:
         late = self.config.rooms.after_sounds
         return AugmentPlan(
             reverberation=None if late else rooms,
-            music=self._mixed(draw, MUSIC, self.config.music, samples),
+            music=self._mixed(draw, AugmentStream.MUSIC, self.config.music, samples),
             babble=_babble(draw, self.config.babble, people, babble),
-            noise=self._mixed(draw, NOISE, self.config.noise, samples),
+            noise=self._mixed(draw, AugmentStream.NOISE, self.config.noise, samples),
             late_reverberation=rooms if late else None,
             bands=_bands(draw, self.config.band, samples),
             gains=_gains(draw, self.config.gain),
@@ -131,7 +129,9 @@ class Augmenter:
             return None
         return _masks(_Draws(self._seed, step, count, part), config)
 
-    def _mixed(self, draw: _Draws, stream: int, config: MixConfig, samples: int) -> Mix | None:
+    def _mixed(
+        self, draw: _Draws, stream: AugmentStream, config: MixConfig, samples: int
+    ) -> Mix | None:
         rows, values = draw.chosen(stream, config.probability, 3)
         if not rows.size:
             return None
@@ -140,7 +140,7 @@ class Augmenter:
         return Mix(_rows(rows), torch.from_numpy(np.stack(crops)), _ratios(values[:, 2], config))
 
     def _reverberation(self, draw: _Draws, samples: int) -> Reverberation | None:
-        rows, values = draw.chosen(ROOMS, self.config.rooms.probability, 1)
+        rows, values = draw.chosen(AugmentStream.RIR, self.config.rooms.probability, 1)
         if self._rooms is None or not rows.size:
             return None
         return Reverberation(_rows(rows), self._rooms.spectra(values[:, 0], samples))
@@ -155,11 +155,13 @@ class _Draws:
     count: int
     part: slice
 
-    def table(self, stream: int, columns: int) -> Floats:  # (B of the part, columns)
-        generator = np.random.default_rng([self.seed, 5, stream, self.step])
+    def table(self, stream: AugmentStream, columns: int) -> Floats:  # (B of the part, columns)
+        generator = random_generator(self.seed, Stream.AUGMENTATION, stream, self.step)
         return generator.random((self.count, columns))[self.part]
 
-    def chosen(self, stream: int, probability: float, columns: int) -> tuple[Ints, Floats]:
+    def chosen(
+        self, stream: AugmentStream, probability: float, columns: int
+    ) -> tuple[Ints, Floats]:
         """Rows of the part that are drawn (n,), and their further numbers (n, columns)."""
         if not probability:
             return np.empty(0, dtype=np.int64), np.empty((0, columns))
@@ -184,7 +186,7 @@ def _ratios(values: Floats, config: MixConfig | BabbleConfig) -> Tensor:
 def _babble(draw: _Draws, config: BabbleConfig, people: Ints, source: BabbleSource) -> Mix | None:
     """Several other people of the global batch at once, each at the same level."""
     fewest, most = config.voices
-    rows, values = draw.chosen(BABBLE, config.probability, 2 + 2 * most)
+    rows, values = draw.chosen(AugmentStream.BABBLE, config.probability, 2 + 2 * most)
     first = draw.part.indices(len(people))[0]
     mixed = []
     for row, own in zip(rows, values, strict=True):
@@ -210,7 +212,7 @@ def _leveled(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def _bands(draw: _Draws, config: BandConfig, samples: int) -> Bands | None:
     """Bands whose slopes are a tenth of an octave wide."""
-    rows, values = draw.chosen(BAND, config.probability, 2)
+    rows, values = draw.chosen(AugmentStream.BANDPASS, config.probability, 2)
     if not rows.size:
         return None
     hz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
@@ -228,14 +230,16 @@ def _bands(draw: _Draws, config: BandConfig, samples: int) -> Bands | None:
 
 
 def _gains(draw: _Draws, config: GainConfig) -> Gains | None:
-    rows, values = draw.chosen(GAIN, config.probability, 1)
+    rows, values = draw.chosen(AugmentStream.GAIN, config.probability, 1)
     factors = 10 ** (_between(values[:, 0], config.db) / 20)
     return Gains(_rows(rows), torch.from_numpy(factors.astype(np.float32))) if rows.size else None
 
 
 def _masks(draw: _Draws, config: SpecConfig) -> FeatureMasks:
     count = config.time_masks + config.frequency_masks
-    table = torch.from_numpy(draw.table(SPEC, 1 + 2 * count).astype(np.float32))
+    table = torch.from_numpy(
+        draw.table(AugmentStream.SPEC_AUGMENT, 1 + 2 * count).astype(np.float32)
+    )
     spans = table[:, 1:].reshape(len(table), count, 2)
     widest = torch.tensor(
         [config.time_share] * config.time_masks + [config.frequency_share] * config.frequency_masks

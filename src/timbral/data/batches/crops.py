@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -19,59 +19,15 @@ from timbral.audio.decode import SAMPLE_RATE, resample
 from timbral.data.augment.config import SpeedConfig
 from timbral.data.augment.effects import FeatureMasks, mask_features
 from timbral.data.augment.plan import Augmenter, AugmentPlan
+from timbral.data.batches.config import DataConfig
 from timbral.data.batches.sampler import CYCLE, Ints, Pool, SpeakerBatches, shared_out
 from timbral.data.prepared.store import Store
-from timbral.errors import ConfigError, check_ranges, did_you_mean
+from timbral.data.streams import Stream, random_generator
+from timbral.errors import ConfigError
 
-__all__ = ["Batch", "CropBatches", "DataConfig", "prefetch", "speaker_pools"]
+__all__ = ["Batch", "CropBatches", "prefetch", "speaker_pools"]
 
-SESSIONS = ("pool", "distinct")
 SCALE = np.float32(1 / 32_768)
-CROP_LENGTHS = 5
-"""lengths that a range of crops is drawn from: each needs its own plans of memory and FFTs"""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """S speakers × U utterances × crop: what one batch is."""
-
-    speakers_per_batch: int = 64
-    utterances_per_speaker: int = 10
-    crop_seconds: float = 1.6
-    """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
-    max_crop_seconds: float | None = None
-    """each batch draws its length from five between `crop_seconds` and this"""
-    sessions: str = "pool"
-    """pool: a speaker's utterances, whatever their session | distinct: from as many sessions as
-    possible"""
-    corpus_weights: dict[str, float] = field(default_factory=dict)
-    """corpus: share of a batch's speakers; without weights all speakers are drawn equally often"""
-    one_corpus_per_batch: bool = False
-    """every batch is of one corpus; `corpus_weights` are then shares of the batches"""
-
-    def __post_init__(self) -> None:
-        if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
-            raise ConfigError(
-                "GE2E needs data.speakers_per_batch >= 2 and data.utterances_per_speaker >= 2"
-            )
-        if not 0.2 <= self.crop_seconds <= 60:
-            raise ConfigError(f"data.crop_seconds must lie in [0.2, 60]: {self.crop_seconds}")
-        check_ranges(self, "data", max_crop_seconds=(self.crop_seconds, 60.0))
-        if self.sessions not in SESSIONS:
-            hint = did_you_mean(self.sessions, SESSIONS)
-            raise ConfigError(f"data.sessions: unknown value {self.sessions!r}{hint}")
-        weights = self.corpus_weights.values()
-        if weights and not (min(weights) >= 0 and sum(weights) > 0):
-            raise ConfigError(
-                f"data.corpus_weights must not be negative, and not all zero: {self.corpus_weights}"
-            )
-
-    def crop_samples(self, seed: int, step: int) -> int:
-        """Length of a step's crops."""
-        shortest, longest = self.crop_seconds, self.max_crop_seconds or self.crop_seconds
-        place = np.random.default_rng([seed, 4, step]).integers(CROP_LENGTHS)
-        seconds = shortest + (longest - shortest) * int(place) / (CROP_LENGTHS - 1)
-        return round(seconds * SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
@@ -159,7 +115,7 @@ class CropBatches:
         speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
         items = drawn.ravel()  # (B,)
         samples = self._config.crop_samples(self._seed, step)
-        places = np.random.default_rng([self._seed, 2, step]).random((len(items), 2))
+        places = random_generator(self._seed, Stream.CROP_OFFSETS, step).random((len(items), 2))
         own = range(*part.indices(len(items)))
         waves = np.empty((len(own), samples), dtype=np.float32)
         for wave, index in zip(waves, own, strict=True):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.data.streams import Stream, random_generator
 from timbral.errors import ConfigError
 
 __all__ = ["CYCLE", "Ints", "Pool", "Rounds", "SessionDraws", "SpeakerBatches", "shared_out"]
@@ -30,7 +31,7 @@ class Rounds:
     draw holds every item as often as any other, or once more.
     """
 
-    def __init__(self, count: int, size: int, key: tuple[int, ...]) -> None:
+    def __init__(self, count: int, size: int, key: tuple[int, Stream, *tuple[int, ...]]) -> None:
         self._count = count
         self._size = size
         self._key = key
@@ -48,7 +49,7 @@ class Rounds:
         return items
 
     def _shuffle(self, period: int) -> Ints:  # (draws of a period, size)
-        generator = np.random.default_rng([*self._key, period])
+        generator = random_generator(*self._key, period)
         rounds: list[Ints] = []
         for number in range(self._period_draws * self._size // self._count):
             order = generator.permutation(self._count)
@@ -68,7 +69,9 @@ class SessionDraws:
     their sizes allow. No draw holds an utterance twice unless there are fewer than U.
     """
 
-    def __init__(self, sessions: Ints, size: int, key: tuple[int, ...]) -> None:
+    def __init__(
+        self, sessions: Ints, size: int, key: tuple[int, Stream, *tuple[int, ...]]
+    ) -> None:
         order = np.argsort(sessions, kind="stable")
         self._rows = np.split(order, np.flatnonzero(np.diff(sessions[order])) + 1)
         counts = np.array([len(rows) for rows in self._rows])
@@ -176,12 +179,12 @@ class SpeakerBatches:
         self._turns = turns_of(pools) if pools[0].turns else None
         self._rows = np.split(order, np.cumsum(counts)[:-1])  # rows of each speaker
         self._speakers = [
-            Rounds(len(pool.speakers), pool.per_batch, (seed, 0, number))
+            Rounds(len(pool.speakers), pool.per_batch, (seed, Stream.SPEAKERS, number))
             for number, pool in enumerate(pools)
         ]
         self._utterances: list[Rounds | SessionDraws] = []
         for speaker, rows in enumerate(self._rows):
-            key = (seed, 1, speaker)
+            key = (seed, Stream.UTTERANCES, speaker)
             self._utterances.append(
                 Rounds(len(rows), utterances_per_speaker, key)
                 if sessions is None

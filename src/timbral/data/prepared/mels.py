@@ -21,10 +21,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.batches.crops import Batch, DataConfig, speaker_pools
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.crops import Batch, speaker_pools
 from timbral.data.batches.sampler import Ints, SpeakerBatches
 from timbral.data.manifest import Manifest
 from timbral.data.prepared.store import Prepared, prepared_format, read_table
+from timbral.data.streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import DataError
 
@@ -169,7 +171,7 @@ class MelCrops:
         speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
         frames = self._config.crop_samples(self._seed, step) // HOP
         rows = self._rows[utterances.ravel()]
-        places = np.random.default_rng([self._seed, 2, step]).random(len(rows))
+        places = random_generator(self._seed, Stream.CROP_OFFSETS, step).random(len(rows))
         own = rows[part]
         mels = np.empty((len(own), frames, GE2E_MEL.n_mels), dtype=np.float32)
         for index, (row, place) in enumerate(zip(own.tolist(), places[part], strict=True)):

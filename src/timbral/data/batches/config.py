@@ -1,0 +1,56 @@
+"""Settings of batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from timbral.audio.decode import SAMPLE_RATE
+from timbral.data.streams import Stream, random_generator
+from timbral.errors import ConfigError, check_choice, check_ranges
+
+__all__ = ["DataConfig"]
+
+NUM_CROP_LENGTHS = 5
+"""lengths that a range of crops is drawn from; each needs its own memory and FFT plans"""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """S speakers × U utterances × crop: what one batch is."""
+
+    speakers_per_batch: int = 64
+    utterances_per_speaker: int = 10
+    crop_seconds: float = 1.6
+    """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
+    max_crop_seconds: float | None = None
+    """each batch draws its length from five between `crop_seconds` and this"""
+    sessions: str = "pool"
+    """pool: a speaker's utterances, whatever their session | distinct: from as many sessions as
+    possible"""
+    corpus_weights: dict[str, float] = field(default_factory=dict)
+    """corpus: its fraction of a batch's speakers, up to a common factor; without weights all
+    speakers are drawn equally often"""
+    one_corpus_per_batch: bool = False
+    """every batch is of one corpus; `corpus_weights` then weigh the batches"""
+
+    def __post_init__(self) -> None:
+        if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
+            raise ConfigError(
+                "GE2E needs data.speakers_per_batch >= 2 and data.utterances_per_speaker >= 2"
+            )
+        if not 0.2 <= self.crop_seconds <= 60:
+            raise ConfigError(f"data.crop_seconds must lie in [0.2, 60]: {self.crop_seconds}")
+        check_ranges(self, "data", max_crop_seconds=(self.crop_seconds, 60.0))
+        check_choice("data.sessions", self.sessions, ("pool", "distinct"))
+        weights = self.corpus_weights.values()
+        if weights and not (min(weights) >= 0 and sum(weights) > 0):
+            raise ConfigError(
+                f"data.corpus_weights must not be negative, and not all zero: {self.corpus_weights}"
+            )
+
+    def crop_samples(self, seed: int, step: int) -> int:
+        """Length of a step's crops, in samples."""
+        shortest, longest = self.crop_seconds, self.max_crop_seconds or self.crop_seconds
+        choice = int(random_generator(seed, Stream.CROP_LENGTHS, step).integers(NUM_CROP_LENGTHS))
+        seconds = shortest + (longest - shortest) * choice / (NUM_CROP_LENGTHS - 1)
+        return round(seconds * SAMPLE_RATE)

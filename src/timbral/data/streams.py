@@ -1,0 +1,56 @@
+"""The random streams of training, by name.
+
+Whatever training draws follows from the run's seed, a stream, and a position in that stream, such
+as the step. No two streams share numbers, so a setting that draws more from one changes nothing
+that comes out of another, and any step can be drawn without those before it.
+
+The numbers are part of a run's identity: renumbering a stream changes every later run.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["AugmentStream", "Stream", "random_generator", "random_seed"]
+
+
+class Stream(IntEnum):
+    """What is drawn; in brackets the position that follows in the stream."""
+
+    SPEAKERS = 0
+    """order of the speakers (pool, period)"""
+    UTTERANCES = 1
+    """order of a speaker's utterances (speaker, [session,] period)"""
+    CROP_OFFSETS = 2
+    """where crops begin, and at which speed (step)"""
+    DROPOUT = 3
+    """dropout, layer drop, masks inside encoders (batch, rank, micro-batch)"""
+    CROP_LENGTHS = 4
+    """length of a batch's crops (step)"""
+    AUGMENTATION = 5
+    """augmentation of waves and features (AugmentStream, step)"""
+
+
+class AugmentStream(IntEnum):
+    """Streams within `Stream.AUGMENTATION`, one for each kind of augmentation."""
+
+    MUSIC = 0
+    NOISE = 1
+    BABBLE = 2
+    RIR = 3
+    GAIN = 4
+    BANDPASS = 5
+    SPEC_AUGMENT = 6
+
+
+def random_generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
+    """NumPy's generator at a position of a stream."""
+    return np.random.default_rng([seed, stream, *position])
+
+
+def random_seed(seed: int, stream: Stream, *position: int) -> int:
+    """A seed (64 bits) for torch's generators at a position of a stream."""
+    sequence = np.random.SeedSequence([seed, stream, *position])
+    return int(sequence.generate_state(1, np.uint64)[0])
