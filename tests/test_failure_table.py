@@ -22,8 +22,8 @@ from timbral.demo.run import VOICES
 from timbral.encoders.frontends import GE2E_MEL
 
 
-def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, str]]:
-    """Files of every kind: those that must come out right, with a tolerance, and the reasons."""
+def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, tuple[str, str]]]:
+    """Files of every kind: tolerances of those that come out right, reason and kind of the rest."""
 
     def put(name: str, samples: Wave = wave, rate: int = 16_000, subtype: str = "PCM_16") -> None:
         soundfile.write(folder / name, samples, rate, subtype=subtype, format="WAV")
@@ -57,15 +57,15 @@ def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, s
     (folder / "text.wav").write_text("Please call Stella.\n" * 100)
     (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
     reasons = {
-        "zero length": "0 bytes",
-        "no samples": "no samples",
-        "silent": "is silent",
-        "nan": "NaN or infinite",
-        "infinite": "NaN or infinite",
-        "corrupt": "cannot be read as audio",
-        "truncated": "cannot be read as audio",
-        "text": "cannot be read as audio",
-        "dangling": "no such file",
+        "zero length": ("0 bytes", "empty"),
+        "no samples": ("no samples", "empty"),
+        "silent": ("is silent", "silent"),
+        "nan": ("NaN or infinite", "not-finite"),
+        "infinite": ("NaN or infinite", "not-finite"),
+        "corrupt": ("cannot be read as audio", "unreadable"),
+        "truncated": ("cannot be read as audio", "unreadable"),
+        "text": ("cannot be read as audio", "unreadable"),
+        "dangling": ("no such file", "missing"),
     }
     (folder / "notes.txt").write_text("stray")
     (folder / ".hidden.wav").write_text("stray")
@@ -89,7 +89,10 @@ def test_every_kind_of_file(format: str, tmp_path: Path) -> None:
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert {Path(row["path"]).stem for row in failures} == reasons.keys()
     for row in failures:
-        assert reasons[Path(row["path"]).stem] in row["reason"]
+        words, kind = reasons[Path(row["path"]).stem]
+        assert words in row["reason"]
+        assert row["path"] not in row["reason"]
+        assert row["kind"] == kind
         assert row["speaker"] == "Zoë B"
     found = prepared_samples(out, format)
     assert found.keys() == right.keys()

@@ -77,7 +77,7 @@ def test_bad_audio(embedder: Embedder, audio: object, words: str) -> None:
 
 
 def test_bad_calls(embedder: Embedder) -> None:
-    with pytest.raises(AudioError, match="list is empty"):
+    with pytest.raises(ConfigError, match="list is empty"):
         embedder.encode_speaker([])
     with pytest.raises(ConfigError, match="takes a list"):
         embedder.encode_speaker("a.wav")

@@ -113,7 +113,7 @@ def test_parts_that_are_not_there(calls: Path, times: str, given: float) -> None
     if given:  # lists round their times
         assert decode(f"{calls}/morning.wav#t={times}")[0].size == given * 16_000
         return
-    with pytest.raises(AudioError, match=r"#t=.*no such part: the recording has 8\.000 s"):
+    with pytest.raises(AudioError, match=r"#t=.*no such segment: the recording has 8\.000 s"):
         decode(f"{calls}/morning.wav#t={times}")
 
 

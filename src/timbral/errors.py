@@ -17,9 +17,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 __all__ = [
     "AudioError",
+    "AudioErrorKind",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -32,12 +34,51 @@ __all__ = [
 ]
 
 
+AudioErrorKind = Literal[
+    "empty",
+    "missing",
+    "missing-extra",
+    "no-such-segment",
+    "not-finite",
+    "silent",
+    "too-large",
+    "too-short",
+    "trimmed-away",
+    "unreadable",
+    "unsupported",
+]
+"""why a recording cannot be used, as failures.jsonl has it"""
+
+
 class TimbralError(Exception):
-    """Base of every error that timbral raises on purpose."""
+    """Base of every error that timbral raises on purpose.
+
+    Errors cross process boundaries: ``type(error)(*error.args)`` makes an equal one.
+    """
 
 
 class AudioError(TimbralError):
-    """One recording cannot be used: unreadable, empty, silent, too short."""
+    """One recording cannot be used: missing, unreadable, empty, silent, too short.
+
+    ``str()`` is ``PATH: REASON``.
+    """
+
+    path: str
+    """the recording as it was named, a file or a URL, maybe with ``#t=START,END``"""
+    reason: str
+    """what is wrong with it and what to do, without the path"""
+    kind: AudioErrorKind
+
+    def __init__(self, path: str, reason: str, kind: AudioErrorKind) -> None:
+        super().__init__(path, reason, kind)
+        self.path, self.reason, self.kind = path, reason, kind
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+    def as_dict(self) -> dict[str, str]:
+        """A row of failures.jsonl: path, reason, kind."""
+        return {"path": self.path, "reason": self.reason, "kind": self.kind}
 
 
 class DataError(TimbralError):
@@ -60,9 +101,13 @@ class MissingExtraError(TimbralError):
     """An optional dependency is asked for and not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f"{what} needs the optional dependencies [{extra}], which are not installed; "
-            f"install them with: pip install 'timbral[{extra}]'"
+        super().__init__(what, extra)
+        self.what, self.extra = what, extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} needs the optional dependencies [{self.extra}], which are not installed; "
+            f"install them with: pip install 'timbral[{self.extra}]'"
         )
 
 

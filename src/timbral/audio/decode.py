@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from timbral.audio import ffmpeg
 from timbral.audio.segments import Segment
-from timbral.errors import AudioError, MissingExtraError
+from timbral.errors import AudioError, AudioErrorKind, MissingExtraError
 from timbral.io.storage import fetch, is_url
 
 __all__ = [
@@ -55,13 +55,15 @@ def decode(path: str | Path) -> tuple[Wave, int]:
         samples, sample_rate = _read(span)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if is_url(path) or not ffmpeg.is_container(span.file):
-            raise AudioError(f"{path}: {_why_unreadable(span.file, error)}") from None
+            raise _why_unreadable(str(path), span.file, error) from None
         samples, sample_rate = _decode_container(span.file)
         samples = samples[span.samples(samples.shape[0], sample_rate)]
     except MemoryError:
-        raise AudioError(f"{path}: its header claims more audio than fits into memory") from None
+        reason = "its header claims more audio than fits into memory"
+        raise AudioError(str(path), reason, "too-large") from None
     if not RATES[0] <= sample_rate <= RATES[1]:
-        raise AudioError(f"{path}: its header claims an impossible rate of {sample_rate} Hz")
+        reason = f"its header claims an impossible rate of {sample_rate} Hz"
+        raise AudioError(str(path), reason, "unreadable")
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
 
@@ -85,7 +87,7 @@ def _decode_container(path: str) -> tuple[Wave, int]:
     try:
         return ffmpeg.decode_container(path)
     except MissingExtraError as error:
-        raise AudioError(f"{path}: {error}") from None
+        raise AudioError(path, str(error), "missing-extra") from None
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
@@ -100,28 +102,31 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
         sample_rate, samples, channels = about.samplerate, about.frames, about.channels
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if not ffmpeg.is_container(span.file):
-            raise AudioError(f"{path}: {_why_unreadable(span.file, error)}") from None
+            raise _why_unreadable(str(path), span.file, error) from None
         content, sample_rate = _decode_container(span.file)
         samples, channels = content.shape
     inside = span.samples(samples, sample_rate)
     return int(sample_rate), inside.stop - inside.start, int(channels)
 
 
-def _why_unreadable(path: str, error: Exception) -> str:
-    if is_url(path):
-        return f"cannot be read as audio ({error})"
+def _why_unreadable(path: str, file: str, error: Exception) -> AudioError:
+    """The error of a recording named `path`, in `file`, that libsndfile refused with `error`."""
+    if is_url(file):
+        kind: AudioErrorKind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        return AudioError(path, f"cannot be read as audio ({error})", kind)
     try:
-        about = Path(path).stat()
+        status = Path(file).stat()
     except FileNotFoundError:
-        return "no such file"
+        return AudioError(path, "no such file", "missing")
     except OSError as refusal:
-        return f"cannot be opened ({refusal.strerror})"
-    if stat.S_ISDIR(about.st_mode):
-        return "is a folder; name a recording inside it"
-    if about.st_size == 0:
-        return "the file is empty (0 bytes)"
-    reason = str(error).rstrip(".").rsplit(": ", 1)[-1]
-    return f"cannot be read as audio ({reason}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
+        return AudioError(path, f"cannot be opened ({refusal.strerror})", "unreadable")
+    if stat.S_ISDIR(status.st_mode):
+        return AudioError(path, "is a folder; name a recording inside it", "unreadable")
+    if status.st_size == 0:
+        return AudioError(path, "the file is empty (0 bytes)", "empty")
+    cause = str(error).rstrip(".").rsplit(": ", 1)[-1]
+    reason = f"cannot be read as audio ({cause}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
+    return AudioError(path, reason, "unreadable")
 
 
 def check_wave(wave: NDArray[Any], name: str) -> Wave:
@@ -130,19 +135,21 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
     Integer arrays are taken as PCM and scaled to [-1, 1].
     """
     if wave.ndim != 1:
-        raise AudioError(f"{name}: one channel of shape (T,) is needed, got shape {wave.shape}")
+        reason = f"one channel of shape (T,) is needed, got shape {wave.shape}"
+        raise AudioError(name, reason, "unsupported")
     if np.issubdtype(wave.dtype, np.signedinteger):
         wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)
     elif not np.issubdtype(wave.dtype, np.floating):
-        raise AudioError(f"{name}: samples must be floats or signed integers, got {wave.dtype}")
+        reason = f"samples must be floats or signed integers, got {wave.dtype}"
+        raise AudioError(name, reason, "unsupported")
     wave = wave.astype(np.float32, copy=False)
     if wave.size == 0:
-        raise AudioError(f"{name}: the recording is empty (no samples)")
+        raise AudioError(name, "the recording is empty (no samples)", "empty")
     peak = max(float(wave.max()), -float(wave.min()))
     if not np.isfinite(peak):
-        raise AudioError(f"{name}: the recording holds NaN or infinite samples")
+        raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:
-        raise AudioError(f"{name}: the recording is silent")
+        raise AudioError(name, "the recording is silent", "silent")
     return wave
 
 

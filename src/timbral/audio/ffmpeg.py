@@ -48,7 +48,7 @@ def decode_container(path: str | Path) -> tuple[NDArray[np.float32], int]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
-                raise AudioError(f"{path}: holds no audio stream")
+                raise AudioError(str(path), "holds no audio stream", "unreadable")
             stream = container.streams.audio[0]
             to_planar_floats = av.AudioResampler(format="fltp")
             frames = [
@@ -58,7 +58,8 @@ def decode_container(path: str | Path) -> tuple[NDArray[np.float32], int]:
             ]
             rate = int(stream.rate)
     except av.FFmpegError as error:
-        raise AudioError(f"{path}: cannot be read as audio ({error.strerror})") from None
+        reason = f"cannot be read as audio ({error.strerror})"
+        raise AudioError(str(path), reason, "unreadable") from None
     if not frames:
-        raise AudioError(f"{path}: the recording is empty (no samples)")
+        raise AudioError(str(path), "the recording is empty (no samples)", "empty")
     return np.concatenate(frames, axis=1).T, rate

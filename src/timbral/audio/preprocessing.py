@@ -56,7 +56,8 @@ class Preprocessing:
         if self.trim in ("energy", "vad", "webrtc") and wave.size:
             wave = keep_voiced(wave, target_rate, self.trim)
         if wave.size == 0:
-            raise AudioError(f"{name}: nothing is left after trimming silence ({self.trim})")
+            reason = f"nothing is left after trimming silence ({self.trim})"
+            raise AudioError(name, reason, "trimmed-away")
         return wave
 
     def as_dict(self) -> dict[str, Any]:

@@ -57,7 +57,8 @@ class Segment:
         if self.end == math.inf and self.start < seconds:
             return slice(round(self.start * sample_rate), count)
         if not self.start < self.end <= seconds + LATE_SECONDS or self.start >= seconds:
-            raise AudioError(f"{self}: there is no such part: the recording has {seconds:.3f} s")
+            reason = f"there is no such segment: the recording has {seconds:.3f} s"
+            raise AudioError(str(self), reason, "no-such-segment")
         return slice(round(self.start * sample_rate), min(count, round(self.end * sample_rate)))
 
 

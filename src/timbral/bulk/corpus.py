@@ -137,7 +137,8 @@ def embed_corpus(
         if table.num_rows == 0:
             raise DataError(
                 f"none of the {len(failures)} recordings could be used; the first: "
-                f"{failures[0]['reason']}; all of them: {output}/failures.jsonl"
+                f"{failures[0]['path']}: {failures[0]['reason']}; "
+                f"all of them: {output}/failures.jsonl"
             )
         _write(format, table, root, output, name)
     return BulkReport(

@@ -18,7 +18,7 @@ from timbral.data.manifest import Manifest, Utterance, check_unique, file_size
 from timbral.data.prepared.mels import FRAME_BYTES, PrecomputedMels, holds_mels, read_mel
 from timbral.data.prepared.store import prepared_format, read_table
 from timbral.encoders.frontends import GE2E_MEL
-from timbral.errors import AudioError, DataError, TimbralError
+from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder, Vector
 from timbral.io.storage import is_url, location_of, names_below, open_url
 
@@ -128,12 +128,12 @@ class Mels:
     def read(self, path: str) -> NDArray[np.float32] | AudioError:
         try:
             mel = read_mel(Path(path))
-        except TimbralError as error:
-            return AudioError(str(error))
+        except AudioError as error:
+            return error
         if not len(mel):
-            return AudioError(f"{path}: holds no frames")
+            return AudioError(path, "holds no frames", "empty")
         if not np.isfinite(mel).all():
-            return AudioError(f"{path}: holds values that are not finite")
+            return AudioError(path, "holds values that are not finite", "not-finite")
         return mel
 
     def length(self, content: NDArray[np.float32]) -> float:

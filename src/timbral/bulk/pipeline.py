@@ -56,7 +56,7 @@ def embed_parts(
             elif strict:
                 raise content
             else:
-                work.failures[row] = str(content)
+                work.failures[row] = content
         vectors = group.kind.embed(list(usable.values()))
         for (row, content), vector in zip(usable.items(), vectors, strict=True):
             work.vectors[row] = vector
@@ -72,7 +72,7 @@ class _Work:
 
     vectors: dict[int, Vector] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, AudioError] = field(default_factory=dict)
 
 
 def _read_ahead(

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from timbral.data.manifest import Utterance, file_size
 from timbral.embeddings.table import utterance_schema
+from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder, Vector
 from timbral.io.storage import Folder
 
@@ -65,7 +66,7 @@ def finish(
     part: Part,
     vectors: dict[int, Vector],
     seconds: dict[int, float],
-    failures: dict[int, str],
+    failures: dict[int, AudioError],
 ) -> Done:
     """Turn vectors and failures, by their rows in the part, into the part's file."""
     rows = sorted(vectors)
@@ -82,7 +83,7 @@ def finish(
         "weights_sha256": [embedder.weights_sha256] * len(rows),
         "license": [embedder.license] * len(rows),
     }
-    failed = [{**asdict(part.utterances[row]), "reason": failures[row]} for row in sorted(failures)]
+    failed = [failures[row].as_dict() | asdict(part.utterances[row]) for row in sorted(failures)]
     schema = utterance_schema(embedder.embedding_dim).with_metadata(
         {"recordings": part.digest(), "failures": json.dumps(failed)}
     )

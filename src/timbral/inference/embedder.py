@@ -94,7 +94,7 @@ class Embedder:
         if isinstance(recordings, str | Path):
             raise ConfigError("encode_speaker takes a list of recordings; encode takes one")
         if len(recordings) == 0:
-            raise AudioError("encode_speaker needs at least one recording; the list is empty")
+            raise ConfigError("encode_speaker needs at least one recording; the list is empty")
         vectors = self.encode_waves([self.load(audio, sample_rate) for audio in recordings])
         return unit_length(vectors.mean(axis=0))
 
@@ -138,10 +138,11 @@ class Embedder:
     def check_length(self, wave: Wave, name: str) -> None:
         """Raise AudioError when a wave is shorter than the encoder's `min_samples`."""
         if wave.size < self.network.min_samples:
-            raise AudioError(
-                f"{name}: {wave.size / self.sample_rate:.3f} s of audio is too short; "
+            reason = (
+                f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
                 f"{self.name} needs {self.network.min_samples / self.sample_rate:.2f} s or more"
             )
+            raise AudioError(name, reason, "too-short")
 
     @torch.inference_mode()
     def encode_waves(self, waves: Sequence[Wave]) -> Vector:

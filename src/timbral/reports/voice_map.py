@@ -145,8 +145,10 @@ class _Encoder:
             index = queue.popleft()
             try:
                 return index, self._clip(index)
-            except (AudioError, OSError, ValueError, RuntimeError) as error:
-                self.failed[index] = str(error).removeprefix(f"{self.points[index].path}: ")
+            except AudioError as error:
+                self.failed[index] = error.reason
+            except (OSError, ValueError, RuntimeError) as error:
+                self.failed[index] = str(error)
         return -1, ""
 
     def _clip(self, index: int) -> str:
@@ -178,7 +180,7 @@ def _clip(path: str, seconds: float) -> str:
     """Encode the start of a recording as base64 MP3; the errors are those of `load`."""
     wave = load(path)[: max(1, round(seconds * SAMPLE_RATE))]
     if wave.size == 0:
-        raise AudioError(f"{path}: the recording is too short")
+        raise AudioError(path, "the recording is too short", "too-short")
     memory = io.BytesIO()
     soundfile.write(
         memory,

@@ -49,7 +49,7 @@ def score_trials(
     for done, wave in enumerate(embedder.load_each(root / path for path in paths), start=1):
         path = paths[done - 1]
         if isinstance(wave, AudioError):
-            failures.append({"path": path, "reason": str(wave)})
+            failures.append(wave.as_dict() | {"path": path})
         else:
             waves[path] = wave
         if len(waves) == WAVES_PER_BATCH or done == len(paths):
@@ -59,7 +59,8 @@ def score_trials(
     scored = [trial for trial in trials if trial.first in vectors and trial.second in vectors]
     if not scored:
         raise DataError(
-            f"no trial could be scored; the first recording failed so: {failures[0]['reason']}; "
+            f"no trial could be scored; the first failure: {root / failures[0]['path']}: "
+            f"{failures[0]['reason']}; "
             "--root names the folder that the paths of the trial list start from"
         )
     cosines = [float(vectors[trial.first] @ vectors[trial.second]) for trial in scored]

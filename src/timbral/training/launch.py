@@ -91,7 +91,7 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
     try:
         result = work(job, lambda step, values: pipe.send(("step", (step, values))))
     except TimbralError as error:
-        pipe.send(("failed", (time.time(), type(error), str(error))))
+        pipe.send(("failed", (time.time(), error)))
         sys.exit(2)
     except BaseException as error:
         last = traceback.format_exception_only(error)[-1].strip()
@@ -147,15 +147,14 @@ def _raise_cause(
             (content, number) for number, (kind, content) in outcomes.items() if kind == wanted
         ]
         if found:
-            content, number = min(found)  # the first in time
+            content, number = min(found, key=lambda failure: failure[0][0])  # the first in time
             processes[number].join(timeout=5.0)
             raise _error(number, wanted, content, processes[number].exitcode)
 
 
 def _error(rank: int, kind: str, content: Any, code: int | None) -> TimbralError:
     if kind == "failed":
-        _, error_type, text = content
-        error: TimbralError = error_type.__new__(error_type, text)
+        error: TimbralError = content[1]
         return error
     how = content[1] if kind == "crashed" else f"exit code {code}"
     if kind == "ended" and code is not None and code < 0:

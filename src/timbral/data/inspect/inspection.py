@@ -177,7 +177,7 @@ def _open_files(manifest: Manifest, kind: str) -> _Source:
         try:
             rate, samples, _ = read_header(paths[row])
         except AudioError as error:
-            unreadable[row] = _reason(error, paths[row])
+            unreadable[row] = error.reason
             return 0.0, 0
         return samples / rate, rate
 
@@ -207,10 +207,6 @@ def _open_files(manifest: Manifest, kind: str) -> _Source:
         wave=lambda row: decode(paths[row]),
         unreadable=unreadable,
     )
-
-
-def _reason(error: AudioError, path: str) -> str:
-    return str(error).removeprefix(f"{path}: ")
 
 
 def _duplicates(source: _Source) -> list[list[str]]:
@@ -251,8 +247,7 @@ def _listen(
             wave, rate = wave_of(row)
         except AudioError as error:
             if row not in source.unreadable:
-                reason = _reason(error, source.manifest[row].path)
-                found.suspects.append(_suspect(source, row, f"unusable: {reason}"))
+                found.suspects.append(_suspect(source, row, f"unusable: {error.reason}"))
             continue
         finally:
             progress(done, len(rows))

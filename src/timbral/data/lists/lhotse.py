@@ -107,7 +107,7 @@ def write_lhotse(
             recording = recordings.get(span.file) or _recording(ids[span.file], span.file)
             inside = span.samples(recording["num_samples"], recording["sampling_rate"])
         except AudioError as error:
-            failures.append({"utterance": row.utterance, "path": row.path, "reason": str(error)})
+            failures.append(error.as_dict() | {"utterance": row.utterance, "path": row.path})
             continue
         recordings[span.file] = recording
         supervisions.append(_supervision(row, recording, inside))

@@ -13,7 +13,7 @@ import pyarrow.parquet
 from timbral.audio.decode import SAMPLE_RATE
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.manifest import Utterance
-from timbral.data.prepared.formats import FORMATS, TOO_SHORT, mel_name
+from timbral.data.prepared.formats import FORMATS, mel_name
 from timbral.errors import DataError
 from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
 
@@ -34,10 +34,10 @@ def finish(
     totals: dict[str, Any] = {"failures": 0, "too_short": 0, "hours": 0.0}
     write_jsonl(folder / "failures.jsonl", _failures(indexes, totals))
     if totals["failures"] == len(utterances):
-        first = next(_failures(indexes, dict(totals)))["reason"]
+        first = next(_failures(indexes, dict(totals)))
         raise DataError(
-            f"none of the {len(utterances)} recordings could be used; the first: {first}; all of "
-            f"them: {folder / 'failures.jsonl'}"
+            f"none of the {len(utterances)} recordings could be used; the first: "
+            f"{first['path']}: {first['reason']}; all of them: {folder / 'failures.jsonl'}"
         )
     speakers: set[str] = set()
     with atomic_write(folder / "utterances.parquet") as temporary:
@@ -64,7 +64,7 @@ def _failures(indexes: Sequence[Path], totals: dict[str, Any]) -> Iterator[Any]:
     for index in indexes:
         for failure in read_json(index)["failures"]:
             totals["failures"] += 1
-            totals["too_short"] += TOO_SHORT in failure["reason"]
+            totals["too_short"] += failure["kind"] == "too-short"
             yield failure
 
 

@@ -28,7 +28,6 @@ __all__ = [
     "FORMATS",
     "MIN_MEL_FRAMES",
     "TABLE_COLUMNS",
-    "TOO_SHORT",
     "Format",
     "Item",
     "flac_name",
@@ -47,8 +46,6 @@ TABLE_COLUMNS = pa.schema(
     ]
 )
 """of every prepared table, before the columns that say where the data lies"""
-
-TOO_SHORT = "too short for precomputed mels"
 
 Item = tuple[Utterance, NDArray[Any]]
 Row = dict[str, Any]
@@ -134,10 +131,11 @@ def _mel_frontend() -> Callable[[Wave], NDArray[np.float32]]:
 def _mel(wave: Wave, name: str) -> NDArray[np.float32]:
     frames = wave.size // (SAMPLE_RATE // 100) + 1
     if frames < MIN_MEL_FRAMES:
-        raise AudioError(
-            f"{name}: {TOO_SHORT}: {frames} frames of 10 ms after preprocessing, where "
+        reason = (
+            f"too short for precomputed mels: {frames} frames of 10 ms after preprocessing, where "
             f"{MIN_MEL_FRAMES} are needed"
         )
+        raise AudioError(name, reason, "too-short")
     return _mel_frontend()(wave)
 
 

@@ -28,7 +28,7 @@ from timbral.data.manifest import Manifest
 from timbral.data.prepared.store import Prepared, prepared_format, read_table
 from timbral.data.streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 
 __all__ = ["FRAME_BYTES", "MelCrops", "PrecomputedMels", "holds_mels", "read_mel"]
 
@@ -82,17 +82,17 @@ class PrecomputedMels(Prepared):
 
     def _check(self) -> None:
         """DataError when none of the first files is a mel: the folder holds other arrays."""
-        errors: list[DataError] = []
+        errors: list[AudioError] = []
         for row in range(min(len(self), TRIED)):
             try:
                 self.mel(row)
                 return
-            except DataError as error:
+            except AudioError as error:
                 errors.append(error)
-        raise errors[0]
+        raise DataError(f"{errors[0]}") from None
 
     def mel(self, row: int, start: int = 0, frames: int | None = None) -> Mel:
-        """Frames of one utterance (F, M); DataError when the file is no mel of 40 bands."""
+        """Frames of one utterance (F, M); AudioError when the file is no mel of 40 bands."""
         path = self.folder / self._files[row].as_py()
         return read_mel(path, start, frames)
 
@@ -105,16 +105,17 @@ class PrecomputedMels(Prepared):
 
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
-    """Frames of a file of a tree (F, M); DataError when it is no mel of 40 bands."""
+    """Frames of a file of a tree (F, M); AudioError when it is no mel of 40 bands."""
     try:
         mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a mel spectrogram ({error})") from None
+        reason = f"cannot be read as a mel spectrogram ({error})"
+        raise AudioError(str(path), reason, "unreadable") from None
     if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:
-        raise DataError(
-            f"{path}: a mel of a tree is float32 (F, {GE2E_MEL.n_mels}), this is {mel.dtype} "
-            f"{mel.shape}"
+        reason = (
+            f"a precomputed mel is float32 (F, {GE2E_MEL.n_mels}), this is {mel.dtype} {mel.shape}"
         )
+        raise AudioError(str(path), reason, "unsupported")
     stop = None if frames is None else start + frames
     return np.array(mel[start:stop])
 

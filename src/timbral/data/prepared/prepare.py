@@ -197,7 +197,7 @@ def _prepare_shard(shard: _Shard) -> int:
                 wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, item.path)
                 content = format.convert(wave, item.path)
             except AudioError as error:
-                failures.append({**asdict(item), "reason": str(error)})
+                failures.append(error.as_dict() | asdict(item))
                 continue
             seconds = round(wave.size / SAMPLE_RATE, 6)
             about = {"duration_seconds": seconds, "sample_rate": source_rate}
