@@ -40,12 +40,13 @@ def peak():
 TIMBRAL = (
     COMMON
     + """
-from timbral import api, bulk
+from timbral import api
+from timbral.bulk.corpus import Engine
 if __name__ == "__main__":
     e = api.load_encoder(sys.argv[4], device="cpu", precision=sys.argv[5])
     e.encode(files[0])
     t = time.monotonic()
-    engine = bulk.Engine(workers=cores if cores > 1 else 1)
+    engine = Engine(workers=cores if cores > 1 else 1)
     api.embed(e, root, out, layout="tree", format="npy", engine=engine)
     print(json.dumps({"seconds": time.monotonic() - t, "peak_mb": peak()}))
 """
@@ -54,7 +55,7 @@ SPLIT = (
     COMMON
     + """
 from timbral import api
-from timbral.devices import tune_cpu
+from timbral.io.devices import tune_cpu
 tune_cpu()
 e = api.load_encoder(sys.argv[4], device="cpu")
 e.encode(files[0])

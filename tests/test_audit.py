@@ -1,4 +1,4 @@
-"""Doubts about labels, people and copies, planted."""
+"""Findings about labels, speakers and duplicates that were planted."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pyarrow.parquet
 import pytest
 
 from timbral import api
-from timbral.bulk import corpus as bulk
 from timbral.checkpoints.pretrained import cached
-from timbral.embeddings.audit.audit import audit, notes
-from timbral.embeddings.audit.labels import centered, check_labels
-from timbral.embeddings.table import utterance_schema, vectors_of
+from timbral.embeddings.audit.findings import audit, notes
+from timbral.embeddings.audit.mislabeled import check_labels
+from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
+from timbral.embeddings.vectors import centered
 from timbral.errors import ConfigError
 
 SPEAKERS, EACH = 30, 12
 
 
-def voices_like(seed: int = 0) -> pa.Table:
+def corpus_table(seed: int = 0) -> pa.Table:
     """Vectors of 30 speakers around centers of their own."""
     rng = np.random.default_rng(seed)
     centers = rng.normal(size=(SPEAKERS, 32))
@@ -43,72 +43,96 @@ def table_of(vectors: np.ndarray, speakers: list[str], seconds: np.ndarray) -> p
 
 
 def relabeled(table: pa.Table, speakers: list[str]) -> pa.Table:
-    place = table.schema.get_field_index("speaker")
-    return table.set_column(place, "speaker", pa.array(speakers))
+    index = table.schema.get_field_index("speaker")
+    return table.set_column(index, "speaker", pa.array(speakers))
 
 
-def doubts(table: pa.Table, kind: str) -> list[dict[str, object]]:
+def findings(table: pa.Table, kind: str) -> list[dict[str, object]]:
     return [row for row in audit(table).to_pylist() if row["kind"] == kind]
 
 
-def test_nothing_to_doubt() -> None:
-    assert audit(voices_like()).num_rows == 0
+def test_nothing_is_found_in_a_clean_corpus() -> None:
+    assert audit(corpus_table()).num_rows == 0
 
 
 def test_wrong_labels() -> None:
-    table = voices_like()
+    table = corpus_table()
     speakers = table["speaker"].to_pylist()
     wrong = {5: "s20", 100: "s01", 222: "s03", 301: "s00"}
     for row, other in wrong.items():
         speakers[row] = other
     true = dict(zip(table["utterance"].to_pylist(), table["speaker"].to_pylist(), strict=True))
-    found = doubts(relabeled(table, speakers), "label")
+    found = findings(relabeled(table, speakers), "mislabeled")
     assert {row["utterance"] for row in found} == {f"u{row:04d}" for row in wrong}
     assert all(row["other_speaker"] == true[str(row["utterance"])] for row in found)
     assert all(row["probability"] > 0.9 for row in found)
 
 
-def test_one_person_under_two_names() -> None:
-    table = voices_like(1)
+def test_one_speaker_under_two_labels() -> None:
+    table = corpus_table(1)
     speakers = [
         f"{name}-again" if name == "s07" and row % 2 else name
         for row, name in enumerate(table["speaker"].to_pylist())
     ]
-    found = doubts(relabeled(table, speakers), "one-person")
+    found = findings(relabeled(table, speakers), "same-speaker")
     assert [(row["speaker"], row["other_speaker"]) for row in found] == [("s07", "s07-again")]
 
 
-def test_two_people_under_one_name() -> None:
-    table = voices_like(2)
+def test_two_speakers_under_one_label() -> None:
+    table = corpus_table(2)
     speakers = ["s03" if name == "s04" else name for name in table["speaker"].to_pylist()]
-    found = doubts(relabeled(table, speakers), "two-people")
+    found = findings(relabeled(table, speakers), "mixed-speaker")
     assert [row["speaker"] for row in found] == ["s03"]
 
 
-def test_copies() -> None:
-    table = voices_like(3)
+def test_duplicates() -> None:
+    table = corpus_table(3)
     vectors, seconds = vectors_of(table), table["duration_seconds"].to_numpy()
-    copied = vectors[17] + 0.001
+    duplicate = vectors[17] + 0.001
     speakers = [*table["speaker"].to_pylist(), "s20"]
     more = table_of(
-        np.concatenate([vectors, copied[None]]), speakers, np.append(seconds, seconds[17] + 0.02)
+        np.concatenate([vectors, duplicate[None]]), speakers, np.append(seconds, seconds[17] + 0.02)
     )
-    [row] = doubts(more, "duplicate")
+    [row] = findings(more, "duplicate")
     assert (row["utterance"], row["other_utterance"]) == ("u0017", "u0360")
-    marks = notes(audit(more))
-    assert marks["u0017"].startswith("copy of u0360?")
-    assert "s01? (" in marks["u0360"], "and its label is wrong"
+    texts = notes_by_utterance(more)
+    assert texts["u0017"].startswith("copy of u0360?")
+    assert "s01? (" in texts["u0360"], "and its label is wrong"
 
 
-def test_small_corpora_have_no_answer() -> None:
+def notes_by_utterance(table: pa.Table) -> dict[str, str]:
+    utterances, speakers = table["utterance"].to_pylist(), table["speaker"].to_pylist()
+    return dict(zip(utterances, notes(audit(table), utterances, speakers), strict=True))
+
+
+def test_findings_about_speakers_are_noted_on_their_utterances() -> None:
+    table = corpus_table(1)
+    speakers = [
+        f"{name}-again" if name == "s07" and row % 2 else name
+        for row, name in enumerate(table["speaker"].to_pylist())
+    ]
+    texts = notes_by_utterance(relabeled(table, speakers))
+    noted = {utterance: text for utterance, text in texts.items() if text}
+    of_s07 = range(7 * EACH, 8 * EACH)
+    assert set(noted) == {f"u{row:04d}" for row in of_s07}
+    assert noted["u0084"].startswith("same as s07-again? (")
+    assert noted["u0085"].startswith("same as s07? (")
+
+    table = corpus_table(2)
+    mixed = relabeled(table, ["s03" if s == "s04" else s for s in table["speaker"].to_pylist()])
+    [text] = [text for text in notes_by_utterance(mixed).values() if text]
+    assert text.startswith("a second speaker? (")
+
+
+def test_small_corpora_have_no_findings() -> None:
     rng = np.random.default_rng(0)
     for speakers in (["a"], ["a", "a"], ["a", "b"], ["a", "a", "b", "b", "b"]):
         table = table_of(rng.normal(size=(len(speakers), 8)), speakers, np.ones(len(speakers)))
-        audit(table)
+        assert audit(table).num_rows == 0
 
 
 def test_written_and_marked_on_the_map(tmp_path: Path) -> None:
-    table = voices_like()
+    table = corpus_table()
     speakers = table["speaker"].to_pylist()
     speakers[5] = "s20"
     pyarrow.parquet.write_table(relabeled(table, speakers), tmp_path / "utterances.parquet")
@@ -132,7 +156,7 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
         pytest.skip("campplus-zh-en is not downloaded")
     embedder = api.load_encoder("campplus-zh-en", device="cpu")
     api.embed(embedder, shared / "speechocean762-train", tmp_path, layout="kaldi")
-    table = bulk.read_vectors(tmp_path)
+    table = read_embeddings(tmp_path)
     names, codes = np.unique(np.asarray(table["speaker"].to_pylist()), return_inverse=True)
     assert len(names) == 125
     for seed in range(5):

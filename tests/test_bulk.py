@@ -15,10 +15,9 @@ import pytest
 import torch
 
 from timbral import api
-from timbral.bulk import corpus as bulk
 from timbral.bulk.shards import PART_UTTERANCES
 from timbral.data.corpora.registry import scan_corpus
-from timbral.embeddings.table import vectors_of
+from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 
@@ -48,7 +47,7 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         speakers["embedding"][0].as_py(), mean / np.linalg.norm(mean), atol=1e-6
     )
-    assert speakers["utterances"].to_pylist() == [6] * 8
+    assert speakers["num_utterances"].to_pylist() == [6] * 8
     assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(report.audio_seconds)
 
 
@@ -145,7 +144,7 @@ def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> No
     assert embed(tmp_path / "broken", kill_at=18) == -signal.SIGKILL
     assert len(list((tmp_path / "broken" / ".embed").glob("*.arrow"))) >= 3
     assert embed(tmp_path / "broken") == 0
-    whole, broken = (bulk.read_vectors(tmp_path / name) for name in ("whole", "broken"))
+    whole, broken = (read_embeddings(tmp_path / name) for name in ("whole", "broken"))
     assert whole.drop_columns("embedding").equals(broken.drop_columns("embedding"))
     assert np.abs(vectors_of(whole) - vectors_of(broken)).max() <= 1e-5
 
@@ -207,13 +206,13 @@ def test_unknown_format(embedder: Embedder, voices: Path, tmp_path: Path) -> Non
 
 def test_not_an_embed_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no utterances\.parquet"):
-        bulk.read_vectors(tmp_path)
+        read_embeddings(tmp_path)
 
 
 def test_speakers_are_no_utterances(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path)
     with pytest.raises(DataError, match="has no column path, utterance"):
-        bulk.read_vectors(tmp_path / "speakers.parquet")
+        read_embeddings(tmp_path / "speakers.parquet")
 
 
 @pytest.mark.gpu

@@ -21,7 +21,7 @@ from timbral.bulk import pipeline
 from timbral.bulk.pipeline import embed_parts
 from timbral.bulk.shards import PART_UTTERANCES, Part, cut
 from timbral.data.corpora.registry import scan_corpus
-from timbral.embeddings.table import vectors_of
+from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError
 from timbral.inference.embedder import Embedder
@@ -33,7 +33,7 @@ def embedder(run: Path) -> Embedder:
 
 
 def same_tables(first: Path, second: Path) -> None:
-    one, two = bulk.read_vectors(first), bulk.read_vectors(second)
+    one, two = read_embeddings(first), read_embeddings(second)
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5
 
@@ -90,14 +90,15 @@ def test_an_engine_that_is_none() -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from timbral import api, bulk, inference
-from timbral.bulk import parts
+from timbral import api
+from timbral.bulk import shards
+from timbral.bulk.corpus import Engine
 
 if __name__ == "__main__":
-    parts.PART_UTTERANCES["cpu"] = 4
+    shards.PART_UTTERANCES["cpu"] = 4
     api.embed(
         api.load_encoder(sys.argv[1], device="cpu"), sys.argv[2], sys.argv[3],
-        engine=bulk.Engine(workers=2),
+        engine=Engine(workers=2),
         progress=lambda done, total, seconds, failures: print(done, flush=True),
     )
 """
@@ -168,7 +169,7 @@ def test_ragged_lengths_equal_one_by_one(
     utterances = scan_corpus("folder", tmp_path / "c")
     report = bulk.embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
     assert report.failures == 1, "0.05 s is too short"
-    table = bulk.read_vectors(tmp_path / "o")
+    table = read_embeddings(tmp_path / "o")
     assert table["utterance"].to_pylist() == [f"anna/{number}" for number in (0, 1, 2, 3, 4, 6)]
     for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
         assert np.abs(embedder.encode(path) - vector).max() <= 1e-5
@@ -207,7 +208,7 @@ def test_what_is_held_is_bounded(
 def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     report = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
     assert 0 < report.utterances < 48
-    assert all(path.endswith(".ogg") for path in bulk.read_vectors(tmp_path)["path"].to_pylist())
+    assert all(path.endswith(".ogg") for path in read_embeddings(tmp_path)["path"].to_pylist())
     with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
         api.embed(embedder, voices, tmp_path / "o", pattern="*.wav")
 

@@ -12,10 +12,9 @@ import safetensors.numpy
 import torch
 
 from timbral import api
-from timbral.bulk import corpus as bulk
 from timbral.embeddings import formats as embedding_files
 from timbral.embeddings.formats import FORMATS, write_kaldi, write_torch
-from timbral.embeddings.table import utterance_schema, vectors_of
+from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 
@@ -29,7 +28,7 @@ def embedder(run: Path) -> Embedder:
 def table(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     folder = tmp_path_factory.mktemp("table")
     api.embed(embedder, voices, folder)
-    return bulk.read_vectors(folder)
+    return read_embeddings(folder)
 
 
 def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
 def test_safetensors_in_shards(
     table: pa.Table, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_files, "SHARD_VECTORS", 20)
+    monkeypatch.setattr(embedding_files, "VECTORS_PER_FILE", 20)
     FORMATS["safetensors"](table, voices, tmp_path, "x")
     names = sorted(path.name for path in tmp_path.glob("utterances-*"))
     assert names == [f"utterances-{k:05d}-of-00003.safetensors" for k in (1, 2, 3)]

@@ -19,7 +19,7 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.mels import MelCrops, PrecomputedMels, holds_mels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.embeddings.table import read_vectors, vectors_of
+from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.errors import ConfigError, DataError
@@ -127,7 +127,7 @@ def test_a_tree_is_embedded_as_a_corpus(
     reasons = (tmp_path / "part" / "failures.jsonl").read_text()
     for reason in ("cannot be read as a mel", "not finite", "no frames"):
         assert reason in reasons
-    whole, part = read_vectors(tmp_path / "whole"), read_vectors(tmp_path / "part")
+    whole, part = read_embeddings(tmp_path / "whole"), read_embeddings(tmp_path / "part")
     expected = embedder.encode_mels([mels.mel(row) for row in range(len(mels))])
     np.testing.assert_allclose(vectors_of(whole), expected, atol=1e-5)
     np.testing.assert_allclose(vectors_of(part), expected[3:], atol=1e-5)
@@ -162,14 +162,14 @@ def test_a_flac_store_is_embedded_itself(voices: Path, tmp_path: Path) -> None:
     prepare(scan_corpus("folder", voices), tmp_path / "flac", Preprocessing(), format="flac")
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     api.embed(embedder, tmp_path / "flac", tmp_path / "out")
-    paths = read_vectors(tmp_path / "out")["path"].to_pylist()
+    paths = read_embeddings(tmp_path / "out")["path"].to_pylist()
     assert all(path.startswith(str(tmp_path / "flac")) for path in paths)
 
 
 def test_a_store_stands_for_its_recordings(store: Store, tmp_path: Path) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     api.embed(embedder, store.folder, tmp_path / "x")
-    table = read_vectors(tmp_path / "x")
+    table = read_embeddings(tmp_path / "x")
     for column in ("utterance", "speaker", "path"):
         assert table[column].to_pylist() == store.table[column].to_pylist()
     first = embedder.encode(table["path"][0].as_py())

@@ -16,7 +16,7 @@ import pytest
 from timbral import api
 from timbral.bulk import corpus as bulk
 from timbral.bulk.shards import PART_UTTERANCES
-from timbral.embeddings.table import vectors_of
+from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io import storage
@@ -75,7 +75,7 @@ def test_a_corpus_in_s3(
     assert (report.utterances, report.failures) == (48, 0)
     assert 0 < report.new_audio_seconds < 0.8 * report.audio_seconds, "only the rest is done"
     api.embed(embedder, voices, tmp_path / "local")
-    local = bulk.read_vectors(tmp_path / "local")
+    local = read_embeddings(tmp_path / "local")
     (tmp_path / "remote.parquet").write_bytes(storage.fetch(f"{target}/utterances.parquet"))
     remote = pyarrow.parquet.read_table(tmp_path / "remote.parquet")
     assert remote["utterance"].equals(local["utterance"])
@@ -142,7 +142,7 @@ def test_ray(
         ray.shutdown()
     assert killed, "a worker was killed"
     assert (report.utterances, report.failures) == (48, 0)
-    one, two = (bulk.read_vectors(tmp_path / name) for name in ("local", "ray"))
+    one, two = (read_embeddings(tmp_path / name) for name in ("local", "ray"))
     one, two = one.sort_by("utterance"), two.sort_by("utterance")
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5

@@ -116,7 +116,7 @@ def speakers(
     aggregate: Literal[
         "mean", "normalized-mean", "duration-weighted", "trimmed", "medoid"
     ] = "normalized-mean",
-    centroids: Literal["speaker", "session", "cluster"] = "speaker",
+    group_by: Literal["speaker", "session", "cluster"] = "speaker",
     clusters: int = 2,
     unit_length: bool | None = None,
 ) -> int:
@@ -128,8 +128,8 @@ def speakers(
         aggregate: mean (plain, as ddvc), normalized-mean (of unit vectors), duration-weighted
             (every second counts the same), trimmed (without the farthest tenth), medoid (the
             utterance nearest to all others)
-        centroids: what a vector stands for
-        clusters: how many a speaker has with --centroids cluster
+        group_by: what a vector stands for
+        clusters: how many a speaker has with --group-by cluster
         unit_length: default: all but `mean`
     """
     from timbral import api
@@ -138,7 +138,7 @@ def speakers(
         embeddings,
         output,
         aggregate,
-        centroids=centroids,
+        group_by=group_by,
         clusters=clusters,
         unit_length=unit_length,
     )
@@ -155,34 +155,34 @@ def audit(
     min_probability: float = 0.5,
     show: int = 10,
 ) -> int:
-    """Doubts about a corpus: wrong labels, speakers that are one or two people, copied files.
+    """Findings about a corpus: wrong labels, speakers that are one or two, duplicate files.
 
     Args:
         embeddings: a folder made by `timbral embed`
         output: a Parquet file, with a CSV beside it; default audit.parquet in the folder, where
-            `timbral map` finds it and rings what is doubted
+            `timbral map` finds it and rings the utterances
         min_probability: what is less probable is left out
         show: rows of each kind to print
     """
     from timbral import api
-    from timbral.embeddings.audit.audit import KINDS
+    from timbral.embeddings.audit.findings import KINDS
 
     target = output or embeddings / "audit.parquet"
-    doubts = api.audit_folder(embeddings, target, min_probability).to_pylist()
+    findings = api.audit_folder(embeddings, target, min_probability).to_pylist()
     for kind, what in KINDS.items():
-        rows = [row for row in doubts if row["kind"] == kind]
+        rows = [row for row in findings if row["kind"] == kind]
         print(f"{len(rows):,} {what}")
         for row in rows[:show]:
-            print(f"  {100 * row['probability']:5.1f} %  {_doubt(row)}")
+            print(f"  {100 * row['probability']:5.1f} %  {_finding(row)}")
     print(f"all of them: {target}, {target.with_suffix('.csv')}")
     return OK
 
 
-def _doubt(row: dict[str, Any]) -> str:
+def _finding(row: dict[str, Any]) -> str:
     names = {
-        "label": "{utterance} of {speaker}: {other_speaker}?",
-        "one-person": "{speaker} and {other_speaker}",
-        "two-people": "{speaker}, for example {utterance}",
+        "mislabeled": "{utterance} of {speaker}: {other_speaker}?",
+        "same-speaker": "{speaker} and {other_speaker}",
+        "mixed-speaker": "{speaker}, for example {utterance}",
         "duplicate": "{utterance} and {other_utterance}",
     }
     return names[row["kind"]].format(**row)

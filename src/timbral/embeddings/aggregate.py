@@ -1,4 +1,4 @@
-"""Many vectors of a speaker to one, or to a few: five ways to average, and centroids."""
+"""Many vectors of a speaker to one, or to one for each session or cluster; five ways to average."""
 
 from __future__ import annotations
 
@@ -8,58 +8,53 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from timbral.embeddings.table import groups, vectors_of
-from timbral.embeddings.vectors import unit_length as directions
+from timbral.embeddings.clustering import spherical_k_means
+from timbral.embeddings.table import group_rows, speaker_schema, vectors_of
+from timbral.embeddings.vectors import medoid_row, unit_length
 from timbral.errors import ConfigError, did_you_mean
+from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["AGGREGATES", "CENTROIDS", "clusters_of", "speaker_table"]
+__all__ = ["AGGREGATES", "GROUPINGS", "speaker_table"]
 
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.int64]
-
-TRIMMED_SHARE = 0.1
+TRIMMED_FRACTION = 0.1
 """of a speaker's utterances, the farthest, that `trimmed` leaves out; rounded up from four on"""
 
 
-def mean(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
+def mean(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
     """The plain mean, as ddvc writes it."""
     return vectors.mean(axis=0), np.arange(len(vectors))
 
 
-def normalized_mean(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
+def normalized_mean(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
     """The mean of the vectors, each made unit length."""
-    return directions(vectors).mean(axis=0), np.arange(len(vectors))
+    return unit_length(vectors).mean(axis=0), np.arange(len(vectors))
 
 
-def duration_weighted(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
+def duration_weighted(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
     """The mean in which every second of audio counts the same."""
     weights = seconds / seconds.sum() if seconds.sum() > 0 else np.full(len(vectors), 1.0)
-    return np.average(directions(vectors), axis=0, weights=weights), np.arange(len(vectors))
+    return np.average(unit_length(vectors), axis=0, weights=weights), np.arange(len(vectors))
 
 
-def trimmed(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
+def trimmed(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
     """The mean without the tenth that lies farthest from the medoid; of fewer than four, of all."""
     count = len(vectors)
-    drop = math.ceil(TRIMMED_SHARE * count) if count >= 4 else 0
-    unit = directions(vectors)
-    nearness = unit @ unit[_medoid(unit)]
-    kept = np.sort(np.argsort(-nearness, kind="stable")[: count - drop])
+    num_dropped = math.ceil(TRIMMED_FRACTION * count) if count >= 4 else 0
+    unit = unit_length(vectors)
+    cosines = unit @ unit[medoid_row(unit)]
+    kept = np.sort(np.argsort(-cosines, kind="stable")[: count - num_dropped])
     return unit[kept].mean(axis=0), kept
 
 
-def medoid(vectors: Vectors, seconds: NDArray[np.float64]) -> tuple[Vectors, Rows]:
+def medoid(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
     """The utterance that is nearest to all others: a vector that a recording really gave."""
-    row = _medoid(directions(vectors))
+    row = medoid_row(unit_length(vectors))
     return vectors[row], np.array([row])
 
 
-def _medoid(unit: Vectors) -> int:
-    return int(np.argmax(unit @ unit.sum(axis=0)))
-
-
-Aggregate = Callable[[Vectors, NDArray[np.float64]], tuple[Vectors, Rows]]
+Aggregate = Callable[[Vectors, Floats], tuple[Vectors, Ints]]
+"""takes vectors (N, E) and seconds (N,), gives (E,) and the rows that were averaged"""
 
 AGGREGATES: dict[str, Aggregate] = {
     "mean": mean,
@@ -68,108 +63,76 @@ AGGREGATES: dict[str, Aggregate] = {
     "trimmed": trimmed,
     "medoid": medoid,
 }
-"""each takes vectors (N, E) and seconds (N,), gives (E,) and the rows that it rests on"""
 
-CENTROIDS = ("speaker", "session", "cluster")
-
-
-def clusters_of(vectors: Vectors, count: int, rounds: int = 20) -> Rows:
-    """Spherical k-means (Dhillon and Modha, 2001): vectors (N, E) to cluster numbers (N,).
-
-    It starts from the medoid and then from what is farthest from the centers so far, so the same
-    vectors always give the same clusters. Numbers are in order of size.
-    """
-    unit = directions(vectors)
-    centers = [unit[_medoid(unit)]]
-    while len(centers) < min(count, len(unit)):
-        centers.append(unit[int(np.argmin(np.max(unit @ np.stack(centers).T, axis=1)))])
-    stacked = np.stack(centers)
-    labels = np.zeros(len(unit), dtype=np.int64)
-    for _ in range(rounds):
-        labels = np.argmax(unit @ stacked.T, axis=1)
-        sums = np.stack([unit[labels == label].sum(axis=0) for label in range(len(stacked))])
-        empty = np.linalg.norm(sums, axis=1, keepdims=True) == 0
-        moved = np.where(empty, stacked, directions(sums))
-        if np.array_equal(moved, stacked):
-            break
-        stacked = moved
-    by_size = np.argsort(-np.bincount(labels, minlength=len(stacked)), kind="stable")
-    return np.asarray(np.argsort(by_size)[labels])
+WEIGHTS_COLUMNS = ("encoder", "weights_sha256", "license")
+GROUPINGS = ("speaker", "session", "cluster")
+"""one row for each speaker, for each session of a speaker, or for each cluster of a speaker"""
 
 
 def speaker_table(
     table: pa.Table,
     aggregate: str = "normalized-mean",
     *,
-    centroids: str = "speaker",
+    group_by: str = "speaker",
     clusters: int = 2,
     unit_length: bool | None = None,
 ) -> pa.Table:
-    """One row a speaker, or one a session or cluster of a speaker.
+    """One row a speaker, or one a session or cluster of a speaker, from a table of utterances.
 
-    `spread` is the mean cosine distance of the row's utterances from its vector; `rests_on` names
-    the utterances that went into it. `unit_length` None: as the aggregate gives it, which is
-    unit length but for `mean`. The schema's metadata says both.
+    `clusters` a speaker with `group_by` "cluster". `unit_length` None: as the aggregate gives it,
+    which is unit length for all but `mean`. For the columns see `timbral.embeddings.table`.
     """
     if aggregate not in AGGREGATES:
         raise ConfigError(f"unknown aggregate {aggregate!r}{did_you_mean(aggregate, AGGREGATES)}")
-    if centroids not in CENTROIDS:
-        raise ConfigError(f"unknown centroids {centroids!r}{did_you_mean(centroids, CENTROIDS)}")
+    if group_by not in GROUPINGS:
+        raise ConfigError(f"unknown group_by {group_by!r}{did_you_mean(group_by, GROUPINGS)}")
     if clusters < 1:
-        raise ConfigError(f"--clusters must be 1 or more, got {clusters}")
-    unit = aggregate != "mean" if unit_length is None else unit_length
+        raise ConfigError(f"clusters must be 1 or more, got {clusters}")
+    is_unit = aggregate != "mean" if unit_length is None else unit_length
     vectors, seconds = vectors_of(table), table["duration_seconds"].to_numpy()
     utterances = table["utterance"].to_pylist()
-    rows: list[dict[str, Any]] = []
-    for speaker, part, where in _members(table, vectors, centroids, clusters):
-        vector, kept = AGGREGATES[aggregate](vectors[where], seconds[where])
+    groups: list[dict[str, Any]] = []
+    for speaker, group, rows in _groups(table, vectors, group_by, clusters):
+        vector, averaged = AGGREGATES[aggregate](vectors[rows], seconds[rows])
         direction = vector / max(float(np.linalg.norm(vector)), 1e-12)
-        row = {
-            "speaker": speaker,
-            "utterances": len(where),
-            "duration_seconds": float(seconds[where].sum()),
-            "spread": float(1.0 - (directions(vectors[where]) @ direction).mean()),
-            "embedding": np.asarray(direction if unit else vector, dtype=np.float32),
-            "rests_on": [utterances[index] for index in where[kept]],
-            "centroid": part,
-        }
-        about = ("encoder", "weights_sha256", "license")
-        rows.append({**row, **{name: table[name][int(where[0])].as_py() for name in about}})
-    return pa.Table.from_pylist(rows, _schema(table, aggregate, centroids, unit))
+        first = int(rows[0])
+        groups.append(
+            {
+                "speaker": speaker,
+                "group": group,
+                "num_utterances": len(rows),
+                "duration_seconds": float(seconds[rows].sum()),
+                "mean_cosine_distance": _mean_cosine_distance(vectors[rows], direction),
+                "embedding": np.asarray(direction if is_unit else vector, dtype=np.float32),
+                "utterance_ids": [utterances[row] for row in rows[averaged]],
+                **{name: table[name][first].as_py() for name in WEIGHTS_COLUMNS},
+            }
+        )
+    schema = speaker_schema(
+        table.schema.field("embedding").type,
+        aggregate=aggregate,
+        group_by=group_by,
+        unit_length=is_unit,
+    )
+    return pa.Table.from_pylist(groups, schema)
 
 
-def _members(
-    table: pa.Table, vectors: Vectors, centroids: str, clusters: int
-) -> Iterator[tuple[str, str, Rows]]:
-    """Speaker, name of the centroid ("" for the only one), and the rows that belong to it."""
-    sessions = np.asarray(table["session"].to_pylist()) if centroids == "session" else None
-    for speaker, where in groups(table["speaker"].to_pylist()):
-        if centroids == "speaker":
-            yield speaker, "", where
+def _groups(
+    table: pa.Table, vectors: Vectors, group_by: str, clusters: int
+) -> Iterator[tuple[str, str, Ints]]:
+    """Speaker, name of the group ("" for all of the speaker), and the rows that belong to it."""
+    sessions = np.asarray(table["session"].to_pylist()) if group_by == "session" else None
+    for speaker, rows in group_rows(table["speaker"].to_pylist()):
+        if group_by == "speaker":
+            yield speaker, "", rows
             continue
         if sessions is not None:
-            names = sessions[where].tolist()
+            names = sessions[rows].tolist()
         else:
-            names = [f"cluster-{label}" for label in clusters_of(vectors[where], clusters)]
-        for name, inside in groups(names):
-            yield speaker, name, where[inside]
+            names = [f"cluster-{label}" for label in spherical_k_means(vectors[rows], clusters)]
+        for name, inside in group_rows(names):
+            yield speaker, name, rows[inside]
 
 
-def _schema(table: pa.Table, aggregate: str, centroids: str, unit: bool) -> pa.Schema:
-    length = {"unit_length": "true" if unit else "false"}
-    vector = table.schema.field("embedding").type
-    schema = pa.schema(
-        [
-            ("speaker", pa.string()),
-            ("centroid", pa.string()),
-            ("utterances", pa.int64()),
-            ("duration_seconds", pa.float64()),
-            ("spread", pa.float64()),
-            pa.field("embedding", vector, metadata=length),
-            ("rests_on", pa.list_(pa.string())),
-            ("encoder", pa.string()),
-            ("weights_sha256", pa.string()),
-            ("license", pa.string()),
-        ]
-    )
-    return schema.with_metadata({"aggregate": aggregate, "centroids": centroids, **length})
+def _mean_cosine_distance(vectors: Vectors, direction: Vectors) -> float:
+    return float(1.0 - (unit_length(vectors) @ direction).mean())

@@ -7,11 +7,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
+from timbral.io.types import Vectors
 
 __all__ = ["check_ids", "write_ark", "write_list"]
 
@@ -22,25 +20,25 @@ def check_ids(ids: Sequence[str]) -> None:
         if not name or len(name.split()) != 1 or name != name.strip():
             raise DataError(
                 f"the id {name!r} is empty or has white space in it, which Kaldi's files cannot "
-                "hold; rename it, or use --format parquet"
+                "hold; rename it, or use the format parquet"
             )
 
 
-def write_ark(stem: Path, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+def write_ark(stem: Path, ids: Sequence[str], vectors: Vectors) -> None:
     """STEM.ark and STEM.scp: binary float vectors (N, E), sorted by id as Kaldi wants them.
 
     An entry is the id, a space, ``\\0B``, ``FV ``, ``\\4``, the size as int32 and the floats; the
-    list names the byte behind the space. All little-endian.
+    list names the offset of the byte behind the space. All little-endian.
     """
     ark = Path(os.path.abspath(stem.with_suffix(".ark")))
-    places: dict[str, str] = {}
+    offsets: dict[str, str] = {}
     with atomic_write(ark) as temporary, open(temporary, "wb") as file:
         for row in sorted(range(len(ids)), key=lambda row: ids[row].encode()):
             file.write(f"{ids[row]} ".encode())
-            places[ids[row]] = f"{ark}:{file.tell()}"
+            offsets[ids[row]] = f"{ark}:{file.tell()}"
             file.write(b"\0BFV \4" + struct.pack("<i", vectors.shape[1]))
             file.write(vectors[row].astype("<f4").tobytes())
-    write_list(stem.with_suffix(".scp"), places)
+    write_list(stem.with_suffix(".scp"), offsets)
 
 
 def write_list(path: Path, pairs: Mapping[str, str]) -> None:

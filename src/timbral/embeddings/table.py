@@ -1,4 +1,38 @@
-"""Tables of vectors: their columns, and how vectors come out of them."""
+"""The tables of an `embed` folder: their columns, and how vectors come out of them.
+
+An `embed` folder in the format parquet holds:
+
+utterances.parquet, one row an utterance in the corpus's order
+    =================  ==========  ========================================================
+    utterance          string      id, unique in the corpus
+    speaker            string
+    session            string      empty where the corpus names none
+    path               string      the recording; a segment of it ends in ``#t=START,END``
+    duration_seconds   float64     of the audio that was embedded, after trimming
+    embedding          float32[E]  of unit length
+    encoder            string      the encoder's name
+    weights_sha256     string      of the weights that made the embedding
+    license            string      of these weights
+    =================  ==========  ========================================================
+speakers.parquet, one row a speaker, sorted; made anew by `timbral speakers`
+    ====================  ==========  =====================================================
+    speaker               string
+    group                 string      session or cluster of the speaker; empty for all of it
+    num_utterances        int64       in the group
+    duration_seconds      float64     their sum
+    mean_cosine_distance  float64     of the group's utterances from `embedding`
+    embedding             float32[E]  the field's metadata says whether `unit_length`
+    utterance_ids         [string]    the utterances that were averaged
+    encoder, weights_sha256, license as above
+    ====================  ==========  =====================================================
+    The schema's metadata: `aggregate`, `group_by`, `unit_length` (true or false).
+failures.jsonl
+    the recordings that gave no embedding, and why
+audit.parquet, audit.csv
+    what `timbral audit` found, see `timbral.embeddings.audit.findings`
+.embed/
+    finished shards, from which a killed job is resumed
+"""
 
 from __future__ import annotations
 
@@ -8,15 +42,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from timbral.errors import DataError
+from timbral.io.types import Ints, Vectors
 
-__all__ = ["groups", "read_vectors", "utterance_schema", "vectors_of"]
+__all__ = ["group_rows", "read_embeddings", "speaker_schema", "utterance_schema", "vectors_of"]
 
 
 def utterance_schema(embedding_dim: int) -> pa.Schema:
-    """Columns of utterances.parquet; vectors are of unit length."""
+    """Columns of utterances.parquet."""
     return pa.schema(
         [
             ("utterance", pa.string()),
@@ -32,23 +66,45 @@ def utterance_schema(embedding_dim: int) -> pa.Schema:
     )
 
 
-def vectors_of(table: pa.Table) -> NDArray[np.float32]:
-    """The column `vector` as an array (N, E)."""
+def speaker_schema(
+    embedding: pa.DataType, *, aggregate: str, group_by: str, unit_length: bool
+) -> pa.Schema:
+    """Columns of speakers.parquet; `embedding` is that column's type in the utterances' table."""
+    length = {"unit_length": "true" if unit_length else "false"}
+    schema = pa.schema(
+        [
+            ("speaker", pa.string()),
+            ("group", pa.string()),
+            ("num_utterances", pa.int64()),
+            ("duration_seconds", pa.float64()),
+            ("mean_cosine_distance", pa.float64()),
+            pa.field("embedding", embedding, metadata=length),
+            ("utterance_ids", pa.list_(pa.string())),
+            ("encoder", pa.string()),
+            ("weights_sha256", pa.string()),
+            ("license", pa.string()),
+        ]
+    )
+    return schema.with_metadata({"aggregate": aggregate, "group_by": group_by, **length})
+
+
+def vectors_of(table: pa.Table) -> Vectors:
+    """The column `embedding` as an array (N, E)."""
     column = table["embedding"].combine_chunks()
     return np.asarray(column.flatten()).reshape(len(column), -1)
 
 
-def groups(names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def group_rows(names: Sequence[str]) -> Iterator[tuple[str, Ints]]:
     """Distinct names in sorted order, and the rows (N,) of each."""
     distinct, codes = np.unique(np.asarray(names), return_inverse=True)
     order = np.argsort(codes, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    for name, where in zip(distinct, rows, strict=True):
-        yield str(name), where
+    rows_of_each = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    for name, rows in zip(distinct, rows_of_each, strict=True):
+        yield str(name), rows
 
 
-def read_vectors(folder: str | Path) -> pa.Table:
-    """The table of utterances of an `embed` folder; DataError when there is none."""
+def read_embeddings(folder: str | Path) -> pa.Table:
+    """The table of utterances of an `embed` folder, or of such a file; DataError without one."""
     path = Path(folder)
     if path.is_dir():
         path /= "utterances.parquet"

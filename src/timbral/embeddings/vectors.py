@@ -1,4 +1,4 @@
-"""Vectors (N, E) as arrays."""
+"""Arithmetic on vectors (N, E): unit length, means, the medoid, centering."""
 
 from __future__ import annotations
 
@@ -7,10 +7,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["unit_length"]
+from timbral.io.types import Ints, Vectors
+
+__all__ = ["centered", "medoid_row", "speaker_sums", "unit_length", "unit_mean"]
 
 
-def unit_length(vectors: NDArray[Any]) -> NDArray[np.float32]:
+def unit_length(vectors: NDArray[Any]) -> Vectors:
     """Vectors (..., E) divided by their length, in float32; a zero vector stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def unit_mean(vectors: Vectors) -> Vectors:
+    """The mean of vectors (N, E), at unit length (E,)."""
+    return unit_length(vectors.mean(axis=0))
+
+
+def medoid_row(unit_vectors: Vectors) -> int:
+    """The row of the unit vector with the highest mean cosine to all rows of (N, E)."""
+    return int(np.argmax(unit_vectors @ unit_vectors.sum(axis=0)))
+
+
+def speaker_sums(vectors: Vectors, codes: Ints, num_speakers: int) -> Vectors:
+    """The sum of each speaker's vectors (S, E); `codes` (N,) say whose each vector is."""
+    sums = np.zeros((num_speakers, vectors.shape[1]), dtype=np.float32)
+    np.add.at(sums, codes, vectors)
+    return sums
+
+
+def centered(vectors: Vectors, codes: Ints) -> Vectors:
+    """Vectors (N, E) minus the mean of the speakers' means, at unit length.
+
+    What all speakers have in common tells nothing about any of them.
+    """
+    counts = np.bincount(codes)
+    means = speaker_sums(vectors, codes, len(counts)) / counts[:, None]
+    return unit_length(vectors - means.mean(axis=0))

@@ -222,7 +222,7 @@ def _fill(title: str, data: dict[str, Any], clips: Sequence[str], library: str) 
         "DATA": _script_json(data),
         "CLIPS": _script_json(clips),
     }
-    template = files("timbral").joinpath("voicemap.html").read_text(encoding="utf-8")
+    template = files("timbral.reports").joinpath("voice_map.html").read_text(encoding="utf-8")
     return re.sub(r"@@([A-Z]+)@@", lambda marker: parts[marker[1]], template)
 
 

@@ -1,95 +1,111 @@
-"""Files that hold the same recording, perhaps coded anew."""
+"""Pairs of files that hold the same recording, perhaps coded anew."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["check_duplicates"]
+from timbral.io.types import Floats, Ints, Vectors
+
+__all__ = ["Duplicate", "find_duplicates"]
 
 LENGTH_TOLERANCE = 0.01
-"""by which the lengths of copies may differ; padding of codecs is 50 ms besides"""
+"""by which the lengths of duplicates may differ; padding of codecs is 50 ms besides"""
 PADDING_SECONDS = 0.05
-MOST_PAIRS = 200_000
+MAX_PAIRS = 200_000
 """pairs of one speaker's utterances that chance closeness is learned from"""
-EXPECTED_COPIES = 0.01
+EXPECTED_DUPLICATES = 0.01
 """in a corpus, before anything is seen: chance alone brings its nearest pair to λ = 1"""
-BLOCK = 2048
-
-Vectors = NDArray[np.float32]
+BLOCK_ROWS = 2048
 
 
-def check_duplicates(
-    vectors: Vectors, seconds: NDArray[np.float64], owned: list[NDArray[np.int64]]
-) -> Iterator[tuple[int, int, float, float]]:
-    """Pairs of rows of near length, their cosine, and the probability that they are copies.
+@dataclass(frozen=True)
+class Duplicate:
+    """Two utterances, by their rows, their cosine, and the probability that they are one file."""
 
-    How near two different recordings of one speaker come by chance is learned from such pairs:
-    the share of them at distance d = 1 - cosine or less is taken as a power of d, through its
-    1 % and 5 % quantiles. With the share of pairs of near length it gives the number of
-    pairs, λ, that chance alone should bring as near. Copies are taken to be rare: beforehand as
-    many are expected as one in a hundred corpora, so that the probability is 1 / (1 + 100 λ).
+    first: int
+    second: int
+    cosine: float
+    probability: float
+
+
+def find_duplicates(
+    vectors: Vectors, seconds: Floats, rows_of_speakers: Sequence[Ints]
+) -> Iterator[Duplicate]:
+    """Pairs of utterances of near length that lie nearer than chance brings them, surest first.
+
+    Unit vectors (N, E), durations (N,) and each speaker's rows. How near two different recordings
+    of one speaker come by chance is learned from such pairs: the fraction of them at a distance
+    d = 1 - cosine or less is taken as a power of d, through its 1 % and 5 % quantiles. With the
+    fraction of pairs of near length it gives the number of pairs, λ, that chance alone should bring
+    as near. Duplicates are taken to be rare: beforehand as many are expected as one in a hundred
+    corpora, so that the probability is 1 / (1 + 100 λ).
     """
-    distances, near_length = _chance(vectors, seconds, owned)
+    distances, near_length_fraction = _chance(vectors, seconds, rows_of_speakers)
     if len(distances) < 100:
         return
     low, high = np.quantile(distances, [0.01, 0.05])
     power = math.log(5.0) / max(math.log(high / max(low, 1e-9)), 1e-3)
-    pairs = sum(len(rows) * (len(rows) - 1) / 2 for rows in owned)
-    found = []
-    for first, second, cosine in _near(vectors, seconds, float(low)):
-        share = 0.01 * (max(1.0 - cosine, 1e-7) / max(low, 1e-9)) ** power
-        expected = pairs * share * near_length
-        found.append((first, second, cosine, 1.0 / (1.0 + expected / EXPECTED_COPIES)))
-    yield from sorted(found, key=lambda pair: -pair[3])
+    num_pairs = sum(len(rows) * (len(rows) - 1) / 2 for rows in rows_of_speakers)
+    duplicates = []
+    for first, second, cosine in _near_pairs(vectors, seconds, float(low)):
+        fraction = 0.01 * (max(1.0 - cosine, 1e-7) / max(low, 1e-9)) ** power
+        expected = num_pairs * fraction * near_length_fraction  # λ
+        probability = 1.0 / (1.0 + expected / EXPECTED_DUPLICATES)
+        duplicates.append(Duplicate(first, second, cosine, probability))
+    yield from sorted(duplicates, key=lambda pair: -pair.probability)
 
 
 def _chance(
-    vectors: Vectors, seconds: NDArray[np.float64], owned: list[NDArray[np.int64]]
-) -> tuple[NDArray[np.float64], float]:
-    """Distances of pairs of one speaker's utterances, and the share of pairs of near length."""
+    vectors: Vectors, seconds: Floats, rows_of_speakers: Sequence[Ints]
+) -> tuple[Floats, float]:
+    """Distances of pairs of one speaker's utterances, and the fraction of near-length pairs."""
     rng = np.random.default_rng(0)
-    several = [rows for rows in owned if len(rows) > 1]
-    each = max(1, MOST_PAIRS // max(len(several), 1))
-    firsts, seconds_of = [], []
-    for rows in several:
+    with_pairs = [rows for rows in rows_of_speakers if len(rows) > 1]
+    pairs_each = max(1, MAX_PAIRS // max(len(with_pairs), 1))
+    firsts, seconds_of_pairs = [], []
+    for rows in with_pairs:
         one, two = (
             np.triu_indices(len(rows), 1)
             if len(rows) <= 1000
-            else rng.integers(0, len(rows), (2, each))
+            else rng.integers(0, len(rows), (2, pairs_each))
         )
-        kept = rng.permutation(len(one))[:each]
+        kept = rng.permutation(len(one))[:pairs_each]
         firsts.append(rows[one[kept]])
-        seconds_of.append(rows[two[kept]])
+        seconds_of_pairs.append(rows[two[kept]])
     if not firsts:
         return np.empty(0), 0.0
-    first, second = np.concatenate(firsts), np.concatenate(seconds_of)
+    first, second = np.concatenate(firsts), np.concatenate(seconds_of_pairs)
     first, second = first[first != second], second[first != second]
     distances = 1.0 - np.einsum("ne,ne->n", vectors[first], vectors[second]).astype(np.float64)
-    gap = np.abs(seconds[first] - seconds[second])
-    near = gap <= _tolerance(np.minimum(seconds[first], seconds[second]))
-    return np.maximum(distances, 1e-7), max(float(near.mean()), 1.0 / len(near))
+    difference = np.abs(seconds[first] - seconds[second])
+    near_length = difference <= _tolerance(np.minimum(seconds[first], seconds[second]))
+    return np.maximum(distances, 1e-7), max(float(near_length.mean()), 1.0 / len(near_length))
 
 
-def _tolerance(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tolerance(seconds: Floats) -> Floats:
     return PADDING_SECONDS + LENGTH_TOLERANCE * seconds
 
 
-def _near(
-    vectors: Vectors, seconds: NDArray[np.float64], limit: float
+def _near_pairs(
+    vectors: Vectors, seconds: Floats, max_distance: float
 ) -> Iterator[tuple[int, int, float]]:
-    """Pairs of near length at a distance of `limit` or less, of any speakers."""
+    """Pairs of near length at `max_distance` or less, of any speakers: two rows, their cosine.
+
+    With rows in order of duration, those of near length follow each other: row i has its partners
+    in i + 1 .. ends[i] - 1. A block of rows is compared with all up to its last row's end.
+    """
     order = np.argsort(seconds, kind="stable")
-    sorted_seconds = seconds[order]
-    ends = np.searchsorted(sorted_seconds, sorted_seconds + _tolerance(sorted_seconds), "right")
-    for start in range(0, len(order), BLOCK):
-        stop = min(start + BLOCK, len(order))
-        reach = int(ends[stop - 1])
-        cosines = vectors[order[start:stop]] @ vectors[order[start:reach]].T
-        for row, column in np.argwhere(cosines >= 1.0 - limit):
+    durations = seconds[order]
+    ends = np.searchsorted(durations, durations + _tolerance(durations), "right")
+    for start in range(0, len(order), BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, len(order))
+        last = int(ends[stop - 1])
+        cosines = vectors[order[start:stop]] @ vectors[order[start:last]].T
+        for row, column in np.argwhere(cosines >= 1.0 - max_distance):
             if row < column < ends[start + row] - start:
                 first, second = sorted((int(order[start + row]), int(order[start + column])))
                 yield first, second, float(min(cosines[row, column], 1.0))

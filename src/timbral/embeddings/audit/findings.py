@@ -1,0 +1,180 @@
+"""Findings about a corpus, from its embeddings: wrong labels, speakers that are one or two, copies.
+
+Every finding has a probability. It comes from scores whose kind is known because they were made on
+this very corpus (utterances under wrong labels, speakers cut in two, speakers thrown together), by
+logistic regression; see `probability`, and `duplicates` for those. It is as good as the encoder
+and as these imitations, no better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from timbral.embeddings.audit.duplicates import find_duplicates
+from timbral.embeddings.audit.mislabeled import check_labels
+from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
+from timbral.embeddings.audit.same_speaker import find_same_speakers
+from timbral.embeddings.table import vectors_of
+from timbral.embeddings.vectors import centered
+from timbral.io.types import Floats, Ints, Vectors
+
+__all__ = ["KINDS", "audit", "notes"]
+
+KINDS = {
+    "mislabeled": "utterances nearer to another speaker than to their own",
+    "same-speaker": "pairs of speakers that are one speaker",
+    "mixed-speaker": "speakers that are two speakers",
+    "duplicate": "pairs of files with the same recording",
+}
+SCHEMA = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("probability", pa.float64()),
+        ("utterance", pa.string()),
+        ("speaker", pa.string()),
+        ("other_utterance", pa.string()),
+        ("other_speaker", pa.string()),
+        ("cosine", pa.float64()),
+        ("other_cosine", pa.float64()),
+        ("path", pa.string()),
+    ]
+)
+"""`cosine` is to the speaker, or between the two that the row names; `other_cosine` to the other.
+For a mixed speaker `utterance` is one of its smaller cluster."""
+
+
+def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
+    """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
+
+    The label of a speaker's only utterance cannot be checked; the other kinds need speakers with
+    several utterances, too.
+    """
+    corpus = _Corpus.of(table)
+    rows = [
+        row
+        for find in (_mislabeled, _same_speakers, _mixed_speakers, _duplicates)
+        for row in find(corpus)
+        if row["probability"] >= min_probability
+    ]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """A table of utterances as arrays: N utterances of S speakers."""
+
+    utterances: list[str]
+    paths: list[str]
+    speakers: NDArray[np.str_]
+    """names (S,)"""
+    codes: Ints
+    """speaker of each utterance (N,)"""
+    rows_of_speakers: list[Ints]
+    sessions: NDArray[np.str_]
+    seconds: Floats
+    vectors: Vectors
+    """(N, E)"""
+    centered: Vectors
+
+    @classmethod
+    def of(cls, table: pa.Table) -> _Corpus:
+        speakers, codes = np.unique(np.asarray(table["speaker"].to_pylist()), return_inverse=True)
+        codes = codes.astype(np.int64)
+        order = np.argsort(codes, kind="stable")
+        vectors = vectors_of(table)
+        return cls(
+            utterances=table["utterance"].to_pylist(),
+            paths=table["path"].to_pylist(),
+            speakers=speakers,
+            codes=codes,
+            rows_of_speakers=np.split(order, np.cumsum(np.bincount(codes))[:-1]),
+            sessions=np.asarray(table["session"].to_pylist()),
+            seconds=table["duration_seconds"].to_numpy(),
+            vectors=vectors,
+            centered=centered(vectors, codes),
+        )
+
+    def example(self, row: int) -> dict[str, str]:
+        return {"utterance": self.utterances[row], "path": self.paths[row]}
+
+
+def _mislabeled(corpus: _Corpus) -> Iterator[dict[str, Any]]:
+    check = check_labels(corpus.centered, corpus.codes)
+    for row in np.argsort(-np.nan_to_num(check.probability), kind="stable"):
+        yield {
+            "kind": "mislabeled",
+            "probability": float(check.probability[row]),
+            **corpus.example(row),
+            "speaker": str(corpus.speakers[corpus.codes[row]]),
+            "other_speaker": str(corpus.speakers[check.nearest[row]]),
+            "cosine": float(check.own_cosine[row]),
+            "other_cosine": float(check.nearest_cosine[row]),
+        }
+
+
+def _same_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
+    for pair in find_same_speakers(corpus.centered, corpus.rows_of_speakers, corpus.sessions):
+        yield {
+            "kind": "same-speaker",
+            "probability": pair.probability,
+            "speaker": str(corpus.speakers[pair.first]),
+            "other_speaker": str(corpus.speakers[pair.second]),
+            "cosine": pair.cosine,
+        }
+
+
+def _mixed_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
+    for mixed in find_mixed_speakers(corpus.centered, corpus.rows_of_speakers):
+        yield {
+            "kind": "mixed-speaker",
+            "probability": mixed.probability,
+            **corpus.example(mixed.smaller_cluster[0]),
+            "speaker": str(corpus.speakers[mixed.speaker]),
+            "cosine": mixed.cosine,
+        }
+
+
+def _duplicates(corpus: _Corpus) -> Iterator[dict[str, Any]]:
+    for pair in find_duplicates(corpus.vectors, corpus.seconds, corpus.rows_of_speakers):
+        yield {
+            "kind": "duplicate",
+            "probability": pair.probability,
+            **corpus.example(pair.first),
+            "speaker": str(corpus.speakers[corpus.codes[pair.first]]),
+            "other_utterance": corpus.utterances[pair.second],
+            "other_speaker": str(corpus.speakers[corpus.codes[pair.second]]),
+            "cosine": pair.cosine,
+        }
+
+
+def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
+    """For each of N utterances and their speakers, what was found about them, for the voice map.
+
+    A pair of speakers is noted on all their utterances, a mixed speaker on the one that is named.
+    """
+    by_utterance: dict[str, list[str]] = {}
+    by_speaker: dict[str, list[str]] = {}
+    for row in findings.to_pylist():
+        percent = f"({100 * row['probability']:.0f} %)"
+        utterance, other = row["utterance"], row["other_utterance"]
+        speaker, other_speaker = row["speaker"], row["other_speaker"]
+        if row["kind"] == "mislabeled":
+            by_utterance.setdefault(utterance, []).append(f"{other_speaker}? {percent}")
+        elif row["kind"] == "same-speaker":
+            by_speaker.setdefault(speaker, []).append(f"same as {other_speaker}? {percent}")
+            by_speaker.setdefault(other_speaker, []).append(f"same as {speaker}? {percent}")
+        elif row["kind"] == "mixed-speaker":
+            by_utterance.setdefault(utterance, []).append(f"a second speaker? {percent}")
+        elif row["kind"] == "duplicate":
+            by_utterance.setdefault(utterance, []).append(f"copy of {other}? {percent}")
+            by_utterance.setdefault(other, []).append(f"copy of {utterance}? {percent}")
+    return [
+        "; ".join(by_utterance.get(utterance, []) + by_speaker.get(speaker, []))
+        for utterance, speaker in zip(utterances, speakers, strict=True)
+    ]

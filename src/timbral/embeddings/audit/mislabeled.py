@@ -1,0 +1,97 @@
+"""Utterances that are nearer to another speaker than to the one that they are labeled with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.embeddings.audit.probability import probabilities
+from timbral.embeddings.vectors import speaker_sums, unit_length
+from timbral.io.types import Floats, Ints, Vectors
+
+__all__ = ["LabelCheck", "check_labels"]
+
+PRIOR = 0.01
+WRONG_LABELS_EACH = 5
+"""that every utterance is given at random to see how scores look under wrong labels"""
+ROUNDS = 3
+BLOCK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """What the vectors say of each utterance's label; NaN where its speaker has no other one."""
+
+    probability: Floats
+    """that the label is wrong (N,)"""
+    own_cosine: Vectors
+    """to the mean of the speaker's other utterances (N,)"""
+    nearest: Ints
+    """code of the nearest other speaker (N,)"""
+    nearest_cosine: Vectors
+    """to that speaker's mean (N,)"""
+
+
+def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
+    """Check the labels `codes` (N,) of centered unit vectors (N, E).
+
+    Two scores an utterance: the cosine to the mean of its speaker's other utterances, and the
+    highest cosine to another speaker's mean. What they are under wrong labels is seen by giving
+    utterances other labels at random; under right labels, from the labels as they are, without
+    the suspect ones: at first those nearer to another speaker, then those whose label is more
+    probably wrong than right. Means leave these out, too.
+    """
+    trusted = np.ones(len(codes), dtype=bool)
+    rng = np.random.default_rng(0)
+    wrong_labels = np.stack([_other_labels(codes, rng) for _ in range(WRONG_LABELS_EACH)])
+    for number in range(ROUNDS):
+        own, nearest, other, wrong = _scores(vectors, codes, trusted, wrong_labels)
+        scored = ~np.isnan(own)
+        if number == 0:
+            trusted = ~(other > own)
+        scores = np.column_stack([own, other]).astype(np.float64)
+        right = scored & trusted
+        probability = np.full(len(codes), np.nan)
+        if right.any() and codes.max() > 0:
+            known_wrong = wrong[:, right].reshape(-1, 2)
+            probability[scored] = probabilities(scores[scored], known_wrong, scores[right], PRIOR)
+        trusted = ~(probability >= 0.5)
+    return LabelCheck(probability, own, nearest, other)
+
+
+def _other_labels(codes: Ints, rng: np.random.Generator) -> Ints:
+    num_speakers = int(codes.max()) + 1
+    return (codes + rng.integers(1, max(num_speakers, 2), len(codes))) % num_speakers
+
+
+def _scores(
+    vectors: Vectors, codes: Ints, trusted: NDArray[np.bool_], wrong_labels: Ints
+) -> tuple[Vectors, Ints, Vectors, Floats]:
+    """Own cosine, nearest other speaker and its cosine (N,); both scores (D, N, 2) under the
+    labels `wrong_labels` (D, N)."""
+    sums = speaker_sums(vectors[trusted], codes[trusted], int(codes.max()) + 1)
+    means = unit_length(sums)
+    without_own = sums[codes] - vectors * trusted[:, None]
+    alone = np.linalg.norm(without_own, axis=1) < 1e-6
+    own = (vectors * unit_length(without_own)).sum(axis=1)
+    own = np.where(alone, np.nan, own).astype(np.float32)
+    nearest = np.zeros(len(codes), dtype=np.int64)
+    other = np.zeros(len(codes), dtype=np.float32)
+    wrong = np.zeros((len(wrong_labels), len(codes), 2))
+    for start in range(0, len(codes), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(codes)))
+        local = np.arange(len(rows))
+        cosines = vectors[rows] @ means.T  # (B, S)
+        cosines[local, codes[rows]] = -np.inf
+        nearest[rows] = cosines.argmax(axis=1)
+        other[rows] = cosines[local, nearest[rows]]
+        true = np.nan_to_num(own[rows], nan=-1.0)
+        for draw, labels in enumerate(wrong_labels[:, rows]):
+            # Under a wrong label the true speaker counts among the others.
+            to_label = cosines[local, labels].copy()
+            cosines[local, labels] = -np.inf
+            wrong[draw, rows] = np.column_stack([to_label, np.maximum(cosines.max(axis=1), true)])
+            cosines[local, labels] = to_label
+    return own, nearest, other, wrong
