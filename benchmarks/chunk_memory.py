@@ -16,8 +16,8 @@ from _memory import forget_peak, peak_megabytes
 
 from timbral.checkpoints.checkpoint import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
+from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import Batch
 from timbral.encoders.registry import ENCODERS
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.registry import build_loss
@@ -41,11 +41,11 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
     loss_fn = build_loss(GE2EConfig(), encoder.embedding_dim, speakers)
     state = new_state(encoder, loss_fn, config)
     count = speakers * UTTERANCES
-    batch = Batch(
-        0.1 * torch.randn(count, SAMPLES),
-        torch.full((count,), SAMPLES),
-        torch.arange(speakers).repeat_interleave(UTTERANCES),
-        torch.arange(count),
+    batch = WaveBatch(
+        waves=0.1 * torch.randn(count, SAMPLES),
+        lengths=torch.full((count,), SAMPLES),
+        speakers=torch.arange(speakers).repeat_interleave(UTTERANCES),
+        rows=torch.arange(count),
     )
     share = Workers().share(speakers, UTTERANCES)
     forget_peak()

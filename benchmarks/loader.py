@@ -25,9 +25,10 @@ import torch
 
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import CropBatches
+from timbral.data.batches.mel_crops import MelCrops
+from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
-from timbral.data.prepared.mels import MelCrops, PrecomputedMels
+from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.run import VOICES
@@ -85,7 +86,7 @@ def ways(corpus: Path, folder: Path, seconds: float) -> dict[str, Way]:
     store, tree = Store.open(folder / "store"), PrecomputedMels.open(folder / "tree")
     speakers = min(64, len(store.speaker_names))
     config = DataConfig(speakers, 10, seconds)
-    crops = CropBatches(store, np.arange(len(store)), config, seed=0)
+    crops = WaveCrops(store, np.arange(len(store)), config, seed=0)
     mels = MelCrops(tree, np.arange(len(tree)), config, seed=0)
     batch = speakers * config.utterances_per_speaker
     wav, flac = (written(store, folder / suffix, suffix) for suffix in ("wav", "flac"))

@@ -30,10 +30,13 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
-from timbral.data.batches.crops import Batch, CropBatches, prefetch
+from timbral.data.batches.batch import WaveBatch
+from timbral.data.batches.mel_crops import MelCrops
+from timbral.data.batches.prefetch import prefetch
+from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Manifest
-from timbral.data.prepared.mels import MelCrops, PrecomputedMels
+from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.run import VOICES
@@ -57,7 +60,7 @@ class NothingSaved(RunFolder):
         return self.folder
 
 
-def loop(state: TrainState, batches: Iterator[Batch], config: TrainConfig, steps: int) -> float:
+def loop(state: TrainState, batches: Iterator[WaveBatch], config: TrainConfig, steps: int) -> float:
     """Seconds a step through `fit`."""
     config = replace(config, schedule=replace(config.schedule, steps=state.step + steps))
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +71,7 @@ def loop(state: TrainState, batches: Iterator[Batch], config: TrainConfig, steps
         return (clock() - started) / steps
 
 
-def alone(state: TrainState, batch: Batch, config: TrainConfig, steps: int) -> float:
+def alone(state: TrainState, batch: WaveBatch, config: TrainConfig, steps: int) -> float:
     """Seconds a step of the model without the loop."""
     bf16 = resolve_precision(config.trainer.precision, torch.device("cpu")) == "bf16"
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
@@ -114,12 +117,12 @@ def compare(config: TrainConfig, store: Store, mels: Path, rounds: int, steps: i
     config = replace(config, schedule=replace(config.schedule, decay="constant"))
     torch.manual_seed(0)
     encoder = build_encoder(config.encoder)
-    crops = CropBatches(store, np.arange(len(store)), config.data, seed=0)
+    crops = WaveCrops(store, np.arange(len(store)), config.data, seed=0)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, crops.num_speakers)
     state = new_state(encoder, loss_fn, config)
     batch = crops.batch(0)
     ways: dict[str, Callable[[], float]] = {
-        "with data": lambda: loop(state, prefetch(crops(state.step)), config, steps),
+        "with data": lambda: loop(state, prefetch(crops.batches(state.step)), config, steps),
         "same batch again": lambda: loop(state, itertools.repeat(batch), config, steps),
         "model alone": lambda: alone(state, batch, config, steps),
     }

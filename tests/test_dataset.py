@@ -12,7 +12,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import CropBatches
+from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
@@ -39,8 +39,8 @@ def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store.open(root / "data")
 
 
-def batches(store: Store, config: DataConfig) -> CropBatches:
-    return CropBatches(store, np.arange(len(store)), config, 3)
+def batches(store: Store, config: DataConfig) -> WaveCrops:
+    return WaveCrops(store, np.arange(len(store)), config, 3)
 
 
 def test_crops_of_a_range_have_five_lengths(two_corpora: Store) -> None:

@@ -27,8 +27,9 @@ from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.data.augment.config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
+from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import Batch, CropBatches
+from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
@@ -100,7 +101,7 @@ CASES = {
 }
 
 
-def make_batch(step: int, dtype: torch.dtype, share: slice) -> Batch:
+def make_batch(step: int, dtype: torch.dtype, share: slice) -> WaveBatch:
     """Ragged noise with a tone for each speaker, from (step, index) alone."""
     index = torch.arange(SPEAKERS * UTTERANCES)[share]
     speakers = (index // UTTERANCES + step) % 7
@@ -111,10 +112,12 @@ def make_batch(step: int, dtype: torch.dtype, share: slice) -> Batch:
         + 0.1 * torch.from_numpy(np.random.default_rng([step, int(i)]).standard_normal(3600))
         for i, speaker in zip(index, speakers, strict=True)
     ])  # fmt: skip
-    return Batch(waves.to(dtype), lengths, speakers, torch.arange(len(waves)))
+    return WaveBatch(
+        waves=waves.to(dtype), lengths=lengths, speakers=speakers, rows=torch.arange(len(waves))
+    )
 
 
-def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], Batch]:
+def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch]:
     """Crops of a store's voices, each changed in every way there is."""
     values = {
         "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
@@ -127,9 +130,9 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], Batch]:
     augmenter = Augmenter(from_mapping(AugmentConfig, values, "augment"), 3, store.parent / "cache")
     opened = Store.open(store)
     data = DataConfig(SPEAKERS, UTTERANCES, 0.5)
-    crops = CropBatches(opened, np.arange(len(opened)), data, 3, augmenter)
+    crops = WaveCrops(opened, np.arange(len(opened)), data, 3, augmenter)
 
-    def make(step: int, dtype: torch.dtype, share: slice) -> Batch:
+    def make(step: int, dtype: torch.dtype, share: slice) -> WaveBatch:
         batch = crops.batch(step, share).augmented()
         return replace(batch, waves=batch.waves.to(dtype))
 
@@ -212,7 +215,7 @@ def test_local_losses_do_not(trained: dict[int, Trained]) -> None:
 
 
 def test_shares_are_whole_speakers_and_make_up_the_batch(store: Store) -> None:
-    crops = CropBatches(store, np.arange(len(store)), DataConfig(5, 3, 0.8), seed=3)
+    crops = WaveCrops(store, np.arange(len(store)), DataConfig(5, 3, 0.8), seed=3)
     whole = crops.batch(7)
     for count in (1, 2, 4):
         shares = [Workers(rank, count).share(5, 3) for rank in range(count)]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from conftest import SMALL, sections
 from timbral.checkpoints.checkpoint import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
+from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import Batch
 from timbral.data.streams import Stream
 from timbral.encoders.base import SpeakerEncoder
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
@@ -47,16 +47,16 @@ class WithDropout(SpeakerEncoder):
 
 
 @pytest.fixture
-def batch() -> Batch:
+def batch() -> WaveBatch:
     torch.manual_seed(0)
     waves = torch.randn(SPEAKERS * UTTERANCES, 3600, dtype=torch.float64)
     speakers = torch.arange(SPEAKERS).repeat_interleave(UTTERANCES)
     rows = torch.arange(len(waves))
-    return Batch(waves, 3600 - 160 * (rows % 5), speakers, rows)
+    return WaveBatch(waves=waves, lengths=3600 - 160 * (rows % 5), speakers=speakers, rows=rows)
 
 
 def gradients(
-    encoder: SpeakerEncoder, batch: Batch, chunk: int | None
+    encoder: SpeakerEncoder, batch: WaveBatch, chunk: int | None
 ) -> tuple[list[Tensor], Outcome]:
     loss_fn = GE2ELoss(GE2EConfig()).double()
     share = Workers().share(SPEAKERS, UTTERANCES)
@@ -70,7 +70,7 @@ def gradients(
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 20])
-def test_chunks_give_the_gradient_of_the_whole(batch: Batch, chunk: int) -> None:
+def test_chunks_give_the_gradient_of_the_whole(batch: WaveBatch, chunk: int) -> None:
     torch.manual_seed(1)
     encoder = build_encoder(SMALL["lstm"]).double().train()
     whole, _ = gradients(encoder, batch, None)
@@ -83,7 +83,7 @@ def relative_difference(wanted: list[Tensor], got: list[Tensor]) -> float:
     return float((one - two).norm() / one.norm())
 
 
-def test_dropout_is_replayed(batch: Batch) -> None:
+def test_dropout_is_replayed(batch: WaveBatch) -> None:
     """As if the chunks had been embedded one after the other and kept."""
     encoder = WithDropout().double().train()
     chunked, outcome = gradients(encoder, batch, 7)
@@ -101,7 +101,7 @@ def test_dropout_is_replayed(batch: Batch) -> None:
     torch.testing.assert_close(loss.detach(), outcome.loss)
 
 
-def test_batch_norm_counts_each_utterance_once(batch: Batch) -> None:
+def test_batch_norm_counts_each_utterance_once(batch: WaveBatch) -> None:
     """With chunks its statistics are a chunk's; the running ones are moved once a chunk."""
     torch.manual_seed(1)
     encoder = WithDropout(batch_norm=True).double().train()
@@ -116,7 +116,7 @@ def test_batch_norm_counts_each_utterance_once(batch: Batch) -> None:
     torch.testing.assert_close(chunked, once.layers[1].running_mean)
 
 
-def test_the_loop_trains_in_chunks(batch: Batch) -> None:
+def test_the_loop_trains_in_chunks(batch: WaveBatch) -> None:
     """The same weights after some steps, but for rounding."""
     results = []
     for chunk in (None, 6):
@@ -133,11 +133,11 @@ def test_the_loop_trains_in_chunks(batch: Batch) -> None:
     assert relative_difference(*results) < 1e-9
 
 
-def test_batches_of_a_step_are_averaged(batch: Batch) -> None:
+def test_batches_of_a_step_are_averaged(batch: WaveBatch) -> None:
     """Two batches a step: the mean of their gradients; the same batch twice changes nothing."""
     other = replace(batch, waves=batch.waves.flip(0))
 
-    def stepped(*batches: Batch) -> tuple[list[Tensor], Tensor]:
+    def stepped(*batches: WaveBatch) -> tuple[list[Tensor], Tensor]:
         torch.manual_seed(1)
         config = TrainConfig(
             data=DataConfig(SPEAKERS, UTTERANCES),

@@ -16,8 +16,8 @@ from conftest import SMALL, sections
 from timbral import api
 from timbral.checkpoints.checkpoint import build_encoder, find_checkpoint, load_network
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
+from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import Batch
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError
@@ -41,13 +41,15 @@ def make_state(
     return new_state(build_encoder(SMALL[encoder]), GE2ELoss(GE2EConfig()), config), config
 
 
-def make_batch(seed: int = 0) -> Batch:
+def make_batch(seed: int = 0) -> WaveBatch:
     waves = torch.from_numpy(np.random.default_rng(seed).standard_normal((12, 5600))).float()
     rows = torch.arange(12)
-    return Batch(waves, torch.full((12,), waves.shape[1]), rows // 3, rows)
+    return WaveBatch(
+        waves=waves, lengths=torch.full((12,), waves.shape[1]), speakers=rows // 3, rows=rows
+    )
 
 
-def step(state: TrainState, config: TrainConfig, batch: Batch) -> None:
+def step(state: TrainState, config: TrainConfig, batch: WaveBatch) -> None:
     share, encode = Workers().share(4, 3), make_encode(state.encoder, config)
     train_step(state, [batch], config, Workers(), share, encode)
 

@@ -15,8 +15,9 @@ from timbral.audio.preprocessing import Preprocessing, load
 from timbral.bulk.corpus import Engine
 from timbral.config.schema import TrainConfig
 from timbral.data.batches.config import DataConfig
+from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.corpora.registry import scan_corpus
-from timbral.data.prepared.mels import MelCrops, PrecomputedMels, holds_mels
+from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.embeddings.table import read_embeddings, vectors_of
@@ -61,15 +62,16 @@ def test_ours_and_theirs_hold_the_same(tree: Path, foreign: Path, store: Store) 
 def test_crops_follow_from_seed_and_step(tree: Path) -> None:
     mels = PrecomputedMels.open(tree)
     config = DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=1.6)
-    batch = MelCrops(mels, np.arange(len(mels)), config, seed=1).batch(5)
-    again = next(MelCrops(mels, np.arange(len(mels)), config, seed=1)(5))
-    assert batch.waves.shape == (12, 160, 40)
-    assert batch.waves.equal(again.waves)
+    rows = np.arange(len(mels))
+    batch = MelCrops(mels, rows, config, seed=1).batch(5)
+    again = next(MelCrops(mels, rows, config, seed=1).batches(5))
+    assert batch.mels.shape == (12, 160, 40)
+    assert batch.mels.equal(again.mels)
     assert batch.speakers.equal(again.speakers)
-    assert not batch.waves.equal(MelCrops(mels, np.arange(len(mels)), config, 2).batch(5).waves)
+    assert not batch.mels.equal(MelCrops(mels, rows, config, 2).batch(5).mels)
     windows = np.lib.stride_tricks.sliding_window_view(mels.mel(0), (160, 40))[:, 0]
     long = DataConfig(speakers_per_batch=2, utterances_per_speaker=2, crop_seconds=60)
-    whole = MelCrops(mels, np.arange(len(mels)), long, 0).batch(0).waves
+    whole = MelCrops(mels, rows, long, 0).batch(0).mels
     assert whole.shape == (4, 6000, 40)
     assert len(windows) == mels.frames[0] - 159
 

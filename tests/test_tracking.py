@@ -17,7 +17,7 @@ import torch
 
 from timbral import api
 from timbral.config.schema import TrackingConfig, TrainConfig
-from timbral.data.batches.crops import Batch
+from timbral.data.batches.batch import WaveBatch
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, MissingExtraError
 from timbral.training.plots import Gallery, _due
@@ -218,7 +218,12 @@ def test_a_batch_whose_loss_explodes_is_drawn(
     monkeypatch.setattr(
         "timbral.plots.projection.project", lambda vectors, **options: vectors[:, :2]
     )
-    batch = Batch(torch.zeros(4, 8), torch.full((4,), 8), torch.arange(4), torch.arange(4))
+    batch = WaveBatch(
+        waves=torch.zeros(4, 8),
+        lengths=torch.full((4,), 8),
+        speakers=torch.arange(4),
+        rows=torch.arange(4),
+    )
     for pictures, expected in ((1000, ["exploding_loss_000003.png"]), (None, [])):
         tracking = TrackingConfig(plot_every=pictures)
         gallery = Gallery(tmp_path / str(pictures), replace(small_config(), tracking=tracking))

@@ -25,8 +25,9 @@ from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.config.schema import ScheduleConfig, TrainConfig
 from timbral.config.yaml import to_mapping
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import CropBatches, prefetch
+from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import split_speakers
+from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
@@ -299,8 +300,8 @@ def test_divergence_is_an_error(store: Store, small_config: Make, tmp_path: Path
 
 
 def test_batches_do_not_depend_on_prefetching(store: Store) -> None:
-    crops = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 0.8), seed=3)
-    ahead = prefetch(crops(5))
+    crops = WaveCrops(store, np.arange(len(store)), DataConfig(4, 3, 0.8), seed=3)
+    ahead = prefetch(crops.batches(5))
     for step in (5, 6, 7):
         batch, again = next(ahead), crops.batch(step)
         assert torch.equal(batch.waves, again.waves)
@@ -309,7 +310,7 @@ def test_batches_do_not_depend_on_prefetching(store: Store) -> None:
 
 
 def test_short_utterances_are_repeated(store: Store) -> None:
-    batch = CropBatches(store, np.arange(len(store)), DataConfig(4, 3, 30.0), seed=3).batch(0)
+    batch = WaveCrops(store, np.arange(len(store)), DataConfig(4, 3, 30.0), seed=3).batch(0)
     assert batch.waves.shape == (12, 480_000)
     assert batch.lengths.tolist() == [480_000] * 12
     lengths = store.samples.tolist()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from timbral.data.batches.crops import Batch
+from timbral.data.batches.batch import Batch
 from timbral.data.streams import Stream, random_seed
 from timbral.losses.base import SpeakerLoss
 from timbral.training.distributed import Share, Workers
@@ -66,7 +66,7 @@ def whole_batch_backward(
     loss.backward()
     assert leaf.grad is not None, "every loss depends on the embeddings"
 
-    gradients = torch.split(leaf.grad[share.rows], [len(part.lengths) for part in parts])
+    gradients = torch.split(leaf.grad[share.rows], [len(part) for part in parts])
     saved = copy_buffers(encoder) if count > 1 else []
     for index, (part, gradient) in enumerate(zip(parts, gradients, strict=True)):
         if count > 1:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from timbral.config.schema import ScheduleConfig, TrainConfig
-from timbral.data.batches.crops import Batch
+from timbral.data.batches.batch import Batch
 from timbral.data.streams import Stream
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import TrainingError
@@ -208,10 +208,7 @@ def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
 
     def encode(batch: Batch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            features, frame_lengths = batch.waves, batch.lengths
-            if features.dim() == 2:  # not of precomputed mels
-                features, frame_lengths = encoder.features(batch.waves, batch.lengths)
-            features = batch.masked(features, frame_lengths)  # (B, F, M)
+            features, frame_lengths = batch.features(encoder)  # (B, F, M), (B,)
             embeddings: Tensor = backbone(features, frame_lengths)  # (B, E)
             return embeddings
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.config.schema import TrainConfig
-from timbral.data.batches.crops import Batch
+from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.store import Store
 from timbral.plots import projection
@@ -53,7 +53,7 @@ class Gallery:
             self._draw("train", step, embeddings.float().cpu().numpy(), store, rows)
         if self._explodes(step, loss) and self._config.plot_every is not None:
             self._draw("exploding_loss", step, embeddings.float().cpu().numpy(), store, rows)
-        if _due(step, 1, self._config.audio_every):
+        if isinstance(batch, WaveBatch) and _due(step, 1, self._config.audio_every):
             names = store.table["utterance"].take(rows).to_pylist()
             for index, (name, wave) in enumerate(zip(names, batch.waves.cpu(), strict=True)):
                 for tracker in self.trackers:

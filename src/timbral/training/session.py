@@ -19,9 +19,12 @@ from timbral.config.schema import TrainConfig
 from timbral.config.yaml import to_mapping
 from timbral.data.augment.config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
-from timbral.data.batches.crops import Batch, CropBatches, prefetch
+from timbral.data.batches.batch import Batch, BatchSource
+from timbral.data.batches.mel_crops import MelCrops
+from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import describe_data, split_speakers
-from timbral.data.prepared.mels import MelCrops, PrecomputedMels, holds_mels
+from timbral.data.batches.wave_crops import WaveCrops
+from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, DataError
@@ -151,7 +154,7 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
             with _trackers(job, first_step, workers) as gallery.trackers:
                 show = _shower(gallery, state, found.store, workers)
                 first_batch = first_step * config.trainer.gradient_accumulation_steps
-                batches = prefetch(crops(first_batch, share.rows))
+                batches = prefetch(crops.batches(first_batch, share.rows))
                 tell, trackers = _teller(log, report, workers), gallery.trackers
                 seconds = fit(state, batches, config, run, trackers, workers, validate, tell, show)
             log.line(f"done at step {state.step}, bound by {seconds.bound_by}")
@@ -179,10 +182,10 @@ def _open(data: Path, encoder: SpeakerEncoder) -> Store | PrecomputedMels:
     return PrecomputedMels.open(data)
 
 
-def _crops(found: _Material, config: TrainConfig, augmenter: Augmenter) -> CropBatches | MelCrops:
+def _crops(found: _Material, config: TrainConfig, augmenter: Augmenter) -> BatchSource:
     seed = config.trainer.seed
     if isinstance(found.store, Store):
-        return CropBatches(found.store, found.training, config.data, seed, augmenter)
+        return WaveCrops(found.store, found.training, config.data, seed, augmenter)
     if config.augment != AugmentConfig():
         raise ConfigError(
             "precomputed mels hold no waves to augment; prepare with --format arrow, or "

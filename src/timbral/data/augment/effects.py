@@ -9,8 +9,7 @@ Each effect on waves holds the rows (n,) of the batch that it changes and what w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,11 +36,6 @@ BLOCK = 400  # samples that one thread sums
 class _Effect:
     rows: Tensor
     """rows of the batch (n,)"""
-
-    def to(self, device: torch.device) -> Self:
-        parts = {item.name: getattr(self, item.name) for item in fields(self)}
-        tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
-        return replace(self, **{name: part.to(device) for name, part in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -79,14 +73,6 @@ class FeatureMasks:
 
     time: Tensor
     frequency: Tensor
-
-    def to(self, device: torch.device) -> FeatureMasks:
-        return FeatureMasks(self.time.to(device), self.frequency.to(device))
-
-    def split(self, count: int) -> list[FeatureMasks]:
-        """The same rows in `count` parts."""
-        parts = zip(self.time.tensor_split(count), self.frequency.tensor_split(count), strict=True)
-        return [FeatureMasks(*part) for part in parts]
 
 
 def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)

@@ -8,7 +8,7 @@ batch makes the draws of all and reads the sounds of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +61,6 @@ class AugmentPlan:
     """after the sounds, as in ddvc; it rings on their sound too"""
     bands: Bands | None = None
     gains: Gains | None = None
-
-    def to(self, device: torch.device) -> AugmentPlan:
-        parts = {name: part for name, part in vars(self).items() if part is not None}
-        return replace(self, **{name: part.to(device) for name, part in parts.items()})
 
     def apply(self, waves: Tensor) -> Tensor:
         """Waves (B, T), each filled to its end -> augmented waves (B, T), none above 1."""

@@ -11,16 +11,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.data.batches.config import DataConfig
+from timbral.data.prepared.store import Prepared
 from timbral.data.streams import Stream, random_generator
 from timbral.errors import ConfigError
+from timbral.io.types import Ints
 
-__all__ = ["CYCLE", "Ints", "Pool", "Rounds", "SessionDraws", "SpeakerBatches", "shared_out"]
-
-Ints = NDArray[np.int64]
+__all__ = [
+    "CYCLE",
+    "Pool",
+    "Rounds",
+    "SessionDraws",
+    "SpeakerBatches",
+    "shared_out",
+    "speaker_pools",
+]
 
 
 class Rounds:
@@ -146,6 +156,34 @@ def turns_of(pools: Sequence[Pool]) -> Ints:
     return turns
 
 
+def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[Pool]:
+    """Which speakers a batch is made of, and how many of each corpus, or how often."""
+    names, first_rows = np.unique(speakers, return_index=True)
+    of_speaker = corpora[first_rows]
+    present, sizes = np.unique(of_speaker, return_counts=True)
+    weights = config.corpus_weights
+    if weights and weights.keys() != set(present.tolist()):
+        raise ConfigError(
+            f"data.corpus_weights must name the corpora of the data, {', '.join(present)}; "
+            f"got {weights}"
+        )
+    size = config.speakers_per_batch
+    if config.one_corpus_per_batch:
+        often = weights or dict(zip(present.tolist(), sizes.tolist(), strict=True))
+        return [
+            Pool(corpus, names[of_speaker == corpus], size, turns)
+            for corpus, turns in shared_out(CYCLE, often).items()
+            if turns
+        ]
+    if not weights:
+        return [Pool("the data", names, size)]
+    return [
+        Pool(corpus, names[of_speaker == corpus], share)
+        for corpus, share in shared_out(size, weights).items()
+        if share
+    ]
+
+
 class SpeakerBatches:
     """Batches of S speakers × U utterances.
 
@@ -190,6 +228,17 @@ class SpeakerBatches:
                 if sessions is None
                 else SessionDraws(sessions[rows], utterances_per_speaker, key)
             )
+
+    @classmethod
+    def of_data(
+        cls, data: Prepared, rows: Ints, speakers: Ints, config: DataConfig, seed: int
+    ) -> Self:
+        """Batches as `config` asks for them, of items that are `rows` (N,) of prepared data."""
+        pools = speaker_pools(config, speakers, data.table["corpus"].to_numpy()[rows])
+        sessions = None
+        if config.sessions == "distinct":
+            _, sessions = np.unique(data.table["session"].to_numpy()[rows], return_inverse=True)
+        return cls(speakers, pools, config.utterances_per_speaker, seed, sessions)
 
     def batch(self, step: int) -> tuple[Ints, Ints]:
         """Speakers (S,) and their utterances' rows (S, U) at a step counted from 0."""

@@ -1,4 +1,4 @@
-"""Trees of mel spectrograms, PaddleSpeech's form of prepared data: read, and cropped for training.
+"""Trees of mel spectrograms, PaddleSpeech's form of prepared data.
 
     TREE/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, a frame each 10 ms
     TREE/SPEAKER/_sources.txt     the recording of each
@@ -10,27 +10,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.batches.config import DataConfig
-from timbral.data.batches.crops import Batch, speaker_pools
-from timbral.data.batches.sampler import Ints, SpeakerBatches
 from timbral.data.manifest import Manifest
 from timbral.data.prepared.store import Prepared, prepared_format, read_table
-from timbral.data.streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
 
-__all__ = ["FRAME_BYTES", "MelCrops", "PrecomputedMels", "holds_mels", "read_mel"]
+__all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
 Mel = NDArray[np.float32]
 
@@ -148,44 +142,3 @@ def _read_sources(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError):
         return {}  # only says where the mels came from
     return dict(line.split(",", 1) for line in lines if "," in line)
-
-
-class MelCrops:
-    """Random crops of precomputed mels's `rows` in S × U batches of features (B, F, M).
-
-    As `CropBatches`: any step's batch follows from (seed, step) alone.
-    """
-
-    def __init__(self, tree: PrecomputedMels, rows: Ints, config: DataConfig, seed: int) -> None:
-        names, speakers = np.unique(tree.speaker_codes[rows], return_inverse=True)
-        self.num_speakers = len(names)
-        self._tree = tree
-        self._rows = rows
-        self._config = config
-        self._seed = seed
-        corpora = tree.table["corpus"].to_numpy()[rows]
-        pools = speaker_pools(config, speakers, corpora)
-        self._sampler = SpeakerBatches(speakers, pools, config.utterances_per_speaker, seed)
-
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """The batch of a step counted from 0, or a part of it; `lengths` are frames."""
-        speakers, utterances = self._sampler.batch(step)  # (S,), (S, U)
-        frames = self._config.crop_samples(self._seed, step) // HOP
-        rows = self._rows[utterances.ravel()]
-        places = random_generator(self._seed, Stream.CROP_OFFSETS, step).random(len(rows))
-        own = rows[part]
-        mels = np.empty((len(own), frames, GE2E_MEL.n_mels), dtype=np.float32)
-        for index, (row, place) in enumerate(zip(own.tolist(), places[part], strict=True)):
-            start = int(place * max(1, int(self._tree.frames[row]) - frames + 1))
-            mel = self._tree.mel(row, start, frames)
-            mels[index] = np.resize(mel, mels[index].shape)  # a short one is repeated
-        return Batch(
-            torch.from_numpy(mels),
-            torch.full((len(own),), frames),
-            torch.from_numpy(np.repeat(speakers, utterances.shape[1])[part]),
-            torch.from_numpy(own),
-        )
-
-    def __call__(self, first_step: int, part: slice = slice(None)) -> Iterator[Batch]:
-        """Endless batches, or the same part of each, from a step on."""
-        return (self.batch(step, part) for step in count(first_step))

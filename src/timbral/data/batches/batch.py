@@ -1,0 +1,100 @@
+"""What a training step takes: a batch of waves or of mels, and where batches come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from timbral.data.augment.effects import FeatureMasks, mask_features
+from timbral.data.augment.plan import AugmentPlan
+from timbral.data.tensors import split_rows, to_device
+from timbral.encoders.base import SpeakerEncoder
+
+__all__ = ["Batch", "BatchSource", "MelBatch", "WaveBatch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(ABC):
+    """B utterances, or those of them that one process trains on."""
+
+    speakers: Tensor
+    """number of each utterance's speaker, counted from 0 (B,)"""
+    rows: Tensor
+    """each utterance's row of the prepared data (B,)"""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
+        return to_device(self, device)
+
+    def augmented(self) -> Self:
+        """The batch with its augmentation applied, on the device where it lies."""
+        return self
+
+    @abstractmethod
+    def features(self, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
+        """What `encoder.embed_features` takes: features (B, F, M), frame lengths (B,)."""
+
+    def split(self, count: int) -> list[Self]:
+        """The rows of an augmented batch in `count` batches of sizes as equal as they can be."""
+        return split_rows(self, count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveBatch(Batch):
+    """Waves (B, T), zero behind their lengths."""
+
+    waves: Tensor
+    lengths: Tensor
+    """in samples (B,)"""
+    masks: FeatureMasks | None = None
+    """SpecAugment of the features that an encoder computes from the waves"""
+    plan: AugmentPlan | None = None
+    """augmentation that is still to be applied to the waves"""
+
+    def augmented(self) -> Self:
+        waves = self.waves if self.plan is None else self.plan.apply(self.waves)
+        return replace(self, waves=waves, plan=None)
+
+    def features(self, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
+        features, frame_lengths = encoder.features(self.waves, self.lengths)
+        if self.masks is not None:
+            features = mask_features(features, frame_lengths, self.masks)
+        return features, frame_lengths
+
+    def split(self, count: int) -> list[Self]:
+        assert self.plan is None, "a plan's rows are those of the whole batch: call augmented()"
+        return super().split(count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelBatch(Batch):
+    """Precomputed mels (B, F, M), which an encoder takes in place of its own features."""
+
+    mels: Tensor
+    frame_lengths: Tensor
+    """(B,)"""
+
+    def features(self, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
+        return self.mels, self.frame_lengths
+
+
+class BatchSource(Protocol):
+    """Endless batches, of which any can be asked for at once."""
+
+    @property
+    def num_speakers(self) -> int:
+        """How many speakers `Batch.speakers` tells apart."""
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        """The batch of a step counted from 0, or those rows of it that one process trains on."""
+
+    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
+        """The batches from a step on, or the same rows of each."""

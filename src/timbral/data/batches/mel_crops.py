@@ -1,0 +1,62 @@
+"""Batches of random crops of precomputed mels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import torch
+
+from timbral.data.batches.batch import MelBatch
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.sampler import SpeakerBatches
+from timbral.data.prepared.mels import PrecomputedMels
+from timbral.data.streams import Stream, random_generator
+from timbral.encoders.frontends import GE2E_MEL
+from timbral.io.types import Ints
+
+__all__ = ["MelCrops"]
+
+
+class MelCrops:
+    """Random crops of `rows` of precomputed mels, in batches of S speakers × U utterances.
+
+    As with `WaveCrops`, the batch of any step follows from (seed, step) alone.
+    """
+
+    def __init__(self, mels: PrecomputedMels, rows: Ints, config: DataConfig, seed: int) -> None:
+        self._mels = mels
+        self._rows = rows
+        self._config = config
+        self._seed = seed
+        _, speakers = np.unique(mels.speaker_codes[rows], return_inverse=True)
+        self._sampler = SpeakerBatches.of_data(mels, rows, speakers, config, seed)
+
+    @property
+    def num_speakers(self) -> int:
+        """How many speakers `Batch.speakers` tells apart."""
+        return self._sampler.num_speakers
+
+    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[MelBatch]:
+        """The batches from a step on, or the same rows of each."""
+        return (self.batch(step, rows) for step in count(first_step))
+
+    def batch(self, step: int, rows: slice = slice(None)) -> MelBatch:
+        """The batch of a step counted from 0, or those rows of it that one process trains on."""
+        speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
+        frames = self._config.crop_samples(self._seed, step) // GE2E_MEL.hop_samples
+        utterances = self._rows[drawn.ravel()]  # (B,)
+        offsets = random_generator(self._seed, Stream.CROP_OFFSETS, step).random(len(utterances))
+        own = utterances[rows]
+        mels = np.empty((len(own), frames, GE2E_MEL.n_mels), dtype=np.float32)
+        for mel, utterance, offset in zip(mels, own.tolist(), offsets[rows], strict=True):
+            start = int(offset * max(1, int(self._mels.frames[utterance]) - frames + 1))
+            crop = self._mels.mel(utterance, start, frames)
+            mel[:] = np.resize(crop, mel.shape)  # a short one is repeated
+        return MelBatch(
+            mels=torch.from_numpy(mels),
+            frame_lengths=torch.full((len(own),), frames),
+            speakers=torch.from_numpy(np.repeat(speakers, drawn.shape[1])[rows]),
+            rows=torch.from_numpy(own),
+        )

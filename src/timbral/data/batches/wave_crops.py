@@ -1,0 +1,125 @@
+"""Batches of random crops of a store's recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from timbral.audio.decode import SAMPLE_RATE, resample
+from timbral.data.augment.config import SpeedConfig
+from timbral.data.augment.plan import Augmenter
+from timbral.data.batches.batch import WaveBatch
+from timbral.data.batches.config import DataConfig
+from timbral.data.batches.sampler import SpeakerBatches
+from timbral.data.prepared.store import Store
+from timbral.data.streams import Stream, random_generator
+from timbral.io.types import Ints
+
+__all__ = ["WaveCrops"]
+
+PCM_TO_FLOAT = np.float32(1 / 32_768)
+
+
+class WaveCrops:
+    """Random crops of the store's `rows`, in batches of S speakers × U utterances.
+
+    The batch of any step follows from (seed, step) alone, each of its crops and their augmentation
+    from (seed, step, index in the global batch): a process that makes only its own rows of a batch
+    makes the rows that one process alone would.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: Ints,
+        config: DataConfig,
+        seed: int,
+        augmenter: Augmenter | None = None,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._seed = seed
+        self._augmenter = augmenter
+        speed = augmenter.config.speed if augmenter else SpeedConfig()
+        self._speeds = np.array(speed.factors)
+        self._new_speakers = speed.as_speakers
+        # The sampler draws items. With N rows of S speakers, K speeds that make new speakers give
+        #
+        #     item       0 … N-1       N … 2N-1      …   (K-1)N … KN-1
+        #     speed      first         second        …   last
+        #     speaker    0 … S-1       S … 2S-1      …   (K-1)S … KS-1
+        #
+        # Without new speakers an item is a row, and its speed is drawn anew each time.
+        copies = len(speed.factors) if speed.as_speakers else 1
+        _, recorded = np.unique(store.speaker_codes[rows], return_inverse=True)
+        self._item_rows = np.tile(rows, copies)
+        self._item_speeds = np.repeat(np.arange(copies), len(rows))
+        self._recorded_speakers = np.tile(recorded, copies)
+        speakers = self._recorded_speakers + (int(recorded.max()) + 1) * self._item_speeds
+        self._sampler = SpeakerBatches.of_data(store, self._item_rows, speakers, config, seed)
+
+    @property
+    def num_speakers(self) -> int:
+        """How many speakers `Batch.speakers` tells apart."""
+        return self._sampler.num_speakers
+
+    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[WaveBatch]:
+        """The batches from a step on, or the same rows of each."""
+        return (self.batch(step, rows) for step in count(first_step))
+
+    def batch(self, step: int, rows: slice = slice(None)) -> WaveBatch:
+        """The batch of a step counted from 0, or those rows of it that one process trains on."""
+        speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
+        items = drawn.ravel()  # (B,)
+        samples = self._config.crop_samples(self._seed, step)
+        # Drawn for the whole batch, then cut: a process's numbers do not depend on its rows.
+        uniform = random_generator(self._seed, Stream.CROP_OFFSETS, step).random((len(items), 2))
+        waves = np.empty((len(items[rows]), samples), dtype=np.float32)
+        for wave, item, (offset, choice) in zip(waves, items[rows], uniform[rows], strict=True):
+            self._fill(wave, item, offset, choice)
+        plan = masks = None
+        if self._augmenter:
+            crop = partial(self._crop_of_item, items, samples)
+            recorded = self._recorded_speakers[items]
+            plan = self._augmenter.plan(step, recorded, rows, samples, crop)
+            masks = self._augmenter.masks(step, len(items), rows)
+        return WaveBatch(
+            waves=torch.from_numpy(waves),
+            lengths=torch.full((len(waves),), samples),
+            speakers=torch.from_numpy(np.repeat(speakers, drawn.shape[1])[rows]),
+            rows=torch.from_numpy(self._item_rows[items[rows]]),
+            masks=masks,
+            plan=plan,
+        )
+
+    def _fill(self, wave: NDArray[np.float32], item: int, offset: float, choice: float) -> None:
+        """Fill a wave (T,) with a random crop; offset and choice (of a speed) lie in [0, 1)."""
+        drawn = int(choice * len(self._speeds))
+        speed = self._speeds[self._item_speeds[item] if self._new_speakers else drawn]
+        # At speed 1.1 the crop is read as if recorded at 17.6 kHz: it gets shorter and higher.
+        rate = round(SAMPLE_RATE * speed)
+        row, samples = int(self._item_rows[item]), len(wave)
+        if rate == SAMPLE_RATE:
+            wave[:] = self._crop(row, offset, samples)
+            wave *= PCM_TO_FLOAT  # faster than one product that has to convert
+            return
+        pcm = self._crop(row, offset, math.ceil(samples * rate / SAMPLE_RATE) + 1)
+        wave[:] = resample(pcm * PCM_TO_FLOAT, rate, SAMPLE_RATE)[:samples]
+
+    def _crop(self, row: int, offset: float, samples: int) -> NDArray[np.int16]:
+        """A crop of a row (T,) that begins at an offset in [0, 1) of where it can begin."""
+        start = int(offset * max(1, int(self._store.samples[row]) - samples + 1))
+        pcm = self._store.pcm(row, start, samples)
+        return pcm if len(pcm) == samples else np.resize(pcm, samples)  # a short one is repeated
+
+    def _crop_of_item(
+        self, items: Ints, samples: int, index: int, offset: float
+    ) -> NDArray[np.int16]:
+        """Another crop (T,) of an utterance of the batch, for babble."""
+        return self._crop(int(self._item_rows[items[index]]), offset, samples)
