@@ -297,7 +297,7 @@ def test_two_processes_killed_at_any_moment(
     """SIGKILL of the parent, then of one process; the weights are those of an unbroken run."""
     config = small_config("tdnn", steps=60, save_every=10, validate_every=20)
     config = replace(config, optimizer=replace(config.optimizer, ema=0.9))
-    words = [sys.executable, *command(tmp_path, config, store, "broken"), "--nprocs", "2"]
+    words = [sys.executable, *command(tmp_path, config, store, "broken"), "--workers", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = tmp_path / "broken"
     for stop in (13, 37):
@@ -313,10 +313,10 @@ def test_two_processes_killed_at_any_moment(
         assert process.returncode == (-signal.SIGKILL if stop == 13 else 2)
         assert stop == 13 or "process 1 failed (killed by SIGKILL)" in message
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
-    assert "continued from step" in done.stdout
+    assert "resumed from step" in done.stdout
     torch.set_num_threads(1)
     whole = api.train(
-        config, store.folder, tmp_path / "whole", validation_speakers="2", device="cpu", nprocs=2
+        config, store.folder, tmp_path / "whole", validation_speakers="2", device="cpu", workers=2
     )
     torch.set_num_threads(2)
     for key, tensor in weights(tmp_path / "whole", 60).items():
@@ -337,7 +337,7 @@ def test_torchrun(store: Store, small_config: Make, tmp_path: Path) -> None:
         [*torchrun, *words], env=environment, check=True, capture_output=True, text=True
     )
     assert done.stdout.count("4 steps in") == 1
-    words = [sys.executable, *command(tmp_path, config, store, "nprocs"), "--nprocs", "2"]
+    words = [sys.executable, *command(tmp_path, config, store, "nprocs"), "--workers", "2"]
     subprocess.run(words, env=environment, check=True, capture_output=True)
     for key, tensor in weights(tmp_path / "torchrun", 4).items():
         assert torch.equal(tensor, weights(tmp_path / "nprocs", 4)[key]), key

@@ -129,7 +129,8 @@ def test_a_named_checkpoint_takes_other_data_and_settings(
     config = replace(config, data=replace(config.data, speakers_per_batch=3))
     go(config, tmp_path / "a")
     there = weights(tmp_path / "a", 3)
-    more = replace(config, schedule=replace(config.schedule, steps=4, learning_rate=1e-12))
+    more = replace(config, schedule=replace(config.schedule, steps=4))
+    more = replace(more, optimizer=replace(more.optimizer, learning_rate=1e-12))
     done = go(more, tmp_path / "b", other_data, checkpoint_path=tmp_path / "a")
     assert (done.resumed_from, done.step) == (3, 4)
     here = weights(tmp_path / "b", 4)
@@ -160,5 +161,5 @@ def test_initial_weights(
         go(small_config("lstm"), tmp_path / "l", init=str(run))
     with pytest.raises(CheckpointError, match=r"did you mean 'ge2e-lstm'"):
         go(config, tmp_path / "n", init="ge2e-lstn")
-    with pytest.raises(ConfigError, match="neither --force-restart nor --init"):
+    with pytest.raises(ConfigError, match="neither force_restart nor init"):
         go(config, tmp_path / "n", init=str(run), checkpoint_path=run)

@@ -107,10 +107,10 @@ def test_a_as_it_is(tmp_path: Path) -> None:
     assert run.output == Path("tdnn/first")
     assert run.training_audio == Path("audio/train")
     assert run.validation_audio == Path("audio/val")
-    assert (run.epochs, run.device, run.nprocs) == (100, "cpu", 1)
-    assert run.force_restart
+    assert (run.epochs, run.options.device, run.options.workers) == (100, "cpu", 1)
+    assert run.options.force_restart
     assert not run.sessions
-    assert run.trackers == ()
+    assert run.options.trackers == ()
     assert [line.key for line in recipe.meanings] == list(A)
     assert all(line.became for line in recipe.meanings)
 
@@ -157,8 +157,8 @@ def test_a_falls_back_and_turns_off(tmp_path: Path) -> None:
     assert recipe.config.tracking.audio_every is None
     assert recipe.config.tracking.label_points
     assert recipe.run.validation_audio is None
-    assert (recipe.run.device, recipe.run.nprocs) == ("auto", 2)
-    assert recipe.run.force_restart
+    assert (recipe.run.options.device, recipe.run.options.workers) == ("auto", 2)
+    assert recipe.run.options.force_restart
     assert recipe.run.sessions
     some = read_a(tmp_path, augment_musics_paths=[], augment_reverbs_paths=[]).config.augment
     assert (some.noise.probability, some.music.probability, some.rooms.probability) == (0.6, 0, 0)
@@ -169,10 +169,10 @@ def test_a_begins_with_published_weights(tmp_path: Path) -> None:
 
     recipe = read_a(tmp_path, model_name="campplus-zh-en")
     assert recipe.config.encoder == PRETRAINED["campplus-zh-en"].encoder
-    assert recipe.run.init == "campplus-zh-en"
+    assert recipe.run.options.init == "campplus-zh-en"
     fresh = read_a(tmp_path, model_name="campplus-zh-en-untrained")
     assert fresh.config.encoder == recipe.config.encoder
-    assert fresh.run.init is None
+    assert fresh.run.options.init is None
     with pytest.raises(ConfigError, match="model_name: no encoder 'wavlm-bas'"):
         read_a(tmp_path, model_name="microsoft/wavlm-bas")
 
@@ -181,8 +181,8 @@ def test_a_key_comes_from_file_or_environment_and_is_shown_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = read_a(tmp_path, comet_key="s3cret", comet_project="voices")
-    assert (recipe.run.comet_key, recipe.run.project) == ("s3cret", "voices")
-    assert recipe.run.trackers == ("comet",)
+    assert (recipe.run.comet_key, recipe.run.options.project) == ("s3cret", "voices")
+    assert recipe.run.options.trackers == ("comet",)
     assert "s3cret" not in repr(recipe)
     monkeypatch.setenv("COMET_API_KEY", "other")
     assert read_a(tmp_path).run.comet_key == "other"

@@ -167,11 +167,11 @@ def test_other_settings_are_refused_and_restart_moves_aside(
     go(small_config(steps=1))
     with pytest.raises(TrainingError, match=r"learning_rate is 0\.001 there and 0\.5 here"):
         go(small_config(steps=1, learning_rate=0.5))
-    moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside
+    moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).previous_run
     assert moved == tmp_path / "run.1"
     assert moved is not None
     assert (moved / "checkpoints" / "step-1").is_dir()
-    assert go(small_config(steps=1, learning_rate=0.5), force_restart=True).moved_aside == (
+    assert go(small_config(steps=1, learning_rate=0.5), force_restart=True).previous_run == (
         tmp_path / "run.2"
     )
     assert go(small_config(steps=1, learning_rate=0.5)).step == 1, "a finished run is left alone"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from timbral.bulk import corpus as bulk
 from timbral.bulk.inputs import find_utterances
-from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.checkpoints.loading import (
     ModelInfo,
     average,
@@ -20,21 +19,25 @@ from timbral.checkpoints.loading import (
     validation_threshold,
 )
 from timbral.config.schema import TrainConfig
+from timbral.config.yaml import load_config
 from timbral.data.prepared.prepare import prepare
-from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.devices import pick_device
+from timbral.io.types import StepProgress
 from timbral.reports.embed_folder import audit_folder, average_speakers, draw_map
 from timbral.scoring.evaluation import Evaluation, evaluate_scores, write_evaluation
 from timbral.scoring.scores import score_trials
 from timbral.scoring.trials import read_trials
+from timbral.training.job import TrainJob, TrainReport
 from timbral.training.launch import check_processes, launch
-from timbral.training.loop import Report
-from timbral.training.session import TrainJob, TrainReport, run_job
+from timbral.training.options import TrainOptions
+from timbral.training.session import run_job
 
 __all__ = [
     "ModelInfo",
+    "TrainJob",
+    "TrainOptions",
     "TrainReport",
     "audit_folder",
     "average",
@@ -50,6 +53,7 @@ __all__ = [
     "prepare",
     "register_encoder",
     "resolve",
+    "run_training",
     "train",
     "untrained",
     "validation_threshold",
@@ -59,51 +63,75 @@ Progress = Callable[[int, int], None]
 
 
 def train(
-    config: TrainConfig,
-    data: Path,
-    output: Path,
+    config: TrainConfig | str | Path,
+    data: str | Path,
+    output: str | Path,
     *,
-    exclude_speakers: Path | None = None,
-    validation_speakers: str = "auto",
-    validation_data: Path | None = None,
+    exclude_speakers: str | Path | None = None,
+    validation_speakers: str | Path | int = "auto",
+    validation_data: str | Path | None = None,
     device: str = "auto",
+    workers: int = 1,
+    init: str | Path | None = None,
+    checkpoint_path: str | Path | None = None,
+    force_restart: bool = False,
     trackers: Sequence[str] = (),
     project: str = "timbral",
     comet_key: str = "",
-    force_restart: bool = False,
-    nprocs: int = 1,
-    checkpoint_path: Path | None = None,
-    init: str | Path | None = None,
-    report: Report = lambda step, values: None,
+    progress: StepProgress = lambda step, values: None,
 ) -> TrainReport:
     """Train one encoder on prepared data; a run folder that holds this run is resumed.
 
-    `nprocs` processes of this machine share the work, to the same result. With
-    `checkpoint_path` the run goes on from that checkpoint instead, maybe with other data; with
-    `init` it begins with the encoder's weights of a name, a run or a checkpoint.
+    Args:
+        config: a TrainConfig, or the path of a YAML file
+        data: a folder that `prepare` made, or precomputed mels
+        output: the run folder: config.yaml, metrics.jsonl, checkpoints, logs, plots
+        exclude_speakers: a file of speaker ids, one a line, that are never read
+        validation_speakers: speakers kept from training to validate on: a file of ids, or how
+            many; ``auto`` is a tenth of them, 20 at most; 0 is no validation
+        validation_data: other prepared data to validate on, instead of such speakers
+        device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
+        workers: processes of this machine that share each batch, to the same result
+        init: an encoder (name, run or checkpoint folder) whose weights training begins with
+        checkpoint_path: a checkpoint to resume from, step and optimizer included, maybe with other
+            data, whatever `output` holds; goes with neither `init` nor `force_restart`
+        force_restart: rename a run that is in `output` (to OUTPUT.1), and train from the first step
+        trackers: any of comet, mlflow, tensorboard, visualdl, wandb, besides metrics.jsonl
+        project: the run's project in its trackers
+        comet_key: for Comet; without it, and without COMET_API_KEY, Comet works offline
+        progress: called with the step and its numbers: loss, batch_eer, val_eer, …
+
+    Raises ConfigError for settings, DataError for data, CheckpointError for weights that cannot be
+    used, TrainingError when `output` holds another run or training diverges. Whatever is wrong
+    with the arguments is found before `output` is touched.
     """
-    if checkpoint_path is not None and (force_restart or init is not None):
-        raise ConfigError("--checkpoint-path goes with neither --force-restart nor --init")
-    job = TrainJob(
-        config,
-        data,
-        output,
-        exclude_speakers,
-        validation_speakers,
-        validation_data,
-        device,
-        tuple(trackers),
-        project,
-        comet_key,
-        force_restart,
-        None if checkpoint_path is None else find_checkpoint(checkpoint_path),
-        None if init is None else resolve(init),
+    options = TrainOptions(
+        exclude_speakers=_path(exclude_speakers),
+        validation_speakers=str(validation_speakers),
+        validation_data=_path(validation_data),
+        device=device,
+        workers=workers,
+        init=None if init is None else str(init),
+        checkpoint_path=_path(checkpoint_path),
+        force_restart=force_restart,
+        trackers=tuple(trackers),
+        project=project,
     )
-    if nprocs == 1:
-        return run_job(job, report)
-    check_processes(nprocs, pick_device(device))
-    done: TrainReport = launch(nprocs, run_job, job, report)
-    return done
+    if not isinstance(config, TrainConfig):
+        config = load_config(Path(config))
+    return run_training(TrainJob(config, Path(data), Path(output), options, comet_key), progress)
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def run_training(job: TrainJob, progress: StepProgress = lambda step, values: None) -> TrainReport:
+    """Do a job, in as many processes as it asks for."""
+    if job.options.workers == 1:
+        return run_job(job, progress)
+    check_processes(job.options.workers, pick_device(job.options.device or "auto"))
+    return launch(job.options.workers, run_job, job, progress)
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -24,6 +25,8 @@ def translate(words: Sequence[str]) -> list[str]:
     `--dataset-dir` or `--dataset-name` tells ddvc, `--input` tells PaddleSpeech; dash and
     underscore are the same. ConfigError when a flag is missing or belongs to neither.
     """
+    if words and words[0] == "train":  # PaddleSpeech's name for the number of processes
+        return [re.sub(r"^--nprocs\b", "--workers", word) for word in words]
     if not words or words[0] != "embed":
         return list(words)
     dashed = [_dashed(word) for word in words[1:]]

@@ -27,6 +27,7 @@ from timbral.config.yaml import name_of, to_mapping
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.files import read_json
+from timbral.training.options import TrainOptions
 
 __all__ = ["recognize", "translate"]
 
@@ -193,13 +194,15 @@ def _run(values: Settings, init: str | None) -> RunSettings:
         validation_audio=None if validation is None else Path(validation),
         sessions=bool(values["multi_rec_session"]),
         epochs=values["num_epochs"],
-        device=device,
-        force_restart=bool(values["force_restart"]),
-        trackers=("comet",) if key else (),
-        project="" if project == PLACEHOLDER_PROJECT else project,
         comet_key=key,
-        init=init,
-        nprocs=max(1, len(devices)) if device != "cpu" else 1,
+        options=TrainOptions(
+            device=device,
+            workers=max(1, len(devices)) if device != "cpu" else 1,
+            init=init,
+            force_restart=bool(values["force_restart"]),
+            trackers=("comet",) if key else (),
+            project="timbral" if project in ("", PLACEHOLDER_PROJECT) else project,
+        ),
     )
 
 
@@ -229,8 +232,9 @@ def _became(values: Settings, settings: Settings, run: RunSettings) -> dict[str,
         words[f"augment_{theirs}_paths"] = f"augment.{ours}.paths" if on else f"no {ours}"
     metric = settings.get("schedule.plateau_metric")
     comet = "tracker comet" if run.comet_key else "no key: metrics.jsonl only"
-    where = f"{run.nprocs} processes" if run.nprocs > 1 else "one process"
-    start = f", from its published weights {run.init}" if run.init else ", from nothing"
+    options = run.options
+    where = f"{options.workers} processes" if options.workers > 1 else "one process"
+    start = f", from its published weights {options.init}" if options.init else ", from scratch"
     return words | {
         "model_name": f"encoder.name = {settings['encoder']['name']}{start}",
         "run_id": f"--output {run.output}",
@@ -239,10 +243,10 @@ def _became(values: Settings, settings: Settings, run: RunSettings) -> dict[str,
         "multi_rec_session": "SPEAKER/SESSION/FILE" if run.sessions else "SPEAKER/FILE",
         "num_epochs": f"schedule.steps: {run.epochs} times the recordings there are",
         "comet_key": comet,
-        "comet_project": f"project {run.project or 'timbral'} of the trackers",
-        "force_restart": "an earlier run is moved aside" if run.force_restart else "goes on",
-        "device": f"--device {run.device}",
-        "data_parallel": f"--nprocs: {where}",
+        "comet_project": f"project {options.project} of the trackers",
+        "force_restart": "an earlier run is renamed" if options.force_restart else "resumes",
+        "device": f"--device {options.device}",
+        "data_parallel": f"--workers: {where}",
         "use_data_augmentation": "augment: preset ddvc" if augment else "augment: none",
         "train_only_head": f"optimizer.freeze = {settings.get('optimizer.freeze', [])}",
         "enlarge_head": f"encoder.embedding_size = {settings['encoder'].get('embedding_size')}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from timbral.config.schema import TrainConfig
+from timbral.training.options import TrainOptions
 
 __all__ = ["Meaning", "Recipe", "RunSettings", "Translated", "put"]
 
@@ -32,15 +33,9 @@ class RunSettings:
     """recordings lie in folders below their speaker's, too"""
     epochs: int | None = None
     """how often to hear as many recordings as there are, instead of a number of steps"""
-    device: str = "auto"
-    force_restart: bool = False
-    trackers: tuple[str, ...] = ()
-    project: str = ""
     comet_key: str = field(default="", repr=False)
     """a secret: it is handed to Comet and written nowhere"""
-    init: str | None = None
-    """weights that training begins with, a name of `timbral models`"""
-    nprocs: int = 1
+    options: TrainOptions = field(default_factory=TrainOptions)
 
 
 @dataclass(frozen=True)

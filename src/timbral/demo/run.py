@@ -88,7 +88,7 @@ def _claim(console: Console, output: Path) -> None:
 
 
 def _train(config: TrainConfig, output: Path, unseen: Path) -> api.TrainReport:
-    with training_bar(config.schedule.steps) as report:
+    with training_bar(config.schedule.steps) as progress:
         return api.train(
             config,
             output / "data",
@@ -96,7 +96,7 @@ def _train(config: TrainConfig, output: Path, unseen: Path) -> api.TrainReport:
             exclude_speakers=unseen,
             validation_speakers="0",
             device="cpu",
-            report=report,
+            progress=progress,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from timbral.io.types import StepProgress
+
 __all__ = ["bar", "corpus_bar", "training_bar"]
 
-SHOWN = {"batch_eer": "batch EER", "val_eer": "validation EER", "waiting": "waiting for data"}
+SHOWN = {"batch_eer": "batch EER", "val_eer": "validation EER", "data_wait_fraction": "data wait"}
 
 
 @contextmanager
@@ -55,14 +57,14 @@ def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
 
 
 @contextmanager
-def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Step, loss, error rates, speed, time left and waiting for data on a terminal only."""
+def training_bar(steps: int) -> Iterator[StepProgress]:
+    """Step, loss, error rates, speed, time left and data wait on a terminal only."""
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     shown: dict[str, float] = {}
     with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("", total=steps)
 
-        def report(step: int, values: dict[str, float]) -> None:
+        def report(step: int, values: Mapping[str, float]) -> None:
             shown.update(values)
             text = f"loss {shown['loss']:.3f}" if "loss" in shown else ""
             for key, name in SHOWN.items():

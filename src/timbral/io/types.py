@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Ints", "Progress", "Vectors"]
+__all__ = ["Floats", "Ints", "Progress", "StepProgress", "Vectors"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -16,3 +16,6 @@ Vectors = NDArray[np.float32]
 
 Progress = Callable[[int, int], None]
 """called with what is done, and how much there is in all"""
+
+StepProgress = Callable[[int, Mapping[str, float]], None]
+"""called with a step of training and its numbers"""

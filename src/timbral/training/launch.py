@@ -11,35 +11,41 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError, TrainingError
 from timbral.io.processes import end_with_parent
+from timbral.io.types import StepProgress
 
 __all__ = ["check_processes", "launch"]
 
-Report = Callable[[int, dict[str, float]], None]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def check_processes(count: int, device: torch.device) -> None:
     """ConfigError unless `count` processes can be started here on this device."""
     if count < 1:
-        raise ConfigError(f"--nprocs must be 1 or more, got {count}")
+        raise ConfigError(f"workers must be 1 or more, got {count}")
     if "RANK" in os.environ:
-        raise ConfigError("--nprocs starts processes of this machine; torchrun has done so already")
+        raise ConfigError(
+            "workers starts processes of this machine, and torchrun has done so already"
+        )
     if device.type == "cuda" and count > torch.cuda.device_count():
         raise ConfigError(
-            f"--nprocs {count} needs a GPU for each process; torch sees {torch.cuda.device_count()}"
+            f"{count} workers need a GPU each; torch sees {torch.cuda.device_count()}"
         )
 
 
-def launch(count: int, work: Callable[[Any, Report], Any], job: Any, report: Report) -> Any:
-    """Run `work(job, report)` in `count` processes, as torchrun would; the first one's result.
+def launch(
+    count: int, work: Callable[[Job, StepProgress], Result], job: Job, progress: StepProgress
+) -> Result:
+    """Run `work(job, progress)` in `count` processes, as torchrun would; the first one's result.
 
-    `report` is called here with what the first one reports. When a process fails, the others
+    `progress` is called here with what the first one tells. When a process fails, the others
     are ended and its error is raised here: a TimbralError as it is, anything else as a
     TrainingError. The processes never outlive this one.
     """
@@ -58,7 +64,8 @@ def launch(count: int, work: Callable[[Any, Report], Any], job: Any, report: Rep
             there.close()
             processes.append(process)
             pipes.append(here)
-        return _follow(processes, pipes, report)
+        result: Result = _follow(processes, pipes, progress)
+        return result
     finally:
         for process in processes:
             process.kill()
@@ -100,8 +107,8 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
     pipe.send(("done", result if environment["RANK"] == "0" else None))
 
 
-def _follow(processes: list[BaseProcess], pipes: list[Connection], report: Report) -> Any:
-    """Pass reports on until every process is done, or raise what the first failure was."""
+def _follow(processes: list[BaseProcess], pipes: list[Connection], progress: StepProgress) -> Any:
+    """Pass progress on until every process is done, or raise what the first failure was."""
     results: dict[int, Any] = {}
     ranks = {pipe: rank for rank, pipe in enumerate(pipes)}
     while len(results) < len(pipes):
@@ -110,7 +117,7 @@ def _follow(processes: list[BaseProcess], pipes: list[Connection], report: Repor
             rank = ranks[pipe]
             kind, content = _receive(pipe)
             if kind == "step":
-                report(*content)
+                progress(*content)
             elif kind == "done":
                 results[rank] = content
             else:

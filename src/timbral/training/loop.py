@@ -18,6 +18,7 @@ from timbral.data.streams import Stream
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import TrainingError
 from timbral.io.devices import resolve_precision
+from timbral.io.types import StepProgress
 from timbral.scoring.metrics import batch_eer
 from timbral.training.distributed import Share, Workers
 from timbral.training.gradients import (
@@ -32,10 +33,9 @@ from timbral.training.run import RunFolder
 from timbral.training.state import TrainState
 from timbral.training.trackers.registry import Tracker
 
-__all__ = ["Report", "Seconds", "Show", "Validate", "fit", "make_encode", "train_step"]
+__all__ = ["Seconds", "Show", "Validate", "fit", "make_encode", "train_step"]
 
 Validate = Callable[[], dict[str, float]]
-Report = Callable[[int, dict[str, float]], None]
 Show = Callable[[Batch, Tensor, float], None]
 
 MOST_SKIPPED = 20  # a run that skips so many steps in a row will not recover
@@ -52,10 +52,10 @@ class Seconds:
     """between processes, waiting for the slowest included"""
 
     @property
-    def bound_by(self) -> str:
+    def bottleneck(self) -> str:
         """What took most of it."""
         compute = self.total - self.data - self.exchange
-        spent = {"data": self.data, "computation": compute, "communication": self.exchange}
+        spent = {"data": self.data, "compute": compute, "communication": self.exchange}
         return max(spent, key=lambda name: spent[name])
 
 
@@ -67,7 +67,7 @@ def fit(
     trackers: Sequence[Tracker] = (),
     workers: Workers | None = None,
     validate: Validate | None = None,
-    report: Report = lambda step, values: None,
+    report: StepProgress = lambda step, values: None,
     show: Show = lambda batch, embeddings, loss: None,
 ) -> Seconds:
     """Train from `state.step` to the last step.
@@ -101,7 +101,7 @@ def fit(
         if schedule.decay == "plateau":
             state.plateau.note({**_followed(result, schedule), **values}, schedule)
         if values:
-            report(state.step, {**values, "waiting": seconds.data / seconds.total})
+            report(state.step, {**values, "data_wait_fraction": seconds.data / seconds.total})
             for tracker in trackers:
                 tracker.log(state.step, values)
         show(taken[-1], result.outcome.embeddings[share.rows], result.outcome.loss.item())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import Checkpoint, build_encoder, load_weights
+from timbral.checkpoints.checkpoint import (
+    Checkpoint,
+    build_encoder,
+    find_checkpoint,
+    load_weights,
+)
+from timbral.checkpoints.loading import resolve
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import to_mapping
 from timbral.data.augment.config import AugmentConfig
@@ -31,11 +37,13 @@ from timbral.errors import ConfigError, DataError
 from timbral.io.cache import cache_folder
 from timbral.io.devices import pick_device, resolve_precision, tune_cpu
 from timbral.io.files import folder_lock, read_json
+from timbral.io.types import StepProgress
 from timbral.losses.registry import build_loss
 from timbral.plots import projection
 from timbral.training.distributed import Workers, joined, own_rank, share_statistics
+from timbral.training.job import TrainJob, TrainReport
 from timbral.training.log import WorkerLog, worker_log
-from timbral.training.loop import Report, Show, Validate, fit
+from timbral.training.loop import Show, Validate, fit
 from timbral.training.plots import Gallery
 from timbral.training.run import RunFolder, load_state, move_aside
 from timbral.training.state import TrainState, new_state
@@ -43,52 +51,9 @@ from timbral.training.trackers.base import Tracker
 from timbral.training.trackers.registry import RunInfo, check_trackers, open_trackers
 from timbral.training.validation import make_validation
 
-__all__ = ["TrainJob", "TrainReport", "run_job"]
+__all__ = ["run_job"]
 
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class TrainJob:
-    """All that a process needs to know to train."""
-
-    config: TrainConfig
-    data: Path
-    output: Path
-    exclude_speakers: Path | None = None
-    validation_speakers: str = "auto"
-    validation_data: Path | None = None
-    """a store of its own to validate on"""
-    device: str = "auto"
-    trackers: Sequence[str] = ()
-    project: str = "timbral"
-    comet_key: str = field(default="", repr=False)
-    force_restart: bool = False
-    continue_from: Checkpoint | None = None
-    """go on from this checkpoint, whatever the output folder holds"""
-    initial: Checkpoint | None = None
-    """begin with the encoder's weights of this checkpoint"""
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What a training ended with."""
-
-    checkpoint: Path
-    step: int
-    seconds: float
-    validation_eer: float | None
-    """of the best checkpoint, over speakers that training never saw"""
-    resumed_from: int
-    moved_aside: Path | None
-    too_short: int
-    """utterances left out because the encoder needs longer ones"""
-    skipped: int
-    """steps whose loss or gradient was not finite"""
-    bound_by: str
-    """data, computation or communication, whichever took most of the time"""
-    unreadable_sounds: list[str]
-    """recordings of noise, music or rooms that were passed over, with the reason"""
 
 
 @dataclass(frozen=True)
@@ -106,14 +71,12 @@ class _Material:
     def choose(cls, job: TrainJob, encoder: SpeakerEncoder) -> _Material:
         """Rows long enough for the encoder. ConfigError when both ways of validation are named."""
         store = judged = _open(job.data, encoder)
-        speakers = job.validation_speakers
-        if job.validation_data is None:
-            training, validation = split_speakers(store, job.exclude_speakers, speakers)
+        excluded, speakers = job.options.exclude_speakers, job.options.validation_speakers
+        if job.options.validation_data is None:
+            training, validation = split_speakers(store, excluded, speakers)
         else:
-            if speakers != "auto":
-                raise ConfigError("--validation-speakers and --validation-data exclude each other")
-            judged = _open(job.validation_data, encoder)
-            training, _ = split_speakers(store, job.exclude_speakers, "0")
+            judged = _open(job.options.validation_data, encoder)
+            training, _ = split_speakers(store, excluded, "0")
             validation = np.arange(len(judged))
         long = [
             rows[of.samples[rows] >= encoder.min_samples]
@@ -123,20 +86,22 @@ class _Material:
         return cls(store, long[0], judged, long[1], too_short, bool(len(validation)))
 
 
-def run_job(job: TrainJob, report: Report) -> TrainReport:
+def run_job(job: TrainJob, report: StepProgress) -> TrainReport:
     """Train; a run folder that holds this run is continued.
 
     Everything that can be wrong with the job is found before its output is touched.
     """
-    check_trackers(job.trackers)
-    config, device, seed = job.config, pick_device(job.device), job.config.trainer.seed
+    check_trackers(job.options.trackers)
+    config, seed = job.config, job.config.trainer.seed
+    device = pick_device(job.options.device or "auto")
+    initial = None if job.options.init is None else resolve(job.options.init)
     if config.tracking.draws:
         projection.check_installed()
     tune_cpu()
     torch.manual_seed(seed)
     encoder = build_encoder(config.encoder)
-    if job.initial is not None:
-        load_weights(encoder, job.initial)
+    if initial is not None:
+        load_weights(encoder, initial)
     found = _Material.choose(job, encoder)
     augmenter = Augmenter(config.augment, seed, cache_folder() / "sounds")
     crops = _crops(found, config, augmenter)
@@ -147,7 +112,7 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
     with joined(device) as workers:
         share = workers.share(config.data.speakers_per_batch, config.data.utterances_per_speaker)
         share_statistics(encoder, workers)
-        with _run_folder(job, found, state, workers) as (run, log, aside):
+        with _run_folder(job, found, initial, state, workers) as (run, log, aside):
             first_step = state.step
             rows = f"{share.rows.start} to {share.rows.stop - 1} of {share.batch_size}"
             log.line(f"from step {first_step}; rows {rows}, on {device}, pid {os.getpid()}")
@@ -157,20 +122,20 @@ def run_job(job: TrainJob, report: Report) -> TrainReport:
                 batches = prefetch(crops.batches(first_batch, share.rows))
                 tell, trackers = _teller(log, report, workers), gallery.trackers
                 seconds = fit(state, batches, config, run, trackers, workers, validate, tell, show)
-            log.line(f"done at step {state.step}, bound by {seconds.bound_by}")
+            log.line(f"done at step {state.step}, {seconds.bottleneck}-bound")
             best = run.best()
     assert best is not None, "the last step saves a checkpoint"
     return TrainReport(
-        best,
-        state.step,
-        state.seconds,
-        state.best_score,
-        first_step,
-        aside,
-        found.too_short,
-        state.skipped,
-        seconds.bound_by,
-        augmenter.failures,
+        checkpoint=best,
+        step=state.step,
+        seconds=state.seconds,
+        validation_eer=state.best_score,
+        resumed_from=first_step,
+        previous_run=aside,
+        too_short=found.too_short,
+        skipped=state.skipped,
+        bottleneck=seconds.bottleneck,
+        unreadable_augmentation=augmenter.failures,
     )
 
 
@@ -213,30 +178,36 @@ def _validation(found: _Material, state: TrainState, gallery: Gallery) -> Valida
 
 @contextmanager
 def _run_folder(
-    job: TrainJob, found: _Material, state: TrainState, workers: Workers
+    job: TrainJob,
+    found: _Material,
+    initial: Checkpoint | None,
+    state: TrainState,
+    workers: Workers,
 ) -> Iterator[tuple[RunFolder, WorkerLog, Path | None]]:
     """The run folder, held by the first process, its log, and where an earlier run went.
 
     `state` is then at the step to go on from, the same in every process.
     """
     run = RunFolder(job.output, job.config, found.store.preprocessing)
-    about = _describe(job, found)
+    about = _describe(job, found, initial)
+    path = job.options.checkpoint_path
+    checkpoint = None if path is None else find_checkpoint(path)
     with ExitStack() as stack:
 
         def claim() -> tuple[Path | None, bool]:
-            aside = move_aside(job.output) if job.force_restart else None
+            aside = move_aside(job.output) if job.options.force_restart else None
             stack.enter_context(folder_lock(job.output))
-            same_data = job.continue_from is None or _same_data(job.continue_from, about)
-            run.claim(about, replace=job.continue_from is not None)
-            if job.continue_from is not None:
-                run.supersede(job.continue_from.step)
+            same_data = checkpoint is None or _same_data(checkpoint, about)
+            run.claim(about, replace=checkpoint is not None)
+            if checkpoint is not None:
+                run.supersede(checkpoint.step)
             return aside, same_data
 
         aside, same_data = workers.from_first(claim)
         log = stack.enter_context(worker_log(job.output, workers.rank))
-        if job.continue_from is not None:
-            log.line(f"continuing {job.continue_from.folder}")
-            load_state(job.continue_from, state, same_data=same_data)
+        if checkpoint is not None:
+            log.line(f"continuing {checkpoint.folder}")
+            load_state(checkpoint, state, same_data=same_data)
             run.forget_missing_best(state)
         else:
             for warning in run.resume(state):
@@ -245,15 +216,17 @@ def _run_folder(
         yield run, log, aside
 
 
-def _describe(job: TrainJob, found: _Material) -> dict[str, Any]:
+def _describe(job: TrainJob, found: _Material, initial: Checkpoint | None) -> dict[str, Any]:
     """What must stay the same for a run to go on, besides its config."""
-    precision = resolve_precision(job.config.trainer.precision, pick_device(job.device))
+    precision = resolve_precision(
+        job.config.trainer.precision, pick_device(job.options.device or "auto")
+    )
     about = describe_data(found.store, found.training, found.training[:0])
     judged = describe_data(found.validation_store, found.training[:0], found.validation)
     about["validation utterances"] = judged["validation utterances"]
     about["precision"] = precision
-    if job.initial is not None:
-        about["initial weights"] = job.initial.weights_sha256[:16]
+    if initial is not None:
+        about["initial weights"] = initial.weights_sha256[:16]
     return about
 
 
@@ -271,8 +244,10 @@ def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list
     if not workers.is_first:
         yield []
         return
-    info = RunInfo(job.output, first_step, to_mapping(job.config), job.project, job.comet_key)
-    with open_trackers(info, job.trackers) as opened:
+    info = RunInfo(
+        job.output, first_step, to_mapping(job.config), job.options.project, job.comet_key
+    )
+    with open_trackers(info, job.options.trackers) as opened:
         yield opened
 
 
@@ -286,8 +261,8 @@ def _shower(
     return show
 
 
-def _teller(log: WorkerLog, report: Report, workers: Workers) -> Report:
-    def tell(step: int, values: dict[str, float]) -> None:
+def _teller(log: WorkerLog, report: StepProgress, workers: Workers) -> StepProgress:
+    def tell(step: int, values: Mapping[str, float]) -> None:
         log.numbers(step, values)
         if workers.is_first:
             report(step, values)
