@@ -14,7 +14,7 @@ import time
 import torch
 from _memory import forget_peak, peak_megabytes
 
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig

@@ -48,9 +48,9 @@ def drawn(golden: Any, prefix: str = "") -> dict[str, Any]:
 
 def timbral(encoder: str, precision: str, compile: bool) -> Embed:
     from timbral import api
-    from timbral.checkpoints.checkpoint import build_encoder, load_strictly, with_prefix
     from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
     from timbral.checkpoints.foreign.transformers import wavlm_tensors
+    from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
     from timbral.encoders.ecapa import EcapaConfig
     from timbral.encoders.wavlm import WavlmConfig
     from timbral.inference.embedder import Embedder

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.data.batches.batch import WaveBatch

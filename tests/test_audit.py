@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from timbral import api
-from timbral.checkpoints.pretrained import cached
+from timbral.checkpoints.download import downloaded_folder
 from timbral.embeddings.audit.findings import audit, notes
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
@@ -152,7 +152,7 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
     The threshold, 0.5, was chosen on LibriTTS, LibriSpeech, VCTK and the demo's voices, where
     every one from 0.1 to 0.99 found all and nothing else.
     """
-    if cached("campplus-zh-en") is None:
+    if downloaded_folder("campplus-zh-en") is None:
         pytest.skip("campplus-zh-en is not downloaded")
     embedder = api.load_encoder("campplus-zh-en", device="cpu")
     api.embed(embedder, shared / "speechocean762-train", tmp_path, layout="kaldi")

@@ -11,14 +11,15 @@ import torch
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import Checkpoint, build_encoder, load_network, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.config.schema import TrainConfig
 from timbral.errors import ConfigError
 
-Weights = dict[str, torch.Tensor]
+State = dict[str, torch.Tensor]
 
 
-def saved(folder: Path, kind: str, seed: int, license: str = "") -> Weights:
+def saved(folder: Path, kind: str, seed: int, license: str = "") -> State:
     """A checkpoint of a random encoder; returns its weights."""
     torch.manual_seed(seed)
     encoder = build_encoder(SMALL[kind])
@@ -26,15 +27,15 @@ def saved(folder: Path, kind: str, seed: int, license: str = "") -> Weights:
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2.0)
     preprocessing = Preprocessing(min_rms_dbfs=-20.0 - seed)
-    about = Checkpoint(
+    checkpoint = Checkpoint(
         folder, seed, TrainConfig(encoder=SMALL[kind]), preprocessing, license=license
     )
-    save_checkpoint(about, {"encoder": encoder})
+    save_checkpoint(checkpoint, {"encoder": encoder})
     return encoder.state_dict()
 
 
 @pytest.mark.parametrize("kind", ["lstm", "tdnn"])
-def test_weights_are_the_mean(kind: str, tmp_path: Path) -> None:
+def test_weights_are_averaged(kind: str, tmp_path: Path) -> None:
     first = saved(tmp_path / "a", kind, 1, "Apache-2.0")
     second = saved(tmp_path / "b", kind, 2, "CC-BY-4.0")
     made = api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c", [1, 3])
@@ -47,7 +48,7 @@ def test_weights_are_the_mean(kind: str, tmp_path: Path) -> None:
     assert made.license == "Apache-2.0 and CC-BY-4.0"
 
 
-def test_shares_are_equal_unless_given(tmp_path: Path) -> None:
+def test_weights_are_equal_by_default(tmp_path: Path) -> None:
     for seed in range(3):
         saved(tmp_path / str(seed), "lstm", seed)
     folders = [tmp_path / str(seed) for seed in range(3)]
@@ -58,7 +59,7 @@ def test_shares_are_equal_unless_given(tmp_path: Path) -> None:
 
 
 def test_windows_may_differ(tmp_path: Path) -> None:
-    """As those of Resemblyzer's weights and of a run that began with them."""
+    """As those of Resemblyzer's weights and of a run that was initialized with them."""
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)
     path = tmp_path / "b" / "checkpoint.json"
@@ -68,7 +69,7 @@ def test_windows_may_differ(tmp_path: Path) -> None:
     assert made.config.encoder.window_step == 80
 
 
-def test_all_of_one_is_that_one(tmp_path: Path, voices: Path) -> None:
+def test_weight_one_for_one_encoder_gives_that_encoder(tmp_path: Path, voices: Path) -> None:
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)
     api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c", [1, 0])
@@ -78,24 +79,24 @@ def test_all_of_one_is_that_one(tmp_path: Path, voices: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoders", "shares", "words"),
+    ("encoders", "weights", "words"),
     [
-        ("ab", [1], "2 encoders and 1 shares"),
-        ("a", [1], "two encoders or more"),
-        ("ab", [1, -1], "shares must be 0 or more"),
+        ("ab", [1], "2 encoders and 1 weights"),
+        ("a", [1], "two or more encoders"),
+        ("ab", [1, -1], "weights must be 0 or more"),
         ("ab", [0, 0], "not all 0"),
-        ("ab", [1, float("nan")], "shares must be"),
+        ("ab", [1, float("nan")], "weights must be"),
         ("at", [1, 1], r"t is another encoder than .*a: tdnn \("),
     ],
 )
-def test_what_cannot_be_blended(
-    tmp_path: Path, encoders: str, shares: list[float], words: str
+def test_encoders_that_cannot_be_averaged(
+    tmp_path: Path, encoders: str, weights: list[float], words: str
 ) -> None:
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)
     saved(tmp_path / "t", "tdnn", 3)
     with pytest.raises(ConfigError, match=words):
-        api.average([tmp_path / name for name in encoders], tmp_path / "c", shares)
+        api.average([tmp_path / name for name in encoders], tmp_path / "c", weights)
     assert not (tmp_path / "c").exists()
 
 

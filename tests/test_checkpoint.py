@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import safetensors.torch
 import torch
 
 from timbral import api
-from timbral.checkpoints.checkpoint import find_checkpoint, load_network
-from timbral.errors import CheckpointError
+from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
+from timbral.checkpoints.weights import build_encoder, load_network
+from timbral.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def edit(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_run_and_checkpoint_folder_are_the_same(run: Path) -> None:
+def test_run_folder_stands_for_its_best_checkpoint(run: Path) -> None:
     by_run = find_checkpoint(run)
     by_folder = find_checkpoint(by_run.folder)
     assert by_run == by_folder
@@ -35,12 +37,12 @@ def test_run_and_checkpoint_folder_are_the_same(run: Path) -> None:
     assert len(by_run.weights_sha256) == 64
 
 
-def test_last_is_taken_without_best(copy: Path) -> None:
+def test_without_best_the_last_checkpoint_is_used(copy: Path) -> None:
     (copy / "checkpoints" / "best").unlink()
     assert find_checkpoint(copy).step == 4
 
 
-def test_a_pointer_to_nothing_is_passed_over(copy: Path) -> None:
+def test_pointer_to_a_missing_folder_is_ignored(copy: Path) -> None:
     (copy / "checkpoints" / "best").write_text("step-99\n")
     assert find_checkpoint(copy).step == 4
 
@@ -52,17 +54,17 @@ def test_not_a_run(tmp_path: Path, name: str) -> None:
         api.load_encoder(tmp_path / name)
 
 
-def test_another_encoder_is_named(copy: Path) -> None:
+def test_weights_of_another_encoder_are_an_error(copy: Path) -> None:
     folder = find_checkpoint(copy).folder
-    about = json.loads((folder / "checkpoint.json").read_text())
-    edit(folder, config={**about["config"], "encoder": {"name": "lstm"}})
+    metadata = json.loads((folder / "checkpoint.json").read_text())
+    edit(folder, config={**metadata["config"], "encoder": {"name": "lstm"}})
     with pytest.raises(
         CheckpointError, match=r"of another LstmEncoder: lstm\.weight_ih_l0 is missing"
     ):
         load_network(find_checkpoint(copy))
 
 
-def test_wrong_shapes_are_named(copy: Path) -> None:
+def test_wrong_shapes_are_an_error(copy: Path) -> None:
     folder = find_checkpoint(copy).folder
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     tensors["encoder.linear.bias"] = torch.zeros(3)
@@ -71,7 +73,7 @@ def test_wrong_shapes_are_named(copy: Path) -> None:
         load_network(find_checkpoint(copy))
 
 
-def test_truncated_weights(copy: Path) -> None:
+def test_truncated_weights_are_an_error(copy: Path) -> None:
     path = find_checkpoint(copy).folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
@@ -81,11 +83,82 @@ def test_truncated_weights(copy: Path) -> None:
 def test_other_formats_and_broken_json(copy: Path) -> None:
     folder = find_checkpoint(copy).folder
     edit(folder, format=99)
-    with pytest.raises(CheckpointError, match="checkpoint format 99"):
+    with pytest.raises(CheckpointError, match=r"checkpoint format 99; .* format 1; update timbral"):
         find_checkpoint(copy)
     (folder / "checkpoint.json").write_text("{")
     with pytest.raises(CheckpointError, match="not readable JSON"):
         find_checkpoint(copy)
+
+
+def test_numbers_of_another_kind_are_an_error(copy: Path) -> None:
+    path = find_checkpoint(copy).weights_path
+    tensors = safetensors.torch.load_file(path)
+    for value, words in (
+        (torch.full((16,), float("nan")), r"linear\.bias holds numbers that are not finite"),
+        (torch.zeros(16, dtype=torch.int64), r"linear\.bias holds torch\.int64, the model"),
+    ):
+        safetensors.torch.save_file({**tensors, "encoder.linear.bias": value}, path)
+        with pytest.raises(CheckpointError, match=words):
+            load_network(find_checkpoint(copy))
+    half = {name: tensor.half() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    safetensors.torch.save_file({**tensors, **half}, path)
+    assert load_network(find_checkpoint(copy)).embedding_dim == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "a JSON object is needed, got list"),
+        ({"format": 1}, "step is missing"),
+        ({"format": True}, "format should be a whole number, got True"),
+        ({"format": 1, "step": -1}, "step must be at least 0: -1"),
+        ({"step": "4"}, "step should be a whole number, got '4'"),
+        ({"config": None}, "config should be an object, got None"),
+        ({"config": {"encoder": {"name": ["lstm"]}}}, "config"),
+        ({"config": {"encoder": {"name": "mine"}}}, "none of timbral's; register its class"),
+        ({"config": {"schedule": {"stepz": 1}}}, "did you mean 'steps'"),
+        ({"config": {"loss": {"name": ["ge2e"]}}}, "config"),
+        ({"preprocessing": {"trim": 3}}, "preprocessing: trim: should be str, got 3"),
+        ({"preprocessing": {"trim": "x"}}, "unknown trim 'x'"),
+        ({"training_state": [1]}, "training_state should be an object"),
+        ({"name": 1}, "name should be a string"),
+        ({"uninitialized_prefixes": [""]}, "uninitialized_prefixes should hold words, got ''"),
+    ],
+)
+def test_metadata_that_cannot_be_used(copy: Path, content: object, words: str) -> None:
+    folder = find_checkpoint(copy).folder
+    path = folder / "checkpoint.json"
+    if isinstance(content, dict) and "format" not in content:
+        edit(folder, **content)
+    else:
+        path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=words) as raised:
+        find_checkpoint(copy)
+    assert str(path) in str(raised.value)
+
+
+def test_encoders_that_cannot_be_built(copy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config of an encoder is needed, got dict; allowed: Ca"):
+        build_encoder({"name": "lstm"})
+    folder = find_checkpoint(copy).folder
+    metadata = json.loads((folder / "checkpoint.json").read_text())
+    encoder = {**metadata["config"]["encoder"], "embedding_size": 10**15}
+    edit(folder, config={**metadata["config"], "encoder": encoder})
+    with pytest.raises(CheckpointError, match="cannot be built"):
+        load_network(find_checkpoint(copy))
+
+
+def test_existing_checkpoint_is_replaced_whole(copy: Path) -> None:
+    checkpoint = find_checkpoint(copy)
+    network = load_network(checkpoint)
+    half_written = checkpoint.folder.with_name(f".{checkpoint.folder.name}.writing")
+    half_written.mkdir()
+    (half_written / "left-by-a-killed-process").touch()
+    save_checkpoint(replace(checkpoint, name="again"), {"encoder": network})
+    assert Checkpoint.read(checkpoint.folder).name == "again"
+    names = sorted(path.name for path in checkpoint.folder.iterdir())
+    assert names == ["checkpoint.json", "model.safetensors"]
+    assert not list(checkpoint.folder.parent.glob(".*"))
 
 
 class Bomb:

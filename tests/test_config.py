@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, load_config, to_mapping
 from timbral.demo.run import HERE

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from conftest import SMALL, make_sounds, sections
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.data.augment.config import AugmentConfig

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from timbral.errors import DataError
-from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
+from timbral.io.files import atomic_folder, atomic_write, read_json, write_json, write_jsonl
 
 
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
@@ -31,3 +33,73 @@ def test_reading_mistakes(tmp_path: Path) -> None:
 def test_jsonl(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "x.jsonl", [{"a": 1}, {"b": "ü"}])
     assert (tmp_path / "x.jsonl").read_text("utf-8") == '{"a": 1}\n{"b": "ü"}\n'
+
+
+def test_files_of_several_writers_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    with atomic_write(path) as one:
+        with atomic_write(path) as other:
+            one.write_text("one")
+            other.write_text("other")
+            assert one != other
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    assert [item.name for item in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / ".x.txt.timbral-tmp").write_text("much longer than what is written now")
+    with atomic_write(tmp_path / "x.txt") as temporary:
+        temporary.write_text("whole")
+    (tmp_path / ".folder.writing").mkdir()
+    (tmp_path / ".folder.writing" / "half").touch()
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "whole").touch()
+    assert [item.name for item in (tmp_path / "folder").iterdir()] == ["whole"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["folder", "x.txt"]
+
+
+def test_long_names_can_be_written(tmp_path: Path) -> None:
+    name = "字" * 83 + ".wav"  # 253 bytes
+    write_json(tmp_path / name, 1)
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_is_whole_or_as_before(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for content in ("one", "two"):
+        with atomic_folder(folder) as temporary:
+            (temporary / "x").write_text(content)
+    with pytest.raises(RuntimeError), atomic_folder(folder) as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError
+    assert (folder / "x").read_text() == "two"
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError), atomic_folder(tmp_path / "file"):
+        pass
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from timbral.io.files import atomic_folder, write_json
+folder, content = Path(sys.argv[1]), sys.argv[2]
+for number in range(40):
+    write_json(folder / "file.json", [content] * 1000)
+    with atomic_folder(folder / "same") as temporary:
+        (temporary / "x").write_text("same" * 1000)
+    with atomic_folder(folder / "different") as temporary:
+        (temporary / "x").write_text(content * 1000)
+        (temporary / "y").write_text(content * 1000)
+"""
+
+
+def test_four_processes_write_the_same_paths(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE, str(tmp_path)]
+    processes = [subprocess.Popen([*command, name]) for name in "abcd"]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert len(set(read_json(tmp_path / "file.json"))) == 1
+    one, other = ((tmp_path / "different" / name).read_text() for name in "xy")
+    assert one == other
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["different", "file.json", "same"]

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.checkpoints.checkpoint import build_encoder, load_strictly, with_prefix
-from timbral.checkpoints.foreign import registry as foreign
+from timbral.checkpoints.foreign.base import Content
+from timbral.checkpoints.foreign.registry import FORMATS, read_foreign
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
+from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
 from timbral.demo.run import VOICES
 from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.wavlm import WavlmConfig
@@ -51,11 +52,11 @@ def drawn(golden: Any, prefix: str = "") -> dict[str, Tensor]:
 
 def assert_same(embedder: Embedder, names: Any, vectors: NDArray[np.float32]) -> None:
     """Cosine and largest difference to the original, run alone on each utterance."""
-    theirs = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    mine = np.stack([embedder.encode(VOICES / str(path)) for path in names])
-    assert np.einsum("ne,ne->n", mine, theirs).min() >= 0.9999
-    assert np.abs(mine - theirs).max() <= 1e-5
-    assert np.abs(theirs[0] - theirs[1]).max() > 1e-2  # random weights, but not the same vector
+    expected = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = np.stack([embedder.encode(VOICES / str(path)) for path in names])
+    assert np.einsum("ne,ne->n", found, expected).min() >= 0.9999
+    assert np.abs(found - expected).max() <= 1e-5
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2  # random weights, but not the same vector
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.slow)])
@@ -84,11 +85,11 @@ def test_wavlm_of_transformers_at_full_size() -> None:
 
 
 @torch.no_grad()
-def test_lstm_of_paddle() -> None:
+def test_lstm_of_paddlespeech() -> None:
     golden = np.load(GOLDEN / "paddle.npz")
     encoder = api.load_encoder(
         GOLDEN / "paddle-tiny", device="cpu"
-    ).network  # B leaves the suffix out
+    ).network  # PaddleSpeech leaves the suffix out
     vectors = []
     for name in golden["names"]:
         wave = torch.from_numpy(load(VOICES / str(name), Preprocessing(), 16_000))[None]
@@ -100,15 +101,15 @@ def test_lstm_of_paddle() -> None:
     assert checkpoint.preprocessing == Preprocessing("webrtc", -30.0)
 
 
-def test_either_of_paddles_names_will_do(tmp_path: Path) -> None:
+def test_either_of_paddles_names_is_read(tmp_path: Path) -> None:
     whole = pickle.loads((GOLDEN / "paddle-tiny.pdparams").read_bytes())
-    expected = foreign.convert(GOLDEN / "paddle-tiny.pdparams").tensors
+    expected = read_foreign(GOLDEN / "paddle-tiny.pdparams").tensors
     for unwanted in ("_l", ".cell."):
         content = {key: value for key, value in whole.items() if unwanted not in key}
         for protocol in (2, 4):
             path = tmp_path / f"step-7{protocol}.pdparams"
             path.write_bytes(pickle.dumps(content, protocol))
-            weights = foreign.convert(path)
+            weights = read_foreign(path)
             assert weights.tensors.keys() == expected.keys()
             assert all(torch.equal(weights.tensors[key], expected[key]) for key in expected)
 
@@ -135,12 +136,12 @@ def test_checkpoints_of_ddvc(tmp_path: Path) -> None:
     vector = api.load_encoder(tmp_path / "ecapa", device="cpu").network
     torch.testing.assert_close(vector.fc.weight, ecapa["fc.conv.weight"][:, :, 0])
 
-    tiny = foreign.convert(GOLDEN / "wavlm-large-tiny")
+    tiny = read_foreign(GOLDEN / "wavlm-large-tiny")
     import safetensors.torch
 
     original = safetensors.torch.load_file(GOLDEN / "wavlm-large-tiny" / "model.safetensors")
     torch.save(ddvc(original, "model."), tmp_path / "best_model.pt")
-    weights = foreign.convert(tmp_path / "best_model.pt", "ddvc")
+    weights = read_foreign(tmp_path / "best_model.pt", "ddvc")
     assert weights.encoder.normalize_waves
     assert weights.encoder.norm_first
     assert float(weights.tensors["loss.similarity_weight"]) == 12.0
@@ -148,7 +149,7 @@ def test_checkpoints_of_ddvc(tmp_path: Path) -> None:
         assert torch.equal(weights.tensors[key], tensor), key
 
 
-def test_a_wavlm_without_a_head_gets_a_random_one_and_says_so(tmp_path: Path) -> None:
+def test_wavlm_without_a_head_gets_a_random_one_with_a_warning(tmp_path: Path) -> None:
     import safetensors.torch
 
     shutil.copytree(GOLDEN / "wavlm-base-tiny", tmp_path / "bare")
@@ -182,7 +183,7 @@ def test_pickles_never_run(name: str, tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="cannot be read as weights"):
-            foreign.convert(path)
+            read_foreign(path)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -200,16 +201,16 @@ def test_damaged_and_unknown_weights(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=words):
-            foreign.convert(path)
+            read_foreign(path)
     with pytest.raises(CheckpointError, match="did you mean 'speechbrain'"):
-        foreign.convert(path, "speechbrian")
+        read_foreign(path, "speechbrian")
     with pytest.raises(CheckpointError, match="no such file or folder"):
-        foreign.convert(tmp_path / "nothing")
+        read_foreign(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match=r"holds none of model\.safetensors"):
-        foreign.convert(tmp_path)
-    for format in foreign.FORMATS:
+        read_foreign(tmp_path)
+    for format in FORMATS:
         with pytest.raises(CheckpointError, match="these are not weights of"):
-            foreign.convert(path, format)
+            read_foreign(path, format)
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
@@ -221,24 +222,24 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         api.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(CheckpointError, match=r"'mfa\.conv\.conv\.weight' is missing"):
-        SPEECHBRAIN.convert({"blocks.0.conv.conv.weight": torch.zeros(8, 80, 5)})
+        SPEECHBRAIN.convert(Content({"blocks.0.conv.conv.weight": torch.zeros(8, 80, 5)}))
 
 
-def test_convert_spares_other_files(tmp_path: Path) -> None:
+def test_convert_never_replaces_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="holds other files"):
         api.convert(GOLDEN / "paddle-tiny.pdparams", tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_a_zip_is_not_weights(tmp_path: Path) -> None:
+def test_zip_without_weights_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "voices.zip", "w") as archive:
         archive.writestr("a", "b")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
         api.load_encoder(tmp_path / "voices.zip")
 
 
-def test_a_wavlm_without_its_projection_is_refused_by_name(tmp_path: Path) -> None:
+def test_missing_tensor_of_wavlm_is_named(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "wavlm-base-tiny", tmp_path / "w")
     weights = tmp_path / "w" / "model.safetensors"
     tensors = safetensors.torch.load_file(weights)

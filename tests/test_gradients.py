@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import SMALL, sections
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig

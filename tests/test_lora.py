@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from timbral import api
-from timbral.checkpoints.checkpoint import build_encoder, load_weights
+from timbral.checkpoints.weights import build_encoder, load_weights
 from timbral.errors import CheckpointError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,7 +42,7 @@ def test_a_random_head_may_have_another_size(tmp_path: Path) -> None:
     bare = {key: value for key, value in whole.items() if key.startswith("wavlm.")}
     safetensors.torch.save_file(bare, path)
     checkpoint = api.resolve(tmp_path / "bare")
-    assert checkpoint.fresh == ("head.",)
+    assert checkpoint.uninitialized_prefixes == ("head.",)
     larger = build_encoder(replace(checkpoint.config.encoder, embedding_size=24))
     head = larger.head.linear.weight.clone()
     load_weights(larger, checkpoint)

@@ -14,7 +14,8 @@ from torch import nn
 
 from conftest import SMALL, sections
 from timbral import api
-from timbral.checkpoints.checkpoint import build_encoder, find_checkpoint, load_network
+from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
@@ -90,7 +91,7 @@ def test_a_plateau_lowers_the_rate_in_a_run(
     config = small_config(steps=6, decay="plateau", learning_rate=1e-9, **plateau)
     run = tmp_path / "run"
     api.train(config, store.folder, run, validation_speakers="0", device="cpu")
-    progress = find_checkpoint(run).progress["plateau"]
+    progress = find_checkpoint(run).training_state["plateau"]
     assert progress["factor"] < 1.0
     assert lr_at(3, 1e-9, config.schedule) == 1e-9, "the factor is applied apart"
 

@@ -81,7 +81,7 @@ def test_train_and_use(
     size = ("encoder.size", "8")
     train(config, TrainOptions(None, store.folder, run, encoder=own, device="cpu", opts=size))
     ENCODERS.pop("statistics")
-    with pytest.raises(CheckpointError, match="--encoder-class"):
+    with pytest.raises(CheckpointError, match="register_encoder"):
         api.load_encoder(run)
     first, second = sorted(voices.glob("*/*.ogg"))[:2]
     verify(str(run), str(first), str(second), running=RunningOptions("cpu", encoder_class=own))

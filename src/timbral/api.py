@@ -7,17 +7,13 @@ from pathlib import Path
 
 from timbral.bulk import corpus as bulk
 from timbral.bulk.inputs import find_utterances
-from timbral.checkpoints.loading import (
-    ModelInfo,
-    average,
-    convert,
-    download,
-    models,
-    register_encoder,
-    resolve,
-    untrained,
-    validation_threshold,
-)
+from timbral.checkpoints.averaging import average
+from timbral.checkpoints.catalog import ModelInfo, models
+from timbral.checkpoints.checkpoint import uninitialized_message
+from timbral.checkpoints.conversion import convert
+from timbral.checkpoints.download import download
+from timbral.checkpoints.resolve import resolve, validation_threshold
+from timbral.checkpoints.user_encoders import register_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.data.prepared.prepare import prepare
@@ -55,7 +51,7 @@ __all__ = [
     "resolve",
     "run_training",
     "train",
-    "untrained",
+    "uninitialized_message",
     "validation_threshold",
 ]
 

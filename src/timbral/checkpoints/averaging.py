@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import Checkpoint, load_network, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, check_output, save_checkpoint
+from timbral.checkpoints.resolve import resolve
+from timbral.checkpoints.weights import load_network
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import name_of
 from timbral.encoders.base import SpeakerEncoder
@@ -23,50 +25,63 @@ from timbral.errors import ConfigError
 __all__ = ["average"]
 
 
-def average(checkpoints: Sequence[Checkpoint], shares: Sequence[float], output: Path) -> Checkpoint:
-    """Write the mean of encoders' weights, in these shares, as a checkpoint folder.
+def average(
+    encoders: Sequence[str | Path], output: str | Path, weights: Sequence[float] = ()
+) -> Checkpoint:
+    """Write an encoder whose weights are the average of others' as a checkpoint folder.
 
-    All must be one architecture of one size. Preprocessing, windows and counters (batch norm's)
-    are the first's. Raises ConfigError when they cannot be averaged.
+    `encoders` are what `load_encoder` takes, all of one architecture and size; `weights` say how
+    much of each, equal by default, and are divided by their sum. Preprocessing, windows and
+    counters (batch norm's) are the first encoder's.
+
+    Raises ConfigError when they cannot be averaged, or `output` holds anything but a checkpoint.
     """
-    if len(checkpoints) < 2 or len(shares) != len(checkpoints):
+    output = Path(output)
+    check_output(output)
+    weights = weights or [1.0] * len(encoders)
+    if len(encoders) < 2 or len(weights) != len(encoders):
         raise ConfigError(
-            f"two encoders or more and a share of each are needed, got {len(checkpoints)} encoders "
-            f"and {len(shares)} shares"
+            f"two or more encoders and a weight for each are needed, got {len(encoders)} encoders "
+            f"and {len(weights)} weights"
         )
-    if min(shares) < 0 or not 0 < sum(shares) < float("inf"):
-        raise ConfigError(f"shares must be 0 or more, and not all 0: {list(shares)}")
+    if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        raise ConfigError(f"weights must be 0 or more, and not all 0: {list(weights)}")
+    checkpoints = [resolve(encoder) for encoder in encoders]
     first = checkpoints[0]
-    encoders = [load_network(checkpoint) for checkpoint in checkpoints]
-    for other, encoder in zip(checkpoints, encoders, strict=True):
-        if _shapes(encoder) != _shapes(encoders[0]):
+    networks = [load_network(checkpoint) for checkpoint in checkpoints]
+    for other, network in zip(checkpoints, networks, strict=True):
+        if _shapes(network) != _shapes(networks[0]):
             raise ConfigError(
-                f"{_called(other)} is another encoder than {_called(first)}: "
+                f"{_title(other)} is another encoder than {_title(first)}: "
                 f"{_architecture(other)}, not {_architecture(first)}"
             )
-    encoders[0].load_state_dict(_mean([encoder.state_dict() for encoder in encoders], shares))
-    made = Checkpoint(
+    states = [network.state_dict() for network in networks]
+    networks[0].load_state_dict(_weighted_mean(states, weights))
+    prefixes = {start for one in checkpoints for start in one.uninitialized_prefixes}
+    averaged = Checkpoint(
         output,
         first.step,
         TrainConfig(encoder=first.config.encoder),
         first.preprocessing,
         license=" and ".join(sorted({one.license for one in checkpoints if one.license})),
-        fresh=tuple(sorted({start for one in checkpoints for start in one.fresh})),
+        uninitialized_prefixes=tuple(sorted(prefixes)),
     )
-    save_checkpoint(made, {"encoder": encoders[0]})
+    save_checkpoint(averaged, {"encoder": networks[0]})
     return Checkpoint.read(output)
 
 
-def _mean(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    total = sum(shares)
+def _weighted_mean(
+    states: Sequence[dict[str, Tensor]], weights: Sequence[float]
+) -> dict[str, Tensor]:
+    total = sum(weights)
     mean: dict[str, Tensor] = {}
     for name, tensor in states[0].items():
         if not tensor.is_floating_point():
             mean[name] = tensor
             continue
         wide = torch.zeros_like(tensor, dtype=torch.float64)
-        for state, share in zip(states, shares, strict=True):
-            wide += state[name].double() * (share / total)
+        for state, weight in zip(states, weights, strict=True):
+            wide += state[name].double() * (weight / total)
         mean[name] = wide.to(tensor.dtype)
     return mean
 
@@ -76,7 +91,7 @@ def _shapes(encoder: SpeakerEncoder) -> tuple[str, dict[str, torch.Size]]:
     return encoder.name, {name: tensor.shape for name, tensor in encoder.state_dict().items()}
 
 
-def _called(checkpoint: Checkpoint) -> str:
+def _title(checkpoint: Checkpoint) -> str:
     return checkpoint.name or str(checkpoint.folder)
 
 

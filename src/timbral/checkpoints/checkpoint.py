@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors and JSON, never a pickle.
+"""The format of a checkpoint folder: safetensors and JSON, never a pickle.
 
 RUN/checkpoints/
   step-1000/model.safetensors        encoder.*, loss.* and, if kept, average.* tensors
@@ -9,96 +9,191 @@ RUN/checkpoints/
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
-from timbral.config.yaml import from_mapping, name_of, to_mapping
-from timbral.encoders.base import SpeakerEncoder
+from timbral.config.yaml import from_mapping, to_mapping
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import CheckpointError, DataError
-from timbral.io.files import atomic_write, read_json, write_json
+from timbral.errors import CheckpointError, ConfigError, DataError
+from timbral.io.files import atomic_folder, atomic_write, file_sha256, read_json, write_json
 from timbral.version import __version__
 
 __all__ = [
+    "METADATA_FILE",
+    "WEIGHTS_FILE",
     "Checkpoint",
-    "build_encoder",
+    "check_output",
     "find_checkpoint",
-    "load_network",
-    "load_optimizer",
-    "load_strictly",
-    "load_weights",
+    "is_checkpoint",
     "point_to",
     "pointed_to",
-    "read_tensors",
     "save_checkpoint",
+    "uninitialized_message",
 ]
 
+T = TypeVar("T")
+
 FORMAT = 1
+WEIGHTS_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+METADATA_FILE = "checkpoint.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What checkpoint.json says."""
+    """A checkpoint folder and what its checkpoint.json says."""
 
     folder: Path
     step: int
     config: TrainConfig
     preprocessing: Preprocessing
-    progress: dict[str, Any] = field(default_factory=dict)
-    """numbers that the training loop goes on from"""
+    training_state: dict[str, Any] = field(default_factory=dict)
+    """numbers, besides weights and optimizer state, that a resumed run needs"""
     name: str = ""
     """of published weights; empty for a run of one's own"""
     license: str = ""
     """of published weights"""
-    fresh: tuple[str, ...] = ()
+    uninitialized_prefixes: tuple[str, ...] = ()
     """starts of names of encoder tensors that are random: they mean nothing until trained"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
         """Read a checkpoint folder; CheckpointError when it is not one."""
+        path = folder / METADATA_FILE
         try:
-            about = read_json(folder / "checkpoint.json")
+            content = read_json(path)
         except DataError as error:
             raise CheckpointError(f"{folder} is not a checkpoint: {error}") from None
-        if about.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{folder}: has checkpoint format {about.get('format')}; "
-                f"this timbral reads format {FORMAT}"
-            )
-        encoder = about["config"]["encoder"]["name"]
-        if encoder not in ENCODERS:
-            raise CheckpointError(
-                f"{folder} holds the encoder {encoder!r}, which is none of timbral's; say where "
-                "its class is: --encoder-class PATH.PY:CLASS"
-            )
+        fields = _Fields(content, path)
+        fields.check_format()
         return cls(
             folder,
-            about["step"],
-            from_mapping(TrainConfig, about["config"], str(folder / "checkpoint.json")),
-            Preprocessing(**about["preprocessing"]),
-            about["progress"],
-            about.get("name", ""),
-            about.get("license", ""),
-            tuple(about.get("fresh", ())),
+            fields.count("step"),
+            fields.train_config(),
+            fields.preprocessing(),
+            dict(fields.required("training_state", dict)),
+            fields.optional("name", str, ""),
+            fields.optional("license", str, ""),
+            fields.words("uninitialized_prefixes"),
         )
+
+    @property
+    def weights_path(self) -> Path:
+        """The file of weights."""
+        return self.folder / WEIGHTS_FILE
+
+    @property
+    def optimizer_path(self) -> Path:
+        """The file of the optimizer's state; absent where only weights were saved."""
+        return self.folder / OPTIMIZER_FILE
 
     @property
     def weights_sha256(self) -> str:
         """Hash of the file of weights; names the encoder in everything made with it."""
-        return hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+        return file_sha256(self.weights_path)
+
+    @property
+    def validation_threshold(self) -> float | None:
+        """Cosine where misses and false alarms were equally frequent on the validation speakers.
+
+        None when the run did not validate.
+        """
+        threshold = self.training_state.get("val_threshold")
+        return float(threshold) if isinstance(threshold, int | float) else None
+
+
+class _Fields:
+    """Values of checkpoint.json by key; every CheckpointError names the file and the key."""
+
+    def __init__(self, content: object, path: Path) -> None:
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: a JSON object is needed, got {type(content).__name__}")
+        self.content: dict[str, Any] = content
+        self.path = path
+
+    def check_format(self) -> None:
+        """Raise CheckpointError for a checkpoint of another format."""
+        found = self.count("format")
+        if found != FORMAT:
+            remedy = "; update timbral" if found > FORMAT else ""
+            raise CheckpointError(
+                f"{self.path}: checkpoint format {found}; this timbral ({__version__}) reads "
+                f"format {FORMAT}{remedy}"
+            )
+
+    def required(self, key: str, kind: type[T]) -> T:
+        if key not in self.content:
+            raise CheckpointError(f"{self.path}: {key} is missing")
+        value = self.content[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise CheckpointError(
+                f"{self.path}: {key} should be {_JSON_NAMES[kind]}, got {_shortened(value)}"
+            )
+        return value
+
+    def optional(self, key: str, kind: type[T], default: T) -> T:
+        return self.required(key, kind) if key in self.content else default
+
+    def count(self, key: str) -> int:
+        number = self.required(key, int)
+        if number < 0:
+            raise CheckpointError(f"{self.path}: {key} must be at least 0: {number}")
+        return number
+
+    def words(self, key: str) -> tuple[str, ...]:
+        items: list[Any] = self.optional(key, list, [])
+        for item in items:
+            if not isinstance(item, str) or not item:
+                raise CheckpointError(
+                    f"{self.path}: {key} should hold words, got {_shortened(item)}"
+                )
+        return tuple(items)
+
+    def train_config(self) -> TrainConfig:
+        config = self.required("config", dict)
+        encoder = config.get("encoder")
+        name = encoder.get("name") if isinstance(encoder, dict) else encoder
+        if isinstance(name, str) and name not in ENCODERS:
+            raise CheckpointError(
+                f"{self.path}: the encoder {name!r} is none of timbral's; register its class "
+                "first: register_encoder('PATH.PY:CLASS'), or the argument encoder_class"
+            )
+        return self._dataclass(TrainConfig, "config")
+
+    def preprocessing(self) -> Preprocessing:
+        return self._dataclass(Preprocessing, "preprocessing")
+
+    def _dataclass(self, kind: type[T], key: str) -> T:
+        content = self.required(key, dict)
+        try:
+            return from_mapping(kind, content, key)
+        except ConfigError as error:
+            raise CheckpointError(f"{self.path}: {error}") from None
+        except (TypeError, ValueError, OverflowError) as error:  # values of no sensible kind
+            raise CheckpointError(f"{self.path}: {key} cannot be used ({error})") from None
+
+
+_JSON_NAMES: dict[type, str] = {
+    int: "a whole number",
+    str: "a string",
+    dict: "an object",
+    list: "a list",
+}
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def save_checkpoint(
@@ -107,162 +202,71 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all; without an optimizer, weights only."""
-    folder = checkpoint.folder
-    temporary = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    weights = {
-        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
-        for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
-    }
-    safetensors.torch.save_file(weights, temporary / "model.safetensors")
-    about = {
+    metadata = {
         "format": FORMAT,
         "step": checkpoint.step,
         "config": to_mapping(checkpoint.config),
         "preprocessing": checkpoint.preprocessing.as_dict(),
-        "progress": checkpoint.progress,
+        "training_state": checkpoint.training_state,
         "name": checkpoint.name,
         "license": checkpoint.license,
-        "fresh": checkpoint.fresh,
+        "uninitialized_prefixes": checkpoint.uninitialized_prefixes,
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
     }
-    if optimizer is not None:
-        _save_optimizer(temporary, optimizer, modules)
-    write_json(temporary / "checkpoint.json", about)
-    for file in temporary.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    weights = {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    with atomic_folder(checkpoint.folder) as temporary:
+        safetensors.torch.save_file(weights, temporary / WEIGHTS_FILE)
+        if optimizer is not None:
+            _save_optimizer(temporary / OPTIMIZER_FILE, optimizer, modules)
+        write_json(temporary / METADATA_FILE, metadata)
+        for file in temporary.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
 
 
 def _save_optimizer(
-    folder: Path, optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+    path: Path, optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
 ) -> None:
-    """Write what the optimizer knows of each parameter, under the parameter's name."""
+    """Write what the optimizer knows of each parameter, as ``MODULE.PARAMETER:KEY``."""
     tensors = {
-        f"{name}:{key}": value.detach().cpu().contiguous()
-        for name, parameter in _parameters(modules).items()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-    safetensors.torch.save_file(tensors, folder / "optimizer.safetensors")
-
-
-def load_optimizer(
-    checkpoint: Checkpoint,
-    optimizer: torch.optim.Optimizer,
-    modules: Mapping[str, nn.Module],
-    but: Collection[str] = (),
-) -> None:
-    """Give the optimizer what the checkpoint holds; of the modules `but` nothing.
-
-    Parameters that did not learn there, such as frozen ones, begin anew.
-    """
-    path = checkpoint.folder / "optimizer.safetensors"
-    tensors = read_tensors(path)
-    if any(":" not in key for key in tensors):
-        raise CheckpointError(f"{path}: is of an older timbral; only the weights can be used")
-    learning = {p for group in optimizer.param_groups for p in group["params"]}
-    named = _parameters({name: module for name, module in modules.items() if name not in but})
-    optimizer.state.clear()
-    for full_name, tensor in tensors.items():
-        name, _, key = full_name.rpartition(":")
-        parameter = named.get(name)
-        if parameter is not None and parameter in learning:
-            # Adam keeps its step count on the CPU
-            value = tensor if key == "step" else tensor.to(parameter.device)
-            optimizer.state[parameter][key] = value
-
-
-def _parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
-    return {
-        f"{prefix}.{name}": parameter
+        f"{prefix}.{name}:{key}": value.detach().cpu().contiguous()
         for prefix, module in modules.items()
         for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
+    safetensors.torch.save_file(tensors, path)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; CheckpointError when it is missing or broken."""
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read as safetensors ({error})") from None
-    return tensors
-
-
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: Path | str) -> None:
-    """Load every tensor into `module`; CheckpointError names the first keys that don't fit."""
-    wanted = module.state_dict()
-    problems = [f"{key} is missing" for key in wanted if key not in tensors]
-    problems += [f"{key} is not part of the model" for key in tensors if key not in wanted]
-    problems += [
-        f"{key} has shape {tuple(tensors[key].shape)}, the model {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in tensors and tensors[key].shape != wanted[key].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(
-            f"{where}: these weights are of another {type(module).__name__}: "
-            f"{'; '.join(problems[:3])}{more}"
-        )
-    module.load_state_dict(dict(tensors))
-
-
-def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors of one module of a checkpoint, under the module's own names."""
-    start = f"{prefix}."
-    return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
-
-
-def build_encoder(config: Any) -> SpeakerEncoder:
-    """The encoder of a config such as LstmConfig, newly initialized from torch's random state."""
-    return ENCODERS[name_of(ENCODERS, config)](config)
-
-
-def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
-    """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
-    encoder = build_encoder(checkpoint.config.encoder)
-    load_weights(encoder, replace(checkpoint, fresh=()))
-    return encoder.eval()
-
-
-def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
-    """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
-
-    It keeps its own where the checkpoint's are random, and its low-rank updates.
-    """
-    path = checkpoint.folder / "model.safetensors"
-    tensors = read_tensors(path)
-    tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
-    for key, own in encoder.state_dict().items():
-        plain = key.replace(".base_layer.", ".")  # peft's name for what it updates
-        if plain != key and plain in tensors:
-            tensors[key] = tensors.pop(plain)
-        elif (".lora_" in key and key not in tensors) or key.startswith(checkpoint.fresh or "-"):
-            tensors[key] = own
-    load_strictly(encoder, tensors, path)
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a run folder with a checkpoint in it, or a checkpoint folder."""
+    return _checkpoint_folder(path) is not None
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint that a run folder (best, else last) or a checkpoint folder stands for."""
-    if (path / "checkpoint.json").exists():
-        return Checkpoint.read(path)
-    for name in ("best", "last"):
-        if folder := pointed_to(path / "checkpoints", name):
-            return Checkpoint.read(folder)
-    what = "holds no checkpoint" if path.exists() else "no such folder"
-    raise CheckpointError(
-        f"{path}: {what}; a run folder (made by `timbral train --output`) or a checkpoint folder "
-        "(RUN/checkpoints/step-N) is needed"
-    )
+    folder = _checkpoint_folder(path)
+    if folder is None:
+        what = "holds no checkpoint" if path.exists() else "no such folder"
+        raise CheckpointError(
+            f"{path}: {what}; a run folder (made by `timbral train`) or a checkpoint folder "
+            "(RUN/checkpoints/step-N) is needed"
+        )
+    return Checkpoint.read(folder)
+
+
+def _checkpoint_folder(path: Path) -> Path | None:
+    if (path / METADATA_FILE).exists():
+        return path
+    checkpoints = path / "checkpoints"
+    return pointed_to(checkpoints, "best") or pointed_to(checkpoints, "last")
 
 
 def point_to(folder: Path, name: str) -> None:
@@ -272,9 +276,28 @@ def point_to(folder: Path, name: str) -> None:
 
 
 def pointed_to(checkpoints: Path, name: str) -> Path | None:
-    """The folder that a pointer file names, when both are there."""
+    """The folder that a pointer file names, when both exist."""
     try:
         folder = checkpoints / (checkpoints / name).read_text("utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
-    return folder if (folder / "checkpoint.json").exists() else None
+    return folder if (folder / METADATA_FILE).exists() else None
+
+
+def check_output(folder: Path) -> None:
+    """ConfigError when writing a checkpoint folder would replace anything but another one."""
+    if not folder.exists() or (folder / METADATA_FILE).exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; name a new folder for the checkpoint")
+    if any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds other files; name a new folder for the checkpoint")
+
+
+def uninitialized_message(checkpoint: Checkpoint) -> str:
+    """What a user of a checkpoint with `uninitialized_prefixes` has to know."""
+    modules = ", ".join(prefix.rstrip(".") for prefix in checkpoint.uninitialized_prefixes)
+    return (
+        f"{checkpoint.name or checkpoint.folder}: its {modules} is random, so its vectors mean "
+        "nothing until it is trained"
+    )

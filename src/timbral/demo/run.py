@@ -12,7 +12,7 @@ from rich.table import Table
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk.corpus import BulkReport
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.data.corpora.registry import scan_corpus

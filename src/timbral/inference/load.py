@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from timbral.checkpoints.checkpoint import load_network
-from timbral.checkpoints.loading import download, resolve, untrained
+from timbral.checkpoints.checkpoint import uninitialized_message
+from timbral.checkpoints.download import download
+from timbral.checkpoints.resolve import resolve
+from timbral.checkpoints.weights import load_network
 from timbral.inference.embedder import Embedder
 from timbral.io.devices import pick_device
 
@@ -30,8 +32,8 @@ def load_encoder(
     if pretrained is not None:
         download(str(encoder), pretrained)
     checkpoint = resolve(encoder)
-    if checkpoint.fresh:
-        warnings.warn(untrained(checkpoint), stacklevel=2)
+    if checkpoint.uninitialized_prefixes:
+        warnings.warn(uninitialized_message(checkpoint), stacklevel=2)
     return Embedder(
         load_network(checkpoint),
         checkpoint.preprocessing,

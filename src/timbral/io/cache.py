@@ -1,16 +1,46 @@
-"""The user's cache folder."""
+"""The user's cache folder, and locks in it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["cache_folder"]
+from timbral.errors import DataError
+
+__all__ = ["cache_folder", "cache_lock"]
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights lie: $TIMBRAL_CACHE, else the user's cache folder."""
-    base = os.environ.get("TIMBRAL_CACHE")
-    if base:
+    """Where downloaded and converted weights lie: $TIMBRAL_CACHE, else the user's cache folder.
+
+    Raises DataError for a user without a home folder, as in some containers.
+    """
+    if base := os.environ.get("TIMBRAL_CACHE"):
         return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timbral"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "timbral"
+    try:
+        return Path.home() / ".cache" / "timbral"
+    except RuntimeError:
+        raise DataError(
+            "this user has no home folder to keep downloaded weights in; set the environment "
+            "variable TIMBRAL_CACHE to a folder"
+        ) from None
+
+
+@contextmanager
+def cache_lock(name: str) -> Iterator[None]:
+    """Hold one entry of the cache, waiting while another process holds it.
+
+    It spares work that another process does at the moment; what is written is whole without it,
+    so a file system without locks does no harm.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{name}.lock", "w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import filecmp
+import hashlib
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from timbral.errors import DataError
+from timbral.io.temporary import temporary_file, temporary_folder
 
 __all__ = [
+    "atomic_folder",
     "atomic_write",
+    "file_sha256",
     "folder_lock",
     "read_json",
     "rename_aside",
@@ -26,21 +33,89 @@ __all__ = [
 def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name, on error it goes.
 
-    What a killed process leaves of it is overwritten when the file is written again. `sync`
-    waits for the disk, so that a power cut leaves it whole, too: milliseconds a file.
+    Several processes may write one file: each has a temporary path of its own, and the last one
+    to finish wins. What a killed process leaves is overwritten when the file is written again.
+    `sync` waits for the disk, so that a power cut leaves it whole, too: milliseconds a file.
     """
     if not path.parent.is_dir():  # asking costs less than trying
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.timbral-tmp")
+    with temporary_file(path) as temporary:
+        try:
+            yield temporary
+            if sync:
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; on success it takes the name, on error it goes.
+
+    Several processes may write one folder. One that finds the same files there, written by
+    another, leaves them; others' are replaced.
+    """
+    with temporary_folder(folder) as temporary:
+        try:
+            _empty(temporary)
+            yield temporary
+            _put(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Give a folder that is written its name; what stood there goes, unless it is the same."""
+    replaced: list[Path] = []
     try:
-        yield temporary
-        if sync:
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        while True:
+            try:
+                os.replace(temporary, folder)
+                return
+            except OSError:
+                if not folder.is_dir() or not any(folder.iterdir()):
+                    raise
+            if _same_files(temporary, folder):
+                shutil.rmtree(temporary)
+                return
+            aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.writing")
+            try:
+                folder.rename(aside)
+            except FileNotFoundError:
+                continue  # another process has replaced it
+            replaced.append(aside)
+    finally:
+        for aside in replaced:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, byte for byte."""
+    names = sorted(entry.name for entry in one.iterdir())
+    try:
+        if names != sorted(entry.name for entry in other.iterdir()):
+            return False
+        return all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
+    except OSError:  # it is being replaced, or holds folders
+        return False
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rename_aside(folder: Path) -> Path:

@@ -10,16 +10,8 @@ from typing import Any
 import yaml
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import (
-    Checkpoint,
-    load_optimizer,
-    load_strictly,
-    point_to,
-    pointed_to,
-    read_tensors,
-    save_checkpoint,
-    with_prefix,
-)
+from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, save_checkpoint
+from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import to_mapping
 from timbral.errors import CheckpointError, TrainingError
@@ -166,8 +158,8 @@ def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = T
         if name == "average" and not own:  # the checkpoint's run kept none
             own = with_prefix(tensors, "encoder")
         load_strictly(module, own, folder)
-    load_optimizer(checkpoint, state.optimizer, state.modules(), but=anew)
-    state.take_progress(checkpoint.step, checkpoint.progress)
+    load_optimizer(checkpoint, state.optimizer, state.modules(), except_modules=anew)
+    state.take_progress(checkpoint.step, checkpoint.training_state)
     if not same_data:
         state.best_score, state.val_threshold, state.plateau = None, None, Plateau()
 

@@ -14,13 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import (
-    Checkpoint,
-    build_encoder,
-    find_checkpoint,
-    load_weights,
-)
-from timbral.checkpoints.loading import resolve
+from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint
+from timbral.checkpoints.resolve import resolve
+from timbral.checkpoints.weights import build_encoder, load_weights
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import to_mapping
 from timbral.data.augment.config import AugmentConfig

@@ -9,46 +9,50 @@ from typing import Any
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.foreign.base import Format, Weights, only_tensors
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
 from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
+from timbral.checkpoints.weights import with_prefix
+from timbral.encoders.ecapa import EcapaConfig
 from timbral.encoders.wavlm import WavlmConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["DDVC"]
 
 ECAPA, WAVLM = "model.mods.embedding_model.", "model.wavlm."
+"""how names of tensors begin"""
 
 
-def _state(content: Any) -> Mapping[str, Any]:
-    state = content.get("model_state") if isinstance(content, dict) else None
+def _state(content: Content) -> Mapping[str, Any]:
+    state = content.values.get("model_state")
     return state if isinstance(state, Mapping) else {}
 
 
-def recognizes(content: Any) -> bool:
+def recognizes(content: Content) -> bool:
     """A dict whose `model_state` holds a whole SpeechBrain or transformers model."""
     return any(str(key).startswith((ECAPA, WAVLM)) for key in _state(content))
 
 
-def convert(content: Any) -> Weights:
+def convert(content: Content) -> ConvertedWeights:
     """Encoder and loss; SpeechBrain's classifier and features, which it also holds, are left."""
     state = only_tensors(_state(content))
-    losses = {f"loss.{key}": state[key] for key in state if key.startswith("similarity_")}
+    encoder: EcapaConfig | WavlmConfig
     if any(key.startswith(ECAPA) for key in state):
-        config, tensors = ecapa_tensors(_below(state, ECAPA))
-        encoder: Any = config
+        encoder, tensors = ecapa_tensors(with_prefix(state, ECAPA.rstrip(".")))
     elif any(key.startswith(WAVLM) for key in state):
-        tensors = wavlm_tensors(_below(state, "model."))
+        tensors = wavlm_tensors(with_prefix(state, "model"))
         encoder = wavlm_config(tensors)
     else:
         raise CheckpointError("these are not weights of ddvc: neither ECAPA nor WavLM in them")
-    flat = {key: tensor.reshape(-1) for key, tensor in losses.items()}
-    trimmed = Preprocessing(trim="edges")
-    return Weights(encoder, {**tensors, **flat}, int(content.get("step", 0)), trimmed)
-
-
-def _below(state: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}
+    for key, tensor in state.items():
+        if key.startswith("similarity_"):
+            tensors[f"loss.{key}"] = tensor.reshape(-1)
+    step = content.values.get("step", 0)
+    if not isinstance(step, int):
+        raise CheckpointError(
+            f"step of a checkpoint of ddvc is a whole number, got {type(step).__name__}"
+        )
+    return ConvertedWeights(encoder, tensors, step, Preprocessing(trim="edges"))
 
 
 def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:

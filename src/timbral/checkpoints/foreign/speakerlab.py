@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
 from timbral.encoders.campplus import CampplusConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["SPEAKER_3D"]
 
-MARK = "xvector.tdnn.linear.weight"
+RECOGNIZED_BY = "xvector.tdnn.linear.weight"
 
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^head\.layer1\.", "head.blocks."),
@@ -37,23 +42,23 @@ NAMES: tuple[tuple[str, str], ...] = (
 """3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
 
 
-def recognizes(content: Any) -> bool:
+def recognizes(content: Content) -> bool:
     """A flat dict of tensors with 3D-Speaker's names."""
-    return isinstance(content, dict) and MARK in content
+    return RECOGNIZED_BY in content.values
 
 
-def convert(content: Any) -> Weights:
+def convert(content: Content) -> ConvertedWeights:
     """3D-Speaker's CAM++: a plain dict of tensors."""
     if not recognizes(content):
         raise CheckpointError("these are not weights of 3D-Speaker's CAM++")
     tensors = {}
-    for key, tensor in only_tensors(content).items():
+    for key, tensor in only_tensors(content.values).items():
         name = re.sub(r"(block|tdnnd|transit)(\d+)\.", lambda m: f"{m[1]}#{int(m[2]) - 1}.", key)
         name = rename(name, NAMES)
         tensors[f"encoder.{name}"] = tensor[:, :, 0] if name == "linear.weight" else tensor
     size = tensors.get("encoder.linear.weight")
     embedding = CampplusConfig.embedding_size if size is None else len(size)
-    return Weights(CampplusConfig(embedding_size=embedding), tensors)
+    return ConvertedWeights(CampplusConfig(embedding_size=embedding), tensors)
 
 
 SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", recognizes, convert)

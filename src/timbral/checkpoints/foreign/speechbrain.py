@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["SPEECHBRAIN", "ecapa_tensors"]
 
-MARK = "blocks.0.conv.conv.weight"
+RECOGNIZED_BY = "blocks.0.conv.conv.weight"
 NAMES = (
     (r"^blocks\.0\.", "input."),
     (r"^blocks\.1\.", "blocks.0."),
@@ -35,15 +40,15 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
         weight = tensor.movedim(1, 2).flatten(1).contiguous() if tensor.ndim == 3 else tensor
         tensors[f"encoder.{rename(key, NAMES)}"] = weight
     try:
-        parts = sum(
+        res2net_convs = sum(
             "blocks.1.res2net_block.blocks" in k and k.endswith("conv.weight") for k in state
         )
         config = EcapaConfig(
-            channels=len(state[MARK]),
+            channels=len(state[RECOGNIZED_BY]),
             pooled_channels=len(state["mfa.conv.conv.weight"]),
             attention_channels=len(state["asp.tdnn.conv.conv.weight"]),
             squeeze_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
-            scale=parts + 1,
+            scale=res2net_convs + 1,
             embedding_size=len(state["fc.conv.weight"]),
         )
     except KeyError as error:
@@ -51,14 +56,14 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
     return config, tensors
 
 
-def recognizes(content: Any) -> bool:
+def recognizes(content: Content) -> bool:
     """A flat dict of tensors with SpeechBrain's names."""
-    return isinstance(content, dict) and MARK in content
+    return RECOGNIZED_BY in content.values
 
 
-def convert(content: Any) -> Weights:
+def convert(content: Content) -> ConvertedWeights:
     """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``."""
-    return Weights(*ecapa_tensors(only_tensors(content)))
+    return ConvertedWeights(*ecapa_tensors(only_tensors(content.values)))
 
 
 SPEECHBRAIN = Format("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", recognizes, convert)

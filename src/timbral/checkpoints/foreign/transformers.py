@@ -9,9 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import Format, Weights, only_tensors, rename
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
 from timbral.encoders.wavlm import WavlmConfig
-from timbral.errors import CheckpointError
+from timbral.errors import CheckpointError, ConfigError
 
 __all__ = ["TRANSFORMERS", "wavlm_tensors"]
 
@@ -56,7 +62,7 @@ def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.flatten()
         tensors[f"encoder.{name}"] = tensor.contiguous()
     bias = tensors.get("encoder.transformer.projection.bias")
-    if bias is not None:  # a model that hid no frames in training has no vector for them
+    if bias is not None:  # a model trained without masked frames has no embedding for them
         tensors.setdefault("encoder.transformer.hidden_frame", torch.zeros_like(bias))
     return tensors
 
@@ -79,60 +85,64 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def config_from(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WavlmConfig:
+def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WavlmConfig:
     """Our config of a transformers ``config.json`` (and preprocessor_config.json, merged in)."""
     fixed = {"conv_bias": False, "hidden_act": "gelu", "feat_extract_activation": "gelu"}
     for key, value in {**fixed, "add_adapter": False}.items():
-        if about.get(key, value) != value:
-            raise CheckpointError(f"config.json: {key} is {about[key]!r}; only {value!r} is known")
-    widths = set(about["conv_dim"])
+        if content.get(key, value) != value:
+            raise CheckpointError(
+                f"config.json: {key} is {content[key]!r}; only {value!r} is known"
+            )
+    widths = set(content["conv_dim"])
     if len(widths) != 1:
-        raise CheckpointError(f"config.json: conv_dim has several widths: {about['conv_dim']}")
+        raise CheckpointError(f"config.json: conv_dim has several widths: {content['conv_dim']}")
     return WavlmConfig(
-        hidden_size=about["hidden_size"],
-        layers=about["num_hidden_layers"],
-        heads=about["num_attention_heads"],
-        intermediate_size=about["intermediate_size"],
+        hidden_size=content["hidden_size"],
+        layers=content["num_hidden_layers"],
+        heads=content["num_attention_heads"],
+        intermediate_size=content["intermediate_size"],
         conv_channels=widths.pop(),
-        conv_kernels=tuple(about["conv_kernel"]),
-        conv_strides=tuple(about["conv_stride"]),
-        conv_norm=about["feat_extract_norm"],
-        norm_first=about["do_stable_layer_norm"],
-        position_kernel=about["num_conv_pos_embeddings"],
-        position_groups=about["num_conv_pos_embedding_groups"],
-        buckets=about["num_buckets"],
-        max_distance=about["max_bucket_distance"],
-        normalize_waves=about.get("do_normalize", False),
+        conv_kernels=tuple(content["conv_kernel"]),
+        conv_strides=tuple(content["conv_stride"]),
+        conv_norm=content["feat_extract_norm"],
+        norm_first=content["do_stable_layer_norm"],
+        position_kernel=content["num_conv_pos_embeddings"],
+        position_groups=content["num_conv_pos_embedding_groups"],
+        buckets=content["num_buckets"],
+        max_distance=content["max_bucket_distance"],
+        normalize_waves=content.get("do_normalize", False),
         weighted_layers="encoder.mix.weights" in tensors,
-        tdnn_channels=tuple(about["tdnn_dim"]),
-        tdnn_kernels=tuple(about["tdnn_kernel"]),
-        tdnn_dilations=tuple(about["tdnn_dilation"]),
-        embedding_size=about["xvector_output_dim"],
-        dropout=about["hidden_dropout"],
-        attention_dropout=about["attention_dropout"],
-        layer_dropout=about["layerdrop"],
-        mask_share=about.get("mask_time_prob", 0.05) * about.get("apply_spec_augment", True),
-        mask_frames=about.get("mask_time_length", 10),
-        mask_least=about.get("mask_time_min_masks", 2),
+        tdnn_channels=tuple(content["tdnn_dim"]),
+        tdnn_kernels=tuple(content["tdnn_kernel"]),
+        tdnn_dilations=tuple(content["tdnn_dilation"]),
+        embedding_size=content["xvector_output_dim"],
+        dropout=content["hidden_dropout"],
+        attention_dropout=content["attention_dropout"],
+        layer_dropout=content["layerdrop"],
+        mask_share=content.get("mask_time_prob", 0.05) * content.get("apply_spec_augment", True),
+        mask_frames=content.get("mask_time_length", 10),
+        mask_least=content.get("mask_time_min_masks", 2),
     )
 
 
-def recognizes(content: Any) -> bool:
-    """What `read_source` makes of a transformers folder: config and weights."""
-    return isinstance(content, dict) and content.get("config", {}).get("model_type") == "wavlm"
+def recognizes(content: Content) -> bool:
+    """Weights beside a config.json of WavLM."""
+    return content.config is not None and content.config.get("model_type") == "wavlm"
 
 
-def convert(content: Any) -> Weights:
+def convert(content: Content) -> ConvertedWeights:
     """A folder of WavLM; without an x-vector head in it, the head is newly initialized."""
-    if not recognizes(content):
+    if content.config is None or not recognizes(content):
         raise CheckpointError("these are not weights of a WavLM beside its config.json")
-    tensors = wavlm_tensors(only_tensors(content["weights"]))
-    headless = "encoder.head.projector.weight" not in tensors
+    tensors = wavlm_tensors(only_tensors(content.values))
+    has_head = "encoder.head.projector.weight" in tensors
     try:
-        config = config_from(content["config"], tensors)
+        config = config_from(content.config, tensors)
     except KeyError as error:
         raise CheckpointError(f"config.json has no {error}; a WavLM's is needed") from None
-    return Weights(config, tensors, fresh=("head.",) if headless else ())
+    except (TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"config.json is not of a WavLM that can be built: {error}") from None
+    return ConvertedWeights(config, tensors, uninitialized_prefixes=() if has_head else ("head.",))
 
 
 TRANSFORMERS = Format(

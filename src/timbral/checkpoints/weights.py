@@ -1,0 +1,147 @@
+"""Tensors of a checkpoint as the weights of an encoder, and as the state of an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.registry import ENCODERS
+from timbral.errors import CheckpointError, ConfigError
+
+__all__ = [
+    "build_encoder",
+    "load_network",
+    "load_optimizer",
+    "load_strictly",
+    "load_weights",
+    "read_tensors",
+    "with_prefix",
+]
+
+
+def build_encoder(config: object) -> SpeakerEncoder:
+    """The encoder of a config such as LstmConfig, newly initialized from torch's random state.
+
+    Raises ConfigError for anything that is no encoder's config, and for impossible sizes.
+    """
+    for encoder in ENCODERS.values():
+        if encoder.config_type is type(config):
+            try:
+                return encoder(config)
+            except (RuntimeError, OverflowError, MemoryError) as error:
+                raise ConfigError(f"{config} cannot be built: {error}") from error
+    known = ", ".join(sorted(encoder.config_type.__name__ for encoder in ENCODERS.values()))
+    raise ConfigError(
+        f"the config of an encoder is needed, got {type(config).__name__}; allowed: {known}"
+    )
+
+
+def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
+    """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
+    try:
+        encoder = build_encoder(checkpoint.config.encoder)
+    except ConfigError as error:
+        raise CheckpointError(f"{checkpoint.folder}: {error}") from error
+    load_weights(encoder, replace(checkpoint, uninitialized_prefixes=()))
+    return encoder.eval()
+
+
+def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
+    """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
+
+    It keeps its own where the checkpoint's are random, and its low-rank updates.
+    """
+    path = checkpoint.weights_path
+    tensors = read_tensors(path)
+    tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
+    for key, own in encoder.state_dict().items():
+        without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates
+        if without_lora != key and without_lora in tensors:
+            tensors[key] = tensors.pop(without_lora)
+            continue
+        is_new_update = ".lora_" in key and key not in tensors
+        if is_new_update or key.startswith(checkpoint.uninitialized_prefixes):
+            tensors[key] = own
+    load_strictly(encoder, tensors, path)
+
+
+def load_optimizer(
+    checkpoint: Checkpoint,
+    optimizer: torch.optim.Optimizer,
+    modules: Mapping[str, nn.Module],
+    except_modules: Collection[str] = (),
+) -> None:
+    """Give the optimizer what the checkpoint holds, but of `except_modules` nothing.
+
+    Parameters that did not learn there, such as frozen ones, start without a state.
+    """
+    parameters = {
+        f"{prefix}.{name}": parameter
+        for prefix, module in modules.items()
+        if prefix not in except_modules
+        for name, parameter in module.named_parameters()
+    }
+    learning = {p for group in optimizer.param_groups for p in group["params"]}
+    optimizer.state.clear()
+    for full_name, tensor in read_tensors(checkpoint.optimizer_path).items():
+        name, _, key = full_name.rpartition(":")
+        parameter = parameters.get(name)
+        if parameter is not None and parameter in learning:
+            # Adam keeps its step count on the CPU
+            value = tensor if key == "step" else tensor.to(parameter.device)
+            optimizer.state[parameter][key] = value
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; CheckpointError when it is missing or broken."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({error})") from None
+    return tensors
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of one module of a checkpoint, under the module's own names."""
+    start = f"{prefix}."
+    return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Load every tensor into `module`; CheckpointError names the first ones that do not fit.
+
+    Names, shapes and kinds of number must be the module's, and every number finite; the
+    precision may differ.
+    """
+    wanted = module.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in tensors]
+    problems += [f"{key} is not part of the model" for key in tensors if key not in wanted]
+    for key, own in wanted.items():
+        if key in tensors and (problem := _misfit(tensors[key], own)):
+            problems.append(f"{key} {problem}")
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{source}: these weights are of another {type(module).__name__}: "
+            f"{'; '.join(problems[:3])}{more}"
+        )
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source}: {key} holds numbers that are not finite")
+    module.load_state_dict(dict(tensors))
+
+
+def _misfit(tensor: Tensor, wanted: Tensor) -> str:
+    if tensor.shape != wanted.shape:
+        return f"has shape {tuple(tensor.shape)}, the model {tuple(wanted.shape)}"
+    if tensor.is_floating_point() != wanted.is_floating_point():
+        return f"holds {tensor.dtype}, the model {wanted.dtype}"
+    return ""
