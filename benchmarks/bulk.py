@@ -41,7 +41,7 @@ TIMBRAL = (
     COMMON
     + """
 from timbral import api
-from timbral.bulk.corpus import Engine
+from timbral.bulk.engines import Engine
 if __name__ == "__main__":
     e = api.load_encoder(sys.argv[4], device="cpu", precision=sys.argv[5])
     e.encode(files[0])

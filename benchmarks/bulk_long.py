@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from timbral.audio.decode import AUDIO_SUFFIXES
-from timbral.bulk.shards import PART_UTTERANCES
+from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.demo.run import VOICES
 
-PART = PART_UTTERANCES["cpu"]
+PART = SHARD_UTTERANCES["cpu"]
 UTTERANCES_PER_SPEAKER = 100
 
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from timbral import api
-from timbral.bulk.shards import PART_UTTERANCES
+from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import read_embeddings, vectors_of
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder
 
 
@@ -29,7 +29,7 @@ def embedder(run: Path) -> Embedder:
 
 def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     report = api.embed(embedder, voices, tmp_path / "out")
-    assert (report.utterances, report.speakers, report.failures) == (48, 8, 0)
+    assert (report.num_utterances, report.num_speakers, report.num_failures) == (48, 8, 0)
     table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
     assert table.column_names == [
         "utterance", "speaker", "session", "path", "duration_seconds", "embedding", "encoder",
@@ -51,7 +51,7 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(report.audio_seconds)
 
 
-def test_npy_is_paddlespeechs_tree(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_npy_is_the_tree_of_paddlespeech(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path / "out", format="npy")
     sources = sorted(path.relative_to(voices) for path in voices.glob("*/*.ogg"))
     written = sorted(
@@ -66,7 +66,7 @@ def test_npy_is_paddlespeechs_tree(embedder: Embedder, voices: Path, tmp_path: P
     np.testing.assert_allclose(vector, embedder.encode(voices / sources[3]), atol=1e-5)
 
 
-def test_torch_is_ddvcs_layout(embedder: Embedder, shared: Path, tmp_path: Path) -> None:
+def test_torch_is_the_layout_of_ddvc(embedder: Embedder, shared: Path, tmp_path: Path) -> None:
     """Read as ZeroShotFastSpeech2 does: ``torch.load(path)[0]``."""
     api.embed(
         embedder,
@@ -76,57 +76,57 @@ def test_torch_is_ddvcs_layout(embedder: Embedder, shared: Path, tmp_path: Path)
         format="torch",
         model_name="ecapa",
     )
-    theirs = shared / "system-a-embeddings"
+    ddvc_files = shared / "system-a-embeddings"
     for path in sorted((shared / "LibriTTS").rglob("*.wav"))[:5]:
-        place = path.relative_to(shared / "LibriTTS").with_suffix(".ecapa_embedding")
-        assert (theirs / place).exists()
-        mine = torch.load(tmp_path / place, weights_only=True)
-        assert mine.shape == (1, embedder.embedding_dim)
-        assert mine.dtype == torch.float32
-        assert mine.device.type == "cpu"
-    for averaged in theirs.glob("*/*.ecapa_averaged_embedding"):
-        place = averaged.relative_to(theirs)
-        mine = torch.load(tmp_path / place, weights_only=True)[0]
-        parts = [
+        relative = path.relative_to(shared / "LibriTTS").with_suffix(".ecapa_embedding")
+        assert (ddvc_files / relative).exists()
+        written = torch.load(tmp_path / relative, weights_only=True)
+        assert written.shape == (1, embedder.embedding_dim)
+        assert written.dtype == torch.float32
+        assert written.device.type == "cpu"
+    for averaged in ddvc_files.glob("*/*.ecapa_averaged_embedding"):
+        relative = averaged.relative_to(ddvc_files)
+        written = torch.load(tmp_path / relative, weights_only=True)[0]
+        of_speaker = [
             torch.load(path, weights_only=True)[0]
-            for path in (tmp_path / place).parent.rglob("*.ecapa_embedding")
+            for path in (tmp_path / relative).parent.rglob("*.ecapa_embedding")
         ]
-        torch.testing.assert_close(mine, torch.stack(parts).mean(dim=0))
+        torch.testing.assert_close(written, torch.stack(of_speaker).mean(dim=0))
 
 
-def test_resumed_is_unbroken(
+def test_resumed_job_gives_the_same_table(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 10)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 10)
     api.embed(embedder, voices, tmp_path / "whole")
     embedded: list[int] = []
     encode_waves = Embedder.encode_waves
 
-    def dying(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
+    def interrupted(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
         if len(embedded) >= 3:
             raise KeyboardInterrupt
         embedded.append(len(waves))
         return encode_waves(self, waves)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embedder, "encode_waves", dying)
+        patch.setattr(Embedder, "encode_waves", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            api.embed(embedder, voices, tmp_path / "broken")
-    report = api.embed(embedder, voices, tmp_path / "broken")
-    assert 0 < report.new_audio_seconds < 0.5 * report.audio_seconds, "only the rest is done"
+            api.embed(embedder, voices, tmp_path / "resumed")
+    report = api.embed(embedder, voices, tmp_path / "resumed")
+    assert 0 < report.new_audio_seconds < 0.5 * report.audio_seconds, "only the rest is embedded"
     first = pyarrow.parquet.read_table(tmp_path / "whole" / "utterances.parquet")
-    second = pyarrow.parquet.read_table(tmp_path / "broken" / "utterances.parquet")
+    second = pyarrow.parquet.read_table(tmp_path / "resumed" / "utterances.parquet")
     assert first.drop_columns("embedding").equals(second.drop_columns("embedding"))
     assert np.abs(vectors_of(first) - vectors_of(second)).max() <= 1e-5
-    again = api.embed(embedder, voices, tmp_path / "broken")
-    assert (again.new_audio_seconds, again.utterances) == (0.0, 48)
+    again = api.embed(embedder, voices, tmp_path / "resumed")
+    assert (again.new_audio_seconds, again.num_utterances) == (0.0, 48)
 
 
-def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> None:
-    """SIGKILL behind some parts; the table is that of an unbroken run."""
+def test_killed_and_resumed(run: Path, voices: Path, tmp_path: Path) -> None:
+    """SIGKILL after some shards; the table is that of an uninterrupted run."""
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom timbral import api\n"
-        "from timbral.bulk import shards\nshards.PART_UTTERANCES['cpu'] = 6\n"
+        "from timbral.bulk import shards\nshards.SHARD_UTTERANCES['cpu'] = 6\n"
         "encoder = api.load_encoder(sys.argv[1], device='cpu')\n"
         "api.embed(encoder, Path(sys.argv[2]), Path(sys.argv[3]),"
         " progress=lambda done, *rest: (print(done, flush=True), time.sleep(0.05)))\n"
@@ -141,75 +141,97 @@ def test_killed_and_started_again(run: Path, voices: Path, tmp_path: Path) -> No
         return process.returncode
 
     assert embed(tmp_path / "whole") == 0
-    assert embed(tmp_path / "broken", kill_at=18) == -signal.SIGKILL
-    assert len(list((tmp_path / "broken" / ".embed").glob("*.arrow"))) >= 3
-    assert embed(tmp_path / "broken") == 0
-    whole, broken = (read_embeddings(tmp_path / name) for name in ("whole", "broken"))
-    assert whole.drop_columns("embedding").equals(broken.drop_columns("embedding"))
-    assert np.abs(vectors_of(whole) - vectors_of(broken)).max() <= 1e-5
+    assert embed(tmp_path / "resumed", kill_at=18) == -signal.SIGKILL
+    assert len(list((tmp_path / "resumed" / ".embed").glob("*.arrow"))) >= 3
+    assert embed(tmp_path / "resumed") == 0
+    whole, resumed = (read_embeddings(tmp_path / name) for name in ("whole", "resumed"))
+    assert whole.drop_columns("embedding").equals(resumed.drop_columns("embedding"))
+    assert np.abs(vectors_of(whole) - vectors_of(resumed)).max() <= 1e-5
 
 
-def test_bad_files_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_unusable_recordings_are_listed(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
     bad = sorted(root.glob("*/*.ogg"))[5]
     bad.unlink()
     bad.write_bytes(b"not ogg")
     report = api.embed(embedder, root, tmp_path / "out")
-    assert (report.utterances, report.failures) == (47, 1)
+    assert (report.num_utterances, report.num_failures) == (47, 1)
     [line] = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
     assert "cannot be read as audio" in json.loads(line)["reason"]
 
 
-def test_a_repaired_recording_is_embedded(
+def test_repaired_recording_is_embedded(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 10)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 10)
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
     path = sorted(root.glob("*/*.ogg"))[5]
     whole = path.read_bytes()
     path.write_bytes(b"not ogg")
-    assert api.embed(embedder, root, tmp_path / "out").failures == 1
+    assert api.embed(embedder, root, tmp_path / "out").num_failures == 1
     path.write_bytes(whole)
     report = api.embed(embedder, root, tmp_path / "out")
-    assert (report.utterances, report.failures) == (48, 0)
-    assert report.new_audio_seconds < 0.4 * report.audio_seconds, "only its part is done again"
+    assert (report.num_utterances, report.num_failures) == (48, 0)
+    assert report.new_audio_seconds < 0.4 * report.audio_seconds, "only its shard is embedded again"
     with pytest.raises(DataError, match="made with other corpus"):
         api.embed(embedder, voices, tmp_path / "out")
 
 
-def test_names_that_are_no_names(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="leave out /"):
+def test_model_name_with_slash(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out /"):
         api.embed(embedder, voices, tmp_path / "o", format="torch", model_name="microsoft/wavlm")
 
 
-def test_all_bad_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
+def test_no_usable_recording_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
     (tmp_path / "corpus" / "anna").mkdir(parents=True)
     (tmp_path / "corpus" / "anna" / "a.wav").touch()
     with pytest.raises(DataError, match=r"none of the 1 recordings.*0 bytes"):
         api.embed(embedder, tmp_path / "corpus", tmp_path / "out")
 
 
-def test_other_weights_are_refused(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_other_weights_are_an_error(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path / "out")
     other = Embedder(embedder.network, embedder.preprocessing, weights_sha256="other")
     with pytest.raises(DataError, match="made with other weights_sha256"):
         api.embed(other, voices, tmp_path / "out")
 
 
-def test_unknown_format(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="did you mean 'parquet'"):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "not readable JSON"),
+        (b"[]", "should hold weights_sha256, preprocessing"),
+        (b'{"precision": "fp32"}', "should hold weights_sha256, preprocessing"),
+        (
+            b'{"weights_sha256": 3, "preprocessing": {}, "windows": null, "precision": "fp32",'
+            b' "corpus": ""}',
+            "weights_sha256 cannot be 3",
+        ),
+    ],
+)
+def test_damaged_job_file_is_an_error(
+    embedder: Embedder, voices: Path, tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / ".embed").mkdir()
+    (tmp_path / ".embed" / "job.json").write_bytes(content)
+    with pytest.raises(DataError, match=rf"job\.json: .*{words}"):
+        api.embed(embedder, voices, tmp_path)
+
+
+def test_unknown_format_is_an_error(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'parquet'"):
         api.embed(embedder, voices, tmp_path / "out", format="parket")
 
 
-def test_not_an_embed_folder(tmp_path: Path) -> None:
+def test_folder_without_embeddings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no utterances\.parquet"):
         read_embeddings(tmp_path)
 
 
-def test_speakers_are_no_utterances(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_table_of_speakers_is_an_error(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     api.embed(embedder, voices, tmp_path)
     with pytest.raises(DataError, match="has no column path, utterance"):
         read_embeddings(tmp_path / "speakers.parquet")

@@ -1,4 +1,4 @@
-"""Who embeds, and what recordings there are, changes nothing in the table."""
+"""Engines and workers give the same table; memory is bounded; dead workers are errors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import soundfile
 
 from conftest import SMALL
 from timbral import api
-from timbral.bulk import corpus as bulk
-from timbral.bulk import pipeline
-from timbral.bulk.pipeline import embed_parts
-from timbral.bulk.shards import PART_UTTERANCES, Part, cut
+from timbral.bulk import engines, pipeline
+from timbral.bulk.corpus import embed_corpus
+from timbral.bulk.engines import Engine
+from timbral.bulk.pipeline import embed_shards
+from timbral.bulk.shards import SHARD_UTTERANCES, split_into_shards
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.registry import ENCODERS
@@ -32,7 +33,7 @@ def embedder(run: Path) -> Embedder:
     return api.load_encoder(run, device="cpu")
 
 
-def same_tables(first: Path, second: Path) -> None:
+def assert_same_tables(first: Path, second: Path) -> None:
     one, two = read_embeddings(first), read_embeddings(second)
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5
@@ -41,50 +42,50 @@ def same_tables(first: Path, second: Path) -> None:
 def test_processes_give_the_same_table(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 7)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 7)
     root = tmp_path / "corpus"
     shutil.copytree(voices, root)
     sorted(root.glob("*/*.ogg"))[9].write_bytes(b"not ogg")
     api.embed(embedder, root, tmp_path / "one")
     seen: list[tuple[int, int, float, int]] = []
     report = api.embed(
-        embedder, root, tmp_path / "two", engine=bulk.Engine(workers=2),
+        embedder, root, tmp_path / "two", engine=Engine(workers=2),
         progress=lambda *values: seen.append(values),
     )  # fmt: skip
-    assert (report.utterances, report.failures) == (47, 1)
+    assert (report.num_utterances, report.num_failures) == (47, 1)
     assert seen[-1][0] == seen[-1][1] == 48
     assert seen[-1][3] == 1
-    same_tables(tmp_path / "one", tmp_path / "two")
+    assert_same_tables(tmp_path / "one", tmp_path / "two")
     with pytest.raises(AudioError, match="cannot be read as audio"):
-        api.embed(embedder, root, tmp_path / "s", engine=bulk.Engine(workers=2, strict=True))
+        api.embed(embedder, root, tmp_path / "s", engine=Engine(workers=2, strict=True))
 
 
-def test_strict_ends_at_the_first(embedder: Embedder, tmp_path: Path, voices: Path) -> None:
+def test_strict_stops_at_first_failure(embedder: Embedder, tmp_path: Path, voices: Path) -> None:
     (tmp_path / "corpus").mkdir()
     shutil.copytree(sorted(voices.glob("*/"))[0], tmp_path / "corpus" / "a")
     (tmp_path / "corpus" / "a" / "bad.wav").write_bytes(b"")
     with pytest.raises(AudioError, match="0 bytes"):
-        api.embed(embedder, tmp_path / "corpus", tmp_path / "o", engine=bulk.Engine(strict=True))
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "o", engine=Engine(strict=True))
 
 
-def test_workers_start_by_themselves_when_there_is_much_to_do(
+def test_number_of_workers_follows_from_the_number_of_shards(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(bulk, "embed_here", lambda *_: "here")
-    monkeypatch.setattr(bulk, "embed_in_processes", lambda *given: given[-1])
+    monkeypatch.setattr(engines, "embed_here", lambda *_: "here")
+    monkeypatch.setattr(engines, "embed_in_processes", lambda *given: given[-1])
 
-    def chosen(parts: int) -> object:
-        return bulk.Engine(workers=None).run(embedder, [None] * parts, None)  # type: ignore[list-item,arg-type]
+    def chosen(num_shards: int) -> object:
+        return Engine(workers=None).run(embedder, [None] * num_shards, None)  # type: ignore[list-item,arg-type]
 
-    assert [chosen(parts) for parts in (0, 15, 16, 1000)] == ["here", "here", 2, 4]
+    assert [chosen(num_shards) for num_shards in (0, 15, 16, 1000)] == ["here", "here", 2, 4]
 
 
-def test_an_engine_that_is_none() -> None:
+def test_unknown_engine_is_an_error() -> None:
     with pytest.raises(ConfigError, match="did you mean 'ray'"):
-        bulk.Engine("rai")
+        Engine("rai")
     with pytest.raises(ConfigError, match="1 or more"):
-        bulk.Engine(workers=0)
+        Engine(workers=0)
 
 
 KILLED = """
@@ -92,10 +93,10 @@ import sys
 from pathlib import Path
 from timbral import api
 from timbral.bulk import shards
-from timbral.bulk.corpus import Engine
+from timbral.bulk.engines import Engine
 
 if __name__ == "__main__":
-    shards.PART_UTTERANCES["cpu"] = 4
+    shards.SHARD_UTTERANCES["cpu"] = 4
     api.embed(
         api.load_encoder(sys.argv[1], device="cpu"), sys.argv[2], sys.argv[3],
         engine=Engine(workers=2),
@@ -107,7 +108,7 @@ if __name__ == "__main__":
 def test_killed_with_workers(
     run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL of the parent: at most one part a worker is embedded again."""
+    """SIGKILL of the parent: at most one shard a worker is embedded again."""
     (tmp_path / "job.py").write_text(KILLED)
 
     def embed(kill_at: int | None) -> list[int]:
@@ -126,15 +127,15 @@ def test_killed_with_workers(
     assert on_disk >= reported, "what was reported is on disk"
     first, *_, last = embed(kill_at=None)
     assert (first, last) == (on_disk, 48), "what is on disk is not embedded again"
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 4)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 4)
     api.embed(api.load_encoder(run, device="cpu"), voices, tmp_path / "whole")
-    same_tables(tmp_path / "out", tmp_path / "whole")
+    assert_same_tables(tmp_path / "out", tmp_path / "whole")
 
 
-def test_a_dying_worker_is_an_error(
+def test_dead_worker_is_an_error(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 2)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 2)
     killed: list[int] = []
 
     def kill_a_child(done: int, total: int, seconds: float, failures: int) -> None:
@@ -149,17 +150,17 @@ def test_a_dying_worker_is_an_error(
 
     with pytest.raises(DataError, match="a worker process died"):
         api.embed(
-            embedder, voices, tmp_path, engine=bulk.Engine(workers=2), progress=kill_a_child
+            embedder, voices, tmp_path, engine=Engine(workers=2), progress=kill_a_child
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["campplus", "lstm", "tdnn"])
-def test_ragged_lengths_equal_one_by_one(
+def test_mixed_lengths_equal_one_by_one(
     kind: str, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an order that is not that of the lengths; some are cut into pieces."""
+    """In an order other than that of their lengths; some are longer than `longest_seconds`."""
     monkeypatch.setattr(ENCODERS[kind], "longest_seconds", 5.0)
-    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", 10 / 16)
+    monkeypatch.setattr(pipeline, "BATCHES_PER_GROUP", 10 / 16)
     embedder = Embedder(ENCODERS[kind](SMALL[kind]))
     speech = np.concatenate([soundfile.read(path)[0] for path in sorted(voices.glob("*/*.ogg"))])
     (tmp_path / "c" / "anna").mkdir(parents=True)
@@ -167,20 +168,20 @@ def test_ragged_lengths_equal_one_by_one(
         samples = np.resize(speech[number * 16_000 :], int(16_000 * seconds))
         soundfile.write(tmp_path / "c" / "anna" / f"{number}.wav", samples, 16_000)
     utterances = scan_corpus("folder", tmp_path / "c")
-    report = bulk.embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
-    assert report.failures == 1, "0.05 s is too short"
+    report = embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
+    assert report.num_failures == 1, "0.05 s is too short"
     table = read_embeddings(tmp_path / "o")
     assert table["utterance"].to_pylist() == [f"anna/{number}" for number in (0, 1, 2, 3, 4, 6)]
     for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
         assert np.abs(embedder.encode(path) - vector).max() <= 1e-5
 
 
-def test_what_is_held_is_bounded(
+def test_decoded_audio_is_bounded(
     embedder: Embedder, voices: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never more audio decoded ahead than the bound, but for one recording that is longer."""
     limit = 12.0  # seconds in a group; utterances have about three
-    monkeypatch.setattr(pipeline, "BATCHES_AT_ONCE", limit / 16)
+    monkeypatch.setattr(pipeline, "BATCHES_PER_GROUP", limit / 16)
     asked: list[str] = []
     lengths: list[int] = []
     load = Embedder.load
@@ -200,14 +201,14 @@ def test_what_is_held_is_bounded(
 
     monkeypatch.setattr(Embedder, "load", counted)
     monkeypatch.setattr(Embedder, "encode_waves", watched)
-    parts: list[Part] = cut(scan_corpus("folder", voices), "cpu")
-    done = list(embed_parts(embedder, parts, readers=4))
-    assert sum(part.utterances for part in done) == 48
+    shards = split_into_shards(scan_corpus("folder", voices), "cpu")
+    results = list(embed_shards(embedder, shards, readers=4))
+    assert sum(result.num_utterances for result in results) == 48
 
 
 def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     report = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
-    assert 0 < report.utterances < 48
+    assert 0 < report.num_utterances < 48
     assert all(path.endswith(".ogg") for path in read_embeddings(tmp_path)["path"].to_pylist())
     with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
         api.embed(embedder, voices, tmp_path / "o", pattern="*.wav")

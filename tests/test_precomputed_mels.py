@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.bulk.corpus import Engine
+from timbral.bulk.engines import Engine
 from timbral.config.schema import TrainConfig
 from timbral.data.batches.config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
@@ -124,8 +124,8 @@ def test_a_tree_is_embedded_as_a_corpus(
     report = api.embed(embedder, tree, tmp_path / "whole", engine=engine)
     partial = api.embed(embedder, broken, tmp_path / "part", engine=engine)
     mels = PrecomputedMels.open(tree)
-    assert (report.utterances, report.failures) == (len(mels), 0)
-    assert (partial.utterances, partial.failures) == (len(mels) - 3, 3)
+    assert (report.num_utterances, report.num_failures) == (len(mels), 0)
+    assert (partial.num_utterances, partial.num_failures) == (len(mels) - 3, 3)
     reasons = (tmp_path / "part" / "failures.jsonl").read_text()
     for reason in ("cannot be read as a mel", "not finite", "no frames"):
         assert reason in reasons
@@ -156,7 +156,7 @@ def test_vectors_beside_recordings_are_no_mel_tree(voices: Path, tmp_path: Path)
     shutil.copytree(voices, tmp_path / "corpus")
     for _ in range(2):
         report = api.embed(embedder, tmp_path / "corpus", tmp_path / "corpus", format="npy")
-        assert report.utterances == 48
+        assert report.num_utterances == 48
     assert len(list((tmp_path / "corpus").glob("*/*.npy"))) == 48
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from timbral import api
-from timbral.bulk import corpus as bulk
-from timbral.bulk.shards import PART_UTTERANCES
+from timbral.bulk.engines import Engine
+from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
@@ -62,7 +62,7 @@ def test_a_corpus_in_s3(
     embedder: Embedder, voices: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From s3:// to s3://, killed in the middle; the table is that of local files."""
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 20)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 20)
     source, target = f"{bucket}/corpus", f"{bucket}/vectors"
 
     def stop(done: int, total: int, seconds: float, failures: int) -> None:
@@ -72,7 +72,7 @@ def test_a_corpus_in_s3(
     with pytest.raises(KeyboardInterrupt):
         api.embed(embedder, source, target, progress=stop)
     report = api.embed(embedder, source, target)
-    assert (report.utterances, report.failures) == (48, 0)
+    assert (report.num_utterances, report.num_failures) == (48, 0)
     assert 0 < report.new_audio_seconds < 0.8 * report.audio_seconds, "only the rest is done"
     api.embed(embedder, voices, tmp_path / "local")
     local = read_embeddings(tmp_path / "local")
@@ -95,7 +95,7 @@ def test_fsspec_knows_other_stores(embedder: Embedder, voices: Path, tmp_path: P
         folder = storage.Folder(f"memory://bucket/corpus/{path.parent.name}")
         folder.write(path.name, path.read_bytes())
     report = api.embed(embedder, "memory://bucket/corpus", tmp_path)
-    assert (report.utterances, report.speakers) == (7, 2)
+    assert (report.num_utterances, report.num_speakers) == (7, 2)
     with pytest.raises(DataError, match="nosuch"):
         api.embed(embedder, "nosuch://x/y", tmp_path / "o")
 
@@ -123,7 +123,7 @@ def test_ray(
     """A real Ray with four logical CPUs; one of its workers is killed in the middle."""
     import ray
 
-    monkeypatch.setitem(PART_UTTERANCES, "cpu", 3)
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 3)
     api.embed(embedder, voices, tmp_path / "local")
     ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     killed: list[int] = []
@@ -136,12 +136,12 @@ def test_ray(
         time.sleep(0.05)
 
     try:
-        engine = bulk.Engine("ray", workers=2)
+        engine = Engine("ray", workers=2)
         report = api.embed(embedder, voices, tmp_path / "ray", engine=engine, progress=kill_one)
     finally:
         ray.shutdown()
     assert killed, "a worker was killed"
-    assert (report.utterances, report.failures) == (48, 0)
+    assert (report.num_utterances, report.num_failures) == (48, 0)
     one, two = (read_embeddings(tmp_path / name) for name in ("local", "ray"))
     one, two = one.sort_by("utterance"), two.sort_by("utterance")
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))

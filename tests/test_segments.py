@@ -224,7 +224,7 @@ def test_tables_with_wrong_times(tmp_path: Path, cell: str, words: str) -> None:
 def test_parts_are_embedded_in_every_format(calls: Path, tmp_path: Path, format: str) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     report = api.embed(embedder, calls, tmp_path / "out", layout="kaldi", format=format)
-    assert (report.utterances, report.failures) == (4, 0)
+    assert (report.num_utterances, report.num_failures) == (4, 0)
     if format == "npy":
         vector = np.load(tmp_path / "out" / "bob-1.npy")
         np.testing.assert_allclose(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from timbral.bulk import corpus as bulk
+from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import find_utterances
 from timbral.checkpoints.averaging import average
 from timbral.checkpoints.catalog import ModelInfo, models
@@ -158,9 +159,9 @@ def embed(
     pattern: str | None = None,
     format: str = "parquet",
     model_name: str | None = None,
-    engine: bulk.Engine = bulk.Engine(),  # noqa: B008 (it is frozen)
-    progress: bulk.Progress = lambda done, total, seconds, failures: None,
-) -> bulk.BulkReport:
+    engine: Engine = DEFAULT_ENGINE,
+    progress: bulk.EmbedProgress = lambda done, total, seconds, failures: None,
+) -> bulk.EmbedSummary:
     """Embed every utterance and speaker of a corpus; `root` and `output` are folders or URLs.
 
     With a `pattern`, such as ``*.wav``, only recordings whose name or end of path fits it.

@@ -19,11 +19,17 @@ from timbral.data.prepared.mels import FRAME_BYTES, PrecomputedMels, holds_mels,
 from timbral.data.prepared.store import prepared_format, read_table
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
-from timbral.inference.embedder import Embedder, Vector
+from timbral.inference.embedder import Embedder
 from timbral.io.storage import is_url, location_of, names_below, open_url
+from timbral.io.types import Vectors
 
-__all__ = ["Input", "find_utterances", "input_of"]
+__all__ = ["Content", "Input", "find_utterances", "input_of"]
 
+Content = NDArray[np.float32]
+"""what a file holds: a wave (T,), or a mel (F, M)"""
+
+COMPRESSED_BYTES_PER_SECOND = 8_000
+"""of compressed speech, about 64 kbit/s"""
 FRAMES_PER_SECOND = GE2E_MEL.sample_rate // GE2E_MEL.hop_samples
 
 
@@ -68,64 +74,65 @@ def _scan(layout: str, root: Path) -> Sequence[Utterance]:
 
 
 class Input(Protocol):
-    """A kind of file: how it is read, how long it is, who embeds it."""
+    """A kind of file: how it is read, how long it is, how the encoder embeds it."""
 
-    def read(self, path: str) -> NDArray[np.float32] | AudioError:
+    def read(self, path: str) -> Content | AudioError:
         """What the encoder takes, or why it cannot be used."""
 
-    def seconds(self, path: str) -> float:
-        """A length, without reading the file; a guess where its header tells none."""
+    def estimated_seconds(self, path: str) -> float:
+        """The length without reading the file; a guess where its header does not tell."""
 
-    def length(self, content: NDArray[np.float32]) -> float:
-        """The length of what was read, in seconds."""
+    def seconds(self, content: Content) -> float:
+        """The length of what was read."""
 
-    def embed(self, contents: Sequence[NDArray[np.float32]]) -> Vector:
+    def embed(self, contents: Sequence[Content]) -> Vectors:
         """Vectors (N, E)."""
 
 
 def input_of(embedder: Embedder, path: str) -> Input:
-    """The kind of a file, by its suffix."""
-    return Mels(embedder) if path.endswith(".npy") else Recordings(embedder)
+    """The kind of a file, by its suffix; ConfigError for mels that the encoder does not take."""
+    return MelInput(embedder) if path.endswith(".npy") else AudioInput(embedder)
 
 
-class Recordings:
-    """Audio files, here or behind URLs."""
+class AudioInput:
+    """Audio files, on disk or behind URLs."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._sample_rate = embedder.sample_rate
         self.read = embedder.load_or_error
         self.embed = embedder.encode_waves
 
-    def length(self, content: NDArray[np.float32]) -> float:
-        return content.size / self._sample_rate
-
-    def seconds(self, path: str) -> float:
-        span = Segment.of(path)
+    def estimated_seconds(self, path: str) -> float:
+        segment = Segment.of(path)
         try:
             if is_url(path):
-                with open_url(span.file) as file:
-                    rate, samples = _header(file)
+                with open_url(segment.file) as file:
+                    sample_rate, count = _header(file)
             else:
-                rate, samples = _header(span.file)
-            inside = span.samples(samples, rate)
-            return float((inside.stop - inside.start) / rate)
+                sample_rate, count = _header(segment.file)
+            samples = segment.samples(count, sample_rate)
+            return float((samples.stop - samples.start) / sample_rate)
         except (soundfile.LibsndfileError, OSError, ValueError, AudioError):
-            return max(file_size(path), 0) / 8_000  # compressed speech at 64 kbit/s
+            return max(file_size(path), 0) / COMPRESSED_BYTES_PER_SECOND
+
+    def seconds(self, content: Content) -> float:
+        return content.size / self._sample_rate
 
 
 def _header(file: Any) -> tuple[int, int]:
+    """Sample rate and number of samples."""
     with soundfile.SoundFile(file) as opened:
         return opened.samplerate, opened.frames
 
 
-class Mels:
-    """Files of precomputed mels, for encoders that hear such mels."""
+class MelInput:
+    """Files of precomputed mels, for encoders that take such mels."""
 
     def __init__(self, embedder: Embedder) -> None:
         embedder.network.check_takes_mels()
         self.embed = embedder.encode_mels
 
-    def read(self, path: str) -> NDArray[np.float32] | AudioError:
+    def read(self, path: str) -> Content | AudioError:
         try:
             mel = read_mel(Path(path))
         except AudioError as error:
@@ -136,8 +143,8 @@ class Mels:
             return AudioError(path, "holds values that are not finite", "not-finite")
         return mel
 
-    def length(self, content: NDArray[np.float32]) -> float:
-        return len(content) / FRAMES_PER_SECOND
-
-    def seconds(self, path: str) -> float:
+    def estimated_seconds(self, path: str) -> float:
         return max(file_size(path), 0) / FRAME_BYTES / FRAMES_PER_SECOND
+
+    def seconds(self, content: Content) -> float:
+        return len(content) / FRAMES_PER_SECOND

@@ -1,6 +1,9 @@
 """From recordings to vectors: readers decode ahead while the model works; memory is bounded.
 
-Within a part utterances are taken in the order of their lengths, so that little is padding, and
+    shard 0 ──▶ lengths ──▶ groups, shortest recordings first ──▶ readers ──▶ model ──▶ result 0
+    shard 1 ──▶ lengths …   (looked up while the groups of shard 0 are read)
+
+Within a shard utterances are taken in the order of their lengths, so that little is padding, and
 put back into the corpus's order at its end.
 """
 
@@ -9,46 +12,41 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from timbral.bulk.inputs import Input, input_of
-from timbral.bulk.shards import Done, Part, finish
+from timbral.bulk.inputs import Content, Input, input_of
+from timbral.bulk.shards import PartialShard, Shard, ShardResult
 from timbral.errors import AudioError
-from timbral.inference.embedder import SECONDS_PER_BATCH, Embedder, Vector
+from timbral.inference.embedder import SECONDS_PER_BATCH, Embedder
 
-__all__ = ["embed_parts"]
+__all__ = ["embed_shards"]
 
-Content = NDArray[np.float32]
-"""what a file holds: a wave (T,), or a mel (F, M)"""
-
-BATCHES_AT_ONCE = 16
+BATCHES_PER_GROUP = 16
 """batches of the model whose audio is given to it together"""
-AHEAD = 2
-"""groups whose audio is held decoded; a longer recording is read when nothing else is held"""
+GROUPS_AHEAD = 2
+"""whose audio is held decoded; a longer recording is read when nothing else is held"""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows of one part, of near length, that are read and embedded together."""
+    """Rows of one shard, of near length, that are read and embedded together."""
 
-    part: Part
-    kind: Input
+    shard: Shard
+    input: Input
     rows: list[int]
     seconds: float
 
 
-def embed_parts(
-    embedder: Embedder, parts: Iterable[Part], *, readers: int, strict: bool = False
-) -> Iterator[Done]:
-    """Embed parts one after another; reading runs ahead into the next part.
+def embed_shards(
+    embedder: Embedder, shards: Iterable[Shard], *, readers: int, strict: bool = False
+) -> Iterator[ShardResult]:
+    """Embed shards one after another; `readers` threads run ahead into the next shard.
 
     With `strict` the first recording that cannot be used raises its AudioError.
     """
-    work = _Work()
-    for group, contents in _read_ahead(embedder, parts, readers):
+    partial: PartialShard | None = None
+    for group, contents in _read_ahead(embedder, shards, readers):
+        partial = partial or PartialShard(group.shard)
         usable: dict[int, Content] = {}
         for row, content in zip(group.rows, contents, strict=True):
             if not isinstance(content, AudioError):
@@ -56,70 +54,63 @@ def embed_parts(
             elif strict:
                 raise content
             else:
-                work.failures[row] = content
-        vectors = group.kind.embed(list(usable.values()))
+                partial.failures[row] = content
+        vectors = group.input.embed(list(usable.values()))
         for (row, content), vector in zip(usable.items(), vectors, strict=True):
-            work.vectors[row] = vector
-            work.seconds[row] = group.kind.length(content)
-        if len(work.vectors) + len(work.failures) == len(group.part.utterances):
-            yield finish(embedder, group.part, work.vectors, work.seconds, work.failures)
-            work = _Work()
-
-
-@dataclass
-class _Work:
-    """What is known of the part in work, by row."""
-
-    vectors: dict[int, Vector] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    failures: dict[int, AudioError] = field(default_factory=dict)
+            partial.vectors[row] = vector
+            partial.seconds[row] = group.input.seconds(content)
+        if partial.is_complete:
+            yield partial.result(embedder)
+            partial = None
 
 
 def _read_ahead(
-    embedder: Embedder, parts: Iterable[Part], readers: int
+    embedder: Embedder, shards: Iterable[Shard], readers: int
 ) -> Iterator[tuple[_Group, list[Content | AudioError]]]:
-    limit = BATCHES_AT_ONCE * SECONDS_PER_BATCH.get(embedder.device.type, 16)
+    """Groups and what their files hold, or why they cannot be used; at most two groups ahead."""
+    limit = BATCHES_PER_GROUP * SECONDS_PER_BATCH.get(embedder.device.type, 16)
     with ThreadPoolExecutor(readers) as pool:
         ahead: deque[tuple[_Group, list[Future[Content | AudioError]]]] = deque()
-        held = 0.0
-        for group in _groups(embedder, parts, pool, limit):
-            while ahead and held + group.seconds > AHEAD * limit:
+        seconds_ahead = 0.0
+        for group in _groups(embedder, shards, pool, limit):
+            while ahead and seconds_ahead + group.seconds > GROUPS_AHEAD * limit:
                 first, contents = ahead.popleft()
-                held -= first.seconds
+                seconds_ahead -= first.seconds
                 yield first, [content.result() for content in contents]
-            held += group.seconds
-            paths = [group.part.utterances[row].path for row in group.rows]
-            ahead.append((group, [pool.submit(group.kind.read, path) for path in paths]))
+            seconds_ahead += group.seconds
+            paths = [group.shard.utterances[row].path for row in group.rows]
+            ahead.append((group, [pool.submit(group.input.read, path) for path in paths]))
         while ahead:
             first, contents = ahead.popleft()
             yield first, [content.result() for content in contents]
 
 
 def _groups(
-    embedder: Embedder, parts: Iterable[Part], pool: ThreadPoolExecutor, limit: float
+    embedder: Embedder, shards: Iterable[Shard], pool: ThreadPoolExecutor, limit: float
 ) -> Iterator[_Group]:
-    """Groups of parts; the lengths of a part are looked up before the part before is read."""
-    waiting: deque[tuple[Part, Input, list[Future[float]]]] = deque()
-    for part in parts:
-        kind = input_of(embedder, part.utterances[0].path)
-        lengths = [pool.submit(kind.seconds, row.path) for row in part.utterances]
-        waiting.append((part, kind, lengths))
-        if len(waiting) > 1:
-            yield from _by_length(*waiting.popleft(), limit)
-    while waiting:
-        yield from _by_length(*waiting.popleft(), limit)
+    """Groups of shards; a shard's lengths are looked up before the shard before it is read."""
+    upcoming: deque[tuple[Shard, Input, list[Future[float]]]] = deque()
+    for shard in shards:
+        input = input_of(embedder, shard.utterances[0].path)
+        lengths = [pool.submit(input.estimated_seconds, row.path) for row in shard.utterances]
+        upcoming.append((shard, input, lengths))
+        if len(upcoming) > 1:
+            yield from _groups_by_length(*upcoming.popleft(), limit)
+    while upcoming:
+        yield from _groups_by_length(*upcoming.popleft(), limit)
 
 
-def _by_length(
-    part: Part, kind: Input, lengths: list[Future[float]], limit: float
+def _groups_by_length(
+    shard: Shard, input: Input, lengths: list[Future[float]], limit: float
 ) -> Iterator[_Group]:
+    """Groups of `limit` seconds or less, or of one longer recording; the shortest come first."""
     seconds = [length.result() for length in lengths]
     rows: list[int] = []
     total = 0.0
     for row in sorted(range(len(seconds)), key=seconds.__getitem__):
         if rows and total + seconds[row] > limit:
-            yield _Group(part, kind, rows, total)
+            yield _Group(shard, input, rows, total)
             rows, total = [], 0.0
         rows.append(row)
         total += seconds[row]
-    yield _Group(part, kind, rows, total)
+    yield _Group(shard, input, rows, total)

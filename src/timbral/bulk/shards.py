@@ -1,11 +1,15 @@
-"""Parts of a corpus: what is embedded, saved and, after a kill, repeated at once."""
+"""Shards of a corpus: so many utterances are embedded and saved together.
+
+A job that was killed is resumed behind the shards that are saved; a shard in which a recording
+was repaired or replaced since is embedded again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,93 +18,111 @@ import pyarrow as pa
 from timbral.data.manifest import Utterance, file_size
 from timbral.embeddings.table import utterance_schema
 from timbral.errors import AudioError
-from timbral.inference.embedder import Embedder, Vector
+from timbral.inference.embedder import Embedder
 from timbral.io.storage import Folder
+from timbral.io.types import Vectors
 
-__all__ = ["Done", "Part", "cut", "read_part"]
+__all__ = ["PartialShard", "Shard", "ShardResult", "read_shard", "split_into_shards"]
 
-PART_UTTERANCES = {"cpu": 64, "cuda": 512}
+SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """Some utterances, in the corpus's order."""
 
     number: int
     utterances: Sequence[Utterance]
 
     @property
-    def name(self) -> str:
+    def file_name(self) -> str:
         return f"{self.number:06d}.arrow"
 
-    def digest(self) -> str:
-        """Names the recordings; another size means that a recording was replaced."""
+    def fingerprint(self) -> str:
+        """Changes with the recordings; another size means that a recording was replaced."""
         rows = [[*asdict(row).values(), file_size(row.path)] for row in self.utterances]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def is_done(self, folder: Folder) -> bool:
-        content = folder.read(self.name)
-        return content is not None and _metadata(content)[b"recordings"].decode() == self.digest()
+        content = folder.read(self.file_name)
+        if content is None:
+            return False
+        metadata = pa.ipc.open_file(content).schema.metadata
+        return bool(metadata[b"recordings"].decode() == self.fingerprint())
 
 
 @dataclass(frozen=True)
-class Done:
-    """A part that was embedded: the content of its file, and what progress wants to know."""
+class ShardResult:
+    """A shard that was embedded: its file, and what the progress shows."""
 
-    name: str
+    file_name: str
     content: bytes
-    utterances: int
+    num_utterances: int
+    num_failures: int
     audio_seconds: float
-    failures: int
 
 
-def cut(utterances: Sequence[Utterance], device: str) -> list[Part]:
-    """Parts of a corpus; their size depends on the device alone, never on the workers."""
-    size = PART_UTTERANCES.get(device, PART_UTTERANCES["cpu"])
+@dataclass(frozen=True)
+class PartialShard:
+    """What a shard's utterances gave so far, by their rows in the shard."""
+
+    shard: Shard
+    vectors: dict[int, Vectors] = field(default_factory=dict)
+    """(E,) each"""
+    seconds: dict[int, float] = field(default_factory=dict)
+    failures: dict[int, AudioError] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.vectors) + len(self.failures) == len(self.shard.utterances)
+
+    def result(self, embedder: Embedder) -> ShardResult:
+        """The shard's Arrow file: the columns of utterances.parquet; failures in its metadata."""
+        utterances = self.shard.utterances
+        failures = [
+            self.failures[row].as_dict() | asdict(utterances[row]) for row in sorted(self.failures)
+        ]
+        schema = utterance_schema(embedder.embedding_dim).with_metadata(
+            {"recordings": self.shard.fingerprint(), "failures": json.dumps(failures)}
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(pa.table(self._columns(embedder), schema=schema))
+        return ShardResult(
+            file_name=self.shard.file_name,
+            content=sink.getvalue().to_pybytes(),
+            num_utterances=len(self.vectors),
+            num_failures=len(failures),
+            audio_seconds=sum(self.seconds[row] for row in sorted(self.seconds)),
+        )
+
+    def _columns(self, embedder: Embedder) -> dict[str, Any]:
+        rows = sorted(self.vectors)
+        kept = [self.shard.utterances[row] for row in rows]
+        stacked = np.stack([self.vectors[row] for row in rows]) if rows else np.empty(0, np.float32)
+        return {
+            "utterance": [row.utterance for row in kept],
+            "speaker": [row.speaker for row in kept],
+            "session": [row.session for row in kept],
+            "path": [row.path for row in kept],
+            "duration_seconds": [self.seconds[row] for row in rows],
+            "embedding": pa.FixedSizeListArray.from_arrays(stacked.ravel(), embedder.embedding_dim),
+            "encoder": [embedder.name] * len(rows),
+            "weights_sha256": [embedder.weights_sha256] * len(rows),
+            "license": [embedder.license] * len(rows),
+        }
+
+
+def split_into_shards(utterances: Sequence[Utterance], device: str) -> list[Shard]:
+    """Shards of a corpus; their size depends on the device alone, never on the workers."""
+    size = SHARD_UTTERANCES.get(device, SHARD_UTTERANCES["cpu"])
     starts = range(0, len(utterances), size)
-    return [Part(number, utterances[start : start + size]) for number, start in enumerate(starts)]
+    return [Shard(number, utterances[start : start + size]) for number, start in enumerate(starts)]
 
 
-def finish(
-    embedder: Embedder,
-    part: Part,
-    vectors: dict[int, Vector],
-    seconds: dict[int, float],
-    failures: dict[int, AudioError],
-) -> Done:
-    """Turn vectors and failures, by their rows in the part, into the part's file."""
-    rows = sorted(vectors)
-    kept = [part.utterances[row] for row in rows]
-    stacked = np.stack([vectors[row] for row in rows]) if rows else np.empty((0,), np.float32)
-    columns: dict[str, Any] = {
-        **{
-            name: [getattr(row, name) for row in kept]
-            for name in ("utterance", "speaker", "session", "path")
-        },
-        "duration_seconds": [seconds[row] for row in rows],
-        "embedding": pa.FixedSizeListArray.from_arrays(stacked.ravel(), embedder.embedding_dim),
-        "encoder": [embedder.name] * len(rows),
-        "weights_sha256": [embedder.weights_sha256] * len(rows),
-        "license": [embedder.license] * len(rows),
-    }
-    failed = [failures[row].as_dict() | asdict(part.utterances[row]) for row in sorted(failures)]
-    schema = utterance_schema(embedder.embedding_dim).with_metadata(
-        {"recordings": part.digest(), "failures": json.dumps(failed)}
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(pa.table(columns, schema=schema))
-    total = sum(seconds[row] for row in rows)
-    return Done(part.name, sink.getvalue().to_pybytes(), len(rows), total, len(failed))
-
-
-def _metadata(content: bytes) -> dict[bytes, bytes]:
-    return dict(pa.ipc.open_file(content).schema.metadata)
-
-
-def read_part(folder: Folder, part: Part) -> tuple[pa.Table, list[dict[str, str]]]:
-    """The rows of a finished part, and its failures."""
-    content = folder.read(part.name)
-    assert content is not None, "the parts were all embedded"
+def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, str]]]:
+    """The rows of a finished shard, and its failures."""
+    content = folder.read(shard.file_name)
+    assert content is not None, "the shards were all embedded"
     table = pa.ipc.open_file(content).read_all()
     return table.replace_schema_metadata(None), json.loads(table.schema.metadata[b"failures"])

@@ -22,7 +22,7 @@ from timbral.errors import ConfigError
 from timbral.io.progress import bar, corpus_bar
 
 if TYPE_CHECKING:
-    from timbral.bulk.corpus import BulkReport
+    from timbral.bulk.corpus import EmbedSummary
 
 __all__ = ["audit", "embed", "map_voices", "speakers"]
 
@@ -63,7 +63,7 @@ def embed(
         opts: pairs KEY VALUE of it, such as data.partial_overlap_ratio 0.75
     """
     from timbral import api
-    from timbral.bulk.corpus import Engine
+    from timbral.bulk.engines import Engine
     from timbral.compat.inference_settings import apply_settings
 
     target = _target(corpus, output, beside_audio, format)
@@ -99,14 +99,14 @@ def _target(corpus: str, output: str | None, beside_audio: bool, format: str) ->
     return corpus
 
 
-def _tell(done: BulkReport, target: str) -> int:
+def _tell(done: EmbedSummary, target: str) -> int:
     print(
-        f"{done.utterances:,} utterances of {done.speakers:,} speakers "
+        f"{done.num_utterances:,} utterances of {done.num_speakers:,} speakers "
         f"({done.audio_seconds / 3600:.2f} h) in {target}"
     )
     if done.new_audio_seconds:
-        print(f"{done.realtime:.0f} seconds of audio per second")
-    return count_failures(done.failures, target)
+        print(f"{done.times_real_time:.0f} x real time")
+    return count_failures(done.num_failures, target)
 
 
 def speakers(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.bulk.corpus import BulkReport
+from timbral.bulk.corpus import EmbedSummary
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
@@ -129,19 +129,21 @@ def _results(
     output: Path,
     before: Evaluation,
     after: Evaluation,
-    embedded: BulkReport,
+    embedded: EmbedSummary,
     trained: api.TrainReport,
 ) -> Table:
     table = Table(title="What came of it", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     trials = f"({after.trials:,} trials, voices never trained on)"
-    speed = f", {embedded.realtime:.0f} s of audio per second" if embedded.new_audio_seconds else ""
+    speed = f", {embedded.times_real_time:.0f} x real time" if embedded.new_audio_seconds else ""
     for name, value in {
         "EER before training": f"{100 * before.eer:.1f} % {trials}",
         "EER after training": f"{100 * after.eer:.1f} % {trials}",
         "training": f"{trained.step} steps in {trained.seconds:.0f} s",
-        "embedded": f"{embedded.utterances:,} utterances of {embedded.speakers} voices{speed}",
+        "embedded": (
+            f"{embedded.num_utterances:,} utterances of {embedded.num_speakers} voices{speed}"
+        ),
         "checkpoint": str(trained.checkpoint),
         "embeddings": f"{output / 'embeddings'}/utterances.parquet, speakers.parquet",
         "map": f"{output / 'map.html'}, map.png",

@@ -1,0 +1,91 @@
+"""What decides the vectors of an `embed` folder, kept in it as job.json.
+
+A folder is only ever filled by one such job: other weights or another corpus need another folder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from timbral.errors import DataError
+from timbral.inference.embedder import Embedder
+from timbral.io.storage import Folder, location_of
+
+__all__ = ["EmbedJob", "claim_folder"]
+
+JOB_FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """The weights, how they are applied, and to which corpus."""
+
+    weights_sha256: str
+    preprocessing: dict[str, Any]
+    windows: list[float] | None
+    """frames, step, least coverage, of an encoder that takes windows"""
+    precision: str
+    corpus: str
+
+    @classmethod
+    def of(cls, embedder: Embedder, root: str | Path) -> EmbedJob:
+        windows = embedder.network.windows
+        return cls(
+            weights_sha256=embedder.weights_sha256,
+            preprocessing=embedder.preprocessing.as_dict(),
+            windows=None if windows is None else list(astuple(windows)),
+            precision=embedder.precision,
+            corpus=location_of(root),
+        )
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> EmbedJob:
+        """Read job.json; DataError, naming `path`, for anything else."""
+        try:
+            values = json.loads(content)
+        except ValueError as error:
+            raise DataError(f"{path}: is not readable JSON ({error}); {DELETE_FOLDER}") from None
+        if not isinstance(values, dict) or values.keys() != ALLOWED_TYPES.keys():
+            raise DataError(
+                f"{path}: should hold {', '.join(ALLOWED_TYPES)} and nothing else; {DELETE_FOLDER}"
+            )
+        for name, allowed in ALLOWED_TYPES.items():
+            if not isinstance(values[name], allowed):
+                raise DataError(
+                    f"{path}: {name} cannot be {json.dumps(values[name])}; {DELETE_FOLDER}"
+                )
+        return cls(**values)
+
+    def as_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=2).encode()
+
+    def differing_fields(self, other: EmbedJob) -> list[str]:
+        mine, others = asdict(self), asdict(other)
+        return [name for name in mine if mine[name] != others[name]]
+
+
+DELETE_FOLDER = "delete the folder that it lies in, and what it holds is embedded again"
+ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
+    "weights_sha256": (str,),
+    "preprocessing": (dict,),
+    "windows": (list, type(None)),
+    "precision": (str,),
+    "corpus": (str,),
+}
+
+
+def claim_folder(folder: Folder, job: EmbedJob) -> None:
+    """Tie a folder of shards to a job; DataError when it is another job's."""
+    content = folder.read(JOB_FILE)
+    if content is None:
+        folder.write(JOB_FILE, job.as_json())
+        return
+    differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_fields(job)
+    if differing:
+        raise DataError(
+            f"{folder.location}: holds vectors made with other {', '.join(differing)}; "
+            "choose another output folder, or delete that folder first"
+        )
