@@ -14,10 +14,11 @@ import soundfile
 
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.corpora.registry import scan_corpus
-from timbral.data.lists.export import ListFormat, find_utterances, write_list
+from timbral.data.lists.export import ListFormat, write_list
 from timbral.data.manifest import Manifest, Utterance, read_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
+from timbral.data.sources import find_utterances
 from timbral.errors import DataError
 
 ROWS = [

@@ -51,9 +51,8 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
         ({"folder": "x", "kaldi": "y"}, "got 2 of them"),
         ({"datasets_root": "x"}, "go together"),
         ({"folder": "x", "dataset_names": "vctk"}, "go together"),
-        ({"datasets_root": "x", "dataset_names": "vctk,magicdata"}, "say which with --trim"),
         ({"folder": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs is a level"),
-        ({"folder": "x", "workers": 0}, "--workers must be 1"),
+        ({"folder": "x", "workers": 0}, "workers must be 1"),
     ],
 )
 def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
@@ -63,9 +62,3 @@ def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=words):
         verbs.prepare(output_dir=tmp_path / "out", **paths)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
-
-
-def test_names_and_their_rules() -> None:
-    assert verbs._trim([]) == "none"
-    assert verbs._trim(["librispeech_other", "magicdata"]) == "webrtc"
-    assert verbs._trim(["librispeech/train-clean-100", "vctk"]) == "none"

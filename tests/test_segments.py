@@ -17,10 +17,11 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
-from timbral.data.lists.export import ListFormat, find_utterances, write_list
+from timbral.data.lists.export import ListFormat, write_list
 from timbral.data.manifest import Manifest, Utterance, read_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
+from timbral.data.sources import find_utterances
 from timbral.embeddings.formats import FORMATS
 from timbral.encoders.lstm import LstmEncoder
 from timbral.errors import AudioError, DataError

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from timbral.bulk import corpus as bulk
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
-from timbral.bulk.inputs import find_utterances
 from timbral.checkpoints.averaging import average
 from timbral.checkpoints.catalog import ModelInfo, models
 from timbral.checkpoints.checkpoint import uninitialized_message
@@ -18,6 +17,7 @@ from timbral.checkpoints.user_encoders import register_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.data.prepared.prepare import prepare
+from timbral.data.sources import find_utterances
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.devices import pick_device
@@ -162,11 +162,11 @@ def embed(
     engine: Engine = DEFAULT_ENGINE,
     progress: bulk.EmbedProgress = lambda done, total, seconds, failures: None,
 ) -> bulk.EmbedSummary:
-    """Embed every utterance and speaker of a corpus; `root` and `output` are folders or URLs.
+    """Embed every utterance and speaker of a corpus (`find_utterances`) into a folder or a URL.
 
     With a `pattern`, such as ``*.wav``, only recordings whose name or end of path fits it.
     """
-    utterances = find_utterances(layout, root, pattern)
+    utterances = find_utterances(root, layout, pattern, mel_files=True)
     return bulk.embed_corpus(
         embedder,
         utterances,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,17 +11,15 @@ import soundfile
 from numpy.typing import NDArray
 
 from timbral.audio.segments import Segment
-from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Manifest, Utterance, check_unique, file_size
-from timbral.data.prepared.mels import FRAME_BYTES, PrecomputedMels, holds_mels, read_mel
-from timbral.data.prepared.store import prepared_format, read_table
+from timbral.data.manifest import file_size
+from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.frontends import GE2E_MEL
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
-from timbral.io.storage import is_url, location_of, names_below, open_url
+from timbral.io.storage import is_url, open_url
 from timbral.io.types import Vectors
 
-__all__ = ["Content", "Input", "find_utterances", "input_of"]
+__all__ = ["Content", "Input", "input_of"]
 
 Content = NDArray[np.float32]
 """what a file holds: a wave (T,), or a mel (F, M)"""
@@ -31,46 +27,6 @@ Content = NDArray[np.float32]
 COMPRESSED_BYTES_PER_SECOND = 8_000
 """of compressed speech, about 64 kbit/s"""
 FRAMES_PER_SECOND = GE2E_MEL.sample_rate // GE2E_MEL.hop_samples
-
-
-def find_utterances(layout: str, root: str | Path, pattern: str | None = None) -> list[Utterance]:
-    """The utterances of a corpus in a folder or behind a URL, those that fit `pattern`.
-
-    Of a store of PCM they are the recordings it was prepared from; of precomputed mels its files.
-    DataError when there are none.
-    """
-    found = _below_url(layout, str(root)) if is_url(root) else _scan(layout, Path(root))
-    kept = [row for row in found if pattern is None or _fits(row.path, pattern)]
-    if not kept:
-        raise DataError(
-            f"{root}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
-            f"not {found[0].path}"
-        )
-    return kept
-
-
-def _fits(path: str, pattern: str) -> bool:
-    return PurePath(Segment.of(path).file).match(pattern)
-
-
-def _below_url(layout: str, url: str) -> Sequence[Utterance]:
-    with names_below(url) as names:
-        above, place = os.path.abspath(names), location_of(url)
-        return [
-            replace(row, path=place + row.path.removeprefix(above))
-            for row in scan_corpus(layout, names)
-        ]
-
-
-def _scan(layout: str, root: Path) -> Sequence[Utterance]:
-    if layout == "folder" and prepared_format(root) == "arrow":
-        return Manifest(read_table(root)[0])
-    try:
-        return scan_corpus(layout, root)
-    except DataError:
-        if layout != "folder" or not holds_mels(root):
-            raise
-    return check_unique(PrecomputedMels.open(root).utterances(), root)
 
 
 class Input(Protocol):

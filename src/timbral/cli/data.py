@@ -68,13 +68,19 @@ def prepare(
     """
     from timbral import api
     from timbral.audio.preprocessing import Preprocessing
+    from timbral.data.sources import default_trim
 
     names = [name for name in dataset_names.split(",") if name]
-    sources = {layout: folder, "kaldi": kaldi, "lhotse": lhotse, "manifest": manifest}
-    preprocessing = Preprocessing(_trim(names) if trim == "auto" else trim, _decibels(min_rms_dbfs))
-    if workers < 1:
-        raise ConfigError(f"--workers must be 1 or more, got {workers}")
-    utterances = _find({**sources, "datasets": datasets_root}, names)
+    level = _decibels(min_rms_dbfs)
+    sources = [
+        ("--folder", folder, layout),
+        ("--kaldi", kaldi, "kaldi"),
+        ("--lhotse", lhotse, "lhotse"),
+        ("--manifest", manifest, "folder"),
+        ("--datasets-root", datasets_root, ""),
+    ]
+    utterances = _find(sources, names)
+    preprocessing = Preprocessing(default_trim(utterances) if trim == "auto" else trim, level)
     with bar("preparing") as advance:
         report = api.prepare(
             utterances, output_dir, preprocessing, format=format, workers=workers, progress=advance
@@ -93,37 +99,19 @@ def _tell(report: PrepareReport, folder: Path) -> int:
     return count_failures(report.failures, folder)
 
 
-def _find(sources: dict[str, Path | None], names: list[str]) -> Manifest:
-    """The utterances of the one source that is given."""
-    from timbral.data.corpora.registry import scan_corpus, scan_datasets
-    from timbral.data.manifest import read_manifest
+def _find(sources: list[tuple[str, Path | None, str]], names: list[str]) -> Manifest:
+    """The utterances of the one source that is given: (flag, path, layout)."""
+    from timbral.data.corpora.registry import scan_datasets
+    from timbral.data.sources import find_utterances
 
-    given = [(kind, path) for kind, path in sources.items() if path is not None]
+    given = [(flag, path, layout) for flag, path, layout in sources if path is not None]
     if len(given) != 1:
-        raise ConfigError(
-            "one of --folder, --kaldi, --lhotse, --manifest and --datasets-root is needed, got "
-            f"{len(given)} of them"
-        )
-    kind, path = given[0]
-    if (kind == "datasets") != bool(names):
+        flags = ", ".join(flag for flag, _, _ in sources)
+        raise ConfigError(f"one of {flags} is needed, got {len(given)} of them")
+    flag, path, layout = given[0]
+    if (flag == "--datasets-root") != bool(names):
         raise ConfigError("--datasets-root and --dataset-names go together; give both")
-    if kind == "datasets":
-        return scan_datasets(path, names)
-    return read_manifest(path) if kind == "manifest" else scan_corpus(kind, path)
-
-
-def _trim(names: list[str]) -> str:
-    """The rule of the corpora of these names; they must agree."""
-    from timbral.data.corpora.registry import CORPORA
-
-    known = [name.partition("/")[0] for name in names]
-    rules = {CORPORA[name].trim for name in known if name in CORPORA} or {"none"}
-    if len(rules) > 1:
-        raise ConfigError(
-            f"--dataset-names {','.join(names)} are usually trimmed in different ways "
-            f"({', '.join(sorted(rules))}); say which with --trim"
-        )
-    return rules.pop()
+    return scan_datasets(path, names) if names else find_utterances(path, layout)
 
 
 def _decibels(text: str) -> float | None:
@@ -136,7 +124,7 @@ def _decibels(text: str) -> float | None:
 
 
 def inspect(
-    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
     *,
     layout: str = "folder",
     html: Path | None = None,
@@ -161,7 +149,7 @@ def inspect(
 
 
 def manifest(
-    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
     *,
     output: Path,
     format: Literal["parquet", "csv", "jsonl", "kaldi", "lhotse"] = "parquet",
@@ -175,7 +163,8 @@ def manifest(
         format: a table (parquet, csv, jsonl), a Kaldi data directory, or Lhotse's manifests
         layout: how a corpus lies in its folder: folder, or a name of `timbral corpora`
     """
-    from timbral.data.lists.export import find_utterances, write_list
+    from timbral.data.lists.export import write_list
+    from timbral.data.sources import find_utterances
 
     utterances = find_utterances(data, layout)
     written, failures = write_list(utterances, output, format)

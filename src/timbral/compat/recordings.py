@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from timbral.data.manifest import Utterance
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError
+from timbral.io.types import Progress
 
 __all__ = ["prepare_audio", "with_epochs"]
 
@@ -26,7 +27,7 @@ def prepare_audio(
     output: Path,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Path, Path | None]:
     """Stores of what to train and to validate on, in ``OUTPUT.data``, made once.
 

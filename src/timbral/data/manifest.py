@@ -18,9 +18,11 @@ import pyarrow.parquet
 
 from timbral.audio.segments import Segment
 from timbral.errors import DataError, did_you_mean
+from timbral.io.storage import location_of
 
 __all__ = [
     "COLUMNS",
+    "TABLE_SUFFIXES",
     "Manifest",
     "Utterance",
     "check_unique",
@@ -143,16 +145,19 @@ READERS = {
     ".jsonl": lambda path: pa.json.read_json(path),
 }
 """how a table of utterances is read, by suffix"""
+TABLE_SUFFIXES = tuple(READERS)
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """A table of utterances from Parquet, CSV, TSV or JSONL.
 
     The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
     `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
-    seconds of a part of the file; others are passed over. Relative paths are below the table's
-    folder. Raises DataError when the table cannot be used.
+    seconds of a part of the file; others are passed over. Paths may be URLs; relative ones are
+    below `root`, which is the table's folder unless another folder or URL is named. Raises
+    DataError when the table cannot be used.
     """
+    path = Path(path)
     if path.suffix.lower() not in READERS:
         raise DataError(f"{path}: a table ends in {', '.join(READERS)}")
     try:
@@ -160,10 +165,10 @@ def read_manifest(path: Path) -> Manifest:
     except (OSError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as a table of utterances ({reason})") from None
-    return check_unique(Manifest(_complete(table, path)), path)
+    return check_unique(Manifest(_complete(table, path, root or path.resolve().parent)), path)
 
 
-def _complete(table: pa.Table, where: Path) -> pa.Table:
+def _complete(table: pa.Table, where: Path, root: str | Path) -> pa.Table:
     """The five columns as text, absent ones filled in."""
     columns: dict[str, Any] = {}
     for name in ("path", "speaker"):
@@ -190,9 +195,9 @@ def _complete(table: pa.Table, where: Path) -> pa.Table:
             columns[name] = pa.chunked_array([pa.repeat(value, table.num_rows)])
         else:
             columns[name] = value
-    base = f"{where.resolve().parent.as_posix()}/"
-    absolute = pc.binary_join_element_wise(base, columns["path"], "")
-    columns["path"] = pc.if_else(pc.starts_with(columns["path"], "/"), columns["path"], absolute)
+    below = pc.binary_join_element_wise(f"{location_of(root)}/", columns["path"], "")
+    absolute = pc.match_substring_regex(columns["path"], "^(/|[A-Za-z0-9.+-]+://)")
+    columns["path"] = pc.if_else(absolute, columns["path"], below)
     return pa.table(columns)
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from timbral.config.schema import TrainConfig
 from timbral.data.batches.batch import Batch, WaveBatch
-from timbral.data.prepared.mels import PrecomputedMels
-from timbral.data.prepared.store import Store
+from timbral.data.prepared.base import PreparedData
 from timbral.plots import projection
 from timbral.plots.scatter import draw
 from timbral.training.trackers.base import Tracker
@@ -42,7 +41,7 @@ class Gallery:
         batch: Batch,
         embeddings: Tensor,
         loss: float,
-        store: Store | PrecomputedMels,
+        store: PreparedData,
     ) -> None:
         """A training batch, augmented as the encoder hears it, and its embeddings (B, E).
 
@@ -72,7 +71,7 @@ class Gallery:
         self,
         step: int,
         vectors: NDArray[np.float32],
-        store: Store | PrecomputedMels,
+        store: PreparedData,
         rows: NDArray[np.int64],
     ) -> None:
         """Vectors (N, E) of a validation and their rows of the store."""
@@ -84,7 +83,7 @@ class Gallery:
         name: str,
         step: int,
         vectors: NDArray[np.float32],
-        store: Store | PrecomputedMels,
+        store: PreparedData,
         rows: NDArray[np.int64],
     ) -> None:
         speakers = [store.speaker_names[code] for code in store.speaker_codes[rows]]

@@ -26,7 +26,9 @@ from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import describe_data, split_speakers
 from timbral.data.batches.wave_crops import WaveCrops
-from timbral.data.prepared.mels import PrecomputedMels, holds_mels
+from timbral.data.prepared.base import PreparedData
+from timbral.data.prepared.mels import PrecomputedMels
+from timbral.data.prepared.open import open_prepared
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, DataError
@@ -56,9 +58,9 @@ Rows = NDArray[np.int64]
 class _Material:
     """What to train and to validate on; the second may lie in a store of its own."""
 
-    store: Store | PrecomputedMels
+    store: PreparedData
     training: Rows
-    validation_store: Store | PrecomputedMels
+    validation_store: PreparedData
     validation: Rows
     too_short: int
     validates: bool
@@ -135,18 +137,19 @@ def run_job(job: TrainJob, report: StepProgress) -> TrainReport:
     )
 
 
-def _open(data: Path, encoder: SpeakerEncoder) -> Store | PrecomputedMels:
+def _open(data: Path, encoder: SpeakerEncoder) -> PreparedData:
     """Prepared data of either kind. ConfigError for mels that the encoder does not take."""
-    if not holds_mels(data):
-        return Store.open(data)
-    encoder.check_takes_mels()
-    return PrecomputedMels.open(data)
+    prepared = open_prepared(data)
+    if isinstance(prepared, PrecomputedMels):
+        encoder.check_takes_mels()
+    return prepared
 
 
 def _crops(found: _Material, config: TrainConfig, augmenter: Augmenter) -> BatchSource:
     seed = config.trainer.seed
     if isinstance(found.store, Store):
         return WaveCrops(found.store, found.training, config.data, seed, augmenter)
+    assert isinstance(found.store, PrecomputedMels)
     if config.augment != AugmentConfig():
         raise ConfigError(
             "precomputed mels hold no waves to augment; prepare with --format arrow, or "
@@ -247,9 +250,7 @@ def _trackers(job: TrainJob, first_step: int, workers: Workers) -> Iterator[list
         yield opened
 
 
-def _shower(
-    gallery: Gallery, state: TrainState, store: Store | PrecomputedMels, workers: Workers
-) -> Show:
+def _shower(gallery: Gallery, state: TrainState, store: PreparedData, workers: Workers) -> Show:
     def show(batch: Batch, embeddings: Tensor, loss: float) -> None:
         if workers.is_first:
             gallery.batch(state.step, batch, embeddings, loss, store)

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from timbral.data.prepared.mels import PrecomputedMels
-from timbral.data.prepared.store import Store
+from timbral.data.prepared.base import PreparedData
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import DataError
-from timbral.inference.embedder import Embedder, Vector
+from timbral.inference.embedder import Embedder
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.trials import draw_pairs
@@ -26,7 +25,7 @@ UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be 
 
 
 def make_validation(
-    store: Store | PrecomputedMels,
+    store: PreparedData,
     rows: NDArray[np.int64],
     encoder: SpeakerEncoder,
     show: Show = lambda vectors, rows: None,
@@ -47,11 +46,10 @@ def make_validation(
             f"the validation speakers will not do: {error}; name others with "
             "--validation-speakers, or 0 for no validation"
         ) from None
-    embed = _embedding(store, kept)
 
     def validate() -> dict[str, float]:
         embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
-        vectors = embed(embedder)
+        vectors = store.embed(embedder, kept)
         show(vectors, np.array(kept))
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])
@@ -81,15 +79,3 @@ def _ge2e(vectors: NDArray[np.float32], speakers: Sequence[str]) -> float:
     labels = torch.arange(len(names)).repeat_interleave(per_speaker)
     with torch.no_grad():
         return float(GE2ELoss(GE2EConfig())(torch.from_numpy(vectors[rows]), labels))
-
-
-def _embedding(store: Store | PrecomputedMels, rows: list[int]) -> Callable[[Embedder], Vector]:
-    """Keeps the utterances of `rows` in memory; the function gives their vectors (N, E)."""
-    if isinstance(store, PrecomputedMels):
-        mels = [store.mel(row) for row in rows]
-        return lambda embedder: embedder.encode_mels(mels)
-    waves = [store.pcm(row) for row in rows]
-    scale = np.float32(32_768)
-    return lambda embedder: embedder.encode_waves(
-        [wave.astype(np.float32) / scale for wave in waves]
-    )

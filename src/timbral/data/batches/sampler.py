@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.data.batches.config import DataConfig
-from timbral.data.prepared.store import Prepared
+from timbral.data.prepared.base import PreparedData
 from timbral.data.streams import Stream, random_generator
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
@@ -231,7 +231,7 @@ class SpeakerBatches:
 
     @classmethod
     def of_data(
-        cls, data: Prepared, rows: Ints, speakers: Ints, config: DataConfig, seed: int
+        cls, data: PreparedData, rows: Ints, speakers: Ints, config: DataConfig, seed: int
     ) -> Self:
         """Batches as `config` asks for them, of items that are `rows` (N,) of prepared data."""
         pools = speaker_pools(config, speakers, data.table["corpus"].to_numpy()[rows])

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.data.manifest import read_speakers, select_speakers
-from timbral.data.prepared.store import Prepared
+from timbral.data.prepared.base import PreparedData
 from timbral.errors import DataError
 
 __all__ = ["describe_data", "split_speakers"]
 
 
 def split_speakers(
-    store: Prepared, exclude: Path | None, validation: str
+    store: PreparedData, exclude: Path | None, validation: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the store to train on and to validate on, by speaker.
 
@@ -49,7 +49,7 @@ def split_speakers(
 
 
 def describe_data(
-    store: Prepared, training: NDArray[np.int64], validation: NDArray[np.int64]
+    store: PreparedData, training: NDArray[np.int64], validation: NDArray[np.int64]
 ) -> dict[str, Any]:
     """What identifies the data of a run: a run goes on only with the same."""
     names = store.table["utterance"]

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import SAMPLE_RATE, Wave, decode, read_header
 from timbral.audio.segments import Segment
-from timbral.data.lists.export import find_utterances
 from timbral.data.manifest import Manifest, file_size
+from timbral.data.prepared.base import prepared_format
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
-from timbral.data.prepared.store import Store, prepared_format
+from timbral.data.prepared.store import Store
+from timbral.data.sources import find_utterances
 from timbral.errors import AudioError
 
 __all__ = ["Inspection", "Suspect", "inspect_data"]
@@ -91,9 +92,9 @@ class _Source:
 
 
 def inspect_data(
-    root: Path, layout: str = "folder", progress: Progress = lambda done, total: None
+    root: str | Path, layout: str = "folder", progress: Progress = lambda done, total: None
 ) -> Inspection:
-    """Look through a store, precomputed mels, or a corpus of a layout. Raises DataError for others.
+    """Look through a store, precomputed mels, or any other source that `find_utterances` takes.
 
     Lengths and rates are of every utterance; `LISTENED` of them, evenly spread, are listened to.
     Calls `progress(done, total)` over these.
@@ -136,11 +137,12 @@ def _suspect(source: _Source, row: int, reason: str) -> Suspect:
     return Suspect(item.utterance, item.path, reason)
 
 
-def _open(root: Path, layout: str) -> _Source:
-    if holds_mels(root):
-        return _open_tree(PrecomputedMels.open(root))
-    if prepared_format(root) == "arrow":
-        return _open_store(Store.open(root))
+def _open(root: str | Path, layout: str) -> _Source:
+    folder = Path(root)
+    if layout == "folder" and holds_mels(folder):
+        return _open_tree(PrecomputedMels.open(folder))
+    if prepared_format(folder) == "arrow":
+        return _open_store(Store.open(folder))
     return _open_files(find_utterances(root, layout), "recordings")
 
 

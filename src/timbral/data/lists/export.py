@@ -1,8 +1,7 @@
-"""Lists of utterances for other tools: of a corpus or of prepared data, in five formats."""
+"""Lists of utterances for other tools, in five formats."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,38 +9,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from timbral.data.corpora.registry import scan_corpus
 from timbral.data.lists.kaldi import write_kaldi
 from timbral.data.lists.lhotse import write_lhotse
-from timbral.data.manifest import Manifest, read_manifest
-from timbral.data.prepared.mels import PrecomputedMels, holds_mels
-from timbral.data.prepared.store import prepared_format, read_table
+from timbral.data.manifest import Manifest
 from timbral.io.files import atomic_write, write_jsonl
 
-__all__ = ["ListFormat", "find_utterances", "write_list"]
+__all__ = ["ListFormat", "write_list"]
 
 ListFormat = Literal["parquet", "csv", "jsonl", "kaldi", "lhotse"]
-
-
-def find_utterances(root: Path, layout: str = "folder") -> Manifest:
-    """The utterances of a corpus, of prepared data, of precomputed mels, or of a table.
-
-    Of prepared data the source recordings are named; of `--format flac` its own files.
-    """
-    if root.is_file():
-        return read_manifest(root)
-    format = prepared_format(root)
-    if format is None:
-        return (
-            Manifest(PrecomputedMels.open(root).table)
-            if holds_mels(root)
-            else scan_corpus(layout, root)
-        )
-    table, _ = read_table(root)
-    if format == "flac":
-        own = [f"{os.path.abspath(root)}/{name}" for name in table["file"].to_pylist()]
-        table = table.set_column(table.column_names.index("path"), "path", [own])
-    return Manifest(table)
 
 
 def write_list(manifest: Manifest, output: Path, format: ListFormat) -> tuple[int, int]:

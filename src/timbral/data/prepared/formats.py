@@ -89,7 +89,7 @@ def _checked(row: Utterance, name: str) -> str:
     if "/" in row.speaker or any(part in ("", ".", "..") or part[0] == "." for part in parts):
         raise DataError(
             f"utterance {row.utterance!r} of speaker {row.speaker!r} makes no file name; "
-            "--format arrow takes any names"
+            "the format arrow takes any names"
         )
     return name
 

@@ -9,20 +9,20 @@ Those that `timbral prepare --format npy` wrote have a table; of others the fold
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.manifest import Manifest
-from timbral.data.prepared.store import Prepared, prepared_format, read_table
+from timbral.data.corpora.scans import audio_files
+from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
+from timbral.io.types import Vectors
 
 __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
@@ -37,14 +37,19 @@ TRIED = 10
 
 
 def holds_mels(folder: Path) -> bool:
-    """Whether a folder holds mels: by its store.json, else by a .npy in a speaker's folder."""
+    """Whether a folder holds mels: by its store.json, else by a .npy in a speaker's folder.
+
+    A folder of recordings with vectors (.npy) beside them holds none.
+    """
     format = prepared_format(folder)
     if format is not None or not folder.is_dir():
         return format == "npy"
+    if any(audio_files(folder)):  # the first recording answers
+        return False
     return any(path.is_file() for path in folder.glob("*/*.npy"))
 
 
-class PrecomputedMels(Prepared):
+class PrecomputedMels(PreparedData):
     """Precomputed mels, opened for reading. `samples` is what the frames span, to 10 ms."""
 
     def __init__(
@@ -63,7 +68,7 @@ class PrecomputedMels(Prepared):
         if prepared_format(folder) is not None:
             table, preprocessing = read_table(folder)
             if "frames" not in table.column_names:
-                raise DataError(f"{folder}: holds no mels; --format npy writes them")
+                raise DataError(f"{folder}: holds no mels; the format npy does")
             return cls(folder, table, table["frames"].to_numpy(), preprocessing)
         rows = list(_listed(folder))
         if not rows:
@@ -90,12 +95,9 @@ class PrecomputedMels(Prepared):
         path = self.folder / self._files[row].as_py()
         return read_mel(path, start, frames)
 
-    def utterances(self) -> Manifest:
-        """Its rows, whose `path` is that of the mel."""
-        names = ("utterance", "speaker", "session", "path", "corpus")
-        columns = {name: self.table[name] for name in names}
-        files = pc.binary_join_element_wise(f"{self.folder.absolute()}/", self._files, "")
-        return Manifest(pa.table({**columns, "path": files}))
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
+        """Vectors (N, E) of whole utterances. ConfigError for encoders that take no such mels."""
+        return embedder.encode_mels([self.mel(row) for row in rows])
 
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:

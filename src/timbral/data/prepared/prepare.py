@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -27,15 +27,15 @@ from timbral.audio.segments import Segment
 from timbral.data.manifest import Utterance, file_size
 from timbral.data.prepared.finish import finish
 from timbral.data.prepared.formats import FORMATS, Item
-from timbral.errors import AudioError, DataError, did_you_mean
+from timbral.data.sources import default_trim, find_utterances
+from timbral.errors import AudioError, ConfigError, DataError, did_you_mean
 from timbral.io.files import folder_lock, read_json, write_json
 from timbral.io.processes import end_with_parent
+from timbral.io.types import Progress
 
 __all__ = ["PrepareReport", "prepare"]
 
 SHARD_UTTERANCES = 256
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,39 @@ class _Shard:
 
 
 def prepare(
-    utterances: Sequence[Utterance],
-    folder: Path,
-    preprocessing: Preprocessing,
+    source: str | Path | Sequence[Utterance],
+    output: str | Path,
+    preprocessing: Preprocessing | None = None,
     *,
+    layout: str = "folder",
     format: str = "arrow",
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> PrepareReport:
-    """Write `utterances` (sorted, as scans give them) into `folder`, in one of `FORMATS`.
+    """Turn recordings into data that training reads without waiting; a killed run is resumed.
 
-    Calls `progress(done, total)` in utterances. Recordings that cannot be used go to
-    failures.jsonl and end nothing. Raises DataError when the folder holds other data, when
-    another process writes there, or when no recording could be used.
+    source: a corpus, a table or a URL, as `find_utterances` takes them; or utterances, sorted by
+        speaker (`scan_datasets` gives those of several corpora).
+    output: the folder to write, empty or with an earlier run of the same preparation.
+    preprocessing: what is done to every recording; None: the default with the corpora's usual
+        trim (`default_trim`).
+    layout: how the folder of a corpus is laid out, a name of `CORPORA`.
+    format: arrow (memory-mapped 16 kHz PCM), npy (PaddleSpeech's precomputed mels) or flac.
+    workers: processes; with more than one a script needs ``if __name__ == "__main__":``.
+    progress: called with the utterances done and their number.
+
+    Recordings that cannot be used are listed in OUTPUT/failures.jsonl and counted. Raises
+    DataError when the source cannot be read, when the output holds other data or another process
+    writes there, or when no recording could be used.
     """
     if format not in FORMATS:
         raise DataError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
+    if workers < 1:
+        raise ConfigError(f"workers must be 1 or more, got {workers}")
+    folder = Path(output)
+    utterances = find_utterances(source, layout) if isinstance(source, str | Path) else source
+    if preprocessing is None:
+        preprocessing = Preprocessing(default_trim(utterances))
     preprocessing.check_installed()
     with folder_lock(folder):
         plan = _claim(folder, utterances, preprocessing, format)
@@ -121,8 +138,8 @@ def _claim(
             taken.add(hash(names(row)))
     if names is not None and len(taken) < len(utterances):
         raise DataError(
-            f"two utterances of one speaker would have one file name in --format {format}, which "
-            "puts _ for /; --format arrow takes any names"
+            f"two utterances of one speaker would have one file name in the format {format}, "
+            "which puts _ for /; the format arrow takes any names"
         )
     plan = {
         "inputs_sha256": digest.hexdigest(),
@@ -134,7 +151,7 @@ def _claim(
         if read_json(plan_path) != plan:
             raise DataError(
                 f"{folder}: holds data prepared from other recordings or with other settings; "
-                "choose another --output-dir, or delete this folder first"
+                "choose another output folder, or delete this one first"
             )
     else:
         others = [item.name for item in folder.iterdir() if not item.name.startswith(".")]
@@ -147,12 +164,11 @@ def _claim(
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
 
-def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress | None) -> None:
-    report = progress or (lambda done, total: None)
+def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress) -> None:
     done = 0
     for count in map(_prepare_shard, shards) if workers <= 1 else _in_processes(shards, workers):
         done += count
-        report(done, total)
+        progress(done, total)
 
 
 def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
@@ -171,7 +187,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
         except BrokenProcessPool:
             raise DataError(
                 "a worker process died (out of memory?); what is done is kept: start again, "
-                "perhaps with fewer --workers"
+                "perhaps with fewer workers"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

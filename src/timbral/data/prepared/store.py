@@ -14,21 +14,22 @@ samples of an utterance begin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
 from timbral.errors import DataError
-from timbral.io.files import atomic_write, read_json
+from timbral.io.files import atomic_write
+from timbral.io.types import Vectors
 
-__all__ = ["Prepared", "Store", "prepared_format", "read_table", "shard_path", "write_shard"]
+__all__ = ["Store", "shard_path", "write_shard"]
 
 PCM_SCHEMA = pa.schema([("utterance", pa.string()), ("pcm", pa.large_list(pa.int16()))])
 
@@ -48,57 +49,7 @@ def write_shard(path: Path, waves: Iterable[tuple[str, NDArray[np.int16]]]) -> l
             return [(batch.column(1).values.buffers()[1].address - base) // 2 for batch in batches]
 
 
-class Prepared:
-    """Prepared utterances of any format: their table, and who speaks which."""
-
-    def __init__(
-        self,
-        folder: Path,
-        table: pa.Table,
-        samples: NDArray[np.int64],
-        preprocessing: Preprocessing,
-    ) -> None:
-        self.folder = folder
-        self.table = table
-        self.samples = samples
-        """length of each row's audio at 16 kHz"""
-        self.preprocessing = preprocessing
-        speakers = table["speaker"].combine_chunks().dictionary_encode()
-        self.speaker_names: list[str] = speakers.dictionary.to_pylist()
-        self.speaker_codes = speakers.indices.to_numpy().astype(np.int64)
-        """number of each row's speaker in `speaker_names`"""
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def rows_of(self, speakers: set[str]) -> NDArray[np.int64]:
-        """Rows of the table whose speaker is among `speakers`."""
-        codes = [code for code, name in enumerate(self.speaker_names) if name in speakers]
-        return np.flatnonzero(np.isin(self.speaker_codes, codes))
-
-
-def prepared_format(folder: Path) -> str | None:
-    """The format of a folder that `timbral prepare` made: arrow, npy or flac; None for others."""
-    if not (folder / "store.json").exists():
-        return None
-    about = read_json(folder / "store.json")
-    return str(about["format"]) if isinstance(about, dict) and "format" in about else None
-
-
-def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
-    """The table of a complete preparation; DataError when there is none."""
-    path = folder / "utterances.parquet"
-    if not path.exists():
-        if (folder / "plan.json").exists():
-            what = "preparation was not finished; start the same `timbral prepare` again"
-        else:
-            what = "no prepared data here; make it with `timbral prepare --output-dir`"
-        raise DataError(f"{folder}: {what}")
-    about = read_json(folder / "store.json")
-    return pa.parquet.read_table(path), Preprocessing(**about["preprocessing"])
-
-
-class Store(Prepared):
+class Store(PreparedData):
     """A prepared store of PCM, opened for reading."""
 
     def __init__(self, folder: Path, table: pa.Table, preprocessing: Preprocessing) -> None:
@@ -111,9 +62,8 @@ class Store(Prepared):
     def open(cls, folder: Path) -> Store:
         """Open a store; DataError when there is none, or another format, or it is incomplete."""
         table, preprocessing = read_table(folder)
-        format = prepared_format(folder)
-        if format != "arrow":
-            raise DataError(f"{folder}: holds --format {format}, and --format arrow is needed here")
+        if (format := prepared_format(folder)) != "arrow":
+            raise DataError(f"{folder}: holds the format {format}, and arrow is needed here")
         return cls(folder, table, preprocessing)
 
     def _map(self, shard: int) -> NDArray[np.int16]:
@@ -126,6 +76,11 @@ class Store(Prepared):
         stop = length if samples is None else min(start + samples, length)
         begin = int(self._start[row])
         return self._mapped(int(self._shard[row]))[begin + start : begin + stop]
+
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
+        """Vectors (N, E) of whole utterances."""
+        scale = np.float32(32_768)
+        return embedder.encode_waves([self.pcm(row).astype(np.float32) / scale for row in rows])
 
 
 def shard_path(folder: Path, shard: int) -> Path:

@@ -1,0 +1,91 @@
+"""What all prepared data has in common: the table of its utterances, and who speaks which."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import Preprocessing
+from timbral.errors import DataError
+from timbral.io.files import read_json
+from timbral.io.types import Ints, Vectors
+
+__all__ = ["PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
+
+
+class PreparedEmbedder(Protocol):
+    """What makes vectors of prepared utterances: the Embedder."""
+
+    def encode_waves(self, waves: Sequence[Wave]) -> Vectors:
+        """Preprocessed waves (T,) to vectors (N, E)."""
+
+    def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:
+        """Precomputed mels (F, M) to vectors (N, E)."""
+
+
+class PreparedData(ABC):
+    """Prepared utterances, opened for reading; rows are those of `table`, sorted by speaker."""
+
+    folder: Path
+    table: pa.Table
+    """columns `utterance`, `speaker`, `session`, `path` (of the recording), `corpus`, and more"""
+    samples: Ints
+    """length of each row's audio at 16 kHz (N,)"""
+    preprocessing: Preprocessing
+    """what was done to the recordings"""
+    speaker_names: list[str]
+    speaker_codes: Ints
+    """number of each row's speaker in `speaker_names` (N,)"""
+
+    def __init__(
+        self, folder: Path, table: pa.Table, samples: Ints, preprocessing: Preprocessing
+    ) -> None:
+        self.folder = folder
+        self.table = table
+        self.samples = samples
+        self.preprocessing = preprocessing
+        speakers = table["speaker"].combine_chunks().dictionary_encode()
+        self.speaker_names = speakers.dictionary.to_pylist()
+        self.speaker_codes = speakers.indices.to_numpy().astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def rows_of(self, speakers: set[str]) -> Ints:
+        """Rows of the table whose speaker is among `speakers`."""
+        codes = [code for code, name in enumerate(self.speaker_names) if name in speakers]
+        return np.flatnonzero(np.isin(self.speaker_codes, codes))
+
+    @abstractmethod
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
+        """Vectors (N, E) of whole utterances. Raises ConfigError for an unfit embedder."""
+
+
+def prepared_format(folder: Path) -> str | None:
+    """The format of a folder that `prepare` made or began: arrow, npy or flac; None for others."""
+    for name in ("store.json", "plan.json"):
+        if (folder / name).exists():
+            metadata = read_json(folder / name)
+            if isinstance(metadata, dict) and "format" in metadata:
+                return str(metadata["format"])
+    return None
+
+
+def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
+    """The table of a complete preparation; DataError when there is none."""
+    path = folder / "utterances.parquet"
+    if not path.exists():
+        if (folder / "plan.json").exists():
+            what = "preparation was not finished; start the same `timbral prepare` again"
+        else:
+            what = "no prepared data here; make it with `timbral prepare`"
+        raise DataError(f"{folder}: {what}")
+    metadata = read_json(folder / "store.json")
+    return pa.parquet.read_table(path), Preprocessing(**metadata["preprocessing"])

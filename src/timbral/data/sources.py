@@ -1,0 +1,118 @@
+"""Which utterances a source holds: one answer for every verb that takes a corpus."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath, PurePosixPath
+
+import pyarrow as pa
+
+from timbral.audio.segments import Segment
+from timbral.data.corpora.registry import CORPORA, scan_corpus
+from timbral.data.manifest import TABLE_SUFFIXES, Manifest, Utterance, check_unique, read_manifest
+from timbral.data.prepared.base import prepared_format, read_table
+from timbral.data.prepared.mels import PrecomputedMels, holds_mels
+from timbral.errors import ConfigError, DataError
+from timbral.io.storage import fetch, is_url, location_of, names_below
+
+__all__ = ["default_trim", "find_utterances"]
+
+
+def find_utterances(
+    source: str | Path,
+    layout: str = "folder",
+    pattern: str | None = None,
+    *,
+    mel_files: bool = False,
+) -> Manifest:
+    """The utterances of a corpus, a table, or prepared data, sorted by speaker and utterance.
+
+    source: one of
+        a folder in a `layout` of `CORPORA`, or the URL of one;
+        a table of utterances (`read_manifest`), a file or a URL;
+        a folder that `prepare` made: its source recordings; in the format flac its own files;
+        a folder of precomputed mels: the recordings that they were made of.
+    layout: how the folder of a corpus is laid out; tables and prepared data have no need of it.
+    pattern: keep only recordings whose name or end of path fits it, such as ``*.wav`` or
+        ``*/train/*`` (`PurePath.match`).
+    mel_files: of precomputed mels name the files of mels, for an encoder that takes these.
+
+    Raises DataError when the source cannot be read, or when no utterance is found.
+    """
+    found = (
+        _in_store(str(source), layout) if is_url(source) else _on_disk(source, layout, mel_files)
+    )
+    return found if pattern is None else _matching(found, pattern, source)
+
+
+def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
+    path = Path(source)
+    if path.is_file():
+        return read_manifest(path)
+    format = prepared_format(path)
+    if format == "flac" or (format == "npy" and mel_files):
+        table, _ = read_table(path)
+        return _own_files(table, path)
+    if format is not None:
+        return Manifest(read_table(path)[0])
+    if layout == "folder" and holds_mels(path):
+        mels = PrecomputedMels.open(path)
+        rows = _own_files(mels.table, path) if mel_files else Manifest(mels.table)
+        return check_unique(rows, path)
+    return scan_corpus(layout, path)
+
+
+def _own_files(table: pa.Table, folder: Path) -> Manifest:
+    """The rows of prepared data with the paths of its own files instead of the recordings'."""
+    root = os.path.abspath(folder)
+    files = pa.array([f"{root}/{name}" for name in table["file"].to_pylist()], pa.string())
+    return Manifest(table.set_column(table.column_names.index("path"), "path", files))
+
+
+def _in_store(url: str, layout: str) -> Manifest:
+    """Of an object store only names are read, and lists."""
+    if PurePosixPath(url).suffix.lower() in TABLE_SUFFIXES:
+        try:
+            content = fetch(url)
+        except OSError as error:
+            raise DataError(f"{url}: cannot be read ({error})") from None
+        with tempfile.TemporaryDirectory(prefix="timbral-table-") as folder:
+            table = Path(folder) / PurePosixPath(url).name
+            table.write_bytes(content)
+            return read_manifest(table, root=url.rpartition("/")[0])
+    with names_below(url) as names:
+        local, remote = os.path.abspath(names), location_of(url)
+        rows = scan_corpus(layout, names)
+        return Manifest.of(replace(row, path=remote + row.path.removeprefix(local)) for row in rows)
+
+
+def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
+    fits = [PurePath(Segment.of(row.path).file).match(pattern) for row in found]
+    if not any(fits):
+        raise DataError(
+            f"{source}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
+            f"not {found[0].path}"
+        )
+    return Manifest(found.table.filter(pa.array(fits)))
+
+
+def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:
+    """The trim that the corpora of these utterances usually get: the rule of their `CORPORA` entry.
+
+    It follows from the utterances' corpora alone, however these were found; unknown corpora get
+    ``none``. Raises ConfigError when the corpora have different rules.
+    """
+    manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
+    rules: dict[str, list[str]] = {}
+    for corpus in sorted(manifest.table["corpus"].unique().to_pylist()):
+        trim = CORPORA[corpus].trim if corpus in CORPORA else "none"
+        rules.setdefault(trim, []).append(corpus)
+    if len(rules) > 1:
+        usual = "; ".join(f"{', '.join(names)}: {trim}" for trim, names in sorted(rules.items()))
+        raise ConfigError(
+            f"the corpora are usually trimmed in different ways ({usual}); name one trim"
+        )
+    return next(iter(rules), "none")

@@ -1,0 +1,150 @@
+"""Which utterances a source holds: one answer for every verb."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timbral import api
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.corpora.registry import scan_corpus, scan_datasets
+from timbral.data.lists.export import write_list
+from timbral.data.manifest import Manifest, Utterance
+from timbral.data.prepared.mels import holds_mels
+from timbral.data.prepared.open import open_prepared
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.data.sources import default_trim, find_utterances
+from timbral.embeddings.table import read_embeddings
+from timbral.errors import ConfigError, DataError
+from timbral.inference.embedder import Embedder
+from timbral.io import storage
+
+
+@pytest.fixture(scope="module")
+def prepared(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The voices, prepared in the formats npy and flac."""
+    root = tmp_path_factory.mktemp("prepared")
+    for format in ("npy", "flac"):
+        prepare(voices, root / format, Preprocessing(), format=format)
+    return root
+
+
+def speakers_and_paths(rows: Iterable[Utterance]) -> list[tuple[str, str]]:
+    return [(row.speaker, row.path) for row in rows]
+
+
+def test_every_source_names_the_same_recordings(
+    voices: Path, store: Store, prepared: Path, tmp_path: Path
+) -> None:
+    expected = speakers_and_paths(scan_corpus("folder", voices))
+    rows = scan_corpus("folder", voices)
+    for name in ("parquet", "csv", "jsonl"):
+        write_list(rows, tmp_path / f"list.{name}", name)  # type: ignore[arg-type]
+        assert speakers_and_paths(find_utterances(tmp_path / f"list.{name}")) == expected
+    for layout in ("kaldi", "lhotse"):
+        write_list(rows, tmp_path / layout, layout)  # type: ignore[arg-type]
+        assert speakers_and_paths(find_utterances(str(tmp_path / layout), layout)) == expected
+    for source in (voices, str(voices), store.folder, prepared / "npy"):
+        assert speakers_and_paths(find_utterances(source)) == expected
+
+
+def test_flac_and_mels_have_files_of_their_own(prepared: Path, voices: Path) -> None:
+    flac = find_utterances(prepared / "flac")
+    assert [row.utterance for row in flac] == [row.utterance for row in find_utterances(voices)]
+    assert all(row.path.startswith(f"{prepared / 'flac'}/") for row in flac)
+    mels = find_utterances(prepared / "npy", mel_files=True)
+    assert all(row.path.startswith(f"{prepared / 'npy'}/") for row in mels)
+    assert all(Path(row.path).exists() for row in [*flac, *mels])
+
+
+def test_patterns(voices: Path) -> None:
+    name = sorted(voices.glob("*/*.ogg"))[3]
+    assert [row.path for row in find_utterances(voices, pattern=f"*/{name.name}")] == [
+        str(path) for path in sorted(voices.glob(f"*/{name.name}"))
+    ]
+    with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
+        find_utterances(voices, pattern="*.wav")
+
+
+def test_vectors_beside_recordings_are_no_mels(voices: Path, tmp_path: Path) -> None:
+    shutil.copytree(voices, tmp_path / "corpus")
+    for path in list((tmp_path / "corpus").glob("*/*.ogg")):
+        np.save(path.with_suffix(".npy"), np.zeros(16, np.float32))
+    assert not holds_mels(tmp_path / "corpus")
+    assert len(find_utterances(tmp_path / "corpus")) == 48
+
+
+def test_a_table_and_lists_in_an_object_store(voices: Path) -> None:
+    """Relative paths are below the table's URL; URLs and absolute paths stay."""
+    root = storage.Folder("memory://bucket/lists")
+    root.write("a.csv", b"path,speaker\nx/1.wav,x\ngs://other/2.wav,y\n/z/3.wav,z\n")
+    rows = find_utterances("memory://bucket/lists/a.csv")
+    assert [row.path for row in rows] == [
+        "memory://bucket/lists/x/1.wav",
+        "gs://other/2.wav",
+        "/z/3.wav",
+    ]
+    kaldi = storage.Folder("memory://bucket/kaldi")
+    kaldi.write("wav.scp", b"a-1 wav/1.wav\n")
+    kaldi.write("utt2spk", b"a-1 a\n")
+    kaldi.write("wav/1.wav", b"")
+    [row] = find_utterances("memory://bucket/kaldi", "kaldi")
+    assert row.path == "memory://bucket/kaldi/wav/1.wav"
+    with pytest.raises(DataError, match="cannot be read"):
+        find_utterances("memory://bucket/none.csv")
+
+
+def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "plan.json").write_text('{"format": "npy"}')
+    for source, words in {
+        "a.txt": r"a table ends in \.parquet",
+        "none": "no such folder",
+        "unfinished": "preparation was not finished",
+    }.items():
+        with pytest.raises(DataError, match=words):
+            find_utterances(tmp_path / source)
+    with pytest.raises(DataError, match="unknown layout 'kladi'; did you mean 'kaldi'"):
+        find_utterances(tmp_path, "kladi")
+
+
+def test_the_usual_trim_does_not_depend_on_how_a_corpus_is_named(
+    voices: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "LibriSpeech"
+    for path in sorted(voices.glob("*/*.ogg")):
+        flac = corpus / "train-other-500" / path.parent.name / "1" / f"{path.stem}.flac"
+        flac.parent.mkdir(parents=True, exist_ok=True)
+        flac.touch()
+    by_name = scan_datasets(tmp_path, ["librispeech_other"])
+    by_layout = find_utterances(corpus, "librispeech_other")
+    write_list(by_layout, tmp_path / "list.csv", "csv")
+    for rows in (by_name, by_layout, find_utterances(tmp_path / "list.csv")):
+        assert default_trim(rows) == "webrtc"
+    assert default_trim(find_utterances(voices)) == "none"
+    mixed = Manifest.of([*by_layout, *find_utterances(voices)])
+    with pytest.raises(ConfigError, match=r"folder: none; librispeech_other: webrtc"):
+        default_trim(mixed)
+
+
+def test_prepare_takes_any_source(store: Store, voices: Path, tmp_path: Path) -> None:
+    write_list(find_utterances(voices), tmp_path / "kaldi", "kaldi")
+    prepare(str(tmp_path / "kaldi"), str(tmp_path / "a"), layout="kaldi")
+    prepare(store.folder, tmp_path / "b", format="npy")
+    assert len(Store.open(tmp_path / "a")) == len(open_prepared(tmp_path / "b")) == 48
+    assert open_prepared(tmp_path / "a").preprocessing == Preprocessing()
+
+
+def test_embed_takes_a_table(run: Path, voices: Path, tmp_path: Path) -> None:
+    rows = find_utterances(voices)[:3]
+    write_list(Manifest.of(rows), tmp_path / "list.csv", "csv")
+    embedder: Embedder = api.load_encoder(run, device="cpu")
+    api.embed(embedder, tmp_path / "list.csv", tmp_path / "vectors")
+    table = read_embeddings(tmp_path / "vectors")
+    assert table["path"].to_pylist() == [row.path for row in rows]
