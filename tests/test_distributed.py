@@ -38,8 +38,7 @@ from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError, TrainingError
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.margin import AamConfig
-from timbral.losses.registry import build_loss
-from timbral.losses.weighted import SumConfig
+from timbral.losses.registry import SumConfig, build_loss
 from timbral.training.distributed import Workers, joined, share_statistics
 from timbral.training.launch import check_processes, launch
 from timbral.training.loop import make_encode, train_step

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.errors import ConfigError, TrainingError
+from timbral.losses.base import SpeakerLoss, unit_vectors
 from timbral.losses.contrastive import SupConConfig
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.losses.margin import AamConfig, AamLoss
 from timbral.losses.prototypical import AngularPrototypicalConfig, PrototypicalConfig
-from timbral.losses.registry import LOSSES, build_loss
-from timbral.losses.weighted import SumConfig
+from timbral.losses.registry import LOSSES, SumConfig, build_loss
 
 SHAPE = (4, 3, 6)
 S, U, E = SHAPE
@@ -164,14 +166,14 @@ def test_contrast_takes_the_nearest_other_of_each_row() -> None:
 
 
 def test_the_margin_rises() -> None:
-    loss_fn = AamLoss(AamConfig(margin=0.4, margin_from_step=10, margin_full_step=30), E, S)
+    loss_fn = AamLoss(AamConfig(margin=0.4, margin_warmup_start=10, margin_warmup_end=30), E, S)
     margins = []
     for step in (0, 10, 15, 20, 30, 99):
         loss_fn.at_step(step)
         margins.append(loss_fn.scalars()["margin"])
     assert margins == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.4, 0.4])
-    with pytest.raises(ConfigError, match="margin_full_step must be at least 10"):
-        AamConfig(margin_from_step=10, margin_full_step=5)
+    with pytest.raises(ConfigError, match="margin_warmup_end must be at least 10"):
+        AamConfig(margin_warmup_start=10, margin_warmup_end=5)
 
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - {"sum", "aam"}))
@@ -190,6 +192,49 @@ def test_half_precision_embeddings() -> None:
         assert loss.dtype == torch.float32, name
 
 
+@dataclass(frozen=True)
+class AmConfig:
+    scale: float = 30.0
+    margin: float = 0.2
+
+
+class AmLoss(SpeakerLoss):
+    """Additive margin softmax (Wang et al. 2018), written as CONTRIBUTING says."""
+
+    name = "am"
+    config_type = AmConfig
+    config: AmConfig
+    has_class_weights = True
+
+    @classmethod
+    def build(cls, config: AmConfig, embedding_dim: int, num_speakers: int) -> AmLoss:
+        return cls(config, embedding_dim, num_speakers)
+
+    def __init__(self, config: AmConfig, embedding_dim: int, num_speakers: int) -> None:
+        super().__init__(config)
+        self.centers = nn.Parameter(torch.randn(num_speakers, embedding_dim))
+
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        cosines = unit_vectors(embeddings) @ unit_vectors(self.centers).T
+        margins = self.config.margin * functional.one_hot(speakers, len(self.centers))
+        return functional.cross_entropy(self.config.scale * (cosines - margins), speakers)
+
+
+def test_a_new_margin_loss_is_a_class_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    speakers = torch.arange(S).repeat_interleave(U)
+    alone: dict[str, object] = {"name": "am", "margin": 0.1}
+    config = TrainConfig(loss=AmConfig(margin=0.1))
+    with pytest.raises(ConfigError, match="no loss in LOSSES takes a AmConfig"):
+        build_loss(config.loss, E, S + 2)
+    monkeypatch.setitem(LOSSES, "am", AmLoss)
+    for loss in (alone, {"name": "sum", "terms": [alone, "ge2e"], "weights": [1.0, 0.5]}):
+        config = from_mapping(TrainConfig, {"loss": loss}, "c.yaml")
+        assert from_mapping(TrainConfig, to_mapping(config), "again") == config
+        loss_fn = build_loss(config.loss, E, S + 2)
+        assert loss_fn.has_class_weights
+        assert torch.isfinite(loss_fn(torch.randn(S * U, E), speakers))
+
+
 def test_a_sum_in_a_config() -> None:
     text = {"name": "sum", "weights": [1, 0.5], "terms": ["ge2e", {"name": "aam", "margin": 0.1}]}
     config = from_mapping(TrainConfig, {"loss": text}, "c.yaml")
@@ -201,6 +246,7 @@ def test_a_sum_in_a_config() -> None:
         ({**text, "weights": [1.0]}, "as many weights"),
         ({**text, "terms": ["ge2", "aam"]}, "did you mean 'ge2e'"),
         ({"name": "ge2e", "kind": "contrst"}, "did you mean 'contrast'"),
+        ({"name": ["ge2e"]}, r"unknown name \['ge2e'\]"),
     ):
         with pytest.raises(ConfigError, match=words):
             from_mapping(TrainConfig, {"loss": wrong}, "c.yaml")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from timbral.data.augment.config import AugmentConfig
 from timbral.data.batches.config import DataConfig
+from timbral.encoders.base import EncoderConfig
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import check_choice, check_ranges
+from timbral.losses.base import LossConfig
 from timbral.losses.ge2e import GE2EConfig
 
 __all__ = [
@@ -155,8 +156,8 @@ class TrackingConfig:
 class TrainConfig:
     """One training run. `encoder` and `loss` are configs of a class in ENCODERS and LOSSES."""
 
-    encoder: Any = field(default_factory=LstmConfig)
-    loss: Any = field(default_factory=GE2EConfig)
+    encoder: EncoderConfig = field(default_factory=LstmConfig)
+    loss: LossConfig = field(default_factory=GE2EConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

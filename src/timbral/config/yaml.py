@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,10 @@ import yaml
 
 from timbral.config.schema import TrainConfig
 from timbral.data.augment.config import PRESETS, AugmentConfig
+from timbral.encoders.base import EncoderConfig
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError, did_you_mean
+from timbral.losses.base import LossConfig
 from timbral.losses.registry import LOSSES
 
 __all__ = [
@@ -29,8 +30,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-REGISTRIES: dict[str, Mapping[str, Any]] = {"encoder": ENCODERS, "loss": LOSSES}
-"""Sections that name a class; the other keys are that class's config."""
+REGISTRIES: dict[Any, Mapping[str, Any]] = {EncoderConfig: ENCODERS, LossConfig: LOSSES}
+"""Types of values that name a class; the other keys of the value are that class's config."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -86,31 +87,44 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
     for key, value in content.items():
         if key not in names:
             raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
-        inner = f"{where}: {key}"
-        if cls is TrainConfig and key in REGISTRIES:
-            values[key] = _component(REGISTRIES[key], value, inner)
-        elif cls is TrainConfig and key == "augment":
-            values[key] = from_mapping(AugmentConfig, _from_preset(value, inner), inner)
-        elif dataclasses.is_dataclass(hints[key]):
-            values[key] = from_mapping(typing.cast(type, hints[key]), value, inner)
-        else:
-            values[key] = _scalar(hints[key], value, inner)
+        values[key] = _value(hints[key], value, f"{where}: {key}")
     return cls(**values)
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """The value of a field whose type is `hint`."""
+    if hint in REGISTRIES:
+        return _component(REGISTRIES[hint], value, where)
+    if hint is AugmentConfig:
+        value = _from_preset(value, where)
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        kind = typing.get_args(hint)[1]
+        return {str(key): _value(kind, item, f"{where}: {key}") for key, item in value.items()}
+    return _scalar(hint, value, where)
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
     """The resolved config as plain JSON values; `from_mapping` reads it back."""
-    content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    for section, registry in REGISTRIES.items():
-        content[section] = _named(registry, getattr(config, section))
-    return content
+    return _plain_fields(config)
 
 
-def _named(registry: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    if "terms" in values:  # of a sum of losses
-        values["terms"] = [_named(registry, term) for term in config.terms]
-    return {"name": name_of(registry, config), **values}
+def _plain_fields(config: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(type(config))
+    return {name: _plain(hints[name], getattr(config, name)) for name in _names(type(config))}
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if hint in REGISTRIES:
+        return {"name": name_of(REGISTRIES[hint], value), **_plain_fields(value)}
+    if dataclasses.is_dataclass(value):
+        return _plain_fields(value)
+    if isinstance(value, tuple):
+        return [_plain(typing.get_args(hint)[0], item) for item in value]
+    return dict(value) if isinstance(value, dict) else value
 
 
 def name_of(registry: Mapping[str, Any], config: Any) -> str:
@@ -124,12 +138,9 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: a name, or a mapping with a name, is needed, got {value!r}")
     settings = dict(settings)
     name = settings.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), registry)}")
-    where = f"{where} ({name})"
-    if isinstance(terms := settings.get("terms"), list):  # of a sum of losses
-        settings["terms"] = tuple(_component(registry, term, where) for term in terms)
-    return from_mapping(registry[name].config_type, settings, where)
+    return from_mapping(registry[name].config_type, settings, f"{where} ({name})")
 
 
 def _from_preset(value: Any, where: str) -> Any:
@@ -138,7 +149,7 @@ def _from_preset(value: Any, where: str) -> Any:
     if not isinstance(settings, Mapping):
         return settings
     name = settings.get("name", "none")
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(f"{where}: unknown preset {name!r}{did_you_mean(str(name), PRESETS)}")
     merged: dict[str, Any] = {key: item for key, item in settings.items() if key != "name"}
     for key, preset in PRESETS[name].items():
@@ -148,13 +159,6 @@ def _from_preset(value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint == tuple[Any, ...] and isinstance(value, tuple):
-        return value
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_scalar(typing.get_args(hint)[0], item, where) for item in value)
-    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
-        kind = typing.get_args(hint)[1]
-        return {str(key): _scalar(kind, item, f"{where}: {key}") for key, item in value.items()}
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
         try:

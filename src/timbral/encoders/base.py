@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from timbral.encoders.frontends import GE2E_MEL, MelConfig
 from timbral.errors import ConfigError
 
-__all__ = ["SpeakerEncoder", "Windows", "at_least_float32"]
+__all__ = ["EncoderConfig", "SpeakerEncoder", "Windows", "at_least_float32"]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -46,6 +46,12 @@ class Windows:
         starts = list(range(0, max(1, frames - self.frames + self.step + 1), self.step))
         covered = (samples - starts[-1] * hop_samples) / (self.frames * hop_samples)
         return starts[:-1] if covered < self.min_coverage and len(starts) > 1 else starts
+
+
+class EncoderConfig(Protocol):
+    """The frozen dataclass of any encoder: a config names its class in `ENCODERS`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 class SpeakerEncoder(nn.Module, ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,13 @@ from torch.nn import functional
 
 from timbral.errors import TrainingError
 
-__all__ = ["SpeakerLoss", "group_by_speaker", "scaled", "unit_vectors"]
+__all__ = ["LossConfig", "SpeakerLoss", "group_by_speaker", "scaled", "unit_vectors"]
+
+
+class LossConfig(Protocol):
+    """The frozen dataclass of any loss: a config names its class in `LOSSES`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 class SpeakerLoss(nn.Module, ABC):
@@ -24,19 +30,31 @@ class SpeakerLoss(nn.Module, ABC):
     name: ClassVar[str]
     """the loss's name in `LOSSES` and in configs"""
     config_type: ClassVar[type]
-    """frozen dataclass whose instance the constructor takes"""
-    knows_speakers: bool = False
-    """its parameters stand for the training speakers: they are useless for others"""
+    """frozen dataclass whose instance `build` takes"""
+    has_class_weights: bool = False
+    """it learns a vector for each training speaker, which means nothing for other speakers"""
+
+    @classmethod
+    def build(cls, config: Any, embedding_dim: int, num_speakers: int) -> Self:
+        """The loss of a config, for embeddings (B, E) of a number of training speakers.
+
+        Losses with class weights, whose constructors take these sizes too, override it.
+        """
+        return cls(config)
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
 
     @abstractmethod
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         """Embeddings (B, E) of any scale and speakers (B,), counted from 0 -> loss ()."""
 
     def at_step(self, step: int) -> None:
-        """Told the step, counted from 0, before it."""
+        """Called before each step, counted from 0; for what changes during training."""
 
     def scalars(self) -> dict[str, float]:
-        """Numbers worth following, such as w and b."""
+        """Numbers to log, such as w and b."""
         return {}
 
 

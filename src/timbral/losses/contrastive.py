@@ -33,10 +33,7 @@ class SupConLoss(SpeakerLoss):
 
     name = "supcon"
     config_type = SupConConfig
-
-    def __init__(self, config: SupConConfig) -> None:
-        super().__init__()
-        self.config = config
+    config: SupConConfig
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):

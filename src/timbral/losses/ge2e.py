@@ -25,7 +25,7 @@ class GE2EConfig:
     init_weight: float = 10.0
     init_bias: float = -5.0
     gradient_scale: float = 0.01
-    """w and b learn at this share of their gradient, as in the paper"""
+    """w and b learn at this fraction of their gradient, as in the paper"""
 
     def __post_init__(self) -> None:
         check_choice("loss.kind", self.kind, ("softmax", "contrast"))
@@ -77,9 +77,9 @@ class _Similarities(torch.autograd.Function):
         by_sum += 2 * by_q.sum(dim=1, keepdim=True) * norms * centroids
 
         # ∂L/∂e: of e·c, less the own ones; of a; and of the sum that e is part of
-        shares = torch.stack([by_a * norms - own, torch.ones_like(own)], dim=2)  # (S, U, 2)
+        factors = torch.stack([by_a * norms - own, torch.ones_like(own)], dim=2)  # (S, U, 2)
         by_unit = (rows @ centroids).view_as(unit)
-        by_unit = torch.baddbmm(by_unit, shares, torch.stack([centroids, by_sum], dim=1))
+        by_unit = torch.baddbmm(by_unit, factors, torch.stack([centroids, by_sum], dim=1))
         along = (by_unit * unit).sum(dim=2, keepdim=True)
         return torch.addcmul(by_unit, along, unit, value=-1).div_(lengths)
 
@@ -102,10 +102,10 @@ class GE2ELoss(SpeakerLoss):
 
     name = "ge2e"
     config_type = GE2EConfig
+    config: GE2EConfig
 
     def __init__(self, config: GE2EConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
         self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +22,16 @@ __all__ = ["AamConfig", "AamLoss"]
 
 @dataclass(frozen=True)
 class AamConfig:
-    """Scale s, margin m in radians, and the steps over which m rises from 0."""
+    """Scale s, margin m in radians, and the steps over which the margin rises from 0 to m."""
 
     scale: float = 32.0
     margin: float = 0.2
     sub_centers: int = 1
-    """directions of each speaker, of which the nearest counts; 3 bears noisy labels"""
-    margin_from_step: int = 0
-    """until this step the margin is 0; it then rises evenly, to be whole at `margin_full_step`"""
-    margin_full_step: int = 0
+    """class weights of each speaker, of which the nearest counts; 3 tolerates noisy labels"""
+    margin_warmup_start: int = 0
+    """until this step the margin is 0; it then rises linearly"""
+    margin_warmup_end: int = 0
+    """from this step on the margin is m"""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -38,8 +40,8 @@ class AamConfig:
             scale=(1e-6, 1e6),
             margin=(0.0, math.pi / 2),
             sub_centers=(1, 1000),
-            margin_from_step=(0, math.inf),
-            margin_full_step=(self.margin_from_step, math.inf),
+            margin_warmup_start=(0, math.inf),
+            margin_warmup_end=(self.margin_warmup_start, math.inf),
         )
 
 
@@ -52,19 +54,23 @@ class AamLoss(SpeakerLoss):
 
     name = "aam"
     config_type = AamConfig
-    knows_speakers = True
+    config: AamConfig
+    has_class_weights = True
+
+    @classmethod
+    def build(cls, config: AamConfig, embedding_dim: int, num_speakers: int) -> Self:
+        return cls(config, embedding_dim, num_speakers)
 
     def __init__(self, config: AamConfig, embedding_dim: int, num_speakers: int) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.margin = config.margin
         self.centers = nn.Parameter(torch.empty(num_speakers, config.sub_centers, embedding_dim))
         nn.init.normal_(self.centers, std=0.05)  # only directions count
 
     def at_step(self, step: int) -> None:
-        first, full = self.config.margin_from_step, self.config.margin_full_step
-        share = 1.0 if step >= full else max(0.0, (step - first) / (full - first))
-        self.margin = share * self.config.margin
+        start, end = self.config.margin_warmup_start, self.config.margin_warmup_end
+        fraction = 1.0 if step >= end else max(0.0, (step - start) / (end - start))
+        self.margin = fraction * self.config.margin
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):

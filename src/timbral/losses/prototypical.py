@@ -51,10 +51,6 @@ class PrototypicalLoss(SpeakerLoss):
     name = "prototypical"
     config_type = PrototypicalConfig
 
-    def __init__(self, config: PrototypicalConfig) -> None:
-        super().__init__()
-        self.config = config
-
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
             queries, prototypes = _queries_and_prototypes(embeddings, speakers)
@@ -71,8 +67,7 @@ class AngularPrototypicalLoss(SpeakerLoss):
     config_type = AngularPrototypicalConfig
 
     def __init__(self, config: AngularPrototypicalConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
         self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
 

@@ -1,38 +1,77 @@
-"""Losses over one batch. A new one is a file with a config and a class, and a line in `LOSSES`."""
+"""Every loss by its name, and the weighted sum of any of them.
+
+A new loss is a file with a frozen config dataclass and a `SpeakerLoss`, and a line in `LOSSES`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
-from timbral.losses.base import SpeakerLoss
-from timbral.losses.contrastive import SupConConfig, SupConLoss
-from timbral.losses.ge2e import GE2EConfig, GE2ELoss
-from timbral.losses.margin import AamConfig, AamLoss
-from timbral.losses.prototypical import (
-    AngularPrototypicalConfig,
-    AngularPrototypicalLoss,
-    PrototypicalConfig,
-    PrototypicalLoss,
-)
-from timbral.losses.weighted import SumConfig, SumLoss
+import torch
+from torch import Tensor, nn
 
-__all__ = [
-    "LOSSES",
-    "AamConfig",
-    "AamLoss",
-    "AngularPrototypicalConfig",
-    "AngularPrototypicalLoss",
-    "GE2EConfig",
-    "GE2ELoss",
-    "PrototypicalConfig",
-    "PrototypicalLoss",
-    "SpeakerLoss",
-    "SumConfig",
-    "SumLoss",
-    "SupConConfig",
-    "SupConLoss",
-    "build_loss",
-]
+from timbral.errors import ConfigError
+from timbral.losses.base import LossConfig, SpeakerLoss
+from timbral.losses.contrastive import SupConLoss
+from timbral.losses.ge2e import GE2ELoss
+from timbral.losses.margin import AamLoss
+from timbral.losses.prototypical import AngularPrototypicalLoss, PrototypicalLoss
+
+__all__ = ["LOSSES", "SumConfig", "SumLoss", "build_loss"]
+
+
+@dataclass(frozen=True)
+class SumConfig:
+    """Configs of other losses, and a weight for each."""
+
+    terms: tuple[LossConfig, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.terms or len(self.terms) != len(self.weights):
+            raise ConfigError(
+                "loss: sum needs terms and as many weights; got "
+                f"{len(self.terms)} terms and {len(self.weights)} weights"
+            )
+
+
+class SumLoss(SpeakerLoss):
+    """Σ weight · loss."""
+
+    name = "sum"
+    config_type = SumConfig
+    config: SumConfig
+
+    @classmethod
+    def build(cls, config: SumConfig, embedding_dim: int, num_speakers: int) -> Self:
+        return cls(config, [build_loss(term, embedding_dim, num_speakers) for term in config.terms])
+
+    def __init__(self, config: SumConfig, terms: Sequence[SpeakerLoss]) -> None:
+        super().__init__(config)
+        self.terms = nn.ModuleList(terms)
+        self.has_class_weights = any(term.has_class_weights for term in terms)
+
+    def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
+        values = [term(embeddings, speakers) for term in self.terms]
+        weighted = [w * value for w, value in zip(self.config.weights, values, strict=True)]
+        return torch.stack(weighted).sum()
+
+    def at_step(self, step: int) -> None:
+        for term in self._losses():
+            term.at_step(step)
+
+    def scalars(self) -> dict[str, float]:
+        return {
+            f"{term.name}_{key}": value
+            for term in self._losses()
+            for key, value in term.scalars().items()
+        }
+
+    def _losses(self) -> list[SpeakerLoss]:
+        return [term for term in self.terms if isinstance(term, SpeakerLoss)]
+
 
 LOSSES: dict[str, type[SpeakerLoss]] = {
     "aam": AamLoss,
@@ -44,13 +83,12 @@ LOSSES: dict[str, type[SpeakerLoss]] = {
 }
 
 
-def build_loss(config: Any, embedding_dim: int, num_speakers: int) -> SpeakerLoss:
-    """The loss of a config such as GE2EConfig, for E and a number of training speakers."""
-    if isinstance(config, SumConfig):
-        terms = [build_loss(term, embedding_dim, num_speakers) for term in config.terms]
-        return SumLoss(terms, config.weights)
-    if isinstance(config, AamConfig):
-        return AamLoss(config, embedding_dim, num_speakers)
-    cls: Any = next(cls for cls in LOSSES.values() if cls.config_type is type(config))
-    loss: SpeakerLoss = cls(config)
-    return loss
+def build_loss(config: LossConfig, embedding_dim: int, num_speakers: int) -> SpeakerLoss:
+    """The loss of a config such as GE2EConfig, for E and a number of training speakers.
+
+    Raises ConfigError for a config that no class in `LOSSES` takes.
+    """
+    for cls in LOSSES.values():
+        if cls.config_type is type(config):
+            return cls.build(config, embedding_dim, num_speakers)
+    raise ConfigError(f"no loss in LOSSES takes a {type(config).__name__}")

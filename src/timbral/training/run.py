@@ -150,7 +150,7 @@ def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = T
     """
     folder = checkpoint.folder
     tensors = read_tensors(folder / "model.safetensors")
-    anew = {"loss"} if state.loss_fn.knows_speakers and not same_data else set()
+    anew = {"loss"} if state.loss_fn.has_class_weights and not same_data else set()
     for name, module in state.modules().items():
         if name in anew:
             continue
