@@ -1,4 +1,4 @@
-"""Trials, scores and the last line."""
+"""Lists of trials, their scores, and error rates over them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from timbral.scoring.trials import (
 @pytest.fixture
 def trials(voices: Path, tmp_path: Path) -> Path:
     names = [str(path.relative_to(voices)) for path in sorted(voices.glob("*/*.ogg"))]
-    pairs = draw_pairs([name.split("/")[0] for name in names], targets=60)
+    pairs = draw_pairs([name.split("/")[0] for name in names], max_per_kind=60)
     path = tmp_path / "trials.txt"
     path.write_text("".join(f"{label} {names[a]} {names[b]}\n" for label, a, b in pairs))
     return path
@@ -38,10 +38,11 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     labels = [trial.label for trial in listed]
     assert result.eer == pytest.approx(eer(scores, labels)[0], abs=0.02)
     assert result.min_dcf == pytest.approx(min_dcf(scores, labels), abs=0.05)
-    assert result.trials == 120
+    assert result.num_trials == 120
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert written["eer"] == result.eer
     assert written["weights_sha256"] == embedder.weights_sha256
+    assert (written["encoder"], written["num_trials"]) == (embedder.name, 120)
     line = (tmp_path / "out" / "scores.txt").read_text().splitlines()[0].split()
     assert float(line[0]) == pytest.approx(scores[0], abs=1e-5)
     assert line[1:] == [str(listed[0].label), listed[0].first, listed[0].second]
@@ -49,14 +50,14 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     assert result.line.endswith("trials 120")
 
 
-def test_trials_of_bad_files_are_left_out_and_counted(
+def test_trials_of_unusable_recordings_are_left_out_and_counted(
     run: Path, voices: Path, trials: Path, tmp_path: Path
 ) -> None:
     with trials.open("a") as file:
         file.write("1 missing/a.ogg missing/b.ogg\n")
     result = api.evaluate(api.load_encoder(run, device="cpu"), trials, voices, tmp_path / "out")
-    assert (result.trials, result.failures) == (120, 2)
-    with pytest.raises(DataError, match=r"no trial could be scored.*--root"):
+    assert (result.num_trials, result.num_failures) == (120, 2)
+    with pytest.raises(DataError, match=r"no trial could be scored.*root should be"):
         api.evaluate(api.load_encoder(run, device="cpu"), trials, tmp_path)
 
 
@@ -71,11 +72,11 @@ def test_read_trials(tmp_path: Path) -> None:
     [
         ("1 a\n", "t.txt:1: a trial is `label path path`"),
         ("1 a b\n2 a b\n", "t.txt:2"),
-        ("1 a b\n", "both kinds"),
-        ("", "both kinds"),
+        ("1 a b\n", "both target and non-target"),
+        ("", "both target and non-target"),
     ],
 )
-def test_trial_mistakes(tmp_path: Path, text: str, words: str) -> None:
+def test_mistakes_in_trial_lists_are_errors(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "t.txt").write_text(text)
     with pytest.raises(DataError, match=words):
         read_trials(tmp_path / "t.txt")
@@ -83,10 +84,10 @@ def test_trial_mistakes(tmp_path: Path, text: str, words: str) -> None:
         read_trials(tmp_path / "none.txt")
 
 
-def test_drawn_pairs_are_balanced_and_fixed() -> None:
+def test_drawn_pairs_are_balanced_and_deterministic() -> None:
     speakers = list(np.repeat(["a", "b", "c"], 5))
-    pairs = draw_pairs(speakers, targets=20, seed=1)
-    assert pairs == draw_pairs(speakers, targets=20, seed=1)
+    pairs = draw_pairs(speakers, max_per_kind=20, seed=1)
+    assert pairs == draw_pairs(speakers, max_per_kind=20, seed=1)
     assert len(set(pairs)) == len(pairs) == 40
     for label, first, second in pairs:
         assert first != second
@@ -123,7 +124,7 @@ def test_cross_session_trials(tmp_path: Path) -> None:
         else:
             assert {first.speaker, second.speaker} in ({"a", "b"}, {"d", "e"})
     assert trials == draw_cross_session_trials(rows, genders)
-    assert len(draw_cross_session_trials(rows, most=3)) == 6
+    assert len(draw_cross_session_trials(rows, max_per_kind=3)) == 6
     write_trials(tmp_path / "trials.txt", trials)
     assert read_trials(tmp_path / "trials.txt") == trials
     with pytest.raises(DataError, match="got 0 target"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.scoring.metrics import batch_eer, eer, error_rates, min_dcf
 
 
@@ -69,6 +69,12 @@ def test_batch_eer() -> None:
         ([1.0], [0, 1], "1 scores came with 2 labels"),
     ],
 )
-def test_bad_trials(scores: list[float], labels: list[int], words: str) -> None:
+def test_unusable_scores_are_errors(scores: list[float], labels: list[int], words: str) -> None:
     with pytest.raises(DataError, match=words):
         eer(scores, labels)
+
+
+@pytest.mark.parametrize("p_target", [0.0, 1.0, float("nan")])
+def test_prior_outside_0_and_1_is_an_error(p_target: float) -> None:
+    with pytest.raises(ConfigError, match="p_target must lie between"):
+        min_dcf([1.0, 2.0], [0, 1], p_target)

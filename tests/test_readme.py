@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 link.symlink_to(voice / name)
     (root / "unseen.txt").write_text("am_adam\nam_eric\n")
     files = sorted(path.relative_to(root / "voices") for path in (root / "voices").glob("*/*.ogg"))
-    pairs = draw_pairs([path.parts[0] for path in files], targets=20)
+    pairs = draw_pairs([path.parts[0] for path in files], max_per_kind=20)
     lines = [f"{label} {files[first]} {files[second]}\n" for label, first, second in pairs]
     (root / "trials.txt").write_text("".join(lines))
     return root

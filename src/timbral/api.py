@@ -23,7 +23,13 @@ from timbral.inference.load import load_encoder
 from timbral.io.devices import pick_device
 from timbral.io.types import StepProgress
 from timbral.reports.embed_folder import audit_folder, average_speakers, draw_map
-from timbral.scoring.evaluation import Evaluation, evaluate_scores, write_evaluation
+from timbral.scoring.evaluation import (
+    DEFAULT_P_TARGET,
+    Evaluation,
+    evaluate_scores,
+    write_evaluation,
+)
+from timbral.scoring.metrics import check_p_target
 from timbral.scoring.scores import score_trials
 from timbral.scoring.trials import read_trials
 from timbral.training.job import TrainJob, TrainReport
@@ -137,16 +143,26 @@ def evaluate(
     root: Path,
     output: Path | None = None,
     progress: Progress = lambda done, total: None,
+    *,
+    p_target: float = DEFAULT_P_TARGET,
 ) -> Evaluation:
-    """Score a trial list; write evaluation.json and scores.txt into `output`."""
+    """Score a trial list; write evaluation.json and scores.txt into `output`.
+
+    `p_target` is the prior of target trials in minDCF.
+    """
+    check_p_target(p_target)
     listed = read_trials(trials)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
     scored = score_trials(embedder, listed, root, progress)
-    evaluation = evaluate_scores(scored)
+    evaluation = evaluate_scores(scored, p_target)
     if output is not None:
-        about = {"trial_list": str(trials), "weights_sha256": embedder.weights_sha256}
-        write_evaluation(output, evaluation, scored, about)
+        metadata = {
+            "trial_list": str(trials),
+            "encoder": embedder.name,
+            "weights_sha256": embedder.weights_sha256,
+        }
+        write_evaluation(output, evaluation, scored, metadata)
     return evaluation
 
 

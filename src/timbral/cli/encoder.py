@@ -21,6 +21,7 @@ def evaluate(
     *,
     root: Path = Path(),
     output: Path | None = None,
+    p_target: float = 0.05,
     running: Running = AS_USUAL,
 ) -> int:
     """Error rates of an encoder on a list of trials.
@@ -30,14 +31,15 @@ def evaluate(
         root: the folder that the paths start from
         output: folder for evaluation.json and scores.txt; default evaluation/TRIALS below a run
             folder, or below this folder for a name
+        p_target: prior of target trials in minDCF; papers on VoxCeleb also report 0.01
     """
     from timbral import api
 
     embedder = load_embedder(encoder, running)
     target = output or _home(Path(encoder)) / "evaluation" / trials.stem
     with bar("embedding") as advance:
-        result = api.evaluate(embedder, trials, root, target, advance)
-    code = count_failures(result.failures, target)
+        result = api.evaluate(embedder, trials, root, target, advance, p_target=p_target)
+    code = count_failures(result.num_failures, target)
     print(f"scores: {target / 'scores.txt'}")
     print(result.line)
     return code

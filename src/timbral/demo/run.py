@@ -107,7 +107,7 @@ def _unseen_voices(output: Path) -> tuple[Path, Path]:
     rows = [row for row in utterances if row.speaker in unseen]
     lines = (
         f"{label} {rows[first].utterance}.ogg {rows[second].utterance}.ogg\n"
-        for label, first, second in draw_pairs([row.speaker for row in rows], targets=1000)
+        for label, first, second in draw_pairs([row.speaker for row in rows], max_per_kind=1000)
     )
     contents = {
         "trials.txt": "".join(lines),
@@ -135,7 +135,7 @@ def _results(
     table = Table(title="What came of it", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
-    trials = f"({after.trials:,} trials, voices never trained on)"
+    trials = f"({after.num_trials:,} trials, voices never trained on)"
     speed = f", {embedded.times_real_time:.0f} x real time" if embedded.new_audio_seconds else ""
     for name, value in {
         "EER before training": f"{100 * before.eer:.1f} % {trials}",

@@ -1,7 +1,8 @@
-"""What an evaluation says: error rates as a line, as JSON, and score files."""
+"""Error rates of scored trials, as a line, as JSON, and the scores as a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from timbral.io.files import atomic_write, write_json, write_jsonl
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.scores import ScoredTrials
 
-__all__ = ["Evaluation", "evaluate_scores", "write_evaluation"]
+__all__ = ["DEFAULT_P_TARGET", "Evaluation", "evaluate_scores", "write_evaluation"]
+
+DEFAULT_P_TARGET = 0.05
+"""prior of target trials in minDCF, as VoxSRC has it; papers on VoxCeleb also report 0.01"""
 
 
 @dataclass(frozen=True)
@@ -21,19 +25,22 @@ class Evaluation:
     """score at which misses and false alarms are equally frequent"""
     min_dcf: float
     p_target: float
-    trials: int
-    targets: int
-    failures: int
+    num_trials: int
+    """that could be scored"""
+    num_targets: int
+    """of these"""
+    num_failures: int
+    """recordings that could not be used"""
 
     @property
     def line(self) -> str:
         return (
             f"EER {100 * self.eer:.2f} %  minDCF({self.p_target:g}) {self.min_dcf:.3f}  "
-            f"trials {self.trials}"
+            f"trials {self.num_trials}"
         )
 
 
-def evaluate_scores(scored: ScoredTrials, p_target: float = 0.05) -> Evaluation:
+def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) -> Evaluation:
     """EER and minDCF of scored trials."""
     rate, threshold = eer(scored.scores, scored.labels)
     return Evaluation(
@@ -41,16 +48,19 @@ def evaluate_scores(scored: ScoredTrials, p_target: float = 0.05) -> Evaluation:
         threshold=threshold,
         min_dcf=min_dcf(scored.scores, scored.labels, p_target),
         p_target=p_target,
-        trials=len(scored.trials),
-        targets=int(scored.labels.sum()),
-        failures=len(scored.failures),
+        num_trials=len(scored.trials),
+        num_targets=int(scored.labels.sum()),
+        num_failures=len(scored.failures),
     )
 
 
 def write_evaluation(
-    folder: Path, evaluation: Evaluation, scored: ScoredTrials, about: dict[str, str]
+    folder: Path, evaluation: Evaluation, scored: ScoredTrials, metadata: Mapping[str, str]
 ) -> Path:
-    """Write evaluation.json, scores.txt (`score label path path`) and failures.jsonl."""
+    """Write evaluation.json, scores.txt (`score label path path`) and failures.jsonl.
+
+    `metadata` goes into evaluation.json: the list of trials, the encoder, its weights' hash.
+    """
     with atomic_write(folder / "scores.txt") as temporary:
         lines = (
             f"{score:.6f} {trial.label} {trial.first} {trial.second}\n"
@@ -58,5 +68,5 @@ def write_evaluation(
         )
         temporary.write_text("".join(lines), "utf-8")
     write_jsonl(folder / "failures.jsonl", scored.failures)
-    write_json(folder / "evaluation.json", {**asdict(evaluation), **about})
+    write_json(folder / "evaluation.json", {**asdict(evaluation), **metadata})
     return folder / "evaluation.json"

@@ -1,7 +1,8 @@
 """Error rates of speaker verification, from scores. Numpy only.
 
-A trial is a pair of recordings; a target trial has one voice, a non-target trial two. A score
-says how alike the pair is: higher is more alike. Accept when score >= threshold.
+A trial is a pair of recordings: of one speaker in a target trial, of two in a non-target trial.
+A higher score says more alike; a pair is accepted when score >= threshold. A miss is a target
+trial that is rejected, a false alarm a non-target trial that is accepted.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["ErrorRates", "batch_eer", "eer", "error_rates", "min_dcf"]
-
-Floats = NDArray[np.float64]
+__all__ = ["ErrorRates", "batch_eer", "check_p_target", "eer", "error_rates", "min_dcf"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
     first = np.flatnonzero(np.r_[True, score[1:] > score[:-1]])
     missed = np.r_[0, np.cumsum(target)]
     rejected = np.r_[0, np.cumsum(~target)]
-    cut = np.r_[first, score.size]
+    ends = np.r_[first, score.size]
     return ErrorRates(
         thresholds=np.r_[score[first], np.inf],
-        miss=missed[cut] / targets,
-        false_alarm=1.0 - rejected[cut] / (score.size - targets),
+        miss=missed[ends] / targets,
+        false_alarm=1.0 - rejected[ends] / (score.size - targets),
     )
 
 
@@ -67,25 +67,40 @@ def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """Equal error rate in [0, 1] and its threshold.
 
     Between the two thresholds where the curves cross, both rates are taken as straight lines.
+    Raises DataError as `error_rates` does.
     """
     rates = error_rates(scores, labels)
     difference = rates.miss - rates.false_alarm  # rises from -1 to 1
     after = int(np.argmax(difference >= 0))
     before = after - 1
-    share = -difference[before] / (difference[after] - difference[before])
-    rate = rates.miss[before] + share * (rates.miss[after] - rates.miss[before])
+    fraction = -difference[before] / (difference[after] - difference[before])
+    rate = rates.miss[before] + fraction * (rates.miss[after] - rates.miss[before])
     threshold = rates.thresholds[after]
     return float(rate), float(threshold if np.isfinite(threshold) else rates.thresholds[before])
 
 
+def check_p_target(p_target: float) -> None:
+    """ConfigError unless a prior of target trials lies between 0 and 1."""
+    if not 0.0 < p_target < 1.0:
+        raise ConfigError(
+            f"p_target must lie between 0 and 1, such as 0.05 or 0.01; got {p_target}"
+        )
+
+
 def min_dcf(scores: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> float:
-    """Least normalized detection cost with unit costs (NIST SRE): in [0, 1]."""
+    """Minimum of the normalized detection cost in [0, 1], with unit costs (NIST SRE).
+
+    The cost at a threshold is p_target · miss + (1 - p_target) · false alarm, divided by that of
+    the better of accepting all and rejecting all. Raises DataError as `error_rates` does, and
+    ConfigError for a `p_target` outside (0, 1).
+    """
+    check_p_target(p_target)
     rates = error_rates(scores, labels)
     cost = p_target * rates.miss + (1.0 - p_target) * rates.false_alarm
     return float(cost.min() / min(p_target, 1.0 - p_target))
 
 
-def batch_eer(embeddings: NDArray[np.float32], speakers: NDArray[np.int64]) -> float:
+def batch_eer(embeddings: Vectors, speakers: Ints) -> float:
     """EER over all pairs of one batch: embeddings (B, E), speakers (B,)."""
     unit = unit_length(embeddings)
     first, second = np.triu_indices(len(unit), k=1)

@@ -1,17 +1,17 @@
-"""Scores of trials."""
+"""Scores of trials: cosines of the vectors of their recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.errors import AudioError, DataError
-from timbral.inference.embedder import Embedder, Vector
+from timbral.inference.embedder import Embedder
+from timbral.io.types import Floats, Ints, Progress, Vectors
 from timbral.scoring.trials import Trial
 
 __all__ = ["ScoredTrials", "score_trials"]
@@ -24,11 +24,11 @@ class ScoredTrials:
     """Trials that could be scored, their cosines (N,), and the recordings that failed."""
 
     trials: list[Trial]
-    scores: NDArray[np.float64]
+    scores: Floats
     failures: list[dict[str, str]]
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Ints:
         return np.array([trial.label for trial in self.trials])
 
 
@@ -36,14 +36,14 @@ def score_trials(
     embedder: Embedder,
     trials: Sequence[Trial],
     root: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> ScoredTrials:
     """Cosine of every trial whose two recordings can be used; each recording is embedded once.
 
     Paths are relative to `root`. Raises DataError when no trial can be scored.
     """
     paths = sorted({path for trial in trials for path in (trial.first, trial.second)})
-    vectors: dict[str, Vector] = {}
+    vectors: dict[str, Vectors] = {}
     failures: list[dict[str, str]] = []
     waves: dict[str, Wave] = {}
     for done, wave in enumerate(embedder.load_each(root / path for path in paths), start=1):
@@ -61,7 +61,7 @@ def score_trials(
         raise DataError(
             f"no trial could be scored; the first failure: {root / failures[0]['path']}: "
             f"{failures[0]['reason']}; "
-            "--root names the folder that the paths of the trial list start from"
+            "root should be the folder that the paths of the trials start from"
         )
     cosines = [float(vectors[trial.first] @ vectors[trial.second]) for trial in scored]
     return ScoredTrials(scored, np.array(cosines), failures)

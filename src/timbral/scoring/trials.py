@@ -1,4 +1,4 @@
-"""Trial lists: which pairs of recordings are judged."""
+"""Lists of trials: pairs of recordings to be verified."""
 
 from __future__ import annotations
 
@@ -45,19 +45,22 @@ def read_trials(path: Path) -> list[Trial]:
                 f"got {line.strip()!r}"
             )
         trials.append(Trial(labels[words[0]], words[1], words[2]))
-    kinds = {trial.label for trial in trials}
-    if kinds != {0, 1}:
-        raise DataError(f"{path}: trials of both kinds are needed, got {len(trials)} of {kinds}")
+    if {trial.label for trial in trials} != {0, 1}:
+        targets = sum(trial.label for trial in trials)
+        raise DataError(
+            f"{path}: both target and non-target trials are needed; got {targets} target and "
+            f"{len(trials) - targets} non-target trials"
+        )
     return trials
 
 
 def draw_pairs(
-    speakers: Sequence[str], *, targets: int = 2000, seed: int = 0
+    speakers: Sequence[str], *, max_per_kind: int = 2000, seed: int = 0
 ) -> list[tuple[int, int, int]]:
-    """Draw trials over rows: as many target as non-target ones, each (label, row, row).
+    """Draw trials over utterances, whose `speakers` (N,) are given: (label, row, row) each.
 
-    At most `targets` of each kind; fewer when fewer pairs exist. Raises DataError when there
-    is no pair of one kind.
+    As many target as non-target ones, at most `max_per_kind` of each; fewer when fewer pairs
+    exist. Raises DataError when there is no pair of one kind.
     """
     rows_of = {name: np.flatnonzero(np.asarray(speakers) == name) for name in sorted(set(speakers))}
     pairs = [
@@ -72,7 +75,7 @@ def draw_pairs(
             f"{len(rows_of)} speakers and {len(speakers)} utterances"
         )
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(len(pairs))[:targets]
+    chosen = generator.permutation(len(pairs))[:max_per_kind]
     trials = [(1, *pairs[index]) for index in chosen]
     seen: set[tuple[int, int]] = set()
     for _ in range(20 * len(chosen)):
@@ -88,39 +91,39 @@ def draw_cross_session_trials(
     rows: Sequence[Utterance],
     genders: Mapping[str, str] | None = None,
     *,
-    most: int = 2000,
+    max_per_kind: int = 2000,
     seed: int = 0,
 ) -> list[Trial]:
-    """Draw trials in which neither room nor corpus gives the speaker away.
+    """Draw trials that room, microphone or corpus do not decide.
 
     Target trials pair two sessions of a speaker; non-target trials two speakers of one corpus,
-    and of one gender where `genders` knows both. At most `most` of each kind, as many of one as
-    of the other. Raises DataError when there is no pair of one kind.
+    and of one gender where `genders`, by speaker, knows both. At most `max_per_kind` of each kind,
+    as many of one as of the other. Raises DataError when there is no pair of one kind.
     """
     known = genders or {}
-    kinds: tuple[list[Trial], list[Trial]] = ([], [])
+    by_label: tuple[list[Trial], list[Trial]] = ([], [])  # non-target, target
     for index, first in enumerate(rows):
         for second in rows[index + 1 :]:
             label = int(first.speaker == second.speaker)
             if label:
                 fits = first.session != second.session
             else:
-                one = known.get(first.speaker) == known.get(second.speaker)
+                same_gender = known.get(first.speaker) == known.get(second.speaker)
                 either_unknown = not known.keys() >= {first.speaker, second.speaker}
-                fits = first.corpus == second.corpus and (one or either_unknown)
+                fits = first.corpus == second.corpus and (same_gender or either_unknown)
             if fits:
-                kinds[label].append(Trial(label, first.path, second.path))
-    if not all(kinds):
+                by_label[label].append(Trial(label, first.path, second.path))
+    if not all(by_label):
         raise DataError(
             "cross-session trials need a speaker with two sessions and two speakers of a corpus; "
-            f"got {len(kinds[1])} target and {len(kinds[0])} non-target pairs"
+            f"got {len(by_label[1])} target and {len(by_label[0])} non-target pairs"
         )
-    count = min(most, *map(len, kinds))
+    count = min(max_per_kind, *map(len, by_label))
     generator = np.random.default_rng(seed)
     return [
-        kind[index]
-        for kind in reversed(kinds)
-        for index in np.sort(generator.permutation(len(kind))[:count])
+        trials[index]
+        for trials in reversed(by_label)
+        for index in np.sort(generator.permutation(len(trials))[:count])
     ]
 
 
