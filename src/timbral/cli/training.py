@@ -17,7 +17,7 @@ from timbral.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from timbral.api import TrainJob, TrainReport
-    from timbral.compat.translation import Meaning, Recipe
+    from timbral.compat.translation import Recipe, Translation
 
 __all__ = ["Sources", "train"]
 
@@ -61,7 +61,7 @@ def train(
 
 
 def _recipe(config: Path | None, sources: Sources) -> Recipe:
-    """Read the config, and print what each key became if it is another system's."""
+    """Read the config, and print how it is translated if it is ddvc's or PaddleSpeech's."""
     from timbral import api
     from timbral.compat.recipe import read_recipe
     from timbral.training.distributed import own_rank
@@ -71,7 +71,7 @@ def _recipe(config: Path | None, sources: Sources) -> Recipe:
     own = ("encoder", api.register_encoder(sources.encoder)) if sources.encoder else ()
     recipe = read_recipe(config or sources.config_option, (*own, *sources.opts))
     if not own_rank():
-        _show_meanings(recipe.meanings)
+        _show_translations(recipe.translations)
     if sources.micro_batch_size is None:
         return recipe
     trainer = replace(recipe.config.trainer, micro_batch_size=sources.micro_batch_size)
@@ -88,6 +88,8 @@ def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
         raise ConfigError("--output is needed: the folder of the run")
     if sources.data is not None:
         return api.TrainJob(recipe.config, sources.data, output, options, run.comet_key)
+    if options.init is not None:
+        api.resolve(options.init)  # before preparing, which may take hours and writes
     with bar("preparing") as advance:
         data, validation_data = recordings.prepare_audio(
             run, output, workers=os.cpu_count() or 1, progress=advance
@@ -116,19 +118,19 @@ def _train(job: TrainJob) -> int:
     return OK
 
 
-def _show_meanings(meanings: Sequence[Meaning]) -> None:
-    """Print what each key of another system's config became."""
-    if not meanings:
+def _show_translations(translations: Sequence[Translation]) -> None:
+    """Print what each key of ddvc's or PaddleSpeech's config is in timbral."""
+    if not translations:
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table()
-    for name in ("key", "value", "here"):
+    for name in ("key", "value", "in timbral"):
         table.add_column(name, overflow="fold")
-    for line in meanings:
-        table.add_row(line.key, escape(line.value), escape(line.became))
+    for line in translations:
+        table.add_row(line.key, escape(line.value), escape(line.mapped_to))
     Console().print(table)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -12,16 +11,17 @@ from typing import Any
 
 from timbral.checkpoints.published import PUBLISHED
 from timbral.compat.ddvc_keys import (
+    ALLOWED_VALUES,
+    AUGMENT_SECTIONS,
+    COUNTED_IN_BATCHES,
     DEFAULTS,
-    IN_BATCHES,
-    NEVER,
-    PATHS,
-    REQUIRED,
-    SAME,
+    IGNORED_KEYS,
+    OPTIONAL_TYPES,
+    RENAMED_KEYS,
     SPELLINGS,
-    UNCHANGED,
+    ZERO_VALUES,
 )
-from timbral.compat.translation import Meaning, RunSettings, Translated, put
+from timbral.compat.translation import RunSettings, TranslatedConfig, Translation, set_key
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import name_of, to_mapping
 from timbral.encoders.registry import ENCODERS
@@ -29,109 +29,110 @@ from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.files import read_json
 from timbral.training.options import TrainOptions
 
-__all__ = ["recognize", "translate"]
+__all__ = ["recognizes", "translate"]
 
 Settings = dict[str, Any]
 
-PLACEHOLDER, PLACEHOLDER_PROJECT = "YOUR_COMET_KEY_HERE", "YOUR_COMET_PROJECT_NAME_HERE"
-
-
+PLACEHOLDER_KEY, PLACEHOLDER_PROJECT = "YOUR_COMET_KEY_HERE", "YOUR_COMET_PROJECT_NAME_HERE"
 ACCUMULATION = "trainer.gradient_accumulation_steps"
 
 
-def recognize(content: Mapping[str, Any]) -> bool:
-    """Whether a file is A's."""
+def recognizes(content: Mapping[str, Any]) -> bool:
+    """Whether a file is ddvc's."""
     return "model_name" in content or "train_data_root" in content
 
 
-def translate(content: Mapping[str, Any], where: str) -> Translated:
-    """What A's file says; ConfigError for a key it does not know or a value it cannot keep to."""
+def translate(content: Mapping[str, Any], source: str) -> TranslatedConfig:
+    """What ddvc's file says. ConfigError, naming the file `source`, for a key that ddvc has not
+    got, or a value that timbral cannot keep to."""
     given = {SPELLINGS.get(key, key): value for key, value in content.items()}
-    _check(given, where)
+    _check(given, source)
     for key, value in given.items():
         if isinstance(value, str) and type(DEFAULTS.get(key)) in (int, float):
             given[key] = float(value)  # YAML reads 1e-6 as a string
     values = {**DEFAULTS, **given}
-    settings, init = _settings(values, where)
-    run = _run(values, init)
-    kept = {key: value for key, value in settings.items() if _exists(key)}
+    settings, init = _settings(values, source)
+    run = _run_settings(values, init)
     nested: Settings = {}
-    for key, value in kept.items():
-        put(nested, key, value)
-    became = _became(values, kept, run)
-    meanings = tuple(
-        Meaning(key, _shown(key, value), became[SPELLINGS.get(key, key)])
+    for key, value in settings.items():
+        set_key(nested, key, value)
+    descriptions = _descriptions(settings, run)
+    translations = tuple(
+        Translation(key, _shown(key, value), descriptions[SPELLINGS.get(key, key)])
         for key, value in content.items()
     )
-    return Translated(nested, run, meanings)
+    return TranslatedConfig(nested, run, translations)
 
 
-def _check(given: Settings, where: str) -> None:
-    known = DEFAULTS.keys() | UNCHANGED.keys() | {"model_name", "train_data_root"}
+def _check(given: Settings, source: str) -> None:
+    known = DEFAULTS.keys() | IGNORED_KEYS.keys() | {"model_name", "train_data_root"}
     for key, value in given.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(key, known)}")
-        if key in REQUIRED and value not in REQUIRED[key]:
-            raise ConfigError(f"{where}: {key} is {value!r}; supported: {UNCHANGED[key]}")
+            raise ConfigError(f"{source}: unknown key {key!r}{did_you_mean(key, known)}")
+        if key in ALLOWED_VALUES and value not in ALLOWED_VALUES[key]:
+            raise ConfigError(f"{source}: {key} is {value!r}; supported: {IGNORED_KEYS[key]}")
         if not _fits(key, value):
-            kind = type(DEFAULTS[key]).__name__
-            raise ConfigError(f"{where}: {key} should be {kind}, got {value!r}")
+            kind = OPTIONAL_TYPES.get(key, type(DEFAULTS.get(key))).__name__
+            raise ConfigError(f"{source}: {key} should be {kind}, got {value!r}")
     for key in ("model_name", "train_data_root"):
         if not isinstance(given.get(key), str):
-            raise ConfigError(f"{where}: {key} is needed, a word; got {given.get(key)!r}")
+            raise ConfigError(f"{source}: {key} is needed, a word; got {given.get(key)!r}")
 
 
 def _fits(key: str, value: Any) -> bool:
     """Whether a value is of the kind of the key's default."""
-    default = DEFAULTS.get(key)
-    if default is None or isinstance(default, list | str | bool):
-        return default is None or isinstance(value, type(default))
-    try:
-        return not isinstance(value, bool) and math.isfinite(float(value))
-    except (TypeError, ValueError):
-        return False
+    if key not in DEFAULTS:
+        return True
+    if key in OPTIONAL_TYPES and value is None:
+        return True
+    kind = OPTIONAL_TYPES.get(key, type(DEFAULTS[key]))
+    if kind in (int, float):
+        try:
+            return not isinstance(value, bool) and math.isfinite(float(value))
+        except (TypeError, ValueError, OverflowError):
+            return False
+    return isinstance(value, kind)
 
 
-def _settings(values: Settings, where: str) -> tuple[Settings, str | None]:
-    """TrainConfig's dotted keys, and the weights to begin with."""
-    encoder, init = _encoder(values["model_name"], where)
-    settings: Settings = {"encoder": encoder, "loss": {"name": "ge2e"}}
-    if _exists("schedule.plateau_factor"):
-        settings["schedule.decay"] = "plateau"
-    settings |= {ours: values[key] for key, ours in SAME.items()}
-    settings |= {key: settings[key] or never for key, never in NEVER.items()}
+def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:
+    """TrainConfig's dotted keys, and the name of the weights to begin with."""
+    encoder, init = _encoder(values["model_name"], source)
+    settings: Settings = {"encoder": encoder, "loss": {"name": "ge2e"}, "schedule.decay": "plateau"}
+    settings |= {renamed: values[key] for key, renamed in RENAMED_KEYS.items()}
+    settings |= {key: settings[key] or never for key, never in ZERO_VALUES.items()}
     settings["tracking.audio_every"] = settings["tracking.plot_every"]
     settings["schedule.plateau_metric"] = _metric(values["scheduler_metrics"])
-    if values["scheduler_metrics_avg_every"] is None:  # A's scheduler then never steps; ours does
+    if values["scheduler_metrics_avg_every"] is None:
+        # ddvc's scheduler then never steps; timbral's does, at its default
         del settings["schedule.plateau_every"]
     if values["accumalate_gradient_every_scheduler"]:
-        settings |= _accumulated(settings, where)
-    if values["train_only_head"] and encoder["name"] == "wavlm":  # A's ECAPA ignores it
+        settings |= _accumulated(settings, source)
+    if values["train_only_head"] and encoder["name"] == "wavlm":  # ddvc's ECAPA ignores it
         settings["optimizer.freeze"] = ["cnn", "transformer"]
     if values["enlarge_head"]:
         settings["encoder"] = {**encoder, "embedding_size": 1024}
     if values["learning_rate_init"] == 0:
-        settings["optimizer.learning_rate"] = _earlier_rate(values, where)
+        settings["optimizer.learning_rate"] = _learning_rate_of_run(_output(values), source)
     if values["use_data_augmentation"]:
         settings["augment"] = _augment(values)
     return settings, init
 
 
-def _accumulated(settings: Settings, where: str) -> Settings:
-    """A's optimizer steps only when its scheduler does; gradients add up until then."""
+def _accumulated(settings: Settings, source: str) -> Settings:
+    """ddvc's optimizer steps only when its scheduler does; gradients add up until then."""
     batches = settings.get("schedule.plateau_every")
     if not batches or settings["schedule.plateau_metric"].startswith("val"):
         raise ConfigError(
-            f"{where}: accumalate_gradient_every_scheduler takes a step of the optimizer whenever "
+            f"{source}: accumalate_gradient_every_scheduler takes a step of the optimizer whenever "
             "the scheduler takes one: scheduler_metrics_avg_every must say after how many "
             "batches, and scheduler_metrics name a metric of training"
         )
-    counted = {key: settings[key] for key in IN_BATCHES if settings.get(key)}
-    fewer = {key: max(1, int(count) // int(batches)) for key, count in counted.items()}
-    return {**fewer, ACCUMULATION: int(batches)}
+    in_batches = {key: settings[key] for key in COUNTED_IN_BATCHES if settings.get(key)}
+    in_steps = {key: max(1, int(count) // int(batches)) for key, count in in_batches.items()}
+    return {**in_steps, ACCUMULATION: int(batches)}
 
 
-def _encoder(name: str, where: str) -> tuple[Settings, str | None]:
+def _encoder(name: str, source: str) -> tuple[Settings, str | None]:
     """The encoder's section, and the name of the weights to begin with."""
     short = name.removeprefix("microsoft/")
     if short in PUBLISHED:
@@ -140,49 +141,49 @@ def _encoder(name: str, where: str) -> tuple[Settings, str | None]:
         return {"name": name_of(ENCODERS, encoder), **settings}, short
     untrained = short.removesuffix("-untrained")
     if untrained in PUBLISHED:
-        return _encoder(untrained, where)[0], None
+        return _encoder(untrained, source)[0], None
     if untrained in ENCODERS:
         return {"name": untrained}, None
     known = {*PUBLISHED, *ENCODERS}
-    raise ConfigError(f"{where}: model_name: no encoder {short!r}{did_you_mean(short, known)}")
+    raise ConfigError(f"{source}: model_name: no encoder {short!r}{did_you_mean(short, known)}")
 
 
 def _metric(words: str) -> str:
-    """A's rule: by the words that it holds."""
+    """The metric that a name of ddvc stands for, told by the words in it, as there."""
     if "val" in words:
         return "val_eer" if "eer" in words.lower() else "val_loss"
     return "batch_eer" if "eer" in words.lower() else "loss"
 
 
-def _earlier_rate(values: Settings, where: str) -> float:
-    """A's 0.0: go on at the rate of the run that is there."""
+def _learning_rate_of_run(output: Path, source: str) -> float:
+    """What ddvc's learning rate 0.0 means: that of the run which is resumed."""
     try:
-        run = read_json(_output(values) / "run.json")
-    except DataError:
+        run = read_json(output / "run.json")
+        return float(run["config"]["optimizer"]["learning_rate"])
+    except (DataError, KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"{where}: learning_rate_init 0 takes the rate of an earlier run, but "
-            f"{_output(values)} holds none; give a rate"
+            f"{source}: learning_rate_init 0 takes the learning rate of an earlier run, but "
+            f"{output} holds none; give a learning rate"
         ) from None
-    return float(run["config"]["optimizer"]["learning_rate"])
 
 
 def _augment(values: Settings) -> Settings:
-    """The preset of A's chain, with A's folders; without folders a kind is off."""
-    section: Settings = {"name": "ddvc"}
-    for theirs, ours in PATHS.items():
-        paths = values[f"augment_{theirs}_paths"]
-        section[ours] = {"paths": paths} if paths else {"probability": 0.0}
-    return section
+    """The preset of ddvc's chain with ddvc's folders; a section without folders is off."""
+    augment: Settings = {"name": "ddvc"}
+    for name, section in AUGMENT_SECTIONS.items():
+        paths = values[f"augment_{name}_paths"]
+        augment[section] = {"paths": paths} if paths else {"probability": 0.0}
+    return augment
 
 
 def _output(values: Settings) -> Path:
     return Path(str(values["model_name"]).removeprefix("microsoft/")) / str(values["run_id"])
 
 
-def _run(values: Settings, init: str | None) -> RunSettings:
+def _run_settings(values: Settings, init: str | None) -> RunSettings:
     validation = values["val_data_root"]
     key = values["comet_key"] or ""
-    key = "" if key == PLACEHOLDER else key
+    key = "" if key == PLACEHOLDER_KEY else key
     key = key or os.environ.get("COMET_API_KEY", "")
     project = values["comet_project"] or ""
     devices = values["data_parallel"] or []
@@ -206,30 +207,20 @@ def _run(values: Settings, init: str | None) -> RunSettings:
     )
 
 
-def _exists(key: str) -> bool:
-    """Whether TrainConfig has a dotted key; a component is taken as it is."""
-    section, _, name = key.partition(".")
-    hints = {item.name: item for item in dataclasses.fields(TrainConfig)}
-    if section not in hints or not name:
-        return section in hints
-    default = getattr(TrainConfig(), section)
-    return name in {item.name for item in dataclasses.fields(default)}
-
-
 def _shown(key: str, value: Any) -> str:
     return "(kept secret)" if key == "comet_key" and value else json.dumps(value)
 
 
-def _became(values: Settings, settings: Settings, run: RunSettings) -> dict[str, str]:
-    """What each key became, in words."""
-    words = dict(UNCHANGED)
-    for key, ours in SAME.items():
-        known = ours in settings
-        words[key] = f"{ours} = {json.dumps(settings[ours])}" if known else f"{ours}: its default"
+def _descriptions(settings: Settings, run: RunSettings) -> dict[str, str]:
+    """What each key of ddvc is in timbral, in words."""
+    words = dict(IGNORED_KEYS)
+    for key, renamed in RENAMED_KEYS.items():
+        is_set = renamed in settings
+        words[key] = f"{renamed} = {json.dumps(settings[renamed])}" if is_set else "its default"
     augment = settings.get("augment", {})
-    for theirs, ours in PATHS.items():
-        on = "paths" in augment.get(ours, {})
-        words[f"augment_{theirs}_paths"] = f"augment.{ours}.paths" if on else f"no {ours}"
+    for name, section in AUGMENT_SECTIONS.items():
+        is_on = "paths" in augment.get(section, {})
+        words[f"augment_{name}_paths"] = f"augment.{section}.paths" if is_on else f"no {section}"
     metric = settings.get("schedule.plateau_metric")
     comet = "tracker comet" if run.comet_key else "no key: metrics.jsonl only"
     options = run.options
@@ -241,7 +232,7 @@ def _became(values: Settings, settings: Settings, run: RunSettings) -> dict[str,
         "train_data_root": f"prepared once, beside the run: {run.training_audio}",
         "val_data_root": f"validation: {run.validation_audio or 'none'}",
         "multi_rec_session": "SPEAKER/SESSION/FILE" if run.sessions else "SPEAKER/FILE",
-        "num_epochs": f"schedule.steps: {run.epochs} times the recordings there are",
+        "num_epochs": f"schedule.steps: as many as see every recording {run.epochs} times",
         "comet_key": comet,
         "comet_project": f"project {options.project} of the trackers",
         "force_restart": "an earlier run is renamed" if options.force_restart else "resumes",

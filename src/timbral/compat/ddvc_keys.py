@@ -1,19 +1,29 @@
-"""What ddvc's keys are called here, and what they are when its file has not got them."""
+"""ddvc's keys: what they are called in timbral, and their values where its file has none."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DEFAULTS", "IN_BATCHES", "NEVER", "PATHS", "REQUIRED", "SAME", "SPELLINGS", "UNCHANGED"]
+__all__ = [
+    "ALLOWED_VALUES",
+    "AUGMENT_SECTIONS",
+    "COUNTED_IN_BATCHES",
+    "DEFAULTS",
+    "IGNORED_KEYS",
+    "OPTIONAL_TYPES",
+    "RENAMED_KEYS",
+    "SPELLINGS",
+    "ZERO_VALUES",
+]
 
-NEVER: dict[str, int | None] = {
+ZERO_VALUES: dict[str, int | None] = {
     "trainer.validate_every": 10**12,
     "trainer.save_every": 10**12,
     "trainer.log_every": 10**12,
     "tracking.plot_every": None,
     "tracking.validation_plot_every": None,
 }
-"""what A's 0 is here: not in any number of steps, or not at all"""
+"""what ddvc's 0, which is never, is in timbral: more steps than any run has, or none"""
 
 DEFAULTS: dict[str, Any] = {
     "run_id": "run",
@@ -48,9 +58,18 @@ DEFAULTS: dict[str, Any] = {
     "scheduler_metrics_avg_every": None,
     "accumalate_gradient_every_scheduler": False,
 }
-"""what a key is when the file has not got it; model_name and train_data_root it must have"""
+"""values of keys that the file has not got; model_name and train_data_root it must have"""
 
-SAME = {
+OPTIONAL_TYPES: dict[str, type] = {
+    "val_data_root": str,
+    "comet_key": str,
+    "comet_project": str,
+    "data_parallel": list,
+    "scheduler_metrics_avg_every": int,
+}
+"""what keys whose default is null may be besides null"""
+
+RENAMED_KEYS = {
     "window_size_s": "data.crop_seconds",
     "speakers_per_batch": "data.speakers_per_batch",
     "utterances_per_speaker": "data.utterances_per_speaker",
@@ -68,7 +87,7 @@ SAME = {
 }
 """the same value under another name"""
 
-IN_BATCHES = (
+COUNTED_IN_BATCHES = (
     "trainer.log_every",
     "trainer.validate_every",
     "trainer.save_every",
@@ -77,22 +96,25 @@ IN_BATCHES = (
     "tracking.audio_every",
     "tracking.validation_plot_every",
 )
-"""what A counts in batches, where timbral counts steps of the optimizer"""
+"""what ddvc counts in batches, and timbral in steps of the optimizer"""
 
-PATHS = {"noises": "noise", "musics": "music", "reverbs": "rooms"}
-"""A's folders of sounds, and timbral's sections of them"""
+AUGMENT_SECTIONS = {"noises": "noise", "musics": "music", "reverbs": "rooms"}
+"""ddvc's folders of noise, music and RIRs, and timbral's sections for them"""
 
 SPELLINGS = {
-    **{f"augment_{name.removesuffix('s')}_paths": f"augment_{name}_paths" for name in PATHS},
+    **{
+        f"augment_{name.removesuffix('s')}_paths": f"augment_{name}_paths"
+        for name in AUGMENT_SECTIONS
+    },
     "accumulate_gradient_every_scheduler": "accumalate_gradient_every_scheduler",
 }
-"""of A's README, or what was meant"""
+"""spellings of ddvc's README, or the right one, and those that its code reads"""
 
-UNCHANGED = {
-    "model_sample_rate": "16 kHz, as every encoder here",
-    "val_max_epochs": "validation judges all its recordings by trials drawn once",
-    "val_speakers_per_batch": "validation judges trials, not batches",
-    "val_utterances_per_speaker": "validation judges trials, not batches",
+IGNORED_KEYS = {
+    "model_sample_rate": "16 kHz, as in every encoder of timbral",
+    "val_max_epochs": "validation scores trials of all its recordings, drawn once",
+    "val_speakers_per_batch": "validation scores trials, not batches",
+    "val_utterances_per_speaker": "validation scores trials, not batches",
     "backup_every": "every checkpoint is whole; how many are kept: trainer.keep_*",
     "aug_device": "augmentation runs where training does",
     "num_workers": "one thread makes the batches ahead; their number changes nothing",
@@ -100,5 +122,5 @@ UNCHANGED = {
 }
 """keys that set nothing, and why"""
 
-REQUIRED = {"model_sample_rate": (16_000,), "activation_function": (None,)}
+ALLOWED_VALUES = {"model_sample_rate": (16_000,), "activation_function": (None,)}
 """keys that may only have these values"""

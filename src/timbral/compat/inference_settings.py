@@ -9,16 +9,16 @@ from typing import Any
 
 import yaml
 
-from timbral.compat.paddlespeech import DEFAULTS, FIXED, read_number
+from timbral.compat.paddlespeech import DEFAULTS, FIXED_KEYS, read_number
 from timbral.encoders.base import Windows
 from timbral.errors import ConfigError, did_you_mean
 from timbral.inference.embedder import Embedder
 
 __all__ = ["apply_settings"]
 
-LEVEL = "data.audio_norm_target_dBFS"
-CHANGED = (
-    LEVEL,
+RMS_LEVEL = "data.audio_norm_target_dBFS"
+INFERENCE_KEYS = (
+    RMS_LEVEL,
     "data.partial_n_frames",
     "data.min_pad_coverage",
     "data.partial_overlap_ratio",
@@ -27,10 +27,11 @@ CHANGED = (
 
 
 def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> None:
-    """Give `embedder` the windows and the level of B's YAML file and `KEY VALUE` pairs.
+    """Give `embedder` the windows and the RMS level of PaddleSpeech's YAML file and `opts`, pairs
+    KEY VALUE.
 
-    ConfigError for an unknown key, a value that cannot be changed, or an encoder that hears
-    utterances whole.
+    ConfigError for an unknown key, a value that cannot be changed, or an encoder that takes
+    whole utterances.
     """
     given = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
     settings: dict[str, float] = {}
@@ -40,9 +41,9 @@ def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str])
                 f"unknown setting {key!r} of PaddleSpeech{did_you_mean(key, DEFAULTS)}"
             )
         settings[key] = read_number(key, value, "PaddleSpeech's settings")
-        if key in FIXED and key != LEVEL and settings[key] != DEFAULTS[key]:
+        if key in FIXED_KEYS and key != RMS_LEVEL and settings[key] != DEFAULTS[key]:
             raise ConfigError(f"{key} is {DEFAULTS[key]:g} in timbral's front-end, not {value}")
-    wanted = {key.partition(".")[2]: settings[key] for key in CHANGED if key in settings}
+    wanted = {key.partition(".")[2]: settings[key] for key in INFERENCE_KEYS if key in settings}
     if not wanted:
         return
     level = wanted.pop("audio_norm_target_dBFS", embedder.preprocessing.min_rms_dbfs)
@@ -51,7 +52,7 @@ def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str])
         return
     windows = embedder.network.windows
     if windows is None:
-        raise ConfigError(f"{embedder.name} hears utterances whole and has no {', '.join(wanted)}")
+        raise ConfigError(f"{embedder.name} takes whole utterances and has no {', '.join(wanted)}")
     frames = int(wanted.get("partial_n_frames", windows.frames))
     overlap = float(wanted.get("partial_overlap_ratio", 1 - windows.step / windows.frames))
     coverage = float(wanted.get("min_pad_coverage", windows.min_coverage))
@@ -86,5 +87,5 @@ def _flat(content: Any) -> dict[str, Any]:
 
 def _pairs(opts: Sequence[str]) -> dict[str, str]:
     if len(opts) % 2:
-        raise ConfigError(f"--opts takes pairs KEY VALUE, got {' '.join(opts)}")
+        raise ConfigError(f"opts takes pairs KEY VALUE, got {' '.join(opts)}")
     return dict(zip(opts[::2], opts[1::2], strict=True))

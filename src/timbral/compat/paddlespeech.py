@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from timbral.compat.translation import Meaning, put
+from timbral.compat.translation import RunSettings, TranslatedConfig, Translation, set_key
 from timbral.errors import ConfigError, did_you_mean
 
 __all__ = [
     "DEFAULTS",
-    "FIXED",
+    "FIXED_KEYS",
     "as_opts",
     "read_number",
-    "recognize",
+    "recognizes",
     "split_opts",
     "translate",
 ]
@@ -43,7 +43,7 @@ DEFAULTS: Settings = {
     "training.valid_interval": 10_000,
 }
 
-SAME: dict[str, tuple[str, ...]] = {
+RENAMED_KEYS: dict[str, tuple[str, ...]] = {
     "data.n_mels": ("encoder.n_mels",),
     "data.min_pad_coverage": ("encoder.window_min_coverage",),
     "model.num_layers": ("encoder.num_layers",),
@@ -58,112 +58,118 @@ SAME: dict[str, tuple[str, ...]] = {
 }
 """the same number under another name"""
 
-COMPUTED: dict[str, Callable[[Settings], Settings]] = {
-    "data.partial_n_frames": lambda b: {
-        "data.crop_seconds": b["data.partial_n_frames"] * 0.01,
-        "encoder.window_frames": b["data.partial_n_frames"],
+COMPUTED_KEYS: dict[str, Callable[[Settings], Settings]] = {
+    "data.partial_n_frames": lambda values: {
+        "data.crop_seconds": values["data.partial_n_frames"] * 0.01,
+        "encoder.window_frames": values["data.partial_n_frames"],
     },
-    "data.partial_overlap_ratio": lambda b: {
+    "data.partial_overlap_ratio": lambda values: {
         "encoder.window_step": max(
-            1, round(b["data.partial_n_frames"] * (1 - b["data.partial_overlap_ratio"]))
+            1, round(values["data.partial_n_frames"] * (1 - values["data.partial_overlap_ratio"]))
         )
     },
 }
-"""what follows from one or two of B's numbers"""
+"""what follows from one or two of PaddleSpeech's numbers"""
 
-FIXED: dict[str, str] = {
+DETECTOR = "the detector of `timbral prepare --trim webrtc` has PaddleSpeech's settings"
+
+FIXED_KEYS: dict[str, str] = {
     "data.sampling_rate": "timbral trains at 16 kHz",
-    "data.audio_norm_target_dBFS": "levels are raised by `timbral prepare --min-rms-dbfs`",
-    "data.vad_window_length": "the detector of `timbral prepare --trim webrtc` is B's",
-    "data.vad_moving_average_width": "the detector of `timbral prepare --trim webrtc` is B's",
-    "data.vad_max_silence_length": "the detector of `timbral prepare --trim webrtc` is B's",
-    "data.mel_window_length": "the d-vector's mel frames are B's: 25 ms",
-    "data.mel_window_step": "the d-vector's mel frames are B's: every 10 ms",
+    "data.audio_norm_target_dBFS": "RMS levels are raised by `timbral prepare --min-rms-dbfs`",
+    "data.vad_window_length": DETECTOR,
+    "data.vad_moving_average_width": DETECTOR,
+    "data.vad_max_silence_length": DETECTOR,
+    "data.mel_window_length": "the d-vector's mel frames are PaddleSpeech's: 25 ms",
+    "data.mel_window_step": "the d-vector's mel frames are PaddleSpeech's: every 10 ms",
 }
-"""keys that may only have B's own value, and why"""
+"""keys that may only have PaddleSpeech's own value, and why"""
 
 
-def recognize(content: Mapping[str, Any]) -> bool:
-    """Whether a file is B's: no other has a section `model` or `training`."""
+def recognizes(content: Mapping[str, Any]) -> bool:
+    """Whether a file is PaddleSpeech's: only its has a section `model` or `training`."""
     return bool({"model", "training"} & content.keys())
 
 
-def translate(
-    content: Mapping[str, Any], opts: Settings, where: str
-) -> tuple[Settings, tuple[Meaning, ...]]:
-    """A mapping for TrainConfig, and what each key became that the file or `opts` has."""
+def translate(content: Mapping[str, Any], opts: Settings, source: str) -> TranslatedConfig:
+    """What a file, named `source`, and `opts` say, and how each of their keys is translated."""
     given = {
         f"{section}.{key}": value
         for section, values in content.items()
-        for key, value in _section(section, values, where).items()
+        for key, value in _section(section, values, source).items()
     }
-    given = {key: _number(key, value, where) for key, value in given.items()} | opts
+    given = {key: _number(key, value, source) for key, value in given.items()} | opts
     settings: Settings = {"encoder": {"name": "lstm"}, "loss": {"name": "ge2e"}}
-    for key, value in _ours({**DEFAULTS, **given}).items():
-        put(settings, key, value)
-    return settings, tuple(_meaning(key, given) for key in given)
+    for key, value in _own_keys({**DEFAULTS, **given}).items():
+        set_key(settings, key, value)
+    translations = tuple(_translation(key, given) for key in given)
+    return TranslatedConfig(settings, RunSettings(), translations)
 
 
 def split_opts(opts: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Pairs KEY VALUE as B's settings, and the words of those that are timbral's."""
-    own: Settings = {}
+    """Pairs KEY VALUE: PaddleSpeech's as settings, timbral's as they are."""
+    settings: Settings = {}
     words: list[str] = []
     for key, text in zip(opts[::2], opts[1::2], strict=False):
         if key in DEFAULTS:
-            own[key] = _number(key, text, "--opts")
+            settings[key] = _number(key, text, "opts")
         elif key.partition(".")[0] in ("model", "training"):
-            raise ConfigError(f"--opts: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
+            raise ConfigError(f"opts: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
         else:
             words += [key, text]
-    return own, words + list(opts[len(opts) - len(opts) % 2 :])  # an odd one is refused later
+    return settings, words + list(opts[len(opts) - len(opts) % 2 :])  # an odd one is refused later
 
 
-def as_opts(own: Settings) -> list[str]:
-    """B's settings as pairs KEY VALUE for a config of timbral."""
-    return [str(word) for pair in _ours({**DEFAULTS, **own}, own).items() for word in pair]
+def as_opts(settings: Settings) -> list[str]:
+    """PaddleSpeech's settings as pairs KEY VALUE for a config of timbral."""
+    own_keys = _own_keys({**DEFAULTS, **settings}, settings)
+    return [str(word) for pair in own_keys.items() for word in pair]
 
 
-def _ours(values: Settings, only: Iterable[str] | None = None) -> Settings:
-    """Timbral's dotted keys for B's `values`, or for those keys of them."""
+def _own_keys(values: Settings, only: Iterable[str] | None = None) -> Settings:
+    """timbral's dotted keys for PaddleSpeech's `values`, or for those keys `only`."""
     settings: Settings = {}
     for key in values if only is None else only:
-        settings |= dict.fromkeys(SAME.get(key, ()), values[key])
-        if key in COMPUTED:
-            settings |= COMPUTED[key](values)
+        settings |= dict.fromkeys(RENAMED_KEYS.get(key, ()), values[key])
+        if key in COMPUTED_KEYS:
+            settings |= COMPUTED_KEYS[key](values)
     return settings
 
 
-def _section(section: str, values: Any, where: str) -> Settings:
+def _section(section: str, values: Any, source: str) -> Settings:
     if section not in ("data", "model", "training") or not isinstance(values, dict):
         raise ConfigError(
-            f"{where}: {section}: a config of PaddleSpeech has the sections data, model, training"
+            f"{source}: {section}: a config of PaddleSpeech has the sections data, model, training"
         )
     return values
 
 
-def read_number(key: str, value: Any, where: str) -> float:
-    """The number that a value of B's key stands for; ConfigError for another key or no number."""
+def read_number(key: str, value: Any, source: str) -> float:
+    """The number that a value of PaddleSpeech's key stands for.
+
+    Raises ConfigError for a key that PaddleSpeech has not got, and for anything but a number.
+    """
     if key not in DEFAULTS:
-        raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
+        raise ConfigError(f"{source}: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
     kind = type(DEFAULTS[key])
     try:
         number: float = kind(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if number != number or (kind is int and number != float(value)):
         needed = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{where}: {key}: {needed} is needed, got {value!r}")
+        raise ConfigError(f"{source}: {key}: {needed} is needed, got {value!r}")
     return number
 
 
-def _number(key: str, value: Any, where: str) -> float:
+def _number(key: str, value: Any, source: str) -> float:
     """`read_number`; ConfigError also for another number than timbral has."""
-    number = read_number(key, value, where)
-    if key in FIXED and number != DEFAULTS[key]:
-        raise ConfigError(f"{where}: {key} can only be {DEFAULTS[key]}: {FIXED[key]}")
+    number = read_number(key, value, source)
+    if key in FIXED_KEYS and number != DEFAULTS[key]:
+        raise ConfigError(f"{source}: {key} can only be {DEFAULTS[key]}: {FIXED_KEYS[key]}")
     return number
 
 
-def _meaning(key: str, given: Settings) -> Meaning:
-    became = [f"{name} = {value}" for name, value in _ours({**DEFAULTS, **given}, [key]).items()]
-    return Meaning(key, str(given[key]), "; ".join(became) or FIXED[key])
+def _translation(key: str, given: Settings) -> Translation:
+    own_keys = _own_keys({**DEFAULTS, **given}, [key])
+    mapped_to = "; ".join(f"{name} = {value}" for name, value in own_keys.items())
+    return Translation(key, str(given[key]), mapped_to or FIXED_KEYS[key])

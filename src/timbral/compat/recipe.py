@@ -1,4 +1,4 @@
-"""A file that says how to train, whosever it is."""
+"""A file that says how to train: timbral's own config, ddvc's or PaddleSpeech's."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from timbral.compat import ddvc as ddvc
-from timbral.compat import paddlespeech as paddlespeech
-from timbral.compat.translation import Meaning, Recipe, RunSettings
+from timbral.compat import ddvc, paddlespeech
+from timbral.compat.translation import Recipe, RunSettings
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, override, read_mapping
 
-__all__ = ["Meaning", "Recipe", "RunSettings", "read_recipe"]
+__all__ = ["read_recipe"]
 
 
 def read_recipe(path: Path | None, opts: Sequence[str] = ()) -> Recipe:
-    """Read a config of timbral, ddvc or PaddleSpeech; no file stands for B's defaults.
+    """Read a config of timbral, ddvc or PaddleSpeech; no file stands for PaddleSpeech's defaults.
 
-    `opts` are pairs KEY VALUE and come last, as timbral's keys or as B's (``model.num_layers``).
-    Raises ConfigError for what cannot be read, is unknown, or cannot be done.
+    `opts` are pairs KEY VALUE and come last, as timbral's keys or as PaddleSpeech's
+    (``model.num_layers``). Raises ConfigError for what cannot be read, is unknown, or cannot be
+    done.
     """
     content: dict[str, Any] = {} if path is None else read_mapping(path)
-    where = "--opts" if path is None else str(path)
-    own, words = paddlespeech.split_opts(opts)
-    if path is None or paddlespeech.recognize(content):
-        content, meanings = paddlespeech.translate(content, own, where)
-        run = RunSettings()
-    elif ddvc.recognize(content):
-        found = ddvc.translate(content, where)
-        content, run, meanings = found.content, found.run, found.meanings
-        words += paddlespeech.as_opts(own)
+    source = "opts" if path is None else str(path)
+    paddlespeech_opts, own_opts = paddlespeech.split_opts(opts)
+    if path is None or paddlespeech.recognizes(content):
+        translated = paddlespeech.translate(content, paddlespeech_opts, source)
+        content, run = translated.content, translated.run
+        translations = translated.translations
     else:
-        run, meanings = RunSettings(), ()
-        words += paddlespeech.as_opts(own)
-    override(content, words)
-    if "schedule.steps" in words[::2]:
+        run, translations = RunSettings(), ()
+        if ddvc.recognizes(content):
+            translated = ddvc.translate(content, source)
+            content, run = translated.content, translated.run
+            translations = translated.translations
+        own_opts = [*own_opts, *paddlespeech.as_opts(paddlespeech_opts)]
+    override(content, own_opts)
+    if "schedule.steps" in own_opts[::2]:
         run = replace(run, epochs=None)
-    return Recipe(from_mapping(TrainConfig, content, where), run, meanings)
+    return Recipe(from_mapping(TrainConfig, content, source), run, translations)

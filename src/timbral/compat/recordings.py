@@ -1,4 +1,4 @@
-"""Folders of recordings that a foreign config names, as stores beside the run."""
+"""Folders of recordings that ddvc's config names, as stores beside the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from timbral.io.types import Progress
 
 __all__ = ["prepare_audio", "with_epochs"]
 
-AS_IT_IS = Preprocessing(trim="none", min_rms_dbfs=None)  # A trains on recordings as they are
+UNPROCESSED = Preprocessing(trim="none", min_rms_dbfs=None)
+"""ddvc trains on recordings as they are"""
 
 
 def prepare_audio(
@@ -31,10 +32,10 @@ def prepare_audio(
 ) -> tuple[Path, Path | None]:
     """Stores of what to train and to validate on, in ``OUTPUT.data``, made once.
 
-    They lie beside the run, not in it, so that a run which is moved aside leaves them.
+    They lie beside the run, not in it, so that they stay where they are when a run is renamed.
     """
     if run.training_audio is None:
-        raise ConfigError("--data is needed: a folder made by `timbral prepare`")
+        raise ConfigError("data is needed: a folder made by `timbral prepare`")
     beside = output.with_name(f"{output.name}.data")
     stores: list[Path] = []
     for name, root in (("training", run.training_audio), ("validation", run.validation_audio)):
@@ -48,7 +49,7 @@ def prepare_audio(
                 f"{root}: no recordings of the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
                 "multi_rec_session to true"
             )
-        prepare(rows, beside / name, AS_IT_IS, workers=workers, progress=progress)
+        prepare(rows, beside / name, UNPROCESSED, workers=workers, progress=progress)
         stores.append(beside / name)
     return stores[0], stores[1] if len(stores) > 1 else None
 

@@ -1,4 +1,4 @@
-"""What a foreign config becomes."""
+"""What a config of ddvc or PaddleSpeech is translated to."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from timbral.config.schema import TrainConfig
 from timbral.training.options import TrainOptions
 
-__all__ = ["Meaning", "Recipe", "RunSettings", "Translated", "put"]
+__all__ = ["Recipe", "RunSettings", "TranslatedConfig", "Translation", "set_key"]
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """One line of the table that is printed: a key of the file and what it became."""
+class Translation:
+    """One line of the table that is printed: a key of the file, and what it is in timbral."""
 
     key: str
     value: str
-    became: str
+    mapped_to: str
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a file says about the run besides its config; flags of the command win."""
+    """What a file says about the run besides its config; what the caller says comes first."""
 
     output: Path | None = None
     training_audio: Path | None = None
@@ -32,7 +32,7 @@ class RunSettings:
     sessions: bool = True
     """recordings lie in folders below their speaker's, too"""
     epochs: int | None = None
-    """how often to hear as many recordings as there are, instead of a number of steps"""
+    """training sees as many recordings as there are, times this; instead of a number of steps"""
     comet_key: str = field(default="", repr=False)
     """a secret: it is handed to Comet and written nowhere"""
     options: TrainOptions = field(default_factory=TrainOptions)
@@ -40,23 +40,23 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config, the run it describes, and what each key of a foreign file became."""
+    """A config, the run it describes, and how each key of a foreign file was translated."""
 
     config: TrainConfig
     run: RunSettings
-    meanings: tuple[Meaning, ...]
+    translations: tuple[Translation, ...]
 
 
 @dataclass(frozen=True)
-class Translated:
+class TranslatedConfig:
     """A foreign file as a mapping for TrainConfig, before overrides."""
 
     content: dict[str, Any]
     run: RunSettings
-    meanings: tuple[Meaning, ...]
+    translations: tuple[Translation, ...]
 
 
-def put(content: dict[str, Any], key: str, value: Any) -> None:
+def set_key(content: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key of nested mappings."""
     *sections, last = key.split(".")
     for section in sections:

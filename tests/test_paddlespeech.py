@@ -1,0 +1,97 @@
+"""PaddleSpeech's config.yaml becomes the TrainConfig that timbral's own file would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import sections
+from timbral.cli.training import Sources, train
+from timbral.compat.paddlespeech import DEFAULTS
+from timbral.compat.recipe import read_recipe
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping
+from timbral.data.batches.config import DataConfig
+from timbral.encoders.lstm import LstmConfig
+from timbral.errors import ConfigError
+
+
+def test_no_config_is_paddlespeechs_defaults() -> None:
+    recipe = read_recipe(None)
+    assert recipe.config == TrainConfig(
+        encoder=LstmConfig(),
+        data=DataConfig(64, 10, 1.6),
+        **sections(steps=1_560_000, learning_rate=1e-4, validate_every=10_000, save_every=10_000),
+    )
+
+
+def test_default_config_is_translated(tmp_path: Path) -> None:
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in DEFAULTS.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(sections))
+    recipe = read_recipe(path)
+    assert recipe.config == read_recipe(None).config
+    assert {line.key for line in recipe.translations} == DEFAULTS.keys()
+    path.write_text("model: {num_layers: 2}\ntraining: {learning_rate_init: 1e-5}\n")
+    words = ["training.learning_rate_init", "1e-3", "model.hidden_size", "8", "trainer.seed", "3"]
+    config = read_recipe(path, words).config
+    own = {
+        "encoder": {"name": "lstm", "num_layers": 2, "hidden_size": 8},
+        "optimizer": {"learning_rate": 1e-3},
+        "schedule": {"steps": 1_560_000},
+        "trainer": {"validate_every": 10_000, "save_every": 10_000, "seed": 3},
+    }
+    assert config == from_mapping(TrainConfig, own, "timbral")
+    (tmp_path / "timbral.yaml").write_text(yaml.safe_dump(own))
+    assert read_recipe(tmp_path / "timbral.yaml").config == config
+
+
+def test_windows(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {partial_n_frames: 200, partial_overlap_ratio: 0.75}\nmodel: {}\n")
+    config = read_recipe(path, ["data.partial_n_frames", "100"]).config
+    assert config.encoder == LstmConfig(window_frames=100, window_step=25)
+    assert config.data.crop_seconds == 1.0
+
+
+def test_paddlespeechs_keys_among_the_opts_of_a_timbral_config(tmp_path: Path) -> None:
+    path = tmp_path / "timbral.yaml"
+    path.write_text("encoder: {name: lstm, hidden_size: 8}\n")
+    config = read_recipe(path, ["model.num_layers", "1", "training.max_iteration", "5"]).config
+    assert config.encoder == LstmConfig(num_layers=1, hidden_size=8)
+    assert config.schedule.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "opts", "words"),
+    [
+        ("model: {num_layer: 2}", [], "did you mean 'model.num_layers'"),
+        ("model: 3", [], "the sections data, model, training"),
+        ("model: {}\nmore: {}", [], "more: a config of PaddleSpeech has the sections"),
+        ("model: {num_layers: two}", [], "a whole number is needed, got 'two'"),
+        ("model: {num_layers: 2.5}", [], "a whole number is needed"),
+        ("model: {num_layers: .inf}", [], "a whole number is needed"),
+        ("model: {}\ndata: {sampling_rate: 8000}", [], "can only be 16000: timbral trains at"),
+        ("model: {}", ["model.layers", "2"], "opts: unknown key 'model.layers'"),
+        ("model: {}", ["model.num_layers"], "pairs KEY VALUE; got 1"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, opts: list[str], words: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_recipe(tmp_path / "config.yaml", opts)
+
+
+def test_missing_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--output is needed"):
+        train(None, Sources(opts=("model.num_layers", "1")))
+    with pytest.raises(ConfigError, match="data is needed"):
+        train(None, Sources(output=tmp_path / "run"))
+    with pytest.raises(ConfigError, match="give one of them"):
+        train(Path("a.yaml"), Sources(Path("b.yaml")))
