@@ -107,7 +107,7 @@ CONTENDERS = {
     "PaddleSpeech: precomputed mels, WebRTC": run_paddlespeech,
     "timbral: precomputed mels, WebRTC": lambda *job: run_timbral("webrtc", "npy", *job),
     "timbral: precomputed mels, energy": lambda *job: run_timbral("energy", "npy", *job),
-    "timbral: precomputed mels, Silero": lambda *job: run_timbral("vad", "npy", *job),
+    "timbral: precomputed mels, Silero": lambda *job: run_timbral("silero", "npy", *job),
     "timbral: PCM store, untrimmed": lambda *job: run_timbral("none", "arrow", *job),
 }
 

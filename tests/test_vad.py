@@ -55,7 +55,7 @@ def test_silero_equals_its_streaming_network(speech: Wave) -> None:
     assert "silero_vad" not in sys.modules
 
 
-@pytest.mark.parametrize("trim", ["energy", "webrtc", "vad"])
+@pytest.mark.parametrize("trim", ["energy", "webrtc", "silero"])
 def test_pauses_go_and_speech_stays(speech: Wave, trim: str) -> None:
     kept = Preprocessing(trim=trim, min_rms_dbfs=None)(speech, 16_000, 16_000)
     sentences = (speech.size - 48_000) / 16_000
@@ -64,16 +64,16 @@ def test_pauses_go_and_speech_stays(speech: Wave, trim: str) -> None:
     assert np.square(kept).sum() > 0.97 * spoken
 
 
-def test_silero_hears_no_speech_in_noise() -> None:
+def test_silero_finds_no_speech_in_noise() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    assert vad.keep_voiced(noise, 16_000, "vad").size == 0
+    assert vad.keep_voiced(noise, 16_000, "silero").size == 0
     assert vad.keep_voiced(noise, 16_000, "energy").size > 30_000
 
 
 def test_silero_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="hears 16000 Hz, not 8000 Hz"):
-        vad.keep_voiced(np.zeros(8_000, np.float32), 8_000, "vad")
+    with pytest.raises(ConfigError, match="takes 16000 Hz, not 8000 Hz"):
+        vad.keep_voiced(np.zeros(8_000, np.float32), 8_000, "silero")
     vad._silero.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[vad\]'"):
-        Preprocessing(trim="vad").check_installed()
+        Preprocessing(trim="silero").check_installed()

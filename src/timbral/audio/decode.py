@@ -38,43 +38,45 @@ AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph"}
     | set(ffmpeg.FFMPEG_SUFFIXES)
 )
-RATES = (1_000, 768_000)
-SILENCE_PEAK = 2 / 32_768  # two steps of 16-bit audio: dither, not sound
+PLAUSIBLE_RATES = (1_000, 768_000)
+"""sample rates in Hz outside of these come from broken headers"""
+SILENCE_PEAK = 2 / 32_768
+"""two steps of 16-bit audio: dither, not sound"""
 
 
 def decode(path: str | Path) -> tuple[Wave, int]:
     """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
-    Of ``FILE#t=START,END`` only that part is read (`Segment`). Returns the wave (T,) and its sample
-    rate in Hz. Formats are told by content, not by name. Raises AudioError when the file is
-    missing, unreadable, empty, silent or holds NaN, when it has no such part, and for an m4a and
-    the like when PyAV is not installed.
+    Of ``FILE#t=START,END`` only that segment is read (`Segment`). Returns the wave (T,) and its
+    sample rate in Hz. Formats are told by content, not by name. Raises AudioError when the file is
+    missing, unreadable, empty, silent or holds NaN, when it has no such segment, and for an m4a
+    and the like when PyAV is not installed.
     """
-    span = Segment.of(str(path))
+    segment = Segment.of(str(path))
     try:
-        samples, sample_rate = _read(span)
+        samples, sample_rate = _read(segment)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if is_url(path) or not ffmpeg.is_container(span.file):
-            raise _why_unreadable(str(path), span.file, error) from None
-        samples, sample_rate = _decode_container(span.file)
-        samples = samples[span.samples(samples.shape[0], sample_rate)]
+        if is_url(path) or not ffmpeg.is_container(segment.file):
+            raise _why_unreadable(str(path), segment.file, error) from None
+        samples, sample_rate = _decode_container(segment.file)
+        samples = samples[segment.samples(samples.shape[0], sample_rate)]
     except MemoryError:
         reason = "its header claims more audio than fits into memory"
         raise AudioError(str(path), reason, "too-large") from None
-    if not RATES[0] <= sample_rate <= RATES[1]:
+    if not PLAUSIBLE_RATES[0] <= sample_rate <= PLAUSIBLE_RATES[1]:
         reason = f"its header claims an impossible rate of {sample_rate} Hz"
         raise AudioError(str(path), reason, "unreadable")
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
 
 
-def _read(span: Segment) -> tuple[Wave, int]:
-    """Samples (T, C) and the rate. 16-bit audio is scaled here, three times as fast as there."""
-    source = io.BytesIO(fetch(span.file)) if is_url(span.file) else span.file
+def _read(segment: Segment) -> tuple[Wave, int]:
+    """Samples (T, C) and the rate. 16-bit audio is scaled here: libsndfile takes thrice the time."""
+    source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
     with soundfile.SoundFile(source) as file:
         count = -1
-        if not span.is_whole:
-            inside = span.samples(file.frames, file.samplerate)
+        if not segment.is_whole:
+            inside = segment.samples(file.frames, file.samplerate)
             file.seek(inside.start)
             count = inside.stop - inside.start
         if file.subtype != "PCM_16":
@@ -83,11 +85,12 @@ def _read(span: Segment) -> tuple[Wave, int]:
         return np.multiply(samples, np.float32(1 / 32_768), dtype=np.float32), file.samplerate
 
 
-def _decode_container(path: str) -> tuple[Wave, int]:
+def _decode_container(file: str) -> tuple[Wave, int]:
+    """Samples (T, C) and the rate; a missing PyAV is the error of one recording, not of a job."""
     try:
-        return ffmpeg.decode_container(path)
+        return ffmpeg.decode_container(file)
     except MissingExtraError as error:
-        raise AudioError(path, str(error), "missing-extra") from None
+        raise AudioError(file, str(error), "missing-extra") from None
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
@@ -96,16 +99,16 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     What a container says of its own length may be off by the codec's padding: it is decoded.
     Raises AudioError when there is no header to read.
     """
-    span = Segment.of(str(path))
+    segment = Segment.of(str(path))
     try:
-        about = soundfile.info(span.file)
-        sample_rate, samples, channels = about.samplerate, about.frames, about.channels
+        header = soundfile.info(segment.file)
+        sample_rate, samples, channels = header.samplerate, header.frames, header.channels
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if not ffmpeg.is_container(span.file):
-            raise _why_unreadable(str(path), span.file, error) from None
-        content, sample_rate = _decode_container(span.file)
+        if not ffmpeg.is_container(segment.file):
+            raise _why_unreadable(str(path), segment.file, error) from None
+        content, sample_rate = _decode_container(segment.file)
         samples, channels = content.shape
-    inside = span.samples(samples, sample_rate)
+    inside = segment.samples(samples, sample_rate)
     return int(sample_rate), inside.stop - inside.start, int(channels)
 
 

@@ -13,7 +13,7 @@ from timbral.errors import AudioError, MissingExtraError
 __all__ = ["FFMPEG_SUFFIXES", "check_ffmpeg", "decode_container", "is_container"]
 
 FFMPEG_SUFFIXES = (".m4a", ".mp4", ".aac", ".webm", ".wma")
-MAGIC = (
+MAGIC_BYTES = (
     (4, b"ftyp"),  # MPEG-4: m4a, mp4
     (0, b"\x1aE\xdf\xa3"),  # Matroska: webm
     (0, b"0&\xb2u"),  # ASF: wma
@@ -30,7 +30,7 @@ def is_container(path: str | Path) -> bool:
             head = file.read(16)
     except OSError:
         return False
-    return any(head[offset : offset + len(magic)] == magic for offset, magic in MAGIC)
+    return any(head[offset : offset + len(magic)] == magic for offset, magic in MAGIC_BYTES)
 
 
 def check_ffmpeg() -> Any:
@@ -52,9 +52,9 @@ def decode_container(path: str | Path) -> tuple[NDArray[np.float32], int]:
             stream = container.streams.audio[0]
             to_planar_floats = av.AudioResampler(format="fltp")
             frames = [
-                part.to_ndarray()
+                planar.to_ndarray()
                 for frame in container.decode(stream)
-                for part in to_planar_floats.resample(frame)
+                for planar in to_planar_floats.resample(frame)
             ]
             rate = int(stream.rate)
     except av.FFmpegError as error:

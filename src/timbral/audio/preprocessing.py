@@ -14,22 +14,25 @@ from timbral.errors import AudioError, ConfigError, did_you_mean
 
 __all__ = ["Preprocessing", "load"]
 
-TRIMS = ("none", "energy", "vad", "edges", "webrtc")
+TRIMS = ("none", "energy", "silero", "edges", "webrtc")
+"""ways to cut silence"""
+EDGE_POWER = 0.001
+"""what lies before the first and behind the last sample of more power is cut as an edge"""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to every recording before an encoder hears it.
+    """What is done to every recording before it goes into an encoder.
 
-    A store and a checkpoint carry it, so that an encoder hears later what it was trained on.
+    A store and a checkpoint carry it, so that an encoder gets what it was trained on.
     """
 
     trim: str = "none"
-    """none | energy (own, no dependency) | vad (Silero's network; needs the extra [vad]) |
-    edges (leading and trailing samples with x² ≤ 0.001) | webrtc (WebRTC voice activity
-    detection; needs the extra [vad])"""
+    """none | energy (pauses 40 dB below the loudest window) | silero (Silero's network; needs the
+    extra [vad]) | edges (leading and trailing samples with x² ≤ 0.001, as ddvc does) | webrtc
+    (WebRTC voice activity detection, as PaddleSpeech does; needs the extra [vad])"""
     min_rms_dbfs: float | None = -30.0
-    """raise quieter recordings to this RMS level in dBFS; louder ones stay as they are"""
+    """raise quieter recordings to this RMS level in dBFS; None leaves all as they are"""
 
     def __post_init__(self) -> None:
         if self.trim not in TRIMS:
@@ -44,7 +47,7 @@ class Preprocessing:
         check_detector(self.trim)
 
     def __call__(self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio") -> Wave:
-        """Resample, level and trim one recording: (T,) -> (T',). Raise AudioError if none is left.
+        """Resample, raise and trim one recording: (T,) -> (T',). AudioError when nothing is left.
 
         ddvc trims before it resamples, PaddleSpeech after it has raised the level.
         """
@@ -52,8 +55,8 @@ class Preprocessing:
             wave = _trim_edges(wave)
         wave = resample(wave, source_rate, target_rate)
         if self.min_rms_dbfs is not None and wave.size:
-            wave = _raise_level(wave, self.min_rms_dbfs)
-        if self.trim in ("energy", "vad", "webrtc") and wave.size:
+            wave = _raise_rms(wave, self.min_rms_dbfs)
+        if self.trim in ("energy", "silero", "webrtc") and wave.size:
             wave = keep_voiced(wave, target_rate, self.trim)
         if wave.size == 0:
             reason = f"nothing is left after trimming silence ({self.trim})"
@@ -74,11 +77,13 @@ def load(
     return preprocessing(wave, source_rate, sample_rate, str(path))
 
 
-def _raise_level(wave: Wave, target_dbfs: float) -> Wave:
-    level = 20.0 * np.log10(max(float(np.sqrt(np.mean(np.square(wave)))), 1e-10))
-    return wave if level >= target_dbfs else wave * np.float32(10 ** ((target_dbfs - level) / 20))
+def _raise_rms(wave: Wave, target_dbfs: float) -> Wave:
+    rms_dbfs = 20.0 * np.log10(max(float(np.sqrt(np.mean(np.square(wave)))), 1e-10))
+    if rms_dbfs >= target_dbfs:
+        return wave
+    return wave * np.float32(10 ** ((target_dbfs - rms_dbfs) / 20))
 
 
 def _trim_edges(wave: Wave) -> Wave:
-    loud = np.flatnonzero(np.square(wave) > 0.001)
-    return wave[loud[0] : loud[-1] + 1] if loud.size else wave[:0]
+    inside = np.flatnonzero(np.square(wave) > EDGE_POWER)
+    return wave[inside[0] : inside[-1] + 1] if inside.size else wave[:0]

@@ -1,4 +1,4 @@
-"""Parts of recordings: ``FILE#t=START,END`` stands for the seconds from START to END of a file.
+"""Segments of recordings: ``FILE#t=START,END`` stands for the seconds from START to END of a file.
 
 The notation is that of Media Fragments URI 1.0 (W3C, section 4.2.1, normal play time in seconds).
 Either number may be left out: ``#t=,2.5`` begins with the recording, ``#t=2.5`` ends with it.
@@ -17,8 +17,8 @@ from timbral.errors import AudioError
 
 __all__ = ["Segment", "recording_ids"]
 
-NOTATION = re.compile(r"#t=(?P<start>\d+(?:\.\d+)?)?(?:,(?P<end>\d+(?:\.\d+)?))?$")
-LATE_SECONDS = 0.5
+SEGMENT_NOTATION = re.compile(r"#t=(?P<start>\d+(?:\.\d+)?)?(?:,(?P<end>\d+(?:\.\d+)?))?$")
+END_TOLERANCE_SECONDS = 0.5
 """Lists round their times: an end this far behind the recording's is taken for it, as in Kaldi."""
 
 
@@ -33,7 +33,7 @@ class Segment:
     @classmethod
     def of(cls, path: str) -> Segment:
         """What a path, with or without ``#t=``, stands for."""
-        found = NOTATION.search(path)
+        found = SEGMENT_NOTATION.search(path)
         if found is None:
             return cls(path)
         return cls(path[: found.start()], float(found["start"] or 0), float(found["end"] or "inf"))
@@ -50,30 +50,34 @@ class Segment:
         return f"{self.file}#t={_seconds(self.start)}{end}"
 
     def samples(self, count: int, sample_rate: int) -> slice:
-        """Which of the recording's samples are meant; AudioError when it has no such part."""
+        """Which of the recording's samples are meant; AudioError when it has no such segment."""
         seconds = count / sample_rate
         if self.is_whole:
             return slice(0, count)
         if self.end == math.inf and self.start < seconds:
             return slice(round(self.start * sample_rate), count)
-        if not self.start < self.end <= seconds + LATE_SECONDS or self.start >= seconds:
+        if not self.start < self.end <= seconds + END_TOLERANCE_SECONDS or self.start >= seconds:
             reason = f"there is no such segment: the recording has {seconds:.3f} s"
             raise AudioError(str(self), reason, "no-such-segment")
         return slice(round(self.start * sample_rate), min(count, round(self.end * sample_rate)))
 
 
-def recording_ids(spans: Mapping[str, Segment]) -> dict[str, str]:
-    """An id for each file: that of the utterance which is all of it, else from the file's name."""
-    ids = {span.file: name for name, span in spans.items() if span.is_whole}
-    taken = set(ids.values())
-    alike: Counter[str] = Counter()
-    for file in sorted({span.file for span in spans.values()} - ids.keys()):
+def recording_ids(segments: Mapping[str, Segment]) -> dict[str, str]:
+    """An id for each file, from segments by utterance id.
+
+    It is that of the utterance which is the whole file, else the file's name; files of one name
+    are numbered.
+    """
+    ids = {segment.file: name for name, segment in segments.items() if segment.is_whole}
+    used = set(ids.values())
+    copies: Counter[str] = Counter()
+    for file in sorted({segment.file for segment in segments.values()} - ids.keys()):
         name = stem = "_".join(PurePath(file).stem.split())
-        while name in taken:
-            alike[stem] += 1
-            name = f"{stem}-{alike[stem] + 1}"
+        while name in used:
+            copies[stem] += 1
+            name = f"{stem}-{copies[stem] + 1}"
         ids[file] = name
-        taken.add(name)
+        used.add(name)
     return ids
 
 

@@ -1,4 +1,4 @@
-"""Voice activity: which parts of a recording are speech, and cutting the rest away.
+"""Voice activity detection: where a recording is speech, and cutting the rest away.
 
 Each detector marks windows of fixed length; a window that is kept keeps its neighbors too, so
 that words are not cut short.
@@ -14,17 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.audio.decode import Wave
 from timbral.errors import ConfigError, MissingExtraError
 
 __all__ = ["check_detector", "keep_voiced"]
 
-Wave = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 WINDOW_MS = 30  # the longest frame that WebRTC's detector takes
 AVERAGE_WINDOWS = 8  # moving average over the flags of 8 windows
 SIDE_WINDOWS = 3  # voiced windows keep 3 neighbors on either side
 ENERGY_RANGE_DB = 40.0  # a window this far below the loudest one is a pause
+ENERGY_FLOOR_DBFS = -70.0  # and so is one below this, however quiet the recording
 
 SILERO_RATE = 16_000
 SILERO_WINDOW = 512  # samples at 16 kHz; the network sees the 64 before them too
@@ -38,13 +39,13 @@ def check_detector(trim: str) -> None:
     """Raise MissingExtraError when what `trim` needs is not installed."""
     if trim == "webrtc":
         _webrtc()
-    elif trim == "vad":
+    elif trim == "silero":
         _silero()
 
 
 def keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
-    """Speech only, joined: (T,) -> (T',). `trim` is energy, webrtc (WebRTC) or vad (Silero)."""
-    if trim == "vad":
+    """Speech only, joined: (T,) -> (T',). `trim` is energy, webrtc or silero."""
+    if trim == "silero":
         return _keep_silero(wave, sample_rate)
     window = sample_rate * WINDOW_MS // 1000
     windows = wave[: wave.size - wave.size % window].reshape(-1, window)
@@ -66,8 +67,9 @@ def _with_neighbors(flags: Flags, side: int) -> Flags:
 
 def _energy_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
     power = np.einsum("nt,nt->n", windows, windows) / np.float32(windows.shape[1])
-    level = 10.0 * np.log10(power + 1e-12)
-    return np.asarray(level > max(float(level.max()) - ENERGY_RANGE_DB, -70.0))
+    rms_dbfs = 10.0 * np.log10(power + 1e-12)
+    threshold = max(float(rms_dbfs.max()) - ENERGY_RANGE_DB, ENERGY_FLOOR_DBFS)
+    return np.asarray(rms_dbfs > threshold)
 
 
 def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
@@ -75,7 +77,7 @@ def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
     detector = webrtc.create()
     webrtc.init(detector)
     webrtc.set_mode(detector, 3)
-    # the scale of PaddleSpeech; np.round on the product, clipped where B would wrap around
+    # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
     scaled = windows * np.float32(32_767)
     np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
     rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
@@ -84,17 +86,17 @@ def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
 
 
 def _webrtc() -> Any:
-    """The compiled part of webrtcvad: its Python class takes half as long again."""
+    """The compiled module of webrtcvad: its Python class takes half as long again."""
     try:
         import _webrtcvad
     except ImportError:
-        raise MissingExtraError("--trim webrtc (WebRTC voice activity detection)", "vad") from None
+        raise MissingExtraError("trim webrtc (WebRTC voice activity detection)", "vad") from None
     return _webrtcvad
 
 
 def _keep_silero(wave: Wave, sample_rate: int) -> Wave:
     if sample_rate != SILERO_RATE:
-        raise ConfigError(f"--trim vad hears {SILERO_RATE} Hz, not {sample_rate} Hz")
+        raise ConfigError(f"trim silero takes {SILERO_RATE} Hz, not {sample_rate} Hz")
     kept = _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_WINDOWS)
     return wave if kept.all() else wave[np.repeat(kept, SILERO_WINDOW)[: wave.size]]
 
@@ -108,14 +110,14 @@ def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
     length = SILERO_CONTEXT + SILERO_WINDOW
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::SILERO_WINDOW]
     hidden = cell = np.zeros((1, 1, 128), np.float32)
-    parts = [np.zeros(0, np.float32)]
+    probabilities = [np.zeros(0, np.float32)]
     for start in range(0, count, SILERO_BLOCK):
         block = np.ascontiguousarray(frames[start : start + SILERO_BLOCK])
         speech, hidden, cell = session.run(
             ["speech_probs", "hn", "cn"], {"input": block, "h": hidden, "c": cell}
         )
-        parts.append(speech.reshape(-1))
-    return np.concatenate(parts)
+        probabilities.append(speech.reshape(-1))
+    return np.concatenate(probabilities)
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +132,7 @@ def _silero() -> Any:
     except ImportError:
         package = None
     if package is None or not package.submodule_search_locations:
-        raise MissingExtraError("--trim vad (Silero voice activity detection)", "vad")
+        raise MissingExtraError("trim silero (Silero voice activity detection)", "vad")
     folder = Path(package.submodule_search_locations[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # workers are processes

@@ -45,7 +45,7 @@ def prepare(
     datasets_root: Path | None = None,
     dataset_names: str = "",
     format: Literal["arrow", "npy", "flac"] = "arrow",
-    trim: Literal["auto", "none", "energy", "vad", "edges", "webrtc"] = "auto",
+    trim: Literal["auto", "none", "energy", "silero", "edges", "webrtc"] = "auto",
     min_rms_dbfs: str = "-30",
     workers: int = os.cpu_count() or 1,
 ) -> int:
@@ -61,7 +61,7 @@ def prepare(
         datasets_root: the folder that holds the corpora of --dataset-names
         dataset_names: names of `timbral corpora`, with commas between
         format: arrow (16 kHz PCM, memory-mapped), npy (PaddleSpeech's precomputed mels) or flac
-        trim: how silence is cut; auto is the corpora's own rule, else none; vad and webrtc need
+        trim: how silence is cut; auto is the corpora's own rule, else none; silero and webrtc need
             the extra [vad]
         min_rms_dbfs: raise quieter recordings to this level in dBFS, or none
         workers: processes

@@ -1,4 +1,7 @@
-"""Folders on disk or in an object store (s3://, gs://, and what fsspec knows)."""
+"""Folders on disk or in an object store (s3://, gs://, and what fsspec knows).
+
+pyarrow reads the stores; it is imported when a URL is met, so that local files need none of it.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,13 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.fs
-
 from timbral.errors import DataError, MissingExtraError
 from timbral.io.files import atomic_write
 
 __all__ = ["Folder", "fetch", "is_url", "location_of", "names_below", "open_url", "upload_tree"]
 
-FILE_ERRORS = (OSError, pa.ArrowException)
-LIST_SUFFIXES = ("", ".scp", ".txt", ".csv", ".tsv")
+LIST_SUFFIXES = ("", ".scp", ".txt", ".csv", ".tsv", ".jsonl", ".gz")
+"""of the files that a scan of a corpus reads"""
 
 
 def is_url(location: str | Path) -> bool:
@@ -33,27 +33,30 @@ def location_of(location: str | Path) -> str:
 
 
 @lru_cache
-def _filesystem(scheme: str, place: str) -> tuple[Any, str]:
-    """A filesystem of pyarrow, else one of fsspec, and the path of its root ``scheme://place``."""
+def _filesystem(scheme: str, bucket: str) -> tuple[Any, str]:
+    """A filesystem of pyarrow, else one of fsspec, and the path of its root ``scheme://bucket``."""
+    import pyarrow as pa
+    import pyarrow.fs
+
     try:
-        return tuple(pa.fs.FileSystem.from_uri(f"{scheme}://{place}"))
+        return tuple(pyarrow.fs.FileSystem.from_uri(f"{scheme}://{bucket}"))
     except pa.ArrowInvalid:
         pass
     try:
         import fsspec
 
-        found, path = fsspec.core.url_to_fs(f"{scheme}://{place}")
+        found, path = fsspec.core.url_to_fs(f"{scheme}://{bucket}")
     except ImportError:
         raise MissingExtraError(f"{scheme}://", "remote") from None
     except ValueError as error:
         raise DataError(f"{scheme}://: {error}; s3:// and gs:// work as they are") from None
-    return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(found)), path
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(found)), path
 
 
 def _resolve(url: str) -> tuple[Any, str]:
     scheme, _, rest = url.partition("://")
-    place, _, path = rest.partition("/")
-    filesystem, root = _filesystem(scheme, place)
+    bucket, _, path = rest.partition("/")
+    filesystem, root = _filesystem(scheme, bucket)
     return filesystem, f"{root.rstrip('/')}/{path}" if path else root
 
 
@@ -80,19 +83,20 @@ class Folder:
 
     def read(self, name: str) -> bytes | None:
         """A file's content, None when there is no such file."""
-        place = f"{self.location}/{name}"
+        location = f"{self.location}/{name}"
         try:
-            return fetch(place) if is_url(place) else Path(place).read_bytes()
+            return fetch(location) if is_url(location) else Path(location).read_bytes()
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        place = f"{self.location}/{name}"
-        if not is_url(place):
-            with atomic_write(Path(place)) as temporary:
+        """Write a file; it appears whole, in place of one of the same name."""
+        location = f"{self.location}/{name}"
+        if not is_url(location):
+            with atomic_write(Path(location)) as temporary:
                 temporary.write_bytes(content)
             return
-        filesystem, path = _resolve(place)
+        filesystem, path = _resolve(location)
         with filesystem.open_output_stream(path) as file:  # an object appears when it is closed
             file.write(content)
 
@@ -104,15 +108,18 @@ def names_below(url: str) -> Iterator[Path]:
     Lists at the top (wav.scp, a table of speakers) are copied with their content. DataError when
     the store cannot be listed.
     """
+    import pyarrow as pa
+    import pyarrow.fs
+
     filesystem, path = _resolve(url)
-    selector = pa.fs.FileSelector(path, recursive=True, allow_not_found=True)
+    selector = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
     try:
         found = filesystem.get_file_info(selector)
-    except FILE_ERRORS as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{url}: cannot be listed ({error})") from None
     with tempfile.TemporaryDirectory(prefix="timbral-names-") as folder:
         for entry in found:
-            if entry.type != pa.fs.FileType.File:
+            if entry.type != pyarrow.fs.FileType.File:
                 continue
             relative = PurePosixPath(entry.path.strip("/")).relative_to(path.strip("/"))
             local = Path(folder) / relative
