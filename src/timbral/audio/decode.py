@@ -71,7 +71,7 @@ def decode(path: str | Path) -> tuple[Wave, int]:
 
 
 def _read(segment: Segment) -> tuple[Wave, int]:
-    """Samples (T, C) and the rate. 16-bit audio is scaled here: libsndfile takes thrice the time."""
+    """Samples (T, C) and the rate. 16-bit audio is scaled here: libsndfile is slower at it."""
     source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
     with soundfile.SoundFile(source) as file:
         count = -1
