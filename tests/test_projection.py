@@ -1,4 +1,4 @@
-"""Vectors on a plane, and the picture of them."""
+"""Vectors on a plane, and the plot of them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.plots.palette import palette
 from timbral.plots.projection import project
-from timbral.plots.scatter import draw
+from timbral.plots.scatter import draw_scatter
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def two_voices(each: int = 10) -> NDArray[np.float32]:
+def two_speakers(each: int = 10) -> NDArray[np.float32]:
     noise = np.random.default_rng(0).normal(scale=0.05, size=(2 * each, 8))
     return (np.repeat(np.eye(2, 8), each, axis=0) + noise).astype(np.float32)
 
 
-def test_umap_parts_voices_and_repeats_itself() -> None:
+def test_umap_separates_speakers_and_is_deterministic() -> None:
     # one test, since the first call compiles for many seconds
-    vectors = two_voices()
+    vectors = two_speakers()
     state = np.random.get_state()[1].tolist()  # type: ignore[index]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -43,9 +43,9 @@ def test_umap_parts_voices_and_repeats_itself() -> None:
     assert not np.array_equal(project(vectors, seed=1), points)
 
     assert project(vectors[:5], neighbors=500).shape == (5, 2)
-    lonely = np.ones((10, 3), dtype=np.float32)
-    lonely[0] = -1  # opposite to all the others
-    assert np.isfinite(project(lonely)).all()
+    outlier = np.ones((10, 3), dtype=np.float32)
+    outlier[0] = -1  # opposite to all the others
+    assert np.isfinite(project(outlier)).all()
     assert np.isfinite(project(np.zeros((6, 3), dtype=np.float32))).all()
 
 
@@ -70,31 +70,31 @@ def test_principal_plane_keeps_the_distances_of_two_directions() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (4,)])
-def test_vectors_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
+def test_vectors_of_a_wrong_shape_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="shape"):
         project(np.zeros(shape, dtype=np.float32))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_vectors_that_are_not_finite(bad: float) -> None:
+def test_vectors_that_are_not_finite_are_an_error(bad: float) -> None:
     vectors = np.ones((6, 4), dtype=np.float32)
     vectors[2, 1] = bad
     with pytest.raises(DataError, match="vector 2 of 6"):
         project(vectors)
 
 
-def test_too_few_neighbors() -> None:
+def test_too_few_neighbors_is_an_error() -> None:
     with pytest.raises(ConfigError, match="neighbors"):
-        project(two_voices(), neighbors=1)
+        project(two_speakers(), neighbors=1)
 
 
 def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtraError, match=r"the voice map needs .*timbral\[map\]"):
-        project(two_voices())
+    with pytest.raises(MissingExtraError, match=r"plotting embeddings needs .*timbral\[map\]"):
+        project(two_speakers())
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"timbral\[map\]"):
-        draw(np.zeros((1, 2), dtype=np.float32), ["a"], tmp_path / "map.png")
+        draw_scatter(np.zeros((1, 2), dtype=np.float32), ["a"], tmp_path / "map.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,29 +103,29 @@ def test_draw_writes_one_png_and_nothing_else(tmp_path: Path) -> None:
     points = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+        draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
     first = path.read_bytes()
     assert first.startswith(PNG)
-    draw(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+    draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
     assert path.read_bytes() == first
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_draw_many_speakers_and_one_point(tmp_path: Path) -> None:
     points = np.random.default_rng(1).normal(size=(70, 2)).astype(np.float32)
-    draw(points, [f"speaker {index}" for index in range(70)], tmp_path / "many.png")
-    draw(points[:1], ["one"], tmp_path / "one.png")
+    draw_scatter(points, [f"speaker {index}" for index in range(70)], tmp_path / "many.png")
+    draw_scatter(points[:1], ["one"], tmp_path / "one.png")
     assert (tmp_path / "many.png").read_bytes().startswith(PNG)
     assert (tmp_path / "one.png").read_bytes().startswith(PNG)
 
 
-def test_draw_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
+def test_points_and_speakers_must_fit_together(tmp_path: Path) -> None:
     points = np.zeros((2, 2), dtype=np.float32)
     for bad, speakers in ((points, ["a"]), (points[:0], []), (points[:, :1], ["a", "b"])):
         with pytest.raises(DataError):
-            draw(bad, speakers, tmp_path / "map.png")
+            draw_scatter(bad, speakers, tmp_path / "map.png")
     with pytest.raises(DataError, match="NaN"):
-        draw(points + np.float32(np.nan), ["a", "b"], tmp_path / "map.png")
+        draw_scatter(points + np.float32(np.nan), ["a", "b"], tmp_path / "map.png")
     assert list(tmp_path.iterdir()) == []
 
 

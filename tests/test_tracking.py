@@ -35,9 +35,9 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     """Two runs' worth of numbers, a picture and a clip, by one tracker; returns the run folder."""
     for name in ("COMET_API_KEY", "WANDB_API_KEY", "WANDB_MODE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    from timbral.plots.scatter import draw
+    from timbral.plots.scatter import draw_scatter
 
-    draw(np.arange(16.0).reshape(8, 2), list("aabbccdd"), tmp_path / "picture.png")
+    draw_scatter(np.arange(16.0).reshape(8, 2), list("aabbccdd"), tmp_path / "picture.png")
 
     def run(name: str) -> Path:
         folder = tmp_path / "run"

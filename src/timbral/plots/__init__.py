@@ -1,1 +1,1 @@
-"""Embeddings on a plane, and pictures of them."""
+"""Embeddings on a plane, and plots of them."""

@@ -1,4 +1,4 @@
-"""Colors that can be told apart."""
+"""Colors that can be told apart, by the color space Oklch (Ottosson, 2020)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 __all__ = ["palette"]
 
-ONE_LIGHTNESS = 8  # so many hues can be told apart without varying the lightness
-LIGHTNESS = (0.62, 0.74, 0.50)
+HUES_PER_LIGHTNESS = 8  # more cannot be told apart at one lightness
+LIGHTNESSES = (0.62, 0.74, 0.50)
 CHROMA = 0.15
 
 
@@ -22,7 +22,7 @@ def palette(count: int) -> list[str]:
     while math.gcd(stride, max(count, 1)) > 1:
         stride += 1
     slots = [index * stride % count for index in range(count)]
-    levels = LIGHTNESS if count > ONE_LIGHTNESS else LIGHTNESS[:1]
+    levels = LIGHTNESSES if count > HUES_PER_LIGHTNESS else LIGHTNESSES[:1]
     return [_color(levels[slot % len(levels)], 0.4 + math.tau * slot / count) for slot in slots]
 
 

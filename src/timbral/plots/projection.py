@@ -1,6 +1,6 @@
-"""Voices on a plane: vectors (N, E) to points (N, 2), and a picture of them.
+"""Vectors (N, E) to points (N, 2) on a plane, by UMAP.
 
-The distances in such a picture are for looking at, not for measuring.
+The distances on such a plane are for looking at, not for measuring.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.io.types import Vectors
 
 __all__ = ["check_installed", "project"]
 
-FEWEST_FOR_UMAP = 5  # fewer points have no neighborhoods to keep: principal components then
+MIN_FOR_UMAP = 5  # fewer points have no neighborhoods to keep: principal components then
 
 
 def check_installed() -> None:
     """Raise MissingExtraError now rather than after a long computation."""
     if any(find_spec(name) is None for name in ("umap", "matplotlib", "plotly")):
-        raise MissingExtraError("the voice map", "map")
+        raise MissingExtraError("plotting embeddings", "map")
 
 
-def project(
-    vectors: NDArray[np.float32], *, seed: int = 42, neighbors: int = 15
-) -> NDArray[np.float32]:
+def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors:
     """Place vectors (N, E) on a plane by UMAP under the cosine metric: float32 (N, 2).
 
     The same vectors and seed give the same points. `neighbors` above N - 1 count as N - 1; fewer
@@ -43,7 +41,7 @@ def project(
         raise DataError(f"vector {row} of {len(vectors)} holds NaN or infinite values")
     if neighbors < 2:
         raise ConfigError(f"neighbors must be 2 or more: {neighbors}")
-    if len(vectors) < FEWEST_FOR_UMAP:
+    if len(vectors) < MIN_FOR_UMAP:
         return _principal_plane(vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap warns of its seed, of tensorflow, of few points
@@ -51,7 +49,7 @@ def project(
             n_components=2,
             metric="cosine",
             n_neighbors=min(neighbors, len(vectors) - 1),
-            min_dist=0.4,  # room between the utterances of one voice, so that each can be clicked
+            min_dist=0.4,  # space between the utterances of one speaker: each can be clicked
             disconnection_distance=math.inf,  # opposite vectors would be placed at NaN otherwise
             random_state=seed,
             n_jobs=1,
@@ -59,7 +57,7 @@ def project(
         return np.ascontiguousarray(mapper.fit_transform(vectors), dtype=np.float32)
 
 
-def _principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _principal_plane(vectors: Vectors) -> Vectors:
     wide = vectors.astype(np.float64)
     unit = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
     left, scale, _ = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
@@ -73,5 +71,5 @@ def _umap() -> Any:
     try:
         import umap
     except ImportError:
-        raise MissingExtraError("the voice map", "map") from None
+        raise MissingExtraError("plotting embeddings", "map") from None
     return umap

@@ -1,4 +1,4 @@
-"""A picture of points on a plane, one color a speaker."""
+"""A scatter plot of points on a plane, one color a speaker."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from timbral.errors import DataError, MissingExtraError
 from timbral.io.files import atomic_write
+from timbral.io.types import Ints, Vectors
 from timbral.plots.palette import palette
 
-__all__ = ["draw"]
+__all__ = ["draw_scatter"]
 
-MOST_NAMES = 60  # more names than this hide the points
+MAX_NAMES = 60  # more names hide the points
 MARKERS = ("o", "^", "s", "D", "v")
-ONE_MARKER = 20  # so many colors can be told apart without varying the marker
+COLORS_PER_MARKER = 20  # more cannot be told apart with one marker
 
 
-def draw(
-    points: NDArray[np.float32],
+def draw_scatter(
+    points: Vectors,
     speakers: Sequence[str],
     path: Path,
     *,
@@ -31,9 +31,9 @@ def draw(
 ) -> None:
     """Write a PNG scatter of points (N, 2), one color a speaker; `path` is replaced at once.
 
-    Up to 60 speakers are named, each at the median of its points, and every point that has one
-    of `names`. Raises DataError when points and
-    speakers do not fit together or a point is not finite, MissingExtraError without matplotlib.
+    Up to 60 speakers are named, each at the median of its points; with `names` each point has its
+    own besides. Raises DataError when points and speakers do not fit together or a point is not
+    finite, MissingExtraError without matplotlib.
     """
     points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
@@ -43,29 +43,29 @@ def draw(
     if not np.isfinite(points).all():
         raise DataError("a point holds NaN or infinite values")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes must do, then
-        figure = _picture(points, [str(speaker) for speaker in speakers], title)
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes
+        figure = _plot(points, [str(speaker) for speaker in speakers], title)
         for point, name in zip(points, names, strict=False):
             figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
         with atomic_write(Path(path)) as temporary:
             figure.savefig(temporary, format="png", facecolor="white")
 
 
-def _picture(points: NDArray[np.float32], speakers: Sequence[str], title: str) -> Any:
+def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:
     figure, axes = _empty_figure(title)
     names = sorted(set(speakers))
-    number = {name: index for index, name in enumerate(names)}
-    owner = np.array([number[speaker] for speaker in speakers])
+    index_of = {name: index for index, name in enumerate(names)}
+    speaker_of_point = np.array([index_of[speaker] for speaker in speakers])
     colors = palette(len(names))
     size = float(np.clip(20_000 / len(points), 9, 90))
     for index, color in enumerate(colors):
-        marker = MARKERS[index % len(MARKERS)] if len(names) > ONE_MARKER else "o"
-        x, y = points[owner == index].T
+        marker = MARKERS[index % len(MARKERS)] if len(names) > COLORS_PER_MARKER else "o"
+        x, y = points[speaker_of_point == index].T
         axes.scatter(
             x, y, s=size, c=color, marker=marker, linewidths=0.4, edgecolors="white", alpha=0.9
         )
-    if len(names) <= MOST_NAMES:
-        _write_names(axes, names, colors, points, owner)
+    if len(names) <= MAX_NAMES:
+        _write_names(axes, names, colors, points, speaker_of_point)
     return figure
 
 
@@ -75,7 +75,7 @@ def _empty_figure(title: str) -> tuple[Any, Any]:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
-        raise MissingExtraError("the voice map", "map") from None
+        raise MissingExtraError("plotting embeddings", "map") from None
     layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
     figure = Figure(figsize=(10, 8), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
@@ -95,19 +95,19 @@ def _write_names(
     axes: Any,
     names: Sequence[str],
     colors: Sequence[str],
-    points: NDArray[np.float32],
-    owner: NDArray[Any],
+    points: Vectors,
+    speaker_of_point: Ints,
 ) -> None:
-    """Write each name beside its speaker's median, on the first side that is still free."""
+    """Write each name beside its speaker's median, on the first side where no other name is."""
     from matplotlib.colors import to_rgb
     from matplotlib.patheffects import withStroke
 
-    axes.figure.draw_without_rendering()  # the layout must stand before text can be measured
-    taken: list[Any] = []
+    axes.figure.draw_without_rendering()  # text can be measured only in a finished layout
+    boxes: list[Any] = []
     for index, name in enumerate(names):
         label = axes.annotate(
             name,
-            np.median(points[owner == index], axis=0),
+            np.median(points[speaker_of_point == index], axis=0),
             (0, 0),
             textcoords="offset points",
             fontsize=9 if len(names) <= 25 else 7,
@@ -119,10 +119,10 @@ def _write_names(
             path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.85)],
         )
         box = label.get_window_extent()
-        aside = 72 * box.width / axes.figure.dpi / 2 + 8
-        for offset in ((0, 12), (0, -12), (aside, 0), (-aside, 0), (0, 22), (0, -22)):
+        sideways = 72 * box.width / axes.figure.dpi / 2 + 8
+        for offset in ((0, 12), (0, -12), (sideways, 0), (-sideways, 0), (0, 22), (0, -22)):
             label.set_position(offset)
             box = label.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
+            if not any(box.overlaps(other) for other in boxes):
                 break
-        taken.append(box)
+        boxes.append(box)

@@ -15,7 +15,7 @@ from timbral.errors import ConfigError
 from timbral.io.files import atomic_write
 from timbral.io.types import Progress
 from timbral.plots import projection
-from timbral.plots.scatter import draw
+from timbral.plots.scatter import draw_scatter
 from timbral.reports import voice_map as voicemap
 
 __all__ = ["audit_folder", "average_speakers", "draw_map"]
@@ -84,7 +84,7 @@ def draw_map(
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
     picture = output.with_suffix(".png")
-    draw(points, speakers, picture, title=title)
+    draw_scatter(points, speakers, picture, title=title)
     marks = [
         voicemap.Point(row["utterance"], row["speaker"], row["path"], float(x), float(y), note)
         for row, (x, y), note in zip(

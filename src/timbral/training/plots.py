@@ -13,7 +13,7 @@ from timbral.config.schema import TrainConfig
 from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.data.prepared.base import PreparedData
 from timbral.plots import projection
-from timbral.plots.scatter import draw
+from timbral.plots.scatter import draw_scatter
 from timbral.training.trackers.base import Tracker
 
 __all__ = ["Gallery"]
@@ -90,7 +90,7 @@ class Gallery:
         utterances = store.table["utterance"].take(rows).to_pylist()
         path = self._folder / f"{name}_{step:06d}.png"
         points = projection.project(vectors, neighbors=max(2, len(vectors) - 1))
-        draw(
+        draw_scatter(
             points,
             speakers,
             path,
