@@ -1,4 +1,4 @@
-"""The page to listen to: what is embedded, what is not, and that no name can break it."""
+"""The voice map: which clips it holds, what is unreadable, and that no name can break it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ import pytest
 import soundfile
 
 import timbral
+from timbral.audio.preprocessing import load
 from timbral.errors import ConfigError, DataError, MissingExtraError
-from timbral.reports import voice_map as voicemap
-from timbral.reports.voice_map import Point, write_page
+from timbral.reports import voice_clips, voice_map
+from timbral.reports.voice_map import Point, write_voice_map
 
 VOICES = Path(timbral.__file__).parent / "demo" / "voices"
-PLOTLY_JS = voicemap._plotly_js
+PLOTLY_JS = voice_map._plotly_js
 HOSTILE = "</script><b>&\u2028'\"@@CLIPS@@\\g<0>\udc80"
 
 
 @pytest.fixture(autouse=True)
 def small_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare each test the 5 MB of plotly, unless it puts PLOTLY_JS back."""
-    monkeypatch.setattr(voicemap, "_plotly_js", lambda: "/* plotly */")
+    monkeypatch.setattr(voice_map, "_plotly_js", lambda: "/* plotly */")
 
 
-def shipped(speakers: int, each: int) -> list[Point]:
+def demo_points(speakers: int, each: int) -> list[Point]:
     voices = sorted(path for path in VOICES.iterdir() if path.is_dir())[:speakers]
     return [
         Point(path.stem, voice.name, str(path), float(column), float(row))
@@ -40,7 +41,7 @@ def shipped(speakers: int, each: int) -> list[Point]:
     ]
 
 
-def embedded(page: Path) -> tuple[dict[str, Any], list[str]]:
+def data_and_clips(page: Path) -> tuple[dict[str, Any], list[str]]:
     text = page.read_text(encoding="utf-8")
     data, clips = (
         json.loads(re.findall(rf'id="map-{name}">(.*?)</script>', text, re.DOTALL)[0])
@@ -63,48 +64,62 @@ class Tags(HTMLParser):
 
 
 def test_every_point_carries_the_start_of_its_recording(tmp_path: Path) -> None:
-    points = shipped(2, 3)
+    points = demo_points(2, 3)
     calls: list[tuple[int, int]] = []
     page = tmp_path / "new" / "map.html"
-    summary = write_page(
+    summary = write_voice_map(
         points, page, title="Two", clip_seconds=1.5, progress=lambda *call: calls.append(call)
     )
-    assert (summary.points, summary.clips, summary.speakers) == (6, 6, 2)
+    assert (summary.num_points, summary.num_clips, summary.num_speakers) == (6, 6, 2)
     assert summary.unreadable == []
     assert calls == sorted(calls)
     assert calls[-1] == (6, 6)
-    data, clips = embedded(page)
+    data, clips = data_and_clips(page)
     assert data["utterance"] == [point.utterance for point in points]
     assert [data["speakers"][index] for index in data["speaker"]] == [p.speaker for p in points]
     for point, clip in zip(points, clips, strict=True):
         wave, rate = soundfile.read(io.BytesIO(base64.b64decode(clip)), dtype="float32")
         assert (rate, wave.shape) == (16_000, (24_000,))
-        original = timbral.audio.preprocessing.load(point.path)[:24_000]
+        original = load(point.path)[:24_000]
         assert np.corrcoef(wave, original)[0, 1] > 0.9
     assert "6 of 6 points have sound<" in page.read_text(encoding="utf-8")
     assert list(page.parent.iterdir()) == [page]
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
-    points = shipped(2, 2)
+@pytest.mark.parametrize("sample_rate", [16_000, 24_000, 44_100])
+def test_only_the_start_of_a_long_recording_is_decoded(tmp_path: Path, sample_rate: int) -> None:
+    rng = np.random.default_rng(0)
+    path = str(tmp_path / "long.wav")
+    soundfile.write(path, 0.1 * rng.normal(size=20 * sample_rate), sample_rate)
+    start = voice_clips._load_start(path, 6.0)
+    assert start.size < 7 * 16_000
+    np.testing.assert_array_equal(start[:96_000], load(path)[:96_000])
+    inside = voice_clips._load_start(f"{path}#t=10,18.5", 6.0)
+    np.testing.assert_array_equal(inside[:96_000], load(f"{path}#t=10,18.5")[:96_000])
+    for whole in (f"{path}#t=10,12", f"{path}#t=17"):
+        np.testing.assert_array_equal(voice_clips._load_start(whole, 6.0), load(whole))
+
+
+def test_same_input_gives_same_bytes(tmp_path: Path) -> None:
+    points = demo_points(2, 2)
     for name in ("a.html", "b.html"):
-        write_page(points, tmp_path / name, title="Same", clip_seconds=0.5)
+        write_voice_map(points, tmp_path / name, title="Same", clip_seconds=0.5)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
 def test_speakers_take_turns_within_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voicemap, "_clip", lambda path, seconds: "x" * 1000)
+    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: "x" * 1000)
     points = [Point(f"a{i}", "anna", "-", i, 0) for i in range(8)]
     points += [Point("b0", "bert", "-", 0, 1), Point("c0", "cleo", "-", 0, 2)]
     page = tmp_path / "map.html"
 
     def chosen(megabytes: float) -> list[str]:
-        summary = write_page(points, page, title="", max_megabytes=megabytes)
-        data, clips = embedded(page)
+        summary = write_voice_map(points, page, title="", max_megabytes=megabytes)
+        data, clips = data_and_clips(page)
         names = [name for name, clip in zip(data["utterance"], clips, strict=True) if clip]
-        assert summary.clips == len(names)
+        assert summary.num_clips == len(names)
         return names
 
     assert chosen(0.0) == []
@@ -117,19 +132,19 @@ def test_speakers_take_turns_within_the_limit(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
 def test_spread_order_holds_every_rank_once(count: int) -> None:
-    assert sorted(voicemap._spread(count)) == list(range(count))
+    assert sorted(voice_clips._spread_order(count)) == list(range(count))
 
 
-def test_unreadable_recordings_only_lose_their_sound(tmp_path: Path) -> None:
+def test_unreadable_recordings_have_no_clip(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no audio")
     (tmp_path / "empty.wav").write_bytes(b"")
     soundfile.write(tmp_path / "silent.wav", np.zeros(8_000), 16_000)
-    good = shipped(1, 2)
+    good = demo_points(1, 2)
     bad = [tmp_path / name for name in ("text.wav", "empty.wav", "silent.wav", "none.wav", "\0")]
     points = [Point(path.name, good[0].speaker, str(path), 0, 0) for path in bad] + good
     page = tmp_path / "out" / "map.html"
-    summary = write_page(points, page, title="", clip_seconds=0.5)
-    assert summary.clips == 2
+    summary = write_voice_map(points, page, title="", clip_seconds=0.5)
+    assert summary.num_clips == 2
     assert [path for path, _ in summary.unreadable] == [str(path) for path in bad]
     reasons = [reason for _, reason in summary.unreadable]
     assert reasons[1:4] == [
@@ -137,42 +152,40 @@ def test_unreadable_recordings_only_lose_their_sound(tmp_path: Path) -> None:
         "the recording is silent",
         "no such file",
     ]
-    data, clips = embedded(page)
+    data, clips = data_and_clips(page)
     assert [bool(clip) for clip in clips] == [False] * 5 + [True] * 2
     assert data["failed"] == {str(index): reason for index, reason in enumerate(reasons)}
 
 
-def test_a_speaker_whose_first_recording_is_unreadable_is_still_heard(tmp_path: Path) -> None:
-    first, second, other = *shipped(1, 2), *shipped(2, 1)[1:]
+def test_a_speaker_whose_first_recording_is_unreadable_has_a_clip(tmp_path: Path) -> None:
+    first, second, other = *demo_points(1, 2), *demo_points(2, 1)[1:]
     points = [Point("gone", first.speaker, "gone.wav", 0, 0), first, second, other]
-    one = max(len(voicemap._clip(point.path, 0.5)) for point in points[1:])
+    one = max(len(voice_clips._encode_clip(point.path, 0.5)) for point in points[1:])
     page = tmp_path / "map.html"
-    write_page(points, page, title="", clip_seconds=0.5, max_megabytes=2 * one / 1e6)
-    data, clips = embedded(page)
-    heard = {data["speaker"][index] for index, clip in enumerate(clips) if clip}
-    assert heard == {0, 1}
+    write_voice_map(points, page, title="", clip_seconds=0.5, max_megabytes=2 * one / 1e6)
+    data, clips = data_and_clips(page)
+    playable = {data["speaker"][index] for index, clip in enumerate(clips) if clip}
+    assert playable == {0, 1}
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     tame, wild = tmp_path / "tame.html", tmp_path / "wild.html"
-    write_page([Point("u", "s", "p", 0, 0, "n")], tame, title="t")
+    write_voice_map([Point("u", "s", "p", 0, 0, "n")], tame, title="t")
     point = Point(HOSTILE, HOSTILE, HOSTILE, 0, 0, HOSTILE)
-    write_page([point], wild, title="</title><b>" + HOSTILE)
+    write_voice_map([point], wild, title="</title><b>" + HOSTILE)
     text = wild.read_text(encoding="utf-8")
     assert [tag for tag, _ in Tags(text).seen] == [
         tag for tag, _ in Tags(tame.read_text(encoding="utf-8")).seen
     ]
-    data, _ = embedded(wild)
+    data, _ = data_and_clips(wild)
     assert data["utterance"] == data["speakers"] == data["path"] == data["note"] == [HOSTILE]
     assert data["failed"] == {"0": "no such file"}
 
 
-def test_the_page_holds_plotly_and_asks_nothing_of_the_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(voicemap, "_plotly_js", PLOTLY_JS)
+def test_the_page_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_map, "_plotly_js", PLOTLY_JS)
     page = tmp_path / "map.html"
-    write_page(shipped(1, 1), page, title="One & only", clip_seconds=0.5)
+    write_voice_map(demo_points(1, 1), page, title="One & only", clip_seconds=0.5)
     text = page.read_text(encoding="utf-8")
     assert len(text) > 1_000_000
     assert "scattergl" in text
@@ -185,22 +198,22 @@ def test_the_page_holds_plotly_and_asks_nothing_of_the_network(
     assert not re.search(r"@@[A-Z]+@@", text)
 
 
-def test_wrong_arguments_write_nothing(tmp_path: Path) -> None:
-    page, good = tmp_path / "map.html", shipped(1, 1)
+def test_unusable_arguments_are_errors_and_write_nothing(tmp_path: Path) -> None:
+    page, good = tmp_path / "map.html", demo_points(1, 1)
     with pytest.raises(DataError, match="at least one point"):
-        write_page([], page, title="")
+        write_voice_map([], page, title="")
     with pytest.raises(DataError, match="not finite"):
-        write_page([Point("u", "s", "p", float("nan"), 0)], page, title="")
+        write_voice_map([Point("u", "s", "p", float("nan"), 0)], page, title="")
     for seconds in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="clip_seconds"):
-            write_page(good, page, title="", clip_seconds=seconds)
+            write_voice_map(good, page, title="", clip_seconds=seconds)
     for megabytes in (-1.0, float("nan")):
         with pytest.raises(ConfigError, match="max_megabytes"):
-            write_page(good, page, title="", max_megabytes=megabytes)
+            write_voice_map(good, page, title="", max_megabytes=megabytes)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_leaves_the_old_page(tmp_path: Path) -> None:
+def test_interruption_leaves_the_old_page(tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     page.write_text("old")
 
@@ -208,14 +221,14 @@ def test_an_interruption_leaves_the_old_page(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_page(shipped(2, 2), page, title="", progress=stop)
+        write_voice_map(demo_points(2, 2), page, title="", progress=stop)
     assert page.read_text() == "old"
     assert list(tmp_path.iterdir()) == [page]
 
 
 def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voicemap, "_plotly_js", PLOTLY_JS)
+    monkeypatch.setattr(voice_map, "_plotly_js", PLOTLY_JS)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(MissingExtraError, match=r"the voice map needs .*timbral\[map\]"):
-        write_page(shipped(1, 1), tmp_path / "map.html", title="")
+        write_voice_map(demo_points(1, 1), tmp_path / "map.html", title="")
     assert list(tmp_path.iterdir()) == []

@@ -195,15 +195,15 @@ def map_voices(
 
     Args:
         embeddings: a folder made by `timbral embed`
-        output: the page, such as map.html; a picture (.png) is put beside it
+        output: the page, such as map.html; a plot (.png) is put beside it
     """
     from timbral import api
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output should name a page, such as map.html; got {output}")
     with bar("drawing") as advance:
-        picture, page = api.draw_map(embeddings, output, advance)
-    print(f"{page.points:,} points, {page.clips:,} with sound: {output}, {picture}")
+        plot, page = api.draw_map(embeddings, output, advance)
+    print(f"{page.num_points:,} points, {page.num_clips:,} with sound: {output}, {plot}")
     if page.unreadable:
         path, reason = page.unreadable[0]
         print(

@@ -72,19 +72,20 @@ def _notes(embeddings: Path, table: pa.Table) -> list[str]:
 
 
 def draw_map(
-    embeddings: Path, output: Path, progress: Progress | None = None
+    embeddings: Path, output: Path, progress: Progress = lambda done, total: None
 ) -> tuple[Path, voicemap.PageSummary]:
-    """Draw an `embed` folder as a page (HTML) and, beside it, a picture (PNG).
+    """Draw an `embed` folder as a page (HTML) and, beside it, a plot (PNG).
 
-    Utterances that the folder's audit found something about are ringed on the page.
+    Returns the plot's path and what the page holds. Utterances that the folder's audit found
+    something about are ringed on the page.
     """
     projection.check_installed()
     table = read_embeddings(embeddings)
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
-    picture = output.with_suffix(".png")
-    draw_scatter(points, speakers, picture, title=title)
+    plot = output.with_suffix(".png")
+    draw_scatter(points, speakers, plot, title=title)
     marks = [
         voicemap.Point(row["utterance"], row["speaker"], row["path"], float(x), float(y), note)
         for row, (x, y), note in zip(
@@ -94,4 +95,4 @@ def draw_map(
             strict=True,
         )
     ]
-    return picture, voicemap.write_page(marks, output, title="Voice map", progress=progress)
+    return plot, voicemap.write_voice_map(marks, output, title="Voice map", progress=progress)

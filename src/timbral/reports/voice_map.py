@@ -1,44 +1,29 @@
-"""A voice map to listen to: one HTML file, with no network, in which a click plays a voice."""
+"""A voice map to listen to: one HTML file, with no network, in which a click plays an utterance."""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
-import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
-from timbral.audio.decode import SAMPLE_RATE
-from timbral.audio.preprocessing import load
-from timbral.errors import AudioError, ConfigError, DataError, MissingExtraError
+from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.io.files import atomic_write
+from timbral.io.types import Progress
 from timbral.plots.palette import palette
+from timbral.reports.voice_clips import Clips, encode_clips
 
-__all__ = ["PageSummary", "Point", "write_page"]
-
-WORKERS = min(8, os.cpu_count() or 1)
-AHEAD = 4 * WORKERS  # clips that may be encoded before it is known whether they fit
-MP3_COMPRESSION = 0.5  # libsndfile's scale 0 to 1; about 35 kbit/s for speech at 16 kHz
-
-Progress = Callable[[int, int], None]
+__all__ = ["PageSummary", "Point", "write_voice_map"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One utterance on the map; `path` is its recording, `note` is shown beside its name."""
+    """One utterance on the map; `path` is its recording; one with a `note` is ringed."""
 
     utterance: str
     speaker: str
@@ -50,22 +35,23 @@ class Point:
 
 @dataclass(frozen=True)
 class PageSummary:
-    """What a page holds. `unreadable` names each recording that was tried in vain, and why."""
+    """What a page holds."""
 
-    points: int
-    clips: int
-    speakers: int
+    num_points: int
+    num_clips: int
+    num_speakers: int
     unreadable: list[tuple[str, str]]
+    """path and reason of each recording that was tried and could not be read"""
 
 
-def write_page(
+def write_voice_map(
     points: Sequence[Point],
     output: Path,
     *,
     title: str,
     clip_seconds: float = 6.0,
     max_megabytes: float = 40.0,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> PageSummary:
     """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
 
@@ -87,143 +73,65 @@ def write_page(
     if not max_megabytes >= 0.0:
         raise ConfigError(f"max_megabytes must be 0 or more: {max_megabytes}")
     library = _plotly_js()
-    clips, failed = _embed(points, clip_seconds, max_megabytes * 1e6, progress)
-    if progress:
-        progress(len(points), len(points))
+    clips = encode_clips(
+        [point.path for point in points],
+        [point.speaker for point in points],
+        seconds=clip_seconds,
+        max_bytes=max_megabytes * 1e6,
+        on_clip=lambda done: progress(done, len(points)),
+    )
+    progress(len(points), len(points))
     speakers = sorted({point.speaker for point in points})
-    page = _fill(title, _data(points, speakers, failed), clips, library)
+    page = _fill_template(title, _data(points, speakers, clips.failures), clips, library)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     return PageSummary(
-        points=len(points),
-        clips=sum(map(bool, clips)),
-        speakers=len(speakers),
-        unreadable=[(points[index].path, reason) for index, reason in sorted(failed.items())],
+        num_points=len(points),
+        num_clips=clips.count,
+        num_speakers=len(speakers),
+        unreadable=[
+            (points[index].path, reason) for index, reason in sorted(clips.failures.items())
+        ],
     )
-
-
-def _embed(
-    points: Sequence[Point], seconds: float, limit: float, progress: Progress | None
-) -> tuple[list[str], dict[int, str]]:
-    """Return one base64 MP3 a point ("" where it has none) and why some could not be read."""
-    queues = [deque(turn) for turn in _turns(points)]
-    encoder = _Encoder(points, queues, seconds)
-    clips, heard, used = [""] * len(points), 0, 0
-    try:
-        while queues:
-            for queue in queues:
-                index, clip = encoder.first_readable(queue)
-                used += len(clip)
-                if used > limit:
-                    return clips, encoder.failed
-                if clip:
-                    clips[index] = clip
-                    heard += 1
-                if progress:
-                    progress(heard + len(encoder.failed), len(points))
-            queues = [queue for queue in queues if queue]
-        return clips, encoder.failed
-    finally:
-        encoder.pool.shutdown(cancel_futures=True)
-
-
-class _Encoder:
-    """Clips on demand; threads run a little ahead, in the order in which speakers take turns."""
-
-    def __init__(self, points: Sequence[Point], queues: Iterable[deque[int]], seconds: float):
-        rounds = chain.from_iterable(zip_longest(*queues, fillvalue=-1))
-        self.upcoming = iter([index for index in rounds if index >= 0])
-        self.points = points
-        self.seconds = seconds
-        self.pool = ThreadPoolExecutor(WORKERS)
-        self.running: dict[int, Future[str]] = {}
-        self.failed: dict[int, str] = {}
-
-    def first_readable(self, queue: deque[int]) -> tuple[int, str]:
-        """Take points off `queue` up to one with a clip; (-1, "") when none has one."""
-        while queue:
-            index = queue.popleft()
-            try:
-                return index, self._clip(index)
-            except AudioError as error:
-                self.failed[index] = error.reason
-            except (OSError, ValueError, RuntimeError) as error:
-                self.failed[index] = str(error)
-        return -1, ""
-
-    def _clip(self, index: int) -> str:
-        while index not in self.running or len(self.running) < AHEAD:
-            following = next(self.upcoming, None)
-            if following is None:
-                break
-            path = self.points[following].path
-            self.running[following] = self.pool.submit(_clip, path, self.seconds)
-        return self.running.pop(index).result()
-
-
-def _turns(points: Sequence[Point]) -> list[list[int]]:
-    """Return each speaker's points, speakers by name, in an order whose every start is spread."""
-    owned: dict[str, list[int]] = {}
-    for index, point in enumerate(points):
-        owned.setdefault(point.speaker, []).append(index)
-    return [[mine[rank] for rank in _spread(len(mine))] for _, mine in sorted(owned.items())]
-
-
-def _spread(count: int) -> list[int]:
-    """Order 0 … count - 1 so that the first few lie evenly apart (bit reversal)."""
-    bits = max(count - 1, 0).bit_length()
-    reversed_bits = (int(f"{rank:0{bits}b}"[::-1], 2) for rank in range(1 << bits))
-    return [rank for rank in reversed_bits if rank < count]
-
-
-def _clip(path: str, seconds: float) -> str:
-    """Encode the start of a recording as base64 MP3; the errors are those of `load`."""
-    wave = load(path)[: max(1, round(seconds * SAMPLE_RATE))]
-    if wave.size == 0:
-        raise AudioError(path, "the recording is too short", "too-short")
-    memory = io.BytesIO()
-    soundfile.write(
-        memory,
-        np.clip(wave, -1.0, 1.0),
-        SAMPLE_RATE,
-        format="MP3",
-        compression_level=MP3_COMPRESSION,
-    )
-    return base64.b64encode(memory.getvalue()).decode("ascii")
 
 
 def _data(
-    points: Sequence[Point], speakers: Sequence[str], failed: dict[int, str]
+    points: Sequence[Point], speakers: Sequence[str], failures: dict[int, str]
 ) -> dict[str, Any]:
-    number = {speaker: index for index, speaker in enumerate(speakers)}
+    index_of = {speaker: index for index, speaker in enumerate(speakers)}
     return {
         "speakers": speakers,
         "colors": palette(len(speakers)),
-        "speaker": [number[point.speaker] for point in points],
+        "speaker": [index_of[point.speaker] for point in points],
         "utterance": [point.utterance for point in points],
         "path": [point.path for point in points],
         "note": [point.note for point in points],
         "x": [round(float(point.x), 5) for point in points],
         "y": [round(float(point.y), 5) for point in points],
-        "failed": failed,
+        "failed": failures,
     }
 
 
-def _fill(title: str, data: dict[str, Any], clips: Sequence[str], library: str) -> str:
-    """Put the parts into the template in one pass, so that none is searched for markers."""
-    total, heard, voices = len(clips), sum(map(bool, clips)), len(data["speakers"])
-    counts = f"{total:,} utterance{'s'[: total != 1]} · {voices:,} speaker{'s'[: voices != 1]}"
-    parts = {
+def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str) -> str:
+    """Fill all markers in one pass, so that no name of an utterance is taken for a marker."""
+    total = len(clips.base64_mp3)
+    sound = f"{clips.count:,} of {total:,} points have sound"
+    if clips.count < total:
+        sound += "; pale ones do not"
+    content = {
         "TITLE": html.escape(title),
-        "COUNTS": counts,
-        "SOUND": f"{heard:,} of {total:,} points have sound"
-        + "; pale ones do not" * (heard < total),
+        "COUNTS": f"{_count(total, 'utterance')} · {_count(len(data['speakers']), 'speaker')}",
+        "SOUND": sound,
         "PLOTLY": library,
         "DATA": _script_json(data),
-        "CLIPS": _script_json(clips),
+        "CLIPS": _script_json(clips.base64_mp3),
     }
     template = files("timbral.reports").joinpath("voice_map.html").read_text(encoding="utf-8")
-    return re.sub(r"@@([A-Z]+)@@", lambda marker: parts[marker[1]], template)
+    return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], template)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _script_json(value: object) -> str:

@@ -1,0 +1,154 @@
+"""Short MP3 clips of many recordings, as many as fit into a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+
+import numpy as np
+import soundfile
+
+from timbral.audio.decode import SAMPLE_RATE, Wave
+from timbral.audio.preprocessing import load
+from timbral.audio.segments import Segment
+from timbral.errors import AudioError
+
+__all__ = ["Clips", "encode_clips"]
+
+THREADS = min(8, os.cpu_count() or 1)
+CLIPS_AHEAD = 4 * THREADS
+"""that may be encoded before it is known whether they fit"""
+MP3_COMPRESSION = 0.5
+"""libsndfile's scale 0 to 1; about 35 kbit/s for speech at 16 kHz"""
+RESAMPLING_MARGIN = 0.5
+"""seconds read beyond a clip, so that its last samples are those of the whole recording"""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips of N recordings; those that had no room are empty and in no list."""
+
+    base64_mp3: list[str]
+    """(N,), "" for a recording without a clip"""
+    failures: dict[int, str]
+    """why some could not be read, by their index"""
+
+    @property
+    def count(self) -> int:
+        return sum(map(bool, self.base64_mp3))
+
+
+def encode_clips(
+    paths: Sequence[str],
+    speakers: Sequence[str],
+    *,
+    seconds: float,
+    max_bytes: float,
+    on_clip: Callable[[int], None],
+) -> Clips:
+    """The first `seconds` of recordings as base64 MP3, up to `max_bytes` of them.
+
+    Speakers take turns, each with recordings spread evenly over its list. `on_clip` is called
+    with the number of recordings tried. The same input gives the same bytes.
+    """
+    queues = [deque(rows) for rows in _rows_by_speaker(speakers)]
+    encoder = _Encoder(paths, queues, seconds)
+    clips, num_clips, used = [""] * len(paths), 0, 0
+    try:
+        while queues:
+            for queue in queues:
+                index, clip = encoder.next_readable(queue)
+                used += len(clip)
+                if used > max_bytes:
+                    return Clips(clips, encoder.failures)
+                if clip:
+                    clips[index] = clip
+                    num_clips += 1
+                on_clip(num_clips + len(encoder.failures))
+            queues = [queue for queue in queues if queue]
+        return Clips(clips, encoder.failures)
+    finally:
+        encoder.pool.shutdown(cancel_futures=True)
+
+
+class _Encoder:
+    """Clips on demand; threads run a little ahead, in the order in which speakers take turns."""
+
+    def __init__(self, paths: Sequence[str], queues: Iterable[deque[int]], seconds: float) -> None:
+        turns = chain.from_iterable(zip_longest(*queues, fillvalue=-1))
+        self.upcoming = iter([index for index in turns if index >= 0])
+        self.paths = paths
+        self.seconds = seconds
+        self.pool = ThreadPoolExecutor(THREADS)
+        self.running: dict[int, Future[str]] = {}
+        self.failures: dict[int, str] = {}
+
+    def next_readable(self, queue: deque[int]) -> tuple[int, str]:
+        """Take recordings off `queue` up to one with a clip; (-1, "") when none has one."""
+        while queue:
+            index = queue.popleft()
+            try:
+                return index, self._result(index)
+            except AudioError as error:
+                self.failures[index] = error.reason
+            except (OSError, ValueError, RuntimeError) as error:
+                self.failures[index] = str(error)
+        return -1, ""
+
+    def _result(self, index: int) -> str:
+        while index not in self.running or len(self.running) < CLIPS_AHEAD:
+            following = next(self.upcoming, None)
+            if following is None:
+                break
+            path = self.paths[following]
+            self.running[following] = self.pool.submit(_encode_clip, path, self.seconds)
+        return self.running.pop(index).result()
+
+
+def _rows_by_speaker(speakers: Sequence[str]) -> list[list[int]]:
+    """Each speaker's rows, speakers by name, in an order whose every start is spread."""
+    rows_of: dict[str, list[int]] = {}
+    for row, speaker in enumerate(speakers):
+        rows_of.setdefault(speaker, []).append(row)
+    return [
+        [rows[rank] for rank in _spread_order(len(rows))] for _, rows in sorted(rows_of.items())
+    ]
+
+
+def _spread_order(count: int) -> list[int]:
+    """0 … count - 1 in an order in which the first few lie evenly apart (bit reversal)."""
+    bits = max(count - 1, 0).bit_length()
+    reversed_bits = (int(f"{rank:0{bits}b}"[::-1], 2) for rank in range(1 << bits))
+    return [rank for rank in reversed_bits if rank < count]
+
+
+def _encode_clip(path: str, seconds: float) -> str:
+    """The start of a recording as base64 MP3; raises AudioError as `load` does."""
+    wave = _load_start(path, seconds)[: max(1, round(seconds * SAMPLE_RATE))]
+    if wave.size == 0:
+        raise AudioError(path, "the recording is too short", "too-short")
+    memory = io.BytesIO()
+    soundfile.write(
+        memory,
+        np.clip(wave, -1.0, 1.0),
+        SAMPLE_RATE,
+        format="MP3",
+        compression_level=MP3_COMPRESSION,
+    )
+    return base64.b64encode(memory.getvalue()).decode("ascii")
+
+
+def _load_start(path: str, seconds: float) -> Wave:
+    """A recording, or at least its first `seconds`: an hour need not be decoded for a clip."""
+    recording = Segment.of(path)
+    end = min(recording.end, recording.start + seconds + RESAMPLING_MARGIN)
+    try:
+        return load(str(replace(recording, end=end)))
+    except AudioError:  # it is shorter, it cannot be read, or it begins with silence
+        return load(path)
