@@ -1,10 +1,10 @@
 """Augmentation, items a second: timbral against audiomentations, in one process and turn by turn.
 
     pip install audiomentations     # into an environment that has timbral
-    python benchmarks/augment.py --noise DIR --rooms DIR --speech DIR
+    python benchmarks/augment.py --noise DIR --rirs DIR --speech DIR
 
-Each item is a crop of 3 seconds that gets a room, noise at 5 to 20 dB and a gain, all three
-always. Both start from float32 crops in memory, 64 at a time; drawing and reading the sounds count
+Each item is a crop of 3 seconds that gets an RIR, noise at 5 to 20 dB and a gain, all three
+always. Both start from float32 crops in memory, 64 at a time; drawing and reading the recordings count
 for both. Files are read once before, so that the page cache holds them for both.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from timbral.audio.preprocessing import load
-from timbral.data.augment.config import AugmentConfig, GainConfig, MixConfig, RoomsConfig
+from timbral.data.augment.config import AugmentConfig, BackgroundConfig, GainConfig, RirConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.corpora.scans import audio_files
 from timbral.io.devices import tune_cpu
@@ -42,28 +42,28 @@ def speech(folder: Path) -> np.ndarray:
     raise SystemExit(f"{folder}: {ITEMS} recordings of {SECONDS} s or more are needed")
 
 
-def ours(waves: np.ndarray, noise: str, rooms: str) -> Callable[[int], None]:
+def ours(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     config = AugmentConfig(
-        noise=MixConfig(1.0, (noise,), (5.0, 20.0)),
-        rooms=RoomsConfig(1.0, (rooms,)),
+        noise=BackgroundConfig(1.0, (noise,), (5.0, 20.0)),
+        rir=RirConfig(1.0, (rirs,)),
         gain=GainConfig(1.0, (-10.0, 6.0)),
     )
     augmenter = Augmenter(config, 0, Path(tempfile.mkdtemp()))
-    batch, people = torch.from_numpy(waves), np.arange(ITEMS)
+    batch, speakers = torch.from_numpy(waves), np.arange(ITEMS)
 
     def run(step: int) -> None:
-        plan = augmenter.plan(step, people, slice(None), waves.shape[1], lambda item, place: None)
+        plan = augmenter.plan(step, speakers, slice(None), waves.shape[1], lambda *_: None)
         plan.apply(batch)
 
     return run
 
 
-def theirs(waves: np.ndarray, noise: str, rooms: str) -> Callable[[int], None]:
+def theirs(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     from audiomentations import AddBackgroundNoise, ApplyImpulseResponse, Compose, Gain
 
     chain = Compose(
         [
-            ApplyImpulseResponse(rooms, p=1.0),
+            ApplyImpulseResponse(rirs, p=1.0),
             AddBackgroundNoise(noise, min_snr_db=5.0, max_snr_db=20.0, p=1.0),
             Gain(-10.0, 6.0, p=1.0),
         ]
@@ -78,7 +78,7 @@ def theirs(waves: np.ndarray, noise: str, rooms: str) -> Callable[[int], None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("noise", "rooms", "speech"):
+    for name in ("noise", "rirs", "speech"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
@@ -88,7 +88,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     waves = speech(options.speech)
     contenders = {
-        make.__name__: make(waves, str(options.noise), str(options.rooms))
+        make.__name__: make(waves, str(options.noise), str(options.rirs))
         for make in (theirs, ours)
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

@@ -77,20 +77,20 @@ def store(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store.open(folder)
 
 
-def make_sounds(root: Path) -> Path:
-    """Folders `noise`, `music` and `rooms` with small recordings."""
+def make_recordings(root: Path) -> Path:
+    """Folders `noise`, `music` and `rir` with small recordings."""
     random = np.random.default_rng(0)
     for kind, count, rate in (("noise", 3, 16_000), ("music", 2, 22_050)):
         (root / kind / "deeper").mkdir(parents=True)
         for number in range(count):
             wave = 0.1 * random.standard_normal(2000 + 9000 * number)
             soundfile.write(root / kind / "deeper" / f"{number}.wav", wave, rate)
-    (root / "rooms").mkdir()
+    (root / "rir").mkdir()
     for number in range(2):
         response = np.zeros(3000)
         response[40:] = random.standard_normal(2960) * np.exp(-np.arange(2960) / 300) * 0.05
         response[40] = -0.9
-        soundfile.write(root / "rooms" / f"{number}.wav", response, 16_000, "FLOAT")
+        soundfile.write(root / "rir" / f"{number}.wav", response, 16_000, "FLOAT")
     return root
 
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from conftest import make_sounds
+from conftest import make_recordings
 from timbral import api
 from timbral.audio.decode import Wave
 from timbral.config.schema import TrainConfig
@@ -20,23 +20,24 @@ from timbral.data.augment.config import (
     PRESETS,
     AugmentConfig,
     BabbleConfig,
-    BandConfig,
+    BandpassConfig,
     GainConfig,
     SpeedConfig,
 )
 from timbral.data.augment.effects import (
-    Bands,
+    Background,
+    Bandpass,
     FeatureMasks,
-    Mix,
     Reverberation,
-    band_limit,
+    add_background,
+    apply_bandpass,
     limit_peak,
     mask_features,
-    mix,
     reverberate,
 )
 from timbral.data.augment.plan import Augmenter
-from timbral.data.augment.sounds import Rooms, Sounds, fast_size
+from timbral.data.augment.recordings import Recordings
+from timbral.data.augment.rir import RoomImpulseResponses, fast_size
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
@@ -48,16 +49,16 @@ SAMPLES = 4800
 
 
 @pytest.fixture
-def sounds(tmp_path: Path) -> Path:
-    return make_sounds(tmp_path)
+def recordings(tmp_path: Path) -> Path:
+    return make_recordings(tmp_path)
 
 
-def settings(name: str, sounds: Path, **more: object) -> AugmentConfig:
-    """A preset with its folders."""
+def settings(name: str, recordings: Path, **more: object) -> AugmentConfig:
+    """A preset with recordings of noise, music and RIRs."""
     content: dict[str, object] = {"name": name, **more}
-    for kind in ("noise", "music", "rooms"):
-        if PRESETS[name].get(kind):
-            content[kind] = {"paths": [str(sounds / kind)]}
+    for section in ("noise", "music", "rir"):
+        if PRESETS[name].get(section):
+            content[section] = {"paths": [str(recordings / section)]}
     return from_mapping(TrainConfig, {"augment": content}, "test").augment
 
 
@@ -73,12 +74,12 @@ def assert_same(first: WaveBatch, second: WaveBatch) -> None:
         assert torch.equal(mine, theirs)
 
 
-def leaves(part: object) -> list[torch.Tensor]:
-    if isinstance(part, torch.Tensor):
-        return [part]
-    if not hasattr(part, "__dict__"):
+def leaves(record: object) -> list[torch.Tensor]:
+    if isinstance(record, torch.Tensor):
+        return [record]
+    if not hasattr(record, "__dict__"):
         return []
-    return [leaf for value in vars(part).values() for leaf in leaves(value)]
+    return [leaf for value in vars(record).values() for leaf in leaves(value)]
 
 
 def power(waves: torch.Tensor) -> torch.Tensor:
@@ -88,9 +89,9 @@ def power(waves: torch.Tensor) -> torch.Tensor:
 def test_ratios_are_exact() -> None:
     generator = torch.Generator().manual_seed(0)
     clean = 0.1 * torch.randn(6, SAMPLES, generator=generator)
-    sounds = (3000 * torch.randn(3, SAMPLES, generator=generator)).to(torch.int16)
+    noise = (3000 * torch.randn(3, SAMPLES, generator=generator)).to(torch.int16)
     noisy, snr = clean.clone(), torch.tensor([20.0, 0.0, -7.5])
-    mix(noisy, Mix(torch.tensor([0, 2, 5]), sounds, 10 ** (-snr / 20)))
+    add_background(noisy, Background(torch.tensor([0, 2, 5]), noise, 10 ** (-snr / 20)))
     added = noisy - clean
     assert not added[[1, 3, 4]].any()
     ratio = 10 * torch.log10(power(clean) / power(added))[[0, 2, 5]]
@@ -101,20 +102,20 @@ def test_silence_is_safe() -> None:
     waves = torch.zeros(2, SAMPLES)
     waves[1] = 0.1
     noise, silence = torch.ones(1, SAMPLES), torch.zeros(1, SAMPLES)
-    mix(waves, Mix(torch.tensor([0]), noise, torch.ones(1)))
-    mix(waves, Mix(torch.tensor([1]), silence, torch.ones(1)))
+    add_background(waves, Background(torch.tensor([0]), noise, torch.ones(1)))
+    add_background(waves, Background(torch.tensor([1]), silence, torch.ones(1)))
     reverberate(waves, Reverberation(torch.tensor([0]), torch.ones(1, 4097, dtype=torch.complex64)))
     limit_peak(waves)
     assert not waves[0].any()
     assert torch.equal(waves[1], torch.full((SAMPLES,), 0.1))
 
 
-def test_rooms_convolve_without_delay_and_keep_the_energy(sounds: Path, tmp_path: Path) -> None:
-    rooms = Rooms(Sounds.open("augment.rooms", [str(sounds / "rooms")], tmp_path / "c", rooms=True))
-    response, _ = soundfile.read(sounds / "rooms" / "1.wav")
+def test_reverberation_keeps_delay_and_energy(recordings: Path, tmp_path: Path) -> None:
+    rirs = RoomImpulseResponses.open("augment.rir", [str(recordings / "rir")], tmp_path / "cache")
+    response, _ = soundfile.read(recordings / "rir" / "1.wav")
     clean = 0.1 * torch.randn(3, SAMPLES, generator=torch.Generator().manual_seed(1))
     wet = clean.clone()
-    reverberate(wet, Reverberation(torch.tensor([2]), rooms.spectra(np.array([0.5]), SAMPLES)))
+    reverberate(wet, Reverberation(torch.tensor([2]), rirs.spectra(np.array([0.5]), SAMPLES)))
     assert torch.equal(wet[:2], clean[:2])
     torch.testing.assert_close(power(wet), power(clean), rtol=1e-5, atol=0)
     wanted = np.convolve(clean[2].numpy(), response[40:] / 0.9)[:SAMPLES]
@@ -135,33 +136,34 @@ def test_fast_sizes(least: int) -> None:
     assert least <= size <= max(2, 1.08 * least)
 
 
-def test_bands(tmp_path: Path) -> None:
+def test_bandpass(tmp_path: Path) -> None:
     time = torch.arange(16_000, dtype=torch.float64) / 16_000
     tones = {hz: torch.sin(2 * torch.pi * hz * time).float() for hz in (100, 1000, 5000)}
     everything = sum(tones.values(), torch.zeros(16_000))
     waves = torch.stack([everything, everything])
-    people = np.arange(2)
+    speakers = np.arange(2)
 
-    def bands(low: float, high: float) -> Bands:
-        config = AugmentConfig(band=BandConfig(1.0, (low, low), (high, high)))
-        plan = Augmenter(config, 0, tmp_path).plan(0, people, slice(0, 1), 16_000, lambda i, p: i)
-        assert plan.bands is not None
-        return plan.bands
+    def bandpass(low: float, high: float) -> Bandpass:
+        config = AugmentConfig(bandpass=BandpassConfig(1.0, (low, low), (high, high)))
+        augmenter = Augmenter(config, 0, tmp_path)
+        plan = augmenter.plan(0, speakers, slice(0, 1), 16_000, lambda index, offset: index)
+        assert plan.bandpass is not None
+        return plan.bandpass
 
-    band_limit(waves, bands(300.0, 3400.0))
+    apply_bandpass(waves, bandpass(300.0, 3400.0))
     torch.testing.assert_close(waves[0], tones[1000], rtol=0, atol=1e-4)
     assert torch.equal(waves[1], everything)
-    band_limit(waves, bands(0.0, 8000.0))
+    apply_bandpass(waves, bandpass(0.0, 8000.0))
     torch.testing.assert_close(waves[0], tones[1000], rtol=0, atol=1e-4)
 
 
-def test_peaks_are_scaled_never_cut() -> None:
+def test_peaks_are_scaled_not_clipped() -> None:
     waves = torch.tensor([[0.5, -2.0, 1.0], [0.5, -0.5, 1.0]])
     limit_peak(waves)
     assert waves.tolist() == [[0.25, -1.0, 0.5], [0.5, -0.5, 1.0]]
 
 
-def test_masks_cover_spans_inside_the_utterance() -> None:
+def test_masks_stay_inside_the_utterance() -> None:
     features = torch.rand(2, 10, 8, generator=torch.Generator().manual_seed(2))
     lengths = torch.tensor([10, 5])
     effect = FeatureMasks(
@@ -179,9 +181,9 @@ def test_masks_cover_spans_inside_the_utterance() -> None:
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_batch_is_a_function_of_seed_step_and_index(
-    name: str, store: Store, sounds: Path, tmp_path: Path
+    name: str, store: Store, recordings: Path, tmp_path: Path
 ) -> None:
-    config = settings(name, sounds)
+    config = settings(name, recordings)
     first = crops(store, config, tmp_path / "cache")
     whole = first.batch(5)
     assert_same(crops(store, config, tmp_path / "cache").batch(5), whole)
@@ -192,73 +194,75 @@ def test_a_batch_is_a_function_of_seed_step_and_index(
     augmented = whole.augmented()
     assert augmented.waves.shape == whole.waves.shape
     assert float(augmented.waves.abs().max()) <= 1.0
-    for start, stop in (
-        (0, 5),
-        (5, 12),
-        (11, 12),
-        (0, 1),
-        (3, 4),
-    ):  # what each of several ranks makes
-        part = first.batch(5, slice(start, stop))
-        assert torch.equal(part.augmented().waves, augmented.waves[start:stop])
-        assert torch.equal(part.waves, whole.waves[start:stop])
-        assert torch.equal(part.speakers, whole.speakers[start:stop])
-        encoder = LstmEncoder(LstmConfig())
-        features, _ = part.features(encoder)
+    encoder = LstmEncoder(LstmConfig())
+    for start, stop in ((0, 5), (5, 12), (11, 12), (0, 1), (3, 4)):  # rows of some process
+        some = first.batch(5, slice(start, stop))
+        assert torch.equal(some.augmented().waves, augmented.waves[start:stop])
+        assert torch.equal(some.waves, whole.waves[start:stop])
+        assert torch.equal(some.speakers, whole.speakers[start:stop])
+        features, _ = some.features(encoder)
         torch.testing.assert_close(features, whole.features(encoder)[0][start:stop])
-    parts = augmented.split(5)
+    micro_batches = augmented.split(5)
     for column in ("waves", "lengths", "speakers", "rows"):
-        joined = torch.cat([getattr(part, column) for part in parts])
+        joined = torch.cat([getattr(each, column) for each in micro_batches])
         assert torch.equal(joined, getattr(augmented, column))
     if whole.masks is not None:
-        times = torch.cat([part.masks.time for part in parts if part.masks is not None])
+        times = torch.cat([each.masks.time for each in micro_batches if each.masks is not None])
         assert torch.equal(times, whole.masks.time)
     if name != "none":
         assert not torch.equal(augmented.waves, whole.waves)
         assert not torch.equal(first.batch(6).augmented().waves, augmented.waves)
 
 
-def test_a_kind_keeps_its_draws_whatever_else_is_on(
-    store: Store, sounds: Path, tmp_path: Path
+def test_each_kind_of_augmentation_has_its_own_random_stream(
+    store: Store, recordings: Path, tmp_path: Path
 ) -> None:
-    alone = settings("light", sounds, babble={"probability": 0.0}, gain={"probability": 0.0})
-    both = settings("light", sounds)
+    alone = settings("light", recordings, babble={"probability": 0.0}, gain={"probability": 0.0})
+    both = settings("light", recordings)
     plans = [crops(store, config, tmp_path / "c").batch(3).plan for config in (alone, both)]
     assert plans[0] is not None
     assert plans[1] is not None
     assert plans[0].noise is not None
     assert plans[1].noise is not None
     assert plans[0].babble is None
-    assert torch.equal(plans[0].noise.sounds, plans[1].noise.sounds)
+    assert torch.equal(plans[0].noise.signals, plans[1].noise.signals)
     assert torch.equal(plans[0].noise.ratios, plans[1].noise.ratios)
 
 
-def test_babble_is_of_other_people_of_the_batch(tmp_path: Path) -> None:
+def test_babble_is_of_other_speakers_of_the_batch(tmp_path: Path) -> None:
     config = AugmentConfig(babble=BabbleConfig(1.0, (2, 4)))
-    people = np.array([0, 0, 1, 1, 2, 2, 0, 0])  # the last two: the first again, at another speed
-    heard: list[int] = []
+    speakers = np.array([0, 0, 1, 1, 2, 2, 0, 0])  # the last two: the first at another speed
+    drawn: list[int] = []
 
-    def source(item: int, place: float) -> np.ndarray:
-        assert 0 <= place < 1
-        heard.append(item)
-        return np.full(SAMPLES, 100 + item, np.int16)
+    def source(index: int, offset: float) -> np.ndarray:
+        assert 0 <= offset < 1
+        drawn.append(index)
+        return np.full(SAMPLES, 100 + index, np.int16)
 
     augmenter = Augmenter(config, 0, tmp_path)
     for index in range(8):
-        heard.clear()
-        plan = augmenter.plan(2, people, slice(index, index + 1), SAMPLES, source)
-        spoken = people[heard].tolist()
-        assert people[index] not in spoken
-        assert len(spoken) == len(set(spoken)) == 2, "two others are all there are"
+        drawn.clear()
+        plan = augmenter.plan(2, speakers, slice(index, index + 1), SAMPLES, source)
+        others = speakers[drawn].tolist()
+        assert speakers[index] not in others
+        assert len(others) == len(set(others)) == 2, "the batch has two other speakers"
         assert plan.babble is not None
-        level = plan.babble.sounds.float()
-        torch.testing.assert_close(level, torch.full_like(level, 2.0))
+        torch.testing.assert_close(plan.babble.signals, torch.full((1, SAMPLES), 2.0))
 
 
-def test_speed_makes_speakers(store: Store, tmp_path: Path) -> None:
+def test_babble_of_a_batch_of_one_speaker_is_silence(tmp_path: Path) -> None:
+    """A batch of one recorded speaker at two speeds has nobody else to add."""
+    augmenter = Augmenter(AugmentConfig(babble=BabbleConfig(1.0)), 0, tmp_path)
+    speakers = np.zeros(4, dtype=np.int64)
+    plan = augmenter.plan(0, speakers, slice(None), SAMPLES, lambda index, offset: index)
+    waves = torch.full((4, SAMPLES), 0.1)
+    assert torch.equal(plan.apply(waves), waves)
+
+
+def test_speeds_make_new_speakers(store: Store, tmp_path: Path) -> None:
     count = len(store.speaker_names)
     plain = WaveCrops(store, np.arange(len(store)), DataConfig(4, 3, 0.5), 7)
-    config = AugmentConfig(speed=SpeedConfig((1.0, 0.9, 1.1), as_speakers=True))
+    config = AugmentConfig(speed=SpeedConfig((1.0, 0.9, 1.1), new_speakers=True))
     batches = crops(store, config, tmp_path, DataConfig(20, 2, 0.5))
     assert (plain.num_speakers, batches.num_speakers) == (count, 3 * count)
     batch = batches.batch(0)
@@ -268,7 +272,7 @@ def test_speed_makes_speakers(store: Store, tmp_path: Path) -> None:
     assert len(drawn) > 2 * count
 
 
-def test_speed_moves_the_pitch(tmp_path: Path, tone: Callable[..., Wave]) -> None:
+def test_speed_changes_the_pitch(tmp_path: Path, tone: Callable[..., Wave]) -> None:
     from timbral.audio.preprocessing import Preprocessing
     from timbral.data.corpora.registry import scan_corpus
     from timbral.data.prepared.prepare import prepare
@@ -287,34 +291,34 @@ def test_speed_moves_the_pitch(tmp_path: Path, tone: Callable[..., Wave]) -> Non
         assert loudest.tolist() == [round(220 * factor)] * 4
 
 
-def test_sounds_are_decoded_once_and_short_ones_repeat(sounds: Path, tmp_path: Path) -> None:
+def test_recordings_are_decoded_once_and_short_ones_repeat(recordings: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    found = Sounds.open("augment.noise", [str(sounds / "noise")], cache)
+    found = Recordings.open("augment.noise", [str(recordings / "noise")], cache)
     assert len(found) == 3
     crop = found.crop(0.0, 0.3, SAMPLES)
     assert np.array_equal(crop[:2000], crop[2000:4000])
     times = {path: path.stat().st_mtime_ns for path in cache.glob("*.pcm")}
-    (sounds / "noise" / "broken.wav").write_text("no audio")
-    again = Sounds.open("augment.noise", [str(sounds / "noise")], cache)
+    (recordings / "noise" / "broken.wav").write_text("no audio")
+    again = Recordings.open("augment.noise", [str(recordings / "noise")], cache)
     assert len(again) == 3
     assert "broken.wav: cannot be read as audio" in again.failures[0]
     assert len(list(cache.glob("*.pcm"))) == 2, "other files, another entry"
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-def test_missing_sounds_end_it_before_the_first_step(
-    store: Store, sounds: Path, small_config: Callable[..., TrainConfig], tmp_path: Path,
+def test_missing_recordings_are_an_error_before_the_first_step(
+    store: Store, recordings: Path, small_config: Callable[..., TrainConfig], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
-    (sounds / "empty").mkdir()
-    (sounds / "bad").mkdir()
-    (sounds / "bad" / "a.wav").write_text("no audio")
+    (recordings / "empty").mkdir()
+    (recordings / "bad").mkdir()
+    (recordings / "bad" / "a.wav").write_text("no audio")
     for paths, words in (
         ([], "paths names nothing"),
         (["nowhere"], r"augment.noise.paths: nowhere: no such folder; expected are folders"),
-        ([str(sounds / "empty")], "no recordings in it"),
-        ([str(sounds / "bad")], "none of 1 recordings can be read"),
+        ([str(recordings / "empty")], "no recordings in it"),
+        ([str(recordings / "bad")], "none of 1 recordings can be read"),
     ):
         content = {**to_mapping(small_config()), "augment": {"name": "light"}}
         content["augment"] = {"name": "light", "noise": {"paths": paths}}
@@ -335,7 +339,8 @@ def test_missing_sounds_end_it_before_the_first_step(
         ({"name": "light", "noise": 3}, "a mapping is needed, got 3"),
         ({"speed": {"factors": []}}, "takes different numbers"),
         ({"speed": {"factors": [9.0]}}, r"different numbers in \[0.5, 2\]"),
-        ({"spec": {"time_share": 1.5}}, "augment.spec.time_share must be in"),
+        ({"spec_augment": {"max_time_fraction": 1.5}}, "spec_augment.max_time_fraction must be in"),
+        ({"name": ["light"]}, "unknown preset"),
     ],
 )
 def test_mistakes(augment: object, words: str) -> None:
@@ -343,7 +348,7 @@ def test_mistakes(augment: object, words: str) -> None:
         from_mapping(TrainConfig, {"augment": augment}, "c")
 
 
-def test_presets_come_back_and_own_values_win() -> None:
+def test_presets_survive_a_round_trip_and_own_values_win() -> None:
     for name in PRESETS:
         config = from_mapping(TrainConfig, {"augment": name}, "c")
         assert from_mapping(TrainConfig, to_mapping(config), "again") == config
@@ -352,15 +357,15 @@ def test_presets_come_back_and_own_values_win() -> None:
     )
     assert own.augment.noise.probability == 0.1
     assert own.augment.noise.snr_db == own.augment.music.snr_db == (10.0, 15.0)
-    assert own.augment.music.probability == own.augment.rooms.probability == 0.6
+    assert own.augment.music.probability == own.augment.rir.probability == 0.6
 
 
-def test_training_with_everything_on_resumes_exactly(
-    store: Store, sounds: Path, small_config: Callable[..., TrainConfig], tmp_path: Path,
+def test_training_with_strong_augmentation_resumes_exactly(
+    store: Store, recordings: Path, small_config: Callable[..., TrainConfig], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
-    config = replace(small_config("tdnn", steps=4), augment=settings("strong", sounds))
+    config = replace(small_config("tdnn", steps=4), augment=settings("strong", recordings))
     weights = {}
     for name, stops in (("whole", (4,)), ("broken", (2, 4))):
         for steps in stops:

@@ -50,7 +50,7 @@ def test_crops_of_a_range_have_five_lengths(two_corpora: Store) -> None:
     assert batches(two_corpora, BASE).batch(0).waves.shape[1] == 8000
 
 
-@pytest.mark.parametrize("sessions", ["distinct", "pool"])
+@pytest.mark.parametrize("sessions", ["distinct", "any"])
 def test_sessions(two_corpora: Store, sessions: str) -> None:
     found = batches(two_corpora, replace(BASE, sessions=sessions))
     names = two_corpora.table["session"].to_numpy()

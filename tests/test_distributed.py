@@ -19,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from conftest import SMALL, make_sounds, sections
+from conftest import SMALL, make_recordings, sections
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.weights import build_encoder
@@ -77,7 +77,7 @@ class Case:
     sgd: bool = False
     chunk: int | None = None
     augmented: bool = False
-    """crops of a store, with noise, rooms and the like, instead of made-up batches"""
+    """crops of a store, with noise, RIRs and the like, instead of made-up batches"""
     local_loss: bool = False
     """what DDP does when nobody gathers the embeddings"""
 
@@ -120,7 +120,7 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch
     """Crops of a store's voices, each changed in every way there is."""
     values = {
         "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
-        "rooms": {"paths": [str(store.parent / "rooms")], "probability": 0.6},
+        "rir": {"paths": [str(store.parent / "rir")], "probability": 0.6},
         "music": {"paths": [str(store.parent / "music")], "probability": 0.6},
         "babble": {"probability": 0.6},
         "noise": {"paths": [str(store.parent / "noise")], "probability": 0.6},
@@ -188,7 +188,7 @@ def train_cases(names_and_store: tuple[list[str], Path], report: Any) -> Trained
 def trained(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Trained]:
     """The cases by one, two and four processes; speakers of each batch lie on all of them."""
     names = [name for name in CASES if name != "local-loss"]
-    store = make_sounds(tmp_path_factory.mktemp("augmented")) / "store"
+    store = make_recordings(tmp_path_factory.mktemp("augmented")) / "store"
     prepare(scan_corpus("folder", voices), store, Preprocessing())
     return {
         1: train_cases((list(CASES), store), None),

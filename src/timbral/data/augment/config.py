@@ -12,11 +12,11 @@ __all__ = [
     "PRESETS",
     "AugmentConfig",
     "BabbleConfig",
-    "BandConfig",
+    "BackgroundConfig",
+    "BandpassConfig",
     "GainConfig",
-    "MixConfig",
-    "RoomsConfig",
-    "SpecConfig",
+    "RirConfig",
+    "SpecAugmentConfig",
     "SpeedConfig",
 ]
 
@@ -28,41 +28,41 @@ LIMITS: dict[str, tuple[float, float]] = {
     "db": (-60.0, 60.0),
     "low_hz": (0.0, 1000.0),
     "high_hz": (1000.0, 8000.0),
-    "voices": (1, 100),
+    "num_speakers": (1, 100),
 }
-"""what [LOW, HIGH] of these names may hold"""
+"""what [LOW, HIGH] may hold, by the name of the setting"""
 
 
 @dataclass(frozen=True)
-class MixConfig:
-    """Recorded sounds behind the speech."""
+class BackgroundConfig:
+    """Recorded noise or music, added to the speech."""
 
     probability: float = 0.0
     """of each utterance of a batch"""
     paths: tuple[str, ...] = ()
     """folders of recordings, or files"""
     snr_db: Range = (5.0, 20.0)
-    """ratio of the powers of speech and sound"""
+    """signal-to-noise ratio: of the powers of speech and recording"""
 
 
 @dataclass(frozen=True)
 class BabbleConfig:
-    """Other speakers of the batch behind the speech."""
+    """Other speakers of the batch, added to the speech."""
 
     probability: float = 0.0
-    voices: tuple[int, ...] = (3, 7)
-    """fewest and most, of as many speakers"""
+    num_speakers: tuple[int, ...] = (3, 7)
+    """fewest and most who speak at once"""
     snr_db: Range = (13.0, 20.0)
 
 
 @dataclass(frozen=True)
-class RoomsConfig:
-    """Recorded room impulse responses."""
+class RirConfig:
+    """Convolution with recorded room impulse responses."""
 
     probability: float = 0.0
     paths: tuple[str, ...] = ()
-    after_sounds: bool = False
-    """the room rings on noise and music too, as in ddvc; else on the speech alone"""
+    apply_after_noise: bool = False
+    """noise and music are convolved too, as in ddvc; else the speech alone"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class GainConfig:
 
 
 @dataclass(frozen=True)
-class BandConfig:
+class BandpassConfig:
     """Narrower bands, as of telephones and cheap microphones; no codec."""
 
     probability: float = 0.0
@@ -88,7 +88,7 @@ class SpeedConfig:
 
     factors: tuple[float, ...] = (1.0,)
     """one is drawn for each utterance"""
-    as_speakers: bool = False
+    new_speakers: bool = False
     """each speaker at each factor is a speaker of its own, as the pitch is another"""
 
     def __post_init__(self) -> None:
@@ -100,37 +100,37 @@ class SpeedConfig:
 
 
 @dataclass(frozen=True)
-class SpecConfig:
-    """SpecAugment: spans of frames and of mels that are masked."""
+class SpecAugmentConfig:
+    """SpecAugment: ranges of frames and of mels that are masked."""
 
     probability: float = 0.0
     time_masks: int = 1
-    time_share: float = 0.1
-    """widest mask, as a share of the frames"""
+    max_time_fraction: float = 0.1
+    """widest mask, as a fraction of the frames"""
     frequency_masks: int = 1
-    frequency_share: float = 0.1
-    """widest mask, as a share of the mels"""
+    max_frequency_fraction: float = 0.1
+    """widest mask, as a fraction of the mels"""
 
     def __post_init__(self) -> None:
         counts: dict[str, tuple[float, float]] = dict.fromkeys(
             ("time_masks", "frequency_masks"), (0, math.inf)
         )
-        shares = dict.fromkeys(("time_share", "frequency_share"), (0.0, 1.0))
-        check_ranges(self, "augment.spec", **counts, **shares)
+        fractions = dict.fromkeys(("max_time_fraction", "max_frequency_fraction"), (0.0, 1.0))
+        check_ranges(self, "augment.spec_augment", **counts, **fractions)
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """What is done to the utterances of a batch; by default nothing."""
 
-    noise: MixConfig = field(default_factory=MixConfig)
-    music: MixConfig = field(default_factory=MixConfig)
+    noise: BackgroundConfig = field(default_factory=BackgroundConfig)
+    music: BackgroundConfig = field(default_factory=BackgroundConfig)
     babble: BabbleConfig = field(default_factory=BabbleConfig)
-    rooms: RoomsConfig = field(default_factory=RoomsConfig)
+    rir: RirConfig = field(default_factory=RirConfig)
     gain: GainConfig = field(default_factory=GainConfig)
-    band: BandConfig = field(default_factory=BandConfig)
+    bandpass: BandpassConfig = field(default_factory=BandpassConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
-    spec: SpecConfig = field(default_factory=SpecConfig)
+    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -156,16 +156,16 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "strong": {
         "noise": {"probability": 0.6, "snr_db": [0.0, 15.0]},
         "babble": {"probability": 0.3, "snr_db": [5.0, 20.0]},
-        "rooms": {"probability": 0.5},
+        "rir": {"probability": 0.5},
         "gain": {"probability": 0.5},
-        "band": {"probability": 0.2},
-        "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
-        "spec": {"probability": 0.5},
+        "bandpass": {"probability": 0.2},
+        "speed": {"factors": [1.0, 0.9, 1.1], "new_speakers": True},
+        "spec_augment": {"probability": 0.5},
     },
     "ddvc": {
         "music": {"probability": 0.6, "snr_db": [10.0, 15.0]},
         "noise": {"probability": 0.6, "snr_db": [10.0, 15.0]},
-        "rooms": {"probability": 0.6, "after_sounds": True},
+        "rir": {"probability": 0.6, "apply_after_noise": True},
     },
 }
-"""Starting points; a config's own values replace theirs. Folders are always the user's."""
+"""Settings to start from; a config's own values replace theirs, and it names the recordings."""

@@ -24,8 +24,8 @@ class DataConfig:
     """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
     max_crop_seconds: float | None = None
     """each batch draws its length from five between `crop_seconds` and this"""
-    sessions: str = "pool"
-    """pool: a speaker's utterances, whatever their session | distinct: from as many sessions as
+    sessions: str = "any"
+    """any: a speaker's utterances, whatever their session | distinct: from as many sessions as
     possible"""
     corpus_weights: dict[str, float] = field(default_factory=dict)
     """corpus: its fraction of a batch's speakers, up to a common factor; without weights all
@@ -41,7 +41,7 @@ class DataConfig:
         if not 0.2 <= self.crop_seconds <= 60:
             raise ConfigError(f"data.crop_seconds must lie in [0.2, 60]: {self.crop_seconds}")
         check_ranges(self, "data", max_crop_seconds=(self.crop_seconds, 60.0))
-        check_choice("data.sessions", self.sessions, ("pool", "distinct"))
+        check_choice("data.sessions", self.sessions, ("any", "distinct"))
         weights = self.corpus_weights.values()
         if weights and not (min(weights) >= 0 and sum(weights) > 0):
             raise ConfigError(

@@ -48,7 +48,7 @@ class WaveCrops:
         self._augmenter = augmenter
         speed = augmenter.config.speed if augmenter else SpeedConfig()
         self._speeds = np.array(speed.factors)
-        self._new_speakers = speed.as_speakers
+        self._new_speakers = speed.new_speakers
         # The sampler draws items. With N rows of S speakers, K speeds that make new speakers give
         #
         #     item       0 … N-1       N … 2N-1      …   (K-1)N … KN-1
@@ -56,7 +56,7 @@ class WaveCrops:
         #     speaker    0 … S-1       S … 2S-1      …   (K-1)S … KS-1
         #
         # Without new speakers an item is a row, and its speed is drawn anew each time.
-        copies = len(speed.factors) if speed.as_speakers else 1
+        copies = len(speed.factors) if speed.new_speakers else 1
         _, recorded = np.unique(store.speaker_codes[rows], return_inverse=True)
         self._item_rows = np.tile(rows, copies)
         self._item_speeds = np.repeat(np.arange(copies), len(rows))
