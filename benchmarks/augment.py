@@ -4,8 +4,8 @@
     python benchmarks/augment.py --noise DIR --rirs DIR --speech DIR
 
 Each item is a crop of 3 seconds that gets an RIR, noise at 5 to 20 dB and a gain, all three
-always. Both start from float32 crops in memory, 64 at a time; drawing and reading the recordings count
-for both. Files are read once before, so that the page cache holds them for both.
+always. Both start from float32 crops in memory, 64 at a time; drawing and reading the recordings
+count for both. Files are read once before, so that the page cache holds them for both.
 """
 
 from __future__ import annotations
@@ -88,8 +88,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     waves = speech(options.speech)
     contenders = {
-        make.__name__: make(waves, str(options.noise), str(options.rirs))
-        for make in (theirs, ours)
+        make.__name__: make(waves, str(options.noise), str(options.rirs)) for make in (theirs, ours)
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for step in range(-1, options.rounds):

@@ -21,7 +21,7 @@ from timbral.compat.recipe import read_recipe
 from timbral.compat.recordings import prepare_audio, with_epochs
 from timbral.compat.translation import Recipe
 from timbral.config.schema import TrainConfig
-from timbral.data.augment.config import AugmentConfig, MixConfig, RoomsConfig
+from timbral.data.augment.config import AugmentConfig, BackgroundConfig, RirConfig
 from timbral.data.batches.config import DataConfig
 from timbral.errors import CheckpointError, ConfigError, DataError
 
@@ -96,9 +96,9 @@ def test_shipped_config_is_translated(tmp_path: Path) -> None:
     config = recipe.config
     assert config.data == DataConfig(6, 8, 2.0)
     assert config.augment == AugmentConfig(
-        noise=MixConfig(0.6, ("n1", "n2"), (10.0, 15.0)),
-        music=MixConfig(0.6, ("m",), (10.0, 15.0)),
-        rooms=RoomsConfig(0.6, ("r",), after_sounds=True),
+        noise=BackgroundConfig(0.6, ("n1", "n2"), (10.0, 15.0)),
+        music=BackgroundConfig(0.6, ("m",), (10.0, 15.0)),
+        rir=RirConfig(0.6, ("r",), apply_after_noise=True),
     )
     optimizer, trainer = config.optimizer, config.trainer
     assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-6, 0.0)
@@ -162,7 +162,7 @@ def test_absent_keys_have_ddvcs_defaults_and_zero_turns_off(tmp_path: Path) -> N
     assert recipe.run.options.force_restart
     assert recipe.run.sessions
     some = read_config(tmp_path, augment_musics_paths=[], augment_reverbs_paths=[]).config.augment
-    assert (some.noise.probability, some.music.probability, some.rooms.probability) == (0.6, 0, 0)
+    assert (some.noise.probability, some.music.probability, some.rir.probability) == (0.6, 0, 0)
 
 
 def test_model_name_of_published_weights(tmp_path: Path) -> None:

@@ -119,12 +119,12 @@ def make_batch(step: int, dtype: torch.dtype, share: slice) -> WaveBatch:
 def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch]:
     """Crops of a store's voices, each changed in every way there is."""
     values = {
-        "speed": {"factors": [1.0, 0.9, 1.1], "as_speakers": True},
+        "speed": {"factors": [1.0, 0.9, 1.1], "new_speakers": True},
         "rir": {"paths": [str(store.parent / "rir")], "probability": 0.6},
         "music": {"paths": [str(store.parent / "music")], "probability": 0.6},
         "babble": {"probability": 0.6},
         "noise": {"paths": [str(store.parent / "noise")], "probability": 0.6},
-        **{name: {"probability": 0.6} for name in ("band", "gain", "spec")},
+        **{name: {"probability": 0.6} for name in ("bandpass", "gain", "spec_augment")},
     }
     augmenter = Augmenter(from_mapping(AugmentConfig, values, "augment"), 3, store.parent / "cache")
     opened = Store.open(store)

@@ -98,7 +98,7 @@ COUNTED_IN_BATCHES = (
 )
 """what ddvc counts in batches, and timbral in steps of the optimizer"""
 
-AUGMENT_SECTIONS = {"noises": "noise", "musics": "music", "reverbs": "rooms"}
+AUGMENT_SECTIONS = {"noises": "noise", "musics": "music", "reverbs": "rir"}
 """ddvc's folders of noise, music and RIRs, and timbral's sections for them"""
 
 SPELLINGS = {

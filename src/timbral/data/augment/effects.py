@@ -84,7 +84,7 @@ class FeatureMasks:
 def add_background(waves: Tensor, effect: Background) -> None:
     """Add signals to rows of `waves`, in place, at exactly their ratio to the row as it is.
 
-    RMS levels are taken over the whole crop. Nothing is added to a silent row; silence adds nothing.
+    RMS levels are those of whole crops. Nothing is added to a silent row; silence adds nothing.
     """
     signals = effect.signals.to(waves.dtype, copy=True)
     wanted = _rms(waves)[effect.rows] * effect.ratios[:, None]

@@ -110,13 +110,9 @@ class Augmenter:
         after_noise = self.config.rir.apply_after_noise
         return AugmentPlan(
             reverberation=None if after_noise else reverberation,
-            music=_background(
-                draws, AugmentStream.MUSIC, self.config.music, self._music, samples
-            ),
+            music=_background(draws, AugmentStream.MUSIC, self.config.music, self._music, samples),
             babble=_babble(draws, self.config.babble, speakers, samples, babble),
-            noise=_background(
-                draws, AugmentStream.NOISE, self.config.noise, self._noise, samples
-            ),
+            noise=_background(draws, AugmentStream.NOISE, self.config.noise, self._noise, samples),
             reverberation_after_noise=reverberation if after_noise else None,
             bandpass=_bandpass(draws, self.config.bandpass, samples),
             gain=_gain(draws, self.config.gain),
