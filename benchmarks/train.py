@@ -1,6 +1,6 @@
 """Steps per second: the whole loop with data, the loop on one batch again, the model alone.
 
-    python benchmarks/train.py [--config configs/tdnn-ge2e-small.yaml] [--data FOLDER] [--steps 8]
+    python benchmarks/train.py [--config NAME|FILE] [--data FOLDER] [--steps 8]
 
 Without `--data` the voices of the demo are prepared for it. For an encoder that hears the mels of
 PaddleSpeech's GE2E there is a fourth way, its loader's design: a file of mels for each utterance,
@@ -28,6 +28,7 @@ import torch
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.weights import build_encoder
+from timbral.config.named import find_config
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.data.batches.batch import WaveBatch
@@ -90,7 +91,7 @@ def alone(state: TrainState, batch: WaveBatch, config: TrainConfig, steps: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--config", type=Path, default=Path("configs/tdnn-ge2e-small.yaml"))
+    parser.add_argument("--config", type=find_config, default=find_config("tdnn-ge2e-small"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)

@@ -14,8 +14,9 @@ from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.tdnn import TdnnConfig
 from timbral.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-RECIPES = CONFIGS.parent / "recipes"
+REPOSITORY = Path(__file__).parents[1]
+CONFIGS = REPOSITORY / "src" / "timbral" / "config" / "recipes"
+RECIPES = REPOSITORY / "recipes"
 SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), *sorted(RECIPES.glob("*/*.yaml")), HERE / "config.yaml"]
 
 

@@ -15,7 +15,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weights import build_encoder, load_network
-from timbral.cli.training import Sources, train
+from timbral.cli.verbs import train
 from timbral.compat.ddvc_keys import DEFAULTS, IGNORED_KEYS
 from timbral.compat.recipe import read_recipe
 from timbral.compat.recordings import prepare_audio, with_epochs
@@ -273,7 +273,8 @@ def test_run_from_the_file_alone(
     monkeypatch.chdir(tmp_path)
     small = ("encoder.channels", "8", "encoder.pooled_channels", "8")
     for _ in range(2):
-        train(None, Sources(Path("train_config.json"), opts=("schedule.steps", "2", *small)))
+        sources = train.Sources(opts=("schedule.steps", "2", *small))
+        train.run(Path("train_config.json"), sources)
     printed = capsys.readouterr().out
     assert "vis_train_metrics_every" in printed
     assert "first.1" in printed.replace("\n", "")
@@ -292,9 +293,9 @@ def test_run_from_published_weights(
     config = tmp_path / "train_config.json"
     config.write_text(json.dumps({**CONFIG, **changes, "val_data_root": None}))
     monkeypatch.chdir(tmp_path)
-    sources = Sources(config, opts=("schedule.steps", "2"))
+    sources = train.Sources(opts=("schedule.steps", "2"))
     with pytest.raises(CheckpointError, match="timbral download ecapa"):
-        train(None, sources)
+        train.run(config, sources)
     assert not (tmp_path / "ecapa").exists()
 
     published = Checkpoint(
@@ -307,7 +308,7 @@ def test_run_from_published_weights(
     encoder = build_encoder(SMALL["ecapa"])
     save_checkpoint(published, {"encoder": encoder})
     for _ in range(2):
-        train(None, sources)
+        train.run(config, sources)
         assert api.resolve("ecapa") == Checkpoint.read(published.folder)
     trained = load_network(api.resolve("ecapa/first")).fc.weight
     assert 0 < (trained - encoder.fc.weight).abs().max() < 1e-3  # two small steps from there

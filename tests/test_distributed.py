@@ -327,7 +327,7 @@ def test_two_processes_killed_at_any_moment(
 
 @pytest.mark.slow
 def test_torchrun(store: Store, small_config: Make, tmp_path: Path) -> None:
-    """torchrun's processes do the same as those of --nprocs; one of them speaks."""
+    """torchrun's processes do the same as those of --workers; one of them speaks."""
     config = small_config("lstm", steps=4)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

@@ -70,21 +70,22 @@ def forget() -> Iterator[None]:
 def test_train_and_use(
     store: Store, voices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from timbral.cli.encoder import verify
-    from timbral.cli.shared import RunningOptions
-    from timbral.cli.training import TrainOptions, train
+    from timbral.cli.options import RunningOptions
+    from timbral.cli.verbs import train, verify
+    from timbral.training.options import TrainOptions
 
     source, config, run = tmp_path / "mine.py", tmp_path / "config.yaml", tmp_path / "run"
     source.write_text(OWN)
     config.write_text(CONFIG)
     own = f"{source}:Statistics"
     size = ("encoder.size", "8")
-    train(config, TrainOptions(None, store.folder, run, encoder=own, device="cpu", opts=size))
+    sources = train.Sources(store.folder, run, encoder=own, opts=size)
+    train.run(config, sources, TrainOptions(device="cpu"))
     ENCODERS.pop("statistics")
     with pytest.raises(CheckpointError, match="register_encoder"):
         api.load_encoder(run)
     first, second = sorted(voices.glob("*/*.ogg"))[:2]
-    verify(str(run), str(first), str(second), running=RunningOptions("cpu", encoder_class=own))
+    verify.run(str(run), first, second, running=RunningOptions("cpu", encoder_class=own))
     assert "cosine" in capsys.readouterr().out
     assert api.load_encoder(run, device="cpu").embedding_dim == 8
 

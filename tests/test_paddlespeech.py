@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import sections
-from timbral.cli.training import Sources, train
+from timbral.cli.verbs import train
 from timbral.compat.paddlespeech import DEFAULTS
 from timbral.compat.recipe import read_recipe
 from timbral.config.schema import TrainConfig
@@ -90,8 +90,6 @@ def test_mistakes(tmp_path: Path, text: str, opts: list[str], words: str) -> Non
 
 def test_missing_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--output is needed"):
-        train(None, Sources(opts=("model.num_layers", "1")))
+        train.run(None, train.Sources(opts=("model.num_layers", "1")))
     with pytest.raises(ConfigError, match="data is needed"):
-        train(None, Sources(output=tmp_path / "run"))
-    with pytest.raises(ConfigError, match="give one of them"):
-        train(Path("a.yaml"), Sources(Path("b.yaml")))
+        train.run(None, train.Sources(output=tmp_path / "run"))

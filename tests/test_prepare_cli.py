@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from timbral.cli import data as verbs
+from timbral.cli.verbs import corpora, prepare
 from timbral.data.corpora.registry import CORPORA
 from timbral.errors import ConfigError
 
@@ -19,7 +19,7 @@ def timbral(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert verbs.corpora() == 0
+    assert corpora.run() == 0
     text = capsys.readouterr().out
     for name, corpus in CORPORA.items():
         if corpus.folder:
@@ -31,15 +31,15 @@ def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
     flac, mel = tmp_path / "flac", tmp_path / "mel"
-    done = timbral("prepare", "--folder", voices, "--output-dir", flac, "--format", "flac")
+    done = timbral("prepare", voices, "--output", flac, "--format", "flac")
     assert (done.returncode, done.stderr) == (0, "")
-    listed = timbral("manifest", flac, "--format", "csv", "--output", tmp_path / "list.csv")
+    listed = timbral("export-list", flac, "--format", "csv", "--output", tmp_path / "list.csv")
     assert listed.stdout == f"48 utterances in {tmp_path / 'list.csv'}\n"
-    words = ["--manifest", tmp_path / "list.csv", "--output-dir", mel, "--format", "npy"]
+    words = [tmp_path / "list.csv", "--output", mel, "--format", "npy"]
     again = timbral("prepare", *words, "--workers", 1)
     assert again.stdout.startswith("prepared: 48 utterances of 8 speakers, ")
     assert timbral("prepare", *words).stdout.startswith("was complete already: 48 utterances")
-    shown = timbral("inspect", mel, "--html", tmp_path / "page.html")
+    shown = timbral("inspect", mel, "--output", tmp_path / "page.html")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "what          precomputed mels\nutterances    48, " in shown.stdout
     assert (tmp_path / "page.html").exists()
@@ -48,17 +48,18 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"folder": "x", "kaldi": "y"}, "got 2 of them"),
+        ({}, "give a corpus"),
+        ({"corpus": "x", "datasets_root": "x", "dataset_names": ("vctk",)}, "give a corpus"),
         ({"datasets_root": "x"}, "go together"),
-        ({"folder": "x", "dataset_names": "vctk"}, "go together"),
-        ({"folder": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs is a level"),
-        ({"folder": "x", "workers": 0}, "workers must be 1"),
+        ({"corpus": "x", "dataset_names": ("vctk",)}, "go together"),
+        ({"corpus": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs is a level"),
+        ({"corpus": "x", "workers": 0}, "workers must be 1"),
     ],
 )
 def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "x.wav").touch()
-    paths = {k: tmp_path if v in ("x", "y") else v for k, v in arguments.items()}
+    paths = {k: tmp_path if v == "x" else v for k, v in arguments.items()}
     with pytest.raises(ConfigError, match=words):
-        verbs.prepare(output_dir=tmp_path / "out", **paths)  # type: ignore[arg-type]
+        prepare.run(output=tmp_path / "out", **paths)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()

@@ -187,7 +187,7 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     assert f"cosine {cosine:.3f}" in verified.stdout, verified.stderr
     absent = run("download", "wavlm-base")
     assert absent.returncode == 2
-    assert "a local copy of it can be given as weights_dir" in absent.stderr
+    assert "a local copy of it can be given as --weights-dir" in absent.stderr
     assert "Traceback" not in absent.stderr
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from timbral.config.named import find_config
 from timbral.demo.run import VOICES
 from timbral.scoring.trials import draw_pairs
 
@@ -24,9 +25,8 @@ QUICK = ["schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channel
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README supposes it: voices/, configs/, trials.txt and unseen.txt."""
+    """A folder as the README supposes it: voices/, trials.txt and unseen.txt."""
     root = tmp_path_factory.mktemp("readme")
-    (root / "configs").symlink_to(REPOSITORY / "configs")
     kept = [*sorted(VOICES.glob("*/"))[::6], VOICES / "am_adam", VOICES / "am_eric"]
     for voice in kept:
         (root / "voices" / voice.name).mkdir(parents=True, exist_ok=True)
@@ -72,10 +72,12 @@ def test_python_snippets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for snippet in PYTHON:
         names: dict[str, object] = {}
         exec(snippet, names)
-        assert names["embedding"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
+        assert names["vector"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
         assert -1.0 <= names["cosine"] <= 1.0  # type: ignore[operator]
 
 
 def test_files_that_are_named_exist() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`(configs/[^`]+)`", README):
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (REPOSITORY / target).exists(), target
+    for name in re.findall(r"^\| `([a-z0-9-]+)` \| .* parameters", README, flags=re.M):
+        assert find_config(name).exists(), name

@@ -1,4 +1,4 @@
-"""The data by which recipes are judged: a training store and two lists of trials.
+"""The data that recipes are compared on: a training store and two lists of trials.
 
     python recipes/accuracy/prepare.py CORPORA OUTPUT
 

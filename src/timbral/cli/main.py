@@ -1,62 +1,85 @@
-"""The command line: one function per verb, shown by ``timbral --help``."""
+"""The entry point: which verb, which exit code."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
-import tyro
-
-from timbral.cli.data import corpora, inspect, manifest, prepare
-from timbral.cli.encoder import average, convert, demo, download, evaluate, models, verify
-from timbral.cli.shared import INTERRUPTED, OK, USAGE
-from timbral.cli.training import train
-from timbral.cli.vectors import audit, embed, map_voices, speakers
-from timbral.compat.command_lines import translate
-from timbral.errors import TimbralError
+from timbral.cli.help import HELP
+from timbral.cli.table import VERBS, load_verb
+from timbral.cli.wording import name_flags
+from timbral.errors import ConfigError, TimbralError, did_you_mean
 from timbral.version import __version__
 
-__all__ = ["VERBS", "main"]
+__all__ = ["main", "parse"]
 
-VERBS: dict[str, Callable[..., int]] = {
-    "corpora": corpora,
-    "prepare": prepare,
-    "inspect": inspect,
-    "manifest": manifest,
-    "train": train,
-    "evaluate": evaluate,
-    "embed": embed,
-    "speakers": speakers,
-    "audit": audit,
-    "verify": verify,
-    "map": map_voices,
-    "models": models,
-    "download": download,
-    "convert": convert,
-    "average": average,
-    "demo": demo,
-}
+OK, USAGE, INTERRUPTED = 0, 2, 130
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 some recordings failed, 2 a mistake, 130 interrupted."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"timbral {__version__}")
-        sys.exit(OK)
+    """Exit code 0 done, 1 some recordings could not be used, 2 a mistake, 130 interrupted."""
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    words = sys.argv[1:]
     try:
-        code: Any = tyro.extras.subcommand_cli_from_dict(
-            VERBS,
-            prog="timbral",
-            description="Train, judge and run speaker encoders.",
-            args=translate(sys.argv[1:]),
-        )
+        code = _run(words)
+        sys.stdout.flush()
     except (TimbralError, OSError) as error:  # OSError: full disk, no permission
-        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            sys.exit(OK)
+        print(f"error: {name_flags(str(error), words[:1])}", file=sys.stderr)
         code = USAGE
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)
+
+
+def _run(words: Sequence[str]) -> int:
+    if not words:
+        print(HELP, end="", file=sys.stderr)
+        return USAGE
+    if words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return OK
+    if words[0] in ("-V", "--version"):
+        print(f"timbral {__version__}")
+        return OK
+    if words[0].startswith("--tyro-"):
+        return _print_completion(words)
+    from timbral.compat.command_lines import translate
+
+    verb, *rest = translate(words)
+    if verb not in VERBS:
+        raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)}")
+    return parse(verb, rest)
+
+
+def parse(verb: str, words: Sequence[str]) -> int:
+    """Run a verb with these options; SystemExit after ``--help`` and for wrong ones."""
+    import tyro  # takes as long as all the rest of `timbral --help`
+
+    options = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(load_verb(verb), prog=f"timbral {verb}", args=words, config=options)
+
+
+def _print_completion(words: Sequence[str]) -> int:
+    """Answer ``--tyro-print-completion SHELL``, for which all verbs are loaded."""
+    import tyro
+
+    verbs = {name: load_verb(name) for name in VERBS}
+    options = (tyro.conf.FlagCreatePairsOff,)
+    tyro.extras.subcommand_cli_from_dict(verbs, prog="timbral", args=words, config=options)
+    return OK
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more, as behind ``| head``."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    return True

@@ -1,9 +1,13 @@
-"""The command lines of ddvc and PaddleSpeech, as words of `timbral embed`."""
+"""The command lines of ddvc's and PaddleSpeech's scripts, as words of timbral's own verbs.
+
+The scripts stand under the verb that does their work: PaddleSpeech's preprocess.py, train.py and
+inference.py under prepare, train and embed; ddvc's train_encoder.py and
+create_speaker_emb_dataset.py under train and embed. Dash and underscore are the same.
+"""
 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -12,29 +16,37 @@ from timbral.errors import ConfigError
 __all__ = ["translate"]
 
 LAYOUTS = {"VCTK": "vctk", "LibriTTS": "libritts"}
+"""ddvc's --dataset_name"""
 
 
 class _Parser(argparse.ArgumentParser):
+    """A script's flags; what it does not know comes back, a mistake is a ConfigError."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__(script, allow_abbrev=False, add_help=False)
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"timbral embed, with the flags of {self.prog}: {message}")
+        raise ConfigError(f"with the flags of {self.prog}: {message}")
 
 
 def translate(words: Sequence[str]) -> list[str]:
-    """Words behind `timbral` with the old flags of `embed` replaced; others come back as they are.
+    """Words behind `timbral` with a script's flags replaced; others come back as they are.
 
-    `--dataset-dir` or `--dataset-name` tells ddvc, `--input` tells PaddleSpeech; dash and
-    underscore are the same. ConfigError when a flag is missing or belongs to neither.
+    ConfigError when a flag of the script is missing or wrong.
     """
-    if words and words[0] == "train":  # PaddleSpeech's name for the number of processes
-        return [re.sub(r"^--nprocs\b", "--workers", word) for word in words]
-    if not words or words[0] != "embed":
-        return list(words)
-    dashed = [_dashed(word) for word in words[1:]]
-    given = {word.partition("=")[0] for word in dashed}
-    if given & {"--dataset-dir", "--dataset-name"}:
-        return ["embed", *_ddvc(dashed)]
-    if "--input" in given:
-        return ["embed", *_paddlespeech(dashed)]
+    if not words:
+        return []
+    verb, *rest = words
+    dashed = [_dashed(word) for word in rest]
+    flags = {word.partition("=")[0] for word in dashed}
+    if verb == "prepare" and "--output-dir" in flags:
+        return [verb, *_preprocess(dashed)]
+    if verb == "train" and flags & {"--config", "--config-path", "--nprocs", "--ngpu"}:
+        return [verb, *_train(dashed)]
+    if verb == "embed" and flags & {"--dataset-dir", "--dataset-name"}:
+        return [verb, *_create_speaker_emb_dataset(dashed)]
+    if verb == "embed" and "--input" in flags:
+        return [verb, *_inference(dashed)]
     return list(words)
 
 
@@ -43,48 +55,84 @@ def _dashed(word: str) -> str:
     return flag.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
-def _ddvc(words: Sequence[str]) -> list[str]:
-    """create_speaker_emb_dataset.py: embeds whole corpora, and writes beside the audio."""
-    parser = _Parser("ddvc", allow_abbrev=False, add_help=False)
+def _preprocess(words: Sequence[str]) -> list[str]:
+    """PaddleSpeech's preprocess.py: corpora by name, with commas between."""
+    parser = _Parser("PaddleSpeech's preprocess.py")
+    parser.add_argument("--datasets-root", required=True)
+    parser.add_argument("--output-dir", required=True)
+    parser.add_argument("--dataset-names", required=True)
+    parser.add_argument("--no-trim", action="store_true")
+    parser.add_argument("--skip-existing", action="store_true")  # timbral always does
+    given, rest = parser.parse_known_args(words)
+    return [
+        *("--datasets-root", given.datasets_root, "--output", given.output_dir),
+        *("--dataset-names", *filter(None, given.dataset_names.split(","))),
+        *(("--trim", "none") if given.no_trim else ()),
+        *rest,
+    ]
+
+
+def _train(words: Sequence[str]) -> list[str]:
+    """PaddleSpeech's train.py and ddvc's train_encoder.py: the config is a flag."""
+    parser = _Parser("PaddleSpeech's train.py")
+    parser.add_argument("--config", "--config-path")
+    processes = parser.add_mutually_exclusive_group()
+    processes.add_argument("--nprocs", type=int)
+    processes.add_argument("--ngpu", type=int)
+    given, rest = parser.parse_known_args(words)
+    if given.ngpu is not None:
+        rest = ["--device", "cuda" if given.ngpu else "cpu", *rest]
+    workers = given.nprocs if given.ngpu is None else max(1, given.ngpu)
+    config = [given.config] if given.config else []
+    return [*config, *(("--workers", str(workers)) if workers is not None else ()), *rest]
+
+
+def _create_speaker_emb_dataset(words: Sequence[str]) -> list[str]:
+    """ddvc's create_speaker_emb_dataset.py: whole corpora, the files beside the audio."""
+    parser = _Parser("ddvc's create_speaker_emb_dataset.py")
     parser.add_argument("--model-name", required=True)
     parser.add_argument("--dataset-name", required=True, choices=LAYOUTS)
     parser.add_argument("--dataset-dir", required=True)
     parser.add_argument("--model-device", default="auto")
     parser.add_argument("--checkpoint")
-    old, rest = parser.parse_known_args(words)
+    given, rest = parser.parse_known_args(words)
     return [
-        old.checkpoint or old.model_name,
-        old.dataset_dir,
-        *("--layout", LAYOUTS[old.dataset_name], "--format", "torch", "--beside-audio"),
-        *("--model-name", old.model_name, "--device", _device(old.model_device)),
+        given.checkpoint or given.model_name,
+        given.dataset_dir,
+        *("--layout", LAYOUTS[given.dataset_name], "--format", "torch", "--beside-audio"),
+        *("--model-name", given.model_name, "--device", _device(given.model_device)),
         *rest,
     ]
 
 
-def _paddlespeech(words: Sequence[str]) -> list[str]:
-    """inference.py: one `.npy` for each recording, in a tree like the input's."""
-    parser = _Parser("PaddleSpeech", allow_abbrev=False, add_help=False)
+def _inference(words: Sequence[str]) -> list[str]:
+    """PaddleSpeech's inference.py: one `.npy` for each recording, in a tree like the input's."""
+    parser = _Parser("PaddleSpeech's inference.py")
     parser.add_argument("--input", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--checkpoint-path", required=True)
     parser.add_argument("--pattern", default="*.wav")
-    parser.add_argument("--device", default="auto")
+    device = parser.add_mutually_exclusive_group()
+    device.add_argument("--device", default="auto")
+    device.add_argument("--ngpu", type=int)
     parser.add_argument("--config", default="")
     parser.add_argument("--opts", nargs="*", default=[])
-    old, rest = parser.parse_known_args(words)
-    settings = [*(["--config", old.config] if old.config else [])]
-    settings += ["--opts", *old.opts] if old.opts else []
+    given, rest = parser.parse_known_args(words)
+    if given.ngpu is not None:
+        given.device = "cuda" if given.ngpu else "cpu"
+    settings = [*(["--config", given.config] if given.config else [])]
+    settings += ["--opts", *given.opts] if given.opts else []
     return [
-        old.checkpoint_path,
-        old.input,
-        *("--output", old.output, "--layout", "tree", "--format", "npy"),
-        *("--pattern", old.pattern, "--device", _device(old.device)),
+        given.checkpoint_path,
+        given.input,
+        *("--output", given.output, "--layout", "tree", "--format", "npy"),
+        *("--pattern", given.pattern, "--device", _device(given.device)),
         *rest,
         *settings,
     ]
 
 
 def _device(name: str) -> str:
-    """`best` is A's word for auto, `gpu` is Paddle's for cuda."""
+    """ddvc's `best` is timbral's auto, PaddleSpeech's `gpu` is cuda."""
     kind, colon, number = name.partition(":")
     return {"best": "auto", "gpu": "cuda"}.get(kind, kind) + colon + number

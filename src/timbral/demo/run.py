@@ -68,7 +68,7 @@ def run_demo(output: Path) -> int:
         "Synthetic voices are cleaner than people: on 25 unseen speakers of speechocean762, real\n"
         "recordings, the same encoder reached 7.5 % (see the README).\n"
         "Open the map in a browser and click a point to hear it. Next, your own recordings:\n"
-        "  timbral prepare --folder MY_VOICES --output-dir data",
+        "  timbral prepare MY_VOICES --output data",
         soft_wrap=True,
     )
     return 0

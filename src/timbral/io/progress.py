@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from timbral.io.types import StepProgress
+if TYPE_CHECKING:
+    from timbral.io.types import StepProgress
 
 __all__ = ["bar", "corpus_bar", "training_bar"]
 

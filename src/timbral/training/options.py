@@ -39,9 +39,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.checkpoint_path is not None and (self.force_restart or self.init is not None):
-            raise ConfigError("checkpoint_path goes with neither force_restart nor init")
+            raise ConfigError("`checkpoint_path` goes with neither `force_restart` nor `init`")
         if self.validation_data is not None and self.validation_speakers != "auto":
-            raise ConfigError("validation_speakers and validation_data exclude each other")
+            raise ConfigError("`validation_speakers` and `validation_data` exclude each other")
 
     def with_defaults(self, defaults: TrainOptions) -> TrainOptions:
         """These options; those that were left as they are here become what `defaults` says."""

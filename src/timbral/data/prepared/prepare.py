@@ -151,7 +151,7 @@ def _claim(
         if read_json(plan_path) != plan:
             raise DataError(
                 f"{folder}: holds data prepared from other recordings or with other settings; "
-                "choose another output folder, or delete this one first"
+                "choose another `output`, or delete this folder first"
             )
     else:
         others = [item.name for item in folder.iterdir() if not item.name.startswith(".")]

@@ -113,7 +113,7 @@ def check_trackers(names: Sequence[str]) -> None:
         if name not in TRACKERS:
             raise ConfigError(f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}")
         if any(find_spec(package) is None for package in PACKAGES.get(name, ())):
-            raise MissingExtraError(f"--tracker {name}", name)
+            raise MissingExtraError(f"the tracker {name}", name)
 
 
 @contextmanager

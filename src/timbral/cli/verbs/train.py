@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.shared import OK
+from timbral.cli.options import OK, option, options_of
+from timbral.cli.streams import text_input
+from timbral.cli.wording import count
 from timbral.errors import ConfigError
 from timbral.io.progress import bar, training_bar
 from timbral.training.options import TrainOptions
@@ -19,59 +22,92 @@ if TYPE_CHECKING:
     from timbral.api import TrainJob, TrainReport
     from timbral.compat.translation import Recipe, Translation
 
-__all__ = ["Sources", "train"]
+__all__ = ["Sources", "run"]
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where a run comes from and where it goes."""
 
-    config_option: Annotated[Path | None, arg(name="config")] = None
-    """the same as CONFIG"""
-    data: Path | None = None
-    """a folder made by `timbral prepare`; ddvc's file names its own"""
-    output: Path | None = None
-    """the run folder; ddvc's file names its own"""
-    encoder: Annotated[str | None, arg(metavar="PATH.PY:CLASS")] = None
-    """an encoder class of your own, instead of the config's encoder"""
-    micro_batch_size: int | None = None
-    """utterances that pass the encoder at once; short for --opts trainer.micro_batch_size"""
-    opts: tuple[str, ...] = ()
-    """pairs KEY VALUE that replace values of the config, such as schedule.steps 1000"""
+    data: Annotated[
+        Path | None, option("FOLDER", "made by `timbral prepare`; ddvc's config names its own")
+    ] = None
+    output: Annotated[
+        Path | None, option("FOLDER", "the run folder; ddvc's config names its own")
+    ] = None
+    encoder: Annotated[
+        str | None, option("FILE.py:CLASS", "an encoder of your own, instead of the config's")
+    ] = None
+    micro_batch_size: Annotated[
+        int | None,
+        option("N", "utterances in the encoder at once: large batches in little memory"),
+    ] = None
+    opts: Annotated[
+        tuple[str, ...],
+        option("KEY VALUE ...", "replace values of the config, as in: schedule.steps 1000"),
+    ] = ()
 
 
+METAVARS = {
+    "exclude_speakers": "FILE",
+    "validation_speakers": "FILE|N",
+    "validation_data": "FOLDER",
+    "device": "DEVICE",
+    "workers": "N",
+    "init": "ENCODER",
+    "checkpoint_path": "CHECKPOINT",
+    "force_restart": None,
+    "trackers": "NAME ...",
+    "project": "NAME",
+}
+Options = Annotated[
+    TrainOptions, arg(name="", constructor_factory=lambda: options_of(TrainOptions, METAVARS))
+]
 NO_SOURCES, DEFAULT_OPTIONS = Sources(), TrainOptions()
 
 
-def train(
-    config: Annotated[Positional[Path | None], arg(metavar="CONFIG")] = None,
+def run(
+    config: Annotated[
+        Positional[Path | None],
+        option(
+            "[CONFIG]",
+            "a name of `timbral configs`, or a YAML file; ddvc's and PaddleSpeech's files are "
+            "read, too; PaddleSpeech's defaults without one",
+        ),
+    ] = None,
     sources: Annotated[Sources, arg(name="")] = NO_SOURCES,
-    options: Annotated[TrainOptions, arg(name="")] = DEFAULT_OPTIONS,
+    options: Options = DEFAULT_OPTIONS,
 ) -> int:
-    """Train an encoder; a folder that holds this run is resumed exactly.
+    """Train an encoder; a run that is there is resumed exactly.
 
-    Args:
-        config: such as configs/tdnn-ge2e-small.yaml, or ddvc's or PaddleSpeech's own file; without
-            one, PaddleSpeech's defaults
+    example: timbral train tdnn-ge2e-small --data data --output runs/tdnn
     """
     if sources.encoder and options.workers > 1:
         raise ConfigError("--encoder with several processes: start them with torchrun")
     recipe = _recipe(config, sources)
-    return _train(_job(recipe, sources, options.with_defaults(recipe.run.options)))
+    options = options.with_defaults(recipe.run.options)
+    with ExitStack() as files:
+        excluded, validation = options.exclude_speakers, Path(options.validation_speakers)
+        options = replace(
+            options,
+            exclude_speakers=excluded and files.enter_context(text_input(excluded)),
+            validation_speakers=str(files.enter_context(text_input(validation))),
+        )
+        return _train(_job(recipe, sources, options))
 
 
 def _recipe(config: Path | None, sources: Sources) -> Recipe:
     """Read the config, and print how it is translated if it is ddvc's or PaddleSpeech's."""
     from timbral import api
     from timbral.compat.recipe import read_recipe
+    from timbral.config.named import find_config
     from timbral.training.distributed import own_rank
 
-    if config is not None and sources.config_option is not None:
-        raise ConfigError("CONFIG and --config are the same; give one of them")
     own = ("encoder", api.register_encoder(sources.encoder)) if sources.encoder else ()
-    recipe = read_recipe(config or sources.config_option, (*own, *sources.opts))
+    path = None if config is None else find_config(config)
+    recipe = read_recipe(path, (*own, *sources.opts))
     if not own_rank():
-        _show_translations(recipe.translations)
+        _print_translations(recipe.translations)
     if sources.micro_batch_size is None:
         return recipe
     trainer = replace(recipe.config.trainer, micro_batch_size=sources.micro_batch_size)
@@ -118,7 +154,7 @@ def _train(job: TrainJob) -> int:
     return OK
 
 
-def _show_translations(translations: Sequence[Translation]) -> None:
+def _print_translations(translations: Sequence[Translation]) -> None:
     """Print what each key of ddvc's or PaddleSpeech's config is in timbral."""
     if not translations:
         return
@@ -138,17 +174,18 @@ def _print_report(done: TrainReport) -> None:
     if done.previous_run:
         print(f"the earlier run was renamed to {done.previous_run}")
     if done.too_short:
-        print(f"{done.too_short:,} utterances were too short for the encoder and left out")
+        print(f"{count(done.too_short, 'utterance')} left out: too short for the encoder")
     if done.unreadable_augmentation:
-        count, first = len(done.unreadable_augmentation), done.unreadable_augmentation[0]
-        print(f"{count:,} recordings for augmentation were skipped; the first: {first}")
+        files = done.unreadable_augmentation
+        what = count(len(files), "recording")
+        print(f"{what} for augmentation could not be read; the first: {files[0]}")
     if done.resumed_from:
         print(f"resumed from step {done.resumed_from}")
     if done.validation_eer is not None:
         print(f"best validation EER {100 * done.validation_eer:.2f} %")
     if done.skipped:
-        print(f"{done.skipped:,} steps were skipped: their loss or gradient was not finite")
+        print(f"{count(done.skipped, 'step')} skipped: the loss or gradient was not finite")
     print(
-        f"{done.step} steps in {done.seconds / 60:.1f} min, {done.bottleneck}-bound; "
+        f"{count(done.step, 'step')} in {done.seconds / 60:.1f} min, {done.bottleneck}-bound; "
         f"checkpoint {done.checkpoint}"
     )

@@ -1,4 +1,4 @@
-"""The command lines of ddvc and PaddleSpeech under `timbral embed`."""
+"""The command lines of ddvc's and PaddleSpeech's scripts under timbral's verbs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def timbral(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_other_words_come_back() -> None:
+def test_words_of_timbral_are_unchanged() -> None:
     for words in ([], ["train", "--input", "x"], ["embed", "m", "c", "--output", "o"]):
         assert translate(words) == words
 
 
-def test_ddvc() -> None:
+def test_create_speaker_emb_dataset() -> None:
     words = "embed --model_name ecapa --dataset-name=VCTK --dataset_dir V --model_device best"
     expected = (
         "embed ecapa V --layout vctk --format torch --beside-audio --model-name ecapa --device auto"
@@ -42,17 +42,45 @@ def test_ddvc() -> None:
         translate(["embed", "--model_name", "ecapa", "--dataset_name", "Foo", "--dataset_dir", "V"])
 
 
-def test_paddlespeech() -> None:
+def test_inference() -> None:
     words = "embed --input I --output O --checkpoint_path C --pattern *.flac --device gpu:1"
     expected = "embed C I --output O --layout tree --format npy --pattern *.flac --device cuda:1"
     assert " ".join(translate(words.split())) == expected
     more = translate([*words.split(), "--config", "c.yaml", "--opts", "data.n_mels", "40"])
     assert more[-5:] == ["--config", "c.yaml", "--opts", "data.n_mels", "40"]
+    words = "embed --input I --output O --checkpoint_path C --ngpu 0"
+    on_cpu = translate(words.split())
+    assert on_cpu[-2:] == ["--device", "cpu"]
     with pytest.raises(ConfigError, match="checkpoint-path"):
         translate(["embed", "--input", "I", "--output", "O"])
 
 
-def test_ddvcs_command_writes_beside_the_audio(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_preprocess() -> None:
+    words = "prepare --datasets_root=R --output_dir=O --dataset_names=librispeech_other,voxceleb1"
+    expected = "prepare --datasets-root R --output O --dataset-names librispeech_other voxceleb1"
+    assert " ".join(translate(words.split())) == expected
+    more = translate([*words.split(), "--skip_existing", "--no_trim", "--workers", "2"])
+    assert " ".join(more) == f"{expected} --trim none --workers 2"
+
+
+def test_train() -> None:
+    words = "train --data D --output O --device gpu --nprocs 2 --opts model.num_layers 2"
+    expected = "train --workers 2 --data D --output O --device gpu --opts model.num_layers 2"
+    assert " ".join(translate(words.split())) == expected
+    words = "train --config c.yaml --data D --output O --ngpu 0"
+    assert (
+        " ".join(translate(words.split()))
+        == "train c.yaml --workers 1 --device cpu --data D --output O"
+    )
+    assert translate(["train", "--config_path=train_config.json"]) == ["train", "train_config.json"]
+    for wrong in ("--nprocs 1 --ngpu 1", "--nprocs two"):
+        with pytest.raises(ConfigError, match=r"flags of PaddleSpeech's train\.py: "):
+            translate(["train", *wrong.split()])
+
+
+def test_create_speaker_emb_dataset_writes_beside_the_audio(
+    run: Path, voices: Path, tmp_path: Path
+) -> None:
     for voice in sorted(voices.glob("*/"))[:2]:
         shutil.copytree(voice, tmp_path / "wav" / voice.name)
     result = timbral(
@@ -68,12 +96,12 @@ def test_ddvcs_command_writes_beside_the_audio(run: Path, voices: Path, tmp_path
         assert (folder / f"{folder.name}.mine_averaged_embedding").exists()
 
 
-def test_paddlespeechs_command_mirrors_the_tree(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_inference_mirrors_the_tree(run: Path, voices: Path, tmp_path: Path) -> None:
     first = sorted(voices.glob("*/*.ogg"))[0]
-    places = ["top.ogg", "a/b/deep.ogg", "a/left.opus"]
-    for place in places:
-        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(first, tmp_path / "in" / place)
+    paths = ["top.ogg", "a/b/deep.ogg", "a/left.opus"]
+    for path in paths:
+        (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, tmp_path / "in" / path)
     result = timbral(
         *("embed", "--input", tmp_path / "in", "--output", tmp_path / "out"),
         *("--checkpoint_path", run, "--pattern", "*.ogg", "--device", "cpu"),
@@ -83,7 +111,7 @@ def test_paddlespeechs_command_mirrors_the_tree(run: Path, voices: Path, tmp_pat
     assert written == {"top.npy", "a/b/deep.npy"}
 
 
-def test_paddlespeechs_settings(tmp_path: Path) -> None:
+def test_settings_of_inference(tmp_path: Path) -> None:
     from timbral.encoders.lstm import LstmConfig, LstmEncoder
 
     embedder = Embedder(LstmEncoder(LstmConfig(1, 8, 8)))

@@ -1,0 +1,33 @@
+"""What ``timbral --help`` prints."""
+
+from __future__ import annotations
+
+from timbral.cli.table import STAGES, VERBS
+
+__all__ = ["HELP"]
+
+_WIDTH = max(map(len, [*VERBS, "-V, --version"])) + 2
+
+
+def _stages() -> str:
+    blocks = []
+    for stage, verbs in STAGES.items():
+        lines = [f"  {name:{_WIDTH}}{summary.rstrip('.')}" for name, summary in verbs.items()]
+        blocks.append("\n".join([stage, *lines]))
+    return "\n\n".join(blocks)
+
+
+HELP = f"""\
+usage: timbral VERB ...
+
+Train, evaluate and run speaker encoders: a voice in, one vector out.
+
+{_stages()}
+
+Options
+  {"-h, --help":{_WIDTH}}Show this text; `timbral VERB --help`: the options of a verb
+  {"-V, --version":{_WIDTH}}Show the version
+
+Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130 interrupted
+Completion: source <(timbral --tyro-print-completion bash), or zsh, tcsh
+"""

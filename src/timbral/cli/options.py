@@ -1,0 +1,144 @@
+"""What options of several verbs have in common."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
+
+from tyro.conf import Positional, arg
+
+from timbral.cli.wording import count
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = [
+    "DEFAULT_RUNNING",
+    "OK",
+    "SOME_FAILED",
+    "Embeddings",
+    "Encoder",
+    "Layout",
+    "Running",
+    "RunningOptions",
+    "count_failures",
+    "load_embedder",
+    "option",
+    "options_of",
+]
+
+OK, SOME_FAILED = 0, 1
+
+
+def option(metavar: str | None, help: str) -> object:
+    """Name and help of an option's value; its default is shown where it says something.
+
+    `metavar` None: choices and switches name their values themselves.
+    """
+    return arg(metavar=metavar, help=help, help_behavior_hint=_default)
+
+
+def _default(label: str) -> str:
+    return "" if label in ("", "''", "None", "False") else f"(default: {label})"
+
+
+def options_of(cls: type, metavars: dict[str, str | None]) -> type:
+    """A dataclass of the library as options: its fields, their docstrings as help, these metavars.
+
+    The type derives from `cls`, so the settings are declared once and the library sees its own.
+    """
+    docs = _field_docs(cls)
+    hints = get_type_hints(cls)
+    options = [
+        (item.name, Annotated[hints[item.name], option(metavars[item.name], docs[item.name])], item)
+        for item in dataclasses.fields(cls)
+    ]
+    return dataclasses.make_dataclass(cls.__name__, options, bases=(cls,), frozen=True)
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """The string below each field of a dataclass, in one line."""
+    statements = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
+    return {
+        ast.unparse(field.target): " ".join(ast.literal_eval(text.value).split())
+        for field, text in itertools.pairwise(statements)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+Encoder = Annotated[
+    Positional[str],
+    option(
+        "ENCODER",
+        "a name of `timbral models`, a run folder, a checkpoint, or another project's weights",
+    ),
+]
+Embeddings = Annotated[Positional[Path], option("EMBEDDINGS", "a folder made by `timbral embed`")]
+Layout = Annotated[
+    str,
+    option(
+        "LAYOUT",
+        "how the corpus lies on disk: folder (SPEAKER/[SESSION/]UTTERANCE.wav), tree (any depth), "
+        "kaldi, lhotse, or a name of `timbral corpora`",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class RunningOptions:
+    """How an encoder is found and run."""
+
+    device: Annotated[str, option("DEVICE", "auto, cpu, cuda or cuda:N")] = "auto"
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        option(None, "bf16 is faster where the hardware has it; cosine to fp32 0.999 or more"),
+    ] = "fp32"
+    compile: Annotated[
+        bool, option(None, "compile the encoder with torch.compile: minutes at first")
+    ] = False
+    weights_dir: Annotated[
+        Path | None,
+        option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
+    ] = None
+    encoder_class: Annotated[
+        str | None,
+        option("FILE.py:CLASS", "the encoder's class, where it is one of your own"),
+    ] = None
+
+
+Running = Annotated[RunningOptions, arg(name="")]
+DEFAULT_RUNNING = RunningOptions()
+
+
+def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
+    """The Embedder that a verb's arguments ask for, in a process made fast for it."""
+    from timbral import api
+    from timbral.io.devices import tune_cpu
+
+    tune_cpu()
+    if running.encoder_class:
+        api.register_encoder(running.encoder_class)
+    return api.load_encoder(
+        encoder,
+        device=running.device,
+        precision=running.precision,
+        compile=running.compile,
+        pretrained=running.weights_dir,
+    )
+
+
+def count_failures(failures: int, folder: Path | str) -> int:
+    """Say how many recordings failed, if any; returns the exit code."""
+    if not failures:
+        return OK
+    print(
+        f"{count(failures, 'recording')} could not be used; reasons: {folder}/failures.jsonl",
+        file=sys.stderr,
+    )
+    return SOME_FAILED

@@ -1,0 +1,52 @@
+"""All verbs, by the stage of the work that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+__all__ = ["STAGES", "VERBS", "load_verb"]
+
+STAGES: dict[str, dict[str, str]] = {
+    "Data": {
+        "prepare": "Decode corpora once, into audio that training reads fast.",
+        "inspect": "Show what a corpus or prepared data holds, and what looks wrong.",
+        "export-list": "Write the list of a corpus's utterances, for other tools.",
+        "corpora": "List known corpora: size, license, page, layout on disk.",
+    },
+    "Train": {
+        "train": "Train an encoder; a run that is there is resumed exactly.",
+        "configs": "List the training configs that come with timbral.",
+        "average": "Average weights, as of a fine-tuned encoder and its origin.",
+    },
+    "Vectors": {
+        "embed": "Vectors of every utterance and every speaker of a corpus.",
+        "speakers": "One vector per speaker, session or cluster.",
+        "audit": "Find wrong labels, split or mixed speakers, duplicates.",
+        "map": "Draw a map of voices: a click on a point plays the utterance.",
+    },
+    "Evaluate": {
+        "evaluate": "EER and minDCF of an encoder on a list of trials.",
+    },
+    "Decide": {
+        "verify": "Are two recordings of the same speaker?",
+    },
+    "Models": {
+        "models": "List encoders to train and published weights to download.",
+        "download": "Download published weights into the cache folder.",
+        "convert": "Convert another project's weights; none of its code runs.",
+    },
+    "Demo": {
+        "demo": "The whole job in five minutes, on synthetic voices.",
+    },
+}
+"""the first line of each verb's help; the order is that of ``timbral --help``"""
+
+VERBS = {name: summary for verbs in STAGES.values() for name, summary in verbs.items()}
+
+
+def load_verb(name: str) -> Callable[..., int]:
+    """The function `run` of a verb's module, which is imported now and not before."""
+    module = import_module(f"timbral.cli.verbs.{name.replace('-', '_')}")
+    run: Callable[..., int] = module.run
+    return run

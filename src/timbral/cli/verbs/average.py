@@ -1,0 +1,39 @@
+"""The verb average."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.options import OK, option
+
+__all__ = ["run"]
+
+
+def run(
+    encoders: Annotated[
+        Positional[tuple[str, ...]],
+        option("ENCODER ...", "run folders, checkpoints or names, all of one architecture"),
+    ],
+    *,
+    output: Annotated[Path, option("FOLDER", "the checkpoint; it stands wherever ENCODER does")],
+    weights: Annotated[
+        tuple[float, ...], option("W ...", "of the encoders, in their order; default: equal")
+    ] = (),
+) -> int:
+    """Average weights, as of a fine-tuned encoder and its origin.
+
+    example: timbral average runs/tuned campplus-zh-en --weights 0.5 0.5 --output averaged
+    """
+    from timbral import api
+
+    made = api.average(encoders, output, weights)
+    factors = weights or (1.0,) * len(encoders)
+    terms = [
+        f"{100 * factor / sum(factors):.3g} % {name}"
+        for factor, name in zip(factors, encoders, strict=True)
+    ]
+    print(f"{' + '.join(terms)}: {made.folder}")
+    return OK

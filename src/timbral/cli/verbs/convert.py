@@ -1,0 +1,47 @@
+"""The verb convert."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from timbral.cli.options import OK
+
+__all__ = ["run"]
+
+
+def run(
+    weights: Annotated[
+        Positional[Path],
+        arg(metavar="WEIGHTS", help="a file, or a folder of transformers or SpeechBrain"),
+    ],
+    *,
+    output: Annotated[
+        Path, arg(metavar="FOLDER", help="the checkpoint; it stands wherever ENCODER does")
+    ],
+    from_: Annotated[
+        str | None,
+        arg(
+            name="from",
+            metavar="FORMAT",
+            help="resemblyzer, real-time-voice-cloning, ddvc, paddlespeech, speechbrain, "
+            "3d-speaker or transformers; default: recognized by its content",
+            help_behavior_hint="",
+        ),
+    ] = None,
+) -> int:
+    """Convert another project's weights; none of its code runs.
+
+    example: timbral convert encoder.pt --output converted
+    """
+    from timbral import api
+
+    made = api.convert(weights, output, from_)
+    step = f", step {made.step}" if made.step else ""
+    print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
+    if made.uninitialized_prefixes:
+        print(f"warning: {api.uninitialized_message(made)}", file=sys.stderr)
+    return OK

@@ -1,0 +1,22 @@
+"""The verb demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from timbral.cli.options import option
+
+__all__ = ["run"]
+
+
+def run(
+    *, output: Annotated[Path, option("FOLDER", "for everything that is made")] = Path("demo-run")
+) -> int:
+    """The whole job in five minutes, on synthetic voices.
+
+    example: timbral demo --output demo-run
+    """
+    from timbral.demo.run import run_demo
+
+    return run_demo(output)

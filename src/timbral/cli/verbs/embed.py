@@ -1,0 +1,144 @@
+"""The verb embed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from timbral.cli.options import (
+    DEFAULT_RUNNING,
+    Encoder,
+    Layout,
+    Running,
+    RunningOptions,
+    count_failures,
+    load_embedder,
+    option,
+)
+from timbral.cli.wording import count
+from timbral.errors import ConfigError
+from timbral.io.progress import corpus_bar
+
+if TYPE_CHECKING:
+    from timbral.bulk.corpus import EmbedSummary
+    from timbral.bulk.engines import Engine
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Who computes, and how many of them."""
+
+    workers: Annotated[
+        int | None,
+        option("N", "processes of one core each, with ray actors; default: as many as pay off"),
+    ] = None
+    engine: Annotated[Literal["local", "ray"], option(None, "ray is Ray Data on a cluster")] = (
+        "local"
+    )
+    ray_address: Annotated[
+        str | None, option("ADDRESS", "of a running Ray cluster; default: one on this machine")
+    ] = None
+    strict: Annotated[bool, option(None, "stop at the first recording that cannot be used")] = False
+
+    def engine_for(self, running: RunningOptions) -> Engine:
+        """The Engine of these options; an encoder class of one's own stays in this process."""
+        from timbral.bulk.engines import Engine
+
+        workers = self.workers
+        if running.encoder_class:
+            if self.engine == "ray" or (workers or 1) > 1:
+                raise ConfigError(
+                    "--encoder-class runs in this process: leave out --workers and --engine"
+                )
+            workers = 1
+        return Engine(self.engine, workers, self.ray_address, self.strict)
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """What PaddleSpeech's inference.py reads from its config."""
+
+    config: Annotated[
+        Path | None, option("FILE", "PaddleSpeech's YAML file, for its windows and RMS level")
+    ] = None
+    opts: Annotated[
+        tuple[str, ...],
+        option("KEY VALUE ...", "keys of that file, such as data.partial_overlap_ratio 0.75"),
+    ] = ()
+
+
+DEFAULT_ENGINE = EngineOptions()
+DEFAULT_SETTINGS = InferenceSettings()
+
+
+def run(
+    encoder: Encoder,
+    corpus: Annotated[
+        Positional[str], option("CORPUS", "a folder, or a URL such as s3://bucket/corpus")
+    ],
+    *,
+    output: Annotated[
+        str | None, option("FOLDER", "folder or URL; a killed job is resumed there")
+    ] = None,
+    beside_audio: Annotated[
+        bool, option(None, "npy or torch beside the recordings, instead of --output")
+    ] = False,
+    layout: Layout = "folder",
+    pattern: Annotated[
+        str | None, option("PATTERN", "only recordings whose name fits it, such as '*.wav'")
+    ] = None,
+    format: Annotated[
+        Literal["parquet", "npy", "torch", "safetensors", "kaldi"],
+        option(None, "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc"),
+    ] = "parquet",
+    model_name: Annotated[
+        str | None, option("NAME", "the name in the file names of torch; default: the encoder's")
+    ] = None,
+    engine: Annotated[EngineOptions, arg(name="")] = DEFAULT_ENGINE,
+    running: Running = DEFAULT_RUNNING,
+    settings: Annotated[InferenceSettings, arg(name="")] = DEFAULT_SETTINGS,
+) -> int:
+    """Vectors of every utterance and every speaker of a corpus.
+
+    example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
+    """
+    from timbral import api
+    from timbral.compat.inference_settings import apply_settings
+
+    target = _target(corpus, output, beside_audio, format)
+    embedder = load_embedder(encoder, running)
+    apply_settings(embedder, settings.config, settings.opts)
+    with corpus_bar("embedding") as report:
+        done = api.embed(
+            embedder, corpus, target, layout=layout, pattern=pattern, format=format,
+            model_name=model_name, engine=engine.engine_for(running), progress=report,
+        )  # fmt: skip
+    return _print_report(done, target)
+
+
+def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:
+    if (output is not None) == beside_audio:
+        raise ConfigError("where should the vectors go? give either --output or --beside-audio")
+    if output is not None:
+        return output
+    if format not in ("npy", "torch"):
+        raise ConfigError(
+            f"--beside-audio writes a file for each recording, which --format {format} does not; "
+            "allowed: npy, torch"
+        )
+    return corpus
+
+
+def _print_report(done: EmbedSummary, target: str) -> int:
+    print(
+        f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
+        f"({done.audio_seconds / 3600:.2f} h) in {target}"
+    )
+    if done.new_audio_seconds:
+        print(f"{done.times_real_time:.0f} × real time")
+    return count_failures(done.num_failures, target)

@@ -1,0 +1,71 @@
+"""The verb evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.options import (
+    DEFAULT_RUNNING,
+    Encoder,
+    Running,
+    count_failures,
+    load_embedder,
+    option,
+)
+from timbral.cli.streams import STANDARD, text_input
+from timbral.io.progress import bar
+
+__all__ = ["run"]
+
+
+def run(
+    encoder: Encoder,
+    trials: Annotated[
+        Positional[Path],
+        option(
+            "TRIALS",
+            "lines `label path path`, label 1 for the same speaker, else 0; - is standard input",
+        ),
+    ],
+    *,
+    root: Annotated[Path, option("FOLDER", "the folder that the paths start from")] = Path(),
+    output: Annotated[
+        Path | None,
+        option(
+            "FOLDER",
+            "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
+            "evaluation/ENCODER/TRIALS in this folder for a name",
+        ),
+    ] = None,
+    p_target: Annotated[
+        float, option("P", "prior of target trials in minDCF; 0.01 is usual on VoxCeleb, too")
+    ] = 0.05,
+    running: Running = DEFAULT_RUNNING,
+) -> int:
+    """EER and minDCF of an encoder on a list of trials.
+
+    example: timbral evaluate campplus-zh-en trials.txt --root VoxCeleb1/wav
+    """
+    from timbral import api
+
+    embedder = load_embedder(encoder, running)
+    list_name = "stdin" if trials == STANDARD else trials.stem
+    target = output or _home(encoder) / list_name
+    with text_input(trials) as path, bar("embedding") as advance:
+        result = api.evaluate(embedder, path, root, target, advance, p_target=p_target)
+    code = count_failures(result.num_failures, target)
+    print(f"scores: {target / 'scores.txt'}")
+    print(result.line)
+    return code
+
+
+def _home(encoder: str) -> Path:
+    """Where evaluations of an encoder lie: in its run folder, those of a name in this folder."""
+    folder = Path(encoder)
+    if not folder.is_dir():
+        return Path("evaluation") / folder.stem
+    run_folder = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+    return run_folder / "evaluation"

@@ -1,0 +1,39 @@
+"""The verb map."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from timbral.cli.options import OK, SOME_FAILED, Embeddings, option
+from timbral.cli.wording import count
+from timbral.errors import ConfigError
+from timbral.io.progress import bar
+
+__all__ = ["run"]
+
+
+def run(
+    embeddings: Embeddings,
+    *,
+    output: Annotated[Path, option("PAGE.html", "the page; a plot (.png) is written beside it")],
+) -> int:
+    """Draw a map of voices: a click on a point plays the utterance.
+
+    example: timbral map embeddings --output map.html
+    """
+    from timbral import api
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output should name a page, such as map.html; got {output}")
+    with bar("drawing") as advance:
+        plot, page = api.draw_map(embeddings, output, advance)
+    print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
+    if page.unreadable:
+        path, reason = page.unreadable[0]
+        print(
+            f"{count(len(page.unreadable), 'point')} without audio; the first: {path}: {reason}",
+            file=sys.stderr,
+        )
+    return SOME_FAILED if page.unreadable else OK

@@ -1,0 +1,39 @@
+"""The verb models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from timbral.cli.options import OK
+
+if TYPE_CHECKING:
+    from timbral.api import ModelInfo
+
+__all__ = ["run"]
+
+
+def run() -> int:
+    """List encoders to train and published weights to download.
+
+    example: timbral models
+    """
+    from timbral import api
+
+    rows = api.models()
+    print("Architectures, to train")
+    for row in rows:
+        if not row.license:
+            print(_size(row))
+    print("Published weights")
+    for row in rows:
+        if row.license:
+            print(_size(row))
+            needs = f" (needs timbral[{row.extra}])" if row.extra else ""
+            state = "downloaded" if row.downloaded else f"timbral download {row.name}{needs}"
+            print(f"  {'':<19}{row.source}, {row.license}; {state}")
+    return OK
+
+
+def _size(row: ModelInfo) -> str:
+    size = f"E {row.embedding_dim}  {row.parameters / 1e6:5.1f} M  {row.sample_rate // 1000} kHz"
+    return f"  {row.name:<19}{size}  {row.description}"

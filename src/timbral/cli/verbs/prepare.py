@@ -1,0 +1,105 @@
+"""The verb prepare."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional
+
+from timbral.cli.options import Layout, count_failures, option
+from timbral.cli.wording import count
+from timbral.errors import ConfigError
+from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.data.manifest import Manifest
+    from timbral.data.prepared.prepare import PrepareReport
+
+__all__ = ["run"]
+
+
+def run(
+    corpus: Annotated[
+        Positional[str | None],
+        option("[CORPUS]", "a folder, a table (path, speaker) or a URL"),
+    ] = None,
+    *,
+    output: Annotated[Path, option("FOLDER", "the prepared data; a killed run is resumed there")],
+    layout: Layout = "folder",
+    datasets_root: Annotated[
+        Path | None, option("FOLDER", "several corpora instead of CORPUS: the folder they lie in")
+    ] = None,
+    dataset_names: Annotated[
+        tuple[str, ...],
+        option("NAME ...", "names of `timbral corpora` in --datasets-root, or NAME/SUBFOLDER"),
+    ] = (),
+    format: Annotated[
+        Literal["arrow", "npy", "flac"],
+        option(None, "16 kHz PCM, memory-mapped; PaddleSpeech's precomputed mels; or FLAC files"),
+    ] = "arrow",
+    trim: Annotated[
+        Literal["auto", "none", "energy", "silero", "edges", "webrtc"],
+        option(None, "how silence is cut; auto: as is usual for these corpora, else none"),
+    ] = "auto",
+    min_rms_dbfs: Annotated[
+        str, option("DBFS|none", "the RMS level that quieter recordings are raised to")
+    ] = "-30",
+    workers: Annotated[int, option("N", "processes")] = os.cpu_count() or 1,
+) -> int:
+    """Decode corpora once, into audio that training reads fast.
+
+    example: timbral prepare LibriTTS --layout libritts --output data
+    """
+    from timbral import api
+    from timbral.audio.preprocessing import Preprocessing
+    from timbral.data.sources import default_trim
+
+    level = _decibels(min_rms_dbfs)
+    utterances = _find(corpus, layout, datasets_root, dataset_names)
+    preprocessing = Preprocessing(default_trim(utterances) if trim == "auto" else trim, level)
+    with bar("preparing") as advance:
+        report = api.prepare(
+            utterances, output, preprocessing, format=format, workers=workers, progress=advance
+        )
+    return _print_report(report, output)
+
+
+def _print_report(report: PrepareReport, folder: Path) -> int:
+    state = "was complete already" if report.reused else "prepared"
+    print(
+        f"{state}: {count(report.utterances, 'utterance')} of {count(report.speakers, 'speaker')}, "
+        f"{report.hours:.2f} h, in {folder}"
+    )
+    if report.too_short:
+        what = count(report.too_short, "utterance")
+        print(f"{what} left out: shorter than a precomputed mel may be (160 frames)")
+    return count_failures(report.failures, folder)
+
+
+def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:
+    """The utterances of the corpus, or of the corpora below `root`."""
+    from timbral.data.corpora.registry import scan_datasets
+    from timbral.data.sources import find_utterances
+
+    if (root is None) != (not names):
+        raise ConfigError("--datasets-root and --dataset-names go together; give both")
+    if (corpus is None) == (root is None):
+        raise ConfigError(
+            "give a corpus, as in `timbral prepare CORPUS --output FOLDER`, or several of "
+            "`timbral corpora` by --datasets-root and --dataset-names"
+        )
+    if root is not None:
+        return scan_datasets(root, names)
+    assert corpus is not None
+    return find_utterances(corpus, layout)
+
+
+def _decibels(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--min-rms-dbfs is a level in dBFS or none, got {text!r}") from None

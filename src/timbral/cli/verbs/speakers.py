@@ -1,0 +1,55 @@
+"""The verb speakers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from timbral.cli.options import OK, Embeddings, option
+from timbral.cli.wording import count
+
+__all__ = ["run"]
+
+
+def run(
+    embeddings: Embeddings,
+    *,
+    output: Annotated[Path, option("FILE.parquet", "the table of vectors")],
+    aggregate: Annotated[
+        Literal["mean", "normalized-mean", "duration-weighted", "trimmed", "medoid"],
+        option(
+            None,
+            "mean: plain, as ddvc; normalized-mean: of unit vectors; duration-weighted: every "
+            "second counts the same; trimmed: without the farthest tenth; medoid: the utterance "
+            "nearest to all others",
+        ),
+    ] = "normalized-mean",
+    group_by: Annotated[
+        Literal["speaker", "session", "cluster"], option(None, "what a vector stands for")
+    ] = "speaker",
+    clusters: Annotated[int, option("N", "how many a speaker has, with --group-by cluster")] = 2,
+    unit_length: Annotated[
+        Literal["auto", "yes", "no"], option(None, "auto: yes for all but mean")
+    ] = "auto",
+) -> int:
+    """One vector per speaker, session or cluster.
+
+    example: timbral speakers embeddings --aggregate trimmed --output voices.parquet
+    """
+    from timbral import api
+
+    table = api.average_speakers(
+        embeddings,
+        output,
+        aggregate,
+        group_by=group_by,
+        clusters=clusters,
+        unit_length={"auto": None, "yes": True, "no": False}[unit_length],
+    )
+    hours = sum(table["duration_seconds"].to_pylist()) / 3600
+    speakers = len(set(table["speaker"].to_pylist()))
+    print(
+        f"{count(table.num_rows, 'vector')} of {count(speakers, 'speaker')} ({hours:.2f} h): "
+        f"{output}"
+    )
+    return OK

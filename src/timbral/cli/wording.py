@@ -1,0 +1,39 @@
+"""Words of the terminal: plurals, and flags where the library speaks of arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from timbral.cli.table import VERBS, load_verb
+
+__all__ = ["count", "name_flags"]
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: ``1 speaker``, ``2,000 speakers``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def name_flags(message: str, verb: Sequence[str]) -> str:
+    """A message of the library with ``--flags`` for the arguments that it names in backticks."""
+    if not verb or verb[0] not in VERBS:
+        return message
+    flags = _flags(load_verb(verb[0]))
+    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
+
+
+def _flags(run: Any) -> dict[str, str]:
+    """Flags of a verb by the names of its parameters, those of its groups of options too."""
+    hints = get_type_hints(run)
+    names = []
+    for name, parameter in inspect.signature(run).parameters.items():
+        group = dataclasses.is_dataclass(hints[name])
+        if group:
+            names += [field.name for field in dataclasses.fields(hints[name])]
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            names.append(name)
+    return {name: f"--{name.replace('_', '-')}" for name in names}

@@ -1,0 +1,34 @@
+"""The training configs that come with timbral, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.errors import ConfigError, did_you_mean
+
+__all__ = ["describe_configs", "find_config"]
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def find_config(config: str | Path) -> Path:
+    """The file of a config: a path as it is, or a name such as ``campplus-ge2e``.
+
+    ConfigError for a name that is neither a file nor a config of timbral.
+    """
+    path = Path(config)
+    if path.exists() or path.suffix or path.parent != Path():
+        return path
+    if path.name not in _names():
+        raise ConfigError(f"no such file or config: {path}{did_you_mean(path.name, _names())}")
+    return FOLDER / f"{path.name}.yaml"
+
+
+def describe_configs() -> dict[str, str]:
+    """Names of all configs with the first line of each, which says what it is for."""
+    first_lines = {name: (FOLDER / f"{name}.yaml").open().readline() for name in _names()}
+    return {name: line.strip("# \n.:") for name, line in first_lines.items()}
