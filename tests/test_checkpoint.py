@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,21 @@ def test_existing_checkpoint_is_replaced_whole(copy: Path) -> None:
     assert Checkpoint.read(checkpoint.folder).name == "again"
     names = sorted(path.name for path in checkpoint.folder.iterdir())
     assert names == ["checkpoint.json", "model.safetensors"]
+    assert not list(checkpoint.folder.parent.glob(".*"))
+
+
+def test_full_disk_is_an_error_and_leaves_the_earlier_checkpoint(copy: Path) -> None:
+    checkpoint = find_checkpoint(copy)
+    network = load_network(checkpoint)
+    before = checkpoint.weights_sha256
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"safetensors cannot be written .*too large"):
+            save_checkpoint(checkpoint, {"encoder": network})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.weights_sha256 == before
     assert not list(checkpoint.folder.parent.glob(".*"))
 
 

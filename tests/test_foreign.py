@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.checkpoints.foreign.base import Content
+from timbral.checkpoints.foreign.files import read_content
 from timbral.checkpoints.foreign.registry import FORMATS, read_foreign
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
@@ -247,3 +249,94 @@ def test_missing_tensor_of_wavlm_is_named(tmp_path: Path) -> None:
     safetensors.torch.save_file(short, weights)
     with pytest.raises(CheckpointError, match=r"transformer\.projection\.weight is missing"):
         api.convert(tmp_path / "w", tmp_path / "out")
+
+
+USE_IN_ROUNDS = """
+import os, sys
+from pathlib import Path
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.conversion import convert
+from timbral.checkpoints.download import download
+from timbral.checkpoints.resolve import resolve
+from timbral.checkpoints.weights import load_network
+golden = Path(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    folder = Path(line.strip())
+    os.environ["TIMBRAL_CACHE"] = str(folder / "cache")
+    used = resolve(golden / "paddle-tiny.pdparams")
+    converted = convert(golden / "paddle-tiny.pdparams", folder / "out")
+    downloaded = Checkpoint.read(download("wavlm-base-plus-sv", golden / "wavlm-base-tiny"))
+    for checkpoint in (used, converted, downloaded):
+        load_network(checkpoint)
+        print(checkpoint.weights_sha256, end=" ")
+    print(flush=True)
+"""
+
+
+def test_four_processes_use_the_same_weights_for_the_first_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", USE_IN_ROUNDS, str(GOLDEN)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for number in range(4):
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{tmp_path / str(number)}\n")
+            process.stdin.flush()
+        answers += [process.stdout.readline() for process in processes if process.stdout]
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    assert len(set(answers)) == 1
+    assert len(answers[0].split()) == 3
+    left = [path.name for path in tmp_path.rglob(".*") if path.suffix != ".lock"]
+    assert left == []
+
+
+def test_damaged_cache_is_converted_again() -> None:
+    first = api.resolve(GOLDEN / "paddle-tiny.pdparams")
+    whole = first.weights_path.read_bytes()
+    first.weights_path.write_bytes(whole[:1000])
+    assert api.resolve(GOLDEN / "paddle-tiny.pdparams").weights_path.read_bytes() == whole
+
+
+def test_refused_pickles_name_what_they_ask_for(tmp_path: Path) -> None:
+    content = {"step": 1, "model_state": Path("x")}
+    torch.save(content, tmp_path / "archive.pt")
+    torch.save(content, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    for name, words in (
+        ("archive.pt", r"it asks for pathlib\S*; only tensors and plain values are read"),
+        ("legacy.pt", "it holds more than tensors and plain values"),
+    ):
+        with pytest.raises(CheckpointError, match=words) as raised:
+            read_foreign(tmp_path / name)
+        assert "\n" not in str(raised.value)
+        assert "trust" not in str(raised.value)
+
+
+def test_legacy_files_of_torch_are_read(tmp_path: Path) -> None:
+    state = {"lstm.weight_ih_l0": torch.ones(3)}
+    path = tmp_path / "encoder.pt"
+    torch.save({"model_state": state}, path, _use_new_zipfile_serialization=False)
+    content = read_content(path)
+    assert content.container == "torch"
+    assert torch.equal(content.values["model_state"]["lstm.weight_ih_l0"], torch.ones(3))
+
+
+def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    state = drawn(np.load(GOLDEN / "speechbrain.npz"))
+    state["fc.conv.bias"][3] = float("inf")
+    torch.save(state, tmp_path / "embedding_model.ckpt")
+    with pytest.raises(CheckpointError, match=r"fc\.bias holds numbers that are not finite"):
+        api.convert(tmp_path, tmp_path / "out")
+
+
+def test_torch_weights_of_an_lstm_are_not_taken_for_paddles(tmp_path: Path) -> None:
+    weights = read_foreign(GOLDEN / "paddle-tiny.pdparams").tensors
+    torch.save(with_prefix(weights, "encoder"), tmp_path / "lstm.pt")
+    with pytest.raises(CheckpointError, match="no known kind"):
+        read_foreign(tmp_path / "lstm.pt")

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
@@ -223,26 +224,32 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     with atomic_folder(checkpoint.folder) as temporary:
-        safetensors.torch.save_file(weights, temporary / WEIGHTS_FILE)
+        _save_tensors(weights, temporary / WEIGHTS_FILE)
         if optimizer is not None:
-            _save_optimizer(temporary / OPTIMIZER_FILE, optimizer, modules)
+            _save_tensors(_optimizer_tensors(optimizer, modules), temporary / OPTIMIZER_FILE)
         write_json(temporary / METADATA_FILE, metadata)
         for file in temporary.iterdir():
             with open(file, "rb") as opened:
                 os.fsync(opened.fileno())
 
 
-def _save_optimizer(
-    path: Path, optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
-) -> None:
-    """Write what the optimizer knows of each parameter, as ``MODULE.PARAMETER:KEY``."""
-    tensors = {
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        safetensors.torch.save_file(tensors, path)
+    except safetensors.SafetensorError as error:  # of a full disk, for one
+        raise CheckpointError(f"{path.parent}: {path.name} cannot be written ({error})") from None
+
+
+def _optimizer_tensors(
+    optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+) -> dict[str, Tensor]:
+    """What the optimizer knows of each parameter, as ``MODULE.PARAMETER:KEY``."""
+    return {
         f"{prefix}.{name}:{key}": value.detach().cpu().contiguous()
         for prefix, module in modules.items()
         for name, parameter in module.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
-    safetensors.torch.save_file(tensors, path)
 
 
 def is_checkpoint(path: Path) -> bool:

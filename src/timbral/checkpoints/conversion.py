@@ -13,7 +13,6 @@ from timbral.checkpoints.checkpoint import (
     WEIGHTS_FILE,
     Checkpoint,
     check_output,
-    is_checkpoint,
     save_checkpoint,
 )
 from timbral.checkpoints.foreign.base import ConvertedWeights
@@ -59,13 +58,12 @@ def convert_to_cache(source: Path) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint whose file of weights is there and not cut short."""
-    if not is_checkpoint(folder):
-        return False
+    """Whether a folder holds a checkpoint that can be read and whose weights are not cut short."""
     try:
+        Checkpoint.read(folder)
         with safetensors.safe_open(folder / WEIGHTS_FILE, framework="pt"):
             return True
-    except (OSError, safetensors.SafetensorError):
+    except (CheckpointError, OSError, safetensors.SafetensorError):
         return False
 
 

@@ -30,6 +30,8 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
     if name not in PUBLISHED:
         raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PUBLISHED)}")
     entry, folder = PUBLISHED[name], _cache_folder(name)
+    if weights_dir is None and is_whole(folder):
+        return folder
     with cache_lock(folder.name):
         if weights_dir is not None:
             _convert_copy(name, Path(weights_dir))
