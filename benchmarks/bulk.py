@@ -68,7 +68,7 @@ def features():
         for w in waves:
             e.network.features(torch.from_numpy(w)[None].clone(), torch.tensor([len(w)]))
 timed("features", features)
-vectors = timed("model", lambda: e.encode_waves(waves))
+vectors = timed("model", lambda: e.encode_preprocessed(waves))
 times["model"] -= times["features"]
 def write():
     out.mkdir()

@@ -71,7 +71,7 @@ def timbral(encoder: str, precision: str, compile: bool) -> Embed:
         embedder = api.load_encoder(encoder, device="cpu", precision=precision, compile=compile)
 
     def run(paths: list[str]) -> np.ndarray:
-        return embedder.encode_waves(list(embedder.load_each(paths)))
+        return embedder.encode_preprocessed(list(embedder.try_load_many(paths)))
 
     return run
 

@@ -100,16 +100,16 @@ def test_resumed_job_gives_the_same_table(
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 10)
     api.embed(embedder, voices, tmp_path / "whole")
     embedded: list[int] = []
-    encode_waves = Embedder.encode_waves
+    encode_preprocessed = Embedder.encode_preprocessed
 
     def interrupted(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
         if len(embedded) >= 3:
             raise KeyboardInterrupt
         embedded.append(len(waves))
-        return encode_waves(self, waves)
+        return encode_preprocessed(self, waves)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embedder, "encode_waves", interrupted)
+        patch.setattr(Embedder, "encode_preprocessed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             api.embed(embedder, voices, tmp_path / "resumed")
     report = api.embed(embedder, voices, tmp_path / "resumed")

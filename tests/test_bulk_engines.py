@@ -184,8 +184,8 @@ def test_decoded_audio_is_bounded(
     monkeypatch.setattr(pipeline, "BATCHES_PER_GROUP", limit / 16)
     asked: list[str] = []
     lengths: list[int] = []
-    load = Embedder.load
-    encode_waves = Embedder.encode_waves
+    load = Embedder.load_audio
+    encode_preprocessed = Embedder.encode_preprocessed
 
     def counted(self: Embedder, path: str) -> np.ndarray:
         asked.append(path)
@@ -197,10 +197,10 @@ def test_decoded_audio_is_bounded(
         held = sum(soundfile.info(path).duration for path in asked) - sum(lengths) / 16_000
         assert held <= 2 * limit + 0.5
         assert sum(map(len, waves)) / 16_000 <= limit + 0.5
-        return encode_waves(self, waves)
+        return encode_preprocessed(self, waves)
 
-    monkeypatch.setattr(Embedder, "load", counted)
-    monkeypatch.setattr(Embedder, "encode_waves", watched)
+    monkeypatch.setattr(Embedder, "load_audio", counted)
+    monkeypatch.setattr(Embedder, "encode_preprocessed", watched)
     shards = split_into_shards(scan_corpus("folder", voices), "cpu")
     results = list(embed_shards(embedder, shards, readers=4))
     assert sum(result.num_utterances for result in results) == 48

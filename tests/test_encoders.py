@@ -93,11 +93,11 @@ def test_embedder_vectors_do_not_depend_on_the_batch(
 ) -> None:
     embedder = Embedder(encoder)
     ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
-    together = embedder.encode_waves(ragged)
+    together = embedder.encode_preprocessed(ragged)
     assert together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
     for row, wave in enumerate(ragged):
-        assert np.abs(embedder.encode_waves([wave])[0] - together[row]).max() <= 1e-5
+        assert np.abs(embedder.encode_preprocessed([wave])[0] - together[row]).max() <= 1e-5
 
 
 def test_gradients_reach_every_parameter(encoder: SpeakerEncoder, waves: list[Wave]) -> None:

@@ -34,7 +34,7 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     embedder = api.load_encoder(run, device="cpu")
     result = api.evaluate(embedder, trials, voices, tmp_path / "out")
     listed = read_trials(trials)
-    scores = [embedder.similarity(voices / t.first, voices / t.second) for t in listed]
+    scores = [embedder.verify(voices / t.first, voices / t.second).score for t in listed]
     labels = [trial.label for trial in listed]
     assert result.eer == pytest.approx(eer(scores, labels)[0], abs=0.02)
     assert result.min_dcf == pytest.approx(min_dcf(scores, labels), abs=0.05)

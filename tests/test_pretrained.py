@@ -203,13 +203,13 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return read_foreign(source, format)
 
     monkeypatch.setattr(downloads, "read_foreign", counted)
-    first = api.load_encoder("wavlm-base-plus-sv", pretrained=copy)
+    first = api.load_encoder("wavlm-base-plus-sv", weights_dir=copy)
     assert (
-        api.load_encoder("wavlm-base-plus-sv", pretrained=copy).weights_sha256
+        api.load_encoder("wavlm-base-plus-sv", weights_dir=copy).weights_sha256
         == first.weights_sha256
     )
     assert len(conversions) == 1
     normalizing = {"do_normalize": True}
     (copy / "preprocessor_config.json").write_text(json.dumps(normalizing), "utf-8")
-    api.load_encoder("wavlm-base-plus-sv", pretrained=copy)
+    api.load_encoder("wavlm-base-plus-sv", weights_dir=copy)
     assert len(conversions) == 2

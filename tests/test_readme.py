@@ -73,7 +73,7 @@ def test_python_snippets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         names: dict[str, object] = {}
         exec(snippet, names)
         assert names["vector"].shape == names["voice"].shape == (192,)  # type: ignore[attr-defined]
-        assert -1.0 <= names["cosine"] <= 1.0  # type: ignore[operator]
+        assert -1.0 <= names["decision"].score <= 1.0  # type: ignore[operator]
 
 
 def test_files_that_are_named_exist() -> None:

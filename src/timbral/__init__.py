@@ -1,8 +1,8 @@
-"""timbral: train, judge and run speaker encoders.
+"""timbral: train, evaluate and run speaker encoders.
 
 >>> import timbral
 >>> encoder = timbral.load_encoder("runs/lstm")  # doctest: +SKIP
->>> encoder.similarity("alice.wav", "bob.wav")  # doctest: +SKIP
+>>> encoder.verify("alice.wav", "bob.wav")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from timbral.version import __version__
 
 if TYPE_CHECKING:
     from timbral.audio.preprocessing import Preprocessing
+    from timbral.embeddings.similarity import similarity
     from timbral.inference.embedder import Embedder
     from timbral.inference.load import load_encoder
 
-__all__ = ["Embedder", "Preprocessing", "__version__", "load_encoder"]
+__all__ = ["Embedder", "Preprocessing", "__version__", "load_encoder", "similarity"]
 
 _HOMES = {
     "Embedder": "timbral.inference.embedder",
     "Preprocessing": "timbral.audio.preprocessing",
     "load_encoder": "timbral.inference.load",
+    "similarity": "timbral.embeddings.similarity",
 }
 
 

@@ -4,6 +4,7 @@
     ├── AudioError          one recording cannot be used
     ├── DataError           a corpus, manifest, store, trial or speaker list cannot be used
     ├── ConfigError         a setting is unknown, of the wrong type or out of range
+    ├── InputError          what was given as a recording or vectors is none (a TypeError, too)
     ├── CheckpointError     a checkpoint or weight file cannot be used
     ├── MissingExtraError   an optional dependency is asked for and not installed
     └── TrainingError       a run cannot start or go on
@@ -25,6 +26,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "InputError",
     "MissingExtraError",
     "TimbralError",
     "TrainingError",
@@ -87,6 +89,10 @@ class DataError(TimbralError):
 
 class ConfigError(TimbralError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+class InputError(TimbralError, TypeError):
+    """What was given as a recording or as vectors is of a type or shape that is not taken."""
 
 
 class CheckpointError(TimbralError):

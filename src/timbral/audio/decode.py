@@ -22,10 +22,12 @@ from timbral.io.storage import fetch, is_url
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "PLAUSIBLE_RATES",
     "SAMPLE_RATE",
     "Wave",
     "check_wave",
     "decode",
+    "decode_bytes",
     "read_header",
     "resample",
     "to_int16",
@@ -39,7 +41,8 @@ AUDIO_SUFFIXES = frozenset(
     | set(ffmpeg.FFMPEG_SUFFIXES)
 )
 PLAUSIBLE_RATES = (1_000, 768_000)
-"""sample rates in Hz outside of these come from broken headers"""
+"""lowest and highest sample rate in Hz; headers that say others are broken"""
+TOO_LARGE = "its header claims more audio than fits into memory"
 SILENCE_PEAK = 2 / 32_768
 """two steps of 16-bit audio: dither, not sound"""
 
@@ -54,25 +57,44 @@ def decode(path: str | Path) -> tuple[Wave, int]:
     """
     segment = Segment.of(str(path))
     try:
-        samples, sample_rate = _read(segment)
+        source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
+        samples, sample_rate = _read(source, segment)
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if is_url(path) or not ffmpeg.is_container(segment.file):
             raise _why_unreadable(str(path), segment.file, error) from None
-        samples, sample_rate = _decode_container(segment.file)
+        samples, sample_rate = _decode_container(segment.file, segment.file)
         samples = samples[segment.samples(samples.shape[0], sample_rate)]
     except MemoryError:
-        reason = "its header claims more audio than fits into memory"
-        raise AudioError(str(path), reason, "too-large") from None
+        raise AudioError(str(path), TOO_LARGE, "too-large") from None
+    return _mono(samples, sample_rate, str(path))
+
+
+def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
+    """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`."""
+    try:
+        samples, sample_rate = _read(io.BytesIO(content), Segment(name))
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        if not content:
+            raise AudioError(name, "the file is empty (0 bytes)", "empty") from None
+        if not ffmpeg.is_container_head(content):
+            raise AudioError(name, _unreadable(error), "unreadable") from None
+        samples, sample_rate = _decode_container(io.BytesIO(content), name)
+    except MemoryError:
+        raise AudioError(name, TOO_LARGE, "too-large") from None
+    return _mono(samples, sample_rate, name)
+
+
+def _mono(samples: Wave, sample_rate: int, name: str) -> tuple[Wave, int]:
+    """Samples (T, C) to the mean of the channels (T,), checked, and the rate."""
     if not PLAUSIBLE_RATES[0] <= sample_rate <= PLAUSIBLE_RATES[1]:
         reason = f"its header claims an impossible rate of {sample_rate} Hz"
-        raise AudioError(str(path), reason, "unreadable")
+        raise AudioError(name, reason, "unreadable")
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    return check_wave(np.ascontiguousarray(wave), str(path)), int(sample_rate)
+    return check_wave(np.ascontiguousarray(wave), name), int(sample_rate)
 
 
-def _read(segment: Segment) -> tuple[Wave, int]:
+def _read(source: str | io.BytesIO, segment: Segment) -> tuple[Wave, int]:
     """Samples (T, C) and the rate. 16-bit audio is scaled here: libsndfile is slower at it."""
-    source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
     with soundfile.SoundFile(source) as file:
         count = -1
         if not segment.is_whole:
@@ -85,12 +107,12 @@ def _read(segment: Segment) -> tuple[Wave, int]:
         return np.multiply(samples, np.float32(1 / 32_768), dtype=np.float32), file.samplerate
 
 
-def _decode_container(file: str) -> tuple[Wave, int]:
+def _decode_container(source: str | io.BytesIO, name: str) -> tuple[Wave, int]:
     """Samples (T, C) and the rate; a missing PyAV is the error of one recording, not of a job."""
     try:
-        return ffmpeg.decode_container(file)
+        return ffmpeg.decode_container(source, name)
     except MissingExtraError as error:
-        raise AudioError(file, str(error), "missing-extra") from None
+        raise AudioError(name, str(error), "missing-extra") from None
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
@@ -106,7 +128,7 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
         if not ffmpeg.is_container(segment.file):
             raise _why_unreadable(str(path), segment.file, error) from None
-        content, sample_rate = _decode_container(segment.file)
+        content, sample_rate = _decode_container(segment.file, segment.file)
         samples, channels = content.shape
     inside = segment.samples(samples, sample_rate)
     return int(sample_rate), inside.stop - inside.start, int(channels)
@@ -127,9 +149,12 @@ def _why_unreadable(path: str, file: str, error: Exception) -> AudioError:
         return AudioError(path, "is a folder; name a recording inside it", "unreadable")
     if status.st_size == 0:
         return AudioError(path, "the file is empty (0 bytes)", "empty")
+    return AudioError(path, _unreadable(error), "unreadable")
+
+
+def _unreadable(error: Exception) -> str:
     cause = str(error).rstrip(".").rsplit(": ", 1)[-1]
-    reason = f"cannot be read as audio ({cause}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
-    return AudioError(path, reason, "unreadable")
+    return f"cannot be read as audio ({cause}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
 
 
 def check_wave(wave: NDArray[Any], name: str) -> Wave:

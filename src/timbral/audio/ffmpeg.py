@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timbral.errors import AudioError, MissingExtraError
 
-__all__ = ["FFMPEG_SUFFIXES", "check_ffmpeg", "decode_container", "is_container"]
+__all__ = [
+    "FFMPEG_SUFFIXES",
+    "check_ffmpeg",
+    "decode_container",
+    "is_container",
+    "is_container_head",
+]
 
 FFMPEG_SUFFIXES = (".m4a", ".mp4", ".aac", ".webm", ".wma")
 MAGIC_BYTES = (
@@ -27,9 +33,13 @@ def is_container(path: str | Path) -> bool:
     """Whether a file begins as one that this module reads; False when it cannot be opened."""
     try:
         with open(path, "rb") as file:
-            head = file.read(16)
+            return is_container_head(file.read(16))
     except OSError:
         return False
+
+
+def is_container_head(head: bytes) -> bool:
+    """Whether these are the first bytes, 16 or more, of a container that this module reads."""
     return any(head[offset : offset + len(magic)] == magic for offset, magic in MAGIC_BYTES)
 
 
@@ -42,13 +52,16 @@ def check_ffmpeg() -> Any:
     return av
 
 
-def decode_container(path: str | Path) -> tuple[NDArray[np.float32], int]:
-    """The first audio stream, whole: samples (T, C) and the rate in Hz. Raises AudioError."""
+def decode_container(source: str | BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
+    """The first audio stream, whole: samples (T, C) and the rate in Hz.
+
+    Raises AudioError, which calls the recording `name`.
+    """
     av = check_ffmpeg()
     try:
-        with av.open(str(path)) as container:
+        with av.open(source) as container:
             if not container.streams.audio:
-                raise AudioError(str(path), "holds no audio stream", "unreadable")
+                raise AudioError(name, "holds no audio stream", "unreadable")
             stream = container.streams.audio[0]
             to_planar_floats = av.AudioResampler(format="fltp")
             frames = [
@@ -59,7 +72,7 @@ def decode_container(path: str | Path) -> tuple[NDArray[np.float32], int]:
             rate = int(stream.rate)
     except av.FFmpegError as error:
         reason = f"cannot be read as audio ({error.strerror})"
-        raise AudioError(str(path), reason, "unreadable") from None
+        raise AudioError(name, reason, "unreadable") from None
     if not frames:
-        raise AudioError(str(path), "the recording is empty (no samples)", "empty")
+        raise AudioError(name, "the recording is empty (no samples)", "empty")
     return np.concatenate(frames, axis=1).T, rate

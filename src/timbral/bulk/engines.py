@@ -149,8 +149,7 @@ def _work(connection: Connection, payload: bytes, index: int) -> None:
     tune_cpu()
     embedder, folder, strict = pickle.loads(payload)
     if embedder.device.type == "cuda" and embedder.device.index is None:
-        embedder.device = torch.device("cuda", index % torch.cuda.device_count())
-        embedder.network.to(embedder.device)
+        embedder.to(torch.device("cuda", index % torch.cuda.device_count()))
     try:
         while True:
             for result in embed_here(embedder, [connection.recv()], folder, strict):

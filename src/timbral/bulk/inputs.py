@@ -55,8 +55,8 @@ class AudioInput:
 
     def __init__(self, embedder: Embedder) -> None:
         self._sample_rate = embedder.sample_rate
-        self.read = embedder.load_or_error
-        self.embed = embedder.encode_waves
+        self.read = embedder.try_load_audio
+        self.embed = embedder.encode_preprocessed
 
     def estimated_seconds(self, path: str) -> float:
         segment = Segment.of(path)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from timbral.bulk.inputs import Content, Input, input_of
 from timbral.bulk.shards import PartialShard, Shard, ShardResult
 from timbral.errors import AudioError
-from timbral.inference.embedder import SECONDS_PER_BATCH, Embedder
+from timbral.inference.embedder import Embedder
+from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 
 __all__ = ["embed_shards"]
 

@@ -129,7 +129,7 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         device=running.device,
         precision=running.precision,
         compile=running.compile,
-        pretrained=running.weights_dir,
+        weights_dir=running.weights_dir,
     )
 
 

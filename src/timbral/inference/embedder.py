@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from timbral.audio.decode import Wave, check_wave
-from timbral.audio.preprocessing import Preprocessing, load
+from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import Checkpoint, check_output, save_checkpoint
+from timbral.config.schema import TrainConfig
+from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
-from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.errors import AudioError, ConfigError
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import AudioError, ConfigError, InputError
+from timbral.inference.decision import Decision, decide
+from timbral.inference.recordings import Recording, name_of, read_recording, several_recordings
+from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
+from timbral.inference.windows import sliding_windows
+from timbral.io.threads import map_ahead
+from timbral.io.types import Floats, Vectors
 
-__all__ = ["Audio", "Embedder", "Vector"]
+__all__ = ["Embedder"]
 
-Vector = NDArray[np.float32]
-Audio = str | Path | NDArray[Any] | Tensor
-"""a path, or samples (T,): floats in [-1, 1] or signed integers"""
-
-PRECISIONS = ("fp32", "bf16")
-WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
-SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
-"""padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
-PADDED_SECONDS = 0.5
-"""Batches last a multiple of this: oneDNN keeps compiled kernels for each shape it meets, and with
-few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16."""
+WINDOW_SECONDS = 1.5
+"""of `encode_windows`, for encoders that have no windows of their own"""
+BATCHES_IN_MEMORY = 16
+"""batches whose audio is held while many recordings are encoded"""
 
 
 class Embedder:
-    """An encoder, the preprocessing that it was trained on, and a device.
+    """A speaker encoder ready for use: recordings in, vectors out.
 
-    Vectors are float32 and of unit length; `embedding_dim` is their size E. In the precision
-    ``bf16`` matrix products are faster where the processor has them; vectors keep a cosine of
-    0.999 or more to those of ``fp32``. With `compile` the encoder is compiled by torch, which takes
-    minutes at the first recording; on the CPUs measured it gains nothing (docs/encoders.md).
+    It applies the preprocessing that the encoder was trained on. Vectors are float32 and of unit
+    length, so that the cosine of two is their dot product; neither what else is encoded with a
+    recording nor padding affects its vector (to 1e-5).
+
+    Wherever a recording is taken, it is a path or URL, the content of an audio file (bytes) or a
+    file open for reading them, samples as a NumPy array or tensor of shape (T,) or (1, T), a tuple
+    (samples, sample_rate), or a mapping with ``array`` and ``sampling_rate`` as Hugging Face
+    datasets have it. Floats lie in [-1, 1]; signed integers are PCM. Samples without a rate are at
+    `sample_rate` if that is given, else at the encoder's own rate. Files are decoded at their own
+    rate, and their channels averaged.
+
+    Attributes:
+        embedding_dim: size E of a vector
+        sample_rate: the encoder's rate in Hz; everything is resampled to it
+        name: of the published weights, else of the architecture
+        license: of the published weights; empty for your own
+        weights_sha256: hash of the file of weights; vectors of another hash do not compare
+        threshold: cosine at which misses and false alarms were equally frequent on the speakers
+            that training held out; None when nothing was held out
+        preprocessing: what is done to every recording before the encoder sees it
+        network: the encoder as a torch module
     """
 
     def __init__(
         self,
-        encoder: SpeakerEncoder,
+        network: SpeakerEncoder,
         preprocessing: Preprocessing | None = None,
         *,
         device: str | torch.device = "cpu",
@@ -54,207 +69,276 @@ class Embedder:
         name: str = "",
         weights_sha256: str = "",
         license: str = "",
+        threshold: float | None = None,
+        uninitialized_prefixes: tuple[str, ...] = (),
     ) -> None:
-        self.network = encoder.to(device).eval()
+        """Take a network as it is; `timbral.load_encoder` makes one from a name or a path.
+
+        Args:
+            network: the encoder; it is moved to `device` and put into evaluation mode
+            preprocessing: what it was trained on; None is timbral's default
+            device: ``cpu``, ``cuda`` or ``cuda:N``
+            precision: ``fp32``, or ``bf16`` for faster matrix products where the processor has
+                them; vectors keep a cosine of 0.999 or more to those of ``fp32``
+            compile: let torch compile the network, which takes minutes at the first recording; on
+                the CPUs measured it gains nothing (docs/encoders.md)
+            name: what vectors and files call this encoder; empty: the architecture's name
+            weights_sha256: hash of its file of weights
+            license: of its weights
+            threshold: cosine from which `verify` says that the speaker is the same
+            uninitialized_prefixes: starts of names of tensors that are random
+        """
+        self._runtime = TorchRuntime(network, device, precision, compile)
         self.preprocessing = preprocessing or Preprocessing()
-        self.device = torch.device(device)
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is fp32 or bf16, got {precision!r}")
-        self.precision = precision
-        self.compile = compile
-        self._embed_features = self._backbone()
-        self.sample_rate = encoder.sample_rate
-        self.embedding_dim = encoder.embedding_dim
-        self.name = name or encoder.name
+        self.sample_rate = network.sample_rate
+        self.embedding_dim = network.embedding_dim
+        self.name = name or network.name
         self.weights_sha256 = weights_sha256
         self.license = license
+        self.threshold = threshold
+        self.uninitialized_prefixes = uninitialized_prefixes
 
-    def _backbone(self) -> Callable[[Tensor, Tensor], Tensor]:
-        backbone: Callable[[Tensor, Tensor], Tensor] = self.network.embed_features
-        return torch.compile(backbone, dynamic=True) if self.compile else backbone
+    def __repr__(self) -> str:
+        rate = f"{self.sample_rate / 1000:g} kHz"
+        weights = f"weights {self.weights_sha256[:8]}" if self.weights_sha256 else "unsaved weights"
+        return (
+            f"<Embedder {self.name}, {self.embedding_dim}-d, {rate}, "
+            f"{self.device} {self.precision}, {weights}>"
+        )
 
-    def __getstate__(self) -> dict[str, Any]:  # what is compiled cannot be sent to a worker
-        return {key: value for key, value in vars(self).items() if key != "_embed_features"}
+    @property
+    def network(self) -> SpeakerEncoder:
+        return self._runtime.network
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._embed_features = self._backbone()
+    @property
+    def device(self) -> torch.device:
+        return self._runtime.device
 
-    def encode(self, audio: Audio, sample_rate: int | None = None) -> Vector:
-        """One recording to one vector (E,).
+    @property
+    def precision(self) -> str:
+        return self._runtime.precision
 
-        Samples are taken to be at the encoder's rate unless `sample_rate` says otherwise.
-        Raises AudioError when the recording cannot be used.
+    def to(self, device: str | torch.device) -> Embedder:
+        """Compute on another device from now on; returns itself, as modules of torch do."""
+        self._runtime.to(torch.device(device))
+        return self
+
+    def encode(
+        self,
+        audio: Recording | Sequence[Recording],
+        sample_rate: float | None = None,
+    ) -> Vectors:
+        """One recording to one vector (E,), a list or tuple of N recordings to N vectors (N, E).
+
+        Args:
+            audio: a recording, in any form that the class describes, or a list or tuple of them
+            sample_rate: in Hz, of samples that come without a rate; None is the encoder's rate
+
+        Returns:
+            float32 vectors of unit length, in the order of the recordings
+
+        Raises:
+            AudioError: a recording cannot be used: missing, unreadable, silent, too short, …; of
+                many the first such, whose error names it
+            InputError: what was given is no recording
+            ConfigError: the sample rate is impossible
         """
-        vector: Vector = self.encode_waves([self.load(audio, sample_rate)])[0]
-        return vector
+        recordings = several_recordings(audio)
+        if recordings is None:
+            return self._encode_one(audio, "audio", sample_rate)
+        return self._encode_many(recordings, "audio", sample_rate)
 
-    def encode_speaker(self, recordings: Sequence[Audio], sample_rate: int | None = None) -> Vector:
-        """Several recordings of one speaker to one vector (E,): the mean, made unit length."""
-        if isinstance(recordings, str | Path):
-            raise ConfigError("encode_speaker takes a list of recordings; encode takes one")
-        if len(recordings) == 0:
-            raise ConfigError("encode_speaker needs at least one recording; the list is empty")
-        vectors = self.encode_waves([self.load(audio, sample_rate) for audio in recordings])
-        return unit_length(vectors.mean(axis=0))
+    def encode_windows(
+        self,
+        audio: Recording,
+        seconds: float | None = None,
+        step: float | None = None,
+        sample_rate: float | None = None,
+    ) -> tuple[Floats, Vectors]:
+        """A vector for each of many windows of one recording, in order of time.
 
-    def similarity(self, first: Audio, second: Audio, sample_rate: int | None = None) -> float:
-        """Cosine in [-1, 1] of the vectors of two recordings."""
-        vectors = self.encode_waves([self.load(audio, sample_rate) for audio in (first, second)])
-        return float(np.clip(vectors[0] @ vectors[1], -1.0, 1.0))
+        Without `seconds` and `step` the d-vector (`lstm`) takes its own windows, 1.6 s every
+        0.8 s, of which `encode` is the mean. Other encoders have none: they take 1.5 s every
+        0.75 s. Windows of `seconds` are encoded each as a recording of its own. The last one ends
+        with the recording.
 
-    def load(self, audio: Audio, sample_rate: int | None = None) -> Wave:
-        """A recording as the encoder hears it: preprocessed, at its rate, long enough (T,)."""
-        if isinstance(audio, str | Path):
-            wave, name = load(audio, self.preprocessing, self.sample_rate), str(audio)
-        else:
-            samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else audio
-            name, rate = "audio", sample_rate or self.sample_rate
-            wave = self.preprocessing(check_wave(samples, name), rate, self.sample_rate, name)
-        self.check_length(wave, name)
-        return wave
+        Args:
+            audio: one recording
+            seconds: length of a window; not shorter than the encoder's `min_samples`
+            step: seconds from one window's start to the next; default half a window
+            sample_rate: in Hz, of samples that come without a rate
 
-    def load_or_error(self, path: str | Path) -> Wave | AudioError:
-        """As `load`, but a recording that cannot be used gives its error."""
+        Returns:
+            times (W, 2), start and end of each window in seconds of the preprocessed recording
+            (where `preprocessing.trim` cuts silence, of what is left), and vectors (W, E)
+        """
+        if several_recordings(audio) is not None:
+            raise InputError("encode_windows takes one recording, not several")
+        wave = self._load(audio, "audio", sample_rate)
+        own = self.network.windows
+        if own is not None and seconds is None and step is None:
+            starts = np.array(own.starts(len(wave), self.network.hop_samples))
+            ends = np.minimum((starts + own.frames) * self.network.hop_samples, len(wave))
+            ranges = np.stack([starts * self.network.hop_samples, ends], axis=1)
+            return ranges / self.sample_rate, self._runtime.embed_windows(wave, own)
+        size = self._window_samples("seconds", WINDOW_SECONDS if seconds is None else seconds)
+        if size < self.network.min_samples:
+            least = self.network.min_samples / self.sample_rate
+            raise ConfigError(f"seconds: {self.name} needs {least:g} s or more, got {seconds}")
+        hop = size // 2 if step is None else self._window_samples("step", step)
+        ranges = sliding_windows(len(wave), size, hop)
+        return ranges / self.sample_rate, self.encode_preprocessed(
+            [wave[start:end] for start, end in ranges]
+        )
+
+    def _window_samples(self, argument: str, seconds: float) -> int:
+        if not 1 / self.sample_rate <= seconds < 1e6:
+            raise ConfigError(f"{argument}: a positive number of seconds is needed, got {seconds}")
+        return round(seconds * self.sample_rate)
+
+    def encode_speaker(
+        self, recordings: Sequence[Recording], sample_rate: float | None = None
+    ) -> Vectors:
+        """Several recordings of one speaker to one vector (E,): the mean of theirs, unit length.
+
+        Args:
+            recordings: a list or tuple of one or more
+            sample_rate: in Hz, of samples that come without a rate
+
+        Raises:
+            AudioError: one of them cannot be used
+            InputError: one recording instead of several, or an empty list
+        """
+        if several_recordings(recordings) is None:
+            raise InputError(
+                "encode_speaker takes a list or tuple of recordings; encode takes one recording"
+            )
+        return self._voice(recordings, "recordings", sample_rate)
+
+    def verify(
+        self,
+        first: Recording | Sequence[Recording],
+        second: Recording | Sequence[Recording],
+        threshold: float | None = None,
+        sample_rate: float | None = None,
+    ) -> Decision:
+        """Are two recordings of one speaker?
+
+        Args:
+            first: a recording; or a list of several of one speaker, of which the mean is taken
+            second: what it is compared with, likewise
+            threshold: cosine in [-1, 1] from which the answer is yes; None: the encoder's own
+                (`threshold`), and without one there is a score but no answer
+            sample_rate: in Hz, of samples that come without a rate
+        """
+        if threshold is not None and not -1.0 <= threshold <= 1.0:
+            raise ConfigError(f"threshold: a cosine lies in [-1, 1], got {threshold}")
+        voices = [
+            self._voice(side, argument, sample_rate)
+            for side, argument in ((first, "first"), (second, "second"))
+        ]
+        return decide(float(similarity(*voices)), threshold, self.threshold)
+
+    def similarity(self, first: Any, second: Any) -> Vectors:
+        """Cosines of vectors, as `timbral.similarity`: (N, E), (M, E) -> (N, M)."""
+        return similarity(first, second)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a checkpoint folder that `load_encoder` and every verb take; returns its path.
+
+        It holds the weights (safetensors), the architecture's config, the preprocessing, name,
+        license and threshold, and no optimizer: training can start from it, not resume. Raises
+        ConfigError when the folder holds anything but an earlier checkpoint.
+        """
+        folder = Path(folder)
+        check_output(folder)
+        checkpoint = Checkpoint(
+            folder,
+            0,
+            TrainConfig(encoder=self.network.config),
+            self.preprocessing,
+            {} if self.threshold is None else {"val_threshold": self.threshold},
+            self.name,
+            self.license,
+            self.uninitialized_prefixes,
+        )
+        save_checkpoint(checkpoint, {"encoder": self.network})
+        return folder
+
+    def load_audio(self, audio: Recording, sample_rate: float | None = None) -> Wave:
+        """A recording as the encoder sees it: preprocessed, at its rate, long enough (T,).
+
+        Raises AudioError, InputError and ConfigError as `encode` does.
+        """
+        return self._load(audio, "audio", sample_rate)
+
+    def try_load_audio(self, path: str | Path) -> Wave | AudioError:
+        """As `load_audio`, but a recording that cannot be used gives its error."""
         try:
-            return self.load(path)
+            return self.load_audio(path)
         except AudioError as error:
             return error
 
-    def load_each(
+    def try_load_many(
         self, paths: Iterable[str | Path], threads: int = 4
     ) -> Iterator[Wave | AudioError]:
         """Load recordings in threads, a few ahead; in order, a failure in its place."""
+        return map_ahead(self.try_load_audio, paths, threads)
 
-        with ThreadPoolExecutor(threads) as pool:
-            ahead: deque[Future[Wave | AudioError]] = deque()
-            for path in paths:
-                ahead.append(pool.submit(self.load_or_error, path))
-                if len(ahead) > 2 * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+    def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
+        """Waves (T,) as `load_audio` gives them or a store holds them to vectors (N, E)."""
+        return self._runtime.embed_waves(waves)
 
-    def check_length(self, wave: Wave, name: str) -> None:
-        """Raise AudioError when a wave is shorter than the encoder's `min_samples`."""
+    def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:
+        """Utterances of precomputed mels, (F, M) each, to vectors (N, E), in their order.
+
+        Raises ConfigError for an encoder that takes something else.
+        """
+        self.network.check_takes_mels()
+        assert self.network.windows is not None, "an encoder on these mels takes windows"
+        return self._runtime.embed_mels(mels, self.network.windows)
+
+    def _load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
+        name = name_of(audio, argument)
+        samples, rate = read_recording(audio, name, sample_rate, self.sample_rate)
+        wave = self.preprocessing(samples, rate, self.sample_rate, name)
         if wave.size < self.network.min_samples:
             reason = (
                 f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
                 f"{self.name} needs {self.network.min_samples / self.sample_rate:.2f} s or more"
             )
             raise AudioError(name, reason, "too-short")
+        return wave
 
-    @torch.inference_mode()
-    def encode_waves(self, waves: Sequence[Wave]) -> Vector:
-        """Preprocessed waves to vectors (N, E), in their order.
+    def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
+        vectors = self.encode_preprocessed([self._load(audio, argument, sample_rate)])
+        return vectors.reshape(self.embedding_dim)
 
-        Each vector is what its wave alone gives (to 1e-5). Waves longer than the encoder's
-        `longest_seconds` are cut into equal parts, whose unit vectors are averaged.
-        """
-        if not len(waves):
-            return np.empty((0, self.embedding_dim), dtype=np.float32)
-        with self._in_precision():
-            if self.network.windows:
-                return self._embed_windows(waves, self.network.windows, self._windows)
-            return self._embed_whole(waves)
+    def _encode_many(
+        self, recordings: Sequence[object], argument: str, sample_rate: float | None
+    ) -> Vectors:
+        """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
+        limit = BATCHES_IN_MEMORY * SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
 
-    def _in_precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        def load(row: int) -> Wave:
+            return self._load(recordings[row], f"{argument}[{row}]", sample_rate)
 
-    def _embed_whole(self, waves: Sequence[Wave]) -> Vector:
-        longest = int(self.network.longest_seconds * self.sample_rate)
-        owners, parts = [], []
-        for row, wave in enumerate(waves):
-            cut = np.array_split(wave, -(-len(wave) // longest))
-            owners += [row] * len(cut)
-            parts += cut
-        vectors = np.empty((len(parts), self.embedding_dim), dtype=np.float32)
-        for rows in self._batches([len(part) for part in parts]):
-            padded, lengths = self._pad([parts[row] for row in rows])
-            features = self.network.features(padded, lengths)
-            vectors[rows] = self._embed_features(*features).float().cpu().numpy()
-        sums = np.zeros((len(waves), self.embedding_dim), dtype=np.float32)
-        np.add.at(sums, owners, unit_length(vectors))
-        return unit_length(sums)
+        vectors: list[Vectors] = []
+        held: list[Wave] = []
+        samples = 0
+        for wave in map_ahead(load, range(len(recordings))):
+            held.append(wave)
+            samples += len(wave)
+            if samples >= limit:
+                vectors.append(self.encode_preprocessed(held))
+                held, samples = [], 0
+        return np.concatenate([*vectors, self.encode_preprocessed(held)])
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Rows in order of length, in batches of a bounded padded size."""
-        limit = SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
-        rows: list[int] = []
-        for row in np.argsort(lengths, kind="stable").tolist():
-            if rows and lengths[row] * (len(rows) + 1) > limit:
-                yield rows
-                rows = []
-            rows.append(row)
-        yield rows
-
-    def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
-        lengths = torch.tensor([len(wave) for wave in waves])
-        step = int(PADDED_SECONDS * self.sample_rate)
-        padded = torch.zeros(len(waves), -(-int(lengths.max()) // step) * step)
-        for row, wave in enumerate(waves):
-            padded[row, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
-        return padded.to(self.device), lengths.to(self.device)
-
-    @torch.inference_mode()
-    def encode_mels(self, mels: Sequence[NDArray[np.float32]]) -> Vector:
-        """Utterances of precomputed mels, (F, M) each, to vectors (N, E), in their order.
-
-        Raises ConfigError for an encoder that hears something else.
-        """
-        self.network.check_takes_mels()
-        assert self.network.windows is not None, "an encoder on these mels hears windows"
-        with self._in_precision():
-            return self._embed_windows(mels, self.network.windows, self._mel_windows)
-
-    def _mel_windows(self, mel: NDArray[np.float32], windows: Windows) -> Iterator[Tensor]:
-        """Features (F, M) of each window of a mel, zeros behind its end."""
-        samples = len(mel) * self.network.hop_samples - 1  # the most that gives so many frames
-        starts = windows.starts(samples, self.network.hop_samples)
-        padded = torch.zeros(max(len(mel), starts[-1] + windows.frames), mel.shape[1])
-        padded[: len(mel)] = torch.from_numpy(mel)
-        for start in starts:
-            yield padded[start : start + windows.frames].to(self.device)
-
-    def _embed_windows(
-        self,
-        utterances: Sequence[NDArray[np.float32]],
-        windows: Windows,
-        cut: Callable[[NDArray[np.float32], Windows], Iterator[Tensor]],
-    ) -> Vector:
-        """Windows of many utterances through the encoder together; then the mean of each's."""
-        pending = (
-            (row, features)
-            for row, utterance in enumerate(utterances)
-            for features in cut(utterance, windows)
-        )
-        sums = np.zeros((len(utterances), self.embedding_dim), dtype=np.float32)
-        size = WINDOWS_PER_BATCH.get(self.device.type, 64)
-        for batch in _chunks(pending, size):
-            features = torch.stack([features for _, features in batch])  # (B, F, M)
-            lengths = torch.full((len(batch),), windows.frames, device=self.device)
-            vectors = self._embed_features(features, lengths).float().cpu().numpy()
-            np.add.at(sums, [row for row, _ in batch], unit_length(vectors))
-        return unit_length(sums)
-
-    def _windows(self, wave: Wave, windows: Windows) -> Iterator[Tensor]:
-        """Features (F, M) of each window: one mel of the zero-padded wave, sliced."""
-        hop = self.network.hop_samples
-        starts = windows.starts(len(wave), hop)
-        samples = max(len(wave), (starts[-1] + windows.frames) * hop)
-        padded = torch.zeros(1, samples, device=self.device)
-        padded[0, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
-        features, _ = self.network.features(padded, torch.tensor([samples], device=self.device))
-        for start in starts:
-            yield features[0, start : start + windows.frames]
-
-
-def _chunks(items: Iterable[tuple[int, Tensor]], size: int) -> Iterator[list[tuple[int, Tensor]]]:
-    chunk: list[tuple[int, Tensor]] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    def _voice(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
+        """The vector (E,) of a recording, or of a speaker with several."""
+        recordings = several_recordings(audio)
+        if recordings is None:
+            return self._encode_one(audio, argument, sample_rate)
+        if not recordings:
+            raise InputError(f"{argument}: at least one recording is needed; the list is empty")
+        return unit_length(self._encode_many(recordings, argument, sample_rate).mean(axis=0))

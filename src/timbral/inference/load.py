@@ -5,8 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from timbral.checkpoints.checkpoint import uninitialized_message
-from timbral.checkpoints.download import download
+import torch
+
+from timbral.checkpoints.checkpoint import is_checkpoint, uninitialized_message
+from timbral.checkpoints.download import download as download_weights
+from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
 from timbral.inference.embedder import Embedder
@@ -21,21 +24,42 @@ def load_encoder(
     device: str = "auto",
     precision: str = "fp32",
     compile: bool = False,
-    pretrained: Path | None = None,
+    weights_dir: str | Path | None = None,
+    download: bool = False,
 ) -> Embedder:
-    """An Embedder from a name of `timbral models`, a run folder, a checkpoint folder, or a file
-    of weights of another project.
+    """A trained encoder, ready to turn recordings into vectors.
 
-    Of a run folder the best checkpoint is taken, else the last. `pretrained` is a copy of what a
-    name stands for, where it cannot be downloaded. Raises CheckpointError when there is none.
+    Args:
+        encoder: a name of `timbral.models()`, a run folder (its best checkpoint, else the last), a
+            checkpoint folder, or a file or folder of weights of another project
+        device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
+        precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it: its vectors
+            keep a cosine of 0.999 or more to those of ``fp32``
+        compile: let torch compile the encoder, which takes minutes at the first recording; on the
+            CPUs measured it gains nothing
+        weights_dir: for a name: a copy of its weights (a file, or a folder as the Hub has it), for
+            machines that cannot download them
+        download: for a name: download its weights when they are not on this machine. Nothing is
+            ever downloaded without this, or a call of `timbral.download`
+
+    Raises:
+        CheckpointError: there is no such encoder, it has not been downloaded, or it is damaged
+        ConfigError: unknown device or precision
+        MissingExtraError: downloading it needs an optional dependency
+
+    Warns when parts of the weights are random, as those of a WavLM without a speaker head are.
     """
-    if pretrained is not None:
-        download(str(encoder), pretrained)
+    if weights_dir is not None:
+        download_weights(str(encoder), weights_dir)
+    elif download and str(encoder) in PUBLISHED and not is_checkpoint(Path(encoder)):
+        download_weights(str(encoder))
     checkpoint = resolve(encoder)
     if checkpoint.uninitialized_prefixes:
         warnings.warn(uninitialized_message(checkpoint), stacklevel=2)
+    with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are replaced
+        network = load_network(checkpoint)
     return Embedder(
-        load_network(checkpoint),
+        network,
         checkpoint.preprocessing,
         device=pick_device(device),
         precision=precision,
@@ -43,4 +67,6 @@ def load_encoder(
         name=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
         license=checkpoint.license,
+        threshold=checkpoint.validation_threshold,
+        uninitialized_prefixes=checkpoint.uninitialized_prefixes,
     )

@@ -46,14 +46,16 @@ def score_trials(
     vectors: dict[str, Vectors] = {}
     failures: list[dict[str, str]] = []
     waves: dict[str, Wave] = {}
-    for done, wave in enumerate(embedder.load_each(root / path for path in paths), start=1):
+    for done, wave in enumerate(embedder.try_load_many(root / path for path in paths), start=1):
         path = paths[done - 1]
         if isinstance(wave, AudioError):
             failures.append(wave.as_dict() | {"path": path})
         else:
             waves[path] = wave
         if len(waves) == WAVES_PER_BATCH or done == len(paths):
-            vectors.update(zip(waves, embedder.encode_waves(list(waves.values())), strict=True))
+            vectors.update(
+                zip(waves, embedder.encode_preprocessed(list(waves.values())), strict=True)
+            )
             waves.clear()
             progress(done, len(paths))
     scored = [trial for trial in trials if trial.first in vectors and trial.second in vectors]

@@ -31,15 +31,11 @@ def run(
 
     example: timbral verify campplus-zh-en a.wav b.wav --threshold 0.5
     """
-    from timbral import api
-
-    embedder = load_embedder(encoder, running)
-    cosine = embedder.similarity(first, second)
-    limit = api.validation_threshold(encoder) if threshold is None else threshold
-    print(f"cosine {cosine:.3f}")
-    if limit is None:
+    decision = load_embedder(encoder, running).verify(first, second, threshold)
+    print(f"cosine {decision.score:.3f}")
+    if decision.same is None:
         print("no threshold is known for this encoder (no validation); give one with --threshold")
     else:
-        verdict = "same speaker" if cosine >= limit else "different speakers"
-        print(f"{verdict} (threshold {limit:.3f})")
+        verdict = "same speaker" if decision.same else "different speakers"
+        print(f"{verdict} (threshold {decision.threshold:.3f})")
     return OK

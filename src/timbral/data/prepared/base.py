@@ -23,7 +23,7 @@ __all__ = ["PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
 class PreparedEmbedder(Protocol):
     """What makes vectors of prepared utterances: the Embedder."""
 
-    def encode_waves(self, waves: Sequence[Wave]) -> Vectors:
+    def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
         """Preprocessed waves (T,) to vectors (N, E)."""
 
     def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:

@@ -80,7 +80,9 @@ class Store(PreparedData):
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
         """Vectors (N, E) of whole utterances."""
         scale = np.float32(32_768)
-        return embedder.encode_waves([self.pcm(row).astype(np.float32) / scale for row in rows])
+        return embedder.encode_preprocessed(
+            [self.pcm(row).astype(np.float32) / scale for row in rows]
+        )
 
 
 def shard_path(folder: Path, shard: int) -> Path:

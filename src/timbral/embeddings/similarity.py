@@ -1,0 +1,61 @@
+"""Cosines between vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import InputError
+from timbral.io.types import Vectors
+
+__all__ = ["similarity"]
+
+
+def similarity(first: Any, second: Any) -> Vectors:
+    """Cosine of every vector of `first` with every vector of `second`.
+
+    Args:
+        first: vectors (N, E), or one (E,): a NumPy array, a tensor of any float type, or a list
+        second: vectors (M, E), or one (E,)
+
+    Returns:
+        float32 cosines in [-1, 1] of shape (N, M); the axis of a single vector is left out, so
+        that two vectors give one number, of shape (). A vector of zeros has the cosine 0.
+
+    Raises:
+        InputError: what was given are no vectors, or vectors of different sizes
+    """
+    left, right = _vectors(first, "first"), _vectors(second, "second")
+    if left.shape[-1] != right.shape[-1]:
+        raise InputError(
+            f"vectors of {left.shape[-1]} and of {right.shape[-1]} dimensions cannot be compared; "
+            "they are of two encoders"
+        )
+    cosines = unit_length(left) @ unit_length(right).T
+    return np.asarray(np.clip(cosines, -1.0, 1.0), dtype=np.float32)
+
+
+def _vectors(values: Any, argument: str) -> Vectors:
+    """Vectors (N, E) or (E,) as float32."""
+    try:
+        if isinstance(values, list | tuple):
+            return _checked(np.array([_array(row) for row in values], dtype=np.float32))
+        return _checked(np.asarray(_array(values), dtype=np.float32))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{argument}: vectors are an array, a tensor or a list, of shape (N, E) or (E,); got "
+            f"{type(values).__name__} {getattr(values, 'shape', '')}".rstrip()
+        ) from None
+
+
+def _array(values: Any) -> Any:
+    return values.detach().cpu().float().numpy() if isinstance(values, torch.Tensor) else values
+
+
+def _checked(vectors: Vectors) -> Vectors:
+    if vectors.ndim not in (1, 2) or not vectors.shape[-1]:
+        raise ValueError("not one vector, and not vectors")
+    return vectors

@@ -1,0 +1,165 @@
+"""What can be given as a recording, and what samples it holds."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from timbral.audio.decode import PLAUSIBLE_RATES, Wave, check_wave, decode, decode_bytes
+from timbral.errors import ConfigError, InputError
+
+__all__ = ["Recording", "name_of", "read_recording", "several_recordings"]
+
+
+class BinaryFile(Protocol):
+    """What is open for reading bytes: a file, `io.BytesIO`, an upload."""
+
+    def read(self) -> bytes: ...
+
+
+Samples: TypeAlias = NDArray[Any] | Tensor
+"""one channel, (T,) or (1, T) or (T, 1): floats in [-1, 1], or signed integers as PCM has them"""
+Recording: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | Samples
+    | tuple[Samples, float]
+    | tuple[float, Samples]
+    | Mapping[str, Any]
+)
+"""One recording: a path or URL, the content of an audio file or a file that is open, samples, a
+pair of samples and their rate in either order, or a mapping as Hugging Face datasets have it:
+``{"array": samples, "sampling_rate": rate}``, or ``{"bytes": …, "path": …}`` when not decoded."""
+
+TAKEN = (
+    "a recording is a path or URL (str, Path), the bytes of an audio file or a file open for "
+    "reading them, samples (T,) as a NumPy array or tensor, a tuple (samples, sample_rate), or a "
+    "mapping with 'array' and 'sampling_rate'"
+)
+
+
+def several_recordings(audio: object) -> Sequence[object] | None:
+    """The recordings of a list or tuple; None for what is one recording."""
+    if isinstance(audio, list) or (isinstance(audio, tuple) and _with_rate(audio) is None):
+        return audio
+    return None
+
+
+def name_of(audio: object, argument: str) -> str:
+    """What an error calls a recording: its path, else the argument that it came as."""
+    return os.fspath(audio) if isinstance(audio, str | os.PathLike) else argument
+
+
+def read_recording(
+    audio: object, name: str, sample_rate: float | None, default_rate: int
+) -> tuple[Wave, int]:
+    """One recording to its samples, mono float32 (T,), and their rate in Hz.
+
+    Samples without a rate of their own have `sample_rate`, or else `default_rate`; files say their
+    own. Raises AudioError when the recording cannot be used, InputError for what is none, and
+    ConfigError for an impossible rate.
+    """
+    if isinstance(audio, str | os.PathLike):
+        return decode(os.fspath(audio))
+    if isinstance(audio, Mapping):
+        return _read_mapping(audio, name, sample_rate, default_rate)
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return decode_bytes(bytes(audio), f"{name} ({len(audio):,} bytes)")
+    if isinstance(audio, tuple) and (pair := _with_rate(audio)) is not None:
+        samples, rate = pair
+        return read_recording(samples, name, rate, default_rate)
+    if isinstance(audio, np.ndarray | Tensor):
+        rate = default_rate if sample_rate is None else _whole_rate(sample_rate, name)
+        return _one_channel(audio, name), rate
+    if callable(read := getattr(audio, "read", None)):
+        content = read()
+        if not isinstance(content, bytes):
+            raise InputError(f"{name}: a file has to be open for bytes ('rb'), not for text")
+        return decode_bytes(content, str(getattr(audio, "name", name)))
+    raise InputError(f"{name}: {TAKEN}; got {_describe(audio)}")
+
+
+def _whole_rate(rate: object, name: str) -> int:
+    """A sample rate in Hz as a whole number; ConfigError when it is not one that audio has."""
+    low, high = PLAUSIBLE_RATES
+    if isinstance(rate, int | float | np.number) and not isinstance(rate, bool):
+        value = float(rate)
+        if math.isfinite(value) and value.is_integer() and low <= value <= high:
+            return int(value)
+    raise ConfigError(
+        f"{name}: sample_rate is a whole number of Hz from {low:,} to {high:,}, got {rate!r}"
+    )
+
+
+def _with_rate(audio: tuple[Any, ...]) -> tuple[Any, Any] | None:
+    """(samples, rate) of a tuple that holds these two, in either order; else None."""
+    if len(audio) != 2:
+        return None
+    first, second = audio
+    if isinstance(first, np.ndarray | Tensor) and _is_number(second):
+        return first, second
+    if isinstance(second, np.ndarray | Tensor) and _is_number(first):
+        return second, first
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _read_mapping(
+    audio: Mapping[Any, Any], name: str, sample_rate: float | None, default_rate: int
+) -> tuple[Wave, int]:
+    if "array" in audio and "sampling_rate" in audio:
+        samples = audio["array"]
+        if isinstance(samples, list):  # as datasets give it without a NumPy format
+            samples = np.asarray(samples, dtype=np.float32)
+        return read_recording((samples, audio["sampling_rate"]), name, None, default_rate)
+    for key in ("bytes", "path"):
+        if audio.get(key) is not None:
+            return read_recording(audio[key], name, sample_rate, default_rate)
+    raise InputError(f"{name}: {TAKEN}; got one with the keys {', '.join(map(repr, audio))}")
+
+
+def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
+    """Samples (T,), or one channel of shape (1, T) or (T, 1), as float32 (T,)."""
+    array = _as_array(samples)
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        raise InputError(
+            f"{name}: one channel is needed, of shape (T,) or (1, T), got shape {array.shape}; "
+            "average channels with samples.mean(axis), and give several recordings as a list"
+        )
+    if not (
+        np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.signedinteger)
+    ):
+        raise InputError(
+            f"{name}: samples are floats in [-1, 1] or signed integers, got {array.dtype}"
+        )
+    return check_wave(array, name)
+
+
+def _as_array(samples: NDArray[Any] | Tensor) -> NDArray[Any]:
+    if not isinstance(samples, Tensor):
+        return samples
+    samples = samples.detach().cpu()
+    if samples.dtype == torch.bfloat16:  # NumPy has no such type
+        samples = samples.float()
+    return np.asarray(samples.numpy())
+
+
+def _describe(audio: object) -> str:
+    kind = f"{type(audio).__name__}"
+    return f"{kind} {audio!r}" if isinstance(audio, int | float | None) else kind
