@@ -113,7 +113,7 @@ print(json.dumps({"seconds": time.monotonic() - t, "peak_mb": peak()}))
 PEERS = {"ge2e-lstm": ("Resemblyzer", RESEMBLYZER), "campplus-zh-en": ("3D-Speaker", SPEAKERLAB)}
 
 
-def copies(corpus: Path, seconds: float, target: Path) -> float:
+def write_copies(corpus: Path, seconds: float, target: Path) -> float:
     """Write recordings as wav and ogg, until there are `seconds` of them; returns how many."""
     total = 0.0
     for path in sorted(p for p in corpus.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
@@ -122,9 +122,9 @@ def copies(corpus: Path, seconds: float, target: Path) -> float:
         wave = load(path)
         total += len(wave) / 16_000
         for suffix, subtype in (("wav", "PCM_16"), ("ogg", "VORBIS")):
-            place = target / suffix / path.parent.name / f"{path.stem}.{suffix}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(place, wave, 16_000, subtype=subtype)
+            copy = target / suffix / path.parent.name / f"{path.stem}.{suffix}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(copy, wave, 16_000, subtype=subtype)
     return total
 
 
@@ -142,8 +142,8 @@ def run(
         )
     if result.returncode:
         sys.exit(f"{encoder or python} failed:\n{result.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return found
+    numbers: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return numbers
 
 
 def main() -> None:
@@ -158,35 +158,35 @@ def main() -> None:
     if not options.peers:
         print("no --peers: make an environment with `pip install resemblyzer speakerlab`")
     with tempfile.TemporaryDirectory() as folder:
-        total = copies(options.corpus, options.seconds, Path(folder))
+        total = write_copies(options.corpus, options.seconds, Path(folder))
         count = len(list((Path(folder) / "wav").rglob("*.wav")))
         print(f"{count} utterances, {total:.0f} s; {platform.processor() or platform.machine()}")
         for encoder in options.encoders:
             for suffix in options.suffixes:
                 split = run(sys.executable, SPLIT, Path(folder) / suffix, 1, encoder)
-                shares = ", ".join(
+                fractions = ", ".join(
                     f"{name} {100 * value / sum(split.values()):.0f} %"
                     for name, value in split.items()
                 )
-                print(f"{encoder} {suffix}, 1 core: {shares}", flush=True)
+                print(f"{encoder} {suffix}, 1 core: {fractions}", flush=True)
                 for cores in options.cores:
-                    place = Path(folder) / suffix
-                    compare(options.peers, encoder, place, cores, count, total)
+                    corpus = Path(folder) / suffix
+                    compare(options.peers, encoder, corpus, cores, count, total)
 
 
-def compare(peers: str, encoder: str, place: Path, cores: int, count: int, total: float) -> None:
+def compare(peers: str, encoder: str, corpus: Path, cores: int, count: int, total: float) -> None:
     measured = [
-        (f"timbral {precision}", run(sys.executable, TIMBRAL, place, cores, encoder, precision))
+        (f"timbral {precision}", run(sys.executable, TIMBRAL, corpus, cores, encoder, precision))
         for precision in ("fp32", "bf16")
     ]
     name, code = PEERS[encoder]
     if peers:
-        measured.append((name, run(peers, code, place, cores)))
+        measured.append((name, run(peers, code, corpus, cores)))
     for who, result in measured:
         seconds = result["seconds"]
         ratio = measured[-1][1]["seconds"] / seconds if peers else float("nan")
         print(
-            f"  {encoder:<15}{place.name}  {cores} cores  {who:<13}{count / seconds:7.1f} utt/s  "
+            f"  {encoder:<15}{corpus.name}  {cores} cores  {who:<13}{count / seconds:7.1f} utt/s  "
             f"{total / seconds:6.0f} × real time  {ratio:4.1f} ×  {result['peak_mb']:6.0f} MB",
             flush=True,
         )

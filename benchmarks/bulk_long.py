@@ -27,20 +27,20 @@ from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.demo.run import VOICES
 
-PART = SHARD_UTTERANCES["cpu"]
+PER_SHARD = SHARD_UTTERANCES["cpu"]
 UTTERANCES_PER_SPEAKER = 100
 
 
 def link(sources: list[Path], root: Path, count: int) -> None:
     for index, source in enumerate(islice(cycle(sources), count)):
         name = f"s{index // UTTERANCES_PER_SPEAKER:05d}/u{index:07d}{source.suffix}"
-        place = root / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(source)
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
 
 
 def resident_mb(process: int) -> float:
-    """Memory of a process and all below it; pages that they share count for each."""
+    """Memory of a process and all below it; shared pages count for each."""
     total, todo = 0.0, [process]
     while todo:
         one = Path("/proc") / str(todo.pop())
@@ -54,19 +54,19 @@ def resident_mb(process: int) -> float:
     return total
 
 
-def parts_done(output: Path) -> list[float]:
-    """When each part was written."""
-    return sorted(part.stat().st_mtime for part in (output / ".embed").glob("*.arrow"))
+def shard_times(output: Path) -> list[float]:
+    """When each shard was written."""
+    return sorted(shard.stat().st_mtime for shard in (output / ".embed").glob("*.arrow"))
 
 
 def embed(words: list[str], output: Path, until: int | None) -> float:
-    """Run the job, to the end or until so many parts are there; returns its peak memory."""
+    """Run the job, to the end or until so many shards are there; returns its peak memory."""
     peak = 0.0
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as job:
         while job.poll() is None:
             time.sleep(0.5)
             peak = max(peak, resident_mb(job.pid))
-            if until is not None and len(parts_done(output)) >= until:
+            if until is not None and len(shard_times(output)) >= until:
                 job.send_signal(signal.SIGKILL)
                 return peak
         said = job.stdout.read().decode() if job.stdout else ""
@@ -88,19 +88,19 @@ def main() -> None:
     parser.add_argument("--encoder", default="ge2e-lstm")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    found = (p.resolve() for p in options.corpus.rglob("*"))
-    sources = sorted(p for p in found if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = (p.resolve() for p in options.corpus.rglob("*"))
+    sources = sorted(p for p in files if p.suffix.lower() in AUDIO_SUFFIXES)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         link(sources, work / "corpus", options.utterances)
         output = work / "out"
         words = [sys.executable, "-m", "timbral", "embed", options.encoder, str(work / "corpus")]
         words += ["--output", str(output), "--device", "cpu", "--workers", str(options.workers)]
-        parts = -(-options.utterances // PART)
+        shards = -(-options.utterances // PER_SHARD)
         started = time.monotonic()
-        stages = [(until, embed(words, output, until)) for until in (parts // 3, 2 * parts // 3)]
-        stages.append((parts, embed(words, output, None)))
-        written = parts_done(output)
+        stages = [(until, embed(words, output, until)) for until in (shards // 3, 2 * shards // 3)]
+        stages.append((shards, embed(words, output, None)))
+        written = shard_times(output)
         seconds = time.monotonic() - started
         table = vectors(output)
         distinct = min(len(sources), options.utterances)
@@ -108,11 +108,11 @@ def main() -> None:
     print(f"{options.encoder}, {options.utterances:,} utterances ({distinct:,} distinct)")
     print(f"{options.workers} workers, {platform.machine()}: {seconds:.0f} s in all")
     for number, (until, peak) in enumerate(stages, 1):
-        print(f"start {number}: to part {until} of {parts}, peak {peak:.0f} MB")
+        print(f"start {number}: to shard {until} of {shards}, peak {peak:.0f} MB")
     tenth = max(1, len(written) // 10)
     for name, first in (("first", 0), ("last", len(written) - tenth - 1)):
-        rate = tenth * PART / (written[first + tenth] - written[first])
-        print(f"{name} tenth: {rate:.0f} utterances/s")
+        speed = tenth * PER_SHARD / (written[first + tenth] - written[first])
+        print(f"{name} tenth: {speed:.0f} utterances/s")
     print(f"rows {len(table):,}; copies of one recording differ by {apart:.1e} at most")
 
 

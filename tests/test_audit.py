@@ -150,7 +150,7 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
     """2 % swapped labels of speechocean762: 90 % of them found, and 90 % of what is found right.
 
     The threshold, 0.5, was chosen on LibriTTS, LibriSpeech, VCTK and the demo's voices, where
-    every one from 0.1 to 0.99 found all and nothing else.
+    every threshold from 0.1 to 0.99 found all of them and nothing else.
     """
     if downloaded_folder("campplus-zh-en") is None:
         pytest.skip("campplus-zh-en is not downloaded")

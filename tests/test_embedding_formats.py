@@ -1,4 +1,4 @@
-"""Every format, read by its consumer's own code path; real files of ddvc."""
+"""Every format, read as its consumers read it; real files of ddvc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import safetensors.numpy
 import torch
 
 from timbral import api
-from timbral.embeddings import formats as embedding_files
+from timbral.embeddings import formats
 from timbral.embeddings.formats import FORMATS, write_kaldi, write_torch
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.errors import DataError
@@ -42,10 +42,10 @@ def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     assert all(abs(np.linalg.norm(vector) - 1) < 1e-5 for vector in speakers.values())
 
 
-def test_safetensors_in_shards(
+def test_many_vectors_make_several_safetensors(
     table: pa.Table, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_files, "VECTORS_PER_FILE", 20)
+    monkeypatch.setattr(formats, "VECTORS_PER_FILE", 20)
     FORMATS["safetensors"](table, voices, tmp_path, "x")
     names = sorted(path.name for path in tmp_path.glob("utterances-*"))
     assert names == [f"utterances-{k:05d}-of-00003.safetensors" for k in (1, 2, 3)]
@@ -63,9 +63,9 @@ def test_kaldi(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     assert in_order == sorted(utterances, key=str.encode)
     lines = dict(line.split() for line in (tmp_path / "utt2spk").read_text().splitlines())
     assert lines == dict(zip(utterances, table["speaker"].to_pylist(), strict=True))
-    voices_read = kaldiio.load_scp(str(tmp_path / "spk_xvector.scp"))
+    speakers_read = kaldiio.load_scp(str(tmp_path / "spk_xvector.scp"))
     counts = dict(line.split() for line in (tmp_path / "num_utts").read_text().splitlines())
-    assert set(voices_read) == set(counts) == set(lines.values())
+    assert set(speakers_read) == set(counts) == set(lines.values())
     assert set(counts.values()) == {"6"}
 
 
@@ -80,29 +80,29 @@ def make_table(rows: list[tuple[str, str, Path]], vectors: np.ndarray) -> pa.Tab
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
 
 
-def test_an_id_that_kaldi_cannot_hold(tmp_path: Path) -> None:
+def test_id_that_kaldi_cannot_hold_is_an_error(tmp_path: Path) -> None:
     table = make_table([("a b", "anna", tmp_path / "a b.wav")], np.eye(1, 4, dtype=np.float32))
     with pytest.raises(DataError, match="white space"):
         write_kaldi(table, tmp_path, tmp_path / "out", "x")
 
 
-def test_averages_are_ddvcs(shared: Path, tmp_path: Path) -> None:
-    """A's 570 real files, averaged by our code, give A's own averaged files."""
-    theirs = shared / "system-a-embeddings"
-    files = sorted(theirs.rglob("*.ecapa_embedding"))
+def test_averages_are_those_of_ddvc(shared: Path, tmp_path: Path) -> None:
+    """570 real files of ddvc, averaged by timbral, give ddvc's averaged files."""
+    ddvc = shared / "system-a-embeddings"
+    files = sorted(ddvc.rglob("*.ecapa_embedding"))
     assert len(files) == 570
     read = [torch.load(path, map_location="cpu", weights_only=True)[0] for path in files]
     rows = [
-        (path.stem, path.relative_to(theirs).parts[0], path.with_suffix(".wav")) for path in files
+        (path.stem, path.relative_to(ddvc).parts[0], path.with_suffix(".wav")) for path in files
     ]
-    write_torch(make_table(rows, torch.stack(read).numpy()), theirs, tmp_path, "ecapa")
-    averaged = sorted(theirs.glob("*/*.ecapa_averaged_embedding"))
+    write_torch(make_table(rows, torch.stack(read).numpy()), ddvc, tmp_path, "ecapa")
+    averaged = sorted(ddvc.glob("*/*.ecapa_averaged_embedding"))
     assert len(averaged) == 4
     for path in averaged:
-        mine = torch.load(tmp_path / path.relative_to(theirs), weights_only=True)
+        written = torch.load(tmp_path / path.relative_to(ddvc), weights_only=True)
         other = torch.load(path, map_location="cpu", weights_only=True)
-        assert mine.shape == other.shape
-        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+        assert written.shape == other.shape
+        torch.testing.assert_close(written, other, atol=1e-5, rtol=1e-5)
     for path, vector in list(zip(files, read, strict=True))[::50]:
-        mine = torch.load(tmp_path / path.relative_to(theirs), weights_only=True)[0]
-        assert torch.equal(mine, vector)
+        written = torch.load(tmp_path / path.relative_to(ddvc), weights_only=True)[0]
+        assert torch.equal(written, vector)

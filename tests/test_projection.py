@@ -103,10 +103,10 @@ def test_draw_writes_one_png_and_nothing_else(tmp_path: Path) -> None:
     points = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+        draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ title")
     first = path.read_bytes()
     assert first.startswith(PNG)
-    draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ voice")
+    draw_scatter(points, ["a", "b", "$x", "b", "声", "_"], path, title="50 $ a $^ title")
     assert path.read_bytes() == first
     assert list(path.parent.iterdir()) == [path]
 

@@ -27,9 +27,9 @@ __all__ = ["DEFAULT_ENGINE", "Engine", "embed_here", "embed_in_processes"]
 ENGINES = ("local", "ray")
 READER_THREADS = 4
 SHARDS_PER_WORKER = 8
-"""for which starting one pays: that takes about as long as one shard"""
+"""for which starting one pays; starting takes as long as a shard"""
 QUEUED_SHARDS = 2
-"""that a worker has been given: one in work, one waiting"""
+"""given to a worker: one in work, one queued"""
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ class EmbedJob:
         return json.dumps(asdict(self), indent=2).encode()
 
     def differing_fields(self, other: EmbedJob) -> list[str]:
-        mine, others = asdict(self), asdict(other)
-        return [name for name in mine if mine[name] != others[name]]
+        values, other_values = asdict(self), asdict(other)
+        return [name for name in values if values[name] != other_values[name]]
 
 
 DELETE_FOLDER = "delete the folder that it lies in, and what it holds is embedded again"

@@ -1,1 +1,1 @@
-"""Pages for people to look at."""
+"""Pages to look at in a browser."""

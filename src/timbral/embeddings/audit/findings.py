@@ -1,9 +1,10 @@
-"""Findings about a corpus, from its embeddings: wrong labels, speakers that are one or two, copies.
+"""Findings about a corpus, from its embeddings.
 
-Every finding has a probability. It comes from scores whose kind is known because they were made on
-this very corpus (utterances under wrong labels, speakers cut in two, speakers thrown together), by
-logistic regression; see `probability`, and `duplicates` for those. It is as good as the encoder
-and as these imitations, no better.
+Utterances under a wrong label, speakers under two labels, two speakers under one label, recordings
+that are there twice. Every finding has a probability, by logistic regression on scores that are
+known to be wrong, because the fault was made on this very corpus: utterances under other labels,
+speakers cut in two, speakers put together (`probability`; `duplicates` has its own way). It is as
+good as the encoder and as these imitations, no better.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ For a mixed speaker `utterance` is one of its smaller cluster."""
 def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
     """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
 
-    The label of a speaker's only utterance cannot be checked; the other kinds need speakers with
-    several utterances, too.
+    The label of a speaker's only utterance cannot be checked; other kinds of findings need
+    speakers with several utterances, too.
     """
     corpus = _Corpus.of(table)
     rows = [
@@ -154,7 +155,7 @@ def _duplicates(corpus: _Corpus) -> Iterator[dict[str, Any]]:
 
 
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
-    """For each of N utterances and their speakers, what was found about them, for the voice map.
+    """For each utterance and its speaker what was found about them, "" for nothing.
 
     A pair of speakers is noted on all their utterances, a mixed speaker on the one that is named.
     """

@@ -47,18 +47,18 @@ def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
     rng = np.random.default_rng(0)
     wrong_labels = np.stack([_other_labels(codes, rng) for _ in range(WRONG_LABELS_EACH)])
     for number in range(ROUNDS):
-        own, nearest, other, wrong = _scores(vectors, codes, trusted, wrong_labels)
-        scored = ~np.isnan(own)
+        scores = _scores(vectors, codes, trusted, wrong_labels)
+        scored = ~np.isnan(scores.own_cosine)
         if number == 0:
-            trusted = ~(other > own)
-        scores = np.column_stack([own, other]).astype(np.float64)
+            trusted = ~(scores.nearest_cosine > scores.own_cosine)
+        pairs = np.column_stack([scores.own_cosine, scores.nearest_cosine]).astype(np.float64)
         right = scored & trusted
         probability = np.full(len(codes), np.nan)
         if right.any() and codes.max() > 0:
-            known_wrong = wrong[:, right].reshape(-1, 2)
-            probability[scored] = probabilities(scores[scored], known_wrong, scores[right], PRIOR)
+            wrong = scores.under_wrong_labels[:, right].reshape(-1, 2)
+            probability[scored] = probabilities(pairs[scored], wrong, pairs[right], PRIOR)
         trusted = ~(probability >= 0.5)
-    return LabelCheck(probability, own, nearest, other)
+    return LabelCheck(probability, scores.own_cosine, scores.nearest, scores.nearest_cosine)
 
 
 def _other_labels(codes: Ints, rng: np.random.Generator) -> Ints:
@@ -66,32 +66,41 @@ def _other_labels(codes: Ints, rng: np.random.Generator) -> Ints:
     return (codes + rng.integers(1, max(num_speakers, 2), len(codes))) % num_speakers
 
 
+@dataclass(frozen=True)
+class _Scores:
+    own_cosine: Vectors
+    """(N,); NaN for a speaker's only trusted utterance"""
+    nearest: Ints
+    nearest_cosine: Vectors
+    under_wrong_labels: Floats
+    """both cosines under each of D wrong labels (D, N, 2)"""
+
+
 def _scores(
     vectors: Vectors, codes: Ints, trusted: NDArray[np.bool_], wrong_labels: Ints
-) -> tuple[Vectors, Ints, Vectors, Floats]:
-    """Own cosine, nearest other speaker and its cosine (N,); both scores (D, N, 2) under the
-    labels `wrong_labels` (D, N)."""
+) -> _Scores:
     sums = speaker_sums(vectors[trusted], codes[trusted], int(codes.max()) + 1)
     means = unit_length(sums)
-    without_own = sums[codes] - vectors * trusted[:, None]
-    alone = np.linalg.norm(without_own, axis=1) < 1e-6
-    own = (vectors * unit_length(without_own)).sum(axis=1)
+    without_itself = sums[codes] - vectors * trusted[:, None]
+    alone = np.linalg.norm(without_itself, axis=1) < 1e-6
+    own = (vectors * unit_length(without_itself)).sum(axis=1)
     own = np.where(alone, np.nan, own).astype(np.float32)
     nearest = np.zeros(len(codes), dtype=np.int64)
-    other = np.zeros(len(codes), dtype=np.float32)
-    wrong = np.zeros((len(wrong_labels), len(codes), 2))
+    nearest_cosine = np.zeros(len(codes), dtype=np.float32)
+    under_wrong_labels = np.zeros((len(wrong_labels), len(codes), 2))
     for start in range(0, len(codes), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(codes)))
         local = np.arange(len(rows))
         cosines = vectors[rows] @ means.T  # (B, S)
         cosines[local, codes[rows]] = -np.inf
         nearest[rows] = cosines.argmax(axis=1)
-        other[rows] = cosines[local, nearest[rows]]
+        nearest_cosine[rows] = cosines[local, nearest[rows]]
         true = np.nan_to_num(own[rows], nan=-1.0)
         for draw, labels in enumerate(wrong_labels[:, rows]):
-            # Under a wrong label the true speaker counts among the others.
+            # Under a wrong label the true speaker is one of the others.
             to_label = cosines[local, labels].copy()
             cosines[local, labels] = -np.inf
-            wrong[draw, rows] = np.column_stack([to_label, np.maximum(cosines.max(axis=1), true)])
+            to_nearest = np.maximum(cosines.max(axis=1), true)
+            under_wrong_labels[draw, rows] = np.column_stack([to_label, to_nearest])
             cosines[local, labels] = to_label
-    return own, nearest, other, wrong
+    return _Scores(own, nearest, nearest_cosine, under_wrong_labels)

@@ -9,16 +9,16 @@ from timbral.io.types import Floats
 __all__ = ["probabilities", "probabilities_of_few"]
 
 RIDGE = 1e-2
-"""keeps the weights finite where the two kinds are wholly apart"""
+"""keeps the weights finite where wrong and right scores do not overlap"""
 
 
 def probabilities(scores: Floats, wrong: Floats, right: Floats, prior: float) -> Floats:
-    """Probability (N,) that each row of `scores` (N, D) is of the kind `wrong`.
+    """Probability (N,) that each row of `scores` (N, D) is wrong rather than right.
 
-    `wrong` (W, D) and `right` (R, D) are scores of known kind, on which a logistic regression is
-    fitted, both kinds weighing the same. It gives likelihood ratios (Brümmer and du Preez, Computer
-    Speech & Language, 2006). How frequent the wrong kind is in `scores` is then estimated by
-    expectation and maximization from `prior` on (Saerens et al., Neural Computation, 2002).
+    A logistic regression is fitted on scores known to be `wrong` (W, D) and `right` (R, D), both
+    weighing the same in all. It gives likelihood ratios (Brümmer and du Preez, Computer Speech &
+    Language, 2006). How many of `scores` are wrong is then estimated by expectation-maximization,
+    from `prior` on (Saerens et al., Neural Computation, 2002).
     """
     log_ratios = _log_likelihood_ratios(scores, wrong, right)
     prevalence = prior
@@ -35,10 +35,10 @@ def probabilities(scores: Floats, wrong: Floats, right: Floats, prior: float) ->
 def probabilities_of_few(
     cosines: Floats, wrong: Floats, prior: float, *, wrong_is_low: bool
 ) -> Floats:
-    """Probability (N,) that each of `cosines` (N,) is of the kind `wrong` (W,), which few are.
+    """Probability (N,) that each of `cosines` (N,) is wrong, as `wrong` (W,) are; few should be.
 
-    The others are their own example of what is right: at first those that lie beyond nearly all
-    (95 %) of the `wrong` ones, then those more probably right.
+    The others serve as examples of what is right: at first those that lie beyond nearly all (95 %)
+    of the `wrong` ones, then those more probably right.
     """
     edge = np.quantile(wrong, 0.95 if wrong_is_low else 0.05)
     trusted = cosines > edge if wrong_is_low else cosines < edge
@@ -46,7 +46,7 @@ def probabilities_of_few(
     probability = (~trusted).astype(np.float64)
     for _ in range(3):
         if trusted.sum() < 2:
-            return np.zeros(len(cosines))  # nothing tells the two kinds apart
+            return np.zeros(len(cosines))  # nothing tells wrong and right apart
         probability = probabilities(scores, wrong[:, None], scores[trusted], prior)
         trusted = probability < 0.5
     return probability
@@ -61,7 +61,7 @@ def _log_likelihood_ratios(scores: Floats, wrong: Floats, right: Floats) -> Floa
 
     design = design_of(known)
     target = np.repeat([1.0, 0.0], [len(wrong), len(right)])
-    # Both kinds weigh the same in all, so that the fitted log odds are log likelihood ratios.
+    # Wrong and right weigh the same, so that the fitted log odds are log likelihood ratios.
     weight = np.repeat([0.5 / len(wrong), 0.5 / len(right)], [len(wrong), len(right)])
     ridge = RIDGE * np.eye(design.shape[1]) / len(known)
     ridge[-1, -1] = 1e-9
