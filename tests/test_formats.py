@@ -28,8 +28,8 @@ PADDLESPEECH = Preprocessing(trim="webrtc")
 PREPARE = """
 import resource, signal, sys, time
 from pathlib import Path
-from timbral.audio import Preprocessing
-from timbral.data import prepare as module
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.prepared import prepare as module
 from timbral.data.manifest import read_manifest
 
 table, output, format, limit = sys.argv[1:]

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
@@ -17,7 +18,11 @@ from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Vectors
 
-__all__ = ["PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
+__all__ = ["Mel", "PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
+
+
+Mel = NDArray[np.float32]
+"""a mel spectrogram (F, M)"""
 
 
 class PreparedEmbedder(Protocol):
@@ -26,7 +31,7 @@ class PreparedEmbedder(Protocol):
     def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
         """Preprocessed waves (T,) to vectors (N, E)."""
 
-    def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:
+    def encode_mels(self, mels: Sequence[Mel]) -> Vectors:
         """Precomputed mels (F, M) to vectors (N, E)."""
 
 

@@ -29,7 +29,7 @@ __all__ = [
     "MIN_MEL_FRAMES",
     "TABLE_COLUMNS",
     "Format",
-    "Item",
+    "PreparedItem",
     "flac_name",
     "mel_name",
 ]
@@ -47,8 +47,10 @@ TABLE_COLUMNS = pa.schema(
 )
 """of every prepared table, before the columns that say where the data lies"""
 
-Item = tuple[Utterance, NDArray[Any]]
-Row = dict[str, Any]
+PreparedItem = tuple[Utterance, NDArray[Any]]
+"""an utterance and what is written of it: PCM (T,), or a mel (F, M)"""
+Location = dict[str, Any]
+"""where an utterance's data lies: a row of the columns `Format.location`"""
 
 
 @dataclass(frozen=True)
@@ -57,36 +59,36 @@ class Format:
 
     convert: Callable[[Wave, str], NDArray[Any]]
     """(wave (T,), its name) -> what is written; AudioError when it cannot be used"""
-    write: Callable[[Path, int, Iterable[Item]], list[Row]]
+    write: Callable[[Path, int, Iterable[PreparedItem]], list[Location]]
     """(folder, shard's number, items) -> for each item, where it lies"""
-    place: pa.Schema
-    """columns of where it lies"""
-    name: Callable[[Utterance], str] | None = None
-    """an utterance's file below the folder, where each has its own"""
+    location: pa.Schema
+    """columns that say where an utterance's data lies"""
+    file_name: Callable[[Utterance], str] | None = None
+    """an utterance's file below the folder, SPEAKER/…, where each has its own"""
 
     @property
     def table(self) -> pa.Schema:
-        return pa.schema([*TABLE_COLUMNS, *self.place])
+        return pa.schema([*TABLE_COLUMNS, *self.location])
 
 
 def mel_name(row: Utterance) -> str:
     """PaddleSpeech's ``SPEAKER/SESSION_UTTERANCE.npy``."""
     name = row.utterance.removeprefix(f"{row.speaker}/").replace("/", "_")
-    return _checked(row, f"{row.speaker}/{name}.npy")
+    return _check_name(row, f"{row.speaker}/{name}.npy")
 
 
 def flac_name(row: Utterance) -> str:
-    """``SPEAKER/[SESSION/]UTTERANCE.flac``, which `--folder` reads."""
+    """``SPEAKER/[SESSION/]UTTERANCE.flac``, the layout `folder`."""
     name = row.utterance.removeprefix(f"{row.speaker}/")
     if row.session and not name.startswith(f"{row.session}/"):
         name = f"{row.session}/{name}"
-    return _checked(row, f"{row.speaker}/{name}.flac")
+    return _check_name(row, f"{row.speaker}/{name}.flac")
 
 
-def _checked(row: Utterance, name: str) -> str:
-    """Refuse names that would lead out of the folder."""
-    parts = name.split("/")
-    if "/" in row.speaker or any(part in ("", ".", "..") or part[0] == "." for part in parts):
+def _check_name(row: Utterance, name: str) -> str:
+    """The name; DataError for one that would lead out of the folder."""
+    levels = name.split("/")
+    if "/" in row.speaker or any(not level or level.startswith(".") for level in levels):
         raise DataError(
             f"utterance {row.utterance!r} of speaker {row.speaker!r} makes no file name; "
             "the format arrow takes any names"
@@ -98,7 +100,7 @@ def _pcm(wave: Wave, name: str) -> NDArray[np.int16]:
     return to_int16(wave)
 
 
-def _write_arrow(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
+def _write_arrow(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list[Location]:
     sizes: list[int] = []
 
     def waves() -> Iterable[tuple[str, NDArray[np.int16]]]:
@@ -139,28 +141,28 @@ def _mel(wave: Wave, name: str) -> NDArray[np.float32]:
     return _mel_frontend()(wave)
 
 
-def _write_npy(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
-    rows: list[Row] = []
+def _write_npy(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list[Location]:
+    locations: list[Location] = []
     for row, mel in items:
         name = mel_name(row)
         with atomic_write(folder / name, sync=False) as temporary, open(temporary, "wb") as file:
             # not np.save, which does not say why a write failed
             npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(mel))
             file.write(mel.data)
-        rows.append({"file": name, "frames": mel.shape[0]})
-    return rows
+        locations.append({"file": name, "frames": mel.shape[0]})
+    return locations
 
 
-def _write_flac(folder: Path, shard: int, items: Iterable[Item]) -> list[Row]:
-    rows: list[Row] = []
+def _write_flac(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list[Location]:
+    locations: list[Location] = []
     for row, pcm in items:
         name = flac_name(row)
         encoded = BytesIO()  # libsndfile does not say why a write failed
         soundfile.write(encoded, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         with atomic_write(folder / name, sync=False) as temporary:
             temporary.write_bytes(encoded.getbuffer())
-        rows.append({"file": name, "samples": pcm.size})
-    return rows
+        locations.append({"file": name, "samples": pcm.size})
+    return locations
 
 
 FORMATS: dict[str, Format] = {

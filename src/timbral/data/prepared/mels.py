@@ -1,9 +1,9 @@
-"""Trees of mel spectrograms, PaddleSpeech's form of prepared data.
+"""Precomputed mels, PaddleSpeech's form of prepared data.
 
-    TREE/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, a frame each 10 ms
-    TREE/SPEAKER/_sources.txt     the recording of each
+    FOLDER/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, a frame each 10 ms
+    FOLDER/SPEAKER/_sources.txt     the recording of each
 
-Those that `timbral prepare --format npy` wrote have a table; of others the folders are listed.
+Those that `prepare` wrote in the format npy have a table; of others the folders are listed.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.scans import audio_files
-from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
+from timbral.data.prepared.base import (
+    Mel,
+    PreparedData,
+    PreparedEmbedder,
+    prepared_format,
+    read_table,
+)
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
 from timbral.io.types import Vectors
 
 __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
-Mel = NDArray[np.float32]
-
-PADDLESPEECH = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
-"""what PaddleSpeech does to its recordings"""
+PADDLESPEECH_PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
 FRAME_BYTES = 4 * GE2E_MEL.n_mels
-HOP = GE2E_MEL.hop_samples
-TRIED = 10
-"""files of a foreign tree that are tried before it is said to hold no mels"""
+PROBED_FILES = 10
+"""files that are read of a folder without a table, before it is said to hold no mels"""
 
 
 def holds_mels(folder: Path) -> bool:
@@ -55,34 +57,34 @@ class PrecomputedMels(PreparedData):
     def __init__(
         self, folder: Path, table: pa.Table, frames: NDArray[np.int64], preprocessing: Preprocessing
     ) -> None:
-        super().__init__(folder, table, (frames - 1) * HOP, preprocessing)
+        super().__init__(folder, table, (frames - 1) * GE2E_MEL.hop_samples, preprocessing)
         self.frames = frames
         self._files = table["file"]
 
     @classmethod
     def open(cls, folder: Path) -> PrecomputedMels:
-        """Open a tree of ours or one that PaddleSpeech made; DataError when it is none.
+        """Open mels that `prepare` or PaddleSpeech wrote; DataError when there are none.
 
-        A foreign tree is taken to hold what PaddleSpeech's preprocessing makes.
+        Those without a table are taken to have had PaddleSpeech's preprocessing.
         """
         if prepared_format(folder) is not None:
             table, preprocessing = read_table(folder)
             if "frames" not in table.column_names:
                 raise DataError(f"{folder}: holds no mels; the format npy does")
             return cls(folder, table, table["frames"].to_numpy(), preprocessing)
-        rows = list(_listed(folder))
+        rows = list(_list_rows(folder))
         if not rows:
             raise DataError(f"{folder}: no precomputed mels: no SPEAKER/UTTERANCE.npy in it")
         names = ["utterance", "speaker", "session", "path", "corpus", "file", "frames"]
         table = pa.table([list(column) for column in zip(*rows, strict=True)], names)
-        tree = cls(folder, table, table["frames"].to_numpy(), PADDLESPEECH)
-        tree._check()
-        return tree
+        mels = cls(folder, table, table["frames"].to_numpy(), PADDLESPEECH_PREPROCESSING)
+        mels._check_first_files()
+        return mels
 
-    def _check(self) -> None:
+    def _check_first_files(self) -> None:
         """DataError when none of the first files is a mel: the folder holds other arrays."""
         errors: list[AudioError] = []
-        for row in range(min(len(self), TRIED)):
+        for row in range(min(len(self), PROBED_FILES)):
             try:
                 self.mel(row)
                 return
@@ -101,7 +103,7 @@ class PrecomputedMels(PreparedData):
 
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
-    """Frames of a file of a tree (F, M); AudioError when it is no mel of 40 bands."""
+    """Frames of a file of precomputed mels (F, M); AudioError when it is no mel of 40 bands."""
     try:
         mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
     except (OSError, ValueError) as error:
@@ -116,8 +118,8 @@ def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
     return np.array(mel[start:stop])
 
 
-def _listed(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int]]:
-    """Rows of a tree without a table: sizes come from the file system, nothing is opened."""
+def _list_rows(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int]]:
+    """Rows of a folder without a table: lengths come from file sizes, nothing is opened."""
     for speaker in sorted(item for item in folder.iterdir() if item.is_dir()):
         sources = _read_sources(speaker / "_sources.txt")
         with os.scandir(speaker) as found:

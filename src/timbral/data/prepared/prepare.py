@@ -1,8 +1,9 @@
-"""From recordings to prepared data: decode, resample, level, trim, write; resumable.
+"""From recordings to prepared data: decode, resample, raise, trim, write; resumable.
 
 The plan (which utterance goes into which shard) follows from the sorted list of utterances
-alone. A shard is done when its index, FOLDER/.prepare/NNNNN.json, is there; a killed run goes on
-with the others, and the files equal those of an unbroken run.
+alone. A shard is done when its index, OUTPUT/.prepare/NNNNN.json, is there; a killed run goes on
+with the others, and the files equal those of an unbroken run. At the end the indexes become the
+table, the failures and the totals; memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -12,30 +13,34 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
 
 from timbral.audio.decode import SAMPLE_RATE, decode
 from timbral.audio.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment
-from timbral.data.manifest import Utterance, file_size
-from timbral.data.prepared.finish import finish
-from timbral.data.prepared.formats import FORMATS, Item
+from timbral.data.manifest import Utterance, check_unique, file_size
+from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, did_you_mean
-from timbral.io.files import folder_lock, read_json, write_json
+from timbral.io.files import atomic_write, folder_lock, read_json, write_json, write_jsonl
 from timbral.io.processes import end_with_parent
 from timbral.io.types import Progress
 
 __all__ = ["PrepareReport", "prepare"]
 
 SHARD_UTTERANCES = 256
+ROWS_AT_ONCE = 65_536
+"""of the table, in memory and in a row group of its file"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class PrepareReport:
     hours: float
     failures: int
     too_short: int
-    """of the failures: recordings that precomputed mels does not take"""
+    """of the failures: recordings that precomputed mels do not take"""
     reused: bool
     """the folder held it already, complete"""
 
@@ -64,10 +69,14 @@ class _Shard:
 
     @property
     def index(self) -> Path:
-        return self.folder / ".prepare" / f"{self.number:05d}.json"
+        return _index_path(self.folder, self.number)
 
     def is_done(self) -> bool:
         return self.index.exists() and read_json(self.index)["plan"] == self.plan
+
+
+def _index_path(folder: Path, shard: int) -> Path:
+    return folder / ".prepare" / f"{shard:05d}.json"
 
 
 def prepare(
@@ -82,8 +91,8 @@ def prepare(
 ) -> PrepareReport:
     """Turn recordings into data that training reads without waiting; a killed run is resumed.
 
-    source: a corpus, a table or a URL, as `find_utterances` takes them; or utterances, sorted by
-        speaker (`scan_datasets` gives those of several corpora).
+    source: a corpus, a table or a URL, as `find_utterances` takes them; or utterances
+        (`scan_datasets` gives those of several corpora).
     output: the folder to write, empty or with an earlier run of the same preparation.
     preprocessing: what is done to every recording; None: the default with the corpora's usual
         trim (`default_trim`).
@@ -100,27 +109,24 @@ def prepare(
         raise DataError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, got {workers}")
-    folder = Path(output)
-    utterances = find_utterances(source, layout) if isinstance(source, str | Path) else source
+    if isinstance(source, str | Path):
+        utterances = find_utterances(source, layout)
+    else:
+        utterances = check_unique(source, "the utterances to prepare")
     if preprocessing is None:
         preprocessing = Preprocessing(default_trim(utterances))
     preprocessing.check_installed()
+    folder = Path(output)
     with folder_lock(folder):
         plan = _claim(folder, utterances, preprocessing, format)
         finished = (folder / "utterances.parquet").exists()
         if not finished:
-            count = -(-len(utterances) // SHARD_UTTERANCES)
-
-            def shard(number: int) -> _Shard:
-                start = number * SHARD_UTTERANCES
-                own = list(utterances[start : start + SHARD_UTTERANCES])
-                return _Shard(number, folder, own, preprocessing, format, plan)
-
-            _run(map(shard, range(count)), len(utterances), workers, progress)
-            finish(folder, utterances, count, preprocessing, format)
+            shards = _shards(folder, utterances, preprocessing, format, plan)
+            _prepare_shards(shards, len(utterances), workers, progress)
+            _finish(folder, utterances, preprocessing, format)
         shutil.rmtree(folder / ".prepare", ignore_errors=True)
-        about = read_json(folder / "store.json")
-        return PrepareReport(**about["totals"], reused=finished)
+        totals = read_json(folder / "store.json")["totals"]
+        return PrepareReport(**totals, reused=finished)
 
 
 def _claim(
@@ -128,19 +134,11 @@ def _claim(
 ) -> str:
     """Tie the folder to this job; returns the job's hash."""
     digest = hashlib.sha256()
-    names = FORMATS[format].name
-    taken: set[int] = set()
     for row in utterances:
         if Segment.of(row.path).file.lower().endswith(FFMPEG_SUFFIXES):
             check_ffmpeg()
         digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
-        if names is not None:
-            taken.add(hash(names(row)))
-    if names is not None and len(taken) < len(utterances):
-        raise DataError(
-            f"two utterances of one speaker would have one file name in the format {format}, "
-            "which puts _ for /; the format arrow takes any names"
-        )
+    _check_file_names(utterances, format)
     plan = {
         "inputs_sha256": digest.hexdigest(),
         "preprocessing": preprocessing.as_dict(),
@@ -164,9 +162,41 @@ def _claim(
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 
 
-def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress) -> None:
+def _check_file_names(utterances: Iterable[Utterance], format: str) -> None:
+    """DataError when an utterance makes no file name, or two of one speaker make the same."""
+    file_name = FORMATS[format].file_name
+    if file_name is None:
+        return
+    for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
+        names = [file_name(row) for row in rows]
+        if len(set(names)) < len(names):
+            raise DataError(
+                f"two utterances of speaker {speaker!r} would have one file name in the format "
+                f"{format}, which puts _ for /; the format arrow takes any names"
+            )
+
+
+def _shards(
+    folder: Path,
+    utterances: Sequence[Utterance],
+    preprocessing: Preprocessing,
+    format: str,
+    plan: str,
+) -> Iterator[_Shard]:
+    for number in range(_num_shards(utterances)):
+        start = number * SHARD_UTTERANCES
+        rows = list(utterances[start : start + SHARD_UTTERANCES])
+        yield _Shard(number, folder, rows, preprocessing, format, plan)
+
+
+def _num_shards(utterances: Sequence[Utterance]) -> int:
+    return -(-len(utterances) // SHARD_UTTERANCES)
+
+
+def _prepare_shards(shards: Iterator[_Shard], total: int, workers: int, progress: Progress) -> None:
+    counts = _in_processes(shards, workers) if workers > 1 else map(_prepare_shard, shards)
     done = 0
-    for count in map(_prepare_shard, shards) if workers <= 1 else _in_processes(shards, workers):
+    for count in counts:
         done += count
         progress(done, total)
 
@@ -174,15 +204,15 @@ def _run(shards: Iterator[_Shard], total: int, workers: int, progress: Progress)
 def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
     """Shards by worker processes; few wait at a time, so that a long list costs no memory."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
-        waiting: set[Future[int]] = set()
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+        pending: set[Future[int]] = set()
         try:
             while True:
-                for shard in islice(shards, 2 * workers - len(waiting)):
-                    waiting.add(pool.submit(_prepare_shard, shard))
-                if not waiting:
+                for shard in islice(shards, 2 * workers - len(pending)):
+                    pending.add(pool.submit(_prepare_shard, shard))
+                if not pending:
                     return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise DataError(
@@ -193,7 +223,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
             pool.shutdown(cancel_futures=True)
 
 
-def _start() -> None:
+def _start_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
     end_with_parent()
 
@@ -206,22 +236,101 @@ def _prepare_shard(shard: _Shard) -> int:
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
 
-    def items() -> Iterator[Item]:
-        for item in shard.utterances:
+    def items() -> Iterator[PreparedItem]:
+        for utterance in shard.utterances:
             try:
-                wave, source_rate = decode(item.path)
-                wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, item.path)
-                content = format.convert(wave, item.path)
+                wave, source_rate = decode(utterance.path)
+                wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, utterance.path)
+                content = format.convert(wave, utterance.path)
             except AudioError as error:
-                failures.append(error.as_dict() | asdict(item))
+                failures.append(
+                    asdict(utterance) | {"reason": error.reason, "kind": error.kind}
+                )
                 continue
             seconds = round(wave.size / SAMPLE_RATE, 6)
-            about = {"duration_seconds": seconds, "sample_rate": source_rate}
-            rows.append({**asdict(item), **about})
-            yield item, content
+            columns = {"duration_seconds": seconds, "sample_rate": source_rate}
+            rows.append(asdict(utterance) | columns)
+            yield utterance, content
 
-    places = format.write(shard.folder, shard.number, items())
-    for row, place in zip(rows, places, strict=True):
-        row.update(place)
+    locations = format.write(shard.folder, shard.number, items())
+    for row, location in zip(rows, locations, strict=True):
+        row.update(location)
     write_json(shard.index, {"plan": shard.plan, "rows": rows, "failures": failures})
     return len(shard.utterances)
+
+
+@dataclass
+class _Totals:
+    """Counted while the indexes are read; in store.json."""
+
+    failures: int = 0
+    too_short: int = 0
+    hours: float = 0.0
+    utterances: int = 0
+    speakers: int = 0
+
+
+def _finish(
+    folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
+) -> None:
+    """Gather what the shards' indexes say; `utterances.parquet` comes last and means complete."""
+    indexes = [_index_path(folder, shard) for shard in range(_num_shards(utterances))]
+    totals = _Totals()
+    write_jsonl(folder / "failures.jsonl", _failures(indexes, totals))
+    if totals.failures == len(utterances):
+        first = next(_failures(indexes, _Totals()))
+        raise DataError(
+            f"none of the {len(utterances)} recordings could be used; the first: "
+            f"{first['path']}: {first['reason']}; all of them: {folder / 'failures.jsonl'}"
+        )
+    speakers: set[str] = set()
+    schema = FORMATS[format].table
+    with atomic_write(folder / "utterances.parquet") as temporary:
+        with pa.parquet.ParquetWriter(temporary, schema) as writer:
+            for table in _tables(indexes, schema):
+                writer.write_table(table, row_group_size=ROWS_AT_ONCE)
+                speakers.update(table["speaker"].unique().to_pylist())
+                totals.hours += sum(table["duration_seconds"].to_pylist()) / 3600
+        if format == "npy":
+            _write_sources(folder, utterances, speakers)
+        totals.utterances = len(utterances) - totals.failures
+        totals.speakers = len(speakers)
+        metadata = {
+            "format": format,
+            "sample_rate": SAMPLE_RATE,
+            "preprocessing": preprocessing.as_dict(),
+            "totals": asdict(totals),
+        }
+        write_json(folder / "store.json", metadata)
+
+
+def _failures(indexes: Iterable[Path], totals: _Totals) -> Iterator[dict[str, str]]:
+    """Each failure, counted."""
+    for index in indexes:
+        for failure in read_json(index)["failures"]:
+            totals.failures += 1
+            if failure["kind"] == "too-short":
+                totals.too_short += 1
+            yield failure
+
+
+def _tables(indexes: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of all indexes, `ROWS_AT_ONCE` or a little more in a table."""
+    tables: list[pa.Table] = []
+    for index in indexes:
+        tables.append(pa.Table.from_pylist(read_json(index)["rows"], schema))
+        if sum(table.num_rows for table in tables) >= ROWS_AT_ONCE:
+            yield pa.concat_tables(tables).combine_chunks()
+            tables = []
+    if tables:
+        yield pa.concat_tables(tables).combine_chunks()
+
+
+def _write_sources(folder: Path, utterances: Iterable[Utterance], kept: set[str]) -> None:
+    """PaddleSpeech's ``_sources.txt``: each mel and its recording, also those left out."""
+    for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
+        if speaker in kept:  # PaddleSpeech's training fails at a speaker's folder without mels
+            lines = [f"{mel_name(row).rpartition('/')[2]},{row.path}\n" for row in rows]
+            sources = folder / speaker / "_sources.txt"
+            with atomic_write(sources, sync=False) as temporary:  # as the mels beside it
+                temporary.write_text("".join(lines), "utf-8")

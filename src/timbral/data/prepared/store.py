@@ -3,9 +3,9 @@
     STORE/
       utterances.parquet    one row an utterance, sorted by speaker; its presence means complete
       shards/00000.arrow    Arrow IPC, one record batch an utterance: utterance, pcm
-      plan.json             what identifies the job: a run goes on only with the same
+      plan.json             what identifies the job: only the same one is resumed here
       store.json            format, preprocessing, sample rate, totals
-      failures.jsonl        recordings that could not be used, with the reason
+      failures.jsonl        recordings that could not be used: path, reason, kind
       .prepare/             what a preparation has done so far; gone when it is complete
 
 A random crop is one slice of mapped memory: the table holds where in its shard's file the
