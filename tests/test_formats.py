@@ -212,7 +212,7 @@ def test_inspection(voices: Path, tmp_path: Path) -> None:
     narrow = soxr.resample(soxr.resample(wave, 16_000, 8_000), 8_000, 16_000)
     soundfile.write(other / "narrow.wav", narrow, 16_000, subtype="FLOAT")
     found = inspect_data(root)
-    reasons = {Path(item.path).stem: item.reason.partition(":")[0] for item in found.suspects}
+    reasons = {Path(item.path).stem: item.kind for item in found.suspects}
     assert reasons["broken"] == "unreadable"
     assert {name: reasons[name] for name in ("clipped", "short", "quiet", "pauses", "narrow")} == {
         "clipped": "clipped",
@@ -221,12 +221,29 @@ def test_inspection(voices: Path, tmp_path: Path) -> None:
         "pauses": "mostly pauses",
         "narrow": "narrow band",
     }
-    assert found.reasons()["only one of its speaker"] == 1
+    assert found.suspects_by_kind()["only one of its speaker"] == 1
     assert [sorted(Path(path).name for path in group) for group in found.duplicates] == [
         ["copy of copy.flac", "copy.flac"]
     ]
-    assert (found.utterances, found.listened, len(found.rms_dbfs)) == (14, 13, 13)
+    assert (found.utterances, found.measured, len(found.rms_dbfs)) == (14, 13, 13)
     assert not set(reasons) & {Path(row.path).stem for row in scan_corpus("folder", voices)}
+
+
+def test_a_long_silent_beginning_does_not_hide_the_band(tmp_path: Path, voices: Path) -> None:
+    """Digital silence has no spectrum: the first seconds after it are looked at."""
+    import soxr
+
+    wave = load(next(voices.glob("*/*.ogg")))
+    narrow = soxr.resample(soxr.resample(wave, 16_000, 8_000), 8_000, 16_000)
+    silence = np.zeros(11 * 16_000, np.float32)
+    (tmp_path / "a").mkdir()
+    for name, speech in {"wide": wave, "narrow": narrow}.items():
+        recording = np.concatenate([silence, speech])
+        soundfile.write(tmp_path / "a" / f"{name}.wav", recording, 16_000, subtype="FLOAT")
+    found = inspect_data(str(tmp_path))
+    kinds = {(Path(item.path).stem, item.kind) for item in found.suspects}
+    assert ("narrow", "narrow band") in kinds
+    assert ("wide", "narrow band") not in kinds
 
 
 def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:

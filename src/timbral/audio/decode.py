@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from timbral.audio import ffmpeg
 from timbral.audio.segments import Segment
 from timbral.errors import AudioError, AudioErrorKind, MissingExtraError
-from timbral.io.storage import fetch, is_url
+from timbral.io.storage import fetch, is_url, open_url
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -30,6 +32,7 @@ __all__ = [
     "decode_bytes",
     "read_header",
     "resample",
+    "stated_seconds",
     "to_int16",
 ]
 
@@ -86,9 +89,7 @@ def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
 
 def _mono(samples: Wave, sample_rate: int, name: str) -> tuple[Wave, int]:
     """Samples (T, C) to the mean of the channels (T,), checked, and the rate."""
-    if not PLAUSIBLE_RATES[0] <= sample_rate <= PLAUSIBLE_RATES[1]:
-        reason = f"its header claims an impossible rate of {sample_rate} Hz"
-        raise AudioError(name, reason, "unreadable")
+    _check_rate(name, sample_rate)
     wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return check_wave(np.ascontiguousarray(wave), name), int(sample_rate)
 
@@ -115,23 +116,52 @@ def _decode_container(source: str | io.BytesIO, name: str) -> tuple[Wave, int]:
         raise AudioError(name, str(error), "missing-extra") from None
 
 
+@contextmanager
+def _opened(file: str) -> Iterator[soundfile.SoundFile]:
+    """A file, or one behind a URL of which only what is asked for is read."""
+    if not is_url(file):
+        with soundfile.SoundFile(file) as opened:
+            yield opened
+        return
+    with open_url(file) as remote, soundfile.SoundFile(remote) as opened:
+        yield opened
+
+
+def _check_rate(path: str, sample_rate: int) -> None:
+    if not PLAUSIBLE_RATES[0] <= sample_rate <= PLAUSIBLE_RATES[1]:
+        reason = f"its header claims an impossible rate of {sample_rate} Hz"
+        raise AudioError(path, reason, "unreadable")
+
+
 def read_header(path: str | Path) -> tuple[int, int, int]:
     """Sample rate in Hz, samples and channels, without decoding where that can be.
 
     What a container says of its own length may be off by the codec's padding: it is decoded.
-    Raises AudioError when there is no header to read.
+    Raises AudioError when there is no header to read, or no such segment.
     """
     segment = Segment.of(str(path))
     try:
-        header = soundfile.info(segment.file)
-        sample_rate, samples, channels = header.samplerate, header.frames, header.channels
+        with _opened(segment.file) as file:
+            sample_rate, samples, channels = file.samplerate, file.frames, file.channels
     except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if not ffmpeg.is_container(segment.file):
+        if is_url(path) or not ffmpeg.is_container(segment.file):
             raise _why_unreadable(str(path), segment.file, error) from None
         content, sample_rate = _decode_container(segment.file, segment.file)
         samples, channels = content.shape
+    _check_rate(str(path), sample_rate)
     inside = segment.samples(samples, sample_rate)
     return int(sample_rate), inside.stop - inside.start, int(channels)
+
+
+def stated_seconds(path: str | Path) -> float | None:
+    """The length that a recording's header states, or None; nothing is decoded."""
+    segment = Segment.of(str(path))
+    try:
+        with _opened(segment.file) as file:
+            inside = segment.samples(file.frames, file.samplerate)
+            return float((inside.stop - inside.start) / file.samplerate)
+    except (soundfile.LibsndfileError, OSError, ValueError, AudioError):
+        return None
 
 
 def _why_unreadable(path: str, file: str, error: Exception) -> AudioError:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from timbral.audio.segments import Segment
+from timbral.audio.decode import stated_seconds
 from timbral.data.manifest import file_size
 from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
-from timbral.io.storage import is_url, open_url
 from timbral.io.types import Vectors
 
 __all__ = ["Content", "Input", "input_of"]
@@ -59,26 +57,13 @@ class AudioInput:
         self.embed = embedder.encode_preprocessed
 
     def estimated_seconds(self, path: str) -> float:
-        segment = Segment.of(path)
-        try:
-            if is_url(path):
-                with open_url(segment.file) as file:
-                    sample_rate, count = _header(file)
-            else:
-                sample_rate, count = _header(segment.file)
-            samples = segment.samples(count, sample_rate)
-            return float((samples.stop - samples.start) / sample_rate)
-        except (soundfile.LibsndfileError, OSError, ValueError, AudioError):
-            return max(file_size(path), 0) / COMPRESSED_BYTES_PER_SECOND
+        stated = stated_seconds(path)
+        if stated is not None:
+            return stated
+        return max(file_size(path), 0) / COMPRESSED_BYTES_PER_SECOND
 
     def seconds(self, content: Content) -> float:
         return content.size / self._sample_rate
-
-
-def _header(file: Any) -> tuple[int, int]:
-    """Sample rate and number of samples."""
-    with soundfile.SoundFile(file) as opened:
-        return opened.samplerate, opened.frames
 
 
 class MelInput:

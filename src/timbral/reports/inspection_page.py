@@ -16,7 +16,7 @@ __all__ = ["describe", "write_inspection"]
 
 BINS = 12
 BARS = "▁▂▃▄▅▆▇█"
-SHOWN_SUSPECTS = 1_000
+MAX_ROWS = 1_000
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -37,38 +37,39 @@ text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
 """
 
 
-def facts(found: Inspection) -> dict[str, str]:
+def facts(inspection: Inspection) -> dict[str, str]:
     """The numbers, each with its name."""
-    rates = ", ".join(f"{rate} Hz ({count:,})" for rate, count in found.rates.most_common())
-    counts = found.per_speaker
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in found.reasons().most_common())
+    rates = ", ".join(f"{rate} Hz ({count:,})" for rate, count in inspection.rates.most_common())
+    per_speaker, groups = inspection.per_speaker, inspection.duplicates
+    counted = inspection.suspects_by_kind().most_common()
+    suspects = ", ".join(f"{kind} ({count:,})" for kind, count in counted)
     lines = {
-        "what": found.kind,
-        "utterances": f"{found.utterances:,}, {found.hours:.2f} h",
-        "speakers": f"{found.speakers:,}, with {counts.min():,} to {counts.max():,} utterances, "
-        f"{np.median(counts):.0f} in the median",
-        "sessions": f"{found.sessions:,}",
+        "what": inspection.kind,
+        "utterances": f"{inspection.utterances:,}, {inspection.hours:.2f} h",
+        "speakers": f"{inspection.speakers:,}, with {per_speaker.min():,} to "
+        f"{per_speaker.max():,} utterances, "
+        f"{np.median(per_speaker):.0f} in the median",
+        "sessions": f"{inspection.sessions:,}",
         "rates": rates or "unknown",
-        "duplicates": f"{sum(map(len, found.duplicates)):,} in {len(found.duplicates):,} groups "
-        "of equal content",
-        "suspicious": reasons or "nothing",
+        "duplicates": f"{sum(map(len, groups)):,} in {len(groups):,} groups of equal content",
+        "suspicious": suspects or "nothing",
     }
-    if found.listened:
-        lines["listened to"] = f"{found.listened:,} utterances, evenly spread"
+    if inspection.measured:
+        lines["measured"] = f"{inspection.measured:,} utterances, evenly spread"
     return lines
 
 
-def _histograms(found: Inspection) -> dict[str, tuple[ArrayLike, str]]:
-    charts: dict[str, tuple[ArrayLike, str]] = {"duration": (found.seconds, "s")}
-    if found.rms_dbfs:
-        charts["RMS level"] = (found.rms_dbfs, "dBFS")
-    return charts | {"utterances a speaker": (found.per_speaker, "")}
+def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
+    charts: dict[str, tuple[ArrayLike, str]] = {"duration": (inspection.seconds, "s")}
+    if inspection.rms_dbfs:
+        charts["RMS level"] = (inspection.rms_dbfs, "dBFS")
+    return charts | {"utterances a speaker": (inspection.per_speaker, "")}
 
 
-def describe(found: Inspection) -> str:
+def describe(inspection: Inspection) -> str:
     """Lines for a terminal."""
-    lines = [f"{name:13} {value}" for name, value in facts(found).items()]
-    for name, (values, unit) in _histograms(found).items():
+    lines = [f"{name:13} {value}" for name, value in facts(inspection).items()]
+    for name, (values, unit) in _histograms(inspection).items():
         counts, edges = _histogram(values)
         top = max(counts)
         bars = "".join(BARS[-(-7 * count // top)] if count else " " for count in counts)
@@ -87,22 +88,22 @@ def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
     return counts.tolist(), [*edges[:-1].tolist(), float(data.max())]
 
 
-def write_inspection(found: Inspection, path: Path) -> None:
+def write_inspection(inspection: Inspection, path: Path) -> None:
     """Write the page."""
-    parts = [_table(facts(found).items(), ())]
-    for name, (values, unit) in _histograms(found).items():
-        parts.append(f"<h2>{escape(name.capitalize())}{f' ({unit})' * bool(unit)}</h2>")
-        parts.append(_chart(*_histogram(values)))
-    if found.duplicates:
-        groups = [("<br>".join(map(escape, group)),) for group in found.duplicates]
-        parts.append(f"<h2>Duplicates</h2>{_rows(groups[:SHOWN_SUSPECTS])}")
-    if found.suspects:
-        shown = [(item.utterance, item.reason, item.path) for item in found.suspects]
-        note = f", the first {SHOWN_SUSPECTS:,}" if len(shown) > SHOWN_SUSPECTS else ""
-        parts.append(f"<h2>Suspicious recordings{note}</h2>")
-        parts.append(_table(shown[:SHOWN_SUSPECTS], ("utterance", "why", "path")))
+    sections = [_table(facts(inspection).items(), ())]
+    for name, (values, unit) in _histograms(inspection).items():
+        sections.append(f"<h2>{escape(name.capitalize())}{f' ({unit})' if unit else ''}</h2>")
+        sections.append(_chart(*_histogram(values)))
+    if inspection.duplicates:
+        groups = [("<br>".join(map(escape, group)),) for group in inspection.duplicates]
+        sections.append(f"<h2>Duplicates</h2>{_rows(groups[:MAX_ROWS])}")
+    if inspection.suspects:
+        shown = [(item.utterance, item.reason, item.path) for item in inspection.suspects]
+        note = f", the first {MAX_ROWS:,}" if len(shown) > MAX_ROWS else ""
+        sections.append(f"<h2>Suspicious recordings{note}</h2>")
+        sections.append(_table(shown[:MAX_ROWS], ("utterance", "why", "path")))
     with atomic_write(path) as temporary:
-        page = PAGE.format(title=escape(found.source), body="".join(parts))
+        page = PAGE.format(title=escape(inspection.source), body="".join(sections))
         temporary.write_text(page, "utf-8")
 
 
@@ -120,14 +121,14 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
     width, height = 600 / len(counts), 120
     top = max(*counts, 1)
-    marks = []
+    shapes = []
     for index, count in enumerate(counts):
         bar = height * count / top
         x, y = index * width, 16 + height - bar
-        marks.append(
+        shapes.append(
             f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{bar:.1f}"/>'
             f'<text x="{x + width / 2:.1f}" y="{y - 3:.1f}" text-anchor="middle">{count:,}</text>'
             f'<text x="{x:.1f}" y="{height + 30}">{edges[index]:.3g}</text>'
         )
     last = f'<text x="600" y="{height + 30}" text-anchor="end">{edges[-1]:.4g}</text>'
-    return f'<svg viewBox="0 0 610 {height + 40}" role="img">{"".join(marks)}{last}</svg>'
+    return f'<svg viewBox="0 0 610 {height + 40}" role="img">{"".join(shapes)}{last}</svg>'

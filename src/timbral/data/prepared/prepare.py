@@ -243,9 +243,7 @@ def _prepare_shard(shard: _Shard) -> int:
                 wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, utterance.path)
                 content = format.convert(wave, utterance.path)
             except AudioError as error:
-                failures.append(
-                    asdict(utterance) | {"reason": error.reason, "kind": error.kind}
-                )
+                failures.append(asdict(utterance) | {"reason": error.reason, "kind": error.kind})
                 continue
             seconds = round(wave.size / SAMPLE_RATE, 6)
             columns = {"duration_seconds": seconds, "sample_rate": source_rate}
