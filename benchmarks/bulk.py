@@ -24,7 +24,7 @@ import soundfile
 
 from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.audio.preprocessing import load
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 
 COMMON = """
 import json, os, resource, sys, time

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.bulk.shards import SHARD_UTTERANCES
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 
 PER_SHARD = SHARD_UTTERANCES["cpu"]
 UTTERANCES_PER_SPEAKER = 100

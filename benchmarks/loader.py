@@ -31,7 +31,7 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.io.devices import tune_cpu
 

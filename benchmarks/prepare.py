@@ -127,7 +127,7 @@ def child(name: str, root: Path, processes: int) -> None:
 def make_corpus(folder: Path, files: int, kind: str) -> float:
     """Write the same recordings as wav, flac, or wav at 48 kHz; returns hours."""
     from timbral.audio.preprocessing import load
-    from timbral.demo.run import VOICES
+    from timbral.demo.shipped import VOICES
 
     sources = sorted(SHARED.glob("*/*/*.flac")) or sorted(VOICES.glob("*/*.ogg"))
     samples = 0

@@ -40,7 +40,7 @@ from timbral.data.manifest import Manifest
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.io.devices import resolve_precision, tune_cpu
 from timbral.losses.registry import build_loss

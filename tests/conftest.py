@@ -20,7 +20,7 @@ from timbral.data.batches.config import DataConfig
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.encoders.lstm import LstmConfig

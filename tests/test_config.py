@@ -9,7 +9,7 @@ import pytest
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, load_config, to_mapping
-from timbral.demo.run import HERE
+from timbral.demo.run import CONFIG
 from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.tdnn import TdnnConfig
 from timbral.errors import ConfigError
@@ -17,7 +17,7 @@ from timbral.errors import ConfigError
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / "src" / "timbral" / "config" / "recipes"
 RECIPES = REPOSITORY / "recipes"
-SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), *sorted(RECIPES.glob("*/*.yaml")), HERE / "config.yaml"]
+SHIPPED = [*sorted(CONFIGS.glob("*.yaml")), *sorted(RECIPES.glob("*/*.yaml")), CONFIG]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import pytest
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.registry import CORPORA, scan_corpus, scan_datasets
 from timbral.data.prepared.prepare import prepare
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.errors import DataError
 
 VOXCELEB1_META = """VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet

@@ -8,21 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from timbral.data.corpora.registry import scan_corpus
-from timbral.demo.run import VOICES, _unseen_voices
+from timbral.data.sources import find_utterances
+from timbral.demo.run import _claim
+from timbral.demo.shipped import VOICES, num_voices, write_held_out
+from timbral.errors import DataError
+from timbral.io.files import read_json, write_json
 from timbral.scoring.trials import read_trials
 
 
 def test_shipped_voices() -> None:
-    rows = scan_corpus("folder", VOICES)
+    rows = find_utterances(VOICES)
     assert len(rows) == 648
-    assert len({row.speaker for row in rows}) == 54
+    assert len({row.speaker for row in rows}) == num_voices() == 54
     assert "synthetic" in (VOICES / "README.md").read_text("utf-8")
 
 
-def test_unseen_voices(tmp_path: Path) -> None:
-    trials, unseen = _unseen_voices(tmp_path)
-    voices = unseen.read_text().split()
+def test_held_out_voices(tmp_path: Path) -> None:
+    trials, held_out = write_held_out(tmp_path)
+    voices = held_out.read_text().split()
     listed = read_trials(trials)
     assert len(voices) == 14
     assert {Path(trial.first).parts[0] for trial in listed} <= set(voices)
@@ -32,13 +35,24 @@ def test_unseen_voices(tmp_path: Path) -> None:
         assert same == bool(trial.label)
 
 
+def test_folder_of_another_demo_is_renamed(tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    assert _claim(output) is None
+    assert _claim(output) is None
+    write_json(output / "demo.json", {**read_json(output / "demo.json"), "timbral": "0.0"})
+    assert _claim(output) == tmp_path / "demo.1"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(DataError, match="holds no demo"):
+        _claim(tmp_path / "other")
+
+
 @pytest.mark.slow
 def test_demo_twice(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "timbral", "demo", "--output", str(tmp_path / "d")]
-    first = subprocess.run(command, capture_output=True, text=True, check=True)
-    second = subprocess.run(command, capture_output=True, text=True, check=True)
-    for result in (first, second):
+    for _ in range(2):
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
         assert "EER after training" in result.stdout
-        assert result.stderr == ""
+        assert "Traceback" not in result.stderr
     for name in ("map.html", "map.png", "embeddings/speakers.parquet", "run/checkpoints/last"):
         assert (tmp_path / "d" / name).exists()

@@ -18,7 +18,7 @@ from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.encoders.frontends import GE2E_MEL
 
 

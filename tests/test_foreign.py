@@ -26,7 +26,7 @@ from timbral.checkpoints.foreign.registry import FORMATS, read_foreign
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
 from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.wavlm import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError

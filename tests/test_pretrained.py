@@ -22,7 +22,7 @@ from timbral.checkpoints import download as downloads
 from timbral.checkpoints import sources
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.published import PUBLISHED
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference.embedder import Embedder
 

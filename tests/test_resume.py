@@ -18,7 +18,7 @@ from timbral.config.schema import TrainConfig
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.errors import CheckpointError, ConfigError, TrainingError
 from timbral.losses.margin import AamConfig
 

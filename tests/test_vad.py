@@ -11,7 +11,7 @@ import pytest
 from timbral.audio import vad
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.demo.run import VOICES
+from timbral.demo.shipped import VOICES
 from timbral.errors import ConfigError, MissingExtraError
 
 

@@ -1,78 +1,156 @@
-"""Progress on a terminal; nothing where the output is not one."""
+"""Progress of long jobs on standard error: a live display on a terminal, else a line now and then.
+
+    training  ━━━━━━━━━━━━━━━━━━          120/2,000  3:20  52:13 left
+    loss 0.812  batch EER 12.1 %  0.60 steps/s
+
+The upper line always fits: the bar gives way, step and time left never do.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from timbral.io.types import StepProgress
 
-__all__ = ["bar", "corpus_bar", "training_bar"]
+__all__ = ["Display", "bar", "corpus_bar", "training_bar"]
 
-SHOWN = {"batch_eer": "batch EER", "val_eer": "validation EER", "data_wait_fraction": "data wait"}
+SECONDS_BETWEEN_LINES = 30.0
+"""where standard error is not a terminal"""
+BAR_WIDTH = 40
+RATES = {"batch_eer": "batch EER", "val_eer": "validation EER", "data_wait_fraction": "data wait"}
+"""numbers of a training that are shown in percent"""
+
+
+class Display:
+    """How far a job is: done of total, time elapsed and left, and details."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.done = 0
+        self.total: int | None = None
+        self.details = ""
+        self.started = time.monotonic()
+        self._done_before = 0
+        """by an earlier run: what is left is estimated from what this one does"""
+
+    def update(self, done: int, total: int, details: str = "") -> None:
+        """Take new numbers; the first ones say what an earlier run had done."""
+        if self.total is None:
+            self._done_before = done
+        self.done, self.total, self.details = done, total, details
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Done a second, by this run; 0 at first."""
+        return (self.done - self._done_before) / max(self.elapsed, 1e-9)
+
+    @property
+    def left(self) -> str:
+        """The estimated time left, in words."""
+        if self.total is None or not self.rate:
+            return ""
+        return f"{_clock((self.total - self.done) / self.rate)} left"
+
+    def line(self) -> str:
+        """Everything in one line of text."""
+        total = "" if self.total is None else f" of {self.total:,}"
+        words = [f"{self.done:,}{total}", _clock(self.elapsed), self.left, self.details]
+        return f"{self.what}: {'  '.join(word for word in words if word)}"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        total = "" if self.total is None else f"/{self.total:,}"
+        words = [f"{self.done:,}{total}", _clock(self.elapsed), self.left]
+        room = options.max_width - sum(len(word) + 2 for word in (self.what, *words))
+        bar = ProgressBar(self.total, self.done, max(0, min(BAR_WIDTH, room)))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_row(self.what, bar, *words)
+        yield grid
+        yield Text(self.details, no_wrap=True, overflow="ellipsis")
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextmanager
-def _progress(*columns: Any) -> Iterator[Progress]:
+def _shown(display: Display) -> Iterator[Callable[[], None]]:
+    """Show a display while the block runs; the function is to be called after each update."""
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield progress
+    if console.is_terminal:
+        with Live(display, console=console, refresh_per_second=4):
+            yield lambda: None  # it is drawn anew by itself
+        return
+    last = display.started
+
+    def print_line() -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            console.print(Text(display.line()), soft_wrap=True)
+
+    yield print_line
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with _progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    """Progress of what is counted: call it with done and total."""
+    display = Display(what)
+    with _shown(display) as show:
+
+        def report(done: int, total: int) -> None:
+            display.update(done, total)
+            show()
+
+        yield report
 
 
 @contextmanager
 def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
-    """Utterances, hours of audio, × real time, time left and failures on a terminal."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
-        task = progress.add_task("", total=None)
-        started = time.monotonic()
+    """Progress of embedding: call it with utterances done, all, seconds of audio, failures."""
+    display = Display(what)
+    with _shown(display) as show:
 
         def report(done: int, total: int, seconds: float, failures: int) -> None:
-            speed = seconds / max(time.monotonic() - started, 1e-3)
-            text = f"{seconds / 3600:.2f} h  {speed:.0f} × real time  {failures:,} failed"
-            progress.update(task, completed=done, total=total, description=text)
+            speed = seconds / max(display.elapsed, 1e-3)
+            details = f"{seconds / 3600:.2f} h of audio  {speed:.0f} × real time"
+            display.update(done, total, f"{details}  {failures:,} failed")
+            show()
 
         yield report
 
 
 @contextmanager
 def training_bar(steps: int) -> Iterator[StepProgress]:
-    """Step, loss, error rates, speed, time left and data wait on a terminal only."""
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown: dict[str, float] = {}
-    with _progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}")) as progress:
-        task = progress.add_task("", total=steps)
+    """Progress of a training of so many steps: call it with the step and its numbers."""
+    display = Display("training")
+    latest: dict[str, float] = {}
+    with _shown(display) as show:
 
         def report(step: int, values: Mapping[str, float]) -> None:
-            shown.update(values)
-            text = f"loss {shown['loss']:.3f}" if "loss" in shown else ""
-            for key, name in SHOWN.items():
-                if key in shown:
-                    text += f"  {name} {100 * shown[key]:.1f} %"
-            if shown.get("seconds"):
-                text += f"  {step / shown['seconds']:.2f} steps/s"
-            progress.update(task, completed=step, description=text)
+            latest.update(values)
+            words = [f"loss {latest['loss']:.3f}"] if "loss" in latest else []
+            words += [f"{RATES[key]} {100 * latest[key]:.1f} %" for key in RATES if key in latest]
+            display.update(step, steps, "  ".join(words))
+            if display.rate:
+                display.details += f"  {display.rate:.2f} steps/s"
+            show()
 
         yield report

@@ -1,0 +1,74 @@
+"""Progress of long jobs: what a terminal of any width shows, and what a log gets."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from timbral.io import progress
+from timbral.io.progress import Display, bar, corpus_bar, training_bar
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> Display:
+    """A training resumed at step 100 that is at step 300 after 200 seconds."""
+    shown = Display("training")
+    shown.update(100, 1_560_000)
+    shown.update(
+        300, 1_560_000, "loss 0.812  batch EER 12.1 %  validation EER 3.4 %  data wait 2 %"
+    )
+    monkeypatch.setattr(progress.time, "monotonic", lambda: shown.started + 200)
+    return shown
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_step_and_time_left_always_fit(display: Display, width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(display)
+    first, second = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "300/1,560,000" in first
+    assert "3:20  433:15:00 left" in first.replace("   ", "  ")
+    assert first.startswith("training")
+    assert max(len(first), len(second)) <= width
+    assert second.startswith("loss 0.812  batch EER 12.1 %")
+
+
+def test_one_line(display: Display) -> None:
+    assert display.line().startswith(
+        "training: 300 of 1,560,000  3:20  433:15:00 left  loss 0.812  batch EER 12.1 %"
+    )
+
+
+def test_time_left_is_unknown_at_first() -> None:
+    shown = Display("embedding")
+    assert shown.line() == "embedding: 0  0:00"
+    shown.update(7, 20)
+    assert shown.line() == "embedding: 7 of 20  0:00"
+
+
+def test_a_log_gets_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        with bar("preparing") as advance:
+            advance(3, 10)
+        with corpus_bar("embedding") as embedded:
+            embedded(0, 20, 0.0, 0)
+            embedded(10, 20, 7200.0, 1)
+        with training_bar(4) as step:
+            step(1, {"loss": 2.0, "batch_eer": 0.25})
+            step(2, {"loss": 1.5})
+
+    work()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    work()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "preparing: 3 of 10  0:00"
+    assert "10 of 20" in lines[2]
+    assert "2.00 h of audio" in lines[2]
+    assert "1 failed" in lines[2]
+    assert "2 of 4" in lines[4]
+    assert "loss 1.500  batch EER 25.0 %" in lines[4]
