@@ -10,7 +10,7 @@ import torch
 
 from timbral.data.batches.batch import MelBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.sampler import SpeakerBatches
+from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
@@ -31,7 +31,7 @@ class MelCrops:
         self._config = config
         self._seed = seed
         _, speakers = np.unique(mels.speaker_codes[rows], return_inverse=True)
-        self._sampler = SpeakerBatches.of_data(mels, rows, speakers, config, seed)
+        self._sampler = SpeakerSampler.of_data(mels, rows, speakers, config, seed)
 
     @property
     def num_speakers(self) -> int:

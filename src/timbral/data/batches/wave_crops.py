@@ -16,7 +16,7 @@ from timbral.data.augment.config import SpeedConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.batches.sampler import SpeakerBatches
+from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.store import Store
 from timbral.data.streams import Stream, random_generator
 from timbral.io.types import Ints
@@ -62,7 +62,7 @@ class WaveCrops:
         self._item_speeds = np.repeat(np.arange(copies), len(rows))
         self._recorded_speakers = np.tile(recorded, copies)
         speakers = self._recorded_speakers + (int(recorded.max()) + 1) * self._item_speeds
-        self._sampler = SpeakerBatches.of_data(store, self._item_rows, speakers, config, seed)
+        self._sampler = SpeakerSampler.of_data(store, self._item_rows, speakers, config, seed)
 
     @property
     def num_speakers(self) -> int:
