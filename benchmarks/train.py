@@ -127,7 +127,7 @@ def compare(config: TrainConfig, store: Store, mels: Path, rounds: int, steps: i
         "same batch again": lambda: loop(state, itertools.repeat(batch), config, steps),
         "model alone": lambda: alone(state, batch, config, steps),
     }
-    if encoder.mel == GE2E_MEL:
+    if encoder.frontend.config == GE2E_MEL:
         tree = mel_crops(store, mels, config)
         ways["with npy mels"] = lambda: loop(state, prefetch(tree(state.step)), config, steps)
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -21,33 +21,13 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES
-from timbral.encoders.campplus import CampplusConfig
-from timbral.encoders.ecapa import EcapaConfig
-from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.tdnn import TdnnConfig
-from timbral.encoders.wavlm import WavlmConfig
+from timbral.encoders.registry import ENCODERS
 
 torch.set_num_threads(2)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-SMALL = {
-    "campplus": CampplusConfig((1, 2, 1), 4, 8, 4, 8, 16),
-    "ecapa": EcapaConfig(16, 24, 8, 8, 4, 16),
-    "lstm": LstmConfig(num_layers=2, hidden_size=16, embedding_size=16),
-    "tdnn": TdnnConfig(channels=16, pooled_channels=24, embedding_size=16),
-    "wavlm": WavlmConfig(
-        hidden_size=16,
-        layers=2,
-        heads=2,
-        intermediate_size=24,
-        conv_channels=8,
-        position_kernel=8,
-        position_groups=2,
-        tdnn_channels=(8, 8, 8, 8, 12),
-        embedding_size=16,
-    ),
-}
+SMALL = {name: encoder.tiny_config for name, encoder in ENCODERS.items()}
 """a small config of each encoder in ENCODERS"""
 
 

@@ -143,7 +143,7 @@ def test_encoders_that_cannot_be_built(copy: Path) -> None:
         build_encoder({"name": "lstm"})
     folder = find_checkpoint(copy).folder
     metadata = json.loads((folder / "checkpoint.json").read_text())
-    encoder = {**metadata["config"]["encoder"], "embedding_size": 10**15}
+    encoder = {**metadata["config"]["encoder"], "embedding_dim": 10**15}
     edit(folder, config={**metadata["config"], "encoder": encoder})
     with pytest.raises(CheckpointError, match="cannot be built"):
         load_network(find_checkpoint(copy))

@@ -34,7 +34,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_defaults_are_paddlespeechs(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "encoder: lstm"))
-    assert config.encoder == LstmConfig(num_layers=3, hidden_size=256, embedding_size=256)
+    assert config.encoder == LstmConfig(num_layers=3, hidden_size=256, embedding_dim=256)
     assert (config.data.speakers_per_batch, config.data.utterances_per_speaker) == (64, 10)
     assert config.optimizer.learning_rate == 1e-4
     assert config.optimizer.max_grad_norm == 3.0

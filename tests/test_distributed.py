@@ -82,7 +82,7 @@ class Case:
     """what DDP does when nobody gathers the embeddings"""
 
 
-LSTM = LstmConfig(num_layers=2, hidden_size=12, embedding_size=8)
+LSTM = LstmConfig(num_layers=2, hidden_size=12, embedding_dim=8)
 BOTH = SumConfig((GE2EConfig(gradient_scale=1.0), AamConfig(sub_centers=2)), (1.0, 0.5))
 CASES = {
     "lstm": Case(LSTM),

@@ -13,12 +13,12 @@ from torch.nn import functional
 from conftest import SMALL
 from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.encoders.frontends import frame_mask
-from timbral.encoders.layers.norm import MaskedBatchNorm
+from timbral.encoders.layers.frames import frame_mask
+from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.encoders.tdnn import TdnnConfig
-from timbral.encoders.wavlm import WavlmEncoder
+from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.inference.embedder import Embedder
 
 CASES = {
@@ -29,10 +29,10 @@ CASES = {
         "wavlm",
         replace(
             SMALL["wavlm"],
-            conv_norm="layer",
-            norm_first=True,
-            normalize_waves=True,
-            weighted_layers=False,
+            feat_extract_norm="layer",
+            do_stable_layer_norm=True,
+            do_normalize=True,
+            use_weighted_layer_sum=False,
         ),
     ),
 }
@@ -61,8 +61,10 @@ def pad(waves: list[Wave], extra: int = 0, fill: float = 0.0) -> tuple[torch.Ten
     return batch, lengths
 
 
-def test_every_encoder_has_a_small_config() -> None:
-    assert sorted(SMALL) == sorted(ENCODERS)
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_every_encoder_has_a_tiny_config(name: str) -> None:
+    assert ENCODERS[name].name == name
+    assert isinstance(SMALL[name], ENCODERS[name].config_type)
 
 
 def test_contract(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
@@ -78,13 +80,15 @@ def test_contract(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
 
 
 @torch.no_grad()
-def test_padding_and_batch_mates_change_nothing(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
+def test_padding_and_batch_mates_do_not_affect_embeddings(
+    encoder: SpeakerEncoder, waves: list[Wave]
+) -> None:
     ragged = [wave[: len(wave) // (1 + row % 3)] for row, wave in enumerate(waves)]
     order = np.random.default_rng(0).permutation(len(ragged))
     shuffled = encoder(*pad([ragged[row] for row in order], extra=160_000, fill=torch.nan))
-    for place, row in enumerate(order):
-        alone = encoder(*pad([ragged[row]]))
-        difference = functional.normalize(alone) - functional.normalize(shuffled[place : place + 1])
+    for position, row in enumerate(order):
+        alone = functional.normalize(encoder(*pad([ragged[row]])))
+        difference = alone - functional.normalize(shuffled[position : position + 1])
         assert difference.abs().max() <= 1e-5
 
 
@@ -112,15 +116,13 @@ def test_gradients_reach_every_parameter(encoder: SpeakerEncoder, waves: list[Wa
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_masked_batch_norm_counts_only_frames_inside() -> None:
+def test_frame_batch_norm_counts_only_frames_inside() -> None:
     torch.manual_seed(0)
-    frames = torch.randn(3, 4, 10)
-    mask = torch.arange(10)[None] < torch.tensor([10, 6, 3])[:, None]
-    frames = torch.where(mask[:, None], frames, 100.0)
-    norm, plain = MaskedBatchNorm(4), torch.nn.BatchNorm1d(4)
-    out = norm(frames, mask)
-    rows = plain(frames.transpose(1, 2)[mask])
-    torch.testing.assert_close(out.transpose(1, 2)[mask], rows)
+    frames = torch.randn(3, 10, 4)
+    mask = frame_mask(torch.tensor([10, 6, 3]), 10)
+    frames = torch.where(mask[:, :, None], frames, 100.0)
+    norm, plain = FrameBatchNorm(4), torch.nn.BatchNorm1d(4)
+    torch.testing.assert_close(norm(frames, mask)[mask], plain(frames[mask]))
     torch.testing.assert_close(norm.running_mean, plain.running_mean)
 
 
@@ -165,35 +167,39 @@ def test_windows_are_those_of_paddlespeech() -> None:
         assert Windows().starts(samples, 160) == starts
 
 
-def test_wavlm_hides_spans_of_frames_in_training_only() -> None:
-    """About `mask_share` of the frames, at least two spans, none in a very short utterance."""
-    config = replace(SMALL["wavlm"], mask_share=0.3, mask_frames=5, dropout=0.0, layer_dropout=0.0)
+def test_wavlm_masks_spans_of_frames_in_training_only() -> None:
+    """About `mask_time_prob` of the frames, at least two spans, none in a very short utterance."""
+    config = replace(
+        SMALL["wavlm"], mask_time_prob=0.3, mask_time_length=5, hidden_dropout=0.0, layerdrop=0.0
+    )
     transformer = WavlmEncoder(config).transformer
     mask = frame_mask(torch.tensor([400, 200, 12, 4]), 400)
     torch.manual_seed(0)
-    hidden = torch.stack([transformer._hidden(mask) for _ in range(50)]).double()  # (50, B, F)
-    assert not hidden[:, ~mask].any()
-    shares = hidden.sum(2).mean(0) / mask.sum(1)
+    masked = torch.stack([transformer._spans_to_mask(mask) for _ in range(50)]).double()
+    assert not masked[:, ~mask].any()  # (50, B, F)
+    fractions = masked.sum(2).mean(0) / mask.sum(1)
     expected = 1 - math.exp(-0.3)  # spans overlap
-    torch.testing.assert_close(shares[:2], torch.full((2,), expected).double(), atol=0.03, rtol=0)
-    assert 5 < hidden[:, 2].sum(1).mean() <= 10
-    assert not hidden[:, 3].any()
+    torch.testing.assert_close(
+        fractions[:2], torch.full((2,), expected).double(), atol=0.03, rtol=0
+    )
+    assert 5 < masked[:, 2].sum(1).mean() <= 10
+    assert not masked[:, 3].any()
 
-    frames = torch.randn(4, 400, config.conv_channels)
-    embeddings = []
-    for vector in (0.0, 5.0):
-        torch.nn.init.constant_(transformer.hidden_frame, vector)
+    frames = torch.randn(4, 400, config.conv_dim[-1])
+    outputs = []
+    for value in (0.0, 5.0):
+        torch.nn.init.constant_(transformer.masked_spec_embed, value)
         torch.manual_seed(1)
-        embeddings.append(
+        outputs.append(
             (transformer.train()(frames, mask)[-1], transformer.eval()(frames, mask)[-1])
         )
-    (trained, judged), (trained_otherwise, judged_again) = embeddings
-    assert not torch.allclose(trained[0], trained_otherwise[0])
-    torch.testing.assert_close(trained[3, :4], trained_otherwise[3, :4])
-    torch.testing.assert_close(judged[mask], judged_again[mask])
+    (in_training, in_evaluation), (other_in_training, other_in_evaluation) = outputs
+    assert not torch.allclose(in_training[0], other_in_training[0])
+    torch.testing.assert_close(in_training[3, :4], other_in_training[3, :4])
+    torch.testing.assert_close(in_evaluation[mask], other_in_evaluation[mask])
 
 
-def test_a_new_lstm_tells_utterances_apart() -> None:
+def test_new_lstm_embeddings_differ_between_utterances() -> None:
     """With torch's own random biases all of these vectors have a cosine of 0.999."""
     torch.manual_seed(0)
     encoder = LstmEncoder(LstmConfig()).eval()

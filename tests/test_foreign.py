@@ -28,7 +28,7 @@ from timbral.checkpoints.foreign.transformers import wavlm_tensors
 from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
 from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.wavlm import WavlmConfig
+from timbral.encoders.wavlm.config import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference.embedder import Embedder
 
@@ -144,8 +144,8 @@ def test_checkpoints_of_ddvc(tmp_path: Path) -> None:
     original = safetensors.torch.load_file(GOLDEN / "wavlm-large-tiny" / "model.safetensors")
     torch.save(ddvc(original, "model."), tmp_path / "best_model.pt")
     weights = read_foreign(tmp_path / "best_model.pt", "ddvc")
-    assert weights.encoder.normalize_waves
-    assert weights.encoder.norm_first
+    assert weights.encoder.do_normalize
+    assert weights.encoder.do_stable_layer_norm
     assert float(weights.tensors["loss.similarity_weight"]) == 12.0
     for key, tensor in tiny.tensors.items():
         assert torch.equal(weights.tensors[key], tensor), key

@@ -1,4 +1,4 @@
-"""Beginning with weights that do not fill the whole encoder: low-rank updates, random heads."""
+"""Initial weights that do not fill the whole encoder: low-rank updates, random heads."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_lora_begins_as_the_encoder_it_updates() -> None:
+def test_untrained_lora_gives_the_vectors_of_the_encoder_it_updates() -> None:
     checkpoint = api.resolve(GOLDEN / "wavlm-base-tiny")
     plain = api.load_encoder(GOLDEN / "wavlm-base-tiny", device="cpu").network
     updated = build_encoder(replace(checkpoint.config.encoder, lora_rank=2))
     load_weights(updated, checkpoint)
     waves, lengths = torch.randn(2, 16_000), torch.tensor([16_000, 9_000])
     torch.testing.assert_close(updated.eval()(waves, lengths), plain(waves, lengths))
-    learning = [name for name, own in updated.transformer.named_parameters() if own.requires_grad]
-    assert learning
-    assert all("lora_" in name for name in learning)
+    trainable = [
+        name for name, tensor in updated.transformer.named_parameters() if tensor.requires_grad
+    ]
+    assert trainable
+    assert all("lora_" in name for name in trainable)
 
 
 def test_a_random_head_may_have_another_size(tmp_path: Path) -> None:
@@ -43,11 +45,11 @@ def test_a_random_head_may_have_another_size(tmp_path: Path) -> None:
     safetensors.torch.save_file(bare, path)
     checkpoint = api.resolve(tmp_path / "bare")
     assert checkpoint.uninitialized_prefixes == ("head.",)
-    larger = build_encoder(replace(checkpoint.config.encoder, embedding_size=24))
+    larger = build_encoder(replace(checkpoint.config.encoder, embedding_dim=24))
     head = larger.head.linear.weight.clone()
     load_weights(larger, checkpoint)
     assert torch.equal(larger.head.linear.weight, head)
     trained = api.resolve(GOLDEN / "wavlm-base-tiny")
-    other = build_encoder(replace(trained.config.encoder, embedding_size=24))
+    other = build_encoder(replace(trained.config.encoder, embedding_dim=24))
     with pytest.raises(CheckpointError, match=r"head\.linear\.weight has shape"):
         load_weights(other, trained)

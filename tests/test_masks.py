@@ -1,8 +1,8 @@
-"""Turning off any one mask makes a vector depend on padding: none is decoration.
+"""Turning off any one mask makes a vector depend on padding: every mask is needed.
 
 Two kinds of mutation. Every call of `frame_mask` in a forward pass is, in its turn, answered with
-"all frames are inside". And every layer that is handed a mask or lengths is, in its turn, handed
-those of a batch without padding.
+"all frames are inside". And every layer that takes a mask or lengths is, in its turn, given those
+of a batch without padding.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from test_encoders import CASES, make, pad
-from timbral.encoders import campplus, ecapa, tdnn, wavlm
-from timbral.encoders import frontends as features
+from timbral.encoders import campplus, ecapa, frontends, tdnn
 from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.ecapa import FrameConv
-from timbral.encoders.layers import transformer as wavlm_layers
-from timbral.encoders.layers.norm import FrameBatchNorm, MaskedBatchNorm
+from timbral.encoders.layers.frames import frame_mask
+from timbral.encoders.layers.norm import FrameBatchNorm
+from timbral.encoders.layers.time_delay import TimeDelayLayer
+from timbral.encoders.wavlm import encoder as wavlm
+from timbral.encoders.wavlm import feature_encoder
 
-MODULES = (features, campplus, ecapa, tdnn, wavlm, wavlm_layers)
-real_mask = features.frame_mask
+MODULES = (frontends, campplus, ecapa, tdnn, wavlm, feature_encoder)
 
 
 @pytest.fixture(scope="module")
 def clicks() -> list[np.ndarray]:
-    """Noise that changes its level, and ends in a click: whatever leaks over the end is heard."""
+    """Noise that changes its level, and ends in a click: whatever leaks over the end shows."""
     rng = np.random.default_rng(0)
     waves = []
     for size in (9_119, 7_000):
@@ -65,7 +65,7 @@ def masks(monkeypatch: pytest.MonkeyPatch, off: int | None) -> Iterator[list[str
 
             def counted(lengths: Tensor, frames: int, name: str = name) -> Tensor:
                 calls.append(name)
-                mask = real_mask(lengths, frames)
+                mask = frame_mask(lengths, frames)
                 return torch.ones_like(mask) if len(calls) - 1 == off else mask
 
             patch.setattr(module, "frame_mask", counted)
@@ -81,24 +81,23 @@ def test_every_mask_is_needed(
     with masks(monkeypatch, None) as calls:
         assert not differ(vectors(encoder, clicks), expected)
     for index, name in enumerate(calls):
-        if case == "lstm" and name == "features" and index == 1:
-            continue  # zeroes features behind the end, which a causal network never reads
+        if case in ("lstm", "tdnn-no-mean") and name == "frontends" and index == 1:
+            continue  # zeroes features behind the end, which these networks never read
         with masks(monkeypatch, index):
             assert differ(vectors(encoder, clicks), expected), f"call {index}, in {name}"
 
 
-LAST = ("layers.2", "layers.3", "layers.4")
-"""layers of the TDNN behind which no frame looks at another"""
-
-
-def takes_lengths(module: nn.Module) -> bool:
-    """Whether what a layer gives depends on the mask or the lengths that it is handed."""
-    if isinstance(module, MaskedBatchNorm | FrameBatchNorm | wavlm.LayerMean):
+def depends_on_mask(module: nn.Module) -> bool:
+    """Whether what a layer gives depends on the mask or the lengths that it takes."""
+    if isinstance(module, FrameBatchNorm | wavlm.WeightedLayerSum):
         return False  # batch norm's does only in training, which has a test of its own
-    if isinstance(module, FrameConv | ecapa.TimeDelayLayer):
-        conv = module if isinstance(module, FrameConv) else module.conv
-        return conv.kernel > 1
+    if isinstance(module, TimeDelayLayer):
+        return module.padding > 0
     return True
+
+
+ZERO_ALREADY = {"tdnn": "layers.0", "tdnn-no-mean": "layers.0", "tdnn-stride-2": "layers.0"}
+"""layers that zero what the front-end has zeroed behind the end"""
 
 
 def everything_inside(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -124,23 +123,23 @@ def test_every_layer_needs_its_mask(case: str, clicks: list[np.ndarray]) -> None
             parameter.mul_(1.4)  # so that no layer of these small networks is too faint to matter
             if name.endswith("bias"):
                 parameter.abs_()  # nor any ReLU dead
-    handed = [
+    names = [
         name
         for name, module in encoder.named_modules()
-        if name and takes_lengths(module) and (not case.startswith("tdnn") or name not in LAST)
+        if name and depends_on_mask(module) and name != ZERO_ALREADY.get(case)
     ]
     expected = alone(encoder, clicks)
-    for name in handed:
-        told: list[bool] = []
+    for name in names:
+        replaced: list[bool] = []
 
-        def tell_wrongly(
-            module: nn.Module, inputs: tuple[Any, ...], told: list[bool] = told
+        def without_mask(
+            module: nn.Module, inputs: tuple[Any, ...], replaced: list[bool] = replaced
         ) -> tuple[Any, ...]:
             changed = everything_inside(inputs)
-            told.append(any(new is not old for new, old in zip(changed, inputs, strict=True)))
+            replaced.append(any(new is not old for new, old in zip(changed, inputs, strict=True)))
             return changed
 
-        hook = encoder.get_submodule(name).register_forward_pre_hook(tell_wrongly)
+        hook = encoder.get_submodule(name).register_forward_pre_hook(without_mask)
         changed = vectors(encoder, clicks)
         hook.remove()
-        assert not any(told) or differ(changed, expected), name
+        assert not any(replaced) or differ(changed, expected), name

@@ -116,7 +116,7 @@ def test_groups_have_their_own_rates() -> None:
 def test_parts_cover_the_encoder(encoder: str) -> None:
     """Parts, the head the last of them, share nothing and leave nothing out."""
     model = build_encoder(SMALL[encoder])
-    parts = model.parts()
+    parts = model.layer_groups()
     sets = [{p for module in modules for p in module.parameters()} for modules in parts.values()]
     assert list(parts)[-1] == "head"
     assert sum(map(len, sets)) == len(set.union(*sets))
@@ -126,11 +126,13 @@ def test_parts_cover_the_encoder(encoder: str) -> None:
 @pytest.mark.parametrize("encoder", sorted(SMALL))
 def test_frozen_parts_stay(encoder: str) -> None:
     """Only the head learns (ddvc's train_only_head); statistics before it stay, too."""
-    before_head = tuple(build_encoder(SMALL[encoder]).parts())[:-1]
+    before_head = tuple(build_encoder(SMALL[encoder]).layer_groups())[:-1]
     state, config = make_state(encoder, OptimizerConfig(freeze=before_head))
     before = copies(state.encoder)
     step(state, config, make_batch())
-    head = {id(t) for m in state.encoder.parts()["head"] for t in (*m.parameters(), *m.buffers())}
+    head = {
+        id(t) for m in state.encoder.layer_groups()["head"] for t in (*m.parameters(), *m.buffers())
+    }
     tensors = dict([*state.encoder.named_parameters(), *state.encoder.named_buffers()])
     moved = changed(state.encoder, before)
     assert moved

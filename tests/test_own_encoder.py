@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from timbral.encoders import SpeakerEncoder
-from timbral.encoders.pooling import statistics_pooling
-from timbral.features import LOG_MEL_80, MelSpectrogram, frame_mask
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.frontends import LOG_MEL_80, MelSpectrogram
+from timbral.encoders.layers.frames import frame_mask
+from timbral.encoders.layers.pooling import statistics_pooling
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,14 @@ class Statistics(SpeakerEncoder):
     config_type = Config
 
     def __init__(self, config):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.frontend = MelSpectrogram(LOG_MEL_80)
-        self.sample_rate, self.hop_samples = 16_000, 160
         self.embedding_dim, self.min_samples = config.size, 1_600
         self.linear = nn.Linear(160, config.size)
 
-    def features(self, waves, lengths):
-        return self.frontend(waves, lengths)
-
     def embed_features(self, features, frame_lengths):
         mask = frame_mask(frame_lengths, features.shape[1])
-        return self.linear(statistics_pooling(features.mT, mask)).float()
+        return self.linear(statistics_pooling(features, mask)).float()
 
 
 class Taken(Statistics):
@@ -62,7 +58,7 @@ trainer: {validate_every: 2, save_every: 2}
 
 
 @pytest.fixture(autouse=True)
-def forget() -> Iterator[None]:
+def unregister() -> Iterator[None]:
     yield
     ENCODERS.pop("statistics", None)
 

@@ -10,7 +10,7 @@ from timbral.checkpoints.sources import Hub, Wheel
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.wavlm import WavlmConfig
+from timbral.encoders.wavlm.config import WavlmConfig
 
 __all__ = ["PUBLISHED", "PublishedWeights"]
 
@@ -42,7 +42,7 @@ def _wavlm(name: str, description: str, **sizes: Any) -> PublishedWeights:
         description=description
         if has_head
         else f"{description}; its x-vector head is random: train it first",
-        encoder=WavlmConfig(**sizes, weighted_layers=has_head),
+        encoder=WavlmConfig(**sizes, use_weighted_layer_sum=has_head),
         format="transformers",
         extra="hub",
     )
@@ -86,12 +86,12 @@ PUBLISHED: dict[str, PublishedWeights] = {
         "wavlm-large",
         "large WavLM, 94,000 h",
         hidden_size=1024,
-        layers=24,
-        heads=16,
+        num_hidden_layers=24,
+        num_attention_heads=16,
         intermediate_size=4096,
-        conv_norm="layer",
-        norm_first=True,
-        normalize_waves=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        do_normalize=True,
     ),
     "wavlm-base-sv": _wavlm("wavlm-base-sv", "WavLM, 960 h, its head trained on VoxCeleb"),
     "wavlm-base-plus-sv": _wavlm(

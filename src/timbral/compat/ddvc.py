@@ -110,7 +110,7 @@ def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:
     if values["train_only_head"] and encoder["name"] == "wavlm":  # ddvc's ECAPA ignores it
         settings["optimizer.freeze"] = ["cnn", "transformer"]
     if values["enlarge_head"]:
-        settings["encoder"] = {**encoder, "embedding_size": 1024}
+        settings["encoder"] = {**encoder, "embedding_dim": 1024}
     if values["learning_rate_init"] == 0:
         settings["optimizer.learning_rate"] = _learning_rate_of_run(_output(values), source)
     if values["use_data_augmentation"]:
@@ -240,7 +240,7 @@ def _descriptions(settings: Settings, run: RunSettings) -> dict[str, str]:
         "data_parallel": f"--workers: {where}",
         "use_data_augmentation": "augment: preset ddvc" if augment else "augment: none",
         "train_only_head": f"optimizer.freeze = {settings.get('optimizer.freeze', [])}",
-        "enlarge_head": f"encoder.embedding_size = {settings['encoder'].get('embedding_size')}",
+        "enlarge_head": f"encoder.embedding_dim = {settings['encoder'].get('embedding_dim')}",
         "scheduler_metrics": f"schedule.plateau_metric = {metric}",
         "accumalate_gradient_every_scheduler": (
             f"{ACCUMULATION} = {settings.get(ACCUMULATION, 1)}"

@@ -48,7 +48,7 @@ RENAMED_KEYS: dict[str, tuple[str, ...]] = {
     "data.min_pad_coverage": ("encoder.window_min_coverage",),
     "model.num_layers": ("encoder.num_layers",),
     "model.hidden_size": ("encoder.hidden_size",),
-    "model.embedding_size": ("encoder.embedding_size",),
+    "model.embedding_size": ("encoder.embedding_dim",),
     "training.learning_rate_init": ("optimizer.learning_rate",),
     "training.speakers_per_batch": ("data.speakers_per_batch",),
     "training.utterances_per_speaker": ("data.utterances_per_speaker",),

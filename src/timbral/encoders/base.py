@@ -11,23 +11,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from timbral.encoders.frontends import GE2E_MEL, MelConfig
-from timbral.errors import ConfigError
+from timbral.encoders.frontends import Frontend
 
-__all__ = ["EncoderConfig", "SpeakerEncoder", "Windows", "at_least_float32"]
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+__all__ = ["EncoderConfig", "SpeakerEncoder", "Windows"]
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How an encoder of fixed length hears a longer utterance: windows, averaged.
+    """How an encoder of fixed length takes a longer utterance: in windows, whose vectors are
+    averaged.
 
     The rule is that of Real-Time-Voice-Cloning, Resemblyzer and PaddleSpeech.
     """
@@ -65,34 +59,49 @@ class SpeakerEncoder(nn.Module, ABC):
     """the encoder's name in `ENCODERS` and in configs"""
     config_type: ClassVar[type]
     """frozen dataclass whose instance the constructor takes"""
+    tiny_config: ClassVar[Any] = None
+    """a config of a few thousand parameters, with which the contract is tested in seconds"""
 
     config: Any
-    sample_rate: int
-    hop_samples: int
-    """samples between two frames of `features`"""
+    frontend: Frontend
     embedding_dim: int
+    """E"""
     min_samples: int
     """shorter audio is an error"""
     windows: Windows | None = None
     """None: utterances are embedded whole"""
-    mel: MelConfig | None = None
-    """the front-end, where it is one whose frames precomputed mels may hold"""
     longest_seconds: ClassVar[float] = 120.0
-    """longer utterances are embedded in equal parts no longer than this, whose vectors are
+    """longer utterances are embedded in equal segments no longer than this, whose vectors are
     averaged: memory stays bounded"""
 
-    def parts(self) -> dict[str, list[nn.Module]]:
-        """Modules from input to output, in named parts that can be frozen (`optimizer.freeze`).
+    def __init__(self, config: Any) -> None:
+        """A subclass then sets `frontend`, `embedding_dim` and `min_samples`."""
+        super().__init__()
+        self.config = config
 
-        The part `head` has a learning rate of its own; the modules before it are the layers of
-        `optimizer.layer_decay`. A module takes over what an earlier one holds too; what none holds
-        counts as the first module's. Default: everything is one layer of the part `body`.
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in Hz."""
+        return self.frontend.sample_rate
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between two frames of `features`."""
+        return self.frontend.hop_samples
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        """Layers from input to output, in named groups that can be frozen (`optimizer.freeze`).
+
+        The group `head` has a learning rate of its own; the layers before it are those of
+        `optimizer.layer_decay`. A layer takes over what an earlier one holds too; what none holds
+        counts as the first layer's. Default: everything is one layer of the group `body`.
         """
         return {"body": [self]}
 
-    @abstractmethod
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waves (B, T), lengths (B,) in samples -> features (B, F, M), frame lengths (B,)."""
+        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
+        return features
 
     @abstractmethod
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
@@ -101,12 +110,3 @@ class SpeakerEncoder(nn.Module, ABC):
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Waves (B, T), lengths (B,) in samples -> embeddings (B, E)."""
         return self.embed_features(*self.features(waves, lengths))
-
-    def check_takes_mels(self) -> None:
-        """Raise ConfigError unless this encoder hears what precomputed mels holds."""
-        if self.mel != GE2E_MEL:
-            own = f"{self.mel.n_mels} mels" if self.mel else "features of its own from waveforms"
-            raise ConfigError(
-                f"{self.name} takes {own}, and precomputed mels are {GE2E_MEL.n_mels} linear ones "
-                "for the LSTM encoder; prepare the recordings with --format arrow instead"
-            )

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.frontends import KaldiFbank, frame_mask
-from timbral.encoders.layers.conv import taps
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
+from timbral.encoders.layers.conv import FrameConv, FrameConv2d
+from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
@@ -31,60 +32,39 @@ DILATIONS = (1, 2, 2)
 class CampplusConfig:
     """Sizes of the network; the defaults are those of the published weights."""
 
-    blocks: tuple[int, ...] = (12, 24, 16)
+    block_layers: tuple[int, ...] = (12, 24, 16)
     """layers in each of the three dense blocks"""
-    head_channels: int = 32
+    front_channels: int = 32
+    """of the two-dimensional convolutions in front"""
     init_channels: int = 128
-    growth: int = 32
+    """that the first dense block takes"""
+    growth_rate: int = 32
     """channels that each dense layer adds"""
-    bottleneck: int = 128
-    embedding_size: int = 192
+    bottleneck_channels: int = 128
+    embedding_dim: int = 192
 
     def __post_init__(self) -> None:
-        if len(self.blocks) != 3 or min(self.blocks) < 1:
-            raise ConfigError(f"encoder.blocks must be three numbers from 1: {self.blocks}")
-        sizes = ("head_channels", "init_channels", "growth", "embedding_size")
+        if len(self.block_layers) != 3 or min(self.block_layers) < 1:
+            raise ConfigError(
+                f"encoder.block_layers must be three numbers from 1, got {self.block_layers}"
+            )
+        sizes = ("front_channels", "init_channels", "growth_rate", "embedding_dim")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, math.inf)))
-        check_ranges(self, "encoder", bottleneck=(2, math.inf))
-
-
-class FrameConv1d(nn.Conv1d):
-    """`nn.Conv1d` of time-major frames, (B, F, C) -> (B, F', C'), as one matrix product."""
-
-    def forward(self, frames: Tensor) -> Tensor:
-        (kernel,), (stride,), (dilation,) = self.kernel_size, self.stride, self.dilation
-        if self.padding != (0,):
-            before = int(self.padding[0])
-            frames = functional.pad(frames, (0, 0, before, before))
-        frames = taps(frames, kernel, dilation, stride)
-        return functional.linear(frames, self.weight.transpose(1, 2).flatten(1), self.bias)
-
-
-class FrameConv2d(nn.Conv2d):
-    """`nn.Conv2d` over (mel, time) of (B, F, M, C), in which a frame's channels lie together."""
-
-    def forward(self, frames: Tensor) -> Tensor:
-        if self.kernel_size == (1, 1):  # torch 2.13 corrupts memory in the gradient of these
-            return functional.linear(frames[:, :, :: self.stride[0]], self.weight[:, :, 0, 0])
-        assert isinstance(self.padding, tuple)
-        channels_last, weight = frames.permute(0, 3, 1, 2), self.weight.transpose(2, 3)
-        stride, padding = self.stride[::-1], self.padding[::-1]
-        outputs = functional.conv2d(channels_last, weight, None, stride, padding)
-        return outputs.permute(0, 2, 3, 1)
+        check_ranges(self, "encoder", bottleneck_channels=(2, math.inf))
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions over (mel, time) and a shortcut; mel is divided by `stride`."""
+    """Two 3 × 3 convolutions over (mel, time) and a shortcut; mel is divided by `mel_stride`."""
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, channels: int, mel_stride: int) -> None:
         super().__init__()
-        self.conv1 = _conv(channels, channels, stride)
+        self.conv1 = FrameConv2d(channels, channels, 3, mel_stride=mel_stride, padding=1)
         self.norm1 = FrameBatchNorm(channels)
-        self.conv2 = _conv(channels, channels, 1)
+        self.conv2 = FrameConv2d(channels, channels, 3, padding=1)
         self.norm2 = FrameBatchNorm(channels)
-        self.shortcut: nn.Conv2d | None = None
-        if stride != 1:
-            self.shortcut = FrameConv2d(channels, channels, 1, (stride, 1), bias=False)
+        self.shortcut: FrameConv2d | None = None
+        if mel_stride != 1:
+            self.shortcut = FrameConv2d(channels, channels, 1, mel_stride=mel_stride)
             self.shortcut_norm = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, F, M, C) -> (B, F, M', C)
@@ -94,25 +74,21 @@ class ResidualBlock(nn.Module):
         return _relu_inside(out + frames, mask)
 
 
-def _conv(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
-    return FrameConv2d(inputs, outputs, 3, (stride, 1), padding=1, bias=False)
-
-
 def _relu_inside(frames: Tensor, mask: Tensor) -> Tensor:
-    """ReLU, and zero outside the mask (B, F); in place."""
+    """ReLU, and zero outside the mask (B, F), as the next convolution's padding is; in place."""
     inside = mask.view(*mask.shape, *(1,) * (frames.dim() - 2))
     return functional.relu(frames.mul_(inside), inplace=True)
 
 
-class ConvolutionHead(nn.Module):
-    """The two-dimensional front: (B, F, M) -> (B, F, C M / 8)."""
+class FrontConvolutions(nn.Module):
+    """Section 2.1: residual convolutions over (mel, time): (B, F, M) -> (B, F, C M / 8)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = _conv(1, channels, 1)
+        self.conv1 = FrameConv2d(1, channels, 3, padding=1)
         self.norm1 = FrameBatchNorm(channels)
         self.blocks = nn.ModuleList(ResidualBlock(channels, stride) for stride in (2, 1, 2, 1))
-        self.conv2 = _conv(channels, channels, 2)
+        self.conv2 = FrameConv2d(channels, channels, 3, mel_stride=2, padding=1)
         self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -131,11 +107,11 @@ class ContextMasking(nn.Module):
 
     def __init__(self, bottleneck: int, growth: int, dilation: int) -> None:
         super().__init__()
-        self.local = FrameConv1d(
+        self.local = FrameConv(
             bottleneck, growth, 3, padding=dilation, dilation=dilation, bias=False
         )
-        self.squeeze = FrameConv1d(bottleneck, bottleneck // 2, 1)
-        self.gate = FrameConv1d(bottleneck // 2, growth, 1)
+        self.squeeze = FrameConv(bottleneck, bottleneck // 2, 1)
+        self.gate = FrameConv(bottleneck // 2, growth, 1)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # zero outside the mask
         batch, count, channels = frames.shape
@@ -156,9 +132,9 @@ class DenseLayer(nn.Module):
     def __init__(self, inputs: int, config: CampplusConfig, dilation: int) -> None:
         super().__init__()
         self.norm1 = FrameBatchNorm(inputs)
-        self.bottleneck = FrameConv1d(inputs, config.bottleneck, 1, bias=False)
-        self.norm2 = FrameBatchNorm(config.bottleneck)
-        self.masking = ContextMasking(config.bottleneck, config.growth, dilation)
+        self.bottleneck = FrameConv(inputs, config.bottleneck_channels, 1, bias=False)
+        self.norm2 = FrameBatchNorm(config.bottleneck_channels)
+        self.masking = ContextMasking(config.bottleneck_channels, config.growth_rate, dilation)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         out = self.bottleneck(functional.relu(self.norm1(frames, mask), inplace=True))
@@ -172,11 +148,12 @@ class DenseBlock(nn.Module):
     def __init__(self, inputs: int, layers: int, config: CampplusConfig, dilation: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            DenseLayer(inputs + index * config.growth, config, dilation) for index in range(layers)
+            DenseLayer(inputs + index * config.growth_rate, config, dilation)
+            for index in range(layers)
         )
-        channels = inputs + layers * config.growth
+        channels = inputs + layers * config.growth_rate
         self.norm = FrameBatchNorm(channels)
-        self.transition = FrameConv1d(channels, channels // 2, 1, bias=False)
+        self.transition = FrameConv(channels, channels // 2, 1, bias=False)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         for layer in self.layers:
@@ -190,45 +167,40 @@ class CampplusEncoder(SpeakerEncoder):
 
     name = "campplus"
     config_type = CampplusConfig
+    tiny_config = CampplusConfig((1, 2, 1), 4, 8, 4, 8, 16)
+    config: CampplusConfig
 
     def __init__(self, config: CampplusConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.frontend = KaldiFbank(mean_normalize=True)
-        self.sample_rate = self.frontend.sample_rate
-        self.hop_samples = self.frontend.hop_samples
-        self.embedding_dim = config.embedding_size
+        super().__init__(config)
+        self.frontend = KaldiFbank(KALDI_FBANK_80)
+        self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 5
-        self.head = ConvolutionHead(config.head_channels)
-        head_channels = config.head_channels * (self.frontend.n_mels // 8)
+        self.front = FrontConvolutions(config.front_channels)
+        front_channels = config.front_channels * (self.frontend.num_features // 8)
         channels = config.init_channels
-        self.tdnn = FrameConv1d(head_channels, channels, 5, stride=2, padding=2, bias=False)
+        self.tdnn = FrameConv(front_channels, channels, 5, stride=2, padding=2, bias=False)
         self.tdnn_norm = FrameBatchNorm(channels)
         self.blocks = nn.ModuleList()
-        for layers, dilation in zip(config.blocks, DILATIONS, strict=True):
+        for layers, dilation in zip(config.block_layers, DILATIONS, strict=True):
             self.blocks.append(DenseBlock(channels, layers, config, dilation))
-            channels = (channels + layers * config.growth) // 2
+            channels = (channels + layers * config.growth_rate) // 2
         self.norm = FrameBatchNorm(channels)
-        self.linear = nn.Linear(2 * channels, config.embedding_size, bias=False)
-        self.linear_norm = BatchNorm(config.embedding_size, affine=False)
+        self.linear = nn.Linear(2 * channels, config.embedding_dim, bias=False)
+        self.linear_norm = BatchNorm(config.embedding_dim, affine=False)
 
-    def parts(self) -> dict[str, list[nn.Module]]:
-        front = nn.ModuleList([self.head, self.tdnn, self.tdnn_norm])
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        front = nn.ModuleList([self.front, self.tdnn, self.tdnn_norm])
         body = [front, *self.blocks, self.norm]
         return {"body": body, "head": [self.linear, self.linear_norm]}
 
-    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
-        return features
-
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         mask = frame_mask(frame_lengths, features.shape[1])
-        frames = self.head(features, mask)  # (B, F, M) -> (B, F, C)
+        frames = self.front(features, mask)  # (B, F, M) -> (B, F, C)
         mask = frame_mask((frame_lengths - 1) // 2 + 1, (features.shape[1] - 1) // 2 + 1)
         frames = functional.relu(self.tdnn_norm(self.tdnn(frames), mask), inplace=True)
         for block in self.blocks:
             frames = block(frames, mask)
         frames = functional.relu(self.norm(frames, mask), inplace=True)
-        pooled = statistics_pooling(frames.transpose(1, 2), mask, unbiased=True)
+        pooled = statistics_pooling(frames, mask, unbiased=True)
         embeddings: Tensor = self.linear_norm(self.linear(pooled))
         return at_least_float32(embeddings)

@@ -13,13 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, at_least_float32
-from timbral.encoders.frontends import DECIBEL_MEL_80, MelSpectrogram, frame_mask
-from timbral.encoders.layers.conv import TimeConv
-from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.frontends import DECIBEL_MEL_80, MelSpectrogram
+from timbral.encoders.layers.frames import at_least_float32, frame_mask
+from timbral.encoders.layers.norm import BatchNorm
+from timbral.encoders.layers.pooling import masked_mean, statistics_pooling
+from timbral.encoders.layers.time_delay import TimeDelayLayer
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["EcapaConfig", "EcapaEncoder", "FrameConv"]
+__all__ = ["EcapaConfig", "EcapaEncoder"]
+
+MIN_VARIANCE = 1e-12
+"""SpeechBrain's, below which its attentive pooling takes no variance"""
 
 
 @dataclass(frozen=True)
@@ -29,76 +34,47 @@ class EcapaConfig:
     channels: int = 1024
     pooled_channels: int = 3072
     attention_channels: int = 128
-    squeeze_channels: int = 128
-    scale: int = 8
-    """parts that a Res2Net block cuts the channels into"""
-    embedding_size: int = 192
+    se_channels: int = 128
+    res2net_scale: int = 8
+    """groups that a Res2Net block splits the channels into"""
+    embedding_dim: int = 192
 
     def __post_init__(self) -> None:
-        sizes = ("channels", "pooled_channels", "attention_channels", "squeeze_channels")
-        check_ranges(self, "encoder", **dict.fromkeys((*sizes, "embedding_size"), (1, math.inf)))
-        check_ranges(self, "encoder", scale=(2, math.inf))
-        if self.channels % self.scale:
+        sizes = ("channels", "pooled_channels", "attention_channels", "se_channels")
+        check_ranges(self, "encoder", **dict.fromkeys((*sizes, "embedding_dim"), (1, math.inf)))
+        check_ranges(self, "encoder", res2net_scale=(2, math.inf))
+        if self.channels % self.res2net_scale:
             raise ConfigError(
-                f"encoder.channels must be divisible by encoder.scale: "
-                f"{self.channels} is not by {self.scale}"
+                f"encoder.channels must be divisible by encoder.res2net_scale: "
+                f"{self.channels} is not by {self.res2net_scale}"
             )
 
 
-class FrameConv(TimeConv):
-    """Convolution over time, (B, F, C) -> (B, F, C'), reflected at each utterance's own ends.
-
-    What comes out behind an utterance's end is not defined.
-    """
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
-        if self.kernel > 1:
-            frames = reflect_ends(frames, lengths, self.reach // 2)
-        return super().forward(frames)
-
-
-def reflect_ends(frames: Tensor, lengths: Tensor, reach: int) -> Tensor:
-    """Frames (B, F, C) continued by `reach` mirrored frames before the first one and behind
-    each utterance's last: (B, F + 2 reach, C)."""
-    batch, count, channels = frames.shape
-    before = frames[:, 1 : reach + 1].flip(1)
-    padded = torch.cat([before, frames, frames.new_zeros(batch, reach, channels)], dim=1)
-    steps = torch.arange(reach, device=frames.device)
-    rows = torch.arange(batch, device=frames.device)[:, None]
-    source = rows * count + lengths[:, None] - 2 - steps  # one row each, so backward is exact
-    target = rows * (count + 2 * reach) + reach + lengths[:, None] + steps
-    mirrored = frames.flatten(0, 1).index_select(0, source.flatten())
-    return padded.flatten(0, 1).index_copy(0, target.flatten(), mirrored).view_as(padded)
-
-
-class TimeDelayLayer(nn.Module):
-    """Convolution, ReLU, batch norm."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
-        super().__init__()
-        self.conv = FrameConv(inputs, outputs, kernel, dilation=dilation)
-        self.norm = FrameBatchNorm(outputs)
-
-    def forward(self, frames: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        outputs: Tensor = self.norm(functional.relu(self.conv(frames, lengths)), mask)
-        return outputs
+def _reflecting(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> TimeDelayLayer:
+    return TimeDelayLayer(inputs, outputs, kernel, dilation=dilation, padding_mode="reflect")
 
 
 class Res2NetBlock(nn.Module):
-    """Channels in parts; each part but the first is convolved with the result before it."""
+    """Channels split into `scale` groups; each group but the first is convolved, from the third on
+    together with what came out of the group before it (Gao et al., Res2Net, 2019).
+
+        splits    0      1      2      3
+                  |      |      |      |
+                  |    conv  ->(+)   ->(+)
+                  |      |  /  conv /  conv
+        outputs   0      1      2      3
+    """
 
     def __init__(self, channels: int, scale: int, dilation: int) -> None:
         super().__init__()
-        part = channels // scale
-        self.blocks = nn.ModuleList(
-            TimeDelayLayer(part, part, 3, dilation) for _ in range(scale - 1)
-        )
+        size = channels // scale
+        self.blocks = nn.ModuleList(_reflecting(size, size, 3, dilation) for _ in range(scale - 1))
 
-    def forward(self, frames: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        first, *parts = frames.chunk(len(self.blocks) + 1, dim=2)
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        first, *splits = frames.chunk(len(self.blocks) + 1, dim=2)
         outputs = [first]
-        for index, (block, part) in enumerate(zip(self.blocks, parts, strict=True)):
-            outputs.append(block(part + outputs[-1] if index else part, lengths, mask))
+        for index, (block, split) in enumerate(zip(self.blocks, splits, strict=True)):
+            outputs.append(block(split + outputs[-1] if index else split, mask))
         return torch.cat(outputs, dim=2)
 
 
@@ -111,8 +87,8 @@ class SqueezeExcitation(nn.Module):
         self.conv2 = nn.Linear(squeezed, channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        mean = (at_least_float32(frames) * _uniform(mask)).sum(1)
-        gate = torch.sigmoid(self.conv2(functional.relu(self.conv1(mean.to(frames.dtype)))))
+        mean = masked_mean(frames, mask).to(frames.dtype)
+        gate = torch.sigmoid(self.conv2(functional.relu(self.conv1(mean))))
         return frames * gate[:, None]
 
 
@@ -122,55 +98,39 @@ class SERes2NetBlock(nn.Module):
     def __init__(self, config: EcapaConfig, dilation: int) -> None:
         super().__init__()
         channels = config.channels
-        self.tdnn1 = TimeDelayLayer(channels, channels)
-        self.res2net_block = Res2NetBlock(channels, config.scale, dilation)
-        self.tdnn2 = TimeDelayLayer(channels, channels)
-        self.se_block = SqueezeExcitation(channels, config.squeeze_channels)
+        self.tdnn1 = _reflecting(channels, channels)
+        self.res2net_block = Res2NetBlock(channels, config.res2net_scale, dilation)
+        self.tdnn2 = _reflecting(channels, channels)
+        self.se_block = SqueezeExcitation(channels, config.se_channels)
 
-    def forward(self, frames: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        outputs = self.tdnn1(frames, lengths, mask)
-        outputs = self.res2net_block(outputs, lengths, mask)
-        summed: Tensor = frames + self.se_block(self.tdnn2(outputs, lengths, mask), mask)
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        outputs = self.res2net_block(self.tdnn1(frames, mask), mask)
+        summed: Tensor = frames + self.se_block(self.tdnn2(outputs, mask), mask)
         return summed
 
 
 class AttentiveStatistics(nn.Module):
-    """Section 3.1: mean and deviation, each channel weighing the frames by its own attention.
+    """Section 3.1: mean and deviation, each channel weighting the frames by its own attention.
 
     The attention sees [frame; mean; deviation]. The last two are the same for all frames, so
-    their part of the product is taken once an utterance.
+    their product is taken once an utterance.
     """
 
     def __init__(self, channels: int, attention: int) -> None:
         super().__init__()
-        self.tdnn = TimeDelayLayer(3 * channels, attention)
+        self.tdnn = _reflecting(3 * channels, attention)
         self.conv = nn.Linear(attention, channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         channels = frames.shape[2]
-        context = torch.cat(weighted_statistics(frames, _uniform(mask)), dim=1).to(frames.dtype)
-        weight, bias = self.tdnn.conv.weight, self.tdnn.conv.bias
+        context = statistics_pooling(frames, mask, min_variance=MIN_VARIANCE).to(frames.dtype)
+        weight, bias = self.tdnn.conv.matrix(), self.tdnn.conv.bias
         hidden = functional.linear(frames, weight[:, :channels])
         hidden = hidden + functional.linear(context, weight[:, channels:], bias)[:, None]
         hidden = torch.tanh(self.tdnn.norm(functional.relu(hidden), mask))
         scores = self.conv(hidden).masked_fill(~mask[:, :, None], -torch.inf)
         attention = torch.softmax(at_least_float32(scores), dim=1)
-        statistics: Tensor = torch.cat(weighted_statistics(frames, attention), dim=1)
-        return statistics
-
-
-def _uniform(mask: Tensor) -> Tensor:
-    """Weights (B, F, 1) that average the frames inside."""
-    return (mask / mask.sum(1, keepdim=True))[:, :, None]
-
-
-def weighted_statistics(frames: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (B, C), at least in float32; `weights` (B, F, 1 or C) add up to
-    one."""
-    frames = at_least_float32(frames)
-    mean = (frames * weights).sum(1)
-    variance = ((frames - mean[:, None]).square() * weights).sum(1)
-    return mean, variance.clamp(min=1e-12).sqrt()
+        return statistics_pooling(frames, mask, attention, min_variance=MIN_VARIANCE)
 
 
 class EcapaEncoder(SpeakerEncoder):
@@ -178,40 +138,35 @@ class EcapaEncoder(SpeakerEncoder):
 
     name = "ecapa"
     config_type = EcapaConfig
+    tiny_config = EcapaConfig(16, 24, 8, 8, 4, 16)
+    config: EcapaConfig
 
     def __init__(self, config: EcapaConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.frontend = MelSpectrogram(DECIBEL_MEL_80)
-        self.sample_rate = DECIBEL_MEL_80.sample_rate
-        self.hop_samples = DECIBEL_MEL_80.hop_samples
-        self.embedding_dim = config.embedding_size
+        self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 10
         channels, pooled = config.channels, config.pooled_channels
-        self.input = TimeDelayLayer(DECIBEL_MEL_80.n_mels, channels, 5)
+        self.input = _reflecting(DECIBEL_MEL_80.n_mels, channels, 5)
         self.blocks = nn.ModuleList(SERes2NetBlock(config, dilation) for dilation in (2, 3, 4))
-        self.mfa = TimeDelayLayer(3 * channels, pooled)
+        self.mfa = _reflecting(3 * channels, pooled)
         self.asp = AttentiveStatistics(pooled, config.attention_channels)
         self.asp_bn = BatchNorm(2 * pooled)
-        self.fc = nn.Linear(2 * pooled, config.embedding_size)
+        self.fc = nn.Linear(2 * pooled, config.embedding_dim)
 
-    def parts(self) -> dict[str, list[nn.Module]]:
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
         return {
             "body": [self.input, *self.blocks, self.mfa],
             "head": [self.asp, self.asp_bn, self.fc],
         }
 
-    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
-        return features
-
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         mask = frame_mask(frame_lengths, features.shape[1])
-        frames = self.input(features, frame_lengths, mask)
+        frames = self.input(features, mask)
         outputs = []
         for block in self.blocks:
-            frames = block(frames, frame_lengths, mask)
+            frames = block(frames, mask)
             outputs.append(frames)
-        frames = self.mfa(torch.cat(outputs, dim=2), frame_lengths, mask)
+        frames = self.mfa(torch.cat(outputs, dim=2), mask)
         embeddings: Tensor = self.fc(self.asp_bn(self.asp(frames, mask)))
         return at_least_float32(embeddings)

@@ -1,27 +1,53 @@
-"""Mel front-ends: waveforms to frames, one preset per family of models."""
+"""Front-ends: waveforms to frames; one preset per family of models."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from timbral.encoders.layers.frames import frame_mask
+
 __all__ = [
     "DECIBEL_MEL_80",
     "GE2E_MEL",
+    "KALDI_FBANK_80",
     "LOG_MEL_80",
+    "FbankConfig",
+    "Frontend",
     "KaldiFbank",
     "MelConfig",
     "MelSpectrogram",
-    "frame_mask",
     "kaldi_mel",
     "slaney_mel",
     "symmetric_mel",
 ]
 
-CHUNK_FRAMES = 1024  # larger FFT batches leave the CPU's cache and are slower
+BLOCK_FRAMES = 1024
+"""frames in one FFT on a CPU: larger batches leave its cache and are slower"""
+
+
+class Frontend(nn.Module, ABC):
+    """Waveforms (B, T) to frames (B, F, M), one every `hop_samples`."""
+
+    config: Any
+    """frozen dataclass that says all about it"""
+    sample_rate: int
+    hop_samples: int
+    """samples between two frames"""
+    num_features: int
+    """M"""
+
+    @abstractmethod
+    def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,).
+
+        Neither what lies behind an utterance's end nor its batch mates change its frames.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,7 +64,7 @@ class MelConfig:
     """slaney | symmetric"""
     scale: str = "power"
     """power | log: natural logarithm of power + 1e-6 | decibel: 10 log10, floored 80 dB below
-    the utterance's loudest value"""
+    the utterance's largest value"""
     mean_normalize: bool = False
     """subtract each utterance's mean over its own frames"""
 
@@ -96,12 +122,7 @@ FILTERS = {"slaney": slaney_mel, "symmetric": symmetric_mel}
 WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
-def frame_mask(lengths: Tensor, frames: int) -> Tensor:
-    """True where a frame lies inside its utterance: lengths (B,) -> (B, F)."""
-    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
-
-
-def _inside(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
+def _masked(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
     """Frames (B, F, M), zero behind each end, minus the mean of those before it if asked."""
     mask = frame_mask(frame_lengths, frames.shape[1])[:, :, None]
     if mean_normalize:
@@ -109,55 +130,61 @@ def _inside(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tens
     return frames * mask
 
 
-def _cached_parts(frames: Tensor) -> tuple[Tensor, ...]:
-    """Frames (B, F, N) in parts along F that fit a CPU's cache; on a GPU in one."""
+def _blocks(frames: Tensor) -> tuple[Tensor, ...]:
+    """Frames (B, F, N) in blocks along F that fit a CPU's cache; on a GPU in one."""
     on_cpu = frames.device.type == "cpu"
-    size = max(1, CHUNK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
+    size = max(1, BLOCK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
     return torch.split(frames, size, dim=1)
 
 
-class MelSpectrogram(nn.Module):
+class MelSpectrogram(Frontend):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
     With the config `GE2E_MEL` it equals ``librosa.feature.melspectrogram(n_fft=400,
-    hop_length=160, n_mels=40)``.
+    hop_length=160, n_mels=40)``. The frame F is centered on sample F × hop; the audio's first
+    half window and its last see zeros.
     """
 
+    config: MelConfig
     window: Tensor
     filters: Tensor
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.config = config
+        self.sample_rate = config.sample_rate
+        self.hop_samples = config.hop_samples
+        self.num_features = config.n_mels
         n_fft = config.window_samples
+        # Not persistent: both follow from the config, and checkpoints hold weights only.
         self.register_buffer("window", WINDOWS[config.window](n_fft), persistent=False)
         filters = FILTERS[config.filters](config.n_mels, n_fft, config.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,).
-
-        Whatever lies behind an utterance's end is taken as zero, and so are the frames there.
-        """
+        # bfloat16 has 8 bits: the power of a quiet band beside a loud one would be rounding only.
         with torch.autocast(waves.device.type, enabled=False):
+            # Zero first: the last windows of an utterance reach over its end, into what may be
+            # anything, also not a number, which a product with zero would not take away.
             waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
-            half = self.config.window_samples // 2
-            padded = nn.functional.pad(waves, (half, half))
-            frames = padded.unfold(1, self.config.window_samples, self.config.hop_samples)
-            mels = torch.cat([self._mel(part) for part in _cached_parts(frames)], dim=1)
+            mels = torch.cat([self._mels(block) for block in _blocks(self._windows(waves))], dim=1)
             frame_lengths = lengths // self.config.hop_samples + 1
             mels = self._scaled(mels, frame_lengths)
-            return _inside(mels, frame_lengths, self.config.mean_normalize), frame_lengths
+            return _masked(mels, frame_lengths, self.config.mean_normalize), frame_lengths
 
-    def whole(self, wave: Tensor) -> Tensor:
+    def linear_mels(self, wave: Tensor) -> Tensor:
         """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
-        half = self.config.window_samples // 2
-        padded = nn.functional.pad(wave, (half, half))
-        frames = padded.unfold(0, self.config.window_samples, self.config.hop_samples)
-        return torch.cat([self._mel(part) for part in torch.split(frames, CHUNK_FRAMES)])
+        frames = self._windows(wave)
+        return torch.cat([self._mels(block) for block in torch.split(frames, BLOCK_FRAMES)])
 
-    def _mel(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
-        spectrum = torch.fft.rfft(frames * self.window)
+    def _windows(self, waves: Tensor) -> Tensor:  # (..., T) -> (..., F, N), a view
+        half = self.config.window_samples // 2
+        padded = nn.functional.pad(waves, (half, half))
+        return padded.unfold(-1, self.config.window_samples, self.config.hop_samples)
+
+    def _mels(self, windows: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
+        spectrum = torch.fft.rfft(windows * self.window)
+        # Not spectrum.abs().square(): that takes a square root of every bin first.
         power = spectrum.real.square().add_(spectrum.imag.square())
         mels: Tensor = power @ self.filters
         return mels
@@ -167,9 +194,10 @@ class MelSpectrogram(nn.Module):
             return torch.log(mels + 1e-6)
         if self.config.scale == "decibel":
             decibels = 10.0 * torch.log10(mels.clamp(min=1e-10))
+            # The floor is the utterance's own: padding must not be its peak.
             outside = ~frame_mask(frame_lengths, mels.shape[1])[:, :, None]
-            loudest = decibels.masked_fill(outside, -torch.inf).amax(dim=(1, 2), keepdim=True)
-            return torch.maximum(decibels, loudest - 80.0)
+            peak = decibels.masked_fill(outside, -torch.inf).amax(dim=(1, 2), keepdim=True)
+            return torch.maximum(decibels, peak - 80.0)
         return mels
 
 
@@ -178,7 +206,6 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -
 
     Unlike Slaney's they have a height of one; the bin at the Nyquist frequency is not used.
     """
-
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (low_hz, sample_rate / 2))
     edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
     hz = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
@@ -186,40 +213,56 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -
     return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
 
 
-class KaldiFbank(nn.Module):
+@dataclass(frozen=True)
+class FbankConfig:
+    """Kaldi's filter banks; what is not named here has Kaldi's default."""
+
+    n_mels: int = 80
+    mean_normalize: bool = False
+    """subtract each utterance's mean over its own frames"""
+
+
+KALDI_FBANK_80 = FbankConfig(mean_normalize=True)
+"""That of 3D-Speaker's CAM++."""
+
+
+class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
     25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97,
     Povey's window, 512-point power spectrum, natural logarithm.
     """
 
+    config: FbankConfig
     window: Tensor
     filters: Tensor
 
-    def __init__(self, n_mels: int = 80, *, mean_normalize: bool) -> None:
+    def __init__(self, config: FbankConfig) -> None:
         super().__init__()
-        self.n_mels = n_mels
-        self.mean_normalize = mean_normalize
+        self.config = config
         self.sample_rate = 16_000
         self.window_samples = 400
         self.hop_samples = 160
+        self.num_features = config.n_mels
         window = torch.hann_window(self.window_samples, periodic=False).pow(0.85)
         self.register_buffer("window", window, persistent=False)
-        filters = kaldi_mel(n_mels, 512, self.sample_rate)
+        filters = kaldi_mel(config.n_mels, 512, self.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,)."""
         with torch.autocast(waves.device.type, enabled=False):
+            # Only windows that fit whole: none reaches over the end, so the mask alone would do,
+            # but what is not a number there would pass the logarithm and a product with zero.
             frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
             waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
-            frames = waves.unfold(1, self.window_samples, self.hop_samples)
-            banks = torch.cat([self._banks(part) for part in _cached_parts(frames)], dim=1)
-            return _inside(banks, frame_lengths, self.mean_normalize), frame_lengths
+            windows = waves.unfold(1, self.window_samples, self.hop_samples)
+            banks = torch.cat([self._banks(block) for block in _blocks(windows)], dim=1)
+            return _masked(banks, frame_lengths, self.config.mean_normalize), frame_lengths
 
-    def _banks(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
-        frames = frames - frames.mean(dim=2, keepdim=True)
-        before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
-        spectrum = torch.fft.rfft((frames - 0.97 * before) * self.window, n=512)
+    def _banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+        windows = windows - windows.mean(dim=2, keepdim=True)
+        # Pre-emphasis within each window: Kaldi takes the first sample as its own predecessor.
+        before = torch.cat([windows[:, :, :1], windows[:, :, :-1]], dim=2)
+        spectrum = torch.fft.rfft((windows - 0.97 * before) * self.window, n=512)
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, Windows, at_least_float32
+from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
+from timbral.encoders.layers.frames import at_least_float32
 from timbral.errors import check_ranges
 
 __all__ = ["LstmConfig", "LstmEncoder"]
@@ -22,7 +23,7 @@ class LstmConfig:
 
     num_layers: int = 3
     hidden_size: int = 256
-    embedding_size: int = 256
+    embedding_dim: int = 256
     n_mels: int = 40
     window_frames: int = 160
     """length of the windows that longer utterances are cut into; 10 ms a frame"""
@@ -32,7 +33,7 @@ class LstmConfig:
     """the last window is left out when less of it is audio"""
 
     def __post_init__(self) -> None:
-        sizes = ("num_layers", "hidden_size", "embedding_size", "n_mels")
+        sizes = ("num_layers", "hidden_size", "embedding_dim", "n_mels")
         windows = ("window_frames", "window_step")
         check_ranges(self, "encoder", **dict.fromkeys(sizes + windows, (1, math.inf)))
         check_ranges(self, "encoder", window_min_coverage=(0.0, 1.0))
@@ -46,24 +47,22 @@ class LstmEncoder(SpeakerEncoder):
 
     name = "lstm"
     config_type = LstmConfig
+    tiny_config = LstmConfig(num_layers=2, hidden_size=16, embedding_dim=16)
+    config: LstmConfig
 
     def __init__(self, config: LstmConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.frontend = MelSpectrogram(replace(GE2E_MEL, n_mels=config.n_mels))
-        self.mel = self.frontend.config
-        self.sample_rate = GE2E_MEL.sample_rate
-        self.hop_samples = GE2E_MEL.hop_samples
-        self.embedding_dim = config.embedding_size
+        self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 10
         self.windows = Windows(config.window_frames, config.window_step, config.window_min_coverage)
         self.lstm = nn.LSTM(config.n_mels, config.hidden_size, config.num_layers, batch_first=True)
-        self.linear = nn.Linear(config.hidden_size, config.embedding_size)
+        self.linear = nn.Linear(config.hidden_size, config.embedding_dim)
         self._initialize()
 
     @torch.no_grad()
     def _initialize(self) -> None:
-        """Let the first embeddings follow from what is heard.
+        """Let the first embeddings depend on the audio.
 
         Mels are powers, mostly near zero: with torch's random biases every utterance begins with
         nearly the same vector (cosine 0.998), and GE2E does not get away from there, or kills the
@@ -80,12 +79,8 @@ class LstmEncoder(SpeakerEncoder):
                     nn.init.constant_(gate, 1.0 if index == 1 and "bias_ih" in name else 0.0)
         nn.init.zeros_(self.linear.bias)
 
-    def parts(self) -> dict[str, list[nn.Module]]:
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
         return {"body": [self.lstm], "head": [self.linear]}
-
-    def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
-        return features
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         outputs, _ = self.lstm(features)  # (B, F, H)

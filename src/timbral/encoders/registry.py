@@ -1,29 +1,15 @@
-"""Speaker encoders. A new one is a file with a config and a class, and a line in `ENCODERS`."""
+"""Speaker encoders by name. A new one is a file with a config and a class, and a line here."""
 
 from __future__ import annotations
 
-from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
-from timbral.encoders.ecapa import EcapaConfig, EcapaEncoder
-from timbral.encoders.lstm import LstmConfig, LstmEncoder
-from timbral.encoders.tdnn import TdnnConfig, TdnnEncoder
-from timbral.encoders.wavlm import WavlmConfig, WavlmEncoder
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.ecapa import EcapaEncoder
+from timbral.encoders.lstm import LstmEncoder
+from timbral.encoders.tdnn import TdnnEncoder
+from timbral.encoders.wavlm.encoder import WavlmEncoder
 
-__all__ = [
-    "ENCODERS",
-    "CampplusConfig",
-    "CampplusEncoder",
-    "EcapaConfig",
-    "EcapaEncoder",
-    "LstmConfig",
-    "LstmEncoder",
-    "SpeakerEncoder",
-    "TdnnConfig",
-    "TdnnEncoder",
-    "WavlmConfig",
-    "WavlmEncoder",
-    "Windows",
-]
+__all__ = ["ENCODERS"]
 
 ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "campplus": CampplusEncoder,

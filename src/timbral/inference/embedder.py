@@ -18,6 +18,7 @@ from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import AudioError, ConfigError, InputError
 from timbral.inference.decision import Decision, decide
+from timbral.inference.mels import check_takes_mels
 from timbral.inference.recordings import Recording, name_of, read_recording, several_recordings
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import sliding_windows
@@ -294,7 +295,7 @@ class Embedder:
 
         Raises ConfigError for an encoder that takes something else.
         """
-        self.network.check_takes_mels()
+        check_takes_mels(self.network)
         assert self.network.windows is not None, "an encoder on these mels takes windows"
         return self._runtime.embed_mels(mels, self.network.windows)
 

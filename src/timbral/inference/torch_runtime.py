@@ -13,12 +13,13 @@ from torch import Tensor
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
 from timbral.io.types import Vectors
 
 __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
@@ -43,23 +44,27 @@ class TorchRuntime:
         self.network = network.to(self.device).eval()
         self.precision = precision
         self.compile = compile
-        self._embed_features = self._backbone()
+        self._prepare()
 
-    def _backbone(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def _prepare(self) -> None:
+        """Compile, or pack weights: neither can be pickled, and both are of one device."""
         backbone: Callable[[Tensor, Tensor], Tensor] = self.network.embed_features
-        return torch.compile(backbone, dynamic=True) if self.compile else backbone
+        self._embed_features = torch.compile(backbone, dynamic=True) if self.compile else backbone
+        if not self.compile:  # torch's compiler orders weights itself
+            pack_weights(self.network, PRECISIONS[self.precision])
 
-    def __getstate__(self) -> dict[str, Any]:  # what is compiled cannot be sent to a worker
+    def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_embed_features"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._embed_features = self._backbone()
+        self._prepare()
 
     def to(self, device: torch.device) -> None:
         """Compute on another device from now on."""
         self.device = device
         self.network.to(device)
+        self._prepare()
 
     @torch.inference_mode()
     def embed_waves(self, waves: Sequence[Wave]) -> Vectors:

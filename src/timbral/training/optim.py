@@ -83,7 +83,7 @@ def _parts_and_shares(
     encoder: SpeakerEncoder, config: OptimizerConfig
 ) -> tuple[dict[nn.Parameter, str], dict[nn.Parameter, float]]:
     """Each parameter's part, and its share of the learning rate."""
-    named = encoder.parts()
+    named = encoder.layer_groups()
     layers = [(part, layer) for part, modules in named.items() for layer in modules]
     before_head = sum(part != "head" for part, _ in layers)
     part_of = dict.fromkeys(encoder.parameters(), layers[0][0])
@@ -99,8 +99,9 @@ def _parts_and_shares(
 def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
     """Let only those parts learn that `freeze` does not name; ConfigError for others."""
     for name in config.freeze:
-        if name not in (parts := encoder.parts()):
-            raise ConfigError(f"optimizer.freeze: unknown part {name!r}{did_you_mean(name, parts)}")
+        if name not in (groups := encoder.layer_groups()):
+            near = did_you_mean(name, groups)
+            raise ConfigError(f"optimizer.freeze: unknown layer group {name!r}{near}")
     part_of, _ = _parts_and_shares(encoder, config)
     for parameter, part in part_of.items():
         if part in config.freeze:
@@ -115,7 +116,7 @@ def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
 def set_train_mode(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
     """Training mode, but for frozen parts and, if asked for, batch norm's statistics."""
     encoder.train()
-    for part, modules in encoder.parts().items():
+    for part, modules in encoder.layer_groups().items():
         for module in modules:
             module.train(part not in config.freeze)
     if config.frozen_batch_norm:

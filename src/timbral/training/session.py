@@ -32,6 +32,7 @@ from timbral.data.prepared.open import open_prepared
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, DataError
+from timbral.inference.mels import check_takes_mels
 from timbral.io.cache import cache_folder
 from timbral.io.devices import pick_device, resolve_precision, tune_cpu
 from timbral.io.files import folder_lock, read_json
@@ -141,7 +142,7 @@ def _open(data: Path, encoder: SpeakerEncoder) -> PreparedData:
     """Prepared data of either kind. ConfigError for mels that the encoder does not take."""
     prepared = open_prepared(data)
     if isinstance(prepared, PrecomputedMels):
-        encoder.check_takes_mels()
+        check_takes_mels(encoder)
     return prepared
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from timbral.data.prepared.base import PreparedData
 from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.layers.packing import unpack_weights
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
@@ -50,6 +51,7 @@ def make_validation(
     def validate() -> dict[str, float]:
         embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
         vectors = store.embed(embedder, kept)
+        unpack_weights(encoder)  # it goes on learning
         show(vectors, np.array(kept))
         scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
         rate, threshold = eer(scores, pairs[:, 0])

@@ -14,7 +14,7 @@ from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
 from timbral.checkpoints.weights import with_prefix
 from timbral.encoders.ecapa import EcapaConfig
-from timbral.encoders.wavlm import WavlmConfig
+from timbral.encoders.wavlm.config import WavlmConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["DDVC"]
@@ -68,24 +68,24 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
     large = "encoder.frontend.norms.1.weight" in tensors
     try:
         hidden, channels = tensors["encoder.transformer.projection.weight"].shape
-        buckets, heads = tensors["encoder.transformer.relative.weight"].shape
+        buckets, heads = tensors["encoder.transformer.rel_attn_embed.weight"].shape
         return WavlmConfig(
             hidden_size=hidden,
-            layers=len(layers),
-            heads=heads,
-            intermediate_size=len(tensors["encoder.transformer.layers.0.expand.bias"]),
-            conv_channels=channels,
-            conv_norm="layer" if large else "group",
-            norm_first=large,
-            normalize_waves=large,
-            position_kernel=tensors["encoder.transformer.position_conv.weight"].shape[2],
-            buckets=buckets,
-            weighted_layers="encoder.mix.weights" in tensors,
-            tdnn_channels=tuple(
+            num_hidden_layers=len(layers),
+            num_attention_heads=heads,
+            intermediate_size=len(tensors["encoder.transformer.layers.0.intermediate_dense.bias"]),
+            conv_dim=(channels,) * len(WavlmConfig.conv_dim),
+            feat_extract_norm="layer" if large else "group",
+            do_stable_layer_norm=large,
+            num_conv_pos_embeddings=tensors["encoder.transformer.pos_conv_embed.weight"].shape[2],
+            num_buckets=buckets,
+            do_normalize=large,
+            use_weighted_layer_sum="encoder.layer_sum.layer_weights" in tensors,
+            tdnn_dim=tuple(
                 len(tensors[f"encoder.head.tdnn.{index}.bias"])
-                for index in range(len(WavlmConfig.tdnn_channels))
+                for index in range(len(WavlmConfig.tdnn_dim))
             ),
-            embedding_size=len(tensors["encoder.head.linear.bias"]),
+            embedding_dim=len(tensors["encoder.head.linear.bias"]),
         )
     except KeyError as error:
         raise CheckpointError(f"these are not weights of WavLM: {error} is missing") from None

@@ -30,7 +30,7 @@ def lstm_config(state: Mapping[str, Tensor], **windows: int) -> LstmConfig:
         return LstmConfig(
             num_layers=sum(bool(re.fullmatch(r"lstm\.weight_ih_l\d+", key)) for key in state),
             hidden_size=state["lstm.weight_hh_l0"].shape[1],
-            embedding_size=len(state["linear.bias"]),
+            embedding_dim=len(state["linear.bias"]),
             n_mels=state["lstm.weight_ih_l0"].shape[1],
             **windows,
         )

@@ -19,9 +19,10 @@ __all__ = ["SPEAKER_3D"]
 RECOGNIZED_BY = "xvector.tdnn.linear.weight"
 
 NAMES: tuple[tuple[str, str], ...] = (
-    (r"^head\.layer1\.", "head.blocks."),
-    (r"^head\.layer2\.0\.", "head.blocks.2."),
-    (r"^head\.layer2\.1\.", "head.blocks.3."),
+    (r"^head\.layer1\.", "front.blocks."),
+    (r"^head\.layer2\.0\.", "front.blocks.2."),
+    (r"^head\.layer2\.1\.", "front.blocks.3."),
+    (r"^head\.", "front."),
     (r"\.bn(\d)\.", r".norm\1."),
     (r"\.shortcut\.0\.", ".shortcut."),
     (r"\.shortcut\.1\.", ".shortcut_norm."),
@@ -57,8 +58,8 @@ def convert(content: Content) -> ConvertedWeights:
         name = rename(name, NAMES)
         tensors[f"encoder.{name}"] = tensor[:, :, 0] if name == "linear.weight" else tensor
     size = tensors.get("encoder.linear.weight")
-    embedding = CampplusConfig.embedding_size if size is None else len(size)
-    return ConvertedWeights(CampplusConfig(embedding_size=embedding), tensors)
+    embedding = CampplusConfig.embedding_dim if size is None else len(size)
+    return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
 
 SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", recognizes, convert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -28,16 +29,17 @@ NAMES = (
     (r"\b(norm|asp_bn)\.norm\.", r"\1."),
     (r"\b(conv1|conv2|fc)\.conv\.", r"\1."),
 )
+LINEAR = re.compile(r"(\.se_block\.conv[12]|^asp\.conv|^fc)\.conv\.weight$")
 
 
 def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, Tensor]]:
     """Config and tensors, named ``encoder.*``, of SpeechBrain's ``ECAPA_TDNN``.
 
-    A convolution's weight (C', C, kernel) becomes (C', kernel × C), taps first.
+    Its convolutions of kernel 1 over vectors and scores are linear layers here.
     """
     tensors = {}
     for key, tensor in state.items():
-        weight = tensor.movedim(1, 2).flatten(1).contiguous() if tensor.ndim == 3 else tensor
+        weight = tensor[:, :, 0] if tensor.ndim == 3 and LINEAR.search(key) else tensor
         tensors[f"encoder.{rename(key, NAMES)}"] = weight
     try:
         res2net_convs = sum(
@@ -47,9 +49,9 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
             channels=len(state[RECOGNIZED_BY]),
             pooled_channels=len(state["mfa.conv.conv.weight"]),
             attention_channels=len(state["asp.tdnn.conv.conv.weight"]),
-            squeeze_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
-            scale=res2net_convs + 1,
-            embedding_size=len(state["fc.conv.weight"]),
+            se_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
+            res2net_scale=res2net_convs + 1,
+            embedding_dim=len(state["fc.conv.weight"]),
         )
     except KeyError as error:
         raise CheckpointError(f"these are not weights of ECAPA-TDNN: {error} is missing") from None

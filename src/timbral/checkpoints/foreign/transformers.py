@@ -16,7 +16,7 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
-from timbral.encoders.wavlm import WavlmConfig
+from timbral.encoders.wavlm.config import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
 
 __all__ = ["TRANSFORMERS", "wavlm_tensors"]
@@ -26,22 +26,40 @@ NAMES = (
     (r"^wavlm\.feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", r"frontend.norms.\1."),
     (r"^wavlm\.feature_projection\.layer_norm\.", "transformer.input_norm."),
     (r"^wavlm\.feature_projection\.projection\.", "transformer.projection."),
-    (r"^wavlm\.masked_spec_embed$", "transformer.hidden_frame"),
-    (r"^wavlm\.encoder\.pos_conv_embed\.conv\.", "transformer.position_conv."),
-    (r"^wavlm\.encoder\.layer_norm\.", "transformer.norm."),
-    (r"^wavlm\.encoder\.layers\.0\.attention\.rel_attn_embed\.", "transformer.relative."),
+    (r"^wavlm\.masked_spec_embed$", "transformer.masked_spec_embed"),
+    (r"^wavlm\.encoder\.pos_conv_embed\.conv\.", "transformer.pos_conv_embed."),
+    (r"^wavlm\.encoder\.layer_norm\.", "transformer.layer_norm."),
+    (r"^wavlm\.encoder\.layers\.0\.attention\.rel_attn_embed\.", "transformer.rel_attn_embed."),
     (r"^wavlm\.encoder\.layers\.", "transformer.layers."),
-    (r"\.attention\.gru_rel_pos_const$", ".attention.gate_constant"),
-    (r"\.attention\.gru_rel_pos_linear\.", ".attention.gate."),
-    (r"\.(\d+)\.layer_norm\.", r".\1.attention_norm."),
-    (r"\.feed_forward\.intermediate_dense\.", ".expand."),
-    (r"\.feed_forward\.output_dense\.", ".contract."),
-    (r"\.final_layer_norm\.", ".final_norm."),
-    (r"^layer_weights$", "mix.weights"),
+    (r"\.feed_forward\.", "."),
+    (r"^layer_weights$", "layer_sum.layer_weights"),
     (r"^projector\.", "head.projector."),
     (r"^tdnn\.(\d+)\.kernel\.", r"head.tdnn.\1."),
     (r"^feature_extractor\.", "head.linear."),
 )
+NEEDED = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "feat_extract_norm",
+    "do_stable_layer_norm",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "num_buckets",
+    "max_bucket_distance",
+    "tdnn_dim",
+    "tdnn_kernel",
+    "tdnn_dilation",
+    "hidden_dropout",
+    "attention_dropout",
+    "layerdrop",
+)
+OPTIONAL = ("do_normalize", "mask_time_prob", "mask_time_length", "mask_time_min_masks")
+"""keys of config.json that have the same name and meaning in `WavlmConfig`"""
 UNUSED = re.compile(r"classifier\.|objective\.|wavlm\.adapter\.")
 """of the original's training: not needed for embeddings"""
 
@@ -51,20 +69,29 @@ def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not any(key.startswith("wavlm.") for key in state):
         state = {f"wavlm.{key}": tensor for key, tensor in state.items()}
     state = _folded(state)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if UNUSED.match(key):
             continue
         name = rename(key, NAMES)
-        if name.startswith("frontend.convs.") and tensor.ndim == 3:
-            tensor = tensor.movedim(1, 2).flatten(1)  # taps first, as one matrix
-        elif name.endswith(".gate_constant"):
+        if name.endswith(".gru_rel_pos_const"):  # (1, heads, 1, 1)
             tensor = tensor.flatten()
+        elif name.startswith("head.tdnn.") and tensor.ndim == 2:
+            tensor = _as_convolution(key, state)
         tensors[f"encoder.{name}"] = tensor.contiguous()
     bias = tensors.get("encoder.transformer.projection.bias")
     if bias is not None:  # a model trained without masked frames has no embedding for them
-        tensors.setdefault("encoder.transformer.hidden_frame", torch.zeros_like(bias))
+        tensors.setdefault("encoder.transformer.masked_spec_embed", torch.zeros_like(bias))
     return tensors
+
+
+def _as_convolution(key: str, state: Mapping[str, Tensor]) -> Tensor:
+    """The matrix (C', kernel × C) of ``tdnn.N.kernel``, taps first, as a weight (C', C, kernel)."""
+    weight, index = state[key], int(key.split(".")[1])
+    before = state.get(f"tdnn.{index - 1}.kernel.bias" if index else "projector.bias")
+    if before is None or weight.shape[1] % len(before):
+        return weight  # loading then says what does not fit
+    return weight.view(len(weight), -1, len(before)).transpose(1, 2)
 
 
 def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,35 +120,17 @@ def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wa
             raise CheckpointError(
                 f"config.json: {key} is {content[key]!r}; only {value!r} is known"
             )
-    widths = set(content["conv_dim"])
-    if len(widths) != 1:
-        raise CheckpointError(f"config.json: conv_dim has several widths: {content['conv_dim']}")
+    taken = {name: content[name] for name in NEEDED}
+    taken |= {name: content[name] for name in OPTIONAL if name in content}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in taken.items()
+    }
+    if not content.get("apply_spec_augment", True):
+        values["mask_time_prob"] = 0.0
     return WavlmConfig(
-        hidden_size=content["hidden_size"],
-        layers=content["num_hidden_layers"],
-        heads=content["num_attention_heads"],
-        intermediate_size=content["intermediate_size"],
-        conv_channels=widths.pop(),
-        conv_kernels=tuple(content["conv_kernel"]),
-        conv_strides=tuple(content["conv_stride"]),
-        conv_norm=content["feat_extract_norm"],
-        norm_first=content["do_stable_layer_norm"],
-        position_kernel=content["num_conv_pos_embeddings"],
-        position_groups=content["num_conv_pos_embedding_groups"],
-        buckets=content["num_buckets"],
-        max_distance=content["max_bucket_distance"],
-        normalize_waves=content.get("do_normalize", False),
-        weighted_layers="encoder.mix.weights" in tensors,
-        tdnn_channels=tuple(content["tdnn_dim"]),
-        tdnn_kernels=tuple(content["tdnn_kernel"]),
-        tdnn_dilations=tuple(content["tdnn_dilation"]),
-        embedding_size=content["xvector_output_dim"],
-        dropout=content["hidden_dropout"],
-        attention_dropout=content["attention_dropout"],
-        layer_dropout=content["layerdrop"],
-        mask_share=content.get("mask_time_prob", 0.05) * content.get("apply_spec_augment", True),
-        mask_frames=content.get("mask_time_length", 10),
-        mask_least=content.get("mask_time_min_masks", 2),
+        **values,
+        use_weighted_layer_sum="encoder.layer_sum.layer_weights" in tensors,
+        embedding_dim=content["xvector_output_dim"],
     )
 
 

@@ -125,7 +125,7 @@ def _mel_frontend() -> Callable[[Wave], NDArray[np.float32]]:
 
     def compute(wave: Wave) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return frontend.whole(torch.from_numpy(wave)).numpy()
+            return frontend.linear_mels(torch.from_numpy(wave)).numpy()
 
     return compute
 

@@ -1,1 +1,1 @@
-"""What several encoders are made of; everything is time-major, (B, F, C)."""
+"""Layers that several encoders share. Frames are time-major: (B, F, C)."""

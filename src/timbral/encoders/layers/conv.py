@@ -1,28 +1,28 @@
-"""Convolution over time-major frames, as one matrix product."""
+"""Convolutions of time-major frames."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from timbral.encoders.layers.linear import Linear
+from timbral.encoders.layers.packing import PackableProduct
 
-__all__ = ["TimeConv", "taps"]
-
-
-def taps(frames: Tensor, kernel: int, dilation: int = 1, stride: int = 1) -> Tensor:
-    """What each frame that a convolution makes of (B, F, C) sees: (B, F', kernel × C)."""
-    if kernel == 1 and stride == 1:
-        return frames
-    reach = dilation * (kernel - 1)
-    span = frames.shape[1] - reach  # of first taps, before the stride
-    starts = range(0, reach + 1, dilation)
-    return torch.cat([frames[:, at : at + span : stride] for at in starts], dim=2)
+__all__ = ["FrameConv", "FrameConv2d"]
 
 
-class TimeConv(Linear):
-    """Convolution without padding, (B, F, C) -> (B, F', C'). The weight is (C', kernel × C), taps
-    first."""
+class FrameConv(PackableProduct, nn.Conv1d):
+    """`nn.Conv1d` over time, (B, F, C) -> (B, F', C'), as one matrix product.
+
+    The weight (C', C, kernel), the bias and their initialization are those of `nn.Conv1d`.
+    `padding` zeros lie before the first frame and behind the last. With kernel 3 and dilation 2,
+    the taps of an output frame, side by side in one row of the product:
+
+        frame         0 1 2 3 4 5 6
+        output 0      x   x   x
+        output 1        x   x   x          output 1 with stride 2:  x   x   x
+        output 2          x   x   x                                 2   4   6
+    """
 
     def __init__(
         self,
@@ -30,23 +30,53 @@ class TimeConv(Linear):
         outputs: int,
         kernel: int = 1,
         *,
-        dilation: int = 1,
         stride: int = 1,
+        dilation: int = 1,
+        padding: int = 0,
         bias: bool = True,
     ) -> None:
-        super().__init__(kernel * inputs, outputs, bias)
-        self.kernel = kernel
-        self.dilation = dilation
-        self.stride = stride
+        super().__init__(inputs, outputs, kernel, stride, padding, dilation, bias=bias)
+        self.context = dilation * (kernel - 1)
+        """frames that an output frame sees beside its first: the convolution takes off so many"""
 
-    @property
-    def reach(self) -> int:
-        """Frames from the first tap to the last."""
-        return self.dilation * (self.kernel - 1)
+    def matrix(self) -> Tensor:
+        """The weight as (C', kernel × C), taps first."""
+        return self.weight.transpose(1, 2).flatten(1)
 
     def taps(self, frames: Tensor) -> Tensor:
-        """What each output frame sees: (B, F', kernel × C)."""
-        return taps(frames, self.kernel, self.dilation, self.stride)
+        """What each output frame sees of (B, F, C): (B, F', kernel × C)."""
+        (stride,), (dilation,) = self.stride, self.dilation
+        if self.context == 0 and stride == 1:
+            return frames
+        first_taps = frames.shape[1] - self.context
+        offsets = range(0, self.context + 1, dilation)
+        slices = [frames[:, offset : offset + first_taps : stride] for offset in offsets]
+        return torch.cat(slices, dim=2)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return super().forward(self.taps(frames))
+        padding = int(self.padding[0])
+        if padding:
+            frames = functional.pad(frames, (0, 0, padding, padding))
+        return self.multiply(self.taps(frames))
+
+
+class FrameConv2d(nn.Conv2d):
+    """`nn.Conv2d` over (mel, time) of (B, F, M, C), without a bias.
+
+    The weight is (C', C, mel, time) as the published models have it; the channels of a frame lie
+    together, as oneDNN and cuDNN are fastest with.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, mel_stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, (mel_stride, 1), padding, bias=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if self.kernel_size == (1, 1):  # torch 2.13 corrupts memory in the gradient of these
+            return functional.linear(frames[:, :, :: self.stride[0]], self.weight[:, :, 0, 0])
+        assert isinstance(self.padding, tuple)
+        channels_last, weight = frames.permute(0, 3, 1, 2), self.weight.transpose(2, 3)
+        stride, padding = self.stride[::-1], self.padding[::-1]
+        outputs = functional.conv2d(channels_last, weight, None, stride, padding)
+        return outputs.permute(0, 2, 3, 1)

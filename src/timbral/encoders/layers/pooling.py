@@ -5,21 +5,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from timbral.encoders.base import at_least_float32
+from timbral.encoders.layers.frames import at_least_float32
 
-__all__ = ["statistics_pooling"]
+__all__ = ["masked_mean", "statistics_pooling"]
 
 
-def statistics_pooling(frames: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:
+def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the frames inside, at least in float32: (B, F, C), mask (B, F) -> (B, C)."""
+    return (at_least_float32(frames) * _equal_weights(mask)).sum(1)
+
+
+def statistics_pooling(
+    frames: Tensor,
+    mask: Tensor,
+    weights: Tensor | None = None,
+    *,
+    unbiased: bool = False,
+    min_variance: float = 1e-10,
+) -> Tensor:
     """Mean and standard deviation over time (Snyder et al., X-vectors, 2018).
 
-    Frames (B, C, F), mask (B, F) -> (B, 2 C); computed in float32 or wider. `unbiased` divides the
-    variance by one frame less.
+    Frames (B, F, C), mask (B, F) -> (B, 2 C); computed in float32 or wider. `weights` (B, F, 1 or
+    C) add up to one over an utterance and are zero outside it (Okabe et al., Attentive statistics
+    pooling, 2018); without them every frame counts alike. `unbiased` divides the variance by one
+    frame less.
     """
     frames = at_least_float32(frames)
-    mask = mask[:, None, :]
-    count = mask.sum(-1)
-    mean = (frames * mask).sum(-1) / count
-    squares = ((frames - mean[:, :, None]).square() * mask).sum(-1)
-    variance = squares / (count - 1).clamp(min=1) if unbiased else squares / count
-    return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], dim=1)
+    weights = _equal_weights(mask) if weights is None else weights
+    mean = (frames * weights).sum(1)
+    variance = ((frames - mean[:, None]).square() * weights).sum(1)
+    if unbiased:
+        count = mask.sum(1, keepdim=True)
+        variance = variance * (count / (count - 1).clamp(min=1))
+    return torch.cat([mean, variance.clamp(min=min_variance).sqrt()], dim=1)
+
+
+def _equal_weights(mask: Tensor) -> Tensor:
+    """Weights (B, F, 1) of a plain mean over the frames inside."""
+    return (mask / mask.sum(1, keepdim=True))[:, :, None]

@@ -1,0 +1,92 @@
+"""Sizes of WavLM, under the names of transformers' ``WavLMConfig``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from timbral.errors import ConfigError, check_ranges
+
+__all__ = ["WavlmConfig"]
+
+
+@dataclass(frozen=True)
+class WavlmConfig:
+    """Sizes of the network; the defaults are those of ``wavlm-base-plus-sv``."""
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    """of the feed-forward networks"""
+    conv_dim: tuple[int, ...] = (512, 512, 512, 512, 512, 512, 512)
+    """channels of each convolution over samples"""
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    feat_extract_norm: str = "group"
+    """group (base models): each channel of the first convolution over the utterance's time |
+    layer (large): each frame of every convolution over channels"""
+    do_stable_layer_norm: bool = False
+    """layer norm before attention and feed-forward (large) instead of behind them"""
+    num_conv_pos_embeddings: int = 128
+    """kernel of the convolution that tells positions"""
+    num_conv_pos_embedding_groups: int = 16
+    num_buckets: int = 320
+    """of relative positions"""
+    max_bucket_distance: int = 800
+    """frames; what is further apart is in the last bucket"""
+    do_normalize: bool = False
+    """each utterance to zero mean and unit variance first"""
+    use_weighted_layer_sum: bool = True
+    """the head takes a learned mean of all hidden states, else the last one"""
+    tdnn_dim: tuple[int, ...] = (512, 512, 512, 512, 1500)
+    tdnn_kernel: tuple[int, ...] = (5, 3, 3, 1, 1)
+    tdnn_dilation: tuple[int, ...] = (1, 2, 3, 1, 1)
+    embedding_dim: int = 512
+    """transformers' `xvector_output_dim`"""
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layerdrop: float = 0.05
+    """probability that training leaves a layer out of a step"""
+    mask_time_prob: float = 0.05
+    """fraction of an utterance's frames that training masks with a learned vector, in spans;
+    0: none"""
+    mask_time_length: int = 10
+    """frames in such a span"""
+    mask_time_min_masks: int = 2
+    """spans that an utterance has at least, if it is long enough"""
+    lora_rank: int = 0
+    """above 0: low-rank updates of the attention's projections are trained (Hu et al., LoRA,
+    2021; needs peft)"""
+
+    def __post_init__(self) -> None:
+        sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        positions = ("num_conv_pos_embeddings", "num_conv_pos_embedding_groups")
+        positive = (*sizes, *positions, "embedding_dim", "mask_time_length")
+        check_ranges(self, "encoder", **dict.fromkeys(positive, (1, math.inf)))
+        check_ranges(self, "encoder", num_buckets=(4, math.inf))
+        check_ranges(
+            self, "encoder", **dict.fromkeys(("lora_rank", "mask_time_min_masks"), (0, math.inf))
+        )
+        fractions = ("hidden_dropout", "attention_dropout", "layerdrop", "mask_time_prob")
+        check_ranges(self, "encoder", **dict.fromkeys(fractions, (0.0, 1.0)))
+        if self.feat_extract_norm not in ("group", "layer"):
+            raise ConfigError(
+                f"encoder.feat_extract_norm is group or layer, got {self.feat_extract_norm!r}"
+            )
+        for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
+            if self.hidden_size % getattr(self, name):
+                raise ConfigError(
+                    f"encoder.hidden_size {self.hidden_size} must be divisible by "
+                    f"encoder.{name} {getattr(self, name)}"
+                )
+        self._check_lengths("conv_dim", "conv_kernel", "conv_stride")
+        self._check_lengths("tdnn_dim", "tdnn_kernel", "tdnn_dilation")
+
+    def _check_lengths(self, *names: str) -> None:
+        values = {f"encoder.{name}": getattr(self, name) for name in names}
+        if len({len(each) for each in values.values()}) != 1 or min(map(min, values.values())) < 1:
+            raise ConfigError(
+                f"these need equally many values, from 1 each: "
+                f"{', '.join(f'{name} {each}' for name, each in values.items())}"
+            )
