@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from timbral import api
+from timbral.bulk.corpus import embed_corpus
 from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import read_embeddings, vectors_of
@@ -178,6 +179,11 @@ def test_repaired_recording_is_embedded(
     assert report.new_audio_seconds < 0.4 * report.audio_seconds, "only its shard is embedded again"
     with pytest.raises(DataError, match="made with other corpus"):
         api.embed(embedder, voices, tmp_path / "out")
+
+
+def test_no_utterances_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one utterance"):
+        embed_corpus(embedder, [], tmp_path, tmp_path / "out")
 
 
 def test_model_name_with_slash(embedder: Embedder, voices: Path, tmp_path: Path) -> None:

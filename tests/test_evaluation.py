@@ -48,6 +48,9 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     assert line[1:] == [str(listed[0].label), listed[0].first, listed[0].second]
     assert result.line.startswith(f"EER {100 * result.eer:.2f} %  minDCF(0.05) ")
     assert result.line.endswith("trials 120")
+    other = api.evaluate(embedder, trials, voices, p_target=0.01)
+    assert (other.p_target, other.eer) == (0.01, result.eer)
+    assert "minDCF(0.01)" in other.line
 
 
 def test_trials_of_unusable_recordings_are_left_out_and_counted(

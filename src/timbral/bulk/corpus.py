@@ -72,6 +72,8 @@ def embed_corpus(
     unknown format, DataError when `output` holds the vectors of other weights or of another
     corpus, or when no recording could be used.
     """
+    if not utterances:
+        raise DataError("embedding a corpus needs at least one utterance, got none")
     name = model_name or embedder.name
     _check_names(format, name)
     input_of(embedder, utterances[0].path)  # raises before a folder is claimed

@@ -55,12 +55,13 @@ def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) ->
 
 
 def write_evaluation(
-    folder: Path, evaluation: Evaluation, scored: ScoredTrials, metadata: Mapping[str, str]
+    folder: str | Path, evaluation: Evaluation, scored: ScoredTrials, metadata: Mapping[str, str]
 ) -> Path:
     """Write evaluation.json, scores.txt (`score label path path`) and failures.jsonl.
 
     `metadata` goes into evaluation.json: the list of trials, the encoder, its weights' hash.
     """
+    folder = Path(folder)
     with atomic_write(folder / "scores.txt") as temporary:
         lines = (
             f"{score:.6f} {trial.label} {trial.first} {trial.second}\n"

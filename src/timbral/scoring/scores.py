@@ -35,7 +35,7 @@ class ScoredTrials:
 def score_trials(
     embedder: Embedder,
     trials: Sequence[Trial],
-    root: Path,
+    root: str | Path,
     progress: Progress = lambda done, total: None,
 ) -> ScoredTrials:
     """Cosine of every trial whose two recordings can be used; each recording is embedded once.
@@ -43,27 +43,34 @@ def score_trials(
     Paths are relative to `root`. Raises DataError when no trial can be scored.
     """
     paths = sorted({path for trial in trials for path in (trial.first, trial.second)})
+    vectors, failures = _embed_each(embedder, paths, Path(root), progress)
+    scored = [trial for trial in trials if trial.first in vectors and trial.second in vectors]
+    if not scored:
+        raise DataError(
+            f"no trial could be scored; the first failure: {Path(root) / failures[0]['path']}: "
+            f"{failures[0]['reason']}; root should be the folder that the paths of the trials "
+            "start from"
+        )
+    cosines = [float(vectors[trial.first] @ vectors[trial.second]) for trial in scored]
+    return ScoredTrials(scored, np.array(cosines), failures)
+
+
+def _embed_each(
+    embedder: Embedder, paths: Sequence[str], root: Path, progress: Progress
+) -> tuple[dict[str, Vectors], list[dict[str, str]]]:
+    """A vector (E,) for each path that can be used, and the failures of the others."""
     vectors: dict[str, Vectors] = {}
     failures: list[dict[str, str]] = []
     waves: dict[str, Wave] = {}
-    for done, wave in enumerate(embedder.try_load_many(root / path for path in paths), start=1):
-        path = paths[done - 1]
+    loaded = embedder.try_load_many(root / path for path in paths)
+    for done, (path, wave) in enumerate(zip(paths, loaded, strict=True), start=1):
         if isinstance(wave, AudioError):
             failures.append(wave.as_dict() | {"path": path})
         else:
             waves[path] = wave
         if len(waves) == WAVES_PER_BATCH or done == len(paths):
-            vectors.update(
-                zip(waves, embedder.encode_preprocessed(list(waves.values())), strict=True)
-            )
+            embedded = embedder.encode_preprocessed(list(waves.values()))
+            vectors.update(zip(waves, embedded, strict=True))
             waves.clear()
             progress(done, len(paths))
-    scored = [trial for trial in trials if trial.first in vectors and trial.second in vectors]
-    if not scored:
-        raise DataError(
-            f"no trial could be scored; the first failure: {root / failures[0]['path']}: "
-            f"{failures[0]['reason']}; "
-            "root should be the folder that the paths of the trials start from"
-        )
-    cosines = [float(vectors[trial.first] @ vectors[trial.second]) for trial in scored]
-    return ScoredTrials(scored, np.array(cosines), failures)
+    return vectors, failures

@@ -24,14 +24,14 @@ class Trial:
     second: str
 
 
-def read_trials(path: Path) -> list[Trial]:
+def read_trials(path: str | Path) -> list[Trial]:
     """Read lines ``label path path`` as VoxCeleb's lists have them.
 
     Labels are 1 and 0, or target and nontarget. Raises DataError naming the first bad line.
     """
     labels = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a list of trials ({error})") from None
     trials = []
@@ -127,8 +127,8 @@ def draw_cross_session_trials(
     ]
 
 
-def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
     """Write lines ``label path path``, as `read_trials` reads them."""
-    with atomic_write(path) as temporary:
+    with atomic_write(Path(path)) as temporary:
         lines = (f"{trial.label} {trial.first} {trial.second}\n" for trial in trials)
         temporary.write_text("".join(lines), "utf-8")
