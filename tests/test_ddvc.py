@@ -216,7 +216,7 @@ def test_opts_override_the_file(tmp_path: Path) -> None:
         ({"train_data_root": None}, "train_data_root is needed"),
         ({"val_data_root": 0}, "val_data_root should be str, got 0"),
         ({"data_parallel": 2}, "data_parallel should be list, got 2"),
-        ({"window_size_s": 0}, "crop_seconds must lie in"),
+        ({"window_size_s": 0}, "crop_seconds must be in"),
         ({"learning_rate_init": 0.0}, "holds none; give a learning rate"),
     ],
 )

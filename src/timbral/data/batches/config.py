@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from timbral.audio.decode import SAMPLE_RATE
@@ -34,13 +35,15 @@ class DataConfig:
     """every batch is of one corpus; `corpus_weights` then weigh the batches"""
 
     def __post_init__(self) -> None:
-        if self.speakers_per_batch < 2 or self.utterances_per_speaker < 2:
-            raise ConfigError(
-                "GE2E needs data.speakers_per_batch >= 2 and data.utterances_per_speaker >= 2"
-            )
-        if not 0.2 <= self.crop_seconds <= 60:
-            raise ConfigError(f"data.crop_seconds must lie in [0.2, 60]: {self.crop_seconds}")
-        check_ranges(self, "data", max_crop_seconds=(self.crop_seconds, 60.0))
+        # 2 or more: GE2E and its kin compare utterances of one speaker and of different ones
+        check_ranges(
+            self,
+            "data",
+            speakers_per_batch=(2, math.inf),
+            utterances_per_speaker=(2, math.inf),
+            crop_seconds=(0.2, 60.0),
+            max_crop_seconds=(self.crop_seconds, 60.0),
+        )
         check_choice("data.sessions", self.sessions, ("any", "distinct"))
         weights = self.corpus_weights.values()
         if weights and not (min(weights) >= 0 and sum(weights) > 0):
