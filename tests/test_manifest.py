@@ -64,7 +64,7 @@ def test_tables(tmp_path: Path, suffix: str) -> None:
         ("a.csv", "file,speaker\na,b\n", "no column 'path'.*it has: file, speaker"),
         ("a.csv", "path,speaker\na.wav,b\nb.wav,\n", "row 2 has no speaker"),
         ("a.csv", "path,speaker,utterance\na,b,u\nb,b,u\n", "more than one file, such as 'u'"),
-        ("a.csv", "path,speaker\n", "no audio found"),
+        ("a.csv", "path,speaker\n", "holds no utterances"),
         ("a.jsonl", "{", "cannot be read as a table"),
         ("a.jsonl", '{"path": ["a"], "speaker": "b"}\n', "column 'path' should be text"),
         ("a.parquet", "x", "cannot be read as a table"),

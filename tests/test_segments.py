@@ -213,7 +213,7 @@ def test_tables_with_start_and_end(calls: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [("3,2", "row 1: a part of a file needs"), ("-1,2", "row 1"), ("x,2", "should be seconds")],
+    [("3,2", "row 1: a segment needs"), ("-1,2", "row 1"), ("x,2", "should be seconds")],
 )
 def test_tables_with_wrong_times(tmp_path: Path, cell: str, words: str) -> None:
     (tmp_path / "t.csv").write_text(f"path,speaker,start,end\na.wav,ann,{cell}\n")

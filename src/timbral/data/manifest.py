@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 BATCH_ROWS = 8192
-NAMES = pa.dictionary(pa.int32(), pa.string())
-"""few values, many rows: each value is kept once"""
+REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
+"""few values in many rows: each value is kept once"""
 COLUMNS = pa.schema(
     [
         ("utterance", pa.string()),
-        ("speaker", NAMES),
-        ("session", NAMES),
+        ("speaker", REPEATED_TEXT),
+        ("session", REPEATED_TEXT),
         ("path", pa.string()),
-        ("corpus", NAMES),
+        ("corpus", REPEATED_TEXT),
     ]
 )
 
@@ -56,7 +56,7 @@ class Utterance:
     session: str
     """recordings of one session share room and microphone; empty when unknown"""
     path: str
-    """absolute, or a URL; ``#t=START,END`` at its end makes it a part of a file (`Segment`)"""
+    """absolute, or a URL; ``#t=START,END`` at its end names a segment of a file (`Segment`)"""
     corpus: str
 
 
@@ -71,8 +71,8 @@ class Manifest(Sequence[Utterance]):
         """Take any utterances, in their order."""
         rows = iter(utterances)
         batches = []
-        while part := list(islice(rows, BATCH_ROWS)):
-            columns = [[getattr(row, name) for row in part] for name in COLUMNS.names]
+        while batch := list(islice(rows, BATCH_ROWS)):
+            columns = [[getattr(row, name) for row in batch] for name in COLUMNS.names]
             try:
                 arrays = [pa.array(column, pa.string()) for column in columns]
             except UnicodeEncodeError as error:
@@ -91,7 +91,7 @@ class Manifest(Sequence[Utterance]):
     def __getitem__(self, index: slice) -> list[Utterance]: ...
     def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
         if isinstance(index, int):
-            row = index + len(self) * (index < 0)
+            row = index if index >= 0 else index + len(self)
             if not 0 <= row < len(self):
                 raise IndexError(index)
             return self[row : row + 1][0]
@@ -110,7 +110,7 @@ def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
 
 
 def file_size(path: str) -> int:
-    """Bytes of a file, all of it; -1 for one that is not there or cannot be looked at."""
+    """Bytes of the whole file of a recording; -1 where it is missing or not on a disk."""
     try:
         return Path(Segment.of(path).file).stat().st_size
     except OSError:
@@ -121,15 +121,15 @@ def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) 
     """Sort by speaker and utterance; DataError when there are none or two share an id."""
     manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
     if not len(manifest):
-        raise DataError(f"{where}: no audio found in the layout asked for")
+        raise DataError(f"{where}: holds no utterances")
     rows = manifest.table
     counts = pc.value_counts(rows["utterance"])
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    if len(twice):
-        name = twice[0].as_py()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(repeated):
+        name = repeated[0].as_py()
         paths = rows.filter(pc.equal(rows["utterance"], name))["path"].to_pylist()
         raise DataError(
-            f"{where}: {len(twice)} utterance ids stand for more than one file, such as "
+            f"{where}: {len(repeated)} utterance ids stand for more than one file, such as "
             f"{name!r}: {', '.join(sorted(paths)[:3])}; rename or remove the copies"
         )
     keys = pa.table([rows["speaker"].cast(pa.string()), rows["utterance"]], ["speaker", "name"])
@@ -153,7 +153,7 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
 
     The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
     `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
-    seconds of a part of the file; others are passed over. Paths may be URLs; relative ones are
+    seconds of a segment of the file; others are ignored. Paths may be URLs; relative ones are
     below `root`, which is the table's folder unless another folder or URL is named. Raises
     DataError when the table cannot be used.
     """
@@ -182,10 +182,10 @@ def _complete(table: pa.Table, where: Path, root: str | Path) -> pa.Table:
         if pc.any(empty).as_py():
             row = pc.index(empty, True).as_py() + 1
             raise DataError(f"{where}: row {row} has no {name}; every row needs one")
-    spans = _spans(table, columns["path"], where)
-    if spans:
-        columns["path"] = pa.chunked_array([[str(span) for span in spans]])
-        names = pa.chunked_array([[_name(span) for span in spans]])
+    segments = _segments(table, columns["path"], where)
+    if segments:
+        columns["path"] = pa.chunked_array([[str(segment) for segment in segments]])
+        names = pa.chunked_array([[_utterance_id(segment) for segment in segments]])
     else:
         names = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
     for name, value in {"utterance": names, "session": "", "corpus": "manifest"}.items():
@@ -201,23 +201,27 @@ def _complete(table: pa.Table, where: Path, root: str | Path) -> pa.Table:
     return pa.table(columns)
 
 
-def _spans(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segment]:
-    """Which parts of files the rows are; empty when all are whole files."""
+def _segments(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segment]:
+    """The segments that the rows are; empty when all are whole files."""
     times = {"start", "end"}.intersection(table.column_names)
     if not times and not pc.any(pc.match_substring(paths, "#t=")).as_py():
         return []
     starts, ends = (_seconds(table, name, where) for name in ("start", "end"))
-    spans = [
-        Segment(span.file, span.start if start is None else start, span.end if end is None else end)
-        for span, start, end in zip(map(Segment.of, paths.to_pylist()), starts, ends, strict=True)
-    ]
-    for row, span in enumerate(spans, start=1):
-        if not 0 <= span.start < span.end:
+    segments = []
+    rows = zip(paths.to_pylist(), starts, ends, strict=True)
+    for number, (path, start, end) in enumerate(rows, start=1):
+        segment = Segment.of(path)
+        if start is not None:
+            segment = replace(segment, start=start)
+        if end is not None:
+            segment = replace(segment, end=end)
+        if not 0 <= segment.start < segment.end:
             raise DataError(
-                f"{where}: row {row}: a part of a file needs a start of 0 s or more and a later "
-                f"end, got {span.start:g} and {span.end:g}"
+                f"{where}: row {number}: a segment needs a start of 0 s or more and a later end, "
+                f"got {segment.start:g} and {segment.end:g}"
             )
-    return spans
+        segments.append(segment)
+    return segments
 
 
 def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
@@ -226,26 +230,26 @@ def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
     try:
         return list(table[name].cast(pa.float64()).to_pylist())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        kind = table.schema.field(name).type
-        raise DataError(f"{where}: column {name!r} should be seconds, got {kind}") from None
+        type_name = table.schema.field(name).type
+        raise DataError(f"{where}: column {name!r} should be seconds, got {type_name}") from None
 
 
-def _name(span: Segment) -> str:
-    """The path without its suffix, and which part of it this is."""
-    stem = re.sub(r"\.[^./]+$", "", span.file)
-    return str(replace(span, file=stem)).replace("#t=", "-").replace(",", "-")
+def _utterance_id(segment: Segment) -> str:
+    """The path without its suffix, and the times: ``calls/a-1.5-3``."""
+    stem = re.sub(r"\.[^./]+$", "", segment.file)
+    return str(replace(segment, file=stem)).replace("#t=", "-").replace(",", "-")
 
 
 def _text(table: pa.Table, name: str, where: Path) -> pa.ChunkedArray:
     try:
         return table[name].cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        kind = table.schema.field(name).type
-        raise DataError(f"{where}: column {name!r} should be text, got {kind}") from None
+        type_name = table.schema.field(name).type
+        raise DataError(f"{where}: column {name!r} should be text, got {type_name}") from None
 
 
 def read_speakers(path: Path) -> list[str]:
-    """Speaker ids, one a line; blank lines are passed over."""
+    """Speaker ids, one a line; blank lines are ignored. DataError when none can be read."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,14 +1,11 @@
-"""The corpora that timbral knows.
-
-A corpus is one entry of `CORPORA`: how its folder is scanned, how it looks, and where it comes
-from.
-"""
+"""The corpora that timbral knows: one entry of `CORPORA` each."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from timbral.data.corpora.scans import (
@@ -30,6 +27,9 @@ from timbral.errors import DataError, did_you_mean
 
 __all__ = ["CORPORA", "Corpus", "scan_corpus", "scan_datasets"]
 
+OUTLINE_ENTRIES, OUTLINE_DEPTH = 6, 4
+"""of a folder in an error message"""
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -39,12 +39,12 @@ class Corpus:
     expected: tuple[str, ...]
     """files below the corpus's folder, as patterns"""
     folder: str = ""
-    """the corpus's folder below --datasets-root; empty: it has none there"""
+    """its folder below the root of several corpora (`scan_datasets`); empty: it is none of them"""
     size: str = ""
     license: str = ""
     page: str = ""
     trim: str = "none"
-    """how silence is cut unless told otherwise"""
+    """how silence is usually cut: PaddleSpeech's five corpora with webrtc"""
 
 
 CORPORA: dict[str, Corpus] = {
@@ -163,22 +163,22 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
-def scan_corpus(layout: str, root: Path) -> Manifest:
+def scan_corpus(layout: str, root: str | Path) -> Manifest:
     """Every utterance of a corpus, sorted by speaker and utterance.
 
     Raises DataError when the layout is unknown, the folder is missing or no audio lies in it.
     """
     if layout not in CORPORA:
         raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, CORPORA)}")
-    return check_unique(_scan(layout, root), root)
+    return check_unique(_scan(layout, Path(root)), root)
 
 
-def scan_datasets(root: Path, names: Sequence[str]) -> Manifest:
+def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
     """Every utterance of the corpora of these names, each in its folder below `root`.
 
-    ``NAME/SUBSET`` takes only a part: ``librispeech/train-clean-100``. Ids are PaddleSpeech's: a
-    speaker is the path of its folder below `root`, an utterance the path below that, with ``_``
-    for ``/``.
+    ``NAME/SUBSET`` takes only a subset: ``librispeech/train-clean-100``. Ids are PaddleSpeech's:
+    a speaker is the path of its folder below `root`, an utterance the path below that, with ``_``
+    for ``/``. Raises DataError as `scan_corpus` does.
     """
     root = Path(os.path.abspath(root))
     known = [name for name, corpus in CORPORA.items() if corpus.folder]
@@ -188,16 +188,17 @@ def scan_datasets(root: Path, names: Sequence[str]) -> Manifest:
         if corpus not in known:
             raise DataError(f"unknown dataset {corpus!r}{did_you_mean(corpus, known)}")
         rows = _scan(corpus, root / CORPORA[corpus].folder / subset)
-        utterances.append(Manifest.of(_as_paddlespeech(row, root) for row in rows))
+        utterances.append(Manifest.of(_with_paddlespeech_ids(row, root) for row in rows))
     return check_unique((row for manifest in utterances for row in manifest), root)
 
 
-def _as_paddlespeech(row: Utterance, root: Path) -> Utterance:
-    parts = row.path[len(str(root)) + 1 :].rpartition(".")[0].split("/")
-    inside = row.speaker in parts[:-1]
-    depth = parts.index(row.speaker) + 1 if inside else 1
-    speaker = "_".join(parts[:depth] if inside else [parts[0], row.speaker])
-    name = "_".join(parts[depth:] if inside else parts[-1:])
+def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
+    names = row.path[len(str(root)) + 1 :].rpartition(".")[0].split("/")
+    if row.speaker in names[:-1]:  # the speaker has a folder
+        depth = names.index(row.speaker) + 1
+        speaker, name = "_".join(names[:depth]), "_".join(names[depth:])
+    else:
+        speaker, name = f"{names[0]}_{row.speaker}", names[-1]
     return replace(row, speaker=speaker, utterance=f"{speaker}/{name}")
 
 
@@ -206,38 +207,39 @@ def _scan(layout: str, root: Path) -> Manifest:
         rows = Manifest.of(CORPORA[layout].scan(root))
         if len(rows):
             return rows
-        what = f"{root}: no audio found in layout {layout}"
+        problem = f"{root}: no audio found in layout {layout}"
     else:
-        what = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
+        problem = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
     expected = ["expected below it:", *CORPORA[layout].expected]
-    found = ["found:", *_glimpse(root)]
-    expected += [""] * (len(found) - len(expected))
-    found += [""] * (len(expected) - len(found))
+    present = ["found:", *_outline(root)]
     width = max(map(len, expected)) + 3
-    pairs = zip(expected, found, strict=True)
-    raise DataError("\n".join([what, *(f"  {left:{width}}{right}" for left, right in pairs)]))
+    pairs = zip_longest(expected, present, fillvalue="")
+    raise DataError("\n".join([problem, *(f"  {left:{width}}{right}" for left, right in pairs)]))
 
 
-def _glimpse(root: Path, most: int = 6) -> list[str]:
-    """What lies in a folder: its entries, and the way down to the first file."""
+def _outline(root: Path) -> list[str]:
+    """What lies in a folder: its first entries, and the way down to the first file."""
     if not root.is_dir():
-        beside = ", ".join(_names(root.parent)[:most])
-        return ["nothing", *([f"beside it: {beside}"] if beside else [])]
-    names = _names(root)
-    lines = names[:most] + ([f"and {len(names) - most} more"] if len(names) > most else [])
-    place = root
-    while folders := [name for name in _names(place) if name.endswith("/")]:
-        place = place / folders[0]
-        if len(place.relative_to(root).parts) == 4:
+        beside = ", ".join(_entries(root.parent)[:OUTLINE_ENTRIES])
+        return ["nothing", f"beside it: {beside}"] if beside else ["nothing"]
+    names = _entries(root)
+    lines = names[:OUTLINE_ENTRIES]
+    if len(names) > OUTLINE_ENTRIES:
+        lines.append(f"and {len(names) - OUTLINE_ENTRIES} more")
+    folder = root
+    while folders := [name for name in _entries(folder) if name.endswith("/")]:
+        folder = folder / folders[0]
+        if len(folder.relative_to(root).parts) == OUTLINE_DEPTH:
             break
-    deepest = [name for name in _names(place) if not name.endswith("/")]
-    if place != root:
-        lines.append((place.relative_to(root) / (deepest[0] if deepest else "")).as_posix())
+    files = [name for name in _entries(folder) if not name.endswith("/")]
+    if folder != root:
+        lines.append((folder.relative_to(root) / (files[0] if files else "")).as_posix())
     return lines or ["nothing"]
 
 
-def _names(folder: Path) -> list[str]:
+def _entries(folder: Path) -> list[str]:
+    """Names in a folder, those of folders with a slash; none where it cannot be read."""
     try:
-        return sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+        return sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
     except OSError:
         return []

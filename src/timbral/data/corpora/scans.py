@@ -1,6 +1,6 @@
-"""How corpora lie on disk: one scan a layout, from a folder to its utterances.
+"""How corpora are laid out on disk: one scan a layout, from a folder to its utterances.
 
-Scans give utterances grouped by speaker, in an order that follows from the names alone.
+Scans give utterances in an order that follows from the names alone.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
 
 Scan = Callable[[Path], Iterator[Utterance]]
 
-ANGLOPHONE = {"australia", "canada", "ireland", "uk", "usa"}
-"""nationalities that PaddleSpeech keeps of VoxCeleb1"""
+PADDLESPEECH_NATIONALITIES = {"australia", "canada", "ireland", "uk", "usa"}
+"""those of VoxCeleb1's speakers that PaddleSpeech keeps"""
 
 
 def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """Every audio file below `root`, in sorted order; hidden ones not.
 
-    Links are followed, except those that lead back to a folder that they lie in. Raises
-    DataError for a folder that cannot be read, rather than pass it over.
+    Links are followed, except those that lead back to a folder that they lie in (`above`: the real
+    paths of the folders on the way down). Raises DataError for a folder that cannot be read.
     """
     real = os.path.realpath(root)
     if real in above:
@@ -69,22 +69,26 @@ def _absolute(path: Path) -> str:
 def _below(
     root: Path, corpus: str, suffixes: Collection[str], speakers: Collection[str] | None
 ) -> Iterator[Utterance]:
-    """SPEAKER/**/UTTERANCE below `root`: folders in between are the session."""
+    """SPEAKER/**/UTTERANCE below `root`: folders in between are the session.
+
+    Empty `suffixes` are any; `speakers` None are all.
+    """
     for path in audio_files(root):
-        parts = path.relative_to(root).parts
-        if len(parts) < 2 or (suffixes and path.suffix.lower() not in suffixes):
+        relative = path.relative_to(root)
+        folders = relative.parts[:-1]
+        if not folders or (suffixes and path.suffix.lower() not in suffixes):
             continue
-        if speakers is None or parts[0] in speakers:
-            name = path.relative_to(root).with_suffix("").as_posix()
-            yield Utterance(name, parts[0], "/".join(parts[1:-1]), _absolute(path), corpus)
+        if speakers is None or folders[0] in speakers:
+            name = relative.with_suffix("").as_posix()
+            yield Utterance(name, folders[0], "/".join(folders[1:]), _absolute(path), corpus)
 
 
 def scan_tree(root: Path) -> Iterator[Utterance]:
     """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
     for path in audio_files(root):
-        place = path.relative_to(root)
-        speaker = place.parent.as_posix() if len(place.parts) > 1 else root.name
-        yield Utterance(place.with_suffix("").as_posix(), speaker, "", _absolute(path), "tree")
+        relative = path.relative_to(root)
+        speaker = relative.parent.as_posix() if len(relative.parts) > 1 else root.name
+        yield Utterance(relative.with_suffix("").as_posix(), speaker, "", _absolute(path), "tree")
 
 
 def scan_folder(root: Path, corpus: str = "folder") -> Iterator[Utterance]:
@@ -92,12 +96,12 @@ def scan_folder(root: Path, corpus: str = "folder") -> Iterator[Utterance]:
     return _below(root, corpus, (), None)
 
 
-def scan_speakers(corpus: str, *places: str, suffixes: Collection[str]) -> Scan:
-    """``PLACE/SPEAKER/**/UTTERANCE``, at the first of `places` that is there."""
+def scan_speakers(corpus: str, *folders: str, suffixes: Collection[str]) -> Scan:
+    """``FOLDER/SPEAKER/**/UTTERANCE``, in the first of `folders` that exists."""
 
     def scan(root: Path) -> Iterator[Utterance]:
-        there = [root / place for place in places if (root / place).is_dir()]
-        return _below(there[0], corpus, suffixes, None) if there else iter(())
+        existing = [root / folder for folder in folders if (root / folder).is_dir()]
+        return _below(existing[0], corpus, suffixes, None) if existing else iter(())
 
     return scan
 
@@ -117,7 +121,11 @@ def scan_voxceleb1(root: Path) -> Iterator[Utterance]:
                 f"{root}/vox1_meta.csv: line {number} should have five fields between tabs (id, "
                 f"VGGFace id, gender, nationality, set), got {fields}"
             )
-    kept = {line[0] for line in lines if line[-1] == "dev" and line[3].lower() in ANGLOPHONE}
+    kept = {
+        line[0]
+        for line in lines
+        if line[-1] == "dev" and line[3].lower() in PADDLESPEECH_NATIONALITIES
+    }
     return _below(root / "wav", "voxceleb1", {".wav"}, kept)
 
 
@@ -141,9 +149,9 @@ def scan_cnceleb(corpus: str) -> Scan:
 
 def scan_aishell3(root: Path) -> Iterator[Utterance]:
     """AISHELL-3: ``train/wav/SPEAKER/*.wav`` and ``test/wav/SPEAKER/*.wav``, other speakers."""
-    for part in ("test/wav", "train/wav", "wav"):
-        if (root / part).is_dir():
-            yield from _below(root / part, "aishell3", {".wav"}, None)
+    for subset in ("test/wav", "train/wav", "wav"):
+        if (root / subset).is_dir():
+            yield from _below(root / subset, "aishell3", {".wav"}, None)
 
 
 def scan_commonvoice(root: Path) -> Iterator[Utterance]:

@@ -20,7 +20,13 @@ ListFormat = Literal["parquet", "csv", "jsonl", "kaldi", "lhotse"]
 
 
 def write_list(manifest: Manifest, output: Path, format: ListFormat) -> tuple[int, int]:
-    """Write a list to a file, or to a folder for kaldi and lhotse; utterances and failures."""
+    """Write a list of utterances.
+
+    output: a file; a folder for kaldi and lhotse.
+
+    Returns the numbers of utterances written and of failures, which only lhotse can have: it
+    needs the recordings' headers.
+    """
     if format == "kaldi":
         return write_kaldi(manifest, output), 0
     if format == "lhotse":

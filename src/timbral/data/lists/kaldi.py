@@ -20,18 +20,20 @@ __all__ = ["scan_kaldi", "write_kaldi"]
 def scan_kaldi(root: Path) -> Iterator[Utterance]:
     """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
-    Sessions come from ``utt2session``, a file of ours that Kaldi passes over, when it is there.
-    An entry that is a command (a pipe) is refused: timbral runs nothing that a list names.
+    Sessions come from ``utt2session``, which `write_kaldi` writes and Kaldi ignores, when it is
+    there. An entry that is a command (a pipe) is refused: timbral runs nothing that a list names.
     """
     paths, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     listed = root / "utt2session"
     sessions = _read_pairs(listed) if listed.exists() else {}
-    spans = _read_segments(root, paths) if (root / "segments").exists() else {}
-    for utterance, span in (spans or {name: Segment(name) for name in paths}).items():
-        location = paths[span.file]
+    segments = _read_segments(root, paths) if (root / "segments").exists() else {}
+    if not segments:
+        segments = {name: Segment(name) for name in paths}
+    for utterance, segment in segments.items():
+        location = paths[segment.file]
         if location.endswith("|") or location.startswith("|"):
             raise DataError(
-                f"{root}/wav.scp: {span.file} is a command ({location!r}), and timbral runs no "
+                f"{root}/wav.scp: {segment.file} is a command ({location!r}), and timbral runs no "
                 "commands from lists; write the audio to files and name those"
             )
         if utterance not in speakers:
@@ -39,28 +41,36 @@ def scan_kaldi(root: Path) -> Iterator[Utterance]:
         beside = root / location
         path = beside if beside.exists() or not Path(location).exists() else Path(location)
         absolute = Path(os.path.abspath(path)).as_posix()
-        part = str(replace(span, file=absolute))
-        yield Utterance(utterance, speakers[utterance], sessions.get(utterance, ""), part, "kaldi")
+        named = str(replace(segment, file=absolute))
+        yield Utterance(utterance, speakers[utterance], sessions.get(utterance, ""), named, "kaldi")
 
 
 def _read_segments(root: Path, recordings: Container[str]) -> dict[str, Segment]:
-    """Of each utterance the recording's name, start and end; the end -1 is the recording's."""
-    found: dict[str, Segment] = {}
-    for utterance, rest in _read_pairs(root / "segments").items():
-        try:
-            recording, start, end = rest.split()
-            span = Segment(recording, float(start), math.inf if float(end) == -1 else float(end))
-        except ValueError:
-            span = Segment("", 1, 0)
-        if not 0 <= span.start < span.end:
+    """The segment of each utterance, by the id of its recording; the end -1 is the recording's."""
+    segments: dict[str, Segment] = {}
+    for utterance, entry in _read_pairs(root / "segments").items():
+        segment = _parse_segment(entry)
+        if segment is None:
             raise DataError(
                 f"{root}/segments: {utterance}: a recording, a start and a later end in seconds "
-                f"are needed, got {rest!r}"
+                f"are needed, got {entry!r}"
             )
-        if span.file not in recordings:
-            raise DataError(f"{root}/wav.scp: has no recording {span.file!r}, as segments names it")
-        found[utterance] = span
-    return found
+        if segment.file not in recordings:
+            raise DataError(
+                f"{root}/wav.scp: has no recording {segment.file!r}, as segments names it"
+            )
+        segments[utterance] = segment
+    return segments
+
+
+def _parse_segment(entry: str) -> Segment | None:
+    """``RECORDING START END``; None when it is not of that form or ends before it starts."""
+    try:
+        recording, start, end = entry.split()
+        segment = Segment(recording, float(start), math.inf if float(end) == -1 else float(end))
+    except ValueError:
+        return None
+    return segment if 0 <= segment.start < segment.end else None
 
 
 def _read_pairs(path: Path) -> dict[str, str]:
@@ -74,30 +84,31 @@ def _read_pairs(path: Path) -> dict[str, str]:
     for number, pair in enumerate(pairs, start=1):
         if len(pair) != 2:
             raise DataError(f"{path}: entry {number} should be two words, got {' '.join(pair)!r}")
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise DataError(f"{path}: {twice!r} stands there more than once; keep one of its lines")
-    return found
+    by_key = dict(pairs)
+    if len(by_key) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        repeated = next(key for key, count in counts.items() if count > 1)
+        raise DataError(f"{path}: {repeated!r} stands there more than once; keep one of its lines")
+    return by_key
 
 
 def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
     """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
-    ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a part
+    ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a segment
     of its recording; else one that an earlier list left behind is removed. Kaldi wants utterances
     sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
     and blanks become ``_``. Returns the number of utterances.
     """
     rows = sorted(
-        (_word(_led_by(row)), _word(row.speaker), _word(row.session), row.path)
+        (_word(_id_after_speaker(row)), _word(row.speaker), _word(row.session), row.path)
         for row in utterances
     )
-    twice = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
+    if repeated:
         raise DataError(
-            f"{folder}: Kaldi's ids hold no blanks, and without them {twice[0]!r} stands for more "
-            "than one utterance; rename one of them"
+            f"{folder}: Kaldi's ids hold no blanks, and without them {repeated[0]!r} stands for "
+            "more than one utterance; rename one of them"
         )
     by_speaker: dict[str, list[str]] = {}
     for name, speaker, _, _ in rows:
@@ -107,7 +118,7 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
     files = {
         "wav.scp": [f"{name} {path}\n" for name, path in sorted(recordings.items())],
         "utt2spk": [f"{name} {speaker}\n" for name, speaker, _, _ in rows],
-        "spk2utt": [f"{name} {' '.join(own)}\n" for name, own in sorted(by_speaker.items())],
+        "spk2utt": [f"{name} {' '.join(names)}\n" for name, names in sorted(by_speaker.items())],
         "utt2session": sessions,
         "segments": segments,
     }
@@ -120,23 +131,25 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
     return len(rows)
 
 
-def _recordings(spans: dict[str, Segment]) -> tuple[dict[str, str], list[str]]:
-    """Files by their names, and the lines of ``segments``: none when no utterance is a part."""
-    if all(span.is_whole for span in spans.values()):
-        return {name: span.file for name, span in spans.items()}, []
-    ids = recording_ids(spans)
-    lines = [
-        f"{name} {ids[span.file]} {span.start:.6f} "
-        + ("-1\n" if span.end == math.inf else f"{span.end:.6f}\n")
-        for name, span in spans.items()
-    ]
+def _recordings(segments: dict[str, Segment]) -> tuple[dict[str, str], list[str]]:
+    """Files by their ids, and the lines of ``segments``: none when all are whole recordings."""
+    if all(segment.is_whole for segment in segments.values()):
+        return {name: segment.file for name, segment in segments.items()}, []
+    ids = recording_ids(segments)
+    lines = []
+    for name, segment in segments.items():
+        end = "-1" if segment.end == math.inf else f"{segment.end:.6f}"
+        lines.append(f"{name} {ids[segment.file]} {segment.start:.6f} {end}\n")
     return {name: file for file, name in ids.items()}, lines
 
 
-def _led_by(row: Utterance) -> str:
-    led = row.utterance.startswith(row.speaker)
-    return row.utterance if led else f"{row.speaker}-{row.utterance}"
+def _id_after_speaker(row: Utterance) -> str:
+    """The utterance's id, with its speaker's in front unless it begins with that."""
+    if row.utterance.startswith(row.speaker):
+        return row.utterance
+    return f"{row.speaker}-{row.utterance}"
 
 
 def _word(text: str) -> str:
+    """The text without blanks, which separate Kaldi's fields."""
     return "_".join(text.split())

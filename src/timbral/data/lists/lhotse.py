@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from timbral.audio.segments import Segment, recording_ids
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write, write_jsonl
+from timbral.io.types import Progress
 
 __all__ = ["scan_lhotse", "write_lhotse"]
 
@@ -28,7 +29,7 @@ Row = dict[str, Any]
 def scan_lhotse(root: Path) -> Iterator[Utterance]:
     """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
 
-    The session is ``custom.session`` when it is there. A supervision may be a part of its
+    The session is ``custom.session`` when it is there. A supervision may be a segment of its
     recording. A recording of several files is refused, and so is one of several channels with a
     supervision of some of them: channels are averaged.
     """
@@ -49,20 +50,21 @@ def scan_lhotse(root: Path) -> Iterator[Utterance]:
                 f"{root}: supervision {name!r} is of channel {channels} of {known}; write the "
                 "channels to files of their own first"
             )
-        span = _part(_source(recording, root), row["start"], row["duration"], recording["duration"])
+        file = _file_of(recording, root)
+        segment = _segment(file, row["start"], row["duration"], recording["duration"])
         session = str((row.get("custom") or {}).get("session", ""))
-        yield Utterance(name, row["speaker"], session, str(span), "lhotse")
+        yield Utterance(name, row["speaker"], session, str(segment), "lhotse")
 
 
-def _part(file: str, start: float, duration: float, of: float) -> Segment:
-    """The part of a file of `of` seconds; all of it where next to nothing is left out."""
-    missed = of - start - duration
-    if max(start, abs(missed)) <= TOLERANCE_SECONDS:
+def _segment(file: str, start: float, duration: float, file_seconds: float) -> Segment:
+    """The segment of a file; the whole file where next to nothing is left out."""
+    rest = file_seconds - start - duration
+    if max(start, abs(rest)) <= TOLERANCE_SECONDS:
         return Segment(file)
-    return Segment(file, start, math.inf if abs(missed) < 1e-4 else start + duration)
+    return Segment(file, start, math.inf if abs(rest) < 1e-4 else start + duration)
 
 
-def _source(recording: Row, root: Path) -> str:
+def _file_of(recording: Row, root: Path) -> str:
     sources = recording["sources"]
     if len(sources) != 1 or sources[0]["type"] != "file":
         raise DataError(f"{root}: recording {recording['id']!r} is not one file")
@@ -72,9 +74,10 @@ def _source(recording: Row, root: Path) -> str:
 
 
 def _read(root: Path, kind: str) -> Iterator[Row]:
-    paths = sorted(path for end in ("", ".gz") for path in root.glob(f"*{kind}*.jsonl{end}"))
+    """Rows of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
+    paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
     if not paths:
-        raise DataError(f"{root}: no *{kind}*.jsonl or *{kind}*.jsonl.gz here")
+        raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
     for path in paths:
         opened = gzip.open if path.suffix == ".gz" else open
         try:
@@ -88,7 +91,7 @@ def _read(root: Path, kind: str) -> Iterator[Row]:
 def write_lhotse(
     utterances: Iterable[Utterance],
     folder: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[int, int]:
     """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``.
 
@@ -100,17 +103,17 @@ def write_lhotse(
     recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
     failures: list[Row] = []
-    for done, row in enumerate(rows):
-        progress(done)
-        span = Segment.of(row.path)
+    for done, row in enumerate(rows, start=1):
+        segment = Segment.of(row.path)
         try:
-            recording = recordings.get(span.file) or _recording(ids[span.file], span.file)
-            inside = span.samples(recording["num_samples"], recording["sampling_rate"])
+            recording = recordings.get(segment.file) or _recording(ids[segment.file], segment.file)
+            inside = segment.samples(recording["num_samples"], recording["sampling_rate"])
         except AudioError as error:
-            failures.append(error.as_dict() | {"utterance": row.utterance, "path": row.path})
-            continue
-        recordings[span.file] = recording
-        supervisions.append(_supervision(row, recording, inside))
+            failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
+        else:
+            recordings[segment.file] = recording
+            supervisions.append(_supervision(row, recording, inside))
+        progress(done, len(rows))
     _write(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write(folder / "supervisions.jsonl.gz", supervisions)
     if failures:
