@@ -121,7 +121,7 @@ def test_settings_of_inference(tmp_path: Path) -> None:
     assert embedder.network.windows == Windows(160, 40, 0.75)
     assert embedder.preprocessing.min_rms_dbfs == -25
     for opts, words in (
-        (["data.overlap", "1"], "unknown setting"),
+        (["data.overlap", "1"], "unknown key"),
         (["data.mel_window_step", "5"], "is 10 in timbral"),
         (["data.n_mels"], "pairs KEY VALUE"),
         (["data.partial_overlap_ratio", "1"], "overlap in"),

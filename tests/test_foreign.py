@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from torch import Tensor
 
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
+from timbral.checkpoints.foreign import registry
 from timbral.checkpoints.foreign.base import Content
-from timbral.checkpoints.foreign.files import read_content
+from timbral.checkpoints.foreign.files import find_weights, read_content
 from timbral.checkpoints.foreign.registry import FORMATS, read_foreign
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
@@ -340,3 +343,26 @@ def test_torch_weights_of_an_lstm_are_not_taken_for_paddles(tmp_path: Path) -> N
     torch.save(with_prefix(weights, "encoder"), tmp_path / "lstm.pt")
     with pytest.raises(CheckpointError, match="no known kind"):
         read_foreign(tmp_path / "lstm.pt")
+
+
+@pytest.mark.parametrize("name", ["paddle-tiny", "wavlm-base-tiny", "ecapa", "ddvc"])
+def test_tensors_of_odd_shapes_are_errors(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anything but a CheckpointError would be a traceback on the command line."""
+    if name in ("ecapa", "ddvc"):
+        state = drawn(np.load(GOLDEN / "speechbrain.npz"))
+        few = {key: state[key] for key in ["blocks.0.conv.conv.weight", *sorted(state)[:12]]}
+        content = Content(few if name == "ecapa" else ddvc(few, "model.mods.embedding_model."))
+    else:
+        content = read_content(find_weights(GOLDEN / name))
+    nested = content.values.get("model_state", content.values)
+    for key in list(nested)[::2]:
+        for odd in (torch.zeros(()), torch.zeros(3), torch.zeros(1, 0, 1, 1, 1), "no tensor"):
+            values: Any = {**nested, key: odd}
+            if nested is not content.values:
+                values = {**content.values, "model_state": values}
+            changed = replace(content, values=values)
+            monkeypatch.setattr(registry, "read_content", lambda path, changed=changed: changed)
+            with suppress(CheckpointError):
+                api.convert(GOLDEN / "paddle-tiny.pdparams", tmp_path / "out")

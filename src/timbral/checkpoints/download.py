@@ -36,7 +36,7 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
         if weights_dir is not None:
             _convert_copy(name, Path(weights_dir))
         elif not is_whole(folder):
-            with entry.source.fetched() as source:
+            with entry.source.downloaded() as source:
                 weights = read_foreign(source, entry.format)
                 write_converted(weights, folder, name, entry.license)
     return folder

@@ -7,6 +7,7 @@ from typing import Any
 
 from timbral.checkpoints.foreign.files import CONFIG_FILES
 from timbral.checkpoints.sources import Hub, Wheel
+from timbral.encoders.base import EncoderConfig
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.encoders.lstm import LstmConfig
@@ -22,7 +23,7 @@ class PublishedWeights:
     source: Wheel | Hub
     license: str
     description: str
-    encoder: Any
+    encoder: EncoderConfig
     """config of the encoder"""
     format: str
     """in `timbral.checkpoints.foreign.registry.FORMATS`"""

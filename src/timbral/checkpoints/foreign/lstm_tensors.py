@@ -34,7 +34,7 @@ def lstm_config(state: Mapping[str, Tensor], **windows: int) -> LstmConfig:
             n_mels=state["lstm.weight_ih_l0"].shape[1],
             **windows,
         )
-    except (KeyError, IndexError, TypeError) as error:
+    except KeyError as error:
         raise CheckpointError(f"these are not weights of a GE2E LSTM: {error} is missing") from None
 
 

@@ -34,12 +34,8 @@ def convert(content: Content) -> ConvertedWeights:
         for name, tensor in only_tensors(content.values).items()
     }
     config = lstm_config(state)
-    try:
-        state["linear.weight"] = state["linear.weight"].T.contiguous()
-    except KeyError:
-        raise CheckpointError(
-            "these are not weights of a GE2E LSTM: 'linear.weight' is missing"
-        ) from None
+    if "linear.weight" in state:
+        state["linear.weight"] = state["linear.weight"].t().contiguous()
     return ConvertedWeights(config, named_tensors(state), preprocessing=PREPROCESSING)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.checkpoints.foreign.base import ConvertedWeights, Format
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
 from timbral.checkpoints.foreign.ddvc import DDVC
 from timbral.checkpoints.foreign.files import find_weights, read_content
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
@@ -13,7 +13,7 @@ from timbral.checkpoints.foreign.resemblyzer import RESEMBLYZER
 from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
-from timbral.errors import CheckpointError, did_you_mean
+from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
 __all__ = ["FORMATS", "read_foreign"]
 
@@ -37,12 +37,21 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
     if format is not None and format not in FORMATS:
         raise CheckpointError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
     content = read_content(find_weights(source))
-    known = FORMATS.values() if format is None else [FORMATS[format]]
-    for project in known:
-        if format is not None or project.recognizes(content):
-            try:
-                return project.convert(content)
-            except CheckpointError as error:
-                raise CheckpointError(f"{source}: {error}") from None
+    project = _recognized(content, source) if format is None else FORMATS[format]
+    try:
+        return project.convert(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    except (ConfigError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Tensors of other shapes than a reader expects; it takes them apart without asking.
+        raise CheckpointError(
+            f"{source}: these are not weights of the kind {project.description!r}: {error}"
+        ) from None
+
+
+def _recognized(content: Content, source: Path) -> Format:
+    for project in FORMATS.values():
+        if project.recognizes(content):
+            return project
     kinds = "".join(f"\n  {name}: {project.description}" for name, project in FORMATS.items())
     raise CheckpointError(f"{source}: weights of no known kind. Known are:{kinds}")

@@ -105,7 +105,7 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ("parametrizations.weight.original0", "parametrizations.weight.original1"),
     ):
         start = "wavlm.encoder.pos_conv_embed.conv."
-        if start + length in state:
+        if start + length in state and start + direction in state:
             g, v = state.pop(start + length), state.pop(start + direction)
             norm = torch.linalg.vector_norm(v, dim=(0, 1), keepdim=True)
             state[start + "weight"] = g * v / norm
