@@ -2,7 +2,7 @@
 
     python benchmarks/train.py [--config NAME|FILE] [--data FOLDER] [--steps 8]
 
-Without `--data` the voices of the demo are prepared for it. For an encoder that hears the mels of
+Without `--data` the voices of the demo are prepared for it. For an encoder that takes the mels of
 PaddleSpeech's GE2E there is a fourth way, its loader's design: a file of mels for each utterance,
 prepared in advance, so that the step computes none.
 
@@ -19,19 +19,20 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.named import find_config
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
-from timbral.data.batches.batch import WaveBatch
+from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.wave_crops import WaveCrops
@@ -44,31 +45,40 @@ from timbral.demo.shipped import VOICES
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.io.devices import resolve_precision, tune_cpu
 from timbral.losses.registry import build_loss
+from timbral.training.distributed import Ranks
 from timbral.training.loop import fit
-from timbral.training.run import RunFolder
-from timbral.training.state import TrainState, new_state
-from timbral.training.trackers.registry import RunInfo, open_trackers
+from timbral.training.run import Run
+from timbral.training.state import TrainState
+from timbral.training.trackers.base import RunInfo
+from timbral.training.trackers.jsonl import JsonlTracker
 
 
 def clock() -> float:
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-class NothingSaved(RunFolder):
-    """A run folder that writes no checkpoints."""
+class UnsavedRun(Run):
+    """A run that writes metrics.jsonl and nothing else."""
 
-    def save(self, state: TrainState, *, best: bool = False) -> Path:
-        return self.folder
+    def __init__(self, folder: Path) -> None:
+        self._tracker = JsonlTracker(RunInfo(folder, 0))
+
+    def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
+        if metrics:
+            self._tracker.scalars(step, metrics)
+
+    def plot_batch(self, step: int, batch: Batch, embeddings: Tensor, loss: float) -> None: ...
+
+    def save(self, state: TrainState, *, best: bool) -> None: ...
 
 
-def loop(state: TrainState, batches: Iterator[WaveBatch], config: TrainConfig, steps: int) -> float:
+def loop(state: TrainState, batches: Iterator[Batch], steps: int) -> float:
     """Seconds a step through `fit`."""
-    config = replace(config, schedule=replace(config.schedule, steps=state.step + steps))
+    schedule = replace(state.config.schedule, steps=state.step + steps)
+    state.config = replace(state.config, schedule=schedule)
     with tempfile.TemporaryDirectory() as folder:
-        run = NothingSaved(Path(folder), config, None)  # type: ignore[arg-type]
         started = clock()
-        with open_trackers(RunInfo(Path(folder), state.step, {}), []) as trackers:
-            fit(state, batches, config, run, trackers)
+        fit(state, ([batch] for batch in batches), Ranks(), UnsavedRun(Path(folder)))
         return (clock() - started) / steps
 
 
@@ -120,16 +130,16 @@ def compare(config: TrainConfig, store: Store, mels: Path, rounds: int, steps: i
     encoder = build_encoder(config.encoder)
     crops = WaveCrops(store, np.arange(len(store)), config.data, seed=0)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, crops.num_speakers)
-    state = new_state(encoder, loss_fn, config)
+    state = TrainState.new(config, encoder, loss_fn)
     batch = crops.batch(0)
     ways: dict[str, Callable[[], float]] = {
-        "with data": lambda: loop(state, prefetch(crops.batches(state.step)), config, steps),
-        "same batch again": lambda: loop(state, itertools.repeat(batch), config, steps),
+        "with data": lambda: loop(state, prefetch(crops.batches(state.step)), steps),
+        "same batch again": lambda: loop(state, itertools.repeat(batch), steps),
         "model alone": lambda: alone(state, batch, config, steps),
     }
     if encoder.frontend.config == GE2E_MEL:
         tree = mel_crops(store, mels, config)
-        ways["with npy mels"] = lambda: loop(state, prefetch(tree(state.step)), config, steps)
+        ways["with npy mels"] = lambda: loop(state, prefetch(tree.batches(state.step)), steps)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():

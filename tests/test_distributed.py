@@ -39,10 +39,10 @@ from timbral.errors import ConfigError, TrainingError
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.margin import AamConfig
 from timbral.losses.registry import SumConfig, build_loss
-from timbral.training.distributed import Workers, joined, share_statistics
+from timbral.training.distributed import Ranks, joined, sync_batch_norm
 from timbral.training.launch import check_processes, launch
-from timbral.training.loop import make_encode, train_step
-from timbral.training.state import new_state
+from timbral.training.loop import train_step
+from timbral.training.state import TrainState
 
 Make = Callable[..., TrainConfig]
 Trained = dict[str, dict[str, np.ndarray]]
@@ -75,7 +75,7 @@ class Case:
     loss: Any = field(default_factory=GE2EConfig)
     steps: int = 20
     sgd: bool = False
-    chunk: int | None = None
+    micro_batch_size: int | None = None
     augmented: bool = False
     """crops of a store, with noise, RIRs and the like, instead of made-up batches"""
     local_loss: bool = False
@@ -87,7 +87,7 @@ BOTH = SumConfig((GE2EConfig(gradient_scale=1.0), AamConfig(sub_centers=2)), (1.
 CASES = {
     "lstm": Case(LSTM),
     "lstm-sgd-float32": Case(LSTM, torch.float32, sgd=True),
-    "lstm-chunks": Case(LSTM, chunk=2),
+    "lstm-micro-batches": Case(LSTM, micro_batch_size=2),
     "toy": Case(None),
     "toy-sgd-float32": Case(None, torch.float32, sgd=True),
     "loss-with-weights": Case(None, loss=BOTH),
@@ -138,29 +138,28 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch
     return make
 
 
-def train(case: Case, workers: Workers, store: Path) -> dict[str, np.ndarray]:
+def train(case: Case, ranks: Ranks, store: Path) -> dict[str, np.ndarray]:
     """All parameters, and the running statistics, after 20 steps."""
     torch.manual_seed(0)
     encoder = Toy() if case.encoder is None else build_encoder(case.encoder)
     loss_fn = build_loss(case.loss, 8 if case.encoder in (None, LSTM) else 16, 7)
     config = TrainConfig(
         data=DataConfig(SPEAKERS, UTTERANCES),
-        **sections(steps=case.steps, learning_rate=1e-2, micro_batch_size=case.chunk),
+        **sections(steps=case.steps, learning_rate=1e-2, micro_batch_size=case.micro_batch_size),
     )
-    state = new_state(encoder.to(case.dtype), loss_fn.to(case.dtype), config)
+    state = TrainState.new(config, encoder.to(case.dtype), loss_fn.to(case.dtype))
     if case.sgd:
         parameters = [*encoder.parameters(), *loss_fn.parameters()]
-        state.optimizer = torch.optim.SGD([{"params": parameters, "share": 1.0}], momentum=0.9)
-    share = workers.share(SPEAKERS, UTTERANCES)
-    share_statistics(encoder, workers)
-    if case.local_loss and workers.count > 1:
-        train_on_local_losses(state, case.steps, share.rows)
+        state.optimizer = torch.optim.SGD([{"params": parameters, "lr_scale": 1.0}], momentum=0.9)
+    rows = ranks.rows(SPEAKERS, UTTERANCES).rows
+    sync_batch_norm(encoder, ranks)
+    if case.local_loss and ranks.count > 1:
+        train_on_local_losses(state, case.steps, rows)
     else:
-        encode = make_encode(encoder, config)
         make = make_augmented(store) if case.augmented else make_batch
         for step in range(case.steps):
-            batch = make(step, case.dtype, share.rows)
-            train_step(state, [batch], config, workers, share, encode)
+            batch = make(step, case.dtype, rows)
+            train_step(state, [batch], ranks)
     modules = state.modules().items()
     return {f"{name}.{key}": v.numpy() for name, m in modules for key, v in m.state_dict().items()}
 
@@ -180,8 +179,8 @@ def train_on_local_losses(state: Any, steps: int, rows: slice) -> None:
 def train_cases(names_and_store: tuple[list[str], Path], report: Any) -> Trained:
     names, store = names_and_store
     torch.set_num_threads(1)
-    with joined(torch.device("cpu")) as workers:
-        return {name: train(CASES[name], workers, store) for name in names}
+    with joined(torch.device("cpu")) as ranks:
+        return {name: train(CASES[name], ranks, store) for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -213,36 +212,36 @@ def test_local_losses_do_not(trained: dict[int, Trained]) -> None:
     assert np.abs(one - two).max() > 1e-3
 
 
-def test_shares_are_whole_speakers_and_make_up_the_batch(store: Store) -> None:
+def test_rows_of_ranks_are_whole_speakers_and_make_up_the_batch(store: Store) -> None:
     crops = WaveCrops(store, np.arange(len(store)), DataConfig(5, 3, 0.8), seed=3)
     whole = crops.batch(7)
     for count in (1, 2, 4):
-        shares = [Workers(rank, count).share(5, 3) for rank in range(count)]
-        parts = [crops.batch(7, share.rows) for share in shares]
-        assert torch.equal(torch.cat([part.waves for part in parts]), whole.waves)
-        assert torch.equal(torch.cat([part.speakers for part in parts]), whole.speakers)
-        assert {share.largest for share in shares} == {max(len(part.lengths) for part in parts)}
+        slices = [Ranks(rank, count).rows(5, 3) for rank in range(count)]
+        batches = [crops.batch(7, own.rows) for own in slices]
+        assert torch.equal(torch.cat([batch.waves for batch in batches]), whole.waves)
+        assert torch.equal(torch.cat([batch.speakers for batch in batches]), whole.speakers)
+        assert {own.largest for own in slices} == {max(map(len, batches))}
     with pytest.raises(ConfigError, match="each needs a speaker or more"):
-        Workers(0, 6).share(5, 3)
+        Ranks(0, 6).rows(5, 3)
 
 
 def test_batch_norm_of_others_is_refused() -> None:
     encoder = Toy()
     encoder.layers.append(nn.BatchNorm1d(8))
-    share_statistics(encoder, Workers())
+    sync_batch_norm(encoder, Ranks())
     with pytest.raises(TrainingError, match=r"Toy\.layers\.3 is torch's BatchNorm1d"):
-        share_statistics(encoder, Workers(0, 2))
+        sync_batch_norm(encoder, Ranks(0, 2))
 
 
 def fail(rank_and_how: tuple[int, str], report: Any) -> None:
-    with joined(torch.device("cpu")) as workers:
-        if workers.rank == rank_and_how[0]:
+    with joined(torch.device("cpu")) as ranks:
+        if ranks.rank == rank_and_how[0]:
             if rank_and_how[1] == "mistake":
                 raise ConfigError("a mistake")
             if rank_and_how[1] == "bug":
                 raise KeyError("a bug")
             os.kill(os.getpid(), signal.SIGKILL)
-        workers.longest(1.0)
+        ranks.all_reduce_max(1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""Chunks: the gradient of the whole batch, whatever passes the encoder at once."""
+"""Micro-batches: the gradient of the whole batch, whatever passes the encoder at once."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,16 +13,15 @@ from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.config import DataConfig
-from timbral.data.streams import Stream
+from timbral.data.streams import Stream, random_seed
 from timbral.encoders.base import SpeakerEncoder
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
-from timbral.training.distributed import Workers
-from timbral.training.gradients import Outcome, whole_batch_backward
-from timbral.training.loop import make_encode, train_step
-from timbral.training.state import new_state
+from timbral.training.distributed import Ranks
+from timbral.training.loop import StepResult, train_step
+from timbral.training.state import TrainState
 
 SPEAKERS, UTTERANCES = 5, 4
-SEED = (1, Stream.DROPOUT, 3)
+SEED = 1
 
 
 class WithDropout(SpeakerEncoder):
@@ -56,26 +54,28 @@ def batch() -> WaveBatch:
 
 
 def gradients(
-    encoder: SpeakerEncoder, batch: WaveBatch, chunk: int | None
-) -> tuple[list[Tensor], Outcome]:
-    loss_fn = GE2ELoss(GE2EConfig()).double()
-    share = Workers().share(SPEAKERS, UTTERANCES)
-    encoder.zero_grad()
-    outcome = whole_batch_backward(
-        lambda part: encoder(part.waves, part.lengths),
-        encoder, loss_fn, batch, Workers(), share, chunk=chunk, seed=SEED,
-    )  # fmt: skip
-    parameters = [*encoder.parameters(), *loss_fn.parameters()]
-    return [p.grad.clone() for p in parameters if p.grad is not None], outcome
+    encoder: SpeakerEncoder, batch: WaveBatch, micro_batch_size: int | None
+) -> tuple[list[Tensor], StepResult]:
+    """Gradients of all parameters, by a step that changes none of them."""
+    config = TrainConfig(
+        data=DataConfig(SPEAKERS, UTTERANCES),
+        **sections(micro_batch_size=micro_batch_size, seed=SEED, max_grad_norm=1e9),
+    )
+    state = TrainState.new(config, encoder, GE2ELoss(GE2EConfig()).double())
+    for group in state.optimizer.param_groups:
+        group["lr_scale"] = 0.0
+    result = train_step(state, [batch], Ranks())
+    parameters = [*encoder.parameters(), *state.loss_fn.parameters()]
+    return [p.grad.clone() for p in parameters if p.grad is not None], result
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 7, 20])
-def test_chunks_give_the_gradient_of_the_whole(batch: WaveBatch, chunk: int) -> None:
+@pytest.mark.parametrize("size", [1, 3, 7, 20])
+def test_micro_batches_give_the_gradient_of_the_whole(batch: WaveBatch, size: int) -> None:
     torch.manual_seed(1)
     encoder = build_encoder(SMALL["lstm"]).double().train()
     whole, _ = gradients(encoder, batch, None)
-    chunked, _ = gradients(encoder, batch, chunk)
-    assert relative_difference(whole, chunked) < 1e-6
+    split, _ = gradients(encoder, batch, size)
+    assert relative_difference(whole, split) < 1e-6
 
 
 def relative_difference(wanted: list[Tensor], got: list[Tensor]) -> float:
@@ -84,51 +84,50 @@ def relative_difference(wanted: list[Tensor], got: list[Tensor]) -> float:
 
 
 def test_dropout_is_replayed(batch: WaveBatch) -> None:
-    """As if the chunks had been embedded one after the other and kept."""
+    """As if the micro-batches had been embedded one after the other and kept."""
     encoder = WithDropout().double().train()
-    chunked, outcome = gradients(encoder, batch, 7)
+    split, outcome = gradients(encoder, batch, 7)
     encoder.zero_grad()
     loss_fn = GE2ELoss(GE2EConfig()).double()
     outputs = []
     for index, part in enumerate(batch.waves.tensor_split(3)):
-        key = np.random.SeedSequence((*SEED, 0, index)).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(key))
+        key = random_seed(SEED, Stream.DROPOUT, 0, 0, index)
+        torch.manual_seed(key)
         outputs.append(encoder(part, None))
     loss = loss_fn(torch.cat(outputs), batch.speakers)
     loss.backward()
     kept = [p.grad for p in (*encoder.parameters(), *loss_fn.parameters()) if p.grad is not None]
-    assert relative_difference(kept, chunked) < 1e-12
+    assert relative_difference(kept, split) < 1e-12
     torch.testing.assert_close(loss.detach(), outcome.loss)
 
 
 def test_batch_norm_counts_each_utterance_once(batch: WaveBatch) -> None:
-    """With chunks its statistics are a chunk's; the running ones are moved once a chunk."""
+    """Its statistics are a micro-batch's; the running ones are moved once a micro-batch."""
     torch.manual_seed(1)
     encoder = WithDropout(batch_norm=True).double().train()
     gradients(encoder, batch, 7)
-    chunked = encoder.layers[1].running_mean.clone()
+    split = encoder.layers[1].running_mean.clone()
     assert encoder.layers[1].num_batches_tracked == 3
     torch.manual_seed(1)
     once = WithDropout(batch_norm=True).double().train()
     with torch.no_grad():
         for part in batch.waves.tensor_split(3):
             once(part, None)
-    torch.testing.assert_close(chunked, once.layers[1].running_mean)
+    torch.testing.assert_close(split, once.layers[1].running_mean)
 
 
-def test_the_loop_trains_in_chunks(batch: WaveBatch) -> None:
+def test_steps_in_micro_batches(batch: WaveBatch) -> None:
     """The same weights after some steps, but for rounding."""
     results = []
-    for chunk in (None, 6):
+    for size in (None, 6):
         torch.manual_seed(1)
         config = TrainConfig(
-            data=DataConfig(SPEAKERS, UTTERANCES), trainer=TrainerConfig(micro_batch_size=chunk)
+            data=DataConfig(SPEAKERS, UTTERANCES), trainer=TrainerConfig(micro_batch_size=size)
         )
         encoder = build_encoder(SMALL["lstm"]).double()
-        state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)
-        share, encode = Workers().share(SPEAKERS, UTTERANCES), make_encode(encoder, config)
+        state = TrainState.new(config, encoder, GE2ELoss(GE2EConfig()).double())
         for _ in range(4):
-            train_step(state, [batch], config, Workers(), share, encode)
+            train_step(state, [batch], Ranks())
         results.append(list(encoder.parameters()))
     assert relative_difference(*results) < 1e-9
 
@@ -144,10 +143,9 @@ def test_batches_of_a_step_are_averaged(batch: WaveBatch) -> None:
             **sections(gradient_accumulation_steps=len(batches), max_grad_norm=1e9),
         )
         encoder = build_encoder(SMALL["lstm"]).double()
-        state = new_state(encoder, GE2ELoss(GE2EConfig()).double(), config)
-        share, encode = Workers().share(SPEAKERS, UTTERANCES), make_encode(encoder, config)
-        result = train_step(state, batches, config, Workers(), share, encode)
-        return [p.grad for p in encoder.parameters() if p.grad is not None], result.outcome.loss
+        state = TrainState.new(config, encoder, GE2ELoss(GE2EConfig()).double())
+        result = train_step(state, batches, Ranks())
+        return [p.grad for p in encoder.parameters() if p.grad is not None], result.loss
 
     (first, loss), (second, other_loss) = stepped(batch), stepped(other)
     both, mean_loss = stepped(batch, other)

@@ -23,11 +23,11 @@ from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
-from timbral.training.distributed import Workers
-from timbral.training.loop import MOST_SKIPPED, make_encode, train_step
+from timbral.training.distributed import Ranks
+from timbral.training.loop import MAX_SKIPPED_STEPS, train_step
 from timbral.training.optim import Plateau, lr_at
-from timbral.training.state import TrainState, new_state
-from timbral.training.validation import make_validation
+from timbral.training.state import TrainState
+from timbral.training.validation import Validation
 
 Make = Callable[..., TrainConfig]
 DATA = DataConfig(4, 3)
@@ -39,7 +39,7 @@ def make_state(
     torch.manual_seed(0)
     own = {**sections(**settings), "optimizer": replace(optimizer, learning_rate=1e-2)}
     config = TrainConfig(encoder=SMALL[encoder], data=DATA, **own)
-    return new_state(build_encoder(SMALL[encoder]), GE2ELoss(GE2EConfig()), config), config
+    return TrainState.new(config, build_encoder(SMALL[encoder]), GE2ELoss(GE2EConfig())), config
 
 
 def make_batch(seed: int = 0) -> WaveBatch:
@@ -51,8 +51,7 @@ def make_batch(seed: int = 0) -> WaveBatch:
 
 
 def step(state: TrainState, config: TrainConfig, batch: WaveBatch) -> None:
-    share, encode = Workers().share(4, 3), make_encode(state.encoder, config)
-    train_step(state, [batch], config, Workers(), share, encode)
+    train_step(state, [batch], Ranks())
 
 
 def copies(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -99,17 +98,17 @@ def test_a_plateau_lowers_the_rate_in_a_run(
 def test_groups_have_their_own_rates() -> None:
     optimizer = OptimizerConfig(head_lr_scale=3.0, loss_lr_scale=0.5, layer_decay=0.5)
     state, _ = make_state("tdnn", optimizer)
-    share = {
-        parameter: group["share"]
+    scale = {
+        parameter: group["lr_scale"]
         for group in state.optimizer.param_groups
         for parameter in group["params"]
     }
-    by_name = {name: share[p] for name, p in state.encoder.named_parameters()}
+    by_name = {name: scale[p] for name, p in state.encoder.named_parameters()}
     layers = [by_name[f"layers.{index}.conv.weight"] for index in range(5)]
     assert layers == [0.5**5, 0.5**4, 0.5**3, 0.5**2, 0.5]
     assert by_name["linear.weight"] == by_name["pooled_norm.weight"] == 3.0
-    assert {share[p] for p in state.loss_fn.parameters()} == {0.5}
-    assert len(by_name) + 2 == len(share)
+    assert {scale[p] for p in state.loss_fn.parameters()} == {0.5}
+    assert len(by_name) + 2 == len(scale)
 
 
 @pytest.mark.parametrize("encoder", sorted(SMALL))
@@ -157,16 +156,16 @@ def test_frozen_batch_norm_keeps_its_statistics(encoder: str) -> None:
     assert not {name for name in moved if "running" in name or "tracked" in name}
 
 
-def test_the_average_is_judged_saved_and_loaded(
+def test_the_average_is_validated_saved_and_loaded(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     config = replace(small_config("tdnn", steps=3), optimizer=OptimizerConfig(ema=0.5))
     report = api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
     loaded = load_network(find_checkpoint(report.checkpoint))
     raw = replace(find_checkpoint(report.checkpoint).config, optimizer=OptimizerConfig())
-    state = new_state(build_encoder(raw.encoder), GE2ELoss(GE2EConfig()), config)
+    state = TrainState.new(config, build_encoder(raw.encoder), GE2ELoss(GE2EConfig()))
     assert state.average is not None
-    from timbral.training.run import load_state
+    from timbral.training.run_folder import load_state
 
     load_state(find_checkpoint(report.checkpoint), state)
     same = loaded.state_dict()
@@ -203,7 +202,7 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     assert all(torch.equal(value, adam[key]) for key, value in _first_moments(state).items())
     step(state, config, make_batch(2))
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)
-    for _ in range(MOST_SKIPPED - 1):
+    for _ in range(MAX_SKIPPED_STEPS - 1):
         step(state, config, broken)
     with pytest.raises(TrainingError, match=r"20 steps in a row, until step 23, is not finite"):
         step(state, config, broken)
@@ -218,10 +217,10 @@ def _first_moments(state: TrainState) -> dict[int, torch.Tensor]:
 def test_validation_touches_nothing(encoder: str, store: Store) -> None:
     """Neither batch norm's statistics nor the random state; and it says the same again."""
     model: SpeakerEncoder = build_encoder(SMALL[encoder]).train()
-    validate = make_validation(store, np.arange(24), model)
+    validation = Validation(store, np.arange(24))
     before, random = copies(model), torch.get_rng_state()
-    first = validate()
-    assert first == validate()
+    first = validation.run(model).metrics
+    assert first == validation.run(model).metrics
     assert not changed(model, before)
     assert torch.equal(random, torch.get_rng_state())
     assert set(first) == {"val_loss", "val_eer", "val_threshold", "val_min_dcf"}

@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from timbral import api
 from timbral.config.schema import TrackingConfig, TrainConfig
-from timbral.data.batches.batch import WaveBatch
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, MissingExtraError
-from timbral.training.plots import Gallery, _due
+from timbral.training.plots import LossSpikes, RunPlots, is_due
 from timbral.training.trackers.base import RunInfo
 from timbral.training.trackers.registry import PACKAGES, TRACKERS, check_trackers, open_trackers
 
@@ -32,12 +30,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what these packages warn of
 
 @pytest.fixture
 def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Two runs' worth of numbers, a picture and a clip, by one tracker; returns the run folder."""
+    """Numbers of two sessions, a plot and a clip, by one tracker; returns the run folder."""
     for name in ("COMET_API_KEY", "WANDB_API_KEY", "WANDB_MODE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     from timbral.plots.scatter import draw_scatter
 
-    draw_scatter(np.arange(16.0).reshape(8, 2), list("aabbccdd"), tmp_path / "picture.png")
+    draw_scatter(np.arange(16.0).reshape(8, 2), list("aabbccdd"), tmp_path / "plot.png")
 
     def run(name: str) -> Path:
         folder = tmp_path / "run"
@@ -45,12 +43,12 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         tone = np.sin(np.arange(16_000) / 9).astype(np.float32)
         with open_trackers(RunInfo(folder, 0, INFO, "voices"), [name]) as trackers:
             for tracker in trackers:
-                tracker.log(1, {"loss": 2.5, "learning_rate": 0.5, "w": 10.0, "b": -5.0})
-                tracker.picture(1, "umap/train", tmp_path / "picture.png")
-                tracker.clip(1, "batch/000-x", tone)
+                tracker.scalars(1, {"loss": 2.5, "learning_rate": 0.5, "w": 10.0, "b": -5.0})
+                tracker.plot(1, "umap/train", tmp_path / "plot.png")
+                tracker.audio(1, "batch/000", tone, "anna/1")
         with open_trackers(RunInfo(folder, 1, INFO, "voices"), [name]) as trackers:
             for tracker in trackers:
-                tracker.log(2, {"loss": 1.5})
+                tracker.scalars(2, {"loss": 1.5})
         return folder
 
     return run
@@ -61,10 +59,13 @@ def test_tensorboard(track: Callable[..., Path]) -> None:
 
     events = EventAccumulator(str(track("tensorboard") / "tensorboard"))
     events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.5), (2, 1.5)]
-    assert events.Scalars("w")[0].value == 10.0
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [
+        (1, 2.5),
+        (2, 1.5),
+    ]
+    assert events.Scalars("train/w")[0].value == 10.0
     assert events.Images("umap/train")[0].encoded_image_string.startswith(b"\x89PNG")
-    assert events.Audio("batch/000-x")[0].sample_rate == 16_000
+    assert events.Audio("batch/000")[0].sample_rate == 16_000
     assert "config/encoder.name/text_summary" in events.Tags()["tensors"]
 
 
@@ -76,10 +77,10 @@ def test_visualdl(track: Callable[..., Path]) -> None:
     for path in sorted(folder.glob("*.log")):
         reader = LogReader(file_path=str(path))
         tags = reader.get_tags()
-        loss |= {item.id: item.value for item in reader.get_data("scalar", "loss")}
+        loss |= {item.id: item.value for item in reader.get_data("scalar", "train/loss")}
         if "image" in tags:
             assert tags["image"] == ["umap/train"]
-            assert reader.get_data("audio", "batch/000-x")[0].id == 1
+            assert reader.get_data("audio", "batch/000")[0].id == 1
             assert "config/encoder.name" in tags["text"]
     assert loss == {1: 2.5, 2: 1.5}
 
@@ -118,7 +119,7 @@ def test_wandb(track: Callable[..., Path]) -> None:
                 found.setdefault(key, []).append(json.loads(item.value_json))
             for item in record.run.config.update:
                 found.setdefault(f"config {item.key}", []).append(json.loads(item.value_json))
-    assert sorted(found["loss"]) == [1.5, 2.5]
+    assert sorted(found["train/loss"]) == [1.5, 2.5]
     assert found["config encoder"][0] == INFO["encoder"]
     assert "image-file" in str(found)
     assert "audio-file" in str(found)
@@ -132,14 +133,14 @@ def test_mlflow(track: Callable[..., Path]) -> None:
     experiment = client.get_experiment_by_name("voices")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
-    history = client.get_metric_history(run.info.run_id, "loss")
+    history = client.get_metric_history(run.info.run_id, "train/loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 2.5), (2, 1.5)]
     assert run.data.params["encoder.name"] == '"lstm"'
     assert run.info.status == "FINISHED"
-    assert [item.path for item in client.list_artifacts(run.info.run_id, "pictures")] == [
-        "pictures/picture.png"
+    assert [item.path for item in client.list_artifacts(run.info.run_id, "plots")] == [
+        "plots/plot.png"
     ]
-    assert client.list_artifacts(run.info.run_id, "clips")[0].path.endswith("_000001.wav")
+    assert client.list_artifacts(run.info.run_id, "audio")[0].path.endswith("_000001.wav")
 
 
 def test_comet(track: Callable[..., Path]) -> None:
@@ -152,14 +153,14 @@ def test_comet(track: Callable[..., Path]) -> None:
             told += archive.read("messages.json").decode()
             for line in archive.read("messages.json").splitlines():
                 metric = json.loads(line)["payload"].get("metric", {})
-                if metric.get("metricName") == "loss":
+                if metric.get("metricName") == "train/loss":
                     losses.append((metric["step"], metric["metricValue"]))
     assert sorted(losses) == [(1, 2.5), (2, 1.5)]
-    for word in ("encoder.name", "umap/train_000001.png", "batch/000-x_000001.wav"):
+    for word in ("encoder.name", "umap/train_000001.png", "batch/000_000001.wav"):
         assert word in told
 
 
-def test_a_run_draws_and_plays(
+def test_a_run_gives_plots_and_audio_to_its_trackers(
     store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     got: list[tuple[str, int, str]] = []
@@ -169,16 +170,17 @@ def test_a_run_draws_and_plays(
             assert run.comet_key == "s3cret"
             assert run.config["encoder"]["name"] == "lstm"
 
-        def log(self, step: int, values: dict[str, float]) -> None:
+        def scalars(self, step: int, values: dict[str, float]) -> None:
             assert {"learning_rate", "w", "b", "loss"} <= values.keys()
 
-        def picture(self, step: int, name: str, path: Path) -> None:
+        def plot(self, step: int, name: str, path: Path) -> None:
             assert path.read_bytes().startswith(b"\x89PNG")
-            got.append(("picture", step, name))
+            got.append(("plot", step, name))
 
-        def clip(self, step: int, name: str, wave: np.ndarray) -> None:
+        def audio(self, step: int, name: str, wave: np.ndarray, caption: str) -> None:
             assert wave.shape == (12_800,)
-            got.append(("clip", step, name.partition("/")[0]))
+            assert caption in store.table["utterance"].to_pylist()
+            got.append(("audio", step, name.partition("/")[0]))
 
         def close(self) -> None: ...
 
@@ -195,15 +197,15 @@ def test_a_run_draws_and_plays(
         config, store.folder, run, validation_speakers="3", device="cpu",
         trackers=["tensorboard"], comet_key="s3cret",
     )  # fmt: skip
-    assert sorted(path.name for path in (run / "pictures").iterdir()) == [
+    assert sorted(path.name for path in (run / "plots").iterdir()) == [
         "train_000004.png",
         "validation_000006.png",
     ]
-    assert [item for item in got if item[0] == "picture"] == [
-        ("picture", 4, "umap/train"),
-        ("picture", 6, "umap/validation"),
+    assert [item for item in got if item[0] == "plot"] == [
+        ("plot", 4, "umap/train"),
+        ("plot", 6, "umap/validation"),
     ]
-    assert got.count(("clip", 3, "batch")) == got.count(("clip", 6, "batch")) == 12
+    assert got.count(("audio", 3, "batch")) == got.count(("audio", 6, "batch")) == 12
     for path in run.rglob("*"):
         assert path.is_dir() or b"s3cret" not in path.read_bytes(), path
     api.train(
@@ -212,35 +214,27 @@ def test_a_run_draws_and_plays(
     )  # fmt: skip
 
 
-def test_a_batch_whose_loss_explodes_is_drawn(
-    store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "timbral.plots.projection.project", lambda vectors, **options: vectors[:, :2]
-    )
-    batch = WaveBatch(
-        waves=torch.zeros(4, 8),
-        lengths=torch.full((4,), 8),
-        speakers=torch.arange(4),
-        rows=torch.arange(4),
-    )
-    for pictures, expected in ((1000, ["exploding_loss_000003.png"]), (None, [])):
-        tracking = TrackingConfig(plot_every=pictures)
-        gallery = Gallery(tmp_path / str(pictures), replace(small_config(), tracking=tracking))
-        for step, loss in enumerate([9.0, 0.1, 0.51, 9.0, math.nan, 0.1, 0.6], start=1):
-            gallery.batch(step, batch, torch.eye(4), loss, store)
-        drawn = (tmp_path / str(pictures)).rglob("*.png")
-        assert [path.name for path in drawn] == expected
+def test_a_batch_whose_loss_jumps_is_plotted(small_config: Make, tmp_path: Path) -> None:
+    losses = [9.0, 0.1, 0.51, 9.0, math.nan, 0.1, 0.6]  # the second jump follows too soon
+    spikes = LossSpikes()
+    assert [spikes.is_spike(step, loss) for step, loss in enumerate(losses, start=1)] == [
+        False, False, True, False, False, False, False,
+    ]  # fmt: skip
+    for plot_every, expected in ((1000, [["loss_spike"]]), (None, [])):
+        config = replace(small_config(), tracking=TrackingConfig(plot_every=plot_every))
+        plots = RunPlots(tmp_path, config)
+        due = [plots.batch_plots_due(step, loss) for step, loss in enumerate(losses, start=1)]
+        assert [names for names in due if names] == expected
 
 
 def test_due() -> None:
-    assert [step for step in range(1, 13) if _due(step, 1, 4)] == [4, 8, 12]
-    assert [step for step in range(3, 16, 3) if _due(step, 3, 5)] == [6, 12, 15]
-    assert not _due(4, 1, None)
+    assert [step for step in range(1, 13) if is_due(step, 4)] == [4, 8, 12]
+    assert [step for step in range(3, 16, 3) if is_due(step, 5, since=3)] == [6, 12, 15]
+    assert not is_due(4, None)
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
-def test_what_is_missing_ends_it_before_the_first_step(
+def test_a_missing_package_is_an_error_before_the_first_step(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = PACKAGES[name][-1]

@@ -165,7 +165,7 @@ def test_other_settings_are_refused_and_restart_moves_aside(
         )
 
     go(small_config(steps=1))
-    with pytest.raises(TrainingError, match=r"learning_rate is 0\.001 there and 0\.5 here"):
+    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate +0\.001 +0\.5"):
         go(small_config(steps=1, learning_rate=0.5))
     moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).previous_run
     assert moved == tmp_path / "run.1"
@@ -189,7 +189,7 @@ def test_other_preprocessing_is_other_data(
     api.train(config, store.folder, tmp_path / "run", validation_speakers="0", device="cpu")
     other = tmp_path / "other"
     prepare(scan_corpus("folder", voices), other, Preprocessing(trim="energy"))
-    with pytest.raises(TrainingError, match="preprocessing is"):
+    with pytest.raises(TrainingError, match=r"preprocessing\.trim +none +energy"):
         api.train(config, other, tmp_path / "run", validation_speakers="0", device="cpu")
 
 
@@ -354,5 +354,5 @@ def test_tensorboard_reads_back(store: Store, small_config: Make, tmp_path: Path
     )  # fmt: skip
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
-    written = {event.step: event.value for event in events.Scalars("loss")}
+    written = {event.step: event.value for event in events.Scalars("train/loss")}
     assert written == pytest.approx({row["step"]: row["loss"] for row in metrics(run)}, rel=1e-6)

@@ -20,6 +20,7 @@ from timbral.losses.base import LossConfig
 from timbral.losses.registry import LOSSES
 
 __all__ = [
+    "flatten",
     "from_mapping",
     "load_config",
     "name_of",
@@ -57,12 +58,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def override(content: dict[str, Any], words: Sequence[str]) -> None:
     """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
     if len(words) % 2:
-        raise ConfigError(f"--opts takes pairs KEY VALUE; got {len(words)} words")
+        raise ConfigError(f"opts takes pairs KEY VALUE; got {len(words)} words")
     for key, value in zip(words[::2], words[1::2], strict=True):
         try:
             _override(content, key, yaml.safe_load(value))
         except yaml.YAMLError:
-            raise ConfigError(f"--opts {key}: {value!r} is not a YAML value") from None
+            raise ConfigError(f"opts: {key}: {value!r} is not a YAML value") from None
 
 
 def _override(content: dict[str, Any], key: str, value: Any) -> None:
@@ -72,7 +73,7 @@ def _override(content: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(child, str):  # `encoder: lstm` is short for `encoder: {name: lstm}`
             child = content[section] = {"name": child}
         if not isinstance(child, dict):
-            raise ConfigError(f"--opts {key}: {section} is not a section")
+            raise ConfigError(f"opts: {key}: {section} is not a section")
         content = child
     content[last] = value
 
@@ -127,6 +128,20 @@ def _plain(hint: Any, value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else value
 
 
+def flatten(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, and lists of them, as one with dotted keys: ``optimizer.learning_rate``."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        inner = value
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            inner = {str(index): item for index, item in enumerate(value)}
+        if isinstance(inner, Mapping):
+            flat |= {f"{key}.{below}": item for below, item in flatten(inner).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
 def name_of(registry: Mapping[str, Any], config: Any) -> str:
     """The name, in ENCODERS or LOSSES, of the class that takes this config."""
     return next(name for name, cls in registry.items() if cls.config_type is type(config))
@@ -160,15 +175,25 @@ def _from_preset(value: Any, where: str) -> Any:
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if float in allowed and isinstance(value, str | int) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML reads 1e-4 as a string
-        except ValueError:
-            pass
+    number = _number(value)
+    if float in allowed and number is not None:
+        return number
+    if int in allowed and number is not None and number.is_integer():
+        return value if isinstance(value, int) else int(number)
     if type(value) not in allowed:
         kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
         raise ConfigError(f"{where}: should be {kinds}, got {value!r}")
     return value
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value stands for: YAML reads 1e-4 and 1e3 as strings."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return None
 
 
 def _names(cls: type) -> list[str]:

@@ -1,19 +1,19 @@
 """Processes that train one model together.
 
-The loss is that of the one global batch, whatever the number of processes: each embeds its own
-speakers, all see all embeddings, and each computes the same loss. Its gradient by the embeddings
-is then already whole; what every process makes of its own rows is added up.
+The loss is that of the one global batch, whatever the number of processes (ranks): each embeds its
+own speakers, all see all embeddings, and each computes the same loss. Its gradient by the
+embeddings is then already whole; what every rank makes of its own rows is summed.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.errors import ConfigError, TrainingError
 
-__all__ = ["Share", "Workers", "joined", "own_rank", "share_statistics"]
+__all__ = ["RankRows", "Ranks", "joined", "own_rank", "sync_batch_norm"]
 
 T = TypeVar("T")
 
@@ -35,18 +35,23 @@ def own_rank() -> int:
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which rows of the global batch of B utterances are this process's own."""
+class RankRows:
+    """Which rows of the global batch of B utterances this rank embeds: whole speakers."""
 
     rows: slice
     batch_size: int
+    """B"""
     largest: int
-    """rows of the process that has most"""
+    """rows of the rank that has most"""
     smallest: int
+
+    def num_micro_batches(self, size: int | None) -> int:
+        """Micro-batches of at most `size` rows: as many on every rank, and none of them empty."""
+        return 1 if size is None else min(-(-self.largest // size), self.smallest)
 
 
 @dataclass
-class Workers:
+class Ranks:
     """The processes of a run. Alone, every method gives back what it gets."""
 
     rank: int = 0
@@ -59,65 +64,80 @@ class Workers:
         """Whether this process writes checkpoints and metrics, and validates."""
         return self.rank == 0
 
-    def share(self, speakers: int, utterances: int) -> Share:
-        """Whole speakers of an S × U batch, as evenly as they go; ConfigError if S is too small."""
+    def rows(self, speakers: int, utterances: int) -> RankRows:
+        """Whole speakers of an S × U batch, as evenly as they go; ConfigError if S is too small.
+
+        With S = 5, U = 3 and two ranks: rows 0 to 5 (two speakers) and 6 to 14 (three).
+        """
         if speakers < self.count:
             raise ConfigError(
                 f"data.speakers_per_batch is {speakers}, but {self.count} processes train: each "
                 "needs a speaker or more; raise it, or start fewer processes"
             )
-        first, last = (speakers * rank // self.count for rank in (self.rank, self.rank + 1))
-        rows = slice(first * utterances, last * utterances)
-        largest = -(-speakers // self.count) * utterances
-        smallest = speakers // self.count * utterances
-        return Share(rows, speakers * utterances, largest, smallest)
+        first, end = (speakers * rank // self.count for rank in (self.rank, self.rank + 1))
+        return RankRows(
+            rows=slice(first * utterances, end * utterances),
+            batch_size=speakers * utterances,
+            largest=-(-speakers // self.count) * utterances,
+            smallest=speakers // self.count * utterances,
+        )
 
-    def gather(self, own: Tensor, share: Share) -> Tensor:
-        """Own rows (B', …) -> the rows of all processes (B, …), without gradient."""
+    def gather(self, own: Tensor, rows: RankRows) -> Tensor:
+        """Own rows (B', …) -> the rows of all ranks (B, …).
+
+        The gradient of `own` is that of its rows: every rank computes the same loss of all rows,
+        so nothing has to be exchanged on the way back.
+        """
         if self.count == 1:
-            return own.detach()
-        # The sum of each one's rows among zeros: shares of unequal size need no padding so.
-        whole = own.new_zeros(share.batch_size, *own.shape[1:])
-        whole[share.rows] = own.detach()
-        with self._timed():
-            distributed.all_reduce(whole)
-        return whole
+            return own
+        gathered: Tensor = _GatherRows.apply(own, self, rows)  # type: ignore[no-untyped-call]
+        return gathered
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over the processes, the same bits on each."""
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, the same bits on each."""
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         with self._timed():
             distributed.all_reduce(flat)
         sizes = [tensor.numel() for tensor in tensors]
-        for tensor, piece in zip(tensors, torch.split(flat, sizes), strict=True):
-            tensor.copy_(piece.view_as(tensor))
+        for tensor, summed in zip(tensors, torch.split(flat, sizes), strict=True):
+            tensor.copy_(summed.view_as(tensor))
 
-    def agree(self, modules: Sequence[nn.Module]) -> None:
-        """Give every process the first one's parameters and buffers."""
+    def all_reduce_max(self, number: float) -> float:
+        """The largest of the ranks' numbers."""
+        if self.count == 1:
+            return number
+        value = torch.tensor([number], dtype=torch.float64, device=self._device())
+        with self._timed():
+            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return float(value)
+
+    def broadcast(self, modules: Sequence[nn.Module]) -> None:
+        """Give every rank the first one's parameters and buffers."""
         if self.count > 1:
             for module in modules:
                 for tensor in (*module.parameters(), *module.buffers()):
                     distributed.broadcast(tensor.data, src=0)
 
-    def longest(self, seconds: float) -> float:
-        """The largest of a number of each process."""
-        if self.count == 1:
-            return seconds
-        value = torch.tensor([seconds], dtype=torch.float64, device=self._device())
-        with self._timed():
-            distributed.all_reduce(value, distributed.ReduceOp.MAX)
-        return float(value)
+    def broadcast_object(self, value: T | None) -> T:
+        """The first rank's value, which is not None there; the others wait for it."""
+        values = [value]
+        if self.count > 1:
+            distributed.broadcast_object_list(values, src=0, device=self._device())
+        assert values[0] is not None, "the first rank has a value to give"
+        return values[0]
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` gives in the first process; the others wait for it."""
-        if self.count == 1:
-            return make()
-        values = [make() if self.is_first else None]
-        distributed.broadcast_object_list(values, src=0, device=self._device())
-        value: T = values[0]  # type: ignore[assignment]
-        return value
+    def sum_rows(self, own: Tensor, rows: RankRows) -> Tensor:
+        """Rows of all ranks (B, …) without gradient: each rank's among zeros, summed.
+
+        So ranks with unequal numbers of rows need no padding.
+        """
+        everyone = own.new_zeros(rows.batch_size, *own.shape[1:])
+        everyone[rows.rows] = own.detach()
+        with self._timed():
+            distributed.all_reduce(everyone)
+        return everyone
 
     def _device(self) -> torch.device:
         on_gpu = distributed.get_backend() == "nccl"
@@ -130,29 +150,40 @@ class Workers:
         self.seconds += time.monotonic() - started
 
 
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, ranks: Ranks, rows: RankRows) -> Tensor:
+        ctx.own_rows = rows.rows
+        return ranks.sum_rows(own, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient[ctx.own_rows], None, None
+
+
 @contextmanager
-def joined(device: torch.device) -> Iterator[Workers]:
-    """The processes that torchrun or `launch` has started, met; else this one alone."""
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """The processes that torchrun or `launch` has started, connected; else this one alone."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        yield Workers()
+        yield Ranks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=TIMEOUT)
-    yield Workers(distributed.get_rank(), distributed.get_world_size())
+    yield Ranks(distributed.get_rank(), distributed.get_world_size())
     distributed.destroy_process_group()  # not after an error: it would wait for the others
 
 
-def share_statistics(encoder: nn.Module, workers: Workers) -> None:
-    """Let batch norm count the utterances of all processes.
+def sync_batch_norm(encoder: nn.Module, ranks: Ranks) -> None:
+    """Let batch norm count the utterances of all ranks.
 
     Raises TrainingError for an encoder with batch norm that cannot.
     """
     for name, module in encoder.named_modules():
         if isinstance(module, BatchNorm):
-            module.across_processes = workers.count > 1
-        elif isinstance(module, _BatchNorm) and workers.count > 1:
+            module.across_processes = ranks.count > 1
+        elif isinstance(module, _BatchNorm) and ranks.count > 1:
             raise TrainingError(
                 f"{type(encoder).__name__}.{name} is torch's {type(module).__name__}, whose "
                 "statistics are those of one process; "

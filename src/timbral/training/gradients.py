@@ -1,14 +1,15 @@
-"""The gradient of the whole batch's loss, by any number of processes, in the memory of a chunk.
+"""The gradient of a global batch in the memory of a micro-batch, and what ranks do with gradients.
 
-Embeddings are made first, and the loss is differentiated by them alone; that gradient is then
-sent back through the encoder. With chunks the first pass keeps nothing, and the second repeats
-each chunk, its dropout included (Gao, Zhang, Han and Callan, Scaling Deep Contrastive Learning
-Batch Size under Memory Limited Setup, 2021). With processes each does so for its own rows.
+With micro-batches the embeddings are made first, and nothing is kept for the way back. The loss is
+differentiated by the embeddings alone; each micro-batch is then embedded again, its dropout
+included, and its rows of that gradient are sent back through the encoder. The result is the
+gradient of the whole batch (Gao, Zhang, Han and Callan, Scaling Deep Contrastive Learning Batch
+Size under Memory Limited Setup, 2021: GradCache).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,80 +17,74 @@ from torch import Tensor, nn
 
 from timbral.data.batches.batch import Batch
 from timbral.data.streams import Stream, random_seed
-from timbral.losses.base import SpeakerLoss
-from timbral.training.distributed import Share, Workers
+from timbral.training.distributed import RankRows, Ranks
+from timbral.training.state import TrainState
 
-__all__ = ["Outcome", "copy_buffers", "restore_buffers", "whole_batch_backward"]
-
-Encode = Callable[[Batch], Tensor]
+__all__ = ["Outcome", "copy_buffers", "grad_cache_backward", "restore_buffers", "sum_gradients"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Embeddings (B, E), speakers (B,) and loss () of the global batch, still on the device."""
+    """Embeddings (B, E), speakers (B,) and loss () of a global batch, still on the device."""
 
     embeddings: Tensor
     speakers: Tensor
     loss: Tensor
 
 
-def whole_batch_backward(
-    encode: Encode,
-    encoder: nn.Module,
-    loss_fn: SpeakerLoss,
-    batch: Batch,
-    workers: Workers,
-    share: Share,
-    *,
-    chunk: int | None,
-    seed: tuple[int, Stream, int],
+def grad_cache_backward(
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    ranks: Ranks,
+    rows: RankRows,
+    batch_number: int,
+    scale: float,
 ) -> Outcome:
-    """Add the gradient of the global batch's loss to `grad` of every parameter.
+    """Add `scale` × the gradient of the global batch's loss to `grad` of every parameter.
 
-    `batch` holds this process's rows; `chunk` is the most that `encode` gets at once. Dropout
-    follows from `seed`, the process and the chunk.
+    `micro_batches` are this rank's rows of the batch, in order.
     """
-    # the same number of chunks in every process, and none of them empty
-    count = 1 if chunk is None else min(-(-share.largest // chunk), share.smallest)
-    parts = batch.split(count)
-    seeds = [random_seed(*seed, workers.rank, index) for index in range(count)]
-    outputs = []
-    with torch.set_grad_enabled(count == 1):
-        for part, number in zip(parts, seeds, strict=True):
-            torch.manual_seed(number)
-            outputs.append(encode(part))
+    seeds = [
+        random_seed(state.config.trainer.seed, Stream.DROPOUT, batch_number, ranks.rank, index)
+        for index in range(len(micro_batches))
+    ]
+    own = []
+    with torch.no_grad():
+        for micro_batch, seed in zip(micro_batches, seeds, strict=True):
+            torch.manual_seed(seed)
+            own.append(state.embed(micro_batch))
+    embeddings = ranks.gather(torch.cat(own), rows).requires_grad_()  # (B, E): leaves of the loss
+    speakers = ranks.gather(torch.cat([micro.speakers for micro in micro_batches]), rows)
+    loss = state.loss_fn(embeddings, speakers)
+    (loss * scale).backward()
+    assert embeddings.grad is not None, "every loss depends on the embeddings"
 
-    embeddings = workers.gather(torch.cat([output.detach() for output in outputs]), share)
-    speakers = workers.gather(batch.speakers, share)
-    leaf = embeddings.clone().requires_grad_()
-    loss = loss_fn(leaf, speakers)
-    loss.backward()
-    assert leaf.grad is not None, "every loss depends on the embeddings"
-
-    gradients = torch.split(leaf.grad[share.rows], [len(part) for part in parts])
-    saved = copy_buffers(encoder) if count > 1 else []
-    for index, (part, gradient) in enumerate(zip(parts, gradients, strict=True)):
-        if count > 1:
-            torch.manual_seed(seeds[index])
-            outputs[index] = encode(part)
-        torch.autograd.backward(outputs[index], gradient)
-    restore_buffers(saved)  # batch norm had counted these utterances in the first pass
-    loss = loss.detach()
-    _add_up(encoder, loss_fn, loss, workers)
-    return Outcome(embeddings, speakers, loss)
+    # Batch norm has counted these utterances already: its running statistics come back below.
+    counted = copy_buffers(state.encoder)
+    gradients = torch.split(embeddings.grad[rows.rows], [len(micro) for micro in micro_batches])
+    for micro_batch, seed, gradient in zip(micro_batches, seeds, gradients, strict=True):
+        torch.manual_seed(seed)  # the same dropout as above
+        torch.autograd.backward(state.embed(micro_batch), gradient)
+    restore_buffers(counted)
+    return Outcome(embeddings.detach(), speakers, loss.detach())
 
 
-def _add_up(encoder: nn.Module, loss_fn: nn.Module, loss: Tensor, workers: Workers) -> None:
-    """Sum the encoder's gradients; what all have whole, average, so that all go on alike."""
-    if workers.count == 1:
+def sum_gradients(state: TrainState, loss: Tensor, ranks: Ranks) -> None:
+    """Sum the encoder's gradients over the ranks, so that all take the same step.
+
+    The loss, and the gradients of its own parameters, are whole on every rank already: their mean
+    makes them the same bits.
+    """
+    if ranks.count == 1:
         return
-    whole = [loss, *(p.grad for p in loss_fn.parameters() if p.grad is not None)]
+    whole = [loss, *(p.grad for p in state.loss_fn.parameters() if p.grad is not None)]
     for tensor in whole:
-        tensor.div_(workers.count)
-    for parameter in encoder.parameters():
+        tensor.div_(ranks.count)
+    for parameter in state.encoder.parameters():
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)  # a layer that was dropped here only
-    workers.add_up([*(p.grad for p in encoder.parameters() if p.grad is not None), *whole])
+    own = [p.grad for p in state.encoder.parameters() if p.grad is not None]
+    ranks.all_reduce_sum([*own, *whole])
 
 
 def copy_buffers(module: nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -17,6 +17,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError, TrainingError
+from timbral.io.devices import tune_cpu
 from timbral.io.processes import end_with_parent
 from timbral.io.types import StepProgress
 
@@ -95,6 +96,7 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
     os.environ.update(environment)
     if "OMP_NUM_THREADS" not in os.environ:  # the processes share the cores
         torch.set_num_threads(max(1, torch.get_num_threads() // int(environment["WORLD_SIZE"])))
+    tune_cpu()
     try:
         result = work(job, lambda step, values: pipe.send(("step", (step, values))))
     except TimbralError as error:

@@ -1,249 +1,207 @@
-"""The training loop."""
+"""The training loop and its step: forward, loss, backward, optimizer, read from top to bottom."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from timbral.config.schema import ScheduleConfig, TrainConfig
 from timbral.data.batches.batch import Batch
-from timbral.data.streams import Stream
-from timbral.encoders.base import SpeakerEncoder
+from timbral.data.streams import Stream, random_seed
 from timbral.errors import TrainingError
-from timbral.io.devices import resolve_precision
-from timbral.io.types import StepProgress
 from timbral.scoring.metrics import batch_eer
-from timbral.training.distributed import Share, Workers
+from timbral.training.distributed import Ranks
 from timbral.training.gradients import (
-    Encode,
     Outcome,
     copy_buffers,
+    grad_cache_backward,
     restore_buffers,
-    whole_batch_backward,
+    sum_gradients,
 )
-from timbral.training.optim import average_weights, lr_at, set_train_mode
-from timbral.training.run import RunFolder
+from timbral.training.optim import average_weights, set_train_mode
+from timbral.training.run import Run
 from timbral.training.state import TrainState
-from timbral.training.trackers.registry import Tracker
+from timbral.training.validation import Validation
 
-__all__ = ["Seconds", "Show", "Validate", "fit", "make_encode", "train_step"]
+__all__ = ["MAX_SKIPPED_STEPS", "StepResult", "TimeSpent", "fit", "train_step"]
 
-Validate = Callable[[], dict[str, float]]
-Show = Callable[[Batch, Tensor, float], None]
-
-MOST_SKIPPED = 20  # a run that skips so many steps in a row will not recover
+MAX_SKIPPED_STEPS = 20  # a run that skips so many steps in a row will not recover
 
 
 @dataclass
-class Seconds:
-    """Where the time of a training went; validation is not counted."""
+class TimeSpent:
+    """Seconds of a training, and where they went; validation is not counted."""
 
     total: float = 0.0
     data: float = 0.0
     """waiting for batches"""
     exchange: float = 0.0
-    """between processes, waiting for the slowest included"""
+    """between ranks, waiting for the slowest included"""
+
+    @property
+    def data_wait_fraction(self) -> float:
+        return self.data / self.total if self.total else 0.0
 
     @property
     def bottleneck(self) -> str:
-        """What took most of it."""
+        """data, compute or communication: whichever took most of the time."""
         compute = self.total - self.data - self.exchange
-        spent = {"data": self.data, "compute": compute, "communication": self.exchange}
-        return max(spent, key=lambda name: spent[name])
+        seconds = {"data": self.data, "compute": compute, "communication": self.exchange}
+        return max(seconds, key=lambda name: seconds[name])
 
 
 def fit(
     state: TrainState,
-    batches: Iterator[Batch],
-    config: TrainConfig,
-    run: RunFolder,
-    trackers: Sequence[Tracker] = (),
-    workers: Workers | None = None,
-    validate: Validate | None = None,
-    report: StepProgress = lambda step, values: None,
-    show: Show = lambda batch, embeddings, loss: None,
-) -> Seconds:
+    batches: Iterator[Sequence[Batch]],
+    ranks: Ranks,
+    run: Run,
+    validation: Validation | None = None,
+) -> TimeSpent:
     """Train from `state.step` to the last step.
 
-    `batches` holds this process's rows of each global batch, as many as are accumulated, from
-    the first that `state.step` has not used. `validate` returns scalars with `val_eer`, by which
-    the best checkpoint is chosen; `report` gets the numbers, `show` rows, embeddings and loss.
+    `batches` holds, for each step that `state` has not taken, this rank's rows of the global
+    batches whose gradients are averaged.
     """
-    workers = workers or Workers()
-    schedule, encode = config.schedule, make_encode(state.encoder, config)
-    accumulated = config.trainer.gradient_accumulation_steps
-    share = workers.share(config.data.speakers_per_batch, config.data.utterances_per_speaker)
-    time_limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
-    device, seconds = next(state.encoder.parameters()).device, Seconds()
-
-    while state.step < schedule.steps and state.seconds < time_limit:
+    trainer, spent = state.config.trainer, TimeSpent()
+    while not state.is_finished:
         started = time.monotonic()
-        taken = [next(batches).to(device).augmented() for _ in range(accumulated)]
-        seconds.data += time.monotonic() - started
-        result = train_step(state, taken, config, workers, share, encode)
-        spent = workers.longest(time.monotonic() - started)
-        state.seconds += spent
-        seconds.total += spent
+        step_batches = [batch.to(state.device).augmented() for batch in next(batches)]
+        spent.data += time.monotonic() - started
 
-        at_end = state.step == schedule.steps or state.seconds >= time_limit
-        values = _scalars(state, result, config, at_end=at_end)
-        better = False
-        if validate and (at_end or state.step % config.trainer.validate_every == 0):
-            values |= workers.from_first(validate)
-            better = state.note_validation(values["val_eer"], values["val_threshold"])
-        if schedule.decay == "plateau":
-            state.plateau.note({**_followed(result, schedule), **values}, schedule)
-        if values:
-            report(state.step, {**values, "data_wait_fraction": seconds.data / seconds.total})
-            for tracker in trackers:
-                tracker.log(state.step, values)
-        show(taken[-1], result.outcome.embeddings[share.rows], result.outcome.loss.item())
-        if workers.is_first and (better or at_end or state.step % config.trainer.save_every == 0):
-            run.save(state, best=better)
-    seconds.exchange = workers.seconds
-    return seconds
+        result = train_step(state, step_batches, ranks)
+
+        # Every rank counts the slowest one's time: all stop, validate and save at the same step.
+        seconds = ranks.all_reduce_max(time.monotonic() - started)
+        spent.total += seconds
+        state.seconds += seconds
+        last = state.is_finished
+
+        metrics: dict[str, float] = {}
+        if last or state.step % trainer.log_every == 0:
+            metrics |= _step_metrics(state, result)
+        is_best = False
+        if validation is not None and (last or state.step % trainer.validate_every == 0):
+            metrics |= _validate(state, validation, ranks, run)
+            is_best = state.note_validation(metrics["val_eer"], metrics["val_threshold"])
+        if state.config.schedule.decay == "plateau":
+            state.plateau.note(
+                {**_plateau_metrics(state, result), **metrics}, state.config.schedule
+            )
+
+        run.record(state.step, metrics, spent.data_wait_fraction)
+        run.plot_batch(state.step, step_batches[-1], result.embeddings, result.loss.item())
+        if last or is_best or state.step % trainer.save_every == 0:
+            run.save(state, best=is_best)
+    spent.exchange = ranks.seconds
+    return spent
 
 
 @dataclass(frozen=True)
-class StepResult:
-    """What came of the global batch, and the norm () of its gradient."""
+class StepResult(Outcome):
+    """What a step made of its last global batch; the loss is the mean of its batches."""
 
-    outcome: Outcome
     grad_norm: Tensor
+    """() before it is cut to `max_grad_norm`"""
 
 
-def train_step(
-    state: TrainState,
-    batches: Sequence[Batch],
-    config: TrainConfig,
-    workers: Workers,
-    share: Share,
-    encode: Encode,
-) -> StepResult:
-    """One step of the optimizer, skipped when its loss or gradient is not finite.
+def train_step(state: TrainState, batches: Sequence[Batch], ranks: Ranks) -> StepResult:
+    """One step of the optimizer, with the mean gradient of `batches`, of which it gets its rows.
 
-    The gradient is the mean of those of `batches`. Raises TrainingError after MOST_SKIPPED skipped
-    steps in a row.
+    A step whose loss or gradient is not finite changes nothing but the counters. Raises
+    TrainingError after MAX_SKIPPED_STEPS of them in a row.
     """
+    config = state.config
+    rows = ranks.rows(config.data.speakers_per_batch, config.data.utterances_per_speaker)
+    count = rows.num_micro_batches(config.trainer.micro_batch_size)
     set_train_mode(state.encoder, config.optimizer)
     state.loss_fn.at_step(state.step)
-    saved = copy_buffers(state.encoder)
-    outcome = _backward(state, batches, config, workers, share, encode)
-    rate = _learning_rate(state.step, state, config)
+    buffers = copy_buffers(state.encoder)  # batch norm's statistics, should the step be skipped
+    state.optimizer.zero_grad(set_to_none=True)
+
+    scale = 1 / len(batches)  # gradients add up over the batches: scaled, to their mean
+    losses = []
+    for number, batch in enumerate(batches, start=state.step * len(batches)):
+        if count > 1:
+            outcome = grad_cache_backward(state, batch.split(count), ranks, rows, number, scale)
+        else:
+            # Dropout follows from the batch and the rank, so that a resumed run draws the same.
+            torch.manual_seed(
+                random_seed(config.trainer.seed, Stream.DROPOUT, number, ranks.rank, 0)
+            )
+            embeddings = ranks.gather(state.embed(batch), rows)  # (B', E) -> (B, E)
+            speakers = ranks.gather(batch.speakers, rows)  # (B,)
+            loss = state.loss_fn(embeddings, speakers)  # (): the same on every rank
+            (loss * scale).backward()
+            outcome = Outcome(embeddings.detach(), speakers, loss.detach())
+        losses.append(outcome.loss)
+    loss = torch.stack(losses).mean()
+    sum_gradients(state, loss, ranks)
+
     for group in state.optimizer.param_groups:
-        group["lr"] = rate * group["share"]
-    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    grad_norm = clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
-    if bool(torch.isfinite(outcome.loss) & torch.isfinite(grad_norm)):
+        group["lr"] = state.learning_rate(state.step) * group["lr_scale"]
+    grad_norm = clip_grad_norm_(state.parameters, config.optimizer.max_grad_norm)
+    if bool(torch.isfinite(loss) & torch.isfinite(grad_norm)):
         state.optimizer.step()
         state.skipped_in_a_row = 0
         if state.average is not None:
             average_weights(state.average, state.encoder, config.optimizer.ema, state.step)
     else:
-        restore_buffers(saved)
-        _skip(state, outcome.loss)
+        restore_buffers(buffers)
+        _count_skipped(state, loss)
     state.step += 1
-    return StepResult(outcome, grad_norm)
+    return StepResult(outcome.embeddings, outcome.speakers, loss, grad_norm)
 
 
-def _backward(
-    state: TrainState,
-    batches: Sequence[Batch],
-    config: TrainConfig,
-    workers: Workers,
-    share: Share,
-    encode: Encode,
-) -> Outcome:
-    """Leave the mean gradient of the batches; returns the last one's outcome and the mean loss."""
-    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    sums: dict[nn.Parameter, Tensor] = {}
-    losses: list[Tensor] = []
-    for number, batch in enumerate(batches, start=state.step * len(batches)):
-        state.optimizer.zero_grad(set_to_none=True)
-        outcome = whole_batch_backward(
-            encode,
-            state.encoder,
-            state.loss_fn,
-            batch,
-            workers,
-            share,
-            chunk=config.trainer.micro_batch_size,
-            seed=(config.trainer.seed, Stream.DROPOUT, number),
-        )
-        losses.append(outcome.loss)
-        if len(batches) > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    share_of_it = parameter.grad / len(batches)
-                    sums[parameter] = sums.get(parameter, 0.0) + share_of_it
-    for parameter, total in sums.items():
-        parameter.grad = total
-    return replace(outcome, loss=torch.stack(losses).mean())
-
-
-def _skip(state: TrainState, loss: Tensor) -> None:
+def _count_skipped(state: TrainState, loss: Tensor) -> None:
     state.skipped += 1
     state.skipped_in_a_row += 1
-    if state.skipped_in_a_row == MOST_SKIPPED:
+    if state.skipped_in_a_row == MAX_SKIPPED_STEPS:
         raise TrainingError(
-            f"the loss or gradient of {MOST_SKIPPED} steps in a row, until step {state.step + 1}, "
-            f"is not finite (loss {loss.item()}); the last checkpoint is kept: try a lower "
-            "optimizer.learning_rate or precision fp32, in another --output or with --force-restart"
+            f"the loss or gradient of {MAX_SKIPPED_STEPS} steps in a row, until step "
+            f"{state.step + 1}, is not finite (loss {loss.item()}); the last checkpoint is kept: "
+            "try a lower optimizer.learning_rate or precision fp32, in another output or with "
+            "force_restart"
         )
 
 
-def make_encode(encoder: SpeakerEncoder, config: TrainConfig) -> Encode:
-    """The function from a batch to embeddings (B, E): precision and compilation applied."""
-    device = next(encoder.parameters()).device
-    bf16 = resolve_precision(config.trainer.precision, device) == "bf16"
-    backbone = encoder.embed_features
-    backbone = torch.compile(backbone) if config.trainer.compile else backbone
-
-    def encode(batch: Batch) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            features, frame_lengths = batch.features(encoder)  # (B, F, M), (B,)
-            embeddings: Tensor = backbone(features, frame_lengths)  # (B, E)
-            return embeddings
-
-    return encode
-
-
-def _scalars(
-    state: TrainState, result: StepResult, config: TrainConfig, *, at_end: bool
+def _validate(
+    state: TrainState, validation: Validation, ranks: Ranks, run: Run
 ) -> dict[str, float]:
-    if not at_end and state.step % config.trainer.log_every:
-        return {}
+    """The first rank validates and plots; all get its numbers, for all decide by them."""
+    metrics = None
+    if ranks.is_first:
+        result = validation.run(state.eval_encoder)
+        run.plot_validation(state.step, result)
+        metrics = result.metrics
+    return ranks.broadcast_object(metrics)
+
+
+def _step_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
+    """The numbers of the step that was just taken; without those that are not finite."""
     values = {
-        "loss": result.outcome.loss.item(),
-        "batch_eer": _batch_eer(result.outcome),
-        "learning_rate": _learning_rate(state.step - 1, state, config),
+        "loss": result.loss.item(),
+        "batch_eer": _batch_eer(result),
+        "learning_rate": state.learning_rate(state.step - 1),
         "grad_norm": result.grad_norm.item(),
         **state.loss_fn.scalars(),
         "skipped_steps": state.skipped,
         "seconds": round(state.seconds, 3),
     }
-    return {
-        name: value for name, value in values.items() if math.isfinite(value)
-    }  # JSON has no NaN
+    return {name: value for name, value in values.items() if math.isfinite(value)}  # as JSON wants
 
 
-def _learning_rate(step: int, state: TrainState, config: TrainConfig) -> float:
-    rate = lr_at(step, config.optimizer.learning_rate, config.schedule)
-    return rate * state.plateau.factor
-
-
-def _followed(result: StepResult, schedule: ScheduleConfig) -> dict[str, float]:
-    """The training numbers that a plateau is looked for in, of every step."""
-    if schedule.plateau_metric == "batch_eer":
-        return {"batch_eer": _batch_eer(result.outcome)}
-    return {"loss": result.outcome.loss.item()} if schedule.plateau_metric == "loss" else {}
+def _plateau_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
+    """The training number that a plateau is looked for in, of every step."""
+    metric = state.config.schedule.plateau_metric
+    if metric == "batch_eer":
+        return {"batch_eer": _batch_eer(result)}
+    return {"loss": result.loss.item()} if metric == "loss" else {}
 
 
 def _batch_eer(outcome: Outcome) -> float:

@@ -46,14 +46,14 @@ class Plateau:
     """values of this round"""
 
     def note(self, values: Mapping[str, float], schedule: ScheduleConfig) -> None:
-        """Take in a step's numbers; act when a round of them is whole."""
+        """Take in a step's numbers; act when a round of them is complete."""
         if schedule.plateau_metric not in values:
             return
         self.pending.append(values[schedule.plateau_metric])
-        whole = 1 if schedule.plateau_metric.startswith("val_") else schedule.plateau_every
-        if len(self.pending) < whole:
+        size = 1 if schedule.plateau_metric.startswith("val_") else schedule.plateau_every
+        if len(self.pending) < size:
             return
-        mean = sum(self.pending) / whole
+        mean = sum(self.pending) / size
         self.pending = []
         if self.best is None or mean < self.best * (1 - 1e-4):
             self.best, self.waited = mean, 0
@@ -66,47 +66,56 @@ class Plateau:
 def build_optimizer(
     encoder: SpeakerEncoder, loss_fn: nn.Module, config: OptimizerConfig
 ) -> torch.optim.Adam:
-    """Adam over what learns; each group's `share` of the learning rate is in the group."""
-    _, shares = _parts_and_shares(encoder, config)
-    shares |= dict.fromkeys(loss_fn.parameters(), config.loss_lr_scale)
-    groups: dict[float, list[nn.Parameter]] = {}
-    for parameter, share in shares.items():
+    """Adam over what learns; each group's `lr_scale` multiplies the schedule's learning rate."""
+    _, scales = _groups_and_scales(encoder, config)
+    scales |= dict.fromkeys(loss_fn.parameters(), config.loss_lr_scale)
+    by_scale: dict[float, list[nn.Parameter]] = {}
+    for parameter, scale in scales.items():
         if parameter.requires_grad:
-            groups.setdefault(share, []).append(parameter)
-    described: list[dict[str, Any]] = [
-        {"params": parameters, "share": share} for share, parameters in groups.items()
+            by_scale.setdefault(scale, []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr_scale": scale} for scale, parameters in by_scale.items()
     ]
-    return torch.optim.Adam(described, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.Adam(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
-def _parts_and_shares(
+def _groups_and_scales(
     encoder: SpeakerEncoder, config: OptimizerConfig
 ) -> tuple[dict[nn.Parameter, str], dict[nn.Parameter, float]]:
-    """Each parameter's part, and its share of the learning rate."""
-    named = encoder.layer_groups()
-    layers = [(part, layer) for part, modules in named.items() for layer in modules]
-    before_head = sum(part != "head" for part, _ in layers)
-    part_of = dict.fromkeys(encoder.parameters(), layers[0][0])
-    shares = dict.fromkeys(encoder.parameters(), config.layer_decay**before_head)
-    for depth, (part, layer) in enumerate(layers):
-        in_head = part == "head"
-        share = config.head_lr_scale if in_head else config.layer_decay ** (before_head - depth)
+    """The layer group of each parameter, and its learning-rate scale.
+
+    With layer_decay d and three layers before the head:
+
+        layer    first   second   third   head
+        scale    d³      d²       d       head_lr_scale
+    """
+    layers = [
+        (group, layer) for group, inside in encoder.layer_groups().items() for layer in inside
+    ]
+    before_head = sum(group != "head" for group, _ in layers)
+    # what no layer holds counts as the first one's
+    group_of = dict.fromkeys(encoder.parameters(), layers[0][0])
+    scales = dict.fromkeys(encoder.parameters(), config.layer_decay**before_head)
+    for depth, (group, layer) in enumerate(layers):
+        decayed = config.layer_decay ** (before_head - depth)
         for parameter in layer.parameters():
-            part_of[parameter], shares[parameter] = part, share
-    return part_of, shares
+            group_of[parameter] = group
+            scales[parameter] = config.head_lr_scale if group == "head" else decayed
+    return group_of, scales
 
 
 def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
-    """Let only those parts learn that `freeze` does not name; ConfigError for others."""
+    """Let only those layer groups learn that `freeze` does not name; ConfigError for others."""
+    groups = encoder.layer_groups()
     for name in config.freeze:
-        if name not in (groups := encoder.layer_groups()):
-            near = did_you_mean(name, groups)
-            raise ConfigError(f"optimizer.freeze: unknown layer group {name!r}{near}")
-    part_of, _ = _parts_and_shares(encoder, config)
-    for parameter, part in part_of.items():
-        if part in config.freeze:
+        if name not in groups:
+            hint = did_you_mean(name, groups)
+            raise ConfigError(f"optimizer.freeze: unknown layer group {name!r}{hint}")
+    group_of, _ = _groups_and_scales(encoder, config)
+    for parameter, group in group_of.items():
+        if group in config.freeze:
             parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in part_of):
+    if not any(parameter.requires_grad for parameter in group_of):
         raise ConfigError(
             f"optimizer.freeze: {', '.join(config.freeze)} is all that this encoder has; "
             "nothing would be left to learn"
@@ -114,11 +123,11 @@ def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
 
 
 def set_train_mode(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
-    """Training mode, but for frozen parts and, if asked for, batch norm's statistics."""
+    """Training mode, but for frozen groups and, if asked for, batch norm's statistics."""
     encoder.train()
-    for part, modules in encoder.layer_groups().items():
-        for module in modules:
-            module.train(part not in config.freeze)
+    for group, layers in encoder.layer_groups().items():
+        for layer in layers:
+            layer.train(group not in config.freeze)
     if config.frozen_batch_norm:
         for module in encoder.modules():
             if isinstance(module, _BatchNorm):

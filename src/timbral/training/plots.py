@@ -1,4 +1,4 @@
-"""Pictures and clips of a run, for people to look at and to listen to."""
+"""Plots of a run's batches and validations, for people to look at: RUN/plots/*.png."""
 
 from __future__ import annotations
 
@@ -6,101 +6,78 @@ import math
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from timbral.config.schema import TrainConfig
-from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.data.prepared.base import PreparedData
+from timbral.io.types import Ints, Vectors
 from timbral.plots import projection
 from timbral.plots.scatter import draw_scatter
-from timbral.training.trackers.base import Tracker
 
-__all__ = ["Gallery"]
+__all__ = ["LOSS_SPIKE_RATIO", "LossSpikes", "RunPlots", "is_due"]
 
-EXPLODES = 5.0
-"""A loss so many times the last one is worth a picture (ddvc's figure)."""
-EXPLOSIONS_APART = 100
-"""steps between two such pictures, at least"""
+LOSS_SPIKE_RATIO = 5.0
+"""a loss so many times the last one is a spike (ddvc's figure)"""
+MIN_STEPS_BETWEEN_SPIKES = 100
+"""a spike that follows another one sooner is not plotted"""
 
 
-class Gallery:
-    """Draws batches and validations into RUN/pictures and gives them to trackers."""
+def is_due(step: int, every: int | None, since: int = 1) -> bool:
+    """Whether a multiple of `every` lies among the last `since` steps."""
+    return every is not None and step // every > (step - since) // every
 
-    def __init__(self, folder: Path, config: TrainConfig) -> None:
-        self.trackers: list[Tracker] = []
-        self._folder = folder / "pictures"
+
+class LossSpikes:
+    """Tells the steps at which the loss jumps up."""
+
+    def __init__(self) -> None:
+        self._last_loss = math.inf
+        self._next_step = 0
+
+    def is_spike(self, step: int, loss: float) -> bool:
+        """Whether this step's loss is LOSS_SPIKE_RATIO times the last one."""
+        if not math.isfinite(loss):  # of a step that was skipped
+            return False
+        spike = loss >= LOSS_SPIKE_RATIO * self._last_loss and step >= self._next_step
+        if spike:
+            self._next_step = step + MIN_STEPS_BETWEEN_SPIKES
+        self._last_loss = loss
+        return spike
+
+
+class RunPlots:
+    """Embeddings on a plane (UMAP), a color for each speaker."""
+
+    def __init__(self, run: Path, config: TrainConfig) -> None:
+        self._folder = run / "plots"
         self._config = config.tracking
         self._validate_every = config.trainer.validate_every
-        self._last_loss = math.inf
-        self._next_explosion = 0
+        self._spikes = LossSpikes()
 
-    def batch(
-        self,
-        step: int,
-        batch: Batch,
-        embeddings: Tensor,
-        loss: float,
-        store: PreparedData,
-    ) -> None:
-        """A training batch, augmented as the encoder hears it, and its embeddings (B, E).
+    def batch_plots_due(self, step: int, loss: float) -> list[str]:
+        """Names of the plots that a step's batch is due for: train, loss_spike.
 
-        Where pictures are asked for at all, a batch is drawn too when its loss explodes.
+        A spike is plotted where plots are asked for at all.
         """
-        rows = batch.rows.cpu().numpy()
-        if _due(step, 1, self._config.plot_every):
-            self._draw("train", step, embeddings.float().cpu().numpy(), store, rows)
-        if self._explodes(step, loss) and self._config.plot_every is not None:
-            self._draw("exploding_loss", step, embeddings.float().cpu().numpy(), store, rows)
-        if isinstance(batch, WaveBatch) and _due(step, 1, self._config.audio_every):
-            names = store.table["utterance"].take(rows).to_pylist()
-            for index, (name, wave) in enumerate(zip(names, batch.waves.cpu(), strict=True)):
-                for tracker in self.trackers:
-                    tracker.clip(step, f"batch/{index:03d}-{Path(name).name}", wave.numpy())
+        due = {
+            "train": is_due(step, self._config.plot_every),
+            "loss_spike": self._spikes.is_spike(step, loss) and self._config.plot_every is not None,
+        }
+        return [name for name, wanted in due.items() if wanted]
 
-    def _explodes(self, step: int, loss: float) -> bool:
-        if not math.isfinite(loss):  # a skipped step
-            return False
-        exploded = loss >= EXPLODES * self._last_loss and step >= self._next_explosion
-        if exploded:
-            self._next_explosion = step + EXPLOSIONS_APART
-        self._last_loss = loss
-        return exploded
+    def validation_plot_due(self, step: int) -> bool:
+        """Whether one was asked for since the last validation."""
+        return is_due(step, self._config.validation_plot_every, self._validate_every)
 
-    def validation(
-        self,
-        step: int,
-        vectors: NDArray[np.float32],
-        store: PreparedData,
-        rows: NDArray[np.int64],
-    ) -> None:
-        """Vectors (N, E) of a validation and their rows of the store."""
-        if _due(step, self._validate_every, self._config.validation_plot_every):
-            self._draw("validation", step, vectors, store, rows)
-
-    def _draw(
-        self,
-        name: str,
-        step: int,
-        vectors: NDArray[np.float32],
-        store: PreparedData,
-        rows: NDArray[np.int64],
-    ) -> None:
-        speakers = [store.speaker_names[code] for code in store.speaker_codes[rows]]
-        utterances = store.table["utterance"].take(rows).to_pylist()
+    def draw(self, name: str, step: int, vectors: Vectors, data: PreparedData, rows: Ints) -> Path:
+        """Plot vectors (N, E) of rows of prepared data; returns the PNG file."""
+        speakers = [data.speaker_names[code] for code in data.speaker_codes[rows]]
+        utterances = data.table["utterance"].take(rows).to_pylist()
         path = self._folder / f"{name}_{step:06d}.png"
-        points = projection.project(vectors, neighbors=max(2, len(vectors) - 1))
         draw_scatter(
-            points,
+            projection.project(np.asarray(vectors), neighbors=max(2, len(vectors) - 1)),
             speakers,
             path,
             title=f"{name}, step {step}",
             names=utterances if self._config.label_points else (),
         )
-        for tracker in self.trackers:
-            tracker.picture(step, f"umap/{name}", path)
-
-
-def _due(step: int, since: int, every: int | None) -> bool:
-    """Whether a multiple of `every` lies among the last `since` steps."""
-    return every is not None and step // every > (step - since) // every
+        return path

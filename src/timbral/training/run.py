@@ -1,185 +1,181 @@
-"""The folder of a run: its config, metrics and checkpoints."""
+"""A run while it trains: everything that is written or shown goes through one object."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-import yaml
+from torch import Tensor
 
-from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, save_checkpoint
-from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
-from timbral.config.schema import TrainConfig
+from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint
 from timbral.config.yaml import to_mapping
-from timbral.errors import CheckpointError, TrainingError
-from timbral.io.files import atomic_write, folder_lock, read_json, rename_aside, write_json
-from timbral.training.optim import Plateau
+from timbral.data.batches.batch import Batch, WaveBatch
+from timbral.errors import DataError, TrainingError
+from timbral.io.files import folder_lock
+from timbral.io.types import StepProgress
+from timbral.training.data import TrainingData
+from timbral.training.distributed import Ranks
+from timbral.training.identity import DataIdentity, RunIdentity
+from timbral.training.job import TrainJob
+from timbral.training.log import WorkerLog, worker_log
+from timbral.training.plots import RunPlots, is_due
+from timbral.training.run_folder import RunFolder, load_state, rename_run
 from timbral.training.state import TrainState
+from timbral.training.trackers.base import RunInfo, Tracker
+from timbral.training.trackers.registry import open_trackers
+from timbral.training.validation import ValidationResult
 
-__all__ = ["RunFolder", "load_state", "move_aside"]
-
-MAY_CHANGE = (
-    "schedule.max_minutes",
-    "trainer.log_every",
-    "trainer.validate_every",
-    "trainer.save_every",
-    "trainer.keep_last_n",
-)
+__all__ = ["Run"]
 
 
-def move_aside(folder: Path) -> Path | None:
-    """Rename a run folder to the first free ``FOLDER.1``, ``FOLDER.2``…; None if there is none.
+class Run:
+    """A run folder that this process trains in, while it is entered.
 
-    Raises TrainingError for a folder that holds no run, DataError when a process trains there.
+    The first rank holds the folder's lock and writes checkpoints, metrics, plots and audio clips;
+    every rank has a log of its own. Raises DataError when another process trains there,
+    TrainingError when the folder holds a run with other settings.
     """
-    if not folder.exists():
-        return None
-    if not (folder / "run.json").exists():
-        raise TrainingError(f"{folder}: holds no run, so it is not moved aside; choose another")
-    with folder_lock(folder):
-        return rename_aside(folder)
 
+    previous: Path | None = None
+    """what an earlier run in the folder was renamed to"""
+    first_step: int = 0
+    """the step that training resumed from"""
 
-class RunFolder:
-    """RUN/{config.yaml, run.json, metrics.jsonl, checkpoints/}."""
+    def __init__(
+        self, job: TrainJob, data: TrainingData, ranks: Ranks, progress: StepProgress
+    ) -> None:
+        self.folder = RunFolder(job.output, job.config, data.preprocessing)
+        self._job = job
+        self._data = data
+        self._ranks = ranks
+        self._progress = progress
+        self._plots = RunPlots(job.output, job.config)
+        self._trackers: list[Tracker] = []
+        path = job.options.checkpoint_path
+        self._checkpoint = None if path is None else find_checkpoint(path)
+        self._same_data = True
+        self._log: WorkerLog
+        self._open: ExitStack
 
-    def __init__(self, folder: Path, config: TrainConfig, preprocessing: Preprocessing) -> None:
-        self.folder = folder
-        self.config = config
-        self.preprocessing = preprocessing
-        self.checkpoints = folder / "checkpoints"
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            claimed = self._claim(stack) if self._ranks.is_first else None
+            self.previous, self._same_data = self._ranks.broadcast_object(claimed)
+            self._log = stack.enter_context(worker_log(self.folder.folder, self._ranks.rank))
+            self._open = stack.pop_all()
+        return self
 
-    def claim(self, data: dict[str, Any], *, replace: bool = False) -> None:
-        """Write config and provenance, or check that the run that is here has the same.
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, traceback)
 
-        Raises TrainingError when a run of other settings or data is here, unless `replace`.
+    def _claim(self, stack: ExitStack) -> tuple[Path | None, bool]:
+        """Make the folder this run's: where an earlier run went, and whether its data is the same.
+
+        Nothing of the folder is touched before its lock is held.
         """
-        path = self.folder / "run.json"
-        mine = {"config": to_mapping(self.config), "data": data}
-        if path.exists() and not replace:
-            difference = _differences(_fixed(read_json(path)), _fixed(mine))
-            if difference:
-                raise TrainingError(
-                    f"{self.folder}: holds a run with other settings: {'; '.join(difference)}; "
-                    "choose another --output, or --force-restart to move that run aside"
-                )
-        write_json(path, mine)
-        with atomic_write(self.folder / "config.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(mine["config"], sort_keys=False), "utf-8")
+        output = self.folder.folder
+        previous = rename_run(output) if self._job.options.force_restart else None
+        stack.enter_context(folder_lock(output))
+        checkpoint = self._checkpoint
+        if checkpoint is None:
+            self.folder.claim(self._data.identity)
+            return previous, True
+        same_data = _has_data(checkpoint, self._data.identity)
+        self.folder.claim(self._data.identity, replace=True)
+        self.folder.supersede(checkpoint.step)
+        return previous, same_data
 
-    def resume(self, state: TrainState) -> list[str]:
-        """Load the last readable checkpoint, if there is one; returns what there is to warn of.
-
-        Raises CheckpointError when there are checkpoints and none can be read.
-        """
-        warnings = []
-        for half_written in self.checkpoints.glob(".step-*.writing"):
-            warnings.append(f"{half_written.name} was left half written by a killed run: ignored")
-            shutil.rmtree(half_written, ignore_errors=True)
-        last = pointed_to(self.checkpoints, "last")
-        found = [last] if last else []
-        found += [folder for folder in reversed(self._folders()) if folder != last]
-        for folder in found:
-            try:
-                load_state(Checkpoint.read(folder), state)
-            except CheckpointError as error:
-                warnings.append(f"checkpoint {folder.name} is ignored: {error}")
-            else:
-                return warnings
-        if found:
-            raise CheckpointError(
-                f"{self.checkpoints}: none of {len(found)} checkpoints can be read; the newest: "
-                f"{warnings[-len(found)]}; --force-restart begins anew"
+    def resume(self, state: TrainState) -> None:
+        """Bring `state` to the step to train from, the same on every rank; open the trackers."""
+        if self._checkpoint is not None:
+            self._log.line(f"resuming {self._checkpoint.folder}")
+            load_state(self._checkpoint, state, same_data=self._same_data)
+            self.folder.forget_missing_best(state)
+        else:
+            for warning in self.folder.load_last(state):
+                (self._log.warning if self._ranks.is_first else self._log.line)(warning)
+        self._ranks.broadcast(list(state.modules().values()))
+        self.first_step = state.step
+        if self._ranks.is_first:
+            options = self._job.options
+            info = RunInfo(
+                self.folder.folder,
+                state.step,
+                to_mapping(self._job.config),
+                options.project,
+                self._job.comet_key,
             )
-        return warnings
+            self._trackers = self._open.enter_context(open_trackers(info, options.trackers))
+        self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
-    def supersede(self, step: int) -> None:
-        """Rename checkpoints of later steps to ``superseded-step-N``."""
-        for folder in self._folders():
-            if _step(folder) > step:
-                aside = folder.with_name(f"superseded-{folder.name}")
-                shutil.rmtree(aside, ignore_errors=True)
-                folder.rename(aside)
+    def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
+        """Numbers of a step, if there are any: to the terminal, the logs and the trackers."""
+        if not metrics:
+            return
+        shown = {**metrics, "data_wait_fraction": data_wait_fraction}
+        self._log.numbers(step, shown)
+        if self._ranks.is_first:
+            self._progress(step, shown)
+        for tracker in self._trackers:
+            tracker.scalars(step, metrics)
 
-    def forget_missing_best(self, state: TrainState) -> None:
-        """Without its checkpoint a best score means nothing: the next validation sets it."""
-        if pointed_to(self.checkpoints, "best") is None:
-            state.best_score = None
+    def plot_batch(self, step: int, batch: Batch, embeddings: Tensor, loss: float) -> None:
+        """Plots and audio clips of the first rank's rows of a batch, as the encoder saw them.
 
-    def save(self, state: TrainState, *, best: bool = False) -> Path:
-        """Write the checkpoint of this step, point `last` (and `best`) to it, drop old ones."""
-        folder = self.checkpoints / f"step-{state.step}"
-        checkpoint = Checkpoint(
-            folder, state.step, self.config, self.preprocessing, state.progress()
-        )
-        save_checkpoint(checkpoint, state.modules(), state.optimizer)
-        if best:  # first: a kill in between then repeats these steps, to the same weights
-            point_to(folder, "best")
-        point_to(folder, "last")
-        self._drop_old()
-        return folder
+        Args:
+            embeddings: of the global batch (B, E), which the first rank's rows begin
+            loss: of the global batch
+        """
+        if not self._ranks.is_first:
+            return
+        rows = batch.rows.cpu().numpy()
+        for name in self._plots.batch_plots_due(step, loss):
+            vectors = embeddings[: len(batch)].float().cpu().numpy()
+            self._track_plot(
+                name, step, self._plots.draw(name, step, vectors, self._data.data, rows)
+            )
+        every = self._job.config.tracking.audio_every
+        if self._trackers and isinstance(batch, WaveBatch) and is_due(step, every):
+            utterances = self._data.data.table["utterance"].take(rows).to_pylist()
+            # a name for each place in the batch: trackers show the steps of a name side by side
+            for index, (utterance, wave) in enumerate(zip(utterances, batch.waves, strict=True)):
+                for tracker in self._trackers:
+                    tracker.audio(step, f"batch/{index:03d}", wave.cpu().numpy(), utterance)
 
-    def best(self) -> Path | None:
-        """The best checkpoint, else the last one."""
-        return pointed_to(self.checkpoints, "best") or pointed_to(self.checkpoints, "last")
+    def plot_validation(self, step: int, result: ValidationResult) -> None:
+        """A plot of the validation's utterances, if it is due."""
+        if self._plots.validation_plot_due(step) and self._data.validation is not None:
+            data = self._data.validation.data
+            path = self._plots.draw("validation", step, result.vectors, data, result.rows)
+            self._track_plot("validation", step, path)
 
-    def _folders(self) -> list[Path]:
-        """Checkpoints, the oldest first."""
-        return sorted(self.checkpoints.glob("step-*"), key=_step)
+    def _track_plot(self, name: str, step: int, path: Path) -> None:
+        for tracker in self._trackers:
+            tracker.plot(step, f"umap/{name}", path)
 
-    def _drop_old(self) -> None:
-        folders = self._folders()
-        kept = {pointed_to(self.checkpoints, "best"), pointed_to(self.checkpoints, "last")}
-        for folder in folders[: -self.config.trainer.keep_last_n]:
-            if folder not in kept:
-                shutil.rmtree(folder)
+    def save(self, state: TrainState, *, best: bool) -> None:
+        """The checkpoint of this step, by the first rank."""
+        if self._ranks.is_first:
+            self.folder.save(state, best=best)
 
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
-
-
-def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = True) -> None:
-    """Give `state` a checkpoint's weights, optimizer, step and numbers.
-
-    With other data (`same_data` false) a loss that knows its speakers begins anew, and so do
-    the best score and the plateau, which nothing can be compared with.
-    """
-    folder = checkpoint.folder
-    tensors = read_tensors(folder / "model.safetensors")
-    anew = {"loss"} if state.loss_fn.has_class_weights and not same_data else set()
-    for name, module in state.modules().items():
-        if name in anew:
-            continue
-        own = with_prefix(tensors, name)
-        if name == "average" and not own:  # the checkpoint's run kept none
-            own = with_prefix(tensors, "encoder")
-        load_strictly(module, own, folder)
-    load_optimizer(checkpoint, state.optimizer, state.modules(), except_modules=anew)
-    state.take_progress(checkpoint.step, checkpoint.training_state)
-    if not same_data:
-        state.best_score, state.val_threshold, state.plateau = None, None, Plateau()
+    def done(self, step: int, bottleneck: str) -> None:
+        """The last line of the log."""
+        self._log.line(f"done at step {step}, {bottleneck}-bound")
 
 
-def _fixed(run: dict[str, Any]) -> dict[str, Any]:
-    """What must stay the same for a run to go on exactly."""
-    flat = {
-        f"{section}.{key}": value
-        for section, values in {**run["config"], "data source": run["data"]}.items()
-        for key, value in values.items()
-        if section != "tracking" and f"{section}.{key}" not in MAY_CHANGE
-    }
-    if flat.get("schedule.decay") != "cosine":
-        flat.pop("schedule.steps", None)  # a run at a constant rate or a plateau's may be prolonged
-    return flat
-
-
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> Sequence[str]:
-    return [
-        f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
+def _has_data(checkpoint: Checkpoint, data: DataIdentity) -> bool:
+    """Whether a checkpoint's run has trained and validated on the same utterances."""
+    try:
+        identity = RunIdentity.read(checkpoint.folder.parent.parent / "run.json")
+    except (DataError, TrainingError):
+        return False
+    return identity.data.same_utterances(data)

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from timbral.config.schema import TrainConfig
+from timbral.data.batches.batch import Batch
 from timbral.encoders.base import SpeakerEncoder
+from timbral.io.devices import resolve_precision
 from timbral.losses.base import SpeakerLoss
-from timbral.training.optim import Plateau, build_optimizer, freeze
+from timbral.training.optim import Plateau, build_optimizer, freeze, lr_at
 
-__all__ = ["TrainState", "new_state"]
+__all__ = ["TrainState"]
 
 NUMBERS = ("seconds", "best_score", "val_threshold", "skipped", "skipped_in_a_row")
 
 
 @dataclass
 class TrainState:
-    """The networks, the optimizer and the numbers that a run goes on from."""
+    """The networks, the optimizer, and the numbers that a resumed run needs."""
 
+    config: TrainConfig
     encoder: SpeakerEncoder
     loss_fn: SpeakerLoss
     optimizer: torch.optim.Optimizer
+    backbone: Callable[[Tensor, Tensor], Tensor]
+    """the encoder's `embed_features`, compiled if the config says so"""
+    bf16: bool = False
+    """whether the forward pass computes in bfloat16 where autocast does"""
     average: SpeakerEncoder | None = None
     """moving average of the encoder's weights, if one is kept"""
     step: int = 0
+    """steps that were taken"""
     seconds: float = 0.0
     """time spent training, resumed time included, validation not"""
     best_score: float | None = None
+    """lowest validation EER"""
     val_threshold: float | None = None
     """cosine at which the last validation's misses and false alarms were equally frequent"""
     skipped: int = 0
@@ -38,10 +50,61 @@ class TrainState:
     skipped_in_a_row: int = 0
     plateau: Plateau = field(default_factory=Plateau)
 
+    @classmethod
+    def new(
+        cls,
+        config: TrainConfig,
+        encoder: SpeakerEncoder,
+        loss_fn: SpeakerLoss,
+        device: torch.device | None = None,
+    ) -> TrainState:
+        """The state before the first step. Raises ConfigError for layers that cannot be frozen."""
+        if device is not None:
+            encoder, loss_fn = encoder.to(device), loss_fn.to(device)
+        freeze(encoder, config.optimizer)
+        backbone = encoder.embed_features
+        device = next(encoder.parameters()).device
+        return cls(
+            config,
+            encoder,
+            loss_fn,
+            build_optimizer(encoder, loss_fn, config.optimizer),
+            torch.compile(backbone) if config.trainer.compile else backbone,
+            bf16=resolve_precision(config.trainer.precision, device) == "bf16",
+            average=copy.deepcopy(encoder).eval() if config.optimizer.ema else None,
+        )
+
     @property
-    def judged(self) -> SpeakerEncoder:
+    def device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    @property
+    def eval_encoder(self) -> SpeakerEncoder:
         """The encoder to validate: the average where there is one."""
         return self.encoder if self.average is None else self.average
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that the optimizer changes."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps were taken, or the time is up."""
+        schedule = self.config.schedule
+        limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
+        return self.step >= schedule.steps or self.seconds >= limit
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The forward pass: embeddings (B', E) of a batch's utterances, at the run's precision."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            features, frame_lengths = batch.features(self.encoder)  # (B', F, M), (B',)
+            return self.backbone(features, frame_lengths)
+
+    def learning_rate(self, step: int) -> float:
+        """Of a step counted from 0: the schedule's, less what a plateau took off."""
+        rate = lr_at(step, self.config.optimizer.learning_rate, self.config.schedule)
+        return rate * self.plateau.factor
 
     def note_validation(self, eer: float, threshold: float) -> bool:
         """Keep a validation's outcome; True when its EER is the lowest so far."""
@@ -51,24 +114,17 @@ class TrainState:
         return better
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        found: dict[str, torch.nn.Module] = {"encoder": self.encoder, "loss": self.loss_fn}
-        return found if self.average is None else {**found, "average": self.average}
+        """What a checkpoint holds, by name."""
+        modules: dict[str, torch.nn.Module] = {"encoder": self.encoder, "loss": self.loss_fn}
+        return modules if self.average is None else {**modules, "average": self.average}
 
-    def progress(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """The numbers as JSON values."""
         return {name: getattr(self, name) for name in NUMBERS} | {"plateau": asdict(self.plateau)}
 
-    def take_progress(self, step: int, progress: dict[str, Any]) -> None:
-        """Go on from a checkpoint's step and numbers."""
+    def load_numbers(self, step: int, numbers: Mapping[str, Any]) -> None:
+        """Take over a checkpoint's step and numbers."""
         self.step = step
         for name in NUMBERS:
-            setattr(self, name, progress.get(name, getattr(self, name)))
-        self.plateau = Plateau(**progress.get("plateau", {}))
-
-
-def new_state(encoder: SpeakerEncoder, loss_fn: SpeakerLoss, config: TrainConfig) -> TrainState:
-    """The state before the first step. Raises ConfigError for parts that cannot be frozen."""
-    freeze(encoder, config.optimizer)
-    optimizer = build_optimizer(encoder, loss_fn, config.optimizer)
-    average = copy.deepcopy(encoder).eval() if config.optimizer.ema else None
-    return TrainState(encoder, loss_fn, optimizer, average)
+            setattr(self, name, numbers.get(name, getattr(self, name)))
+        self.plateau = Plateau(**numbers.get("plateau", {}))

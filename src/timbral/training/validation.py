@@ -1,83 +1,94 @@
-"""Judging an encoder while it trains, on utterances of speakers that training never sees."""
+"""Validation of an encoder while it trains, on utterances of speakers that training never sees."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from timbral.data.prepared.base import PreparedData
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.layers.packing import unpack_weights
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
+from timbral.io.types import Ints, Vectors
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.trials import draw_pairs
 
-__all__ = ["make_validation"]
-
-Show = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
+__all__ = ["Validation", "ValidationResult"]
 
 UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be quick
 
 
-def make_validation(
-    store: PreparedData,
-    rows: NDArray[np.int64],
-    encoder: SpeakerEncoder,
-    show: Show = lambda vectors, rows: None,
-) -> Callable[[], dict[str, float]]:
-    """A function that judges `encoder` on trials drawn once among the held-out utterances.
+@dataclass(frozen=True)
+class ValidationResult:
+    """Numbers of a validation, and what they were computed from."""
 
-    `show` gets the vectors and the rows of the store that they belong to.
+    metrics: dict[str, float]
+    """val_loss, val_eer, val_threshold, val_min_dcf"""
+    vectors: Vectors
+    """unit length (N, E)"""
+    rows: Ints
+    """each vector's row of the prepared data (N,)"""
+
+
+class Validation:
+    """Trials among `rows` of prepared data, drawn once: every validation of a run scores the same.
+
+    Raises DataError when the speakers are too few to draw trials from.
     """
-    kept: list[int] = []
-    for speaker in np.unique(store.speaker_codes[rows]):
-        own = rows[store.speaker_codes[rows] == speaker]
-        kept += own[:: max(1, len(own) // UTTERANCES_PER_SPEAKER)][:UTTERANCES_PER_SPEAKER].tolist()
-    speakers = [store.speaker_names[store.speaker_codes[row]] for row in kept]
-    try:
-        pairs = np.array(draw_pairs(speakers))
-    except DataError as error:
-        raise DataError(
-            f"the validation speakers will not do: {error}; name others with "
-            "--validation-speakers, or 0 for no validation"
-        ) from None
 
-    def validate() -> dict[str, float]:
-        embedder = Embedder(encoder, store.preprocessing, device=next(encoder.parameters()).device)
-        vectors = store.embed(embedder, kept)
-        unpack_weights(encoder)  # it goes on learning
-        show(vectors, np.array(kept))
-        scores = np.einsum("ne,ne->n", vectors[pairs[:, 1]], vectors[pairs[:, 2]])
-        rate, threshold = eer(scores, pairs[:, 0])
-        return {
-            "val_loss": _ge2e(vectors, speakers),
+    def __init__(self, data: PreparedData, rows: Ints) -> None:
+        self.data = data
+        codes = data.speaker_codes[rows]
+        kept = [_evenly_spread(rows[codes == code]) for code in np.unique(codes)]
+        self._rows = np.concatenate([*kept, np.empty(0, np.int64)])
+        self._speakers = [data.speaker_names[code] for code in data.speaker_codes[self._rows]]
+        try:
+            self._pairs = np.array(draw_pairs(self._speakers))
+        except DataError as error:
+            raise DataError(
+                f"the validation speakers will not do: {error}; name others in "
+                "validation_speakers, or 0 for no validation"
+            ) from None
+
+    def run(self, encoder: SpeakerEncoder) -> ValidationResult:
+        """Score the trials with an encoder. Its mode and torch's random state stay as they are."""
+        device = next(encoder.parameters()).device
+        embedder = Embedder(encoder, self.data.preprocessing, device=device)
+        vectors = self.data.embed(embedder, self._rows.tolist())
+        unpack_weights(encoder)  # packed copies would be stale after the next step
+        labels, first, second = self._pairs.T
+        scores = np.einsum("ne,ne->n", vectors[first], vectors[second])
+        rate, threshold = eer(scores, labels)
+        metrics = {
+            "val_loss": _ge2e(vectors, self._speakers),
             "val_eer": rate,
             "val_threshold": threshold,
-            "val_min_dcf": min_dcf(scores, pairs[:, 0]),
+            "val_min_dcf": min_dcf(scores, labels),
         }
+        return ValidationResult(metrics, vectors, self._rows)
 
-    return validate
+
+def _evenly_spread(rows: Ints) -> Ints:
+    """At most UTTERANCES_PER_SPEAKER of a speaker's rows."""
+    return rows[:: max(1, len(rows) // UTTERANCES_PER_SPEAKER)][:UTTERANCES_PER_SPEAKER]
 
 
-def _ge2e(vectors: NDArray[np.float32], speakers: Sequence[str]) -> float:
+def _ge2e(vectors: Vectors, speakers: Sequence[str]) -> float:
     """GE2E softmax at the paper's w = 10, b = -5, so that it compares across runs and losses.
 
     All speakers with two utterances or more count, each with as many as the one of fewest.
     """
     counts = Counter(speakers)
-    per_speaker = min(count for count in counts.values() if count > 1)
     names = [name for name, count in counts.items() if count > 1]
-    rows = [
-        row
-        for name in names
-        for row in [row for row, own in enumerate(speakers) if own == name][:per_speaker]
-    ]
+    per_speaker = min(counts[name] for name in names)
+    rows_of = {name: [row for row, own in enumerate(speakers) if own == name] for name in names}
+    rows = [row for name in names for row in rows_of[name][:per_speaker]]
     labels = torch.arange(len(names)).repeat_interleave(per_speaker)
     with torch.no_grad():
         return float(GE2ELoss(GE2EConfig())(torch.from_numpy(vectors[rows]), labels))

@@ -1,10 +1,9 @@
-"""Which utterances of a store a run trains on, and which it is judged on."""
+"""Which utterances of a store a run trains on, and which it validates on."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from timbral.data.manifest import read_speakers, select_speakers
 from timbral.data.prepared.base import PreparedData
 from timbral.errors import DataError
 
-__all__ = ["describe_data", "split_speakers"]
+__all__ = ["describe_rows", "split_speakers"]
 
 
 def split_speakers(
@@ -40,7 +39,7 @@ def split_speakers(
         held_out = select_speakers(read_speakers(path), speakers, path)
     if held_out == speakers:
         raise DataError(
-            f"--validation-speakers {validation} takes all {len(speakers)} speakers; "
+            f"validation_speakers {validation} takes all {len(speakers)} speakers; "
             "none is left to train on"
         )
     if len(held_out) == 1:
@@ -48,19 +47,9 @@ def split_speakers(
     return store.rows_of(speakers - held_out), store.rows_of(held_out)
 
 
-def describe_data(
-    store: PreparedData, training: NDArray[np.int64], validation: NDArray[np.int64]
-) -> dict[str, Any]:
-    """What identifies the data of a run: a run goes on only with the same."""
-    names = store.table["utterance"]
-
-    def digest(rows: NDArray[np.int64]) -> str:
-        hashed = hashlib.sha256("\n".join(names.take(rows).to_pylist()).encode())
-        hashed.update(np.ascontiguousarray(store.samples[rows]).tobytes())
-        return hashed.hexdigest()[:16]
-
-    return {
-        "training utterances": f"{len(training)} ({digest(training)})",
-        "validation utterances": f"{len(validation)} ({digest(validation)})",
-        "preprocessing": store.preprocessing.as_dict(),
-    }
+def describe_rows(store: PreparedData, rows: NDArray[np.int64]) -> str:
+    """What identifies rows of prepared data: how many, and a hash of their ids and lengths."""
+    utterances = store.table["utterance"].take(rows).to_pylist()
+    hashed = hashlib.sha256("\n".join(utterances).encode())
+    hashed.update(np.ascontiguousarray(store.samples[rows]).tobytes())
+    return f"{len(rows)} ({hashed.hexdigest()[:16]})"

@@ -1,91 +1,24 @@
-"""Where a run's numbers, pictures and sounds go: metrics.jsonl always, others if asked."""
+"""Where a run's numbers, plots and audio go: metrics.jsonl always, others if asked for.
+
+A new tracker is a file with a class, and a line in `TRACKERS` and `PACKAGES`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
-from timbral.audio.decode import SAMPLE_RATE, Wave
 from timbral.errors import ConfigError, MissingExtraError, did_you_mean
-from timbral.io.files import atomic_write
-from timbral.training.trackers.base import (
-    CometTracker,
-    MlflowTracker,
-    RunInfo,
-    Tracker,
-    VisualdlTracker,
-    WandbTracker,
-)
+from timbral.training.trackers.base import RunInfo, Tracker
+from timbral.training.trackers.comet import CometTracker
+from timbral.training.trackers.jsonl import JsonlTracker
+from timbral.training.trackers.mlflow import MlflowTracker
+from timbral.training.trackers.tensorboard import TensorBoardTracker
+from timbral.training.trackers.visualdl import VisualdlTracker
+from timbral.training.trackers.wandb import WandbTracker
 
-__all__ = ["TRACKERS", "RunInfo", "Tracker", "check_trackers", "open_trackers"]
-
-
-class JsonlTracker:
-    """One JSON document a line; lines behind the step that a run resumes from are dropped."""
-
-    def __init__(self, run: RunInfo) -> None:
-        path = run.folder / "metrics.jsonl"
-        if path.exists():
-            lines = path.read_text("utf-8").splitlines(keepends=True)
-            with atomic_write(path) as temporary:
-                temporary.write_text("".join(filter(_kept_until(run.first_step), lines)), "utf-8")
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
-
-    def picture(self, step: int, name: str, path: Path) -> None:
-        """Nothing: the file lies in the run folder already."""
-
-    def clip(self, step: int, name: str, wave: Wave) -> None:
-        """Nothing: clips are for trackers that play them."""
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _kept_until(step: int) -> Any:
-    def keep(line: str) -> bool:
-        try:
-            return bool(json.loads(line)["step"] <= step)
-        except (ValueError, KeyError):
-            return False  # the last line of a killed run may be cut
-
-    return keep
-
-
-class TensorBoardTracker:
-    """Event files for TensorBoard, under RUN/tensorboard."""
-
-    def __init__(self, run: RunInfo) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        # purge_step hides what a killed run had written beyond its last checkpoint
-        first = run.first_step + 1 if run.first_step else None
-        self._writer: Any = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first)
-        for key, value in run.parameters().items():
-            self._writer.add_text(f"config/{key}", value, run.first_step)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-
-    def picture(self, step: int, name: str, path: Path) -> None:
-        from matplotlib.image import imread
-
-        self._writer.add_image(name, imread(path), step, dataformats="HWC")
-
-    def clip(self, step: int, name: str, wave: Wave) -> None:
-        self._writer.add_audio(name, wave[None], step, sample_rate=SAMPLE_RATE)
-
-    def close(self) -> None:
-        self._writer.close()
-
+__all__ = ["PACKAGES", "TRACKERS", "check_trackers", "open_trackers"]
 
 TRACKERS: dict[str, Callable[[RunInfo], Tracker]] = {
     "comet": CometTracker,
@@ -111,7 +44,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raise ConfigError for an unknown name, MissingExtraError for one that is not installed."""
     for name in names:
         if name not in TRACKERS:
-            raise ConfigError(f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}")
+            raise ConfigError(f"trackers: unknown tracker {name!r}{did_you_mean(name, TRACKERS)}")
         if any(find_spec(package) is None for package in PACKAGES.get(name, ())):
             raise MissingExtraError(f"the tracker {name}", name)
 

@@ -1,6 +1,6 @@
-"""Peak memory of one training step against the size of the batch, whole and in chunks.
+"""Peak memory of one training step against the size of the batch, whole and in micro-batches.
 
-    python benchmarks/chunk_memory.py [--encoder lstm] [--chunk 64] [--speakers 16 64 256]
+    python benchmarks/micro_batch_memory.py [--encoder lstm] [--micro-batch-size 64]
 
 Each line is a process of its own: what it needs beyond model and batch, at the most (RSS).
 """
@@ -21,25 +21,27 @@ from timbral.data.batches.config import DataConfig
 from timbral.encoders.registry import ENCODERS
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.registry import build_loss
-from timbral.training.distributed import Workers
-from timbral.training.loop import make_encode, train_step
-from timbral.training.state import new_state
+from timbral.training.distributed import Ranks
+from timbral.training.loop import train_step
+from timbral.training.state import TrainState
 
 UTTERANCES, SAMPLES = 10, 16_000
 
 
-def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> tuple[float, float]:
+def peak(
+    encoder_name: str, speakers: int, micro_batch_size: int | None, threads: int
+) -> tuple[float, float]:
     """Megabytes and seconds of one step."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     config = TrainConfig(
         encoder=ENCODERS[encoder_name].config_type(),
         data=DataConfig(speakers, UTTERANCES),
-        trainer=TrainerConfig(micro_batch_size=chunk),
+        trainer=TrainerConfig(micro_batch_size=micro_batch_size),
     )
     encoder = build_encoder(config.encoder)
     loss_fn = build_loss(GE2EConfig(), encoder.embedding_dim, speakers)
-    state = new_state(encoder, loss_fn, config)
+    state = TrainState.new(config, encoder, loss_fn)
     count = speakers * UTTERANCES
     batch = WaveBatch(
         waves=0.1 * torch.randn(count, SAMPLES),
@@ -47,11 +49,10 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
         speakers=torch.arange(speakers).repeat_interleave(UTTERANCES),
         rows=torch.arange(count),
     )
-    share = Workers().share(speakers, UTTERANCES)
     forget_peak()
     before = peak_megabytes()
     started = time.monotonic()
-    train_step(state, [batch], config, Workers(), share, make_encode(encoder, config))
+    train_step(state, [batch], Ranks())
     seconds = time.monotonic() - started
     return peak_megabytes() - before, seconds
 
@@ -59,16 +60,16 @@ def peak(encoder_name: str, speakers: int, chunk: int | None, threads: int) -> t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--encoder", default="lstm", choices=sorted(ENCODERS))
-    parser.add_argument("--chunk", type=int, default=64)
+    parser.add_argument("--micro-batch-size", type=int, default=64)
     parser.add_argument("--speakers", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     for speakers in options.speakers:
-        for chunk in (None, options.chunk):
-            words = (options.encoder, speakers, chunk, options.threads)
+        for size in (None, options.micro_batch_size):
+            words = (options.encoder, speakers, size, options.threads)
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 megabytes, seconds = pool.apply(peak, words)
-            how = "whole" if chunk is None else f"chunks of {chunk}"
+            how = "whole" if size is None else f"by {size}"
             print(
                 f"{speakers:4} × {UTTERANCES}  {how:<14}{megabytes:8.0f} MB  {seconds:6.1f} s",
                 flush=True,

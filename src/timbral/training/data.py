@@ -1,0 +1,130 @@
+"""What a run trains and validates on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.config.schema import TrainConfig
+from timbral.data.augment.config import AugmentConfig
+from timbral.data.augment.plan import Augmenter
+from timbral.data.batches.batch import Batch, BatchSource
+from timbral.data.batches.mel_crops import MelCrops
+from timbral.data.batches.prefetch import prefetch
+from timbral.data.batches.selection import describe_rows, split_speakers
+from timbral.data.batches.wave_crops import WaveCrops
+from timbral.data.prepared.base import PreparedData
+from timbral.data.prepared.mels import PrecomputedMels
+from timbral.data.prepared.open import open_prepared
+from timbral.data.prepared.store import Store
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import ConfigError
+from timbral.inference.mels import check_takes_mels
+from timbral.io.cache import cache_folder
+from timbral.io.types import Ints
+from timbral.training.identity import DataIdentity
+from timbral.training.job import TrainJob
+from timbral.training.validation import Validation
+
+__all__ = ["TrainingData"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Prepared data, its rows to train on, their batches, and the validation if there is one."""
+
+    data: PreparedData
+    rows: Ints
+    source: BatchSource
+    augmenter: Augmenter
+    validation: Validation | None
+    identity: DataIdentity
+    too_short: int
+    """utterances left out because the encoder needs longer ones"""
+    batches_per_step: int
+
+    @classmethod
+    def open(
+        cls, job: TrainJob, encoder: SpeakerEncoder, precision: str, initial: Checkpoint | None
+    ) -> TrainingData:
+        """Open a job's data, and leave out what is too short for the encoder.
+
+        Raises DataError for data that cannot be used, ConfigError for settings that do not fit it.
+        """
+        data, rows, validation_data, validation_rows = _split(job, encoder)
+        long = rows[data.samples[rows] >= encoder.min_samples]
+        is_long = validation_data.samples[validation_rows] >= encoder.min_samples
+        validation_long = validation_rows[is_long]
+        augmenter = Augmenter(
+            job.config.augment, job.config.trainer.seed, cache_folder() / "sounds"
+        )
+        return cls(
+            data=data,
+            rows=long,
+            source=_batch_source(data, long, job.config, augmenter),
+            augmenter=augmenter,
+            validation=(
+                Validation(validation_data, validation_long) if len(validation_rows) else None
+            ),
+            identity=DataIdentity(
+                training_utterances=describe_rows(data, long),
+                validation_utterances=describe_rows(validation_data, validation_long),
+                preprocessing=data.preprocessing.as_dict(),
+                precision=precision,
+                initial_weights=None if initial is None else initial.weights_sha256[:16],
+            ),
+            too_short=len(rows) - len(long) + len(validation_rows) - len(validation_long),
+            batches_per_step=job.config.trainer.gradient_accumulation_steps,
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What was done to the recordings; the encoder's later inputs get the same."""
+        return self.data.preprocessing
+
+    def batches(self, first_step: int, rows: slice) -> Iterator[Sequence[Batch]]:
+        """These rows of the batches of each step from `first_step` on, made ahead by a thread."""
+        single = prefetch(self.source.batches(first_step * self.batches_per_step, rows))
+        while True:
+            yield list(islice(single, self.batches_per_step))
+
+
+def _split(job: TrainJob, encoder: SpeakerEncoder) -> tuple[PreparedData, Ints, PreparedData, Ints]:
+    """Data and rows to train on, then those to validate on."""
+    options = job.options
+    data = _open(job.data, encoder)
+    if options.validation_data is None:
+        rows, held_out = split_speakers(data, options.exclude_speakers, options.validation_speakers)
+        return data, rows, data, held_out
+    validation_data = _open(options.validation_data, encoder)
+    rows, _ = split_speakers(data, options.exclude_speakers, "0")
+    return data, rows, validation_data, np.arange(len(validation_data))
+
+
+def _open(folder: Path, encoder: SpeakerEncoder) -> PreparedData:
+    """Prepared data of either kind. ConfigError for mels that the encoder does not take."""
+    data = open_prepared(folder)
+    if isinstance(data, PrecomputedMels):
+        check_takes_mels(encoder)
+    return data
+
+
+def _batch_source(
+    data: PreparedData, rows: Ints, config: TrainConfig, augmenter: Augmenter
+) -> BatchSource:
+    seed = config.trainer.seed
+    if isinstance(data, Store):
+        return WaveCrops(data, rows, config.data, seed, augmenter)
+    assert isinstance(data, PrecomputedMels)
+    if config.augment != AugmentConfig():
+        raise ConfigError(
+            "precomputed mels hold no waves to augment; prepare the recordings as a store (format "
+            "arrow), or leave out the config's augment section"
+        )
+    return MelCrops(data, rows, config.data, seed)

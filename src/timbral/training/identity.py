@@ -1,0 +1,124 @@
+"""What a run is tied to: it is resumed only with the same config, data and first weights.
+
+RUN/run.json holds the config and the `DataIdentity`. Whoever comes back with something else gets a
+table of what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import flatten, to_mapping
+from timbral.errors import TrainingError
+from timbral.io.files import read_json, write_json
+
+__all__ = ["DataIdentity", "RunIdentity"]
+
+CHANGEABLE = (
+    "schedule.max_minutes",
+    "trainer.log_every",
+    "trainer.validate_every",
+    "trainer.save_every",
+    "trainer.keep_last_n",
+)
+"""settings that change nothing of the weights; all of `tracking` besides"""
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Besides its config, what the weights of a run follow from."""
+
+    training_utterances: str
+    """how many, and a hash of their ids and lengths"""
+    validation_utterances: str
+    preprocessing: dict[str, Any]
+    precision: str
+    """fp32 or bf16: what `auto` was on the machine"""
+    initial_weights: str | None = None
+    """hash of the weights that training began with"""
+
+    def same_utterances(self, other: DataIdentity) -> bool:
+        """Whether both train and validate on the same utterances."""
+        return (self.training_utterances, self.validation_utterances) == (
+            other.training_utterances,
+            other.validation_utterances,
+        )
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """The content of run.json."""
+
+    config: Mapping[str, Any]
+    """as `to_mapping` makes it"""
+    data: DataIdentity
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: DataIdentity) -> RunIdentity:
+        return cls(to_mapping(config), data)
+
+    @classmethod
+    def read(cls, path: Path) -> RunIdentity:
+        """Read run.json. Raises DataError for no JSON, TrainingError for other content."""
+        content = read_json(path)
+        known = {field.name for field in fields(DataIdentity)}
+        try:
+            config, data = content["config"], content["data"]
+            if not isinstance(config, dict) or not data.keys() <= known:
+                raise TypeError
+            return cls(config, DataIdentity(**data))
+        except (AttributeError, KeyError, TypeError):
+            raise TrainingError(
+                f"{path}: is not of a run: it should hold `config` and `data`, with "
+                f"{', '.join(sorted(known))}"
+            ) from None
+
+    def write(self, path: Path) -> None:
+        write_json(path, {"config": self.config, "data": asdict(self.data)})
+
+    def check_same(self, other: RunIdentity, folder: Path) -> None:
+        """Raise TrainingError with a table of what differs, if `other` cannot resume this run."""
+        differing = self._differences(other)
+        if differing:
+            raise TrainingError(
+                f"{folder}: holds a run with other settings\n"
+                f"{_table(('setting', 'that run', 'now'), differing)}\n"
+                "choose another output, or rename that run with force_restart"
+            )
+
+    def _differences(self, other: RunIdentity) -> list[tuple[str, str, str]]:
+        there, here = self._fixed(), other._fixed()
+        keys = sorted(there.keys() | here.keys())
+        return [
+            (key, _shown(there, key), _shown(here, key))
+            for key in keys
+            if there.get(key) != here.get(key)
+        ]
+
+    def _fixed(self) -> dict[str, Any]:
+        """All that must stay the same, by dotted keys."""
+        flat = {
+            key: value
+            for key, value in flatten(self.config).items()
+            if not key.startswith("tracking.") and key not in CHANGEABLE
+        }
+        if flat.get("schedule.decay") != "cosine":
+            flat.pop("schedule.steps", None)  # at a constant or plateau's rate a run may be longer
+        return flat | flatten({"data source": asdict(self.data)})
+
+
+def _shown(flat: Mapping[str, Any], key: str) -> str:
+    return "" if key not in flat else "none" if flat[key] is None else str(flat[key])
+
+
+def _table(head: tuple[str, str, str], lines: Sequence[tuple[str, str, str]]) -> str:
+    widths = [max(len(row[column]) for row in (head, *lines)) for column in range(3)]
+    return "\n".join(
+        "  "
+        + "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *lines)
+    )

@@ -1,0 +1,28 @@
+"""What a training changes of its process, and changes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["process_left_as_found"]
+
+
+@contextmanager
+def process_left_as_found(device: torch.device) -> Iterator[None]:
+    """Restore torch's random generators and its handling of denormal numbers afterwards.
+
+    Within, denormal numbers are flushed to zero: tiny gradients of a new LSTM are such numbers,
+    which processors handle slowly.
+    """
+    uses_cuda = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = list(range(torch.cuda.device_count())) if uses_cuda else []
+    was_flushing = bool(torch.tensor(1e-40) * 1 == 0)
+    with torch.random.fork_rng(devices=devices):
+        torch.set_flush_denormal(True)
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(was_flushing)

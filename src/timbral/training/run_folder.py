@@ -1,0 +1,157 @@
+"""The folder of a run: its identity, its config and its checkpoints.
+
+RUN/
+  run.json, config.yaml     what the run is tied to, and its resolved config
+  checkpoints/              step-N, last, best (see `timbral.checkpoints.checkpoint`)
+  metrics.jsonl, worker_N.log, plots/, …     what `Run` records
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import yaml
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, save_checkpoint
+from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
+from timbral.config.schema import TrainConfig
+from timbral.errors import CheckpointError, TrainingError
+from timbral.io.files import atomic_write, folder_lock, rename_aside
+from timbral.training.identity import DataIdentity, RunIdentity
+from timbral.training.optim import Plateau
+from timbral.training.state import TrainState
+
+__all__ = ["RunFolder", "load_state", "rename_run"]
+
+STEP_FOLDER = re.compile(r"step-(\d+)")
+
+
+def rename_run(folder: Path) -> Path | None:
+    """Rename a run folder to the first free ``FOLDER.1``, ``FOLDER.2``…; None if there is none.
+
+    Raises TrainingError for a folder that holds no run, DataError when a process trains there.
+    """
+    if not folder.exists():
+        return None
+    if not (folder / "run.json").exists():
+        raise TrainingError(f"{folder}: holds no run, so it is not renamed; choose another output")
+    with folder_lock(folder):
+        return rename_aside(folder)
+
+
+class RunFolder:
+    """What a run keeps on disk to be resumed."""
+
+    def __init__(self, folder: Path, config: TrainConfig, preprocessing: Preprocessing) -> None:
+        self.folder = folder
+        self.config = config
+        self.preprocessing = preprocessing
+        self.checkpoints = folder / "checkpoints"
+
+    def claim(self, data: DataIdentity, *, replace: bool = False) -> None:
+        """Write config and identity, or check that the run that is here has the same.
+
+        Raises TrainingError when a run of other settings or data is here, unless `replace`.
+        """
+        path = self.folder / "run.json"
+        identity = RunIdentity.of(self.config, data)
+        if path.exists() and not replace:
+            RunIdentity.read(path).check_same(identity, self.folder)
+        identity.write(path)
+        with atomic_write(self.folder / "config.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(identity.config, sort_keys=False), "utf-8")
+
+    def load_last(self, state: TrainState) -> list[str]:
+        """Load the last readable checkpoint, if there is one; returns warnings.
+
+        Raises CheckpointError when there are checkpoints and none can be read.
+        """
+        warnings = []
+        for half_written in self.checkpoints.glob(".step-*.writing"):
+            warnings.append(f"{half_written.name} was left half written by a killed run: ignored")
+            shutil.rmtree(half_written, ignore_errors=True)
+        last = pointed_to(self.checkpoints, "last")
+        candidates = [last] if last else []
+        candidates += [folder for folder in reversed(self._folders()) if folder != last]
+        for folder in candidates:
+            try:
+                load_state(Checkpoint.read(folder), state)
+            except CheckpointError as error:
+                warnings.append(f"checkpoint {folder.name} is ignored: {error}")
+            else:
+                return warnings
+        if candidates:
+            raise CheckpointError(
+                f"{self.checkpoints}: none of {len(candidates)} checkpoints can be read; the "
+                f"newest: {warnings[-len(candidates)]}; force_restart trains from the first step"
+            )
+        return warnings
+
+    def supersede(self, step: int) -> None:
+        """Rename checkpoints of later steps to ``superseded-step-N``."""
+        for folder in self._folders():
+            if _step(folder) > step:
+                renamed = folder.with_name(f"superseded-{folder.name}")
+                shutil.rmtree(renamed, ignore_errors=True)
+                folder.rename(renamed)
+
+    def forget_missing_best(self, state: TrainState) -> None:
+        """Without its checkpoint a best score means nothing: the next validation sets it."""
+        if pointed_to(self.checkpoints, "best") is None:
+            state.best_score = None
+
+    def save(self, state: TrainState, *, best: bool = False) -> Path:
+        """Write the checkpoint of this step, point `last` (and `best`) to it, delete old ones."""
+        folder = self.checkpoints / f"step-{state.step}"
+        checkpoint = Checkpoint(
+            folder, state.step, self.config, self.preprocessing, state.numbers()
+        )
+        save_checkpoint(checkpoint, state.modules(), state.optimizer)
+        if best:  # first: a kill in between then repeats these steps, to the same weights
+            point_to(folder, "best")
+        point_to(folder, "last")
+        self._delete_old()
+        return folder
+
+    def best(self) -> Path | None:
+        """The best checkpoint, else the last one."""
+        return pointed_to(self.checkpoints, "best") or pointed_to(self.checkpoints, "last")
+
+    def _folders(self) -> list[Path]:
+        """Checkpoints, the oldest first; folders of other names, such as copies, are left alone."""
+        folders = self.checkpoints.glob("step-*")
+        return sorted((path for path in folders if STEP_FOLDER.fullmatch(path.name)), key=_step)
+
+    def _delete_old(self) -> None:
+        kept = {pointed_to(self.checkpoints, "best"), pointed_to(self.checkpoints, "last")}
+        for folder in self._folders()[: -self.config.trainer.keep_last_n]:
+            if folder not in kept:
+                shutil.rmtree(folder)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = True) -> None:
+    """Give `state` a checkpoint's weights, optimizer, step and numbers.
+
+    With other data (`same_data` false) a loss with class weights keeps its new ones, and the best
+    score and the plateau, which nothing can be compared with, are forgotten.
+    """
+    tensors = read_tensors(checkpoint.weights_path)
+    replaced = {"loss"} if state.loss_fn.has_class_weights and not same_data else set()
+    for name, module in state.modules().items():
+        if name in replaced:
+            continue
+        weights = with_prefix(tensors, name)
+        if name == "average" and not weights:  # the checkpoint's run kept none
+            weights = with_prefix(tensors, "encoder")
+        load_strictly(module, weights, checkpoint.folder)
+    load_optimizer(checkpoint, state.optimizer, state.modules(), except_modules=replaced)
+    state.load_numbers(checkpoint.step, checkpoint.training_state)
+    if not same_data:
+        state.best_score, state.val_threshold, state.plateau = None, None, Plateau()
