@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
-from timbral.cli.main import parse
+from timbral.cli.main import main
 from timbral.cli.table import STAGES, VERBS, load_verb
+from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
+from timbral.io import devices
 from timbral.version import __version__
+
+Ask = Callable[..., "Answer"]
 
 
 def timbral(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does; slow, for it imports torch anew."""
     command = [sys.executable, "-m", "timbral", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_help_names_every_verb() -> None:
-    result = timbral("--help")
-    assert (result.returncode, result.stderr) == (0, "")
+@dataclass(frozen=True)
+class Answer:
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run commands in this process, which keeps its denormals and its format of warnings."""
+    monkeypatch.setattr(devices, "tune_cpu", lambda: None)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+
+    def run(*words: object, standard_input: str = "") -> Answer:
+        monkeypatch.setattr(sys, "argv", ["timbral", *map(str, words)])
+        stdin = io.TextIOWrapper(io.BytesIO(standard_input.encode()))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Answer(code, *capsys.readouterr())
+
+    return run
+
+
+def test_help_names_every_verb(ask: Ask) -> None:
+    answer = ask("--help")
+    assert (answer.code, answer.err) == (0, "")
     for stage, verbs in STAGES.items():
-        assert f"\n{stage}\n" in result.stdout
+        assert f"\n{stage}\n" in answer.out
         for name, summary in verbs.items():
-            assert f"  {name} " in result.stdout
-            assert summary.rstrip(".") in result.stdout
-    assert "--version" in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    assert timbral("--version").stdout == timbral("-V").stdout == f"timbral {__version__}\n"
+            assert f"  {name} " in answer.out
+            assert summary.rstrip(".") in answer.out
+    assert "--version" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert ask("--version").out == ask("-V").out == f"timbral {__version__}\n"
 
 
 def test_top_level_help_imports_no_verb() -> None:
@@ -53,11 +91,10 @@ def python(code: str) -> str:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        parse(verb, ["--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
+def test_help_of_a_verb(verb: str, ask: Ask) -> None:
+    answer = ask(verb, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    text = answer.out
     assert text.startswith(f"usage: timbral {verb} [-h]")
     assert f"\n{VERBS[verb]}\n" in text
     assert f"\nexample: timbral {verb}" in text
@@ -82,8 +119,8 @@ def options_of(function: object) -> dict[str, Any]:
     return found
 
 
-def test_completion_knows_all_verbs() -> None:
-    script = timbral("--tyro-print-completion", "bash").stdout
+def test_completion_knows_all_verbs(ask: Ask) -> None:
+    script = ask("--tyro-print-completion", "bash").out
     assert all(verb in script for verb in VERBS)
 
 
@@ -112,30 +149,48 @@ def test_messages_of_the_library_name_flags() -> None:
     assert name_flags(message, []) == message
 
 
-def test_dash_is_standard_input_and_output(run: Path, voices: Path, tmp_path: Path) -> None:
-    listed = timbral("export-list", voices, "--format", "csv", "--output", "-")
-    assert listed.stdout.splitlines()[0].startswith('"utterance","speaker"')
-    assert len(listed.stdout.splitlines()) == 49
-    assert listed.stderr == "48 utterances in standard output\n"
-    refused = timbral("export-list", voices, "--output", "-")
-    assert refused.returncode == 2
-    assert "--format parquet cannot go to standard output" in refused.stderr
+def test_interrupted(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("timbral.config.named.describe_configs", interrupt)
+    assert ask("configs") == Answer(130, "", "interrupted; what is finished is kept\n")
+
+
+def test_dash_is_standard_input_and_output(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
+    listed = ask("export-list", voices, "--format", "csv", "--output", "-")
+    assert listed.out.splitlines()[0].startswith('"utterance","speaker"')
+    assert len(listed.out.splitlines()) == 49
+    assert listed.err == "48 utterances in standard output\n"
+    refused = ask("export-list", voices, "--output", "-")
+    assert refused.code == 2
+    assert "--format parquet cannot go to standard output" in refused.err
     first, second, third = (path.relative_to(voices) for path in sorted(voices.glob("*/*"))[4:7])
-    scored = subprocess.run(
-        [sys.executable, "-m", "timbral", "evaluate", run, "-", "--root", voices],
-        input=f"1 {first} {second}\n0 {first} {third}\n",
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert scored.returncode == 0, scored.stderr
-    assert scored.stdout.startswith(f"scores: {run}/evaluation/stdin/scores.txt\nEER ")
+    trials = f"1 {first} {second}\n0 {first} {third}\n"
+    words = ["evaluate", run, "-", "--root", voices, "--output", tmp_path / "e"]
+    scored = ask(*words, standard_input=trials)
+    assert scored.code == 0, scored.err
+    assert scored.out.startswith(f"scores: {tmp_path}/e/scores.txt\nEER ")
 
 
-def test_configs_are_listed_and_shown() -> None:
-    listed = timbral("configs").stdout.splitlines()
+def test_where_evaluations_lie(tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    (run_folder / "checkpoints" / "step-2").mkdir(parents=True)
+    for encoder in (run_folder, run_folder / "checkpoints" / "step-2"):
+        assert evaluate._home(str(encoder)) == run_folder / "evaluation"
+    assert evaluate._home("campplus-zh-en") == Path("evaluation/campplus-zh-en")
+
+
+def test_configs_are_listed_and_shown(ask: Ask) -> None:
+    listed = ask("configs").out.splitlines()
     assert "tdnn-ge2e-small" in [line.split()[0] for line in listed]
     assert max(map(len, listed)) <= 100
-    shown = timbral("configs", "tdnn-ge2e-small").stdout
-    assert "loss: ge2e\n" in shown
+    assert "loss: ge2e\n" in ask("configs", "tdnn-ge2e-small").out
+    unknown = ask("configs", "tdnn-ge2e")
+    assert unknown.code == 2
+    assert "did you mean 'tdnn-ge2e-small'" in unknown.err
 
 
 @pytest.mark.slow
@@ -215,23 +270,28 @@ def mistakes(
     }  # fmt: skip
 
 
-def test_mistakes_get_an_answer(store: Store, run: Path, voices: Path, tmp_path: Path) -> None:
+def test_mistakes_get_an_answer(
+    ask: Ask, store: Store, run: Path, voices: Path, tmp_path: Path
+) -> None:
     for name, (words, expected) in mistakes(store.folder, run, voices, tmp_path).items():
-        result = timbral(*words)
-        output = result.stdout + result.stderr
-        assert result.returncode == 2, f"{name}: exit code {result.returncode}: {output}"
+        answer = ask(*words)
+        output = answer.out + answer.err
+        assert answer.code == 2, f"{name}: exit code {answer.code}: {output}"
         assert expected in " ".join(output.split()), f"{name}: {output}"
         assert "Traceback" not in output, name
 
 
-def test_bad_recordings_end_with_exit_code_1(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_bad_recordings_end_with_exit_code_1(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "corpus" / "anna"
     root.mkdir(parents=True)
     (root / "a.ogg").symlink_to(sorted(voices.glob("*/*.ogg"))[0])
     (root / "b.ogg").write_bytes(b"noise")
-    result = timbral("prepare", root.parent, "--output", tmp_path / "d")
-    assert result.returncode == 1
-    assert "1 recording could not be used" in result.stderr
-    result = timbral("embed", run, root.parent, "--output", tmp_path / "o")
-    assert result.returncode == 1
-    assert "failures.jsonl" in result.stderr
+    prepared = ask("prepare", root.parent, "--output", tmp_path / "d", "--workers", 1)
+    assert prepared.code == 1
+    assert prepared.out.startswith("prepared: 1 utterance of 1 speaker, 0.00 h, in ")
+    assert "1 recording could not be used" in prepared.err
+    embedded = ask("embed", run, root.parent, "--output", tmp_path / "o")
+    assert embedded.code == 1
+    assert "failures.jsonl" in embedded.err

@@ -30,5 +30,5 @@ def find_config(config: str | Path) -> Path:
 
 def describe_configs() -> dict[str, str]:
     """Names of all configs with the first line of each, which says what it is for."""
-    first_lines = {name: (FOLDER / f"{name}.yaml").open().readline() for name in _names()}
-    return {name: line.strip("# \n.:") for name, line in first_lines.items()}
+    texts = {name: (FOLDER / f"{name}.yaml").read_text("utf-8") for name in _names()}
+    return {name: text.partition("\n")[0].strip("# .:") for name, text in texts.items()}
