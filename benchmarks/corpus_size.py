@@ -3,7 +3,7 @@
     python benchmarks/corpus_size.py [--utterances 1000]
 
 A synthetic corpus of half-second recordings at 1, 10 and 100 times a size, each prepared by a
-process of its own; then a table of a million rows, opened as `--manifest` and as a store.
+process of its own; then a table of a million rows, opened as a list of utterances and as a store.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def prepare_sizes(utterances: int) -> None:
             for format in ("arrow", "flac"):
                 command = [sys.executable, __file__, "--child", str(root), f"{folder}/{format}"]
                 result = subprocess.run([*command, format], capture_output=True, check=True)
-                found = json.loads(result.stdout)
+                measured = json.loads(result.stdout)
                 print(
-                    f"{utterances * factor:10,} {format:>7} {found['mib']:9.0f} "
-                    f"{found['seconds']:8.1f}",
+                    f"{utterances * factor:10,} {format:>7} {measured['mib']:9.0f} "
+                    f"{measured['seconds']:8.1f}",
                     flush=True,
                 )
 
@@ -80,7 +80,7 @@ def open_tables() -> None:
         preprocessing = {"trim": "none", "min_rms_dbfs": None}
         write_json(folder / "store.json", {"format": "arrow", "preprocessing": preprocessing})
         for what, function in {
-            "--manifest, sorted and checked": lambda: read_manifest(folder / "utterances.parquet"),
+            "a list, sorted and checked": lambda: read_manifest(folder / "utterances.parquet"),
             "store": lambda: Store.open(folder),
         }.items():
             times = []

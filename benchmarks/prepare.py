@@ -32,9 +32,8 @@ import soundfile
 import soxr
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "librispeech-251"
-REPEATS = {
-    "PaddleSpeech: precomputed mels, WebRTC": 2
-}  # how often two processes get the same audio
+REPEATS = {"PaddleSpeech: precomputed mels, WebRTC": 2}
+"""how often two processes get the same audio"""
 MORE_REPEATS = 60
 
 
@@ -93,12 +92,12 @@ def run_timbral(
     from timbral.data.corpora.registry import scan_corpus
     from timbral.data.prepared.prepare import prepare
 
-    rules = Preprocessing(trim)
+    preprocessing = Preprocessing(trim)
     utterances = scan_corpus("folder", root)
-    prepare(utterances[:2], output / "warm", rules, format=format)
+    prepare(utterances[:2], output / "warm", preprocessing, format=format)
 
     def run() -> None:
-        prepare(utterances, output / "data", rules, format=format, workers=processes)
+        prepare(utterances, output / "data", preprocessing, format=format, workers=processes)
 
     return run
 
@@ -137,12 +136,8 @@ def make_corpus(folder: Path, files: int, kind: str) -> float:
         rate = 48_000 if kind == "wav 48 kHz" else 16_000
         if rate != 16_000:
             wave = soxr.resample(wave, 16_000, rate)
-        path = (
-            folder
-            / "1"
-            / f"speaker{number % 10}"
-            / f"{number}.{'flac' if kind == 'flac' else 'wav'}"
-        )
+        suffix = "flac" if kind == "flac" else "wav"
+        path = folder / "1" / f"speaker{number % 10}" / f"{number}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, wave, rate, subtype="PCM_16")
     for repeats in (2, MORE_REPEATS):

@@ -58,7 +58,7 @@ def test_any_rate(tmp_path: Path, tone: Tone, sample_rate: int) -> None:
     assert np.abs(wave[2000:14_000] - tone(1.0)[2000:14_000]).max() < 0.01
 
 
-def test_content_counts_not_the_name(tmp_path: Path, tone: Tone) -> None:
+def test_format_is_told_by_content(tmp_path: Path, tone: Tone) -> None:
     soundfile.write(tmp_path / "a.flac", tone(0.5), 16_000, format="WAV")
     assert decode(tmp_path / "a.flac")[0].size == 8_000
 
@@ -92,7 +92,7 @@ def test_unusable_files(tmp_path: Path, tone: Tone) -> None:
         assert str(path) in str(error.value)
 
 
-def test_a_cut_flac_is_an_error(tmp_path: Path, tone: Tone) -> None:
+def test_truncated_flac_is_an_error(tmp_path: Path, tone: Tone) -> None:
     soundfile.write(tmp_path / "a.flac", tone(3.0), 16_000)
     whole = (tmp_path / "a.flac").read_bytes()
     (tmp_path / "a.flac").write_bytes(whole[:40])
@@ -100,7 +100,7 @@ def test_a_cut_flac_is_an_error(tmp_path: Path, tone: Tone) -> None:
         decode(tmp_path / "a.flac")
 
 
-def test_headers_that_lie(tmp_path: Path, tone: Tone) -> None:
+def test_wrong_headers_are_errors(tmp_path: Path, tone: Tone) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1.0), 16_000)
     content = bytearray((tmp_path / "a.wav").read_bytes())
     content[24:28] = (1).to_bytes(4, "little")
@@ -135,7 +135,7 @@ def level(wave: Wave) -> float:
     return float(20 * np.log10(np.sqrt(np.mean(np.square(wave)))))
 
 
-def test_loudness_only_rises(tone: Tone) -> None:
+def test_rms_level_is_only_raised(tone: Tone) -> None:
     quiet, loud = 0.01 * tone(1.0), tone(1.0)
     rule = Preprocessing(min_rms_dbfs=-30.0)
     assert level(rule(quiet, 16_000, 16_000)) == pytest.approx(-30.0, abs=1e-3)
@@ -154,15 +154,15 @@ def test_trim_energy(tone: Tone) -> None:
     assert 2.0 <= kept.size / 16_000 <= 3.0
 
 
-def test_trim_ddvc(tone: Tone) -> None:
+def test_trim_edges(tone: Tone) -> None:
     kept = Preprocessing(trim="edges", min_rms_dbfs=None)(with_pauses(tone), 16_000, 16_000)
     assert kept.size / 16_000 == pytest.approx(5.0, abs=0.01), "only the edges go"
     assert kept[0] ** 2 > 0.001
     assert kept[-1] ** 2 > 0.001
 
 
-def test_trim_paddlespeech_follows_its_rule(voices: Path) -> None:
-    """B's rule, written again with scipy as its sources have it."""
+def test_trim_webrtc_equals_paddlespeechs(voices: Path) -> None:
+    """PaddleSpeech's rule, written again with scipy as its sources have it."""
     import webrtcvad
     from scipy.ndimage import binary_dilation
 
@@ -202,11 +202,11 @@ def test_missing_detector_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     ("values", "words"),
     [({"trim": "webrct"}, "did you mean 'webrtc'"), ({"min_rms_dbfs": 3.0}, "min_rms_dbfs")],
 )
-def test_unknown_rules(values: dict[str, object], words: str) -> None:
+def test_unknown_settings_are_errors(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Preprocessing(**values)  # type: ignore[arg-type]
 
 
-def test_same_rate_is_not_touched(tone: Tone) -> None:
+def test_equal_rates_need_no_resampling(tone: Tone) -> None:
     wave = tone(0.1)
     assert resample(wave, 16_000, 16_000) is wave

@@ -162,7 +162,7 @@ def test_every_corpus_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_official_trees(name: str, tree: Callable[[str], Path]) -> None:
+def test_official_layouts(name: str, tree: Callable[[str], Path]) -> None:
     root = tree(name)
     rows = scan_datasets(root, [name])
     found = [(r.speaker, r.utterance.removeprefix(f"{r.speaker}/"), r.session) for r in rows]
@@ -202,7 +202,9 @@ def test_several_corpora_and_subsets(tree: Callable[[str], Path]) -> None:
         scan_datasets(root, ["librispeech", "librispeech"])
 
 
-def test_a_wrong_folder_shows_both_trees(tmp_path: Path, tree: Callable[[str], Path]) -> None:
+def test_wrong_folder_error_shows_expected_and_found(
+    tmp_path: Path, tree: Callable[[str], Path]
+) -> None:
     root = tree("voxceleb1")
     (root / "VoxCeleb1" / "vox1_meta.csv").unlink()
     with pytest.raises(DataError) as error:
@@ -229,7 +231,7 @@ def test_a_wrong_folder_shows_both_trees(tmp_path: Path, tree: Callable[[str], P
         ("commonvoice", "en/validated.tsv", "client_id\tfile\na\tb\n", "Common Voice's list"),
     ],
 )
-def test_lists_that_are_something_else(
+def test_unreadable_lists_are_errors(
     tmp_path: Path, name: str, file: str, text: str, words: str
 ) -> None:
     (tmp_path / "wav").mkdir()

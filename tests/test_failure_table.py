@@ -1,4 +1,4 @@
-"""Recordings as they come: each is prepared right, or listed with its reason; none ends the job."""
+"""Recordings of every kind: each is prepared, or listed with its reason; none aborts the job."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def prepared_samples(folder: Path, format: str) -> dict[str, np.ndarray]:
     return {path.stem: decode(path)[0] for path in folder.glob("*/*.flac")}
 
 
-def test_a_cut_recording_ends_where_it_was_cut(
-    tmp_path: Path, tone: Callable[[float], Wave]
-) -> None:
+def test_truncated_wav_is_read_to_its_end(tmp_path: Path, tone: Callable[[float], Wave]) -> None:
     """A wav whose end is missing is read up to there, as every player does."""
     soundfile.write(tmp_path / "a.wav", tone(2.0), 16_000)
     content = (tmp_path / "a.wav").read_bytes()

@@ -28,7 +28,7 @@ ROWS = [
 ]
 
 
-def test_a_manifest_is_a_sequence() -> None:
+def test_manifest_is_a_sequence() -> None:
     manifest = Manifest.of(ROWS)
     assert list(manifest) == ROWS
     assert manifest[1] == ROWS[1]
@@ -78,7 +78,7 @@ def test_tables_that_cannot_be_used(tmp_path: Path, name: str, text: str, words:
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "jsonl", "kaldi", "lhotse"])
-def test_lists_come_back(voices: Path, tmp_path: Path, format: ListFormat) -> None:
+def test_lists_survive_every_format(voices: Path, tmp_path: Path, format: ListFormat) -> None:
     rows = scan_corpus("folder", voices)
     suffix = f".{format}" if format in ("parquet", "csv", "jsonl") else ""
     assert write_list(rows, tmp_path / f"list{suffix}", format) == (48, 0)

@@ -1,4 +1,4 @@
-"""Training and embedding from precomputed mels, ours and PaddleSpeech's own."""
+"""Training and embedding from precomputed mels, those of `prepare` and PaddleSpeech's."""
 
 from __future__ import annotations
 
@@ -28,39 +28,41 @@ from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture(scope="module")
-def tree(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mels") / "tree"
+def prepared(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mels") / "prepared"
     prepare(scan_corpus("folder", voices), folder, Preprocessing(), format="npy")
     return folder
 
 
 @pytest.fixture(scope="module")
-def foreign(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as PaddleSpeech leaves it: columns of mels first in memory, no files of ours."""
-    root = tmp_path_factory.mktemp("foreign")
-    for path in tree.glob("*/*.npy"):
+def paddlespeech(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mels as PaddleSpeech leaves them: columns first in memory, no table."""
+    root = tmp_path_factory.mktemp("paddlespeech")
+    for path in prepared.glob("*/*.npy"):
         (root / path.parent.name).mkdir(exist_ok=True)
         np.save(root / path.parent.name / path.name, np.asfortranarray(np.load(path)))
         shutil.copy(path.parent / "_sources.txt", root / path.parent.name)
     return root
 
 
-def test_ours_and_theirs_hold_the_same(tree: Path, foreign: Path, store: Store) -> None:
-    ours, theirs = PrecomputedMels.open(tree), PrecomputedMels.open(foreign)
-    assert holds_mels(tree)
-    assert holds_mels(foreign)
+def test_paddlespeech_mels_equal_prepared_ones(
+    prepared: Path, paddlespeech: Path, store: Store
+) -> None:
+    mels, others = PrecomputedMels.open(prepared), PrecomputedMels.open(paddlespeech)
+    assert holds_mels(prepared)
+    assert holds_mels(paddlespeech)
     assert not holds_mels(store.folder)
     for name in ("speaker", "path", "frames"):
-        assert ours.table[name].to_pylist() == theirs.table[name].to_pylist()
-    assert theirs.preprocessing == Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
+        assert mels.table[name].to_pylist() == others.table[name].to_pylist()
+    assert others.preprocessing == Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
     for row in (0, 20, 47):
-        np.testing.assert_array_equal(ours.mel(row), theirs.mel(row))
-        np.testing.assert_array_equal(ours.mel(row, 7, 30), ours.mel(row)[7:37])
-        assert 0 <= store.samples[row] - ours.samples[row] < 160
+        np.testing.assert_array_equal(mels.mel(row), others.mel(row))
+        np.testing.assert_array_equal(mels.mel(row, 7, 30), mels.mel(row)[7:37])
+        assert 0 <= store.samples[row] - mels.samples[row] < 160
 
 
-def test_crops_follow_from_seed_and_step(tree: Path) -> None:
-    mels = PrecomputedMels.open(tree)
+def test_crops_follow_from_seed_and_step(prepared: Path) -> None:
+    mels = PrecomputedMels.open(prepared)
     config = DataConfig(speakers_per_batch=4, utterances_per_speaker=3, crop_seconds=1.6)
     rows = np.arange(len(mels))
     batch = MelCrops(mels, rows, config, seed=1).batch(5)
@@ -76,31 +78,33 @@ def test_crops_follow_from_seed_and_step(tree: Path) -> None:
     assert len(windows) == mels.frames[0] - 159
 
 
-def test_training(foreign: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]) -> None:
+def test_training(
+    paddlespeech: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]
+) -> None:
     done = api.train(
-        small_config("lstm"), foreign, tmp_path / "run", validation_speakers="2", device="cpu"
+        small_config("lstm"), paddlespeech, tmp_path / "run", validation_speakers="2", device="cpu"
     )
     assert done.step == 6
     assert done.validation_eer is not None
     embedder = api.load_encoder(tmp_path / "run", device="cpu")
-    assert embedder.preprocessing == PrecomputedMels.open(foreign).preprocessing
+    assert embedder.preprocessing == PrecomputedMels.open(paddlespeech).preprocessing
 
 
-def test_other_encoders_refuse(
-    tree: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]
+def test_other_encoders_do_not_train_on_mels(
+    prepared: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]
 ) -> None:
     for name in ("tdnn", "campplus"):
         with pytest.raises(ConfigError, match=f"{name} takes .*--format arrow"):
-            api.train(small_config(name), tree, tmp_path / "run", device="cpu")
+            api.train(small_config(name), prepared, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match="tdnn takes"):
         Embedder(TdnnEncoder(SMALL["tdnn"])).encode_mels([])  # type: ignore[arg-type]
 
 
-def test_vectors_from_mels_are_those_from_audio(tree: Path) -> None:
-    """Up to the zeros behind the end, which only a window that hangs over it hears."""
+def test_vectors_from_mels_are_those_from_audio(prepared: Path) -> None:
+    """Up to the zeros behind the end, which only a window that hangs over it sees."""
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
-    mels = PrecomputedMels.open(tree)
+    mels = PrecomputedMels.open(prepared)
     rows = [0, 9, 30]
     waves = [load(mels.table["path"][row].as_py(), Preprocessing()) for row in rows]
     from_audio = embedder.encode_preprocessed(waves)
@@ -109,21 +113,21 @@ def test_vectors_from_mels_are_those_from_audio(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_tree_is_embedded_as_a_corpus(
-    tree: Path, foreign: Path, tmp_path: Path, workers: int
+def test_mels_are_embedded_as_a_corpus(
+    prepared: Path, paddlespeech: Path, tmp_path: Path, workers: int
 ) -> None:
-    """Ours and PaddleSpeech's own give one table; a mel that cannot be used is reported."""
+    """Prepared ones and PaddleSpeech's give one table; a mel that cannot be used is reported."""
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
-    broken = tmp_path / "tree"
-    shutil.copytree(foreign, broken)
+    broken = tmp_path / "prepared"
+    shutil.copytree(paddlespeech, broken)
     bad = sorted(broken.glob("*/*.npy"))[:3]
     bad[0].write_bytes(b"no mel")
     np.save(bad[1], np.full((200, 40), np.nan, np.float32))
     np.save(bad[2], np.empty((0, 40), np.float32))
     engine = Engine(workers=workers)
-    report = api.embed(embedder, tree, tmp_path / "whole", engine=engine)
+    report = api.embed(embedder, prepared, tmp_path / "whole", engine=engine)
     partial = api.embed(embedder, broken, tmp_path / "part", engine=engine)
-    mels = PrecomputedMels.open(tree)
+    mels = PrecomputedMels.open(prepared)
     assert (report.num_utterances, report.num_failures) == (len(mels), 0)
     assert (partial.num_utterances, partial.num_failures) == (len(mels) - 3, 3)
     reasons = (tmp_path / "part" / "failures.jsonl").read_text()
@@ -137,20 +141,18 @@ def test_a_tree_is_embedded_as_a_corpus(
     assert whole["path"][5].as_py().endswith(".npy")
 
 
-def test_only_encoders_of_its_mels_embed_a_tree(tree: Path, tmp_path: Path) -> None:
+def test_other_encoders_do_not_embed_mels(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tdnn takes"):
-        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), tree, tmp_path / "x")  # type: ignore[arg-type]
+        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
 
 
-def test_an_encoder_that_refuses_a_tree_leaves_the_output_to_others(
-    tree: Path, tmp_path: Path
-) -> None:
+def test_refused_mels_leave_the_output_untouched(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tdnn takes"):
-        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), tree, tmp_path / "x")  # type: ignore[arg-type]
-    api.embed(Embedder(LstmEncoder(SMALL["lstm"])), tree, tmp_path / "x")  # type: ignore[arg-type]
+        api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
+    api.embed(Embedder(LstmEncoder(SMALL["lstm"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
 
 
-def test_vectors_beside_recordings_are_no_mel_tree(voices: Path, tmp_path: Path) -> None:
+def test_vectors_beside_recordings_are_not_embedded_as_mels(voices: Path, tmp_path: Path) -> None:
     """As `embed --beside-audio --format npy` leaves a corpus; the same command again works."""
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     shutil.copytree(voices, tmp_path / "corpus")
@@ -160,7 +162,7 @@ def test_vectors_beside_recordings_are_no_mel_tree(voices: Path, tmp_path: Path)
     assert len(list((tmp_path / "corpus").glob("*/*.npy"))) == 48
 
 
-def test_a_flac_store_is_embedded_itself(voices: Path, tmp_path: Path) -> None:
+def test_flac_store_is_embedded_itself(voices: Path, tmp_path: Path) -> None:
     prepare(scan_corpus("folder", voices), tmp_path / "flac", Preprocessing(), format="flac")
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     api.embed(embedder, tmp_path / "flac", tmp_path / "out")
@@ -168,7 +170,7 @@ def test_a_flac_store_is_embedded_itself(voices: Path, tmp_path: Path) -> None:
     assert all(path.startswith(str(tmp_path / "flac")) for path in paths)
 
 
-def test_a_store_stands_for_its_recordings(store: Store, tmp_path: Path) -> None:
+def test_store_of_pcm_stands_for_its_recordings(store: Store, tmp_path: Path) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     api.embed(embedder, store.folder, tmp_path / "x")
     table = read_embeddings(tmp_path / "x")
@@ -178,7 +180,7 @@ def test_a_store_stands_for_its_recordings(store: Store, tmp_path: Path) -> None
     np.testing.assert_allclose(vectors_of(table)[0], first, atol=1e-5)
 
 
-def test_trees_of_something_else(tmp_path: Path) -> None:
+def test_other_arrays_are_no_mels(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     np.save(tmp_path / "a" / "x.npy", np.zeros((200, 80), np.float32))
     with pytest.raises(DataError, match=r"float32 \(F, 40\), this is float32 \(200, 80\)"):

@@ -84,7 +84,7 @@ def test_finished_work_is_not_repeated(voices: Path, tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*.arrow")}
 
 
-def test_bad_files_are_listed_and_end_nothing(tmp_path: Path, tone: Tone) -> None:
+def test_bad_files_are_listed_and_do_not_abort(tmp_path: Path, tone: Tone) -> None:
     root = tmp_path / "corpus"
     (root / "anna").mkdir(parents=True)
     (root / "ben").mkdir()
@@ -114,7 +114,7 @@ def test_only_bad_files_is_an_error(tmp_path: Path) -> None:
         prepare(scan_corpus("folder", tmp_path / "corpus"), tmp_path / "s", Preprocessing())
 
 
-def test_a_folder_is_not_mixed(store: Store, voices: Path, tmp_path: Path) -> None:
+def test_other_data_in_the_folder_is_an_error(store: Store, voices: Path, tmp_path: Path) -> None:
     utterances = scan_corpus("folder", voices)
     with pytest.raises(DataError, match="other recordings or with other settings"):
         prepare(utterances, store.folder, Preprocessing(trim="energy"))
@@ -125,7 +125,7 @@ def test_a_folder_is_not_mixed(store: Store, voices: Path, tmp_path: Path) -> No
         prepare(utterances, tmp_path, Preprocessing())
 
 
-def test_two_at_once_are_refused(voices: Path, tmp_path: Path) -> None:
+def test_second_writer_is_refused(voices: Path, tmp_path: Path) -> None:
     with (
         folder_lock(tmp_path / "s"),
         pytest.raises(DataError, match="another timbral process"),
@@ -133,7 +133,7 @@ def test_two_at_once_are_refused(voices: Path, tmp_path: Path) -> None:
         prepare(scan_corpus("folder", voices), tmp_path / "s", Preprocessing())
 
 
-def test_killed_and_started_again(tmp_path: Path, voices: Path) -> None:
+def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
     """SIGKILL at several moments; the outcome is that of an unbroken run, byte for byte."""
     code = (
         "import sys, time\nfrom pathlib import Path\n"
@@ -190,7 +190,7 @@ def test_real_layouts(
     assert all(Path(row.path).is_absolute() for row in rows)
 
 
-def test_folders_that_link_to_each_other_end(tmp_path: Path, tone: Tone) -> None:
+def test_links_in_circles_are_not_followed(tmp_path: Path, tone: Tone) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "to-b").symlink_to(tmp_path / "b")

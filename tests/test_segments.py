@@ -48,7 +48,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("path", "span"),
+    ("path", "segment"),
     [
         ("a.wav", Segment("a.wav")),
         ("a.wav#t=1.5,3", Segment("a.wav", 1.5, 3.0)),
@@ -59,19 +59,21 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("a#1.wav", Segment("a#1.wav")),
     ],
 )
-def test_notation(path: str, span: Segment) -> None:
-    assert Segment.of(path) == span
-    assert Segment.of(str(span)) == span
+def test_notation(path: str, segment: Segment) -> None:
+    assert Segment.of(path) == segment
+    assert Segment.of(str(segment)) == segment
 
 
-def test_ids_of_recordings_are_never_alike() -> None:
-    spans = [
+def test_recording_ids_are_unique() -> None:
+    segments = [
         Segment("x/a.wav", 1),
         Segment("y/a.wav", 2),
         Segment("z/a-2.wav", 1),
         Segment("a.wav"),
     ]
-    ids = recording_ids({"a" if span.is_whole else str(span): span for span in spans})
+    ids = recording_ids(
+        {"a" if segment.is_whole else str(segment): segment for segment in segments}
+    )
     assert ids["a.wav"] == "a"
     assert len(set(ids.values())) == 4
 
@@ -79,7 +81,7 @@ def test_ids_of_recordings_are_never_alike() -> None:
 @pytest.mark.parametrize(
     ("suffix", "subtype"), [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", None), ("ogg", "VORBIS")]
 )
-def test_a_part_is_the_slice_of_the_whole(
+def test_segment_equals_slice_of_whole(
     voices: Path, tmp_path: Path, suffix: str, subtype: str | None
 ) -> None:
     wave, rate = decode(next(voices.rglob("*.ogg")))
@@ -93,7 +95,7 @@ def test_a_part_is_the_slice_of_the_whole(
     assert read_header(f"{path}#t=0.7,1.3") == (rate, part.size, 1)
 
 
-def test_parts_of_containers(voices: Path, tmp_path: Path) -> None:
+def test_segments_of_containers(voices: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     wave, rate = decode(next(voices.rglob("*.ogg")))
     with av.open(str(tmp_path / "a.m4a"), "w") as out:
@@ -110,7 +112,7 @@ def test_parts_of_containers(voices: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("times", "given"), [("9", 0), ("9,10", 0), ("3,2", 0), ("7,8.6", 0), ("7,8.4", 1.0)]
 )
-def test_parts_that_are_not_there(calls: Path, times: str, given: float) -> None:
+def test_missing_segments_are_errors(calls: Path, times: str, given: float) -> None:
     if given:  # lists round their times
         assert decode(f"{calls}/morning.wav#t={times}")[0].size == given * 16_000
         return
@@ -150,7 +152,9 @@ def test_segments_that_cannot_be_used(calls: Path, tmp_path: Path, line: str, wo
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "jsonl", "kaldi", "lhotse"])
-def test_parts_come_back_from_lists(calls: Path, tmp_path: Path, format: ListFormat) -> None:
+def test_segments_survive_every_list_format(
+    calls: Path, tmp_path: Path, format: ListFormat
+) -> None:
     whole = Utterance("cid-1", "cid", "", f"{calls}/morning.wav", "kaldi")
     rows = Manifest.of([*scan_corpus("kaldi", calls), whole])
     suffix = f".{format}" if format in ("parquet", "csv", "jsonl") else ""
@@ -161,7 +165,7 @@ def test_parts_come_back_from_lists(calls: Path, tmp_path: Path, format: ListFor
     ]
 
 
-def test_a_list_of_whole_files_replaces_one_of_parts(calls: Path, tmp_path: Path) -> None:
+def test_list_of_whole_files_replaces_list_of_segments(calls: Path, tmp_path: Path) -> None:
     write_list(scan_corpus("kaldi", calls), tmp_path / "list", "kaldi")
     whole = Utterance("cid-1", "cid", "", f"{calls}/morning.wav", "kaldi")
     write_list(Manifest.of([whole]), tmp_path / "list", "kaldi")
@@ -170,7 +174,7 @@ def test_a_list_of_whole_files_replaces_one_of_parts(calls: Path, tmp_path: Path
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_lhotse_cuts_the_same_parts(calls: Path, tmp_path: Path) -> None:
+def test_lhotse_cuts_the_same_segments(calls: Path, tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
     rows = scan_corpus("kaldi", calls)
     write_list(rows, tmp_path / "ours", "lhotse")
@@ -222,7 +226,7 @@ def test_tables_with_wrong_times(tmp_path: Path, cell: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_parts_are_embedded_in_every_format(calls: Path, tmp_path: Path, format: str) -> None:
+def test_segments_are_embedded_in_every_format(calls: Path, tmp_path: Path, format: str) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     report = api.embed(embedder, calls, tmp_path / "out", layout="kaldi", format=format)
     assert (report.num_utterances, report.num_failures) == (4, 0)

@@ -23,7 +23,9 @@ def speech() -> Wave:
     return np.concatenate([noise, first, noise, second, noise])
 
 
-def test_silero_block_by_block(speech: Wave, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silero_in_blocks_equals_silero_at_once(
+    speech: Wave, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The state goes over from block to block, and windows see the end of those before."""
     whole = vad.speech_probabilities(speech)
     assert whole.shape == (-(-speech.size // 512),)
@@ -56,7 +58,7 @@ def test_silero_equals_its_streaming_network(speech: Wave) -> None:
 
 
 @pytest.mark.parametrize("trim", ["energy", "webrtc", "silero"])
-def test_pauses_go_and_speech_stays(speech: Wave, trim: str) -> None:
+def test_pauses_are_cut_and_speech_is_kept(speech: Wave, trim: str) -> None:
     kept = Preprocessing(trim=trim, min_rms_dbfs=None)(speech, 16_000, 16_000)
     sentences = (speech.size - 48_000) / 16_000
     assert 0.7 * sentences < kept.size / 16_000 < sentences + 1.5
@@ -70,7 +72,7 @@ def test_silero_finds_no_speech_in_noise() -> None:
     assert vad.keep_voiced(noise, 16_000, "energy").size > 30_000
 
 
-def test_silero_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silero_needs_16_khz_and_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="takes 16000 Hz, not 8000 Hz"):
         vad.keep_voiced(np.zeros(8_000, np.float32), 8_000, "silero")
     vad._silero.cache_clear()

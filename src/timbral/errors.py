@@ -7,7 +7,7 @@
     ├── InputError          what was given as a recording or vectors is none (a TypeError, too)
     ├── CheckpointError     a checkpoint or weight file cannot be used
     ├── MissingExtraError   an optional dependency is asked for and not installed
-    └── TrainingError       a run cannot start or go on
+    └── TrainingError       a run cannot start or continue
 
 Every message says what came, what is allowed and what to do. The command line prints it without
 a traceback and ends with exit code 2.
@@ -100,7 +100,7 @@ class CheckpointError(TimbralError):
 
 
 class TrainingError(TimbralError):
-    """A training run cannot start or go on."""
+    """A training run cannot start or continue."""
 
 
 class MissingExtraError(TimbralError):

@@ -33,10 +33,10 @@ class Segment:
     @classmethod
     def of(cls, path: str) -> Segment:
         """What a path, with or without ``#t=``, stands for."""
-        found = SEGMENT_NOTATION.search(path)
-        if found is None:
+        match = SEGMENT_NOTATION.search(path)
+        if match is None:
             return cls(path)
-        return cls(path[: found.start()], float(found["start"] or 0), float(found["end"] or "inf"))
+        return cls(path[: match.start()], float(match["start"] or 0), float(match["end"] or "inf"))
 
     @property
     def is_whole(self) -> bool:

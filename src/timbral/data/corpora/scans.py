@@ -46,8 +46,8 @@ def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     if real in above:
         return
     try:
-        with os.scandir(root) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(root) as unsorted:
+            entries = sorted(unsorted, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(
             f"{root}: the folder cannot be read ({error.strerror}); make it readable, or move it "

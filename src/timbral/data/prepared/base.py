@@ -93,4 +93,10 @@ def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
             what = "no prepared data here; make it with `timbral prepare`"
         raise DataError(f"{folder}: {what}")
     metadata = read_json(folder / "store.json")
-    return pa.parquet.read_table(path), Preprocessing(**metadata["preprocessing"])
+    try:
+        preprocessing = Preprocessing(**metadata["preprocessing"])
+    except (KeyError, TypeError):
+        raise DataError(
+            f"{folder / 'store.json'}: does not say how the data was preprocessed; prepare it again"
+        ) from None
+    return pa.parquet.read_table(path), preprocessing

@@ -34,6 +34,7 @@ __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
 PADDLESPEECH_PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
 FRAME_BYTES = 4 * GE2E_MEL.n_mels
+"""of a frame in a file"""
 PROBED_FILES = 10
 """files that are read of a folder without a table, before it is said to hold no mels"""
 
@@ -62,11 +63,12 @@ class PrecomputedMels(PreparedData):
         self._files = table["file"]
 
     @classmethod
-    def open(cls, folder: Path) -> PrecomputedMels:
+    def open(cls, folder: str | Path) -> PrecomputedMels:
         """Open mels that `prepare` or PaddleSpeech wrote; DataError when there are none.
 
         Those without a table are taken to have had PaddleSpeech's preprocessing.
         """
+        folder = Path(folder)
         if prepared_format(folder) is not None:
             table, preprocessing = read_table(folder)
             if "frames" not in table.column_names:
@@ -90,7 +92,7 @@ class PrecomputedMels(PreparedData):
                 return
             except AudioError as error:
                 errors.append(error)
-        raise DataError(f"{errors[0]}") from None
+        raise DataError(str(errors[0]))
 
     def mel(self, row: int, start: int = 0, frames: int | None = None) -> Mel:
         """Frames of one utterance (F, M); AudioError when the file is no mel of 40 bands."""
@@ -122,9 +124,9 @@ def _list_rows(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int
     """Rows of a folder without a table: lengths come from file sizes, nothing is opened."""
     for speaker in sorted(item for item in folder.iterdir() if item.is_dir()):
         sources = _read_sources(speaker / "_sources.txt")
-        with os.scandir(speaker) as found:
-            entries = sorted((item.name, item.stat().st_size) for item in found)
-        for name, size in entries:
+        with os.scandir(speaker) as entries:
+            sizes = sorted((entry.name, entry.stat().st_size) for entry in entries)
+        for name, size in sizes:
             if name.endswith(".npy") and not name.startswith("."):
                 frames = (size - npy.MAGIC_LEN) // FRAME_BYTES  # 120 bytes of header: less than one
                 file = f"{speaker.name}/{name}"

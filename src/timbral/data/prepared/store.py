@@ -59,8 +59,9 @@ class Store(PreparedData):
         self._mapped = lru_cache(maxsize=4096)(self._map)
 
     @classmethod
-    def open(cls, folder: Path) -> Store:
+    def open(cls, folder: str | Path) -> Store:
         """Open a store; DataError when there is none, or another format, or it is incomplete."""
+        folder = Path(folder)
         table, preprocessing = read_table(folder)
         if (format := prepared_format(folder)) != "arrow":
             raise DataError(f"{folder}: holds the format {format}, and arrow is needed here")

@@ -1,0 +1,87 @@
+"""What `inspect` says of corpora and prepared data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.corpora.registry import scan_corpus
+from timbral.data.inspect.inspection import inspect_data
+from timbral.data.manifest import Utterance
+from timbral.data.prepared.formats import FORMATS
+from timbral.data.prepared.prepare import prepare
+from timbral.reports.inspection_page import describe, write_inspection
+
+
+def test_inspection(voices: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    for row in scan_corpus("folder", voices)[:6]:
+        (root / row.speaker).mkdir(parents=True, exist_ok=True)
+        (root / row.speaker / Path(row.path).name).symlink_to(row.path)
+    wave = load(row.path)
+    lonely = root / "lonely"
+    lonely.mkdir()
+    soundfile.write(lonely / "clipped.wav", np.clip(20 * wave, -1, 1), 16_000)
+    other = root / row.speaker
+    soundfile.write(other / "short.wav", wave[:8_000], 16_000)
+    soundfile.write(other / "copy.flac", wave, 16_000)
+    (other / "copy of copy.flac").write_bytes((other / "copy.flac").read_bytes())
+    soundfile.write(other / "quiet.wav", 1e-3 * wave, 16_000, subtype="FLOAT")
+    pause = np.zeros(20 * 16_000, np.float32)
+    soundfile.write(other / "pauses.wav", np.concatenate([wave[:32_000], pause]), 16_000)
+    (other / "broken.wav").write_text("no audio")
+    narrow = soxr.resample(soxr.resample(wave, 16_000, 8_000), 8_000, 16_000)
+    soundfile.write(other / "narrow.wav", narrow, 16_000, subtype="FLOAT")
+    found = inspect_data(root)
+    reasons = {Path(item.path).stem: item.kind for item in found.suspects}
+    assert reasons["broken"] == "unreadable"
+    assert {name: reasons[name] for name in ("clipped", "short", "quiet", "pauses", "narrow")} == {
+        "clipped": "clipped",
+        "short": "short",
+        "quiet": "quiet",
+        "pauses": "mostly pauses",
+        "narrow": "narrow band",
+    }
+    assert found.suspects_by_kind()["only one of its speaker"] == 1
+    assert [sorted(Path(path).name for path in group) for group in found.duplicates] == [
+        ["copy of copy.flac", "copy.flac"]
+    ]
+    assert (found.utterances, found.measured, len(found.rms_dbfs)) == (14, 13, 13)
+    assert not set(reasons) & {Path(row.path).stem for row in scan_corpus("folder", voices)}
+
+
+def test_a_long_silent_beginning_does_not_hide_the_band(tmp_path: Path, voices: Path) -> None:
+    """Digital silence has no spectrum: the first seconds after it are looked at."""
+    wave = load(next(voices.glob("*/*.ogg")))
+    narrow = soxr.resample(soxr.resample(wave, 16_000, 8_000), 8_000, 16_000)
+    silence = np.zeros(11 * 16_000, np.float32)
+    (tmp_path / "a").mkdir()
+    for name, speech in {"wide": wave, "narrow": narrow}.items():
+        recording = np.concatenate([silence, speech])
+        soundfile.write(tmp_path / "a" / f"{name}.wav", recording, 16_000, subtype="FLOAT")
+    found = inspect_data(str(tmp_path))
+    kinds = {(Path(item.path).stem, item.kind) for item in found.suspects}
+    assert ("narrow", "narrow band") in kinds
+    assert ("wide", "narrow band") not in kinds
+
+
+def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
+    rows = scan_corpus("folder", voices)[:6]
+    twice = [Utterance(f"{row.utterance}-2", row.speaker, "", row.path, "c") for row in rows[:1]]
+    for format in FORMATS:
+        prepare([*rows[:1], *twice, *rows[1:]], tmp_path / format, Preprocessing(), format=format)
+        found = inspect_data(tmp_path / format)
+        assert (found.utterances, found.speakers) == (7, 1)
+        assert len(found.duplicates) == 1
+        assert bool(found.rms_dbfs) == (format != "npy")
+        text = describe(found)
+        assert "utterances    7, " in text
+        write_inspection(found, tmp_path / "page.html")
+        page = (tmp_path / "page.html").read_text()
+        assert "default-src 'none'" in page
+        assert "<script" not in page
+        assert page.count("<svg") == 2 + (format != "npy")
