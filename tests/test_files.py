@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from timbral.errors import DataError
+from timbral.io.cache import cache_folder
 from timbral.io.files import atomic_folder, atomic_write, read_json, write_json, write_jsonl
 
 
@@ -83,6 +84,7 @@ def test_a_folder_is_whole_or_as_before(tmp_path: Path) -> None:
 WRITE = """
 import sys
 from pathlib import Path
+from timbral.io.cache import cache_folder
 from timbral.io.files import atomic_folder, write_json
 folder, content = Path(sys.argv[1]), sys.argv[2]
 for number in range(40):
@@ -103,3 +105,18 @@ def test_four_processes_write_the_same_paths(tmp_path: Path) -> None:
     one, other = ((tmp_path / "different" / name).read_text() for name in "xy")
     assert one == other
     assert sorted(path.name for path in tmp_path.iterdir()) == ["different", "file.json", "same"]
+
+
+def test_user_without_a_home_folder_is_told_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("TIMBRAL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(DataError, match="TIMBRAL_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path

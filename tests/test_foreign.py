@@ -202,7 +202,7 @@ def test_damaged_and_unknown_weights(tmp_path: Path) -> None:
         (b"no weights", "cannot be read as weights"),
         (whole[: len(whole) // 2], "cannot be read as weights"),
         (memory.getvalue()[:-50], "cannot be read as weights"),
-        (memory.getvalue(), "no known kind. Known are:"),
+        (memory.getvalue(), "no known format; known formats:"),
     ):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=words):
@@ -341,7 +341,7 @@ def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
 def test_torch_weights_of_an_lstm_are_not_taken_for_paddles(tmp_path: Path) -> None:
     weights = read_foreign(GOLDEN / "paddle-tiny.pdparams").tensors
     torch.save(with_prefix(weights, "encoder"), tmp_path / "lstm.pt")
-    with pytest.raises(CheckpointError, match="no known kind"):
+    with pytest.raises(CheckpointError, match="no known format"):
         read_foreign(tmp_path / "lstm.pt")
 
 

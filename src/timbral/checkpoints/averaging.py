@@ -1,6 +1,6 @@
 """One encoder from the weights of several: a fine-tuned one and the one it came from.
 
-Weights on the way from one to the other often serve both kinds of voices better than either end
+Weights between the two often serve both domains better than either end
 (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, equation 1). It costs
 nothing when embedding, unlike the mean of several encoders' scores.
 """

@@ -61,7 +61,7 @@ class Checkpoint:
     training_state: dict[str, Any] = field(default_factory=dict)
     """numbers, besides weights and optimizer state, that a resumed run needs"""
     name: str = ""
-    """of published weights; empty for a run of one's own"""
+    """of published weights; empty for checkpoints of a run"""
     license: str = ""
     """of published weights"""
     uninitialized_prefixes: tuple[str, ...] = ()
@@ -124,26 +124,26 @@ class _Fields:
 
     def check_format(self) -> None:
         """Raise CheckpointError for a checkpoint of another format."""
-        found = self.count("format")
-        if found != FORMAT:
-            remedy = "; update timbral" if found > FORMAT else ""
+        version = self.count("format")
+        if version != FORMAT:
+            remedy = "; update timbral" if version > FORMAT else ""
             raise CheckpointError(
-                f"{self.path}: checkpoint format {found}; this timbral ({__version__}) reads "
+                f"{self.path}: checkpoint format {version}; this timbral ({__version__}) reads "
                 f"format {FORMAT}{remedy}"
             )
 
-    def required(self, key: str, kind: type[T]) -> T:
+    def required(self, key: str, expected: type[T]) -> T:
         if key not in self.content:
             raise CheckpointError(f"{self.path}: {key} is missing")
         value = self.content[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
             raise CheckpointError(
-                f"{self.path}: {key} should be {_JSON_NAMES[kind]}, got {_shortened(value)}"
+                f"{self.path}: {key} should be {_JSON_NAMES[expected]}, got {_shortened(value)}"
             )
         return value
 
-    def optional(self, key: str, kind: type[T], default: T) -> T:
-        return self.required(key, kind) if key in self.content else default
+    def optional(self, key: str, expected: type[T], default: T) -> T:
+        return self.required(key, expected) if key in self.content else default
 
     def count(self, key: str) -> int:
         number = self.required(key, int)
@@ -174,13 +174,13 @@ class _Fields:
     def preprocessing(self) -> Preprocessing:
         return self._dataclass(Preprocessing, "preprocessing")
 
-    def _dataclass(self, kind: type[T], key: str) -> T:
+    def _dataclass(self, expected: type[T], key: str) -> T:
         content = self.required(key, dict)
         try:
-            return from_mapping(kind, content, key)
+            return from_mapping(expected, content, key)
         except ConfigError as error:
             raise CheckpointError(f"{self.path}: {error}") from None
-        except (TypeError, ValueError, OverflowError) as error:  # values of no sensible kind
+        except (TypeError, ValueError, OverflowError) as error:  # values that no field can have
             raise CheckpointError(f"{self.path}: {key} cannot be used ({error})") from None
 
 

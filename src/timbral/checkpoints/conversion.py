@@ -110,8 +110,8 @@ def _build(weights: ConvertedWeights) -> SpeakerEncoder:
         except ConfigError as error:
             raise CheckpointError(f"these weights: {error}") from error
     tensors = with_prefix(weights.tensors, "encoder")
-    for key, own in encoder.state_dict().items():
+    for key, initial in encoder.state_dict().items():
         if key.startswith(weights.uninitialized_prefixes):
-            tensors[key] = own
+            tensors[key] = initial
     load_strictly(encoder, tensors, "these weights")
     return encoder

@@ -16,14 +16,14 @@ __all__ = ["register_encoder"]
 
 
 def register_encoder(source: str) -> str:
-    """Make a class of one's own known, from ``path.py:Class``; returns its name for configs.
+    """Register an encoder class from ``path.py:Class``; returns its name for configs.
 
     The file is run, so it comes from the user and never from a checkpoint. In Python,
     ``timbral.encoders.registry.ENCODERS[MyEncoder.name] = MyEncoder`` does the same.
     """
     path, _, name = source.rpartition(":")
     if not path.endswith(".py") or not name:
-        raise ConfigError(f"an encoder of one's own is given as path.py:Class, got {source!r}")
+        raise ConfigError(f"an encoder class is given as path.py:Class, got {source!r}")
     cls = getattr(_run(path), name, None)
     if not (isinstance(cls, type) and issubclass(cls, SpeakerEncoder)):
         raise ConfigError(f"{path} has no class {name} that derives from SpeakerEncoder")

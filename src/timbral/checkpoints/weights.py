@@ -57,19 +57,19 @@ def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
 def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
     """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
 
-    It keeps its own where the checkpoint's are random, and its low-rank updates.
+    Where the checkpoint's are random it keeps those that it has, and its low-rank updates.
     """
     path = checkpoint.weights_path
     tensors = read_tensors(path)
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
-    for key, own in encoder.state_dict().items():
+    for key, current in encoder.state_dict().items():
         without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates
         if without_lora != key and without_lora in tensors:
             tensors[key] = tensors.pop(without_lora)
             continue
         is_new_update = ".lora_" in key and key not in tensors
         if is_new_update or key.startswith(checkpoint.uninitialized_prefixes):
-            tensors[key] = own
+            tensors[key] = current
     load_strictly(encoder, tensors, path)
 
 
@@ -123,9 +123,9 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     """
     wanted = module.state_dict()
     problems = [f"{key} is missing" for key in wanted if key not in tensors]
-    problems += [f"{key} is not part of the model" for key in tensors if key not in wanted]
-    for key, own in wanted.items():
-        if key in tensors and (problem := _misfit(tensors[key], own)):
+    problems += [f"{key} is no tensor of the model" for key in tensors if key not in wanted]
+    for key, expected in wanted.items():
+        if key in tensors and (problem := _misfit(tensors[key], expected)):
             problems.append(f"{key} {problem}")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -139,9 +139,9 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     module.load_state_dict(dict(tensors))
 
 
-def _misfit(tensor: Tensor, wanted: Tensor) -> str:
-    if tensor.shape != wanted.shape:
-        return f"has shape {tuple(tensor.shape)}, the model {tuple(wanted.shape)}"
-    if tensor.is_floating_point() != wanted.is_floating_point():
-        return f"holds {tensor.dtype}, the model {wanted.dtype}"
+def _misfit(tensor: Tensor, expected: Tensor) -> str:
+    if tensor.shape != expected.shape:
+        return f"has shape {tuple(tensor.shape)}, the model {tuple(expected.shape)}"
+    if tensor.is_floating_point() != expected.is_floating_point():
+        return f"holds {tensor.dtype}, the model {expected.dtype}"
     return ""

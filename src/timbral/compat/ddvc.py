@@ -72,26 +72,26 @@ def _check(given: Settings, source: str) -> None:
         if key in ALLOWED_VALUES and value not in ALLOWED_VALUES[key]:
             raise ConfigError(f"{source}: {key} is {value!r}; supported: {IGNORED_KEYS[key]}")
         if not _fits(key, value):
-            kind = OPTIONAL_TYPES.get(key, type(DEFAULTS.get(key))).__name__
-            raise ConfigError(f"{source}: {key} should be {kind}, got {value!r}")
+            expected = OPTIONAL_TYPES.get(key, type(DEFAULTS.get(key))).__name__
+            raise ConfigError(f"{source}: {key} should be {expected}, got {value!r}")
     for key in ("model_name", "train_data_root"):
         if not isinstance(given.get(key), str):
             raise ConfigError(f"{source}: {key} is needed, a word; got {given.get(key)!r}")
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Whether a value is of the kind of the key's default."""
+    """Whether a value has the type of the key's default."""
     if key not in DEFAULTS:
         return True
     if key in OPTIONAL_TYPES and value is None:
         return True
-    kind = OPTIONAL_TYPES.get(key, type(DEFAULTS[key]))
-    if kind in (int, float):
+    expected = OPTIONAL_TYPES.get(key, type(DEFAULTS[key]))
+    if expected in (int, float):
         try:
             return not isinstance(value, bool) and math.isfinite(float(value))
         except (TypeError, ValueError, OverflowError):
             return False
-    return isinstance(value, kind)
+    return isinstance(value, expected)
 
 
 def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:

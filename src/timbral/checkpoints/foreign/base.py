@@ -52,7 +52,7 @@ class Format:
     description: str
     recognizes: Callable[[Content], bool]
     convert: Callable[[Content], ConvertedWeights]
-    """raises CheckpointError for weights of another kind"""
+    """raises CheckpointError for weights of another project"""
 
 
 def only_tensors(values: object) -> dict[str, Tensor]:

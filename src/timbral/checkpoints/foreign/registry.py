@@ -26,7 +26,7 @@ FORMATS: dict[str, Format] = {
     "3d-speaker": SPEAKER_3D,
     "transformers": TRANSFORMERS,
 }
-"""the first that recognizes a file reads it, unless one is named"""
+"""of those that recognize a file the first one reads it, unless a format is named"""
 
 
 def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
@@ -45,7 +45,7 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
     except (ConfigError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # Tensors of other shapes than a reader expects; it takes them apart without asking.
         raise CheckpointError(
-            f"{source}: these are not weights of the kind {project.description!r}: {error}"
+            f"{source}: these are not weights of the format {project.description!r}: {error}"
         ) from None
 
 
@@ -53,5 +53,5 @@ def _recognized(content: Content, source: Path) -> Format:
     for project in FORMATS.values():
         if project.recognizes(content):
             return project
-    kinds = "".join(f"\n  {name}: {project.description}" for name, project in FORMATS.items())
-    raise CheckpointError(f"{source}: weights of no known kind. Known are:{kinds}")
+    formats = "".join(f"\n  {name}: {project.description}" for name, project in FORMATS.items())
+    raise CheckpointError(f"{source}: weights of no known format; known formats:{formats}")
