@@ -81,6 +81,20 @@ def test_number_of_workers_follows_from_the_number_of_shards(
     assert [chosen(num_shards) for num_shards in (0, 15, 16, 1000)] == ["here", "here", 2, 4]
 
 
+def test_progress_within_a_shard(
+    embedder: Embedder, tmp_path: Path, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the time left is known long before the first shard of 512 is done."""
+    monkeypatch.setattr(pipeline, "BATCHES_PER_GROUP", 1)
+    told: list[tuple[int, int, float, int]] = []
+    api.embed(embedder, voices, tmp_path / "o", progress=lambda *numbers: told.append(numbers))
+    done = [numbers[0] for numbers in told]
+    assert done == sorted(done)
+    assert (told[0], told[-1][:2]) == ((0, 48, 0.0, 0), (48, 48))
+    assert len(set(done)) > 3
+    assert told[-2][2] == pytest.approx(told[-1][2])
+
+
 def test_unknown_engine_is_an_error() -> None:
     with pytest.raises(ConfigError, match="did you mean 'ray'"):
         Engine("rai")

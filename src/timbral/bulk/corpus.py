@@ -20,7 +20,7 @@ import pyarrow as pa
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
 from timbral.bulk.job import EmbedJob, claim_folder
-from timbral.bulk.shards import Shard, read_shard, split_into_shards
+from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.manifest import Utterance
 from timbral.embeddings.formats import FORMATS
 from timbral.errors import ConfigError, DataError, did_you_mean
@@ -128,16 +128,43 @@ def _embed_missing(
     """Embed the shards that are not there yet; returns seconds of audio embedded now."""
     missing = [shard for shard in shards if not shard.is_done(folder)]
     total = sum(len(shard.utterances) for shard in shards)
-    done = total - sum(len(shard.utterances) for shard in missing)
-    seconds, failures = 0.0, 0
-    progress(done, total, seconds, failures)
+    counter = _Counter(progress, total, total - sum(len(shard.utterances) for shard in missing))
+    counter.report()
     if missing:
-        for result in engine.run(embedder, missing, folder):
-            done += result.num_utterances + result.num_failures
-            seconds += result.audio_seconds
-            failures += result.num_failures
-            progress(done, total, seconds, failures)
-    return seconds
+        for result in engine.run(embedder, missing, folder, counter.add_group):
+            counter.add_shard(result)
+    return counter.seconds
+
+
+@dataclass
+class _Counter:
+    """What is done: whole shards, and groups of recordings of the shard in work."""
+
+    progress: EmbedProgress
+    total: int
+    done: int
+    """utterances of whole shards"""
+    seconds: float = 0.0
+    failures: int = 0
+    group_done: int = 0
+    """utterances of the shard in work"""
+    group_seconds: float = 0.0
+
+    def add_group(self, utterances: int, seconds: float) -> None:
+        self.group_done += utterances
+        self.group_seconds += seconds
+        self.report()
+
+    def add_shard(self, result: ShardResult) -> None:
+        self.done += result.num_utterances + result.num_failures
+        self.seconds += result.audio_seconds
+        self.failures += result.num_failures
+        self.group_done, self.group_seconds = 0, 0.0
+        self.report()
+
+    def report(self) -> None:
+        done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
+        self.progress(done, self.total, seconds, self.failures)
 
 
 def _read_shards(shards: Sequence[Shard], folder: Folder) -> tuple[pa.Table, list[dict[str, str]]]:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from timbral.bulk.on_ray import embed_on_ray
-from timbral.bulk.pipeline import embed_shards
+from timbral.bulk.pipeline import GroupProgress, embed_shards
 from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
@@ -54,9 +54,16 @@ class Engine:
             raise ConfigError(f"workers must be 1 or more, got {self.workers}")
 
     def run(
-        self, embedder: Embedder, shards: Sequence[Shard], folder: Folder
+        self,
+        embedder: Embedder,
+        shards: Sequence[Shard],
+        folder: Folder,
+        progress: GroupProgress = lambda utterances, seconds: None,
     ) -> Iterator[ShardResult]:
-        """Embed shards into `folder`; each is on disk before it is yielded, in any order."""
+        """Embed shards into `folder`; each is on disk before it is yielded, in any order.
+
+        Where this process embeds, `progress` tells of parts of the shard in work.
+        """
         if self.name == "ray":
             return embed_on_ray(
                 embedder, shards, folder, self.strict, self.workers, self.ray_address
@@ -64,7 +71,7 @@ class Engine:
         workers = self.workers or _workers_that_pay(len(shards), embedder.device.type)
         if workers > 1:
             return embed_in_processes(embedder, shards, folder, self.strict, workers)
-        return embed_here(embedder, shards, folder, self.strict)
+        return embed_here(embedder, shards, folder, self.strict, progress)
 
 
 DEFAULT_ENGINE = Engine()
@@ -77,10 +84,16 @@ def _workers_that_pay(num_shards: int, device: str) -> int:
 
 
 def embed_here(
-    embedder: Embedder, shards: Sequence[Shard], folder: Folder, strict: bool
+    embedder: Embedder,
+    shards: Sequence[Shard],
+    folder: Folder,
+    strict: bool,
+    progress: GroupProgress = lambda utterances, seconds: None,
 ) -> Iterator[ShardResult]:
     """In this process, with torch's own threads."""
-    for result in embed_shards(embedder, shards, readers=READER_THREADS, strict=strict):
+    for result in embed_shards(
+        embedder, shards, readers=READER_THREADS, strict=strict, progress=progress
+    ):
         folder.write(result.file_name, result.content)
         yield result
 

@@ -10,7 +10,7 @@ put back into the corpus's order at its end.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,10 +20,12 @@ from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 
-__all__ = ["embed_shards"]
+__all__ = ["GroupProgress", "embed_shards"]
 
 BATCHES_PER_GROUP = 16
 """batches of the model whose audio is given to it together"""
+GroupProgress = Callable[[int, float], None]
+"""called with the utterances of a group, usable or not, and the seconds of audio embedded"""
 GROUPS_AHEAD = 2
 """whose audio is held decoded; a longer recording is read when nothing else is held"""
 
@@ -39,11 +41,17 @@ class _Group:
 
 
 def embed_shards(
-    embedder: Embedder, shards: Iterable[Shard], *, readers: int, strict: bool = False
+    embedder: Embedder,
+    shards: Iterable[Shard],
+    *,
+    readers: int,
+    strict: bool = False,
+    progress: GroupProgress = lambda utterances, seconds: None,
 ) -> Iterator[ShardResult]:
     """Embed shards one after another; `readers` threads run ahead into the next shard.
 
-    With `strict` the first recording that cannot be used raises its AudioError.
+    With `strict` the first recording that cannot be used raises its AudioError. `progress` is
+    called after each group of recordings, of which a shard has many.
     """
     partial: PartialShard | None = None
     for group, contents in _read_ahead(embedder, shards, readers):
@@ -60,6 +68,7 @@ def embed_shards(
         for (row, content), vector in zip(usable.items(), vectors, strict=True):
             partial.vectors[row] = vector
             partial.seconds[row] = group.input.seconds(content)
+        progress(len(group.rows), sum(partial.seconds.get(row, 0.0) for row in group.rows))
         if partial.is_complete:
             yield partial.result(embedder)
             partial = None
