@@ -136,13 +136,13 @@ def test_written_and_marked_on_the_map(tmp_path: Path) -> None:
     speakers = table["speaker"].to_pylist()
     speakers[5] = "s20"
     pyarrow.parquet.write_table(relabeled(table, speakers), tmp_path / "utterances.parquet")
-    found = api.audit_folder(tmp_path, tmp_path / "audit.parquet")
+    found = api.audit(tmp_path, tmp_path / "audit.parquet")
     assert found["utterance"].to_pylist() == ["u0005"]
     assert "u0005" in (tmp_path / "audit.csv").read_text()
-    api.draw_map(tmp_path, tmp_path / "map.html")
+    api.map(tmp_path, tmp_path / "map.html")
     assert '"s00? (' in (tmp_path / "map.html").read_text()
     with pytest.raises(ConfigError, match="in \\[0, 1\\]"):
-        api.audit_folder(tmp_path, tmp_path / "a.parquet", 2.0)
+        api.audit(tmp_path, tmp_path / "a.parquet", min_probability=2.0)
 
 
 @pytest.mark.slow

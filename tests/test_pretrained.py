@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 from timbral import api
+from timbral.checkpoints import catalog, sources
 from timbral.checkpoints import download as downloads
-from timbral.checkpoints import sources
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.published import PUBLISHED
 from timbral.demo.shipped import VOICES
+from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference.embedder import Embedder
 
@@ -213,3 +214,10 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (copy / "preprocessor_config.json").write_text(json.dumps(normalizing), "utf-8")
     api.load_encoder("wavlm-base-plus-sv", weights_dir=copy)
     assert len(conversions) == 2
+
+
+def test_listed_sizes_are_those_of_the_networks() -> None:
+    configs = {name: encoder.config_type() for name, encoder in ENCODERS.items()}
+    configs |= {name: entry.encoder for name, entry in PUBLISHED.items()}
+    assert {name: catalog.count_sizes(configs[name]) for name in catalog.SIZES} == catalog.SIZES
+    assert catalog.SIZES.keys() >= PUBLISHED.keys()

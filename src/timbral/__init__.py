@@ -1,35 +1,120 @@
 """timbral: train, evaluate and run speaker encoders.
 
 >>> import timbral
->>> encoder = timbral.load_encoder("runs/lstm")  # doctest: +SKIP
->>> encoder.verify("alice.wav", "bob.wav")  # doctest: +SKIP
+>>> encoder = timbral.load_encoder("campplus-zh-en", download=True)  # doctest: +SKIP
+>>> encoder.encode(["a.wav", "b.wav"]).shape  # doctest: +SKIP
+(2, 192)
+>>> encoder.verify("a.wav", "b.wav").score  # doctest: +SKIP
+0.83
+
+Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map
+Data: prepare, inspect, export_list
+Training: train, load_config, average, register_encoder
+Evaluation: evaluate
+Weights: models, download, convert
+
+Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
+TimbralError, whose messages say what came, what is allowed and what to do.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
+from timbral.errors import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    InputError,
+    MissingExtraError,
+    TimbralError,
+    TrainingError,
+)
 from timbral.version import __version__
 
-if TYPE_CHECKING:
-    from timbral.audio.preprocessing import Preprocessing
-    from timbral.embeddings.similarity import similarity
-    from timbral.inference.embedder import Embedder
-    from timbral.inference.load import load_encoder
+if _typing.TYPE_CHECKING:
+    from timbral.api import (
+        Decision,
+        Embedder,
+        EmbedSummary,
+        Engine,
+        Evaluation,
+        Inspection,
+        ModelInfo,
+        PageSummary,
+        PrepareReport,
+        Preprocessing,
+        TrainConfig,
+        TrainReport,
+        audit,
+        average,
+        convert,
+        download,
+        embed,
+        evaluate,
+        export_list,
+        inspect,
+        load_config,
+        load_encoder,
+        map,
+        models,
+        prepare,
+        register_encoder,
+        similarity,
+        speakers,
+        train,
+    )
 
-__all__ = ["Embedder", "Preprocessing", "__version__", "load_encoder", "similarity"]
+__all__ = [
+    "AudioError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Decision",
+    "EmbedSummary",
+    "Embedder",
+    "Engine",
+    "Evaluation",
+    "InputError",
+    "Inspection",
+    "MissingExtraError",
+    "ModelInfo",
+    "PageSummary",
+    "PrepareReport",
+    "Preprocessing",
+    "TimbralError",
+    "TrainConfig",
+    "TrainReport",
+    "TrainingError",
+    "__version__",
+    "audit",
+    "average",
+    "convert",
+    "download",
+    "embed",
+    "evaluate",
+    "export_list",
+    "inspect",
+    "load_config",
+    "load_encoder",
+    "map",
+    "models",
+    "prepare",
+    "register_encoder",
+    "similarity",
+    "speakers",
+    "train",
+]
 
-_HOMES = {
-    "Embedder": "timbral.inference.embedder",
-    "Preprocessing": "timbral.audio.preprocessing",
-    "load_encoder": "timbral.inference.load",
-    "similarity": "timbral.embeddings.similarity",
-}
 
-
-def __getattr__(name: str) -> Any:  # torch is imported when it is first needed
-    if name not in _HOMES:
+def __getattr__(name: str) -> object:  # torch is imported when it is first needed
+    if name not in __all__:
         raise AttributeError(f"module 'timbral' has no attribute {name!r}")
-    from importlib import import_module
+    from timbral import api
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

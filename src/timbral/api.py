@@ -1,68 +1,149 @@
-"""Composition: the one place where names become objects. One function per verb."""
+"""What `import timbral` offers, a function a verb, which imports its rooms when it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from timbral.bulk import corpus as bulk
-from timbral.bulk.engines import DEFAULT_ENGINE, Engine
-from timbral.checkpoints.averaging import average
-from timbral.checkpoints.catalog import ModelInfo, models
-from timbral.checkpoints.checkpoint import uninitialized_message
-from timbral.checkpoints.conversion import convert
-from timbral.checkpoints.download import download
-from timbral.checkpoints.resolve import resolve, validation_threshold
-from timbral.checkpoints.user_encoders import register_encoder
-from timbral.config.schema import TrainConfig
-from timbral.config.yaml import load_config
-from timbral.data.prepared.prepare import prepare
-from timbral.data.sources import find_utterances
-from timbral.inference.embedder import Embedder
-from timbral.inference.load import load_encoder
-from timbral.io.devices import pick_device
-from timbral.io.types import StepProgress
-from timbral.reports.embed_folder import audit_folder, average_speakers, draw_map
-from timbral.scoring.evaluation import (
-    DEFAULT_P_TARGET,
-    Evaluation,
-    evaluate_scores,
-    write_evaluation,
-)
-from timbral.scoring.metrics import check_p_target
-from timbral.scoring.scores import score_trials
-from timbral.scoring.trials import read_trials
-from timbral.training.job import TrainJob, TrainReport
-from timbral.training.launch import check_processes, launch
-from timbral.training.options import TrainOptions
-from timbral.training.session import run_job
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from timbral.audio.preprocessing import Preprocessing as Preprocessing
+    from timbral.bulk.corpus import EmbedProgress
+    from timbral.bulk.corpus import EmbedSummary as EmbedSummary
+    from timbral.bulk.engines import Engine as Engine
+    from timbral.checkpoints.averaging import average as average
+    from timbral.checkpoints.catalog import ModelInfo as ModelInfo
+    from timbral.checkpoints.catalog import models as models
+    from timbral.checkpoints.checkpoint import uninitialized_message as uninitialized_message
+    from timbral.checkpoints.conversion import convert as convert
+    from timbral.checkpoints.download import download as download
+    from timbral.checkpoints.resolve import resolve as resolve
+    from timbral.checkpoints.resolve import validation_threshold as validation_threshold
+    from timbral.checkpoints.user_encoders import register_encoder as register_encoder
+    from timbral.config.named import load_config as load_config
+    from timbral.config.schema import TrainConfig as TrainConfig
+    from timbral.data.inspect.inspection import Inspection as Inspection
+    from timbral.data.lists.export import ListFormat
+    from timbral.data.prepared.prepare import PrepareReport as PrepareReport
+    from timbral.data.prepared.prepare import prepare as prepare
+    from timbral.embeddings.similarity import similarity as similarity
+    from timbral.inference.decision import Decision as Decision
+    from timbral.inference.embedder import Embedder as Embedder
+    from timbral.inference.load import load_encoder as load_encoder
+    from timbral.io.devices import pick_device as pick_device
+    from timbral.io.types import Progress, StepProgress
+    from timbral.reports.draw_map import map as map
+    from timbral.reports.voice_map import PageSummary as PageSummary
+    from timbral.scoring.evaluation import Evaluation as Evaluation
+    from timbral.training.job import TrainJob as TrainJob
+    from timbral.training.job import TrainReport as TrainReport
+    from timbral.training.options import TrainOptions as TrainOptions
 
 __all__ = [
-    "ModelInfo",
-    "TrainJob",
-    "TrainOptions",
-    "TrainReport",
-    "audit_folder",
-    "average",
-    "average_speakers",
-    "convert",
-    "download",
-    "draw_map",
+    "audit",
     "embed",
     "evaluate",
-    "load_encoder",
-    "models",
-    "pick_device",
-    "prepare",
-    "register_encoder",
-    "resolve",
+    "export_list",
+    "inspect",
     "run_training",
+    "speakers",
     "train",
-    "uninitialized_message",
-    "validation_threshold",
 ]
 
-Progress = Callable[[int, int], None]
+MODULES = {
+    "Decision": "inference.decision",
+    "EmbedSummary": "bulk.corpus",
+    "Embedder": "inference.embedder",
+    "Engine": "bulk.engines",
+    "Evaluation": "scoring.evaluation",
+    "Inspection": "data.inspect.inspection",
+    "ModelInfo": "checkpoints.catalog",
+    "PageSummary": "reports.voice_map",
+    "PrepareReport": "data.prepared.prepare",
+    "Preprocessing": "audio.preprocessing",
+    "TrainConfig": "config.schema",
+    "TrainJob": "training.job",
+    "TrainOptions": "training.options",
+    "TrainReport": "training.job",
+    "average": "checkpoints.averaging",
+    "convert": "checkpoints.conversion",
+    "download": "checkpoints.download",
+    "load_config": "config.named",
+    "load_encoder": "inference.load",
+    "map": "reports.draw_map",
+    "models": "checkpoints.catalog",
+    "pick_device": "io.devices",
+    "prepare": "data.prepared.prepare",
+    "register_encoder": "checkpoints.user_encoders",
+    "resolve": "checkpoints.resolve",
+    "similarity": "embeddings.similarity",
+    "uninitialized_message": "checkpoints.checkpoint",
+    "validation_threshold": "checkpoints.resolve",
+}
+"""where names that need no composing lie; they are imported when they are first asked for"""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"timbral.{MODULES[name]}"), name)
+
+
+def inspect(
+    source: str | Path,
+    *,
+    layout: str = "folder",
+    output: str | Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Inspection:
+    """Show what a corpus or prepared data holds, and what looks wrong in it.
+
+    Args:
+        source: a corpus's folder, a table of utterances, a folder that `prepare` made, or
+            precomputed mels
+        layout: how a corpus's folder is laid out: ``folder`` (SPEAKER/[SESSION/]FILE), ``tree``,
+            ``kaldi``, ``lhotse``, or a name that ``timbral corpora`` lists
+        output: a page (.html) with every suspicious recording; None: no page
+        progress: called with the utterances looked at so far, and their number
+
+    Raises DataError when the source cannot be read or holds no utterance.
+    """
+    from timbral.data.inspect.inspection import inspect_data
+    from timbral.reports.inspection_page import write_inspection
+
+    inspection = inspect_data(source, layout, progress)
+    if output is not None:
+        write_inspection(inspection, Path(output))
+    return inspection
+
+
+def export_list(
+    source: str | Path,
+    output: str | Path,
+    *,
+    format: ListFormat = "parquet",
+    layout: str = "folder",
+) -> tuple[int, int]:
+    """Write the list of a source's utterances for other tools.
+
+    Args:
+        source: a corpus's folder, a table of utterances, a folder that `prepare` made, …, as
+            `inspect` takes it
+        output: a file; for kaldi and lhotse a folder
+        format: ``parquet``, ``csv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
+            (manifests of recordings and supervisions)
+        layout: how a corpus's folder is laid out
+
+    Returns:
+        how many utterances were written, and how many could not be (lhotse wants durations)
+    """
+    from timbral.data.lists.export import write_list
+    from timbral.data.sources import find_utterances
+
+    return write_list(find_utterances(source, layout), Path(output), format)
 
 
 def train(
@@ -81,12 +162,13 @@ def train(
     trackers: Sequence[str] = (),
     project: str = "timbral",
     comet_key: str = "",
-    progress: StepProgress = lambda step, values: None,
+    progress: StepProgress | None = None,
 ) -> TrainReport:
     """Train one encoder on prepared data; a run folder that holds this run is resumed.
 
     Args:
-        config: a TrainConfig, or the path of a YAML file
+        config: a TrainConfig, as `load_config` gives it; the name of a config that comes with
+            timbral (``timbral configs`` lists them); or the path of a YAML file
         data: a folder that `prepare` made, or precomputed mels
         output: the run folder: config.yaml, metrics.jsonl, checkpoints, logs, plots
         exclude_speakers: a file of speaker ids, one a line, that are never read
@@ -108,6 +190,10 @@ def train(
     used, TrainingError when `output` holds another run or training diverges. Whatever is wrong
     with the arguments is found before `output` is touched.
     """
+    from timbral.config.named import load_config
+    from timbral.training.job import TrainJob
+    from timbral.training.options import TrainOptions
+
     options = TrainOptions(
         exclude_speakers=_path(exclude_speakers),
         validation_speakers=str(validation_speakers),
@@ -120,41 +206,116 @@ def train(
         trackers=tuple(trackers),
         project=project,
     )
-    if not isinstance(config, TrainConfig):
-        config = load_config(Path(config))
-    return run_training(TrainJob(config, Path(data), Path(output), options, comet_key), progress)
+    settings = load_config(config) if isinstance(config, str | Path) else config
+    return run_training(TrainJob(settings, Path(data), Path(output), options, comet_key), progress)
 
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def run_training(job: TrainJob, progress: StepProgress = lambda step, values: None) -> TrainReport:
-    """Do a job, in as many processes as it asks for."""
+def run_training(job: TrainJob, progress: StepProgress | None = None) -> TrainReport:
+    """Do a job, in as many processes as it asks for; `train` describes what a job is made of."""
+    from timbral.io.devices import pick_device
+    from timbral.training.launch import check_processes, launch
+    from timbral.training.session import run_job
+
+    told = progress or (lambda step, values: None)
     if job.options.workers == 1:
-        return run_job(job, progress)
+        return run_job(job, told)
     check_processes(job.options.workers, pick_device(job.options.device or "auto"))
-    return launch(job.options.workers, run_job, job, progress)
+    return launch(job.options.workers, run_job, job, told)
+
+
+def embed(
+    encoder: Embedder | str | Path,
+    source: str | Path,
+    output: str | Path,
+    *,
+    layout: str = "folder",
+    pattern: str | None = None,
+    format: str = "parquet",
+    model_name: str | None = None,
+    engine: Engine | None = None,
+    progress: EmbedProgress | None = None,
+) -> EmbedSummary:
+    """Vectors of every utterance and every speaker of a corpus, in files; a killed job is resumed.
+
+    Args:
+        encoder: an Embedder, or what `load_encoder` takes
+        source: a corpus's folder or URL, a table of utterances, or prepared data
+        output: a folder or URL, of the files and of what is done so far. Recordings that cannot be
+            used are listed in its failures.jsonl
+        layout: how a corpus's folder is laid out, as for `inspect`
+        pattern: only recordings whose name or end of path fits it, such as ``*.wav``; None: all
+        format: ``parquet`` (utterances.parquet, speakers.parquet), ``npy`` (PaddleSpeech),
+            ``torch`` (ddvc), ``safetensors`` or ``kaldi``
+        model_name: in ddvc's file names; None: the encoder's name
+        engine: who computes, such as ``timbral.Engine(workers=4)``; None: this process
+        progress: called with utterances done, all of them, seconds of audio, and failures
+
+    Raises:
+        ConfigError: unknown format, layout or device
+        DataError: the source cannot be read, `output` holds vectors of other weights or of another
+            corpus, or no recording could be used
+        CheckpointError: the encoder cannot be loaded
+    """
+    from timbral.bulk.corpus import embed_corpus
+    from timbral.bulk.engines import DEFAULT_ENGINE
+    from timbral.data.sources import find_utterances
+
+    return embed_corpus(
+        _embedder(encoder),
+        find_utterances(source, layout, pattern, mel_files=True),
+        source,
+        output,
+        format=format,
+        model_name=model_name,
+        engine=engine or DEFAULT_ENGINE,
+        progress=progress or (lambda done, total, seconds, failures: None),
+    )
+
+
+def _embedder(encoder: Embedder | str | Path) -> Embedder:
+    from timbral.inference.load import load_encoder
+
+    return load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
 
 
 def evaluate(
-    embedder: Embedder,
-    trials: Path,
-    root: Path,
-    output: Path | None = None,
+    encoder: Embedder | str | Path,
+    trials: str | Path,
+    root: str | Path = ".",
+    output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
     *,
-    p_target: float = DEFAULT_P_TARGET,
+    p_target: float = 0.05,
 ) -> Evaluation:
-    """Score a trial list; write evaluation.json and scores.txt into `output`.
+    """Error rates of an encoder on a list of trials: EER and minDCF.
 
-    `p_target` is the prior of target trials in minDCF.
+    Args:
+        encoder: an Embedder, or what `load_encoder` takes
+        trials: a file of lines ``label path path``; label 1 (or target) is the same speaker, 0 (or
+            nontarget) another
+        root: the folder that the paths of the list start from
+        output: a folder for evaluation.json, scores.txt and failures.jsonl; None: no files
+        progress: called with the recordings embedded so far, and their number
+        p_target: prior probability of a target trial in minDCF, in (0, 1)
+
+    Raises DataError when the list cannot be read or no trial can be scored; single recordings that
+    cannot be used are counted in the result's `failures`.
     """
+    from timbral.scoring.evaluation import evaluate_scores, write_evaluation
+    from timbral.scoring.metrics import check_p_target
+    from timbral.scoring.scores import score_trials
+    from timbral.scoring.trials import read_trials
+
     check_p_target(p_target)
-    listed = read_trials(trials)
+    listed = read_trials(Path(trials))
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
-    scored = score_trials(embedder, listed, root, progress)
+        Path(output).mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
+    embedder = _embedder(encoder)
+    scored = score_trials(embedder, listed, Path(root), progress)
     evaluation = evaluate_scores(scored, p_target)
     if output is not None:
         metadata = {
@@ -162,34 +323,77 @@ def evaluate(
             "encoder": embedder.name,
             "weights_sha256": embedder.weights_sha256,
         }
-        write_evaluation(output, evaluation, scored, metadata)
+        write_evaluation(Path(output), evaluation, scored, metadata)
     return evaluation
 
 
-def embed(
-    embedder: Embedder,
-    root: str | Path,
-    output: str | Path,
+def speakers(
+    embeddings: str | Path,
+    output: str | Path | None = None,
+    aggregate: str = "normalized-mean",
     *,
-    layout: str = "folder",
-    pattern: str | None = None,
-    format: str = "parquet",
-    model_name: str | None = None,
-    engine: Engine = DEFAULT_ENGINE,
-    progress: bulk.EmbedProgress = lambda done, total, seconds, failures: None,
-) -> bulk.EmbedSummary:
-    """Embed every utterance and speaker of a corpus (`find_utterances`) into a folder or a URL.
+    group_by: str = "speaker",
+    clusters: int = 2,
+    unit_length: bool | None = None,
+) -> pa.Table:
+    """One vector for each speaker of an `embed` folder, or for each session or cluster of one.
 
-    With a `pattern`, such as ``*.wav``, only recordings whose name or end of path fits it.
+    Args:
+        embeddings: a folder that `embed` made
+        output: a Parquet file to write; None: none
+        aggregate: ``mean`` (plain, as ddvc), ``normalized-mean`` (of unit vectors),
+            ``duration-weighted`` (every second counts the same), ``trimmed`` (without the farthest
+            tenth) or ``medoid`` (the utterance nearest to all others)
+        group_by: what a vector stands for: ``speaker``, ``session`` or ``cluster``
+        clusters: of each speaker, with ``group_by="cluster"``
+        unit_length: whether vectors are made unit length; None: all but those of ``mean``
+
+    Returns:
+        a table with columns speaker, group, num_utterances, duration_seconds,
+        mean_cosine_distance, embedding, utterance_ids, encoder, weights_sha256, license
+
+    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
     """
-    utterances = find_utterances(root, layout, pattern, mel_files=True)
-    return bulk.embed_corpus(
-        embedder,
-        utterances,
-        root,
-        output,
-        format=format,
-        model_name=model_name,
-        engine=engine,
-        progress=progress,
+    from timbral.embeddings.aggregate import speaker_table
+    from timbral.embeddings.table import read_embeddings, write_table
+
+    table = speaker_table(
+        read_embeddings(embeddings),
+        aggregate,
+        group_by=group_by,
+        clusters=clusters,
+        unit_length=unit_length,
     )
+    if output is not None:
+        write_table(table, Path(output))
+    return table
+
+
+def audit(
+    embeddings: str | Path, output: str | Path | None = None, *, min_probability: float = 0.5
+) -> pa.Table:
+    """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
+
+    Args:
+        embeddings: a folder that `embed` made
+        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
+            folder, where `map` finds it
+        min_probability: findings less probable are left out; in [0, 1]
+
+    Returns:
+        the findings, a row each, by kind and from the surest; columns kind, probability,
+        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
+
+    Raises ConfigError for an impossible probability, DataError for another folder.
+    """
+    from timbral.embeddings.audit import findings
+    from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
+    from timbral.errors import ConfigError
+
+    if not 0.0 <= min_probability <= 1.0:
+        raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
+    table = findings.audit(read_embeddings(embeddings), min_probability)
+    path = Path(embeddings) / AUDIT_FILE if output is None else Path(output)
+    write_table(table, path)
+    write_table(table, path.with_suffix(".csv"))
+    return table

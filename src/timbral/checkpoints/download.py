@@ -22,10 +22,14 @@ NOTE = "converted_from.txt"
 def download(name: str, weights_dir: str | Path | None = None) -> Path:
     """Get published weights, unless they are on this machine; returns their checkpoint folder.
 
-    With `weights_dir`, a local copy (a file, or a folder as the Hub has it), they are converted
-    from it and nothing is downloaded. Several processes may do so at once.
+    Args:
+        name: of published weights, such as ``campplus-zh-en``; `timbral.models()` lists them
+        weights_dir: a local copy (a file, or a folder as the Hub has it), which is converted
+            instead: nothing is downloaded
 
-    Raises ConfigError for an unknown name, CheckpointError for weights that cannot be had.
+    They are checked and kept in the user's cache folder (``$TIMBRAL_CACHE`` names another). Several
+    processes may ask for the same at once. Raises ConfigError for an unknown name, CheckpointError
+    for weights that cannot be had, MissingExtraError where the Hub's client is not installed.
     """
     if name not in PUBLISHED:
         raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PUBLISHED)}")

@@ -18,8 +18,13 @@ __all__ = ["register_encoder"]
 def register_encoder(source: str) -> str:
     """Register an encoder class from ``path.py:Class``; returns its name for configs.
 
-    The file is run, so it comes from the user and never from a checkpoint. In Python,
-    ``timbral.encoders.registry.ENCODERS[MyEncoder.name] = MyEncoder`` does the same.
+    Args:
+        source: ``path.py:Class``, a class that derives from SpeakerEncoder. The file is run, so its
+            name comes from you and never from a checkpoint
+
+    A class that is imported already is registered by
+    ``timbral.encoders.registry.ENCODERS[MyEncoder.name] = MyEncoder``. Raises ConfigError for a
+    file that cannot be run, another kind of class, and the name of an encoder of timbral.
     """
     path, _, name = source.rpartition(":")
     if not path.endswith(".py") or not name:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timbral.errors import ConfigError, did_you_mean
 
-__all__ = ["describe_configs", "find_config"]
+if TYPE_CHECKING:
+    from timbral.config.schema import TrainConfig
+
+__all__ = ["describe_configs", "find_config", "load_config"]
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -32,3 +38,18 @@ def describe_configs() -> dict[str, str]:
     """Names of all configs with the first line of each, which says what it is for."""
     texts = {name: (FOLDER / f"{name}.yaml").read_text("utf-8") for name in _names()}
     return {name: text.partition("\n")[0].strip("# .:") for name, text in texts.items()}
+
+
+def load_config(config: str | Path, overrides: Mapping[str, object] | None = None) -> TrainConfig:
+    """The settings of a training.
+
+    Args:
+        config: the name of a config that comes with timbral, or the path of a YAML file
+        overrides: values that replace the file's, by dotted key: ``{"schedule.steps": 1000}``
+
+    Raises ConfigError for what is unknown, of the wrong type or out of range.
+    """
+    from timbral.config import yaml  # which imports torch; the list of names has no need of it
+
+    pairs = [(key, json.dumps(value)) for key, value in (overrides or {}).items()]
+    return yaml.load_config(find_config(config), [word for pair in pairs for word in pair])

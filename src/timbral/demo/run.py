@@ -48,7 +48,7 @@ def run_demo(output: Path) -> int:
     with corpus_bar("embedding") as embed_progress:
         embedding = api.embed(embedder, VOICES, output / "embeddings", progress=embed_progress)
     with bar("drawing the map") as progress:
-        api.draw_map(output / "embeddings", output / "map.html", progress)
+        api.map(output / "embeddings", output / "map.html", progress)
     console.print(DemoResults(output, before, after, training, embedding).table())
     console.print(NEXT_STEPS, soft_wrap=True)
     return 0

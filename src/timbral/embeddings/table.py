@@ -41,12 +41,25 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 
 from timbral.errors import DataError
+from timbral.io.files import atomic_write
 from timbral.io.types import Ints, Vectors
 
-__all__ = ["group_rows", "read_embeddings", "speaker_schema", "utterance_schema", "vectors_of"]
+__all__ = [
+    "AUDIT_FILE",
+    "group_rows",
+    "read_embeddings",
+    "speaker_schema",
+    "utterance_schema",
+    "vectors_of",
+    "write_table",
+]
+
+AUDIT_FILE = "audit.parquet"
+"""in an `embed` folder: the findings of an audit, which the voice map rings"""
 
 
 def utterance_schema(embedding_dim: int) -> pa.Schema:
@@ -122,3 +135,12 @@ def read_embeddings(folder: str | Path) -> pa.Table:
             f"only {', '.join(table.column_names)}"
         )
     return table
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table, whole or not at all: as CSV where the path ends in .csv, else as Parquet."""
+    with atomic_write(path) as temporary:
+        if path.suffix.lower() == ".csv":
+            pa.csv.write_csv(table, temporary)
+        else:
+            pa.parquet.write_table(table, temporary)

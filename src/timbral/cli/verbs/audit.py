@@ -32,7 +32,7 @@ def run(
     from timbral.embeddings.audit.findings import KINDS
 
     target = output or embeddings / "audit.parquet"
-    findings = api.audit_folder(embeddings, target, min_probability).to_pylist()
+    findings = api.audit(embeddings, target, min_probability=min_probability).to_pylist()
     for kind, what in KINDS.items():
         rows = [row for row in findings if row["kind"] == kind]
         print(f"{len(rows):,} {what}")

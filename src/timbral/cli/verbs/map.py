@@ -28,7 +28,7 @@ def run(
     if output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output should name a page, such as map.html; got {output}")
     with bar("drawing") as advance:
-        plot, page = api.draw_map(embeddings, output, advance)
+        plot, page = api.map(embeddings, output, advance)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
     if page.unreadable:
         path, reason = page.unreadable[0]

@@ -38,7 +38,7 @@ def run(
     """
     from timbral import api
 
-    table = api.average_speakers(
+    table = api.speakers(
         embeddings,
         output,
         aggregate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pyarrow as pa
 import pyarrow.csv
@@ -12,6 +12,7 @@ import pyarrow.parquet
 from timbral.data.lists.kaldi import write_kaldi
 from timbral.data.lists.lhotse import write_lhotse
 from timbral.data.manifest import Manifest
+from timbral.errors import check_choice
 from timbral.io.files import atomic_write, write_jsonl
 
 __all__ = ["ListFormat", "write_list"]
@@ -27,6 +28,7 @@ def write_list(manifest: Manifest, output: Path, format: ListFormat) -> tuple[in
     Returns the numbers of utterances written and of failures, which only lhotse can have: it
     needs the recordings' headers.
     """
+    check_choice("format", format, get_args(ListFormat))
     if format == "kaldi":
         return write_kaldi(manifest, output), 0
     if format == "lhotse":
