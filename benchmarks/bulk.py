@@ -62,7 +62,7 @@ e.encode(files[0])
 times = {}
 def timed(name, make):
     t = time.monotonic(); made = make(); times[name] = time.monotonic() - t; return made
-waves = timed("decode", lambda: [e.load(f) for f in files])
+waves = timed("decode", lambda: [e.load_audio(f) for f in files])
 def features():
     with torch.inference_mode():
         for w in waves:
