@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 SMALL = {name: encoder.tiny_config for name, encoder in ENCODERS.items()}
 """a small config of each encoder in ENCODERS"""
+
+
+def without_progress(text: str) -> str:
+    """Standard error without the lines that tell of a slow machine's progress."""
+    return re.sub(r"^[a-z ]+: [\d,]+( of [\d,]+)?  \d.*\n", "", text, flags=re.M)
 
 
 @pytest.fixture(scope="session")

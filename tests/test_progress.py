@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from conftest import without_progress
 from timbral.io import progress
 from timbral.io.progress import Display, bar, corpus_bar, training_bar
 
@@ -65,7 +66,9 @@ def test_a_log_gets_a_line_now_and_then(
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     work()
-    lines = capsys.readouterr().err.splitlines()
+    text = capsys.readouterr().err
+    assert without_progress(text) == ""
+    lines = text.splitlines()
     assert lines[0] == "preparing: 3 of 10  0:00"
     assert "10 of 20" in lines[2]
     assert "2.00 h of audio" in lines[2]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import without_progress
 from timbral.config.named import find_config
 from timbral.demo.shipped import VOICES
 from timbral.scoring.trials import draw_pairs
@@ -21,8 +22,6 @@ CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.S)
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.S)
 QUICK = ["schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channels", "16"]
 """added to the values that the README's training replaces"""
-PROGRESS = re.compile(r"^[a-z ]+: [\d,]+ of [\d,]+ .*\n", flags=re.M)
-"""lines that a slow machine prints to standard error"""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_console_snippets(place: Path) -> None:
             cwd=place, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert result.returncode == 0, f"{line}\n{result.stderr}"
-        assert not re.sub(PROGRESS, "", result.stderr)
+        assert without_progress(result.stderr) == ""
         assert shape(result.stdout) == shape(expected), line
 
 
