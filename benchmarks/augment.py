@@ -1,4 +1,4 @@
-"""Augmentation, items a second: timbral against audiomentations, in one process and turn by turn.
+"""Augmentation, items a second: timbral against audiomentations, in one process and alternating.
 
     pip install audiomentations     # into an environment that has timbral
     python benchmarks/augment.py --noise DIR --rirs DIR --speech DIR
@@ -42,7 +42,7 @@ def speech(folder: Path) -> np.ndarray:
     raise SystemExit(f"{folder}: {ITEMS} recordings of {SECONDS} s or more are needed")
 
 
-def ours(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
+def timbral(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     config = AugmentConfig(
         noise=BackgroundConfig(1.0, (noise,), (5.0, 20.0)),
         rir=RirConfig(1.0, (rirs,)),
@@ -58,7 +58,7 @@ def ours(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     return run
 
 
-def theirs(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
+def audiomentations(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     from audiomentations import AddBackgroundNoise, ApplyImpulseResponse, Compose, Gain
 
     chain = Compose(
@@ -88,19 +88,20 @@ def main() -> None:
     warnings.simplefilter("ignore")
     waves = speech(options.speech)
     contenders = {
-        make.__name__: make(waves, str(options.noise), str(options.rirs)) for make in (theirs, ours)
+        make.__name__: make(waves, str(options.noise), str(options.rirs))
+        for make in (audiomentations, timbral)
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for step in range(-1, options.rounds):
         for name, run in contenders.items():
             started = time.perf_counter()
             run(step + 1)
-            if step >= 0:  # the first round reads the files
+            if step >= 0:  # the first repetition reads the files
                 seconds[name].append(time.perf_counter() - started)
     speed = {name: ITEMS / statistics.median(values) for name, values in seconds.items()}
-    print(f"audiomentations {speed['theirs']:,.0f} items/s")
-    print(f"timbral         {speed['ours']:,.0f} items/s on {options.threads} thread(s)")
-    print(f"ratio           {speed['ours'] / speed['theirs']:.2f}")
+    print(f"audiomentations {speed['audiomentations']:,.0f} items/s")
+    print(f"timbral         {speed['timbral']:,.0f} items/s on {options.threads} thread(s)")
+    print(f"ratio           {speed['timbral'] / speed['audiomentations']:.2f}")
 
 
 if __name__ == "__main__":

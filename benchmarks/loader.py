@@ -3,11 +3,11 @@
     python benchmarks/loader.py [--data CORPUS] [--seconds 1.6] [--batches 12] [--rounds 5]
 
 CORPUS is a folder of recordings, by default the voices that come with timbral. Batches of 64
-speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM; as many
-crops at random places of random files come from 16 kHz wav and FLAC (opened, sought, read) and from
-mels, by numpy alone as PaddleSpeech's loader does, and through timbral. Only timbral's crops are
-put together into a batch. One thread; all files are in the system's cache. Crops of mels need
-no mel computed later; what that costs stands in the last line.
+speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM. As many
+crops at random offsets of random files come from 16 kHz wav and FLAC (opened, sought, read) and
+from mels, by numpy alone as PaddleSpeech's loader does, and through timbral. Only timbral's crops
+are put together into a batch. One thread; all files are in the system's cache. For crops of mels
+no mels are computed later; the last line says what that costs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.io.devices import tune_cpu
 
-Way = Callable[[int], object]
+Loader = Callable[[int], object]
 
 
 class FileCrops:
@@ -49,29 +49,29 @@ class FileCrops:
     def audio(self, step: int) -> list[np.ndarray]:
         samples = int(self._seconds * 16_000)
         crops = []
-        for path, place in self._drawn(step):
+        for path, offset in self._drawn(step):
             with soundfile.SoundFile(path) as file:
-                file.seek(int(place * max(1, file.frames - samples)))
+                file.seek(int(offset * max(1, file.frames - samples)))
                 crops.append(file.read(samples, dtype="float32"))
         return crops
 
     def mels(self, step: int) -> list[np.ndarray]:
         frames = int(self._seconds * 100)
         crops = []
-        for path, place in self._drawn(step):
+        for path, offset in self._drawn(step):
             mel = np.load(path)
-            start = int(place * max(1, len(mel) - frames))
+            start = int(offset * max(1, len(mel) - frames))
             crops.append(mel[start : start + frames])
         return crops
 
     def _drawn(self, step: int) -> Iterator[tuple[Path, float]]:
         random = np.random.default_rng(step)
         rows = random.integers(len(self._paths), size=self._batch)
-        places = random.random(self._batch)
-        return ((self._paths[row], place) for row, place in zip(rows, places, strict=True))
+        offsets = random.random(self._batch)
+        return ((self._paths[row], offset) for row, offset in zip(rows, offsets, strict=True))
 
 
-def written(store: Store, folder: Path, suffix: str) -> list[Path]:
+def written_files(store: Store, folder: Path, suffix: str) -> list[Path]:
     """Every row of the store as a file of its own."""
     folder.mkdir()
     paths = [folder / f"{row}.{suffix}" for row in range(len(store))]
@@ -80,23 +80,23 @@ def written(store: Store, folder: Path, suffix: str) -> list[Path]:
     return paths
 
 
-def ways(corpus: Path, folder: Path, seconds: float) -> dict[str, Way]:
+def loaders(corpus: Path, folder: Path, seconds: float) -> dict[str, Loader]:
     prepare(scan_corpus("folder", corpus), folder / "store", Preprocessing())
-    prepare(scan_corpus("folder", corpus), folder / "tree", Preprocessing(), format="npy")
-    store, tree = Store.open(folder / "store"), PrecomputedMels.open(folder / "tree")
+    prepare(scan_corpus("folder", corpus), folder / "mels", Preprocessing(), format="npy")
+    store, mels = Store.open(folder / "store"), PrecomputedMels.open(folder / "mels")
     speakers = min(64, len(store.speaker_names))
     config = DataConfig(speakers, 10, seconds)
     crops = WaveCrops(store, np.arange(len(store)), config, seed=0)
-    mels = MelCrops(tree, np.arange(len(tree)), config, seed=0)
+    mel_crops = MelCrops(mels, np.arange(len(mels)), config, seed=0)
     batch = speakers * config.utterances_per_speaker
-    wav, flac = (written(store, folder / suffix, suffix) for suffix in ("wav", "flac"))
-    npy = [tree.folder / name for name in tree.table["file"].to_pylist()]
+    wav, flac = (written_files(store, folder / suffix, suffix) for suffix in ("wav", "flac"))
+    npy = [mels.folder / name for name in mels.table["file"].to_pylist()]
     return {
         "store, mapped PCM": crops.batch,
         "wav files": FileCrops(wav, batch, seconds).audio,
         "FLAC files": FileCrops(flac, batch, seconds).audio,
         "npy mels, numpy": FileCrops(npy, batch, seconds).mels,
-        "npy mels, timbral": mels.batch,
+        "npy mels, timbral": mel_crops.batch,
     }
 
 
@@ -110,14 +110,14 @@ def main() -> None:
     torch.set_num_threads(1)
     tune_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        measured = ways(options.data, Path(folder), options.seconds)
+        measured = loaders(options.data, Path(folder), options.seconds)
         rates: dict[str, list[float]] = {name: [] for name in measured}
         for number in range(options.rounds + 1):
-            for name, way in measured.items():
+            for name, loader in measured.items():
                 started = time.process_time()
-                made = [way(step) for step in range(options.batches)]
+                made = [loader(step) for step in range(options.batches)]
                 elapsed = time.process_time() - started
-                if number:  # the first round fills the caches
+                if number:  # the first repetition fills the caches
                     rates[name].append(options.batches / elapsed)
         batch = measured["store, mapped PCM"](0)
         del made

@@ -2,7 +2,7 @@
 
     python benchmarks/loss.py [--threads 1] [--coqui PATH/TO/TTS/encoder/losses.py] [--large]
 
-The loops are written anew from their descriptions: `per speaker` compares all utterances to one
+The loops are written from their descriptions: `per speaker` compares all utterances to one
 speaker's centroid at a time (ddvc), `masked` does so for all but that speaker's own, picked
 with a numpy mask (Real-Time-Voice-Cloning). Coqui's loss comes from its own file (package
 coqui-tts). Times are medians of runs that alternate in one process, of the processor's time with
@@ -136,7 +136,7 @@ def main() -> None:
             for name, loss in losses.items():
                 for _ in range(3 if name == "timbral" else 1):
                     elapsed = run_once(loss, e)
-                    if number:  # the first round warms up
+                    if number:  # the first repetition warms up
                         times[name].append(elapsed)
         own = statistics.median(times["timbral"])
         print("×".join(map(str, shape)))
