@@ -94,10 +94,10 @@ def test_other_encoders_do_not_train_on_mels(
     prepared: Path, tmp_path: Path, small_config: Callable[..., TrainConfig]
 ) -> None:
     for name in ("tdnn", "campplus"):
-        with pytest.raises(ConfigError, match=f"{name} takes .*--format arrow"):
+        with pytest.raises(ConfigError, match=f"{name} does not take precomputed mels"):
             api.train(small_config(name), prepared, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ConfigError, match="tdnn takes"):
+    with pytest.raises(ConfigError, match="tdnn does not take"):
         Embedder(TdnnEncoder(SMALL["tdnn"])).encode_mels([])  # type: ignore[arg-type]
 
 
@@ -142,12 +142,12 @@ def test_mels_are_embedded_as_a_corpus(
 
 
 def test_other_encoders_do_not_embed_mels(prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tdnn takes"):
+    with pytest.raises(ConfigError, match="tdnn does not take"):
         api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
 
 
 def test_refused_mels_leave_the_output_untouched(prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tdnn takes"):
+    with pytest.raises(ConfigError, match="tdnn does not take"):
         api.embed(Embedder(TdnnEncoder(SMALL["tdnn"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
     api.embed(Embedder(LstmEncoder(SMALL["lstm"])), prepared, tmp_path / "x")  # type: ignore[arg-type]
 
