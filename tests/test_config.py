@@ -27,6 +27,13 @@ def test_shipped_configs_build_and_come_back(path: Path) -> None:
     assert from_mapping(TrainConfig, to_mapping(config), "again") == config
 
 
+@pytest.mark.parametrize("steps", ["1e3", "1000.0", "1_000", "1000"])
+def test_whole_floats_are_whole_numbers(tmp_path: Path, steps: str) -> None:
+    config = load_config(write(tmp_path, "encoder: lstm"), ["schedule.steps", steps])
+    assert config.schedule.steps == 1000
+    assert isinstance(config.schedule.steps, int)
+
+
 def write(tmp_path: Path, text: str) -> Path:
     (tmp_path / "c.yaml").write_text(text)
     return tmp_path / "c.yaml"
@@ -56,6 +63,7 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("schedule: {step: 3}", "did you mean 'steps'"),
         ("encoder: lsmt", "did you mean 'lstm'"),
         ("encoder: {name: lstm, hidden: 3}", r"encoder \(lstm\): unknown key 'hidden'"),
+        ("schedule: {steps: 1.5}", "steps: should be int, got 1.5"),
         ("schedule: {steps: many}", "steps: should be int, got 'many'"),
         ("schedule: {steps: 0}", "steps must be at least 1"),
         ("schedule: {max_minutes: 0}", "max_minutes must be in"),
@@ -66,11 +74,11 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("schedule: {steps: true}", "steps: should be int, got True"),
         ("encoder: {name: lstm, hidden_size: 0}", "hidden_size must be at least 1"),
         ("encoder: {name: tdnn, stride: 0}", "stride must be in"),
-        ("encoder: {name: campplus, blocks: [1, 2]}", "blocks must be three numbers"),
+        ("encoder: {name: campplus, block_layers: [1, 2]}", "block_layers must be three numbers"),
         ("encoder: 5", "a name, or a mapping with a name"),
         ("encoder: [lstm]", "a name, or a mapping with a name"),
         ("schedule: {decay: cosin}", "did you mean 'cosine'"),
-        ("data: {speakers_per_batch: 1}", "speakers_per_batch >= 2"),
+        ("data: {speakers_per_batch: 1}", "speakers_per_batch must be at least 2"),
         ("data: [1, 2]", "a mapping is needed"),
         ("just text", "should hold the sections"),
         ("a: [", "is not YAML"),

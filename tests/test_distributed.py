@@ -55,7 +55,7 @@ class Toy(SpeakerEncoder):
     name = "toy"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(config=None)
         self.layers = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 8))
 
     def features(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

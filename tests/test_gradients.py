@@ -30,7 +30,7 @@ class WithDropout(SpeakerEncoder):
     name = "with-dropout"
 
     def __init__(self, *, batch_norm: bool = False) -> None:
-        super().__init__()
+        super().__init__(config=None)
         norm = nn.BatchNorm1d(32) if batch_norm else nn.Identity()
         self.layers = nn.Sequential(
             nn.Linear(16, 32), norm, nn.ReLU(), nn.Dropout(0.4), nn.Linear(32, 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,10 +64,7 @@ def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_broken_checkpoint_is_passed_over_with_a_warning(
-    go: Callable[..., api.TrainReport],
-    small_config: Make,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
 ) -> None:
     config = small_config(steps=6, save_every=2, keep_last_n=9)
     go(config, tmp_path / "whole")
@@ -74,10 +72,14 @@ def test_a_broken_checkpoint_is_passed_over_with_a_warning(
     checkpoints = tmp_path / "run" / "checkpoints"
     (checkpoints / "step-6" / "optimizer.safetensors").write_bytes(b"half")
     (checkpoints / ".step-8.writing").mkdir()
-    assert go(config, tmp_path / "run").resumed_from == 4
-    said = capsys.readouterr().err
-    assert "warning: checkpoint step-6 is ignored" in said
-    assert ".step-8.writing was left half written" in said
+    shutil.copytree(checkpoints / "step-2", checkpoints / "step-2-kept")  # a user's own copy
+    with pytest.warns(UserWarning, match="ignored") as warned:
+        assert go(config, tmp_path / "run").resumed_from == 4
+    messages = "\n".join(str(warning.message) for warning in warned)
+    assert "checkpoint step-6 is ignored" in messages
+    assert ".step-8.writing was left half written" in messages
+    assert (checkpoints / "step-2-kept").is_dir()
+    shutil.rmtree(checkpoints / "step-2-kept")
     assert "step-6 is ignored" in (tmp_path / "run" / "worker_0.log").read_text()
     assert same(weights(tmp_path / "run", 6), weights(tmp_path / "whole", 6))
     assert steps_of(tmp_path / "run") == [1, 2, 3, 4, 5, 6]

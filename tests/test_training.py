@@ -1,4 +1,4 @@
-"""Training: it learns, it is deterministic, it goes on exactly where it was killed."""
+"""Training: it learns, it is deterministic, it resumes exactly where it was killed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_run_folder(run: Path) -> None:
     assert "val_eer" in metrics(run)[0]
 
 
-def test_without_its_pointer_a_run_goes_on_from_the_newest_checkpoint(
+def test_without_its_pointer_a_run_resumes_from_the_newest_checkpoint(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     for steps in (2, 4):
@@ -147,7 +147,7 @@ def test_without_its_pointer_a_run_goes_on_from_the_newest_checkpoint(
         (tmp_path / "checkpoints" / "last").unlink()
 
 
-def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) -> None:
+def test_old_checkpoints_are_deleted(store: Store, small_config: Make, tmp_path: Path) -> None:
     config = small_config(steps=6, save_every=1, keep_last_n=2, validate_every=1)
     api.train(config, store.folder, tmp_path / "run", validation_speakers="2", device="cpu")
     left = {path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")}
@@ -155,7 +155,7 @@ def test_old_checkpoints_go(store: Store, small_config: Make, tmp_path: Path) ->
     assert left == {"step-5", "step-6", best}
 
 
-def test_other_settings_are_refused_and_restart_moves_aside(
+def test_other_settings_are_refused_and_restart_renames_the_run(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     def go(config: TrainConfig, **options: bool) -> api.TrainReport:
@@ -180,6 +180,28 @@ def test_other_settings_are_refused_and_restart_moves_aside(
     (tmp_path / "run" / "run.json").unlink()
     with pytest.raises(TrainingError, match="holds no run"):
         go(small_config(steps=1), force_restart=True)
+
+
+def test_training_leaves_the_process_as_it_was(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    torch.manual_seed(7)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_flush_denormal(False)
+    api.train(small_config(steps=1), str(store.folder), str(tmp_path / "a"), device="cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert (torch.tensor(1e-40) * 1).item() > 0
+    with pytest.raises(ConfigError):  # nor does an error change anything
+        api.train(small_config(), store.folder, tmp_path / "b", trackers=["x"])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (torch.tensor(1e-40) * 1).item() > 0
+
+
+def test_a_damaged_run_json_is_an_error(store: Store, small_config: Make, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"config": {}, "data": {"speakers": 3}}')
+    with pytest.raises(TrainingError, match=r"run\.json: is not of a run"):
+        api.train(small_config(), store.folder, tmp_path, validation_speakers="0", device="cpu")
 
 
 def test_other_preprocessing_is_other_data(
@@ -211,9 +233,7 @@ def test_too_short_utterances_are_left_out(
     assert done.too_short == 4
 
 
-def test_a_mistake_found_late_leaves_no_run(
-    store: Store, small_config: Make, tmp_path: Path
-) -> None:
+def test_a_mistake_leaves_no_run(store: Store, small_config: Make, tmp_path: Path) -> None:
     """The command can be corrected and given again."""
     with pytest.raises(ConfigError, match="unknown tracker"):
         api.train(small_config(), store.folder, tmp_path / "run", trackers=["x"])

@@ -30,17 +30,19 @@ class OptimizerConfig:
     """How Adam changes the parameters, and which of them."""
 
     learning_rate: float = 1e-4
+    """the highest; `schedule` says how it rises and falls"""
     weight_decay: float = 0.0
+    """Adam's L2 penalty: this times a weight is added to its gradient"""
     max_grad_norm: float = 3.0
     """longer gradients are scaled down to this norm"""
     head_lr_scale: float = 1.0
-    """the learning rate of the encoder's part `head` is multiplied by this"""
+    """the learning rate of the encoder's layer group `head` is multiplied by this"""
     loss_lr_scale: float = 1.0
     """the same for what the loss learns itself: w and b, class weights"""
     layer_decay: float = 1.0
     """the learning rate of each layer before the head is that of the next one times this"""
     freeze: tuple[str, ...] = ()
-    """parts of the encoder that stay as they are: body, head"""
+    """layer groups of the encoder that stay as they are, such as body or head"""
     frozen_batch_norm: bool = False
     """batch norm uses, and keeps, the statistics that the encoder came with"""
     ema: float = 0.0
@@ -66,6 +68,7 @@ class ScheduleConfig:
     """How long a run lasts, and how the learning rate changes on the way."""
 
     steps: int = 100_000
+    """steps of the optimizer; the last one validates and saves"""
     max_minutes: float | None = None
     """stop, with a checkpoint, after this much training; validation is not counted"""
     warmup_steps: int = 0
@@ -101,6 +104,7 @@ class TrainerConfig:
     """How a step is computed, and when a run validates and saves."""
 
     seed: int = 0
+    """first weights, batches, augmentation and dropout follow from it"""
     precision: str = "fp32"
     """fp32 | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
     compile: bool = False
@@ -111,10 +115,13 @@ class TrainerConfig:
     gradient_accumulation_steps: int = 1
     """batches whose gradients are averaged for one step; a loss compares within each of them"""
     log_every: int = 10
+    """steps between two lines of numbers"""
     validate_every: int = 1000
+    """steps between two validations; the best checkpoint is that of the lowest EER"""
     save_every: int = 1000
+    """steps between two checkpoints"""
     keep_last_n: int = 3
-    """older checkpoints are deleted, except the best one"""
+    """how many checkpoints are kept; older ones are deleted, except the best one"""
 
     def __post_init__(self) -> None:
         check_choice("trainer.precision", self.precision, ("fp32", "bf16", "auto"))

@@ -11,15 +11,24 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from timbral.errors import ConfigError, TimbralError, TrainingError
+from timbral.errors import ConfigError, TimbralError
 from timbral.io.devices import tune_cpu
 from timbral.io.processes import end_with_parent
 from timbral.io.types import StepProgress
+from timbral.training.messages import (
+    CAUSES_FIRST,
+    Crashed,
+    Done,
+    Ended,
+    Failed,
+    Failure,
+    StepTaken,
+)
 
 __all__ = ["check_processes", "launch"]
 
@@ -90,7 +99,7 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) -> None:
-    """A process: sends ("step", numbers), then ("done", result) or what failed."""
+    """A process: sends a StepTaken now and then, and at last Done, Failed or Crashed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     end_with_parent()
     os.environ.update(environment)
@@ -98,77 +107,60 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
         torch.set_num_threads(max(1, torch.get_num_threads() // int(environment["WORLD_SIZE"])))
     tune_cpu()
     try:
-        result = work(job, lambda step, values: pipe.send(("step", (step, values))))
+        result = work(job, lambda step, metrics: pipe.send(StepTaken(step, metrics)))
     except TimbralError as error:
-        pipe.send(("failed", (time.time(), error)))
+        pipe.send(Failed(time.time(), error))
         sys.exit(2)
     except BaseException as error:
-        last = traceback.format_exception_only(error)[-1].strip()
-        pipe.send(("crashed", (time.time(), last)))
+        pipe.send(Crashed(time.time(), traceback.format_exception_only(error)[-1].strip()))
         sys.exit(1)
-    pipe.send(("done", result if environment["RANK"] == "0" else None))
+    pipe.send(Done(result if environment["RANK"] == "0" else None))
 
 
 def _follow(processes: list[BaseProcess], pipes: list[Connection], progress: StepProgress) -> Any:
-    """Pass progress on until every process is done, or raise what the first failure was."""
+    """Pass progress on until every process is done; the first one's result."""
     results: dict[int, Any] = {}
     ranks = {pipe: rank for rank, pipe in enumerate(pipes)}
     while len(results) < len(pipes):
         for pipe in wait([pipe for pipe in pipes if ranks[pipe] not in results]):
             assert isinstance(pipe, Connection)
-            rank = ranks[pipe]
-            kind, content = _receive(pipe)
-            if kind == "step":
-                progress(*content)
-            elif kind == "done":
-                results[rank] = content
+            message = _receive(pipe)
+            if isinstance(message, StepTaken):
+                progress(message.step, message.metrics)
+            elif isinstance(message, Done):
+                results[ranks[pipe]] = message.result
             else:
-                _raise_cause(processes, pipes, rank, kind, content)
+                _raise_cause(processes, pipes, ranks[pipe], message)
     return results[0]
 
 
-def _receive(pipe: Connection) -> tuple[str, Any]:
+def _receive(pipe: Connection) -> StepTaken | Done | Failure:
     try:
-        message: tuple[str, Any] = pipe.recv()
-    except EOFError:  # it ended without a word
-        return "ended", (time.time(),)
+        message: StepTaken | Done | Failure = pipe.recv()
+    except EOFError:
+        return Ended(time.time())
     return message
 
 
 def _raise_cause(
-    processes: list[BaseProcess], pipes: list[Connection], rank: int, kind: str, content: Any
-) -> None:
-    """Of failures that came together, raise the one that the others follow from.
+    processes: list[BaseProcess], pipes: list[Connection], rank: int, failure: Failure
+) -> NoReturn:
+    """Of failures that come together, raise the one that the others follow from.
 
-    A process that is killed says nothing; its peers then complain of a lost connection.
+    A process that is killed sends nothing; its peers then tell of a lost connection.
     """
-    outcomes = {rank: (kind, content)}
+    failures = {rank: failure}
     deadline = time.monotonic() + 3.0
-    waiting = {pipe: number for number, pipe in enumerate(pipes) if number != rank}
-    while waiting and time.monotonic() < deadline:
-        for pipe in wait(list(waiting), timeout=0.1):
+    pending = {pipe: number for number, pipe in enumerate(pipes) if number != rank}
+    while pending and time.monotonic() < deadline:
+        for pipe in wait(list(pending), timeout=0.1):
             assert isinstance(pipe, Connection)
             message = _receive(pipe)
-            if message[0] != "step":
-                outcomes[waiting.pop(pipe)] = message
-    for wanted in ("failed", "ended", "crashed"):
-        found = [
-            (content, number) for number, (kind, content) in outcomes.items() if kind == wanted
-        ]
-        if found:
-            content, number = min(found, key=lambda failure: failure[0][0])  # the first in time
-            processes[number].join(timeout=5.0)
-            raise _error(number, wanted, content, processes[number].exitcode)
-
-
-def _error(rank: int, kind: str, content: Any, code: int | None) -> TimbralError:
-    if kind == "failed":
-        error: TimbralError = content[1]
-        return error
-    how = content[1] if kind == "crashed" else f"exit code {code}"
-    if kind == "ended" and code is not None and code < 0:
-        how = f"killed by {signal.Signals(-code).name}"
-    return TrainingError(
-        f"process {rank} failed ({how}) and ended the run, which the same command continues; "
-        f"see worker_{rank}.log in the run folder"
-    )
+            if isinstance(message, StepTaken):
+                continue
+            number = pending.pop(pipe)
+            if isinstance(message, Failure):
+                failures[number] = message
+    rank = min(failures, key=lambda n: (CAUSES_FIRST.index(type(failures[n])), failures[n].time))
+    processes[rank].join(timeout=5.0)
+    raise failures[rank].error(rank, processes[rank].exitcode)

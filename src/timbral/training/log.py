@@ -1,10 +1,10 @@
-"""RUN/worker_N.log: what one process of a run did, in words."""
+"""RUN/worker_N.log: what one process of a run did, line by line."""
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +26,9 @@ class WorkerLog:
         self._file.flush()
 
     def warning(self, text: str) -> None:
-        """A line that a person should see now, too."""
+        """A line that is also a Python warning."""
         self.line(f"warning: {text}")
-        sys.stderr.write(f"warning: {text}\n")
+        warnings.warn(text, stacklevel=2)
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         self.line(" ".join([f"step {step}", *(f"{key} {values[key]:.6g}" for key in values)]))

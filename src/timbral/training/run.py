@@ -146,7 +146,7 @@ class Run:
         every = self._job.config.tracking.audio_every
         if self._trackers and isinstance(batch, WaveBatch) and is_due(step, every):
             utterances = self._data.data.table["utterance"].take(rows).to_pylist()
-            # a name for each place in the batch: trackers show the steps of a name side by side
+            # named by their index in the batch: trackers show the steps of a name side by side
             for index, (utterance, wave) in enumerate(zip(utterances, batch.waves, strict=True)):
                 for tracker in self._trackers:
                     tracker.audio(step, f"batch/{index:03d}", wave.cpu().numpy(), utterance)

@@ -52,9 +52,9 @@ class RunFolder:
         self.checkpoints = folder / "checkpoints"
 
     def claim(self, data: DataIdentity, *, replace: bool = False) -> None:
-        """Write config and identity, or check that the run that is here has the same.
+        """Write config and identity, or check that a run in the folder has the same.
 
-        Raises TrainingError when a run of other settings or data is here, unless `replace`.
+        Raises TrainingError for a run with other settings or data, unless `replace`.
         """
         path = self.folder / "run.json"
         identity = RunIdentity.of(self.config, data)

@@ -1,0 +1,81 @@
+"""What a process of a run tells the one that started it."""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from timbral.errors import TimbralError, TrainingError
+
+__all__ = ["CAUSES_FIRST", "Crashed", "Done", "Ended", "Failed", "Failure", "StepTaken"]
+
+
+@dataclass(frozen=True)
+class StepTaken:
+    """A process tells of a step."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A process has finished."""
+
+    result: Any
+
+
+@dataclass(frozen=True)
+class Failure(ABC):
+    """A process will not finish."""
+
+    time: float
+
+    @abstractmethod
+    def error(self, rank: int, exit_code: int | None) -> TimbralError:
+        """What `launch` raises for it."""
+
+
+@dataclass(frozen=True)
+class Failed(Failure):
+    """An error that timbral raises on purpose."""
+
+    cause: TimbralError
+
+    def error(self, rank: int, exit_code: int | None) -> TimbralError:
+        return self.cause
+
+
+@dataclass(frozen=True)
+class Ended(Failure):
+    """It was gone without a message, such as one that was killed."""
+
+    def error(self, rank: int, exit_code: int | None) -> TimbralError:
+        if exit_code is not None and exit_code < 0:
+            return _process_failed(rank, f"killed by {signal.Signals(-exit_code).name}")
+        return _process_failed(rank, f"exit code {exit_code}")
+
+
+@dataclass(frozen=True)
+class Crashed(Failure):
+    """Any other error: a fault, or a connection that was lost as a peer was gone."""
+
+    last_line: str
+    """of its traceback"""
+
+    def error(self, rank: int, exit_code: int | None) -> TimbralError:
+        return _process_failed(rank, self.last_line)
+
+
+CAUSES_FIRST: list[type[Failure]] = [Failed, Ended, Crashed]
+"""which failure the others follow from, when several come together"""
+
+
+def _process_failed(rank: int, how: str) -> TrainingError:
+    return TrainingError(
+        f"process {rank} failed ({how}) and ended the run; the same command resumes it; "
+        f"see worker_{rank}.log in the run folder"
+    )
