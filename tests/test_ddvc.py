@@ -249,6 +249,10 @@ def test_audio_becomes_stores_and_epochs_steps(voices: Path, tmp_path: Path) -> 
     deep = replace(recipe.run, training_audio=tmp_path / "deep")
     with pytest.raises(DataError, match="set multi_rec_session to true"):
         prepare_audio(deep, tmp_path / "other")
+    missing = replace(recipe.run, validation_audio=tmp_path / "missing")
+    with pytest.raises(DataError, match="missing"):
+        prepare_audio(missing, tmp_path / "other")
+    assert not (tmp_path / "other.data").exists()
 
 
 SHORT_RUN = {

@@ -33,25 +33,30 @@ def prepare_audio(
     """Stores of what to train and to validate on, in ``OUTPUT.data``, made once.
 
     They lie beside the run, not in it, so that they stay where they are when a run is renamed.
+    Raises DataError, before anything is written, for a folder without recordings.
     """
     if run.training_audio is None:
         raise ConfigError("data is needed: a folder made by `timbral prepare`")
+    corpora = {"training": _recordings(run.training_audio, run.sessions)}
+    if run.validation_audio is not None:
+        corpora["validation"] = _recordings(run.validation_audio, run.sessions)
     beside = output.with_name(f"{output.name}.data")
-    stores: list[Path] = []
-    for name, root in (("training", run.training_audio), ("validation", run.validation_audio)):
-        if root is None:
-            continue
-        rows: Sequence[Utterance] = scan_corpus("folder", root)
-        if not run.sessions:
-            rows = [row for row in rows if not row.session]
-        if not rows:
-            raise DataError(
-                f"{root}: no recordings of the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
-                "multi_rec_session to true"
-            )
+    for name, rows in corpora.items():
         prepare(rows, beside / name, UNPROCESSED, workers=workers, progress=progress)
-        stores.append(beside / name)
-    return stores[0], stores[1] if len(stores) > 1 else None
+    return beside / "training", beside / "validation" if "validation" in corpora else None
+
+
+def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
+    """The recordings of a folder by speaker; those in folders below a speaker's only if asked."""
+    rows: Sequence[Utterance] = scan_corpus("folder", root)
+    if not sessions:
+        rows = [row for row in rows if not row.session]
+    if not rows:
+        raise DataError(
+            f"{root}: no recordings of the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
+            "multi_rec_session to true"
+        )
+    return rows
 
 
 def with_epochs(recipe: Recipe, store: Path) -> TrainConfig:
