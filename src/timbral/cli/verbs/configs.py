@@ -14,7 +14,7 @@ __all__ = ["run"]
 
 def run(
     name: Annotated[
-        Positional[str | None], option("[NAME]", "show this config, to begin one of your own")
+        Positional[str | None], option("[NAME]", "print this config, as a start for your own")
     ] = None,
 ) -> int:
     """List the training configs that come with timbral.

@@ -103,9 +103,9 @@ def _recipe(config: Path | None, sources: Sources) -> Recipe:
     from timbral.config.named import find_config
     from timbral.training.distributed import own_rank
 
-    own = ("encoder", api.register_encoder(sources.encoder)) if sources.encoder else ()
+    encoder = ("encoder", api.register_encoder(sources.encoder)) if sources.encoder else ()
     path = None if config is None else find_config(config)
-    recipe = read_recipe(path, (*own, *sources.opts))
+    recipe = read_recipe(path, (*encoder, *sources.opts))
     if not own_rank():
         _print_translations(recipe.translations)
     if sources.micro_batch_size is None:
