@@ -32,7 +32,7 @@ BANNED = {
     r"\bone-person\b|\btwo-people\b": "same-speaker, mixed-speaker",
     r"\brests_on\b": "utterance_ids",
     r"\blicence": "license",
-    r"normalis|recognis|initialis|optimis|quantis|serialis|maximis|summaris|analys(?:e|ing)\b": "-iz-",
+    r"normalis|recognis|initialis|optimis|quantis|serialis|maximis|summaris": "-iz-",
     r"colour|neighbour|behaviour|favour|\bcentre|centred\b|labell|levell|modell|\bgrey\b": (
         "American spelling"
     ),
