@@ -163,5 +163,5 @@ def test_initial_weights(
         go(small_config("lstm"), tmp_path / "l", init=str(run))
     with pytest.raises(CheckpointError, match=r"did you mean 'ge2e-lstm'"):
         go(config, tmp_path / "n", init="ge2e-lstn")
-    with pytest.raises(ConfigError, match="neither force_restart nor init"):
+    with pytest.raises(ConfigError, match="neither `force_restart` nor `init`"):
         go(config, tmp_path / "n", init=str(run), checkpoint_path=run)
