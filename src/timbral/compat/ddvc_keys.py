@@ -115,7 +115,7 @@ IGNORED_KEYS = {
     "val_max_epochs": "validation scores trials of all its recordings, drawn once",
     "val_speakers_per_batch": "validation scores trials, not batches",
     "val_utterances_per_speaker": "validation scores trials, not batches",
-    "backup_every": "every checkpoint is whole; how many are kept: trainer.keep_*",
+    "backup_every": "every checkpoint is whole; how many are kept: trainer.keep_last_n",
     "aug_device": "augmentation runs where training does",
     "num_workers": "one thread makes the batches ahead; their number changes nothing",
     "activation_function": "none: the loss is GE2E softmax",
