@@ -24,7 +24,7 @@ import torch
 from timbral.audio.preprocessing import load
 from timbral.data.augment.config import AugmentConfig, BackgroundConfig, GainConfig, RirConfig
 from timbral.data.augment.plan import Augmenter
-from timbral.data.corpora.scans import audio_files
+from timbral.data.corpora.files import audio_files
 from timbral.io.devices import tune_cpu
 
 ITEMS, SECONDS, RATE = 64, 3, 16_000

@@ -12,8 +12,8 @@ import safetensors.numpy
 import torch
 
 from timbral import api
-from timbral.embeddings import formats
-from timbral.embeddings.formats import FORMATS, write_kaldi, write_torch
+from timbral.embeddings.formats import safetensors as safetensors_format
+from timbral.embeddings.formats.registry import FORMATS
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
@@ -32,7 +32,7 @@ def table(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
-    FORMATS["safetensors"](table, voices, tmp_path, "x")
+    FORMATS["safetensors"].write(table, voices, tmp_path, "x")
     tensors = safetensors.numpy.load_file(tmp_path / "utterances.safetensors")
     assert list(tensors) == sorted(table["utterance"].to_pylist())
     row = table.slice(7, 1)
@@ -45,15 +45,15 @@ def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
 def test_many_vectors_make_several_safetensors(
     table: pa.Table, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "VECTORS_PER_FILE", 20)
-    FORMATS["safetensors"](table, voices, tmp_path, "x")
+    monkeypatch.setattr(safetensors_format, "VECTORS_PER_FILE", 20)
+    FORMATS["safetensors"].write(table, voices, tmp_path, "x")
     names = sorted(path.name for path in tmp_path.glob("utterances-*"))
     assert names == [f"utterances-{k:05d}-of-00003.safetensors" for k in (1, 2, 3)]
     assert sum(len(safetensors.numpy.load_file(tmp_path / name)) for name in names) == 48
 
 
 def test_kaldi(table: pa.Table, voices: Path, tmp_path: Path) -> None:
-    FORMATS["kaldi"](table, voices, tmp_path, "x")
+    FORMATS["kaldi"].write(table, voices, tmp_path, "x")
     read = kaldiio.load_scp(str(tmp_path / "xvector.scp"))
     utterances = table["utterance"].to_pylist()
     assert sorted(read) == sorted(utterances)
@@ -83,7 +83,7 @@ def make_table(rows: list[tuple[str, str, Path]], vectors: np.ndarray) -> pa.Tab
 def test_id_that_kaldi_cannot_hold_is_an_error(tmp_path: Path) -> None:
     table = make_table([("a b", "anna", tmp_path / "a b.wav")], np.eye(1, 4, dtype=np.float32))
     with pytest.raises(DataError, match="white space"):
-        write_kaldi(table, tmp_path, tmp_path / "out", "x")
+        FORMATS["kaldi"].write(table, tmp_path, tmp_path / "out", "x")
 
 
 def test_averages_are_those_of_ddvc(shared: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_averages_are_those_of_ddvc(shared: Path, tmp_path: Path) -> None:
     rows = [
         (path.stem, path.relative_to(ddvc).parts[0], path.with_suffix(".wav")) for path in files
     ]
-    write_torch(make_table(rows, torch.stack(read).numpy()), ddvc, tmp_path, "ecapa")
+    FORMATS["torch"].write(make_table(rows, torch.stack(read).numpy()), ddvc, tmp_path, "ecapa")
     averaged = sorted(ddvc.glob("*/*.ecapa_averaged_embedding"))
     assert len(averaged) == 4
     for path in averaged:

@@ -44,10 +44,10 @@ def test_every_source_names_the_same_recordings(
     expected = speakers_and_paths(scan_corpus("folder", voices))
     rows = scan_corpus("folder", voices)
     for name in ("parquet", "csv", "jsonl"):
-        write_list(rows, tmp_path / f"list.{name}", name)  # type: ignore[arg-type]
+        write_list(rows, tmp_path / f"list.{name}", name)
         assert speakers_and_paths(find_utterances(tmp_path / f"list.{name}")) == expected
     for layout in ("kaldi", "lhotse"):
-        write_list(rows, tmp_path / layout, layout)  # type: ignore[arg-type]
+        write_list(rows, tmp_path / layout, layout)
         assert speakers_and_paths(find_utterances(str(tmp_path / layout), layout)) == expected
     for source in (voices, str(voices), store.folder, prepared / "npy"):
         assert speakers_and_paths(find_utterances(source)) == expected

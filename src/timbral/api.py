@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
     from timbral.data.inspect.inspection import Inspection as Inspection
-    from timbral.data.lists.export import ListFormat
     from timbral.data.prepared.prepare import PrepareReport as PrepareReport
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.similarity import similarity as similarity
@@ -124,7 +123,7 @@ def export_list(
     source: str | Path,
     output: str | Path,
     *,
-    format: ListFormat = "parquet",
+    format: str = "parquet",
     layout: str = "folder",
 ) -> tuple[int, int]:
     """Write the list of a source's utterances for other tools.
@@ -133,7 +132,7 @@ def export_list(
         source: a corpus's folder, a table of utterances, a folder that `prepare` made, …, as
             `inspect` takes it
         output: a file; for kaldi and lhotse a folder
-        format: ``parquet``, ``csv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
+        format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
             (manifests of recordings and supervisions)
         layout: how a corpus's folder is laid out
 

@@ -12,7 +12,7 @@ from timbral.audio.decode import SAMPLE_RATE, Wave, decode, resample
 from timbral.audio.vad import check_detector, keep_voiced
 from timbral.errors import AudioError, ConfigError, did_you_mean
 
-__all__ = ["Preprocessing", "load"]
+__all__ = ["TRIMS", "Preprocessing", "load"]
 
 TRIMS = ("none", "energy", "silero", "edges", "webrtc")
 """ways to cut silence"""

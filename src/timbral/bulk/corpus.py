@@ -22,8 +22,8 @@ from timbral.bulk.inputs import input_of
 from timbral.bulk.job import EmbedJob, claim_folder
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.manifest import Utterance
-from timbral.embeddings.formats import FORMATS
-from timbral.errors import ConfigError, DataError, did_you_mean
+from timbral.embeddings.formats.registry import FORMATS
+from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
 from timbral.io.files import folder_lock
 from timbral.io.storage import Folder, is_url, location_of, upload_tree
@@ -66,8 +66,9 @@ def embed_corpus(
 ) -> EmbedSummary:
     """Embed every utterance and every speaker into `output`, a folder or a URL.
 
-    `root` is the corpus's folder, whose tree the formats npy and torch mirror; where it is the
-    `output` too, they lie beside the audio. Recordings that cannot be used go to failures.jsonl.
+    `format` is a name of `timbral.embeddings.formats.registry.FORMATS`. `root` is the corpus's
+    folder, whose tree the formats npy and torch mirror; where it is the `output` too, they lie
+    beside the audio. Recordings that cannot be used go to failures.jsonl.
     `model_name`, by default the encoder's, is part of ddvc's file names. Raises ConfigError for an
     unknown format, DataError when `output` holds the vectors of other weights or of another
     corpus, or when no recording could be used.
@@ -79,8 +80,8 @@ def embed_corpus(
     input_of(embedder, utterances[0].path)  # raises before a folder is claimed
     started = time.monotonic()
     beside_audio = location_of(root) == location_of(output)
-    # ddvc's file names hold the model's, so those of several models lie beside one corpus.
-    shard_folder = f".embed-{name}" if beside_audio and format == "torch" else ".embed"
+    several_models = beside_audio and FORMATS[format].names_model
+    shard_folder = f".embed-{name}" if several_models else ".embed"
     with _locked(output):
         folder = Folder(output) / shard_folder
         claim_folder(folder, EmbedJob.of(embedder, root))
@@ -106,8 +107,7 @@ def embed_corpus(
 
 
 def _check_names(format: str, model_name: str) -> None:
-    if format not in FORMATS:
-        raise ConfigError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
+    check_choice("format", format, FORMATS)
     if Path(model_name).name != model_name:
         raise ConfigError(
             f"model_name is part of file names and cannot be {model_name!r}; leave out /"
@@ -186,8 +186,8 @@ def _write_vectors(
     format: str, table: pa.Table, root: str | Path, output: str | Path, model_name: str
 ) -> None:
     if not is_url(output):
-        FORMATS[format](table, root, Path(output), model_name)
+        FORMATS[format].write(table, root, Path(output), model_name)
         return
     with tempfile.TemporaryDirectory(prefix="timbral-") as folder:
-        FORMATS[format](table, root, Path(folder), model_name)
+        FORMATS[format].write(table, root, Path(folder), model_name)
         upload_tree(Path(folder), str(output))

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
@@ -29,6 +30,7 @@ __all__ = [
     "RunningOptions",
     "count_failures",
     "load_embedder",
+    "names",
     "option",
     "options_of",
 ]
@@ -42,6 +44,11 @@ def option(metavar: str | None, help: str) -> object:
     `metavar` None: choices and switches name their values themselves.
     """
     return arg(metavar=metavar, help=help, help_behavior_hint=_default)
+
+
+def names(registry: Iterable[str]) -> str:
+    """The metavar of an option whose value is a name of a registry; the library checks it."""
+    return "{" + ",".join(registry) + "}"
 
 
 def _default(label: str) -> str:

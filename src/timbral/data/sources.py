@@ -31,7 +31,7 @@ def find_utterances(
     """The utterances of a corpus, a table, or prepared data, sorted by speaker and utterance.
 
     source: one of
-        a folder in a `layout` of `CORPORA`, or the URL of one;
+        a folder in a `layout` of `LAYOUTS`, or the URL of one;
         a table of utterances (`read_manifest`), a file or a URL;
         a folder that `prepare` made: its source recordings; in the format flac its own files;
         a folder of precomputed mels: the recordings that they were made of.

@@ -16,10 +16,12 @@ from timbral.cli.options import (
     RunningOptions,
     count_failures,
     load_embedder,
+    names,
     option,
 )
 from timbral.cli.wording import count
-from timbral.errors import ConfigError
+from timbral.embeddings.formats.registry import FORMATS
+from timbral.errors import ConfigError, check_choice
 from timbral.io.progress import corpus_bar
 
 if TYPE_CHECKING:
@@ -86,15 +88,17 @@ def run(
         str | None, option("FOLDER", "folder or URL; a killed job is resumed there")
     ] = None,
     beside_audio: Annotated[
-        bool, option(None, "npy or torch beside the recordings, instead of --output")
+        bool, option(None, "a file (npy, torch) beside each recording, instead of --output")
     ] = False,
     layout: Layout = "folder",
     pattern: Annotated[
         str | None, option("PATTERN", "only recordings whose name fits it, such as '*.wav'")
     ] = None,
     format: Annotated[
-        Literal["parquet", "npy", "torch", "safetensors", "kaldi"],
-        option(None, "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc"),
+        str,
+        option(
+            names(FORMATS), "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc"
+        ),
     ] = "parquet",
     model_name: Annotated[
         str | None, option("NAME", "the name in the file names of torch; default: the encoder's")
@@ -124,12 +128,14 @@ def run(
 def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:
     if (output is not None) == beside_audio:
         raise ConfigError("where should the vectors go? give either --output or --beside-audio")
+    check_choice("--format", format, FORMATS)  # before the encoder is loaded
     if output is not None:
         return output
-    if format not in ("npy", "torch"):
+    if not FORMATS[format].mirrors_corpus:
+        allowed = [name for name, other in FORMATS.items() if other.mirrors_corpus]
         raise ConfigError(
             f"--beside-audio writes a file for each recording, which --format {format} does not; "
-            "allowed: npy, torch"
+            f"allowed: {', '.join(allowed)}"
         )
     return corpus
 

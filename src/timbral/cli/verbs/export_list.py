@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import Layout, count_failures, option
+from timbral.cli.options import Layout, count_failures, names, option
 from timbral.cli.streams import STANDARD, text_output
 from timbral.cli.wording import count
-from timbral.errors import ConfigError
+from timbral.data.lists.registry import LIST_FORMATS
+from timbral.errors import ConfigError, check_choice
 
 __all__ = ["run"]
 
@@ -26,8 +27,8 @@ def run(
         Path, option("FILE", "a file, - for standard output; a folder for kaldi and lhotse")
     ],
     format: Annotated[
-        Literal["parquet", "csv", "jsonl", "kaldi", "lhotse"],
-        option(None, "a table, a Kaldi data directory, or Lhotse's manifests"),
+        str,
+        option(names(LIST_FORMATS), "a table, a Kaldi data directory, or Lhotse's manifests"),
     ] = "parquet",
     layout: Layout = "folder",
 ) -> int:
@@ -38,9 +39,12 @@ def run(
     from timbral.data.lists.export import write_list
     from timbral.data.sources import find_utterances
 
-    if output == STANDARD and format not in ("csv", "jsonl"):
+    check_choice("--format", format, LIST_FORMATS)
+    if output == STANDARD and not LIST_FORMATS[format].is_text:
+        text = [name for name, other in LIST_FORMATS.items() if other.is_text]
         raise ConfigError(
-            f"--format {format} cannot go to standard output; csv and jsonl can, or give a path"
+            f"--format {format} cannot go to standard output; give a path, or one of the formats "
+            f"{', '.join(text)}"
         )
     utterances = find_utterances(corpus, layout)
     with text_output(output) as path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import Layout, count_failures, option
+from timbral.audio.preprocessing import TRIMS, Preprocessing
+from timbral.cli.options import Layout, count_failures, names, option
 from timbral.cli.wording import count
+from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
@@ -36,12 +38,17 @@ def run(
         option("NAME ...", "names of `timbral corpora` in --datasets-root, or NAME/SUBFOLDER"),
     ] = (),
     format: Annotated[
-        Literal["arrow", "npy", "flac"],
-        option(None, "16 kHz PCM, memory-mapped; PaddleSpeech's precomputed mels; or FLAC files"),
+        str,
+        option(
+            names(FORMATS), "16 kHz PCM, memory-mapped; PaddleSpeech's precomputed mels; FLAC files"
+        ),
     ] = "arrow",
     trim: Annotated[
-        Literal["auto", "none", "energy", "silero", "edges", "webrtc"],
-        option(None, "how silence is cut; auto: as is usual for these corpora, else none"),
+        str,
+        option(
+            names(["auto", *TRIMS]),
+            "how silence is cut; auto: as is usual for these corpora, else none",
+        ),
     ] = "auto",
     min_rms_dbfs: Annotated[
         str, option("DBFS|none", "the RMS level that quieter recordings are raised to")
@@ -53,7 +60,6 @@ def run(
     example: timbral prepare LibriTTS --layout libritts --output data
     """
     from timbral import api
-    from timbral.audio.preprocessing import Preprocessing
     from timbral.data.sources import default_trim
 
     level = _decibels(min_rms_dbfs)

@@ -1,166 +1,53 @@
-"""The corpora that timbral knows: one entry of `CORPORA` each."""
+"""The corpora that timbral knows. A new one is a file with its scan, and a line in `CORPORA`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from timbral.data.corpora.scans import (
-    Scan,
-    scan_aishell3,
-    scan_chapters,
-    scan_cnceleb,
-    scan_commonvoice,
-    scan_folder,
-    scan_speakers,
-    scan_tree,
-    scan_vctk,
-    scan_voxceleb1,
-)
-from timbral.data.lists.kaldi import scan_kaldi
-from timbral.data.lists.lhotse import scan_lhotse
+from timbral.data.corpora.aidatatang import AIDATATANG
+from timbral.data.corpora.aishell3 import AISHELL3
+from timbral.data.corpora.cnceleb import CNCELEB1, CNCELEB2
+from timbral.data.corpora.commonvoice import COMMON_VOICE
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.corpora.folders import FOLDER, TREE
+from timbral.data.corpora.librispeech import LIBRISPEECH, LIBRISPEECH_OTHER, LIBRITTS
+from timbral.data.corpora.magicdata import MAGICDATA
+from timbral.data.corpora.vctk import VCTK
+from timbral.data.corpora.voxceleb import VOXCELEB1, VOXCELEB2
+from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
 
-__all__ = ["CORPORA", "Corpus", "scan_corpus", "scan_datasets"]
+__all__ = ["CORPORA", "LAYOUTS", "scan_corpus", "scan_datasets"]
 
 OUTLINE_ENTRIES, OUTLINE_DEPTH = 6, 4
 """of a folder in an error message"""
 
-
-@dataclass(frozen=True)
-class Corpus:
-    """A layout: how to scan it, how it looks, and where it comes from."""
-
-    scan: Scan
-    expected: tuple[str, ...]
-    """files below the corpus's folder, as patterns"""
-    folder: str = ""
-    """its folder below the root of several corpora (`scan_datasets`); empty: it is none of them"""
-    size: str = ""
-    license: str = ""
-    page: str = ""
-    trim: str = "none"
-    """how silence is usually cut: PaddleSpeech's five corpora with webrtc"""
-
-
 CORPORA: dict[str, Corpus] = {
-    "folder": Corpus(scan_folder, ("SPEAKER/[SESSION/]UTTERANCE.wav",)),
-    "tree": Corpus(scan_tree, ("recordings at any depth",)),
-    "kaldi": Corpus(scan_kaldi, ("wav.scp", "utt2spk")),
-    "lhotse": Corpus(scan_lhotse, ("recordings.jsonl[.gz]", "supervisions.jsonl[.gz]")),
-    "librispeech_other": Corpus(
-        scan_speakers("librispeech_other", "train-other-500", suffixes={".flac"}),
-        ("train-other-500/SPEAKER/CHAPTER/UTTERANCE.flac",),
-        folder="LibriSpeech",
-        size="497 h, 1,166 speakers",
-        license="CC BY 4.0",
-        page="https://www.openslr.org/12",
-        trim="webrtc",
-    ),
-    "voxceleb1": Corpus(
-        scan_voxceleb1,
-        ("vox1_meta.csv", "wav/SPEAKER/VIDEO/UTTERANCE.wav"),
-        folder="VoxCeleb1",
-        size="352 h, 1,251 speakers; of these the development set's English-speaking nations",
-        license="CC BY 4.0, the recordings' own rights aside",
-        page="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html",
-        trim="webrtc",
-    ),
-    "voxceleb2": Corpus(
-        scan_speakers("voxceleb2", "wav", "dev/aac", suffixes={".wav", ".m4a"}),
-        ("wav/SPEAKER/VIDEO/UTTERANCE.wav", "or dev/aac/SPEAKER/VIDEO/UTTERANCE.m4a"),
-        folder="VoxCeleb2",
-        size="2,442 h, 6,112 speakers",
-        license="CC BY 4.0, the recordings' own rights aside",
-        page="https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",
-        trim="webrtc",
-    ),
-    "aidatatang_200zh": Corpus(
-        scan_speakers("aidatatang_200zh", "train", suffixes={".wav"}),
-        ("train/SPEAKER/UTTERANCE.wav",),
-        folder="aidatatang_200zh",
-        size="200 h, 600 speakers",
-        license="CC BY-NC-ND 4.0",
-        page="https://www.openslr.org/62",
-        trim="webrtc",
-    ),
-    "magicdata": Corpus(
-        scan_speakers("magicdata", "train", suffixes={".wav"}),
-        ("train/SPEAKER/UTTERANCE.wav",),
-        folder="magicdata",
-        size="755 h, 1,080 speakers",
-        license="CC BY-NC-ND 4.0",
-        page="https://www.openslr.org/68",
-        trim="webrtc",
-    ),
-    "librispeech": Corpus(
-        scan_chapters("librispeech"),
-        ("[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac",),
-        folder="LibriSpeech",
-        size="1,000 h, 2,484 speakers",
-        license="CC BY 4.0",
-        page="https://www.openslr.org/12",
-    ),
-    "libritts": Corpus(
-        scan_chapters("libritts"),
-        ("[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav",),
-        folder="LibriTTS",
-        size="585 h, 2,456 speakers",
-        license="CC BY 4.0",
-        page="https://www.openslr.org/60",
-    ),
-    "vctk": Corpus(
-        scan_vctk,
-        (
-            "wav48_silence_trimmed/SPEAKER/SPEAKER_NUMBER_mic1.flac",
-            "or wav48/SPEAKER/SPEAKER_NUMBER.wav",
-            "or wav/SPEAKER/SPEAKER_NUMBER.wav",
-        ),
-        folder="VCTK",
-        size="44 h, 110 speakers",
-        license="CC BY 4.0 (0.92), ODC-By 1.0 (0.80)",
-        page="https://datashare.ed.ac.uk/handle/10283/3443",
-    ),
-    "aishell3": Corpus(
-        scan_aishell3,
-        ("train/wav/SPEAKER/UTTERANCE.wav", "test/wav/SPEAKER/UTTERANCE.wav"),
-        folder="AISHELL-3",
-        size="85 h, 218 speakers",
-        license="Apache-2.0",
-        page="https://www.openslr.org/93",
-    ),
-    "cnceleb1": Corpus(
-        scan_cnceleb("cnceleb1"),
-        ("dev/dev.lst", "data/SPEAKER/GENRE-SESSION-NUMBER.flac"),
-        folder="CN-Celeb_flac",
-        size="274 h, 1,000 speakers; of these the 800 of the development set",
-        license="CC BY-SA 4.0",
-        page="https://www.openslr.org/82",
-    ),
-    "cnceleb2": Corpus(
-        scan_cnceleb("cnceleb2"),
-        ("data/SPEAKER/GENRE-SESSION-NUMBER.flac",),
-        folder="CN-Celeb2_flac",
-        size="1,090 h, 2,000 speakers",
-        license="CC BY-SA 4.0",
-        page="https://www.openslr.org/82",
-    ),
-    "commonvoice": Corpus(
-        scan_commonvoice,
-        (
-            "[RELEASE/][LANGUAGE/]validated.tsv",
-            "[RELEASE/][LANGUAGE/]clips/UTTERANCE.mp3 beside it",
-        ),
-        folder="CommonVoice",
-        size="by language and release",
-        license="CC0-1.0",
-        page="https://commonvoice.mozilla.org/datasets",
-    ),
+    "folder": FOLDER,
+    "tree": TREE,
+    "librispeech_other": LIBRISPEECH_OTHER,
+    "voxceleb1": VOXCELEB1,
+    "voxceleb2": VOXCELEB2,
+    "aidatatang_200zh": AIDATATANG,
+    "magicdata": MAGICDATA,
+    "librispeech": LIBRISPEECH,
+    "libritts": LIBRITTS,
+    "vctk": VCTK,
+    "aishell3": AISHELL3,
+    "cnceleb1": CNCELEB1,
+    "cnceleb2": CNCELEB2,
+    "commonvoice": COMMON_VOICE,
 }
+LAYOUTS: dict[str, Corpus] = {
+    **CORPORA,
+    **{name: format.layout for name, format in LIST_FORMATS.items() if format.layout},
+}
+"""what a corpus may be laid out as: as a corpus is, or as a folder that a list format writes"""
 
 
 def scan_corpus(layout: str, root: str | Path) -> Manifest:
@@ -168,8 +55,8 @@ def scan_corpus(layout: str, root: str | Path) -> Manifest:
 
     Raises DataError when the layout is unknown, the folder is missing or no audio lies in it.
     """
-    if layout not in CORPORA:
-        raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, CORPORA)}")
+    if layout not in LAYOUTS:
+        raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}")
     return check_unique(_scan(layout, Path(root)), root)
 
 
@@ -204,13 +91,13 @@ def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
 
 def _scan(layout: str, root: Path) -> Manifest:
     if root.is_dir():
-        rows = Manifest.of(CORPORA[layout].scan(root))
+        rows = Manifest.of(LAYOUTS[layout].scan(root))
         if len(rows):
             return rows
         problem = f"{root}: no audio found in layout {layout}"
     else:
         problem = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
-    expected = ["expected below it:", *CORPORA[layout].expected]
+    expected = ["expected below it:", *LAYOUTS[layout].expected]
     present = ["found:", *_outline(root)]
     width = max(map(len, expected)) + 3
     pairs = zip_longest(expected, present, fillvalue="")

@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from timbral.audio.segments import Segment, recording_ids
-from timbral.data.manifest import Utterance
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.lists.list_format import ListFormat
+from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 
-__all__ = ["scan_kaldi", "write_kaldi"]
+__all__ = ["KALDI"]
 
 
-def scan_kaldi(root: Path) -> Iterator[Utterance]:
+def _scan(root: Path) -> Iterator[Utterance]:
     """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
-    Sessions come from ``utt2session``, which `write_kaldi` writes and Kaldi ignores, when it is
+    Sessions come from ``utt2session``, which `_write` writes and Kaldi ignores, when it is
     there. An entry that is a command (a pipe) is refused: timbral runs nothing that a list names.
     """
     paths, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
@@ -92,17 +94,17 @@ def _read_pairs(path: Path) -> dict[str, str]:
     return by_key
 
 
-def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
+def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a segment
     of its recording; else one that an earlier list left behind is removed. Kaldi wants utterances
     sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
-    and blanks become ``_``. Returns the number of utterances.
+    and blanks become ``_``.
     """
     rows = sorted(
         (_word(_id_after_speaker(row)), _word(row.speaker), _word(row.session), row.path)
-        for row in utterances
+        for row in manifest
     )
     repeated = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     if repeated:
@@ -128,7 +130,7 @@ def write_kaldi(utterances: Iterable[Utterance], folder: Path) -> int:
             continue
         with atomic_write(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)
-    return len(rows)
+    return len(rows), 0
 
 
 def _recordings(segments: dict[str, Segment]) -> tuple[dict[str, str], list[str]]:
@@ -153,3 +155,6 @@ def _id_after_speaker(row: Utterance) -> str:
 def _word(text: str) -> str:
     """The text without blanks, which separate Kaldi's fields."""
     return "_".join(text.split())
+
+
+KALDI = ListFormat(_write, layout=Corpus(_scan, ("wav.scp", "utt2spk")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy as np
 
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment, recording_ids
-from timbral.data.manifest import Utterance
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.lists.list_format import ListFormat
+from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write, write_jsonl
-from timbral.io.types import Progress
 
-__all__ = ["scan_lhotse", "write_lhotse"]
+__all__ = ["LHOTSE"]
 
 TOLERANCE_SECONDS = 0.05
 """a supervision that begins and ends this near to its recording's ends covers it"""
@@ -26,7 +27,7 @@ TOLERANCE_SECONDS = 0.05
 Row = dict[str, Any]
 
 
-def scan_lhotse(root: Path) -> Iterator[Utterance]:
+def _scan(root: Path) -> Iterator[Utterance]:
     """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
 
     The session is ``custom.session`` when it is there. A supervision may be a segment of its
@@ -88,22 +89,18 @@ def _read(root: Path, kind: str) -> Iterator[Row]:
             raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
-def write_lhotse(
-    utterances: Iterable[Utterance],
-    folder: Path,
-    progress: Progress = lambda done, total: None,
-) -> tuple[int, int]:
+def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``.
 
     Rates and lengths come from the files' headers; files without a readable one go to
     failures.jsonl. Returns the number of utterances written and of failures.
     """
-    rows = list(utterances)
+    rows = list(manifest)
     ids = recording_ids({row.utterance: Segment.of(row.path) for row in rows})
     recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
     failures: list[Row] = []
-    for done, row in enumerate(rows, start=1):
+    for row in rows:
         segment = Segment.of(row.path)
         try:
             recording = recordings.get(segment.file) or _recording(ids[segment.file], segment.file)
@@ -113,9 +110,8 @@ def write_lhotse(
         else:
             recordings[segment.file] = recording
             supervisions.append(_supervision(row, recording, inside))
-        progress(done, len(rows))
-    _write(folder / "recordings.jsonl.gz", list(recordings.values()))
-    _write(folder / "supervisions.jsonl.gz", supervisions)
+    _write_rows(folder / "recordings.jsonl.gz", list(recordings.values()))
+    _write_rows(folder / "supervisions.jsonl.gz", supervisions)
     if failures:
         write_jsonl(folder / "failures.jsonl", failures)
     else:
@@ -149,6 +145,10 @@ def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
     }
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def _write_rows(path: Path, rows: list[Row]) -> None:
     with atomic_write(path) as temporary, gzip.GzipFile(temporary, "wb", mtime=0) as file:
         file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+LAYOUT = Corpus(_scan, ("recordings.jsonl[.gz]", "supervisions.jsonl[.gz]"))
+LHOTSE = ListFormat(_write, layout=LAYOUT)

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.scans import audio_files
+from timbral.data.corpora.files import audio_files
 from timbral.data.prepared.base import (
     Mel,
     PreparedData,

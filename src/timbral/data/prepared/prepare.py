@@ -31,7 +31,7 @@ from timbral.audio.segments import Segment
 from timbral.data.manifest import Utterance, check_unique, file_size
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
-from timbral.errors import AudioError, ConfigError, DataError, did_you_mean
+from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.files import atomic_write, folder_lock, read_json, write_json, write_jsonl
 from timbral.io.processes import end_with_parent
 from timbral.io.types import Progress
@@ -96,7 +96,7 @@ def prepare(
     output: the folder to write, empty or with an earlier run of the same preparation.
     preprocessing: what is done to every recording; None: the default with the corpora's usual
         trim (`default_trim`).
-    layout: how the folder of a corpus is laid out, a name of `CORPORA`.
+    layout: how the folder of a corpus is laid out, a name of `LAYOUTS`.
     format: arrow (memory-mapped 16 kHz PCM), npy (PaddleSpeech's precomputed mels) or flac.
     workers: processes; with more than one a script needs ``if __name__ == "__main__":``.
     progress: called with the utterances done and their number.
@@ -105,8 +105,7 @@ def prepare(
     DataError when the source cannot be read, when the output holds other data or another process
     writes there, or when no recording could be used.
     """
-    if format not in FORMATS:
-        raise DataError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
+    check_choice("format", format, FORMATS)
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, got {workers}")
     if isinstance(source, str | Path):

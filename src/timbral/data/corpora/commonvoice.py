@@ -1,0 +1,54 @@
+"""Common Voice: volunteers in many languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.corpora.files import absolute_path
+from timbral.data.manifest import Utterance
+from timbral.errors import DataError
+
+__all__ = ["COMMON_VOICE"]
+
+
+def _scan_commonvoice(root: Path) -> Iterator[Utterance]:
+    """Common Voice: ``[RELEASE/][LANGUAGE/]validated.tsv`` beside ``clips/``.
+
+    The speaker is the ``client_id``; only clips that listeners validated are taken.
+    """
+    lists = [path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}validated.tsv")]
+    for tsv in sorted(lists):
+        try:
+            table = pa.csv.read_csv(
+                tsv,
+                parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=["client_id", "path"],
+                    column_types={"client_id": pa.string(), "path": pa.string()},
+                ),
+            )
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise DataError(f"{tsv}: cannot be read as Common Voice's list ({error})") from None
+        clips = absolute_path(tsv.parent / "clips")
+        for batch in table.to_batches():
+            for client, name in zip(batch["client_id"], batch["path"], strict=True):
+                path = f"{clips}/{name.as_py()}"
+                yield Utterance(Path(path).stem, client.as_py(), "", path, "commonvoice")
+
+
+COMMON_VOICE = Corpus(
+    _scan_commonvoice,
+    (
+        "[RELEASE/][LANGUAGE/]validated.tsv",
+        "[RELEASE/][LANGUAGE/]clips/UTTERANCE.mp3 beside it",
+    ),
+    folder="CommonVoice",
+    size="by language and release",
+    license="CC0-1.0",
+    page="https://commonvoice.mozilla.org/datasets",
+)

@@ -1,0 +1,30 @@
+"""What a corpus is: how to scan it, how it looks, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.data.manifest import Utterance
+
+__all__ = ["Corpus", "Scan"]
+
+Scan = Callable[[Path], Iterator[Utterance]]
+"""from a folder to its utterances, in an order that follows from the names alone"""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus, or any layout of recordings on disk."""
+
+    scan: Scan
+    expected: tuple[str, ...]
+    """files below the corpus's folder, as patterns"""
+    folder: str = ""
+    """its folder below the root of several corpora (`scan_datasets`); empty: it is none of them"""
+    size: str = ""
+    license: str = ""
+    page: str = ""
+    trim: str = "none"
+    """how silence is usually cut: PaddleSpeech's five corpora with webrtc"""

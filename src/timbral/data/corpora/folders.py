@@ -1,0 +1,60 @@
+"""Recordings in a folder a speaker, and in any tree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from timbral.data.corpora.corpus import Corpus, Scan
+from timbral.data.corpora.files import absolute_path, audio_files
+from timbral.data.manifest import Utterance
+
+__all__ = ["FOLDER", "TREE", "speaker_folders", "utterances_below"]
+
+
+def utterances_below(
+    root: Path,
+    corpus: str,
+    suffixes: Collection[str] = (),
+    speakers: Collection[str] | None = None,
+) -> Iterator[Utterance]:
+    """``SPEAKER/**/UTTERANCE`` below `root`: folders in between are the session.
+
+    Empty `suffixes` are any; `speakers` None are all.
+    """
+    for path in audio_files(root):
+        relative = path.relative_to(root)
+        folders = relative.parts[:-1]
+        if not folders or (suffixes and path.suffix.lower() not in suffixes):
+            continue
+        if speakers is None or folders[0] in speakers:
+            name = relative.with_suffix("").as_posix()
+            yield Utterance(name, folders[0], "/".join(folders[1:]), absolute_path(path), corpus)
+
+
+def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Scan:
+    """``FOLDER/SPEAKER/**/UTTERANCE``, in the first of `folders` that exists."""
+
+    def scan(root: Path) -> Iterator[Utterance]:
+        existing = [root / folder for folder in folders if (root / folder).is_dir()]
+        return utterances_below(existing[0], corpus, suffixes) if existing else iter(())
+
+    return scan
+
+
+def _scan_tree(root: Path) -> Iterator[Utterance]:
+    """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
+    for path in audio_files(root):
+        relative = path.relative_to(root)
+        speaker = relative.parent.as_posix() if len(relative.parts) > 1 else root.name
+        yield Utterance(
+            relative.with_suffix("").as_posix(), speaker, "", absolute_path(path), "tree"
+        )
+
+
+def _scan_folder(root: Path) -> Iterator[Utterance]:
+    return utterances_below(root, "folder")
+
+
+FOLDER = Corpus(_scan_folder, ("SPEAKER/[SESSION/]UTTERANCE.wav",))
+TREE = Corpus(_scan_tree, ("recordings at any depth",))

@@ -1,0 +1,53 @@
+"""LibriSpeech and LibriTTS, read by chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from timbral.data.corpora.corpus import Corpus, Scan
+from timbral.data.corpora.files import absolute_path, audio_files
+from timbral.data.corpora.folders import speaker_folders
+from timbral.data.manifest import Utterance
+
+__all__ = ["LIBRISPEECH", "LIBRISPEECH_OTHER", "LIBRITTS"]
+
+
+def _scan_chapters(corpus: str) -> Scan:
+    """LibriSpeech's and LibriTTS's layout ``[SUBSET/]SPEAKER/CHAPTER/UTTERANCE``."""
+
+    def scan(root: Path) -> Iterator[Utterance]:
+        for path in audio_files(root):
+            speaker, _, chapter_utterance = path.stem.replace("-", "_").partition("_")
+            chapter = chapter_utterance.partition("_")[0]
+            if path.parts[-3:-1] == (speaker, chapter):
+                yield Utterance(path.stem, speaker, chapter, absolute_path(path), corpus)
+
+    return scan
+
+
+LIBRISPEECH = Corpus(
+    _scan_chapters("librispeech"),
+    ("[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac",),
+    folder="LibriSpeech",
+    size="1,000 h, 2,484 speakers",
+    license="CC BY 4.0",
+    page="https://www.openslr.org/12",
+)
+LIBRISPEECH_OTHER = Corpus(
+    speaker_folders("librispeech_other", "train-other-500", suffixes={".flac"}),
+    ("train-other-500/SPEAKER/CHAPTER/UTTERANCE.flac",),
+    folder="LibriSpeech",
+    size="497 h, 1,166 speakers",
+    license="CC BY 4.0",
+    page="https://www.openslr.org/12",
+    trim="webrtc",
+)
+LIBRITTS = Corpus(
+    _scan_chapters("libritts"),
+    ("[SUBSET/]SPEAKER/CHAPTER/SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav",),
+    folder="LibriTTS",
+    size="585 h, 2,456 speakers",
+    license="CC BY 4.0",
+    page="https://www.openslr.org/60",
+)

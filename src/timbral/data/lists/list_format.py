@@ -1,0 +1,24 @@
+"""What a list format is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.manifest import Manifest
+
+__all__ = ["ListFormat"]
+
+
+@dataclass(frozen=True)
+class ListFormat:
+    """One way to hand a list of utterances to other tools."""
+
+    write: Callable[[Manifest, Path], tuple[int, int]]
+    """(utterances, output) -> the numbers of utterances written and of failures"""
+    is_text: bool = False
+    """one file of text, which may go to standard output"""
+    layout: Corpus | None = None
+    """how a folder of this format is read as a corpus; None: it is a file, or is not read"""

@@ -1,0 +1,51 @@
+"""Tables of utterances, which `read_manifest` reads: Parquet, CSV, TSV, JSONL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from timbral.data.lists.list_format import ListFormat
+from timbral.data.manifest import Manifest
+from timbral.io.files import atomic_write, write_jsonl
+
+__all__ = ["CSV", "JSONL", "PARQUET", "TSV"]
+
+
+def _plain(manifest: Manifest) -> pa.Table:
+    """The table with columns of plain text."""
+    names = manifest.table.column_names
+    return manifest.table.cast(pa.schema([(name, pa.string()) for name in names]))
+
+
+def _write_parquet(manifest: Manifest, output: Path) -> tuple[int, int]:
+    with atomic_write(output) as temporary:
+        pa.parquet.write_table(_plain(manifest), temporary)
+    return len(manifest), 0
+
+
+def _write_csv(manifest: Manifest, output: Path) -> tuple[int, int]:
+    with atomic_write(output) as temporary:
+        pa.csv.write_csv(_plain(manifest), temporary)
+    return len(manifest), 0
+
+
+def _write_tsv(manifest: Manifest, output: Path) -> tuple[int, int]:
+    with atomic_write(output) as temporary:
+        pa.csv.write_csv(_plain(manifest), temporary, pa.csv.WriteOptions(delimiter="\t"))
+    return len(manifest), 0
+
+
+def _write_jsonl(manifest: Manifest, output: Path) -> tuple[int, int]:
+    batches = manifest.table.to_batches()
+    write_jsonl(output, (row for batch in batches for row in batch.to_pylist()))
+    return len(manifest), 0
+
+
+PARQUET = ListFormat(_write_parquet)
+CSV = ListFormat(_write_csv, is_text=True)
+TSV = ListFormat(_write_tsv, is_text=True)
+JSONL = ListFormat(_write_jsonl, is_text=True)

@@ -1,0 +1,25 @@
+"""PaddleSpeech's tree of .npy files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from timbral.embeddings.formats.mirrored_paths import mirrored_paths
+from timbral.embeddings.formats.vector_format import VectorFormat
+from timbral.embeddings.table import vectors_of
+from timbral.io.files import atomic_write
+
+__all__ = ["NPY"]
+
+
+def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
+    """float32 (E,) at the recording's relative path, suffix .npy."""
+    for path, vector in zip(mirrored_paths(table, root, ".npy"), vectors_of(table), strict=True):
+        with atomic_write(output / path, sync=False) as temporary, open(temporary, "wb") as file:
+            np.save(file, vector)
+
+
+NPY = VectorFormat(_write, mirrors_corpus=True)

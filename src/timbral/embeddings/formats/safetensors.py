@@ -1,0 +1,42 @@
+"""Named tensors: a vector under the id of each utterance and each speaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import safetensors.numpy
+
+from timbral.embeddings.aggregate import speaker_table
+from timbral.embeddings.formats.vector_format import VectorFormat
+from timbral.embeddings.table import vectors_of
+from timbral.io.files import atomic_write
+
+__all__ = ["SAFETENSORS"]
+
+VECTORS_PER_FILE = 100_000
+"""each has an entry in its file's header, which must stay small"""
+
+
+def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
+    """utterances.safetensors and speakers.safetensors: a tensor (E,) under each id.
+
+    More than 100,000 utterances go into ``utterances-00001-of-00003.safetensors`` and so on.
+    """
+    metadata = {name: str(table[name][0]) for name in ("encoder", "weights_sha256", "license")}
+    speakers = speaker_table(table)
+    for name, content, column in (
+        ("utterances", table, "utterance"),
+        ("speakers", speakers, "speaker"),
+    ):
+        ids, vectors = content[column].to_pylist(), vectors_of(content)
+        starts = range(0, len(ids), VECTORS_PER_FILE)
+        for number, start in enumerate(starts, start=1):
+            suffix = f"-{number:05d}-of-{len(starts):05d}" if len(starts) > 1 else ""
+            rows = slice(start, start + VECTORS_PER_FILE)
+            tensors = dict(zip(ids[rows], vectors[rows], strict=True))
+            with atomic_write(output / f"{name}{suffix}.safetensors") as temporary:
+                safetensors.numpy.save_file(tensors, temporary, metadata)
+
+
+SAFETENSORS = VectorFormat(_write)
