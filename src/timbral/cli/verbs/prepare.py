@@ -12,7 +12,7 @@ from timbral.audio.preprocessing import TRIMS, Preprocessing
 from timbral.cli.options import Layout, count_failures, names, option
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, check_choice
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def run(
     from timbral import api
     from timbral.data.sources import default_trim
 
+    check_choice("--format", format, FORMATS)  # before the corpus is listed
+    check_choice("--trim", trim, ["auto", *TRIMS])
     level = _decibels(min_rms_dbfs)
     utterances = _find(corpus, layout, datasets_root, dataset_names)
     preprocessing = Preprocessing(default_trim(utterances) if trim == "auto" else trim, level)
