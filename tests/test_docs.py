@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import pkgutil
 import re
 import shlex
 import sys
@@ -28,12 +30,13 @@ from timbral.cli.main import main
 from timbral.cli.table import load_verb
 from timbral.compat.command_lines import translate
 from timbral.config.schema import TrainConfig
-from timbral.config.yaml import load_config
+from timbral.config.yaml import flatten, load_config, to_mapping
 from timbral.data.prepared.prepare import prepare
 from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.io import devices
+from timbral.losses.margin import AamConfig
 from timbral.scoring.trials import draw_pairs
 
 REPOSITORY = Path(__file__).parents[1]
@@ -196,3 +199,24 @@ def test_links_lead_to_files() -> None:
         text = (REPOSITORY / "docs" / f"{page}.md").read_text("utf-8")
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (REPOSITORY / "docs" / target).exists(), (page, target)
+
+
+def new_names() -> list[str]:
+    """What stands in backticks in the last columns of docs/names.md."""
+    text = (REPOSITORY / "docs" / "names.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row[-1])]
+
+
+def test_new_names_exist() -> None:
+    modules = [name for name in new_names() if re.fullmatch(r"timbral(\.\w+)+", name)]
+    assert len(modules) > 80
+    for name in modules:
+        pkgutil.resolve_name(name)
+    sections = [field.name for field in dataclasses.fields(TrainConfig)]
+    prefixes = re.compile(rf"({'|'.join(sections)})\.[\w.]+(: \w+)?")
+    keys = [name.split(":")[0] for name in new_names() if prefixes.fullmatch(name)]
+    known = set(flatten(to_mapping(TrainConfig(loss=AamConfig()))))
+    assert len(keys) > 15
+    for key in keys:
+        assert any(name == key or name.startswith(f"{key}.") for name in known), key
