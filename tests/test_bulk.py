@@ -142,7 +142,7 @@ def test_killed_and_resumed(run: Path, voices: Path, tmp_path: Path) -> None:
         return process.returncode
 
     assert embed(tmp_path / "whole") == 0
-    assert embed(tmp_path / "resumed", kill_at=18) == -signal.SIGKILL
+    assert embed(tmp_path / "resumed", kill_at=24) == -signal.SIGKILL
     assert len(list((tmp_path / "resumed" / ".embed").glob("*.arrow"))) >= 3
     assert embed(tmp_path / "resumed") == 0
     whole, resumed = (read_embeddings(tmp_path / name) for name in ("whole", "resumed"))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import SMALL
-from timbral.checkpoints.checkpoint import build_encoder
+from timbral.checkpoints.weights import build_encoder
 from timbral.encoders.layers import packing
 from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.linear import Linear
