@@ -7,6 +7,7 @@ of a batch without padding.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,15 +19,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from test_encoders import CASES, make, pad
-from timbral.encoders import campplus, ecapa, frontends, tdnn
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.layers.time_delay import TimeDelayLayer
 from timbral.encoders.wavlm import encoder as wavlm
-from timbral.encoders.wavlm import feature_encoder
 
-MODULES = (frontends, campplus, ecapa, tdnn, wavlm, feature_encoder)
+MODULES = [
+    module
+    for name, module in sorted(sys.modules.items())
+    if name.startswith("timbral.encoders.")
+    and hasattr(module, "frame_mask")
+    and name != frame_mask.__module__
+]
+"""all that call `frame_mask`"""
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +69,9 @@ def masks(monkeypatch: pytest.MonkeyPatch, off: int | None) -> Iterator[list[str
         for module in MODULES:
             name = module.__name__.rpartition(".")[2]
 
-            def counted(lengths: Tensor, frames: int, name: str = name) -> Tensor:
+            def counted(lengths: Tensor, count: int, name: str = name) -> Tensor:
                 calls.append(name)
-                mask = frame_mask(lengths, frames)
+                mask = frame_mask(lengths, count)
                 return torch.ones_like(mask) if len(calls) - 1 == off else mask
 
             patch.setattr(module, "frame_mask", counted)
