@@ -6,7 +6,7 @@ Each run is a process of its own, pinned to its cores; contenders take turns, so
 machine slows them alike. Times are without imports, and of two processes with their start, for
 which timbral gets more audio: its processes import torch. `ratio` is of hours per minute,
 `cpu ratio` of hours per second of processor time, which says more on a machine that others use.
-PaddleSpeech's way is written anew from its description: librosa decodes and resamples, WebRTC's
+PaddleSpeech's way is written here after its description: librosa decodes and resamples, WebRTC's
 detector sees each window as packed integers, librosa makes the mel, numpy saves it.
 """
 

@@ -118,10 +118,10 @@ def main() -> None:
 
 
 def mel_crops(store: Store, folder: Path, config: TrainConfig) -> MelCrops:
-    """Crops of the same recordings from a tree of mels."""
+    """Crops of the same recordings from precomputed mels."""
     prepare(Manifest(store.table), folder, store.preprocessing, format="npy", workers=2)
-    tree = PrecomputedMels.open(folder)
-    return MelCrops(tree, np.arange(len(tree)), config.data, seed=0)
+    data = PrecomputedMels.open(folder)
+    return MelCrops(data, np.arange(len(data)), config.data, seed=0)
 
 
 def compare(config: TrainConfig, store: Store, mels: Path, rounds: int, steps: int) -> None:
@@ -138,8 +138,10 @@ def compare(config: TrainConfig, store: Store, mels: Path, rounds: int, steps: i
         "model alone": lambda: alone(state, batch, config, steps),
     }
     if encoder.frontend.config == GE2E_MEL:
-        tree = mel_crops(store, mels, config)
-        ways["with npy mels"] = lambda: loop(state, prefetch(tree.batches(state.step)), steps)
+        precomputed = mel_crops(store, mels, config)
+        ways["with npy mels"] = lambda: loop(
+            state, prefetch(precomputed.batches(state.step)), steps
+        )
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
