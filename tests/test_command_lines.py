@@ -13,7 +13,7 @@ import torch
 
 from timbral import api
 from timbral.compat.command_lines import translate
-from timbral.compat.inference_settings import apply_settings
+from timbral.compat.inference_settings import with_settings
 from timbral.encoders.base import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
@@ -117,9 +117,11 @@ def test_settings_of_inference(tmp_path: Path) -> None:
     embedder = Embedder(LstmEncoder(LstmConfig(1, 8, 8)))
     config = tmp_path / "config.yaml"
     config.write_text("data: {partial_overlap_ratio: 0.75, n_mels: 40}\ntraining: {}\n")
-    apply_settings(embedder, config, ["data.audio_norm_target_dBFS", "-25"])
-    assert embedder.network.windows == Windows(160, 40, 0.75)
-    assert embedder.preprocessing.min_rms_dbfs == -25
+    changed = with_settings(embedder, config, ["data.audio_norm_target_dBFS", "-25"])
+    assert changed.windows == Windows(160, 40, 0.75)
+    assert changed.preprocessing.min_rms_dbfs == -25
+    assert embedder.windows == Windows(160, 80, 0.75)
+    assert embedder.preprocessing.min_rms_dbfs == -30
     for opts, words in (
         (["data.overlap", "1"], "unknown key"),
         (["data.mel_window_step", "5"], "is 10 in timbral"),
@@ -129,4 +131,4 @@ def test_settings_of_inference(tmp_path: Path) -> None:
         (["data.sampling_rate", "["], "a whole number is needed"),
     ):
         with pytest.raises(ConfigError, match=words):
-            apply_settings(embedder, None, opts)
+            with_settings(embedder, None, opts)

@@ -15,7 +15,6 @@ from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
-from timbral.inference.mels import check_takes_mels
 from timbral.io.types import Vectors
 
 __all__ = ["Content", "Input", "input_of"]
@@ -71,7 +70,7 @@ class MelInput:
     """Files of precomputed mels, for encoders that take such mels."""
 
     def __init__(self, embedder: Embedder) -> None:
-        check_takes_mels(embedder.network)
+        embedder.network.check_takes_mels()
         self.embed = embedder.encode_mels
 
     def read(self, path: str) -> Content | AudioError:

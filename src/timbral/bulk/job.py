@@ -32,7 +32,7 @@ class EmbedJob:
 
     @classmethod
     def of(cls, embedder: Embedder, root: str | Path) -> EmbedJob:
-        windows = embedder.network.windows
+        windows = embedder.windows
         return cls(
             weights_sha256=embedder.weights_sha256,
             preprocessing=embedder.preprocessing.as_dict(),

@@ -1,4 +1,4 @@
-"""The settings of PaddleSpeech's config that its inference reads, applied to an Embedder."""
+"""The settings of PaddleSpeech's config that its inference reads, for an Embedder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timbral.encoders.base import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 
-__all__ = ["apply_settings"]
+__all__ = ["with_settings"]
 
 RMS_LEVEL = "data.audio_norm_target_dBFS"
 FRAMES = "data.partial_n_frames"
@@ -24,19 +24,20 @@ INFERENCE_KEYS = (RMS_LEVEL, FRAMES, COVERAGE, OVERLAP)
 """what inference takes; the rest is part of the front-end, said by the weights, or of no use"""
 
 
-def apply_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> None:
-    """Give `embedder` the windows and the RMS level of PaddleSpeech's YAML file and `opts`, pairs
-    KEY VALUE.
+def with_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> Embedder:
+    """The Embedder with the windows and the RMS level of PaddleSpeech's YAML file and of `opts`,
+    pairs KEY VALUE.
 
     ConfigError for an unknown key, a value that cannot be changed, or an encoder that takes
     whole utterances.
     """
     settings = _settings(config, opts)
     level = settings.pop(RMS_LEVEL, None)
-    if level is not None:
-        embedder.preprocessing = replace(embedder.preprocessing, min_rms_dbfs=level)
-    if settings:
-        embedder.network.windows = _windows(embedder, settings)
+    preprocessing = embedder.preprocessing
+    return embedder.with_inference(
+        preprocessing if level is None else replace(preprocessing, min_rms_dbfs=level),
+        _windows(embedder, settings) if settings else None,
+    )
 
 
 def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
@@ -53,7 +54,7 @@ def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
 
 def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
     """The encoder's own windows with what is given replaced."""
-    windows = embedder.network.windows
+    windows = embedder.windows
     if windows is None:
         names = ", ".join(key.partition(".")[2] for key in settings)
         raise ConfigError(f"{embedder.name} takes whole utterances and has no {names}")

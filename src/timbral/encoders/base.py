@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from timbral.encoders.frontends import Frontend
+from timbral.encoders.frontends import GE2E_MEL, Frontend
+from timbral.errors import ConfigError
 
 __all__ = ["EncoderConfig", "SpeakerEncoder", "Windows"]
 
@@ -102,6 +103,15 @@ class SpeakerEncoder(nn.Module, ABC):
         """Waves (B, T), lengths (B,) in samples -> features (B, F, M), frame lengths (B,)."""
         features: tuple[Tensor, Tensor] = self.frontend(waves, lengths)
         return features
+
+    def check_takes_mels(self) -> None:
+        """Raise ConfigError unless precomputed mels hold what the front-end computes."""
+        if self.frontend.config != GE2E_MEL:
+            raise ConfigError(
+                f"{self.name} does not take precomputed mels: they are {GE2E_MEL.n_mels} linear "
+                "mel powers for the LSTM encoder, and its front-end makes other features; prepare "
+                "the recordings themselves (format arrow) instead"
+            )
 
     @abstractmethod
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from timbral.checkpoints.checkpoint import Checkpoint, check_output, save_checkp
 from timbral.config.schema import TrainConfig
 from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.errors import AudioError, ConfigError, InputError
 from timbral.inference.decision import Decision, decide
-from timbral.inference.mels import check_takes_mels
 from timbral.inference.recordings import Recording, name_of, read_recording, several_recordings
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import sliding_windows
@@ -56,6 +56,7 @@ class Embedder:
         threshold: cosine at which misses and false alarms were equally frequent on the speakers
             that training held out; None when nothing was held out
         preprocessing: what is done to every recording before the encoder sees it
+        windows: those whose mean is a recording's vector; None: recordings are encoded whole
         network: the encoder as a torch module
     """
 
@@ -91,6 +92,7 @@ class Embedder:
         """
         self._runtime = TorchRuntime(network, device, precision, compile)
         self.preprocessing = preprocessing or Preprocessing()
+        self.windows = network.windows
         self.sample_rate = network.sample_rate
         self.embedding_dim = network.embedding_dim
         self.name = name or network.name
@@ -123,6 +125,20 @@ class Embedder:
         """Compute on another device from now on; returns itself, as modules of torch do."""
         self._runtime.to(torch.device(device))
         return self
+
+    def with_inference(
+        self, preprocessing: Preprocessing | None = None, windows: Windows | None = None
+    ) -> Embedder:
+        """An Embedder of the same network, which both hold, that prepares recordings another way.
+
+        Args:
+            preprocessing: what is done to every recording; None: as this one does
+            windows: whose mean is a recording's vector; None: those of this one
+        """
+        other = copy.copy(self)
+        other.preprocessing = preprocessing or self.preprocessing
+        other.windows = windows or self.windows
+        return other
 
     def encode(
         self,
@@ -176,7 +192,7 @@ class Embedder:
         if several_recordings(audio) is not None:
             raise InputError("encode_windows takes one recording, not several")
         wave = self._load(audio, "audio", sample_rate)
-        own = self.network.windows
+        own = self.windows
         if own is not None and seconds is None and step is None:
             starts = np.array(own.starts(len(wave), self.network.hop_samples))
             ends = np.minimum((starts + own.frames) * self.network.hop_samples, len(wave))
@@ -288,16 +304,16 @@ class Embedder:
 
     def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
         """Waves (T,) as `load_audio` gives them or a store holds them to vectors (N, E)."""
-        return self._runtime.embed_waves(waves)
+        return self._runtime.embed_waves(waves, self.windows)
 
     def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:
         """Utterances of precomputed mels, (F, M) each, to vectors (N, E), in their order.
 
         Raises ConfigError for an encoder that takes something else.
         """
-        check_takes_mels(self.network)
-        assert self.network.windows is not None, "an encoder on these mels takes windows"
-        return self._runtime.embed_mels(mels, self.network.windows)
+        self.network.check_takes_mels()
+        assert self.windows is not None, "an encoder on these mels takes windows"
+        return self._runtime.embed_mels(mels, self.windows)
 
     def _load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
         name = name_of(audio, argument)

@@ -67,16 +67,15 @@ class TorchRuntime:
         self._prepare()
 
     @torch.inference_mode()
-    def embed_waves(self, waves: Sequence[Wave]) -> Vectors:
+    def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
-        Each vector is what its wave alone gives (to 1e-5). Networks with `windows` average the
-        unit vectors of those. Others take utterances whole; those longer than `longest_seconds`
-        are cut into equal segments, whose unit vectors are averaged.
+        Each vector is what its wave alone gives (to 1e-5). With `windows` it is the mean of their
+        unit vectors. Without, utterances are taken whole; those longer than `longest_seconds` are
+        cut into equal segments, whose unit vectors are averaged.
         """
         if not len(waves):
             return np.empty((0, self.network.embedding_dim), dtype=np.float32)
-        windows = self.network.windows
         if windows is None:
             return self._embed_whole(waves)
         frames = (self._wave_windows(wave, windows) for wave in waves)

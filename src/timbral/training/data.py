@@ -11,21 +11,14 @@ import numpy as np
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint
-from timbral.config.schema import TrainConfig
-from timbral.data.augment.config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
-from timbral.data.batches.batch import Batch, BatchSource
-from timbral.data.batches.mel_crops import MelCrops
+from timbral.data.batches.batch import Batch
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import describe_rows, split_speakers
-from timbral.data.batches.wave_crops import WaveCrops
+from timbral.data.batches.source import BatchSource, batch_source
 from timbral.data.prepared.base import PreparedData
-from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.open import open_prepared
-from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import ConfigError
-from timbral.inference.mels import check_takes_mels
 from timbral.io.cache import cache_folder
 from timbral.io.types import Ints
 from timbral.training.identity import DataIdentity
@@ -61,13 +54,12 @@ class TrainingData:
         long = rows[data.samples[rows] >= encoder.min_samples]
         is_long = validation_data.samples[validation_rows] >= encoder.min_samples
         validation_long = validation_rows[is_long]
-        augmenter = Augmenter(
-            job.config.augment, job.config.trainer.seed, cache_folder() / "sounds"
-        )
+        seed = job.config.trainer.seed
+        augmenter = Augmenter(job.config.augment, seed, cache_folder() / "recordings")
         return cls(
             data=data,
             rows=long,
-            source=_batch_source(data, long, job.config, augmenter),
+            source=batch_source(data, long, job.config.data, seed, augmenter),
             augmenter=augmenter,
             validation=(
                 Validation(validation_data, validation_long) if len(validation_rows) else None
@@ -108,23 +100,7 @@ def _split(job: TrainJob, encoder: SpeakerEncoder) -> tuple[PreparedData, Ints, 
 
 
 def _open(folder: Path, encoder: SpeakerEncoder) -> PreparedData:
-    """Prepared data of either kind. ConfigError for mels that the encoder does not take."""
+    """Prepared data. ConfigError when the encoder cannot take it, as mels that it does not make."""
     data = open_prepared(folder)
-    if isinstance(data, PrecomputedMels):
-        check_takes_mels(encoder)
+    data.check_encoder(encoder)
     return data
-
-
-def _batch_source(
-    data: PreparedData, rows: Ints, config: TrainConfig, augmenter: Augmenter
-) -> BatchSource:
-    seed = config.trainer.seed
-    if isinstance(data, Store):
-        return WaveCrops(data, rows, config.data, seed, augmenter)
-    assert isinstance(data, PrecomputedMels)
-    if config.augment != AugmentConfig():
-        raise ConfigError(
-            "precomputed mels hold no waves to augment; prepare the recordings as a store (format "
-            "arrow), or leave out the config's augment section"
-        )
-    return MelCrops(data, rows, config.data, seed)

@@ -112,11 +112,10 @@ def run(
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """
     from timbral import api
-    from timbral.compat.inference_settings import apply_settings
+    from timbral.compat.inference_settings import with_settings
 
     target = _target(corpus, output, beside_audio, format)
-    embedder = load_embedder(encoder, running)
-    apply_settings(embedder, settings.config, settings.opts)
+    embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
     with corpus_bar("embedding") as report:
         done = api.embed(
             embedder, corpus, target, layout=layout, pattern=pattern, format=format,

@@ -1,11 +1,10 @@
-"""What a training step takes: a batch of waves or of mels, and where batches come from."""
+"""What a training step takes: a batch of waves or of mels."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from timbral.data.augment.plan import AugmentPlan
 from timbral.data.tensors import split_rows, to_device
 from timbral.encoders.base import SpeakerEncoder
 
-__all__ = ["Batch", "BatchSource", "MelBatch", "WaveBatch"]
+__all__ = ["Batch", "MelBatch", "WaveBatch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +83,3 @@ class MelBatch(Batch):
 
     def features(self, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
         return self.mels, self.frame_lengths
-
-
-class BatchSource(Protocol):
-    """Endless batches, of which any can be asked for at once."""
-
-    @property
-    def num_speakers(self) -> int:
-        """How many speakers `Batch.speakers` tells apart."""
-
-    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
-        """The batch of a step counted from 0, or those rows of it that one process trains on."""
-
-    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
-        """The batches from a step on, or the same rows of each."""

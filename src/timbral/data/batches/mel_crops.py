@@ -8,12 +8,15 @@ from itertools import count
 import numpy as np
 import torch
 
+from timbral.data.augment.config import AugmentConfig
+from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
 from timbral.data.batches.config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
+from timbral.errors import ConfigError
 from timbral.io.types import Ints
 
 __all__ = ["MelCrops"]
@@ -22,10 +25,23 @@ __all__ = ["MelCrops"]
 class MelCrops:
     """Random crops of `rows` of precomputed mels, in batches of S speakers × U utterances.
 
-    As with `WaveCrops`, the batch of any step follows from (seed, step) alone.
+    As with `WaveCrops`, the batch of any step follows from (seed, step) alone. Raises ConfigError
+    for an augmenter that would change anything.
     """
 
-    def __init__(self, mels: PrecomputedMels, rows: Ints, config: DataConfig, seed: int) -> None:
+    def __init__(
+        self,
+        mels: PrecomputedMels,
+        rows: Ints,
+        config: DataConfig,
+        seed: int,
+        augmenter: Augmenter | None = None,
+    ) -> None:
+        if augmenter and augmenter.config != AugmentConfig():
+            raise ConfigError(
+                "precomputed mels hold no waves to augment; prepare the recordings as a store "
+                "(format arrow), or leave out the config's augment section"
+            )
         self._mels = mels
         self._rows = rows
         self._config = config

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Vectors
@@ -67,6 +68,10 @@ class PreparedData(ABC):
         """Rows of the table whose speaker is among `speakers`."""
         codes = [code for code, name in enumerate(self.speaker_names) if name in speakers]
         return np.flatnonzero(np.isin(self.speaker_codes, codes))
+
+    @abstractmethod
+    def check_encoder(self, encoder: SpeakerEncoder) -> None:
+        """Raise ConfigError for an encoder that cannot take this data."""
 
     @abstractmethod
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:

@@ -26,6 +26,7 @@ from timbral.data.prepared.base import (
     prepared_format,
     read_table,
 )
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
 from timbral.io.types import Vectors
@@ -98,6 +99,9 @@ class PrecomputedMels(PreparedData):
         """Frames of one utterance (F, M); AudioError when the file is no mel of 40 bands."""
         path = self.folder / self._files[row].as_py()
         return read_mel(path, start, frames)
+
+    def check_encoder(self, encoder: SpeakerEncoder) -> None:
+        encoder.check_takes_mels()
 
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
         """Vectors (N, E) of whole utterances. ConfigError for encoders that take no such mels."""

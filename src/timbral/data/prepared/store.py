@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.types import Vectors
@@ -77,6 +78,9 @@ class Store(PreparedData):
         stop = length if samples is None else min(start + samples, length)
         begin = int(self._start[row])
         return self._mapped(int(self._shard[row]))[begin + start : begin + stop]
+
+    def check_encoder(self, encoder: SpeakerEncoder) -> None:
+        """Every encoder takes audio."""
 
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
         """Vectors (N, E) of whole utterances."""
