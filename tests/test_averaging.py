@@ -14,7 +14,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.config.schema import TrainConfig
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, DataError
 
 State = dict[str, torch.Tensor]
 
@@ -104,5 +104,5 @@ def test_other_files_are_not_replaced(tmp_path: Path) -> None:
     saved(tmp_path / "a", "lstm", 1)
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "thesis.tex").touch()
-    with pytest.raises(ConfigError, match="holds other files"):
+    with pytest.raises(DataError, match="is not empty"):
         api.average([tmp_path / "a", tmp_path / "a"], tmp_path / "c")

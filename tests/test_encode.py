@@ -19,7 +19,7 @@ from timbral.audio.decode import Wave, to_int16
 from timbral.audio.preprocessing import load
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import AudioError, ConfigError, InputError, TimbralError
+from timbral.errors import AudioError, ConfigError, DataError, InputError, TimbralError
 from timbral.inference.embedder import Embedder
 from timbral.inference.windows import sliding_windows
 
@@ -349,7 +349,7 @@ def test_saved_encoder_loads_again(encoder: Embedder, paths: list[Path], tmp_pat
     assert Checkpoint.read(folder).step == 0
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(ConfigError, match="holds other files"):
+    with pytest.raises(DataError, match="is not empty"):
         encoder.save(tmp_path / "other")
 
 

@@ -32,7 +32,7 @@ from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefi
 from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.wavlm.config import WavlmConfig
-from timbral.errors import CheckpointError, ConfigError
+from timbral.errors import CheckpointError, DataError
 from timbral.inference.embedder import Embedder
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -232,7 +232,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_convert_never_replaces_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match="holds other files"):
+    with pytest.raises(DataError, match="is not empty"):
         api.convert(GOLDEN / "paddle-tiny.pdparams", tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 

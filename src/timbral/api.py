@@ -111,8 +111,11 @@ def inspect(
     Raises DataError when the source cannot be read or holds no utterance.
     """
     from timbral.data.inspect.inspection import inspect_data
-    from timbral.reports.inspection_page import write_inspection
+    from timbral.io.outputs import claim_file
+    from timbral.reports.inspection_page import INSPECTION_PAGE, write_inspection
 
+    if output is not None:
+        claim_file(Path(output), INSPECTION_PAGE, [source])
     inspection = inspect_data(source, layout, progress)
     if output is not None:
         write_inspection(inspection, Path(output))
@@ -139,10 +142,12 @@ def export_list(
     Returns:
         how many utterances were written, and how many could not be (lhotse wants durations)
     """
-    from timbral.data.lists.export import write_list
+    from timbral.data.lists.export import claim_list, write_list
     from timbral.data.sources import find_utterances
 
-    return write_list(find_utterances(source, layout), Path(output), format)
+    utterances = find_utterances(source, layout)
+    claim_list(Path(output), format, source)
+    return write_list(utterances, Path(output), format)
 
 
 def train(
@@ -301,19 +306,20 @@ def evaluate(
         progress: called with the recordings embedded so far, and their number
         p_target: prior probability of a target trial in minDCF, in (0, 1)
 
-    Raises DataError when the list cannot be read or no trial can be scored; single recordings that
+    Raises DataError when the list cannot be read, when `output` holds the scores of other weights
+    or anything else, or when no trial can be scored; single recordings that
     cannot be used are counted in the result's `failures`.
     """
-    from timbral.scoring.evaluation import evaluate_scores, write_evaluation
+    from timbral.scoring.evaluation import claim_evaluation, evaluate_scores, write_evaluation
     from timbral.scoring.metrics import check_p_target
     from timbral.scoring.scores import score_trials
     from timbral.scoring.trials import read_trials
 
     check_p_target(p_target)
     listed = read_trials(Path(trials))
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
     embedder = _embedder(encoder)
+    if output is not None:  # fails before the work, not after it
+        claim_evaluation(Path(output), embedder.weights_sha256)
     scored = score_trials(embedder, listed, Path(root), progress)
     evaluation = evaluate_scores(scored, p_target)
     if output is not None:
@@ -354,8 +360,11 @@ def speakers(
     Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
     """
     from timbral.embeddings.aggregate import speaker_table
-    from timbral.embeddings.table import read_embeddings, write_table
+    from timbral.embeddings.table import SPEAKERS, read_embeddings, write_table
+    from timbral.io.outputs import claim_file
 
+    if output is not None:
+        claim_file(Path(output), SPEAKERS, [embeddings])
     table = speaker_table(
         read_embeddings(embeddings),
         aggregate,
@@ -388,11 +397,14 @@ def audit(
     from timbral.embeddings.audit import findings
     from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
     from timbral.errors import ConfigError
+    from timbral.io.outputs import claim_file
 
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
-    table = findings.audit(read_embeddings(embeddings), min_probability)
     path = Path(embeddings) / AUDIT_FILE if output is None else Path(output)
+    for target in (path, path.with_suffix(".csv")):
+        claim_file(target, findings.FINDINGS, [embeddings])
+    table = findings.audit(read_embeddings(embeddings), min_probability)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table

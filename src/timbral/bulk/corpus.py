@@ -19,13 +19,14 @@ import pyarrow as pa
 
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.job import EmbedJob, claim_folder
+from timbral.bulk.job import EmbedJob, tie_folder
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.manifest import Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
 from timbral.io.files import folder_lock
+from timbral.io.outputs import EMBEDDINGS, claim_folder, claim_shared_folder
 from timbral.io.storage import Folder, is_url, location_of, upload_tree
 
 __all__ = ["EmbedProgress", "EmbedSummary", "embed_corpus"]
@@ -82,9 +83,10 @@ def embed_corpus(
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f".embed-{name}" if several_models else ".embed"
+    _claim(output, beside_audio and FORMATS[format].mirrors_corpus)
     with _locked(output):
         folder = Folder(output) / shard_folder
-        claim_folder(folder, EmbedJob.of(embedder, root))
+        tie_folder(folder, EmbedJob.of(embedder, root))
         shards = split_into_shards(utterances, embedder.device.type)
         new_audio_seconds = _embed_missing(embedder, shards, folder, engine, progress)
         table, failures = _read_shards(shards, folder)
@@ -112,6 +114,16 @@ def _check_names(format: str, model_name: str) -> None:
         raise ConfigError(
             f"model_name is part of file names and cannot be {model_name!r}; leave out /"
         )
+
+
+def _claim(output: str | Path, beside_recordings: bool) -> None:
+    """DataError when a folder on disk holds anything but vectors, or recordings that get them."""
+    if is_url(output):
+        return
+    if beside_recordings:
+        claim_shared_folder(Path(output), EMBEDDINGS)
+    else:
+        claim_folder(Path(output), EMBEDDINGS)
 
 
 def _locked(output: str | Path) -> AbstractContextManager[None]:

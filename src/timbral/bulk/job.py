@@ -14,7 +14,7 @@ from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.storage import Folder, location_of
 
-__all__ = ["EmbedJob", "claim_folder"]
+__all__ = ["EmbedJob", "tie_folder"]
 
 JOB_FILE = "job.json"
 
@@ -77,7 +77,7 @@ ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def claim_folder(folder: Folder, job: EmbedJob) -> None:
+def tie_folder(folder: Folder, job: EmbedJob) -> None:
     """Tie a folder of shards to a job; DataError when it is another job's."""
     content = folder.read(JOB_FILE)
     if content is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import Checkpoint, check_output, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
 from timbral.config.schema import TrainConfig
@@ -21,6 +21,7 @@ from timbral.config.yaml import name_of
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
+from timbral.io.outputs import CHECKPOINT, claim_folder
 
 __all__ = ["average"]
 
@@ -34,10 +35,11 @@ def average(
     much of each, equal by default, and are divided by their sum. Preprocessing, windows and
     counters (batch norm's) are the first encoder's.
 
-    Raises ConfigError when they cannot be averaged, or `output` holds anything but a checkpoint.
+    Raises ConfigError when they cannot be averaged, DataError when `output` is one of them or holds
+    anything but a checkpoint.
     """
     output = Path(output)
-    check_output(output)
+    claim_folder(output, CHECKPOINT)
     weights = weights or [1.0] * len(encoders)
     if len(encoders) < 2 or len(weights) != len(encoders):
         raise ConfigError(
@@ -47,6 +49,7 @@ def average(
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
         raise ConfigError(f"weights must be 0 or more, and not all 0: {list(weights)}")
     checkpoints = [resolve(encoder) for encoder in encoders]
+    claim_folder(output, CHECKPOINT, [checkpoint.folder for checkpoint in checkpoints])
     first = checkpoints[0]
     networks = [load_network(checkpoint) for checkpoint in checkpoints]
     for other, network in zip(checkpoints, networks, strict=True):

@@ -33,7 +33,6 @@ __all__ = [
     "METADATA_FILE",
     "WEIGHTS_FILE",
     "Checkpoint",
-    "check_output",
     "find_checkpoint",
     "is_checkpoint",
     "point_to",
@@ -289,16 +288,6 @@ def pointed_to(checkpoints: Path, name: str) -> Path | None:
     except (OSError, UnicodeDecodeError):
         return None
     return folder if (folder / METADATA_FILE).exists() else None
-
-
-def check_output(folder: Path) -> None:
-    """ConfigError when writing a checkpoint folder would replace anything but another one."""
-    if not folder.exists() or (folder / METADATA_FILE).exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; name a new folder for the checkpoint")
-    if any(folder.iterdir()):
-        raise ConfigError(f"{folder} holds other files; name a new folder for the checkpoint")
 
 
 def uninitialized_message(checkpoint: Checkpoint) -> str:

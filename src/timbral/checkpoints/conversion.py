@@ -9,12 +9,7 @@ import safetensors
 import torch
 from torch import nn
 
-from timbral.checkpoints.checkpoint import (
-    WEIGHTS_FILE,
-    Checkpoint,
-    check_output,
-    save_checkpoint,
-)
+from timbral.checkpoints.checkpoint import WEIGHTS_FILE, Checkpoint, save_checkpoint
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.foreign.files import CONFIG_FILES, find_weights
 from timbral.checkpoints.foreign.registry import read_foreign
@@ -24,6 +19,7 @@ from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import CheckpointError, ConfigError
 from timbral.io.cache import cache_folder, cache_lock
 from timbral.io.files import file_sha256
+from timbral.io.outputs import CHECKPOINT, claim_folder
 from timbral.losses.registry import build_loss
 
 __all__ = ["convert", "convert_to_cache", "is_whole", "source_digest", "write_converted"]
@@ -35,11 +31,11 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     `source` is a file, or a folder of transformers or SpeechBrain; `format` is one of
     `timbral.checkpoints.foreign.registry.FORMATS`, by default what the file shows.
 
-    Raises ConfigError when `output` holds anything but a checkpoint, CheckpointError when the
-    weights cannot be read or do not fit.
+    Raises DataError when `output` holds anything but a converted checkpoint, CheckpointError when
+    the weights cannot be read or do not fit.
     """
     source, output = Path(source), Path(output)
-    check_output(output)
+    claim_folder(output, CHECKPOINT, [source])
     write_converted(read_foreign(source, format), output)
     return Checkpoint.read(output)
 

@@ -14,9 +14,9 @@ from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config
 from timbral.demo.results import NEXT_STEPS, DemoResults
 from timbral.demo.shipped import VOICES, num_voices, write_held_out
-from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import read_json, rename_aside, write_json
+from timbral.io.outputs import DEMO, claim_folder
 from timbral.io.progress import bar, corpus_bar, training_bar
 from timbral.plots import projection
 from timbral.version import __version__
@@ -64,8 +64,8 @@ def _claim(output: Path) -> Path | None:
     renamed, marker = None, output / "demo.json"
     if marker.exists() and read_json(marker) != this_demo:
         renamed = rename_aside(output)
-    elif output.exists() and not marker.exists() and any(output.iterdir()):
-        raise DataError(f"{output}: is not empty and holds no demo; choose another `output`")
+    else:
+        claim_folder(output, DEMO)
     write_json(marker, this_demo)
     return renamed
 

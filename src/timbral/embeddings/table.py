@@ -46,10 +46,12 @@ import pyarrow.parquet
 
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind
 from timbral.io.types import Ints, Vectors
 
 __all__ = [
     "AUDIT_FILE",
+    "SPEAKERS",
     "group_rows",
     "read_embeddings",
     "speaker_schema",
@@ -99,6 +101,12 @@ def speaker_schema(
         ]
     )
     return schema.with_metadata({"aggregate": aggregate, "group_by": group_by, **length})
+
+
+SPEAKERS = FileKind(
+    "a table of speakers",
+    frozenset(speaker_schema(pa.null(), aggregate="", group_by="", unit_length=True).names),
+)
 
 
 def vectors_of(table: pa.Table) -> Vectors:

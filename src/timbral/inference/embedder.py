@@ -12,7 +12,7 @@ import torch
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import Checkpoint, check_output, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.config.schema import TrainConfig
 from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
@@ -22,6 +22,7 @@ from timbral.inference.decision import Decision, decide
 from timbral.inference.recordings import Recording, name_of, read_recording, several_recordings
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import sliding_windows
+from timbral.io.outputs import CHECKPOINT, claim_folder
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Vectors
 
@@ -265,10 +266,10 @@ class Embedder:
 
         It holds the weights (safetensors), the architecture's config, the preprocessing, name,
         license and threshold, and no optimizer: training can start from it, not resume. Raises
-        ConfigError when the folder holds anything but an earlier checkpoint.
+        DataError when the folder holds anything but an earlier checkpoint.
         """
         folder = Path(folder)
-        check_output(folder)
+        claim_folder(folder, CHECKPOINT)
         checkpoint = Checkpoint(
             folder,
             0,

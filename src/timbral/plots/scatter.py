@@ -11,10 +11,14 @@ import numpy as np
 
 from timbral.errors import DataError, MissingExtraError
 from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind
 from timbral.io.types import Ints, Vectors
 from timbral.plots.palette import palette
 
-__all__ = ["draw_scatter"]
+__all__ = ["PLOT", "draw_scatter"]
+
+SOFTWARE = "timbral"
+PLOT = FileKind("a plot that timbral drew", signature=b"Software\0" + SOFTWARE.encode())
 
 MAX_NAMES = 60  # more names hide the points
 MARKERS = ("o", "^", "s", "D", "v")
@@ -48,7 +52,8 @@ def draw_scatter(
         for point, name in zip(points, names, strict=False):
             figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
         with atomic_write(Path(path)) as temporary:
-            figure.savefig(temporary, format="png", facecolor="white")
+            metadata = {"Software": SOFTWARE}
+            figure.savefig(temporary, format="png", facecolor="white", metadata=metadata)
 
 
 def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:

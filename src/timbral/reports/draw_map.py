@@ -9,10 +9,11 @@ import pyarrow.parquet
 
 from timbral.embeddings.audit.findings import notes
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, vectors_of
+from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
-from timbral.plots.scatter import draw_scatter
-from timbral.reports.voice_map import PageSummary, Point, write_voice_map
+from timbral.plots.scatter import PLOT, draw_scatter
+from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
 
 __all__ = ["map"]
 
@@ -34,15 +35,18 @@ def map(
     Returns:
         the plot's path, and what the page holds
 
-    Raises MissingExtraError when the optional dependencies of [map] are not installed.
+    Raises DataError when `output` holds anything but an earlier map, MissingExtraError
+    when the optional dependencies of [map] are not installed.
     """
     embeddings, output = Path(embeddings), Path(output)
+    plot = output.with_suffix(".png")
+    claim_file(output, MAP_PAGE, [embeddings])
+    claim_file(plot, PLOT)
     projection.check_installed()
     table = read_embeddings(embeddings)
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
-    plot = output.with_suffix(".png")
     draw_scatter(points, speakers, plot, title=title)
     marks = [
         Point(row["utterance"], row["speaker"], row["path"], float(x), float(y), note)

@@ -11,8 +11,11 @@ from numpy.typing import ArrayLike
 
 from timbral.data.inspect.inspection import Inspection
 from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind
 
-__all__ = ["describe", "write_inspection"]
+__all__ = ["INSPECTION_PAGE", "describe", "write_inspection"]
+
+INSPECTION_PAGE = FileKind("a page that `inspect` wrote", signature=b'content="timbral inspect"')
 
 BINS = 12
 BARS = "▁▂▃▄▅▆▇█"
@@ -20,6 +23,7 @@ MAX_ROWS = 1_000
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<meta name="generator" content="timbral inspect">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>

@@ -14,11 +14,14 @@ from typing import Any
 
 from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind
 from timbral.io.types import Progress
 from timbral.plots.palette import palette
 from timbral.reports.voice_clips import Clips, encode_clips
 
-__all__ = ["PageSummary", "Point", "write_voice_map"]
+__all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
+
+MAP_PAGE = FileKind("a page that `map` wrote", signature=b'content="timbral map"')
 
 
 @dataclass(frozen=True)

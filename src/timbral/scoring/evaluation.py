@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from timbral.io.files import atomic_write, write_json, write_jsonl
+from timbral.errors import DataError
+from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
+from timbral.io.outputs import EVALUATION, claim_folder
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.scores import ScoredTrials
 
-__all__ = ["DEFAULT_P_TARGET", "Evaluation", "evaluate_scores", "write_evaluation"]
+__all__ = [
+    "DEFAULT_P_TARGET",
+    "Evaluation",
+    "claim_evaluation",
+    "evaluate_scores",
+    "evaluated_weights",
+    "write_evaluation",
+]
 
 DEFAULT_P_TARGET = 0.05
 """prior of target trials in minDCF, as VoxSRC has it; papers on VoxCeleb also report 0.01"""
@@ -52,6 +61,28 @@ def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) ->
         num_targets=int(scored.labels.sum()),
         num_failures=len(scored.failures),
     )
+
+
+def claim_evaluation(folder: Path, weights_sha256: str) -> None:
+    """Make `folder`; DataError when it holds scores of other weights, or anything else."""
+    claim_folder(folder, EVALUATION)
+    found = evaluated_weights(folder)
+    if found is not None and found != weights_sha256:
+        raise DataError(
+            f"{folder}: holds the scores of other weights ({found[:8] or 'unsaved'}, not "
+            f"{weights_sha256[:8] or 'unsaved'}); choose another `output`, or delete that folder "
+            "first"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def evaluated_weights(folder: Path) -> str | None:
+    """The weights' hash of the evaluation in a folder; None when it holds none."""
+    path = folder / "evaluation.json"
+    if not path.exists():
+        return None
+    content = read_json(path)
+    return str(content.get("weights_sha256", "")) if isinstance(content, dict) else ""
 
 
 def write_evaluation(

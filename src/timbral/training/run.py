@@ -16,6 +16,7 @@ from timbral.config.yaml import to_mapping
 from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.errors import DataError, TrainingError
 from timbral.io.files import folder_lock
+from timbral.io.outputs import RUN, claim_folder
 from timbral.io.types import StepProgress
 from timbral.training.data import TrainingData
 from timbral.training.distributed import Ranks
@@ -84,6 +85,7 @@ class Run:
         """
         output = self.folder.folder
         previous = rename_run(output) if self._job.options.force_restart else None
+        claim_folder(output, RUN, [self._job.data])
         stack.enter_context(folder_lock(output))
         checkpoint = self._checkpoint
         if checkpoint is None:

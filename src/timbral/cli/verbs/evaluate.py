@@ -53,13 +53,22 @@ def run(
 
     embedder = load_embedder(encoder, running)
     list_name = "stdin" if trials == STANDARD else trials.stem
-    target = output or _home(encoder) / list_name
+    target = output or _default_folder(_home(encoder) / list_name, embedder.weights_sha256)
     with text_input(trials) as path, bar("embedding") as advance:
         result = api.evaluate(embedder, path, root, target, advance, p_target=p_target)
     code = count_failures(result.num_failures, target)
     print(f"scores: {target / 'scores.txt'}")
     print(result.line)
     return code
+
+
+def _default_folder(folder: Path, weights_sha256: str) -> Path:
+    """The folder; with the weights' hash behind its name where other weights' scores lie in it."""
+    from timbral.scoring.evaluation import evaluated_weights
+
+    if evaluated_weights(folder) in (None, weights_sha256):
+        return folder
+    return folder.with_name(f"{folder.name}-{weights_sha256[:8]}")
 
 
 def _home(encoder: str) -> Path:

@@ -36,8 +36,7 @@ def run(
 
     example: timbral export-list data --format kaldi --output data-kaldi
     """
-    from timbral.data.lists.export import write_list
-    from timbral.data.sources import find_utterances
+    from timbral import api
 
     check_choice("--format", format, LIST_FORMATS)
     if output == STANDARD and not LIST_FORMATS[format].is_text:
@@ -46,9 +45,8 @@ def run(
             f"--format {format} cannot go to standard output; give a path, or one of the formats "
             f"{', '.join(text)}"
         )
-    utterances = find_utterances(corpus, layout)
     with text_output(output) as path:
-        written, failures = write_list(utterances, path, format)
+        written, failures = api.export_list(corpus, path, format=format, layout=layout)
     where, stream = ("standard output", sys.stderr) if output == STANDARD else (output, sys.stdout)
     print(f"{count(written, 'utterance')} in {where}", file=stream)
     return count_failures(failures, output)

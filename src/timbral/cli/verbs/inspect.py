@@ -30,13 +30,12 @@ def run(
 
     example: timbral inspect data --output page.html
     """
-    from timbral.data.inspect.inspection import inspect_data
-    from timbral.reports.inspection_page import describe, write_inspection
+    from timbral import api
+    from timbral.reports.inspection_page import describe
 
     with bar("inspecting") as advance:
-        found = inspect_data(corpus, layout, advance)
-    print(describe(found))
+        inspection = api.inspect(corpus, layout=layout, output=output, progress=advance)
+    print(describe(inspection))
     if output is not None:
-        write_inspection(found, output)
         print(f"page: {output}")
     return OK

@@ -33,6 +33,7 @@ from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.files import atomic_write, folder_lock, read_json, write_json, write_jsonl
+from timbral.io.outputs import PREPARED, claim_folder
 from timbral.io.processes import end_with_parent
 from timbral.io.types import Progress
 
@@ -116,6 +117,7 @@ def prepare(
         preprocessing = Preprocessing(default_trim(utterances))
     preprocessing.check_installed()
     folder = Path(output)
+    claim_folder(folder, PREPARED)
     with folder_lock(folder):
         plan = _claim(folder, utterances, preprocessing, format)
         finished = (folder / "utterances.parquet").exists()
@@ -151,12 +153,6 @@ def _claim(
                 "choose another `output`, or delete this folder first"
             )
     else:
-        others = [item.name for item in folder.iterdir() if not item.name.startswith(".")]
-        if others:
-            raise DataError(
-                f"{folder}: is not empty (it has {others[0]!r}) and holds no prepared data; "
-                "choose a new folder"
-            )
         write_json(plan_path, plan)
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
 

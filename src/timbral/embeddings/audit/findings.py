@@ -23,9 +23,10 @@ from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
 from timbral.embeddings.audit.same_speaker import find_same_speakers
 from timbral.embeddings.table import vectors_of
 from timbral.embeddings.vectors import centered
+from timbral.io.outputs import FileKind
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["KINDS", "audit", "notes"]
+__all__ = ["FINDINGS", "KINDS", "audit", "notes"]
 
 KINDS = {
     "mislabeled": "utterances nearer to another speaker than to their own",
@@ -48,6 +49,8 @@ SCHEMA = pa.schema(
 )
 """`cosine` is to the speaker, or between the two that the row names; `other_cosine` to the other.
 For a mixed speaker `utterance` is one of its smaller cluster."""
+
+FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
 
 def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:

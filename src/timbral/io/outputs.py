@@ -1,0 +1,179 @@
+"""What a verb may write to: what is new, empty or of its own kind; never its own input.
+
+Folders are recognized by the files that each verb writes into its own, files by their columns or
+by a signature at their beginning.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.errors import DataError
+
+__all__ = [
+    "CHECKPOINT",
+    "DEMO",
+    "EMBEDDINGS",
+    "EVALUATION",
+    "LIST",
+    "LIST_MARKER",
+    "PREPARED",
+    "RUN",
+    "TRAINING_CHECKPOINT",
+    "FileKind",
+    "FolderKind",
+    "claim_file",
+    "claim_folder",
+    "claim_shared_folder",
+]
+
+HEAD_BYTES = 4096
+"""of a file, in which its signature stands"""
+LIST_MARKER = ".timbral-list.json"
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of output folder."""
+
+    content: str
+    """what such a folder holds"""
+    markers: tuple[str, ...]
+    """patterns of the files by which it is recognized"""
+    allowed: tuple[str, ...] = ()
+    """patterns of files of others that may lie there, such as the log of a terminal"""
+
+    def is_in(self, folder: Path) -> bool:
+        return any(any(folder.glob(pattern)) for pattern in self.markers)
+
+
+PREPARED = FolderKind("prepared data", ("plan.json", "store.json"))
+EMBEDDINGS = FolderKind("vectors that `embed` made", (".embed*/job.json",))
+RUN = FolderKind("a training run", ("run.json",), ("*.log", "*.out", "*.err", "*.txt"))
+TRAINING_CHECKPOINT = FolderKind("a checkpoint of a training run", ("optimizer.safetensors",))
+CHECKPOINT = FolderKind("a checkpoint", ("checkpoint.json",))
+EVALUATION = FolderKind("an evaluation", ("evaluation.json",))
+LIST = FolderKind("a list that `export-list` made", (LIST_MARKER,))
+DEMO = FolderKind("a demo", ("demo.json",))
+FOLDERS = (
+    PREPARED,
+    EMBEDDINGS,
+    RUN,
+    TRAINING_CHECKPOINT,
+    CHECKPOINT,
+    EVALUATION,
+    LIST,
+    DEMO,
+)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of output file."""
+
+    content: str
+    """what such a file holds, with its article"""
+    columns: frozenset[str] = frozenset()
+    """of a table, all of them"""
+    signature: bytes = b""
+    """at the beginning of a page or plot"""
+
+    def is_in(self, path: Path) -> bool:
+        if self.signature:
+            with open(path, "rb") as file:
+                return self.signature in file.read(HEAD_BYTES)
+        return _columns(path) == self.columns
+
+
+def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = ()) -> None:
+    """DataError when `folder` is one of `inputs`, or holds anything but output of this kind."""
+    claim_shared_folder(folder, kind)
+    _refuse_inputs(folder, inputs)
+    if not folder.exists() or kind.is_in(folder):
+        return
+    others = [
+        entry.name
+        for entry in sorted(folder.iterdir())
+        if not entry.name.startswith(".")
+        and not any(entry.match(pattern) for pattern in kind.allowed)
+    ]
+    if others:
+        raise DataError(
+            f"{folder}: is not empty (it has {others[0]!r}) and does not hold {kind.content}; "
+            "choose a new or empty folder as `output`"
+        )
+
+
+def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
+    """DataError when `folder` holds output of another kind; files of others may lie there."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; choose a new or empty folder as `output`")
+    for other in FOLDERS:
+        if other is not kind and other.is_in(folder):
+            raise DataError(
+                f"{folder}: holds {other.content}, which would be mixed with {kind.content}; "
+                "choose a new or empty folder as `output`"
+            )
+
+
+def claim_file(path: Path, kind: FileKind, inputs: Iterable[str | Path] = ()) -> None:
+    """DataError when `path` is one of `inputs`, or holds anything but output of this kind."""
+    _refuse_inputs(path, inputs)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file as `output`")
+    if not path.exists():
+        return
+    if path.is_file() and (path.stat().st_size == 0 or kind.is_in(path)):
+        return
+    raise DataError(
+        f"{path}: is there and is not {kind.content}, so it is not overwritten; choose another "
+        "`output`, or delete that file first"
+    )
+
+
+def _refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
+    for given in inputs:
+        if _is_same(path, Path(given)):
+            raise DataError(
+                f"{path}: is what is read, and would be overwritten; choose another `output`"
+            )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return os.path.abspath(one) == os.path.abspath(other)
+
+
+def _columns(path: Path) -> frozenset[str]:
+    """The columns of a Parquet, CSV or JSONL file; none of anything else."""
+    for names in _column_readers(path):
+        if names:
+            return frozenset(names)
+    return frozenset()
+
+
+def _column_readers(path: Path) -> Iterator[Iterable[str]]:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    with suppress(OSError, pa.ArrowException):
+        yield pa.parquet.read_schema(path).names
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            line = file.readline(HEAD_BYTES)
+    except (OSError, UnicodeDecodeError):
+        return
+    try:
+        row = json.loads(line)
+    except ValueError:
+        yield next(csv.reader([line], delimiter="\t" if "\t" in line else ","), ())
+    else:
+        yield row if isinstance(row, dict) else ()

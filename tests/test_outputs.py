@@ -1,0 +1,215 @@
+"""A verb writes to what is new, empty or its own: never over its input or anything else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from timbral import api
+from timbral.data.lists.export import claim_list
+from timbral.data.prepared.store import Store
+from timbral.errors import DataError, TimbralError
+from timbral.inference.embedder import Embedder
+from timbral.plots import scatter
+
+
+@pytest.fixture(scope="module")
+def embedder(run: Path) -> Embedder:
+    return api.load_encoder(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def embedded(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs") / "embedded"
+    api.embed(embedder, voices, folder)
+    return folder
+
+
+@pytest.fixture
+def data(store: Store, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(store.folder, tmp_path / "data"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def refused(folder: Path, call: Callable[[], object], match: str) -> None:
+    """The call is refused, and nothing below `folder` is another."""
+    before = contents(folder)
+    with pytest.raises(TimbralError, match=match) as raised:
+        call()
+    assert "output" in str(raised.value)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("format", ["parquet", "npy", "torch"])
+def test_embed_leaves_prepared_data_alone(embedder: Embedder, data: Path, format: str) -> None:
+    refused(data, lambda: api.embed(embedder, data, data, format=format), "holds prepared data")
+
+
+def test_embed_refuses_a_folder_that_it_did_not_make(
+    embedder: Embedder, voices: Path, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("words")
+    for format in ("parquet", "npy"):
+        refused(
+            tmp_path,
+            lambda: api.embed(embedder, voices, tmp_path, format=format),  # noqa: B023
+            r"is not empty \(it has 'thesis.txt'\)",
+        )
+    refused(run, lambda: api.embed(embedder, voices, run), "holds a training run")
+    corpus = Path(shutil.copytree(voices, tmp_path / "corpus"))
+    refused(corpus, lambda: api.embed(embedder, corpus, corpus), "is not empty")
+
+
+def test_training_refuses_a_folder_that_it_did_not_make(
+    data: Path, tmp_path: Path, small_config: Callable[..., api.TrainConfig]
+) -> None:
+    config = small_config()
+    refused(data, lambda: api.train(config, data, data, device="cpu"), "holds prepared data")
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "train.log").write_text("the terminal's log may lie there")
+    (tmp_path / "output" / "config.yaml").write_text("mine")
+    refused(
+        tmp_path / "output",
+        lambda: api.train(config, data, tmp_path / "output", device="cpu"),
+        "it has 'config.yaml'",
+    )
+
+
+def test_encoders_are_not_written_over_encoders_in_training(run: Path) -> None:
+    checkpoint = run / "checkpoints" / "step-4"
+    other = run / "checkpoints" / "step-2"
+    refused(
+        run,
+        lambda: api.average([checkpoint, other], checkpoint),
+        "holds a checkpoint of a training run",
+    )
+
+
+def test_an_average_is_not_written_over_its_input(embedder: Embedder, tmp_path: Path) -> None:
+    embedder.save(tmp_path / "a")
+    embedder.save(tmp_path / "b")
+    refused(
+        tmp_path,
+        lambda: api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "a"),
+        "is what is read",
+    )
+    api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+
+
+def test_tables_are_not_written_over_their_input(embedded: Path) -> None:
+    table = embedded / "utterances.parquet"
+    for source in (embedded, table):
+        refused(embedded, lambda: api.speakers(source, table), "overwritten")  # noqa: B023
+        refused(embedded, lambda: api.audit(source, table), "overwritten")  # noqa: B023
+        refused(embedded, lambda: api.map(source, table), "overwritten")  # noqa: B023
+        refused(embedded, lambda: api.inspect(source, output=table), "overwritten")  # noqa: B023
+        refused(embedded, lambda: api.export_list(table, table), "overwritten")
+
+
+def test_tables_are_written_over_those_of_their_kind_only(embedded: Path, tmp_path: Path) -> None:
+    table = tmp_path / "speakers.parquet"
+    table.touch()  # of mktemp
+    api.speakers(embedded, table)
+    api.speakers(embedded, table, "medoid")
+    api.audit(embedded, tmp_path / "audit.parquet")
+    api.audit(embedded, tmp_path / "audit.parquet")
+    refused(tmp_path, lambda: api.audit(embedded, table), "is not a table of findings")
+    other = tmp_path / "audit.parquet"
+    refused(tmp_path, lambda: api.speakers(embedded, other), "is not a table of speakers")
+    (tmp_path / "audit.csv").write_text("name,amount\n")
+    refused(tmp_path, lambda: api.audit(embedded, other), "audit.csv: is there and is not")
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv", "tsv", "jsonl"])
+def test_lists_are_written_over_lists_only(voices: Path, tmp_path: Path, format: str) -> None:
+    table = tmp_path / f"list.{format}"
+    for _ in range(2):
+        api.export_list(voices, table, format=format)
+    refused(
+        tmp_path,
+        lambda: api.export_list(table, table, format=format),
+        "is what is read",
+    )
+    link = tmp_path / f"link.{format}"
+    link.symlink_to(table)
+    refused(
+        tmp_path,
+        lambda: api.export_list(link, table, format=format),
+        "is what is read",
+    )
+    table.write_text("name,amount\nx,1\n")
+    refused(
+        tmp_path,
+        lambda: api.export_list(voices, table, format=format),
+        "is not a list of utterances",
+    )
+
+
+@pytest.mark.parametrize("format", ["kaldi", "lhotse"])
+def test_folders_of_lists(voices: Path, tmp_path: Path, format: str) -> None:
+    folder = tmp_path / "list"
+    for _ in range(2):
+        api.export_list(voices, folder, format=format)
+    refused(
+        tmp_path,
+        lambda: api.export_list(folder, folder, format=format, layout=format),
+        "is what is read",
+    )
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "wav.scp").write_text("a /a.wav\n")
+    with pytest.raises(DataError, match=r"it has 'wav\.scp'"):
+        claim_list(tmp_path / "theirs", format, voices)
+
+
+def test_pages_and_plots(embedded: Path, voices: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        api.map(embedded, tmp_path / "map.html")
+        api.inspect(voices, output=tmp_path / "page.html")
+    refused(tmp_path, lambda: api.map(embedded, tmp_path / "page.html"), "is not a page that `map`")
+    refused(
+        tmp_path,
+        lambda: api.inspect(voices, output=tmp_path / "map.html"),
+        "is not a page that `inspect`",
+    )
+    (tmp_path / "holiday.png").write_bytes(b"\x89PNG a photograph")
+    refused(tmp_path, lambda: api.map(embedded, tmp_path / "holiday.html"), "holiday.png: is there")
+    assert scatter.PLOT.is_in(tmp_path / "map.png")
+
+
+def test_evaluate_leaves_the_scores_of_other_weights(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
+    names = [str(path.relative_to(voices)) for path in sorted(voices.glob("*/*.ogg"))]
+    trials = tmp_path / "trials.txt"
+    trials.write_text(f"1 {names[0]} {names[1]}\n0 {names[0]} {names[-1]}\n")
+    for _ in range(2):
+        api.evaluate(embedder, trials, voices, tmp_path / "out")
+    other = Embedder(embedder.network, embedder.preprocessing, weights_sha256="other weights")
+    refused(
+        tmp_path,
+        lambda: api.evaluate(other, trials, voices, tmp_path / "out"),
+        "holds the scores of other weights",
+    )
+    refused(tmp_path, lambda: api.evaluate(other, trials, voices, tmp_path), "is not empty")
+
+
+def test_default_folder_of_other_weights(run: Path, tmp_path: Path) -> None:
+    from timbral.cli.verbs.evaluate import _default_folder
+
+    folder = tmp_path / "trials"
+    assert _default_folder(folder, "a" * 64) == folder
+    folder.mkdir()
+    (folder / "evaluation.json").write_text('{"weights_sha256": "%s"}' % ("b" * 64))
+    assert _default_folder(folder, "b" * 64) == folder
+    assert _default_folder(folder, "a" * 64) == tmp_path / "trials-aaaaaaaa"
