@@ -238,3 +238,86 @@ def test_beside_audio_keeps_models_apart(embedder: Embedder, voices: Path, tmp_p
     assert len(list(root.glob("*/*.two_embedding"))) == 48
     with pytest.raises(DataError, match="other weights_sha256"):
         api.embed(other, root, root, format="torch", model_name="one")
+
+
+STARTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from timbral import api
+from timbral.bulk.engines import Engine
+from timbral.errors import DataError
+
+
+def kill_a_worker(after):
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while True:
+        for child in children.read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                time.sleep(after)
+                os.kill(int(child), signal.SIGKILL)
+                return
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    embedder = api.load_encoder(sys.argv[1], device="cpu")
+    embedder.network.register_buffer("much", __import__("torch").zeros(1_000_000))
+    for number in range(int(sys.argv[4])):
+        after = float(sys.argv[5]) * number
+        threading.Thread(target=kill_a_worker, args=(after,), daemon=True).start()
+        try:
+            api.embed(
+                embedder, sys.argv[2], f"{sys.argv[3]}/{number}", engine=Engine(workers=2)
+            )
+        except DataError as error:
+            print(str(error).split(";")[0], flush=True)
+        else:
+            print("done", flush=True)
+"""
+
+
+def kill_at_start(run: Path, voices: Path, folder: Path, kills: int, step: float) -> list[str]:
+    """Kill a worker `step` seconds later after its start each time; what the jobs ended with."""
+    (folder / "job.py").write_text(STARTED)
+    words = [str(folder / "job.py"), str(run), str(voices), str(folder), str(kills), str(step)]
+    ended = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=True, timeout=90 * kills
+    )
+    return ended.stdout.splitlines()
+
+
+def test_worker_that_dies_while_starting_is_an_error(
+    run: Path, voices: Path, tmp_path: Path
+) -> None:
+    """With weights larger than a pipe holds."""
+    assert kill_at_start(run, voices, tmp_path, 1, 0.0) == [
+        "a worker process died (out of memory?)"
+    ]
+
+
+@pytest.mark.slow
+def test_hundred_workers_that_die_while_starting(run: Path, voices: Path, tmp_path: Path) -> None:
+    ends = kill_at_start(run, voices, tmp_path, 100, 0.05)
+    assert len(ends) == 100
+    assert set(ends) <= {"a worker process died (out of memory?)", "done"}
+
+
+def test_interrupt_while_workers_start(run: Path, voices: Path, tmp_path: Path) -> None:
+    words = ["embed", run, voices, "--output", tmp_path / "out", "--workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "timbral", *map(str, words)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        while not (tmp_path / "out" / ".embed" / "job.json").exists():
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not any(
+            b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+            for child in children.read_text().split()
+        ):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in shown.splitlines() if "interrupted" in line]
+    assert "Traceback" not in shown

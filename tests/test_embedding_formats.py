@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import safetensors.numpy
 import torch
@@ -40,6 +42,34 @@ def test_safetensors(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     speakers = safetensors.numpy.load_file(tmp_path / "speakers.safetensors")
     assert sorted(speakers) == sorted(set(table["speaker"].to_pylist()))
     assert all(abs(np.linalg.norm(vector) - 1) < 1e-5 for vector in speakers.values())
+
+
+def test_safetensors_are_the_same_bytes_in_every_process(
+    table: pa.Table, voices: Path, tmp_path: Path
+) -> None:
+    for number in range(8):  # the library draws the order of several keys each time
+        FORMATS["safetensors"].write(table, voices, tmp_path / str(number), "x")
+    for name in ("utterances.safetensors", "speakers.safetensors"):
+        assert len({(tmp_path / str(number) / name).read_bytes() for number in range(8)}) == 1
+    with safetensors.safe_open(tmp_path / "0" / "speakers.safetensors", "np") as file:
+        made_with = json.loads(file.metadata()["timbral"])
+    assert made_with["weights_sha256"] == table["weights_sha256"][0].as_py()
+
+
+def test_parquet_of_vectors_is_smaller_than_the_vectors(tmp_path: Path) -> None:
+    """Byte-stream split and zstd; a dictionary of floats that never repeat makes it larger."""
+    vectors = np.random.default_rng(0).standard_normal((2000, 192)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = [(f"s/{number}", "s", tmp_path / f"{number}.wav") for number in range(len(vectors))]
+    table = make_table(rows, vectors)
+    FORMATS["parquet"].write(table, tmp_path, tmp_path, "x")
+    path = tmp_path / "utterances.parquet"
+    assert path.stat().st_size < 0.95 * vectors.nbytes
+    assert read_embeddings(tmp_path).equals(table)
+    column = pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(5)
+    assert column.path_in_schema.startswith("embedding")
+    assert "BYTE_STREAM_SPLIT" in column.encodings
+    assert column.compression == "ZSTD"
 
 
 def test_many_vectors_make_several_safetensors(
@@ -83,7 +113,7 @@ def make_table(rows: list[tuple[str, str, Path]], vectors: np.ndarray) -> pa.Tab
 def test_id_that_kaldi_cannot_hold_is_an_error(tmp_path: Path) -> None:
     table = make_table([("a b", "anna", tmp_path / "a b.wav")], np.eye(1, 4, dtype=np.float32))
     with pytest.raises(DataError, match="white space"):
-        FORMATS["kaldi"].write(table, tmp_path, tmp_path / "out", "x")
+        FORMATS["kaldi"].planned_files(table, tmp_path, "x")
 
 
 def test_averages_are_those_of_ddvc(shared: Path, tmp_path: Path) -> None:

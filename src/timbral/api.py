@@ -394,17 +394,6 @@ def audit(
 
     Raises ConfigError for an impossible probability, DataError for another folder.
     """
-    from timbral.embeddings.audit import findings
-    from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
-    from timbral.errors import ConfigError
-    from timbral.io.outputs import claim_file
+    from timbral.embeddings.audit.files import write_audit
 
-    if not 0.0 <= min_probability <= 1.0:
-        raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
-    path = Path(embeddings) / AUDIT_FILE if output is None else Path(output)
-    for target in (path, path.with_suffix(".csv")):
-        claim_file(target, findings.FINDINGS, [embeddings])
-    table = findings.audit(read_embeddings(embeddings), min_probability)
-    write_table(table, path)
-    write_table(table, path.with_suffix(".csv"))
-    return table
+    return write_audit(embeddings, output, min_probability)

@@ -59,6 +59,7 @@ def decode(path: str | Path) -> tuple[Wave, int]:
     and the like when PyAV is not installed.
     """
     segment = Segment.of(str(path))
+    _check_regular(str(path), segment.file)
     try:
         source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
         samples, sample_rate = _read(source, segment)
@@ -120,11 +121,24 @@ def _decode_container(source: str | io.BytesIO, name: str) -> tuple[Wave, int]:
 def _opened(file: str) -> Iterator[soundfile.SoundFile]:
     """A file, or one behind a URL of which only what is asked for is read."""
     if not is_url(file):
+        _check_regular(file, file)
         with soundfile.SoundFile(file) as opened:
             yield opened
         return
     with open_url(file) as remote, soundfile.SoundFile(remote) as opened:
         yield opened
+
+
+def _check_regular(path: str, file: str) -> None:
+    """AudioError for what is on disk and no file or folder: reading a FIFO or device never ends."""
+    if is_url(file):
+        return
+    try:
+        mode = Path(file).stat().st_mode
+    except (OSError, ValueError):  # the one who opens it says why
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise AudioError(path, "is a pipe, socket or device, not a regular file", "unsupported")
 
 
 def _check_rate(path: str, sample_rate: int) -> None:

@@ -19,12 +19,13 @@ import pyarrow as pa
 
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.job import EmbedJob, tie_folder
+from timbral.bulk.job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.manifest import Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
+from timbral.io.file_names import check_file_names
 from timbral.io.files import folder_lock
 from timbral.io.outputs import EMBEDDINGS, claim_folder, claim_shared_folder
 from timbral.io.storage import Folder, is_url, location_of, upload_tree
@@ -83,7 +84,10 @@ def embed_corpus(
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f".embed-{name}" if several_models else ".embed"
+    files = _planned_files(format, utterances, root, name)
     _claim(output, beside_audio and FORMATS[format].mirrors_corpus)
+    if not (Folder(output) / shard_folder).read(JOB_FILE):
+        _refuse_existing(output, files)
     with _locked(output):
         folder = Folder(output) / shard_folder
         tie_folder(folder, EmbedJob.of(embedder, root))
@@ -124,6 +128,27 @@ def _claim(output: str | Path, beside_recordings: bool) -> None:
         claim_shared_folder(Path(output), EMBEDDINGS)
     else:
         claim_folder(Path(output), EMBEDDINGS)
+
+
+def _planned_files(
+    format: str, utterances: Sequence[Utterance], root: str | Path, model_name: str
+) -> list[Path]:
+    """The files whose names are made from ids; DataError for ids that the format cannot hold."""
+    columns = ("utterance", "speaker", "path")
+    table = pa.table({name: [getattr(row, name) for row in utterances] for name in columns})
+    files = FORMATS[format].planned_files(table, root, model_name)
+    check_file_names(files)
+    return files
+
+
+def _refuse_existing(output: str | Path, files: Sequence[Path]) -> None:
+    """DataError when a file is there that no earlier run of this job has written."""
+    for path in files if not is_url(output) else ():
+        if (Path(output) / path).exists():
+            raise DataError(
+                f"{Path(output) / path}: is there and was not made by this job, so it is not "
+                "overwritten; choose another `output`"
+            )
 
 
 def _locked(output: str | Path) -> AbstractContextManager[None]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import product
 from multiprocessing.connection import Connection, wait
 
 import torch
@@ -19,7 +18,7 @@ from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.devices import tune_cpu
-from timbral.io.processes import end_with_parent
+from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.storage import Folder
 
 __all__ = ["DEFAULT_ENGINE", "Engine", "embed_here", "embed_in_processes"]
@@ -103,7 +102,7 @@ def embed_in_processes(
 ) -> Iterator[ShardResult]:
     """In `workers` processes of one core each; on `cuda` they take turns over the GPUs.
 
-    A worker writes its shards itself. DataError when one of them dies.
+    A worker writes its shards itself. DataError when one of them dies, at any moment.
     """
     context = multiprocessing.get_context("spawn")
     payload = pickle.dumps((embedder, folder, strict))
@@ -114,20 +113,24 @@ def embed_in_processes(
     try:
         for index in range(min(workers, len(shards))):
             connection, workers_end = context.Pipe()
-            arguments = (workers_end, payload, index)
-            process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
+            # Few bytes: the parent would wait for ever for a worker that died before it read more.
+            process = context.Process(target=_work, args=(workers_end, index), daemon=True)
+            with without_interrupts():  # Ctrl-C reaches this process, which ends the others
+                process.start()
             processes.append(process)
             workers_end.close()  # so that a worker's death ends the connection
             in_hand[connection] = 0
-        for _, connection in product(range(QUEUED_SHARDS), in_hand):
-            _send(in_hand, connection, next(remaining, None))
+        for connection in _until_all_started(in_hand):
+            _send(connection, payload)
+            for _ in range(QUEUED_SHARDS):
+                _send_shard(in_hand, connection, next(remaining, None))
         while any(in_hand.values()):
-            for ready in wait([c for c, count in in_hand.items() if count]):
+            for ready in wait(in_hand):  # of idle workers, too: their death is noticed
                 assert isinstance(ready, Connection)
                 result = _receive(ready)
+                assert isinstance(result, ShardResult)
                 in_hand[ready] -= 1
-                _send(in_hand, ready, next(remaining, None))
+                _send_shard(in_hand, ready, next(remaining, None))
                 yield result
     finally:
         for process in processes:
@@ -135,39 +138,63 @@ def embed_in_processes(
             process.join()
 
 
-def _send(in_hand: dict[Connection, int], connection: Connection, shard: Shard | None) -> None:
+@dataclass(frozen=True)
+class _Started:
+    """What a worker says when it can take work."""
+
+
+def _until_all_started(connections: Iterable[Connection]) -> Iterator[Connection]:
+    """Each connection when its worker has started; DataError when one dies before."""
+    pending = list(connections)
+    while pending:
+        for ready in wait(pending):
+            assert isinstance(ready, Connection)
+            message = _receive(ready)
+            assert isinstance(message, _Started)
+            pending.remove(ready)
+            yield ready
+
+
+def _send_shard(
+    in_hand: dict[Connection, int], connection: Connection, shard: Shard | None
+) -> None:
     if shard is not None:
         in_hand[connection] += 1
-        with suppress(OSError):  # a worker that died is noticed when its result is waited for
-            connection.send(shard)
+        _send(connection, shard)
 
 
-def _receive(connection: Connection) -> ShardResult:
+def _send(connection: Connection, message: object) -> None:
+    with suppress(OSError):  # a worker that died is noticed when its result is waited for
+        connection.send(message)
+
+
+def _receive(connection: Connection) -> ShardResult | _Started:
     try:
-        message: ShardResult | TimbralError = connection.recv()
+        message: ShardResult | _Started | TimbralError | OSError = connection.recv()
     except (EOFError, OSError):
         raise DataError(
             "a worker process died (out of memory?); what is done is kept: start again, "
             "perhaps with fewer workers"
         ) from None
-    if isinstance(message, TimbralError):
+    if isinstance(message, TimbralError | OSError):
         raise message
     return message
 
 
-def _work(connection: Connection, payload: bytes, index: int) -> None:
+def _work(connection: Connection, index: int) -> None:
     """A worker: embed the shards that come until the parent ends."""
     end_with_parent()
     torch.set_num_threads(1)
     tune_cpu()
-    embedder, folder, strict = pickle.loads(payload)
-    if embedder.device.type == "cuda" and embedder.device.index is None:
-        embedder.to(torch.device("cuda", index % torch.cuda.device_count()))
     try:
+        connection.send(_Started())
+        embedder, folder, strict = pickle.loads(connection.recv())
+        if embedder.device.type == "cuda" and embedder.device.index is None:
+            embedder.to(torch.device("cuda", index % torch.cuda.device_count()))
         while True:
             for result in embed_here(embedder, [connection.recv()], folder, strict):
                 connection.send(replace(result, content=b""))
-    except TimbralError as error:
-        connection.send(error)
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, ConnectionError):  # the parent is gone
         return
+    except (TimbralError, OSError) as error:  # OSError: a full disk, for one
+        connection.send(error)

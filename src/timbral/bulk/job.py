@@ -14,7 +14,7 @@ from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.storage import Folder, location_of
 
-__all__ = ["EmbedJob", "tie_folder"]
+__all__ = ["JOB_FILE", "EmbedJob", "tie_folder"]
 
 JOB_FILE = "job.json"
 

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from timbral.cli.crash import describe_crash
 from timbral.cli.help import HELP
 from timbral.cli.table import VERBS, load_verb
 from timbral.cli.wording import name_flags
@@ -16,11 +17,12 @@ from timbral.version import __version__
 
 __all__ = ["main", "parse"]
 
-OK, USAGE, INTERRUPTED = 0, 2, 130
+OK, USAGE, CRASHED, INTERRUPTED = 0, 2, 70, 130
 
 
 def main() -> None:
-    """Exit code 0 done, 1 some recordings could not be used, 2 a mistake, 130 interrupted."""
+    """Exit code 0 done, 1 some recordings could not be used, 2 a mistake or a full disk, 70 an
+    error that nobody foresaw, 130 interrupted."""
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     words = sys.argv[1:]
     try:
@@ -31,6 +33,9 @@ def main() -> None:
             sys.exit(OK)
         print(f"error: {name_flags(str(error), words[:1])}", file=sys.stderr)
         code = USAGE
+    except Exception as error:
+        print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
+        code = CRASHED
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         code = INTERRUPTED

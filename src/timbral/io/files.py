@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import filecmp
 import hashlib
@@ -28,6 +29,9 @@ __all__ = [
     "write_jsonl",
 ]
 
+FULL_BYTES = 1 << 20
+"""where less is free, a failure to write is taken for that of a full disk"""
+
 
 @contextmanager
 def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
@@ -46,8 +50,11 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
                 with open(temporary, "rb") as file:
                     os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
+            full = _is_full(path.parent)
             temporary.unlink(missing_ok=True)
+            if full and isinstance(error, Exception):
+                raise _disk_full(path) from error
             raise
 
 
@@ -63,9 +70,24 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             _empty(temporary)
             yield temporary
             _put(temporary, folder)
-        except BaseException:
+        except BaseException as error:
+            full = _is_full(folder.parent)
             shutil.rmtree(temporary, ignore_errors=True)
+            if full and isinstance(error, Exception):
+                raise _disk_full(folder) from error
             raise
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a disk is full, which libraries tell in many ways, some without an errno."""
+    try:
+        return shutil.disk_usage(folder).free < FULL_BYTES
+    except OSError:
+        return False
+
+
+def _disk_full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, "the disk is full; make room and start again", str(path))
 
 
 def _put(temporary: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError
 from timbral.io.devices import tune_cpu
-from timbral.io.processes import end_with_parent
+from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.types import StepProgress
 from timbral.training.messages import (
     CAUSES_FIRST,
@@ -70,7 +70,8 @@ def launch(
             process: BaseProcess = context.Process(
                 target=_work, args=(there, environment, work, job)
             )
-            process.start()
+            with without_interrupts():
+                process.start()
             there.close()
             processes.append(process)
             pipes.append(here)

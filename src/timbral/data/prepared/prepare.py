@@ -32,6 +32,7 @@ from timbral.data.manifest import Utterance, check_unique, file_size
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
+from timbral.io.file_names import check_file_names
 from timbral.io.files import atomic_write, folder_lock, read_json, write_json, write_jsonl
 from timbral.io.outputs import PREPARED, claim_folder
 from timbral.io.processes import end_with_parent
@@ -162,13 +163,8 @@ def _check_file_names(utterances: Iterable[Utterance], format: str) -> None:
     file_name = FORMATS[format].file_name
     if file_name is None:
         return
-    for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
-        names = [file_name(row) for row in rows]
-        if len(set(names)) < len(names):
-            raise DataError(
-                f"two utterances of speaker {speaker!r} would have one file name in the format "
-                f"{format}, which puts _ for /; the format arrow takes any names"
-            )
+    for _, rows in groupby(utterances, key=lambda row: row.speaker):
+        check_file_names(file_name(row) for row in rows)
 
 
 def _shards(

@@ -22,4 +22,8 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
             np.save(file, vector)
 
 
-NPY = VectorFormat(_write, mirrors_corpus=True)
+def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
+    return mirrored_paths(table, root, ".npy")
+
+
+NPY = VectorFormat(_write, _files, mirrors_corpus=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,12 +11,17 @@ import safetensors.numpy
 from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.formats.vector_format import VectorFormat
 from timbral.embeddings.table import vectors_of
+from timbral.errors import DataError
 from timbral.io.files import atomic_write
 
 __all__ = ["SAFETENSORS"]
 
 VECTORS_PER_FILE = 100_000
 """each has an entry in its file's header, which must stay small"""
+METADATA_KEY = "timbral"
+"""one key, with JSON: safetensors writes several in an order that changes from run to run"""
+RESERVED = "__metadata__"
+"""a name that the format keeps for itself"""
 
 
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
@@ -23,7 +29,8 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
 
     More than 100,000 utterances go into ``utterances-00001-of-00003.safetensors`` and so on.
     """
-    metadata = {name: str(table[name][0]) for name in ("encoder", "weights_sha256", "license")}
+    made_with = {name: str(table[name][0]) for name in ("encoder", "weights_sha256", "license")}
+    metadata = {METADATA_KEY: json.dumps(made_with, sort_keys=True)}
     speakers = speaker_table(table)
     for name, content, column in (
         ("utterances", table, "utterance"),
@@ -39,4 +46,14 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
                 safetensors.numpy.save_file(tensors, temporary, metadata)
 
 
-SAFETENSORS = VectorFormat(_write)
+def _check(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
+    for column in ("utterance", "speaker"):
+        if RESERVED in table[column].to_pylist():
+            raise DataError(
+                f"{column} {RESERVED!r}: safetensors keeps this name for itself; rename it, or use "
+                "the format parquet"
+            )
+    return []
+
+
+SAFETENSORS = VectorFormat(_write, _check)

@@ -1,0 +1,33 @@
+"""Names of files that are made from ids: checked before the work, not found wrong behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from timbral.errors import DataError
+
+__all__ = ["check_file_names"]
+
+LONGEST_NAME = 255
+"""bytes, of a file or folder, on the file systems in use"""
+
+
+def check_file_names(paths: Iterable[str | Path]) -> None:
+    """DataError when two files have one path, or a name is longer than file systems take."""
+    seen: set[str] = set()
+    for path in map(str, paths):
+        if path in seen:
+            raise DataError(
+                f"two recordings or speakers would have one file, {path}; rename one of them, or "
+                "use a format that takes any names (parquet of vectors, arrow of recordings)"
+            )
+        seen.add(path)
+        for name in Path(path).parts:
+            if len(os.fsencode(name)) > LONGEST_NAME:
+                raise DataError(
+                    f"{name[:40]}…: a file name of {len(os.fsencode(name))} bytes, where file "
+                    f"systems take {LONGEST_NAME}; shorten the id, or use a format that takes any "
+                    "names (parquet of vectors, arrow of recordings)"
+                )
