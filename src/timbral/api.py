@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from timbral.checkpoints.conversion import convert as convert
     from timbral.checkpoints.download import download as download
     from timbral.checkpoints.resolve import resolve as resolve
-    from timbral.checkpoints.resolve import validation_threshold as validation_threshold
     from timbral.checkpoints.user_encoders import register_encoder as register_encoder
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
@@ -80,7 +79,6 @@ MODULES = {
     "resolve": "checkpoints.resolve",
     "similarity": "embeddings.similarity",
     "uninitialized_message": "checkpoints.checkpoint",
-    "validation_threshold": "checkpoints.resolve",
 }
 """where names that need no composing lie; they are imported when they are first asked for"""
 

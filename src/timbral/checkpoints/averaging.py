@@ -31,9 +31,14 @@ def average(
 ) -> Checkpoint:
     """Write an encoder whose weights are the average of others' as a checkpoint folder.
 
-    `encoders` are what `load_encoder` takes, all of one architecture and size; `weights` say how
-    much of each, equal by default, and are divided by their sum. Preprocessing, windows and
-    counters (batch norm's) are the first encoder's.
+    Args:
+        encoders: two or more of what `load_encoder` takes, all of one architecture and size
+        output: the folder to write
+        weights: one for each encoder, 0 or more, which are divided by their sum; none: equal
+
+    Returns:
+        the new checkpoint; preprocessing, windows and counters (batch norm's) are the first
+        encoder's
 
     Raises ConfigError when they cannot be averaged, DataError when `output` is one of them or holds
     anything but a checkpoint.

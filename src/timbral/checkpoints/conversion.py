@@ -28,8 +28,14 @@ __all__ = ["convert", "convert_to_cache", "is_whole", "source_digest", "write_co
 def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
     """Write weights of another project as a checkpoint folder; nothing in them is run.
 
-    `source` is a file, or a folder of transformers or SpeechBrain; `format` is one of
-    `timbral.checkpoints.foreign.registry.FORMATS`, by default what the file shows.
+    Args:
+        source: a file, or a folder of transformers or SpeechBrain
+        output: the folder to write
+        format: ``resemblyzer``, ``real-time-voice-cloning``, ``ddvc``, ``paddlespeech``,
+            ``speechbrain``, ``3d-speaker`` or ``transformers``; None: what the content shows
+
+    Returns:
+        the new checkpoint, which `load_encoder` takes by its folder
 
     Raises DataError when `output` holds anything but a converted checkpoint, CheckpointError when
     the weights cannot be read or do not fit.

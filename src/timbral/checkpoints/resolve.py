@@ -11,7 +11,7 @@ from timbral.checkpoints.foreign.files import holds_weights
 from timbral.checkpoints.published import PUBLISHED
 from timbral.errors import CheckpointError, did_you_mean
 
-__all__ = ["resolve", "validation_threshold"]
+__all__ = ["resolve"]
 
 
 def resolve(encoder: str | Path) -> Checkpoint:
@@ -37,8 +37,3 @@ def resolve(encoder: str | Path) -> Checkpoint:
             f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PUBLISHED)}"
         )
     return find_checkpoint(path)
-
-
-def validation_threshold(encoder: str | Path) -> float | None:
-    """The `validation_threshold` of an encoder's checkpoint; None when none is known."""
-    return resolve(encoder).validation_threshold

@@ -10,10 +10,10 @@ from pathlib import Path
 from timbral.audio.preprocessing import Preprocessing
 from timbral.compat.translation import Recipe, RunSettings
 from timbral.config.schema import TrainConfig
-from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Utterance
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
+from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Progress
 
@@ -48,7 +48,7 @@ def prepare_audio(
 
 def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
     """The recordings of a folder by speaker; those in folders below a speaker's only if asked."""
-    rows: Sequence[Utterance] = scan_corpus("folder", root)
+    rows: Sequence[Utterance] = find_utterances(root)
     if not sessions:
         rows = [row for row in rows if not row.session]
     if not rows:

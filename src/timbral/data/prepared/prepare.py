@@ -93,15 +93,17 @@ def prepare(
 ) -> PrepareReport:
     """Turn recordings into data that training reads without waiting; a killed run is resumed.
 
-    source: a corpus, a table or a URL, as `find_utterances` takes them; or utterances
-        (`scan_datasets` gives those of several corpora).
-    output: the folder to write, empty or with an earlier run of the same preparation.
-    preprocessing: what is done to every recording; None: the default with the corpora's usual
-        trim (`default_trim`).
-    layout: how the folder of a corpus is laid out, a name of `LAYOUTS`.
-    format: arrow (memory-mapped 16 kHz PCM), npy (PaddleSpeech's precomputed mels) or flac.
-    workers: processes; with more than one a script needs ``if __name__ == "__main__":``.
-    progress: called with the utterances done and their number.
+    Args:
+        source: a corpus's folder or URL, or a table of utterances, as `find_utterances` takes them;
+            or utterances (`scan_datasets` gives those of several corpora)
+        output: the folder to write, empty or with an earlier run of the same preparation
+        preprocessing: what is done to every recording; None: the default with the corpora's usual
+            trim (`default_trim`)
+        layout: how a corpus's folder is laid out, as for `inspect`
+        format: ``arrow`` (memory-mapped 16 kHz PCM), ``npy`` (PaddleSpeech's precomputed mels) or
+            ``flac``
+        workers: processes; with more than one a script needs ``if __name__ == "__main__":``
+        progress: called with the utterances done and their number
 
     Recordings that cannot be used are listed in OUTPUT/failures.jsonl and counted. Raises
     DataError when the source cannot be read, when the output holds other data or another process
