@@ -159,7 +159,8 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """
     path = Path(path)
     if path.suffix.lower() not in READERS:
-        raise DataError(f"{path}: a table ends in {', '.join(READERS)}")
+        known = ", ".join(READERS)
+        raise DataError(f"{path}: a corpus is a folder or a table; a table ends in {known}")
     try:
         table = READERS[path.suffix.lower()](path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -71,7 +71,10 @@ def run(
         report = api.prepare(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance
         )
-    return _print_report(report, output)
+    code = _print_report(report, output)
+    if report.speakers == 1 and layout == "folder" and corpus is not None:
+        print("all of one speaker; if they are not, name the corpus's layout with --layout")
+    return code
 
 
 def _print_report(report: PrepareReport, folder: Path) -> int:

@@ -95,6 +95,8 @@ def _scan(layout: str, root: Path) -> Manifest:
         if len(rows):
             return rows
         problem = f"{root}: no audio found in layout {layout}"
+        if any(True for _ in TREE.scan(root)):
+            problem += "; layout tree takes recordings at any depth"
     else:
         problem = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
     expected = ["expected below it:", *LAYOUTS[layout].expected]
