@@ -29,8 +29,8 @@ def embedder(run: Path) -> Embedder:
 
 
 def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
-    report = api.embed(embedder, voices, tmp_path / "out")
-    assert (report.num_utterances, report.num_speakers, report.num_failures) == (48, 8, 0)
+    summary = api.embed(embedder, voices, tmp_path / "out")
+    assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (48, 8, 0)
     table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
     assert table.column_names == [
         "utterance", "speaker", "session", "path", "duration_seconds", "embedding", "encoder",
@@ -49,7 +49,7 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
         speakers["embedding"][0].as_py(), mean / np.linalg.norm(mean), atol=1e-6
     )
     assert speakers["num_utterances"].to_pylist() == [6] * 8
-    assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(report.audio_seconds)
+    assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(summary.audio_seconds)
 
 
 def test_npy_is_the_tree_of_paddlespeech(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_resumed_job_gives_the_same_table(
         patch.setattr(Embedder, "encode_preprocessed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             api.embed(embedder, voices, tmp_path / "resumed")
-    report = api.embed(embedder, voices, tmp_path / "resumed")
-    assert 0 < report.new_audio_seconds < 0.5 * report.audio_seconds, "only the rest is embedded"
+    summary = api.embed(embedder, voices, tmp_path / "resumed")
+    assert 0 < summary.new_audio_seconds < 0.5 * summary.audio_seconds, "only the rest is embedded"
     first = pyarrow.parquet.read_table(tmp_path / "whole" / "utterances.parquet")
     second = pyarrow.parquet.read_table(tmp_path / "resumed" / "utterances.parquet")
     assert first.drop_columns("embedding").equals(second.drop_columns("embedding"))
@@ -156,8 +156,8 @@ def test_unusable_recordings_are_listed(embedder: Embedder, voices: Path, tmp_pa
     bad = sorted(root.glob("*/*.ogg"))[5]
     bad.unlink()
     bad.write_bytes(b"not ogg")
-    report = api.embed(embedder, root, tmp_path / "out")
-    assert (report.num_utterances, report.num_failures) == (47, 1)
+    summary = api.embed(embedder, root, tmp_path / "out")
+    assert (summary.num_utterances, summary.num_failures) == (47, 1)
     [line] = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
     assert "cannot be read as audio" in json.loads(line)["reason"]
@@ -174,9 +174,11 @@ def test_repaired_recording_is_embedded(
     path.write_bytes(b"not ogg")
     assert api.embed(embedder, root, tmp_path / "out").num_failures == 1
     path.write_bytes(whole)
-    report = api.embed(embedder, root, tmp_path / "out")
-    assert (report.num_utterances, report.num_failures) == (48, 0)
-    assert report.new_audio_seconds < 0.4 * report.audio_seconds, "only its shard is embedded again"
+    summary = api.embed(embedder, root, tmp_path / "out")
+    assert (summary.num_utterances, summary.num_failures) == (48, 0)
+    assert summary.new_audio_seconds < 0.4 * summary.audio_seconds, (
+        "only its shard is embedded again"
+    )
     with pytest.raises(DataError, match="made with other corpus"):
         api.embed(embedder, voices, tmp_path / "out")
 

@@ -48,11 +48,11 @@ def test_processes_give_the_same_table(
     sorted(root.glob("*/*.ogg"))[9].write_bytes(b"not ogg")
     api.embed(embedder, root, tmp_path / "one")
     seen: list[tuple[int, int, float, int]] = []
-    report = api.embed(
+    summary = api.embed(
         embedder, root, tmp_path / "two", engine=Engine(workers=2),
         progress=lambda *values: seen.append(values),
     )  # fmt: skip
-    assert (report.num_utterances, report.num_failures) == (47, 1)
+    assert (summary.num_utterances, summary.num_failures) == (47, 1)
     assert seen[-1][0] == seen[-1][1] == 48
     assert seen[-1][3] == 1
     assert_same_tables(tmp_path / "one", tmp_path / "two")
@@ -182,8 +182,8 @@ def test_mixed_lengths_equal_one_by_one(
         samples = np.resize(speech[number * 16_000 :], int(16_000 * seconds))
         soundfile.write(tmp_path / "c" / "anna" / f"{number}.wav", samples, 16_000)
     utterances = scan_corpus("folder", tmp_path / "c")
-    report = embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
-    assert report.num_failures == 1, "0.05 s is too short"
+    summary = embed_corpus(embedder, utterances, tmp_path / "c", tmp_path / "o")
+    assert summary.num_failures == 1, "0.05 s is too short"
     table = read_embeddings(tmp_path / "o")
     assert table["utterance"].to_pylist() == [f"anna/{number}" for number in (0, 1, 2, 3, 4, 6)]
     for path, vector in zip(table["path"].to_pylist(), vectors_of(table), strict=True):
@@ -221,8 +221,8 @@ def test_decoded_audio_is_bounded(
 
 
 def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
-    report = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
-    assert 0 < report.num_utterances < 48
+    summary = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
+    assert 0 < summary.num_utterances < 48
     assert all(path.endswith(".ogg") for path in read_embeddings(tmp_path)["path"].to_pylist())
     with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
         api.embed(embedder, voices, tmp_path / "o", pattern="*.wav")

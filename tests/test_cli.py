@@ -27,7 +27,7 @@ Ask = Callable[..., "Answer"]
 
 
 def timbral(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does; slow, for it imports torch anew."""
+    """Run a command as a user does; slow, for it imports torch again."""
     command = [sys.executable, "-m", "timbral", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 

@@ -168,15 +168,15 @@ def test_official_layouts(name: str, tree: Callable[[str], Path]) -> None:
     found = [(r.speaker, r.utterance.removeprefix(f"{r.speaker}/"), r.session) for r in rows]
     assert found == EXPECTED[name]
     assert {row.corpus for row in rows} == {name}
-    report = prepare(rows, root / "out", Preprocessing())
-    assert (report.utterances, report.failures) == (len(found), 0)
+    summary = prepare(rows, root / "out", Preprocessing())
+    assert (summary.utterances, summary.failures) == (len(found), 0)
     # the same corpus as `embed --layout` takes it: its own ids
     plain = scan_corpus(name, root / CORPORA[name].folder)
     assert sorted(row.path for row in plain) == sorted(row.path for row in rows)
-    assert {row.speaker for row in plain} <= {part for r in rows for part in _parts(r.speaker)}
+    assert {row.speaker for row in plain} <= {id for r in rows for id in _unprefixed(r.speaker)}
 
 
-def _parts(speaker: str) -> set[str]:
+def _unprefixed(speaker: str) -> set[str]:
     words = speaker.split("_")
     return {"_".join(words[start:]) for start in range(len(words))}
 

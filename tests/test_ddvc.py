@@ -290,7 +290,7 @@ def test_run_from_the_file_alone(
 def test_run_from_published_weights(
     voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run lies in a folder of the weights' name, which goes on meaning the weights."""
+    """The run lies in a folder of the weights' name, which still means the weights."""
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(PUBLISHED, "ecapa", replace(PUBLISHED["ecapa"], encoder=SMALL["ecapa"]))
     changes = {**SHORT_RUN, "model_name": "ecapa", "train_data_root": str(voices)}

@@ -100,9 +100,9 @@ CASES = {
 }
 
 
-def make_batch(step: int, dtype: torch.dtype, share: slice) -> WaveBatch:
+def make_batch(step: int, dtype: torch.dtype, rows: slice) -> WaveBatch:
     """Ragged noise with a tone for each speaker, from (step, index) alone."""
-    index = torch.arange(SPEAKERS * UTTERANCES)[share]
+    index = torch.arange(SPEAKERS * UTTERANCES)[rows]
     speakers = (index // UTTERANCES + step) % 7
     lengths = 3600 - 160 * ((index * 7 + step) % 9)
     time = torch.arange(3600) / 16_000
@@ -131,8 +131,8 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch
     data = DataConfig(SPEAKERS, UTTERANCES, 0.5)
     crops = WaveCrops(opened, np.arange(len(opened)), data, 3, augmenter)
 
-    def make(step: int, dtype: torch.dtype, share: slice) -> WaveBatch:
-        batch = crops.batch(step, share).augmented()
+    def make(step: int, dtype: torch.dtype, rows: slice) -> WaveBatch:
+        batch = crops.batch(step, rows).augmented()
         return replace(batch, waves=batch.waves.to(dtype))
 
     return make

@@ -105,7 +105,7 @@ def test_commands_run(
         prepare("voices", "data", Preprocessing())
     (folder / "mine.py").write_text("".join(snippets("encoders", "python")))
     for words in commands(page, "console"):
-        words, _, target = (list(part) for part in partition(words, ">"))
+        words, _, target = (list(side) for side in partition(words, ">"))
         words = [str(run) if word == "campplus-zh-en" else word for word in words]
         monkeypatch.setattr(sys, "argv", words + (QUICK if words[1] == "train" else []))
         with pytest.raises(SystemExit) as ended:

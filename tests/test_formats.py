@@ -76,14 +76,14 @@ def test_precomputed_mels_equal_paddlespeechs(voices: Path, tmp_path: Path) -> N
     speaker = rows[0].speaker
     extra = Utterance(f"{speaker}/s1/zz", speaker, "s1", str(tmp_path / "short.wav"), "folder")
     rows = sorted([*rows, extra], key=lambda row: (row.speaker, row.utterance))
-    report = prepare(rows, tmp_path / "tree", PADDLESPEECH, format="npy")
+    summary = prepare(rows, tmp_path / "tree", PADDLESPEECH, format="npy")
     expected = {}
     for row in rows:
         name = row.utterance.removeprefix(f"{row.speaker}/").replace("/", "_")
         mel = paddlespeech_mel(row.path)
         if mel is not None:
             expected[f"{row.speaker}/{name}.npy"] = mel
-    assert report.failures == report.too_short == len(rows) - len(expected) > 0
+    assert summary.failures == summary.too_short == len(rows) - len(expected) > 0
     # as PaddleSpeech's loader sees the tree: every folder a speaker, every *.npy an utterance
     folders = [path for path in (tmp_path / "tree").glob("*") if path.is_dir()]
     found = {

@@ -90,10 +90,10 @@ def test_dropout_is_replayed(batch: WaveBatch) -> None:
     encoder.zero_grad()
     loss_fn = GE2ELoss(GE2EConfig()).double()
     outputs = []
-    for index, part in enumerate(batch.waves.tensor_split(3)):
+    for index, micro_batch in enumerate(batch.waves.tensor_split(3)):
         key = random_seed(SEED, Stream.DROPOUT, 0, 0, index)
         torch.manual_seed(key)
-        outputs.append(encoder(part, None))
+        outputs.append(encoder(micro_batch, None))
     loss = loss_fn(torch.cat(outputs), batch.speakers)
     loss.backward()
     kept = [p.grad for p in (*encoder.parameters(), *loss_fn.parameters()) if p.grad is not None]
@@ -111,8 +111,8 @@ def test_batch_norm_counts_each_utterance_once(batch: WaveBatch) -> None:
     torch.manual_seed(1)
     once = WithDropout(batch_norm=True).double().train()
     with torch.no_grad():
-        for part in batch.waves.tensor_split(3):
-            once(part, None)
+        for micro_batch in batch.waves.tensor_split(3):
+            once(micro_batch, None)
     torch.testing.assert_close(split, once.layers[1].running_mean)
 
 

@@ -193,7 +193,7 @@ def test_embedders_pack_and_training_unpacks(name: str) -> None:
     assert layers
     embedder = Embedder(network)
     assert all(layer._packed is not None for layer in layers)
-    worker = pickle.loads(pickle.dumps(embedder))  # packs anew, in its own process
+    worker = pickle.loads(pickle.dumps(embedder))  # packs again, in its own process
     packed = [layer._packed for layer in worker.network.modules() if hasattr(layer, "_packed")]
     assert len(packed) == len(layers)
     assert None not in packed

@@ -1,4 +1,4 @@
-"""Learning rates, plateaus, averages, frozen parts, and steps that are skipped."""
+"""Learning rates, plateaus, averages, frozen layer groups, and steps that are skipped."""
 
 from __future__ import annotations
 
@@ -112,18 +112,18 @@ def test_groups_have_their_own_rates() -> None:
 
 
 @pytest.mark.parametrize("encoder", sorted(SMALL))
-def test_parts_cover_the_encoder(encoder: str) -> None:
-    """Parts, the head the last of them, share nothing and leave nothing out."""
+def test_layer_groups_cover_the_encoder(encoder: str) -> None:
+    """Groups, the head the last of them, have nothing in common and leave nothing out."""
     model = build_encoder(SMALL[encoder])
-    parts = model.layer_groups()
-    sets = [{p for module in modules for p in module.parameters()} for modules in parts.values()]
-    assert list(parts)[-1] == "head"
+    groups = model.layer_groups()
+    sets = [{p for module in modules for p in module.parameters()} for modules in groups.values()]
+    assert list(groups)[-1] == "head"
     assert sum(map(len, sets)) == len(set.union(*sets))
     assert set.union(*sets) == set(model.parameters())
 
 
 @pytest.mark.parametrize("encoder", sorted(SMALL))
-def test_frozen_parts_stay(encoder: str) -> None:
+def test_frozen_groups_stay(encoder: str) -> None:
     """Only the head learns (ddvc's train_only_head); statistics before it stay, too."""
     before_head = tuple(build_encoder(SMALL[encoder]).layer_groups())[:-1]
     state, config = make_state(encoder, OptimizerConfig(freeze=before_head))
@@ -160,14 +160,14 @@ def test_the_average_is_validated_saved_and_loaded(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     config = replace(small_config("tdnn", steps=3), optimizer=OptimizerConfig(ema=0.5))
-    report = api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
-    loaded = load_network(find_checkpoint(report.checkpoint))
-    raw = replace(find_checkpoint(report.checkpoint).config, optimizer=OptimizerConfig())
+    summary = api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
+    loaded = load_network(find_checkpoint(summary.checkpoint))
+    raw = replace(find_checkpoint(summary.checkpoint).config, optimizer=OptimizerConfig())
     state = TrainState.new(config, build_encoder(raw.encoder), GE2ELoss(GE2EConfig()))
     assert state.average is not None
     from timbral.training.run_folder import load_state
 
-    load_state(find_checkpoint(report.checkpoint), state)
+    load_state(find_checkpoint(summary.checkpoint), state)
     same = loaded.state_dict()
     assert all(torch.equal(t, same[name]) for name, t in state.average.state_dict().items())
     assert any(not torch.equal(t, same[name]) for name, t in state.encoder.state_dict().items())

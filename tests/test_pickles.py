@@ -87,9 +87,9 @@ def test_anything_else_is_refused(value: Any, words: str, protocol: int) -> None
         read_pickle(pickle.dumps({"weights": value}, protocol))
 
 
-def test_arrays_that_share_their_bytes_cannot_fill_the_memory() -> None:
-    shared = bytes(4000)
-    arrays = [Stand((1, (1000,), F4, False, shared)) for _ in range(3)]
+def test_arrays_of_the_same_bytes_cannot_fill_the_memory() -> None:
+    same_bytes = bytes(4000)
+    arrays = [Stand((1, (1000,), F4, False, same_bytes)) for _ in range(3)]
     with pytest.raises(pickle.UnpicklingError, match="more bytes than the file"):
         read_pickle(pickle.dumps(arrays))
 

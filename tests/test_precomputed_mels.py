@@ -125,18 +125,18 @@ def test_mels_are_embedded_as_a_corpus(
     np.save(bad[1], np.full((200, 40), np.nan, np.float32))
     np.save(bad[2], np.empty((0, 40), np.float32))
     engine = Engine(workers=workers)
-    report = api.embed(embedder, prepared, tmp_path / "whole", engine=engine)
-    partial = api.embed(embedder, broken, tmp_path / "part", engine=engine)
+    of_all = api.embed(embedder, prepared, tmp_path / "whole", engine=engine)
+    of_broken = api.embed(embedder, broken, tmp_path / "partial", engine=engine)
     mels = PrecomputedMels.open(prepared)
-    assert (report.num_utterances, report.num_failures) == (len(mels), 0)
-    assert (partial.num_utterances, partial.num_failures) == (len(mels) - 3, 3)
-    reasons = (tmp_path / "part" / "failures.jsonl").read_text()
+    assert (of_all.num_utterances, of_all.num_failures) == (len(mels), 0)
+    assert (of_broken.num_utterances, of_broken.num_failures) == (len(mels) - 3, 3)
+    reasons = (tmp_path / "partial" / "failures.jsonl").read_text()
     for reason in ("cannot be read as a mel", "not finite", "no frames"):
         assert reason in reasons
-    whole, part = read_embeddings(tmp_path / "whole"), read_embeddings(tmp_path / "part")
+    whole, partial = read_embeddings(tmp_path / "whole"), read_embeddings(tmp_path / "partial")
     expected = embedder.encode_mels([mels.mel(row) for row in range(len(mels))])
     np.testing.assert_allclose(vectors_of(whole), expected, atol=1e-5)
-    np.testing.assert_allclose(vectors_of(part), expected[3:], atol=1e-5)
+    np.testing.assert_allclose(vectors_of(partial), expected[3:], atol=1e-5)
     assert abs(whole["duration_seconds"][0].as_py() - mels.frames[0] / 100) < 1e-6
     assert whole["path"][5].as_py().endswith(".npy")
 
@@ -157,8 +157,8 @@ def test_vectors_beside_recordings_are_not_embedded_as_mels(voices: Path, tmp_pa
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     shutil.copytree(voices, tmp_path / "corpus")
     for _ in range(2):
-        report = api.embed(embedder, tmp_path / "corpus", tmp_path / "corpus", format="npy")
-        assert report.num_utterances == 48
+        summary = api.embed(embedder, tmp_path / "corpus", tmp_path / "corpus", format="npy")
+        assert summary.num_utterances == 48
     assert len(list((tmp_path / "corpus").glob("*/*.npy"))) == 48
 
 

@@ -27,7 +27,7 @@ QUICK = ["schedule.steps", "3", "data.speakers_per_batch", "4", "encoder.channel
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the README supposes it: voices/, trials.txt and unseen.txt."""
     root = tmp_path_factory.mktemp("readme")
     kept = [*sorted(VOICES.glob("*/"))[::6], VOICES / "am_adam", VOICES / "am_eric"]
@@ -52,8 +52,8 @@ def shape(text: str) -> list[str]:
     return [re.sub(r"-?\d[\d,.]*", "#", line).rstrip() for line in text.strip().splitlines()]
 
 
-def test_console_snippets(place: Path) -> None:
-    environment = {**os.environ, "TIMBRAL_CACHE": str(place / "cache")}
+def test_console_snippets(readme_folder: Path) -> None:
+    environment = {**os.environ, "TIMBRAL_CACHE": str(readme_folder / "cache")}
     commands = [snippet.partition("\n") for snippet in CONSOLE]
     assert len(commands) >= 7
     for line, _, expected in commands:
@@ -63,16 +63,16 @@ def test_console_snippets(place: Path) -> None:
             words += QUICK
         result = subprocess.run(
             [sys.executable, "-m", *words],
-            cwd=place, env=environment, capture_output=True, text=True, check=False,
+            cwd=readme_folder, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert result.returncode == 0, f"{line}\n{result.stderr}"
         assert without_progress(result.stderr) == ""
         assert shape(result.stdout) == shape(expected), line
 
 
-def test_python_snippets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("TIMBRAL_CACHE", str(place / "cache"))
+def test_python_snippets(readme_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(readme_folder)
+    monkeypatch.setenv("TIMBRAL_CACHE", str(readme_folder / "cache"))
     assert len(PYTHON) == 1
     names: dict[str, Any] = {}
     try:

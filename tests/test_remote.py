@@ -71,9 +71,9 @@ def test_a_corpus_in_s3(
 
     with pytest.raises(KeyboardInterrupt):
         api.embed(embedder, source, target, progress=stop)
-    report = api.embed(embedder, source, target)
-    assert (report.num_utterances, report.num_failures) == (48, 0)
-    assert 0 < report.new_audio_seconds < 0.8 * report.audio_seconds, "only the rest is done"
+    summary = api.embed(embedder, source, target)
+    assert (summary.num_utterances, summary.num_failures) == (48, 0)
+    assert 0 < summary.new_audio_seconds < 0.8 * summary.audio_seconds, "only the rest is done"
     api.embed(embedder, voices, tmp_path / "local")
     local = read_embeddings(tmp_path / "local")
     (tmp_path / "remote.parquet").write_bytes(storage.fetch(f"{target}/utterances.parquet"))
@@ -94,8 +94,8 @@ def test_fsspec_knows_other_stores(embedder: Embedder, voices: Path, tmp_path: P
     for path in sorted(voices.glob("*/*.ogg"))[:7]:
         folder = storage.Folder(f"memory://bucket/corpus/{path.parent.name}")
         folder.write(path.name, path.read_bytes())
-    report = api.embed(embedder, "memory://bucket/corpus", tmp_path)
-    assert (report.num_utterances, report.num_speakers) == (7, 2)
+    summary = api.embed(embedder, "memory://bucket/corpus", tmp_path)
+    assert (summary.num_utterances, summary.num_speakers) == (7, 2)
     with pytest.raises(DataError, match="nosuch"):
         api.embed(embedder, "nosuch://x/y", tmp_path / "o")
 
@@ -137,11 +137,11 @@ def test_ray(
 
     try:
         engine = Engine("ray", workers=2)
-        report = api.embed(embedder, voices, tmp_path / "ray", engine=engine, progress=kill_one)
+        summary = api.embed(embedder, voices, tmp_path / "ray", engine=engine, progress=kill_one)
     finally:
         ray.shutdown()
     assert killed, "a worker was killed"
-    assert (report.num_utterances, report.num_failures) == (48, 0)
+    assert (summary.num_utterances, summary.num_failures) == (48, 0)
     one, two = (read_embeddings(tmp_path / name) for name in ("local", "ray"))
     one, two = one.sort_by("utterance"), two.sort_by("utterance")
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))

@@ -1,4 +1,4 @@
-"""Going on: from a broken checkpoint's neighbor, from a named checkpoint, from weights alone."""
+"""Resuming: from a broken checkpoint's neighbor, from a named checkpoint, from weights alone."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def test_the_best_score_survives(
     run, config = tmp_path / "run", small_config(steps=2, validate_every=1, save_every=1)
     go(config, run)
     path = run / "checkpoints" / "step-2" / "checkpoint.json"
-    about = json.loads(path.read_text())
-    about["training_state"]["best_score"] = 0.0
-    path.write_text(json.dumps(about))
+    metadata = json.loads(path.read_text())
+    metadata["training_state"]["best_score"] = 0.0
+    path.write_text(json.dumps(metadata))
     best = (run / "checkpoints" / "best").read_text()
     assert go(small_config(steps=4, validate_every=1, save_every=1), run).validation_eer == 0.0
     assert (run / "checkpoints" / "best").read_text() == best
@@ -106,7 +106,7 @@ def test_the_best_score_survives(
 def test_a_named_checkpoint_beats_what_the_folder_holds(
     go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
 ) -> None:
-    """Step and optimizer go on; later checkpoints step aside; metrics hold each step once."""
+    """Later checkpoints are renamed; the metrics hold each step once."""
     run, config = tmp_path / "run", small_config(steps=6, save_every=2, keep_last_n=9)
     go(config, run)
     kept = weights(run, 6)
@@ -126,7 +126,7 @@ def test_a_named_checkpoint_beats_what_the_folder_holds(
 def test_a_named_checkpoint_takes_other_data_and_settings(
     go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path, other_data: Path
 ) -> None:
-    """With class weights the loss begins anew, its speakers being others; the encoder goes on."""
+    """A loss with class weights starts from scratch for other speakers; the encoder is resumed."""
     config = replace(small_config(steps=3), loss=AamConfig())
     config = replace(config, data=replace(config.data, speakers_per_batch=3))
     go(config, tmp_path / "a")
@@ -149,7 +149,7 @@ def test_a_named_checkpoint_takes_other_data_and_settings(
 def test_initial_weights(
     go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path, run: Path
 ) -> None:
-    """Only the encoder's; step and optimizer begin at nothing."""
+    """Only the encoder's; step and optimizer start from zero."""
     config = small_config("tdnn", steps=1, learning_rate=1e-12)
     done = go(config, tmp_path / "r", init=str(run))
     assert (done.resumed_from, done.step) == (0, 1)

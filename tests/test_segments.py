@@ -89,11 +89,11 @@ def test_segment_equals_slice_of_whole(
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, wave, rate, subtype=subtype)
     whole, _ = decode(path)
-    part, _ = decode(f"{path}#t=0.7,1.3")
-    np.testing.assert_array_equal(part, whole[round(0.7 * rate) : round(1.3 * rate)])
+    piece, _ = decode(f"{path}#t=0.7,1.3")
+    np.testing.assert_array_equal(piece, whole[round(0.7 * rate) : round(1.3 * rate)])
     rest, _ = decode(f"{path}#t=0.7")
     np.testing.assert_array_equal(rest, whole[round(0.7 * rate) :])
-    assert read_header(f"{path}#t=0.7,1.3") == (rate, part.size, 1)
+    assert read_header(f"{path}#t=0.7,1.3") == (rate, piece.size, 1)
 
 
 def test_segments_of_containers(voices: Path, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_segments_of_containers(voices: Path, tmp_path: Path) -> None:
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             out.mux(packet)
     whole, rate = decode(tmp_path / "a.m4a")
-    part, _ = decode(f"{tmp_path}/a.m4a#t=0.5,1")
-    np.testing.assert_array_equal(part, whole[round(0.5 * rate) : rate])
+    piece, _ = decode(f"{tmp_path}/a.m4a#t=0.5,1")
+    np.testing.assert_array_equal(piece, whole[round(0.5 * rate) : rate])
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ def test_lhotse_cuts_the_same_segments(calls: Path, tmp_path: Path) -> None:
     recordings = lhotse.RecordingSet.from_file(tmp_path / "ours" / "recordings.jsonl.gz")
     supervisions = lhotse.SupervisionSet.from_file(tmp_path / "ours" / "supervisions.jsonl.gz")
     cuts = lhotse.CutSet.from_manifests(recordings, supervisions).trim_to_supervisions()
-    heard = {cut.supervisions[0].id: cut.load_audio()[0] for cut in cuts}
+    loaded = {cut.supervisions[0].id: cut.load_audio()[0] for cut in cuts}
     for row in rows:
-        np.testing.assert_allclose(heard[row.utterance], decode(row.path)[0], atol=1e-6)
+        np.testing.assert_allclose(loaded[row.utterance], decode(row.path)[0], atol=1e-6)
     lhotse.kaldi.export_to_kaldi(recordings.to_eager(), supervisions.to_eager(), tmp_path / "kaldi")
     back = scan_corpus("kaldi", tmp_path / "kaldi")
     for ours, theirs in zip(rows, back, strict=True):
@@ -228,8 +228,8 @@ def test_tables_with_wrong_times(tmp_path: Path, cell: str, words: str) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_segments_are_embedded_in_every_format(calls: Path, tmp_path: Path, format: str) -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
-    report = api.embed(embedder, calls, tmp_path / "out", layout="kaldi", format=format)
-    assert (report.num_utterances, report.num_failures) == (4, 0)
+    summary = api.embed(embedder, calls, tmp_path / "out", layout="kaldi", format=format)
+    assert (summary.num_utterances, summary.num_failures) == (4, 0)
     if format == "npy":
         vector = np.load(tmp_path / "out" / "bob-1.npy")
         np.testing.assert_allclose(

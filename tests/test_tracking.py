@@ -88,17 +88,17 @@ def test_visualdl(track: Callable[..., Path]) -> None:
 def records(data: bytes) -> Iterator[bytes]:
     """The records of a .wandb file: LevelDB's log format behind seven bytes of its own."""
     assert data.startswith(b":W&B")
-    place, parts = 7, b""
-    while place + 7 <= len(data):
-        if 32_768 - place % 32_768 < 7:  # no room for a header: the block's end is empty
-            place += 32_768 - place % 32_768
+    offset, record = 7, b""
+    while offset + 7 <= len(data):
+        if 32_768 - offset % 32_768 < 7:  # no room for a header: the block's end is empty
+            offset += 32_768 - offset % 32_768
             continue
-        length, kind = struct.unpack_from("<HB", data, place + 4)
-        parts += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield parts
-            parts = b""
+        length, kind = struct.unpack_from("<HB", data, offset + 4)
+        record += data[offset + 7 : offset + 7 + length]
+        offset += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            yield record
+            record = b""
 
 
 @pytest.mark.slow  # its service process may lag behind on a busy machine
@@ -111,9 +111,9 @@ def test_wandb(track: Callable[..., Path]) -> None:
     )
     assert len({path.name.rsplit("-", 1)[1] for path in runs}) == 1, "resumed as the same run"
     for data in (file.read_bytes() for run in runs for file in run.glob("*.wandb")):
-        for part in records(data):
+        for content in records(data):
             record = wandb_internal_pb2.Record()
-            record.ParseFromString(part)
+            record.ParseFromString(content)
             for item in record.history.item:
                 key = item.key or "/".join(item.nested_key)
                 found.setdefault(key, []).append(json.loads(item.value_json))

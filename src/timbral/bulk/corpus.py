@@ -51,7 +51,7 @@ class EmbedSummary:
 
     @property
     def times_real_time(self) -> float:
-        """Seconds of audio per second of this run: the inverse of the real-time factor."""
+        """Audio embedded by this run over its time: the inverse of the real-time factor."""
         return self.new_audio_seconds / self.wall_seconds if self.wall_seconds else 0.0
 
 

@@ -39,8 +39,8 @@ class Engine:
     """local, or ray"""
     workers: int | None = 1
     """processes of one core each; 1 local: this process, with as many threads as torch has;
-    None: one for each core (or GPU) in a long job, else 1. More than one start Python anew: a
-    script needs ``if __name__ == "__main__":``"""
+    None: one for each core (or GPU) in a long job, else 1. Others start Python again: a script
+    needs ``if __name__ == "__main__":``"""
     ray_address: str | None = None
     """of a running cluster; None starts one on this machine"""
     strict: bool = False

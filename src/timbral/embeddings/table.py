@@ -14,7 +14,7 @@ utterances.parquet, one row an utterance in the corpus's order
     weights_sha256     string      of the weights that made the embedding
     license            string      of these weights
     =================  ==========  ========================================================
-speakers.parquet, one row a speaker, sorted; made anew by `timbral speakers`
+speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
     group                 string      session or cluster of the speaker; empty for all of it

@@ -96,7 +96,7 @@ def _shown(display: Display) -> Iterator[Callable[[], None]]:
     console = Console(stderr=True)
     if console.is_terminal:
         with Live(display, console=console, refresh_per_second=4):
-            yield lambda: None  # it is drawn anew by itself
+            yield lambda: None  # it is drawn again by itself
         return
     last = display.started
 

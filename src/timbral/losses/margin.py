@@ -49,7 +49,7 @@ class AamLoss(SpeakerLoss):
     """Cross-entropy over s·cos θ, with s·cos(θ + m) for the own speaker.
 
     Beyond θ = π - m, where cos(θ + m) would rise again, its tangent-like substitute
-    cos θ - m sin m goes on falling, as in the authors' code.
+    cos θ - m sin m keeps falling, as in the authors' code.
     """
 
     name = "aam"

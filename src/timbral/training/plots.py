@@ -1,4 +1,4 @@
-"""Plots of a run's batches and validations, for people to look at: RUN/plots/*.png."""
+"""Plots of a run's batches and validations: RUN/plots/*.png."""
 
 from __future__ import annotations
 

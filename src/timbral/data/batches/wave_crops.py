@@ -55,7 +55,7 @@ class WaveCrops:
         #     speed      first         second        …   last
         #     speaker    0 … S-1       S … 2S-1      …   (K-1)S … KS-1
         #
-        # Without new speakers an item is a row, and its speed is drawn anew each time.
+        # Without new speakers an item is a row, and its speed is drawn each time.
         copies = len(speed.factors) if speed.new_speakers else 1
         _, recorded = np.unique(store.speaker_codes[rows], return_inverse=True)
         self._item_rows = np.tile(rows, copies)

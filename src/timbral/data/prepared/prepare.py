@@ -1,9 +1,9 @@
 """From recordings to prepared data: decode, resample, raise, trim, write; resumable.
 
 The plan (which utterance goes into which shard) follows from the sorted list of utterances
-alone. A shard is done when its index, OUTPUT/.prepare/NNNNN.json, is there; a killed run goes on
-with the others, and the files equal those of an unbroken run. At the end the indexes become the
-table, the failures and the totals; memory does not grow with them.
+alone. A shard is done when its index, OUTPUT/.prepare/NNNNN.json, is there; a killed run is
+resumed with the others, and its files equal those of an uninterrupted run. At the end the indexes
+become the table, the failures and the totals; memory does not grow with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pairs of files that hold the same recording, perhaps coded anew."""
+"""Pairs of files that hold the same recording, perhaps encoded again."""
 
 from __future__ import annotations
 

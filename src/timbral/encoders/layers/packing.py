@@ -117,7 +117,7 @@ def pack_weights(network: nn.Module, dtype: torch.dtype = torch.float32) -> None
 
 
 def unpack_weights(network: nn.Module) -> None:
-    """Drop every packed copy, for a network that goes on learning."""
+    """Drop every packed copy, for a network that is to learn."""
     for layer in _packable_layers(network):
         layer.unpack()
 
