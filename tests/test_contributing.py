@@ -122,8 +122,8 @@ def use_corpus_and_list(calls: Path, total: int, work: Path) -> None:
     rows = scan_corpus("calls", calls)
     assert len(rows) == total
     assert {row.session for row in rows} == {"call0", "call1", "call2"}
-    report = timbral.prepare(calls, work / "data", layout="calls")
-    assert (report.utterances, report.speakers, report.failures) == (total, 4, 0)
+    summary = timbral.prepare(calls, work / "data", layout="calls")
+    assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (total, 4, 0)
     written = timbral.export_list(calls, work / "nemo.json", format="nemo", layout="calls")
     assert written == (total, 0)
     lines = [json.loads(line) for line in (work / "nemo.json").read_text().splitlines()]

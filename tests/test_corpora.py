@@ -169,7 +169,7 @@ def test_official_layouts(name: str, tree: Callable[[str], Path]) -> None:
     assert found == EXPECTED[name]
     assert {row.corpus for row in rows} == {name}
     summary = prepare(rows, root / "out", Preprocessing())
-    assert (summary.utterances, summary.failures) == (len(found), 0)
+    assert (summary.num_utterances, summary.num_failures) == (len(found), 0)
     # the same corpus as `embed --layout` takes it: its own ids
     plain = scan_corpus(name, root / CORPORA[name].folder)
     assert sorted(row.path for row in plain) == sorted(row.path for row in rows)
@@ -270,4 +270,4 @@ def test_voxceleb2_as_downloaded(tmp_path: Path) -> None:
             prepare(rows, tmp_path / "out", Preprocessing())
         with pytest.raises(AudioError, match=r"00001\.m4a: .*timbral\[ffmpeg\]"):
             decode(rows[0].path)
-    assert prepare(rows, tmp_path / "out", Preprocessing()).utterances == 1
+    assert prepare(rows, tmp_path / "out", Preprocessing()).num_utterances == 1

@@ -85,7 +85,7 @@ def test_every_kind_of_file(format: str, tmp_path: Path) -> None:
     rules = Preprocessing(min_rms_dbfs=None)
     out = tmp_path / "out"
     summary = prepare(scan_corpus("folder", tmp_path / "corpus"), out, rules, format=format)
-    assert (summary.utterances, summary.failures) == (len(right), len(reasons))
+    assert (summary.num_utterances, summary.num_failures) == (len(right), len(reasons))
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert {Path(row["path"]).stem for row in failures} == reasons.keys()
     for row in failures:

@@ -83,7 +83,7 @@ def test_precomputed_mels_equal_paddlespeechs(voices: Path, tmp_path: Path) -> N
         mel = paddlespeech_mel(row.path)
         if mel is not None:
             expected[f"{row.speaker}/{name}.npy"] = mel
-    assert summary.failures == summary.too_short == len(rows) - len(expected) > 0
+    assert summary.num_failures == summary.num_too_short == len(rows) - len(expected) > 0
     # as PaddleSpeech's loader sees the tree: every folder a speaker, every *.npy an utterance
     folders = [path for path in (tmp_path / "tree").glob("*") if path.is_dir()]
     found = {

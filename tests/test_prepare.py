@@ -73,7 +73,7 @@ def test_workers_change_nothing(
     )
     assert digests(tmp_path / "two") == digests(store.folder)
     assert calls[-1] == (48, 48)
-    assert (summary.utterances, summary.speakers, summary.failures) == (48, 8, 0)
+    assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (48, 8, 0)
 
 
 def test_finished_work_is_not_repeated(voices: Path, tmp_path: Path) -> None:
@@ -100,7 +100,11 @@ def test_bad_files_are_listed_and_do_not_abort(tmp_path: Path, tone: Tone) -> No
     soundfile.write(tmp_path / "elsewhere" / "c.wav", tone(1.0), 16_000)
     (root / "carl").symlink_to(tmp_path / "elsewhere")
     summary = prepare(scan_corpus("folder", root), tmp_path / "s", Preprocessing())
-    assert (summary.utterances, summary.speakers, summary.failures) == (2, 2, len(broken))
+    assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (
+        2,
+        2,
+        len(broken),
+    )
     lines = (tmp_path / "s" / "failures.jsonl").read_text().splitlines()
     reasons = {Path(row["path"]).name: row["reason"] for row in map(json.loads, lines)}
     for words, path in broken.items():

@@ -41,10 +41,10 @@ def steps_of(run: Path) -> list[int]:
 
 
 @pytest.fixture
-def go(store: Store) -> Callable[..., api.TrainReport]:
+def go(store: Store) -> Callable[..., api.TrainSummary]:
     def train(
         config: TrainConfig, output: Path, data: Path | None = None, **options: object
-    ) -> api.TrainReport:
+    ) -> api.TrainSummary:
         options = {"validation_speakers": "2", "device": "cpu", **options}
         return api.train(config, data or store.folder, output, **options)  # type: ignore[arg-type]
 
@@ -64,7 +64,7 @@ def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_broken_checkpoint_is_passed_over_with_a_warning(
-    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path
 ) -> None:
     config = small_config(steps=6, save_every=2, keep_last_n=9)
     go(config, tmp_path / "whole")
@@ -90,7 +90,7 @@ def test_a_broken_checkpoint_is_passed_over_with_a_warning(
 
 
 def test_the_best_score_survives(
-    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path
 ) -> None:
     run, config = tmp_path / "run", small_config(steps=2, validate_every=1, save_every=1)
     go(config, run)
@@ -104,7 +104,7 @@ def test_the_best_score_survives(
 
 
 def test_a_named_checkpoint_beats_what_the_folder_holds(
-    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path
 ) -> None:
     """Later checkpoints are renamed; the metrics hold each step once."""
     run, config = tmp_path / "run", small_config(steps=6, save_every=2, keep_last_n=9)
@@ -124,7 +124,7 @@ def test_a_named_checkpoint_beats_what_the_folder_holds(
 
 
 def test_a_named_checkpoint_takes_other_data_and_settings(
-    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path, other_data: Path
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path, other_data: Path
 ) -> None:
     """A loss with class weights starts from scratch for other speakers; the encoder is resumed."""
     config = replace(small_config(steps=3), loss=AamConfig())
@@ -147,7 +147,7 @@ def test_a_named_checkpoint_takes_other_data_and_settings(
 
 
 def test_initial_weights(
-    go: Callable[..., api.TrainReport], small_config: Make, tmp_path: Path, run: Path
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path, run: Path
 ) -> None:
     """Only the encoder's; step and optimizer start from zero."""
     config = small_config("tdnn", steps=1, learning_rate=1e-12)

@@ -158,7 +158,7 @@ def test_old_checkpoints_are_deleted(store: Store, small_config: Make, tmp_path:
 def test_other_settings_are_refused_and_restart_renames_the_run(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:
-    def go(config: TrainConfig, **options: bool) -> api.TrainReport:
+    def go(config: TrainConfig, **options: bool) -> api.TrainSummary:
         run = tmp_path / "run"
         return api.train(
             config, store.folder, run, validation_speakers="0", device="cpu", **options
@@ -230,7 +230,7 @@ def test_too_short_utterances_are_left_out(
         small_config(steps=1), tmp_path / "data", tmp_path / "r", validation_speakers="0",
         device="cpu",
     )  # fmt: skip
-    assert done.too_short == 4
+    assert done.num_too_short == 4
 
 
 def test_a_mistake_leaves_no_run(store: Store, small_config: Make, tmp_path: Path) -> None:

@@ -62,10 +62,13 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     corpora, output = options.corpora.resolve(), options.output
-    report = prepare(
+    summary = prepare(
         training_rows(corpora), output / "train", Preprocessing(), workers=os.cpu_count() or 1
     )
-    print(f"{report.utterances:,} utterances of {report.speakers:,} speakers, {report.hours:.2f} h")
+    print(
+        f"{summary.num_utterances:,} utterances of {summary.num_speakers:,} speakers, "
+        f"{summary.hours:.2f} h"
+    )
     dev = [
         Trial(
             trial.label,

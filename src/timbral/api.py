@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
     from timbral.data.inspect.inspection import Inspection as Inspection
-    from timbral.data.prepared.prepare import PrepareReport as PrepareReport
+    from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.similarity import similarity as similarity
     from timbral.inference.decision import Decision as Decision
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from timbral.reports.voice_map import PageSummary as PageSummary
     from timbral.scoring.evaluation import Evaluation as Evaluation
     from timbral.training.job import TrainJob as TrainJob
-    from timbral.training.job import TrainReport as TrainReport
+    from timbral.training.job import TrainSummary as TrainSummary
     from timbral.training.options import TrainOptions as TrainOptions
 
 __all__ = [
@@ -60,12 +60,12 @@ MODULES = {
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",
-    "PrepareReport": "data.prepared.prepare",
+    "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
     "TrainConfig": "config.schema",
     "TrainJob": "training.job",
     "TrainOptions": "training.options",
-    "TrainReport": "training.job",
+    "TrainSummary": "training.job",
     "average": "checkpoints.averaging",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",
@@ -165,7 +165,7 @@ def train(
     project: str = "timbral",
     comet_key: str = "",
     progress: StepProgress | None = None,
-) -> TrainReport:
+) -> TrainSummary:
     """Train one encoder on prepared data; a run folder that holds this run is resumed.
 
     Args:
@@ -216,7 +216,7 @@ def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def run_training(job: TrainJob, progress: StepProgress | None = None) -> TrainReport:
+def run_training(job: TrainJob, progress: StepProgress | None = None) -> TrainSummary:
     """Do a job, in as many processes as it asks for; `train` describes what a job is made of."""
     from timbral.io.devices import pick_device
     from timbral.training.launch import check_processes, launch

@@ -1,6 +1,6 @@
 """Voice activity detection: where a recording is speech, and cutting the rest away.
 
-Each detector marks windows of fixed length; a window that is kept keeps its neighbors too, so
+Each detector marks frames of fixed length; a frame that is kept keeps its neighbors too, so
 that words are not cut short.
 """
 
@@ -21,18 +21,18 @@ __all__ = ["check_detector", "keep_voiced"]
 
 Flags = NDArray[np.bool_]
 
-WINDOW_MS = 30  # the longest frame that WebRTC's detector takes
-AVERAGE_WINDOWS = 8  # moving average over the flags of 8 windows
-SIDE_WINDOWS = 3  # voiced windows keep 3 neighbors on either side
-ENERGY_RANGE_DB = 40.0  # a window this far below the loudest one is a pause
+FRAME_MS = 30  # the longest frame that WebRTC's detector takes
+AVERAGE_FRAMES = 8  # moving average over the flags of 8 frames
+SIDE_FRAMES = 3  # voiced frames keep 3 neighbors on either side
+ENERGY_RANGE_DB = 40.0  # a frame this far below the loudest one is a pause
 ENERGY_FLOOR_DBFS = -70.0  # and so is one below this, however quiet the recording
 
 SILERO_RATE = 16_000
-SILERO_WINDOW = 512  # samples at 16 kHz; the network sees the 64 before them too
+SILERO_FRAME = 512  # samples at 16 kHz; the network sees the 64 before them too
 SILERO_CONTEXT = 64
-SILERO_SPEECH = 0.5  # probability from which a window is speech
-SILERO_SIDE_WINDOWS = 3
-SILERO_BLOCK = 512  # windows in one call: bounds memory, 16 s
+SILERO_SPEECH = 0.5  # probability from which a frame is speech
+SILERO_SIDE_FRAMES = 3
+SILERO_BLOCK = 512  # frames in one call: bounds memory, 16 s
 
 
 def check_detector(trim: str) -> None:
@@ -47,17 +47,17 @@ def keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
     """Speech only, joined: (T,) -> (T',). `trim` is energy, webrtc or silero."""
     if trim == "silero":
         return _keep_silero(wave, sample_rate)
-    window = sample_rate * WINDOW_MS // 1000
-    windows = wave[: wave.size - wave.size % window].reshape(-1, window)
-    if windows.shape[0] == 0:
+    size = sample_rate * FRAME_MS // 1000
+    frames = wave[: wave.size - wave.size % size].reshape(-1, size)
+    if frames.shape[0] == 0:
         return wave[:0]
-    flags = (_webrtc_flags if trim == "webrtc" else _energy_flags)(windows, sample_rate)
+    flags = (_webrtc_flags if trim == "webrtc" else _energy_flags)(frames, sample_rate)
     # Averaged, rounded and dilated as PaddleSpeech does; sums of eight stay whole numbers.
-    sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_WINDOWS, np.int64), "full")
-    left = AVERAGE_WINDOWS // 2
-    smooth = sums[left : left + flags.size] > AVERAGE_WINDOWS // 2  # half rounds to zero
-    kept = _with_neighbors(smooth, SIDE_WINDOWS)
-    return wave[: windows.size] if kept.all() else windows[kept].reshape(-1)
+    sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_FRAMES, np.int64), "full")
+    left = AVERAGE_FRAMES // 2
+    smooth = sums[left : left + flags.size] > AVERAGE_FRAMES // 2  # half rounds to zero
+    kept = _with_neighbors(smooth, SIDE_FRAMES)
+    return wave[: frames.size] if kept.all() else frames[kept].reshape(-1)
 
 
 def _with_neighbors(flags: Flags, side: int) -> Flags:
@@ -65,23 +65,23 @@ def _with_neighbors(flags: Flags, side: int) -> Flags:
     return np.asarray(near[side : side + flags.size] > 0)
 
 
-def _energy_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
-    power = np.einsum("nt,nt->n", windows, windows) / np.float32(windows.shape[1])
+def _energy_flags(frames: NDArray[np.float32], sample_rate: int) -> Flags:
+    power = np.einsum("nt,nt->n", frames, frames) / np.float32(frames.shape[1])
     rms_dbfs = 10.0 * np.log10(power + 1e-12)
     threshold = max(float(rms_dbfs.max()) - ENERGY_RANGE_DB, ENERGY_FLOOR_DBFS)
     return np.asarray(rms_dbfs > threshold)
 
 
-def _webrtc_flags(windows: NDArray[np.float32], sample_rate: int) -> Flags:
+def _webrtc_flags(frames: NDArray[np.float32], sample_rate: int) -> Flags:
     webrtc = _webrtc()
     detector = webrtc.create()
     webrtc.init(detector)
     webrtc.set_mode(detector, 3)
     # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
-    scaled = windows * np.float32(32_767)
+    scaled = frames * np.float32(32_767)
     np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
     rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
-    process, length = webrtc.process, windows.shape[1]
+    process, length = webrtc.process, frames.shape[1]
     return np.array([process(detector, sample_rate, row, length) for row in rows], dtype=bool)
 
 
@@ -97,18 +97,18 @@ def _webrtc() -> Any:
 def _keep_silero(wave: Wave, sample_rate: int) -> Wave:
     if sample_rate != SILERO_RATE:
         raise ConfigError(f"trim silero takes {SILERO_RATE} Hz, not {sample_rate} Hz")
-    kept = _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_WINDOWS)
-    return wave if kept.all() else wave[np.repeat(kept, SILERO_WINDOW)[: wave.size]]
+    kept = _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_FRAMES)
+    return wave if kept.all() else wave[np.repeat(kept, SILERO_FRAME)[: wave.size]]
 
 
 def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
     """Silero's probability of speech in each 32 ms of a wave at 16 kHz; the last may be partial."""
     session = _silero()
-    count = -(-wave.size // SILERO_WINDOW)
-    padded = np.zeros(SILERO_CONTEXT + count * SILERO_WINDOW, np.float32)
+    count = -(-wave.size // SILERO_FRAME)
+    padded = np.zeros(SILERO_CONTEXT + count * SILERO_FRAME, np.float32)
     padded[SILERO_CONTEXT : SILERO_CONTEXT + wave.size] = wave
-    length = SILERO_CONTEXT + SILERO_WINDOW
-    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::SILERO_WINDOW]
+    length = SILERO_CONTEXT + SILERO_FRAME
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::SILERO_FRAME]
     hidden = cell = np.zeros((1, 1, 128), np.float32)
     probabilities = [np.zeros(0, np.float32)]
     for start in range(0, count, SILERO_BLOCK):

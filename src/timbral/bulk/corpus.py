@@ -166,7 +166,7 @@ def _embed_missing(
     missing = [shard for shard in shards if not shard.is_done(folder)]
     total = sum(len(shard.utterances) for shard in shards)
     counter = _Counter(progress, total, total - sum(len(shard.utterances) for shard in missing))
-    counter.report()
+    counter.show()
     if missing:
         for result in engine.run(embedder, missing, folder, counter.add_group):
             counter.add_shard(result)
@@ -190,16 +190,16 @@ class _Counter:
     def add_group(self, utterances: int, seconds: float) -> None:
         self.group_done += utterances
         self.group_seconds += seconds
-        self.report()
+        self.show()
 
     def add_shard(self, result: ShardResult) -> None:
         self.done += result.num_utterances + result.num_failures
         self.seconds += result.audio_seconds
         self.failures += result.num_failures
         self.group_done, self.group_seconds = 0, 0.0
-        self.report()
+        self.show()
 
-    def report(self) -> None:
+    def show(self) -> None:
         done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
         self.progress(done, self.total, seconds, self.failures)
 

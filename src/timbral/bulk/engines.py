@@ -61,7 +61,7 @@ class Engine:
     ) -> Iterator[ShardResult]:
         """Embed shards into `folder`; each is on disk before it is yielded, in any order.
 
-        Where this process embeds, `progress` tells of parts of the shard in work.
+        Where this process embeds, `progress` is called within each shard.
         """
         if self.name == "ray":
             return embed_on_ray(

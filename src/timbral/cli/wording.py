@@ -23,7 +23,7 @@ def name_flags(message: str, verb: Sequence[str]) -> str:
     if not verb or verb[0] not in VERBS:
         return message
     flags = _flags(load_verb(verb[0]))
-    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
+    return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), message)
 
 
 def _flags(run: Any) -> dict[str, str]:

@@ -134,5 +134,5 @@ def _inference(words: Sequence[str]) -> list[str]:
 
 def _device(name: str) -> str:
     """ddvc's `best` is timbral's auto, PaddleSpeech's `gpu` is cuda."""
-    kind, colon, number = name.partition(":")
-    return {"best": "auto", "gpu": "cuda"}.get(kind, kind) + colon + number
+    device, colon, number = name.partition(":")
+    return {"best": "auto", "gpu": "cuda"}.get(device, device) + colon + number

@@ -150,13 +150,13 @@ def read_number(key: str, value: Any, source: str) -> float:
     """
     if key not in DEFAULTS:
         raise ConfigError(f"{source}: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
-    kind = type(DEFAULTS[key])
+    value_type = type(DEFAULTS[key])
     try:
-        number: float = kind(float(value))
+        number: float = value_type(float(value))
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if number != number or (kind is int and number != float(value)):
-        needed = "a whole number" if kind is int else "a number"
+    if number != number or (value_type is int and number != float(value)):
+        needed = "a whole number" if value_type is int else "a number"
         raise ConfigError(f"{source}: {key}: {needed} is needed, got {value!r}")
     return number
 

@@ -103,8 +103,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
     if typing.get_origin(hint) is dict and isinstance(value, Mapping):
-        kind = typing.get_args(hint)[1]
-        return {str(key): _value(kind, item, f"{where}: {key}") for key, item in value.items()}
+        value_type = typing.get_args(hint)[1]
+        return {
+            str(key): _value(value_type, item, f"{where}: {key}") for key, item in value.items()
+        }
     return _scalar(hint, value, where)
 
 
@@ -168,8 +170,8 @@ def _from_preset(value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: unknown preset {name!r}{did_you_mean(str(name), PRESETS)}")
     merged: dict[str, Any] = {key: item for key, item in settings.items() if key != "name"}
     for key, preset in PRESETS[name].items():
-        own = merged.get(key, {})
-        merged[key] = {**preset, **own} if isinstance(own, Mapping) else own
+        given = merged.get(key, {})
+        merged[key] = {**preset, **given} if isinstance(given, Mapping) else given
     return merged
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from timbral.api import TrainReport
+from timbral.api import TrainSummary
 from timbral.bulk.corpus import EmbedSummary
 from timbral.scoring.evaluation import Evaluation
 
@@ -28,7 +28,7 @@ class DemoResults:
     before: Evaluation
     """of the random weights that training starts from"""
     after: Evaluation
-    training: TrainReport
+    training: TrainSummary
     embedding: EmbedSummary
 
     def table(self) -> Table:

@@ -76,7 +76,7 @@ def _untrained(config: TrainConfig) -> Embedder:
     return Embedder(build_encoder(config.encoder))
 
 
-def _train(config: TrainConfig, output: Path, held_out: Path) -> api.TrainReport:
+def _train(config: TrainConfig, output: Path, held_out: Path) -> api.TrainSummary:
     with training_bar(config.schedule.steps) as progress:
         return api.train(
             config,

@@ -119,7 +119,7 @@ def symmetric_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
 
 
 FILTERS = {"slaney": slaney_mel, "symmetric": symmetric_mel}
-WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
+WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
 def _masked(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
@@ -157,7 +157,7 @@ class MelSpectrogram(Frontend):
         self.num_features = config.n_mels
         n_fft = config.window_samples
         # Not persistent: both follow from the config, and checkpoints hold weights only.
-        self.register_buffer("window", WINDOWS[config.window](n_fft), persistent=False)
+        self.register_buffer("window", WINDOW_FUNCTIONS[config.window](n_fft), persistent=False)
         filters = FILTERS[config.filters](config.n_mels, n_fft, config.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
@@ -167,23 +167,23 @@ class MelSpectrogram(Frontend):
             # Zero first: the last windows of an utterance reach over its end, into what may be
             # anything, also not a number, which a product with zero would not take away.
             waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
-            mels = torch.cat([self._mels(block) for block in _blocks(self._windows(waves))], dim=1)
+            mels = torch.cat([self._mels(block) for block in _blocks(self._frames(waves))], dim=1)
             frame_lengths = lengths // self.config.hop_samples + 1
             mels = self._scaled(mels, frame_lengths)
             return _masked(mels, frame_lengths, self.config.mean_normalize), frame_lengths
 
     def linear_mels(self, wave: Tensor) -> Tensor:
         """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
-        frames = self._windows(wave)
+        frames = self._frames(wave)
         return torch.cat([self._mels(block) for block in torch.split(frames, BLOCK_FRAMES)])
 
-    def _windows(self, waves: Tensor) -> Tensor:  # (..., T) -> (..., F, N), a view
+    def _frames(self, waves: Tensor) -> Tensor:  # (..., T) -> (..., F, N), a view
         half = self.config.window_samples // 2
         padded = nn.functional.pad(waves, (half, half))
         return padded.unfold(-1, self.config.window_samples, self.config.hop_samples)
 
-    def _mels(self, windows: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
-        spectrum = torch.fft.rfft(windows * self.window)
+    def _mels(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
+        spectrum = torch.fft.rfft(frames * self.window)
         # Not spectrum.abs().square(): that takes a square root of every bin first.
         power = spectrum.real.square().add_(spectrum.imag.square())
         mels: Tensor = power @ self.filters

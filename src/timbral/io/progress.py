@@ -27,7 +27,11 @@ __all__ = ["Display", "bar", "corpus_bar", "training_bar"]
 SECONDS_BETWEEN_LINES = 30.0
 """where standard error is not a terminal"""
 BAR_WIDTH = 40
-RATES = {"batch_eer": "batch EER", "val_eer": "validation EER", "data_wait_fraction": "data wait"}
+PERCENTAGES = {
+    "batch_eer": "batch EER",
+    "val_eer": "validation EER",
+    "data_wait_fraction": "data wait",
+}
 """numbers of a training that are shown in percent"""
 
 
@@ -55,16 +59,16 @@ class Display:
         return time.monotonic() - self.started
 
     @property
-    def rate(self) -> float:
+    def per_second(self) -> float:
         """Done a second, by this run; 0 at first."""
         return (self.done - self._done_before) / max(self.elapsed, 1e-9)
 
     @property
     def left(self) -> str:
         """The estimated time left, in words."""
-        if self.total is None or not self.rate:
+        if self.total is None or not self.per_second:
             return ""
-        return f"{_clock((self.total - self.done) / self.rate)} left"
+        return f"{_clock((self.total - self.done) / self.per_second)} left"
 
     def line(self) -> str:
         """Everything in one line of text."""
@@ -115,11 +119,11 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     display = Display(what)
     with _shown(display) as show:
 
-        def report(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             display.update(done, total)
             show()
 
-        yield report
+        yield update
 
 
 @contextmanager
@@ -128,13 +132,13 @@ def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
     display = Display(what)
     with _shown(display) as show:
 
-        def report(done: int, total: int, seconds: float, failures: int) -> None:
+        def update(done: int, total: int, seconds: float, failures: int) -> None:
             speed = seconds / max(display.elapsed, 1e-3)
             details = f"{seconds / 3600:.2f} h of audio  {speed:.0f} × real time"
             display.update(done, total, f"{details}  {failures:,} failed")
             show()
 
-        yield report
+        yield update
 
 
 @contextmanager
@@ -144,13 +148,17 @@ def training_bar(steps: int) -> Iterator[StepProgress]:
     latest: dict[str, float] = {}
     with _shown(display) as show:
 
-        def report(step: int, values: Mapping[str, float]) -> None:
+        def update(step: int, values: Mapping[str, float]) -> None:
             latest.update(values)
             words = [f"loss {latest['loss']:.3f}"] if "loss" in latest else []
-            words += [f"{RATES[key]} {100 * latest[key]:.1f} %" for key in RATES if key in latest]
+            words += [
+                f"{PERCENTAGES[key]} {100 * latest[key]:.1f} %"
+                for key in PERCENTAGES
+                if key in latest
+            ]
             display.update(step, steps, "  ".join(words))
-            if display.rate:
-                display.details += f"  {display.rate:.2f} steps/s"
+            if display.per_second:
+                display.details += f"  {display.per_second:.2f} steps/s"
             show()
 
-        yield report
+        yield update

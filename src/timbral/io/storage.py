@@ -45,12 +45,12 @@ def _filesystem(scheme: str, bucket: str) -> tuple[Any, str]:
     try:
         import fsspec
 
-        found, path = fsspec.core.url_to_fs(f"{scheme}://{bucket}")
+        filesystem, path = fsspec.core.url_to_fs(f"{scheme}://{bucket}")
     except ImportError:
         raise MissingExtraError(f"{scheme}://", "remote") from None
     except ValueError as error:
         raise DataError(f"{scheme}://: {error}; s3:// and gs:// work as they are") from None
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(found)), path
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
 
 
 def _resolve(url: str) -> tuple[Any, str]:
@@ -114,11 +114,11 @@ def names_below(url: str) -> Iterator[Path]:
     filesystem, path = _resolve(url)
     selector = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
     try:
-        found = filesystem.get_file_info(selector)
+        entries = filesystem.get_file_info(selector)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{url}: cannot be listed ({error})") from None
     with tempfile.TemporaryDirectory(prefix="timbral-names-") as folder:
-        for entry in found:
+        for entry in entries:
             if entry.type != pyarrow.fs.FileType.File:
                 continue
             relative = PurePosixPath(entry.path.strip("/")).relative_to(path.strip("/"))

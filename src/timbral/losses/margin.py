@@ -77,8 +77,8 @@ class AamLoss(SpeakerLoss):
             unit = unit_vectors(embeddings)
             centers = functional.normalize(self.centers, dim=2).flatten(0, 1)
             cosines = (unit @ centers.T).view(len(unit), *self.centers.shape[:2]).amax(dim=2)
-            own = cosines.gather(1, speakers[:, None])
-            logits = cosines.scatter(1, speakers[:, None], self._with_margin(own))
+            target_cosines = cosines.gather(1, speakers[:, None])
+            logits = cosines.scatter(1, speakers[:, None], self._with_margin(target_cosines))
             return functional.cross_entropy(self.config.scale * logits, speakers)
 
     def _with_margin(self, cosine: Tensor) -> Tensor:

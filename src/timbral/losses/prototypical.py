@@ -56,8 +56,8 @@ class PrototypicalLoss(SpeakerLoss):
             queries, prototypes = _queries_and_prototypes(embeddings, speakers)
             # |q - p|² without its |q|²: a constant of the row, which the softmax drops
             nearness = 2 * queries @ prototypes.T - prototypes.square().sum(dim=1)
-            own = torch.arange(len(queries), device=queries.device)
-            return functional.cross_entropy(nearness, own)
+            targets = torch.arange(len(queries), device=queries.device)
+            return functional.cross_entropy(nearness, targets)
 
 
 class AngularPrototypicalLoss(SpeakerLoss):

@@ -48,12 +48,14 @@ def grad_cache_backward(
         random_seed(state.config.trainer.seed, Stream.DROPOUT, batch_number, ranks.rank, index)
         for index in range(len(micro_batches))
     ]
-    own = []
+    embedded = []
     with torch.no_grad():
         for micro_batch, seed in zip(micro_batches, seeds, strict=True):
             torch.manual_seed(seed)
-            own.append(state.embed(micro_batch))
-    embeddings = ranks.gather(torch.cat(own), rows).requires_grad_()  # (B, E): leaves of the loss
+            embedded.append(state.embed(micro_batch))
+    embeddings = ranks.gather(
+        torch.cat(embedded), rows
+    ).requires_grad_()  # (B, E): leaves of the loss
     speakers = ranks.gather(torch.cat([micro.speakers for micro in micro_batches]), rows)
     loss = state.loss_fn(embeddings, speakers)
     (loss * scale).backward()
@@ -83,8 +85,8 @@ def sum_gradients(state: TrainState, loss: Tensor, ranks: Ranks) -> None:
     for parameter in state.encoder.parameters():
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)  # a layer that was dropped here only
-    own = [p.grad for p in state.encoder.parameters() if p.grad is not None]
-    ranks.all_reduce_sum([*own, *whole])
+    encoder_gradients = [p.grad for p in state.encoder.parameters() if p.grad is not None]
+    ranks.all_reduce_sum([*encoder_gradients, *whole])
 
 
 def copy_buffers(module: nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from timbral.config.schema import TrainConfig
 from timbral.training.options import TrainOptions
 
-__all__ = ["TrainJob", "TrainReport"]
+__all__ = ["TrainJob", "TrainSummary"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class TrainReport:
+class TrainSummary:
     """What a training ended with."""
 
     checkpoint: Path
@@ -40,9 +40,9 @@ class TrainReport:
     """the step that training resumed from; 0 when it began"""
     previous_run: Path | None
     """what an earlier run in the output folder was renamed to"""
-    too_short: int
+    num_too_short: int
     """utterances left out because the encoder needs longer ones"""
-    skipped: int
+    num_skipped_steps: int
     """steps whose loss or gradient was not finite"""
     bottleneck: str
     """data, compute or communication: whichever took most of the time"""

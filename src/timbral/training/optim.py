@@ -30,8 +30,8 @@ def lr_at(step: int, learning_rate: float, schedule: ScheduleConfig) -> float:
     rise = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
     if schedule.decay != "cosine":
         return learning_rate * rise
-    progress = min(1.0, step / schedule.steps)
-    return learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * progress))
+    fraction = min(1.0, step / schedule.steps)
+    return learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 @dataclass

@@ -72,11 +72,11 @@ class Run:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._open.__exit__(kind, error, traceback)
+        self._open.__exit__(error_type, error, traceback)
 
     def _claim(self, stack: ExitStack) -> tuple[Path | None, bool]:
         """Make the folder this run's: where an earlier run went, and whether its data is the same.

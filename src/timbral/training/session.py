@@ -16,7 +16,7 @@ from timbral.losses.registry import build_loss
 from timbral.plots import projection
 from timbral.training.data import TrainingData
 from timbral.training.distributed import joined, sync_batch_norm
-from timbral.training.job import TrainJob, TrainReport
+from timbral.training.job import TrainJob, TrainSummary
 from timbral.training.loop import fit
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
@@ -26,7 +26,7 @@ from timbral.training.trackers.registry import check_trackers
 __all__ = ["run_job"]
 
 
-def run_job(job: TrainJob, progress: StepProgress) -> TrainReport:
+def run_job(job: TrainJob, progress: StepProgress) -> TrainSummary:
     """Train; a run folder that holds this run is resumed.
 
     Everything that can be wrong with the job is found before its output is touched.
@@ -36,7 +36,7 @@ def run_job(job: TrainJob, progress: StepProgress) -> TrainReport:
         return _run_job(job, progress, device)
 
 
-def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> TrainReport:
+def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> TrainSummary:
     config = job.config
     check_trackers(job.options.trackers)
     if config.tracking.draws:
@@ -63,15 +63,15 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
 
     best = run.folder.best()
     assert best is not None, "the last step saves a checkpoint"
-    return TrainReport(
+    return TrainSummary(
         checkpoint=best,
         step=state.step,
         seconds=state.seconds,
         validation_eer=state.best_score,
         resumed_from=run.first_step,
         previous_run=run.previous,
-        too_short=data.too_short,
-        skipped=state.skipped,
+        num_too_short=data.too_short,
+        num_skipped_steps=state.skipped,
         bottleneck=spent.bottleneck,
         unreadable_augmentation=data.augmenter.failures,
     )

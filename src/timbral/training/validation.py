@@ -64,10 +64,10 @@ class Validation:
         unpack_weights(encoder)  # packed copies would be stale after the next step
         labels, first, second = self._pairs.T
         scores = np.einsum("ne,ne->n", vectors[first], vectors[second])
-        rate, threshold = eer(scores, labels)
+        error_rate, threshold = eer(scores, labels)
         metrics = {
             "val_loss": _ge2e(vectors, self._speakers),
-            "val_eer": rate,
+            "val_eer": error_rate,
             "val_threshold": threshold,
             "val_min_dcf": min_dcf(scores, labels),
         }
@@ -87,7 +87,9 @@ def _ge2e(vectors: Vectors, speakers: Sequence[str]) -> float:
     counts = Counter(speakers)
     names = [name for name, count in counts.items() if count > 1]
     per_speaker = min(counts[name] for name in names)
-    rows_of = {name: [row for row, own in enumerate(speakers) if own == name] for name in names}
+    rows_of = {
+        name: [row for row, speaker in enumerate(speakers) if speaker == name] for name in names
+    }
     rows = [row for name in names for row in rows_of[name][:per_speaker]]
     labels = torch.arange(len(names)).repeat_interleave(per_speaker)
     with torch.no_grad():

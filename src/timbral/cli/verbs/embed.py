@@ -116,12 +116,12 @@ def run(
 
     target = _target(corpus, output, beside_audio, format)
     embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
-    with corpus_bar("embedding") as report:
+    with corpus_bar("embedding") as progress:
         done = api.embed(
             embedder, corpus, target, layout=layout, pattern=pattern, format=format,
-            model_name=model_name, engine=engine.engine_for(running), progress=report,
+            model_name=model_name, engine=engine.engine_for(running), progress=progress,
         )  # fmt: skip
-    return _print_report(done, target)
+    return _print_summary(done, target)
 
 
 def _target(corpus: str, output: str | None, beside_audio: bool, format: str) -> str:
@@ -139,7 +139,7 @@ def _target(corpus: str, output: str | None, beside_audio: bool, format: str) ->
     return corpus
 
 
-def _print_report(done: EmbedSummary, target: str) -> int:
+def _print_summary(done: EmbedSummary, target: str) -> int:
     print(
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
         f"({done.audio_seconds / 3600:.2f} h) in {target}"

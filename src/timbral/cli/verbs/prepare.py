@@ -17,7 +17,7 @@ from timbral.io.progress import bar
 
 if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
-    from timbral.data.prepared.prepare import PrepareReport
+    from timbral.data.prepared.prepare import PrepareSummary
 
 __all__ = ["run"]
 
@@ -68,25 +68,25 @@ def run(
     utterances = _find(corpus, layout, datasets_root, dataset_names)
     preprocessing = Preprocessing(default_trim(utterances) if trim == "auto" else trim, level)
     with bar("preparing") as advance:
-        report = api.prepare(
+        summary = api.prepare(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance
         )
-    code = _print_report(report, output)
-    if report.speakers == 1 and layout == "folder" and corpus is not None:
+    code = _print_summary(summary, output)
+    if summary.num_speakers == 1 and layout == "folder" and corpus is not None:
         print("all of one speaker; if they are not, name the corpus's layout with --layout")
     return code
 
 
-def _print_report(report: PrepareReport, folder: Path) -> int:
-    state = "was complete already" if report.reused else "prepared"
+def _print_summary(summary: PrepareSummary, folder: Path) -> int:
+    state = "was complete already" if summary.reused else "prepared"
     print(
-        f"{state}: {count(report.utterances, 'utterance')} of {count(report.speakers, 'speaker')}, "
-        f"{report.hours:.2f} h, in {folder}"
+        f"{state}: {count(summary.num_utterances, 'utterance')} of "
+        f"{count(summary.num_speakers, 'speaker')}, {summary.hours:.2f} h, in {folder}"
     )
-    if report.too_short:
-        what = count(report.too_short, "utterance")
+    if summary.num_too_short:
+        what = count(summary.num_too_short, "utterance")
         print(f"{what} left out: shorter than a precomputed mel may be (160 frames)")
-    return count_failures(report.failures, folder)
+    return count_failures(summary.num_failures, folder)
 
 
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:

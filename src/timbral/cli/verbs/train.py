@@ -19,7 +19,7 @@ from timbral.io.progress import bar, training_bar
 from timbral.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from timbral.api import TrainJob, TrainReport
+    from timbral.api import TrainJob, TrainSummary
     from timbral.compat.translation import Recipe, Translation
 
 __all__ = ["Sources", "run"]
@@ -149,8 +149,8 @@ def _train(job: TrainJob) -> int:
         api.run_training(job)
         return OK
     with training_bar(job.config.schedule.steps) as progress:
-        report = api.run_training(job, progress)
-    _print_report(report)
+        summary = api.run_training(job, progress)
+    _print_summary(summary)
     return OK
 
 
@@ -170,11 +170,11 @@ def _print_translations(translations: Sequence[Translation]) -> None:
     Console().print(table)
 
 
-def _print_report(done: TrainReport) -> None:
+def _print_summary(done: TrainSummary) -> None:
     if done.previous_run:
         print(f"the earlier run was renamed to {done.previous_run}")
-    if done.too_short:
-        print(f"{count(done.too_short, 'utterance')} left out: too short for the encoder")
+    if done.num_too_short:
+        print(f"{count(done.num_too_short, 'utterance')} left out: too short for the encoder")
     if done.unreadable_augmentation:
         files = done.unreadable_augmentation
         what = count(len(files), "recording")
@@ -183,8 +183,10 @@ def _print_report(done: TrainReport) -> None:
         print(f"resumed from step {done.resumed_from}")
     if done.validation_eer is not None:
         print(f"best validation EER {100 * done.validation_eer:.2f} %")
-    if done.skipped:
-        print(f"{count(done.skipped, 'step')} skipped: the loss or gradient was not finite")
+    if done.num_skipped_steps:
+        print(
+            f"{count(done.num_skipped_steps, 'step')} skipped: the loss or gradient was not finite"
+        )
     print(
         f"{count(done.step, 'step')} in {done.seconds / 60:.1f} min, {done.bottleneck}-bound; "
         f"checkpoint {done.checkpoint}"

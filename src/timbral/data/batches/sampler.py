@@ -54,12 +54,12 @@ class SpeakerSampler:
         by_speaker = np.argsort(speakers, kind="stable")
         self._utterances = np.split(by_speaker, np.cumsum(counts)[:-1])  # those of each speaker
         self._utterance_shufflers: list[EpochShuffler | SessionShuffler] = []
-        for speaker, own in enumerate(self._utterances):
+        for speaker, utterances in enumerate(self._utterances):
             key: Key = (seed, Stream.UTTERANCES, speaker)
             self._utterance_shufflers.append(
-                EpochShuffler(len(own), utterances_per_speaker, key)
+                EpochShuffler(len(utterances), utterances_per_speaker, key)
                 if sessions is None
-                else SessionShuffler(sessions[own], utterances_per_speaker, key)
+                else SessionShuffler(sessions[utterances], utterances_per_speaker, key)
             )
 
     @classmethod

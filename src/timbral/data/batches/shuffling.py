@@ -96,7 +96,7 @@ class SessionShuffler:
         """Indices, into `sessions`, of the utterances of a draw (draw_size,)."""
         if self._session_shuffler is None:
             each = zip(self._utterances, self._shufflers, strict=True)
-            return np.concatenate([own[shuffler.draw(index)] for own, shuffler in each])
+            return np.concatenate([indices[shuffler.draw(index)] for indices, shuffler in each])
         drawn = []
         first = index * self._draw_size
         for position, session in enumerate(self._session_shuffler.draw(index), start=first):

@@ -25,7 +25,7 @@ CLIPPED_FRACTION = 1e-3
 QUIET_DBFS = -50.0
 PAUSE_FRACTION = 0.8
 PAUSE_POWER = 1e-4
-"""of the loudest window: 40 dB below it is a pause"""
+"""of the loudest 30 ms: 40 dB below it is a pause"""
 NARROW_BAND_HZ = 4_200.0
 NARROW_BAND_FRACTION = 1e-6
 """power above `NARROW_BAND_HZ`, of all, under which a recording was once telephone speech"""
@@ -191,10 +191,10 @@ def _suspicions(wave: Wave, rate: int) -> Iterator[tuple[SuspectKind, str]]:
     rms_dbfs = _rms_dbfs(wave)
     if rms_dbfs < QUIET_DBFS:
         yield "quiet", f"{rms_dbfs:.0f} dBFS"
-    window = rate // 33 or 1
-    windows = wave[: wave.size - wave.size % window].reshape(-1, window)
-    if len(windows):
-        power = np.mean(np.square(windows), axis=1)
+    size = rate // 33 or 1
+    frames = wave[: wave.size - wave.size % size].reshape(-1, size)
+    if len(frames):
+        power = np.mean(np.square(frames), axis=1)
         pauses = float(np.mean(power < power.max() * PAUSE_POWER))
         if pauses > PAUSE_FRACTION:
             yield "mostly pauses", f"{100 * pauses:.0f} % is 40 dB below the loudest 30 ms"

@@ -38,7 +38,7 @@ from timbral.io.outputs import PREPARED, claim_folder
 from timbral.io.processes import end_with_parent
 from timbral.io.types import Progress
 
-__all__ = ["PrepareReport", "prepare"]
+__all__ = ["PrepareSummary", "prepare"]
 
 SHARD_UTTERANCES = 256
 ROWS_AT_ONCE = 65_536
@@ -46,14 +46,14 @@ ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
-class PrepareReport:
+class PrepareSummary:
     """What a preparation ended with."""
 
-    utterances: int
-    speakers: int
+    num_utterances: int
+    num_speakers: int
     hours: float
-    failures: int
-    too_short: int
+    num_failures: int
+    num_too_short: int
     """of the failures: recordings that precomputed mels do not take"""
     reused: bool
     """the folder held it already, complete"""
@@ -90,7 +90,7 @@ def prepare(
     format: str = "arrow",
     workers: int = 1,
     progress: Progress = lambda done, total: None,
-) -> PrepareReport:
+) -> PrepareSummary:
     """Turn recordings into data that training reads without waiting; a killed run is resumed.
 
     Args:
@@ -130,7 +130,14 @@ def prepare(
             _finish(folder, utterances, preprocessing, format)
         shutil.rmtree(folder / ".prepare", ignore_errors=True)
         totals = read_json(folder / "store.json")["totals"]
-        return PrepareReport(**totals, reused=finished)
+        return PrepareSummary(
+            num_utterances=totals["utterances"],
+            num_speakers=totals["speakers"],
+            hours=totals["hours"],
+            num_failures=totals["failures"],
+            num_too_short=totals["too_short"],
+            reused=finished,
+        )
 
 
 def _claim(

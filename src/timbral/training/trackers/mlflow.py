@@ -27,8 +27,8 @@ class MlflowTracker:
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
-        own = f"sqlite:///{(run.folder / 'mlflow.db').absolute()}"
-        self._client: Any = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", own))
+        in_run_folder = f"sqlite:///{(run.folder / 'mlflow.db').absolute()}"
+        self._client: Any = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", in_run_folder))
         self._metric = Metric
         experiment = self._client.get_experiment_by_name(run.project)
         artifacts = (run.folder / "mlflow").absolute().as_uri()
@@ -39,8 +39,8 @@ class MlflowTracker:
         )
         name, is_new = run.id_with("mlflow")
         if not is_new:
-            found = self._client.search_runs([experiment_id], f"tags.timbral_run = '{name}'")
-            self._id: str = found[0].info.run_id
+            runs = self._client.search_runs([experiment_id], f"tags.timbral_run = '{name}'")
+            self._id: str = runs[0].info.run_id
             return
         tags = {"timbral_run": name}
         created = self._client.create_run(experiment_id, run_name=run.folder.name, tags=tags)
