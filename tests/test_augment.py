@@ -379,7 +379,7 @@ def test_training_with_strong_augmentation_resumes_exactly(
     assert weights["whole"] == weights["broken"]
 
 
-def test_gain_alone(store: Store, tmp_path: Path) -> None:
+def test_gain_changes_the_level_only(store: Store, tmp_path: Path) -> None:
     config = AugmentConfig(gain=GainConfig(1.0, (-6.0, -6.0)))
     batch = crops(store, config, tmp_path).batch(0)
     torch.testing.assert_close(batch.augmented().waves, batch.waves * 10 ** (-0.3))

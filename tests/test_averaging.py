@@ -69,7 +69,7 @@ def test_windows_may_differ(tmp_path: Path) -> None:
     assert made.config.encoder.window_step == 80
 
 
-def test_weight_one_for_one_encoder_gives_that_encoder(tmp_path: Path, voices: Path) -> None:
+def test_weight_of_one_gives_that_encoder(tmp_path: Path, voices: Path) -> None:
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)
     api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c", [1, 0])
@@ -89,7 +89,7 @@ def test_weight_one_for_one_encoder_gives_that_encoder(tmp_path: Path, voices: P
         ("at", [1, 1], r"t is another encoder than .*a: tdnn \("),
     ],
 )
-def test_encoders_that_cannot_be_averaged(
+def test_unlike_encoders_are_not_averaged(
     tmp_path: Path, encoders: str, weights: list[float], words: str
 ) -> None:
     saved(tmp_path / "a", "lstm", 1)

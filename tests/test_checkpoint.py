@@ -49,7 +49,7 @@ def test_pointer_to_a_missing_folder_is_ignored(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])
-def test_not_a_run(tmp_path: Path, name: str) -> None:
+def test_other_folders_are_no_run(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"a run folder .* is needed"):
         api.load_encoder(tmp_path / name)
@@ -81,7 +81,7 @@ def test_truncated_weights_are_an_error(copy: Path) -> None:
         load_network(find_checkpoint(copy))
 
 
-def test_other_formats_and_broken_json(copy: Path) -> None:
+def test_unknown_formats_and_damaged_json_are_errors(copy: Path) -> None:
     folder = find_checkpoint(copy).folder
     edit(folder, format=99)
     with pytest.raises(CheckpointError, match=r"checkpoint format 99; .* format 1; update timbral"):
@@ -126,7 +126,7 @@ def test_numbers_of_another_kind_are_an_error(copy: Path) -> None:
         ({"uninitialized_prefixes": [""]}, "uninitialized_prefixes should hold words, got ''"),
     ],
 )
-def test_metadata_that_cannot_be_used(copy: Path, content: object, words: str) -> None:
+def test_unusable_metadata_is_an_error(copy: Path, content: object, words: str) -> None:
     folder = find_checkpoint(copy).folder
     path = folder / "checkpoint.json"
     if isinstance(content, dict) and "format" not in content:
@@ -138,7 +138,7 @@ def test_metadata_that_cannot_be_used(copy: Path, content: object, words: str) -
     assert str(path) in str(raised.value)
 
 
-def test_encoders_that_cannot_be_built(copy: Path) -> None:
+def test_unbuildable_encoders_are_errors(copy: Path) -> None:
     with pytest.raises(ConfigError, match=r"config of an encoder is needed, got dict; allowed: Ca"):
         build_encoder({"name": "lstm"})
     folder = find_checkpoint(copy).folder

@@ -128,7 +128,7 @@ def test_completion_knows_all_verbs(ask: Ask) -> None:
     assert all(verb in script for verb in VERBS)
 
 
-def test_nobody_reads_on() -> None:
+def test_closed_pipe_ends_quietly() -> None:
     """As in `timbral configs | head -1`: no message."""
     command = [sys.executable, "-m", "timbral", "configs", "lstm-ge2e"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -140,7 +140,7 @@ def test_nobody_reads_on() -> None:
     assert process.wait() == 0
 
 
-def test_counts() -> None:
+def test_counts_have_singular_and_plural() -> None:
     assert count(1, "speaker") == "1 speaker"
     assert count(2000, "speaker") == "2,000 speakers"
 
@@ -179,7 +179,7 @@ def test_dash_is_standard_input_and_output(
     assert scored.out.startswith(f"scores: {tmp_path}/e/scores.txt\nEER ")
 
 
-def test_where_evaluations_lie(tmp_path: Path) -> None:
+def test_evaluation_folder_follows_from_encoder_and_trials(tmp_path: Path) -> None:
     run_folder = tmp_path / "run"
     (run_folder / "checkpoints" / "step-2").mkdir(parents=True)
     for encoder in (run_folder, run_folder / "checkpoints" / "step-2"):
@@ -198,7 +198,7 @@ def test_configs_are_listed_and_shown(ask: Ask) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_job(voices: Path, tmp_path: Path) -> None:
+def test_train_embed_and_evaluate(voices: Path, tmp_path: Path) -> None:
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
     prepared = timbral("prepare", voices, "--output", data)
     assert prepared.returncode == 0, prepared.stderr
@@ -274,7 +274,7 @@ def mistakes(
     }  # fmt: skip
 
 
-def test_mistakes_get_an_answer(
+def test_mistakes_are_one_line_and_exit_code_2(
     ask: Ask, store: Store, run: Path, voices: Path, tmp_path: Path
 ) -> None:
     for name, (words, expected) in mistakes(store.folder, run, voices, tmp_path).items():

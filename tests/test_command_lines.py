@@ -24,7 +24,7 @@ def timbral(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_words_of_timbral_are_unchanged() -> None:
+def test_timbrals_flags_are_unchanged() -> None:
     for words in ([], ["train", "--input", "x"], ["embed", "m", "c", "--output", "o"]):
         assert translate(words) == words
 

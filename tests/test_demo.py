@@ -48,7 +48,7 @@ def test_folder_of_another_demo_is_renamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_twice(tmp_path: Path) -> None:
+def test_demo_runs_again_in_its_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "timbral", "demo", "--output", str(tmp_path / "d")]
     for _ in range(2):
         result = subprocess.run(command, capture_output=True, text=True, check=True)

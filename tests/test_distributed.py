@@ -206,7 +206,7 @@ def test_any_number_of_processes_gives_the_same(
         assert np.abs(values - trained[count][name][key]).max() < bound, key
 
 
-def test_local_losses_do_not(trained: dict[int, Trained]) -> None:
+def test_local_losses_give_other_weights(trained: dict[int, Trained]) -> None:
     """The check above tells: with a loss of each process's own speakers it fails by far."""
     one, two = (trained[count]["local-loss"]["encoder.linear.weight"] for count in (1, 2))
     assert np.abs(one - two).max() > 1e-3
@@ -225,7 +225,7 @@ def test_rows_of_ranks_are_whole_speakers_and_make_up_the_batch(store: Store) ->
         Ranks(0, 6).rows(5, 3)
 
 
-def test_batch_norm_of_others_is_refused() -> None:
+def test_torchs_batch_norm_is_refused() -> None:
     encoder = Toy()
     encoder.layers.append(nn.BatchNorm1d(8))
     sync_batch_norm(encoder, Ranks())
@@ -257,7 +257,7 @@ def test_a_process_that_fails_ends_the_run(how: str, error: type[Exception], wor
         launch(2, fail, (1, how), lambda step, values: None)
 
 
-def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_numbers_of_processes_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     with pytest.raises(ConfigError, match="must be 1 or more"):
         check_processes(0, cpu)

@@ -92,7 +92,9 @@ def test_open_file(encoder: Embedder, paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("form", COARSE)
-def test_coarser_samples(encoder: Embedder, paths: list[Path], form: str) -> None:
+def test_samples_of_low_precision_are_taken(
+    encoder: Embedder, paths: list[Path], form: str
+) -> None:
     given = COARSE[form](load(paths[0]))
     assert encoder.encode(given) @ encoder.encode(paths[0]) > 0.99  # type: ignore[arg-type]
 
@@ -177,7 +179,7 @@ def test_unusable_recordings(encoder: Embedder, audio: object, words: str) -> No
         (np.array(["a", "b"]), "got <U1"),
     ],
 )
-def test_what_is_no_recording(encoder: Embedder, audio: object, words: str) -> None:
+def test_other_objects_are_no_recordings(encoder: Embedder, audio: object, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         encoder.encode(audio)  # type: ignore[arg-type]
     assert isinstance(caught.value, TypeError)
@@ -297,7 +299,7 @@ def test_similarity_of_vectors(encoder: Embedder, paths: list[Path]) -> None:
         (1.0, "got float"),
     ],
 )
-def test_similarity_of_what_is_no_vectors(first: object, words: str) -> None:
+def test_similarity_of_other_shapes_is_an_error(first: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         timbral.similarity(first, np.ones((2, 3)))
 
@@ -328,7 +330,7 @@ def test_decision_without_a_threshold(waves: list[Wave]) -> None:
         bool(decision)
 
 
-def test_bad_verify(encoder: Embedder, waves: list[Wave]) -> None:
+def test_mistakes_in_verify_are_errors(encoder: Embedder, waves: list[Wave]) -> None:
     with pytest.raises(ConfigError, match=r"threshold: a cosine lies in \[-1, 1\], got 50"):
         encoder.verify(waves[0], waves[1], threshold=50)
     with pytest.raises(InputError, match="second: at least one recording"):

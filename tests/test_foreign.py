@@ -218,7 +218,7 @@ def test_damaged_and_unknown_weights(tmp_path: Path) -> None:
             read_foreign(path, format)
 
 
-def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+def test_weights_of_other_shapes_are_errors(tmp_path: Path) -> None:
     state = drawn(np.load(GOLDEN / "speechbrain.npz"))
     state["asp_bn.norm.weight"] = torch.zeros(7)
     del state["blocks.2.tdnn2.conv.conv.bias"]

@@ -50,7 +50,7 @@ def test_long_audio_is_encoded_in_equal_segments(
 
 
 @pytest.mark.slow
-def test_compiled_is_the_same(waves: list[Wave]) -> None:
+def test_compiled_encoder_gives_the_same_vectors(waves: list[Wave]) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS["tdnn"](SMALL["tdnn"])
     exact = Embedder(encoder).encode_preprocessed(waves[:3])
@@ -59,7 +59,7 @@ def test_compiled_is_the_same(waves: list[Wave]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
-def test_bf16_is_near(name: str, waves: list[Wave]) -> None:
+def test_bf16_vectors_are_near_those_of_float32(name: str, waves: list[Wave]) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS[name](SMALL[name])
     exact = Embedder(encoder).encode_preprocessed(waves[:3])

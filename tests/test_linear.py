@@ -131,7 +131,9 @@ def test_changed_weights_are_not_stale(
 
 
 @needs_packing
-def test_packing_again_takes_changes_through_data(layer: PackableProduct, frames: Tensor) -> None:
+def test_packing_again_takes_weights_changed_through_data(
+    layer: PackableProduct, frames: Tensor
+) -> None:
     pack_weights(layer)
     layer.weight.data[1] = 0.0
     pack_weights(layer)

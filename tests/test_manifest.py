@@ -72,7 +72,7 @@ def test_tables(tmp_path: Path, suffix: str) -> None:
         ("a.xlsx", "x", r"ends in \.parquet, \.csv"),
     ],
 )
-def test_tables_that_cannot_be_used(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_unusable_tables_are_errors(tmp_path: Path, name: str, text: str, words: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=words):
         read_manifest(tmp_path / name)
@@ -150,7 +150,7 @@ def test_lhotse_itself_reads_and_writes_them(voices: Path, tmp_path: Path) -> No
         ({"speaker": None}, "names no speaker"),
     ],
 )
-def test_lhotse_manifests_that_cannot_be_used(
+def test_unusable_lhotse_manifests_are_errors(
     voices: Path, tmp_path: Path, change: dict[str, object], words: str
 ) -> None:
     import gzip

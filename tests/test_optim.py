@@ -64,7 +64,7 @@ def changed(module: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 @pytest.mark.parametrize("metric", ["val_eer", "loss"])
-def test_a_plateau_is_torchs(metric: str) -> None:
+def test_plateau_equals_torchs(metric: str) -> None:
     """The learning rates of ReduceLROnPlateau on the same numbers; training's are averaged."""
     schedule = ScheduleConfig(
         plateau_metric=metric, plateau_every=4, plateau_patience=2, plateau_factor=0.5
@@ -83,19 +83,17 @@ def test_a_plateau_is_torchs(metric: str) -> None:
     assert ours.factor < 0.5
 
 
-def test_a_plateau_lowers_the_rate_in_a_run(
-    store: Store, small_config: Make, tmp_path: Path
-) -> None:
+def test_plateau_lowers_the_learning_rate(store: Store, small_config: Make, tmp_path: Path) -> None:
     plateau = {"plateau_metric": "loss", "plateau_every": 1, "plateau_patience": 0}
     config = small_config(steps=6, decay="plateau", learning_rate=1e-9, **plateau)
     run = tmp_path / "run"
     api.train(config, store.folder, run, validation_speakers="0", device="cpu")
-    progress = find_checkpoint(run).training_state["plateau"]
-    assert progress["factor"] < 1.0
+    plateau_state = find_checkpoint(run).training_state["plateau"]
+    assert plateau_state["factor"] < 1.0
     assert lr_at(3, 1e-9, config.schedule) == 1e-9, "the factor is applied apart"
 
 
-def test_groups_have_their_own_rates() -> None:
+def test_layer_groups_have_their_learning_rates() -> None:
     optimizer = OptimizerConfig(head_lr_scale=3.0, loss_lr_scale=0.5, layer_decay=0.5)
     state, _ = make_state("tdnn", optimizer)
     scale = {
@@ -141,7 +139,7 @@ def test_frozen_groups_stay(encoder: str) -> None:
 @pytest.mark.parametrize(
     ("names", "words"), [(("heads",), "did you mean 'head'"), (("body", "head"), "nothing would")]
 )
-def test_what_cannot_be_frozen(names: tuple[str, ...], words: str) -> None:
+def test_unknown_or_all_layer_groups_cannot_be_frozen(names: tuple[str, ...], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make_state("lstm", OptimizerConfig(freeze=names))
 
@@ -186,7 +184,7 @@ def test_average_of_two_steps() -> None:
         torch.testing.assert_close(tensor, expected[name])
 
 
-def test_a_step_that_is_not_finite_changes_nothing() -> None:
+def test_step_that_is_not_finite_changes_nothing() -> None:
     state, config = make_state("tdnn", OptimizerConfig(ema=0.9))
     step(state, config, make_batch())
     assert state.average is not None
@@ -214,7 +212,7 @@ def _first_moments(state: TrainState) -> dict[int, torch.Tensor]:
 
 
 @pytest.mark.parametrize("encoder", sorted(SMALL))
-def test_validation_touches_nothing(encoder: str, store: Store) -> None:
+def test_validation_changes_no_training_state(encoder: str, store: Store) -> None:
     """Neither batch norm's statistics nor the random state; and it says the same again."""
     model: SpeakerEncoder = build_encoder(SMALL[encoder]).train()
     validation = Validation(store, np.arange(24))
@@ -228,7 +226,7 @@ def test_validation_touches_nothing(encoder: str, store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_compiled_is_eager_but_for_rounding() -> None:
+def test_compiled_training_equals_eager_to_rounding() -> None:
     weights = []
     for compiled in (False, True):
         state, config = make_state("lstm", OptimizerConfig(), compile=compiled)

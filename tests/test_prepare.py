@@ -168,7 +168,7 @@ def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
     assert digests(tmp_path / "killed") == digests(tmp_path / "unbroken")
 
 
-def test_not_a_store(tmp_path: Path) -> None:
+def test_other_folders_are_no_store(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prepared data here"):
         Store.open(tmp_path)
 

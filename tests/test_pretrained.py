@@ -53,7 +53,7 @@ def downloaded(
         return name, api.load_encoder(name, device="cpu")
 
 
-def test_the_originals_vectors(downloaded: tuple[str, Embedder]) -> None:
+def test_vectors_equal_the_originals(downloaded: tuple[str, Embedder]) -> None:
     """Cosine and largest difference to the original, run alone on each utterance."""
     name, embedder = downloaded
     golden = np.load(GOLDEN / GOLDENS[name])

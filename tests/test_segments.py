@@ -144,7 +144,7 @@ def test_kaldi_segments_are_prepared(calls: Path, tmp_path: Path) -> None:
         ("cid-1 morning 0 2", "has no speaker for 'cid-1'"),
     ],
 )
-def test_segments_that_cannot_be_used(calls: Path, tmp_path: Path, line: str, words: str) -> None:
+def test_unusable_segments_are_errors(calls: Path, tmp_path: Path, line: str, words: str) -> None:
     for name in ("wav.scp", "utt2spk"):
         (tmp_path / name).write_text((calls / name).read_text())
     (tmp_path / "segments").write_text(f"{line}\n")

@@ -99,7 +99,7 @@ def test_a_table_and_lists_in_an_object_store(voices: Path) -> None:
         find_utterances("memory://bucket/none.csv")
 
 
-def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_sources_are_errors(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "plan.json").write_text('{"format": "npy"}')

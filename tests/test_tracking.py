@@ -227,7 +227,7 @@ def test_a_batch_whose_loss_jumps_is_plotted(small_config: Make, tmp_path: Path)
         assert [names for names in due if names] == expected
 
 
-def test_due() -> None:
+def test_what_is_due_at_a_step() -> None:
     assert [step for step in range(1, 13) if is_due(step, 4)] == [4, 8, 12]
     assert [step for step in range(3, 16, 3) if is_due(step, 5, since=3)] == [6, 12, 15]
     assert not is_due(4, None)

@@ -57,7 +57,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
 @pytest.mark.parametrize(
     ("encoder", "accumulate"), [*((name, 1) for name in sorted(SMALL)), ("tdnn", 2)]
 )
-def test_resumed_is_unbroken(
+def test_resumed_training_equals_uninterrupted_training(
     encoder: str, accumulate: int, store: Store, small_config: Make, tmp_path: Path
 ) -> None:
     config = small_config(encoder, gradient_accumulation_steps=accumulate)
@@ -114,7 +114,7 @@ def test_killed_at_any_moment(store: Store, small_config: Make, tmp_path: Path) 
     assert not list((tmp_path / "broken" / "checkpoints").glob(".*"))
 
 
-def test_it_learns(store: Store, tmp_path: Path) -> None:
+def test_training_lowers_the_loss(store: Store, tmp_path: Path) -> None:
     config = TrainConfig(
         encoder=SMALL["tdnn"],
         data=DataConfig(speakers_per_batch=6, utterances_per_speaker=4, crop_seconds=1.0),
@@ -233,7 +233,7 @@ def test_too_short_utterances_are_left_out(
     assert done.num_too_short == 4
 
 
-def test_a_mistake_leaves_no_run(store: Store, small_config: Make, tmp_path: Path) -> None:
+def test_mistakes_leave_no_run_folder(store: Store, small_config: Make, tmp_path: Path) -> None:
     """The command can be corrected and given again."""
     with pytest.raises(ConfigError, match="unknown tracker"):
         api.train(small_config(), store.folder, tmp_path / "run", trackers=["x"])

@@ -23,10 +23,10 @@ def speech() -> Wave:
     return np.concatenate([noise, first, noise, second, noise])
 
 
-def test_silero_in_blocks_equals_silero_at_once(
+def test_silero_in_blocks_equals_silero_in_one_call(
     speech: Wave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The state goes over from block to block, and windows see the end of those before."""
+    """The state goes over from block to block, and frames see the end of those before."""
     whole = vad.speech_probabilities(speech)
     assert whole.shape == (-(-speech.size // 512),)
     monkeypatch.setattr(vad, "SILERO_BLOCK", 7)
