@@ -20,7 +20,7 @@ from timbral.data.lists.export import write_list
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.prepare import prepare
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 
 PADDLESPEECH = Preprocessing(trim="webrtc")
 
@@ -143,7 +143,7 @@ def test_two_utterances_with_one_file_name(tmp_path: Path) -> None:
 
 
 def test_unknown_format(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="did you mean 'npy'"):
+    with pytest.raises(ConfigError, match="did you mean 'npy'"):
         prepare([], tmp_path, Preprocessing(), format="npz")
 
 
