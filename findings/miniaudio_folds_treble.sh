@@ -4,8 +4,8 @@
 # Guess, written down before: decode_file(..., sample_rate=16000) weakens what lies above 8 kHz by 40 dB or more.
 # Seen: a tone of 9 kHz in a 44.1 or 48 kHz recording comes out 6 to 8 dB weaker, one of 10 kHz 10 to 12 dB, one of
 # 12 kHz about 20 dB, each at the frequency it folds to (7, 6 and 4 kHz). soxr leaves nothing of them (-130 dB).
-# Who is hurt: speaker encoders that hear 16 kHz. The energy of s and sh above 8 kHz lands in their upper mel bands,
-# but only for files that were not at 16 kHz before: enrolment and test then differ by the reader, not by the voice.
+# Who is hurt: speaker encoders that take 16 kHz. The energy of s and sh above 8 kHz lands in their upper mel bands,
+# but only for files that were not at 16 kHz before: enrollment and test then differ by the reader, not by the voice.
 # What to do: decode at the file's own rate and resample with a steep filter (soxr).
 set -euo pipefail
 folder=$(mktemp -d)

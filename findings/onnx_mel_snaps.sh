@@ -4,7 +4,7 @@
 # Guess, written down before: ONNX's own operator MelWeightMatrix makes the usual triangles of the HTK mel scale, as
 # librosa (htk=True) and TensorFlow do, to 1e-3.
 # Seen: it rounds each triangle's three corners down to FFT bins. With 80 bands over 512 points at 16 kHz some bands
-# are exact copies of their neighbours, weights differ by up to 1.0, and mean log energies of white noise differ by
+# are exact copies of their neighbors, weights differ by up to 1.0, and mean log energies of white noise differ by
 # up to 0.4 (natural log) in the lowest 20 bands. onnx's reference evaluator does the same, so comparing the two
 # engines finds nothing.
 # Who is hurt: whoever exports an encoder with its front-end in standard operators. The network gets other low bands

@@ -4,7 +4,7 @@
 # Guess, written down before: a cosine index of a few thousand vectors finds at least 99 % of its own vectors first.
 # Seen: so it does, until the index begins with many copies of one vector. With 300 copies added first, more than
 # a tenth of 2,000 other vectors (43 % of 5,000 in another run) can no longer be found, not even by searching for exactly
-# that vector; the copies are each other's nearest neighbours and presumably take the links of the graph. In mixed
+# that vector; the copies are each other's nearest neighbors and presumably take the links of the graph. In mixed
 # order 1 % is lost, without copies none. exact=True finds all.
 # Who is hurt: whoever looks up voices in an index of utterances. Corpora hold the same recording many times (copied
 # files, one beep or silence under many names), often sorted into one run, and each gives the same embedding. Enrolled

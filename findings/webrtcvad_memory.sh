@@ -4,7 +4,7 @@
 # Guess, written down before: a Vad object remembers a little of the recording before, but fewer than the
 # first second of the next recording is judged differently.
 # Seen: it takes its estimate of noise along. Of a quiet voice (-50 dBFS, 10 s), mode 3 (the one that speaker
-# encoders' pipelines use) finds speech in half of the frames if the object is fresh, and in 1 % if it heard 30 s of
+# encoders' pipelines use) finds speech in half of the frames if the object is fresh, and in 1 % if it took in 30 s of
 # noise (-20 dBFS) before, to the end of the 10 s. Ten seconds of digital silence in between clear nothing. At -40 dBFS
 # few frames differ, but still after 6 s.
 # Who is hurt: whoever makes one Vad per process and trims many recordings with it. The speech that is kept,
