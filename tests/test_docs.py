@@ -183,7 +183,7 @@ def test_python_page(folder: Path, run: Path) -> None:
     assert names["vectors"].shape == (2, 16)  # type: ignore[attr-defined]
     assert names["cosines"].shape == (2, 2)  # type: ignore[attr-defined]
     assert names["table"].num_rows == 6  # type: ignore[attr-defined]
-    assert names["report"].step == 20  # type: ignore[attr-defined]
+    assert names["summary"].step == 20  # type: ignore[attr-defined]
 
 
 def test_blocks_have_a_language_that_is_checked() -> None:
