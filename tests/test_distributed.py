@@ -261,7 +261,7 @@ def test_impossible_numbers_of_processes_are_errors(monkeypatch: pytest.MonkeyPa
     cpu = torch.device("cpu")
     with pytest.raises(ConfigError, match="must be 1 or more"):
         check_processes(0, cpu)
-    with pytest.raises(ConfigError, match="needs a GPU for each process"):
+    with pytest.raises(ConfigError, match="need a GPU each"):
         check_processes(100, torch.device("cuda"))
     monkeypatch.setenv("RANK", "0")
     with pytest.raises(ConfigError, match="torchrun has done so already"):

@@ -138,7 +138,7 @@ def test_names_never_lead_out_of_the_folder(tmp_path: Path, format: str, row: Ut
 
 def test_two_utterances_with_one_file_name(tmp_path: Path) -> None:
     rows = [Utterance(name, "a", "", "x.wav", "c") for name in ("a/s_1/u", "a/s/1_u")]
-    with pytest.raises(DataError, match="one file name"):
+    with pytest.raises(DataError, match="would have one file"):
         prepare(rows, tmp_path / "out", Preprocessing(), format="npy")
 
 

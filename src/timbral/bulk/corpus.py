@@ -84,8 +84,8 @@ def embed_corpus(
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f".embed-{name}" if several_models else ".embed"
-    files = _planned_files(format, utterances, root, name)
     _claim(output, beside_audio and FORMATS[format].mirrors_corpus)
+    files = _planned_files(format, utterances, root, name)
     if not (Folder(output) / shard_folder).read(JOB_FILE):
         _refuse_existing(output, files)
     with _locked(output):

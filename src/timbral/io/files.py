@@ -98,8 +98,8 @@ def _put(temporary: Path, folder: Path) -> None:
             try:
                 os.replace(temporary, folder)
                 return
-            except OSError:
-                if not folder.is_dir() or not any(folder.iterdir()):
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             if _same_files(temporary, folder):
                 shutil.rmtree(temporary)

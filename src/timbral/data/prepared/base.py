@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
-from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Vectors
+
+if TYPE_CHECKING:  # a verb's help names the formats without torch
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["Mel", "PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +27,12 @@ from timbral.data.prepared.base import (
     prepared_format,
     read_table,
 )
-from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
 from timbral.io.types import Vectors
+
+if TYPE_CHECKING:  # a verb's help names the formats without torch
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
-from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.types import Vectors
+
+if TYPE_CHECKING:  # a verb's help names the formats without torch
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["Store", "shard_path", "write_shard"]
 
