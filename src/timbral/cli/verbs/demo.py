@@ -18,5 +18,7 @@ def run(
     example: timbral demo --output demo-run
     """
     from timbral.demo.run import run_demo
+    from timbral.io.devices import tune_cpu
 
+    tune_cpu()
     return run_demo(output)
