@@ -22,9 +22,14 @@ import numpy as np
 import torch
 
 from timbral.audio.preprocessing import load
-from timbral.data.augment.config import AugmentConfig, BackgroundConfig, GainConfig, RirConfig
+from timbral.data.augment.augment_config import (
+    AugmentConfig,
+    BackgroundConfig,
+    GainConfig,
+    RirConfig,
+)
 from timbral.data.augment.plan import Augmenter
-from timbral.data.corpora.files import audio_files
+from timbral.data.corpora.corpus_files import audio_files
 from timbral.io.devices import tune_cpu
 
 ITEMS, SECONDS, RATE = 64, 3, 16_000

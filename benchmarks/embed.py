@@ -52,7 +52,7 @@ def timbral(encoder: str, precision: str, compile: bool) -> Embed:
     from timbral.checkpoints.foreign.transformers import wavlm_tensors
     from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
     from timbral.encoders.ecapa import EcapaConfig
-    from timbral.encoders.wavlm.config import WavlmConfig
+    from timbral.encoders.wavlm.wavlm_config import WavlmConfig
     from timbral.inference.embedder import Embedder
     from timbral.io.devices import tune_cpu
 

@@ -24,7 +24,7 @@ import soundfile
 import torch
 
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus

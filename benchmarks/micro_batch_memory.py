@@ -17,7 +17,7 @@ from _memory import forget_peak, peak_megabytes
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.encoders.registry import ENCODERS
 from timbral.losses.ge2e import GE2EConfig
 from timbral.losses.registry import build_loss

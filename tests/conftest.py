@@ -17,7 +17,7 @@ from timbral import api
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TrainerConfig
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store

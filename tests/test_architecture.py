@@ -81,6 +81,13 @@ def test_files_and_functions_are_short(path: Path) -> None:
             assert lines <= 50, f"{node.name} has {lines} lines"
 
 
+def test_no_two_modules_share_a_name() -> None:
+    """Except a verb and what it runs, and one format or project in each room that reads it."""
+    shared = {"__init__", "base", "registry", "ddvc", "paddlespeech", "kaldi"}
+    names = [path.stem for path in MODULES if path.parent.name != "verbs"]
+    assert {name for name in names if names.count(name) > 1} <= shared
+
+
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_public_names_are_sorted_and_exist(path: Path) -> None:
     if path.name == "__main__.py":

@@ -16,7 +16,7 @@ from timbral import api
 from timbral.audio.decode import Wave
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
-from timbral.data.augment.config import (
+from timbral.data.augment.augment_config import (
     PRESETS,
     AugmentConfig,
     BabbleConfig,
@@ -36,10 +36,10 @@ from timbral.data.augment.effects import (
     reverberate,
 )
 from timbral.data.augment.plan import Augmenter
-from timbral.data.augment.recordings import Recordings
 from timbral.data.augment.rir import RoomImpulseResponses, fast_size
+from timbral.data.augment.sound_files import Recordings
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.prepared.store import Store
 from timbral.encoders.lstm import LstmConfig, LstmEncoder

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from timbral import api
-from timbral.bulk.corpus import embed_corpus
+from timbral.bulk.embed import embed_corpus
 from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import read_embeddings, vectors_of

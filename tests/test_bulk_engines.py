@@ -17,7 +17,7 @@ import soundfile
 from conftest import SMALL
 from timbral import api
 from timbral.bulk import engines, pipeline
-from timbral.bulk.corpus import embed_corpus
+from timbral.bulk.embed import embed_corpus
 from timbral.bulk.engines import Engine
 from timbral.bulk.pipeline import embed_shards
 from timbral.bulk.shards import SHARD_UTTERANCES, split_into_shards

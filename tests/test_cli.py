@@ -16,7 +16,7 @@ import pytest
 
 from conftest import without_progress
 from timbral.cli.main import main
-from timbral.cli.table import STAGES, VERBS, load_verb
+from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
@@ -79,7 +79,7 @@ def test_top_level_help_imports_no_verb() -> None:
     code = "import sys, timbral.cli.main; print('tyro' in sys.modules, 'numpy' in sys.modules)"
     assert python(code) == "False False\n"
     code = (
-        "import sys; from timbral.cli.table import VERBS, load_verb; "
+        "import sys; from timbral.cli.verb_table import VERBS, load_verb; "
         "registries = {'embed', 'export-list', 'prepare'}; "  # these name the formats
         "[load_verb(name) for name in VERBS if name not in registries]; "
         "print(*sorted({'torch', 'pyarrow', 'numpy', 'yaml'} & sys.modules.keys())); "

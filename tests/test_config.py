@@ -9,7 +9,7 @@ import pytest
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, load_config, to_mapping
-from timbral.demo.run import CONFIG
+from timbral.demo.whole_job import CONFIG
 from timbral.encoders.lstm import LstmConfig
 from timbral.encoders.tdnn import TdnnConfig
 from timbral.errors import ConfigError

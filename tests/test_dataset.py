@@ -15,10 +15,10 @@ import torch
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
-from timbral.data.augment.config import AugmentConfig, GainConfig
+from timbral.data.augment.augment_config import AugmentConfig, GainConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare

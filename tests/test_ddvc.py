@@ -17,12 +17,12 @@ from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.cli.verbs import train
 from timbral.compat.ddvc_keys import DEFAULTS, IGNORED_KEYS
+from timbral.compat.ddvc_stores import prepare_audio, with_epochs
 from timbral.compat.recipe import read_recipe
-from timbral.compat.recordings import prepare_audio, with_epochs
 from timbral.compat.translation import Recipe
 from timbral.config.schema import TrainConfig
-from timbral.data.augment.config import AugmentConfig, BackgroundConfig, RirConfig
-from timbral.data.batches.config import DataConfig
+from timbral.data.augment.augment_config import AugmentConfig, BackgroundConfig, RirConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.errors import CheckpointError, ConfigError, DataError
 
 CONFIG: dict[str, Any] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from timbral.data.sources import find_utterances
-from timbral.demo.run import _claim
 from timbral.demo.shipped import VOICES, num_voices, write_held_out
+from timbral.demo.whole_job import _claim
 from timbral.errors import DataError
 from timbral.io.files import read_json, write_json
 from timbral.scoring.trials import read_trials

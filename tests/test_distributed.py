@@ -25,10 +25,10 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
-from timbral.data.augment.config import AugmentConfig
+from timbral.data.augment.augment_config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare

@@ -27,7 +27,7 @@ import tyro
 import timbral
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.cli.main import main
-from timbral.cli.table import load_verb
+from timbral.cli.verb_table import load_verb
 from timbral.compat.command_lines import translate
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import flatten, load_config, to_mapping

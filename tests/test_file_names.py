@@ -12,7 +12,7 @@ import pytest
 
 from timbral import api
 from timbral.audio.decode import decode, read_header, stated_seconds
-from timbral.bulk import corpus
+from timbral.bulk import embed
 from timbral.data.sources import find_utterances
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import AudioError, DataError
@@ -27,7 +27,7 @@ def embedder(run: Path, monkeypatch: pytest.MonkeyPatch) -> Embedder:
     def work(*given: object) -> float:
         raise AssertionError("the work began")
 
-    monkeypatch.setattr(corpus, "_embed_missing", work)
+    monkeypatch.setattr(embed, "_embed_missing", work)
     return api.load_encoder(run, device="cpu")
 
 
@@ -51,7 +51,7 @@ def test_two_recordings_of_one_name(
     make_table(tmp_path / "c", rows)
     listed = find_utterances(tmp_path / "c" / "list.parquet")
     with pytest.raises(DataError, match="would have one file"):
-        corpus.embed_corpus(embedder, listed, tmp_path / "c", tmp_path / "o", format=format)
+        embed.embed_corpus(embedder, listed, tmp_path / "c", tmp_path / "o", format=format)
     assert not (tmp_path / "o").exists()
 
 

@@ -24,14 +24,14 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.checkpoints.foreign import registry
 from timbral.checkpoints.foreign.base import Content
-from timbral.checkpoints.foreign.files import find_weights, read_content
 from timbral.checkpoints.foreign.registry import FORMATS, read_foreign
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
+from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
 from timbral.demo.shipped import VOICES
 from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import CheckpointError, DataError
 from timbral.inference.embedder import Embedder
 

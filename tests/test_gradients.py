@@ -12,8 +12,8 @@ from conftest import SMALL, sections
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig, TrainerConfig
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
-from timbral.data.streams import Stream, random_seed
+from timbral.data.batches.data_config import DataConfig
+from timbral.data.random_streams import Stream, random_seed
 from timbral.encoders.base import SpeakerEncoder
 from timbral.losses.ge2e import GE2EConfig, GE2ELoss
 from timbral.training.distributed import Ranks

@@ -18,7 +18,7 @@ from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, TrainingError

@@ -66,9 +66,9 @@ def unregister() -> Iterator[None]:
 def test_train_and_use(
     store: Store, voices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from timbral.cli.options import RunningOptions
+    from timbral.cli.common_options import RunningOptions
     from timbral.cli.verbs import train, verify
-    from timbral.training.options import TrainOptions
+    from timbral.training.train_options import TrainOptions
 
     source, config, run = tmp_path / "mine.py", tmp_path / "config.yaml", tmp_path / "run"
     source.write_text(OWN)

@@ -14,7 +14,7 @@ from timbral.compat.paddlespeech import DEFAULTS
 from timbral.compat.recipe import read_recipe
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError
 

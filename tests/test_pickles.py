@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from timbral.checkpoints.foreign.base import Content
-from timbral.checkpoints.foreign.files import read_content
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
 from timbral.checkpoints.foreign.pickles import read_pickle
+from timbral.checkpoints.foreign.weight_files import read_content
 from timbral.errors import CheckpointError
 
 ARRAYS = [

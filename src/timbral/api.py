@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from timbral.audio.preprocessing import Preprocessing as Preprocessing
-    from timbral.bulk.corpus import EmbedProgress
-    from timbral.bulk.corpus import EmbedSummary as EmbedSummary
+    from timbral.bulk.embed import EmbedProgress
+    from timbral.bulk.embed import EmbedSummary as EmbedSummary
     from timbral.bulk.engines import Engine as Engine
     from timbral.checkpoints.averaging import average as average
     from timbral.checkpoints.catalog import ModelInfo as ModelInfo
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from timbral.reports.draw_map import map as map
     from timbral.reports.voice_map import PageSummary as PageSummary
     from timbral.scoring.evaluation import Evaluation as Evaluation
-    from timbral.training.job import TrainJob as TrainJob
-    from timbral.training.job import TrainSummary as TrainSummary
-    from timbral.training.options import TrainOptions as TrainOptions
+    from timbral.training.train_job import TrainJob as TrainJob
+    from timbral.training.train_job import TrainSummary as TrainSummary
+    from timbral.training.train_options import TrainOptions as TrainOptions
 
 __all__ = [
     "audit",
@@ -53,7 +53,7 @@ __all__ = [
 
 MODULES = {
     "Decision": "inference.decision",
-    "EmbedSummary": "bulk.corpus",
+    "EmbedSummary": "bulk.embed",
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
     "Evaluation": "scoring.evaluation",
@@ -63,9 +63,9 @@ MODULES = {
     "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
     "TrainConfig": "config.schema",
-    "TrainJob": "training.job",
-    "TrainOptions": "training.options",
-    "TrainSummary": "training.job",
+    "TrainJob": "training.train_job",
+    "TrainOptions": "training.train_options",
+    "TrainSummary": "training.train_job",
     "average": "checkpoints.averaging",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",
@@ -193,8 +193,8 @@ def train(
     with the arguments is found before `output` is touched.
     """
     from timbral.config.named import load_config
-    from timbral.training.job import TrainJob
-    from timbral.training.options import TrainOptions
+    from timbral.training.train_job import TrainJob
+    from timbral.training.train_options import TrainOptions
 
     options = TrainOptions(
         exclude_speakers=_path(exclude_speakers),
@@ -262,7 +262,7 @@ def embed(
             corpus, or no recording could be used
         CheckpointError: the encoder cannot be loaded
     """
-    from timbral.bulk.corpus import embed_corpus
+    from timbral.bulk.embed import embed_corpus
     from timbral.bulk.engines import DEFAULT_ENGINE
     from timbral.data.sources import find_utterances
 
@@ -392,6 +392,6 @@ def audit(
 
     Raises ConfigError for an impossible probability, DataError for another folder.
     """
-    from timbral.embeddings.audit.files import write_audit
+    from timbral.embeddings.audit.findings_file import write_audit
 
     return write_audit(embeddings, output, min_probability)

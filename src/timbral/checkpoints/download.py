@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from timbral.checkpoints.conversion import is_whole, source_digest, write_converted
-from timbral.checkpoints.foreign.files import find_weights
 from timbral.checkpoints.foreign.registry import read_foreign
+from timbral.checkpoints.foreign.weight_files import find_weights
 from timbral.checkpoints.published import PUBLISHED
-from timbral.checkpoints.sources import Wheel
+from timbral.checkpoints.weight_sources import Wheel
 from timbral.errors import ConfigError, did_you_mean
 from timbral.io.cache import cache_folder, cache_lock
 from timbral.io.files import atomic_write

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from timbral.checkpoints.foreign.files import CONFIG_FILES
-from timbral.checkpoints.sources import Hub, Wheel
+from timbral.checkpoints.foreign.weight_files import CONFIG_FILES
+from timbral.checkpoints.weight_sources import Hub, Wheel
 from timbral.encoders.base import EncoderConfig
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 
 __all__ = ["PUBLISHED", "PublishedWeights"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, is_checkpoint
 from timbral.checkpoints.conversion import convert_to_cache
 from timbral.checkpoints.download import downloaded_folder
-from timbral.checkpoints.foreign.files import holds_weights
+from timbral.checkpoints.foreign.weight_files import holds_weights
 from timbral.checkpoints.published import PUBLISHED
 from timbral.errors import CheckpointError, did_you_mean
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timbral.cli.table import STAGES, VERBS
+from timbral.cli.verb_table import STAGES, VERBS
 
 __all__ = ["HELP"]
 

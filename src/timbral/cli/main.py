@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from timbral.cli.crash import describe_crash
 from timbral.cli.help import HELP
-from timbral.cli.table import VERBS, load_verb
+from timbral.cli.verb_table import VERBS, load_verb
 from timbral.cli.wording import name_flags
 from timbral.errors import ConfigError, TimbralError, did_you_mean
 from timbral.version import __version__

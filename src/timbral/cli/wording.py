@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, get_type_hints
 
-from timbral.cli.table import VERBS, load_verb
+from timbral.cli.verb_table import VERBS, load_verb
 
 __all__ = ["count", "name_flags"]
 

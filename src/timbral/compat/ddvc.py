@@ -27,7 +27,7 @@ from timbral.config.yaml import name_of, to_mapping
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.files import read_json
-from timbral.training.options import TrainOptions
+from timbral.training.train_options import TrainOptions
 
 __all__ = ["recognizes", "translate"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from timbral.config.schema import TrainConfig
-from timbral.training.options import TrainOptions
+from timbral.training.train_options import TrainOptions
 
 __all__ = ["Recipe", "RunSettings", "TranslatedConfig", "Translation", "set_key"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from timbral.data.augment.config import AugmentConfig
-from timbral.data.batches.config import DataConfig
+from timbral.data.augment.augment_config import AugmentConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.encoders.base import EncoderConfig
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import check_choice, check_ranges

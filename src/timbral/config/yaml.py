@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 from timbral.config.schema import TrainConfig
-from timbral.data.augment.config import PRESETS, AugmentConfig
+from timbral.data.augment.augment_config import PRESETS, AugmentConfig
 from timbral.encoders.base import EncoderConfig
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError, did_you_mean

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from timbral.api import TrainSummary
-from timbral.bulk.corpus import EmbedSummary
+from timbral.bulk.embed import EmbedSummary
 from timbral.scoring.evaluation import Evaluation
 
 __all__ = ["NEXT_STEPS", "DemoResults"]

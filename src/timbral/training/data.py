@@ -22,7 +22,7 @@ from timbral.encoders.base import SpeakerEncoder
 from timbral.io.cache import cache_folder
 from timbral.io.types import Ints
 from timbral.training.identity import DataIdentity
-from timbral.training.job import TrainJob
+from timbral.training.train_job import TrainJob
 from timbral.training.validation import Validation
 
 __all__ = ["TrainingData"]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from timbral.data.batches.batch import Batch
-from timbral.data.streams import Stream, random_seed
+from timbral.data.random_streams import Stream, random_seed
 from timbral.training.distributed import RankRows, Ranks
 from timbral.training.state import TrainState
 

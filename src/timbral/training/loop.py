@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from timbral.data.batches.batch import Batch
-from timbral.data.streams import Stream, random_seed
+from timbral.data.random_streams import Stream, random_seed
 from timbral.errors import TrainingError
 from timbral.scoring.metrics import batch_eer
 from timbral.training.distributed import Ranks

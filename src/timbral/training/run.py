@@ -21,13 +21,13 @@ from timbral.io.types import StepProgress
 from timbral.training.data import TrainingData
 from timbral.training.distributed import Ranks
 from timbral.training.identity import DataIdentity, RunIdentity
-from timbral.training.job import TrainJob
 from timbral.training.log import WorkerLog, worker_log
 from timbral.training.plots import RunPlots, is_due
 from timbral.training.run_folder import RunFolder, load_state, rename_run
 from timbral.training.state import TrainState
 from timbral.training.trackers.base import RunInfo, Tracker
 from timbral.training.trackers.registry import open_trackers
+from timbral.training.train_job import TrainJob
 from timbral.training.validation import ValidationResult
 
 __all__ = ["Run"]

@@ -16,12 +16,12 @@ from timbral.losses.registry import build_loss
 from timbral.plots import projection
 from timbral.training.data import TrainingData
 from timbral.training.distributed import joined, sync_batch_norm
-from timbral.training.job import TrainJob, TrainSummary
 from timbral.training.loop import fit
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
 from timbral.training.state import TrainState
 from timbral.training.trackers.registry import check_trackers
+from timbral.training.train_job import TrainJob, TrainSummary
 
 __all__ = ["run_job"]
 

@@ -14,7 +14,7 @@ from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
 from timbral.checkpoints.weights import with_prefix
 from timbral.encoders.ecapa import EcapaConfig
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import CheckpointError
 
 __all__ = ["DDVC"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
 from timbral.checkpoints.foreign.ddvc import DDVC
-from timbral.checkpoints.foreign.files import find_weights, read_content
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
 from timbral.checkpoints.foreign.real_time_voice_cloning import REAL_TIME_VOICE_CLONING
 from timbral.checkpoints.foreign.resemblyzer import RESEMBLYZER
 from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
+from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
 __all__ = ["FORMATS", "read_foreign"]

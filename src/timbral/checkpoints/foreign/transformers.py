@@ -16,7 +16,7 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
 
 __all__ = ["TRANSFORMERS", "wavlm_tensors"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from timbral.cli.options import OK, Embeddings, option
+from timbral.cli.common_options import OK, Embeddings, option
 
 __all__ = ["run"]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import OK, option
+from timbral.cli.common_options import OK, option
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.options import OK
+from timbral.cli.common_options import OK
 
 __all__ = ["run"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timbral.cli.options import OK
+from timbral.cli.common_options import OK
 
 __all__ = ["run"]
 

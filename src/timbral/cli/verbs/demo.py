@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from timbral.cli.options import option
+from timbral.cli.common_options import option
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ def run(
 
     example: timbral demo --output demo-run
     """
-    from timbral.demo.run import run_demo
+    from timbral.demo.whole_job import run_demo
     from timbral.io.devices import tune_cpu
 
     tune_cpu()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.options import (
+from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
     Layout,
@@ -25,7 +25,7 @@ from timbral.errors import ConfigError, check_choice
 from timbral.io.progress import corpus_bar
 
 if TYPE_CHECKING:
-    from timbral.bulk.corpus import EmbedSummary
+    from timbral.bulk.embed import EmbedSummary
     from timbral.bulk.engines import Engine
 
 __all__ = ["run"]

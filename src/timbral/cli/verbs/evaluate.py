@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import (
+from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
     Running,
@@ -15,7 +15,7 @@ from timbral.cli.options import (
     load_embedder,
     option,
 )
-from timbral.cli.streams import STANDARD, text_input
+from timbral.cli.standard_streams import STANDARD, text_input
 from timbral.io.progress import bar
 
 __all__ = ["run"]

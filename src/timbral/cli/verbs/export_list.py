@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import Layout, count_failures, names, option
-from timbral.cli.streams import STANDARD, text_output
+from timbral.cli.common_options import Layout, count_failures, names, option
+from timbral.cli.standard_streams import STANDARD, text_output
 from timbral.cli.wording import count
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.errors import ConfigError, check_choice

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import OK, Layout, option
+from timbral.cli.common_options import OK, Layout, option
 from timbral.io.progress import bar
 
 __all__ = ["run"]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from timbral.cli.options import OK, SOME_FAILED, Embeddings, option
+from timbral.cli.common_options import OK, SOME_FAILED, Embeddings, option
 from timbral.cli.wording import count
 from timbral.errors import ConfigError
 from timbral.io.progress import bar

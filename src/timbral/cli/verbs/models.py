@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from timbral.cli.options import OK
+from timbral.cli.common_options import OK
 
 if TYPE_CHECKING:
     from timbral.api import ModelInfo

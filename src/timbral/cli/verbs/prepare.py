@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional
 
 from timbral.audio.preprocessing import TRIMS, Preprocessing
-from timbral.cli.options import Layout, count_failures, names, option
+from timbral.cli.common_options import Layout, count_failures, names, option
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice

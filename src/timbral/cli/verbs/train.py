@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.cli.options import OK, option, options_of
-from timbral.cli.streams import text_input
+from timbral.cli.common_options import OK, option, options_of
+from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 from timbral.errors import ConfigError
 from timbral.io.progress import bar, training_bar
-from timbral.training.options import TrainOptions
+from timbral.training.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from timbral.api import TrainJob, TrainSummary
@@ -117,7 +117,7 @@ def _recipe(config: Path | None, sources: Sources) -> Recipe:
 def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
     """What to do; audio that the recipe names is prepared first."""
     from timbral import api
-    from timbral.compat import recordings
+    from timbral.compat import ddvc_stores
 
     run, output = recipe.run, sources.output or recipe.run.output
     if output is None:
@@ -127,14 +127,14 @@ def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
     if options.init is not None:
         api.resolve(options.init)  # before preparing, which may take hours and writes
     with bar("preparing") as advance:
-        data, validation_data = recordings.prepare_audio(
+        data, validation_data = ddvc_stores.prepare_audio(
             run, output, workers=os.cpu_count() or 1, progress=advance
         )
     if options.validation_data is None and options.validation_speakers == "auto":
         # ddvc validates on recordings of their own, or (its null) not at all
         speakers = "0" if validation_data is None else "auto"
         options = replace(options, validation_data=validation_data, validation_speakers=speakers)
-    config = recordings.with_epochs(recipe, data)
+    config = ddvc_stores.with_epochs(recipe, data)
     return api.TrainJob(config, data, output, options, run.comet_key)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.options import DEFAULT_RUNNING, OK, Encoder, Running, load_embedder, option
+from timbral.cli.common_options import DEFAULT_RUNNING, OK, Encoder, Running, load_embedder, option
 
 __all__ = ["run"]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio.decode import SAMPLE_RATE
-from timbral.data.augment.config import (
+from timbral.data.augment.augment_config import (
     AugmentConfig,
     BabbleConfig,
     BackgroundConfig,
@@ -37,9 +37,9 @@ from timbral.data.augment.effects import (
     limit_peak,
     reverberate,
 )
-from timbral.data.augment.recordings import Recordings
 from timbral.data.augment.rir import RoomImpulseResponses
-from timbral.data.streams import AugmentStream, Stream, random_generator
+from timbral.data.augment.sound_files import Recordings
+from timbral.data.random_streams import AugmentStream, Stream, random_generator
 from timbral.io.types import Floats, Ints
 
 __all__ = ["AugmentPlan", "Augmenter", "BabbleSource"]

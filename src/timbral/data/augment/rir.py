@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from timbral.audio.decode import SAMPLE_RATE, Wave
-from timbral.data.augment.recordings import Recordings
+from timbral.data.augment.sound_files import Recordings
 from timbral.io.types import Floats, Ints
 
 __all__ = ["RoomImpulseResponses", "fast_size", "trim_response"]

@@ -8,13 +8,13 @@ from itertools import count
 import numpy as np
 import torch
 
-from timbral.data.augment.config import AugmentConfig
+from timbral.data.augment.augment_config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.mels import PrecomputedMels
-from timbral.data.streams import Stream, random_generator
+from timbral.data.random_streams import Stream, random_generator
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import ConfigError
 from timbral.io.types import Ints

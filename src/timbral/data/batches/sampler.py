@@ -13,11 +13,11 @@ from typing import Self
 
 import numpy as np
 
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.pools import CYCLE_BATCHES, SpeakerPool, pool_schedule, speaker_pools
 from timbral.data.batches.shuffling import EpochShuffler, Key, SessionShuffler
 from timbral.data.prepared.base import PreparedData
-from timbral.data.streams import Stream
+from timbral.data.random_streams import Stream
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from timbral.data.streams import Stream, random_generator
+from timbral.data.random_streams import Stream, random_generator
 from timbral.io.types import Ints
 
 __all__ = ["EpochShuffler", "Key", "SessionShuffler", "even_allocation"]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import Batch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.wave_crops import WaveCrops
 from timbral.data.prepared.base import PreparedData

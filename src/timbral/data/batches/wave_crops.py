@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from timbral.audio.decode import SAMPLE_RATE, resample
-from timbral.data.augment.config import SpeedConfig
+from timbral.data.augment.augment_config import SpeedConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
-from timbral.data.batches.config import DataConfig
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.store import Store
-from timbral.data.streams import Stream, random_generator
+from timbral.data.random_streams import Stream, random_generator
 from timbral.io.types import Ints
 
 __all__ = ["WaveCrops"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus, Scan
-from timbral.data.corpora.files import read_lines
+from timbral.data.corpora.corpus_files import read_lines
 from timbral.data.corpora.folders import utterances_below
 from timbral.data.manifest import Utterance
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from timbral.data.corpora.corpus import Corpus
-from timbral.data.corpora.files import absolute_path
+from timbral.data.corpora.corpus_files import absolute_path
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 

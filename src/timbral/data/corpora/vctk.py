@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus
-from timbral.data.corpora.files import absolute_path, audio_files
+from timbral.data.corpora.corpus_files import absolute_path, audio_files
 from timbral.data.manifest import Utterance
 
 __all__ = ["VCTK"]

@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.files import audio_files
+from timbral.data.corpora.corpus_files import audio_files
 from timbral.data.prepared.base import (
     Mel,
     PreparedData,

@@ -11,9 +11,9 @@ from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.layers.pooling import statistics_pooling
-from timbral.encoders.wavlm.config import WavlmConfig
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import ConfigError
 
 __all__ = ["WavlmEncoder"]

@@ -12,7 +12,7 @@ from torch.nn import functional
 from timbral.encoders.frontends import Frontend
 from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 
 __all__ = ["FeatureEncoder"]
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.layers.linear import Linear
-from timbral.encoders.wavlm.config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 
 __all__ = ["WavlmTransformer"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timbral.config.schema import TrainConfig
-from timbral.training.options import TrainOptions
+from timbral.training.train_options import TrainOptions
 
 __all__ = ["TrainJob", "TrainSummary"]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from timbral.audio.decode import SAMPLE_RATE
-from timbral.data.streams import Stream, random_generator
+from timbral.data.random_streams import Stream, random_generator
 from timbral.errors import ConfigError, check_choice, check_ranges
 
 __all__ = ["DataConfig"]

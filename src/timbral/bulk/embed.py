@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.manifest import Utterance
 from timbral.embeddings.formats.registry import FORMATS

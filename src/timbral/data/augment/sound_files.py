@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audio.decode import AUDIO_SUFFIXES, SAMPLE_RATE, Wave, decode, resample, to_int16
-from timbral.data.corpora.files import audio_files
+from timbral.data.corpora.corpus_files import audio_files
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write, read_json, write_json
 
