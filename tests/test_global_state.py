@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import timbral
+from timbral.bulk import engines
+from timbral.io import devices
 
 
 def state() -> dict[str, object]:
@@ -49,3 +52,30 @@ def test_encoding_changes_nothing(run: Path, voices: Path, tmp_path: Path) -> No
         encoder.verify(paths[0], paths[1])
         encoder.save(tmp_path / "saved")
         timbral.similarity(np.ones(3), np.ones(3))
+
+
+def no_tuning() -> None:
+    raise AssertionError("a library function must not tune the caller's process")
+
+
+VERBS: dict[str, Callable[[Path, Path, Path], object]] = {
+    "embed": lambda run, voices, out: timbral.embed(run, voices, out / "vectors"),
+    "prepare": lambda run, voices, out: timbral.prepare(voices, out / "data"),
+    "inspect": lambda run, voices, out: timbral.inspect(voices),
+    "evaluate": lambda run, voices, out: timbral.evaluate(run, out / "trials.txt", voices),
+    "models": lambda run, voices, out: timbral.models(),
+    "average": lambda run, voices, out: timbral.average([run, run], out / "average"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_change_nothing(
+    verb: str, run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [path.relative_to(voices) for path in sorted(voices.glob("*/*.ogg"))]
+    lines = f"1 {paths[0]} {paths[1]}\n0 {paths[0]} {paths[-1]}\n"
+    (tmp_path / "trials.txt").write_text(lines)
+    for module in (devices, engines):
+        monkeypatch.setattr(module, "tune_cpu", no_tuning)
+    with unchanged():
+        VERBS[verb](run, voices, tmp_path)

@@ -47,7 +47,8 @@ def build_encoder(config: object) -> SpeakerEncoder:
 def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
     """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     try:
-        encoder = build_encoder(checkpoint.config.encoder)
+        with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
+            encoder = build_encoder(checkpoint.config.encoder)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
     load_weights(encoder, replace(checkpoint, uninitialized_prefixes=()))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import torch
-
 from timbral.checkpoints.checkpoint import is_checkpoint, uninitialized_message
 from timbral.checkpoints.download import download as download_weights
 from timbral.checkpoints.published import PUBLISHED
@@ -56,10 +54,8 @@ def load_encoder(
     checkpoint = resolve(encoder)
     if checkpoint.uninitialized_prefixes:
         warnings.warn(uninitialized_message(checkpoint), stacklevel=2)
-    with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are replaced
-        network = load_network(checkpoint)
     return Embedder(
-        network,
+        load_network(checkpoint),
         checkpoint.preprocessing,
         device=pick_device(device),
         precision=precision,
