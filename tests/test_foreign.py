@@ -311,10 +311,8 @@ def test_refused_pickles_name_what_they_ask_for(tmp_path: Path) -> None:
     content = {"step": 1, "model_state": Path("x")}
     torch.save(content, tmp_path / "archive.pt")
     torch.save(content, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
-    for name, words in (
-        ("archive.pt", r"it asks for pathlib\S*; only tensors and plain values are read"),
-        ("legacy.pt", "it holds more than tensors and plain values"),
-    ):
+    for name in ("archive.pt", "legacy.pt"):
+        words = r"it asks for pathlib\S*; only tensors and plain values are read"
         with pytest.raises(CheckpointError, match=words) as raised:
             read_foreign(tmp_path / name)
         assert "\n" not in str(raised.value)
@@ -341,8 +339,8 @@ def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
 def test_torch_weights_of_an_lstm_are_not_taken_for_paddles(tmp_path: Path) -> None:
     weights = read_foreign(GOLDEN / "paddle-tiny.pdparams").tensors
     torch.save(with_prefix(weights, "encoder"), tmp_path / "lstm.pt")
-    with pytest.raises(CheckpointError, match="no known format"):
-        read_foreign(tmp_path / "lstm.pt")
+    read = read_foreign(tmp_path / "lstm.pt").tensors
+    assert torch.equal(read["encoder.linear.weight"], weights["encoder.linear.weight"])
 
 
 @pytest.mark.parametrize("name", ["paddle-tiny", "wavlm-base-tiny", "ecapa", "ddvc"])

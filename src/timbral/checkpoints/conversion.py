@@ -25,6 +25,10 @@ from timbral.losses.registry import build_loss
 __all__ = ["convert", "convert_to_cache", "is_whole", "source_digest", "write_converted"]
 
 
+COUNTER = "num_batches_tracked"
+"""of batch norm, which only training uses: some projects leave it out, or make it a float"""
+
+
 def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
     """Write weights of another project as a checkpoint folder; nothing in them is run.
 
@@ -113,7 +117,8 @@ def _build(weights: ConvertedWeights) -> SpeakerEncoder:
             raise CheckpointError(f"these weights: {error}") from error
     tensors = with_prefix(weights.tensors, "encoder")
     for key, initial in encoder.state_dict().items():
-        if key.startswith(weights.uninitialized_prefixes):
+        is_counter = key.endswith(COUNTER) and key.removesuffix(COUNTER) + "running_var" in tensors
+        if key.startswith(weights.uninitialized_prefixes) or is_counter:
             tensors[key] = initial
     load_strictly(encoder, tensors, "these weights")
     return encoder
