@@ -249,7 +249,7 @@ WHOLE = safetensors.torch.save(lstm())
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 83316686\n"
 NO_WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "it is empty; download it again"),
-    "lfs": (lambda: LFS, "it is a Git LFS pointer.*git lfs pull"),
+    "lfs": (lambda: LFS, "it is a Git LFS pointer.*git lfs fetch"),
     "page": (lambda: b"\n<!DOCTYPE html>\n<html>", "it is a web page"),
     "text": (lambda: b"Entry not found", "it is text that begins with 'Entry not found'"),
     "onnx": (lambda: b"\x08\x08\x12\x07pytorch", "it is an ONNX model"),

@@ -44,8 +44,8 @@ def why_no_weights(content: bytes) -> str | None:
         return "it is empty; download it again"
     if content.startswith(LFS_POINTER):
         return (
-            "it is a Git LFS pointer, a few lines in the place of the weights; get them with "
-            "`git lfs pull`, or download the file itself"
+            "it is a Git LFS pointer, a few lines in the place of the weights; download the file "
+            "itself, or install Git LFS, then: git lfs fetch && git lfs checkout"
         )
     start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
