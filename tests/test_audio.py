@@ -111,7 +111,7 @@ def test_wrong_headers_are_errors(tmp_path: Path, tone: Tone) -> None:
     content = bytearray((tmp_path / "b.flac").read_bytes())
     content[21:26] = bytes([content[21] | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF])  # 36 bits of length
     (tmp_path / "b.flac").write_bytes(content)
-    with pytest.raises(AudioError, match=r"more audio than fits|cannot be read"):
+    with pytest.raises(AudioError, match=r"truncated: 1.00 of 4294967.30 s are there"):
         decode(tmp_path / "b.flac")
 
 

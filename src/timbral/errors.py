@@ -42,10 +42,12 @@ AudioErrorKind = Literal[
     "missing-extra",
     "no-such-segment",
     "not-finite",
+    "out-of-range",
     "silent",
     "too-large",
     "too-short",
     "trimmed-away",
+    "truncated",
     "unreadable",
     "unsupported",
 ]

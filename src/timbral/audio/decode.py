@@ -5,8 +5,6 @@ Everywhere in timbral a recording is mono float32 of shape (T,), in [-1, 1].
 
 from __future__ import annotations
 
-import io
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,18 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from timbral.audio import ffmpeg
+from timbral.audio.byte_source import (
+    content_source,
+    open_source,
+    undecodable,
+    why_unreadable,
+)
+from timbral.audio.ffmpeg import FFMPEG_SUFFIXES
+from timbral.audio.full_scale import to_full_scale
+from timbral.audio.opening import is_decoded_whole, open_sound
 from timbral.audio.segments import Segment
-from timbral.errors import AudioError, AudioErrorKind, MissingExtraError
-from timbral.io.storage import fetch, is_url, open_url
+from timbral.audio.sound import Samples, Sound
+from timbral.errors import AudioError, TimbralError
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -29,7 +35,9 @@ __all__ = [
     "Wave",
     "check_wave",
     "decode",
+    "decode_as_is",
     "decode_bytes",
+    "failures_of",
     "read_header",
     "resample",
     "stated_seconds",
@@ -39,106 +47,136 @@ __all__ = [
 Wave = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph"}
-    | set(ffmpeg.FFMPEG_SUFFIXES)
+LIBSNDFILE_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"),
+    *(".snd", ".sph", ".nist", ".caf", ".w64", ".rf64", ".voc"),
 )
+AUDIO_SUFFIXES = frozenset({*LIBSNDFILE_SUFFIXES, *FFMPEG_SUFFIXES})
+"""of the files that are taken for recordings in a folder; a path that is named may have any"""
 PLAUSIBLE_RATES = (1_000, 768_000)
 """lowest and highest sample rate in Hz; headers that say others are broken"""
 TOO_LARGE = "its header claims more audio than fits into memory"
 SILENCE_PEAK = 2 / 32_768
 """two steps of 16-bit audio: dither, not sound"""
+CANCELLATION = 0.01
+"""RMS level of the channels' mean over that of the loudest: 40 dB less is no accident"""
+MISSING_SECONDS = 0.1
+"""that a header may promise more than there is: some count padding, or the header itself"""
 
 
 def decode(path: str | Path) -> tuple[Wave, int]:
     """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
     Of ``FILE#t=START,END`` only that segment is read (`Segment`). Returns the wave (T,) and its
-    sample rate in Hz. Formats are told by content, not by name. Raises AudioError when the file is
-    missing, unreadable, empty, silent or holds NaN, when it has no such segment, and for an m4a
-    and the like when PyAV is not installed.
+    sample rate in Hz. Formats are told by content, not by name. A recording whose peak lies
+    beyond full scale is scaled (`to_full_scale`). Raises AudioError when the file is missing,
+    unreadable, truncated, empty, silent, out of range or holds NaN, when it has no such segment,
+    and for an m4a and the like when PyAV is not installed.
     """
+    wave, sample_rate = decode_as_is(path)
+    return check_wave(wave, str(path)), sample_rate
+
+
+def decode_as_is(path: str | Path) -> tuple[Wave, int]:
+    """As `decode`, but of any scale, maybe silent or not finite."""
     segment = Segment.of(str(path))
-    _check_regular(str(path), segment.file)
-    try:
-        source = io.BytesIO(fetch(segment.file)) if is_url(segment.file) else segment.file
-        samples, sample_rate = _read(source, segment)
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if is_url(path) or not ffmpeg.is_container(segment.file):
-            raise _why_unreadable(str(path), segment.file, error) from None
-        samples, sample_rate = _decode_container(segment.file, segment.file)
-        samples = samples[segment.samples(samples.shape[0], sample_rate)]
-    except MemoryError:
-        raise AudioError(str(path), TOO_LARGE, "too-large") from None
-    return _mono(samples, sample_rate, str(path))
+    with _opened(segment, str(path), whole=True) as sound:
+        return _read(sound, segment, str(path))
 
 
 def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
     """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`."""
-    try:
-        samples, sample_rate = _read(io.BytesIO(content), Segment(name))
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if not content:
-            raise AudioError(name, "the file is empty (0 bytes)", "empty") from None
-        if not ffmpeg.is_container_head(content):
-            raise AudioError(name, _unreadable(error), "unreadable") from None
-        samples, sample_rate = _decode_container(io.BytesIO(content), name)
-    except MemoryError:
-        raise AudioError(name, TOO_LARGE, "too-large") from None
-    return _mono(samples, sample_rate, name)
+    with failures_of(name), _open_content(content, name) as sound:
+        wave, sample_rate = _read(sound, Segment(name), name)
+    return check_wave(wave, name), sample_rate
 
 
-def _mono(samples: Wave, sample_rate: int, name: str) -> tuple[Wave, int]:
-    """Samples (T, C) to the mean of the channels (T,), checked, and the rate."""
-    _check_rate(name, sample_rate)
-    wave = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    return check_wave(np.ascontiguousarray(wave), name), int(sample_rate)
+def _read(sound: Sound, segment: Segment, name: str) -> tuple[Wave, int]:
+    """A segment's samples (T,), the mean of the channels, and the rate."""
+    inside = _inside(sound, segment, name)
+    samples = sound.read(inside.start, inside.stop)
+    _check_complete(name, len(samples), inside.stop - inside.start, sound.sample_rate)
+    return _mono(samples, name), sound.sample_rate
 
 
-def _read(source: str | io.BytesIO, segment: Segment) -> tuple[Wave, int]:
-    """Samples (T, C) and the rate. 16-bit audio is scaled here: libsndfile is slower at it."""
-    with soundfile.SoundFile(source) as file:
-        count = -1
-        if not segment.is_whole:
-            inside = segment.samples(file.frames, file.samplerate)
-            file.seek(inside.start)
-            count = inside.stop - inside.start
-        if file.subtype != "PCM_16":
-            return file.read(count, dtype="float32", always_2d=True), file.samplerate
-        samples = file.read(count, dtype="int16", always_2d=True)
-        return np.multiply(samples, np.float32(1 / 32_768), dtype=np.float32), file.samplerate
+def _mono(samples: Samples, name: str) -> Wave:
+    """Samples (T, C) to the mean of the channels (T,)."""
+    if samples.shape[1] == 1:
+        return np.ascontiguousarray(samples[:, 0])
+    wave: Wave = np.ascontiguousarray(samples.mean(axis=1))
+    levels = np.sqrt(np.mean(np.square(samples), axis=0))
+    level = float(np.sqrt(np.mean(np.square(wave))))
+    if level < CANCELLATION * levels.max(initial=0.0) and levels.max() > SILENCE_PEAK:
+        reason = (
+            f"its channels cancel out ({_opposite(samples)} are of opposite phase), so their mean "
+            "is silent; keep one of them"
+        )
+        raise AudioError(name, reason, "silent")
+    return wave
 
 
-def _decode_container(source: str | io.BytesIO, name: str) -> tuple[Wave, int]:
-    """Samples (T, C) and the rate; a missing PyAV is the error of one recording, not of a job."""
-    try:
-        return ffmpeg.decode_container(source, name)
-    except MissingExtraError as error:
-        raise AudioError(name, str(error), "missing-extra") from None
+def _opposite(samples: Samples) -> str:
+    """The two channels whose sum is weakest, in words, counted from 1."""
+    loudest = int(np.argmax(np.sum(np.square(samples), axis=0)))
+    sums = np.sum(np.square(samples + samples[:, loudest : loudest + 1]), axis=0)
+    return " and ".join(str(channel + 1) for channel in sorted((loudest, int(np.argmin(sums)))))
+
+
+def _inside(sound: Sound, segment: Segment, name: str) -> slice:
+    """Which samples a segment is; AudioError when not all of them are there."""
+    inside = segment.samples(sound.stated_samples, sound.sample_rate)
+    there = min(inside.stop, sound.num_samples) - min(inside.start, sound.num_samples)
+    _check_complete(name, there, inside.stop - inside.start, sound.sample_rate)
+    return slice(inside.start, inside.start + there)
+
+
+def _check_complete(name: str, count: int, promised: int, sample_rate: int) -> None:
+    if promised - count > MISSING_SECONDS * sample_rate:
+        reason = (
+            f"is truncated: {count / sample_rate:.2f} of {promised / sample_rate:.2f} s are there; "
+            "fetch or copy it again"
+        )
+        raise AudioError(name, reason, "truncated")
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[soundfile.SoundFile]:
-    """A file, or one behind a URL of which only what is asked for is read."""
-    if not is_url(file):
-        _check_regular(file, file)
-        with soundfile.SoundFile(file) as opened:
-            yield opened
-        return
-    with open_url(file) as remote, soundfile.SoundFile(remote) as opened:
-        yield opened
-
-
-def _check_regular(path: str, file: str) -> None:
-    """AudioError for what is on disk and no file or folder: reading a FIFO or device never ends."""
-    if is_url(file):
-        return
+def failures_of(name: str) -> Iterator[None]:
+    """Whatever one recording throws becomes its AudioError, so that it never ends a long job."""
     try:
-        mode = Path(file).stat().st_mode
-    except (OSError, ValueError):  # the one who opens it says why
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise AudioError(path, "is a pipe, socket or device, not a regular file", "unsupported")
+        yield
+    except TimbralError:
+        raise
+    except MemoryError:
+        raise AudioError(name, TOO_LARGE, "too-large") from None
+    except Exception as error:
+        reason = f"cannot be used ({type(error).__name__}: {error})"
+        raise AudioError(name, reason, "unreadable") from error
+
+
+@contextmanager
+def _opened(segment: Segment, name: str, *, whole: bool) -> Iterator[Sound]:
+    """A file or URL, open; its errors are AudioErrors."""
+    with failures_of(name):
+        try:
+            with (
+                open_source(segment.file, name, whole=whole) as source,
+                open_sound(source) as sound,
+            ):
+                _check_rate(name, sound.sample_rate)
+                yield sound
+        except (soundfile.LibsndfileError, OSError, ValueError) as error:
+            raise why_unreadable(name, segment.file, error) from None
+
+
+@contextmanager
+def _open_content(content: bytes, name: str) -> Iterator[Sound]:
+    """The content of an audio file, open; its errors are AudioErrors."""
+    try:
+        with open_sound(content_source(content, name)) as sound:
+            _check_rate(name, sound.sample_rate)
+            yield sound
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        raise undecodable(name, len(content), error) from None
 
 
 def _check_rate(path: str, sample_rate: int) -> None:
@@ -148,63 +186,35 @@ def _check_rate(path: str, sample_rate: int) -> None:
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
-    """Sample rate in Hz, samples and channels, without decoding where that can be.
+    """Sample rate in Hz, samples and channels: what `decode` will find.
 
-    What a container says of its own length may be off by the codec's padding: it is decoded.
-    Raises AudioError when there is no header to read, or no such segment.
+    Nothing is decoded where it can be told otherwise (`open_sound`). Raises AudioError when it
+    cannot be read, when less is there than its header promises, or no such segment.
     """
     segment = Segment.of(str(path))
-    try:
-        with _opened(segment.file) as file:
-            sample_rate, samples, channels = file.samplerate, file.frames, file.channels
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
-        if is_url(path) or not ffmpeg.is_container(segment.file):
-            raise _why_unreadable(str(path), segment.file, error) from None
-        content, sample_rate = _decode_container(segment.file, segment.file)
-        samples, channels = content.shape
-    _check_rate(str(path), sample_rate)
-    inside = segment.samples(samples, sample_rate)
-    return int(sample_rate), inside.stop - inside.start, int(channels)
+    with _opened(segment, str(path), whole=False) as sound:
+        inside = _inside(sound, segment, str(path))
+        return sound.sample_rate, inside.stop - inside.start, sound.channels
 
 
 def stated_seconds(path: str | Path) -> float | None:
-    """The length that a recording's header states, or None; nothing is decoded."""
+    """The length of a recording, or None where that would need decoding, or it is unreadable."""
     segment = Segment.of(str(path))
     try:
-        with _opened(segment.file) as file:
-            inside = segment.samples(file.frames, file.samplerate)
-            return float((inside.stop - inside.start) / file.samplerate)
-    except (soundfile.LibsndfileError, OSError, ValueError, AudioError):
+        with failures_of(str(path)), open_source(segment.file, str(path), whole=False) as source:
+            if is_decoded_whole(source):
+                return None
+            with open_sound(source) as sound:
+                inside = segment.samples(sound.num_samples, sound.sample_rate)
+                return float((inside.stop - inside.start) / sound.sample_rate)
+    except AudioError:
         return None
 
 
-def _why_unreadable(path: str, file: str, error: Exception) -> AudioError:
-    """The error of a recording named `path`, in `file`, that libsndfile refused with `error`."""
-    if is_url(file):
-        kind: AudioErrorKind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        return AudioError(path, f"cannot be read as audio ({error})", kind)
-    try:
-        status = Path(file).stat()
-    except FileNotFoundError:
-        return AudioError(path, "no such file", "missing")
-    except OSError as refusal:
-        return AudioError(path, f"cannot be opened ({refusal.strerror})", "unreadable")
-    if stat.S_ISDIR(status.st_mode):
-        return AudioError(path, "is a folder; name a recording inside it", "unreadable")
-    if status.st_size == 0:
-        return AudioError(path, "the file is empty (0 bytes)", "empty")
-    return AudioError(path, _unreadable(error), "unreadable")
-
-
-def _unreadable(error: Exception) -> str:
-    cause = str(error).rstrip(".").rsplit(": ", 1)[-1]
-    return f"cannot be read as audio ({cause}); wav, flac, ogg (Vorbis, Opus) and mp3 are read"
-
-
 def check_wave(wave: NDArray[Any], name: str) -> Wave:
-    """Return `wave` as float32 (T,), or raise AudioError when it holds no usable sound.
+    """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError when it holds no usable sound.
 
-    Integer arrays are taken as PCM and scaled to [-1, 1].
+    Integer arrays are taken as PCM and scaled to [-1, 1], floats beyond it as `to_full_scale` says.
     """
     if wave.ndim != 1:
         reason = f"one channel of shape (T,) is needed, got shape {wave.shape}"
@@ -222,7 +232,7 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
         raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:
         raise AudioError(name, "the recording is silent", "silent")
-    return wave
+    return wave if peak <= 1.0 else to_full_scale(wave, peak, name)
 
 
 def resample(wave: Wave, source_rate: int, target_rate: int) -> Wave:

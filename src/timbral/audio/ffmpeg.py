@@ -1,46 +1,29 @@
-"""Containers that libsndfile does not read (m4a, mp4, webm, wma), through PyAV."""
+"""Containers that libsndfile does not read (m4a, mp4, webm, wma, amr), through PyAV."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.audio.byte_source import ByteSource
+from timbral.audio.mpeg4 import check_boxes, is_mpeg4
+from timbral.audio.sound import Sound, in_memory
 from timbral.errors import AudioError, MissingExtraError
 
-__all__ = [
-    "FFMPEG_SUFFIXES",
-    "check_ffmpeg",
-    "decode_container",
-    "is_container",
-    "is_container_head",
-]
+__all__ = ["FFMPEG_SUFFIXES", "check_ffmpeg", "decode_container", "is_container"]
 
-FFMPEG_SUFFIXES = (".m4a", ".mp4", ".aac", ".webm", ".wma")
-MAGIC_BYTES = (
-    (4, b"ftyp"),  # MPEG-4: m4a, mp4
-    (0, b"\x1aE\xdf\xa3"),  # Matroska: webm
-    (0, b"0&\xb2u"),  # ASF: wma
-    (0, b"\xff\xf1"),  # ADTS: aac
-    (0, b"\xff\xf9"),
+FFMPEG_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".aac", ".webm", ".mka", ".mkv", ".wma", ".amr"),
 )
-"""(offset, bytes) by which a container is told"""
+MATROSKA, ASF, AMR, ADTS = b"\x1aE\xdf\xa3", b"0&\xb2u", b"#!AMR", (b"\xff\xf1", b"\xff\xf9")
 
 
-def is_container(path: str | Path) -> bool:
-    """Whether a file begins as one that this module reads; False when it cannot be opened."""
-    try:
-        with open(path, "rb") as file:
-            return is_container_head(file.read(16))
-    except OSError:
-        return False
-
-
-def is_container_head(head: bytes) -> bool:
-    """Whether these are the first bytes, 16 or more, of a container that this module reads."""
-    return any(head[offset : offset + len(magic)] == magic for offset, magic in MAGIC_BYTES)
+def is_container(head: bytes) -> bool:
+    """Whether these are the first bytes of a container that this module reads."""
+    return head.startswith((MATROSKA, ASF, AMR, *ADTS)) or is_mpeg4(head)
 
 
 def check_ffmpeg() -> Any:
@@ -52,27 +35,51 @@ def check_ffmpeg() -> Any:
     return av
 
 
-def decode_container(source: str | BinaryIO, name: str) -> tuple[NDArray[np.float32], int]:
-    """The first audio stream, whole: samples (T, C) and the rate in Hz.
+def decode_container(source: ByteSource) -> Sound:
+    """The first audio stream, whole.
 
-    Raises AudioError, which calls the recording `name`.
+    Channels are averaged when their number changes on the way. Raises AudioError for what PyAV
+    cannot decode; a missing PyAV is the error of one recording, too, not of a job.
     """
-    av = check_ffmpeg()
     try:
-        with av.open(source) as container:
+        av = check_ffmpeg()
+    except MissingExtraError as error:
+        raise AudioError(source.name, str(error), "missing-extra") from None
+    if is_mpeg4(source.head):
+        check_boxes(source)
+    try:
+        # tags need not be UTF-8
+        with av.open(source.for_library(), metadata_errors="ignore") as container:
             if not container.streams.audio:
-                raise AudioError(name, "holds no audio stream", "unreadable")
+                raise AudioError(source.name, "holds no audio stream", "unreadable")
             stream = container.streams.audio[0]
-            to_planar_floats = av.AudioResampler(format="fltp")
-            frames = [
-                planar.to_ndarray()
-                for frame in container.decode(stream)
-                for planar in to_planar_floats.resample(frame)
-            ]
             rate = int(stream.rate)
+            stated = _stated_seconds(container, stream)
+            frames = list(_planar_frames(av, container.decode(stream), rate))
     except av.FFmpegError as error:
         reason = f"cannot be read as audio ({error.strerror})"
-        raise AudioError(name, reason, "unreadable") from None
+        raise AudioError(source.name, reason, "unreadable") from None
     if not frames:
-        raise AudioError(name, "the recording is empty (no samples)", "empty")
-    return np.concatenate(frames, axis=1).T, rate
+        raise AudioError(source.name, "the recording is empty (no samples)", "empty")
+    if len({len(frame) for frame in frames}) > 1:
+        frames = [frame.mean(axis=0, keepdims=True) for frame in frames]
+    samples = np.ascontiguousarray(np.concatenate(frames, axis=1).T)
+    return in_memory(samples, rate, round(stated * rate))
+
+
+def _planar_frames(av: Any, frames: Any, rate: int) -> Iterator[NDArray[np.float32]]:
+    """Each frame as floats (C, T) at `rate`, with the channels that it has."""
+    resampler, layout = None, None
+    for frame in frames:
+        if resampler is None or (frame.layout.name, frame.sample_rate) != layout:
+            layout = (frame.layout.name, frame.sample_rate)
+            resampler = av.AudioResampler(format="fltp", rate=rate)
+        yield from (planar.to_ndarray() for planar in resampler.resample(frame))
+
+
+def _stated_seconds(container: Any, stream: Any) -> float:
+    """The length that the container states; 0 where it states none, or not of the sound alone."""
+    if stream.duration is not None and container.format.name.startswith("mov"):
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1 and container.format.name.startswith("matroska")
+    return container.duration / 1e6 if alone and container.duration is not None else 0.0

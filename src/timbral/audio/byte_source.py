@@ -1,0 +1,135 @@
+"""Where the bytes of a recording come from: a file, a URL, or memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from timbral.errors import AudioError, AudioErrorKind
+from timbral.io.storage import fetch, is_url, open_url
+
+__all__ = [
+    "ByteSource",
+    "check_regular",
+    "content_source",
+    "open_source",
+    "undecodable",
+    "why_unreadable",
+]
+
+HEAD_BYTES = 4_096
+"""by which formats are told, and in which the headers of PCM mostly lie"""
+
+
+@dataclass(frozen=True)
+class ByteSource:
+    """The bytes of a recording, open for reading."""
+
+    name: str
+    """what errors call it"""
+    file: BinaryIO | Any
+    size: int
+    """of all bytes"""
+    head: bytes
+    """the first `HEAD_BYTES`"""
+    path: str | None = None
+    """on this machine's disks"""
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` on."""
+        if offset + count <= len(self.head):
+            return self.head[offset : offset + count]
+        self.file.seek(offset)
+        return bytes(self.file.read(count))
+
+    def content(self) -> bytes:
+        """All bytes."""
+        self.file.seek(0)
+        return bytes(self.file.read())
+
+    def for_library(self) -> str | BinaryIO | Any:
+        """What libsndfile and PyAV open: the path, which is faster, or a file at its start."""
+        if self.path is not None:
+            return self.path
+        self.file.seek(0)
+        return self.file
+
+
+@contextmanager
+def open_source(file: str, name: str, *, whole: bool) -> Iterator[ByteSource]:
+    """Open a path or URL. `whole` says that all will be read: it is then fetched at once.
+
+    Raises OSError when it cannot be opened, and AudioError for what is no regular file.
+    """
+    if is_url(file):
+        if whole:
+            yield content_source(fetch(file), name)
+            return
+        with open_url(file) as remote:
+            yield ByteSource(name, remote, remote.size(), remote.read(HEAD_BYTES))
+        return
+    with open(file, "rb", buffering=0, opener=_open_at_once) as raw:
+        status = os.fstat(raw.fileno())
+        _check_regular(name, status.st_mode)
+        yield ByteSource(name, raw, status.st_size, raw.read(HEAD_BYTES), file)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for the other end of a FIFO, which is then refused."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def content_source(content: bytes, name: str) -> ByteSource:
+    """The content of an audio file, which is written nowhere."""
+    return ByteSource(name, io.BytesIO(content), len(content), content[:HEAD_BYTES])
+
+
+def check_regular(path: Path) -> None:
+    """AudioError for what is on disk and no file or folder: reading a FIFO or device never ends."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # the one who opens it says why
+        return
+    _check_regular(str(path), mode)
+
+
+def _check_regular(name: str, mode: int) -> None:
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise AudioError(name, "is a pipe, socket or device, not a regular file", "unsupported")
+
+
+def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
+    """The error of a recording `name`, in `file`, whose opening or decoding raised `error`."""
+    if is_url(file):
+        kind: AudioErrorKind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        return AudioError(name, f"cannot be read as audio ({error})", kind)
+    try:
+        status = Path(file).stat()
+    except FileNotFoundError:
+        return AudioError(name, "no such file", "missing")
+    except OSError as refusal:
+        return AudioError(name, f"cannot be opened ({refusal.strerror})", "unreadable")
+    except ValueError:  # a NUL in the path
+        return AudioError(name, f"cannot be opened ({error})", "unreadable")
+    _check_regular(name, status.st_mode)
+    if stat.S_ISDIR(status.st_mode):
+        return AudioError(name, "is a folder; name a recording inside it", "unreadable")
+    return undecodable(name, status.st_size, error)
+
+
+def undecodable(name: str, size: int, error: Exception) -> AudioError:
+    """The error of content of `size` bytes that a library refused with `error`."""
+    if size == 0:
+        return AudioError(name, "the file is empty (0 bytes)", "empty")
+    cause = str(error).rstrip(".").rsplit(": ", 1)[-1] or type(error).__name__
+    return AudioError(
+        name,
+        f"cannot be read as audio ({cause}); wav, flac, ogg (Vorbis, Opus) and mp3 are read",
+        "unreadable",
+    )

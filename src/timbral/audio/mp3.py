@@ -1,0 +1,264 @@
+"""MPEG audio (MP3): its frames, one by one, because nothing else tells how long a file is.
+
+    [ID3v2] [Xing or Info] frame frame frame … [ID3v1]  [ID3v2] [Xing] frame … (a file joined to it)
+
+A frame is a header of four bytes, side information and main data, and becomes a fixed number of
+samples. A file may say how many frames it has (the Xing frame of LAME and FFmpeg); when it does
+not, libmpg123 estimates from the first frame's bit rate, and stops there. Files that were cut or
+joined state what their first stream had. ISO 11172-3 and 13818-3.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+__all__ = ["Mp3Stream", "behind_id3", "is_mp3", "mp3_streams"]
+
+SYNC = b"\xff"
+RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""in Hz, by the version bits: MPEG 1, 2, 2.5"""
+MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+LAYER_3 = 1
+XING_FLAG_FRAMES = 1
+DECODER_DELAY = 529
+"""samples by which a decoder is late, which LAME's numbers do not count"""
+WARM_UP_FRAMES = 2
+"""before a segment, until the filters hold what they would hold in the whole file"""
+RESERVOIR_BYTES = 511
+"""of main data before its frame, at most"""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the header of a layer 3 frame says."""
+
+    size: int
+    """bytes, header included"""
+    rate: int
+    samples: int
+    mono: bool
+    side_info: slice
+    """of the frame's bytes"""
+
+    @property
+    def stream(self) -> tuple[int, bool]:
+        """what does not change within a stream"""
+        return self.rate, self.mono
+
+
+@lru_cache(maxsize=4_096)
+def _frame(header: bytes) -> Frame | None:
+    """None for what is no header of layer 3; free bit rates, which state no size, are none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version, layer, unprotected = header[1] >> 3 & 3, header[1] >> 1 & 3, header[1] & 1
+    bits, rate_index = header[2] >> 4, header[2] >> 2 & 3
+    if version not in RATES or layer != LAYER_3 or bits in (0, 15) or rate_index == 3:
+        return None
+    rate = RATES[version][rate_index]
+    kbits = (MPEG1_KBITS if version == 3 else MPEG2_KBITS)[bits]
+    samples = 1_152 if version == 3 else 576
+    size = samples // 8 * kbits * 1000 // rate + (header[2] >> 1 & 1)
+    mono = header[3] >> 6 == 3
+    start = 4 if unprotected else 6
+    length = (17 if mono else 32) if version == 3 else (9 if mono else 17)
+    return Frame(size, rate, samples, mono, slice(start, start + length))
+
+
+def is_mp3(head: bytes) -> bool:
+    """Whether the first bytes, of what follows an ID3 tag, are the header of a frame."""
+    return _frame(head[:4]) is not None
+
+
+def behind_id3(read_at: Callable[[int, int], bytes], position: int = 0) -> int:
+    """Where the ID3 tags end that begin at `position`; `read_at` is (offset, count) -> bytes."""
+    while (head := read_at(position, 10)).startswith(b"ID3") and len(head) == 10:
+        footer = 10 if head[5] & 0x10 else 0
+        position += 10 + footer + _synchsafe(head[6:])
+    return position
+
+
+def _synchsafe(size: bytes) -> int:
+    """A number of seven bits a byte, so that no sync is in it."""
+    value = 0
+    for byte in size:
+        value = value << 7 | byte
+    return value
+
+
+@dataclass
+class Mp3Stream:
+    """One stream of a file: all of an ordinary file, one of several that were joined."""
+
+    content: bytes
+    frame: Frame
+    """the first"""
+    starts: list[int] = field(default_factory=list)
+    """offsets of the frames that are sound"""
+    stated_frames: int | None = None
+    skip_start: int = 0
+    """samples that are the encoder's and the decoder's delay"""
+    skip_end: int = 0
+
+    @property
+    def sample_rate(self) -> int:
+        return self.frame.rate
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.frame.mono else 2
+
+    @property
+    def num_samples(self) -> int:
+        """that are there"""
+        whole = self.stated_frames is None or len(self.starts) >= self.stated_frames
+        skipped = self.skip_start + (self.skip_end if whole else 0)
+        return max(0, len(self.starts) * self.frame.samples - skipped)
+
+    @property
+    def stated_samples(self) -> int:
+        """that its Xing frame promises; `num_samples` when it promises no more"""
+        frames = self.stated_frames or 0
+        skipped = self.skip_start + self.skip_end
+        return max(self.num_samples, frames * self.frame.samples - skipped)
+
+    @property
+    def length_is_stated(self) -> bool:
+        """Whether libmpg123 knows the length, or will estimate it well from equal bit rates."""
+        if self.stated_frames is not None:
+            return self.stated_frames == len(self.starts)
+        return len({self.content[start + 2] >> 4 for start in self.starts}) <= 1
+
+    def cut(self, start: int, stop: int) -> tuple[bytes, int]:
+        """A file whose samples from the returned number on are those from `start` to `stop`.
+
+        It begins with a Xing frame that states how many follow, a silent one, of which libmpg123
+        leaves out its delay, and some frames before the cut. The first of these may need main data
+        of frames before them: their side information is zeroed, which makes them silent, and
+        leaves their main data to the frames behind them.
+        """
+        size = self.frame.samples
+        start, stop = start + self.skip_start, stop + self.skip_start
+        last = min(len(self.starts), -(-stop // size) + 1)
+        first = self._first_needed(start // size)
+        frames = [self._in_cut(row, first) for row in range(first, last)]
+        xing = b"Xing" + struct.pack(">II", XING_FLAG_FRAMES, last - first + 1)
+        head = self._silent_frame(xing) + self._silent_frame()
+        return head + b"".join(frames), start - first * size + size - DECODER_DELAY
+
+    def _first_needed(self, row: int) -> int:
+        first, reservoir = max(0, row - WARM_UP_FRAMES), 0
+        while first > 0 and reservoir < RESERVOIR_BYTES:
+            first -= 1
+            reservoir += self._main_data_bytes(first)
+        return first
+
+    def _bytes(self, row: int) -> bytes:
+        start = self.starts[row]
+        frame = _frame(self.content[start : start + 4])
+        assert frame is not None, "only frames are listed"
+        return self.content[start : start + frame.size]
+
+    def _main_data_bytes(self, row: int) -> int:
+        return len(self._bytes(row)) - int(self.frame.side_info.stop)
+
+    def _in_cut(self, row: int, first: int) -> bytes:
+        """A frame; silenced when it needs main data from before the frame `first`.
+
+        It then still points back as far as it can: libmpg123 keeps what each frame points to.
+        """
+        content = self._bytes(row)
+        side_info = self.frame.side_info
+        long = self.frame.samples == 1_152  # the pointer has nine bits in MPEG 1, eight in MPEG 2
+        pointer = int.from_bytes(content[side_info.start : side_info.start + 2])
+        needed = pointer >> (7 if long else 8)
+        available = 0
+        for earlier in range(row - 1, first - 1, -1):
+            if available >= needed:
+                break
+            available += self._main_data_bytes(earlier)
+        if available >= needed:
+            return content
+        pointed = (available << (7 if long else 8)).to_bytes(2)
+        silent = pointed.ljust(side_info.stop - side_info.start, b"\0")
+        return content[: side_info.start] + silent + content[side_info.stop :]
+
+    def _silent_frame(self, body: bytes = b"") -> bytes:
+        """A frame without sound, with `body` where main data would be."""
+        start = self.starts[0]
+        head = bytearray(self.content[start : start + 4])
+        head[1] |= 1  # no check sum
+        head[2] = head[2] & 0x0D | 8 << 4  # a bit rate with room for `body`, not padded
+        frame = _frame(bytes(head))
+        assert frame is not None, "a header of the same version and rate"
+        return (bytes(head) + bytes(frame.side_info.stop - 4) + body).ljust(frame.size, b"\0")
+
+
+def mp3_streams(content: bytes) -> list[Mp3Stream]:
+    """The streams of a file; empty when no frame is found."""
+    streams: list[Mp3Stream] = []
+    position = behind_id3(lambda offset, count: content[offset : offset + count])
+    new, size = True, len(content)
+    while position + 4 <= size:
+        frame = _frame(content[position : position + 4])
+        if frame is None or not (new or frame.stream == streams[-1].frame.stream):
+            following = _next_frame(content, position)
+            new = new or content.startswith(b"ID3", position)
+            if frame is not None and following == position:
+                new = True  # another stream, without a tag before it
+            position = following
+            continue
+        if position + frame.size > size:
+            break
+        tag = _xing(content, position, frame)
+        if tag is not None:
+            streams.append(Mp3Stream(content, frame, [], *tag))
+        elif new:
+            streams.append(Mp3Stream(content, frame, [position]))
+        else:
+            streams[-1].starts.append(position)
+        new = False
+        position += frame.size
+    return [stream for stream in streams if stream.starts]
+
+
+def _next_frame(content: bytes, position: int) -> int:
+    """Where a frame begins that another of its stream, or the end, follows; else the end."""
+    position = behind_id3(lambda offset, count: content[offset : offset + count], position)
+    while (position := content.find(SYNC, position)) >= 0:
+        frame = _frame(content[position : position + 4])
+        if frame is not None:
+            end = position + frame.size
+            following = _frame(content[end : end + 4])
+            if end == len(content) or (following and following.stream == frame.stream):
+                return position
+        position += 1
+    return len(content)
+
+
+def _xing(content: bytes, position: int, frame: Frame) -> tuple[int | None, int, int] | None:
+    """(frames, samples to skip at the start, at the end) of a Xing or Info frame; else None."""
+    tag = position + frame.side_info.stop - (frame.side_info.start - 4)
+    if content[tag : tag + 4] not in (b"Xing", b"Info"):
+        return None
+    flags, frames = struct.unpack(">II", content[tag + 4 : tag + 12])
+    stated = frames if flags & XING_FLAG_FRAMES else None
+    # behind the flags: frames, bytes, a table of contents, a quality
+    lame = (
+        tag
+        + 8
+        + 4 * (flags & 1)
+        + 4 * (flags >> 1 & 1)
+        + 100 * (flags >> 2 & 1)
+        + 4 * (flags >> 3 & 1)
+    )
+    delays = content[lame + 21 : lame + 24]
+    if not content[lame : lame + 4].strip(b"\0") or len(delays) < 3:
+        return stated, 0, 0
+    start = (delays[0] << 4 | delays[1] >> 4) + DECODER_DELAY
+    end = (delays[1] & 15) << 8 | delays[2]
+    return stated, start, max(0, end - DECODER_DELAY)

@@ -1,0 +1,37 @@
+"""MPEG-4 (m4a, mp4, mov, 3gp): whether the boxes that a file consists of are all there.
+
+ISO 14496-12. FFmpeg reads the first of two files that were joined, and some that break off.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from timbral.audio.byte_source import ByteSource
+from timbral.errors import AudioError
+
+__all__ = ["check_boxes", "is_mpeg4"]
+
+
+def is_mpeg4(head: bytes) -> bool:
+    """Whether a file that begins so is one."""
+    return head[4:8] == b"ftyp"
+
+
+def check_boxes(source: ByteSource) -> None:
+    """AudioError for a file that ends inside a box, or to which another is joined."""
+    position, name = 0, b""
+    while len(head := source.read_at(position, 16)) >= 8:
+        size, name = struct.unpack(">I4s", head[:8])
+        if name == b"ftyp" and position > 0:
+            reason = f"a second file is joined to it at byte {position:,}; split them"
+            raise AudioError(source.name, reason, "unsupported")
+        if size == 1 and len(head) == 16:  # 64 bits of size follow
+            (size,) = struct.unpack(">Q", head[8:])
+        if size < 8:  # 0: up to the end
+            return
+        position += size
+    if position > source.size and name in (b"mdat", b"moov"):
+        missing = position - source.size
+        reason = f"is truncated: {missing:,} of its bytes are missing; fetch or copy it again"
+        raise AudioError(source.name, reason, "truncated")

@@ -1,0 +1,38 @@
+"""Ogg: the streams that are chained in one file (RFC 3533).
+
+libsndfile reads the first of them only.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ogg_links"]
+
+PAGE = b"OggS"
+PAGE_HEADER = 27
+"""bytes, before the table of segments"""
+BEGIN = 0x02
+"""flag of a page that begins a stream"""
+
+
+def ogg_links(content: bytes) -> tuple[list[slice], bool]:
+    """Where the chained streams of a file lie, and whether it breaks off inside a page.
+
+    Streams that run side by side, as sound and video do, begin together and stay together.
+    """
+    starts: list[int] = []
+    behind_first_pages = breaks_off = False
+    position, size = content.find(PAGE), len(content)
+    while position >= 0:
+        table = position + PAGE_HEADER
+        body = table + content[table - 1] if table <= size else size + 1
+        end = body + sum(content[table:body])
+        if end > size:
+            breaks_off = True
+            break
+        begins = bool(content[position + 5] & BEGIN)
+        if begins and (behind_first_pages or not starts):
+            starts.append(position)
+        behind_first_pages = not begins
+        position = end if content.startswith(PAGE, end) else content.find(PAGE, end)
+    ends = [*starts[1:], size]
+    return [slice(*ends) for ends in zip(starts, ends, strict=True)], breaks_off

@@ -1,0 +1,204 @@
+"""Opens recordings of every kind: one answer to how long a recording is, and to what it holds.
+
+head of the file ──▶ MP3:  count its frames ─┐
+                 ──▶ Ogg:  find its streams  ├─▶ libsndfile ──▶ Sound
+                 ──▶ PCM:  read its header  ─┘
+                 ──▶ m4a, webm, …: decode ──────▶ PyAV ───────▶ Sound
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import soundfile
+
+from timbral.audio import headers
+from timbral.audio.byte_source import ByteSource
+from timbral.audio.ffmpeg import decode_container, is_container
+from timbral.audio.flac import MAGIC as FLAC
+from timbral.audio.flac import flac_lengths, with_length
+from timbral.audio.mp3 import Mp3Stream, behind_id3, is_mp3, mp3_streams
+from timbral.audio.ogg import ogg_links
+from timbral.audio.sound import Samples, Sound, from_libsndfile
+from timbral.errors import AudioError
+
+__all__ = ["is_decoded_whole", "open_sound"]
+
+PADDED_BLOCKS = 2
+"""of a codec: the samples that the last ones hold beyond those that are counted"""
+
+
+def is_decoded_whole(source: ByteSource) -> bool:
+    """Whether only decoding tells how long a recording is."""
+    return is_container(_head(source))
+
+
+def _head(source: ByteSource) -> bytes:
+    """The first bytes, behind a tag that says who recorded it."""
+    return source.read_at(behind_id3(source.read_at), 16)
+
+
+def open_sound(source: ByteSource) -> AbstractContextManager[Sound]:
+    """The recording that `source` holds, open.
+
+    Raises AudioError, and whatever libsndfile raises.
+    """
+    head = _head(source)
+    if is_container(head):
+        return nullcontext(decode_container(source))
+    if is_mp3(head) and (streams := mp3_streams(source.content())):
+        return _open_mp3(source, streams)
+    if source.head.startswith(b"OggS"):
+        return _open_ogg(source)
+    if source.head.startswith(FLAC):
+        return _open_flac(source)
+    return _open_pcm(source)
+
+
+@contextmanager
+def _open_pcm(source: ByteSource) -> Iterator[Sound]:
+    """wav, aiff, au, caf, w64, and whatever else libsndfile knows."""
+    data = headers.read_data(source)
+    if data is None:
+        with soundfile.SoundFile(source.for_library()) as file:
+            yield from_libsndfile(file)
+        return
+    there = source.size - data.start
+    if data.size is not None and there > data.size:
+        _check_not_joined(source, data.start + data.size)
+    with _file_of(source, data) as file:
+        sound = from_libsndfile(file, _counted(file, data))
+        if data.size is not None and data.size > there > 0:
+            sound = replace(sound, stated_samples=sound.num_samples * data.size // there)
+        yield sound
+
+
+def _file_of(source: ByteSource, data: headers.Data) -> soundfile.SoundFile:
+    """The file, with its size filled in where its recorder did not and libsndfile needs it."""
+    if data.size is None and data.size_format and source.size > data.start:
+        try:
+            file = soundfile.SoundFile(source.for_library())
+        except soundfile.LibsndfileError:
+            return soundfile.SoundFile(io.BytesIO(headers.closed(source, data)))
+        if file.frames:
+            return file
+        file.close()
+        return soundfile.SoundFile(io.BytesIO(headers.closed(source, data)))
+    return soundfile.SoundFile(source.for_library())
+
+
+def _counted(file: soundfile.SoundFile, data: headers.Data) -> int:
+    """Samples of each channel, by the fact chunk where that is near to what the blocks hold."""
+    padding = file.frames - data.num_samples
+    return data.num_samples if 0 <= padding <= PADDED_BLOCKS * data.block_samples else file.frames
+
+
+def _check_not_joined(source: ByteSource, end: int) -> None:
+    magic = source.head[:4]
+    if end > 0 and magic in (source.read_at(end, 4), source.read_at(end + 1, 4)):
+        raise AudioError(
+            source.name,
+            f"a second file is joined to it at byte {end:,}, which nothing reads; split them",
+            "unsupported",
+        )
+
+
+@contextmanager
+def _open_flac(source: ByteSource) -> Iterator[Sound]:
+    there, stated = flac_lengths(source)
+    if 0 < there != stated > 0:
+        _check_not_joined(source, source.content().find(FLAC, len(FLAC)))
+    unstated = there > 0 == stated
+    content = io.BytesIO(with_length(source, there)) if unstated else source.for_library()
+    with soundfile.SoundFile(content) as file:
+        sound = from_libsndfile(file)
+        yield replace(sound, num_samples=there) if 0 < there < sound.num_samples else sound
+
+
+@contextmanager
+def _open_ogg(source: ByteSource) -> Iterator[Sound]:
+    content = source.content()
+    links, breaks_off = ogg_links(content)
+    if breaks_off:
+        raise AudioError(source.name, "is truncated: it ends inside an Ogg page", "truncated")
+    with ExitStack() as stack:
+        if len(links) <= 1:
+            opened = [soundfile.SoundFile(source.for_library())]
+        else:
+            opened = [soundfile.SoundFile(io.BytesIO(content[link])) for link in links]
+        yield _chained(source, [from_libsndfile(stack.enter_context(file)) for file in opened])
+
+
+@contextmanager
+def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Iterator[Sound]:
+    """Whole ordinary files by libsndfile, everything else by cuts that state their length.
+
+    libsndfile seeks exactly, but libmpg123 then complains on the terminal, naming no file.
+    """
+    sounds = [
+        Sound(
+            stream.sample_rate,
+            stream.channels,
+            stream.num_samples,
+            stream.stated_samples,
+            partial(_read_mp3, stream),
+        )
+        for stream in streams
+    ]
+    sound = _chained(source, sounds)
+    if len(streams) > 1 or not streams[0].length_is_stated:
+        yield sound
+        return
+    with soundfile.SoundFile(source.for_library()) as file:
+
+        def read(start: int, stop: int) -> Samples:
+            whole = (start, stop) == (0, sound.num_samples)
+            return from_libsndfile(file).read(start, stop) if whole else sound.read(start, stop)
+
+        yield replace(sound, read=read)
+
+
+def _read_mp3(stream: Mp3Stream, start: int, stop: int) -> Samples:
+    content, first = stream.cut(start, stop)
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        samples: Samples = file.read(dtype="float32", always_2d=True)
+    return samples[first : first + stop - start]
+
+
+def _chained(source: ByteSource, sounds: Sequence[Sound]) -> Sound:
+    """Several recordings, one behind the other, as one; their channels averaged if they differ."""
+    if len(sounds) == 1:
+        return sounds[0]
+    rates = sorted({sound.sample_rate for sound in sounds})
+    if len(rates) > 1:
+        raise AudioError(
+            source.name,
+            f"{len(sounds)} streams are joined in it, of {' and '.join(map(str, rates))} Hz; "
+            "split them, or convert it to one rate",
+            "unsupported",
+        )
+    channels = {sound.channels for sound in sounds}
+    same = len(channels) == 1
+
+    def read(start: int, stop: int) -> Samples:
+        pieces, begin = [], 0
+        for sound in sounds:
+            first, last = max(start - begin, 0), min(stop - begin, sound.num_samples)
+            if first < last:
+                piece = sound.read(first, last)
+                pieces.append(piece if same else piece.mean(axis=1, keepdims=True))
+            begin += sound.num_samples
+        return np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
+
+    return Sound(
+        rates[0],
+        channels.pop() if same else 1,
+        sum(sound.num_samples for sound in sounds),
+        sum(sound.stated_samples for sound in sounds),
+        read,
+    )

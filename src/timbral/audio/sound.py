@@ -1,0 +1,71 @@
+"""An open recording: its true length, and its samples from anywhere in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+__all__ = ["BLOCK_SAMPLES", "Samples", "Sound", "from_libsndfile", "in_memory"]
+
+Samples = NDArray[np.float32]
+"""(T, C), of any scale"""
+
+BLOCK_SAMPLES = 65_536
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording that is open."""
+
+    sample_rate: int
+    channels: int
+    num_samples: int
+    """that are there, of each channel"""
+    stated_samples: int
+    """that its header promises; `num_samples` where it promises no more"""
+    read: Callable[[int, int], Samples]
+    """(start, stop) -> samples (stop - start, C)"""
+
+
+def in_memory(samples: Samples, sample_rate: int, stated_samples: int = 0) -> Sound:
+    """A recording that is decoded already."""
+    count = len(samples)
+    stated = max(count, stated_samples)
+    return Sound(
+        sample_rate, samples.shape[1], count, stated, lambda start, stop: samples[start:stop]
+    )
+
+
+def from_libsndfile(file: soundfile.SoundFile, num_samples: int | None = None) -> Sound:
+    """What libsndfile reads; `num_samples` where that is not what its header says.
+
+    Codecs in which libsndfile cannot seek (GSM 6.10, G.721, G.723, NMS ADPCM) are decoded whole.
+    """
+    count = file.frames if num_samples is None else min(num_samples, file.frames)
+    if file.seekable():
+        return Sound(file.samplerate, file.channels, count, count, lambda *ends: _read(file, *ends))
+    blocks = []
+    while count > 0:
+        block = file.read(min(count, BLOCK_SAMPLES), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block)
+        count -= len(block)
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+    return in_memory(samples, file.samplerate)
+
+
+def _read(file: soundfile.SoundFile, start: int, stop: int) -> Samples:
+    """16-bit audio is scaled here: libsndfile is slower at it."""
+    if start:
+        file.seek(start)
+    if file.subtype != "PCM_16":
+        floats: Samples = file.read(stop - start, dtype="float32", always_2d=True)
+        return floats
+    numbers = file.read(stop - start, dtype="int16", always_2d=True)
+    samples: Samples = np.multiply(numbers, np.float32(1 / 32_768), dtype=np.float32)
+    return samples
