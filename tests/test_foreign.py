@@ -303,18 +303,17 @@ def test_four_processes_use_the_same_weights_for_the_first_time(tmp_path: Path) 
 def test_damaged_cache_is_converted_again() -> None:
     first = api.resolve(GOLDEN / "paddle-tiny.pdparams")
     whole = first.weights_path.read_bytes()
-    first.weights_path.write_bytes(whole[:1000])
-    assert api.resolve(GOLDEN / "paddle-tiny.pdparams").weights_path.read_bytes() == whole
+    for damaged in (whole[:1000], whole[:-1] + bytes([whole[-1] ^ 64])):
+        first.weights_path.write_bytes(damaged)
+        assert api.resolve(GOLDEN / "paddle-tiny.pdparams").weights_path.read_bytes() == whole
 
 
 def test_refused_pickles_name_what_they_ask_for(tmp_path: Path) -> None:
     content = {"step": 1, "model_state": Path("x")}
     torch.save(content, tmp_path / "archive.pt")
     torch.save(content, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
-    for name, words in (
-        ("archive.pt", r"it asks for pathlib\S*; only tensors and plain values are read"),
-        ("legacy.pt", "it holds more than tensors and plain values"),
-    ):
+    for name in ("archive.pt", "legacy.pt"):
+        words = r"it asks for pathlib\S*; only tensors and plain values are read"
         with pytest.raises(CheckpointError, match=words) as raised:
             read_foreign(tmp_path / name)
         assert "\n" not in str(raised.value)
@@ -341,8 +340,8 @@ def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
 def test_torch_weights_of_an_lstm_are_not_taken_for_paddles(tmp_path: Path) -> None:
     weights = read_foreign(GOLDEN / "paddle-tiny.pdparams").tensors
     torch.save(with_prefix(weights, "encoder"), tmp_path / "lstm.pt")
-    with pytest.raises(CheckpointError, match="no known format"):
-        read_foreign(tmp_path / "lstm.pt")
+    read = read_foreign(tmp_path / "lstm.pt").tensors
+    assert torch.equal(read["encoder.linear.weight"], weights["encoder.linear.weight"])
 
 
 @pytest.mark.parametrize("name", ["paddle-tiny", "wavlm-base-tiny", "ecapa", "ddvc"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
 from timbral.inference.embedder import Embedder
+from timbral.io.files import file_sha256
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -120,7 +122,7 @@ class TinyHub(BaseHTTPRequestHandler):
 
     folder = GOLDEN / "wavlm-base-tiny"
     repository = "microsoft/wavlm-base-plus-sv"
-    commit = "0123456789abcdef0123456789abcdef01234567"
+    commit = PUBLISHED["wavlm-base-plus-sv"].source.version
 
     def do_HEAD(self) -> None:
         self.answer(with_content=False)
@@ -132,7 +134,7 @@ class TinyHub(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         file = self.folder / path.rpartition("/")[2]
         files = list(self.folder.iterdir())
-        if path.startswith(f"/api/models/{self.repository}/revision/"):
+        if path == f"/api/models/{self.repository}/revision/{self.commit}":
             siblings = [{"rfilename": entry.name} for entry in files]
             answer = {"id": self.repository, "sha": self.commit, "siblings": siblings}
             body, kind = json.dumps(answer).encode(), "application/json"
@@ -142,7 +144,7 @@ class TinyHub(BaseHTTPRequestHandler):
                 for entry in files
             ]
             body, kind = json.dumps(answer).encode(), "application/json"
-        elif path.startswith(f"/{self.repository}/resolve/") and file.is_file():
+        elif path.startswith(f"/{self.repository}/resolve/{self.commit}/") and file.is_file():
             body, kind = file.read_bytes(), "application/octet-stream"
         else:
             self.send_error(404)
@@ -151,7 +153,7 @@ class TinyHub(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Repo-Commit", self.commit)
-        self.send_header("ETag", f'"{len(body)}"')
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')  # as of large files
         self.end_headers()
         if with_content:
             self.wfile.write(body)
@@ -171,6 +173,20 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
+def hub_files(home: Path) -> list[Path]:
+    """The weights in the cache of the Hub's client."""
+    size = (TinyHub.folder / "model.safetensors").stat().st_size
+    return [path for path in home.rglob("blobs/*") if path.stat().st_size == size]
+
+
+def damage(path: Path) -> None:
+    """Change a number in a file of weights, which stays as long as it was."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 0x40
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
 def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "timbral", *arguments]
@@ -181,6 +197,16 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
 
     downloaded = run("download", "wavlm-base-plus-sv")
     assert downloaded.returncode == 0, downloaded.stderr
+    [metadata] = (tmp_path / "cache").glob("wavlm-base-plus-sv-*/checkpoint.json")
+    content = json.loads(metadata.read_text("utf-8"))
+    original = TinyHub.folder / "model.safetensors"
+    assert content["origin"]["version"] == TinyHub.commit
+    assert content["origin"]["files"]["model.safetensors"] == file_sha256(original)
+    for path in (metadata.with_name("model.safetensors"), *hub_files(tmp_path / "hf")):
+        damage(path)  # as long as before, and the Hub's own client would not notice
+    again = run("download", "wavlm-base-plus-sv")
+    assert again.returncode == 0, again.stderr
+    assert file_sha256(metadata.with_name("model.safetensors")) == content["weights_sha256"]
     files = [str(VOICES / name) for name in np.load(GOLDEN / "transformers.npz")["base-tiny.names"]]
     verified = run("verify", "wavlm-base-plus-sv", files[0], files[1])
     vectors = np.load(GOLDEN / "transformers.npz")["base-tiny.vectors"][:2]
@@ -190,6 +216,22 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     assert absent.returncode == 2
     assert "a local copy of it can be given as --weights-dir" in absent.stderr
     assert "Traceback" not in absent.stderr
+
+
+def test_damaged_weights_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    folder = api.download("wavlm-base-plus-sv", GOLDEN / "wavlm-base-tiny")
+    damage(folder / "model.safetensors")
+    for name in ("wavlm-base-plus-sv", folder, folder / "model.safetensors"):
+        with pytest.raises(CheckpointError, match=r"is damaged: its SHA-256 is .* convert it ag"):
+            api.load_encoder(name)
+    api.download("wavlm-base-plus-sv", GOLDEN / "wavlm-base-tiny")
+    by_folder, by_file = (api.load_encoder(folder / name) for name in ("", "model.safetensors"))
+    assert (
+        by_file.weights_sha256
+        == by_folder.weights_sha256
+        == file_sha256(folder / "model.safetensors")
+    )
 
 
 def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

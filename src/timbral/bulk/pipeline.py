@@ -10,14 +10,16 @@ put back into the corpus's order at its end.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from timbral.bulk.inputs import Content, Input, input_of
 from timbral.bulk.shards import PartialShard, Shard, ShardResult
+from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
+from timbral.inference.recordings import no_finite_vector
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 
 __all__ = ["GroupProgress", "embed_shards"]
@@ -56,22 +58,35 @@ def embed_shards(
     partial: PartialShard | None = None
     for group, contents in _read_ahead(embedder, shards, readers):
         partial = partial or PartialShard(group.shard)
-        usable: dict[int, Content] = {}
-        for row, content in zip(group.rows, contents, strict=True):
-            if not isinstance(content, AudioError):
-                usable[row] = content
-            elif strict:
-                raise content
-            else:
-                partial.failures[row] = content
-        vectors = group.input.embed(list(usable.values()))
-        for (row, content), vector in zip(usable.items(), vectors, strict=True):
-            partial.vectors[row] = vector
-            partial.seconds[row] = group.input.seconds(content)
+        for row, error in _embed_group(group, contents, partial):
+            if strict:
+                raise error
+            partial.failures[row] = error
         progress(len(group.rows), sum(partial.seconds.get(row, 0.0) for row in group.rows))
         if partial.is_complete:
             yield partial.result(embedder)
             partial = None
+
+
+def _embed_group(
+    group: _Group, contents: Sequence[Content | AudioError], partial: PartialShard
+) -> Iterator[tuple[int, AudioError]]:
+    """Vectors of a group into its shard; yields the rows that have none, and why."""
+    usable: dict[int, Content] = {}
+    for row, content in zip(group.rows, contents, strict=True):
+        if isinstance(content, AudioError):
+            yield row, content
+        else:
+            usable[row] = content
+    vectors = group.input.embed(list(usable.values()))
+    for (row, content), vector, finite in zip(
+        usable.items(), vectors, finite_rows(vectors), strict=True
+    ):
+        if finite:
+            partial.vectors[row] = vector
+            partial.seconds[row] = group.input.seconds(content)
+        else:
+            yield row, no_finite_vector(group.shard.utterances[row].path)
 
 
 def _read_ahead(

@@ -65,6 +65,11 @@ class Checkpoint:
     """of published weights"""
     uninitialized_prefixes: tuple[str, ...] = ()
     """starts of names of encoder tensors that are random: they mean nothing until trained"""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """of converted weights: `files`, the SHA-256 of each; of published ones `source` and its
+    `version`, too"""
+    recorded_sha256: str = ""
+    """of the file of weights when it was written; empty in checkpoints of older versions"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
@@ -85,6 +90,8 @@ class Checkpoint:
             fields.optional("name", str, ""),
             fields.optional("license", str, ""),
             fields.words("uninitialized_prefixes"),
+            fields.optional("origin", dict, {}),
+            fields.optional("weights_sha256", str, ""),
         )
 
     @property
@@ -100,7 +107,21 @@ class Checkpoint:
     @property
     def weights_sha256(self) -> str:
         """Hash of the file of weights; names the encoder in everything made with it."""
-        return file_sha256(self.weights_path)
+        return self.recorded_sha256 or file_sha256(self.weights_path)
+
+    def check_weights(self) -> None:
+        """Raise CheckpointError when the file of weights is not the one that was written."""
+        try:
+            found = file_sha256(self.weights_path)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise CheckpointError(f"{self.weights_path}: cannot be read ({reason})") from None
+        if self.recorded_sha256 not in ("", found):
+            raise CheckpointError(
+                f"{self.weights_path}: is damaged: its SHA-256 is {found[:12]}…, written was "
+                f"{self.recorded_sha256[:12]}…; copy, download or convert it again; if it "
+                "was changed on purpose, delete weights_sha256 in checkpoint.json"
+            )
 
     @property
     def validation_threshold(self) -> float | None:
@@ -202,7 +223,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all; without an optimizer, weights only."""
-    metadata = {
+    metadata: dict[str, Any] = {
         "format": FORMAT,
         "step": checkpoint.step,
         "config": to_mapping(checkpoint.config),
@@ -211,6 +232,7 @@ def save_checkpoint(
         "name": checkpoint.name,
         "license": checkpoint.license,
         "uninitialized_prefixes": checkpoint.uninitialized_prefixes,
+        "origin": checkpoint.origin,
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,
@@ -226,6 +248,7 @@ def save_checkpoint(
         _save_tensors(weights, temporary / WEIGHTS_FILE)
         if optimizer is not None:
             _save_tensors(_optimizer_tensors(optimizer, modules), temporary / OPTIMIZER_FILE)
+        metadata["weights_sha256"] = file_sha256(temporary / WEIGHTS_FILE)
         write_json(temporary / METADATA_FILE, metadata)
         for file in temporary.iterdir():
             with open(file, "rb") as opened:
@@ -271,6 +294,8 @@ def find_checkpoint(path: Path) -> Checkpoint:
 def _checkpoint_folder(path: Path) -> Path | None:
     if (path / METADATA_FILE).exists():
         return path
+    if path.name == WEIGHTS_FILE and path.with_name(METADATA_FILE).exists():
+        return path.parent
     checkpoints = path / "checkpoints"
     return pointed_to(checkpoints, "best") or pointed_to(checkpoints, "last")
 

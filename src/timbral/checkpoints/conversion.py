@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -22,7 +24,18 @@ from timbral.io.files import file_sha256
 from timbral.io.outputs import CHECKPOINT, claim_folder
 from timbral.losses.registry import build_loss
 
-__all__ = ["convert", "convert_to_cache", "is_whole", "source_digest", "write_converted"]
+__all__ = [
+    "convert",
+    "convert_to_cache",
+    "is_readable",
+    "is_whole",
+    "source_files",
+    "write_converted",
+]
+
+
+COUNTER = "num_batches_tracked"
+"""of batch norm, which only training uses: some projects leave it out, or make it a float"""
 
 
 def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
@@ -42,7 +55,7 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     """
     source, output = Path(source), Path(output)
     claim_folder(output, CHECKPOINT, [source])
-    write_converted(read_foreign(source, format), output)
+    write_converted(read_foreign(source, format), output, origin={"files": source_files(source)})
     return Checkpoint.read(output)
 
 
@@ -51,16 +64,27 @@ def convert_to_cache(source: Path) -> Path:
 
     Several processes may ask for it at once.
     """
-    folder = cache_folder() / f"{find_weights(source).stem}-{source_digest(source)[:16]}"
+    files = source_files(source)
+    digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()
+    folder = cache_folder() / f"{find_weights(source).stem}-{digest[:16]}"
     if not is_whole(folder):
         with cache_lock(folder.name):
             if not is_whole(folder):  # nor has another process converted them in the meantime
-                write_converted(read_foreign(source), folder, source.stem)
+                write_converted(read_foreign(source), folder, source.stem, origin={"files": files})
     return folder
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint that can be read and whose weights are not cut short."""
+    """Whether a folder holds a checkpoint that can be read and whose weights are as written."""
+    try:
+        Checkpoint.read(folder).check_weights()
+    except CheckpointError:
+        return False
+    return is_readable(folder)
+
+
+def is_readable(folder: Path) -> bool:
+    """The same, at a glance: damage that leaves the weights as long as they were is not seen."""
     try:
         Checkpoint.read(folder)
         with safetensors.safe_open(folder / WEIGHTS_FILE, framework="pt"):
@@ -69,19 +93,23 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def source_digest(source: Path) -> str:
-    """One SHA-256 for a file of weights and the configs beside it."""
+def source_files(source: Path) -> dict[str, str]:
+    """The SHA-256 of a file of weights and of the configs beside it, by their names."""
     weights = find_weights(source)
     configs = [path for name in CONFIG_FILES if (path := weights.with_name(name)).is_file()]
-    joined = "".join(file_sha256(path) for path in (weights, *configs))
-    return hashlib.sha256(joined.encode()).hexdigest()
+    return {path.name: file_sha256(path) for path in (weights, *configs)}
 
 
 def write_converted(
-    weights: ConvertedWeights, folder: Path, name: str = "", license: str = ""
+    weights: ConvertedWeights,
+    folder: Path,
+    name: str = "",
+    license: str = "",
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write converted weights as a checkpoint folder; every tensor must fit.
 
+    `origin` is what `Checkpoint.origin` will be.
     Raises CheckpointError that names the first tensors that do not.
     """
     config = TrainConfig(encoder=weights.encoder)
@@ -99,6 +127,7 @@ def write_converted(
         name=name,
         license=license,
         uninitialized_prefixes=weights.uninitialized_prefixes,
+        origin=origin or {},
     )
     save_checkpoint(checkpoint, modules)
 
@@ -113,7 +142,8 @@ def _build(weights: ConvertedWeights) -> SpeakerEncoder:
             raise CheckpointError(f"these weights: {error}") from error
     tensors = with_prefix(weights.tensors, "encoder")
     for key, initial in encoder.state_dict().items():
-        if key.startswith(weights.uninitialized_prefixes):
+        is_counter = key.endswith(COUNTER) and key.removesuffix(COUNTER) + "running_var" in tensors
+        if key.startswith(weights.uninitialized_prefixes) or is_counter:
             tensors[key] = initial
     load_strictly(encoder, tensors, "these weights")
     return encoder

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.checkpoints.conversion import is_whole, source_digest, write_converted
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.conversion import is_readable, is_whole, source_files, write_converted
 from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.foreign.weight_files import find_weights
 from timbral.checkpoints.published import PUBLISHED
-from timbral.checkpoints.weight_sources import Wheel
 from timbral.errors import ConfigError, did_you_mean
 from timbral.io.cache import cache_folder, cache_lock
-from timbral.io.files import atomic_write
 
 __all__ = ["download", "downloaded_folder"]
-
-NOTE = "converted_from.txt"
-"""names the digest of the local copy that weights were converted from"""
 
 
 def download(name: str, weights_dir: str | Path | None = None) -> Path:
@@ -41,31 +37,34 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
             _convert_copy(name, Path(weights_dir))
         elif not is_whole(folder):
             with entry.source.downloaded() as source:
-                weights = read_foreign(source, entry.format)
-                write_converted(weights, folder, name, entry.license)
+                origin = {"source": str(entry.source), "version": entry.source.version}
+                _convert(name, source, origin)
     return folder
 
 
 def downloaded_folder(name: str) -> Path | None:
     """The checkpoint folder of published weights; None when they have not been downloaded."""
     folder = _cache_folder(name)
-    return folder if is_whole(folder) else None
+    return folder if is_readable(folder) else None
 
 
 def _convert_copy(name: str, copy: Path) -> None:
     """Convert a local copy of published weights, unless these very files were converted last."""
-    entry, folder = PUBLISHED[name], _cache_folder(name)
-    if isinstance(entry.source, Wheel):
-        entry.source.check(find_weights(copy))
-    note, digest = folder / NOTE, source_digest(copy)
-    if is_whole(folder) and note.exists() and note.read_text("utf-8") == digest:
+    folder = _cache_folder(name)
+    PUBLISHED[name].source.check_copy(find_weights(copy))
+    if is_whole(folder) and Checkpoint.read(folder).origin.get("files") == source_files(copy):
         return
-    write_converted(read_foreign(copy, entry.format), folder, name, entry.license)
-    with atomic_write(note) as temporary:
-        temporary.write_text(digest, "utf-8")
+    _convert(name, copy, {"source": "a local copy"})
+
+
+def _convert(name: str, source: Path, origin: dict[str, str]) -> None:
+    """Convert weights into the cache, and note what they were converted from."""
+    entry = PUBLISHED[name]
+    files = source_files(source)
+    weights = read_foreign(source, entry.format)
+    write_converted(weights, _cache_folder(name), name, entry.license, {**origin, "files": files})
 
 
 def _cache_folder(name: str) -> Path:
-    source = PUBLISHED[name].source
-    digest = f"-{source.sha256[:8]}" if isinstance(source, Wheel) else ""
-    return cache_folder() / f"{name}{digest}"
+    version = PUBLISHED[name].source.version
+    return cache_folder() / (f"{name}-{version[:8]}" if version else name)

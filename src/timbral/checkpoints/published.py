@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timbral.checkpoints.foreign.weight_files import CONFIG_FILES
-from timbral.checkpoints.weight_sources import Hub, Wheel
+from timbral.checkpoints.weight_sources import Hub, Source, Wheel
 from timbral.encoders.base import EncoderConfig
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
@@ -20,7 +20,7 @@ __all__ = ["PUBLISHED", "PublishedWeights"]
 class PublishedWeights:
     """Weights that `download` gets."""
 
-    source: Wheel | Hub
+    source: Source
     license: str
     description: str
     encoder: EncoderConfig
@@ -34,11 +34,18 @@ class PublishedWeights:
 WAVLM_FILES = (*CONFIG_FILES, "model.safetensors", "pytorch_model.bin")
 
 
-def _wavlm(name: str, description: str, **sizes: Any) -> PublishedWeights:
-    """An entry for one of Microsoft's WavLM models."""
+def _wavlm(
+    name: str, description: str, revision: str, sha256: str = "", **sizes: Any
+) -> PublishedWeights:
+    """An entry for one of Microsoft's WavLM models; the hash is that of pytorch_model.bin."""
     has_head = name.endswith("-sv")
     return PublishedWeights(
-        Hub(f"microsoft/{name}", WAVLM_FILES),
+        Hub(
+            f"microsoft/{name}",
+            WAVLM_FILES,
+            revision,
+            {"pytorch_model.bin": sha256} if sha256 else {},
+        ),
         license="CC-BY-SA-3.0",
         description=description
         if has_head
@@ -74,18 +81,34 @@ PUBLISHED: dict[str, PublishedWeights] = {
         format="3d-speaker",
     ),
     "ecapa": PublishedWeights(
-        Hub("speechbrain/spkrec-ecapa-voxceleb", ("embedding_model.ckpt",)),
+        Hub(
+            "speechbrain/spkrec-ecapa-voxceleb",
+            ("embedding_model.ckpt",),
+            "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286",
+            {
+                "embedding_model.ckpt": (
+                    "0575cb64845e6b9a10db9bcb74d5ac32b326b8dc90352671d345e2ee3d0126a2"
+                )
+            },
+        ),
         license="Apache-2.0",
         description="ECAPA-TDNN of SpeechBrain, trained on VoxCeleb",
         encoder=EcapaConfig(),
         format="speechbrain",
         extra="hub",
     ),
-    "wavlm-base": _wavlm("wavlm-base", "WavLM, 960 h"),
-    "wavlm-base-plus": _wavlm("wavlm-base-plus", "WavLM, 94,000 h"),
+    "wavlm-base": _wavlm("wavlm-base", "WavLM, 960 h", "efa81aae7ff777e464159e0f877d54eac5b84f81"),
+    "wavlm-base-plus": _wavlm(
+        "wavlm-base-plus",
+        "WavLM, 94,000 h",
+        "4c66d4806a428f2e922ccfa1a962776e232d487b",
+        "3bb273a6ace99408b50cfc81afdbb7ef2de02da2eab0234e18db608ce692fe51",
+    ),
     "wavlm-large": _wavlm(
         "wavlm-large",
         "large WavLM, 94,000 h",
+        "c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c",
+        "fdee460e529396ddb2f8c8e8ce0ad74cfb747b726bc6f612e666c7c1e1963c9d",
         hidden_size=1024,
         num_hidden_layers=24,
         num_attention_heads=16,
@@ -94,8 +117,14 @@ PUBLISHED: dict[str, PublishedWeights] = {
         do_stable_layer_norm=True,
         do_normalize=True,
     ),
-    "wavlm-base-sv": _wavlm("wavlm-base-sv", "WavLM, 960 h, its head trained on VoxCeleb"),
+    "wavlm-base-sv": _wavlm(
+        "wavlm-base-sv",
+        "WavLM, 960 h, its head trained on VoxCeleb",
+        "0a23162ffc49adcf42bdf836a00cb2eb45af3601",
+    ),
     "wavlm-base-plus-sv": _wavlm(
-        "wavlm-base-plus-sv", "WavLM, 94,000 h, its head trained on VoxCeleb"
+        "wavlm-base-plus-sv",
+        "WavLM, 94,000 h, its head trained on VoxCeleb",
+        "feb593a6c23c1cc3d9510425c29b0a14d2b07b1e",
     ),
 }

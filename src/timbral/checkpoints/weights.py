@@ -72,6 +72,7 @@ def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
         if is_new_update or key.startswith(checkpoint.uninitialized_prefixes):
             tensors[key] = current
     load_strictly(encoder, tensors, path)
+    checkpoint.check_weights()  # last: what does not fit is told better by its name
 
 
 def load_optimizer(

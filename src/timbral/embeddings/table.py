@@ -44,6 +44,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
@@ -126,24 +127,27 @@ def group_rows(names: Sequence[str]) -> Iterator[tuple[str, Ints]]:
 
 
 def read_embeddings(folder: str | Path) -> pa.Table:
-    """The table of utterances of an `embed` folder, or of such a file; DataError without one."""
+    """The table of utterances of an `embed` folder, or of such a file, its columns as above.
+
+    Columns that are not needed (all but utterance, speaker, path and embedding) may be missing, and
+    others are passed over. Raises DataError without a table, and for rows that cannot be used.
+    """
     path = Path(folder)
     if path.is_dir():
         path /= "utterances.parquet"
-    try:
-        table = pa.parquet.read_table(path)
-    except (OSError, pa.ArrowInvalid):
+    if not path.is_file():
         raise DataError(
             f"{folder}: holds no utterances.parquet; make it with "
             "`timbral embed ENCODER CORPUS --output FOLDER`"
-        ) from None
-    missing = {"utterance", "speaker", "path", "embedding"}.difference(table.column_names)
-    if missing:
-        raise DataError(
-            f"{path}: is no table of utterances: it has no column {', '.join(sorted(missing))}, "
-            f"only {', '.join(table.column_names)}"
         )
-    return table
+    try:
+        table = pa.parquet.read_table(path)
+        columns, embedding_dim = utterance_columns(table, path)
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
+    schema = utterance_schema(embedding_dim)
+    return pa.table([columns[name] for name in schema.names], schema)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

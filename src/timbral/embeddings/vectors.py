@@ -9,13 +9,22 @@ from numpy.typing import NDArray
 
 from timbral.io.types import Ints, Vectors
 
-__all__ = ["centered", "medoid_row", "speaker_sums", "unit_length", "unit_mean"]
+__all__ = ["centered", "finite_rows", "medoid_row", "speaker_sums", "unit_length", "unit_mean"]
 
 
 def unit_length(vectors: NDArray[Any]) -> Vectors:
-    """Vectors (..., E) divided by their length, in float32; a zero vector stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+    """Vectors (..., E) divided by their length, in float32; a zero vector stays zero.
+
+    Those that are not finite stay so, without a warning: who asks for them checks them.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def finite_rows(vectors: Vectors) -> NDArray[np.bool_]:
+    """Which of the vectors (N, E) hold only finite numbers (N,)."""
+    return np.asarray(np.isfinite(vectors).all(axis=-1))
 
 
 def unit_mean(vectors: Vectors) -> Vectors:

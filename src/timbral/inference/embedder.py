@@ -15,11 +15,17 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.config.schema import TrainConfig
 from timbral.embeddings.similarity import similarity
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.errors import AudioError, ConfigError, InputError
 from timbral.inference.decision import Decision, decide
-from timbral.inference.recordings import Recording, name_of, read_recording, several_recordings
+from timbral.inference.recordings import (
+    Recording,
+    name_of,
+    no_finite_vector,
+    read_recording,
+    several_recordings,
+)
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import sliding_windows
 from timbral.io.outputs import CHECKPOINT, claim_folder
@@ -198,16 +204,16 @@ class Embedder:
             starts = np.array(own.starts(len(wave), self.network.hop_samples))
             ends = np.minimum((starts + own.frames) * self.network.hop_samples, len(wave))
             ranges = np.stack([starts * self.network.hop_samples, ends], axis=1)
-            return ranges / self.sample_rate, self._runtime.embed_windows(wave, own)
+            vectors = self._runtime.embed_windows(wave, own)
+            return ranges / self.sample_rate, _finite(vectors, [name_of(audio, "audio")])
         size = self._window_samples("seconds", WINDOW_SECONDS if seconds is None else seconds)
         if size < self.network.min_samples:
             least = self.network.min_samples / self.sample_rate
             raise ConfigError(f"seconds: {self.name} needs {least:g} s or more, got {seconds}")
         hop = size // 2 if step is None else self._window_samples("step", step)
         ranges = sliding_windows(len(wave), size, hop)
-        return ranges / self.sample_rate, self.encode_preprocessed(
-            [wave[start:end] for start, end in ranges]
-        )
+        vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
+        return ranges / self.sample_rate, _finite(vectors, [name_of(audio, "audio")])
 
     def _window_samples(self, argument: str, seconds: float) -> int:
         if not 1 / self.sample_rate <= seconds < 1e6:
@@ -304,7 +310,11 @@ class Embedder:
         return map_ahead(self.try_load_audio, paths, threads)
 
     def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
-        """Waves (T,) as `load_audio` gives them or a store holds them to vectors (N, E)."""
+        """Waves (T,) as `load_audio` gives them or a store holds them to vectors (N, E).
+
+        What the encoder makes of damaged weights or of absurdly large samples may not be finite;
+        `finite_rows` tells which vectors are.
+        """
         return self._runtime.embed_waves(waves, self.windows)
 
     def encode_mels(self, mels: Sequence[Vectors]) -> Vectors:
@@ -330,7 +340,7 @@ class Embedder:
 
     def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
         vectors = self.encode_preprocessed([self._load(audio, argument, sample_rate)])
-        return vectors.reshape(self.embedding_dim)
+        return _finite(vectors, [name_of(audio, argument)]).reshape(self.embedding_dim)
 
     def _encode_many(
         self, recordings: Sequence[object], argument: str, sample_rate: float | None
@@ -350,7 +360,9 @@ class Embedder:
             if samples >= limit:
                 vectors.append(self.encode_preprocessed(held))
                 held, samples = [], 0
-        return np.concatenate([*vectors, self.encode_preprocessed(held)])
+        vectors.append(self.encode_preprocessed(held))
+        names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]
+        return _finite(np.concatenate(vectors), names)
 
     def _voice(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
         """The vector (E,) of a recording, or of a speaker with several."""
@@ -360,3 +372,10 @@ class Embedder:
         if not recordings:
             raise InputError(f"{argument}: at least one recording is needed; the list is empty")
         return unit_length(self._encode_many(recordings, argument, sample_rate).mean(axis=0))
+
+
+def _finite(vectors: Vectors, names: Sequence[str]) -> Vectors:
+    """The vectors (N, E) of N recordings, or of one; AudioError for the first not finite one."""
+    if len(bad := np.flatnonzero(~finite_rows(vectors))):
+        raise no_finite_vector(names[bad[0] if len(names) > 1 else 0])
+    return vectors

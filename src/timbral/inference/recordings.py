@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio.decode import PLAUSIBLE_RATES, Wave, check_wave, decode, decode_bytes
-from timbral.errors import ConfigError, InputError
+from timbral.errors import AudioError, ConfigError, InputError
 
-__all__ = ["Recording", "name_of", "read_recording", "several_recordings"]
+__all__ = ["Recording", "name_of", "no_finite_vector", "read_recording", "several_recordings"]
 
 
 class BinaryFile(Protocol):
@@ -59,6 +59,15 @@ def several_recordings(audio: object) -> Sequence[object] | None:
 def name_of(audio: object, argument: str) -> str:
     """What an error calls a recording: its path, else the argument that it came as."""
     return os.fspath(audio) if isinstance(audio, str | os.PathLike) else argument
+
+
+def no_finite_vector(name: str) -> AudioError:
+    """Why a recording whose vector holds NaN or infinite numbers cannot be used."""
+    reason = (
+        "its vector is not finite: its samples are far outside [-1, 1], or the encoder's weights "
+        "are damaged"
+    )
+    return AudioError(name, reason, "not-finite")
 
 
 def read_recording(

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from timbral.audio.decode import Wave
+from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
+from timbral.inference.recordings import no_finite_vector
 from timbral.io.types import Floats, Ints, Progress, Vectors
 from timbral.scoring.trials import Trial
 
@@ -70,7 +72,13 @@ def _embed_each(
             waves[path] = wave
         if len(waves) == WAVES_PER_BATCH or done == len(paths):
             embedded = embedder.encode_preprocessed(list(waves.values()))
-            vectors.update(zip(waves, embedded, strict=True))
+            for waved, vector, is_usable in zip(
+                waves, embedded, finite_rows(embedded), strict=True
+            ):
+                if is_usable:
+                    vectors[waved] = vector
+                else:
+                    failures.append(no_finite_vector(waved).as_dict())
             waves.clear()
             progress(done, len(paths))
     return vectors, failures

@@ -151,6 +151,7 @@ def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = T
         if name == "average" and not weights:  # the checkpoint's run kept none
             weights = with_prefix(tensors, "encoder")
         load_strictly(module, weights, checkpoint.folder)
+    checkpoint.check_weights()
     load_optimizer(checkpoint, state.optimizer, state.modules(), except_modules=replaced)
     state.load_numbers(checkpoint.step, checkpoint.training_state)
     if not same_data:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.encoders.base import EncoderConfig
-from timbral.errors import CheckpointError
 
 __all__ = ["Container", "Content", "ConvertedWeights", "Format", "only_tensors", "rename"]
 
@@ -21,13 +20,27 @@ Container = Literal["torch", "safetensors", "arrays"]
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of weights holds."""
+    """What a file of weights holds, or the part of it that is an encoder's.
+
+    `timbral.checkpoints.foreign.wrappers` takes the part out of the whole.
+    """
 
     values: Mapping[Any, Any]
-    """tensors by name, maybe below other keys"""
+    """of a file: tensors by name, maybe below other keys; of an encoder: its tensors by the names
+    that its project gives them"""
     container: Container = "torch"
     config: Mapping[str, Any] | None = None
     """what config.json and preprocessor_config.json beside the file say, if they are there"""
+    keys: tuple[str, ...] = ()
+    """below which the encoder lies in the file, such as ``model_state``"""
+    prefix: str = ""
+    """of the encoder's names in the file, such as ``module.``"""
+    beside: tuple[str, ...] = ()
+    """names of the tensors that do not have the prefix"""
+    other_keys: frozenset[str] = frozenset()
+    """beside the encoder's tensors, of what is no tensor"""
+    step: int = 0
+    """of training, where the file tells it"""
 
 
 @dataclass(frozen=True)
@@ -50,15 +63,18 @@ class Format:
     """One project's files of weights: how they are recognized and converted."""
 
     description: str
-    recognizes: Callable[[Content], bool]
+    marks: tuple[tuple[str, ...], ...]
+    """names of tensors that only its encoders have together, whatever stands before them; each
+    tuple is one way to tell"""
     convert: Callable[[Content], ConvertedWeights]
-    """raises CheckpointError for weights of another project"""
+    """takes an encoder's content; raises CheckpointError for weights of another project"""
+    fits: Callable[[Content], bool] = lambda content: True
+    """what has to be so, besides, of a file whose format is not named; more than one format may
+    fit, and then the file does not say whose it is"""
 
 
-def only_tensors(values: object) -> dict[str, Tensor]:
-    """The tensors of a dictionary by name; CheckpointError for anything but a dictionary."""
-    if not isinstance(values, Mapping):
-        raise CheckpointError(f"a dictionary of tensors is needed, got {type(values).__name__}")
+def only_tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a dictionary by name."""
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.speechbrain import MARKS as ECAPA_MARKS
 from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
+from timbral.checkpoints.foreign.transformers import MARK as WAVLM_MARK
 from timbral.checkpoints.foreign.transformers import wavlm_tensors
 from timbral.checkpoints.weights import with_prefix
 from timbral.encoders.ecapa import EcapaConfig
@@ -23,19 +24,14 @@ ECAPA, WAVLM = "model.mods.embedding_model.", "model.wavlm."
 """how names of tensors begin"""
 
 
-def _state(content: Content) -> Mapping[str, Any]:
-    state = content.values.get("model_state")
-    return state if isinstance(state, Mapping) else {}
-
-
-def recognizes(content: Content) -> bool:
-    """A dict whose `model_state` holds a whole SpeechBrain or transformers model."""
-    return any(str(key).startswith((ECAPA, WAVLM)) for key in _state(content))
+def lies_below_model_state(content: Content) -> bool:
+    """Whether the encoder lies where ddvc puts it; Lightning's names can begin alike."""
+    return content.keys[-1:] == ("model_state",)
 
 
 def convert(content: Content) -> ConvertedWeights:
     """Encoder and loss; SpeechBrain's classifier and features, which it also holds, are left."""
-    state = only_tensors(_state(content))
+    state = only_tensors(content.values)
     encoder: EcapaConfig | WavlmConfig
     if any(key.startswith(ECAPA) for key in state):
         encoder, tensors = ecapa_tensors(with_prefix(state, ECAPA.rstrip(".")))
@@ -47,12 +43,7 @@ def convert(content: Content) -> ConvertedWeights:
     for key, tensor in state.items():
         if key.startswith("similarity_"):
             tensors[f"loss.{key}"] = tensor.reshape(-1)
-    step = content.values.get("step", 0)
-    if not isinstance(step, int):
-        raise CheckpointError(
-            f"step of a checkpoint of ddvc is a whole number, got {type(step).__name__}"
-        )
-    return ConvertedWeights(encoder, tensors, step, Preprocessing(trim="edges"))
+    return ConvertedWeights(encoder, tensors, content.step, Preprocessing(trim="edges"))
 
 
 def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
@@ -91,4 +82,9 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
         raise CheckpointError(f"these are not weights of WavLM: {error} is missing") from None
 
 
-DDVC = Format("checkpoint of ddvc: ECAPA-TDNN or WavLM with GE2E", recognizes, convert)
+DDVC = Format(
+    "checkpoint of ddvc: ECAPA-TDNN or WavLM with GE2E",
+    (tuple(ECAPA + mark for mark in ECAPA_MARKS), (f"{WAVLM}{WAVLM_MARK}",)),
+    convert,
+    lies_below_model_state,
+)

@@ -14,7 +14,9 @@ from timbral.errors import CheckpointError
 
 __all__ = [
     "PREPROCESSING",
-    "holds_torch_lstm",
+    "TORCH_MARKS",
+    "has_paddle_linear",
+    "has_torch_linear",
     "lstm_config",
     "named_tensors",
     "torch_lstm_weights",
@@ -22,6 +24,10 @@ __all__ = [
 
 PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
 """what all three do to audio"""
+TORCH_MARKS = ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "linear.weight", "linear.bias")
+"""tensors of the LSTM by torch's names, which Paddle has, too"""
+PADDLE_KEY = "StructuredToParameterName@@"
+"""that only `paddle.save` writes"""
 
 
 def lstm_config(state: Mapping[str, Tensor], **windows: int) -> LstmConfig:
@@ -46,20 +52,35 @@ def named_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def holds_torch_lstm(content: Content) -> bool:
-    """A dict with `model_state`, in it an LSTM."""
-    state = content.values.get("model_state")
-    return isinstance(state, Mapping) and "lstm.weight_ih_l0" in state
+def has_torch_linear(content: Content) -> bool:
+    """Whether linear.weight can be torch's, (E, H): one of Paddle is (H, E)."""
+    return _layouts(content) >= {"torch"}
+
+
+def has_paddle_linear(content: Content) -> bool:
+    """Whether linear.weight can be Paddle's, (H, E)."""
+    return _layouts(content) >= {"paddle"}
+
+
+def _layouts(content: Content) -> set[str]:
+    """Whose linear.weight it can be: its shape tells, and where it is square, who wrote the file.
+
+    A square one in a pickle of arrays without Paddle's own keys can be either's.
+    """
+    names = [*map(str, content.values), *content.other_keys]
+    if any(".cell." in name or name.startswith(PADDLE_KEY) for name in names):
+        return {"paddle"}
+    weight, bias = (content.values.get(f"linear.{name}") for name in ("weight", "bias"))
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor) or weight.ndim != 2:
+        return {"torch", "paddle"}
+    outputs = bias.numel()
+    if weight.shape[0] != weight.shape[1]:
+        return {"torch"} if weight.shape[0] == outputs else {"paddle"}
+    return {"torch", "paddle"} if content.container == "arrays" else {"torch"}
 
 
 def torch_lstm_weights(content: Content, window_step: int) -> ConvertedWeights:
     """Resemblyzer's ``pretrained.pt`` and Real-Time-Voice-Cloning's ``encoder.pt``, one layout."""
-    step = content.values.get("step")
-    if not isinstance(step, int) or "model_state" not in content.values:
-        raise CheckpointError(
-            "these are not weights of Resemblyzer or Real-Time-Voice-Cloning, which hold `step` "
-            "and `model_state`"
-        )
-    state = only_tensors(content.values["model_state"])
+    state = only_tensors(content.values)
     config = lstm_config(state, window_step=window_step)
-    return ConvertedWeights(config, named_tensors(state), step, PREPROCESSING)
+    return ConvertedWeights(config, named_tensors(state), content.step, PREPROCESSING)

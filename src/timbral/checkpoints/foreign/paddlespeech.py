@@ -12,19 +12,20 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
-from timbral.checkpoints.foreign.lstm_tensors import PREPROCESSING, lstm_config, named_tensors
+from timbral.checkpoints.foreign.lstm_tensors import (
+    PREPROCESSING,
+    TORCH_MARKS,
+    has_paddle_linear,
+    lstm_config,
+    named_tensors,
+)
 from timbral.errors import CheckpointError
 
 __all__ = ["PADDLESPEECH"]
 
 LSTM_ALIAS = ((r"^lstm\.(\d+)\.cell\.(\w+)$", r"lstm.\2_l\1"),)
 """one of the two names that Paddle gives to each tensor of an LSTM, and the other"""
-
-
-def recognizes(content: Content) -> bool:
-    """Arrays by name, those of the LSTM under either of Paddle's names."""
-    names = (rename(str(key), LSTM_ALIAS) for key in content.values)
-    return content.container == "arrays" and "lstm.weight_ih_l0" in names
+CELL_MARKS = ("lstm.0.cell.weight_ih", "lstm.0.cell.weight_hh", "linear.weight", "linear.bias")
 
 
 def convert(content: Content) -> ConvertedWeights:
@@ -48,4 +49,9 @@ def _as_numbers(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-PADDLESPEECH = Format("GE2E LSTM of PaddleSpeech, step-N.pdparams", recognizes, convert)
+PADDLESPEECH = Format(
+    "GE2E LSTM of PaddleSpeech, step-N.pdparams",
+    (TORCH_MARKS, CELL_MARKS),
+    convert,
+    has_paddle_linear,
+)

@@ -10,6 +10,7 @@ too). Nothing that a file names is imported or called.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import pickletools
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["read_pickle"]
+__all__ = ["UnknownNameError", "names_in_pickles", "read_pickle"]
 
 NUMBER_TYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "f2", "f4", "f8")
 """NumPy's codes of the types that an array may have, each of which torch has, too"""
@@ -39,6 +40,20 @@ NAMES = {
     ("__builtin__", "bytes"),
 }
 """what a file may name; all of it is done here, none of it is imported"""
+
+
+class UnknownNameError(pickle.UnpicklingError):
+    """A file names something that plain values and arrays do not need."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"it asks for {self.name}; only tensors and plain values are read, for a pickle could "
+            "run anything"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,20 @@ def read_pickle(content: bytes) -> Any:
     Raises pickle.UnpicklingError for anything else, naming it, and ValueError for broken files.
     """
     return _Machine(content).run()
+
+
+def names_in_pickles(content: bytes, count: int) -> set[str]:
+    """What the first `count` pickles of a file name, as ``module.name``; nothing is imported."""
+    names: set[str] = set()
+    file = io.BytesIO(content)
+    try:
+        for _ in range(count):
+            for opcode, argument, _position in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    names.add(str(argument).replace(" ", ".", 1))
+    except ValueError:  # it ends early
+        pass
+    return names
 
 
 class _Machine:
@@ -151,10 +180,7 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise pickle.UnpicklingError("it asks for a class without a name")
         if (module, name) not in NAMES:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}; only plain values and arrays are read, for a "
-                "pickle could run anything"
-            )
+            raise UnknownNameError(f"{module}.{name}")
         self.stack.append(_Name(module, name))
 
     def call(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
-from timbral.checkpoints.foreign.lstm_tensors import holds_torch_lstm, torch_lstm_weights
+from timbral.checkpoints.foreign.lstm_tensors import TORCH_MARKS, torch_lstm_weights
 
 __all__ = ["REAL_TIME_VOICE_CLONING"]
 
@@ -18,6 +18,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 REAL_TIME_VOICE_CLONING = Format(
     "GE2E LSTM of Real-Time-Voice-Cloning, encoder.pt: the same file, windows half overlapping",
-    holds_torch_lstm,
+    (TORCH_MARKS,),
     convert,
+    fits=lambda content: False,  # unless it is named: nothing in it tells it from Resemblyzer's
 )

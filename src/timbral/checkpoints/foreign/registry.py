@@ -13,6 +13,7 @@ from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
+from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
 __all__ = ["FORMATS", "read_foreign"]
@@ -26,32 +27,60 @@ FORMATS: dict[str, Format] = {
     "3d-speaker": SPEAKER_3D,
     "transformers": TRANSFORMERS,
 }
-"""of those that recognize a file the first one reads it, unless a format is named"""
+"""by the names that `convert` takes"""
 
 
 def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
     """Read weights of another project; nothing in them is ever run.
 
-    Raises CheckpointError when they cannot be read, or are of no known `format`.
+    Raises CheckpointError when they cannot be read, are of no known `format`, or could be of two.
     """
     if format is not None and format not in FORMATS:
         raise CheckpointError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
     content = read_content(find_weights(source))
-    project = _recognized(content, source) if format is None else FORMATS[format]
     try:
-        return project.convert(content)
+        name, encoder = _recognized(content) if format is None else (format, _of(format, content))
+        check_beside(encoder)
+        return FORMATS[name].convert(encoder)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
     except (ConfigError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # Tensors of other shapes than a reader expects; it takes them apart without asking.
         raise CheckpointError(
-            f"{source}: these are not weights of the format {project.description!r}: {error}"
+            f"{source}: these are not weights of the format {FORMATS[name].description!r}: {error}"
         ) from None
 
 
-def _recognized(content: Content, source: Path) -> Format:
-    for project in FORMATS.values():
-        if project.recognizes(content):
-            return project
-    formats = "".join(f"\n  {name}: {project.description}" for name, project in FORMATS.items())
-    raise CheckpointError(f"{source}: weights of no known format; known formats:{formats}")
+def _of(format: str, content: Content) -> Content:
+    """The encoder of a format in a file; all of the file when it has not got what marks one."""
+    for marks in FORMATS[format].marks:
+        if encoders := find_encoders(content, marks):
+            return only_encoder(encoders)
+    return content
+
+
+def _recognized(content: Content) -> tuple[str, Content]:
+    """The format that fits, and the encoder in the file."""
+    found: dict[str, tuple[str, Content]] = {}
+    for name, project in FORMATS.items():
+        for marks in project.marks:
+            fitting = [one for one in find_encoders(content, marks) if project.fits(one)]
+            if fitting:
+                found[name] = (marks[0], only_encoder(fitting))
+                break
+    inside = {
+        name  # the encoder of one format is a part of what another one knows whole
+        for name, (mark, _) in found.items()
+        for other, _ in found.values()
+        if other.endswith(f".{mark}")
+    }
+    names = [name for name in found if name not in inside]
+    if len(names) > 1:
+        raise CheckpointError(
+            f"these weights could be of {' or '.join(names)}, and nothing in the file "
+            "tells; convert them with `format` named"
+        )
+    if not names:
+        formats = "".join(f"\n  {name}: {one.description}" for name, one in FORMATS.items())
+        raise CheckpointError(f"weights of no known format; known formats:{formats}")
+    return names[0], found[names[0]][1]

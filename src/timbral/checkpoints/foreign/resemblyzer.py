@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
-from timbral.checkpoints.foreign.lstm_tensors import holds_torch_lstm, torch_lstm_weights
+from timbral.checkpoints.foreign.lstm_tensors import (
+    TORCH_MARKS,
+    has_torch_linear,
+    torch_lstm_weights,
+)
 
 __all__ = ["RESEMBLYZER"]
 
@@ -16,4 +20,6 @@ def convert(content: Content) -> ConvertedWeights:
     return torch_lstm_weights(content, WINDOW_STEP)
 
 
-RESEMBLYZER = Format("GE2E LSTM of Resemblyzer, pretrained.pt", holds_torch_lstm, convert)
+RESEMBLYZER = Format(
+    "GE2E LSTM of Resemblyzer, pretrained.pt", (TORCH_MARKS,), convert, has_torch_linear
+)

@@ -16,7 +16,7 @@ from timbral.errors import CheckpointError
 
 __all__ = ["SPEAKER_3D"]
 
-RECOGNIZED_BY = "xvector.tdnn.linear.weight"
+MARKS = ("xvector.tdnn.linear.weight", "head.conv1.weight")
 
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^head\.layer1\.", "front.blocks."),
@@ -43,14 +43,9 @@ NAMES: tuple[tuple[str, str], ...] = (
 """3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
 
 
-def recognizes(content: Content) -> bool:
-    """A flat dict of tensors with 3D-Speaker's names."""
-    return RECOGNIZED_BY in content.values
-
-
 def convert(content: Content) -> ConvertedWeights:
-    """3D-Speaker's CAM++: a plain dict of tensors."""
-    if not recognizes(content):
+    """3D-Speaker's CAM++, its layers renamed."""
+    if MARKS[0] not in content.values:
         raise CheckpointError("these are not weights of 3D-Speaker's CAM++")
     tensors = {}
     for key, tensor in only_tensors(content.values).items():
@@ -62,4 +57,4 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
 
-SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", recognizes, convert)
+SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", (MARKS,), convert)

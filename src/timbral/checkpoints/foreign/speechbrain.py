@@ -17,9 +17,9 @@ from timbral.checkpoints.foreign.base import (
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["SPEECHBRAIN", "ecapa_tensors"]
+__all__ = ["MARKS", "SPEECHBRAIN", "ecapa_tensors"]
 
-RECOGNIZED_BY = "blocks.0.conv.conv.weight"
+MARKS = ("blocks.0.conv.conv.weight", "mfa.conv.conv.weight")
 NAMES = (
     (r"^blocks\.0\.", "input."),
     (r"^blocks\.1\.", "blocks.0."),
@@ -46,7 +46,7 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
             "blocks.1.res2net_block.blocks" in k and k.endswith("conv.weight") for k in state
         )
         config = EcapaConfig(
-            channels=len(state[RECOGNIZED_BY]),
+            channels=len(state[MARKS[0]]),
             pooled_channels=len(state["mfa.conv.conv.weight"]),
             attention_channels=len(state["asp.tdnn.conv.conv.weight"]),
             se_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
@@ -58,14 +58,9 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
     return config, tensors
 
 
-def recognizes(content: Content) -> bool:
-    """A flat dict of tensors with SpeechBrain's names."""
-    return RECOGNIZED_BY in content.values
-
-
 def convert(content: Content) -> ConvertedWeights:
     """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``."""
     return ConvertedWeights(*ecapa_tensors(only_tensors(content.values)))
 
 
-SPEECHBRAIN = Format("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", recognizes, convert)
+SPEECHBRAIN = Format("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", (MARKS,), convert)

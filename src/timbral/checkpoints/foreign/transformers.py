@@ -19,7 +19,7 @@ from timbral.checkpoints.foreign.base import (
 from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
 
-__all__ = ["TRANSFORMERS", "wavlm_tensors"]
+__all__ = ["MARK", "TRANSFORMERS", "wavlm_tensors"]
 
 NAMES = (
     (r"^wavlm\.feature_extractor\.conv_layers\.(\d+)\.conv\.", r"frontend.convs.\1."),
@@ -37,6 +37,8 @@ NAMES = (
     (r"^tdnn\.(\d+)\.kernel\.", r"head.tdnn.\1."),
     (r"^feature_extractor\.", "head.linear."),
 )
+MARK = "encoder.layers.0.attention.gru_rel_pos_const"
+"""which HuBERT and wav2vec 2.0, otherwise named alike, have not got"""
 NEEDED = (
     "hidden_size",
     "num_hidden_layers",
@@ -134,14 +136,14 @@ def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wa
     )
 
 
-def recognizes(content: Content) -> bool:
-    """Weights beside a config.json of WavLM."""
+def has_wavlm_config(content: Content) -> bool:
+    """Whether a config.json of a WavLM lies beside the weights."""
     return content.config is not None and content.config.get("model_type") == "wavlm"
 
 
 def convert(content: Content) -> ConvertedWeights:
     """A folder of WavLM; without an x-vector head in it, the head is newly initialized."""
-    if content.config is None or not recognizes(content):
+    if content.config is None or not has_wavlm_config(content):
         raise CheckpointError("these are not weights of a WavLM beside its config.json")
     tensors = wavlm_tensors(only_tensors(content.values))
     has_head = "encoder.head.projector.weight" in tensors
@@ -155,5 +157,8 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 TRANSFORMERS = Format(
-    "WavLM of transformers, a folder with config.json and model.safetensors", recognizes, convert
+    "WavLM of transformers, a folder with config.json and model.safetensors",
+    ((f"wavlm.{MARK}",), (MARK,)),
+    convert,
+    has_wavlm_config,
 )

@@ -5,17 +5,22 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from timbral.checkpoints.foreign.base import Container, Content
-from timbral.checkpoints.foreign.pickles import read_pickle
+from timbral.checkpoints.foreign.file_kinds import (
+    is_safetensors,
+    is_text,
+    missing_bytes,
+    why_no_weights,
+)
+from timbral.checkpoints.foreign.pickles import UnknownNameError, names_in_pickles, read_pickle
 from timbral.errors import CheckpointError
 
 __all__ = ["CONFIG_FILES", "WEIGHT_FILES", "find_weights", "holds_weights", "read_content"]
@@ -24,6 +29,12 @@ CONFIG_FILES = ("preprocessor_config.json", "config.json")
 """what transformers keeps beside weights"""
 TORCH_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """the first object in files of torch before 1.6"""
+LEGACY_PICKLES = 4
+"""with which such a file begins: that number, a version, sizes of numbers, and the content"""
+SAVE_TENSORS = (
+    "save the state_dict alone, in the project that the file comes from: "
+    "torch.save(model.state_dict(), FILE)"
+)
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "embedding_model.ckpt")
 """weights in folders of transformers and SpeechBrain, the safer ones first"""
 
@@ -57,62 +68,88 @@ def holds_weights(source: Path) -> bool:
 def read_content(path: Path) -> Content:
     """What a file of weights holds, and the configs beside it.
 
-    Takes torch's files, safetensors, and pickles of arrays as Paddle writes them. Raises
-    CheckpointError when it is none of these, or asks for anything but tensors and plain values.
+    Takes torch's files, safetensors, and pickles of arrays as Paddle writes them, each known by its
+    content, whatever the file is called. Raises CheckpointError that says what it is when it is
+    none of these, or asks for anything but tensors and plain values.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    if path.suffix == ".safetensors":
-        values, container = _read_safetensors(content, path)
-    else:
-        values, container = _read_pickled(content, path)
-    if not isinstance(values, Mapping):
-        raise CheckpointError(
-            f"{path} cannot be read as weights (a dictionary of tensors is needed, got "
-            f"{type(values).__name__})"
-        )
+    try:
+        values, container = _read(content)
+    except _RefusedError as error:
+        raise CheckpointError(f"{path} cannot be read as weights ({error})") from None
     return Content(values, container, _read_configs(path.parent))
 
 
-def _read_safetensors(content: bytes, path: Path) -> tuple[Any, Container]:
-    try:
-        return safetensors.torch.load(content), "safetensors"
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read as weights ({error})") from None
+class _RefusedError(Exception):
+    """Why a file cannot be read as weights."""
 
 
-def _read_pickled(content: bytes, path: Path) -> tuple[Any, Container]:
-    memory = io.BytesIO(content)
+def _read(content: bytes) -> tuple[Mapping[Any, Any], Container]:
+    if is_safetensors(content):
+        return _read_safetensors(content), "safetensors"
+    if reason := why_no_weights(content):
+        raise _RefusedError(reason)
     try:
-        if not zipfile.is_zipfile(memory):
-            # A file of torch before its archives begins with a pickle, too: of this number.
-            values = read_pickle(content)
-            if not isinstance(values, int) or values != TORCH_MAGIC_NUMBER:
-                return values, "arrays"
-        memory.seek(0)
-        return torch.load(memory, map_location="cpu", weights_only=True), "torch"
+        values, container = _read_pickled(content)
     except Exception as error:  # a broken file raises anything
-        raise CheckpointError(
-            f"{path} cannot be read as weights ({_reason(error, memory)})"
-        ) from None
+        raise _RefusedError(_reason(error, content)) from None
+    if not isinstance(values, Mapping):
+        raise _RefusedError(f"a dictionary of tensors is needed, got {type(values).__name__}")
+    return values, container
 
 
-def _reason(error: Exception, memory: io.BytesIO) -> str:
-    """Why a file was refused, in one line, without torch's advice to read it all the same."""
+def _read_safetensors(content: bytes) -> dict[str, Tensor]:
+    if missing := missing_bytes(content):
+        raise _RefusedError(f"it is cut short: {missing:,} bytes are missing; download it again")
     try:
-        memory.seek(0)
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(memory)
-    except Exception:  # it is no archive of torch
-        names = []
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except Exception as error:  # of numbers that torch does not have, KeyError among others
+        raise _RefusedError(_first_line(error)) from None
+    return tensors
+
+
+def _read_pickled(content: bytes) -> tuple[Any, Container]:
+    memory = io.BytesIO(content)
+    if not content.startswith(b"PK"):
+        # A file of torch before its archives begins with a pickle, too: of this number.
+        values = read_pickle(content)
+        if not isinstance(values, int) or values != TORCH_MAGIC_NUMBER:
+            return values, "arrays"
+    return torch.load(memory, map_location="cpu", weights_only=True), "torch"
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    """Why a file was refused, in one line, without torch's advice to read it all the same."""
+    names = _unknown_names(error, content)
     if names:
-        return (
-            f"it asks for {', '.join(sorted(names)[:3])}; only tensors and plain values are read, "
-            "for a pickle could run anything"
-        )
+        return f"{UnknownNameError(', '.join(names[:3]))}; {SAVE_TENSORS}"
+    if is_text(content):
+        return f"it is text that begins with {content[:40].decode('ascii')!r}"
+    if content.startswith(b"PK") or content.endswith(b"."):  # the last instruction of a pickle
+        return _first_line(error) if str(error).count("\n") == 0 else "it is damaged"
     if isinstance(error, pickle.UnpicklingError) and "\n" in str(error):
-        return "it holds more than tensors and plain values"
+        return "it is damaged or cut short, or holds more than tensors and plain values"
+    return f"it is damaged or cut short ({_first_line(error)}); download it again"
+
+
+def _unknown_names(error: Exception, content: bytes) -> list[str]:
+    """What a pickle asks for, beyond tensors and plain values."""
+    if isinstance(error, UnknownNameError):
+        return [error.name]
+    try:
+        if content.startswith(b"PK"):
+            memory = io.BytesIO(content)
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(memory))
+        names = names_in_pickles(content, LEGACY_PICKLES)
+    except Exception:  # it is broken
+        return []
+    return sorted(name for name in names if name.partition(".")[0] not in ("torch", "collections"))
+
+
+def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
