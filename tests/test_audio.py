@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from timbral.audio.decode import Wave, check_wave, decode, resample, to_int16
+from timbral.audio.decode import Wave, check_wave, decode, decode_bytes, resample, to_int16
 from timbral.audio.preprocessing import Preprocessing, load
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
 from timbral.errors import AudioError, ConfigError, MissingExtraError
 
 Tone = Callable[..., Wave]
@@ -210,3 +212,74 @@ def test_unknown_settings_are_errors(values: dict[str, object], words: str) -> N
 def test_equal_rates_need_no_resampling(tone: Tone) -> None:
     wave = tone(0.1)
     assert resample(wave, 16_000, 16_000) is wave
+
+
+def test_scale(tmp_path: Path, tone: Tone) -> None:
+    """Overshoot is scaled, not clipped; 16-bit numbers stored as floats are told by their size."""
+    wave = tone(1.0)
+    wave /= np.abs(wave).max()
+    for gain, expected in ((0.5, 0.5), (1.78, 1.0), (16.0, 1.0), (12_000.0, 12_000 / 32_768)):
+        soundfile.write(tmp_path / "a.wav", gain * wave, 16_000, subtype="FLOAT")
+        scaled, _ = decode(tmp_path / "a.wav")
+        np.testing.assert_allclose(scaled, expected * wave, atol=1e-6)
+        np.testing.assert_array_equal(check_wave(np.float32(gain) * wave, "an array"), scaled)
+        assert np.abs(scaled).max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("spike", "words"),
+    [(1e30, r"single samples reach 1e\+30"), (300.0, "single samples reach 300")],
+)
+def test_one_absurd_sample_is_an_error(tone: Tone, spike: float, words: str) -> None:
+    wave = tone(1.0)
+    wave[1_000] = spike
+    with pytest.raises(AudioError, match=words) as error:
+        check_wave(wave, "x")
+    assert error.value.kind == "out-of-range"
+
+
+def test_scale_of_other_integers_is_an_error(tone: Tone) -> None:
+    with pytest.raises(AudioError, match=r"its samples reach 2.53e\+06; floats lie in"):
+        check_wave(8e6 * tone(1.0), "x")
+
+
+def test_store_holds_what_the_file_holds(tmp_path: Path, tone: Tone) -> None:
+    """A float WAV beyond full scale was clipped in the store, and not elsewhere."""
+    (tmp_path / "corpus" / "s").mkdir(parents=True)
+    path = tmp_path / "corpus" / "s" / "a.wav"
+    soundfile.write(path, 3.56 * tone(1.0), 16_000, subtype="FLOAT")
+    prepare(tmp_path / "corpus", tmp_path / "store", Preprocessing(min_rms_dbfs=None))
+    stored = Store.open(tmp_path / "store").pcm(0)
+    np.testing.assert_array_equal(stored, to_int16(decode(path)[0]))
+    wave = tone(1.0)
+    np.testing.assert_allclose(stored / 32_768, wave / np.abs(wave).max(), atol=4e-5)
+
+
+def test_channels_that_cancel_out(tmp_path: Path, tone: Tone) -> None:
+    wave = tone(0.5)
+    channels = np.stack([0.3 * wave[::-1], wave, 0.1 * wave, -1.4 * wave - 0.3 * wave[::-1]], 1)
+    channels[:, 3] += 0.3 * wave
+    soundfile.write(tmp_path / "a.wav", channels, 16_000, subtype="FLOAT")
+    with pytest.raises(AudioError, match="2 and 4 are of opposite phase") as error:
+        decode(tmp_path / "a.wav")
+    assert error.value.kind == "silent"
+    one_of_six = np.stack([wave, *5 * [0 * wave]], 1)
+    soundfile.write(tmp_path / "b.wav", one_of_six, 16_000)
+    np.testing.assert_allclose(decode(tmp_path / "b.wav")[0], wave / 6, atol=1e-4)
+
+
+def test_whatever_a_recording_throws_is_its_failure(
+    tmp_path: Path, tone: Tone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.5), 16_000)
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("a surprise inside a codec")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    for path in (tmp_path / "a.wav", f"{tmp_path}/a.wav#t=0.1,0.2"):
+        with pytest.raises(AudioError, match="RuntimeError: a surprise") as error:
+            decode(path)
+        assert error.value.kind == "unreadable"
+    with pytest.raises(AudioError, match="RuntimeError: a surprise"):
+        decode_bytes((tmp_path / "a.wav").read_bytes(), "bytes")

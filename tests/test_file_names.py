@@ -13,6 +13,7 @@ import pytest
 from timbral import api
 from timbral.audio.decode import decode, read_header, stated_seconds
 from timbral.bulk import embed
+from timbral.data.prepared.mels import read_mel
 from timbral.data.sources import find_utterances
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import AudioError, DataError
@@ -107,3 +108,12 @@ def test_a_pipe_is_no_recording(tmp_path: Path) -> None:
             with pytest.raises(AudioError, match="not a regular file"):
                 read(path)
         assert stated_seconds(path) is None
+
+
+def test_a_pipe_is_no_mel(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(AudioError, match="not a regular file"):
+        read_mel(tmp_path / "x.npy")
+    (tmp_path / "empty.npy").touch()
+    with pytest.raises(AudioError, match="cannot be read as a mel"):
+        read_mel(tmp_path / "empty.npy")

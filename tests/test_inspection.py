@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,29 @@ def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
         assert "default-src 'none'" in page
         assert "<script" not in page
         assert page.count("<svg") == 2 + (format != "npy")
+
+
+def test_scales_and_pipes_are_said(tmp_path: Path, voices: Path) -> None:
+    """Recordings beyond full scale are listed; a FIFO of a recording's name is never opened."""
+    wave = load(next(voices.glob("*/*.ogg")))
+    wave /= np.abs(wave).max()
+    for speaker in ("s", "t"):
+        (tmp_path / speaker).mkdir()
+        os.mkfifo(tmp_path / speaker / "pipe.wav")
+        soundfile.write(tmp_path / speaker / "a.wav", 1.78 * wave, 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "s" / "pcm.wav", 20_000 * wave, 16_000, subtype="FLOAT")
+    spike = np.where(np.arange(wave.size) == 99, 3e30, wave)
+    soundfile.write(tmp_path / "s" / "spike.wav", spike, 16_000, subtype="FLOAT")
+    found = inspect_data(tmp_path)
+    reasons = {(Path(item.path).name, item.reason) for item in found.suspects}
+    assert ("a.wav", "beyond full scale: peak 1.78; all of it is multiplied by 0.562") in reasons
+    assert ("pcm.wav", "beyond full scale: peak 2e+04; all of it is multiplied by 3.05e-05") in (
+        reasons
+    )
+    assert ("pipe.wav", "unreadable: is a pipe, socket or device, not a regular file") in reasons
+    assert [[Path(path).name for path in group] for group in found.duplicates] == [2 * ["a.wav"]]
+    assert any(
+        name == "spike.wav" and "single samples reach 3e+30" in text for name, text in reasons
+    )
+    assert max(found.rms_dbfs) <= 0
+    write_inspection(found, tmp_path / "page.html")

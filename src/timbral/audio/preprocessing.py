@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from timbral.audio.decode import SAMPLE_RATE, Wave, decode, resample
+from timbral.audio.decode import SAMPLE_RATE, Wave, decode, failures_of, resample
 from timbral.audio.vad import check_detector, keep_voiced
 from timbral.errors import AudioError, ConfigError, did_you_mean
 
@@ -74,7 +74,8 @@ def load(
     wave, source_rate = decode(path)
     if preprocessing is None:
         return resample(wave, source_rate, sample_rate)
-    return preprocessing(wave, source_rate, sample_rate, str(path))
+    with failures_of(str(path)):
+        return preprocessing(wave, source_rate, sample_rate, str(path))
 
 
 def _raise_rms(wave: Wave, target_dbfs: float) -> Wave:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from timbral.audio.decode import Wave
+from timbral.audio.decode import Wave, failures_of
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.config.schema import TrainConfig
@@ -329,7 +329,8 @@ class Embedder:
     def _load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
         name = name_of(audio, argument)
         samples, rate = read_recording(audio, name, sample_rate, self.sample_rate)
-        wave = self.preprocessing(samples, rate, self.sample_rate, name)
+        with failures_of(name):
+            wave = self.preprocessing(samples, rate, self.sample_rate, name)
         if wave.size < self.network.min_samples:
             reason = (
                 f"{wave.size / self.sample_rate:.3f} s of audio is too short; "

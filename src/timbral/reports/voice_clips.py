@@ -14,7 +14,7 @@ from itertools import chain, zip_longest
 import numpy as np
 import soundfile
 
-from timbral.audio.decode import SAMPLE_RATE, Wave
+from timbral.audio.decode import SAMPLE_RATE, Wave, failures_of
 from timbral.audio.preprocessing import load
 from timbral.audio.segments import Segment
 from timbral.errors import AudioError
@@ -97,8 +97,6 @@ class _Encoder:
                 return index, self._result(index)
             except AudioError as error:
                 self.failures[index] = error.reason
-            except (OSError, ValueError, RuntimeError) as error:
-                self.failures[index] = str(error)
         return -1, ""
 
     def _result(self, index: int) -> str:
@@ -134,13 +132,11 @@ def _encode_clip(path: str, seconds: float) -> str:
     if wave.size == 0:
         raise AudioError(path, "the recording is too short", "too-short")
     memory = io.BytesIO()
-    soundfile.write(
-        memory,
-        np.clip(wave, -1.0, 1.0),
-        SAMPLE_RATE,
-        format="MP3",
-        compression_level=MP3_COMPRESSION,
-    )
+    clipped = np.clip(wave, -1.0, 1.0)
+    with failures_of(path):
+        soundfile.write(
+            memory, clipped, SAMPLE_RATE, format="MP3", compression_level=MP3_COMPRESSION
+        )
     return base64.b64encode(memory.getvalue()).decode("ascii")
 
 

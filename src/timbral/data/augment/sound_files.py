@@ -18,7 +18,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.audio.decode import AUDIO_SUFFIXES, SAMPLE_RATE, Wave, decode, resample, to_int16
+from timbral.audio.decode import (
+    AUDIO_SUFFIXES,
+    SAMPLE_RATE,
+    Wave,
+    decode,
+    failures_of,
+    resample,
+    to_int16,
+)
 from timbral.data.corpora.corpus_files import audio_files
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write, read_json, write_json
@@ -101,12 +109,12 @@ def _decode_all(
     with atomic_write(pcm_path) as temporary, open(temporary, "wb") as out:
         for file in files:
             try:
-                wave, rate = decode(file)
+                with failures_of(str(file)):
+                    wave = resample(*decode(file), SAMPLE_RATE)
+                    pcm = to_int16(trim(wave) if trim else wave)
             except AudioError as error:
                 failures.append(str(error))
                 continue
-            wave = resample(wave, rate, SAMPLE_RATE)
-            pcm = to_int16(trim(wave) if trim else wave)
             out.write(pcm.tobytes())
             starts.append(starts[-1] + len(pcm))
     if len(starts) == 1:

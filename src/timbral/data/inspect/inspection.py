@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from timbral.audio.decode import Wave
+from timbral.audio.decode import Wave, check_wave, failures_of
 from timbral.data.inspect.readers import DataReader, open_data
 from timbral.errors import AudioError
 from timbral.io.types import Floats, Ints, Progress
@@ -33,6 +33,7 @@ SPECTRUM_SECONDS = 10
 PROBE_BYTES = 8_192
 
 SuspectKind = Literal[
+    "beyond full scale",
     "clipped",
     "long",
     "mostly pauses",
@@ -170,21 +171,28 @@ def _measure(data: DataReader, inspection: Inspection, progress: Progress) -> No
     """RMS levels, and what a listener would notice, of some of the utterances."""
     rows = range(0, inspection.utterances, -(-inspection.utterances // MEASURED_UTTERANCES))
     for done, row in enumerate(rows, start=1):
+        path = data.manifest[row].path
         try:
-            wave, rate = data.wave(row)
+            with failures_of(path):
+                as_it_is, rate = data.wave(row)
+                wave = check_wave(as_it_is, path)
+                suspicions = list(_suspicions(as_it_is, wave, rate))
         except AudioError as error:
             if row not in data.unreadable:
                 inspection.suspects.append(_suspect(data, row, "unusable", error.reason))
         else:
             inspection.measured += 1
             inspection.rms_dbfs.append(_rms_dbfs(wave))
-            inspection.suspects += [
-                _suspect(data, row, kind, detail) for kind, detail in _suspicions(wave, rate)
-            ]
+            inspection.suspects += [_suspect(data, row, *suspicion) for suspicion in suspicions]
         progress(done, len(rows))
 
 
-def _suspicions(wave: Wave, rate: int) -> Iterator[tuple[SuspectKind, str]]:
+def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[SuspectKind, str]]:
+    """Of a wave as it is, and in [-1, 1]."""
+    peak = float(np.abs(as_it_is).max())
+    if peak > 1.0:
+        gain = float(np.abs(wave).max()) / peak
+        yield "beyond full scale", f"peak {peak:.3g}; all of it is multiplied by {gain:.3g}"
     clipped = float(np.mean(np.abs(wave) >= 0.999))
     if clipped > CLIPPED_FRACTION:
         yield "clipped", f"{100 * clipped:.1f} % of the samples"

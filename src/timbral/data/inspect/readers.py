@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from timbral.audio.decode import SAMPLE_RATE, Wave, decode, read_header
+from timbral.audio.decode import SAMPLE_RATE, Wave, decode, decode_as_is, read_header
 from timbral.audio.segments import Segment
 from timbral.data.manifest import Manifest, file_size
 from timbral.data.prepared.base import prepared_format
@@ -43,7 +43,7 @@ class DataReader(Protocol):
         """Bytes of an utterance, by which equal ones are found."""
 
     def wave(self, row: int) -> tuple[Wave, int]:
-        """The wave (T,) and its rate in Hz; AudioError when it cannot be used."""
+        """The wave (T,) as it is, of any scale, and its rate in Hz; AudioError when unreadable."""
 
 
 class StoreReader:
@@ -118,6 +118,8 @@ class RecordingReader:
 
     def content(self, row: int, byte_range: slice) -> bytes:
         path = self._paths[row]
+        if row in self.unreadable:  # a pipe, for one
+            return str(row).encode()  # equal to no other
         try:
             if not Segment.of(path).is_whole:
                 return decode(path)[0].tobytes()[byte_range]
@@ -126,10 +128,10 @@ class RecordingReader:
                 file.seek(start)
                 return file.read(-1 if stop is None else stop - start)
         except (OSError, AudioError):
-            return str(row).encode()  # equal to no other
+            return str(row).encode()
 
     def wave(self, row: int) -> tuple[Wave, int]:
-        return decode(self._paths[row])
+        return decode_as_is(self._paths[row])
 
 
 def open_data(source: str | Path, layout: str) -> DataReader:

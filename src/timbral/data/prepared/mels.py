@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from timbral.audio.byte_source import check_regular
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.corpus_files import audio_files
 from timbral.data.prepared.base import (
@@ -113,9 +114,10 @@ class PrecomputedMels(PreparedData):
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
     """Frames of a file of precomputed mels (F, M); AudioError when it is no mel of 40 bands."""
+    check_regular(path)
     try:
         mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         reason = f"cannot be read as a mel spectrogram ({error})"
         raise AudioError(str(path), reason, "unreadable") from None
     if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:

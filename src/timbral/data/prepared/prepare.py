@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from timbral.audio.decode import SAMPLE_RATE, decode
+from timbral.audio.decode import SAMPLE_RATE, decode, failures_of
 from timbral.audio.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment
@@ -239,9 +239,10 @@ def _prepare_shard(shard: _Shard) -> int:
     def items() -> Iterator[PreparedItem]:
         for utterance in shard.utterances:
             try:
-                wave, source_rate = decode(utterance.path)
-                wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, utterance.path)
-                content = format.convert(wave, utterance.path)
+                with failures_of(utterance.path):
+                    wave, source_rate = decode(utterance.path)
+                    wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, utterance.path)
+                    content = format.convert(wave, utterance.path)
             except AudioError as error:
                 failures.append(asdict(utterance) | {"reason": error.reason, "kind": error.kind})
                 continue
