@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow check bench format clean
+.PHONY: demo test test-slow fuzz check bench format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
@@ -13,6 +13,9 @@ test: .venv/dev.stamp
 
 test-slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow
+
+fuzz: .venv/dev.stamp
+	$(BIN)/python tests/fuzz/fuzz.py --cases 1000 --seed $${SEED:-0}
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .

@@ -72,7 +72,7 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("optimizer: {max_grad_norm: -3}", "max_grad_norm must be in"),
         ("trainer: {seed: -1}", "seed must be in"),
         ("schedule: {steps: true}", "steps: should be int, got True"),
-        ("encoder: {name: lstm, hidden_size: 0}", "hidden_size must be at least 1"),
+        ("encoder: {name: lstm, hidden_size: 0}", r"hidden_size must be in \[1, 65536\]"),
         ("encoder: {name: tdnn, stride: 0}", "stride must be in"),
         ("encoder: {name: campplus, block_layers: [1, 2]}", "block_layers must be three numbers"),
         ("encoder: 5", "a name, or a mapping with a name"),

@@ -113,7 +113,7 @@ def write_converted(
     Raises CheckpointError that names the first tensors that do not.
     """
     config = TrainConfig(encoder=weights.encoder)
-    encoder = _build(weights)
+    encoder = build_converted(weights)
     modules: dict[str, nn.Module] = {"encoder": encoder}
     loss_tensors = with_prefix(weights.tensors, "loss")
     if loss_tensors:
@@ -132,12 +132,13 @@ def write_converted(
     save_checkpoint(checkpoint, modules)
 
 
-def _build(weights: ConvertedWeights) -> SpeakerEncoder:
+def build_converted(weights: ConvertedWeights) -> SpeakerEncoder:
     """The encoder with its tensors; what the source has not got is random, but always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            encoder = build_encoder(weights.encoder)
+            numbers = sum(tensor.numel() for tensor in weights.tensors.values())
+            encoder = build_encoder(weights.encoder, numbers)
         except ConfigError as error:
             raise CheckpointError(f"these weights: {error}") from error
     tensors = with_prefix(weights.tensors, "encoder")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from timbral.checkpoints.allocation import AllocationLimit
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
@@ -18,6 +21,7 @@ from timbral.errors import CheckpointError, ConfigError
 
 __all__ = [
     "build_encoder",
+    "count_numbers",
     "load_network",
     "load_optimizer",
     "load_strictly",
@@ -27,15 +31,27 @@ __all__ = [
 ]
 
 
-def build_encoder(config: object) -> SpeakerEncoder:
+NOT_STORED_NUMBERS = 20_000_000
+"""that an encoder may have beside its stored weights: filters, a head that is newly initialized"""
+
+
+def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerEncoder:
     """The encoder of a config such as LstmConfig, newly initialized from torch's random state.
 
-    Raises ConfigError for anything that is no encoder's config, and for impossible sizes.
+    `stored_numbers` is how many numbers the weights have that it will be given; far more are not
+    allocated. Raises ConfigError for anything that is no encoder's config, and for impossible
+    sizes.
     """
+    limit = (
+        nullcontext()
+        if stored_numbers is None
+        else AllocationLimit(2 * stored_numbers + NOT_STORED_NUMBERS)
+    )
     for encoder in ENCODERS.values():
         if encoder.config_type is type(config):
             try:
-                return encoder(config)
+                with limit:
+                    return encoder(config)
             except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
                 raise ConfigError(f"{config} cannot be built: {error}") from error
     known = ", ".join(sorted(encoder.config_type.__name__ for encoder in ENCODERS.values()))
@@ -48,7 +64,8 @@ def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
     """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     try:
         with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
-            encoder = build_encoder(checkpoint.config.encoder)
+            numbers = count_numbers(checkpoint.weights_path)
+        encoder = build_encoder(checkpoint.config.encoder, numbers)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
     load_weights(encoder, replace(checkpoint, uninitialized_prefixes=()))
@@ -100,6 +117,15 @@ def load_optimizer(
             # Adam keeps its step count on the CPU
             value = tensor if key == "step" else tensor.to(parameter.device)
             optimizer.state[parameter][key] = value
+
+
+def count_numbers(path: Path) -> int:
+    """How many numbers a safetensors file holds; CheckpointError when it is missing or broken."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({error})") from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from timbral.encoders.frontends import GE2E_MEL, Frontend
 from timbral.errors import ConfigError
 
-__all__ = ["EncoderConfig", "SpeakerEncoder", "Windows"]
+__all__ = ["LARGEST_SIZE", "MOST_LAYERS", "EncoderConfig", "SpeakerEncoder", "Windows"]
+
+LARGEST_SIZE = 65_536
+"""of a layer, kernel, stride or window: what configs of strangers may ask for"""
+MOST_LAYERS = 1_000
+"""of one kind in an encoder"""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ then matrix products, or read a frame's channels side by side.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
@@ -44,13 +43,16 @@ class CampplusConfig:
     embedding_dim: int = 192
 
     def __post_init__(self) -> None:
-        if len(self.block_layers) != 3 or min(self.block_layers) < 1:
+        if len(self.block_layers) != 3 or not all(
+            1 <= layers <= MOST_LAYERS for layers in self.block_layers
+        ):
             raise ConfigError(
-                f"encoder.block_layers must be three numbers from 1, got {self.block_layers}"
+                f"encoder.block_layers must be three numbers from 1 to {MOST_LAYERS}, "
+                f"got {self.block_layers}"
             )
         sizes = ("front_channels", "init_channels", "growth_rate", "embedding_dim")
-        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, math.inf)))
-        check_ranges(self, "encoder", bottleneck_channels=(2, math.inf))
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
+        check_ranges(self, "encoder", bottleneck_channels=(2, LARGEST_SIZE))
 
 
 class ResidualBlock(nn.Module):

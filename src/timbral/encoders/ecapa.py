@@ -6,14 +6,13 @@ Frames stay time-major (B, F, C), so that every convolution is one matrix produc
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import DECIBEL_MEL_80, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.norm import BatchNorm
@@ -41,8 +40,8 @@ class EcapaConfig:
 
     def __post_init__(self) -> None:
         sizes = ("channels", "pooled_channels", "attention_channels", "se_channels")
-        check_ranges(self, "encoder", **dict.fromkeys((*sizes, "embedding_dim"), (1, math.inf)))
-        check_ranges(self, "encoder", res2net_scale=(2, math.inf))
+        check_ranges(self, "encoder", **dict.fromkeys((*sizes, "embedding_dim"), (1, LARGEST_SIZE)))
+        check_ranges(self, "encoder", res2net_scale=(2, MOST_LAYERS))
         if self.channels % self.res2net_scale:
             raise ConfigError(
                 f"encoder.channels must be divisible by encoder.res2net_scale: "

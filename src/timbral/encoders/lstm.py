@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder, Windows
 from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32
 from timbral.errors import check_ranges
@@ -33,10 +32,9 @@ class LstmConfig:
     """the last window is left out when less of it is audio"""
 
     def __post_init__(self) -> None:
-        sizes = ("num_layers", "hidden_size", "embedding_dim", "n_mels")
-        windows = ("window_frames", "window_step")
-        check_ranges(self, "encoder", **dict.fromkeys(sizes + windows, (1, math.inf)))
-        check_ranges(self, "encoder", window_min_coverage=(0.0, 1.0))
+        sizes = ("hidden_size", "embedding_dim", "n_mels", "window_frames", "window_step")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
+        check_ranges(self, "encoder", num_layers=(1, MOST_LAYERS), window_min_coverage=(0.0, 1.0))
 
 
 class LstmEncoder(SpeakerEncoder):

@@ -6,12 +6,11 @@ The x-vector layout (Snyder et al., X-vectors: Robust DNN embeddings for speaker
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import LARGEST_SIZE, SpeakerEncoder
 from timbral.encoders.frontends import LOG_MEL_80, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.norm import BatchNorm
@@ -36,7 +35,7 @@ class TdnnConfig:
 
     def __post_init__(self) -> None:
         sizes = ("channels", "pooled_channels", "embedding_dim")
-        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, math.inf)), stride=(1, 4))
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)), stride=(1, 4))
 
 
 class TdnnEncoder(SpeakerEncoder):

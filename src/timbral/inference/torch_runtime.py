@@ -70,7 +70,8 @@ class TorchRuntime:
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
-        Each vector is what its wave alone gives (to 1e-5). With `windows` it is the mean of their
+        Each vector is what its wave alone gives (to 1e-5; in bf16 to 4e-3, for oneDNN rounds sums
+        in another order for other shapes of a batch). With `windows` it is the mean of their
         unit vectors. Without, utterances are taken whole; those longer than `longest_seconds` are
         cut into equal segments, whose unit vectors are averaged.
         """

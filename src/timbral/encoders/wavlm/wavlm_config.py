@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
 from timbral.errors import ConfigError, check_ranges
 
 __all__ = ["WavlmConfig"]
@@ -60,13 +60,21 @@ class WavlmConfig:
     2021; needs peft)"""
 
     def __post_init__(self) -> None:
-        sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        sizes = ("hidden_size", "num_attention_heads", "intermediate_size")
         positions = ("num_conv_pos_embeddings", "num_conv_pos_embedding_groups")
         positive = (*sizes, *positions, "embedding_dim", "mask_time_length")
-        check_ranges(self, "encoder", **dict.fromkeys(positive, (1, math.inf)))
-        check_ranges(self, "encoder", num_buckets=(4, math.inf))
+        check_ranges(self, "encoder", **dict.fromkeys(positive, (1, LARGEST_SIZE)))
         check_ranges(
-            self, "encoder", **dict.fromkeys(("lora_rank", "mask_time_min_masks"), (0, math.inf))
+            self,
+            "encoder",
+            num_hidden_layers=(1, MOST_LAYERS),
+            num_buckets=(4, LARGEST_SIZE),
+            max_bucket_distance=(1, LARGEST_SIZE),
+        )
+        check_ranges(
+            self,
+            "encoder",
+            **dict.fromkeys(("lora_rank", "mask_time_min_masks"), (0, LARGEST_SIZE)),
         )
         fractions = ("hidden_dropout", "attention_dropout", "layerdrop", "mask_time_prob")
         check_ranges(self, "encoder", **dict.fromkeys(fractions, (0.0, 1.0)))
@@ -85,8 +93,11 @@ class WavlmConfig:
 
     def _check_lengths(self, *names: str) -> None:
         values = {f"encoder.{name}": getattr(self, name) for name in names}
-        if len({len(each) for each in values.values()}) != 1 or min(map(min, values.values())) < 1:
+        numbers = [number for each in values.values() for number in each]
+        same_length = len({len(each) for each in values.values()}) == 1
+        in_range = all(1 <= number <= LARGEST_SIZE for number in numbers)
+        if not same_length or not in_range or not 1 <= len(numbers) <= MOST_LAYERS:
             raise ConfigError(
-                f"these need equally many values, from 1 each: "
+                f"these need equally many values, from 1 to {LARGEST_SIZE:,} each: "
                 f"{', '.join(f'{name} {each}' for name, each in values.items())}"
             )
