@@ -302,7 +302,6 @@ TARGETS: dict[str, Target] = {
         read_job,
     ),
     "store.json": Target(make_store, "store/store.json", "json", read_store),
-    "store.json prepared again": Target(make_store, "store/store.json", "json", prepare_again),
     "plan.json": Target(make_store, "store/plan.json", "json", prepare_again),
     "store table": Target(
         make_store, "store/utterances.parquet", "bytes", read_store, is_ours=False
@@ -325,12 +324,6 @@ TARGETS: dict[str, Target] = {
     "wav.scp": Target(make_lists, "kaldi/wav.scp", "lines", read_layout("kaldi")),
     "utt2spk": Target(make_lists, "kaldi/utt2spk", "lines", read_layout("kaldi")),
     "segments": Target(make_lists, "kaldi/segments", "lines", read_layout("kaldi")),
-    "recordings": Target(
-        make_lists, "lhotse/recordings.jsonl", "json-lines", read_layout("lhotse")
-    ),
-    "supervisions": Target(
-        make_lists, "lhotse/supervisions.jsonl", "json-lines", read_layout("lhotse")
-    ),
     "csv": Target(make_lists, "table.csv", "lines", read_table("csv")),
     "tsv": Target(make_lists, "table.tsv", "lines", read_table("tsv")),
     "jsonl": Target(make_lists, "table.jsonl", "json-lines", read_table("jsonl")),
