@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import soxr
 
 from timbral.audio.preprocessing import Preprocessing, load
+from timbral.cli.verbs import prepare as prepare_verb
+from timbral.data.corpora.passed_over import count_passed_over, in_words
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
 from timbral.data.manifest import Utterance
@@ -112,3 +116,30 @@ def test_scales_and_pipes_are_said(tmp_path: Path, voices: Path) -> None:
     )
     assert max(found.rms_dbfs) <= 0
     write_inspection(found, tmp_path / "page.html")
+
+
+def test_passed_over_files_are_counted(
+    tmp_path: Path, voices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Recordings of every suffix that the decoder reads are found, and the other files counted."""
+    wave = load(next(voices.glob("*/*.ogg")))
+    corpus = tmp_path / "corpus"
+    for speaker in ("s", "t"):
+        (corpus / speaker).mkdir(parents=True)
+        for suffix, format in (("caf", "CAF"), ("w64", "W64"), ("aifc", "AIFF"), ("voc", "VOC")):
+            path = corpus / speaker / f"{suffix} {speaker}.{suffix}"
+            soundfile.write(path, wave, 16_000, format=format, subtype="PCM_16")
+        (corpus / speaker / "a.TXT").touch()
+        (corpus / speaker / ".hidden").touch()
+    (corpus / "s" / "b.xyz").touch()
+    (corpus / "README").touch()
+    (corpus / "s" / "circle").symlink_to(corpus)
+    rows = scan_corpus("folder", corpus)
+    assert len(rows) == 8
+    expected = "passed over: 2 .txt, 1 .xyz, 1 without suffix"
+    assert in_words(count_passed_over(corpus, rows)) == expected
+    assert prepare_verb.run(str(corpus), output=tmp_path / "store", workers=1) == 0
+    assert expected in capsys.readouterr().out.splitlines()
+    assert expected in describe(inspect_data(corpus))
+    assert count_passed_over(tmp_path / "store", rows) == {}
+    assert in_words(Counter({f".{n}": 9 - n for n in range(8)})).endswith("5 .4, 9 others")

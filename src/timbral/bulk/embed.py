@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
+from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.manifest import Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
@@ -48,6 +50,8 @@ class EmbedSummary:
     """embedded by this run; the rest is an earlier run's"""
     wall_seconds: float
     """of this run"""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """files of the corpus's folder that are no recordings, by suffix"""
 
     @property
     def times_real_time(self) -> float:
@@ -81,6 +85,7 @@ def embed_corpus(
     _check_names(format, name)
     input_of(embedder, utterances[0].path)  # raises before a folder is claimed
     started = time.monotonic()
+    passed_over = count_passed_over(root, utterances)
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f".embed-{name}" if several_models else ".embed"
@@ -109,6 +114,7 @@ def embed_corpus(
         audio_seconds=sum(table["duration_seconds"].to_pylist()),
         new_audio_seconds=new_audio_seconds,
         wall_seconds=time.monotonic() - started,
+        passed_over=passed_over,
     )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "names",
     "option",
     "options_of",
+    "tell_passed_over",
 ]
 
 OK, SOME_FAILED = 0, 1
@@ -138,6 +140,14 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         compile=running.compile,
         weights_dir=running.weights_dir,
     )
+
+
+def tell_passed_over(passed_over: Counter[str]) -> None:
+    """Say which files of a corpus's folder are no recordings, if any."""
+    from timbral.data.corpora.passed_over import in_words
+
+    if passed_over:
+        print(in_words(passed_over))
 
 
 def count_failures(failures: int, folder: Path | str) -> int:

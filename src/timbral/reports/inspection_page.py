@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from timbral.data.corpora.passed_over import in_words
 from timbral.data.inspect.inspection import Inspection
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
@@ -58,6 +59,8 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "duplicates": f"{sum(map(len, groups)):,} in {len(groups):,} groups of equal content",
         "suspicious": suspects or "nothing",
     }
+    if inspection.passed_over:
+        lines["other files"] = in_words(inspection.passed_over)
     if inspection.measured:
         lines["measured"] = f"{inspection.measured:,} utterances, evenly spread"
     return lines

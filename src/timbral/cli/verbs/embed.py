@@ -18,6 +18,7 @@ from timbral.cli.common_options import (
     load_embedder,
     names,
     option,
+    tell_passed_over,
 )
 from timbral.cli.wording import count
 from timbral.embeddings.formats.registry import FORMATS
@@ -144,6 +145,7 @@ def _print_summary(done: EmbedSummary, target: str) -> int:
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
         f"({done.audio_seconds / 3600:.2f} h) in {target}"
     )
+    tell_passed_over(done.passed_over)
     if done.new_audio_seconds:
         print(f"{done.times_real_time:.0f} × real time")
     return count_failures(done.num_failures, target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional
 
 from timbral.audio.preprocessing import TRIMS, Preprocessing
-from timbral.cli.common_options import Layout, count_failures, names, option
+from timbral.cli.common_options import Layout, count_failures, names, option, tell_passed_over
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -72,6 +72,7 @@ def run(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance
         )
     code = _print_summary(summary, output)
+    _tell_passed_over(corpus, utterances)
     if summary.num_speakers == 1 and layout == "folder" and corpus is not None:
         print("all of one speaker; if they are not, name the corpus's layout with --layout")
     return code
@@ -87,6 +88,13 @@ def _print_summary(summary: PrepareSummary, folder: Path) -> int:
         what = count(summary.num_too_short, "utterance")
         print(f"{what} left out: shorter than a precomputed mel may be (160 frames)")
     return count_failures(summary.num_failures, folder)
+
+
+def _tell_passed_over(corpus: str | None, utterances: Manifest) -> None:
+    from timbral.data.corpora.passed_over import count_passed_over
+
+    if corpus is not None:
+        tell_passed_over(count_passed_over(corpus, utterances))
 
 
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:

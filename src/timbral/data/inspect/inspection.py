@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from timbral.audio.decode import Wave, check_wave, failures_of
+from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.inspect.readers import DataReader, open_data
 from timbral.errors import AudioError
 from timbral.io.types import Floats, Ints, Progress
@@ -83,6 +84,8 @@ class Inspection:
     duplicates: list[list[str]] = field(default_factory=list)
     """paths of equal content"""
     suspects: list[Suspect] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """files of a corpus's folder that are no recordings, by suffix"""
 
     @property
     def hours(self) -> float:
@@ -119,6 +122,7 @@ def inspect_data(
         per_speaker=np.array(list(per_speaker.values())),
         rates=Counter(rate for rate in data.rates if rate > 0),
         duplicates=_duplicates(data),
+        passed_over=count_passed_over(source, data.manifest),
     )
     for row, speaker in enumerate(speakers):
         if per_speaker[speaker] == 1:

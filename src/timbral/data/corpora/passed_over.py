@@ -1,0 +1,72 @@
+"""Files of a corpus that are no utterances of it: counted, so that none is missed unseen."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
+
+from timbral.audio.segments import Segment
+from timbral.data.manifest import Utterance
+
+__all__ = ["count_passed_over", "in_words"]
+
+NAMED_SUFFIXES = 5
+"""in words; the rest are counted together"""
+
+
+def count_passed_over(root: str | Path, utterances: Iterable[Utterance]) -> Counter[str]:
+    """How many files below a corpus's folder are no recordings of `utterances`, by suffix.
+
+    Hidden files and what timbral prepared or embedded there are not counted, and nothing is where
+    the recordings lie elsewhere: of tables, lists, prepared data and URLs.
+    """
+    if not Path(root).is_dir():
+        return Counter()
+    inside = f"{os.path.abspath(root).rstrip('/')}/"
+    taken: Counter[str] = Counter()
+    in_segments: set[str] = set()
+    for row in utterances:
+        segment = Segment.of(row.path)
+        if not segment.file.startswith(inside):
+            return Counter()
+        if segment.is_whole:
+            taken[_suffix(segment.file)] += 1
+        else:
+            in_segments.add(segment.file)
+    taken.update(map(_suffix, in_segments))
+    return Counter(map(_suffix, _names(os.fspath(root)))) - taken
+
+
+def in_words(passed_over: Counter[str]) -> str:
+    """``passed over: 12 .txt, 3 .amr``; empty when nothing was."""
+    if not passed_over:
+        return ""
+    most_first = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count:,} {suffix}" for suffix, count in most_first[:NAMED_SUFFIXES]]
+    if others := sum(count for _, count in most_first[NAMED_SUFFIXES:]):
+        words.append(f"{others:,} others")
+    return f"passed over: {', '.join(words)}"
+
+
+def _suffix(path: str) -> str:
+    return PurePath(path).suffix.lower() or "without suffix"
+
+
+def _names(root: str) -> Iterator[str]:
+    """The name of every file below `root`; links are followed, but not in circles."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or (folder != root and _is_our_own(names)):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (name for name in names if not name.startswith("."))
+
+
+def _is_our_own(names: Iterable[str]) -> bool:
+    """Whether a folder with these files is one that `prepare` or `embed` made."""
+    return not {"store.json", "plan.json", "failures.jsonl"}.isdisjoint(names)
