@@ -339,3 +339,22 @@ def test_torchrun(store: Store, small_config: Make, tmp_path: Path) -> None:
     subprocess.run(words, env=environment, check=True, capture_output=True)
     for key, tensor in weights(tmp_path / "torchrun", 4).items():
         assert torch.equal(tensor, weights(tmp_path / "nprocs", 4)[key]), key
+
+
+@pytest.mark.slow
+def test_four_processes_of_torchrun_convert_weights_for_the_first_time(
+    store: Store, small_config: Make, tmp_path: Path
+) -> None:
+    """The cache is empty: one converts, the others wait; none misses the last checkpoint."""
+    weights_file = Path(__file__).parent / "golden" / "paddle-tiny.pdparams"
+    config = replace(small_config(steps=1), encoder=LstmConfig(2, 24, 16))
+    environment = {**os.environ, "TIMBRAL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "4"]
+    words = [*command(tmp_path, config, store, "run"), "--init", str(weights_file)]
+    result = subprocess.run(
+        [*torchrun, *words], env=environment, check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert weights(tmp_path / "run", 1)
+    converted = [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+    assert len(converted) == 1

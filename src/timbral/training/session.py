@@ -60,9 +60,9 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
             batches = data.batches(state.step, rows)
             spent = fit(state, batches, ranks, run, data.validation)
             run.done(state.step, spent.bottleneck)
+            # The others may be here while the first one still writes the last checkpoint.
+            best = ranks.broadcast_object(run.folder.best() if ranks.is_first else None)
 
-    best = run.folder.best()
-    assert best is not None, "the last step saves a checkpoint"
     return TrainSummary(
         checkpoint=best,
         step=state.step,
