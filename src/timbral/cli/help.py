@@ -28,6 +28,6 @@ Options
   {"-h, --help":{_WIDTH}}Show this text; `timbral VERB --help`: the options of a verb
   {"-V, --version":{_WIDTH}}Show the version
 
-Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130 interrupted
+Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130/143 interrupted
 Completion: source <(timbral --tyro-print-completion bash), or zsh, tcsh
 """

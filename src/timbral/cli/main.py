@@ -10,19 +10,29 @@ from collections.abc import Sequence
 
 from timbral.cli.crash import describe_crash
 from timbral.cli.help import HELP
+from timbral.cli.interruption import answer
+from timbral.cli.parse_errors import parse_errors_in_one_line
 from timbral.cli.verb_table import VERBS, load_verb
 from timbral.cli.wording import name_flags
 from timbral.errors import ConfigError, TimbralError, did_you_mean
 from timbral.version import __version__
 
-__all__ = ["main", "parse"]
+__all__ = ["main", "parse", "run"]
 
-OK, USAGE, CRASHED, INTERRUPTED = 0, 2, 70, 130
+OK, USAGE, CRASHED = 0, 2, 70
 
 
 def main() -> None:
-    """Exit code 0 done, 1 some recordings could not be used, 2 a mistake or a full disk, 70 an
-    error that nobody foresaw, 130 interrupted."""
+    """Run the verb that the command line names and exit with its code, as `run` has it."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Run the verb that the command line names; returns the exit code.
+
+    0 done, 1 some recordings could not be used, 2 a mistake or a full disk, 70 an error that nobody
+    foresaw, 130 interrupted, 143 terminated.
+    """
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     words = sys.argv[1:]
     try:
@@ -30,16 +40,15 @@ def main() -> None:
         sys.stdout.flush()
     except (TimbralError, OSError) as error:  # OSError: full disk, no permission
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            sys.exit(OK)
+            return OK
         print(f"error: {name_flags(str(error), words[:1])}", file=sys.stderr)
-        code = USAGE
+        return USAGE
     except Exception as error:
         print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
-        code = CRASHED
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept", file=sys.stderr)
-        code = INTERRUPTED
-    sys.exit(code)
+        return CRASHED
+    except KeyboardInterrupt as error:
+        return answer(error)
+    return code
 
 
 def _run(words: Sequence[str]) -> int:
@@ -63,11 +72,13 @@ def _run(words: Sequence[str]) -> int:
 
 
 def parse(verb: str, words: Sequence[str]) -> int:
-    """Run a verb with these options; SystemExit after ``--help`` and for wrong ones."""
+    """Run a verb with these options; SystemExit after ``--help``, ConfigError for wrong ones."""
     import tyro  # takes as long as all the rest of `timbral --help`
 
+    run_verb = load_verb(verb)
     options = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(load_verb(verb), prog=f"timbral {verb}", args=words, config=options)
+    with parse_errors_in_one_line(run_verb):
+        return tyro.cli(run_verb, prog=f"timbral {verb}", args=words, config=options)
 
 
 def _print_completion(words: Sequence[str]) -> int:

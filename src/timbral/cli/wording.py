@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Sequence
-from typing import Any, get_type_hints
+from collections.abc import Callable, Sequence
+from typing import get_type_hints
 
 from timbral.cli.verb_table import VERBS, load_verb
 
-__all__ = ["count", "name_flags"]
+__all__ = ["count", "flags_of", "name_flags"]
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
@@ -22,11 +22,11 @@ def name_flags(message: str, verb: Sequence[str]) -> str:
     """A message of the library with ``--flags`` for the arguments that it names in backticks."""
     if not verb or verb[0] not in VERBS:
         return message
-    flags = _flags(load_verb(verb[0]))
+    flags = flags_of(load_verb(verb[0]))
     return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), message)
 
 
-def _flags(run: Any) -> dict[str, str]:
+def flags_of(run: Callable[..., int]) -> dict[str, str]:
     """Flags of a verb by the names of its parameters, those of its groups of options too."""
     hints = get_type_hints(run)
     names = []

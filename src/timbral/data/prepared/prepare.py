@@ -33,9 +33,10 @@ from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.file_names import check_file_names
-from timbral.io.files import atomic_write, folder_lock, read_json, write_json, write_jsonl
+from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
+from timbral.io.locks import folder_lock
 from timbral.io.outputs import PREPARED, claim_folder
-from timbral.io.processes import end_with_parent
+from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.types import Progress
 
 __all__ = ["PrepareSummary", "prepare"]
@@ -209,7 +210,8 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
         try:
             while True:
                 for shard in islice(shards, 2 * workers - len(pending)):
-                    pending.add(pool.submit(_prepare_shard, shard))
+                    with without_interrupts():  # it may start a worker
+                        pending.add(pool.submit(_prepare_shard, shard))
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -219,6 +221,10 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
                 "a worker process died (out of memory?); what is done is kept: start again, "
                 "perhaps with fewer workers"
             ) from None
+        except BaseException:  # do not wait for the shards in work: they are begun again
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

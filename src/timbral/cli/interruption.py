@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM: one line, an exit code, and nothing half done.
+
+Where Python imports a module the process ends at once: nothing is in work there, and the C code of
+numpy or torch would swallow an exception (or print it) instead of passing it on. Anywhere else the
+exception `Interruption` runs through the verb, which removes its temporary files and ends its
+workers. A second signal ends the process as it would end any other.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["Interruption", "answer", "run_interruptibly"]
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+IMPORTING = "<frozen importlib._bootstrap>"
+"""the file of the frames in which Python imports"""
+
+
+class Interruption(KeyboardInterrupt):
+    """A signal that asks the process to end."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_interruptibly(main: Callable[[], int]) -> NoReturn:
+    """Run `main` and exit with its code; a signal is answered from now on.
+
+    Signals that the caller has told this process to ignore, as shells do for jobs in the
+    background, stay ignored. Under torchrun, which ends its processes by SIGTERM, that stays as it
+    is: one that waits in C for a peer would not come to answer it.
+    """
+    numbers = [signal.SIGINT] if "RANK" in os.environ else list(WORDS)
+    taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, _interrupt)
+    try:
+        code = main()
+    except KeyboardInterrupt as error:
+        code = answer(error)
+    for number in taken:  # while Python ends, there is nobody to catch an exception
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def answer(error: KeyboardInterrupt) -> int:
+    """Print the line of an interruption; returns the exit code."""
+    number = error.number if isinstance(error, Interruption) else signal.SIGINT
+    print(_line(number), file=sys.stderr)
+    return 128 + number
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    if _is_importing(frame):
+        os.write(2, f"{_line(number)}\n".encode())
+        os._exit(128 + number)
+    raise Interruption(number)
+
+
+def _line(number: int) -> str:
+    return f"{WORDS[signal.Signals(number)]}; what is finished is kept"
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False

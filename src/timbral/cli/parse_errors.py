@@ -1,0 +1,77 @@
+"""Mistakes in the words of a command, in the style of all other errors: one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from timbral.cli.wording import flags_of
+from timbral.errors import ConfigError, did_you_mean
+
+__all__ = ["parse_errors_in_one_line"]
+
+
+@contextmanager
+def parse_errors_in_one_line(run: Callable[..., int]) -> Iterator[None]:
+    """Within, what tyro refuses is a ConfigError; without its hook, which is new, tyro's own box.
+
+    Args:
+        run: the verb, whose flags an unknown one is compared with
+    """
+    try:
+        from tyro import _errors as events
+    except ImportError:
+        yield
+        return
+    flags = list(flags_of(run).values())
+
+    def refuse(event: events.ParseErrorEvent) -> None:
+        if isinstance(event, events.MissingArgs):
+            message = _unknown(event.unrecognized_tokens, flags) or _missing(
+                event.missing_arguments
+            )
+        elif isinstance(event, events.UnrecognizedArgs):
+            message = _unknown(event.tokens, flags) or f"unexpected word {event.tokens[0]!r}"
+        elif isinstance(event, events.InvalidChoice):
+            hint = did_you_mean(event.value, event.choices)
+            message = f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
+        elif isinstance(event, events.BadValue):
+            message = f"{_name(event.argument)} needs a value"
+        elif isinstance(event, events.InstantiationFailure) and event.argument is not None:
+            message = f"{_short_name(event.argument)}: {event.message}"
+        else:
+            return
+        raise ConfigError(f"{message}; see: {event.prog} --help")
+
+    with events.on_parse_error(refuse):
+        yield
+
+
+def _unknown(tokens: Sequence[str], flags: Sequence[str]) -> str:
+    """About the first token that looks like a flag; "" when there is none."""
+    for token in tokens:
+        if token.startswith("--"):
+            return f"unknown option {token}{did_you_mean(token, flags)}"
+    return ""
+
+
+def _missing(contexts: Sequence[Any]) -> str:
+    """Each argument that is missing, with what it is."""
+    words = []
+    for argument in (context.arg for context in contexts):
+        text = argument.field.helptext
+        text = text() if callable(text) else text
+        words.append(f"{_name(argument)} is missing" + (f" ({text})" if text else ""))
+    return "; ".join(words)
+
+
+def _name(argument: Any) -> str:
+    """As the help has it: ``--output FOLDER``, or ``SECOND``."""
+    name, metavar = _short_name(argument), argument.lowered.metavar
+    return name if argument.is_positional() or not metavar else f"{name} {metavar}"
+
+
+def _short_name(argument: Any) -> str:
+    lowered = argument.lowered
+    return str(lowered.metavar if argument.is_positional() else lowered.name_or_flags[0])
