@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
+import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import torch
 from timbral import api
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing, load
+from timbral.cli.main import main
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TrainerConfig
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.corpora.registry import scan_corpus
@@ -23,6 +28,7 @@ from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
+from timbral.io import devices
 
 torch.set_num_threads(2)
 
@@ -32,9 +38,41 @@ SMALL = {name: encoder.tiny_config for name, encoder in ENCODERS.items()}
 """a small config of each encoder in ENCODERS"""
 
 
+Ask = Callable[..., "Answer"]
+
+
 def without_progress(text: str) -> str:
     """Standard error without the lines that tell of a slow machine's progress."""
     return re.sub(r"^[a-z ]+: [\d,]+( of [\d,]+)?  \d.*\n", "", text, flags=re.M)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run commands in this process, which keeps its denormals and its format of warnings."""
+    monkeypatch.setattr(devices, "tune_cpu", lambda: None)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+
+    def run(*words: object, standard_input: str = "") -> Answer:
+        monkeypatch.setattr(sys, "argv", ["timbral", *map(str, words)])
+        stdin = io.TextIOWrapper(io.BytesIO(standard_input.encode()))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Answer(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

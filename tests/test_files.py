@@ -64,6 +64,11 @@ def test_long_names_can_be_written(tmp_path: Path) -> None:
     name = "字" * 83 + ".wav"  # 253 bytes
     write_json(tmp_path / name, 1)
     assert [item.name for item in tmp_path.iterdir()] == [name]
+    (tmp_path / name).unlink()
+    for content in "ab":  # the second one replaces the first
+        with atomic_folder(tmp_path / name) as folder:
+            (folder / content).touch()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [name, f"{name}/b"]
 
 
 def test_a_folder_is_whole_or_as_before(tmp_path: Path) -> None:

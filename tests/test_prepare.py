@@ -25,7 +25,7 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.errors import DataError
-from timbral.io.files import folder_lock
+from timbral.io.locks import folder_lock
 
 Tone = Callable[..., Wave]
 
@@ -171,6 +171,13 @@ def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
 def test_other_folders_are_no_store(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prepared data here"):
         Store.open(tmp_path)
+    with pytest.raises(DataError, match=r"nowhere: no such folder$"):
+        Store.open(tmp_path / "nowhere")
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "a.wav").touch()
+    command = f"timbral prepare {tmp_path} --output {tmp_path.name}-prepared"
+    with pytest.raises(DataError, match=f"but recordings; prepare them first: {command}$"):
+        Store.open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +290,7 @@ def test_vctk_takes_the_first_microphone(tmp_path: Path) -> None:
 
 def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from timbral.io.files import folder_lock\n"
+        "import sys, time; from pathlib import Path; from timbral.io.locks import folder_lock\n"
         "with folder_lock(Path(sys.argv[1])):\n  print('held', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from timbral.errors import DataError
+from timbral.io.locks import wait_for_flock
 
 __all__ = ["cache_folder", "cache_lock"]
 
@@ -31,16 +30,9 @@ def cache_folder() -> Path:
         ) from None
 
 
-@contextmanager
-def cache_lock(name: str) -> Iterator[None]:
+def cache_lock(name: str) -> AbstractContextManager[None]:
     """Hold one entry of the cache, waiting while another process holds it.
 
-    It spares work that another process does at the moment; what is written is whole without it,
-    so a file system without locks does no harm.
+    It spares work that another process does at the moment; what is written is whole without it.
     """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f".{name}.lock", "w") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return wait_for_flock(cache_folder() / f".{name}.lock")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import filecmp
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from timbral.errors import DataError
-from timbral.io.temporary import temporary_file, temporary_folder
+from timbral.io.temporary import temporary_file, temporary_folder, unique_name
 
 __all__ = [
     "atomic_folder",
     "atomic_write",
     "file_sha256",
-    "folder_lock",
     "read_json",
     "rename_aside",
     "write_json",
@@ -51,10 +48,10 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
                     os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException as error:
-            full = _is_full(path.parent)
+            refusal = _refusal(temporary, path) if isinstance(error, Exception) else None
             temporary.unlink(missing_ok=True)
-            if full and isinstance(error, Exception):
-                raise _disk_full(path) from error
+            if refusal is not None:
+                raise refusal from error
             raise
 
 
@@ -71,23 +68,44 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             yield temporary
             _put(temporary, folder)
         except BaseException as error:
-            full = _is_full(folder.parent)
+            refusal = _refusal(temporary, folder) if isinstance(error, Exception) else None
             shutil.rmtree(temporary, ignore_errors=True)
-            if full and isinstance(error, Exception):
-                raise _disk_full(folder) from error
+            if refusal is not None:
+                raise refusal from error
             raise
 
 
-def _is_full(folder: Path) -> bool:
-    """Whether a disk is full, which libraries tell in many ways, some without an errno."""
+REFUSALS = {
+    errno.ENOSPC: "the disk is full; make room and start again",
+    errno.EDQUOT: "the quota of this disk is used up; make room and start again",
+    errno.EFBIG: "a file may not be so large here (`ulimit -f`, or the file system)",
+}
+"""why nothing more can be written"""
+
+
+def _refusal(temporary: Path, path: Path) -> OSError | None:
+    """Why the system lets nothing more be written for `path`, if so.
+
+    Libraries tell it in many ways, some without an errno, and some remove what they have written;
+    so the largest file is asked to grow.
+    """
     try:
-        return shutil.disk_usage(folder).free < FULL_BYTES
-    except OSError:
-        return False
+        if shutil.disk_usage(temporary.parent).free < FULL_BYTES:
+            return OSError(errno.ENOSPC, REFUSALS[errno.ENOSPC], str(path))
+        folder = temporary.is_dir()
+        files = [*temporary.iterdir(), temporary / "probe"] if folder else [temporary]
+        with open(max(files, key=_size), "ab") as file:
+            file.write(bytes(FULL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in REFUSALS:
+            return OSError(error.errno, REFUSALS[error.errno], str(path))
+    return None
 
 
-def _disk_full(path: Path) -> OSError:
-    return OSError(errno.ENOSPC, "the disk is full; make room and start again", str(path))
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else -1
 
 
 def _put(temporary: Path, folder: Path) -> None:
@@ -104,7 +122,7 @@ def _put(temporary: Path, folder: Path) -> None:
             if _same_files(temporary, folder):
                 shutil.rmtree(temporary)
                 return
-            aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.writing")
+            aside = unique_name(folder, "writing")
             try:
                 folder.rename(aside)
             except FileNotFoundError:
@@ -169,24 +187,3 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write one JSON document per line, whole or not at all."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-@contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; DataError when another process holds it.
-
-    The lock goes with the process that holds it, also when that is killed.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise DataError(f"{folder}: a file stands where a folder is to be written") from None
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(
-                f"{folder}: another timbral process is writing into this folder; "
-                "wait until it has finished, or choose another folder"
-            ) from None
-        yield

@@ -6,21 +6,20 @@ over, by the next one that writes the same file.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import itertools
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["temporary_file", "temporary_folder"]
+from timbral.io.locks import NoLocksError, try_flock
+
+__all__ = ["temporary_file", "temporary_folder", "unique_name"]
 
 LONGEST_NAME = 200
 """bytes; file systems take 255, and the temporary name is longer"""
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)
-"""what file systems without locks answer"""
 
 
 @contextmanager
@@ -29,14 +28,14 @@ def temporary_file(path: Path) -> Iterator[Path]:
     for candidate in _names(path, "timbral-tmp"):
         descriptor = os.open(candidate, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
-            if not _lock(descriptor):
+            if not try_flock(descriptor):
                 continue
             if _is_still(descriptor, candidate):
                 yield candidate
                 return
-        except _NoLocksError:
+        except NoLocksError:
             candidate.unlink(missing_ok=True)
-            yield _name_of_process(candidate)
+            yield unique_name(path, "timbral-tmp")
             return
         finally:
             os.close(descriptor)
@@ -57,50 +56,39 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         except FileNotFoundError:
             continue  # it took its final name in between
         try:
-            if not _lock(descriptor):
+            if not try_flock(descriptor):
                 continue
             if _is_still(descriptor, candidate):
                 yield candidate
                 return
-        except _NoLocksError:
-            candidate.rmdir()
-            own = _name_of_process(candidate)
-            own.mkdir(exist_ok=True)
-            yield own
+        except NoLocksError:
+            with suppress(OSError):  # another process has removed it, too
+                candidate.rmdir()
+            unique = unique_name(path, "writing")
+            unique.mkdir()
+            yield unique
             return
         finally:
             os.close(descriptor)
 
 
-class _NoLocksError(Exception):
-    """The file system has no locks."""
-
-
 def _names(path: Path, suffix: str) -> Iterator[Path]:
     """``.NAME.SUFFIX``, ``.NAME.1.SUFFIX``…, of bounded length."""
-    name = path.name
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    name = _bounded(path.name)
     yield path.with_name(f".{name}.{suffix}")
     for number in itertools.count(1):
         yield path.with_name(f".{name}.{number}.{suffix}")
 
 
-def _name_of_process(candidate: Path) -> Path:
-    return candidate.with_suffix(f".{os.getpid()}{candidate.suffix}")
+def unique_name(path: Path, suffix: str) -> Path:
+    """A name beside `path`, ``.NAME.RANDOM.SUFFIX``, that no thread and no machine uses."""
+    return path.with_name(f".{_bounded(path.name)}.{secrets.token_hex(4)}.{suffix}")
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed; False when another holds it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            raise _NoLocksError from None
-        raise
-    return True
+def _bounded(name: str) -> str:
+    """A name, or its hash where it is too long for more to be added."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()
 
 
 def _is_still(descriptor: int, path: Path) -> bool:

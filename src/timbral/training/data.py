@@ -19,7 +19,6 @@ from timbral.data.batches.source import BatchSource, batch_source
 from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
 from timbral.encoders.base import SpeakerEncoder
-from timbral.io.cache import cache_folder
 from timbral.io.types import Ints
 from timbral.training.identity import DataIdentity
 from timbral.training.train_job import TrainJob
@@ -55,7 +54,7 @@ class TrainingData:
         is_long = validation_data.samples[validation_rows] >= encoder.min_samples
         validation_long = validation_rows[is_long]
         seed = job.config.trainer.seed
-        augmenter = Augmenter(job.config.augment, seed, cache_folder() / "recordings")
+        augmenter = Augmenter(job.config.augment, seed)
         return cls(
             data=data,
             rows=long,

@@ -15,7 +15,7 @@ from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint
 from timbral.config.yaml import to_mapping
 from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.errors import DataError, TrainingError
-from timbral.io.files import folder_lock
+from timbral.io.locks import folder_lock
 from timbral.io.outputs import RUN, claim_folder
 from timbral.io.types import StepProgress
 from timbral.training.data import TrainingData

@@ -19,7 +19,8 @@ from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, sav
 from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
 from timbral.config.schema import TrainConfig
 from timbral.errors import CheckpointError, TrainingError
-from timbral.io.files import atomic_write, folder_lock, rename_aside
+from timbral.io.files import atomic_write, rename_aside
+from timbral.io.locks import folder_lock
 from timbral.training.identity import DataIdentity, RunIdentity
 from timbral.training.optim import Plateau
 from timbral.training.state import TrainState

@@ -40,6 +40,7 @@ from timbral.data.augment.effects import (
 from timbral.data.augment.rir import RoomImpulseResponses
 from timbral.data.augment.sound_files import Recordings
 from timbral.data.random_streams import AugmentStream, Stream, random_generator
+from timbral.io.cache import cache_folder
 from timbral.io.types import Floats, Ints
 
 __all__ = ["AugmentPlan", "Augmenter", "BabbleSource"]
@@ -83,17 +84,19 @@ class AugmentPlan:
 class Augmenter:
     """Draws the plans of batches.
 
-    Raises DataError when recordings are asked for, and none are named or none can be read.
+    Decoded recordings are kept in `cache`, by default in the user's cache folder. Raises DataError
+    when recordings are asked for, and none are named or none can be read.
     """
 
-    def __init__(self, config: AugmentConfig, seed: int, cache: Path) -> None:
+    def __init__(self, config: AugmentConfig, seed: int, cache: Path | None = None) -> None:
         self.config = config
         self._seed = seed
         self._music = _recordings("augment.music", config.music, cache)
         self._noise = _recordings("augment.noise", config.noise, cache)
         self._rirs: RoomImpulseResponses | None = None
         if config.rir.probability:
-            self._rirs = RoomImpulseResponses.open("augment.rir", config.rir.paths, cache)
+            folder = cache or _default_cache()
+            self._rirs = RoomImpulseResponses.open("augment.rir", config.rir.paths, folder)
 
     @property
     def failures(self) -> list[str]:
@@ -158,8 +161,15 @@ class _Draws:
         return rows, uniform[rows, 1:]
 
 
-def _recordings(section: str, config: BackgroundConfig, cache: Path) -> Recordings | None:
-    return Recordings.open(section, config.paths, cache) if config.probability else None
+def _recordings(section: str, config: BackgroundConfig, cache: Path | None) -> Recordings | None:
+    if not config.probability:
+        return None
+    return Recordings.open(section, config.paths, cache or _default_cache())
+
+
+def _default_cache() -> Path:
+    """Asked for when there is something to keep: not every user has a home folder."""
+    return cache_folder() / "recordings"
 
 
 def _between(values: Floats, limits: Sequence[float]) -> Floats:

@@ -6,12 +6,10 @@ follows from their paths, sizes and times, so that it is made once and never out
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +28,7 @@ from timbral.audio.decode import (
 from timbral.data.corpora.corpus_files import audio_files
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write, read_json, write_json
+from timbral.io.locks import wait_for_flock
 
 __all__ = ["Recordings"]
 
@@ -59,7 +58,7 @@ class Recordings:
         key = json.dumps([1, trim.__name__ if trim else None, identity])
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         pcm_path, index_path = cache / f"{name}.pcm", cache / f"{name}.json"
-        with _locked(cache / f"{name}.lock"):  # other processes wait, and find it done
+        with wait_for_flock(cache / f"{name}.lock"):  # other processes wait, and find it done
             if not (index_path.exists() and pcm_path.exists()):
                 _decode_all(section, files, pcm_path, index_path, trim)
         index = read_json(index_path)
@@ -124,11 +123,3 @@ def _decode_all(
             f"the first: {failures[0]}"
         )
     write_json(index_path, {"starts": starts, "failures": failures})
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,147 @@
+"""Locks: a folder that one process writes at a time, on file systems with and without flock.
+
+flock(2) goes with the process that holds it, however that ends, so it is taken where there is one.
+Lustre, some NFS and FUSE have none: a file then stands for the lock. It holds who made it; what a
+killed process of this machine left is taken over, one of another machine has to be deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from timbral.errors import DataError
+
+__all__ = ["NoLocksError", "folder_lock", "try_flock", "wait_for_flock"]
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
+"""what file systems without locks answer"""
+LOCK_FILE = ".lock-file"
+WAIT_OR_CHOOSE = "wait until it has finished, or choose another folder"
+
+
+class NoLocksError(Exception):
+    """The file system has no locks."""
+
+
+def try_flock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed; False when another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise NoLocksError from None
+        raise
+    return True
+
+
+@contextmanager
+def wait_for_flock(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting while another process holds it.
+
+    It spares work that another process does at the moment: where the file system has no locks,
+    both do it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; DataError when another process holds it.
+
+    Warns where the file system has no locks and a file stands for one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"{folder}: a file stands where a folder is to be written") from None
+    with open(folder / ".lock", "w") as file:
+        try:
+            if not try_flock(file.fileno()):
+                raise DataError(
+                    f"{folder}: another timbral process is writing into this folder; "
+                    f"{WAIT_OR_CHOOSE}"
+                )
+        except NoLocksError:
+            with _lock_file(folder):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[None]:
+    path = folder / LOCK_FILE
+    _create(path)
+    warnings.warn(
+        f"{folder}: this file system has no locks, so {path.name} says that this process writes "
+        "here; after a power cut, or a kill on another machine, delete it",
+        stacklevel=4,
+    )
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> None:
+    """Make the file that stands for the lock; DataError when it stands for another's."""
+    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+    for _ in range(2):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            _remove_abandoned(path)
+            continue
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        return
+    raise DataError(
+        f"{path.parent}: another timbral process is writing into this folder; {WAIT_OR_CHOOSE}"
+    )
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the lock file of a process of this machine that is gone; DataError for others'."""
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+        host, pid = str(owner["host"]), int(owner["pid"])
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError):
+        host, pid = "another machine", 0
+    if host == socket.gethostname() and not _is_alive(pid):
+        path.unlink(missing_ok=True)
+        return
+    raise DataError(
+        f"{path.parent}: process {pid} on {host} is writing into this folder, as {path.name} says "
+        f"(this file system has no locks); {WAIT_OR_CHOOSE}; if it was killed, delete {path}"
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    if not 0 < pid < 2**31:
+        return False
+    try:
+        os.kill(pid, 0)  # 0 is no signal: it asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True

@@ -1,0 +1,121 @@
+"""Verbs on a disk that takes no more: one line, exit code 2, and the same command ends the job."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from conftest import Ask
+from timbral.data.prepared.store import Store
+
+GOLDEN = Path(__file__).parent / "golden"
+REASON = "a file may not be so large here"
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file may become larger: the system then refuses to write, as a full disk or quota does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def assert_ends(ask: Ask, size: int, *words: object) -> None:
+    """The verb ends in one line while files are limited; afterwards it does its job."""
+    with files_up_to(size):
+        answer = ask(*words)
+    assert answer.code == 2, answer.err
+    assert answer.err.startswith("error: ")
+    assert REASON in answer.err
+    assert len(answer.err.splitlines()) == 1
+    answer = ask(*words)
+    assert answer.code == 0, answer.err
+
+
+def no_temporary_files(folder: Path) -> bool:
+    return not [path for path in folder.rglob(".*") if path.suffix in (".timbral-tmp", ".writing")]
+
+
+def test_train(ask: Ask, store: Store, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "encoder: {name: tdnn, channels: 16}\n"
+        "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
+        "schedule: {steps: 2}\ntrainer: {save_every: 1}\n"
+    )
+    words = ["train", config, "--data", store.folder, "--output", tmp_path / "run"]
+    assert_ends(ask, 16_000, *words, "--device", "cpu", "--validation-speakers", 0)
+    assert (tmp_path / "run" / "checkpoints" / "step-2" / "checkpoint.json").exists()
+    assert no_temporary_files(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["torch", "safetensors", "parquet", "npy", "kaldi"])
+def test_embed(ask: Ask, run: Path, voices: Path, tmp_path: Path, format: str) -> None:
+    """The vectors are made; the files that were asked for have no room."""
+    words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "out"]
+    assert ask(*words, "--format", "npy" if format == "parquet" else "parquet").code == 0
+    assert_ends(ask, 100, *words, "--format", format)
+    assert no_temporary_files(tmp_path)
+
+
+def test_embed_shards(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "out"]
+    assert_ends(ask, 2_000, *words)
+    assert no_temporary_files(tmp_path)
+
+
+def test_prepare(ask: Ask, voices: Path, tmp_path: Path) -> None:
+    words = ["prepare", voices, "--workers", 1, "--output", tmp_path / "out"]
+    assert_ends(ask, 100_000, *words)
+    assert no_temporary_files(tmp_path)
+
+
+def test_convert(ask: Ask, tmp_path: Path) -> None:
+    words = ["convert", GOLDEN / "paddle-tiny.pdparams", "--output", tmp_path / "out"]
+    assert_ends(ask, 32_000, *words)
+    assert no_temporary_files(tmp_path)
+
+
+def test_cache_of_converted_weights(
+    ask: Ask, tmp_path: Path, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    first, *_, last = sorted(voices.glob("*/*"))
+    words = ["verify", GOLDEN / "paddle-tiny.pdparams", first, last, "--device", "cpu"]
+    assert_ends(ask, 32_000, *words)
+    assert no_temporary_files(tmp_path)
+
+
+def test_cache_of_recordings(
+    ask: Ask, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    soundfile.write(tmp_path / "noise.wav", [0.1, -0.1] * 40_000, 16_000)
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "encoder: {name: tdnn, channels: 16}\n"
+        "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
+        f"augment: {{noise: {{probability: 1.0, paths: [{tmp_path / 'noise.wav'}]}}}}\n"
+        "schedule: {steps: 1}\n"
+    )
+    words = ["train", config, "--data", store.folder, "--output", tmp_path / "run"]
+    assert_ends(ask, 100_000, *words, "--device", "cpu", "--validation-speakers", 0)
+    assert no_temporary_files(tmp_path)
+
+
+def test_average_and_speakers(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    assert_ends(ask, 16_000, "average", run, run, "--output", tmp_path / "averaged")
+    embeddings = tmp_path / "embeddings"
+    assert ask("embed", run, voices, "--device", "cpu", "--output", embeddings).code == 0
+    assert_ends(ask, 500, "speakers", embeddings, "--output", tmp_path / "speakers.parquet")
+    assert_ends(ask, 10, "audit", embeddings)
+    assert_ends(ask, 100, "export-list", voices, "--output", tmp_path / "list.parquet")
+    assert no_temporary_files(tmp_path)
