@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from timbral import api
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
+from timbral.inference.embedder import Embedder
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.trials import (
     Trial,
@@ -60,8 +62,67 @@ def test_trials_of_unusable_recordings_are_left_out_and_counted(
         file.write("1 missing/a.ogg missing/b.ogg\n")
     result = api.evaluate(api.load_encoder(run, device="cpu"), trials, voices, tmp_path / "out")
     assert (result.num_trials, result.num_failures) == (120, 2)
-    with pytest.raises(DataError, match=r"no trial could be scored.*root should be"):
+    with pytest.raises(DataError, match=r"no trial could be scored.*`root` should be"):
         api.evaluate(api.load_encoder(run, device="cpu"), trials, tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_missing_recordings_that_leave_one_kind_of_trial_are_named(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Scores and vectors are kept: when they are there, only these are embedded."""
+    embedder = api.load_encoder(run, device="cpu")
+    corpus = Path(shutil.copytree(voices, tmp_path / "corpus"))
+    first, second, *_, other = (str(p.relative_to(voices)) for p in sorted(voices.glob("*/*")))
+    gone = other if kept else second
+    (tmp_path / "t.txt").write_text(f"1 {first} {second}\n0 {first} {other}\n")
+    (corpus / gone).rename(tmp_path / "aside.ogg")
+    kind = "target" if kept else "non-target"
+    with pytest.raises(DataError) as raised:
+        api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out")
+    assert f"only {kind} trials could be scored, for 1 recordings" in str(raised.value)
+    assert f"{corpus / gone}: no such file" in str(raised.value)
+    assert str(tmp_path / "out" / "failures.jsonl") in str(raised.value)
+    assert json.loads((tmp_path / "out" / "failures.jsonl").read_text())["path"] == gone
+    assert len((tmp_path / "out" / "scores.txt").read_text().splitlines()) == 1
+
+    (tmp_path / "aside.ogg").rename(corpus / gone)
+    embedded = count_embedded(monkeypatch)
+    api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out")
+    assert embedded == [1]
+
+
+def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many recordings are embedded at once, from now on."""
+    encode_preprocessed, counts = Embedder.encode_preprocessed, []
+
+    def counted(self: Embedder, waves: list[np.ndarray]) -> np.ndarray:
+        counts.append(len(waves))
+        return encode_preprocessed(self, waves)
+
+    monkeypatch.setattr(Embedder, "encode_preprocessed", counted)
+    return counts
+
+
+def test_vectors_of_replaced_recordings_are_made_again(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = api.load_encoder(run, device="cpu")
+    paths = [*sorted(voices.glob("*/*"))[:2], sorted(voices.glob("*/*"))[-1]]
+    for name, path in zip("abc", paths, strict=True):
+        shutil.copy(path, tmp_path / name)
+    (tmp_path / "t.txt").write_text("1 a b\n0 a c\n")
+    first = api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out")
+    embedded = count_embedded(monkeypatch)
+    assert api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out") == first
+    assert embedded == []
+    shutil.copy(paths[0], tmp_path / "c")
+    again = api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out")
+    assert embedded == [1]
+    assert again == api.evaluate(embedder, tmp_path / "t.txt", tmp_path) != first
+    [file] = [p for p in (tmp_path / "out" / ".evaluation").glob("*.arrow") if "00000" in p.name]
+    file.write_bytes(file.read_bytes()[:100])  # cut off
+    assert api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out") == again
 
 
 def test_read_trials(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from timbral import api
+from timbral.audio.preprocessing import Preprocessing
 from timbral.data.lists.export import claim_list
 from timbral.data.prepared.store import Store
 from timbral.errors import DataError, TimbralError
 from timbral.inference.embedder import Embedder
 from timbral.plots import scatter
+from timbral.scoring.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +207,39 @@ def test_evaluate_leaves_the_scores_of_other_weights(
     refused(tmp_path, lambda: api.evaluate(other, trials, voices, tmp_path), "is not empty")
 
 
-def test_default_folder_of_other_weights(run: Path, tmp_path: Path) -> None:
-    from timbral.cli.verbs.evaluate import _default_folder
+def test_evaluate_leaves_the_scores_of_another_list(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
+    """Of the same weights: another list, other recordings, another precision."""
+    first, second, *_, other, last = (str(p.relative_to(voices)) for p in voices.glob("*/*"))
+    trials, out = tmp_path / "trials.txt", tmp_path / "out"
+    trials.write_text(f"1 {first} {second}\n0 {first} {other}\n")
+    api.evaluate(embedder, trials, voices, out)
+    shutil.copytree(voices, tmp_path / "noisy")
+    refused(
+        out, lambda: api.evaluate(embedder, trials, tmp_path / "noisy", out), "recordings below"
+    )
+    louder = embedder.with_inference(Preprocessing(min_rms_dbfs=-20.0))
+    refused(out, lambda: api.evaluate(louder, trials, voices, out), "with other preprocessing")
+    trials.write_text(f"1 {first} {second}\n0 {first} {last}\n")
+    refused(out, lambda: api.evaluate(embedder, trials, voices, out), "another list of trials")
 
+
+def test_default_folder_of_other_scores(tmp_path: Path) -> None:
+    job = EvaluationJob("a" * 64, "0", "0", "/corpus")
     folder = tmp_path / "trials"
-    assert _default_folder(folder, "a" * 64) == folder
-    folder.mkdir()
-    (folder / "evaluation.json").write_text('{"weights_sha256": "%s"}' % ("b" * 64))
-    assert _default_folder(folder, "b" * 64) == folder
-    assert _default_folder(folder, "a" * 64) == tmp_path / "trials-aaaaaaaa"
+    assert folder_for(job, folder) == folder
+    claim_evaluation(folder, job)
+    assert folder_for(job, folder) == folder
+    assert folder_for(replace(job, weights_sha256="b" * 64), folder).name == "trials-bbbbbbbb"
+    other_list = replace(job, trials_sha256="1")
+    assert folder_for(other_list, folder).name == f"trials-{other_list.digest[:8]}"
+
+
+def test_damaged_job_of_an_evaluation(tmp_path: Path) -> None:
+    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d"))
+    path = tmp_path / ".evaluation" / "job.json"
+    for content in ("[]", "{", '{"root": "/"}', path.read_text().replace('"a"', "1")):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"job\.json: "):
+            EvaluationJob.of_folder(tmp_path)

@@ -300,34 +300,30 @@ def evaluate(
         trials: a file of lines ``label path path``; label 1 (or target) is the same speaker, 0 (or
             nontarget) another
         root: the folder that the paths of the list start from
-        output: a folder for evaluation.json, scores.txt and failures.jsonl; None: no files
+        output: a folder for evaluation.json, scores.txt and failures.jsonl, and for vectors, which
+            the next evaluation of the same list there does not make again; None: no files
         progress: called with the recordings embedded so far, and their number
         p_target: prior probability of a target trial in minDCF, in (0, 1)
 
-    Raises DataError when the list cannot be read, when `output` holds the scores of other weights
-    or anything else, or when no trial can be scored; single recordings that
-    cannot be used are counted in the result's `failures`.
+    Raises DataError when the list cannot be read, when `output` holds the scores of another list or
+    other weights, or anything else, or when trials of one kind or none can be scored; single
+    recordings that cannot be used are counted in the result's `num_failures`.
     """
-    from timbral.scoring.evaluation import claim_evaluation, evaluate_scores, write_evaluation
+    from timbral.scoring.evaluation import evaluate_trials
     from timbral.scoring.metrics import check_p_target
-    from timbral.scoring.scores import score_trials
     from timbral.scoring.trials import read_trials
 
     check_p_target(p_target)
-    listed = read_trials(Path(trials))
-    embedder = _embedder(encoder)
-    if output is not None:  # fails before the work, not after it
-        claim_evaluation(Path(output), embedder.weights_sha256)
-    scored = score_trials(embedder, listed, Path(root), progress)
-    evaluation = evaluate_scores(scored, p_target)
-    if output is not None:
-        metadata = {
-            "trial_list": str(trials),
-            "encoder": embedder.name,
-            "weights_sha256": embedder.weights_sha256,
-        }
-        write_evaluation(Path(output), evaluation, scored, metadata)
-    return evaluation
+    listed = read_trials(trials)  # before the encoder is loaded
+    return evaluate_trials(
+        _embedder(encoder),
+        listed,
+        root,
+        _path(output),
+        trial_list=str(trials),
+        p_target=p_target,
+        progress=progress,
+    )
 
 
 def speakers(

@@ -1,24 +1,25 @@
-"""Error rates of scored trials, as a line, as JSON, and the scores as a file."""
+"""Trials to error rates: a line, evaluation.json, the scores as a file. This room's entry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from timbral.errors import DataError
-from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
-from timbral.io.outputs import EVALUATION, claim_folder
+from timbral.inference.embedder import Embedder
+from timbral.io.files import atomic_write, write_json, write_jsonl
+from timbral.io.types import Progress
+from timbral.scoring.evaluation_job import WORK_FOLDER, EvaluationJob, claim_evaluation
 from timbral.scoring.metrics import eer, min_dcf
-from timbral.scoring.scores import ScoredTrials
+from timbral.scoring.scores import ScoredTrials, score_trials
+from timbral.scoring.trials import Trial
 
 __all__ = [
     "DEFAULT_P_TARGET",
     "Evaluation",
-    "claim_evaluation",
     "evaluate_scores",
-    "evaluated_weights",
-    "write_evaluation",
+    "evaluate_trials",
 ]
 
 DEFAULT_P_TARGET = 0.05
@@ -49,6 +50,40 @@ class Evaluation:
         )
 
 
+def evaluate_trials(
+    embedder: Embedder,
+    trials: Sequence[Trial],
+    root: str | Path,
+    folder: Path | None = None,
+    *,
+    trial_list: str = "",
+    p_target: float = DEFAULT_P_TARGET,
+    progress: Progress = lambda done, total: None,
+) -> Evaluation:
+    """Embed the recordings of trials, score these, and write what came out to `folder`.
+
+    `trial_list` is the list's name in evaluation.json. Raises DataError before the work when the
+    folder holds other scores, and after it when trials of one kind or none could be scored:
+    scores, failures and vectors are kept.
+    """
+    if folder is None:
+        scored = score_trials(embedder, trials, root, progress)
+        _check_both_kinds(scored, root, None)
+        return evaluate_scores(scored, p_target)
+    claim_evaluation(folder, EvaluationJob.of(embedder, trials, root))
+    scored = score_trials(embedder, trials, root, progress, folder / WORK_FOLDER)
+    _write_scores(folder, scored)
+    _check_both_kinds(scored, root, folder)
+    evaluation = evaluate_scores(scored, p_target)
+    metadata = {
+        "trial_list": trial_list,
+        "encoder": embedder.name,
+        "weights_sha256": embedder.weights_sha256,
+    }
+    write_json(folder / "evaluation.json", {**asdict(evaluation), **metadata})
+    return evaluation
+
+
 def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) -> Evaluation:
     """EER and minDCF of scored trials."""
     rate, threshold = eer(scored.scores, scored.labels)
@@ -63,36 +98,8 @@ def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) ->
     )
 
 
-def claim_evaluation(folder: Path, weights_sha256: str) -> None:
-    """Make `folder`; DataError when it holds scores of other weights, or anything else."""
-    claim_folder(folder, EVALUATION)
-    found = evaluated_weights(folder)
-    if found is not None and found != weights_sha256:
-        raise DataError(
-            f"{folder}: holds the scores of other weights ({found[:8] or 'unsaved'}, not "
-            f"{weights_sha256[:8] or 'unsaved'}); choose another `output`, or delete that folder "
-            "first"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def evaluated_weights(folder: Path) -> str | None:
-    """The weights' hash of the evaluation in a folder; None when it holds none."""
-    path = folder / "evaluation.json"
-    if not path.exists():
-        return None
-    content = read_json(path)
-    return str(content.get("weights_sha256", "")) if isinstance(content, dict) else ""
-
-
-def write_evaluation(
-    folder: str | Path, evaluation: Evaluation, scored: ScoredTrials, metadata: Mapping[str, str]
-) -> Path:
-    """Write evaluation.json, scores.txt (`score label path path`) and failures.jsonl.
-
-    `metadata` goes into evaluation.json: the list of trials, the encoder, its weights' hash.
-    """
-    folder = Path(folder)
+def _write_scores(folder: Path, scored: ScoredTrials) -> None:
+    """Write scores.txt (`score label path path`) and failures.jsonl."""
     with atomic_write(folder / "scores.txt") as temporary:
         lines = (
             f"{score:.6f} {trial.label} {trial.first} {trial.second}\n"
@@ -100,5 +107,26 @@ def write_evaluation(
         )
         temporary.write_text("".join(lines), "utf-8")
     write_jsonl(folder / "failures.jsonl", scored.failures)
-    write_json(folder / "evaluation.json", {**asdict(evaluation), **metadata})
-    return folder / "evaluation.json"
+
+
+def _check_both_kinds(scored: ScoredTrials, root: str | Path, folder: Path | None) -> None:
+    """DataError, which names what is missing, when trials of one kind or none could be scored.
+
+    `folder` is where `_write_scores` has written, if it has.
+    """
+    targets = int(scored.labels.sum())
+    if 0 < targets < len(scored.trials):
+        return
+    kind = "target" if targets else "non-target"
+    what = f"only {kind} trials could be scored" if scored.trials else "no trial could be scored"
+    failures = scored.failures
+    first = f"{Path(root) / failures[0]['path']}: {failures[0]['reason']}"
+    where = (
+        ""
+        if folder is None
+        else f"; all of them: {folder / 'failures.jsonl'} (the vectors of the others are kept)"
+    )
+    raise DataError(
+        f"{what}, for {len(failures)} recordings could not be used, the first of them {first}"
+        f"{where}; `root` should be the folder that the paths of the trials start from"
+    )

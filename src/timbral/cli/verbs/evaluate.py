@@ -15,6 +15,7 @@ from timbral.cli.common_options import (
     load_embedder,
     option,
 )
+from timbral.cli.early_checks import check_folders
 from timbral.cli.standard_streams import STANDARD, text_input
 from timbral.io.progress import bar
 
@@ -50,25 +51,23 @@ def run(
     example: timbral evaluate campplus-zh-en trials.txt --root VoxCeleb1/wav
     """
     from timbral import api
+    from timbral.scoring.trials import read_trials
 
-    embedder = load_embedder(encoder, running)
     list_name = "stdin" if trials == STANDARD else trials.stem
-    target = output or _default_folder(_home(encoder) / list_name, embedder.weights_sha256)
-    with text_input(trials) as path, bar("embedding") as advance:
-        result = api.evaluate(embedder, path, root, target, advance, p_target=p_target)
+    with text_input(trials) as path:
+        check_folders(root)
+        listed = read_trials(path)  # before torch is imported
+        embedder = load_embedder(encoder, running)
+        from timbral.scoring.evaluation_job import EvaluationJob, folder_for
+
+        job = EvaluationJob.of(embedder, listed, root)
+        target = output or folder_for(job, _home(encoder) / list_name)
+        with bar("embedding") as advance:
+            result = api.evaluate(embedder, path, root, target, advance, p_target=p_target)
     code = count_failures(result.num_failures, target)
     print(f"scores: {target / 'scores.txt'}")
     print(result.line)
     return code
-
-
-def _default_folder(folder: Path, weights_sha256: str) -> Path:
-    """The folder; with the weights' hash behind its name where other weights' scores lie in it."""
-    from timbral.scoring.evaluation import evaluated_weights
-
-    if evaluated_weights(folder) in (None, weights_sha256):
-        return folder
-    return folder.with_name(f"{folder.name}-{weights_sha256[:8]}")
 
 
 def _home(encoder: str) -> Path:
