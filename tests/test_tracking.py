@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import struct
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from timbral import api
 from timbral.config.schema import TrackingConfig, TrainConfig
@@ -40,7 +42,7 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     def run(name: str) -> Path:
         folder = tmp_path / "run"
         folder.mkdir()
-        tone = np.sin(np.arange(16_000) / 9).astype(np.float32)
+        tone = 0.25 * np.sin(np.arange(16_000) / 9).astype(np.float32)
         with open_trackers(RunInfo(folder, 0, INFO, "voices"), [name]) as trackers:
             for tracker in trackers:
                 tracker.scalars(1, {"loss": 2.5, "learning_rate": 0.5, "w": 10.0, "b": -5.0})
@@ -158,6 +160,13 @@ def test_comet(track: Callable[..., Path]) -> None:
     assert sorted(losses) == [(1, 2.5), (2, 1.5)]
     for word in ("encoder.name", "umap/train_000001.png", "batch/000_000001.wav"):
         assert word in told
+    clips = []
+    for path in archives:
+        with zipfile.ZipFile(path) as archive:
+            contents = [archive.read(name) for name in archive.namelist()]
+        clips += [content for content in contents if content[:4] == b"RIFF"]
+    [clip] = clips
+    assert np.abs(soundfile.read(io.BytesIO(clip))[0]).max() == pytest.approx(0.25, abs=1e-3)
 
 
 def test_a_run_gives_plots_and_audio_to_its_trackers(

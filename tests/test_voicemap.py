@@ -7,17 +7,24 @@ import io
 import json
 import re
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
 import timbral
+from timbral import api
 from timbral.audio.preprocessing import load
+from timbral.bulk.embed_job import EmbedJob
+from timbral.embeddings.table import write_table
 from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.io.files import write_json
+from timbral.plots import projection
 from timbral.reports import voice_clips, voice_map
 from timbral.reports.voice_map import Point, write_voice_map
 
@@ -232,3 +239,48 @@ def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtraError, match=r"the voice map needs .*timbral\[map\]"):
         write_voice_map(demo_points(1, 1), tmp_path / "map.html", title="")
     assert list(tmp_path.iterdir()) == []
+
+
+def embedded(folder: Path, corpus: str, paths: list[str]) -> Path:
+    """A folder as `embed` leaves it, of a stranger: what its files say is what it likes."""
+    job = EmbedJob("w", {}, None, "fp32", corpus)
+    write_json(folder / ".embed" / "job.json", asdict(job))
+    vectors = pa.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]] * 9, pa.list_(pa.float32(), 2))
+    names = [str(row) for row in range(len(paths))]
+    columns = {"utterance": names, "speaker": names, "path": paths}
+    table = pa.table({**columns, "embedding": vectors[: len(paths)]})
+    write_table(table, folder / "utterances.parquet")
+    return folder
+
+
+def test_only_the_corpus_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither URLs nor a private recording because a table names them."""
+    asked: list[str] = []
+
+    def encode(path: str, seconds: float) -> str:
+        asked.append(path)
+        return "clip"
+
+    def drawn(folder: Path, **given: object) -> tuple[list[str], dict[str, str]]:
+        asked.clear()
+        _, page = api.map(folder, tmp_path / "map.html", **given)
+        return sorted(asked), dict(page.unreadable)
+
+    monkeypatch.setattr(voice_clips, "_encode_clip", encode)
+    monkeypatch.setattr(projection, "project", lambda vectors: vectors[:, :2])
+    corpus = tmp_path / "corpus"
+    inside = [f"{corpus}/a.wav", f"{corpus}/b.wav#t=1,2"]
+    urls = ["http://host/d.wav", "s3://bucket/c.wav"]
+    private = [f"{corpus}/../private.wav", f"{tmp_path}/private.wav"]
+    paths = [*inside, *urls, *private]
+    folder = embedded(tmp_path / "e", str(corpus), paths)
+    read, reasons = drawn(folder)
+    assert read == inside
+    assert "is a URL, which is fetched only below a `corpus`" in reasons[urls[0]]
+    assert "lies outside the corpus" in reasons[private[0]]
+    assert drawn(folder, corpus="s3://bucket/")[0] == urls[1:]
+    assert drawn(folder, corpus=tmp_path)[0] == sorted([*inside, *private])
+    assert drawn(embedded(tmp_path / "u", "http://host", paths))[0] == []
+    table = tmp_path / "list.csv"
+    table.write_text(f"path,speaker\n{tmp_path}/private.wav,1\n")
+    assert drawn(embedded(tmp_path / "t", str(table), paths))[0] == private, "the list names it"

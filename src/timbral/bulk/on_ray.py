@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -46,6 +47,7 @@ def embed_on_ray(
     started again by Ray, and its shard with it. Paths of recordings must mean the same on every
     machine of the cluster.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to third parties
     try:
         import ray
         import ray.data

@@ -13,6 +13,7 @@ from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
 from timbral.plots.scatter import PLOT, draw_scatter
+from timbral.reports.readable_audio import ReadableAudio
 from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
 
 __all__ = ["map"]
@@ -22,6 +23,8 @@ def map(
     embeddings: str | Path,
     output: str | Path,
     progress: Progress = lambda done, total: None,
+    *,
+    corpus: str | Path | None = None,
 ) -> tuple[Path, PageSummary]:
     """Draw the voices of an `embed` folder: a page on which a click plays the utterance.
 
@@ -31,6 +34,9 @@ def map(
         embeddings: a folder that `embed` made
         output: the page (.html); a plot of the same name (.png) is written beside it
         progress: called with the recordings read so far, and their number
+        corpus: a folder or URL, below which recordings may be read; None: those of the corpus that
+            was embedded, if it lies on this machine. Nothing is read or fetched only because the
+            table names it
 
     Returns:
         the plot's path, and what the page holds
@@ -48,8 +54,17 @@ def map(
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
     draw_scatter(points, speakers, plot, title=title)
+    audio = ReadableAudio(embeddings, corpus)
     marks = [
-        Point(row["utterance"], row["speaker"], row["path"], float(x), float(y), note)
+        Point(
+            row["utterance"],
+            row["speaker"],
+            row["path"],
+            float(x),
+            float(y),
+            note,
+            audio.refusal(row["path"]),
+        )
         for row, (x, y), note in zip(
             table.select(["utterance", "speaker", "path"]).to_pylist(),
             points,

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 
 from timbral.data.corpora.passed_over import in_words
 from timbral.data.inspect.inspection import Inspection
+from timbral.io.durations import duration
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
+from timbral.io.types import Ints
 
 __all__ = ["INSPECTION_PAGE", "describe", "write_inspection"]
 
@@ -45,15 +47,13 @@ text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
 def facts(inspection: Inspection) -> dict[str, str]:
     """The numbers, each with its name."""
     rates = ", ".join(f"{rate} Hz ({count:,})" for rate, count in inspection.rates.most_common())
-    per_speaker, groups = inspection.per_speaker, inspection.duplicates
+    groups = inspection.duplicates
     counted = inspection.suspects_by_kind().most_common()
     suspects = ", ".join(f"{kind} ({count:,})" for kind, count in counted)
     lines = {
         "what": inspection.kind,
-        "utterances": f"{inspection.utterances:,}, {inspection.hours:.2f} h",
-        "speakers": f"{inspection.speakers:,}, with {per_speaker.min():,} to "
-        f"{per_speaker.max():,} utterances, "
-        f"{np.median(per_speaker):.0f} in the median",
+        "utterances": f"{inspection.utterances:,}, {duration(3600 * inspection.hours)}",
+        "speakers": f"{inspection.speakers:,}, with {_spread(inspection.per_speaker)}",
         "sessions": f"{inspection.sessions:,}",
         "rates": rates or "unknown",
         "duplicates": f"{sum(map(len, groups)):,} in {len(groups):,} groups of equal content",
@@ -64,6 +64,14 @@ def facts(inspection: Inspection) -> dict[str, str]:
     if inspection.measured:
         lines["measured"] = f"{inspection.measured:,} utterances, evenly spread"
     return lines
+
+
+def _spread(per_speaker: Ints) -> str:
+    """How many utterances speakers have."""
+    fewest, most = int(per_speaker.min()), int(per_speaker.max())
+    if fewest == most:
+        return f"{most:,} {'utterance' if most == 1 else 'utterances'} each"
+    return f"{fewest:,} to {most:,} utterances, {np.median(per_speaker):.0f} in the median"
 
 
 def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
@@ -80,7 +88,8 @@ def describe(inspection: Inspection) -> str:
         counts, edges = _histogram(values)
         top = max(counts)
         bars = "".join(BARS[-(-7 * count // top)] if count else " " for count in counts)
-        ends = f"{edges[0]:.4g} {bars} {edges[-1]:.4g}"
+        low, high = f"{edges[0]:.4g}", f"{edges[-1]:.4g}"
+        ends = f"{low}, all of them" if low == high else f"{low} {bars} {high}"
         lines.append(f"{name:13} {ends} {unit}".rstrip())
     return "\n".join(lines)
 

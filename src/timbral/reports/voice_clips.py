@@ -6,10 +6,11 @@ import base64
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
+from types import MappingProxyType
 
 import numpy as np
 import soundfile
@@ -47,6 +48,7 @@ class Clips:
 def encode_clips(
     paths: Sequence[str],
     speakers: Sequence[str],
+    refused: Mapping[int, str] = MappingProxyType({}),
     *,
     seconds: float,
     max_bytes: float,
@@ -54,11 +56,14 @@ def encode_clips(
 ) -> Clips:
     """The first `seconds` of recordings as base64 MP3, up to `max_bytes` of them.
 
-    Speakers take turns, each with recordings spread evenly over its list. `on_clip` is called
-    with the number of recordings tried. The same input gives the same bytes.
+    Speakers take turns, each with recordings spread evenly over its list. Those that are `refused`,
+    with the reason by their index, are not read and count as failures. `on_clip` is called with the
+    number of recordings tried. The same input gives the same bytes.
     """
-    queues = [deque(rows) for rows in _rows_by_speaker(speakers)]
+    rows_of = _rows_by_speaker(speakers)
+    queues = [deque(row for row in rows if row not in refused) for rows in rows_of]
     encoder = _Encoder(paths, queues, seconds)
+    encoder.failures |= refused
     clips, num_clips, used = [""] * len(paths), 0, 0
     try:
         while queues:

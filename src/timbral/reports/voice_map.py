@@ -34,6 +34,8 @@ class Point:
     x: float
     y: float
     note: str = ""
+    refusal: str = ""
+    """why its recording is not to be read"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def write_voice_map(
     clips = encode_clips(
         [point.path for point in points],
         [point.speaker for point in points],
+        {index: point.refusal for index, point in enumerate(points) if point.refusal},
         seconds=clip_seconds,
         max_bytes=max_megabytes * 1e6,
         on_clip=lambda done: progress(done, len(points)),

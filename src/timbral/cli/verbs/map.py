@@ -18,6 +18,14 @@ def run(
     embeddings: Embeddings,
     *,
     output: Annotated[Path, option("PAGE.html", "the page; a plot (.png) is written beside it")],
+    corpus: Annotated[
+        str | None,
+        option(
+            "FOLDER",
+            "folder or URL below which recordings may be read into the page; default: the corpus "
+            "that was embedded, if it lies on this machine",
+        ),
+    ] = None,
 ) -> int:
     """Draw a map of voices: a click on a point plays the utterance.
 
@@ -28,7 +36,7 @@ def run(
     if output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output should name a page, such as map.html; got {output}")
     with bar("drawing") as advance:
-        plot, page = api.map(embeddings, output, advance)
+        plot, page = api.map(embeddings, output, advance, corpus=corpus)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
     if page.unreadable:
         path, reason = page.unreadable[0]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from timbral.audio.decode import Wave
-from timbral.config.yaml import flatten
 from timbral.io.files import read_json, write_json
 
 __all__ = ["RunInfo", "Tracker", "grouped"]
@@ -30,6 +29,8 @@ class RunInfo:
 
     def parameters(self) -> dict[str, str]:
         """The config as dotted keys and JSON values."""
+        from timbral.config.yaml import flatten  # which imports torch; names of trackers need none
+
         return {key: json.dumps(value) for key, value in flatten(self.config).items()}
 
     def id_with(self, tracker: str) -> tuple[str, bool]:

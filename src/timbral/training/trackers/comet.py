@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from timbral.audio.decode import SAMPLE_RATE, Wave
+from timbral.audio.decode import SAMPLE_RATE, Wave, to_int16
 from timbral.training.trackers.base import RunInfo, grouped
 
 __all__ = ["CometTracker"]
@@ -53,8 +53,9 @@ class CometTracker:
 
     def audio(self, step: int, name: str, wave: Wave, caption: str) -> None:
         self._experiment.log_audio(
-            wave,
+            to_int16(wave),
             sample_rate=SAMPLE_RATE,
+            normalize_data="OFF",  # else every clip is raised to full scale
             file_name=f"{name}_{step:06d}.wav",
             step=step,
             metadata={"utterance": caption},
