@@ -156,8 +156,18 @@ def test_unusable_recordings_are_listed(embedder: Embedder, voices: Path, tmp_pa
     bad = sorted(root.glob("*/*.ogg"))[5]
     bad.unlink()
     bad.write_bytes(b"not ogg")
-    summary = api.embed(embedder, root, tmp_path / "out")
-    assert (summary.num_utterances, summary.num_failures) == (47, 1)
+    shown: list[tuple[int, int]] = []
+
+    def note(done: int, total: int, seconds: float, failures: int) -> None:
+        shown.append((done, failures))
+
+    summary = api.embed(embedder, root, tmp_path / "out", progress=note)
+    assert (summary.num_utterances, summary.num_failures, summary.reused) == (47, 1, False)
+    assert shown[0] == (0, 0)
+    assert {shown[-2], shown[-1]} == {(48, 1)}, "also before the shard is done"
+    again = api.embed(embedder, root, tmp_path / "out", progress=note)
+    assert shown[-1] == (48, 1), "an earlier run's failures count"
+    assert (again.num_failures, again.reused) == (1, True)
     [line] = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
     assert "cannot be read as audio" in json.loads(line)["reason"]

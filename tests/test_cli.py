@@ -3,62 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import re
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
-from conftest import without_progress
-from timbral.cli.main import main
+from conftest import Answer, Ask, without_progress
+from timbral.checkpoints.known_names import PUBLISHED_NAMES
+from timbral.checkpoints.published import PUBLISHED
 from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
-from timbral.io import devices
 from timbral.version import __version__
-
-Ask = Callable[..., "Answer"]
 
 
 def timbral(*words: object) -> subprocess.CompletedProcess[str]:
     """Run a command as a user does; slow, for it imports torch again."""
     command = [sys.executable, "-m", "timbral", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Exit code and output of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Run commands in this process, which keeps its denormals and its format of warnings."""
-    monkeypatch.setattr(devices, "tune_cpu", lambda: None)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-
-    def run(*words: object, standard_input: str = "") -> Answer:
-        monkeypatch.setattr(sys, "argv", ["timbral", *map(str, words)])
-        stdin = io.TextIOWrapper(io.BytesIO(standard_input.encode()))
-        monkeypatch.setattr(sys, "stdin", stdin)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code or 0
-        assert isinstance(code, int)
-        return Answer(code, *capsys.readouterr())
-
-    return run
 
 
 def test_help_names_every_verb(ask: Ask) -> None:
@@ -285,6 +251,82 @@ def test_mistakes_are_one_line_and_exit_code_2(
         assert "Traceback" not in output, name
 
 
+def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
+    """Which takes seconds."""
+    (tmp_path / "t.txt").write_text("1 a b\n")
+    (tmp_path / "a.wav").touch()
+    given = ["--data", tmp_path, "--output", tmp_path / "r"]
+    commands: dict[str, list[object]] = {
+        "did you mean 'tdnn-ge2e-small'": ["train", "tdnn-ge2e", *given],
+        "none.yaml: cannot be read": ["train", tmp_path / "none.yaml", *given],
+        "nowhere: no such file or folder": ["train", "--data", tmp_path / "nowhere", *given[2:]],
+        "ids.txt: no such file": ["train", *given, "--exclude-speakers", "ids.txt"],
+        "v.txt: no such file": ["train", *given, "--validation-speakers", "v.txt"],
+        "did you mean 'wandb'": ["train", *given, "--trackers", "wandbb"],
+        "did you mean 'campplus-zh-en'": ["train", *given, "--init", "campplus-zh"],
+        "did you mean 'ge2e-lstm'": ["verify", "ge2e", tmp_path / "a.wav", tmp_path / "a.wav"],
+        "runs/x: no such folder": ["verify", "runs/x", tmp_path / "a.wav", tmp_path / "a.wav"],
+        "b.wav: no such file": ["verify", "ge2e-lstm", tmp_path / "a.wav", tmp_path / "b.wav"],
+        "c.wav#t=1,2: no such file": ["verify", "ge2e-lstm", f"{tmp_path}/c.wav#t=1,2", "a.wav"],
+        "corpus: no such file or folder": ["embed", "ecapa", "corpus", "--output", tmp_path / "o"],
+        "both target and non-target": ["evaluate", "ge2e-lstm", tmp_path / "t.txt"],
+        "root: no such file or folder": ["evaluate", "ecapa", tmp_path / "t.txt", "--root", "root"],
+    }
+    code = (
+        "import sys\nfrom timbral.cli.main import run\n"
+        f"for words in {[[str(word) for word in words] for words in commands.values()]!r}:\n"
+        "    sys.argv = ['timbral', *words]\n"
+        "    sys.stderr = sys.stdout\n"
+        "    print(run(), 'torch' in sys.modules)\n"
+    )
+    lines = python(code).splitlines()
+    for expected, message, end in zip(commands, lines[::2], lines[1::2], strict=True):
+        assert message.startswith("error: ")
+        assert expected in message
+        assert end == "2 False", message
+
+
+def test_known_names_are_those_of_the_published_weights() -> None:
+    assert set(PUBLISHED_NAMES) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("verify a b", "SECOND is missing (a recording to compare it with); see: timbral verify"),
+        ("prepare a", "--output FOLDER is missing (the prepared data; a killed run is resumed"),
+        ("prepare a --output", "--output FOLDER needs a value; see: timbral prepare --help"),
+        ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),
+        ("embed a b c --output d", "unexpected word 'c'; see: timbral embed --help"),
+        ("embed a b --precision fp31", "--precision: unknown value 'fp31'; did you mean 'fp32'?"),
+        ("prepare a --output b --workers x", "--workers: invalid literal for int()"),
+    ],
+)
+def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> None:
+    answer = ask(*command.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {message}")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_wrong_option_of_a_config_names_the_flag(ask: Ask, store: Store, tmp_path: Path) -> None:
+    """And not the file that comes with timbral, in which nothing is wrong."""
+    words = ["train", "tdnn-ge2e-small", "--data", store.folder, "--output", tmp_path / "r"]
+    answer = ask(*words, "--opts", "schedule.stepz", 3)
+    assert answer.code == 2
+    assert answer.err.startswith("error: --opts: schedule: unknown key 'stepz'; did you mean")
+
+
+def test_second_embed_says_that_nothing_was_left_to_do(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
+    words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "o"]
+    first, second = ask(*words), ask(*words)
+    assert "complete already" not in first.out
+    assert second.out.startswith("was complete already: 48 utterances of 8 speakers (")
+    assert second.out.removeprefix("was complete already: ") == first.out.splitlines(True)[0]
+
+
 def test_bad_recordings_end_with_exit_code_1(
     ask: Ask, run: Path, voices: Path, tmp_path: Path
 ) -> None:
@@ -294,7 +336,7 @@ def test_bad_recordings_end_with_exit_code_1(
     (root / "b.ogg").write_bytes(b"noise")
     prepared = ask("prepare", root.parent, "--output", tmp_path / "d", "--workers", 1)
     assert prepared.code == 1
-    assert prepared.out.startswith("prepared: 1 utterance of 1 speaker, 0.00 h, in ")
+    assert re.match(r"prepared: 1 utterance of 1 speaker, \d\.\d s, in ", prepared.out)
     assert "1 recording could not be used" in prepared.err
     embedded = ask("embed", run, root.parent, "--output", tmp_path / "o")
     assert embedded.code == 1

@@ -97,5 +97,12 @@ def test_missing_file_and_odd_overrides(tmp_path: Path) -> None:
         load_config(path, ["schedule.steps"])
     with pytest.raises(ConfigError, match="is not a YAML value"):
         load_config(path, ["schedule.steps", "["])
-    with pytest.raises(ConfigError, match="unknown key 'speed'"):
-        load_config(path, ["schedule.speed", "3"])
+    for key, words in (
+        ("schedule.speed", r"^`overrides`: schedule: unknown key 'speed'"),
+        ("encoder", r"^`overrides`: encoder: unknown name 'tdn'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_config(path, [key, "tdn"])
+    path.write_text("encoder: lstm\nschedule: {stepz: 3}\n")
+    with pytest.raises(ConfigError, match=f"^{path}: schedule: unknown key 'stepz'"):
+        load_config(path, ["trainer.seed", "3"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from timbral.audio.preprocessing import load
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError, InputError, TimbralError
+from timbral.inference.decision import decide
 from timbral.inference.embedder import Embedder
 from timbral.inference.windows import sliding_windows
 
@@ -320,6 +322,27 @@ def test_verify(encoder: Embedder, paths: list[Path]) -> None:
     voice = encoder.encode_speaker(paths[:3])
     several = encoder.verify(paths[:3], paths[-1])
     assert several.score == pytest.approx(voice @ encoder.encode(paths[-1]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "shown"),
+    [
+        (0.9971, 0.997, ("0.9971", "0.9970")),
+        (0.99698, 0.99702, ("0.99698", "0.99702")),
+        (0.8, 0.8, ("0.800", "0.800")),
+        (0.1234, 0.5, ("0.123", "0.500")),
+        (0.5, math.nextafter(0.5, 1), ("0.5000000000000000", "0.5000000000000001")),
+    ],
+)
+def test_score_and_threshold_are_shown_apart(
+    score: float, threshold: float, shown: tuple[str, str]
+) -> None:
+    """Never "0.997 is below 0.997"."""
+    decision = decide(score, threshold, None)
+    assert decision.compared == shown
+    assert f"cosine {shown[0]} {'reaches' if decision.same else 'is below'} {shown[1]}," in (
+        decision.why
+    )
 
 
 def test_decision_without_a_threshold(waves: list[Wave]) -> None:

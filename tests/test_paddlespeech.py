@@ -78,7 +78,7 @@ def test_paddlespeechs_keys_among_the_opts_of_a_timbral_config(tmp_path: Path) -
         ("model: {num_layers: 2.5}", [], "a whole number is needed"),
         ("model: {num_layers: .inf}", [], "a whole number is needed"),
         ("model: {}\ndata: {sampling_rate: 8000}", [], "can only be 16000: timbral trains at"),
-        ("model: {}", ["model.layers", "2"], "opts: unknown key 'model.layers'"),
+        ("model: {}", ["model.layers", "2"], "`opts`: unknown key 'model.layers'"),
         ("model: {}", ["model.num_layers"], "pairs KEY VALUE; got 1"),
     ],
 )

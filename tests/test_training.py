@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -32,7 +33,7 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError, MissingExtraError, TrainingError
-from timbral.io.files import folder_lock
+from timbral.io.locks import folder_lock
 from timbral.training.optim import lr_at
 
 Make = Callable[..., TrainConfig]
@@ -317,6 +318,28 @@ def test_divergence_is_an_error(store: Store, small_config: Make, tmp_path: Path
     config = small_config("tdnn", learning_rate=1e30, steps=50)
     with pytest.raises(TrainingError, match="not finite"):
         api.train(config, store.folder, tmp_path / "r", validation_speakers="0", device="cpu")
+
+
+@pytest.mark.parametrize("broken", ["weights", "vectors"])
+def test_nothing_that_is_not_finite_is_validated_or_saved(
+    store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    step = torch.optim.Adam.step
+
+    def overflow(self: torch.optim.Optimizer, *given: object) -> object:
+        result = step(self, *given)
+        if broken == "weights":
+            self.param_groups[0]["params"][0].data.fill_(math.inf)
+        return result
+
+    monkeypatch.setattr(torch.optim.Adam, "step", overflow)
+    if broken == "vectors":
+        nothing = np.full((99, 8), np.nan, np.float32)
+        monkeypatch.setattr(Store, "embed", lambda data, embedder, rows: nothing[: len(rows)])
+    config = small_config("tdnn", validate_every=1)
+    with pytest.raises(TrainingError, match=f"training diverged until step 1: {broken} of"):
+        api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
+    assert not list(tmp_path.glob("r/checkpoints/*"))
 
 
 def test_batches_do_not_depend_on_prefetching(store: Store) -> None:

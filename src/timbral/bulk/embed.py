@@ -28,14 +28,14 @@ from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
 from timbral.io.file_names import check_file_names
-from timbral.io.files import folder_lock
+from timbral.io.locks import folder_lock
 from timbral.io.outputs import EMBEDDINGS, claim_folder, claim_shared_folder
 from timbral.io.storage import Folder, is_url, location_of, upload_tree
 
 __all__ = ["EmbedProgress", "EmbedSummary", "embed_corpus"]
 
 EmbedProgress = Callable[[int, int, float, int], None]
-"""utterances done, all of them, seconds of audio embedded by this run, failures of this run"""
+"""utterances done, all of them, seconds of audio embedded by this run, recordings that failed"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class EmbedSummary:
     """embedded by this run; the rest is an earlier run's"""
     wall_seconds: float
     """of this run"""
+    reused: bool
+    """earlier runs had embedded everything"""
     passed_over: Counter[str] = field(default_factory=Counter)
     """files of the corpus's folder that are no recordings, by suffix"""
 
@@ -97,7 +99,7 @@ def embed_corpus(
         folder = Folder(output) / shard_folder
         tie_folder(folder, EmbedJob.of(embedder, root))
         shards = split_into_shards(utterances, embedder.device.type)
-        new_audio_seconds = _embed_missing(embedder, shards, folder, engine, progress)
+        done = _embed_missing(embedder, shards, folder, engine, progress)
         table, failures = _read_shards(shards, folder)
         _write_failures(failures, output)
         if table.num_rows == 0:
@@ -112,8 +114,9 @@ def embed_corpus(
         num_speakers=len(table["speaker"].unique()),
         num_failures=len(failures),
         audio_seconds=sum(table["duration_seconds"].to_pylist()),
-        new_audio_seconds=new_audio_seconds,
+        new_audio_seconds=done.seconds,
         wall_seconds=time.monotonic() - started,
+        reused=not done.num_shards,
         passed_over=passed_over,
     )
 
@@ -167,16 +170,22 @@ def _embed_missing(
     folder: Folder,
     engine: Engine,
     progress: EmbedProgress,
-) -> float:
-    """Embed the shards that are not there yet; returns seconds of audio embedded now."""
-    missing = [shard for shard in shards if not shard.is_done(folder)]
-    total = sum(len(shard.utterances) for shard in shards)
-    counter = _Counter(progress, total, total - sum(len(shard.utterances) for shard in missing))
+) -> _Counter:
+    """Embed the shards that are not there yet; returns what was done."""
+    missing = []
+    counter = _Counter(progress, sum(len(shard.utterances) for shard in shards))
+    for shard in shards:
+        failures = shard.saved_failures(folder)
+        if failures is None:
+            missing.append(shard)
+        else:
+            counter.done += len(shard.utterances)
+            counter.failures += failures
     counter.show()
     if missing:
         for result in engine.run(embedder, missing, folder, counter.add_group):
             counter.add_shard(result)
-    return counter.seconds
+    return counter
 
 
 @dataclass
@@ -185,29 +194,34 @@ class _Counter:
 
     progress: EmbedProgress
     total: int
-    done: int
+    done: int = 0
     """utterances of whole shards"""
+    num_shards: int = 0
+    """embedded by this run"""
     seconds: float = 0.0
     failures: int = 0
     group_done: int = 0
     """utterances of the shard in work"""
     group_seconds: float = 0.0
+    group_failures: int = 0
 
-    def add_group(self, utterances: int, seconds: float) -> None:
+    def add_group(self, utterances: int, seconds: float, failures: int) -> None:
         self.group_done += utterances
         self.group_seconds += seconds
+        self.group_failures += failures
         self.show()
 
     def add_shard(self, result: ShardResult) -> None:
         self.done += result.num_utterances + result.num_failures
         self.seconds += result.audio_seconds
         self.failures += result.num_failures
-        self.group_done, self.group_seconds = 0, 0.0
+        self.num_shards += 1
+        self.group_done, self.group_seconds, self.group_failures = 0, 0.0, 0
         self.show()
 
     def show(self) -> None:
         done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
-        self.progress(done, self.total, seconds, self.failures)
+        self.progress(done, self.total, seconds, self.failures + self.group_failures)
 
 
 def _read_shards(shards: Sequence[Shard], folder: Folder) -> tuple[pa.Table, list[dict[str, str]]]:

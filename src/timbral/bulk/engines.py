@@ -58,7 +58,7 @@ class Engine:
         embedder: Embedder,
         shards: Sequence[Shard],
         folder: Folder,
-        progress: GroupProgress = lambda utterances, seconds: None,
+        progress: GroupProgress = lambda utterances, seconds, failures: None,
     ) -> Iterator[ShardResult]:
         """Embed shards into `folder`; each is on disk before it is yielded, in any order.
 
@@ -88,7 +88,7 @@ def embed_here(
     shards: Sequence[Shard],
     folder: Folder,
     strict: bool,
-    progress: GroupProgress = lambda utterances, seconds: None,
+    progress: GroupProgress = lambda utterances, seconds, failures: None,
 ) -> Iterator[ShardResult]:
     """In this process, with torch's own threads."""
     for result in embed_shards(

@@ -26,8 +26,9 @@ __all__ = ["GroupProgress", "embed_shards"]
 
 BATCHES_PER_GROUP = 16
 """batches of the model whose audio is given to it together"""
-GroupProgress = Callable[[int, float], None]
-"""called with the utterances of a group, usable or not, and the seconds of audio embedded"""
+GroupProgress = Callable[[int, float, int], None]
+"""called with the utterances of a group, usable or not, the seconds of audio embedded, and how many
+were not usable"""
 GROUPS_AHEAD = 2
 """whose audio is held decoded; a longer recording is read when nothing else is held"""
 
@@ -48,7 +49,7 @@ def embed_shards(
     *,
     readers: int,
     strict: bool = False,
-    progress: GroupProgress = lambda utterances, seconds: None,
+    progress: GroupProgress = lambda utterances, seconds, failures: None,
 ) -> Iterator[ShardResult]:
     """Embed shards one after another; `readers` threads run ahead into the next shard.
 
@@ -62,7 +63,9 @@ def embed_shards(
             if strict:
                 raise error
             partial.failures[row] = error
-        progress(len(group.rows), sum(partial.seconds.get(row, 0.0) for row in group.rows))
+        seconds = sum(partial.seconds.get(row, 0.0) for row in group.rows)
+        failures = sum(row in partial.failures for row in group.rows)
+        progress(len(group.rows), seconds, failures)
         if partial.is_complete:
             yield partial.result(embedder)
             partial = None

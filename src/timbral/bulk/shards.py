@@ -43,12 +43,15 @@ class Shard:
         rows = [[*asdict(row).values(), file_size(row.path)] for row in self.utterances]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
-    def is_done(self, folder: Folder) -> bool:
+    def saved_failures(self, folder: Folder) -> int | None:
+        """How many recordings of this shard failed; None while it is not embedded and saved."""
         content = folder.read(self.file_name)
         if content is None:
-            return False
+            return None
         metadata = pa.ipc.open_file(content).schema.metadata
-        return bool(metadata[b"recordings"].decode() == self.fingerprint())
+        if metadata[b"recordings"].decode() != self.fingerprint():
+            return None
+        return len(json.loads(metadata[b"failures"]))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, is_check
 from timbral.checkpoints.conversion import convert_to_cache
 from timbral.checkpoints.download import downloaded_folder
 from timbral.checkpoints.foreign.weight_files import holds_weights
+from timbral.checkpoints.known_names import refuse_unknown
 from timbral.checkpoints.published import PUBLISHED
-from timbral.errors import CheckpointError, did_you_mean
+from timbral.errors import CheckpointError
 
 __all__ = ["resolve"]
 
@@ -32,8 +33,5 @@ def resolve(encoder: str | Path) -> Checkpoint:
                 f"{name} has not been downloaded to this machine yet; run: timbral download {name}"
             )
         return Checkpoint.read(folder)
-    if not path.exists() and path.name == name:
-        raise CheckpointError(
-            f"{name!r} is neither a run folder nor a known encoder{did_you_mean(name, PUBLISHED)}"
-        )
+    refuse_unknown(encoder)
     return find_checkpoint(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 from tyro.conf import Positional, arg
 
+from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import count
 
 if TYPE_CHECKING:
@@ -126,7 +127,14 @@ DEFAULT_RUNNING = RunningOptions()
 
 
 def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
-    """The Embedder that a verb's arguments ask for, in a process made fast for it."""
+    """The Embedder that a verb's arguments ask for, in a process made fast for it.
+
+    Call it last: it imports torch, which takes seconds.
+    """
+    from timbral.checkpoints.known_names import refuse_unknown
+
+    refuse_unknown(encoder)
+    check_folders(running.weights_dir)
     from timbral import api
     from timbral.io.devices import tune_cpu
 

@@ -91,5 +91,5 @@ def _flat(content: Any) -> dict[str, Any]:
 
 def _pairs(opts: Sequence[str]) -> dict[str, str]:
     if len(opts) % 2:
-        raise ConfigError(f"opts takes pairs KEY VALUE, got {' '.join(opts)}")
+        raise ConfigError(f"`opts` takes pairs KEY VALUE, got {' '.join(opts)}")
     return dict(zip(opts[::2], opts[1::2], strict=True))

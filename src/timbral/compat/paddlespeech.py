@@ -111,9 +111,9 @@ def split_opts(opts: Sequence[str]) -> tuple[Settings, list[str]]:
     words: list[str] = []
     for key, text in zip(opts[::2], opts[1::2], strict=False):
         if key in DEFAULTS:
-            settings[key] = _number(key, text, "opts")
+            settings[key] = _number(key, text, "`opts`")
         elif key.partition(".")[0] in ("model", "training"):
-            raise ConfigError(f"opts: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
+            raise ConfigError(f"`opts`: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
         else:
             words += [key, text]
     return settings, words + list(opts[len(opts) - len(opts) % 2 :])  # an odd one is refused later

@@ -9,8 +9,7 @@ from typing import Any
 
 from timbral.compat import ddvc, paddlespeech
 from timbral.compat.translation import Recipe, RunSettings
-from timbral.config.schema import TrainConfig
-from timbral.config.yaml import from_mapping, override, read_mapping
+from timbral.config.yaml import read_mapping, with_overrides
 
 __all__ = ["read_recipe"]
 
@@ -23,7 +22,7 @@ def read_recipe(path: Path | None, opts: Sequence[str] = ()) -> Recipe:
     done.
     """
     content: dict[str, Any] = {} if path is None else read_mapping(path)
-    source = "opts" if path is None else str(path)
+    source = "`opts`" if path is None else str(path)
     paddlespeech_opts, own_opts = paddlespeech.split_opts(opts)
     if path is None or paddlespeech.recognizes(content):
         translated = paddlespeech.translate(content, paddlespeech_opts, source)
@@ -36,7 +35,6 @@ def read_recipe(path: Path | None, opts: Sequence[str] = ()) -> Recipe:
             content, run = translated.content, translated.run
             translations = translated.translations
         own_opts = [*own_opts, *paddlespeech.as_opts(paddlespeech_opts)]
-    override(content, own_opts)
     if "schedule.steps" in own_opts[::2]:
         run = replace(run, epochs=None)
-    return Recipe(from_mapping(TrainConfig, content, source), run, translations)
+    return Recipe(with_overrides(content, own_opts, source, "opts"), run, translations)

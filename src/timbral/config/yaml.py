@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import types
 import typing
@@ -24,9 +25,9 @@ __all__ = [
     "from_mapping",
     "load_config",
     "name_of",
-    "override",
     "read_mapping",
     "to_mapping",
+    "with_overrides",
 ]
 
 T = TypeVar("T")
@@ -37,9 +38,25 @@ REGISTRIES: dict[Any, Mapping[str, Any]] = {EncoderConfig: ENCODERS, LossConfig:
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
-    content = read_mapping(path)
-    override(content, overrides)
-    return from_mapping(TrainConfig, content, str(path))
+    return with_overrides(read_mapping(path), overrides, str(path), "overrides")
+
+
+def with_overrides(
+    content: Mapping[str, Any], words: Sequence[str], source: str, argument: str
+) -> TrainConfig:
+    """The config of a file's content and pairs KEY VALUE that came in an argument.
+
+    A ConfigError names the argument where the content of `source` alone is right.
+    """
+    changed = copy.deepcopy(dict(content))
+    _override_all(changed, words, f"`{argument}`")
+    try:
+        return from_mapping(TrainConfig, changed, source)
+    except ConfigError:
+        if not words:
+            raise
+    from_mapping(TrainConfig, content, source)
+    return from_mapping(TrainConfig, changed, f"`{argument}`")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -55,25 +72,25 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def override(content: dict[str, Any], words: Sequence[str]) -> None:
+def _override_all(content: dict[str, Any], words: Sequence[str], argument: str) -> None:
     """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
     if len(words) % 2:
-        raise ConfigError(f"opts takes pairs KEY VALUE; got {len(words)} words")
+        raise ConfigError(f"{argument} takes pairs KEY VALUE; got {len(words)} words")
     for key, value in zip(words[::2], words[1::2], strict=True):
         try:
-            _override(content, key, yaml.safe_load(value))
+            _override(content, key, yaml.safe_load(value), argument)
         except yaml.YAMLError:
-            raise ConfigError(f"opts: {key}: {value!r} is not a YAML value") from None
+            raise ConfigError(f"{argument}: {key}: {value!r} is not a YAML value") from None
 
 
-def _override(content: dict[str, Any], key: str, value: Any) -> None:
+def _override(content: dict[str, Any], key: str, value: Any, argument: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         child = content.setdefault(section, {})
         if isinstance(child, str):  # `encoder: lstm` is short for `encoder: {name: lstm}`
             child = content[section] = {"name": child}
         if not isinstance(child, dict):
-            raise ConfigError(f"opts: {key}: {section} is not a section")
+            raise ConfigError(f"{argument}: {key}: {section} is not a section")
         content = child
     content[last] = value
 

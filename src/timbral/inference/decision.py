@@ -28,6 +28,12 @@ class Decision:
     why: str
     """what was compared with what, and what is missing for more"""
 
+    @property
+    def compared(self) -> tuple[str, str]:
+        """Score and threshold with three digits, or as many as show which of them is greater."""
+        assert self.threshold is not None, "without a threshold nothing is compared"
+        return _distinct(self.score, self.threshold)
+
     def __bool__(self) -> bool:
         raise TypeError("a Decision is neither true nor false; ask decision.same")
 
@@ -47,7 +53,16 @@ def decide(score: float, given: float | None, validated: float | None) -> Decisi
         )
         return Decision(score, None, None, None, None, why)
     same = score >= threshold
-    compared = f"cosine {score:.3f} {'reaches' if same else 'is below'} {threshold:.3f}"
+    shown, limit = _distinct(score, threshold)
+    compared = f"cosine {shown} {'reaches' if same else 'is below'} {limit}"
     origin = "of the encoder's validation" if given is None else "that was given"
     why = f"{compared}, the threshold {origin}. {missing}"
     return Decision(score, threshold, same, None, None, why)
+
+
+def _distinct(score: float, threshold: float) -> tuple[str, str]:
+    """Both with three digits behind the point, or as many more as it takes to tell them apart."""
+    digits = 3
+    while f"{score:.{digits}f}" == f"{threshold:.{digits}f}" and score != threshold and digits < 17:
+        digits += 1
+    return f"{score:.{digits}f}", f"{threshold:.{digits}f}"

@@ -19,6 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from timbral.io.durations import duration
+
 if TYPE_CHECKING:
     from timbral.io.types import StepProgress
 
@@ -134,7 +136,7 @@ def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
 
         def update(done: int, total: int, seconds: float, failures: int) -> None:
             speed = seconds / max(display.elapsed, 1e-3)
-            details = f"{seconds / 3600:.2f} h of audio  {speed:.0f} × real time"
+            details = f"{duration(seconds)} of audio  {speed:.0f} × real time"
             display.update(done, total, f"{details}  {failures:,} failed")
             show()
 

@@ -97,6 +97,7 @@ def fit(
         run.record(state.step, metrics, spent.data_wait_fraction)
         run.plot_batch(state.step, step_batches[-1], result.embeddings, result.loss.item())
         if last or is_best or state.step % trainer.save_every == 0:
+            _check_weights(state)
             run.save(state, best=is_best)
     spent.exchange = ranks.seconds
     return spent
@@ -162,12 +163,28 @@ def _count_skipped(state: TrainState, loss: Tensor) -> None:
     state.skipped += 1
     state.skipped_in_a_row += 1
     if state.skipped_in_a_row == MAX_SKIPPED_STEPS:
-        raise TrainingError(
-            f"the loss or gradient of {MAX_SKIPPED_STEPS} steps in a row, until step "
-            f"{state.step + 1}, is not finite (loss {loss.item()}); the last checkpoint is kept: "
-            "try a lower optimizer.learning_rate or precision fp32, in another output or with "
-            "force_restart"
+        raise _diverged(
+            state.step + 1,
+            f"the loss or gradient of {MAX_SKIPPED_STEPS} steps in a row is not finite (loss "
+            f"{loss.item()})",
+            state,
         )
+
+
+def _diverged(step: int, how: str, state: TrainState) -> TrainingError:
+    return TrainingError(
+        f"training diverged until step {step}: {how}; the checkpoints before are kept: try a lower "
+        f"optimizer.learning_rate (it is {state.config.optimizer.learning_rate:g}) or precision "
+        "fp32, in another `output` or with `force_restart`"
+    )
+
+
+def _check_weights(state: TrainState) -> None:
+    """TrainingError before weights that are not finite are validated or saved."""
+    for name, module in state.modules().items():
+        for parameter, weights in module.named_parameters():
+            if not bool(torch.isfinite(weights).all()):
+                raise _diverged(state.step, f"weights of {name}.{parameter} are not finite", state)
 
 
 def _validate(
@@ -175,8 +192,11 @@ def _validate(
 ) -> dict[str, float]:
     """The first rank validates and plots; all get its numbers, for all decide by them."""
     metrics = None
+    _check_weights(state)
     if ranks.is_first:
         result = validation.run(state.eval_encoder)
+        if result is None:
+            raise _diverged(state.step, "vectors of validation speakers are not finite", state)
         run.plot_validation(state.step, result)
         metrics = result.metrics
     return ranks.broadcast_object(metrics)

@@ -56,12 +56,17 @@ class Validation:
                 "validation_speakers, or 0 for no validation"
             ) from None
 
-    def run(self, encoder: SpeakerEncoder) -> ValidationResult:
-        """Score the trials with an encoder. Its mode and torch's random state stay as they are."""
+    def run(self, encoder: SpeakerEncoder) -> ValidationResult | None:
+        """Score the trials with an encoder. Its mode and torch's random state stay as they are.
+
+        None when a vector is not finite: there is nothing to score.
+        """
         device = next(encoder.parameters()).device
         embedder = Embedder(encoder, self.data.preprocessing, device=device)
         vectors = self.data.embed(embedder, self._rows.tolist())
         unpack_weights(encoder)  # packed copies would be stale after the next step
+        if not np.isfinite(vectors).all():
+            return None
         labels, first, second = self._pairs.T
         scores = np.einsum("ne,ne->n", vectors[first], vectors[second])
         error_rate, threshold = eer(scores, labels)

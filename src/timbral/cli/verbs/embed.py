@@ -20,9 +20,11 @@ from timbral.cli.common_options import (
     option,
     tell_passed_over,
 )
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.wording import count
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, check_choice
+from timbral.io.durations import duration
 from timbral.io.progress import corpus_bar
 
 if TYPE_CHECKING:
@@ -82,7 +84,11 @@ DEFAULT_SETTINGS = InferenceSettings()
 def run(
     encoder: Encoder,
     corpus: Annotated[
-        Positional[str], option("CORPUS", "a folder, or a URL such as s3://bucket/corpus")
+        Positional[str],
+        option(
+            "CORPUS",
+            "a folder, a table (path, speaker), prepared data, or a URL such as s3://bucket/corpus",
+        ),
     ],
     *,
     output: Annotated[
@@ -113,9 +119,12 @@ def run(
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """
     from timbral import api
-    from timbral.compat.inference_settings import with_settings
 
     target = _target(corpus, output, beside_audio, format)
+    check_folders(corpus)
+    check_files(settings.config)
+    from timbral.compat.inference_settings import with_settings  # imports torch
+
     embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
     with corpus_bar("embedding") as progress:
         done = api.embed(
@@ -142,8 +151,9 @@ def _target(corpus: str, output: str | None, beside_audio: bool, format: str) ->
 
 def _print_summary(done: EmbedSummary, target: str) -> int:
     print(
+        f"{'was complete already: ' if done.reused else ''}"
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
-        f"({done.audio_seconds / 3600:.2f} h) in {target}"
+        f"({duration(done.audio_seconds)}) in {target}"
     )
     tell_passed_over(done.passed_over)
     if done.new_audio_seconds:

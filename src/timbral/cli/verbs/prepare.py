@@ -13,6 +13,7 @@ from timbral.cli.common_options import Layout, count_failures, names, option, te
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
+from timbral.io.durations import duration
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _print_summary(summary: PrepareSummary, folder: Path) -> int:
     state = "was complete already" if summary.reused else "prepared"
     print(
         f"{state}: {count(summary.num_utterances, 'utterance')} of "
-        f"{count(summary.num_speakers, 'speaker')}, {summary.hours:.2f} h, in {folder}"
+        f"{count(summary.num_speakers, 'speaker')}, {duration(3600 * summary.hours)}, in {folder}"
     )
     if summary.num_too_short:
         what = count(summary.num_too_short, "utterance")

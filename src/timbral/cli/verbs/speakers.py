@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from timbral.cli.common_options import OK, Embeddings, option
 from timbral.cli.wording import count
+from timbral.io.durations import duration
 
 __all__ = ["run"]
 
@@ -46,10 +47,7 @@ def run(
         clusters=clusters,
         unit_length={"auto": None, "yes": True, "no": False}[unit_length],
     )
-    hours = sum(table["duration_seconds"].to_pylist()) / 3600
+    length = duration(sum(table["duration_seconds"].to_pylist()))
     speakers = len(set(table["speaker"].to_pylist()))
-    print(
-        f"{count(table.num_rows, 'vector')} of {count(speakers, 'speaker')} ({hours:.2f} h): "
-        f"{output}"
-    )
+    print(f"{count(table.num_rows, 'vector')} of {count(speakers, 'speaker')} ({length}): {output}")
     return OK

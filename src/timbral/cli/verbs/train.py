@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from timbral.cli.common_options import OK, option, options_of
+from timbral.cli.early_checks import check_config, check_files, check_folders
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 from timbral.errors import ConfigError
@@ -82,6 +83,7 @@ def run(
 
     example: timbral train tdnn-ge2e-small --data data --output runs/tdnn
     """
+    _check_arguments(config, sources, options)
     if sources.encoder and options.workers > 1:
         raise ConfigError("--encoder with several processes: start them with torchrun")
     recipe = _recipe(config, sources)
@@ -94,6 +96,21 @@ def run(
             validation_speakers=str(files.enter_context(text_input(validation))),
         )
         return _train(_job(recipe, sources, options))
+
+
+def _check_arguments(config: Path | None, sources: Sources, options: TrainOptions) -> None:
+    """Typos in names and paths, before torch is imported."""
+    from timbral.checkpoints.known_names import refuse_unknown
+    from timbral.training.trackers.registry import check_trackers
+
+    check_config(config)
+    check_folders(sources.data, options.validation_data, options.checkpoint_path)
+    validation = options.validation_speakers
+    number = validation == "auto" or validation.isdecimal()
+    check_files(options.exclude_speakers, None if number else validation)
+    check_trackers(options.trackers)
+    if options.init is not None:
+        refuse_unknown(options.init)
 
 
 def _recipe(config: Path | None, sources: Sources) -> Recipe:

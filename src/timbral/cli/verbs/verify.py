@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from timbral.cli.common_options import DEFAULT_RUNNING, OK, Encoder, Running, load_embedder, option
+from timbral.cli.early_checks import check_recordings
 
 __all__ = ["run"]
 
@@ -15,7 +16,7 @@ __all__ = ["run"]
 def run(
     encoder: Encoder,
     first: Annotated[Positional[Path], option("FIRST", "a recording")],
-    second: Annotated[Positional[Path], option("SECOND", "another one")],
+    second: Annotated[Positional[Path], option("SECOND", "a recording to compare it with")],
     *,
     threshold: Annotated[
         float | None,
@@ -31,11 +32,13 @@ def run(
 
     example: timbral verify campplus-zh-en a.wav b.wav --threshold 0.5
     """
+    check_recordings(first, second)
     decision = load_embedder(encoder, running).verify(first, second, threshold)
-    print(f"cosine {decision.score:.3f}")
-    if decision.same is None:
+    if decision.threshold is None:
+        print(f"cosine {decision.score:.3f}")
         print("no threshold is known for this encoder (no validation); give one with --threshold")
     else:
-        verdict = "same speaker" if decision.same else "different speakers"
-        print(f"{verdict} (threshold {decision.threshold:.3f})")
+        score, limit = decision.compared
+        print(f"cosine {score}")
+        print(f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit})")
     return OK

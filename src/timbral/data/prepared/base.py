@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
+from timbral.data.corpora.corpus_files import audio_files
 from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Vectors
@@ -94,11 +95,7 @@ def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
     """The table of a complete preparation; DataError when there is none."""
     path = folder / "utterances.parquet"
     if not path.exists():
-        if (folder / "plan.json").exists():
-            what = "preparation was not finished; start the same `timbral prepare` again"
-        else:
-            what = "no prepared data here; make it with `timbral prepare`"
-        raise DataError(f"{folder}: {what}")
+        raise DataError(f"{folder}: {_why_not_prepared(folder)}")
     metadata = read_json(folder / "store.json")
     try:
         preprocessing = Preprocessing(**metadata["preprocessing"])
@@ -107,3 +104,18 @@ def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
             f"{folder / 'store.json'}: does not say how the data was preprocessed; prepare it again"
         ) from None
     return pa.parquet.read_table(path), preprocessing
+
+
+def _why_not_prepared(folder: Path) -> str:
+    if not folder.exists():
+        return "no such folder"
+    if not folder.is_dir():
+        return "is a file, and no folder that `timbral prepare` made"
+    if (folder / "plan.json").exists():
+        return "preparation was not finished; start the same `timbral prepare` again"
+    if any(True for _ in audio_files(folder)):
+        return (
+            "no prepared data here, but recordings; prepare them first: "
+            f"timbral prepare {folder} --output {folder.name}-prepared"
+        )
+    return "no prepared data here; make it with `timbral prepare CORPUS --output FOLDER`"

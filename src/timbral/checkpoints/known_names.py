@@ -1,0 +1,37 @@
+"""What published weights are called; asked without torch, so that a typo is answered at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.errors import CheckpointError, did_you_mean
+
+__all__ = ["PUBLISHED_NAMES", "refuse_unknown"]
+
+PUBLISHED_NAMES = (
+    "ge2e-lstm",
+    "campplus-zh-en",
+    "ecapa",
+    "wavlm-base",
+    "wavlm-base-plus",
+    "wavlm-large",
+    "wavlm-base-sv",
+    "wavlm-base-plus-sv",
+)
+"""the names of `timbral.checkpoints.published.PUBLISHED`"""
+
+
+def refuse_unknown(encoder: str | Path) -> None:
+    """CheckpointError for what is neither published weights nor a path that is there."""
+    path, name = Path(encoder), str(encoder)
+    if name in PUBLISHED_NAMES or path.exists():
+        return
+    if path.name == name:
+        raise CheckpointError(
+            f"{name!r} is neither a run folder nor a known encoder"
+            f"{did_you_mean(name, PUBLISHED_NAMES)}"
+        )
+    raise CheckpointError(
+        f"{path}: no such folder; a run folder (made by `timbral train`) or a checkpoint folder "
+        "(RUN/checkpoints/step-N) is needed"
+    )

@@ -1,0 +1,42 @@
+"""Typos in paths and names, found before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.audio.segments import Segment
+from timbral.errors import AudioError, ConfigError, DataError
+from timbral.io.storage import is_url
+
+__all__ = ["check_config", "check_files", "check_folders", "check_recordings"]
+
+
+def check_recordings(*paths: Path) -> None:
+    """AudioError for a recording that is not there."""
+    for path in map(str, paths):
+        file = Segment.of(path).file
+        if not is_url(file) and not Path(file).exists():
+            raise AudioError(path, "no such file", "missing")
+
+
+def check_folders(*folders: str | Path | None) -> None:
+    """DataError for a folder or table that is not there; None and URLs are passed over."""
+    for folder in folders:
+        if folder is not None and not is_url(folder) and not Path(folder).exists():
+            raise DataError(f"{folder}: no such file or folder")
+
+
+def check_files(*files: str | Path | None) -> None:
+    """DataError for a file that is not there; None and - (standard input) are passed over."""
+    for file in files:
+        if file is not None and str(file) != "-" and not Path(file).exists():
+            raise DataError(f"{file}: no such file")
+
+
+def check_config(config: str | Path | None) -> None:
+    """ConfigError for a config that is neither a file nor comes with timbral."""
+    from timbral.config.named import find_config
+
+    path = None if config is None else find_config(config)
+    if path is not None and not path.exists():
+        raise ConfigError(f"{path}: cannot be read (No such file or directory)")

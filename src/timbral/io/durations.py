@@ -1,0 +1,12 @@
+"""Durations in words."""
+
+from __future__ import annotations
+
+__all__ = ["duration"]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that shows them: ``2.50 h``, ``4.5 min`` below 0.1 h, ``12.3 s``."""
+    if seconds >= 360:
+        return f"{seconds / 3600:,.2f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
