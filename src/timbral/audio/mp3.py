@@ -29,7 +29,9 @@ DECODER_DELAY = 529
 WARM_UP_FRAMES = 2
 """before a segment, until the filters hold what they would hold in the whole file"""
 RESERVOIR_BYTES = 511
-"""of main data before its frame, at most"""
+"""of main data that a frame may need of those before it"""
+RESERVOIR_FRAMES = 64
+"""that hold so much, however small they are"""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,8 @@ class Mp3Stream:
 
     @property
     def length_is_stated(self) -> bool:
-        """Whether libmpg123 knows the length, or will estimate it well from equal bit rates."""
-        if self.stated_frames is not None:
-            return self.stated_frames == len(self.starts)
-        return len({self.content[start + 2] >> 4 for start in self.starts}) <= 1
+        """Whether libmpg123 knows the length, and that the first frame needs none before it."""
+        return self.stated_frames == len(self.starts)
 
     def cut(self, start: int, stop: int) -> tuple[bytes, int]:
         """A file whose samples from the returned number on are those from `start` to `stop`.
@@ -145,7 +145,9 @@ class Mp3Stream:
         start, stop = start + self.skip_start, stop + self.skip_start
         last = min(len(self.starts), -(-stop // size) + 1)
         first = self._first_needed(start // size)
-        frames = [self._in_cut(row, first) for row in range(first, last)]
+        filled = min(last, first + RESERVOIR_FRAMES)
+        frames = [self._in_cut(row, first) for row in range(first, filled)]
+        frames += [self._bytes(row) for row in range(filled, last)]
         xing = b"Xing" + struct.pack(">II", XING_FLAG_FRAMES, last - first + 1)
         head = self._silent_frame(xing) + self._silent_frame()
         return head + b"".join(frames), start - first * size + size - DECODER_DELAY
