@@ -59,7 +59,7 @@ def prepare_sizes(utterances: int) -> None:
 
 
 def open_tables() -> None:
-    from timbral.data.manifest import read_manifest
+    from timbral.data.manifest_reader import read_manifest
     from timbral.data.prepared.store import Store
     from timbral.io.files import write_json
 

@@ -29,7 +29,7 @@ import resource, signal, sys, time
 from pathlib import Path
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.prepared import prepare as module
-from timbral.data.manifest import read_manifest
+from timbral.data.manifest_reader import read_manifest
 
 table, output, format, limit = sys.argv[1:]
 if int(limit):

@@ -16,10 +16,12 @@ from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.lists.export import write_list
 from timbral.data.lists.registry import LIST_FORMATS
-from timbral.data.manifest import TABLE_SUFFIXES, Manifest, Utterance, read_manifest
+from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest_reader import read_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.data.sources import find_utterances
+from timbral.data.text_columns import TABLE_SUFFIXES
 from timbral.errors import DataError
 
 ROWS = [

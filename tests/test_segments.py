@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -12,17 +11,19 @@ import soundfile
 
 from conftest import SMALL
 from timbral import api
-from timbral.audio.decode import decode, read_header
+from timbral.audio.decode import decode, read_header, resample, stated_seconds
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
 from timbral.data.lists.export import write_list
 from timbral.data.lists.registry import LIST_FORMATS
-from timbral.data.manifest import TABLE_SUFFIXES, Manifest, Utterance, read_manifest
+from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest_reader import read_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.data.sources import find_utterances
+from timbral.data.text_columns import TABLE_SUFFIXES
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.encoders.lstm import LstmEncoder
 from timbral.errors import AudioError, DataError
@@ -58,6 +59,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("s3://b/a b.flac#t=0.000001,1", Segment("s3://b/a b.flac", 1e-6, 1.0)),
         ("a#t=x.wav", Segment("a#t=x.wav")),
         ("a#1.wav", Segment("a#1.wav")),
+        ("a.wav#channel=1", Segment("a.wav", channel=1)),
+        (
+            "a.wav#t=1,2&channel=0&rate=8000&speed=0.9&gain=0.5",
+            Segment("a.wav", 1, 2, 0, 8000, 0.9, 0.5),
+        ),
+        ("a.wav#speed=x", Segment("a.wav#speed=x")),
     ],
 )
 def test_notation(path: str, segment: Segment) -> None:
@@ -190,18 +197,85 @@ def test_lhotse_cuts_the_same_segments(calls: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(decode(ours.path)[0], decode(theirs.path)[0])
 
 
-def test_lhotse_channels_are_not_mixed(tmp_path: Path) -> None:
-    soundfile.write(
-        tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, (16_000, 2)), 16_000
+def write_lhotse(folder: Path, recordings: object, supervisions: list[object]) -> Path:
+    """Lhotse's own files of a RecordingSet and of dicts of supervisions."""
+    recordings.to_file(folder / "recordings.jsonl.gz")  # type: ignore[attr-defined]
+    lines = (json.dumps(row) + "\n" for row in supervisions)
+    (folder / "supervisions.jsonl").write_text("".join(lines))
+    return folder
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    size = min(len(one), len(other))
+    return float(np.corrcoef(one[:size], other[:size])[0, 1])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda recordings: recordings,
+        lambda recordings: recordings.perturb_speed(0.9, affix_id=False),
+        lambda recordings: recordings.perturb_speed(1.1, affix_id=False),
+        lambda recordings: recordings.perturb_volume(0.3, affix_id=False),
+        lambda recordings: recordings.resample(8_000),
+        lambda recordings: recordings.resample(24_000).perturb_speed(1.1, affix_id=False),
+        lambda recordings: recordings.perturb_speed(0.9, affix_id=False).resample(8_000),
+    ],
+    ids=["none", "slower", "faster", "volume", "8 kHz", "24 kHz faster", "slower 8 kHz"],
+)
+def test_transforms_of_lhotse_are_applied(voices: Path, tmp_path: Path, change: object) -> None:
+    """What is read is what Lhotse itself loads: the same samples, resampled by another filter."""
+    lhotse = pytest.importorskip("lhotse")
+    wave, rate = decode(next(voices.rglob("*.ogg")))
+    left, right = wave, wave[::-1]
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), rate, "FLOAT")
+    recordings = lhotse.RecordingSet.from_recordings(
+        [lhotse.Recording.from_file(tmp_path / "a.wav")]
     )
-    row = Utterance("a", "s", "", str(tmp_path / "a.wav"), "c")
-    write_list(Manifest.of([row]), tmp_path, "lhotse")
-    assert len(scan_corpus("lhotse", tmp_path)) == 1
-    path = tmp_path / "supervisions.jsonl.gz"
-    content = {**json.loads(gzip.decompress(path.read_bytes())), "channel": 0}
-    path.write_bytes(gzip.compress(json.dumps(content).encode()))
-    with pytest.raises(DataError, match=r"of channel \[0\] of \[0, 1\]"):
-        scan_corpus("lhotse", tmp_path)
+    recordings = change(recordings).to_eager()  # type: ignore[operator]
+    times = {"recording_id": "a", "start": 0.8, "duration": 0.75, "speaker": "s"}
+    rows = [{**times, "id": f"u{channel}", "channel": channel} for channel in (0, 1)]
+    found = find_utterances(write_lhotse(tmp_path, recordings, rows), "lhotse")
+    assert not found.failures
+    for row, channel in zip(found, (0, 1), strict=True):
+        loaded = recordings["a"].load_audio(channels=channel, offset=0.8, duration=0.75)[0]
+        ours = resample(*decode(row.path), recordings["a"].sampling_rate)
+        assert len(ours) == pytest.approx(len(loaded), abs=2)
+        assert correlation(ours, loaded) > 0.999
+        assert np.std(ours) == pytest.approx(np.std(loaded), rel=0.01)
+        seconds = len(decode(row.path)[0]) / decode(row.path)[1]
+        assert stated_seconds(row.path) == pytest.approx(seconds, abs=1e-3)
+        header = read_header(row.path)
+        assert header[0] == decode(row.path)[1]
+        assert header[1] == pytest.approx(len(decode(row.path)[0]), abs=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_other_transforms_of_lhotse_are_refused_by_name(tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    recording = lhotse.Recording.from_file(tmp_path / "a.wav").perturb_tempo(1.1, affix_id=False)
+    recordings = lhotse.RecordingSet.from_recordings([recording])
+    row = {"id": "u", "recording_id": "a", "start": 0, "duration": 0.5, "speaker": "s"}
+    write_lhotse(tmp_path, recordings, [row])
+    with pytest.raises(DataError, match="its transform 'Tempo' is not applied by timbral"):
+        find_utterances(tmp_path, "lhotse")
+
+
+def test_lhotse_channels_are_not_mixed(tmp_path: Path) -> None:
+    waves = np.random.default_rng(0).normal(0, 0.1, (16_000, 2))
+    soundfile.write(tmp_path / "a.wav", waves, 16_000, "FLOAT")
+    rows = [Utterance(name, "s", "", f"{tmp_path}/a.wav#channel={name}", "c") for name in "01"]
+    write_list(Manifest.of(rows), tmp_path, "lhotse")
+    found = find_utterances(tmp_path, "lhotse")
+    assert [row.path for row in found] == [row.path for row in rows]
+    for channel, row in enumerate(found):
+        np.testing.assert_allclose(decode(row.path)[0], waves[:, channel], atol=1e-6)
+    with pytest.raises(AudioError, match="has no channel 2; it has 2, counted from 0"):
+        decode(f"{tmp_path}/a.wav#channel=2")
+    with pytest.raises(DataError, match="Kaldi's format holds recordings as they are"):
+        write_list(found, tmp_path / "kaldi", "kaldi")
 
 
 def test_tables_with_start_and_end(calls: Path) -> None:

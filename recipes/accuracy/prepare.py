@@ -22,8 +22,9 @@ from pathlib import Path
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Utterance, check_unique, read_speakers
+from timbral.data.manifest import Utterance, check_unique
 from timbral.data.prepared.prepare import prepare
+from timbral.data.speakers import read_speakers
 from timbral.scoring.trials import Trial, draw_cross_session_trials, read_trials, write_trials
 
 TESTED = {"19", "26", "27"}

@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
 def inspect(
     source: str | Path,
     *,
-    layout: str = "folder",
+    layout: str = "auto",
     output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Inspection:
@@ -102,7 +102,7 @@ def inspect(
         source: a corpus's folder, a table of utterances, a folder that `prepare` made, or
             precomputed mels
         layout: how a corpus's folder is laid out: ``folder`` (SPEAKER/[SESSION/]FILE), ``tree``,
-            ``kaldi``, ``lhotse``, or a name that ``timbral corpora`` lists
+            ``kaldi``, ``lhotse``, or a name that ``timbral corpora`` lists; ``auto`` recognizes it
         output: a page (.html) with every suspicious recording; None: no page
         progress: called with the utterances looked at so far, and their number
 
@@ -125,7 +125,7 @@ def export_list(
     output: str | Path,
     *,
     format: str = "parquet",
-    layout: str = "folder",
+    layout: str = "auto",
 ) -> tuple[int, int]:
     """Write the list of a source's utterances for other tools.
 
@@ -234,7 +234,7 @@ def embed(
     source: str | Path,
     output: str | Path,
     *,
-    layout: str = "folder",
+    layout: str = "auto",
     pattern: str | None = None,
     format: str = "parquet",
     model_name: str | None = None,

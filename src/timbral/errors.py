@@ -37,9 +37,12 @@ __all__ = [
 
 
 AudioErrorKind = Literal[
+    "bad-line",
+    "bad-name",
     "empty",
     "missing",
     "missing-extra",
+    "no-speaker",
     "no-such-segment",
     "not-finite",
     "out-of-range",

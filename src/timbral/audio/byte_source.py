@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from timbral.audio.nearby import hint_nearby
 from timbral.errors import AudioError, AudioErrorKind
 from timbral.io.storage import fetch, is_url, open_url
 
@@ -112,11 +113,11 @@ def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
     try:
         status = Path(file).stat()
     except FileNotFoundError:
-        return AudioError(name, "no such file", "missing")
+        return AudioError(name, f"no such file{hint_nearby(file)}", "missing")
     except OSError as refusal:
         return AudioError(name, f"cannot be opened ({refusal.strerror})", "unreadable")
-    except ValueError:  # a NUL in the path
-        return AudioError(name, f"cannot be opened ({error})", "unreadable")
+    except ValueError:
+        return AudioError(name, "cannot be opened (its path holds a NUL character)", "bad-name")
     _check_regular(name, status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         return AudioError(name, "is a folder; name a recording inside it", "unreadable")

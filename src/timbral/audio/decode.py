@@ -67,9 +67,10 @@ MISSING_SECONDS = 0.1
 def decode(path: str | Path) -> tuple[Wave, int]:
     """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
-    Of ``FILE#t=START,END`` only that segment is read (`Segment`). Returns the wave (T,) and its
-    sample rate in Hz. Formats are told by content, not by name. A recording whose peak lies
-    beyond full scale is scaled (`to_full_scale`). Raises AudioError when the file is missing,
+    Of ``FILE#t=START,END`` only that segment is read, and the channel, rate, speed and gain that
+    `Segment` may name are applied. Returns the wave (T,) and its sample rate in Hz. Formats are
+    told by content, not by name. A recording whose peak lies beyond full scale is scaled
+    (`to_full_scale`). Raises AudioError when the file is missing,
     unreadable, truncated, empty, silent, out of range or holds NaN, when it has no such segment,
     and for an m4a and the like when PyAV is not installed.
     """
@@ -96,7 +97,22 @@ def _read(sound: Sound, segment: Segment, name: str) -> tuple[Wave, int]:
     inside = _inside(sound, segment, name)
     samples = sound.read(inside.start, inside.stop)
     _check_complete(name, len(samples), inside.stop - inside.start, sound.sample_rate)
-    return _mono(samples, name), sound.sample_rate
+    wave = _mono(_channel(samples, segment, name), name)
+    if segment.rate is not None:
+        wave = resample(wave, sound.sample_rate, segment.rate)
+    if segment.gain != 1:
+        wave = wave * np.float32(segment.gain)
+    return wave, segment.played_rate(sound.sample_rate)
+
+
+def _channel(samples: Samples, segment: Segment, name: str) -> Samples:
+    """The channel of samples (T, C) that a segment is of, (T, 1), or all."""
+    if segment.channel is None:
+        return samples
+    if segment.channel >= samples.shape[1]:
+        reason = f"has no channel {segment.channel}; it has {samples.shape[1]}, counted from 0"
+        raise AudioError(name, reason, "no-such-segment")
+    return samples[:, segment.channel : segment.channel + 1]
 
 
 def _mono(samples: Samples, name: str) -> Wave:
@@ -194,7 +210,11 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
     segment = Segment.of(str(path))
     with _opened(segment, str(path), whole=False) as sound:
         inside = _inside(sound, segment, str(path))
-        return sound.sample_rate, inside.stop - inside.start, sound.channels
+        count = inside.stop - inside.start
+        if segment.rate is not None:
+            count = round(count * segment.rate / sound.sample_rate)
+        channels = sound.channels if segment.channel is None else 1
+        return segment.played_rate(sound.sample_rate), count, channels
 
 
 def stated_seconds(path: str | Path) -> float | None:
@@ -206,7 +226,7 @@ def stated_seconds(path: str | Path) -> float | None:
                 return None
             with open_sound(source) as sound:
                 inside = segment.samples(sound.num_samples, sound.sample_rate)
-                return float((inside.stop - inside.start) / sound.sample_rate)
+                return float((inside.stop - inside.start) / sound.sample_rate / segment.speed)
     except AudioError:
         return None
 

@@ -2,6 +2,7 @@
 
 The notation is that of Media Fragments URI 1.0 (W3C, section 4.2.1, normal play time in seconds).
 Either number may be left out: ``#t=,2.5`` begins with the recording, ``#t=2.5`` ends with it.
+What a list says beyond that follows in any order, between ``&``: ``#t=1,2&channel=0&speed=1.1``.
 """
 
 from __future__ import annotations
@@ -17,42 +18,74 @@ from timbral.errors import AudioError
 
 __all__ = ["Segment", "recording_ids"]
 
-SEGMENT_NOTATION = re.compile(r"#t=(?P<start>\d+(?:\.\d+)?)?(?:,(?P<end>\d+(?:\.\d+)?))?$")
+NUMBER = r"\d+(?:\.\d+)?"
+PAIR = rf"(?:t=(?:{NUMBER})?(?:,{NUMBER})?|channel=\d+|rate=\d+|(?:speed|gain)={NUMBER})"
+FRAGMENT = re.compile(rf"#(?P<pairs>{PAIR}(?:&{PAIR})*)$")
 END_TOLERANCE_SECONDS = 0.5
 """Lists round their times: an end this far behind the recording's is taken for it, as in Kaldi."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A recording, or the seconds from `start` to `end` of one."""
+    """A recording, or the seconds from `start` to `end` of one, and how it is played."""
 
     file: str
     start: float = 0.0
     end: float = math.inf
+    """in seconds of the file, whatever its `speed`"""
+    channel: int | None = None
+    """the channel that is taken, from 0; None: the mean of all"""
+    rate: int | None = None
+    """the rate in Hz that it is resampled to first, which narrows its band"""
+    speed: float = 1.0
+    """how much faster it is played; pitch and formants move, too"""
+    gain: float = 1.0
+    """what its samples are multiplied by"""
 
     @classmethod
     def of(cls, path: str) -> Segment:
-        """What a path, with or without ``#t=``, stands for."""
-        match = SEGMENT_NOTATION.search(path)
+        """What a path, with or without ``#``, stands for."""
+        match = FRAGMENT.search(path) if "#" in path else None
         if match is None:
             return cls(path)
-        return cls(path[: match.start()], float(match["start"] or 0), float(match["end"] or "inf"))
+        pairs = dict(pair.split("=") for pair in match["pairs"].split("&"))
+        start, _, end = pairs.get("t", "").partition(",")
+        return cls(
+            path[: match.start()],
+            float(start or 0),
+            float(end or "inf"),
+            channel=int(pairs["channel"]) if "channel" in pairs else None,
+            rate=int(pairs["rate"]) if "rate" in pairs else None,
+            speed=float(pairs.get("speed", 1)),
+            gain=float(pairs.get("gain", 1)),
+        )
 
     @property
     def is_whole(self) -> bool:
-        return self.start == 0 and self.end == math.inf
+        """Whether it is the file as it is."""
+        return self.is_as_recorded and self.start == 0 and self.end == math.inf
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether it has the file's own channels, rate, speed and level."""
+        return self.channel is None and self.rate is None and self.speed == self.gain == 1
 
     def __str__(self) -> str:
         """The path, with times to the microsecond."""
-        if self.is_whole:
-            return self.file
-        end = "" if self.end == math.inf else f",{_seconds(self.end)}"
-        return f"{self.file}#t={_seconds(self.start)}{end}"
+        pairs = []
+        if self.start != 0 or self.end != math.inf:
+            end = "" if self.end == math.inf else f",{_decimal(self.end)}"
+            pairs.append(f"t={_decimal(self.start)}{end}")
+        pairs += [] if self.channel is None else [f"channel={self.channel}"]
+        pairs += [] if self.rate is None else [f"rate={self.rate}"]
+        pairs += [] if self.speed == 1 else [f"speed={_decimal(self.speed)}"]
+        pairs += [] if self.gain == 1 else [f"gain={_decimal(self.gain)}"]
+        return f"{self.file}#{'&'.join(pairs)}" if pairs else self.file
 
     def samples(self, count: int, sample_rate: int) -> slice:
         """Which of the recording's samples are meant; AudioError when it has no such segment."""
         seconds = count / sample_rate
-        if self.is_whole:
+        if self.start == 0 and self.end == math.inf:
             return slice(0, count)
         if self.end == math.inf and self.start < seconds:
             return slice(round(self.start * sample_rate), count)
@@ -60,6 +93,10 @@ class Segment:
             reason = f"there is no such segment: the recording has {seconds:.3f} s"
             raise AudioError(str(self), reason, "no-such-segment")
         return slice(round(self.start * sample_rate), min(count, round(self.end * sample_rate)))
+
+    def played_rate(self, sample_rate: int) -> int:
+        """The rate that its samples are to be taken for, in Hz, when they have `sample_rate`."""
+        return round((self.rate or sample_rate) * self.speed)
 
 
 def recording_ids(segments: Mapping[str, Segment]) -> dict[str, str]:
@@ -81,5 +118,5 @@ def recording_ids(segments: Mapping[str, Segment]) -> dict[str, str]:
     return ids
 
 
-def _seconds(value: float) -> str:
+def _decimal(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -23,7 +23,7 @@ from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
 from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
 from timbral.data.corpora.passed_over import count_passed_over
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
@@ -100,11 +100,11 @@ def embed_corpus(
         tie_folder(folder, EmbedJob.of(embedder, root))
         shards = split_into_shards(utterances, embedder.device.type)
         done = _embed_missing(embedder, shards, folder, engine, progress)
-        table, failures = _read_shards(shards, folder)
+        table, failures = _read_shards(shards, folder, utterances)
         _write_failures(failures, output)
         if table.num_rows == 0:
             raise DataError(
-                f"none of the {len(failures)} recordings could be used; the first: "
+                f"none of the {len(utterances)} recordings could be used; the first: "
                 f"{failures[0]['path']}: {failures[0]['reason']}; "
                 f"all of them: {output}/failures.jsonl"
             )
@@ -224,9 +224,13 @@ class _Counter:
         self.progress(done, self.total, seconds, self.failures + self.group_failures)
 
 
-def _read_shards(shards: Sequence[Shard], folder: Folder) -> tuple[pa.Table, list[dict[str, str]]]:
-    """All shards as one table in the order of the utterances, and all failures."""
-    tables, failures = [], []
+def _read_shards(
+    shards: Sequence[Shard], folder: Folder, utterances: Sequence[Utterance]
+) -> tuple[pa.Table, list[dict[str, str]]]:
+    """All shards as one table in the order of the utterances; and failures, the list's first."""
+    listed = utterances.failures if isinstance(utterances, Manifest) else ()
+    failures = [failure.as_dict() for failure in listed]
+    tables = []
     for shard in shards:
         table, failed = read_shard(folder, shard)
         tables.append(table)

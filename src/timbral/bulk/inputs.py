@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audio.decode import stated_seconds
-from timbral.data.manifest import file_size
+from timbral.data.file_state import file_size
 from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from timbral.data.manifest import Utterance, file_size
+from timbral.data.file_state import FileState
+from timbral.data.manifest import Utterance
 from timbral.embeddings.table import utterance_schema
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
@@ -24,6 +26,7 @@ from timbral.io.types import Vectors
 
 __all__ = ["PartialShard", "Shard", "ShardResult", "read_shard", "split_into_shards"]
 
+HASHING_THREADS = 4
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
 
 
@@ -39,9 +42,24 @@ class Shard:
         return f"{self.number:06d}.arrow"
 
     def fingerprint(self) -> str:
-        """Changes with the recordings; another size means that a recording was replaced."""
-        rows = [[*asdict(row).values(), file_size(row.path)] for row in self.utterances]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        """Which utterances it is made of, and what their files are now, as JSON."""
+        rows = json.dumps([list(asdict(row).values()) for row in self.utterances])
+        digest = hashlib.sha256(rows.encode()).hexdigest()
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            files = list(pool.map(FileState.of, (row.path for row in self.utterances)))
+        return json.dumps({"utterances": digest, "files": [astuple(file) for file in files]})
+
+    def is_made_of(self, fingerprint: str) -> bool:
+        """Whether the recordings are those that a fingerprint was taken of.
+
+        A file of the same size that was written since is read: it may have been copied or touched.
+        """
+        saved = json.loads(fingerprint)
+        rows = json.dumps([list(asdict(row).values()) for row in self.utterances])
+        if saved["utterances"] != hashlib.sha256(rows.encode()).hexdigest():
+            return False
+        pairs = zip(self.utterances, saved["files"], strict=True)
+        return all(FileState(*file).is_of(row.path) for row, file in pairs)
 
     def saved_failures(self, folder: Folder) -> int | None:
         """How many recordings of this shard failed; None while it is not embedded and saved."""
@@ -49,7 +67,7 @@ class Shard:
         if content is None:
             return None
         metadata = pa.ipc.open_file(content).schema.metadata
-        if metadata[b"recordings"].decode() != self.fingerprint():
+        if not self.is_made_of(metadata[b"recordings"].decode()):
             return None
         return len(json.loads(metadata[b"failures"]))
 

@@ -35,6 +35,8 @@ __all__ = [
     "names",
     "option",
     "options_of",
+    "tell_layout",
+    "tell_one_speaker",
     "tell_passed_over",
 ]
 
@@ -95,7 +97,7 @@ Layout = Annotated[
     option(
         "LAYOUT",
         "how the corpus lies on disk: folder (SPEAKER/[SESSION/]UTTERANCE.wav), tree (any depth), "
-        "kaldi, lhotse, or a name of `timbral corpora`",
+        "kaldi, lhotse, or a name of `timbral corpora`; auto recognizes it",
     ),
 ]
 
@@ -158,12 +160,30 @@ def tell_passed_over(passed_over: Counter[str]) -> None:
         print(in_words(passed_over))
 
 
-def count_failures(failures: int, folder: Path | str) -> int:
-    """Say how many recordings failed, if any; returns the exit code."""
+def tell_layout(corpus: str, layout: str) -> None:
+    """Say which layout was recognized, where none was named."""
+    from timbral.data.sources import layout_of
+
+    recognized = layout_of(corpus, layout)
+    if layout == "auto" and recognized not in ("auto", "folder"):
+        print(f"layout: {recognized}, as its files show", file=sys.stderr)
+
+
+def tell_one_speaker(speakers: int, corpus: str, layout: str) -> None:
+    """Say that all utterances are of one speaker, where the layout may be another."""
+    from timbral.data.sources import layout_of
+
+    if speakers == 1 and layout_of(corpus, layout) == "folder":
+        what = "all of one speaker; if they are not, name the corpus's layout with --layout"
+        print(what, file=sys.stderr)
+
+
+def count_failures(failures: int, folder: Path | str, file: str = "failures.jsonl") -> int:
+    """Say how many recordings failed, if any, and in which file; returns the exit code."""
     if not failures:
         return OK
     print(
-        f"{count(failures, 'recording')} could not be used; reasons: {folder}/failures.jsonl",
+        f"{count(failures, 'recording')} could not be used; reasons: {folder}/{file}",
         file=sys.stderr,
     )
     return SOME_FAILED

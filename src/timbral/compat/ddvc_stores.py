@@ -48,7 +48,7 @@ def prepare_audio(
 
 def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
     """The recordings of a folder by speaker; those in folders below a speaker's only if asked."""
-    rows: Sequence[Utterance] = find_utterances(root)
+    rows: Sequence[Utterance] = find_utterances(root, "folder")
     if not sessions:
         rows = [row for row in rows if not row.session]
     if not rows:

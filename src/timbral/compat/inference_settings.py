@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from timbral.compat.paddlespeech import DEFAULTS, FIXED_KEYS, read_number
+from timbral.config.parsing import read_document
 from timbral.encoders.base import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
@@ -42,7 +41,7 @@ def with_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) 
 
 def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
     """The values of `INFERENCE_KEYS` that are given; `opts` come last."""
-    given = {**(_flat(_read(config)) if config else {}), **_pairs(opts)}
+    given = {**(_flat(read_document(config) or {}) if config else {}), **_pairs(opts)}
     settings = {
         key: read_number(key, value, "PaddleSpeech's config") for key, value in given.items()
     }
@@ -67,13 +66,6 @@ def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
             "1 or more frames, an overlap in [0, 1) and a coverage in [0, 1]"
         )
     return Windows(frames, max(1, round(frames * (1 - overlap))), coverage)
-
-
-def _read(config: Path) -> Any:
-    try:
-        return yaml.safe_load(config.read_text("utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{config}: cannot be read as YAML ({error})") from None
 
 
 def _flat(content: Any) -> dict[str, Any]:

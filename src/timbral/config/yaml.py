@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from timbral.config.parsing import read_document
 from timbral.config.schema import TrainConfig
 from timbral.data.augment.augment_config import PRESETS, AugmentConfig
 from timbral.encoders.base import EncoderConfig
@@ -60,13 +61,8 @@ def with_overrides(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a file of YAML, or of JSON, which is YAML."""
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML ({error})") from None
+    """Read a file of YAML or JSON; ConfigError when it is none, or holds a section twice."""
+    content = read_document(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
     return content

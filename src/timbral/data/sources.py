@@ -11,19 +11,25 @@ from pathlib import Path, PurePath, PurePosixPath
 import pyarrow as pa
 
 from timbral.audio.segments import Segment
-from timbral.data.corpora.registry import CORPORA, scan_corpus
-from timbral.data.manifest import TABLE_SUFFIXES, Manifest, Utterance, check_unique, read_manifest
-from timbral.data.prepared.base import prepared_format, read_table
+from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.corpora.recognition import AUTO, check_speakers, recognize_layout
+from timbral.data.corpora.registry import CORPORA, scan_rows
+from timbral.data.manifest import Manifest, Utterance, check_unique
+from timbral.data.manifest_reader import read_rows
+from timbral.data.prepared.base import read_table
+from timbral.data.prepared.marks import prepared_format
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
-from timbral.errors import ConfigError, DataError
+from timbral.data.text_columns import TABLE_SUFFIXES
+from timbral.errors import AudioError, ConfigError, DataError
+from timbral.io.outputs import EMBEDDINGS
 from timbral.io.storage import fetch, is_url, location_of, names_below
 
-__all__ = ["default_trim", "find_utterances"]
+__all__ = ["default_trim", "find_utterances", "layout_of"]
 
 
 def find_utterances(
     source: str | Path,
-    layout: str = "folder",
+    layout: str = AUTO,
     pattern: str | None = None,
     *,
     mel_files: bool = False,
@@ -36,6 +42,8 @@ def find_utterances(
         a folder that `prepare` made: its source recordings; in the format flac its own files;
         a folder of precomputed mels: the recordings that they were made of.
     layout: how the folder of a corpus is laid out; tables and prepared data have no need of it.
+        ``auto`` is the one that is recognized (`recognize_layout`), else ``folder``; a corpus for
+        which that would most likely be wrong is refused (`check_speakers`).
     pattern: keep only recordings whose name or end of path fits it, such as ``*.wav`` or
         ``*/train/*`` (`PurePath.match`).
     mel_files: of precomputed mels name the files of mels, for an encoder that takes these.
@@ -45,24 +53,47 @@ def find_utterances(
     found = (
         _in_store(str(source), layout) if is_url(source) else _on_disk(source, layout, mel_files)
     )
-    return found if pattern is None else _matching(found, pattern, source)
+    return check_unique(found if pattern is None else _matching(found, pattern, source), source)
+
+
+def layout_of(source: str | Path, layout: str = AUTO) -> str:
+    """The layout in which `find_utterances` reads a corpus's folder.
+
+    ``auto`` where the folder is prepared data, or none on this machine's disks.
+    """
+    path = Path(source)
+    if layout != AUTO or is_url(source) or not path.is_dir() or prepared_format(path) is not None:
+        return layout
+    return recognize_layout(path)
 
 
 def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
     path = Path(source)
     if path.is_file():
-        return read_manifest(path)
+        return read_rows(path)
     format = prepared_format(path)
     if format == "flac" or (format == "npy" and mel_files):
         table, _ = read_table(path)
         return _own_files(table, path)
     if format is not None:
         return Manifest(read_table(path)[0])
-    if layout == "folder" and holds_mels(path):
+    if EMBEDDINGS.is_in(path) and not any(audio_files(path)):
+        raise DataError(f"{path}: holds {EMBEDDINGS.content}, and no recordings; name the corpus")
+    if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)
-        rows = _own_files(mels.table, path) if mel_files else Manifest(mels.table)
-        return check_unique(rows, path)
-    return scan_corpus(layout, path)
+        return _own_files(mels.table, path) if mel_files else Manifest(mels.table)
+    return _scan(layout, path)
+
+
+def _scan(layout: str, root: Path) -> Manifest:
+    """What a folder holds in a layout, or in the one that is recognized."""
+    if layout != AUTO:
+        return scan_rows(layout, root)
+    recognized = recognize_layout(root) if root.is_dir() else "folder"
+    rows = scan_rows(recognized, root)
+    if recognized == "folder":
+        check_speakers(rows, root)
+    return rows
 
 
 def _own_files(table: pa.Table, folder: Path) -> Manifest:
@@ -82,11 +113,21 @@ def _in_store(url: str, layout: str) -> Manifest:
         with tempfile.TemporaryDirectory(prefix="timbral-table-") as folder:
             table = Path(folder) / PurePosixPath(url).name
             table.write_bytes(content)
-            return read_manifest(table, root=url.rpartition("/")[0])
+            return read_rows(table, root=url.rpartition("/")[0])
     with names_below(url) as names:
         local, remote = os.path.abspath(names), location_of(url)
-        rows = scan_corpus(layout, names)
-        return Manifest.of(replace(row, path=remote + row.path.removeprefix(local)) for row in rows)
+        found = _scan(layout, names)
+        rows = Manifest.of(
+            replace(row, path=remote + row.path.removeprefix(local))
+            if row.path.startswith(f"{local}/")
+            else row  # a list names a URL, or a path of this machine
+            for row in found
+        )
+        failures = [
+            AudioError(failure.path.replace(local, remote), failure.reason, failure.kind)
+            for failure in found.failures
+        ]
+        return Manifest(rows.table, failures)
 
 
 def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
@@ -96,7 +137,7 @@ def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
             f"{source}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
             f"not {found[0].path}"
         )
-    return Manifest(found.table.filter(pa.array(fits)))
+    return Manifest(found.table.filter(pa.array(fits)), found.failures)
 
 
 def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:

@@ -117,16 +117,18 @@ def names_below(url: str) -> Iterator[Path]:
         entries = filesystem.get_file_info(selector)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{url}: cannot be listed ({error})") from None
-    with tempfile.TemporaryDirectory(prefix="timbral-names-") as folder:
+    with tempfile.TemporaryDirectory(prefix="timbral-names-") as above:
+        folder = Path(above) / PurePosixPath(url.partition("://")[2]).name  # layouts see the name
+        folder.mkdir(exist_ok=True)
         for entry in entries:
             if entry.type != pyarrow.fs.FileType.File:
                 continue
             relative = PurePosixPath(entry.path.strip("/")).relative_to(path.strip("/"))
-            local = Path(folder) / relative
+            local = folder / relative
             local.parent.mkdir(parents=True, exist_ok=True)
             is_list = len(relative.parts) == 1 and local.suffix in LIST_SUFFIXES
             local.write_bytes(fetch(f"{url}/{relative}") if is_list else b"")
-        yield Path(folder)
+        yield folder
 
 
 def upload_tree(folder: Path, url: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from timbral.audio.segments import Segment
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob
-from timbral.data.prepared.base import prepared_format
+from timbral.data.prepared.marks import prepared_format
 from timbral.data.sources import find_utterances
 from timbral.errors import TimbralError
 from timbral.io.storage import is_url, location_of

@@ -148,7 +148,8 @@ def _encode_clip(path: str, seconds: float) -> str:
 def _load_start(path: str, seconds: float) -> Wave:
     """A recording, or at least its first `seconds`: an hour need not be decoded for a clip."""
     recording = Segment.of(path)
-    end = min(recording.end, recording.start + seconds + RESAMPLING_MARGIN)
+    read = (seconds + RESAMPLING_MARGIN) * recording.speed
+    end = min(recording.end, recording.start + read)
     try:
         return load(str(replace(recording, end=end)))
     except AudioError:  # it is shorter, it cannot be read, or it begins with silence

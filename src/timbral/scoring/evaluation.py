@@ -13,7 +13,7 @@ from timbral.io.types import Progress
 from timbral.scoring.evaluation_job import WORK_FOLDER, EvaluationJob, claim_evaluation
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.scores import ScoredTrials, score_trials
-from timbral.scoring.trials import Trial
+from timbral.scoring.trials import Trial, trial_line
 
 __all__ = [
     "DEFAULT_P_TARGET",
@@ -102,7 +102,7 @@ def _write_scores(folder: Path, scored: ScoredTrials) -> None:
     """Write scores.txt (`score label path path`) and failures.jsonl."""
     with atomic_write(folder / "scores.txt") as temporary:
         lines = (
-            f"{score:.6f} {trial.label} {trial.first} {trial.second}\n"
+            trial_line(f"{score:.6f}", str(trial.label), trial.first, trial.second)
             for score, trial in zip(scored.scores, scored.trials, strict=True)
         )
         temporary.write_text("".join(lines), "utf-8")

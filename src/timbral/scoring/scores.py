@@ -13,6 +13,7 @@ from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
 from timbral.inference.recordings import no_finite_vector
+from timbral.io.storage import is_url
 from timbral.io.types import Floats, Ints, Progress, Vectors
 from timbral.scoring.known_vectors import KnownVectors
 from timbral.scoring.trials import Trial
@@ -44,8 +45,8 @@ def score_trials(
 ) -> ScoredTrials:
     """Cosine of every trial whose two recordings can be used; each recording is embedded once.
 
-    Paths are relative to `root`. Vectors are kept in the folder `keep_in`, where those of an
-    earlier call with the same encoder are found; None: nowhere.
+    Paths are relative to `root`; URLs stay. Vectors are kept in the folder `keep_in`, where those
+    of an earlier call with the same encoder are found; None: nowhere.
     """
     paths = sorted({path for trial in trials for path in (trial.first, trial.second)})
     known = KnownVectors(keep_in, Path(root))
@@ -67,7 +68,7 @@ def _embed_each(
     waves: dict[str, Wave] = {}
     missing = [path for path in paths if path not in vectors]
     done_before = len(vectors)
-    loaded = embedder.try_load_many(root / path for path in missing)
+    loaded = embedder.try_load_many(path if is_url(path) else root / path for path in missing)
     for done, (path, wave) in enumerate(zip(missing, loaded, strict=True), start=1):
         if isinstance(wave, AudioError):
             failures.append(wave.as_dict() | {"path": path})

@@ -11,8 +11,16 @@ import numpy as np
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
+from timbral.io.text import BLANKS, read_lines, split_words
 
-__all__ = ["Trial", "draw_cross_session_trials", "draw_pairs", "read_trials", "write_trials"]
+__all__ = [
+    "Trial",
+    "draw_cross_session_trials",
+    "draw_pairs",
+    "read_trials",
+    "trial_line",
+    "write_trials",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +32,25 @@ class Trial:
     second: str
 
 
+LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
+
+
 def read_trials(path: str | Path) -> list[Trial]:
     """Read lines ``label path path`` as VoxCeleb's lists have them.
 
-    Labels are 1 and 0, or target and nontarget. Raises DataError naming the first bad line.
+    Labels are 1 and 0, or target and nontarget; these two may also stand at the end, as Kaldi's
+    lists have them. Words are separated by blanks, or by tabs in a line that has two of them: then
+    paths may hold blanks. Raises DataError naming the first bad line.
     """
-    labels = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of trials ({error})") from None
     trials = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 3 or words[0] not in labels:
+    for number, line in read_lines(Path(path), "a list of trials"):
+        trial = _parse_trial(line)
+        if trial is None:
             raise DataError(
                 f"{path}:{number}: a trial is `label path path` with label 1 (same speaker) or 0, "
-                f"got {line.strip()!r}"
+                f"got {line!r}; where paths hold blanks, separate the three by tabs"
             )
-        trials.append(Trial(labels[words[0]], words[1], words[2]))
+        trials.append(trial)
     if {trial.label for trial in trials} != {0, 1}:
         targets = sum(trial.label for trial in trials)
         raise DataError(
@@ -52,6 +58,17 @@ def read_trials(path: str | Path) -> list[Trial]:
             f"{len(trials) - targets} non-target trials"
         )
     return trials
+
+
+def _parse_trial(line: str) -> Trial | None:
+    words = [word.strip(BLANKS) for word in line.split("\t")]
+    if len(words) != 3 or not all(words):
+        words = split_words(line)
+    if len(words) != 3:
+        return None
+    if words[0] not in LABELS and words[2] in ("target", "nontarget"):
+        words = [words[2], *words[:2]]
+    return Trial(LABELS[words[0]], words[1], words[2]) if words[0] in LABELS else None
 
 
 def draw_pairs(
@@ -128,7 +145,22 @@ def draw_cross_session_trials(
 
 
 def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
-    """Write lines ``label path path``, as `read_trials` reads them."""
+    """Write lines ``label path path``, as `read_trials` reads them.
+
+    Between tabs where a path of the line holds blanks. DataError for a path with a tab or line
+    feed, or with blanks at an end, which cannot be read again.
+    """
+    lines = [trial_line(str(trial.label), trial.first, trial.second) for trial in trials]
     with atomic_write(Path(path)) as temporary:
-        lines = (f"{trial.label} {trial.first} {trial.second}\n" for trial in trials)
         temporary.write_text("".join(lines), "utf-8")
+
+
+def trial_line(*words: str) -> str:
+    """Words of a trial as one line: between blanks, or between tabs where a word holds blanks."""
+    for word in words:
+        if word != word.strip(BLANKS) or any(separator in word for separator in "\t\n\r"):
+            raise DataError(
+                f"{word!r}: cannot stand in a list of trials (a tab, a line break or a blank at an "
+                "end); rename the file"
+            )
+    return ("\t" if any(" " in word for word in words) else " ").join(words) + "\n"

@@ -18,6 +18,8 @@ from timbral.cli.common_options import (
     load_embedder,
     names,
     option,
+    tell_layout,
+    tell_one_speaker,
     tell_passed_over,
 )
 from timbral.cli.early_checks import check_files, check_folders
@@ -97,7 +99,7 @@ def run(
     beside_audio: Annotated[
         bool, option(None, "a file (npy, torch) beside each recording, instead of --output")
     ] = False,
-    layout: Layout = "folder",
+    layout: Layout = "auto",
     pattern: Annotated[
         str | None, option("PATTERN", "only recordings whose name fits it, such as '*.wav'")
     ] = None,
@@ -126,11 +128,13 @@ def run(
     from timbral.compat.inference_settings import with_settings  # imports torch
 
     embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
+    tell_layout(corpus, layout)
     with corpus_bar("embedding") as progress:
         done = api.embed(
             embedder, corpus, target, layout=layout, pattern=pattern, format=format,
             model_name=model_name, engine=engine.engine_for(running), progress=progress,
         )  # fmt: skip
+    tell_one_speaker(done.num_speakers, corpus, layout)
     return _print_summary(done, target)
 
 

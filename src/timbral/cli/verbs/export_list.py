@@ -8,7 +8,14 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import Layout, count_failures, names, option
+from timbral.cli.common_options import (
+    SOME_FAILED,
+    Layout,
+    count_failures,
+    names,
+    option,
+    tell_layout,
+)
 from timbral.cli.standard_streams import STANDARD, text_output
 from timbral.cli.wording import count
 from timbral.data.lists.registry import LIST_FORMATS
@@ -30,13 +37,14 @@ def run(
         str,
         option(names(LIST_FORMATS), "a table, a Kaldi data directory, or Lhotse's manifests"),
     ] = "parquet",
-    layout: Layout = "folder",
+    layout: Layout = "auto",
 ) -> int:
     """Write the list of a corpus's utterances, for other tools.
 
     example: timbral export-list data --format kaldi --output data-kaldi
     """
     from timbral import api
+    from timbral.data.lists.export import failures_file
 
     check_choice("--format", format, LIST_FORMATS)
     if output == STANDARD and not LIST_FORMATS[format].is_text:
@@ -45,8 +53,13 @@ def run(
             f"--format {format} cannot go to standard output; give a path, or one of the formats "
             f"{', '.join(text)}"
         )
+    tell_layout(corpus, layout)
     with text_output(output) as path:
         written, failures = api.export_list(corpus, path, format=format, layout=layout)
     where, stream = ("standard output", sys.stderr) if output == STANDARD else (output, sys.stdout)
     print(f"{count(written, 'utterance')} in {where}", file=stream)
-    return count_failures(failures, output)
+    if failures and output == STANDARD:
+        print(f"{count(failures, 'line')} of {corpus} could not be used", file=sys.stderr)
+        return SOME_FAILED
+    failed = failures_file(output, format)
+    return count_failures(failures, failed.parent, failed.name)

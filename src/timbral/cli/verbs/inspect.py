@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, Layout, option
+from timbral.cli.common_options import OK, Layout, option, tell_layout, tell_one_speaker
 from timbral.io.progress import bar
 
 __all__ = ["run"]
@@ -24,7 +24,7 @@ def run(
     output: Annotated[
         Path | None, option("PAGE.html", "write a page too, with every suspicious recording")
     ] = None,
-    layout: Layout = "folder",
+    layout: Layout = "auto",
 ) -> int:
     """Show what a corpus or prepared data holds, and what looks wrong.
 
@@ -33,9 +33,11 @@ def run(
     from timbral import api
     from timbral.reports.inspection_page import describe
 
+    tell_layout(corpus, layout)
     with bar("inspecting") as advance:
         inspection = api.inspect(corpus, layout=layout, output=output, progress=advance)
     print(describe(inspection))
+    tell_one_speaker(inspection.speakers, corpus, layout)
     if output is not None:
         print(f"page: {output}")
     return OK

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional
 
 from timbral.audio.preprocessing import TRIMS, Preprocessing
-from timbral.cli.common_options import Layout, count_failures, names, option, tell_passed_over
+from timbral.cli.common_options import (
+    Layout,
+    count_failures,
+    names,
+    option,
+    tell_layout,
+    tell_one_speaker,
+    tell_passed_over,
+)
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -30,7 +38,7 @@ def run(
     ] = None,
     *,
     output: Annotated[Path, option("FOLDER", "the prepared data; a killed run is resumed there")],
-    layout: Layout = "folder",
+    layout: Layout = "auto",
     datasets_root: Annotated[
         Path | None, option("FOLDER", "several corpora instead of CORPUS: the folder they lie in")
     ] = None,
@@ -74,8 +82,8 @@ def run(
         )
     code = _print_summary(summary, output)
     _tell_passed_over(corpus, utterances)
-    if summary.num_speakers == 1 and layout == "folder" and corpus is not None:
-        print("all of one speaker; if they are not, name the corpus's layout with --layout")
+    if corpus is not None:
+        tell_one_speaker(summary.num_speakers, corpus, layout)
     return code
 
 
@@ -113,6 +121,7 @@ def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, 
     if root is not None:
         return scan_datasets(root, names)
     assert corpus is not None
+    tell_layout(corpus, layout)
     return find_utterances(corpus, layout)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.data.manifest import read_speakers, select_speakers
 from timbral.data.prepared.base import PreparedData
+from timbral.data.speakers import read_speakers, select_speakers
 from timbral.errors import DataError
 
 __all__ = ["describe_rows", "split_speakers"]

@@ -8,11 +8,12 @@ from pathlib import Path
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import utterances_below
 from timbral.data.manifest import Utterance
+from timbral.errors import AudioError
 
 __all__ = ["AISHELL3"]
 
 
-def _scan_aishell3(root: Path) -> Iterator[Utterance]:
+def _scan_aishell3(root: Path) -> Iterator[Utterance | AudioError]:
     """AISHELL-3: ``train/wav/SPEAKER/*.wav`` and ``test/wav/SPEAKER/*.wav``, other speakers."""
     for subset in ("test/wav", "train/wav", "wav"):
         if (root / subset).is_dir():

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus, Scan
-from timbral.data.corpora.corpus_files import read_lines
 from timbral.data.corpora.folders import utterances_below
 from timbral.data.manifest import Utterance
+from timbral.errors import AudioError
+from timbral.io.text import read_lines
 
 __all__ = ["CNCELEB1", "CNCELEB2"]
 
@@ -19,12 +20,17 @@ def _scan_cnceleb(corpus: str) -> Scan:
     CN-Celeb 1 has the evaluation's speakers in there too: only those of ``dev/dev.lst`` are taken.
     """
 
-    def scan(root: Path) -> Iterator[Utterance]:
+    def scan(root: Path) -> Iterator[Utterance | AudioError]:
         listed = root / "dev" / "dev.lst"
         if not (root / "data").is_dir() or (corpus == "cnceleb1" and not listed.is_file()):
             return
-        kept = set(map(str.strip, read_lines(listed))) if corpus == "cnceleb1" else None
+        kept = None
+        if corpus == "cnceleb1":
+            kept = {line for _, line in read_lines(listed, "a list of speakers")}
         for row in utterances_below(root / "data", corpus, {".flac", ".wav"}, kept):
+            if isinstance(row, AudioError):
+                yield row
+                continue
             genre = Path(row.path).name.partition("-")[0]
             yield Utterance(row.utterance, row.speaker, genre, row.path, corpus)
 

@@ -11,15 +11,16 @@ import pyarrow.csv
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.corpus_files import absolute_path
 from timbral.data.manifest import Utterance
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 
 __all__ = ["COMMON_VOICE"]
 
 
-def _scan_commonvoice(root: Path) -> Iterator[Utterance]:
+def _scan_commonvoice(root: Path) -> Iterator[Utterance | AudioError]:
     """Common Voice: ``[RELEASE/][LANGUAGE/]validated.tsv`` beside ``clips/``.
 
-    The speaker is the ``client_id``; only clips that listeners validated are taken.
+    The speaker is the ``client_id``, and a line without one is a failure; only clips that listeners
+    validated are taken.
     """
     lists = [path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}validated.tsv")]
     for tsv in sorted(lists):
@@ -35,10 +36,14 @@ def _scan_commonvoice(root: Path) -> Iterator[Utterance]:
         except (pa.ArrowInvalid, KeyError) as error:
             raise DataError(f"{tsv}: cannot be read as Common Voice's list ({error})") from None
         clips = absolute_path(tsv.parent / "clips")
-        for batch in table.to_batches():
-            for client, name in zip(batch["client_id"], batch["path"], strict=True):
-                path = f"{clips}/{name.as_py()}"
+        rows = zip(table["client_id"], table["path"], strict=True)
+        for number, (client, name) in enumerate(rows, start=2):
+            path = f"{clips}/{name}"
+            if client.as_py() and name.as_py():
                 yield Utterance(Path(path).stem, client.as_py(), "", path, "commonvoice")
+            else:
+                missing = "path" if client.as_py() else "client_id"
+                yield AudioError(f"{tsv}:{number}", f"has no {missing}", "bad-line")
 
 
 COMMON_VOICE = Corpus(

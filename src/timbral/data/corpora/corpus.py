@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timbral.data.manifest import Utterance
+from timbral.errors import AudioError
 
 __all__ = ["Corpus", "Scan"]
 
-Scan = Callable[[Path], Iterator[Utterance]]
-"""from a folder to its utterances, in an order that follows from the names alone"""
+Scan = Callable[[Path], Iterator[Utterance | AudioError]]
+"""from a folder to its utterances and failures, in an order that follows from the names alone"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What every scan does with files: find recordings, read lists, name paths."""
+"""What every scan does with files: find recordings, name paths."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.data.prepared.marks import MARKS, prepared_format
 from timbral.errors import DataError
 
-__all__ = ["absolute_path", "audio_files", "read_lines"]
+__all__ = ["absolute_path", "audio_files"]
 
 
 def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """Every audio file below `root`, in sorted order; hidden ones not.
 
     Links are followed, except those that lead back to a folder that they lie in (`above`: the real
-    paths of the folders on the way down). Raises DataError for a folder that cannot be read.
+    paths of the folders on the way down). Prepared data below `root` is passed over: it is made of
+    the recordings. Raises DataError for a folder that cannot be read.
     """
     real = os.path.realpath(root)
     if real in above:
@@ -29,6 +31,8 @@ def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
             f"{root}: the folder cannot be read ({error.strerror}); make it readable, or move it "
             "out of the corpus"
         ) from None
+    if above and any(entry.name in MARKS for entry in entries) and _is_prepared(Path(root)):
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -38,14 +42,13 @@ def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def _is_prepared(folder: Path) -> bool:
+    try:
+        return prepared_format(folder) is not None
+    except DataError:  # it has another tool's file of that name
+        return False
+
+
 def absolute_path(path: Path) -> str:
     """The path of a recording as `Utterance.path` has it; links stay."""
     return Path(os.path.abspath(path)).as_posix()
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank; DataError when it cannot be read."""
-    try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus, Scan
 from timbral.data.corpora.corpus_files import absolute_path, audio_files
 from timbral.data.manifest import Utterance
+from timbral.errors import AudioError
 
 __all__ = ["FOLDER", "TREE", "speaker_folders", "utterances_below"]
+
+NO_SPEAKER = (
+    "lies in no speaker's folder; move it into one, or use the layout `tree`, which takes the name "
+    "of the folder that a recording lies in for its speaker"
+)
 
 
 def utterances_below(
@@ -17,17 +24,20 @@ def utterances_below(
     corpus: str,
     suffixes: Collection[str] = (),
     speakers: Collection[str] | None = None,
-) -> Iterator[Utterance]:
+) -> Iterator[Utterance | AudioError]:
     """``SPEAKER/**/UTTERANCE`` below `root`: folders in between are the session.
 
-    Empty `suffixes` are any; `speakers` None are all.
+    A recording that lies in no speaker's folder is a failure. Empty `suffixes` are any; `speakers`
+    None are all.
     """
     for path in audio_files(root):
         relative = path.relative_to(root)
         folders = relative.parts[:-1]
-        if not folders or (suffixes and path.suffix.lower() not in suffixes):
+        if suffixes and path.suffix.lower() not in suffixes:
             continue
-        if speakers is None or folders[0] in speakers:
+        if not folders:
+            yield AudioError(absolute_path(path), NO_SPEAKER, "no-speaker")
+        elif speakers is None or folders[0] in speakers:
             name = relative.with_suffix("").as_posix()
             yield Utterance(name, folders[0], "/".join(folders[1:]), absolute_path(path), corpus)
 
@@ -35,7 +45,7 @@ def utterances_below(
 def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Scan:
     """``FOLDER/SPEAKER/**/UTTERANCE``, in the first of `folders` that exists."""
 
-    def scan(root: Path) -> Iterator[Utterance]:
+    def scan(root: Path) -> Iterator[Utterance | AudioError]:
         existing = [root / folder for folder in folders if (root / folder).is_dir()]
         return utterances_below(existing[0], corpus, suffixes) if existing else iter(())
 
@@ -44,6 +54,7 @@ def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Sc
 
 def _scan_tree(root: Path) -> Iterator[Utterance]:
     """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
+    root = Path(os.path.abspath(root))  # the name of "." is empty
     for path in audio_files(root):
         relative = path.relative_to(root)
         speaker = relative.parent.as_posix() if len(relative.parts) > 1 else root.name
@@ -52,7 +63,7 @@ def _scan_tree(root: Path) -> Iterator[Utterance]:
         )
 
 
-def _scan_folder(root: Path) -> Iterator[Utterance]:
+def _scan_folder(root: Path) -> Iterator[Utterance | AudioError]:
     return utterances_below(root, "folder")
 
 

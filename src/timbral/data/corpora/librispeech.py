@@ -9,19 +9,27 @@ from timbral.data.corpora.corpus import Corpus, Scan
 from timbral.data.corpora.corpus_files import absolute_path, audio_files
 from timbral.data.corpora.folders import speaker_folders
 from timbral.data.manifest import Utterance
+from timbral.errors import AudioError
 
 __all__ = ["LIBRISPEECH", "LIBRISPEECH_OTHER", "LIBRITTS"]
 
+NO_CHAPTER = "does not lie in SPEAKER/CHAPTER/ with a name that begins with these two"
+
 
 def _scan_chapters(corpus: str) -> Scan:
-    """LibriSpeech's and LibriTTS's layout ``[SUBSET/]SPEAKER/CHAPTER/UTTERANCE``."""
+    """LibriSpeech's and LibriTTS's layout ``[SUBSET/]SPEAKER/CHAPTER/UTTERANCE``.
 
-    def scan(root: Path) -> Iterator[Utterance]:
+    A recording whose name does not begin with these two is a failure.
+    """
+
+    def scan(root: Path) -> Iterator[Utterance | AudioError]:
         for path in audio_files(root):
             speaker, _, chapter_utterance = path.stem.replace("-", "_").partition("_")
             chapter = chapter_utterance.partition("_")[0]
             if path.parts[-3:-1] == (speaker, chapter):
                 yield Utterance(path.stem, speaker, chapter, absolute_path(path), corpus)
+            else:
+                yield AudioError(absolute_path(path), NO_CHAPTER, "no-speaker")
 
     return scan
 

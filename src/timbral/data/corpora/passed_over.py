@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 from timbral.audio.segments import Segment
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Manifest, Utterance
 
 __all__ = ["count_passed_over", "in_words"]
 
@@ -35,6 +35,8 @@ def count_passed_over(root: str | Path, utterances: Iterable[Utterance]) -> Coun
             taken[_suffix(segment.file)] += 1
         else:
             in_segments.add(segment.file)
+    failures = utterances.failures if isinstance(utterances, Manifest) else ()
+    in_segments.update(row.path for row in failures if row.path.startswith(inside))  # they are told
     taken.update(map(_suffix, in_segments))
     return Counter(map(_suffix, _names(os.fspath(root)))) - taken
 

@@ -22,7 +22,7 @@ from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
 
-__all__ = ["CORPORA", "LAYOUTS", "scan_corpus", "scan_datasets"]
+__all__ = ["CORPORA", "LAYOUTS", "scan_corpus", "scan_datasets", "scan_rows"]
 
 OUTLINE_ENTRIES, OUTLINE_DEPTH = 6, 4
 """of a folder in an error message"""
@@ -55,9 +55,7 @@ def scan_corpus(layout: str, root: str | Path) -> Manifest:
 
     Raises DataError when the layout is unknown, the folder is missing or no audio lies in it.
     """
-    if layout not in LAYOUTS:
-        raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}")
-    return check_unique(_scan(layout, Path(root)), root)
+    return check_unique(scan_rows(layout, root), root)
 
 
 def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
@@ -69,14 +67,17 @@ def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
     """
     root = Path(os.path.abspath(root))
     known = [name for name, corpus in CORPORA.items() if corpus.folder]
-    utterances: list[Manifest] = []
+    found: list[Manifest] = []
     for name in names:
         corpus, _, subset = name.partition("/")
         if corpus not in known:
             raise DataError(f"unknown dataset {corpus!r}{did_you_mean(corpus, known)}")
-        rows = _scan(corpus, root / CORPORA[corpus].folder / subset)
-        utterances.append(Manifest.of(_with_paddlespeech_ids(row, root) for row in rows))
-    return check_unique((row for manifest in utterances for row in manifest), root)
+        rows = scan_rows(corpus, root / CORPORA[corpus].folder / subset)
+        renamed = Manifest.of(_with_paddlespeech_ids(row, root) for row in rows)
+        found.append(Manifest(renamed.table, rows.failures))
+    failures = [failure for rows in found for failure in rows.failures]
+    utterances = Manifest.of(row for rows in found for row in rows)
+    return check_unique(Manifest(utterances.table, failures), root)
 
 
 def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
@@ -89,10 +90,14 @@ def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
     return replace(row, speaker=speaker, utterance=f"{speaker}/{name}")
 
 
-def _scan(layout: str, root: Path) -> Manifest:
+def scan_rows(layout: str, root: str | Path) -> Manifest:
+    """As `scan_corpus`, in the scan's order; utterance ids may be repeated."""
+    if layout not in LAYOUTS:
+        raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}")
+    root = Path(root)
     if root.is_dir():
         rows = Manifest.of(LAYOUTS[layout].scan(root))
-        if len(rows):
+        if len(rows) or any(failure.kind != "no-speaker" for failure in rows.failures):
             return rows
         problem = f"{root}: no audio found in layout {layout}"
         if any(True for _ in TREE.scan(root)):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus
-from timbral.data.corpora.corpus_files import read_lines
 from timbral.data.corpora.folders import speaker_folders, utterances_below
 from timbral.data.manifest import Utterance
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
+from timbral.io.text import read_lines
 
 __all__ = ["VOXCELEB1", "VOXCELEB2"]
 
@@ -17,7 +17,7 @@ PADDLESPEECH_NATIONALITIES = {"australia", "canada", "ireland", "uk", "usa"}
 """those of VoxCeleb1's speakers that PaddleSpeech keeps"""
 
 
-def _scan_voxceleb1(root: Path) -> Iterator[Utterance]:
+def _scan_voxceleb1(root: Path) -> Iterator[Utterance | AudioError]:
     """VoxCeleb1 as PaddleSpeech takes it: development speakers of five English-speaking nations.
 
     ``vox1_meta.csv`` (tab-separated) has a speaker's id first, the nationality fourth and the
@@ -25,8 +25,9 @@ def _scan_voxceleb1(root: Path) -> Iterator[Utterance]:
     """
     if not (root / "vox1_meta.csv").is_file() or not (root / "wav").is_dir():
         return iter(())
-    lines = [line.strip().split("\t") for line in read_lines(root / "vox1_meta.csv")][1:]
-    for number, fields in enumerate(lines, start=2):
+    listed = read_lines(root / "vox1_meta.csv", "VoxCeleb1's list of speakers")[1:]
+    lines = [line.split("\t") for _, line in listed]
+    for (number, _), fields in zip(listed, lines, strict=True):
         if len(fields) < 5:
             raise DataError(
                 f"{root}/vox1_meta.csv: line {number} should have five fields between tabs (id, "

@@ -13,6 +13,7 @@ import numpy as np
 
 from timbral.audio.decode import Wave, check_wave, failures_of
 from timbral.data.corpora.passed_over import count_passed_over
+from timbral.data.corpora.recognition import AUTO
 from timbral.data.inspect.readers import DataReader, open_data
 from timbral.errors import AudioError
 from timbral.io.types import Floats, Ints, Progress
@@ -97,7 +98,7 @@ class Inspection:
 
 
 def inspect_data(
-    source: str | Path, layout: str = "folder", progress: Progress = lambda done, total: None
+    source: str | Path, layout: str = AUTO, progress: Progress = lambda done, total: None
 ) -> Inspection:
     """Look through a store, precomputed mels, or any other source that `find_utterances` takes.
 
@@ -124,6 +125,9 @@ def inspect_data(
         duplicates=_duplicates(data),
         passed_over=count_passed_over(source, data.manifest),
     )
+    inspection.suspects += [
+        Suspect("", failure.path, "unusable", failure.reason) for failure in data.manifest.failures
+    ]
     for row, speaker in enumerate(speakers):
         if per_speaker[speaker] == 1:
             suspect = _suspect(data, row, "only one of its speaker", speaker)

@@ -10,12 +10,15 @@ import numpy as np
 
 from timbral.audio.decode import SAMPLE_RATE, Wave, decode, decode_as_is, read_header
 from timbral.audio.segments import Segment
-from timbral.data.manifest import Manifest, file_size
-from timbral.data.prepared.base import prepared_format
+from timbral.data.corpora.recognition import AUTO
+from timbral.data.file_state import file_size
+from timbral.data.manifest import Manifest
+from timbral.data.prepared.marks import prepared_format
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.prepared.store import Store
 from timbral.data.sources import find_utterances
 from timbral.errors import AudioError
+from timbral.io.outputs import EMBEDDINGS
 from timbral.io.types import Floats
 
 __all__ = ["DataReader", "open_data"]
@@ -137,7 +140,7 @@ class RecordingReader:
 def open_data(source: str | Path, layout: str) -> DataReader:
     """A store, precomputed mels, or the recordings of any other source."""
     folder = Path(source)
-    if layout == "folder" and holds_mels(folder):
+    if layout in (AUTO, "folder") and not EMBEDDINGS.is_in(folder) and holds_mels(folder):
         return MelReader(PrecomputedMels.open(folder))
     if prepared_format(folder) == "arrow":
         return StoreReader(Store.open(folder))

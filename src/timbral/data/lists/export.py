@@ -7,10 +7,10 @@ from pathlib import Path
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import COLUMNS, Manifest
 from timbral.errors import check_choice
-from timbral.io.files import write_json
+from timbral.io.files import write_json, write_jsonl
 from timbral.io.outputs import LIST, LIST_MARKER, FileKind, claim_file, claim_folder
 
-__all__ = ["claim_list", "write_list"]
+__all__ = ["claim_list", "failures_file", "write_list"]
 
 TABLE = FileKind("a list of utterances", frozenset(COLUMNS.names))
 
@@ -31,8 +31,20 @@ def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]
     output: a file; a folder for kaldi and lhotse.
     format: a name of `LIST_FORMATS`.
 
-    Returns the numbers of utterances written and of failures, which only lhotse can have: it
-    needs the recordings' headers. Raises ConfigError for an unknown format.
+    Returns the numbers of utterances written and of failures: lines of the source that cannot be
+    used, and for lhotse recordings without a readable header. They are in failures.jsonl in the
+    folder; beside a file in FILE.failures.jsonl. Raises ConfigError for an unknown format.
     """
     check_choice("format", format, LIST_FORMATS)
-    return LIST_FORMATS[format].write(manifest, output)
+    written, failures = LIST_FORMATS[format].write(manifest, output)
+    if LIST_FORMATS[format].layout is None and manifest.failures:
+        write_jsonl(failures_file(output, format), (row.as_dict() for row in manifest.failures))
+        failures += len(manifest.failures)
+    return written, failures
+
+
+def failures_file(output: Path, format: str) -> Path:
+    """Where the failures of a list are listed."""
+    if LIST_FORMATS[format].layout is None:
+        return output.with_name(f"{output.name}.failures.jsonl")
+    return output / "failures.jsonl"

@@ -3,95 +3,102 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
-from collections.abc import Container, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
-from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.list_format import ListFormat, write_failures
+from timbral.data.locations import listed_path
 from timbral.data.manifest import Manifest, Utterance
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write
+from timbral.io.text import read_lines, split_words
 
 __all__ = ["KALDI"]
 
 
-def _scan(root: Path) -> Iterator[Utterance]:
+def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
     Sessions come from ``utt2session``, which `_write` writes and Kaldi ignores, when it is
-    there. An entry that is a command (a pipe) is refused: timbral runs nothing that a list names.
+    there. A line that cannot be used is a failure, and so is an entry that is a command (a pipe):
+    timbral runs nothing that a list names.
     """
-    paths, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
-    listed = root / "utt2session"
-    sessions = _read_pairs(listed) if listed.exists() else {}
-    segments = _read_segments(root, paths) if (root / "segments").exists() else {}
-    if not segments:
-        segments = {name: Segment(name) for name in paths}
-    for utterance, segment in segments.items():
-        location = paths[segment.file]
-        if location.endswith("|") or location.startswith("|"):
-            raise DataError(
-                f"{root}/wav.scp: {segment.file} is a command ({location!r}), and timbral runs no "
-                "commands from lists; write the audio to files and name those"
-            )
-        if utterance not in speakers:
-            raise DataError(f"{root}/utt2spk: has no speaker for {utterance!r}")
-        beside = root / location
-        path = beside if beside.exists() or not Path(location).exists() else Path(location)
-        absolute = Path(os.path.abspath(path)).as_posix()
-        named = str(replace(segment, file=absolute))
-        yield Utterance(utterance, speakers[utterance], sessions.get(utterance, ""), named, "kaldi")
+    recordings, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
+    sessions, segments = (
+        _read_pairs(root / name) if (root / name).exists() else None
+        for name in ("utt2session", "segments")
+    )
+    for pairs in filter(None, (recordings, speakers, sessions, segments)):
+        yield from pairs.failures
+    cut = segments is not None and bool(segments.entries or segments.failures)
+    listed = segments if segments is not None and cut else recordings
+    for utterance, (where, entry) in listed.entries.items():
+        try:
+            segment = _parse_segment(entry) if cut else Segment(utterance)
+            file = _file_of(segment.file, recordings, root)
+            if utterance not in speakers.entries:
+                raise ValueError(f"utt2spk has no speaker for {utterance!r}")
+        except ValueError as error:
+            yield AudioError(where, f"{utterance}: {error}", "bad-line")
+        else:
+            _, speaker = speakers.entries[utterance]
+            _, session = sessions.entries.get(utterance, ("", "")) if sessions else ("", "")
+            yield Utterance(utterance, speaker, session, str(replace(segment, file=file)), "kaldi")
 
 
-def _read_segments(root: Path, recordings: Container[str]) -> dict[str, Segment]:
-    """The segment of each utterance, by the id of its recording; the end -1 is the recording's."""
-    segments: dict[str, Segment] = {}
-    for utterance, entry in _read_pairs(root / "segments").items():
-        segment = _parse_segment(entry)
-        if segment is None:
-            raise DataError(
-                f"{root}/segments: {utterance}: a recording, a start and a later end in seconds "
-                f"are needed, got {entry!r}"
-            )
-        if segment.file not in recordings:
-            raise DataError(
-                f"{root}/wav.scp: has no recording {segment.file!r}, as segments names it"
-            )
-        segments[utterance] = segment
-    return segments
-
-
-def _parse_segment(entry: str) -> Segment | None:
-    """``RECORDING START END``; None when it is not of that form or ends before it starts."""
-    try:
-        recording, start, end = entry.split()
+def _parse_segment(entry: str) -> Segment:
+    """``RECORDING START END [CHANNEL]``; the end -1 is the recording's. Else ValueError."""
+    with suppress(ValueError):
+        recording, start, end, *channel = split_words(entry)
         segment = Segment(recording, float(start), math.inf if float(end) == -1 else float(end))
-    except ValueError:
-        return None
-    return segment if 0 <= segment.start < segment.end else None
+        if channel:
+            segment = replace(segment, channel=int(*channel))
+        if 0 <= segment.start < segment.end and (segment.channel or 0) >= 0:
+            return segment
+    raise ValueError(f"a recording, a start and a later end in seconds are needed, got {entry!r}")
 
 
-def _read_pairs(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); a Kaldi data directory has wav.scp and utt2spk"
-        ) from None
-    pairs = [line.strip().split(maxsplit=1) for line in lines if line.strip()]
-    for number, pair in enumerate(pairs, start=1):
-        if len(pair) != 2:
-            raise DataError(f"{path}: entry {number} should be two words, got {' '.join(pair)!r}")
-    by_key = dict(pairs)
-    if len(by_key) < len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        repeated = next(key for key, count in counts.items() if count > 1)
-        raise DataError(f"{path}: {repeated!r} stands there more than once; keep one of its lines")
-    return by_key
+def _file_of(recording: str, recordings: _Pairs, root: Path) -> str:
+    """The path or URL of a recording; ValueError when there is none to be read."""
+    if recording not in recordings.entries:
+        raise ValueError(f"wav.scp has no recording {recording!r}, as segments names it")
+    where, location = recordings.entries[recording]
+    if location.endswith("|") or location.startswith("|"):
+        raise ValueError(
+            f"{where}: is a command ({location!r}), and timbral runs no commands from lists; write "
+            "the audio to files and name those"
+        )
+    return listed_path(location, root)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Lines ``KEY VALUE`` of a list."""
+
+    entries: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """by key: FILE:LINE, and the value"""
+    failures: list[AudioError] = field(default_factory=list)
+
+
+def _read_pairs(path: Path) -> _Pairs:
+    """DataError when the file cannot be read, or a key stands there twice."""
+    pairs = _Pairs()
+    for number, line in read_lines(path, "a list of a Kaldi data directory (wav.scp, utt2spk)"):
+        where = f"{path}:{number}"
+        key, *rest = split_words(line, maxsplit=1)
+        if not rest:
+            reason = f"should be two words, got {line!r}"
+            pairs.failures.append(AudioError(where, reason, "bad-line"))
+        elif key in pairs.entries:
+            raise DataError(f"{where}: {key!r} stands there more than once; keep one of its lines")
+        else:
+            pairs.entries[key] = (where, rest[0])
+    return pairs
 
 
 def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
@@ -102,6 +109,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
     and blanks become ``_``.
     """
+    _check_expressible(manifest)
     rows = sorted(
         (_word(_id_after_speaker(row)), _word(row.speaker), _word(row.session), row.path)
         for row in manifest
@@ -130,7 +138,18 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
             continue
         with atomic_write(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)
-    return len(rows), 0
+    write_failures(folder, [failure.as_dict() for failure in manifest.failures])
+    return len(rows), len(manifest.failures)
+
+
+def _check_expressible(manifest: Manifest) -> None:
+    """DataError for a recording that is not taken as it is: of one channel, or played faster."""
+    for row in manifest:
+        if not Segment.of(row.path).is_as_recorded:
+            raise DataError(
+                f"{row.path}: a list in Kaldi's format holds recordings as they are; write a table "
+                "(parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+            )
 
 
 def _recordings(segments: dict[str, Segment]) -> tuple[dict[str, str], list[str]]:

@@ -4,89 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
-from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.lhotse_rows import scan_lhotse
+from timbral.data.lists.list_format import ListFormat, write_failures
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
-from timbral.io.files import atomic_write, write_jsonl
+from timbral.io.files import atomic_write
 
 __all__ = ["LHOTSE"]
 
-TOLERANCE_SECONDS = 0.05
-"""a supervision that begins and ends this near to its recording's ends covers it"""
-
 Row = dict[str, Any]
-
-
-def _scan(root: Path) -> Iterator[Utterance]:
-    """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
-
-    The session is ``custom.session`` when it is there. A supervision may be a segment of its
-    recording. A recording of several files is refused, and so is one of several channels with a
-    supervision of some of them: channels are averaged.
-    """
-    recordings = {row["id"]: row for row in _read(root, "recordings")}
-    for row in _read(root, "supervisions"):
-        name, recording = row["id"], recordings.get(row["recording_id"])
-        if recording is None:
-            raise DataError(
-                f"{root}: supervision {name!r} is of recording {row['recording_id']!r}, which is "
-                "not listed"
-            )
-        if not row.get("speaker"):
-            raise DataError(f"{root}: supervision {name!r} names no speaker")
-        channels = np.atleast_1d(row.get("channel", 0)).tolist()
-        known = recording.get("channel_ids") or recording["sources"][0]["channels"]
-        if set(channels) != set(known):
-            raise DataError(
-                f"{root}: supervision {name!r} is of channel {channels} of {known}; write the "
-                "channels to files of their own first"
-            )
-        file = _file_of(recording, root)
-        segment = _segment(file, row["start"], row["duration"], recording["duration"])
-        session = str((row.get("custom") or {}).get("session", ""))
-        yield Utterance(name, row["speaker"], session, str(segment), "lhotse")
-
-
-def _segment(file: str, start: float, duration: float, file_seconds: float) -> Segment:
-    """The segment of a file; the whole file where next to nothing is left out."""
-    rest = file_seconds - start - duration
-    if max(start, abs(rest)) <= TOLERANCE_SECONDS:
-        return Segment(file)
-    return Segment(file, start, math.inf if abs(rest) < 1e-4 else start + duration)
-
-
-def _file_of(recording: Row, root: Path) -> str:
-    sources = recording["sources"]
-    if len(sources) != 1 or sources[0]["type"] != "file":
-        raise DataError(f"{root}: recording {recording['id']!r} is not one file")
-    path = Path(sources[0]["source"])
-    beside = root / path
-    return (beside if beside.exists() else path).absolute().as_posix()
-
-
-def _read(root: Path, kind: str) -> Iterator[Row]:
-    """Rows of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
-    paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
-    if not paths:
-        raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
-    for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
-        try:
-            with opened(path, "rt", encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
 def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
@@ -96,10 +28,11 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     failures.jsonl. Returns the number of utterances written and of failures.
     """
     rows = list(manifest)
+    _check_expressible(rows)
     ids = recording_ids({row.utterance: Segment.of(row.path) for row in rows})
     recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
-    failures: list[Row] = []
+    failures: list[Row] = [failure.as_dict() for failure in manifest.failures]
     for row in rows:
         segment = Segment.of(row.path)
         try:
@@ -112,10 +45,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
             supervisions.append(_supervision(row, recording, inside))
     _write_rows(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write_rows(folder / "supervisions.jsonl.gz", supervisions)
-    if failures:
-        write_jsonl(folder / "failures.jsonl", failures)
-    else:
-        (folder / "failures.jsonl").unlink(missing_ok=True)
+    write_failures(folder, failures)
     return len(supervisions), len(failures)
 
 
@@ -139,10 +69,27 @@ def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
         "recording_id": recording["id"],
         "start": inside.start / rate,
         "duration": (inside.stop - inside.start) / rate,
-        "channel": channels if len(channels) > 1 else 0,
+        "channel": _channel(Segment.of(row.path), channels),
         "speaker": row.speaker,
         "custom": {"session": row.session, "corpus": row.corpus},
     }
+
+
+def _channel(segment: Segment, channels: list[int]) -> int | list[int]:
+    if segment.channel is not None:
+        return segment.channel
+    return channels if len(channels) > 1 else 0
+
+
+def _check_expressible(rows: list[Utterance]) -> None:
+    """DataError for what would need a recording of its own, with a transform."""
+    for row in rows:
+        segment = Segment.of(row.path)
+        if segment.rate is not None or segment.speed != 1 or segment.gain != 1:
+            raise DataError(
+                f"{row.path}: a list in Lhotse's format holds recordings as they are; write a "
+                "table (parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+            )
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
@@ -150,5 +97,5 @@ def _write_rows(path: Path, rows: list[Row]) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-LAYOUT = Corpus(_scan, ("recordings.jsonl[.gz]", "supervisions.jsonl[.gz]"))
+LAYOUT = Corpus(scan_lhotse, ("recordings.jsonl[.gz]", "supervisions.jsonl[.gz]"))
 LHOTSE = ListFormat(_write, layout=LAYOUT)

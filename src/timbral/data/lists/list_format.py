@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.manifest import Manifest
+from timbral.io.files import write_jsonl
 
-__all__ = ["ListFormat"]
+__all__ = ["ListFormat", "write_failures"]
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,11 @@ class ListFormat:
     """one file of text, which may go to standard output"""
     layout: Corpus | None = None
     """how a folder of this format is read as a corpus; None: it is a file, or is not read"""
+
+
+def write_failures(folder: Path, failures: Sequence[dict[str, Any]]) -> None:
+    """Write failures.jsonl, or remove that of an earlier list when nothing failed."""
+    if failures:
+        write_jsonl(folder / "failures.jsonl", failures)
+    else:
+        (folder / "failures.jsonl").unlink(missing_ok=True)

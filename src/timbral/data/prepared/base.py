@@ -22,7 +22,7 @@ from timbral.io.types import Ints, Vectors
 if TYPE_CHECKING:  # a verb's help names the formats without torch
     from timbral.encoders.base import SpeakerEncoder
 
-__all__ = ["Mel", "PreparedData", "PreparedEmbedder", "prepared_format", "read_table"]
+__all__ = ["Mel", "PreparedData", "PreparedEmbedder", "read_table"]
 
 
 Mel = NDArray[np.float32]
@@ -79,16 +79,6 @@ class PreparedData(ABC):
     @abstractmethod
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
         """Vectors (N, E) of whole utterances. Raises ConfigError for an unfit embedder."""
-
-
-def prepared_format(folder: Path) -> str | None:
-    """The format of a folder that `prepare` made or began: arrow, npy or flac; None for others."""
-    for name in ("store.json", "plan.json"):
-        if (folder / name).exists():
-            metadata = read_json(folder / name)
-            if isinstance(metadata, dict) and "format" in metadata:
-                return str(metadata["format"])
-    return None
 
 
 def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:

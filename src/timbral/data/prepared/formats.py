@@ -61,6 +61,8 @@ class Format:
     """(wave (T,), its name) -> what is written; AudioError when it cannot be used"""
     write: Callable[[Path, int, Iterable[PreparedItem]], list[Location]]
     """(folder, shard's number, items) -> for each item, where it lies"""
+    read: Callable[[Path, Location], NDArray[Any]]
+    """(folder, where an utterance's data lies) -> what was written"""
     location: pa.Schema
     """columns that say where an utterance's data lies"""
     file_name: Callable[[Utterance], str] | None = None
@@ -165,16 +167,40 @@ def _write_flac(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list
     return locations
 
 
+def _read_arrow(folder: Path, location: Location) -> NDArray[np.int16]:
+    shard = np.memmap(shard_path(folder, location["shard"]), dtype=np.int16, mode="r")
+    return np.array(shard[location["start"] : location["start"] + location["samples"]])
+
+
+def _read_npy(folder: Path, location: Location) -> NDArray[np.float32]:
+    mel: NDArray[np.float32] = np.load(folder / location["file"], allow_pickle=False)
+    return mel
+
+
+def _read_flac(folder: Path, location: Location) -> NDArray[np.int16]:
+    pcm: NDArray[np.int16] = soundfile.read(folder / location["file"], dtype="int16")[0]
+    return pcm
+
+
 FORMATS: dict[str, Format] = {
     "arrow": Format(
         _pcm,
         _write_arrow,
+        _read_arrow,
         pa.schema([("shard", pa.int32()), ("start", pa.int64()), ("samples", pa.int64())]),
     ),
     "npy": Format(
-        _mel, _write_npy, pa.schema([("file", pa.string()), ("frames", pa.int64())]), mel_name
+        _mel,
+        _write_npy,
+        _read_npy,
+        pa.schema([("file", pa.string()), ("frames", pa.int64())]),
+        mel_name,
     ),
     "flac": Format(
-        _pcm, _write_flac, pa.schema([("file", pa.string()), ("samples", pa.int64())]), flac_name
+        _pcm,
+        _write_flac,
+        _read_flac,
+        pa.schema([("file", pa.string()), ("samples", pa.int64())]),
+        flac_name,
     ),
 }

@@ -25,9 +25,9 @@ from timbral.data.prepared.base import (
     Mel,
     PreparedData,
     PreparedEmbedder,
-    prepared_format,
     read_table,
 )
+from timbral.data.prepared.marks import prepared_format
 from timbral.encoders.frontends import GE2E_MEL
 from timbral.errors import AudioError, DataError
 from timbral.io.types import Vectors
@@ -78,7 +78,9 @@ class PrecomputedMels(PreparedData):
             table, preprocessing = read_table(folder)
             if "frames" not in table.column_names:
                 raise DataError(f"{folder}: holds no mels; the format npy does")
-            return cls(folder, table, table["frames"].to_numpy(), preprocessing)
+            mels = cls(folder, table, table["frames"].to_numpy(), preprocessing)
+            mels._check_no_file_is_missing()
+            return mels
         rows = list(_list_rows(folder))
         if not rows:
             raise DataError(f"{folder}: no precomputed mels: no SPEAKER/UTTERANCE.npy in it")
@@ -87,6 +89,20 @@ class PrecomputedMels(PreparedData):
         mels = cls(folder, table, table["frames"].to_numpy(), PADDLESPEECH_PREPROCESSING)
         mels._check_first_files()
         return mels
+
+    def _check_no_file_is_missing(self) -> None:
+        """DataError for a folder that was copied in part. Names are compared; nothing is opened."""
+        present: set[str] = set()
+        for speaker in self.speaker_names:
+            if (self.folder / speaker).is_dir():
+                with os.scandir(self.folder / speaker) as entries:
+                    present.update(f"{speaker}/{entry.name}" for entry in entries)
+        missing = [file for file in self._files.to_pylist() if file not in present]
+        if missing:
+            raise DataError(
+                f"{self.folder}: {len(missing)} of {len(self)} files are missing, such as "
+                f"{missing[0]}; copy the folder again, or prepare it again"
+            )
 
     def _check_first_files(self) -> None:
         """DataError when none of the first files is a mel: the folder holds other arrays."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ from timbral.audio.decode import SAMPLE_RATE, decode, failures_of
 from timbral.audio.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment
-from timbral.data.manifest import Utterance, check_unique, file_size
+from timbral.data.corpora.recognition import AUTO
+from timbral.data.file_state import file_size, file_stamp
+from timbral.data.manifest import Manifest, Utterance, check_unique
+from timbral.data.prepared.changes import check_unchanged, write_times
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
@@ -75,7 +78,15 @@ class _Shard:
         return _index_path(self.folder, self.number)
 
     def is_done(self) -> bool:
-        return self.index.exists() and read_json(self.index)["plan"] == self.plan
+        """Whether it was written by this job, of the recordings as they are now."""
+        if not self.index.exists():
+            return False
+        index = read_json(self.index)
+        return bool(index["plan"] == self.plan and index["times"] == self.times())
+
+    def times(self) -> list[int]:
+        """When the recordings were written."""
+        return [file_stamp(row.path)[1] for row in self.utterances]
 
 
 def _index_path(folder: Path, shard: int) -> Path:
@@ -87,7 +98,7 @@ def prepare(
     output: str | Path,
     preprocessing: Preprocessing | None = None,
     *,
-    layout: str = "folder",
+    layout: str = AUTO,
     format: str = "arrow",
     workers: int = 1,
     progress: Progress = lambda done, total: None,
@@ -125,7 +136,9 @@ def prepare(
     with folder_lock(folder):
         plan = _claim(folder, utterances, preprocessing, format)
         finished = (folder / "utterances.parquet").exists()
-        if not finished:
+        if finished:
+            check_unchanged(folder, utterances, preprocessing, format)
+        else:
             shards = _shards(folder, utterances, preprocessing, format, plan)
             _prepare_shards(shards, len(utterances), workers, progress)
             _finish(folder, utterances, preprocessing, format)
@@ -141,15 +154,15 @@ def prepare(
         )
 
 
-def _claim(
-    folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
-) -> str:
+def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, format: str) -> str:
     """Tie the folder to this job; returns the job's hash."""
     digest = hashlib.sha256()
     for row in utterances:
         if Segment.of(row.path).file.lower().endswith(FFMPEG_SUFFIXES):
             check_ffmpeg()
         digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
+    for failure in utterances.failures:
+        digest.update(json.dumps(failure.as_dict()).encode())
     _check_file_names(utterances, format)
     plan = {
         "inputs_sha256": digest.hexdigest(),
@@ -238,7 +251,7 @@ def _prepare_shard(shard: _Shard) -> int:
     """Write one shard, then its index: rows and failures. Returns its number of utterances."""
     if shard.is_done():
         return len(shard.utterances)
-    format = FORMATS[shard.format]
+    format, times = FORMATS[shard.format], shard.times()
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
 
@@ -260,7 +273,8 @@ def _prepare_shard(shard: _Shard) -> int:
     locations = format.write(shard.folder, shard.number, items())
     for row, location in zip(rows, locations, strict=True):
         row.update(location)
-    write_json(shard.index, {"plan": shard.plan, "rows": rows, "failures": failures})
+    index = {"plan": shard.plan, "times": times, "rows": rows, "failures": failures}
+    write_json(shard.index, index)
     return len(shard.utterances)
 
 
@@ -275,13 +289,12 @@ class _Totals:
     speakers: int = 0
 
 
-def _finish(
-    folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
-) -> None:
+def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, format: str) -> None:
     """Gather what the shards' indexes say; `utterances.parquet` comes last and means complete."""
     indexes = [_index_path(folder, shard) for shard in range(_num_shards(utterances))]
     totals = _Totals()
-    write_jsonl(folder / "failures.jsonl", _failures(indexes, totals))
+    listed = [failure.as_dict() for failure in utterances.failures]
+    write_jsonl(folder / "failures.jsonl", chain(listed, _failures(indexes, totals)))
     if totals.failures == len(utterances):
         first = next(_failures(indexes, _Totals()))
         raise DataError(
@@ -296,9 +309,11 @@ def _finish(
                 writer.write_table(table, row_group_size=ROWS_AT_ONCE)
                 speakers.update(table["speaker"].unique().to_pylist())
                 totals.hours += sum(table["duration_seconds"].to_pylist()) / 3600
+        write_times(folder, utterances, [time for i in indexes for time in read_json(i)["times"]])
         if format == "npy":
             _write_sources(folder, utterances, speakers)
         totals.utterances = len(utterances) - totals.failures
+        totals.failures += len(listed)
         totals.speakers = len(speakers)
         metadata = {
             "format": format,

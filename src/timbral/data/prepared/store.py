@@ -25,7 +25,8 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.prepared.base import PreparedData, PreparedEmbedder, prepared_format, read_table
+from timbral.data.prepared.base import PreparedData, PreparedEmbedder, read_table
+from timbral.data.prepared.marks import prepared_format
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.types import Vectors
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # a verb's help names the formats without torch
 
 __all__ = ["Store", "shard_path", "write_shard"]
 
+COPY_AGAIN = "the store was copied in part or its disk was full: copy it again, or prepare it again"
 PCM_SCHEMA = pa.schema([("utterance", pa.string()), ("pcm", pa.large_list(pa.int16()))])
 
 
@@ -69,7 +71,25 @@ class Store(PreparedData):
         table, preprocessing = read_table(folder)
         if (format := prepared_format(folder)) != "arrow":
             raise DataError(f"{folder}: holds the format {format}, and arrow is needed here")
-        return cls(folder, table, preprocessing)
+        store = cls(folder, table, preprocessing)
+        store._check_shards()
+        return store
+
+    def _check_shards(self) -> None:
+        """DataError for a shard that is missing or ends early: beyond it would be silence."""
+        ends = np.zeros(int(self._shard.max(initial=-1)) + 1, np.int64)
+        np.maximum.at(ends, self._shard, self._start + self.samples)
+        for shard in np.flatnonzero(ends).tolist():
+            samples = int(ends[shard])
+            path = shard_path(self.folder, shard)
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:
+                raise DataError(f"{path}: is missing; {COPY_AGAIN}") from None
+            if size < 2 * samples:
+                raise DataError(
+                    f"{path}: has {size:,} bytes, and the table needs {2 * samples:,}; {COPY_AGAIN}"
+                )
 
     def _map(self, shard: int) -> NDArray[np.int16]:
         mapped = np.memmap(shard_path(self.folder, shard), dtype=np.int16, mode="r")

@@ -1,0 +1,68 @@
+"""YAML and JSON as values: what is well-formed by one of them, and says each thing once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from timbral.errors import ConfigError
+
+__all__ = ["read_document"]
+
+
+def read_document(path: Path) -> Any:
+    """The content of a file of YAML or JSON; None of an empty one.
+
+    JSON is read as JSON: YAML, of which it is said to be a part, refuses its tabs. Raises
+    ConfigError when the file cannot be read, is neither, or holds a key twice in one mapping.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 ({error})") from None
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except _RepeatedKeyError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return yaml.load(text, Loader=_OnceLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not YAML ({error})") from None
+
+
+class _RepeatedKeyError(ValueError):
+    def __init__(self, key: object) -> None:
+        super().__init__(f"the key {key!r} stands twice in one section; keep one of them")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise _RepeatedKeyError(key)
+        content[key] = value
+    return content
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a mapping with a key twice, of which PyYAML would take the last one alone."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # what it brings may be overridden
+                continue
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, str | int | float | None) and lines.setdefault(key, line) != line:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{_RepeatedKeyError(key)}: lines {lines[key]} and {line}"
+                )
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,253 @@
+"""Rows of Lhotse's manifests as utterances.
+
+A line that cannot be used is a failure that names its file and line; the others are kept. Of a
+recording's ``transforms`` those are applied that can be applied exactly (`TRANSFORMS`); with any
+other the utterances are failures, because their audio would be another.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from timbral.audio.segments import Segment
+from timbral.data.locations import listed_path
+from timbral.data.manifest import Utterance
+from timbral.errors import AudioError, DataError
+
+__all__ = ["scan_lhotse"]
+
+TOLERANCE_SECONDS = 0.05
+"""a supervision that begins and ends this near to its recording's ends covers it"""
+EXACT_SECONDS = 1e-4
+"""a supervision that ends this near to its recording's end ends with it"""
+
+
+def scan_lhotse(root: Path) -> Iterator[Utterance | AudioError]:
+    """A folder with ``*recordings*.jsonl[.gz]`` and ``*supervisions*.jsonl[.gz]``.
+
+    The session is ``custom.session`` when it is there. A supervision may be a segment of its
+    recording, and of one of its channels.
+    """
+    recordings: dict[str, _Recording] = {}
+    unusable: dict[str, str] = {}
+    for line in _read(root, "recordings"):
+        name = ""
+        try:
+            name = line.text("id")
+            if name in recordings:
+                raise ValueError(f"recording {name!r} stands there more than once")
+            recordings[name] = _Recording.of(line, root)
+        except ValueError as error:
+            unusable[name] = f"{line.where}: {error}"
+            if not name:  # else the supervisions of it are failures
+                yield line.failure(error)
+    for line in _read(root, "supervisions"):
+        try:
+            yield _utterance(line, recordings, unusable)
+        except ValueError as error:
+            yield line.failure(error)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a manifest; numbers are the text that they are written as."""
+
+    where: str
+    """FILE:LINE"""
+    row: Mapping[str, Any]
+
+    def text(self, key: str) -> str:
+        """The value of a key; ValueError when there is none that is text or a number."""
+        if not self.row:
+            raise ValueError("is no JSON object")
+        value = self.row.get(key)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"has no {key!r}" if value in (None, "") else _unfit(key, value))
+        return value
+
+    def seconds(self, key: str) -> float:
+        seconds = _number(key, self.text(key))
+        if seconds < 0:
+            raise ValueError(_unfit(key, self.row[key]))
+        return seconds
+
+    def list(self, key: str) -> list[Any]:
+        """The items of a list, none when it is missing; of a single text itself."""
+        value = self.row.get(key)
+        if value is None:
+            return []
+        if isinstance(value, str):
+            return [value]
+        if not isinstance(value, list):
+            raise ValueError(_unfit(key, value))
+        return value
+
+    def failure(self, error: ValueError) -> AudioError:
+        name = self.row.get("id", "")
+        of = f"{name}: " if isinstance(name, str) and name else ""
+        return AudioError(self.where, f"{of}{error}", "bad-line")
+
+
+def _unfit(key: str, value: object) -> str:
+    return f"{key!r} cannot be {json.dumps(value)[:60]}"
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(_unfit(key, text))
+    return number
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What a line of recordings says."""
+
+    sources: tuple[tuple[str, tuple[str, ...]], ...]
+    """file or URL, and the names of its channels"""
+    seconds: float
+    """as it is played"""
+    played: Segment
+    """without its file"""
+
+    @classmethod
+    def of(cls, line: _Line, root: Path) -> _Recording:
+        """Raises ValueError when the recording is no file, or not as it is recorded."""
+        sources = []
+        for source in line.list("sources"):
+            given = _Line(line.where, source if isinstance(source, dict) else {})
+            if (kind := given.text("type")) not in ("file", "url"):
+                raise ValueError(f"its source is of the type {kind!r}; files and URLs are read")
+            location = listed_path(given.text("source"), root)
+            sources.append((location, tuple(map(str, given.list("channels"))) or ("0",)))
+        if not sources:
+            raise ValueError("has no 'sources'")
+        played = Segment("")
+        for transform in line.list("transforms"):
+            played = _transformed(played, transform)
+        return cls(tuple(sources), line.seconds("duration"), played)
+
+    def segment(self, channels: set[str], start: float, seconds: float) -> Segment:
+        """Seconds of some channels; ValueError when these are neither one nor all of a file."""
+        fitting = [(file, names) for file, names in self.sources if channels <= set(names)]
+        if not fitting:
+            known = [name for _, names in self.sources for name in names]
+            raise ValueError(
+                f"is of the channels {sorted(channels)} of {known}, which are not of one file; "
+                "write them to a file of their own first"
+            )
+        file, names = fitting[0]
+        if len(channels) > 1 and channels != set(names):
+            raise ValueError(
+                f"is of the channels {sorted(channels)} of {list(names)}; one or all of a file are "
+                "read: write them to a file of their own first"
+            )
+        channel = None if len(names) == 1 or len(channels) > 1 else names.index(min(channels))
+        segment = replace(self.played, file=file, channel=channel)
+        rest = self.seconds - start - seconds
+        if max(start, abs(rest)) <= TOLERANCE_SECONDS:
+            return segment
+        end = math.inf if abs(rest) < EXACT_SECONDS else (start + seconds) * segment.speed
+        return replace(segment, start=start * segment.speed, end=end)
+
+
+def _transformed(played: Segment, transform: object) -> Segment:
+    """What is played after one more transform; ValueError for one that is not applied."""
+    given = transform if isinstance(transform, dict) else {}
+    name, settings = given.get("name"), given.get("kwargs")
+    if name not in TRANSFORMS or not isinstance(settings, dict):
+        raise ValueError(
+            f"its transform {name!r} is not applied by timbral; {', '.join(TRANSFORMS)} are; write "
+            "the audio with it to files, as Lhotse's save_audios does, and list these"
+        )
+    return TRANSFORMS[name](played, settings)
+
+
+def _speed(played: Segment, settings: dict[str, Any]) -> Segment:
+    return replace(played, speed=played.speed * _positive("factor", settings))
+
+
+def _volume(played: Segment, settings: dict[str, Any]) -> Segment:
+    return replace(played, gain=played.gain * _positive("factor", settings))
+
+
+def _resample(played: Segment, settings: dict[str, Any]) -> Segment:
+    """A lower rate narrows the band; to a higher one nothing is added."""
+    source = _positive("source_sampling_rate", settings)
+    target = _positive("target_sampling_rate", settings)
+    if target >= source:
+        return played
+    of_file = round(target / played.speed)
+    return replace(played, rate=min(of_file, played.rate or of_file))
+
+
+def _positive(key: str, settings: dict[str, Any]) -> float:
+    number = _number(key, settings.get(key, ""))
+    if number <= 0:
+        raise ValueError(_unfit(key, settings[key]))
+    return number
+
+
+TRANSFORMS: dict[str, Callable[[Segment, dict[str, Any]], Segment]] = {
+    "Speed": _speed,
+    "Volume": _volume,
+    "Resample": _resample,
+}
+"""Lhotse's names of the transforms that are applied"""
+
+
+def _utterance(
+    line: _Line, recordings: Mapping[str, _Recording], unusable: Mapping[str, str]
+) -> Utterance:
+    """The utterance of a supervision; ValueError when there is none."""
+    name, recording = line.text("id"), line.text("recording_id")
+    if recording in unusable:
+        raise ValueError(f"its recording cannot be used: {unusable[recording]}")
+    if recording not in recordings:
+        raise ValueError(f"is of recording {recording!r}, which is not listed")
+    if line.row.get("speaker") in (None, ""):
+        raise ValueError("names no speaker")
+    channels = set(map(str, line.list("channel"))) or {"0"}
+    segment = recordings[recording].segment(
+        channels, line.seconds("start"), line.seconds("duration")
+    )
+    custom = line.row.get("custom")
+    session = custom.get("session") if isinstance(custom, dict) else None
+    if not isinstance(session, str | None):
+        raise ValueError(_unfit("session", session))
+    return Utterance(name, line.text("speaker"), session or "", str(segment), "lhotse")
+
+
+def _read(root: Path, kind: str) -> Iterator[_Line]:
+    """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
+    paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
+    if not paths:
+        raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
+    for path in paths:
+        opened = gzip.open if path.suffix == ".gz" else open
+        try:
+            with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+                for number, text in enumerate(file, start=1):
+                    if text.strip():
+                        yield _parse(f"{path}:{number}", text)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
+
+
+def _parse(where: str, text: str) -> _Line:
+    """A line; one that is no JSON object is an empty one, which has none of the keys."""
+    try:
+        row = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        row = None
+    return _Line(where, row if isinstance(row, dict) else {})

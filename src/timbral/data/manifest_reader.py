@@ -1,0 +1,149 @@
+"""Tables of utterances: Parquet, CSV, TSV, JSONL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.audio.segments import Segment
+from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
+from timbral.data.manifest import COLUMNS, Manifest, check_unique
+from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
+from timbral.errors import DataError
+from timbral.io.storage import location_of
+
+__all__ = ["read_manifest", "read_rows"]
+
+TIMES = ("start", "end")
+
+
+def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
+    """A table of utterances from Parquet, CSV, TSV or JSONL, sorted by speaker and utterance.
+
+    The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
+    `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
+    seconds of a segment of the file; others are ignored. Ids are the text that stands in the file.
+    Paths may be URLs; relative ones are below `root`, which is the table's folder unless another
+    folder or URL is named. Raises DataError when the table cannot be used.
+    """
+    return check_unique(read_rows(path, root), path)
+
+
+def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
+    """As `read_manifest`, in the table's order; utterance ids may be repeated."""
+    path = Path(path)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        known = ", ".join(TABLE_SUFFIXES)
+        raise DataError(f"{path}: a corpus is a folder or a table; a table ends in {known}")
+    table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
+    return Manifest(_complete(table, names, path, root or path.resolve().parent))
+
+
+def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) -> pa.Table:
+    """The five columns, absent ones filled in."""
+    columns: dict[str, Any] = {}
+    for name in ("path", "speaker"):
+        if name not in table.column_names:
+            raise DataError(
+                f"{where}: has no column {name!r}; path and speaker are needed, and utterance, "
+                f"session, corpus are taken too; it has: {', '.join(names)}"
+            )
+        columns[name] = table[name]
+        empty = pc.equal(pc.utf8_length(pc.fill_null(columns[name], "")), 0)
+        _refuse(empty, where, f"has no {name}; every row needs one")
+    columns["path"] = _local_paths(columns["path"], where)
+    segments = _segments(table, columns["path"], where)
+    if segments:
+        columns["path"] = pa.chunked_array([[str(segment) for segment in segments]])
+        ids = pa.chunked_array([[_utterance_id(segment) for segment in segments]])
+    else:
+        ids = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
+    for name, value in {"utterance": ids, "session": "", "corpus": "manifest"}.items():
+        if name in table.column_names:
+            columns[name] = pc.fill_null(table[name], "")
+        elif isinstance(value, str):
+            columns[name] = pa.chunked_array([pa.repeat(value, table.num_rows)], pa.string())
+        else:
+            columns[name] = value
+    for name in COLUMNS.names:
+        holds_nul = pc.match_substring(columns[name], "\0")
+        _refuse(holds_nul, where, f"has a NUL character as {name}; remove it")
+    below = pc.binary_join_element_wise(f"{location_of(root)}/", columns["path"], "")
+    absolute = pc.match_substring_regex(columns["path"], "^(/|[A-Za-z0-9.+-]+://)")
+    columns["path"] = pc.if_else(absolute, columns["path"], below)
+    return pa.table(columns)
+
+
+def _refuse(bad: pa.ChunkedArray, where: Path, what: str) -> None:
+    """DataError that names the first row for which `bad` is true."""
+    if pc.any(bad).as_py():
+        raise DataError(f"{where}: row {pc.index(bad, True).as_py() + 1} {what}")
+
+
+def _local_paths(paths: pa.ChunkedArray, where: Path) -> pa.ChunkedArray:
+    """The paths, those of URLs ``file:///…`` as paths. DataError for paths of Windows."""
+    windows = pc.match_substring_regex(paths, WINDOWS_PATH)
+    if pc.any(windows).as_py():
+        path = paths[pc.index(windows, True).as_py()].as_py()
+        what = f"has a path of Windows, {path!r}; write paths of this machine, with / between names"
+        _refuse(windows, where, what)
+    urls = pc.match_substring_regex(paths, FILE_URL)
+    if not pc.any(urls).as_py():
+        return paths
+    plain = []
+    rows = zip(paths.to_pylist(), urls.to_pylist(), strict=True)
+    for number, (path, is_file_url) in enumerate(rows, start=1):
+        try:
+            plain.append(path_of_file_url(path) if is_file_url else path)
+        except ValueError as error:
+            raise DataError(f"{where}: row {number}: {error}") from None
+    return pa.chunked_array([plain], pa.string())
+
+
+def _segments(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segment]:
+    """The segments that the rows are; empty when all are whole files."""
+    times = set(TIMES).intersection(table.column_names)
+    if not times and not pc.any(pc.match_substring(paths, "#t=")).as_py():
+        return []
+    starts, ends = (_seconds(table, name, where) for name in TIMES)
+    segments = []
+    rows = zip(paths.to_pylist(), starts, ends, strict=True)
+    for number, (path, start, end) in enumerate(rows, start=1):
+        segment = Segment.of(path)
+        if start is not None:
+            segment = replace(segment, start=start)
+        if end is not None:
+            segment = replace(segment, end=end)
+        if not 0 <= segment.start < segment.end:
+            raise DataError(
+                f"{where}: row {number}: a segment needs a start of 0 s or more and a later end, "
+                f"got {segment.start:g} and {segment.end:g}"
+            )
+        segments.append(segment)
+    return segments
+
+
+def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
+    """Numbers of a column; None where it has no value, and everywhere when there is no column."""
+    if name not in table.column_names:
+        return [None] * table.num_rows
+    seconds: list[float | None] = []
+    for number, text in enumerate(table[name].to_pylist(), start=1):
+        try:
+            seconds.append(float(text) if text else None)
+        except ValueError:
+            raise DataError(
+                f"{where}: row {number}: {name!r} should be seconds, got {text!r}"
+            ) from None
+    return seconds
+
+
+def _utterance_id(segment: Segment) -> str:
+    """The path without its suffix, and the times: ``calls/a-1.5-3``."""
+    stem = re.sub(r"\.[^./]+$", "", segment.file)
+    return str(replace(segment, file=stem)).replace("#t=", "-").replace(",", "-")

@@ -1,0 +1,88 @@
+"""Whether finished data still is what its recordings hold.
+
+``recordings.parquet`` beside the table says how large each recording was and when it was written.
+One of the same size that was written since is prepared once more and compared: it may have been
+copied or touched, or another may lie there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from timbral.audio.decode import SAMPLE_RATE, decode
+from timbral.audio.preprocessing import Preprocessing
+from timbral.data.file_state import file_stamp
+from timbral.data.manifest import Utterance
+from timbral.data.prepared.formats import FORMATS
+from timbral.errors import AudioError, DataError
+from timbral.io.files import atomic_write
+
+__all__ = ["check_unchanged", "write_times"]
+
+TIMES_FILE = "recordings.parquet"
+MAX_STEPS = 2
+"""of 16 bits: what another machine's rounding may change"""
+
+
+def write_times(folder: Path, utterances: Iterable[Utterance], times: Sequence[int]) -> None:
+    """Write when each recording was written, in ns since 1970."""
+    names = [row.utterance for row in utterances]
+    table = pa.table({"utterance": names, "mtime_ns": pa.array(times, pa.int64())})
+    with atomic_write(folder / TIMES_FILE) as temporary:
+        pa.parquet.write_table(table, temporary)
+
+
+def check_unchanged(
+    folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
+) -> None:
+    """DataError when a recording is another one than the finished data in `folder` was made of.
+
+    utterances: those of the data, in its order; their sizes are known to be the same.
+    """
+    if not (folder / TIMES_FILE).exists():
+        return
+    times = pa.parquet.read_table(folder / TIMES_FILE)["mtime_ns"].to_numpy()
+    now = [file_stamp(row.path)[1] for row in utterances]
+    written_since = times != np.array(now, np.int64)
+    if not written_since.any():
+        return
+    table = pa.parquet.read_table(folder / "utterances.parquet")
+    places = {name: place for place, name in enumerate(table["utterance"].to_pylist())}
+    for row in compress(utterances, written_since):
+        stored = None
+        if row.utterance in places:
+            [location] = table.slice(places[row.utterance], 1).to_pylist()
+            stored = FORMATS[format].read(folder, location)
+        if not _is_same(_convert(row.path, preprocessing, format), stored):
+            raise DataError(
+                f"{folder}: holds data of another recording than the one that now lies in "
+                f"{row.path}; choose another `output`, or delete this folder first"
+            )
+    write_times(folder, utterances, now)
+
+
+def _convert(path: str, preprocessing: Preprocessing, format: str) -> NDArray[np.generic] | None:
+    """What is written of a recording; None when it cannot be used."""
+    try:
+        wave, sample_rate = decode(path)
+        wave = preprocessing(wave, sample_rate, SAMPLE_RATE, path)
+        return FORMATS[format].convert(wave, path)
+    except AudioError:
+        return None
+
+
+def _is_same(now: NDArray[np.generic] | None, stored: NDArray[np.generic] | None) -> bool:
+    if now is None or stored is None:
+        return now is stored
+    if now.shape != stored.shape:
+        return False
+    if now.dtype == np.int16:
+        return bool((np.abs(now.astype(np.int32) - stored.astype(np.int32)) <= MAX_STEPS).all())
+    return bool(np.allclose(now.astype(float), stored.astype(float), rtol=1e-3, atol=1e-6))

@@ -1,0 +1,28 @@
+"""How a folder of prepared data is recognized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.io.files import read_json
+
+__all__ = ["MARKS", "prepared_format"]
+
+MARKS = ("store.json", "plan.json")
+"""of a preparation that is complete, and of one that began"""
+FORMAT_NAMES = ("arrow", "npy", "flac")
+"""those of `FORMATS`; another tool's store.json may name others"""
+
+
+def prepared_format(folder: Path) -> str | None:
+    """The format of a folder that `prepare` made or began: arrow, npy or flac; None for others.
+
+    Raises DataError when one of `MARKS` is no JSON.
+    """
+    for name in MARKS:
+        if (folder / name).exists():
+            metadata = read_json(folder / name)
+            format = metadata.get("format") if isinstance(metadata, dict) else None
+            if format in FORMAT_NAMES:
+                return str(format)
+    return None

@@ -1,0 +1,220 @@
+"""The columns of a table as text, exactly as they stand in the file.
+
+Nothing is inferred: ``001``, ``true``, ``NA`` and ``1.10`` are ids. CSV and TSV have the quotes of
+RFC 4180; a file that is not well-formed by it, but whose every line has the header's number of
+fields without quotes, has no quotes. Raises DataError that names the line for anything else.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from timbral.errors import DataError
+from timbral.io.text import open_text
+
+__all__ = ["TABLE_SUFFIXES", "read_text_columns"]
+
+BATCH_ROWS = 8192
+OTHER_DELIMITERS = ";|\t,"
+
+Row = Sequence[str | None]
+
+
+def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    """The `wanted` columns that are there, as strings; and the names of all columns.
+
+    path: a file that ends in one of `TABLE_SUFFIXES`.
+
+    Raises DataError when the file cannot be read as such a table, when a wanted column stands in
+    it twice or is no text, and when it holds a NUL character.
+    """
+    try:
+        table, names = READERS[path.suffix.lower()](path, wanted)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be read as a table of utterances ({reason})") from None
+    return table, names
+
+
+def _read_csv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    return _read_delimited(path, ",", wanted)
+
+
+def _read_tsv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    return _read_delimited(path, "\t", wanted)
+
+
+def _read_delimited(
+    path: Path, delimiter: str, wanted: Collection[str]
+) -> tuple[pa.Table, list[str]]:
+    with open_text(path) as file:
+        names, columns = _header(path, file, delimiter, wanted)
+        try:
+            return _table(columns, _quoted_rows(path, file, delimiter, names), path), names
+        except DataError:
+            file.seek(0)
+            if not _fits_without_quotes(file, delimiter, columns, len(names)):
+                raise
+        file.seek(0)
+        next(file)
+        rows = (_split(line, delimiter) for line in file if line.strip("\r\n"))
+        return _table(columns, rows, path), names
+
+
+def _header(
+    path: Path, file: TextIO, delimiter: str, wanted: Collection[str]
+) -> tuple[list[str], dict[str, int]]:
+    """All names, and where the wanted columns are."""
+    found = next(csv.reader(file, delimiter=delimiter), [])
+    names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in found]
+    if len(names) == 1 and any(other in names[0] for other in OTHER_DELIMITERS):
+        needed = "tabs in .tsv" if delimiter == "\t" else "commas in .csv"
+        raise DataError(f"{path}:1: columns are separated by {needed}; this header is {names[0]!r}")
+    return names, _positions(path, names, wanted)
+
+
+def _positions(path: Path, names: Sequence[str], wanted: Collection[str]) -> dict[str, int]:
+    for name in wanted:
+        if names.count(name) > 1:
+            raise DataError(f"{path}: has the column {name!r} {names.count(name)} times; keep one")
+    return {name: names.index(name) for name in wanted if name in names}
+
+
+def _quoted_rows(
+    path: Path, file: TextIO, delimiter: str, names: Sequence[str]
+) -> Iterator[list[str]]:
+    """The rows behind the header, by RFC 4180."""
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    before = 0
+    while True:
+        line = 2 + before
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}:{line}: {error}; a value that begins with a quote ends with one, and "
+                "quotes inside it are doubled"
+            ) from None
+        if row is None:
+            return
+        if reader.line_num - before > 1 and _takes_in_rows(row, delimiter, len(names)):
+            raise DataError(
+                f"{path}:{line}: a value that begins with a quote takes in the rows after it; "
+                "close the quote in its line, or double it"
+            )
+        before = reader.line_num
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise DataError(f"{path}:{line}: has {len(row)} values, and the header {len(names)}")
+        yield row
+
+
+def _takes_in_rows(row: Iterable[str], delimiter: str, count: int) -> bool:
+    """Whether a line within a value has as many delimiters as a row would."""
+    lines = (line for value in row for line in value.splitlines()[1:])
+    return any(line.count(delimiter) >= max(1, count - 1) for line in lines)
+
+
+def _fits_without_quotes(file: TextIO, delimiter: str, columns: dict[str, int], count: int) -> bool:
+    """Whether each line has `count` values, and no wanted one is in quotes."""
+    for line in file:
+        if not line.strip("\r\n"):
+            continue
+        values = _split(line, delimiter)
+        if len(values) != count or any('"' in values[place] for place in columns.values()):
+            return False
+    return True
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return line.rstrip("\r\n").split(delimiter)
+
+
+def _read_jsonl(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    names: dict[str, None] = {}
+    columns = {name: place for place, name in enumerate(wanted)}
+    with open_text(path) as file:
+        table = _table(columns, _json_rows(path, file, wanted, names), path)
+    return table.select([name for name in wanted if name in names]), list(names)
+
+
+def _json_rows(
+    path: Path, file: TextIO, wanted: Collection[str], names: dict[str, None]
+) -> Iterator[Row]:
+    """Rows of the wanted values; numbers as they are written. Collects the keys in `names`."""
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+        except ValueError as error:
+            reason = f"cannot be read as a table of utterances (no JSON: {error})"
+            raise DataError(f"{path}:{number}: {reason}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: an object is needed, got {line.strip()[:50]!r}")
+        names.update(dict.fromkeys(row))
+        yield [_json_text(row.get(name), name, f"{path}:{number}") for name in wanted]
+
+
+def _json_text(value: object, name: str, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    raise DataError(f"{where}: column {name!r} should be text, got {json.dumps(value)[:50]}")
+
+
+def _read_parquet(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    names = pa.parquet.read_schema(path).names
+    columns = list(_positions(path, names, wanted))
+    table = pa.parquet.read_table(path, columns=columns, partitioning=None)
+    for name in columns:
+        _check_type(path, name, table.schema.field(name).type)
+    text = pa.schema([(name, pa.string()) for name in columns])
+    return table.cast(text), names
+
+
+def _check_type(path: Path, name: str, given: pa.DataType) -> None:
+    """DataError for a type whose text is not what an id was: 7.0 was 7 or 007 once."""
+    type_ = given.value_type if pa.types.is_dictionary(given) else given
+    is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+    is_number = pa.types.is_integer(type_) or name in ("start", "end")
+    if not (is_text or is_number or pa.types.is_null(type_)):
+        raise DataError(f"{path}: column {name!r} should be text, got {given}; write it as strings")
+
+
+def _table(columns: dict[str, int], rows: Iterable[Row], path: Path) -> pa.Table:
+    """Values of the rows as columns of strings."""
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    source = iter(rows)
+    batches = []
+    while batch := list(islice(source, BATCH_ROWS)):
+        try:
+            arrays = [
+                pa.array([row[place] for row in batch], pa.string()) for place in columns.values()
+            ]
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{path}: {error.object!r} is not UTF-8; save the table as UTF-8"
+            ) from None
+        batches.append(pa.record_batch(arrays, schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+READERS: dict[str, Callable[[Path, Collection[str]], tuple[pa.Table, list[str]]]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+}
+TABLE_SUFFIXES = tuple(READERS)
+"""of the tables that are read"""
