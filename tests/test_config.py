@@ -82,6 +82,8 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("data: [1, 2]", "a mapping is needed"),
         ("just text", "should hold the sections"),
         ("a: [", "is not YAML"),
+        ("a: 2001-99-99", "is not YAML"),
+        ("[" * 5_000, "is not YAML"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, words: str) -> None:

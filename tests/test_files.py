@@ -26,9 +26,10 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
 def test_reading_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_json(tmp_path / "none.json")
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(DataError, match="not readable JSON"):
-        read_json(tmp_path / "bad.json")
+    for content in ("{", "[" * 5_000, '{"a":' * 5_000):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(DataError, match="not readable JSON"):
+            read_json(tmp_path / "bad.json")
 
 
 def test_jsonl(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
+from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder, location_of
 
 __all__ = ["JOB_FILE", "EmbedJob", "tie_folder"]
@@ -45,7 +46,7 @@ class EmbedJob:
     def parse(cls, content: bytes, path: str) -> EmbedJob:
         """Read job.json; DataError, naming `path`, for anything else."""
         try:
-            values = json.loads(content)
+            values = parse_json(content)
         except ValueError as error:
             raise DataError(f"{path}: is not readable JSON ({error}); {DELETE_FOLDER}") from None
         if not isinstance(values, dict) or values.keys() != ALLOWED_TYPES.keys():

@@ -33,7 +33,7 @@ def read_document(path: Path) -> Any:
         pass
     try:
         return yaml.load(text, Loader=_OnceLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
         raise ConfigError(f"{path}: is not YAML ({error})") from None
 
 

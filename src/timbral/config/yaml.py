@@ -75,7 +75,7 @@ def _override_all(content: dict[str, Any], words: Sequence[str], argument: str) 
     for key, value in zip(words[::2], words[1::2], strict=True):
         try:
             _override(content, key, yaml.safe_load(value), argument)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             raise ConfigError(f"{argument}: {key}: {value!r} is not a YAML value") from None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from timbral.errors import DataError
+from timbral.io.json_parsing import parse_json
 from timbral.io.temporary import temporary_file, temporary_folder, unique_name
 
 __all__ = [
@@ -176,7 +177,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read one JSON document; DataError when it is missing or broken."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:

@@ -7,7 +7,6 @@ by a signature at their beginning.
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timbral.errors import DataError
+from timbral.io.json_parsing import parse_json
 
 __all__ = [
     "CHECKPOINT",
@@ -172,7 +172,7 @@ def _column_readers(path: Path) -> Iterator[Iterable[str]]:
     except (OSError, UnicodeDecodeError):
         return
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         yield next(csv.reader([line], delimiter="\t" if "\t" in line else ","), ())
     else:

@@ -7,8 +7,9 @@ made to be run and not to be read.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
+
+from timbral.io.json_parsing import parse_json
 
 __all__ = ["is_safetensors", "is_text", "missing_bytes", "why_no_weights"]
 
@@ -71,10 +72,10 @@ def missing_bytes(content: bytes) -> int:
     """How many bytes a safetensors file lacks, by its header; 0 when that cannot be said."""
     length = int.from_bytes(content[:8], "little")
     try:
-        header = json.loads(content[8 : 8 + length])
+        header = parse_json(content[8 : 8 + length])
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
         return max(0, 8 + length + max(ends, default=0) - len(content))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         return max(0, 8 + length - len(content))
 
 

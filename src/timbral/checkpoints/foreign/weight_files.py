@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from timbral.checkpoints.foreign.file_kinds import (
 )
 from timbral.checkpoints.foreign.pickles import UnknownNameError, names_in_pickles, read_pickle
 from timbral.errors import CheckpointError
+from timbral.io.json_parsing import parse_json
 
 __all__ = ["CONFIG_FILES", "WEIGHT_FILES", "find_weights", "holds_weights", "read_content"]
 
@@ -160,7 +160,7 @@ def _read_configs(folder: Path) -> dict[str, Any] | None:
     config: dict[str, Any] = {}
     for name in CONFIG_FILES:
         try:
-            content = json.loads((folder / name).read_text("utf-8"))
+            content = parse_json((folder / name).read_text("utf-8"))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
