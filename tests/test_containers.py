@@ -204,9 +204,14 @@ def test_joined_streams_of_other_rates_are_an_error() -> None:
     assert error.value.kind == "unsupported"
 
 
-def test_counted_samples_of_gsm_end_before_its_padding() -> None:
-    """1.25 s are 31.25 blocks; libsndfile reads 33, and the last is noise of full scale."""
-    assert len(decode_bytes(written("WAV", "GSM610", sound(1.25)), "x")[0]) == 10_000
+@pytest.mark.parametrize("fact", [10_300, 0])
+def test_gsm_ends_before_the_noise_behind_it(fact: int) -> None:
+    """1.29 s are 33 blocks; libsndfile reads 34."""
+    content = written("WAV", "GSM610", sound(1.29))
+    content = without(b"fact\4\0\0\0", "<I", fact)(content)
+    wave, _ = decode_bytes(content, "x")
+    assert len(wave) == (fact or 33 * 320)
+    assert soundfile.info(io.BytesIO(content)).frames == 34 * 320
 
 
 @pytest.mark.parametrize("stated", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])

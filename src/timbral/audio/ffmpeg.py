@@ -31,7 +31,9 @@ def check_ffmpeg() -> Any:
     try:
         import av
     except ImportError:
-        raise MissingExtraError("reading m4a, mp4, aac, webm and wma files", "ffmpeg") from None
+        raise MissingExtraError(
+            "reading m4a, mp4, aac, webm, mka, amr and wma files", "ffmpeg"
+        ) from None
     return av
 
 

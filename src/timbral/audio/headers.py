@@ -16,6 +16,9 @@ __all__ = ["Data", "closed", "read_data"]
 
 WAVE_FORMATS_OF_SAMPLES = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
 """PCM, floats, A-law, µ-law, extensible: every byte is a sample's; the other formats have blocks"""
+MAX_CHUNKS = 10_000
+"""that are looked at: zeros look like chunks without content"""
+GSM, GSM_BLOCK_BYTES = 0x0031, 65
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
 W64_CHUNK = 24
 """bytes of a chunk's GUID and size, which counts them too"""
@@ -47,7 +50,7 @@ def read_data(source: ByteSource) -> Data | None:
         if source.head.startswith(magic):
             try:
                 return read(source)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, LookupError, OverflowError):
                 return None
     return None
 
@@ -65,7 +68,10 @@ def _chunks(source: ByteSource, position: int, size_format: str) -> dict[bytes, 
     """(offset, size) of the chunks from `position` on, by name, up to the one with the samples."""
     chunks: dict[bytes, tuple[int, int]] = {}
     header = 4 + struct.calcsize(size_format)
-    while len(head := source.read_at(position, header)) == header:
+    for _ in range(MAX_CHUNKS):
+        head = source.read_at(position, header)
+        if len(head) < header:
+            break
         name = head[:4]
         (size,) = struct.unpack(size_format, head[4:])
         chunks[name] = (position + header, size)
@@ -81,7 +87,6 @@ def _wave(source: ByteSource) -> Data | None:
     if b"data" not in chunks or b"fmt " not in chunks:
         return None
     start, stated = chunks[b"data"]
-    num_samples, block_samples = _counted(source, chunks)
     if b"ds64" in chunks and stated == 0xFFFFFFFF:
         offset = chunks[b"ds64"][0] + 8
         (stated,) = struct.unpack("<Q", source.read_at(offset, 8))
@@ -90,21 +95,34 @@ def _wave(source: ByteSource) -> Data | None:
     size = None if _is_placeholder(stated) else stated
     if stated == 0 and _only_chunks(source, start):
         size = 0
-    return Data(start, size, start - 4, "<I", 0, num_samples, block_samples)
+    there = source.size - start
+    counts = _counted(source, chunks, there if size is None else min(size, there))
+    return Data(start, size, start - 4, "<I", 0, *counts)
 
 
-def _counted(source: ByteSource, chunks: dict[bytes, tuple[int, int]]) -> tuple[int, int]:
-    """Samples, by the fact chunk, and samples in a block; 0 where the format has no blocks."""
+def _counted(
+    source: ByteSource, chunks: dict[bytes, tuple[int, int]], num_bytes: int
+) -> tuple[int, int]:
+    """Samples, by the fact chunk, and samples in a block; 0 where the format has no blocks.
+
+    Without a fact chunk GSM has those of its whole blocks: of an odd number of them libsndfile
+    takes the byte behind them, which pads the chunk, for another one, and that becomes noise.
+    """
     offset, size = chunks[b"fmt "]
     format = source.read_at(offset, min(size, 20))
-    if b"fact" not in chunks or len(format) < 16:
+    if len(format) < 16:
         return 0, 0
     tag, block_bytes, bits = struct.unpack("<H10xHH", format[:16])
     if tag in WAVE_FORMATS_OF_SAMPLES:
         return 0, 0
     stated = int.from_bytes(format[18:], "little")  # not all codecs say it
     block_samples = stated or 8 * block_bytes // max(bits, 1)
-    (num_samples,) = struct.unpack("<I", source.read_at(chunks[b"fact"][0], 4))
+    num_samples = 0
+    if b"fact" in chunks:
+        (num_samples,) = struct.unpack("<I", source.read_at(chunks[b"fact"][0], 4))
+    if tag == GSM:
+        blocks = num_bytes // GSM_BLOCK_BYTES
+        num_samples = min(num_samples or blocks * block_samples, blocks * block_samples)
     return num_samples, block_samples
 
 
@@ -118,7 +136,9 @@ def _is_placeholder(stated: int) -> bool:
 
 def _only_chunks(source: ByteSource, position: int) -> bool:
     """Whether whole chunks follow up to the end: the data chunk before them is empty then."""
-    while position < source.size:
+    for _ in range(MAX_CHUNKS):
+        if position >= source.size:
+            break
         head = source.read_at(position, 8)
         if len(head) < 8 or not head[:4].isascii() or not head[:4].decode().isprintable():
             return False
@@ -154,7 +174,10 @@ def _caf(source: ByteSource) -> Data | None:
 def _w64(source: ByteSource) -> Data | None:
     """Sony's Wave64: chunks begin at multiples of 8."""
     position = 40
-    while len(head := source.read_at(position, W64_CHUNK)) == W64_CHUNK:
+    for _ in range(MAX_CHUNKS):
+        head = source.read_at(position, W64_CHUNK)
+        if len(head) < W64_CHUNK:
+            break
         (stated,) = struct.unpack("<Q", head[16:])
         if head[:16] == W64_DATA:
             size = stated - W64_CHUNK if stated > W64_CHUNK else None

@@ -12,6 +12,9 @@ from timbral.errors import AudioError
 
 __all__ = ["check_boxes", "is_mpeg4"]
 
+MAX_BOXES = 1_000_000
+"""that are looked at; a capture in fragments has two for each"""
+
 
 def is_mpeg4(head: bytes) -> bool:
     """Whether a file that begins so is one."""
@@ -21,7 +24,10 @@ def is_mpeg4(head: bytes) -> bool:
 def check_boxes(source: ByteSource) -> None:
     """AudioError for a file that ends inside a box, or to which another is joined."""
     position, name = 0, b""
-    while len(head := source.read_at(position, 16)) >= 8:
+    for _ in range(MAX_BOXES):
+        head = source.read_at(position, 16)
+        if len(head) < 8:
+            break
         size, name = struct.unpack(">I4s", head[:8])
         if name == b"ftyp" and position > 0:
             reason = f"a second file is joined to it at byte {position:,}; split them"
