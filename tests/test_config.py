@@ -91,6 +91,25 @@ def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
         load_config(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("schedule: {steps: 1}\ntrainer: {}\nschedule: {}\n", "'schedule' stands twice.*1 and 3"),
+        ("schedule:\n  steps: 1\n  steps: 2\n", "the key 'steps' stands twice.*lines 2 and 3"),
+        ('{"schedule": {"steps": 1, "steps": 2}}', "the key 'steps' stands twice"),
+    ],
+)
+def test_a_key_given_twice_is_an_error(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_json_with_tabs_and_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text('\ufeff{\r\n\t"schedule": {\r\n\t\t"steps": 7\r\n\t}\r\n}', "utf-8")
+    assert load_config(path).schedule.steps == 7
+
+
 def test_missing_file_and_odd_overrides(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")

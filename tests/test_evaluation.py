@@ -131,6 +131,20 @@ def test_read_trials(tmp_path: Path) -> None:
     assert read_trials(path) == [Trial(1, "a", "b"), Trial(0, "c", "d")]
 
 
+def test_trials_of_paths_with_blanks(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    trials = [Trial(1, "a b/1.wav", "a b/\u30002.wav"), Trial(0, "a", "c")]
+    write_trials(path, trials)
+    assert path.read_text("utf-8") == "1\ta b/1.wav\ta b/\u30002.wav\n0 a c\n"
+    assert read_trials(path) == trials
+    path.write_text("1\ta b\t c d \r\n0 \ta\tb\n", "utf-8")
+    assert read_trials(path) == [Trial(1, "a b", "c d"), Trial(0, "a", "b")]
+    path.write_text("a b target\na c nontarget\n")  # Kaldi's order
+    assert read_trials(path) == [Trial(1, "a", "b"), Trial(0, "a", "c")]
+    with pytest.raises(DataError, match="cannot stand in a list of trials"):
+        write_trials(path, [Trial(1, "a\tb", "c")])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,0 +1,212 @@
+"""What a folder is: the layout of a corpus, and what timbral itself has put there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import SMALL
+from timbral import api
+from timbral.audio.decode import decode
+from timbral.audio.preprocessing import Preprocessing
+from timbral.cli.verbs import export_list
+from timbral.data.corpora.registry import LAYOUTS
+from timbral.data.prepared.mels import PrecomputedMels
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store, shard_path
+from timbral.data.sources import find_utterances, layout_of
+from timbral.encoders.lstm import LstmEncoder
+from timbral.errors import AudioError, DataError
+from timbral.inference.embedder import Embedder
+
+OFFICIAL = {
+    "vctk": ("wav48/p225/p225_001.wav", "wav48/p226/p226_002.wav"),
+    "librispeech": (
+        "dev-clean/84/121123/84-121123-0000.flac",
+        "dev-clean/174/50561/174-50561-0001.flac",
+    ),
+    "libritts": (
+        "train-clean-100/19/198/19_198_000000_000000.wav",
+        "train-clean-100/26/495/26_495_000004_000000.wav",
+    ),
+    "aishell3": ("train/wav/SSB0005/SSB00050001.wav", "test/wav/SSB0009/SSB00090002.wav"),
+    "folder": ("anna/1.wav", "ben/monday/2.wav"),
+}
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two speakers with two recordings each."""
+    random = np.random.default_rng(5)
+    for speaker in ("anna", "ben"):
+        (tmp_path / "corpus" / speaker).mkdir(parents=True)
+        for number in range(2):
+            path = tmp_path / "corpus" / speaker / f"{number}.wav"
+            soundfile.write(path, 0.1 * random.standard_normal(32_000), 16_000)
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("layout", OFFICIAL)
+def test_official_layouts_are_recognized(tmp_path: Path, layout: str) -> None:
+    touch(tmp_path, *OFFICIAL[layout])
+    assert layout_of(tmp_path) == layout
+    found = find_utterances(tmp_path)
+    assert len({row.speaker for row in found}) == 2
+    assert list(found) == list(find_utterances(tmp_path, layout))
+
+
+def test_lists_are_recognized(tmp_path: Path) -> None:
+    (tmp_path / "wav.scp").write_text("u WAV/anna/1.wav\n")
+    (tmp_path / "utt2spk").write_text("u anna\n")
+    touch(tmp_path, "WAV/anna/1.wav", "WAV/ben/1.wav")
+    assert [row.speaker for row in find_utterances(tmp_path)] == ["anna"]
+    (tmp_path / "cv" / "clips").mkdir(parents=True)
+    (tmp_path / "cv" / "validated.tsv").write_text("client_id\tpath\nc1\ta.mp3\n\tb.mp3\n")
+    found = find_utterances(tmp_path / "cv")
+    assert [row.speaker for row in found] == ["c1"]
+    [failure] = found.failures
+    assert (failure.path, failure.reason) == (f"{tmp_path}/cv/validated.tsv:3", "has no client_id")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("wav/id1/v/1.wav", "wav/id2/v/1.wav"),
+            r"would be of one speaker, 'wav'\. .*`layout`, voxceleb2, .*name that folder instead",
+        ),
+        (("LibriTTS/dev/19/198/19_198_0_0.wav", "LibriTTS/dev/26/4/26_4_0_0.wav"), "libritts"),
+        (("train/anna/1.wav", "train/ben/1.wav", "test/carl/1.wav"), "of one speaker, 'test'"),
+    ],
+)
+def test_folders_that_are_no_speakers_are_refused(
+    tmp_path: Path, names: tuple[str, ...], words: str
+) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(DataError, match=words):
+        find_utterances(tmp_path)
+    assert len(find_utterances(tmp_path, "folder")) == len(names)
+
+
+@pytest.mark.parametrize("names", [("me/1.wav", "me/2.wav"), ("me/today/1.wav", "me/today/2.wav")])
+def test_one_speaker_is_no_mistake(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert {row.speaker for row in find_utterances(touch(tmp_path, *names))} == {"me"}
+
+
+def test_command_line_tells_the_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path / "vctk", *OFFICIAL["vctk"])
+    assert export_list.run(str(tmp_path / "vctk"), output=tmp_path / "a.csv", format="csv") == 0
+    assert "layout: vctk, as its files show" in capsys.readouterr().err
+    assert [row.utterance for row in find_utterances(tmp_path / "a.csv")] == [
+        "p225_001",
+        "p226_002",
+    ]
+
+
+def test_a_recording_of_no_speaker_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "corpus", "anna/1.wav", "2.wav")
+    assert export_list.run(str(tmp_path / "corpus"), output=tmp_path / "a.csv", format="csv") == 1
+    assert f"reasons: {tmp_path}/a.csv.failures.jsonl" in capsys.readouterr().err
+    assert "lies in no speaker's folder" in (tmp_path / "a.csv.failures.jsonl").read_text()
+    monkeypatch.chdir(tmp_path / "corpus")
+    assert {row.speaker for row in find_utterances(".", "tree")} == {"anna", "corpus"}
+
+
+def test_a_name_that_is_not_utf8_is_a_failure(tmp_path: Path) -> None:
+    touch(tmp_path, "anna/1.wav")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/anna/M\xfcller.wav")).touch()
+    found = find_utterances(tmp_path)
+    assert [row.utterance for row in found] == ["anna/1"]
+    [failure] = found.failures
+    assert str(failure) == rf"{tmp_path}/anna/M\xfcller.wav: the name is not UTF-8; rename the file"
+
+
+def test_a_pattern_decides_before_names_are_compared(tmp_path: Path) -> None:
+    touch(tmp_path, "anna/1.wav", "anna/1.flac")
+    with pytest.raises(DataError, match="more than one file"):
+        find_utterances(tmp_path)
+    assert len(find_utterances(tmp_path, pattern="*.wav")) == 1
+
+
+def test_vectors_beside_the_audio_do_not_make_another_corpus(corpus: Path, tmp_path: Path) -> None:
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    before = list(find_utterances(corpus))
+    api.embed(embedder, corpus, corpus, format="npy")
+    assert list(find_utterances(corpus)) == before
+    assert api.inspect(corpus).utterances == len(before)
+    assert api.export_list(corpus, tmp_path / "list.csv", format="csv") == (len(before), 0)
+    api.embed(embedder, corpus, tmp_path / "vectors", format="npy")
+    for verb in (find_utterances, api.inspect):
+        with pytest.raises(DataError, match="holds vectors that `embed` made, and no recordings"):
+            verb(tmp_path / "vectors")
+
+
+@pytest.mark.parametrize("format", ["flac", "npy", "arrow"])
+def test_output_inside_the_corpus_does_not_become_corpus(corpus: Path, format: str) -> None:
+    before = list(find_utterances(corpus))
+    prepare(corpus, corpus / "data", Preprocessing(), format=format)
+    assert list(find_utterances(corpus)) == before
+    assert prepare(corpus, corpus / "data", Preprocessing(), format=format).reused
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_store_copied_in_part_is_refused(corpus: Path, tmp_path: Path, damage: str) -> None:
+    prepare(corpus, tmp_path / "data", Preprocessing())
+    path = shard_path(tmp_path / "data", 0)
+    if damage == "cut":
+        os.truncate(path, path.stat().st_size // 3)
+        words = r"shards/00000\.arrow: has [\d,]+ bytes, and the table needs [\d,]+; the store was"
+    else:
+        path.unlink()
+        words = r"shards/00000\.arrow: is missing; the store was copied"
+    with pytest.raises(DataError, match=words):
+        Store.open(tmp_path / "data")
+
+
+def test_mels_copied_in_part_are_refused(corpus: Path, tmp_path: Path) -> None:
+    prepare(corpus, tmp_path / "data", Preprocessing(), format="npy")
+    (tmp_path / "data" / "ben" / "1.npy").unlink()
+    with pytest.raises(DataError, match=r"1 of 4 files are missing, such as ben/1\.npy"):
+        PrecomputedMels.open(tmp_path / "data")
+
+
+def test_every_recognized_layout_is_one() -> None:
+    from timbral.data.corpora.recognition import MARKS
+
+    assert MARKS.keys() <= LAYOUTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("listed", "there"),
+    [
+        ("a.wav", "a.flac"),
+        ("a", "a.wav"),
+        ("a.b", "a.b.wav"),
+        ("m\\a.wav", "m/a.wav"),
+        ("caf\u00e9.wav", "cafe\u0301.wav"),
+        ("a.wav", ""),
+        ("no/a.wav", ""),
+    ],
+)
+def test_a_missing_recording_hints_at_what_lies_there(
+    tmp_path: Path, listed: str, there: str
+) -> None:
+    if there:
+        touch(tmp_path, there)
+    with pytest.raises(AudioError) as error:
+        decode(tmp_path / listed)
+    named = str(tmp_path / there) if "/" in there else there
+    assert error.value.reason == ("no such file" + (f"; there is {named}" if there else ""))
