@@ -71,6 +71,23 @@ def test_odd_ids_of_folders_of_lists_stay_as_they_are(tmp_path: Path) -> None:
     assert speakers(kaldi(tmp_path, wav=scp, utt2spk=utt2spk), "kaldi") == sorted(ODD_IDS)
     rows = [supervision(name, speaker=name) for name in ODD_IDS]
     assert speakers(lhotse(tmp_path, rows), "lhotse") == sorted(ODD_IDS)
+    (tmp_path / "s.txt").write_text("\n".join(ODD_IDS), "utf-8")
+    assert read_speakers(tmp_path / "s.txt") == ODD_IDS
+    lines = "".join(f"1 {name} b\n0 {name} c\n" for name in ODD_IDS)
+    (tmp_path / "t.txt").write_text(lines, "utf-8")
+    assert [trial.first for trial in read_trials(tmp_path / "t.txt")[::2]] == ODD_IDS
+
+
+def test_quotes_are_content_where_a_format_has_none(tmp_path: Path) -> None:
+    folder = kaldi(tmp_path, wav=['u "/x/a".wav'], utt2spk=['u "a"'])
+    [row] = find_utterances(folder, "kaldi")
+    assert (row.speaker, row.path) == ('"a"', f'{tmp_path}/"/x/a".wav')
+    (tmp_path / "s.txt").write_text('"a"\n')
+    assert read_speakers(tmp_path / "s.txt") == ['"a"']
+    (tmp_path / "t.txt").write_text('1 "a" b\n0 "a" c\n')
+    assert read_trials(tmp_path / "t.txt")[0].first == '"a"'
+    [row] = find_utterances(lhotse(tmp_path, [supervision("u", speaker='"a"')]), "lhotse")
+    assert row.speaker == '"a"'
 
 
 def test_numbers_in_json_are_the_text_that_is_written(tmp_path: Path) -> None:
@@ -229,6 +246,20 @@ def test_bad_lines_of_lhotse_are_failures(tmp_path: Path, row: object, words: st
     [failure] = found.failures
     assert failure.path == f"{tmp_path}/supervisions.jsonl:2"
     assert re.match(words, failure.reason)
+
+
+def test_names_of_lists_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = kaldi(tmp_path, wav=["u /x/a.wav"], utt2spk=["u a"])
+    (folder / "utt2spk").write_bytes(b"u \xe9\n")
+    with pytest.raises(DataError, match="utt2spk:1: is not UTF-8; save the file as UTF-8"):
+        find_utterances(folder, "kaldi")
+    lhotse(tmp_path, [supervision("u")])
+    row = json.dumps(supervision("v", speaker="E")).encode().replace(b"E", b"\xe9")
+    with open(tmp_path / "supervisions.jsonl", "ab") as file:
+        file.write(row + b"\n")
+    found = find_utterances(tmp_path, "lhotse")
+    assert [row.utterance for row in found] == ["u"]
+    assert "the name is not UTF-8" in found.failures[0].reason
 
 
 @pytest.mark.parametrize(
