@@ -9,7 +9,7 @@ from timbral.checkpoints.conversion import is_readable, is_whole, source_files, 
 from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.foreign.weight_files import find_weights
 from timbral.checkpoints.published import PUBLISHED
-from timbral.errors import ConfigError, did_you_mean
+from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.cache import cache_folder, cache_lock
 
 __all__ = ["download", "downloaded_folder"]
@@ -44,7 +44,10 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
 
 def downloaded_folder(name: str) -> Path | None:
     """The checkpoint folder of published weights; None when they have not been downloaded."""
-    folder = _cache_folder(name)
+    try:
+        folder = _cache_folder(name)
+    except DataError:  # a user without a home folder has downloaded nothing
+        return None
     return folder if is_readable(folder) else None
 
 

@@ -5,10 +5,13 @@ The distances on such a plane are for looking at, not for measuring.
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
+import tempfile
 import warnings
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -72,4 +75,16 @@ def _umap() -> Any:
         import umap
     except ImportError:
         raise MissingExtraError("plotting embeddings", "map") from None
+    except RuntimeError:  # numba finds no folder for what it compiles: neither package nor home
+        _compile_into_a_folder_of_this_process()
+        import umap
     return umap
+
+
+def _compile_into_a_folder_of_this_process() -> None:
+    """Give numba a folder that nobody else can write to: it runs what it finds there."""
+    import numba
+
+    folder = tempfile.mkdtemp(prefix="timbral-numba-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    cast(Any, numba.config).CACHE_DIR = folder
