@@ -18,6 +18,7 @@ from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
+from timbral.io.durations import duration
 from timbral.version import __version__
 
 
@@ -109,6 +110,14 @@ def test_closed_pipe_ends_quietly() -> None:
 def test_counts_have_singular_and_plural() -> None:
     assert count(1, "speaker") == "1 speaker"
     assert count(2000, "speaker") == "2,000 speakers"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (12.34, "12.3 s"), (270, "4.5 min"), (2520, "0.70 h"), (7.2e6, "2,000.00 h")],
+)
+def test_durations_have_a_unit_that_shows_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_messages_of_the_library_name_flags() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -84,7 +85,10 @@ def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
         assert len(found.duplicates) == 1
         assert bool(found.rms_dbfs) == (format != "npy")
         text = describe(found)
-        assert "utterances    7, " in text
+        assert re.search(
+            r"utterances    7, \d\d\.\d s\nspeakers      1, with 7 utterances each\n", text
+        )
+        assert "utterances a speaker 7, all of them" in text
         write_inspection(found, tmp_path / "page.html")
         page = (tmp_path / "page.html").read_text()
         assert "default-src 'none'" in page

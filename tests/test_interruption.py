@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from timbral.cli.interruption import Interruption, run_interruptibly
+from timbral.data.prepared.store import Store
 from timbral.io.processes import without_interrupts
 
 LINES = {
@@ -102,6 +103,17 @@ def test_signal_while_workers_of_prepare_start(
     number: signal.Signals, voices: Path, tmp_path: Path
 ) -> None:
     words = ["prepare", voices, "--output", tmp_path / "out", "--workers", "2"]
+    assert interrupt(number, starts_workers, *words) == (128 + number, LINES[number])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", LINES)
+def test_signal_while_workers_of_train_start(
+    number: signal.Signals, store: Store, tmp_path: Path
+) -> None:
+    words = ["train", "tdnn-ge2e-small", "--data", store.folder, "--output", tmp_path / "out"]
+    small = ["--opts", "data.speakers_per_batch", "4", "data.utterances_per_speaker", "3"]
+    words += ["--device", "cpu", "--workers", "2", "--validation-speakers", "0", *small]
     assert interrupt(number, starts_workers, *words) == (128 + number, LINES[number])
 
 

@@ -47,9 +47,10 @@ def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shape(text: str) -> list[str]:
-    """The text without its numbers, and without words that depend on them."""
+    """The text without its numbers, and without words and units that depend on them."""
     text = text.replace("same speaker (", "different speakers (")
-    return [re.sub(r"-?\d[\d,.]*", "#", line).rstrip() for line in text.strip().splitlines()]
+    numbers = r"-?\d[\d,.]*( (h|min|s)\b)?"
+    return [re.sub(numbers, "#", line).rstrip() for line in text.strip().splitlines()]
 
 
 def test_console_snippets(readme_folder: Path) -> None:

@@ -88,9 +88,12 @@ def describe(inspection: Inspection) -> str:
         counts, edges = _histogram(values)
         top = max(counts)
         bars = "".join(BARS[-(-7 * count // top)] if count else " " for count in counts)
-        low, high = f"{edges[0]:.4g}", f"{edges[-1]:.4g}"
-        ends = f"{low}, all of them" if low == high else f"{low} {bars} {high}"
-        lines.append(f"{name:13} {ends} {unit}".rstrip())
+        data = np.asarray(values)
+        if data.size and data.min() == data.max():
+            shown = f"{data.max():.4g} {unit}".rstrip() + ", all of them"
+        else:
+            shown = f"{edges[0]:.4g} {bars} {edges[-1]:.4g} {unit}".rstrip()
+        lines.append(f"{name:13} {shown}")
     return "\n".join(lines)
 
 
