@@ -12,6 +12,7 @@ import pytest
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints import download
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weights import build_encoder, load_network
@@ -303,7 +304,7 @@ def test_run_from_published_weights(
     assert not (tmp_path / "ecapa").exists()
 
     published = Checkpoint(
-        tmp_path / "cache" / "ecapa",
+        download._cache_folder("ecapa"),
         0,
         TrainConfig(encoder=SMALL["ecapa"]),
         Preprocessing(),
