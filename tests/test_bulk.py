@@ -261,3 +261,14 @@ def test_gpu_gives_the_same_vectors(run: Path, voices: Path) -> None:
     on_cpu, on_gpu = (api.load_encoder(run, device=device) for device in ("cpu", "cuda"))
     for path in paths:
         assert np.abs(on_cpu.encode(path) - on_gpu.encode(path)).max() <= 1e-4
+
+
+def test_damaged_shard_is_embedded_again(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+    api.embed(embedder, voices, tmp_path)
+    whole = read_embeddings(tmp_path)
+    shard = tmp_path / ".embed" / "000000.arrow"
+    content = shard.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"no arrow"):
+        shard.write_bytes(damaged)
+        api.embed(embedder, voices, tmp_path)
+        assert read_embeddings(tmp_path).equals(whole)

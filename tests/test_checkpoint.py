@@ -170,7 +170,7 @@ def test_full_disk_is_an_error_and_leaves_the_earlier_checkpoint(copy: Path) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
-        with pytest.raises(CheckpointError, match=r"safetensors cannot be written .*too large"):
+        with pytest.raises(OSError, match=r"a file may not be so large here .*step-4"):
             save_checkpoint(checkpoint, {"encoder": network})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

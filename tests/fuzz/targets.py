@@ -6,7 +6,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,13 @@ from timbral.checkpoints.weights import load_network
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import load_config, to_mapping
 from timbral.data.lists.export import TABLE, write_list
-from timbral.data.manifest import Utterance, read_manifest, read_speakers
+from timbral.data.manifest import Utterance
+from timbral.data.manifest_reader import read_manifest
 from timbral.data.prepared.mels import read_mel
 from timbral.data.prepared.open import open_prepared
 from timbral.data.prepared.prepare import prepare
 from timbral.data.sources import find_utterances
+from timbral.data.speakers import read_speakers
 from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.audit.findings import audit
 from timbral.embeddings.table import read_embeddings, utterance_schema, write_parquet
@@ -37,7 +39,7 @@ from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
-from timbral.scoring.evaluation import evaluated_weights
+from timbral.scoring.evaluation_job import EvaluationJob
 from timbral.scoring.trials import read_trials
 from timbral.training.identity import DataIdentity, RunIdentity
 from timbral.training.run_folder import load_state
@@ -190,7 +192,7 @@ def make_shard(folder: Path) -> None:
 
 
 def read_shards(folder: Path) -> None:
-    if SHARD.is_done(Folder(folder)):
+    if SHARD.saved_failures(Folder(folder)) is not None:
         read_shard(Folder(folder), SHARD)
 
 
@@ -222,7 +224,8 @@ def make_wavlm(folder: Path) -> None:
 
 
 def make_lists(folder: Path) -> None:
-    utterances = make_corpus(folder)
+    make_corpus(folder)
+    utterances = find_utterances(folder / "corpus")
     for name in ("kaldi", "lhotse"):
         (folder / name).mkdir()
         write_list(utterances, folder / name, name)
@@ -233,7 +236,7 @@ def make_lists(folder: Path) -> None:
         path.with_suffix("").write_text("\n".join(rows) + "\n", "utf-8")
         path.unlink()
     for name in ("csv", "tsv", "jsonl", "parquet"):
-        write_list(find_utterances(folder / "corpus"), folder / f"table.{name}", name)
+        write_list(utterances, folder / f"table.{name}", name)
     trials = [f"{row % 2} ann/{row}.wav bob/{row % 3}.wav\n" for row in range(8)]
     (folder / "trials.txt").write_text("".join(trials), "utf-8")
     (folder / "speakers.txt").write_text("ann\nbob\n", "utf-8")
@@ -263,7 +266,7 @@ def make_mel(folder: Path) -> None:
 
 
 def make_evaluation(folder: Path) -> None:
-    write_json(folder / "evaluation.json", {"eer": 0.1, "weights_sha256": "0f", "trials": 9})
+    write_json(folder / ".evaluation" / "job.json", asdict(EvaluationJob("0f", "1f", "2f", "/")))
 
 
 def make_config(folder: Path) -> None:
@@ -302,6 +305,10 @@ TARGETS: dict[str, Target] = {
         read_job,
     ),
     "store.json": Target(make_store, "store/store.json", "json", read_store),
+    "store.json prepared again": Target(make_store, "store/store.json", "json", prepare_again),
+    "times": Target(make_store, "store/recordings.parquet", "bytes", prepare_again, is_ours=False),
+    "times columns": Target(make_store, "store/recordings.parquet", "table", prepare_again),
+    "store columns": Target(make_store, "store/utterances.parquet", "table", read_store),
     "plan.json": Target(make_store, "store/plan.json", "json", prepare_again),
     "store table": Target(
         make_store, "store/utterances.parquet", "bytes", read_store, is_ours=False
@@ -324,6 +331,12 @@ TARGETS: dict[str, Target] = {
     "wav.scp": Target(make_lists, "kaldi/wav.scp", "lines", read_layout("kaldi")),
     "utt2spk": Target(make_lists, "kaldi/utt2spk", "lines", read_layout("kaldi")),
     "segments": Target(make_lists, "kaldi/segments", "lines", read_layout("kaldi")),
+    "recordings": Target(
+        make_lists, "lhotse/recordings.jsonl", "json-lines", read_layout("lhotse")
+    ),
+    "supervisions": Target(
+        make_lists, "lhotse/supervisions.jsonl", "json-lines", read_layout("lhotse")
+    ),
     "csv": Target(make_lists, "table.csv", "lines", read_table("csv")),
     "tsv": Target(make_lists, "table.tsv", "lines", read_table("tsv")),
     "jsonl": Target(make_lists, "table.jsonl", "json-lines", read_table("jsonl")),
@@ -338,5 +351,5 @@ TARGETS: dict[str, Target] = {
     "output": Target(make_lists, "table.csv", "lines", claim("table.csv")),
     "output of JSON": Target(make_lists, "table.jsonl", "json-lines", claim("table.jsonl")),
     "mel": Target(make_mel, "a.npy", "bytes", lambda folder: read_mel(folder / "a.npy")),
-    "evaluation.json": Target(make_evaluation, "evaluation.json", "json", evaluated_weights),
+    "evaluation": Target(make_evaluation, ".evaluation/job.json", "json", EvaluationJob.of_folder),
 }

@@ -19,14 +19,18 @@ import pyarrow as pa
 from timbral.data.file_state import FileState
 from timbral.data.manifest import Utterance
 from timbral.embeddings.table import utterance_schema
-from timbral.errors import AudioError
+from timbral.embeddings.utterance_columns import utterance_columns
+from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
+from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder
 from timbral.io.types import Vectors
 
 __all__ = ["PartialShard", "Shard", "ShardResult", "read_shard", "split_into_shards"]
 
 HASHING_THREADS = 4
+DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError)
+"""what reading a damaged file of Arrow raises"""
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
 
 
@@ -54,7 +58,7 @@ class Shard:
 
         A file of the same size that was written since is read: it may have been copied or touched.
         """
-        saved = json.loads(fingerprint)
+        saved = parse_json(fingerprint)
         rows = json.dumps([list(asdict(row).values()) for row in self.utterances])
         if saved["utterances"] != hashlib.sha256(rows.encode()).hexdigest():
             return False
@@ -62,14 +66,20 @@ class Shard:
         return all(FileState(*file).is_of(row.path) for row, file in pairs)
 
     def saved_failures(self, folder: Folder) -> int | None:
-        """How many recordings of this shard failed; None while it is not embedded and saved."""
+        """How many recordings of this shard failed; None while it is not embedded and saved.
+
+        A damaged file counts as none: the shard is embedded again.
+        """
         content = folder.read(self.file_name)
         if content is None:
             return None
-        metadata = pa.ipc.open_file(content).schema.metadata
-        if not self.is_made_of(metadata[b"recordings"].decode()):
+        try:
+            metadata = pa.ipc.open_file(content).schema.metadata
+            if not self.is_made_of(metadata[b"recordings"].decode()):
+                return None
+            return len(parse_json(metadata[b"failures"]))
+        except DAMAGED:
             return None
-        return len(json.loads(metadata[b"failures"]))
 
 
 @dataclass(frozen=True)
@@ -145,5 +155,19 @@ def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, s
     """The rows of a finished shard, and its failures."""
     content = folder.read(shard.file_name)
     assert content is not None, "the shards were all embedded"
-    table = pa.ipc.open_file(content).read_all()
-    return table.replace_schema_metadata(None), json.loads(table.schema.metadata[b"failures"])
+    path = f"{folder.location}/{shard.file_name}"
+    try:
+        table = pa.ipc.open_file(content).read_all()
+        table.validate(full=True)
+        failures = parse_json(table.schema.metadata[b"failures"])
+        table = table.replace_schema_metadata(None)
+        if table.num_rows:
+            columns, size = utterance_columns(table, path)
+            table = pa.table(list(columns.values()), list(columns)).select(table.column_names)
+            table = table.cast(utterance_schema(size))
+    except DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{path}: is damaged ({reason}); delete it, and start again: it is embedded again"
+        ) from None
+    return table, failures

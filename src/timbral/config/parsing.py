@@ -29,7 +29,9 @@ def read_document(path: Path) -> Any:
         return json.loads(text, object_pairs_hook=_once)
     except _RepeatedKeyError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    except ValueError:
         pass
     try:
         return yaml.load(text, Loader=_OnceLoader)

@@ -73,7 +73,7 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
         return read_rows(path)
     format = prepared_format(path)
     if format == "flac" or (format == "npy" and mel_files):
-        table, _ = read_table(path)
+        table, _ = read_table(path, files=("file",))
         return _own_files(table, path)
     if format is not None:
         return Manifest(read_table(path)[0])

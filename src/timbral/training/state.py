@@ -14,13 +14,26 @@ from torch import Tensor
 from timbral.config.schema import TrainConfig
 from timbral.data.batches.batch import Batch
 from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import CheckpointError
 from timbral.io.devices import resolve_precision
 from timbral.losses.base import SpeakerLoss
 from timbral.training.optim import Plateau, build_optimizer, freeze, lr_at
 
 __all__ = ["TrainState"]
 
-NUMBERS = ("seconds", "best_score", "val_threshold", "skipped", "skipped_in_a_row")
+NUMBERS: dict[str, tuple[type, ...]] = {
+    "seconds": (int, float),
+    "best_score": (int, float, type(None)),
+    "val_threshold": (int, float, type(None)),
+    "skipped": (int,),
+    "skipped_in_a_row": (int,),
+}
+PLATEAU_NUMBERS: dict[str, tuple[type, ...]] = {
+    "factor": (int, float),
+    "best": (int, float, type(None)),
+    "waited": (int,),
+}
+"""what a checkpoint may hold for each"""
 
 
 @dataclass
@@ -123,8 +136,28 @@ class TrainState:
         return {name: getattr(self, name) for name in NUMBERS} | {"plateau": asdict(self.plateau)}
 
     def load_numbers(self, step: int, numbers: Mapping[str, Any]) -> None:
-        """Take over a checkpoint's step and numbers."""
+        """Take over a checkpoint's step and numbers; CheckpointError for what they cannot be."""
         self.step = step
-        for name in NUMBERS:
-            setattr(self, name, numbers.get(name, getattr(self, name)))
-        self.plateau = Plateau(**numbers.get("plateau", {}))
+        for name, types in NUMBERS.items():
+            setattr(self, name, _known_number(numbers, name, types, getattr(self, name)))
+        plateau = numbers.get("plateau", {})
+        if not isinstance(plateau, dict):
+            raise CheckpointError(f"training_state: plateau should be an object, got {plateau!r}")
+        self.plateau = Plateau()
+        for name, types in PLATEAU_NUMBERS.items():
+            value = _known_number(plateau, name, types, getattr(self.plateau, name))
+            setattr(self.plateau, name, value)
+        pending = plateau.get("pending", [])
+        if not isinstance(pending, list) or not all(type(item) in (int, float) for item in pending):
+            raise CheckpointError("training_state: plateau.pending should be a list of numbers")
+        self.plateau.pending = list(pending)
+
+
+def _known_number(
+    numbers: Mapping[str, Any], name: str, types: tuple[type, ...], default: float | None
+) -> float | None:
+    """A number of a checkpoint; the default where it has none."""
+    value: float | None = numbers.get(name, default)
+    if type(value) not in types or not (value is None or abs(value) < 2**63):  # NaN is not
+        raise CheckpointError(f"training_state: {name} cannot be {value!r:.40}")
+    return value

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.prepared.table_columns import read_columns
 from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Vectors
@@ -81,8 +82,13 @@ class PreparedData(ABC):
         """Vectors (N, E) of whole utterances. Raises ConfigError for an unfit embedder."""
 
 
-def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
-    """The table of a complete preparation; DataError when there is none."""
+def read_table(
+    folder: Path, files: Sequence[str] = (), counts: Sequence[str] = ()
+) -> tuple[pa.Table, Preprocessing]:
+    """The table of a complete preparation; DataError when there is none.
+
+    `files` and `counts` are the columns of the format that are needed (`read_columns`).
+    """
     path = folder / "utterances.parquet"
     if not path.exists():
         raise DataError(f"{folder}: {_why_not_prepared(folder)}")
@@ -93,7 +99,7 @@ def read_table(folder: Path) -> tuple[pa.Table, Preprocessing]:
         raise DataError(
             f"{folder / 'store.json'}: does not say how the data was preprocessed; prepare it again"
         ) from None
-    return pa.parquet.read_table(path), preprocessing
+    return read_columns(path, files, counts), preprocessing
 
 
 def _why_not_prepared(folder: Path) -> str:

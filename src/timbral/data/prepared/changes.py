@@ -21,6 +21,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.data.file_state import file_stamp
 from timbral.data.manifest import Utterance
 from timbral.data.prepared.formats import FORMATS
+from timbral.data.prepared.table_columns import read_columns
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write
 
@@ -48,12 +49,11 @@ def check_unchanged(
     """
     if not (folder / TIMES_FILE).exists():
         return
-    times = pa.parquet.read_table(folder / TIMES_FILE)["mtime_ns"].to_numpy()
     now = [file_stamp(row.path)[1] for row in utterances]
-    written_since = times != np.array(now, np.int64)
+    written_since = _read_times(folder / TIMES_FILE, len(now)) != np.array(now, np.int64)
     if not written_since.any():
         return
-    table = pa.parquet.read_table(folder / "utterances.parquet")
+    table = read_columns(folder / "utterances.parquet")
     places = {name: place for place, name in enumerate(table["utterance"].to_pylist())}
     for row in compress(utterances, written_since):
         stored = None
@@ -66,6 +66,15 @@ def check_unchanged(
                 f"{row.path}; choose another `output`, or delete this folder first"
             )
     write_times(folder, utterances, now)
+
+
+def _read_times(path: Path, count: int) -> NDArray[np.int64]:
+    """When each recording was written; -1 for all when the file is damaged: they are compared."""
+    try:
+        times = pa.parquet.read_table(path)["mtime_ns"].cast(pa.int64())
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError):
+        return np.full(count, -1)
+    return times.to_numpy() if len(times) == count and not times.null_count else np.full(count, -1)
 
 
 def _convert(path: str, preprocessing: Preprocessing, format: str) -> NDArray[np.generic] | None:

@@ -75,9 +75,9 @@ class PrecomputedMels(PreparedData):
         """
         folder = Path(folder)
         if prepared_format(folder) is not None:
-            table, preprocessing = read_table(folder)
-            if "frames" not in table.column_names:
-                raise DataError(f"{folder}: holds no mels; the format npy does")
+            if (format := prepared_format(folder)) != "npy":
+                raise DataError(f"{folder}: holds no mels; the format npy does, this is {format}")
+            table, preprocessing = read_table(folder, files=("file",), counts=("frames",))
             mels = cls(folder, table, table["frames"].to_numpy(), preprocessing)
             mels._check_no_file_is_missing()
             return mels

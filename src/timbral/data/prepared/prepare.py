@@ -33,6 +33,7 @@ from timbral.data.file_state import file_size, file_stamp
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.prepared.changes import check_unchanged, write_times
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
+from timbral.data.prepared.totals import Totals
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.file_names import check_file_names
@@ -143,13 +144,13 @@ def prepare(
             _prepare_shards(shards, len(utterances), workers, progress)
             _finish(folder, utterances, preprocessing, format)
         shutil.rmtree(folder / ".prepare", ignore_errors=True)
-        totals = read_json(folder / "store.json")["totals"]
+        totals = Totals.read(folder / "store.json")
         return PrepareSummary(
-            num_utterances=totals["utterances"],
-            num_speakers=totals["speakers"],
-            hours=totals["hours"],
-            num_failures=totals["failures"],
-            num_too_short=totals["too_short"],
+            num_utterances=totals.utterances,
+            num_speakers=totals.speakers,
+            hours=totals.hours,
+            num_failures=totals.failures,
+            num_too_short=totals.too_short,
             reused=finished,
         )
 
@@ -278,25 +279,14 @@ def _prepare_shard(shard: _Shard) -> int:
     return len(shard.utterances)
 
 
-@dataclass
-class _Totals:
-    """Counted while the indexes are read; in store.json."""
-
-    failures: int = 0
-    too_short: int = 0
-    hours: float = 0.0
-    utterances: int = 0
-    speakers: int = 0
-
-
 def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, format: str) -> None:
     """Gather what the shards' indexes say; `utterances.parquet` comes last and means complete."""
     indexes = [_index_path(folder, shard) for shard in range(_num_shards(utterances))]
-    totals = _Totals()
+    totals = Totals()
     listed = [failure.as_dict() for failure in utterances.failures]
     write_jsonl(folder / "failures.jsonl", chain(listed, _failures(indexes, totals)))
     if totals.failures == len(utterances):
-        first = next(_failures(indexes, _Totals()))
+        first = next(_failures(indexes, Totals()))
         raise DataError(
             f"none of the {len(utterances)} recordings could be used; the first: "
             f"{first['path']}: {first['reason']}; all of them: {folder / 'failures.jsonl'}"
@@ -324,7 +314,7 @@ def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, fo
         write_json(folder / "store.json", metadata)
 
 
-def _failures(indexes: Iterable[Path], totals: _Totals) -> Iterator[dict[str, str]]:
+def _failures(indexes: Iterable[Path], totals: Totals) -> Iterator[dict[str, str]]:
     """Each failure, counted."""
     for index in indexes:
         for failure in read_json(index)["failures"]:

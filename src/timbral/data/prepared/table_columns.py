@@ -1,0 +1,52 @@
+"""The columns of the table of prepared data, checked: it may be damaged, or another program's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from timbral.errors import DataError
+
+__all__ = ["read_columns"]
+
+TEXTS = ("utterance", "speaker", "session", "path", "corpus")
+"""that every table has"""
+REMEDY = "copy the folder again, or prepare it again"
+
+
+def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = ()) -> pa.Table:
+    """A table of utterances whose texts are strings and whose counts are numbers from 0.
+
+    `files` and `counts` are the columns that it needs besides those of every table. Raises
+    DataError for a file that is no such table.
+    """
+    try:
+        table = pa.parquet.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as Parquet ({reason}); {REMEDY}") from None
+    kinds = dict.fromkeys((*TEXTS, *files), pa.string()) | dict.fromkeys(counts, pa.int64())
+    for name, kind in kinds.items():
+        if table.column_names.count(name) != 1:
+            raise DataError(f"{path}: has no column {name}, or several; {REMEDY}")
+        number = table.column_names.index(name)
+        try:
+            column = table[number].cast(kind)
+        except pa.ArrowException:
+            found = table.schema.field(number).type
+            raise DataError(f"{path}: column {name} is {found}, not {kind}; {REMEDY}") from None
+        if column.null_count:
+            raise DataError(f"{path}: column {name} has rows without a value; {REMEDY}")
+        if name in counts and table.num_rows and not _are_counts(column):
+            raise DataError(f"{path}: column {name} holds impossible numbers; {REMEDY}")
+        table = table.set_column(number, name, column)
+    return table
+
+
+def _are_counts(column: pa.ChunkedArray) -> bool:
+    extremes = pc.min_max(column).as_py()
+    return bool(extremes["min"] >= 0 and extremes["max"] < 2**48)

@@ -1,0 +1,77 @@
+"""Tables of prepared data that are damaged, or of another program, say so when they are opened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from timbral.data.prepared.open import open_prepared
+from timbral.data.prepared.prepare import prepare
+from timbral.data.prepared.store import Store
+from timbral.errors import DataError
+
+
+@pytest.fixture
+def copy(store: Store, tmp_path: Path) -> Path:
+    shutil.copytree(store.folder, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("speaker", None, "has no column speaker, or several"),
+        ("start", None, "has no column start, or several"),
+        ("speaker", [None], "column speaker has rows without a value"),
+        ("speaker", [["a"]], "column speaker is list<.*>, not string"),
+        ("samples", ["many"], "column samples is string, not int64"),
+        ("start", [-1], "column start holds impossible numbers"),
+        ("shard", [2**60], "column shard holds impossible numbers"),
+        ("shard", [2**40], "its table names shard 1099511627776"),
+        ("shard", [3], r"00003\.arrow: is missing"),
+    ],
+)
+def test_unusable_columns_are_errors(
+    copy: Path, column: str, values: list[Any] | None, words: str
+) -> None:
+    path = copy / "utterances.parquet"
+    table = pa.parquet.read_table(path)
+    number = table.column_names.index(column)
+    table = table.remove_column(number)
+    if values is not None:
+        table = table.append_column(column, pa.array(values * table.num_rows))
+    pa.parquet.write_table(table, path)
+    with pytest.raises(DataError, match=words):
+        open_prepared(copy)
+
+
+def test_damaged_files_are_errors(copy: Path, voices: Path) -> None:
+    path = copy / "utterances.parquet"
+    whole = path.read_bytes()
+    for damaged in (b"", b"no table", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"utterances\.parquet: cannot be read as Parquet"):
+            open_prepared(copy)
+    path.write_bytes(whole)
+    shard = copy / "shards" / "00000.arrow"
+    shard.write_bytes(shard.read_bytes() + b"\0")
+    with pytest.raises(DataError, match=r"00000\.arrow: has .* an even number"):
+        open_prepared(copy)
+
+
+def test_unusable_totals_are_errors(copy: Path, voices: Path) -> None:
+    path = copy / "store.json"
+    content = json.loads(path.read_text("utf-8"))
+    for totals, words in (
+        (None, "should hold `totals` of failures, hours"),
+        ({**content["totals"], "hours": "9"}, "hours should be a number, got '9'"),
+    ):
+        path.write_text(json.dumps({**content, "totals": totals}), "utf-8")
+        with pytest.raises(DataError, match=words):
+            prepare(voices, copy)
