@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import soundfile
 import soxr
 
+from conftest import SMALL
+from timbral import api
 from timbral.audio.decode import Wave, decode
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.corpora.registry import scan_corpus
@@ -19,6 +22,8 @@ from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES
 from timbral.encoders.frontends import GE2E_MEL
+from timbral.encoders.registry import ENCODERS
+from timbral.inference.embedder import Embedder
 
 
 def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, tuple[str, str]]]:
@@ -71,8 +76,10 @@ def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, t
         "one huge sample": ("single samples reach 1e+30", "out-of-range"),
         "opposite phase": ("channels cancel out (1 and 2 are of opposite phase)", "silent"),
         "text": ("cannot be read as audio", "unreadable"),
+        "pipe": ("not a regular file", "unsupported"),
         "dangling": ("no such file", "missing"),
     }
+    os.mkfifo(folder / "pipe.wav")
     (folder / "notes.txt").write_text("stray")
     (folder / ".hidden.wav").write_text("stray")
     (folder / "loop").symlink_to(folder)
@@ -123,3 +130,19 @@ def prepared_samples(folder: Path, format: str) -> dict[str, np.ndarray]:
         assert tree.mel(0).shape[1] == GE2E_MEL.n_mels
         return {Path(n).stem: tree.mel(row) for row, n in enumerate(tree.table["path"].to_pylist())}
     return {path.stem: decode(path)[0] for path in folder.glob("*/*.flac")}
+
+
+def test_every_kind_is_embedded_or_listed(tmp_path: Path) -> None:
+    embedder = Embedder(ENCODERS["tdnn"](SMALL["tdnn"]))
+    folder = tmp_path / "corpus" / "s"
+    folder.mkdir(parents=True)
+    wave = load(next(VOICES.glob("*/*.ogg")))
+    right, reasons = write_table(folder, wave / np.abs(wave).max() * 0.4)
+    summary = api.embed(embedder, tmp_path / "corpus", tmp_path / "out")
+    assert (summary.num_utterances, summary.num_failures) == (len(right), len(reasons))
+    lines = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
+    failures = {Path(row["path"]).stem: row for row in map(json.loads, lines)}
+    assert {name: row["kind"] for name, row in failures.items()} == {
+        name: kind for name, (_, kind) in reasons.items()
+    }
+    assert summary.passed_over == {".txt": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +20,13 @@ REMEMBERED_FILES = 1024
 def file_stamp(path: str) -> tuple[int, int]:
     """Bytes of the whole file of a recording, and when it was written, in ns since 1970.
 
-    -1 and 0 where it is missing or not on a disk.
+    -1 and 0 where it is missing or not on a disk, and of pipes and devices: these are not opened.
     """
     try:
         status = Path(Segment.of(path).file).stat()
     except (OSError, ValueError):
         return -1, 0
-    return status.st_size, status.st_mtime_ns
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (-1, 0)
 
 
 def file_size(path: str) -> int:
