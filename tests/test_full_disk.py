@@ -61,6 +61,7 @@ def test_train(ask: Ask, store: Store, tmp_path: Path) -> None:
 def test_embed(ask: Ask, run: Path, voices: Path, tmp_path: Path, format: str) -> None:
     """The vectors are made; the files that were asked for have no room."""
     words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "out"]
+    words += ["--pattern", "*_00.ogg"]
     assert ask(*words, "--format", "npy" if format == "parquet" else "parquet").code == 0
     assert_ends(ask, 100, *words, "--format", format)
     assert no_temporary_files(tmp_path)
@@ -118,4 +119,18 @@ def test_average_and_speakers(ask: Ask, run: Path, voices: Path, tmp_path: Path)
     assert_ends(ask, 500, "speakers", embeddings, "--output", tmp_path / "speakers.parquet")
     assert_ends(ask, 10, "audit", embeddings)
     assert_ends(ask, 100, "export-list", voices, "--output", tmp_path / "list.parquet")
+    assert no_temporary_files(tmp_path)
+
+
+def test_evaluate_download_and_inspect(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    first, second, *_, other = (path.relative_to(voices) for path in sorted(voices.glob("*/*")))
+    (tmp_path / "t.txt").write_text(f"1 {first} {second}\n0 {first} {other}\n")
+    words = ["evaluate", run, tmp_path / "t.txt", "--root", voices, "--device", "cpu"]
+    assert_ends(ask, 700, *words, "--output", tmp_path / "e")
+    copy = ["--weights-dir", GOLDEN / "wavlm-base-tiny"]
+    assert_ends(ask, 32_000, "download", "wavlm-base-plus-sv", *copy)
+    assert_ends(ask, 1_000, "inspect", voices, "--output", tmp_path / "page.html")
     assert no_temporary_files(tmp_path)
