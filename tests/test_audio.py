@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,6 +264,11 @@ def test_channels_that_cancel_out(tmp_path: Path, tone: Tone) -> None:
     with pytest.raises(AudioError, match="2 and 4 are of opposite phase") as error:
         decode(tmp_path / "a.wav")
     assert error.value.kind == "silent"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        soundfile.write(tmp_path / "a.wav", np.full((9, 2), 3e38, np.float32), 16_000, "FLOAT")
+        with pytest.raises(AudioError, match="NaN or infinite"):
+            decode(tmp_path / "a.wav")
     one_of_six = np.stack([wave, *5 * [0 * wave]], 1)
     soundfile.write(tmp_path / "b.wav", one_of_six, 16_000)
     np.testing.assert_allclose(decode(tmp_path / "b.wav")[0], wave / 6, atol=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -231,6 +232,16 @@ def test_header_that_counts_itself_is_no_truncated_file() -> None:
     content = written("WAV", "PCM_16", sound(0.5))
     wave, _ = decode_bytes(without(b"data", "<I", len(content))(content), "x")
     assert len(wave) == 4_000
+
+
+def test_wav_beyond_4_gib_is_an_error(tmp_path: Path) -> None:
+    """Its header states what is left of its size after a division by 2**32."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(written("WAV", "PCM_16", sound(0.5)))
+    os.truncate(path, path.stat().st_size + 2**32)  # a hole, which takes no room
+    with pytest.raises(AudioError, match=r"4.0 GiB of samples are more than the header") as error:
+        decode(path)
+    assert error.value.kind == "unsupported"
 
 
 def test_segments_of_a_truncated_recording(tmp_path: Path) -> None:

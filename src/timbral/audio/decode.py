@@ -119,22 +119,27 @@ def _mono(samples: Samples, name: str) -> Wave:
     """Samples (T, C) to the mean of the channels (T,)."""
     if samples.shape[1] == 1:
         return np.ascontiguousarray(samples[:, 0])
-    wave: Wave = np.ascontiguousarray(samples.mean(axis=1))
-    levels = np.sqrt(np.mean(np.square(samples), axis=0))
-    level = float(np.sqrt(np.mean(np.square(wave))))
-    if level < CANCELLATION * levels.max(initial=0.0) and levels.max() > SILENCE_PEAK:
-        reason = (
-            f"its channels cancel out ({_opposite(samples)} are of opposite phase), so their mean "
-            "is silent; keep one of them"
-        )
-        raise AudioError(name, reason, "silent")
+    with np.errstate(all="ignore"):  # samples may be of any size; `check_wave` looks at them
+        wave: Wave = np.ascontiguousarray(samples.mean(axis=1))
+        if _rms(wave) < CANCELLATION:  # quick, and true of what cancels out
+            loudest = max(map(_rms, samples.T))
+            if loudest > SILENCE_PEAK and _rms(wave) < CANCELLATION * loudest:
+                reason = (
+                    f"its channels cancel out ({_opposite(samples)} are of opposite phase), so "
+                    "their mean is silent; keep one of them"
+                )
+                raise AudioError(name, reason, "silent")
     return wave
+
+
+def _rms(wave: Wave) -> float:
+    return float(np.sqrt(np.mean(np.square(wave), dtype=np.float64))) if wave.size else 0.0
 
 
 def _opposite(samples: Samples) -> str:
     """The two channels whose sum is weakest, in words, counted from 1."""
-    loudest = int(np.argmax(np.sum(np.square(samples), axis=0)))
-    sums = np.sum(np.square(samples + samples[:, loudest : loudest + 1]), axis=0)
+    loudest = int(np.argmax([_rms(channel) for channel in samples.T]))
+    sums = [_rms(channel + samples[:, loudest]) for channel in samples.T]
     return " and ".join(str(channel + 1) for channel in sorted((loudest, int(np.argmin(sums)))))
 
 

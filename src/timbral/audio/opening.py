@@ -29,6 +29,8 @@ from timbral.errors import AudioError
 
 __all__ = ["is_decoded_whole", "open_sound"]
 
+WAV_LIMIT = 2**32
+"""bytes, which 32 bits cannot count"""
 PADDED_BLOCKS = 2
 """of a codec: the samples that the last ones hold beyond those that are counted"""
 
@@ -71,6 +73,7 @@ def _open_pcm(source: ByteSource) -> Iterator[Sound]:
     there = source.size - data.start
     if data.size is not None and there > data.size:
         _check_not_joined(source, data.start + data.size)
+        _check_not_wrapped(source, data, there)
     with _file_of(source, data) as file:
         sound = from_libsndfile(file, _counted(file, data))
         if data.size is not None and data.size > there > 0:
@@ -106,6 +109,16 @@ def _check_not_joined(source: ByteSource, end: int) -> None:
             f"a second file is joined to it at byte {end:,}, which nothing reads; split them",
             "unsupported",
         )
+
+
+def _check_not_wrapped(source: ByteSource, data: headers.Data, there: int) -> None:
+    """AudioError for a wav of more than 4 GiB, whose header has the rest of a division by that."""
+    if data.size_format == "<I" and there - (data.size or 0) >= WAV_LIMIT:
+        reason = (
+            f"{there / 2**30:.1f} GiB of samples are more than the header of a wav can state; "
+            "convert it to RF64, W64 or flac"
+        )
+        raise AudioError(source.name, reason, "unsupported")
 
 
 @contextmanager
