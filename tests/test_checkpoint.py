@@ -174,6 +174,7 @@ def test_full_disk_is_an_error_and_leaves_the_earlier_checkpoint(copy: Path) -> 
             save_checkpoint(checkpoint, {"encoder": network})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    find_checkpoint(copy).check_weights()
     assert checkpoint.weights_sha256 == before
     assert not list(checkpoint.folder.parent.glob(".*"))
 
