@@ -8,6 +8,7 @@ trial that is rejected, a false alarm a non-target trial that is accepted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,19 @@ from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["ErrorRates", "batch_eer", "check_p_target", "eer", "error_rates", "min_dcf"]
+__all__ = [
+    "ErrorRates",
+    "actual_dcf",
+    "batch_eer",
+    "check_p_target",
+    "cllr",
+    "detection_cost",
+    "eer",
+    "error_rates",
+    "min_dcf",
+    "split_scores",
+    "threshold_at_false_alarm",
+]
 
 
 @dataclass(frozen=True)
@@ -30,36 +43,59 @@ class ErrorRates:
     miss: Floats
     false_alarm: Floats
 
+    def eer(self) -> tuple[float, float]:
+        """Equal error rate in [0, 1] and its threshold; see the function `eer`."""
+        difference = self.miss - self.false_alarm  # rises from -1 to 1
+        after = int(np.searchsorted(difference, 0.0))
+        before = after - 1
+        fraction = -difference[before] / (difference[after] - difference[before])
+        rate = self.miss[before] + fraction * (self.miss[after] - self.miss[before])
+        threshold = self.thresholds[after]
+        return float(rate), float(threshold if np.isfinite(threshold) else self.thresholds[before])
 
-def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
-    """Miss and false-alarm rates of `scores` (N,) under `labels` (N,), 1 for target trials.
+    def min_dcf(self, p_target: float) -> float:
+        """Minimum of the normalized detection cost; see the function `min_dcf`."""
+        check_p_target(p_target)
+        return float(detection_cost(self.miss, self.false_alarm, p_target).min())
 
-    Tied scores are accepted or rejected together. Raises DataError unless both kinds of trial
-    are there and every score is finite.
+
+def split_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
+    """Scores of target trials and of non-target trials, each in rising order.
+
+    Raises DataError unless `scores` (N,) and `labels` (N,), 1 for target trials, are as many, both
+    kinds of trial are there, and no score is NaN. Infinite scores are scores.
     """
-    score = np.asarray(scores, dtype=np.float64).ravel()
-    target = np.asarray(labels).ravel().astype(bool)
+    score = np.asarray(scores).ravel()
+    if score.dtype != np.float32:  # half the memory, and the same order
+        score = score.astype(np.float64)
+    target = np.asarray(labels).ravel() == 1
     if score.shape != target.shape:
         raise DataError(f"{score.size} scores came with {target.size} labels")
-    if not np.isfinite(score).all():
-        raise DataError("a score is NaN or infinite")
+    if np.isnan(score).any():
+        raise DataError(f"{np.isnan(score).sum()} of {score.size} scores are NaN")
     targets = int(target.sum())
     if targets in (0, score.size):
         raise DataError(
             f"error rates need target and non-target trials; got {targets} target trials "
             f"and {score.size - targets} non-target trials"
         )
-    order = np.argsort(score, kind="stable")
-    score, target = score[order], target[order]
+    return np.sort(score[target]), np.sort(score[~target])
+
+
+def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
+    """Miss and false-alarm rates of `scores` (N,) under `labels` (N,), 1 for target trials.
+
+    Tied scores are accepted or rejected together. Raises DataError as `split_scores` does.
+    """
+    targets, nontargets = split_scores(scores, labels)
     # Threshold k rejects everything below the k-th distinct score; the last one rejects all.
-    first = np.flatnonzero(np.r_[True, score[1:] > score[:-1]])
-    missed = np.r_[0, np.cumsum(target)]
-    rejected = np.r_[0, np.cumsum(~target)]
-    ends = np.r_[first, score.size]
+    distinct = np.unique(np.concatenate((targets, nontargets)))
+    missed = np.append(np.searchsorted(targets, distinct), targets.size)
+    rejected = np.append(np.searchsorted(nontargets, distinct), nontargets.size)
     return ErrorRates(
-        thresholds=np.r_[score[first], np.inf],
-        miss=missed[ends] / targets,
-        false_alarm=1.0 - rejected[ends] / (score.size - targets),
+        thresholds=np.append(distinct.astype(np.float64), np.inf),
+        miss=missed / targets.size,
+        false_alarm=1.0 - rejected / nontargets.size,
     )
 
 
@@ -69,14 +105,7 @@ def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     Between the two thresholds where the curves cross, both rates are taken as straight lines.
     Raises DataError as `error_rates` does.
     """
-    rates = error_rates(scores, labels)
-    difference = rates.miss - rates.false_alarm  # rises from -1 to 1
-    after = int(np.argmax(difference >= 0))
-    before = after - 1
-    fraction = -difference[before] / (difference[after] - difference[before])
-    rate = rates.miss[before] + fraction * (rates.miss[after] - rates.miss[before])
-    threshold = rates.thresholds[after]
-    return float(rate), float(threshold if np.isfinite(threshold) else rates.thresholds[before])
+    return error_rates(scores, labels).eer()
 
 
 def check_p_target(p_target: float) -> None:
@@ -94,10 +123,54 @@ def min_dcf(scores: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> flo
     the better of accepting all and rejecting all. Raises DataError as `error_rates` does, and
     ConfigError for a `p_target` outside (0, 1).
     """
+    return error_rates(scores, labels).min_dcf(p_target)
+
+
+def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> float:
+    """Normalized detection cost of the decisions that likelihood ratios ask for, 0 or more.
+
+    `llrs` (N,) are natural logarithms; Bayes' threshold is log((1 - p_target) / p_target). Without
+    calibration this can be far above `min_dcf`. Raises as `min_dcf` does.
+    """
     check_p_target(p_target)
-    rates = error_rates(scores, labels)
-    cost = p_target * rates.miss + (1.0 - p_target) * rates.false_alarm
-    return float(cost.min() / min(p_target, 1.0 - p_target))
+    targets, nontargets = split_scores(llrs, labels)
+    threshold = np.log(1.0 - p_target) - np.log(p_target)
+    miss = np.searchsorted(targets, threshold) / targets.size
+    false_alarm = 1.0 - np.searchsorted(nontargets, threshold) / nontargets.size
+    return float(detection_cost(miss, false_alarm, p_target))
+
+
+def detection_cost(miss: Any, false_alarm: Any, p_target: float) -> Floats:
+    """Normalized detection cost of miss and false-alarm rates, of any shape, with unit costs."""
+    cost = p_target * miss + (1.0 - p_target) * false_alarm
+    return np.asarray(cost / min(p_target, 1.0 - p_target))
+
+
+def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
+    """Cost of log-likelihood ratios in bits: 0 is perfect, 1 is what saying nothing (0) costs.
+
+    `llrs` (N,) are natural logarithms (Brümmer and du Preez 2006, equation 23). Raises DataError as
+    `error_rates` does.
+    """
+    targets, nontargets = split_scores(llrs, labels)
+    of_target = np.logaddexp(0.0, -targets).mean()
+    of_nontarget = np.logaddexp(0.0, nontargets).mean()
+    return float((of_target + of_nontarget) / (2 * np.log(2)))
+
+
+def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) -> float:
+    """The lowest threshold at which at most `rate` of the non-target trials are accepted.
+
+    Infinite when no finite threshold does that. Raises DataError as `error_rates` does, ConfigError
+    for a rate outside [0, 1].
+    """
+    if not 0.0 <= rate <= 1.0:
+        raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
+    _, nontargets = split_scores(scores, labels)
+    accepted = int(np.floor(rate * nontargets.size * (1 + 1e-12)))
+    if accepted >= nontargets.size:
+        return -np.inf
+    return float(np.nextafter(nontargets[nontargets.size - 1 - accepted], np.inf))
 
 
 def batch_eer(embeddings: Vectors, speakers: Ints) -> float:

@@ -1,0 +1,214 @@
+"""Vectors by name, from the files of timbral and of other tools."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import safetensors
+import safetensors.numpy
+
+from timbral.embeddings.table import read_embeddings, vectors_of
+from timbral.errors import DataError
+from timbral.io.text import read_lines, split_words
+from timbral.io.types import Ints, Vectors
+
+__all__ = ["READERS", "NamedVectors", "read_vectors"]
+
+FLOAT_VECTOR, DOUBLE_VECTOR = b"\0BFV \4", b"\0BDV \4"
+"""how an entry of a Kaldi archive begins, behind its key"""
+FORMS = (
+    "a folder or table that `embed` wrote (.parquet), .npz and .safetensors with a vector under "
+    "each name, .scp and .ark of Kaldi"
+)
+
+
+@dataclass(frozen=True)
+class NamedVectors:
+    """N vectors: `names` (N,) strings, `vectors` (N, E).
+
+    `paths` and `speakers` (N,) are there where the file has them; `encoder` and `weights_sha256`
+    are empty where it does not say them.
+    """
+
+    names: pa.Array
+    vectors: Vectors
+    paths: pa.Array | None = None
+    speakers: pa.Array | None = None
+    encoder: str = ""
+    weights_sha256: str = ""
+
+    def rows_of(self, names: pa.Array, root: str | Path = "") -> Ints:
+        """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none."""
+        keys = [(self.names, names), (self.names, pc.replace_substring_regex(names, SUFFIX, ""))]
+        if self.paths is not None:
+            full = [os.path.abspath(Path(root) / name) for name in names.to_pylist()]
+            keys += [(self.paths, names), (self.paths, pa.array(full, pa.string()))]
+        rows = pc.coalesce(*(pc.index_in(wanted, value_set=known) for known, wanted in keys))
+        return np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
+
+
+SUFFIX = r"\.[A-Za-z0-9]{2,5}$"
+"""of a file of audio: ids of utterances have none"""
+
+
+def read_vectors(source: str | Path) -> NamedVectors:
+    """Read vectors of any tool.
+
+    Args:
+        source: a folder or table that `embed` wrote (.parquet); .npz or .safetensors with a vector
+            (E,) or (1, E) under each name; .scp or .ark of Kaldi, as WeSpeaker, ESPnet and
+            SpeechBrain's recipes write them
+
+    Raises DataError when it cannot be read, when names come twice, when vectors are of several
+    sizes or not finite; the first such name is named.
+    """
+    path = Path(source)
+    reader = READERS.get(path.suffix.lower(), _read_parquet)
+    if not path.exists():
+        raise DataError(f"{source}: no such file or folder; vectors are read from {FORMS}")
+    found = reader(path)
+    if not len(found.names):
+        raise DataError(f"{source}: holds no vectors")
+    bad = ~np.isfinite(found.vectors).all(axis=1)
+    if bad.any():
+        name = found.names[int(np.argmax(bad))]
+        raise DataError(
+            f"{source}: {bad.sum()} of {len(bad)} vectors are not finite, the first that of {name}"
+        )
+    if pc.count_distinct(found.names).as_py() < len(found.names):
+        counts = pc.value_counts(found.names)
+        twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+        raise DataError(
+            f"{source}: {len(twice)} names stand for several vectors, such as {twice[0]}"
+        )
+    return found
+
+
+def _read_parquet(path: Path) -> NamedVectors:
+    table = read_embeddings(path)
+    first = {
+        column: str(table[column][0]) if column in table.column_names and len(table) else ""
+        for column in ("encoder", "weights_sha256")
+    }
+    return NamedVectors(
+        _strings(table["utterance"]),
+        vectors_of(table),
+        _strings(table["path"]),
+        _strings(table["speaker"]),
+        **first,
+    )
+
+
+def _strings(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.cast(pa.string()).combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _read_npz(path: Path) -> NamedVectors:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return _of_mapping(dict(content), path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as .npz ({error})") from None
+
+
+def _read_safetensors(path: Path) -> NamedVectors:
+    try:
+        return _of_mapping(safetensors.numpy.load_file(path), path)
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path}: cannot be read as .safetensors ({error})") from None
+
+
+def _of_mapping(content: Mapping[str, Any], path: Path) -> NamedVectors:
+    rows = {name: np.asarray(vector).squeeze() for name, vector in content.items()}
+    for name, vector in rows.items():
+        if vector.ndim != 1 or not np.issubdtype(vector.dtype, np.floating):
+            raise DataError(
+                f"{path}: {name} is {vector.dtype} of shape {np.shape(content[name])}, not a "
+                "vector of floats"
+            )
+    return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
+
+
+def _stacked(rows: Mapping[str, Any], path: Path) -> Vectors:
+    sizes = {len(vector): name for name, vector in rows.items()}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{size} ({name})" for size, name in sorted(sizes.items())[:3])
+        raise DataError(f"{path}: vectors are of several sizes: {shown}")
+    return (
+        np.stack(list(rows.values())).astype(np.float32) if rows else np.empty((0, 0), np.float32)
+    )
+
+
+def _read_scp(path: Path) -> NamedVectors:
+    """Lines ``NAME ARK:OFFSET``; a relative path of an archive starts from the working folder."""
+    rows: dict[str, Any] = {}
+    archives: dict[str, bytes] = {}
+    for number, line in read_lines(path, "a list of vectors"):
+        words = split_words(line, maxsplit=1)
+        ark, _, offset = words[-1].rpartition(":")
+        if len(words) != 2 or not offset.isdecimal():
+            raise DataError(f"{path}:{number}: a line is `NAME ARK:OFFSET`, got {line!r}")
+        if ark not in archives:
+            place = Path(ark) if Path(ark).exists() else path.parent / Path(ark).name
+            try:
+                archives[ark] = place.read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"{path}:{number}: {place} cannot be read ({error.strerror})"
+                ) from None
+        if words[0] in rows:
+            raise DataError(f"{path}:{number}: {words[0]} comes a second time")
+        rows[words[0]], _ = _kaldi_vector(archives[ark], int(offset), f"{path}:{number}")
+    return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
+
+
+def _read_ark(path: Path) -> NamedVectors:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    rows: dict[str, Any] = {}
+    at = 0
+    while at < len(content):
+        space = content.find(b" ", at)
+        try:
+            name = content[at:space].decode() if space > 0 else ""
+        except UnicodeDecodeError:
+            name = ""
+        if not name or name in rows:
+            raise DataError(f"{path}: byte {at}: a name, not used before, should stand here")
+        rows[name], at = _kaldi_vector(content, space + 1, str(path))
+    return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
+
+
+def _kaldi_vector(content: bytes, offset: int, where: str) -> tuple[Any, int]:
+    """A binary vector of floats or doubles at a byte, and the byte behind it."""
+    start = content[offset : offset + len(FLOAT_VECTOR)]
+    size = content[offset + len(start) : offset + len(start) + 4]
+    if start not in (FLOAT_VECTOR, DOUBLE_VECTOR) or len(size) < 4:
+        raise DataError(f"{where}: byte {offset}: no binary vector of Kaldi (FV or DV) stands here")
+    kind = np.dtype("<f4" if start == FLOAT_VECTOR else "<f8")
+    (count,) = struct.unpack("<i", size)
+    begin = offset + len(start) + 4
+    end = begin + count * kind.itemsize
+    if count <= 0 or end > len(content):
+        raise DataError(f"{where}: byte {offset}: a vector of {count} numbers is cut off")
+    return np.frombuffer(content[begin:end], kind), end
+
+
+READERS: dict[str, Callable[[Path], NamedVectors]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".scp": _read_scp,
+    ".ark": _read_ark,
+}
+"""by the file's suffix; anything else is a folder or a table of `embed`"""

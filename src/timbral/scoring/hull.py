@@ -1,0 +1,102 @@
+"""The convex hull of the ROC: what scores could do at best as likelihood ratios.
+
+The pool-adjacent-violators algorithm (PAV) joins neighboring scores until the share of target
+trials rises from block to block. The blocks are the hull's edges, and their shares of target trials
+the best calibration that keeps the order of the scores (Brümmer and du Preez, Application-
+independent evaluation of speaker detection, Computer Speech and Language 2006, section 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from timbral.io.types import Floats, Ints
+from timbral.scoring.metrics import split_scores
+
+__all__ = ["Hull", "convex_hull"]
+
+FEW_BLOCKS = 4096
+"""from here on blocks are joined one by one"""
+
+
+@dataclass(frozen=True)
+class Hull:
+    """Blocks of scores, the lowest first.
+
+    `scores` (K,), the lowest of each block; `targets` and `nontargets` (K,), trials in each block.
+    """
+
+    scores: Floats
+    targets: Ints
+    nontargets: Ints
+
+    @property
+    def llrs(self) -> Floats:
+        """Log-likelihood ratio (natural logarithm) of each block (K,), rising; may be infinite."""
+        with np.errstate(divide="ignore"):
+            odds = np.log(self.targets) - np.log(self.nontargets)
+        return np.asarray(odds - np.log(self.targets.sum() / self.nontargets.sum()))
+
+    @property
+    def eer(self) -> float:
+        """Where the hull meets miss = false alarm; in [0, 0.5]."""
+        miss = np.r_[0, np.cumsum(self.targets)] / self.targets.sum()
+        false_alarm = 1.0 - np.r_[0, np.cumsum(self.nontargets)] / self.nontargets.sum()
+        difference = miss - false_alarm  # rises from -1 to 1
+        after = int(np.argmax(difference >= 0))
+        fraction = -difference[after - 1] / (difference[after] - difference[after - 1])
+        return float(miss[after - 1] + fraction * (miss[after] - miss[after - 1]))
+
+    @property
+    def min_cllr(self) -> float:
+        """Cllr in bits after the best calibration that keeps the order."""
+        llrs = self.llrs
+        of_target = self.targets @ _bits(-llrs, self.targets) / self.targets.sum()
+        of_nontarget = self.nontargets @ _bits(llrs, self.nontargets) / self.nontargets.sum()
+        return float(of_target + of_nontarget) / 2
+
+
+def _bits(llrs: Floats, trials: Ints) -> Floats:
+    """log2(1 + e^llr); 0 where there are no trials, as in a block whose ratio is infinite."""
+    return np.where(trials > 0, np.logaddexp(0.0, np.where(trials > 0, llrs, 0.0)), 0.0) / np.log(2)
+
+
+def convex_hull(scores: ArrayLike, labels: ArrayLike) -> Hull:
+    """The hull of `scores` (N,) under `labels` (N,); DataError as `error_rates` raises it."""
+    targets, nontargets = split_scores(scores, labels)
+    levels = np.unique(np.concatenate((targets, nontargets)))
+    in_level = np.diff(np.searchsorted(targets, levels, side="right"), prepend=0)
+    others = np.diff(np.searchsorted(nontargets, levels, side="right"), prepend=0)
+    starts = _pool(in_level, in_level + others)
+    return Hull(levels[starts], np.add.reduceat(in_level, starts), np.add.reduceat(others, starts))
+
+
+def _pool(targets: Ints, trials: Ints) -> Ints:
+    """First level of each block of PAV.
+
+    Any order of joining neighbors that violate the order ends in the same blocks. So each pass
+    joins whole runs in which the share of target trials does not rise; when few blocks are left,
+    they are joined one by one.
+    """
+    starts = np.arange(len(targets))
+    while len(starts) > FEW_BLOCKS:
+        target, total = np.add.reduceat(targets, starts), np.add.reduceat(trials, starts)
+        rises = np.r_[True, target[1:] * total[:-1] > target[:-1] * total[1:]]
+        if rises.all():
+            return starts
+        starts = starts[rises]
+    blocks: list[tuple[int, int, int]] = []  # first level, target trials, trials
+    counts = np.add.reduceat(targets, starts), np.add.reduceat(trials, starts)
+    for start, target, total in zip(starts.tolist(), *(c.tolist() for c in counts), strict=True):
+        while blocks and target * blocks[-1][2] <= blocks[-1][1] * total:
+            start, target, total = (
+                blocks[-1][0],
+                blocks[-1][1] + target,
+                blocks[-1][2] + total,
+            )
+            blocks.pop()
+        blocks.append((start, target, total))
+    return np.array([block[0] for block in blocks])

@@ -1,0 +1,173 @@
+"""Intervals of error rates: how far the figures would move with other speakers.
+
+Trials of one speaker go together: an encoder that fails on somebody fails in all of that
+speaker's trials. So speakers are drawn, not trials, and both sides of a trial count: with
+speaker a drawn m times and speaker b n times, a non-target trial between them has the weight
+m · n, and a target trial of a the weight m (Bolle, Ratha and Pankanti, Error analysis of pattern
+recognition systems: the subsets bootstrap, CVIU 2004; for pairs of speakers: Snijders and Borgatti,
+Non-parametric standard errors and tests for network statistics, Connections 1999).
+
+Scores are sorted once, into bins that are narrow where error rates are decided; a draw then needs
+the weight in each bin, and no sorting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from timbral.errors import DataError
+from timbral.io.types import Floats, Ints
+from timbral.scoring.metrics import check_p_target, detection_cost
+
+__all__ = ["Interval", "SpeakerBootstrap", "eer_of", "interval_of", "min_dcf_of"]
+
+QUANTILES = 4096
+"""bins hold at most this fraction of the target trials, and of the non-target trials"""
+TAIL_STEPS = 64
+"""in the tails, bins for each doubling of the number of trials beyond"""
+BLOCK = 512
+"""trials whose weights in all draws are computed at once: they stay in the processor's cache"""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval that holds the figure of other speakers of this kind in 95 of 100 cases."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:.4g} to {self.high:.4g}"
+
+
+class SpeakerBootstrap:
+    """Weights of trials in draws of speakers with replacement, by bin of scores.
+
+    Args:
+        scores: (N,)
+        labels: (N,), 1 for target trials
+        first, second: (N,) the speakers of a trial's two sides, as numbers from 0 to S - 1
+        draws: how often S speakers are drawn
+        seed: of the draws
+
+    Raises DataError when a target trial is of two speakers or a non-target trial of one.
+
+    `targets` and `nontargets` (draws, bins) are the weights; `lows` (bins,) the lowest score of a
+    bin.
+    """
+
+    def __init__(
+        self,
+        scores: ArrayLike,
+        labels: ArrayLike,
+        first: Ints,
+        second: Ints,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        score = np.asarray(scores, dtype=np.float64)
+        target = np.asarray(labels).astype(bool)
+        if ((first == second) != target).any():
+            row = int(np.argmax((first == second) != target))
+            raise DataError(
+                f"trial {row + 1} is a {'target' if target[row] else 'non-target'} trial, but its "
+                f"recordings are of {'two speakers' if target[row] else 'one speaker'}"
+            )
+        self.num_speakers = int(max(first.max(), second.max())) + 1
+        generator = np.random.default_rng(seed)
+        even = np.full(self.num_speakers, 1 / self.num_speakers)
+        counts = generator.multinomial(self.num_speakers, even, size=draws)
+        times = torch.from_numpy(np.ascontiguousarray(counts.T, dtype=np.float32))
+        self.lows = _bins(score[target], score[~target])
+        bins = np.searchsorted(self.lows, score, side="right") - 1
+        self.targets = _weights(times, first[target], None, bins[target], len(self.lows))
+        self.nontargets = _weights(
+            times, first[~target], second[~target], bins[~target], len(self.lows)
+        )
+        self._rates = self._compute_rates()
+
+    def interval(self, figure: Callable[[Floats, Floats], Floats]) -> Interval:
+        """95 % interval of a figure of miss and false-alarm rates.
+
+        `figure` takes both rates (draws, bins + 1), at the low end of every bin and above all, and
+        gives a number for each draw. Draws without trials of one kind do not count.
+        """
+        return interval_of(self.values(figure))
+
+    def values(self, figure: Callable[[Floats, Floats], Floats]) -> Floats:
+        """A figure in each draw (draws,); NaN where a draw has no trials of one kind."""
+        return figure(*self._rates)
+
+    def _compute_rates(self) -> tuple[Floats, Floats]:
+        """Miss and false-alarm rates (draws, bins + 1): from the low end of each bin, above all."""
+        missed = np.cumsum(np.pad(self.targets, ((0, 0), (1, 0))), axis=1)
+        rejected = np.cumsum(np.pad(self.nontargets, ((0, 0), (1, 0))), axis=1)
+        with np.errstate(invalid="ignore"):
+            return missed / missed[:, -1:], 1.0 - rejected / rejected[:, -1:]
+
+
+def interval_of(values: Floats) -> Interval:
+    """The 95 % interval of a figure's values in all draws."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def eer_of(miss: Floats, false_alarm: Floats) -> Floats:
+    """Equal error rate of each draw, on straight lines between thresholds."""
+    difference = miss - false_alarm
+    after = np.argmax(difference >= 0, axis=1)[:, None]
+    here, there = (np.take_along_axis(difference, at, axis=1) for at in (after - 1, after))
+    low, high = (np.take_along_axis(miss, at, axis=1) for at in (after - 1, after))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(low + (high - low) * -here / (there - here))[:, 0]
+
+
+def min_dcf_of(p_target: float) -> Callable[[Floats, Floats], Floats]:
+    """minDCF of each draw, at a prior."""
+    check_p_target(p_target)
+
+    def figure(miss: Floats, false_alarm: Floats) -> Floats:
+        return np.asarray(detection_cost(miss, false_alarm, p_target).min(axis=1))
+
+    return figure
+
+
+def _bins(targets: Floats, nontargets: Floats) -> Floats:
+    """Low ends of bins: quantiles of both kinds, and ever finer ones in the tails that overlap."""
+    if targets.size + nontargets.size <= 4 * QUANTILES:
+        return np.unique(np.concatenate((targets, nontargets)))
+    edges = [np.array([min(targets.min(), nontargets.min())])]
+    for scores, rising in ((np.sort(targets), True), (np.sort(nontargets), False)):
+        even = np.linspace(0, scores.size - 1, QUANTILES)
+        doublings = np.arange(0, np.log2(scores.size), 1 / TAIL_STEPS)
+        tail = np.minimum(2**doublings - 1, scores.size - 1)
+        rows = np.concatenate((even, tail if rising else scores.size - 1 - tail)).astype(np.int64)
+        edges.append(scores[rows])
+    return np.unique(np.concatenate(edges))
+
+
+def _weights(
+    times: torch.Tensor, first: Ints, second: Ints | None, bins: NDArray[np.intp], num_bins: int
+) -> Floats:
+    """Weight of the trials of each bin (draws, bins); `times` (S, draws): how often each is drawn.
+
+    Target trials are of one speaker: `second` is None.
+    """
+    order = np.argsort(bins, kind="stable")
+    left = torch.from_numpy(first[order].astype(np.int64))
+    right = None if second is None else torch.from_numpy(second[order].astype(np.int64))
+    at = torch.from_numpy(bins[order])
+    weights = torch.zeros(num_bins, times.shape[1])
+    for start in range(0, len(left), BLOCK):
+        rows = slice(start, start + BLOCK)
+        weight = times.index_select(0, left[rows])
+        if right is not None:
+            weight *= times.index_select(0, right[rows])
+        weights.index_add_(0, at[rows], weight)
+    return np.asarray(weights.numpy().T, dtype=np.float64)

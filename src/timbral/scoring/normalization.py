@@ -1,0 +1,65 @@
+"""Score normalization with a cohort: vectors of speakers who are in no trial.
+
+Some voices are close to everybody. What a recording scores against strangers says how its scores
+are to be read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Vectors
+
+__all__ = ["NORMS", "cohort_statistics", "subtract_mean"]
+
+NORMS = ("none", "mean", "as-norm")
+ROWS = 2048
+"""vectors whose scores against the cohort are there at one time"""
+
+
+def subtract_mean(vectors: Vectors, cohort: Vectors) -> Vectors:
+    """Unit vectors (N, E) minus the mean of the cohort's unit vectors (K, E), at unit length.
+
+    What all voices and channels of a domain have in common tells nothing about one of them.
+    """
+    return unit_length(unit_length(vectors) - unit_length(cohort).mean(axis=0))
+
+
+def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
+    """Mean and standard deviation of each vector's highest cosines with a cohort: (N, 2).
+
+    Adaptive s-norm gives a trial of vectors e and t with cosine s the score
+    ((s - mean_e) / std_e + (s - mean_t) / std_t) / 2, each side with its own `top_k` nearest of the
+    cohort (Matějka et al., Analysis of score normalization in multilingual speaker recognition,
+    Interspeech 2017, section 2.4: adaptive S-norm 1).
+
+    Args:
+        vectors: (N, E)
+        cohort: (K, E), of speakers in no trial; best one vector a speaker
+        top_k: how many of the cohort count, 2 or more
+
+    Raises DataError for vectors of different sizes, ConfigError for a `top_k` that is no number of
+    vectors in the cohort.
+    """
+    if vectors.shape[1] != cohort.shape[1]:
+        raise DataError(
+            f"vectors of {vectors.shape[1]} dimensions and a cohort of {cohort.shape[1]} are of "
+            "two encoders"
+        )
+    if not 2 <= top_k <= len(cohort):
+        raise ConfigError(
+            f"top_k is a number of vectors of the cohort, from 2 to {len(cohort)}; got {top_k}"
+        )
+    others = torch.from_numpy(unit_length(cohort)).T.contiguous()
+    statistics = np.empty((len(vectors), 2), dtype=np.float32)
+    for start in range(0, len(vectors), ROWS):
+        rows = slice(start, start + ROWS)
+        cosines = (torch.from_numpy(unit_length(vectors[rows])) @ others).numpy()
+        cosines.partition(len(cohort) - top_k, axis=1)
+        nearest = cosines[:, len(cohort) - top_k :]
+        statistics[rows, 0] = nearest.mean(axis=1)
+        statistics[rows, 1] = np.maximum(nearest.std(axis=1), 1e-6)
+    return statistics

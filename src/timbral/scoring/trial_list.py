@@ -1,0 +1,155 @@
+"""Lists of millions of trials, as columns.
+
+A list names few recordings many times, so each name is kept once: ten million trials take 90 MB and
+are read in seconds. What is regular, one separator and the same columns in every line, is read by
+Arrow; anything else line by line, which also finds the line that is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from timbral.errors import DataError
+from timbral.io.text import BLANKS, read_lines, split_words
+
+__all__ = ["LABELS", "UNKNOWN", "TrialList", "read_trial_list"]
+
+LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
+UNKNOWN = -1
+"""label of a trial in a list without labels"""
+SNIFFED_BYTES = 65536
+BLOCK_BYTES = 2**25
+"""large, as names are numbered anew in every block"""
+ODD_NAME = r"^$|^[ \t#]|[ \t\r]$|\n"
+"""what only reading line by line tells apart"""
+FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
+
+
+@dataclass(frozen=True)
+class TrialList:
+    """N trials over K names of recordings.
+
+    `labels` (N,): 1 target, 0 non-target, `UNKNOWN`; `first`, `second` (N,): positions in `names`,
+    strings (K,) in the order in which they come.
+    """
+
+    labels: NDArray[np.int8]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    names: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_labeled(self) -> bool:
+        """Whether there are both target and non-target trials, and no others."""
+        return bool((self.labels == 1).any() and (self.labels == 0).any())
+
+    def select(self, rows: NDArray[np.bool_]) -> TrialList:
+        """The trials of these rows (N,); names stay."""
+        return TrialList(self.labels[rows], self.first[rows], self.second[rows], self.names)
+
+
+def read_trial_list(path: str | Path) -> TrialList:
+    """Read a list of trials: of VoxCeleb, Kaldi, WeSpeaker, or without labels.
+
+    Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, or
+    target and nontarget. Separators are tabs, or else blanks; with tabs, paths may hold blanks.
+    Lines that begin with # are comments. Raises DataError when the file cannot be read, is empty,
+    or when lines differ, naming the first that does.
+    """
+    path = Path(path)
+    columns = _read_regular(path) or _read_each_line(path)
+    if not len(columns[0]):
+        raise DataError(f"{path}: holds no trials; a trial is {FORMS}")
+    return _with_labels(columns, path)
+
+
+def _read_regular(path: Path) -> list[pa.DictionaryArray] | None:
+    """The columns of a file that is the same in every line; None for any other."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(SNIFFED_BYTES)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as a list of trials ({error.strerror})") from None
+    line = head.partition(b"\n")[0].rstrip(b"\r")
+    delimiter = "\t" if b"\t" in line else " "
+    number = line.count(delimiter.encode()) + 1
+    if number not in (2, 3) or b"#" in line or b'"' in head or b"\0" in head:
+        return None
+    names = [f"column {index}" for index in range(number)]
+    types: dict[str, pa.DataType] = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
+    try:
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES),
+            pa.csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
+    except (pa.ArrowException, OSError):
+        return None
+    columns = [_as_one(column) for column in table.unify_dictionaries().columns]
+    odd = (pc.match_substring_regex(column.dictionary, ODD_NAME) for column in columns)
+    return None if any(pc.any(found).as_py() for found in odd) else columns
+
+
+def _as_one(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _read_each_line(path: Path) -> list[pa.DictionaryArray]:
+    rows: list[list[str]] = []
+    for number, line in read_lines(path, "a list of trials"):
+        if line.startswith("#"):
+            continue
+        words = [word.strip(BLANKS) for word in line.split("\t")]
+        if not all(words) or len(words) == 1:
+            words = split_words(line)
+        if len(words) not in (2, 3) or (rows and len(words) != len(rows[0])):
+            raise DataError(
+                f"{path}:{number}: a trial is {FORMS}, the same in every line; got {line!r}; where "
+                "paths hold blanks, separate the columns by tabs"
+            )
+        rows.append(words)
+    columns = zip(*rows, strict=True) if rows else [[], []]
+    return [pa.array(column, pa.string()).dictionary_encode() for column in columns]
+
+
+def _with_labels(columns: list[pa.DictionaryArray], path: Path) -> TrialList:
+    labels = np.full(len(columns[0]), UNKNOWN, dtype=np.int8)
+    if len(columns) == 3:
+        at = next((index for index in (0, 2) if _are_labels(columns[index])), None)
+        if at is None:
+            raise DataError(f"{path}{_first_bad(columns)}; a trial is {FORMS}")
+        column = columns.pop(at)
+        codes = np.array([LABELS[word] for word in column.dictionary.to_pylist()], dtype=np.int8)
+        labels = codes[column.indices.to_numpy()]
+    names = pc.unique(pa.concat_arrays([column.dictionary for column in columns]))
+    first, second = (
+        pc.index_in(column.dictionary, names).to_numpy().astype(np.int32)[column.indices.to_numpy()]
+        for column in columns
+    )
+    return TrialList(labels, first, second, names)
+
+
+def _are_labels(column: pa.DictionaryArray) -> bool:
+    return set(column.dictionary.to_pylist()) <= set(LABELS)
+
+
+def _first_bad(columns: list[pa.DictionaryArray]) -> str:
+    """Where the first line stands that has no label, and what it says."""
+    known = pa.array(list(LABELS))
+    label = min((0, 2), key=lambda at: len(set(columns[at].dictionary.to_pylist()) - set(LABELS)))
+    is_label = pc.is_in(columns[label].dictionary, known).to_numpy(zero_copy_only=False)
+    row = int(np.argmin(is_label[columns[label].indices.to_numpy()]))
+    line = " ".join(column[row].as_py() for column in columns)
+    return f", trial {row + 1}: has no label: {line!r}"
