@@ -10,7 +10,7 @@
 Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
-Evaluation: evaluate
+Evaluation: evaluate, score, compare
 Weights: models, download, convert
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -35,6 +35,7 @@ from timbral.version import __version__
 
 if _typing.TYPE_CHECKING:
     from timbral.api import (
+        Comparison,
         Decision,
         Embedder,
         EmbedSummary,
@@ -45,10 +46,12 @@ if _typing.TYPE_CHECKING:
         PageSummary,
         PrepareSummary,
         Preprocessing,
+        ScoreSummary,
         TrainConfig,
         TrainSummary,
         audit,
         average,
+        compare,
         convert,
         download,
         embed,
@@ -61,6 +64,7 @@ if _typing.TYPE_CHECKING:
         models,
         prepare,
         register_encoder,
+        score,
         similarity,
         speakers,
         train,
@@ -69,6 +73,7 @@ if _typing.TYPE_CHECKING:
 __all__ = [
     "AudioError",
     "CheckpointError",
+    "Comparison",
     "ConfigError",
     "DataError",
     "Decision",
@@ -83,6 +88,7 @@ __all__ = [
     "PageSummary",
     "PrepareSummary",
     "Preprocessing",
+    "ScoreSummary",
     "TimbralError",
     "TrainConfig",
     "TrainSummary",
@@ -90,6 +96,7 @@ __all__ = [
     "__version__",
     "audit",
     "average",
+    "compare",
     "convert",
     "download",
     "embed",
@@ -102,6 +109,7 @@ __all__ = [
     "models",
     "prepare",
     "register_encoder",
+    "score",
     "similarity",
     "speakers",
     "train",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from timbral.data.inspect.inspection import Inspection as Inspection
     from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
+    from timbral.embeddings.audit.findings_file import audit as audit
     from timbral.embeddings.similarity import similarity as similarity
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
@@ -35,13 +36,16 @@ if TYPE_CHECKING:
     from timbral.io.types import Progress, StepProgress
     from timbral.reports.draw_map import map as map
     from timbral.reports.voice_map import PageSummary as PageSummary
+    from timbral.scoring.comparison import Comparison as Comparison
+    from timbral.scoring.comparison import compare as compare
     from timbral.scoring.evaluation import Evaluation as Evaluation
+    from timbral.scoring.vector_scores import ScoreSummary as ScoreSummary
+    from timbral.scoring.vector_scores import score as score
     from timbral.training.train_job import TrainJob as TrainJob
     from timbral.training.train_job import TrainSummary as TrainSummary
     from timbral.training.train_options import TrainOptions as TrainOptions
 
 __all__ = [
-    "audit",
     "embed",
     "evaluate",
     "export_list",
@@ -52,6 +56,7 @@ __all__ = [
 ]
 
 MODULES = {
+    "Comparison": "scoring.comparison",
     "Decision": "inference.decision",
     "EmbedSummary": "bulk.embed",
     "Embedder": "inference.embedder",
@@ -62,11 +67,14 @@ MODULES = {
     "PageSummary": "reports.voice_map",
     "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
+    "ScoreSummary": "scoring.vector_scores",
     "TrainConfig": "config.schema",
     "TrainJob": "training.train_job",
     "TrainOptions": "training.train_options",
     "TrainSummary": "training.train_job",
+    "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
+    "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",
     "load_config": "config.named",
@@ -77,6 +85,7 @@ MODULES = {
     "prepare": "data.prepared.prepare",
     "register_encoder": "checkpoints.user_encoders",
     "resolve": "checkpoints.resolve",
+    "score": "scoring.vector_scores",
     "similarity": "embeddings.similarity",
     "uninitialized_message": "checkpoints.checkpoint",
 }
@@ -369,25 +378,3 @@ def speakers(
     if output is not None:
         write_table(table, Path(output))
     return table
-
-
-def audit(
-    embeddings: str | Path, output: str | Path | None = None, *, min_probability: float = 0.5
-) -> pa.Table:
-    """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
-
-    Args:
-        embeddings: a folder that `embed` made
-        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
-            folder, where `map` finds it
-        min_probability: findings less probable are left out; in [0, 1]
-
-    Returns:
-        the findings, a row each, by kind and from the surest; columns kind, probability,
-        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
-
-    Raises ConfigError for an impossible probability, DataError for another folder.
-    """
-    from timbral.embeddings.audit.findings_file import write_audit
-
-    return write_audit(embeddings, output, min_probability)

@@ -27,6 +27,8 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "Evaluate": {
         "evaluate": "EER and minDCF of an encoder on a list of trials.",
+        "score": "Score trials from vectors on disk, also other tools' vectors.",
+        "compare": "Two systems on the same trials: is the difference real?",
     },
     "Decide": {
         "verify": "Are two recordings of the same speaker?",

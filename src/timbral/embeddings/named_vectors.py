@@ -77,11 +77,12 @@ def read_vectors(source: str | Path) -> NamedVectors:
     found = reader(path)
     if not len(found.names):
         raise DataError(f"{source}: holds no vectors")
-    bad = ~np.isfinite(found.vectors).all(axis=1)
-    if bad.any():
-        name = found.names[int(np.argmax(bad))]
+    bad = np.flatnonzero(~np.isfinite(found.vectors).all(axis=1))
+    if bad.size:
+        name = found.names[int(bad[0])]
         raise DataError(
-            f"{source}: {bad.sum()} of {len(bad)} vectors are not finite, the first that of {name}"
+            f"{source}: {bad.size} of {len(found.names)} vectors are not finite, the first that of "
+            f"{name}"
         )
     if pc.count_distinct(found.names).as_py() < len(found.names):
         counts = pc.value_counts(found.names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,11 +84,16 @@ class FileKind:
     """of a table, all of them"""
     signature: bytes = b""
     """at the beginning of a page or plot"""
+    line: str = ""
+    """pattern of the first line of a text"""
 
     def is_in(self, path: Path) -> bool:
         if self.signature:
             with open(path, "rb") as file:
                 return self.signature in file.read(HEAD_BYTES)
+        if self.line:
+            with open(path, encoding="utf-8", errors="replace") as text:
+                return re.fullmatch(self.line, text.readline(HEAD_BYTES).rstrip("\r\n")) is not None
         return _columns(path) == self.columns
 
 

@@ -61,7 +61,8 @@ class Hull:
 
 def _bits(llrs: Floats, trials: Ints) -> Floats:
     """log2(1 + e^llr); 0 where there are no trials, as in a block whose ratio is infinite."""
-    return np.where(trials > 0, np.logaddexp(0.0, np.where(trials > 0, llrs, 0.0)), 0.0) / np.log(2)
+    known = np.where(trials > 0, llrs, -np.inf)
+    return np.asarray(np.logaddexp(0.0, known) / np.log(2))
 
 
 def convex_hull(scores: ArrayLike, labels: ArrayLike) -> Hull:

@@ -24,8 +24,10 @@ from timbral.errors import DataError
 from timbral.io.types import Floats, Ints
 from timbral.scoring.metrics import check_p_target, detection_cost
 
-__all__ = ["Interval", "SpeakerBootstrap", "eer_of", "interval_of", "min_dcf_of"]
+__all__ = ["Figure", "Interval", "SpeakerBootstrap", "eer_of", "interval_of", "min_dcf_of"]
 
+Figure = Callable[[Floats, Floats], Floats]
+"""from miss and false-alarm rates (draws, bins + 1) to a number for each draw"""
 QUANTILES = 4096
 """bins hold at most this fraction of the target trials, and of the non-target trials"""
 TAIL_STEPS = 64
@@ -92,7 +94,7 @@ class SpeakerBootstrap:
         )
         self._rates = self._compute_rates()
 
-    def interval(self, figure: Callable[[Floats, Floats], Floats]) -> Interval:
+    def interval(self, figure: Figure) -> Interval:
         """95 % interval of a figure of miss and false-alarm rates.
 
         `figure` takes both rates (draws, bins + 1), at the low end of every bin and above all, and
@@ -100,7 +102,7 @@ class SpeakerBootstrap:
         """
         return interval_of(self.values(figure))
 
-    def values(self, figure: Callable[[Floats, Floats], Floats]) -> Floats:
+    def values(self, figure: Figure) -> Floats:
         """A figure in each draw (draws,); NaN where a draw has no trials of one kind."""
         return figure(*self._rates)
 
@@ -128,7 +130,7 @@ def eer_of(miss: Floats, false_alarm: Floats) -> Floats:
         return np.asarray(low + (high - low) * -here / (there - here))[:, 0]
 
 
-def min_dcf_of(p_target: float) -> Callable[[Floats, Floats], Floats]:
+def min_dcf_of(p_target: float) -> Figure:
     """minDCF of each draw, at a prior."""
     check_p_target(p_target)
 

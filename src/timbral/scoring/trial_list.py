@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
+from timbral.io.types import Ints
 
-__all__ = ["LABELS", "UNKNOWN", "TrialList", "read_trial_list"]
+__all__ = ["LABELS", "UNKNOWN", "TrialList", "read_columns", "read_trial_list", "to_trials"]
 
 LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
 UNKNOWN = -1
@@ -53,8 +54,8 @@ class TrialList:
         """Whether there are both target and non-target trials, and no others."""
         return bool((self.labels == 1).any() and (self.labels == 0).any())
 
-    def select(self, rows: NDArray[np.bool_]) -> TrialList:
-        """The trials of these rows (N,); names stay."""
+    def select(self, rows: NDArray[np.bool_] | Ints) -> TrialList:
+        """The trials of these rows: a mask (N,), or positions; names stay."""
         return TrialList(self.labels[rows], self.first[rows], self.second[rows], self.names)
 
 
@@ -67,23 +68,42 @@ def read_trial_list(path: str | Path) -> TrialList:
     or when lines differ, naming the first that does.
     """
     path = Path(path)
-    columns = _read_regular(path) or _read_each_line(path)
+    columns = read_columns(path, (2, 3), "a list of trials", FORMS)
+    labels = None
+    if len(columns) == 3:
+        at = next((index for index in (0, 2) if _are_labels(columns[index])), None)
+        if at is None:
+            raise DataError(f"{path}{_first_bad(columns)}; a trial is {FORMS}")
+        labels = columns.pop(at)
+    return to_trials(labels, *columns)
+
+
+def read_columns(
+    path: Path, counts: tuple[int, ...], content: str, forms: str
+) -> list[pa.DictionaryArray]:
+    """The columns of a text file: as many in every line, as one of `counts` says.
+
+    `content` (with its article) and `forms` of a line are for the errors. Raises DataError.
+    """
+    columns = _read_regular(path, counts, content) or _read_each_line(path, counts, content, forms)
     if not len(columns[0]):
-        raise DataError(f"{path}: holds no trials; a trial is {FORMS}")
-    return _with_labels(columns, path)
+        raise DataError(f"{path}: holds no trials; a line is {forms}")
+    return columns
 
 
-def _read_regular(path: Path) -> list[pa.DictionaryArray] | None:
+def _read_regular(
+    path: Path, counts: tuple[int, ...], content: str
+) -> list[pa.DictionaryArray] | None:
     """The columns of a file that is the same in every line; None for any other."""
     try:
         with open(path, "rb") as file:
             head = file.read(SNIFFED_BYTES)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read as a list of trials ({error.strerror})") from None
+        raise DataError(f"{path}: cannot be read as {content} ({error.strerror})") from None
     line = head.partition(b"\n")[0].rstrip(b"\r")
     delimiter = "\t" if b"\t" in line else " "
     number = line.count(delimiter.encode()) + 1
-    if number not in (2, 3) or b"#" in line or b'"' in head or b"\0" in head:
+    if number not in counts or b"#" in line or b'"' in head or b"\0" in head:
         return None
     names = [f"column {index}" for index in range(number)]
     types: dict[str, pa.DataType] = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
@@ -106,17 +126,19 @@ def _as_one(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def _read_each_line(path: Path) -> list[pa.DictionaryArray]:
+def _read_each_line(
+    path: Path, counts: tuple[int, ...], content: str, forms: str
+) -> list[pa.DictionaryArray]:
     rows: list[list[str]] = []
-    for number, line in read_lines(path, "a list of trials"):
+    for number, line in read_lines(path, content):
         if line.startswith("#"):
             continue
         words = [word.strip(BLANKS) for word in line.split("\t")]
         if not all(words) or len(words) == 1:
             words = split_words(line)
-        if len(words) not in (2, 3) or (rows and len(words) != len(rows[0])):
+        if len(words) not in counts or (rows and len(words) != len(rows[0])):
             raise DataError(
-                f"{path}:{number}: a trial is {FORMS}, the same in every line; got {line!r}; where "
+                f"{path}:{number}: a line is {forms}, the same in every line; got {line!r}; where "
                 "paths hold blanks, separate the columns by tabs"
             )
         rows.append(words)
@@ -124,21 +146,20 @@ def _read_each_line(path: Path) -> list[pa.DictionaryArray]:
     return [pa.array(column, pa.string()).dictionary_encode() for column in columns]
 
 
-def _with_labels(columns: list[pa.DictionaryArray], path: Path) -> TrialList:
-    labels = np.full(len(columns[0]), UNKNOWN, dtype=np.int8)
-    if len(columns) == 3:
-        at = next((index for index in (0, 2) if _are_labels(columns[index])), None)
-        if at is None:
-            raise DataError(f"{path}{_first_bad(columns)}; a trial is {FORMS}")
-        column = columns.pop(at)
-        codes = np.array([LABELS[word] for word in column.dictionary.to_pylist()], dtype=np.int8)
-        labels = codes[column.indices.to_numpy()]
-    names = pc.unique(pa.concat_arrays([column.dictionary for column in columns]))
-    first, second = (
+def to_trials(
+    labels: pa.DictionaryArray | None, first: pa.DictionaryArray, second: pa.DictionaryArray
+) -> TrialList:
+    """Columns of text as trials; no labels are `UNKNOWN` ones."""
+    codes = np.full(len(first), UNKNOWN, dtype=np.int8)
+    if labels is not None:
+        of_words = [LABELS[word] for word in labels.dictionary.to_pylist()]
+        codes = np.array(of_words, dtype=np.int8)[labels.indices.to_numpy()]
+    names = pc.unique(pa.concat_arrays([first.dictionary, second.dictionary]))
+    left, right = (
         pc.index_in(column.dictionary, names).to_numpy().astype(np.int32)[column.indices.to_numpy()]
-        for column in columns
+        for column in (first, second)
     )
-    return TrialList(labels, first, second, names)
+    return TrialList(codes, left, right, names)
 
 
 def _are_labels(column: pa.DictionaryArray) -> bool:

@@ -6,24 +6,37 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timbral.embeddings.audit.findings import FINDINGS, audit
+from timbral.embeddings.audit import findings
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
 from timbral.errors import ConfigError
 from timbral.io.outputs import claim_file
 
-__all__ = ["write_audit"]
+__all__ = ["audit"]
 
 
-def write_audit(
-    embeddings: str | Path, output: str | Path | None, min_probability: float
+def audit(
+    embeddings: str | Path, output: str | Path | None = None, *, min_probability: float = 0.5
 ) -> pa.Table:
-    """Find what is wrong in a folder's table, and write it; `timbral.api.audit` says more."""
+    """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
+
+    Args:
+        embeddings: a folder that `embed` made
+        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
+            folder, where `map` finds it
+        min_probability: findings less probable are left out; in [0, 1]
+
+    Returns:
+        the findings, a row each, by kind and from the surest; columns kind, probability,
+        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
+
+    Raises ConfigError for an impossible probability, DataError for another folder.
+    """
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
     path = Path(embeddings) / AUDIT_FILE if output is None else Path(output)
     for target in (path, path.with_suffix(".csv")):
-        claim_file(target, FINDINGS, [embeddings])
-    table = audit(read_embeddings(embeddings), min_probability)
+        claim_file(target, findings.FINDINGS, [embeddings])
+    table = findings.audit(read_embeddings(embeddings), min_probability)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table

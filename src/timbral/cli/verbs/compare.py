@@ -1,0 +1,46 @@
+"""The verb compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import OK, option
+from timbral.cli.wording import count
+
+__all__ = ["run"]
+
+SOURCE = "scores as evaluate and score write them, or a folder that holds scores.txt"
+
+
+def run(
+    first: Annotated[Positional[Path], option("SCORES", SOURCE)],
+    second: Annotated[Positional[Path], option("SCORES", "the other system's, on the same trials")],
+    *,
+    p_target: Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")] = (
+        0.01,
+        0.05,
+    ),
+    draws: Annotated[int, option("N", "draws of speakers for the intervals")] = 1000,
+) -> int:
+    """Two systems on the same trials: is the difference real?
+
+    example: timbral compare runs/old/evaluation/trials runs/new/evaluation/trials
+    """
+    from timbral import api
+
+    result = api.compare(first, second, p_target=p_target, draws=draws)
+    print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
+    for line in result.differences:
+        scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
+        one, other, low, high = (
+            f"{scale * value:.{digits}f}"
+            for value in (line.first, line.second, line.interval.low, line.interval.high)
+        )
+        print(f"{line.name + unit:14}{one:>8}{other:>9}   {low} to {high}: {line.verdict}")
+    print(f"{count(result.num_trials, 'trial')}, {count(result.num_speakers, 'speaker')}")
+    if result.num_left_out:
+        print(f"{count(result.num_left_out, 'trial')} left out that only one of them scored")
+    return OK

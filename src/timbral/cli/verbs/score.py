@@ -1,0 +1,101 @@
+"""The verb score."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import OK, SOME_FAILED, option
+from timbral.cli.standard_streams import text_input
+from timbral.cli.wording import count
+
+__all__ = ["run"]
+
+SHOWN = 3
+"""recordings without a vector that are named"""
+
+
+def run(
+    vectors: Annotated[
+        Positional[Path],
+        option(
+            "VECTORS",
+            "a folder or table that `embed` wrote, .npz, .safetensors, or Kaldi's .scp or .ark",
+        ),
+    ],
+    trials: Annotated[
+        Positional[Path],
+        option(
+            "TRIALS", "lines `label a b`, `a b label` or `a b`: ids or paths; - is standard input"
+        ),
+    ],
+    *,
+    output: Annotated[Path | None, option("FILE", "for lines `score label a b`")] = None,
+    root: Annotated[
+        Path, option("FOLDER", "the folder that paths of the list start from")
+    ] = Path(),
+    norm: Annotated[
+        Literal["none", "mean", "as-norm"],
+        option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
+    ] = "none",
+    cohort: Annotated[
+        Path | None, option("VECTORS", "vectors of speakers who are in no trial")
+    ] = None,
+    top_k: Annotated[int, option("N", "nearest vectors of the cohort that as-norm takes")] = 300,
+    speakers: Annotated[
+        Path | None,
+        option(
+            "FILE",
+            "lines `recording speaker`, for the intervals; without it the vectors' speakers, or "
+            "the recordings that target trials join",
+        ),
+    ] = None,
+    p_target: Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")] = (
+        0.01,
+        0.05,
+    ),
+    draws: Annotated[int, option("N", "draws of speakers for the intervals; 0: none")] = 1000,
+    skip_missing: Annotated[
+        bool, option(None, "go on however many recordings have no vector")
+    ] = False,
+) -> int:
+    """Score trials from vectors on disk, also other tools' vectors.
+
+    example: timbral score embeddings trials.txt --root wavs --output scores.txt
+    """
+    from timbral import api
+
+    with text_input(trials) as path:
+        result = api.score(
+            vectors,
+            path,
+            output,
+            root=root,
+            norm=norm,
+            cohort=cohort,
+            top_k=top_k,
+            speakers=speakers,
+            p_target=p_target,
+            draws=draws,
+            skip_missing=skip_missing,
+        )
+    if result.missing:
+        shown = ", ".join(result.missing[:SHOWN])
+        print(
+            f"{count(len(result.missing), 'recording')} without a vector, "
+            f"{count(result.num_missing, 'trial')} left out: {shown}"
+            f"{', …' if len(result.missing) > SHOWN else ''}",
+            file=sys.stderr,
+        )
+    if output is not None:
+        print(f"scores: {output}")
+    if result.figures is None:
+        print(f"{count(result.num_trials, 'trial')} without labels of both kinds: no error rates")
+    else:
+        if result.figures.interval_note:
+            print(result.figures.interval_note, file=sys.stderr)
+        print(result.figures.line)
+    return SOME_FAILED if result.missing else OK

@@ -1,0 +1,129 @@
+"""Two systems on the same trials: is the difference real?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.errors import DataError
+from timbral.io.types import Ints
+from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.intervals import (
+    Figure,
+    Interval,
+    SpeakerBootstrap,
+    eer_of,
+    interval_of,
+    min_dcf_of,
+)
+from timbral.scoring.metrics import error_rates
+from timbral.scoring.score_file import ScoredList, read_scores
+from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_speakers import speakers_from_targets
+
+__all__ = ["Comparison", "Difference", "compare"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of two systems, and the second minus the first with its 95 % interval."""
+
+    name: str
+    first: float
+    second: float
+    interval: Interval
+    """of second - first, over speakers"""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+    @property
+    def verdict(self) -> str:
+        if not self.is_clear:
+            return "these speakers do not tell which is better"
+        return f"the {'first' if self.interval.low > 0 else 'second'} is better"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the trials that both scored."""
+
+    differences: tuple[Difference, ...]
+    num_trials: int
+    num_speakers: int
+    num_left_out: int
+    """pairs that only one of them scored; a pair that is listed twice counts once"""
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    *,
+    p_target: Sequence[float] = DEFAULT_P_TARGETS,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems on the same trials, with the same speakers drawn for both.
+
+    Figures of two systems go up and down together when other speakers are drawn, so their
+    difference is known much better than their own intervals suggest.
+
+    Args:
+        first, second: scores as `evaluate` and `score` write them, or a folder that holds
+            scores.txt
+        p_target: priors of target trials for minDCF, each in (0, 1)
+        draws: of speakers
+        seed: of the draws
+
+    Raises DataError when the two share no trials, or label them differently.
+    """
+    lists = [read_scores(path) for path in (first, second)]
+    left, right, left_out = _shared(lists[0], lists[1], f"{first} and {second}")
+    trials = lists[0].trials.select(left)
+    speakers = speakers_from_targets(trials)
+    sides = speakers[trials.first], speakers[trials.second]
+    scores = lists[0].scores[left], lists[1].scores[right]
+    bootstraps = [
+        SpeakerBootstrap(score, trials.labels, *sides, draws=draws, seed=seed) for score in scores
+    ]
+    rates = [error_rates(score, trials.labels) for score in scores]
+    figures: list[tuple[str, Figure, list[float]]] = [
+        ("EER", eer_of, [each.eer()[0] for each in rates])
+    ]
+    for prior in p_target:
+        costs = [each.min_dcf(prior) for each in rates]
+        figures.append((f"minDCF({prior:g})", min_dcf_of(prior), costs))
+    differences = []
+    for name, figure, (one, other) in figures:
+        drawn = [bootstrap.values(figure) for bootstrap in bootstraps]
+        differences.append(Difference(name, one, other, interval_of(drawn[1] - drawn[0])))
+    return Comparison(
+        tuple(differences), len(trials), len(np.unique(np.concatenate(sides))), left_out
+    )
+
+
+def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
+    """Rows of the trials that both lists have, in one order, and how many only one has."""
+    names = pc.unique(pa.concat_arrays([one.trials.names, other.trials.names]))
+    ours, theirs = _keys(one.trials, names), _keys(other.trials, names)
+    _, left, right = np.intersect1d(ours, theirs, return_indices=True)
+    if not len(left):
+        raise DataError(f"{where}: share no trial; compare scores of one list of trials")
+    differs = one.trials.labels[left] != other.trials.labels[right]
+    if differs.any():
+        raise DataError(f"{where}: {differs.sum()} trials are labeled differently in the two")
+    return left, right, len(np.setxor1d(ours, theirs))
+
+
+def _keys(trials: TrialList, names: pa.Array) -> Ints:
+    """One number for each trial, whichever of the two comes first; `names` are those of all."""
+    at = np.asarray(pc.index_in(trials.names, value_set=names), dtype=np.int64)
+    sides = at[trials.first], at[trials.second]
+    return np.asarray(np.minimum(*sides) * len(names) + np.maximum(*sides))

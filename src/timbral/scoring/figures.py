@@ -1,0 +1,127 @@
+"""All that is said about scored trials: error rates with intervals over speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Ints
+from timbral.scoring.hull import convex_hull
+from timbral.scoring.intervals import Interval, SpeakerBootstrap, eer_of, min_dcf_of
+from timbral.scoring.metrics import check_p_target, error_rates
+
+__all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
+
+DEFAULT_P_TARGETS = (0.01, 0.05)
+"""priors of target trials that papers on VoxCeleb and VoxSRC report minDCF at"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Error rates of trials, in [0, 1], with 95 % intervals over speakers."""
+
+    eer: float
+    """on straight lines between thresholds"""
+    eer_interval: Interval | None
+    """None when speakers cannot be told apart; `interval_note` says why"""
+    threshold: float
+    """score at which misses and false alarms are equally frequent"""
+    eer_hull: float
+    """on the convex hull of the ROC: at most `eer`"""
+    min_dcf: dict[float, float]
+    """by prior of target trials"""
+    min_dcf_intervals: dict[float, Interval] = field(repr=False)
+    min_cllr: float
+    """bits, after the best calibration that keeps the order of the scores"""
+    num_trials: int
+    num_targets: int
+    num_speakers: int
+    interval_note: str = ""
+
+    @property
+    def line(self) -> str:
+        """The figures in one line."""
+        interval = self.eer_interval
+        shown = (
+            "" if interval is None else f" ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+        )
+        costs = "  ".join(f"minDCF({prior:g}) {cost:.3f}" for prior, cost in self.min_dcf.items())
+        return (
+            f"EER {100 * self.eer:.2f} %{shown}  {costs}  trials {self.num_trials:,}  "
+            f"speakers {self.num_speakers:,}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        values = asdict(self)
+        for name in ("min_dcf", "min_dcf_intervals"):
+            values[name] = {f"{prior:g}": value for prior, value in values[name].items()}
+        return values
+
+
+def compute_figures(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    first: Ints,
+    second: Ints,
+    *,
+    p_targets: Sequence[float] = DEFAULT_P_TARGETS,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Figures:
+    """Figures of trials.
+
+    Args:
+        scores: (N,)
+        labels: (N,), 1 for target trials
+        first, second: (N,) the speakers of both sides, as numbers from 0
+        p_targets: priors of target trials, each in (0, 1)
+        draws: of speakers, for the intervals; 0: none
+        seed: of the draws
+
+    Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior.
+    """
+    if not p_targets:
+        raise ConfigError("p_target: one prior of target trials or more is needed, such as 0.05")
+    for prior in p_targets:
+        check_p_target(prior)
+    rates = error_rates(scores, labels)
+    rate, threshold = rates.eer()
+    costs = {prior: rates.min_dcf(prior) for prior in p_targets}
+    del rates  # of ten million trials half a gigabyte
+    hull = convex_hull(scores, labels)
+    bootstrap, note = _bootstrap(scores, labels, first, second, draws, seed)
+    intervals = (
+        {}
+        if bootstrap is None
+        else {prior: bootstrap.interval(min_dcf_of(prior)) for prior in p_targets}
+    )
+    return Figures(
+        eer=rate,
+        eer_interval=None if bootstrap is None else bootstrap.interval(eer_of),
+        threshold=threshold,
+        eer_hull=hull.eer,
+        min_dcf=costs,
+        min_dcf_intervals=intervals,
+        min_cllr=hull.min_cllr,
+        num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
+        num_targets=int(hull.targets.sum()),
+        num_speakers=len(np.union1d(first, second)),
+        interval_note=note,
+    )
+
+
+def _bootstrap(
+    scores: ArrayLike, labels: ArrayLike, first: Ints, second: Ints, draws: int, seed: int
+) -> tuple[SpeakerBootstrap | None, str]:
+    if not draws:
+        return None, "no interval was asked for"
+    try:
+        return SpeakerBootstrap(scores, labels, first, second, draws=draws, seed=seed), ""
+    except DataError as error:
+        return None, f"no interval: {error}"

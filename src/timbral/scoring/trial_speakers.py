@@ -1,0 +1,60 @@
+"""Who speaks in the recordings of a list of trials: intervals are over speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.errors import DataError
+from timbral.io.text import read_lines, split_words
+from timbral.io.types import Ints
+from timbral.scoring.trial_list import TrialList
+
+__all__ = ["read_speaker_map", "speakers_from_targets", "speakers_given"]
+
+
+def speakers_from_targets(trials: TrialList) -> Ints:
+    """A number of a speaker for each name (K,): target trials join recordings of one speaker.
+
+    A recording in no target trial counts as a speaker of its own.
+    """
+    of = np.arange(len(trials.names))
+    target = trials.labels == 1
+    first, second = trials.first[target], trials.second[target]
+    while True:
+        lower = np.minimum(of[first], of[second])
+        joined = of.copy()
+        np.minimum.at(joined, of[first], lower)
+        np.minimum.at(joined, of[second], lower)
+        joined = joined[joined][of]
+        if np.array_equal(joined, of):
+            return np.unique(of, return_inverse=True)[1].astype(np.int64)
+        of = joined
+
+
+def speakers_given(names: pa.Array, speakers: Mapping[str, str]) -> Ints:
+    """A number of a speaker for each name (K,), as `speakers` says; DataError without one."""
+    known = pa.array(list(speakers), pa.string())
+    rows = pc.index_in(names, value_set=known)
+    if rows.null_count:
+        missing = names.filter(pc.is_null(rows))
+        raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")
+    of_each = pa.array(list(speakers.values()), pa.string()).take(rows)
+    return np.asarray(of_each.dictionary_encode().indices, dtype=np.int64)
+
+
+def read_speaker_map(path: Path) -> dict[str, str]:
+    """Lines ``name speaker``, as Kaldi's utt2spk; DataError for another line, or a name twice."""
+    speakers: dict[str, str] = {}
+    for number, line in read_lines(path, "a list of speakers"):
+        words = line.split("\t") if line.count("\t") == 1 else split_words(line)
+        if len(words) != 2 or words[0] in speakers:
+            raise DataError(
+                f"{path}:{number}: a line is `name speaker`, each name once; got {line!r}"
+            )
+        speakers[words[0]] = words[1]
+    return speakers

@@ -1,0 +1,304 @@
+"""Trials scored from vectors on disk, normalized, with intervals, and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pyarrow as pa
+import pytest
+import safetensors.numpy
+
+import timbral
+from timbral.cli.main import main as run_cli
+from timbral.embeddings.named_vectors import read_vectors
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Ints, Vectors
+from timbral.scoring.intervals import SpeakerBootstrap, eer_of, interval_of
+from timbral.scoring.metrics import eer
+from timbral.scoring.normalization import cohort_statistics, subtract_mean
+from timbral.scoring.score_file import read_scores
+from timbral.scoring.trial_list import UNKNOWN, read_trial_list
+from timbral.scoring.trial_speakers import speakers_from_targets
+
+NUM_SPEAKERS, EACH = 12, 6
+
+
+def main(words: list[str]) -> int:
+    """The exit code of a command line."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr("sys.argv", ["timbral", *words])
+        run_cli()
+    return int(end.value.code or 0)
+
+
+def made_vectors(seed: int, speakers: int = NUM_SPEAKERS, spread: float = 1.2) -> Vectors:
+    """`EACH` vectors a speaker, with a mean that all share."""
+    rng = np.random.default_rng(seed)
+    means = np.repeat(rng.normal(size=(speakers, 16)), EACH, axis=0)
+    return np.asarray(means + spread * rng.normal(size=means.shape) + 1, dtype=np.float32)
+
+
+VECTORS = made_vectors(1)
+NAMES = [f"s{row // EACH:02d}-{row % EACH}" for row in range(len(VECTORS))]
+
+
+def all_trials() -> list[tuple[int, int, int]]:
+    pairs = [(a, b) for a in range(len(NAMES)) for b in range(a + 1, len(NAMES))]
+    return [(int(NAMES[a][:3] == NAMES[b][:3]), a, b) for a, b in pairs]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "v.npz", **dict(zip(NAMES, VECTORS, strict=True)))
+    lines = (f"{label} {NAMES[a]} {NAMES[b]}\n" for label, a, b in all_trials())
+    (tmp_path / "t.txt").write_text("".join(lines))
+    others = made_vectors(2)
+    np.savez(tmp_path / "cohort.npz", **{f"c{row}": vector for row, vector in enumerate(others)})
+    return tmp_path
+
+
+def test_scores_are_cosines(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = timbral.score(files / "v.npz", files / "t.txt", files / "s.txt", draws=100)
+    unit = unit_length(VECTORS)
+    expected = [float(unit[a] @ unit[b]) for _, a, b in all_trials()]
+    scored = read_scores(files / "s.txt")
+    assert scored.scores == pytest.approx(np.array(expected), abs=1e-6)
+    labels = [label for label, _, _ in all_trials()]
+    assert scored.trials.labels.tolist() == labels
+    figures = result.figures
+    assert figures is not None
+    assert figures.eer == pytest.approx(eer(expected, labels)[0], abs=1e-3)
+    assert figures.eer_interval is not None
+    assert figures.eer_interval.low < figures.eer < figures.eer_interval.high
+    assert (figures.num_trials, figures.num_speakers) == (len(labels), NUM_SPEAKERS)
+    assert set(figures.min_dcf) == {0.01, 0.05}
+    assert main(["score", str(files / "v.npz"), str(files / "t.txt"), "--draws", "100"]) == 0
+    assert capsys.readouterr().out == figures.line + "\n"
+
+
+@pytest.mark.parametrize("form", ["npz", "safetensors", "ark", "scp", "parquet"])
+def test_vectors_of_other_tools(form: str, tmp_path: Path) -> None:
+    rows = dict(zip(NAMES, VECTORS, strict=True))
+    source = tmp_path / f"v.{form}"
+    if form == "npz":
+        np.savez(source, **{name: vector[None] for name, vector in rows.items()})
+    elif form == "safetensors":
+        safetensors.numpy.save_file(rows, source)
+    elif form == "parquet":
+        columns = {"utterance": NAMES, "speaker": NAMES, "path": NAMES}
+        vectors = pa.array(VECTORS.tolist(), pa.list_(pa.float32(), 16))
+        pa.parquet.write_table(pa.table(columns).append_column("embedding", vectors), source)
+    else:
+        with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/v.ark,{tmp_path}/v.scp") as writer:
+            for row, (name, vector) in enumerate(rows.items()):
+                writer[name] = vector.astype(np.float64) if row == 3 else vector
+    found = read_vectors(source)
+    order = [found.names.to_pylist().index(name) for name in NAMES]
+    assert np.array_equal(found.vectors[order], VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"a": np.ones(3), "b": np.ones(4)}, "several sizes: 3 .a., 4 .b."),
+        ({"a": np.ones(3), "b": np.array([1, np.nan, 1])}, "1 of 2 vectors are not finite.* of b"),
+        ({"a": np.ones(3, dtype=np.int64)}, "a is int64 of shape .3,., not a vector of floats"),
+        ({"a": np.ones((2, 3))}, "not a vector"),
+        ({}, "holds no vectors"),
+    ],
+)
+def test_vectors_that_are_none(tmp_path: Path, content: dict[str, Vectors], words: str) -> None:
+    np.savez(tmp_path / "v.npz", **content)
+    with pytest.raises(DataError, match=words):
+        read_vectors(tmp_path / "v.npz")
+
+
+@pytest.mark.parametrize(
+    "name", ["none.npz", "text.npz", "text.ark", "text.scp", "text.safetensors"]
+)
+def test_files_that_hold_no_vectors(tmp_path: Path, name: str) -> None:
+    if name.startswith("text"):
+        (tmp_path / name).write_text("something else entirely\n")
+    with pytest.raises(DataError, match=name):
+        read_vectors(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("1 a b\n0 a c\n", [1, 0]),
+        ("a b target\na c nontarget\n", [1, 0]),
+        ("a b 1\r\na c 0\r\n", [1, 0]),
+        ("# VoxCeleb\n1  a b\n\n0 a c\n", [1, 0]),
+        ("\ufeff1 a b\n0 a c\n", [1, 0]),
+        ("1\ta\tb\n0\ta\tc\n", [1, 0]),
+        ("a b\na c\n", [UNKNOWN, UNKNOWN]),
+    ],
+)
+def test_lists_of_trials(tmp_path: Path, text: str, labels: list[int]) -> None:
+    (tmp_path / "t.txt").write_text(text, newline="")
+    trials = read_trial_list(tmp_path / "t.txt")
+    assert trials.labels.tolist() == labels
+    names = trials.names.to_pylist()
+    assert [names[row] for row in trials.first] == ["a", "a"]
+    assert [names[row] for row in trials.second] == ["b", "c"]
+    assert trials.is_labeled == (labels == [1, 0])
+
+
+def test_paths_with_blanks_stand_between_tabs(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("1\tmy a.wav\tmy b.wav\n0\tmy a.wav\tc\n")
+    assert read_trial_list(tmp_path / "t.txt").names.to_pylist() == ["my a.wav", "my b.wav", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1 a b\n1 a\n", "t.txt:2: a line is .*got '1 a'"),
+        ("1 a b\n2 a b\n", "trial 2: has no label: '2 a b'"),
+        ("1 a b c d\n", "t.txt:1"),
+        ("\n", "holds no trials"),
+    ],
+)
+def test_mistakes_in_lists(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_trial_list(tmp_path / "t.txt")
+
+
+def test_target_trials_join_recordings_of_a_speaker(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("1 c b\n1 b a\n0 a d\n1 e d\n0 f a\n1 g e\n")
+    trials = read_trial_list(tmp_path / "t.txt")
+    of = dict(zip(trials.names.to_pylist(), speakers_from_targets(trials).tolist(), strict=True))
+    assert of["a"] == of["b"] == of["c"]
+    assert of["d"] == of["e"] == of["g"]
+    assert len(set(of.values())) == 3
+
+
+def test_trials_without_vectors(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (files / "t.txt").open("a") as file:
+        file.write("1 s00-0 nobody\n")
+    vectors, trials = str(files / "v.npz"), str(files / "t.txt")
+    assert main(["score", vectors, trials, "--draws", "10"]) == 1  # one of 2,556 is few
+    assert "1 recording without a vector, 1 trial left out: nobody" in capsys.readouterr().err
+    (files / "few.txt").write_text("1 s00-0 s00-1\n0 s00-0 nobody\n0 s00-0 s01-0\n")
+    with pytest.raises(DataError, match="1 of 4 recordings in the list have no vector"):
+        timbral.score(vectors, files / "few.txt")
+    left = timbral.score(vectors, files / "few.txt", skip_missing=True, draws=10)
+    assert (left.num_trials, left.num_missing, left.missing) == (2, 1, ("nobody",))
+    (files / "none.txt").write_text("1 x y\n")
+    with pytest.raises(DataError, match="`root` should be"):
+        timbral.score(vectors, files / "none.txt", skip_missing=True)
+
+
+def test_unlabeled_lists_are_scored(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "u.txt").write_text("s00-0 s00-1\ns00-0 s01-0\n")
+    arguments = [str(files / "v.npz"), str(files / "u.txt"), "--output", str(files / "o.txt")]
+    assert main(["score", *arguments]) == 0
+    assert "2 trials without labels of both kinds" in capsys.readouterr().out
+    assert (files / "o.txt").read_text().split("\n")[0].startswith("s00-0 s00-1 ")
+    assert main(["score", *arguments]) == 0  # its own scores are replaced
+    (files / "o.txt").write_text("my notes\n")
+    assert main(["score", *arguments]) == 2
+    assert (files / "o.txt").read_text() == "my notes\n"
+
+
+def test_norms_are_those_of_their_definitions(files: Path) -> None:
+    others = made_vectors(2)
+    unit, strangers = unit_length(VECTORS), unit_length(others)
+    against = np.sort(unit @ strangers.T, axis=1)[:, -20:]
+    statistics = cohort_statistics(VECTORS, others, 20)
+    assert statistics[:, 0] == pytest.approx(against.mean(axis=1), abs=1e-6)
+    assert statistics[:, 1] == pytest.approx(against.std(axis=1), abs=1e-6)
+    options = {"cohort": files / "cohort.npz", "draws": 0}
+    timbral.score(
+        files / "v.npz", files / "t.txt", files / "s", norm="as-norm", top_k=20, **options
+    )
+    trials = np.array(all_trials())
+    z = [
+        ((unit[trials[:, 1]] * unit[trials[:, 2]]).sum(1) - against.mean(1)[side])
+        / against.std(1)[side]
+        for side in (trials[:, 1], trials[:, 2])
+    ]
+    assert read_scores(files / "s").scores == pytest.approx((z[0] + z[1]) / 2, abs=1e-4)
+    timbral.score(files / "v.npz", files / "t.txt", files / "m", norm="mean", **options)
+    centered = subtract_mean(VECTORS, others)
+    expected = (centered[trials[:, 1]] * centered[trials[:, 2]]).sum(axis=1)
+    assert read_scores(files / "m").scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_cohort_is_of_strangers(files: Path) -> None:
+    vectors, trials = files / "v.npz", files / "t.txt"
+    with pytest.raises(DataError, match="utterances of the trials are in the cohort"):
+        timbral.score(vectors, trials, norm="mean", cohort=vectors)
+    for options in ({"norm": "mean"}, {"cohort": files / "cohort.npz"}):
+        with pytest.raises(ConfigError, match="need a cohort"):
+            timbral.score(vectors, trials, **options)
+    with pytest.raises(ConfigError, match="top_k"):
+        timbral.score(vectors, trials, norm="as-norm", cohort=files / "cohort.npz", top_k=1)
+
+
+def draw_figures(seed: int, speakers: int) -> tuple[Vectors, Ints, Ints, Ints]:
+    """Cosines, labels and speakers of all trials of vectors made anew."""
+    unit = unit_length(made_vectors(seed, speakers, 1.6))
+    first, second = np.triu_indices(len(unit), k=1)
+    of = np.arange(len(unit)) // EACH
+    scores = (unit[first] * unit[second]).sum(axis=1)
+    return scores, (of[first] == of[second]).astype(np.int64), of[first], of[second]
+
+
+@pytest.mark.slow
+def test_intervals_over_speakers_hold_what_they_promise() -> None:
+    """In 100 corpora of 20 speakers the interval holds the EER of 400 speakers 95 times or so.
+
+    Intervals that draw trials are too narrow: they hold it far less often.
+    """
+    everybody = eer(*draw_figures(10_000, 400)[:2])[0]
+    held = narrow = 0
+    for seed in range(100):
+        scores, labels, first, second = draw_figures(seed, 20)
+        bootstrap = SpeakerBootstrap(scores, labels, first, second, draws=200, seed=seed)
+        interval = bootstrap.interval(eer_of)
+        held += interval.low <= everybody <= interval.high
+        rng = np.random.default_rng(seed)
+        rows = rng.integers(0, len(scores), (40, len(scores)))
+        trials = interval_of(np.array([eer(scores[row], labels[row])[0] for row in rows[:20]]))
+        narrow += trials.low <= everybody <= trials.high
+    assert held >= 88
+    assert narrow < held - 10
+
+
+def test_bins_of_large_lists_give_the_same_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = draw_figures(3, 20)
+    exact = SpeakerBootstrap(*trials, draws=50)
+    monkeypatch.setattr("timbral.scoring.intervals.QUANTILES", 256)
+    binned = SpeakerBootstrap(*trials, draws=50)
+    assert len(binned.lows) < len(exact.lows) / 3
+    assert binned.values(eer_of) == pytest.approx(exact.values(eer_of), abs=2e-3)
+
+
+def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    noisy = VECTORS + rng.normal(size=VECTORS.shape) * 1.5
+    np.savez(files / "w.npz", **dict(zip(NAMES, noisy, strict=True)))
+    for name in ("v", "w"):
+        (files / name).mkdir()
+        timbral.score(files / f"{name}.npz", files / "t.txt", files / name / "scores.txt", draws=0)
+    result = timbral.compare(files / "v", files / "w" / "scores.txt", draws=200)
+    rate = result.differences[0]
+    assert rate.first < rate.second
+    assert rate.is_clear
+    assert rate.verdict == "the first is better"
+    same = timbral.compare(files / "v", files / "v", draws=50).differences[0]
+    assert (same.interval.low, same.interval.high, same.is_clear) == (0, 0, False)
+    lines = (files / "w" / "scores.txt").read_text().splitlines(keepends=True)
+    (files / "w" / "scores.txt").write_text("".join(lines[5:]))
+    assert main(["compare", str(files / "v"), str(files / "w"), "--draws", "50"]) == 0
+    out = capsys.readouterr().out
+    assert "the first is better" in out
+    assert "5 trials left out that only one of them scored" in out
+    (files / "x.txt").write_text("0.5 1 a b\n0.1 0 a c\n")
+    with pytest.raises(DataError, match="share no trial"):
+        timbral.compare(files / "v", files / "x.txt")
