@@ -80,7 +80,7 @@ def imported(code: str, *arguments: str) -> set[str]:
 
 
 def test_import_is_light() -> None:
-    modules = imported("import timbral, timbral.api; dir(timbral); timbral.train; timbral.audit")
+    modules = imported("import timbral, timbral.api; dir(timbral); timbral.train; timbral.embed")
     assert not {"torch", "numpy", "pyarrow"} & modules
 
 

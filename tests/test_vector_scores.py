@@ -241,7 +241,7 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
 
 
 def draw_figures(seed: int, speakers: int) -> tuple[Vectors, Ints, Ints, Ints]:
-    """Cosines, labels and speakers of all trials of vectors made anew."""
+    """Cosines, labels and speakers of all trials of newly made vectors."""
     unit = unit_length(made_vectors(seed, speakers, 1.6))
     first, second = np.triu_indices(len(unit), k=1)
     of = np.arange(len(unit)) // EACH

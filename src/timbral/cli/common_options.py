@@ -25,9 +25,11 @@ __all__ = [
     "DEFAULT_RUNNING",
     "OK",
     "SOME_FAILED",
+    "DrawsOption",
     "Embeddings",
     "Encoder",
     "Layout",
+    "PriorsOption",
     "Running",
     "RunningOptions",
     "count_failures",
@@ -91,6 +93,8 @@ Encoder = Annotated[
         "a name of `timbral models`, a run folder, a checkpoint, or another project's weights",
     ),
 ]
+PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]
+DrawsOption = Annotated[int, option("N", "draws of speakers for the intervals; 0: none")]
 Embeddings = Annotated[Positional[Path], option("EMBEDDINGS", "a folder made by `timbral embed`")]
 Layout = Annotated[
     str,

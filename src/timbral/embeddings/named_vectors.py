@@ -159,12 +159,12 @@ def _read_scp(path: Path) -> NamedVectors:
         if len(words) != 2 or not offset.isdecimal():
             raise DataError(f"{path}:{number}: a line is `NAME ARK:OFFSET`, got {line!r}")
         if ark not in archives:
-            place = Path(ark) if Path(ark).exists() else path.parent / Path(ark).name
+            archive = Path(ark) if Path(ark).exists() else path.parent / Path(ark).name
             try:
-                archives[ark] = place.read_bytes()
+                archives[ark] = archive.read_bytes()
             except OSError as error:
                 raise DataError(
-                    f"{path}:{number}: {place} cannot be read ({error.strerror})"
+                    f"{path}:{number}: {archive} cannot be read ({error.strerror})"
                 ) from None
         if words[0] in rows:
             raise DataError(f"{path}:{number}: {words[0]} comes a second time")

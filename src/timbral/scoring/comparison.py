@@ -76,8 +76,8 @@ def compare(
     difference is known much better than their own intervals suggest.
 
     Args:
-        first, second: scores as `evaluate` and `score` write them, or a folder that holds
-            scores.txt
+        first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt
+        second: the other system's, in the same way
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers
         seed: of the draws

@@ -27,7 +27,7 @@ UNKNOWN = -1
 """label of a trial in a list without labels"""
 SNIFFED_BYTES = 65536
 BLOCK_BYTES = 2**25
-"""large, as names are numbered anew in every block"""
+"""large, as names are numbered again in every block"""
 ODD_NAME = r"^$|^[ \t#]|[ \t\r]$|\n"
 """what only reading line by line tells apart"""
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"

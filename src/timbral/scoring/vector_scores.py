@@ -28,7 +28,7 @@ SCORE_FILE = FileKind(
 )
 
 FEW = 0.01
-"""a list goes on without this fraction of its trials"""
+"""this fraction of a list's trials may lack a vector"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def score(
             known, recordings that target trials join
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers, for the intervals; 0: none
-        skip_missing: go on however many trials have no vector; else 1 % may be missing
+        skip_missing: leave out all trials without a vector; else 1 % may be missing
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
@@ -119,7 +119,7 @@ def _with_vectors(
     left_out = len(trials) - int(kept.sum())
     if not kept.any() or (left_out > FEW * len(trials) and not skip_missing):
         advice = "`root` should be the folder that paths of the list start from"
-        more = "" if not kept.any() else ", or set `skip_missing` to go on without them"
+        more = "" if not kept.any() else ", or set `skip_missing` to leave them out"
         raise DataError(
             f"{len(missing):,} of {len(rows):,} recordings in the list have no vector "
             f"({left_out:,} of {len(trials):,} trials), the first {missing[0].as_py()!r}; "

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, SOME_FAILED, option
+from timbral.cli.common_options import OK, SOME_FAILED, DrawsOption, PriorsOption, option
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
+
+if TYPE_CHECKING:
+    from timbral.scoring.vector_scores import ScoreSummary
 
 __all__ = ["run"]
 
@@ -18,49 +21,44 @@ SHOWN = 3
 """recordings without a vector that are named"""
 
 
+VectorsFile = Annotated[
+    Positional[Path],
+    option(
+        "VECTORS",
+        "a folder or table that `embed` wrote, .npz, .safetensors, or Kaldi's .scp or .ark",
+    ),
+]
+TrialsFile = Annotated[
+    Positional[Path],
+    option("TRIALS", "lines `label a b`, `a b label` or `a b`: ids or paths; - is standard input"),
+]
+Norm = Annotated[
+    Literal["none", "mean", "as-norm"],
+    option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
+]
+SpeakersFile = Annotated[
+    Path | None,
+    option(
+        "FILE",
+        "lines `recording speaker`, for the intervals; without it the vectors' speakers, or the "
+        "recordings that target trials join",
+    ),
+]
+
+
 def run(
-    vectors: Annotated[
-        Positional[Path],
-        option(
-            "VECTORS",
-            "a folder or table that `embed` wrote, .npz, .safetensors, or Kaldi's .scp or .ark",
-        ),
-    ],
-    trials: Annotated[
-        Positional[Path],
-        option(
-            "TRIALS", "lines `label a b`, `a b label` or `a b`: ids or paths; - is standard input"
-        ),
-    ],
+    vectors: VectorsFile,
+    trials: TrialsFile,
     *,
     output: Annotated[Path | None, option("FILE", "for lines `score label a b`")] = None,
-    root: Annotated[
-        Path, option("FOLDER", "the folder that paths of the list start from")
-    ] = Path(),
-    norm: Annotated[
-        Literal["none", "mean", "as-norm"],
-        option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
-    ] = "none",
-    cohort: Annotated[
-        Path | None, option("VECTORS", "vectors of speakers who are in no trial")
-    ] = None,
-    top_k: Annotated[int, option("N", "nearest vectors of the cohort that as-norm takes")] = 300,
-    speakers: Annotated[
-        Path | None,
-        option(
-            "FILE",
-            "lines `recording speaker`, for the intervals; without it the vectors' speakers, or "
-            "the recordings that target trials join",
-        ),
-    ] = None,
-    p_target: Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")] = (
-        0.01,
-        0.05,
-    ),
-    draws: Annotated[int, option("N", "draws of speakers for the intervals; 0: none")] = 1000,
-    skip_missing: Annotated[
-        bool, option(None, "go on however many recordings have no vector")
-    ] = False,
+    root: Annotated[Path, option("FOLDER", "where paths of the list start")] = Path(),
+    norm: Norm = "none",
+    cohort: Annotated[Path | None, option("VECTORS", "of speakers who are in no trial")] = None,
+    top_k: Annotated[int, option("N", "nearest vectors of the cohort in as-norm")] = 300,
+    speakers: SpeakersFile = None,
+    p_target: PriorsOption = (0.01, 0.05),
+    draws: DrawsOption = 1000,
+    skip_missing: Annotated[bool, option(None, "whatever has no vector is left out")] = False,
 ) -> int:
     """Score trials from vectors on disk, also other tools' vectors.
 
@@ -82,6 +80,11 @@ def run(
             draws=draws,
             skip_missing=skip_missing,
         )
+    return _describe(result, output)
+
+
+def _describe(result: ScoreSummary, output: Path | None) -> int:
+    """Print what came out; the exit code."""
     if result.missing:
         shown = ", ".join(result.missing[:SHOWN])
         print(
