@@ -32,6 +32,7 @@ __all__ = [
     "PriorsOption",
     "Running",
     "RunningOptions",
+    "SpeakersOption",
     "count_failures",
     "load_embedder",
     "names",
@@ -94,6 +95,14 @@ Encoder = Annotated[
     ),
 ]
 PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]
+SpeakersOption = Annotated[
+    Path | None,
+    option(
+        "FILE",
+        "lines `recording speaker`, for the intervals; without it the speakers of the vectors, or "
+        "the recordings that target trials join",
+    ),
+]
 DrawsOption = Annotated[int, option("N", "draws of speakers for the intervals; 0: none")]
 Embeddings = Annotated[Positional[Path], option("EMBEDDINGS", "a folder made by `timbral embed`")]
 Layout = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from timbral.scoring.intervals import (
 from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
-from timbral.scoring.trial_speakers import speakers_from_targets
+from timbral.scoring.trial_speakers import speakers_of
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -59,13 +59,14 @@ class Comparison:
     num_trials: int
     num_speakers: int
     num_left_out: int
-    """pairs that only one of them scored; a pair that is listed twice counts once"""
+    """pairs that only one of them scored"""
 
 
 def compare(
     first: str | Path,
     second: str | Path,
     *,
+    speakers: str | Path | Mapping[str, str] | None = None,
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
     seed: int = 0,
@@ -77,7 +78,10 @@ def compare(
 
     Args:
         first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt
-        second: the other system's, in the same way
+        second: the other system's, in the same way. Where the two scored different trials, those
+            that both did are compared, each pair once
+        speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
+            (Kaldi's utt2spk); None: recordings that target trials join are of one speaker
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers
         seed: of the draws
@@ -87,8 +91,8 @@ def compare(
     lists = [read_scores(path) for path in (first, second)]
     left, right, left_out = _shared(lists[0], lists[1], f"{first} and {second}")
     trials = lists[0].trials.select(left)
-    speakers = speakers_from_targets(trials)
-    sides = speakers[trials.first], speakers[trials.second]
+    of_names = speakers_of(trials, speakers)
+    sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
     bootstraps = [
         SpeakerBootstrap(score, trials.labels, *sides, draws=draws, seed=seed) for score in scores
@@ -113,7 +117,10 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     """Rows of the trials that both lists have, in one order, and how many only one has."""
     names = pc.unique(pa.concat_arrays([one.trials.names, other.trials.names]))
     ours, theirs = _keys(one.trials, names), _keys(other.trials, names)
-    _, left, right = np.intersect1d(ours, theirs, return_indices=True)
+    if np.array_equal(ours, theirs):  # one list: pairs that it repeats stay repeated
+        left = right = np.arange(len(ours))
+    else:
+        _, left, right = np.intersect1d(ours, theirs, return_indices=True)
     if not len(left):
         raise DataError(f"{where}: share no trial; compare scores of one list of trials")
     differs = one.trials.labels[left] != other.trials.labels[right]

@@ -14,7 +14,7 @@ from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["read_speaker_map", "speakers_from_targets", "speakers_given"]
+__all__ = ["speakers_from_targets", "speakers_of"]
 
 
 def speakers_from_targets(trials: TrialList) -> Ints:
@@ -36,18 +36,24 @@ def speakers_from_targets(trials: TrialList) -> Ints:
         of = joined
 
 
-def speakers_given(names: pa.Array, speakers: Mapping[str, str]) -> Ints:
-    """A number of a speaker for each name (K,), as `speakers` says; DataError without one."""
-    known = pa.array(list(speakers), pa.string())
-    rows = pc.index_in(names, value_set=known)
+def speakers_of(trials: TrialList, given: str | Path | Mapping[str, str] | None) -> Ints:
+    """A number of a speaker for each name (K,).
+
+    `given` maps names to speakers, or is a file of lines ``name speaker``; None: as target trials
+    join recordings. Raises DataError for a name without a speaker.
+    """
+    if given is None:
+        return speakers_from_targets(trials)
+    of = given if isinstance(given, Mapping) else _read_map(Path(given))
+    rows = pc.index_in(trials.names, value_set=pa.array(list(of), pa.string()))
     if rows.null_count:
-        missing = names.filter(pc.is_null(rows))
+        missing = trials.names.filter(pc.is_null(rows))
         raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")
-    of_each = pa.array(list(speakers.values()), pa.string()).take(rows)
-    return np.asarray(of_each.dictionary_encode().indices, dtype=np.int64)
+    speakers = pa.array(list(of.values()), pa.string()).take(rows)
+    return np.asarray(speakers.dictionary_encode().indices, dtype=np.int64)
 
 
-def read_speaker_map(path: Path) -> dict[str, str]:
+def _read_map(path: Path) -> dict[str, str]:
     """Lines ``name speaker``, as Kaldi's utt2spk; DataError for another line, or a name twice."""
     speakers: dict[str, str] = {}
     for number, line in read_lines(path, "a list of speakers"):

@@ -19,7 +19,7 @@ from timbral.scoring.normalization import NORMS, cohort_statistics, subtract_mea
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import write_scores
 from timbral.scoring.trial_list import TrialList, read_trial_list
-from timbral.scoring.trial_speakers import read_speaker_map, speakers_from_targets, speakers_given
+from timbral.scoring.trial_speakers import speakers_of
 
 __all__ = ["ScoreSummary", "score"]
 
@@ -170,9 +170,6 @@ def _speakers(
     given: str | Path | Mapping[str, str] | None,
 ) -> Ints:
     """A number of a speaker for each name of the list (K,)."""
-    if given is not None:
-        of = given if isinstance(given, Mapping) else read_speaker_map(Path(given))
-        return speakers_given(trials.names, of)
-    if vectors.speakers is None:
-        return speakers_from_targets(trials)
+    if given is not None or vectors.speakers is None:
+        return speakers_of(trials, given)
     return np.asarray(vectors.speakers.dictionary_encode().indices, dtype=np.int64)[rows]

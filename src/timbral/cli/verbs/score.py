@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, SOME_FAILED, DrawsOption, PriorsOption, option
+from timbral.cli.common_options import (
+    OK,
+    SOME_FAILED,
+    DrawsOption,
+    PriorsOption,
+    SpeakersOption,
+    option,
+)
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 
@@ -36,14 +43,6 @@ Norm = Annotated[
     Literal["none", "mean", "as-norm"],
     option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
 ]
-SpeakersFile = Annotated[
-    Path | None,
-    option(
-        "FILE",
-        "lines `recording speaker`, for the intervals; without it the vectors' speakers, or the "
-        "recordings that target trials join",
-    ),
-]
 
 
 def run(
@@ -55,7 +54,7 @@ def run(
     norm: Norm = "none",
     cohort: Annotated[Path | None, option("VECTORS", "of speakers who are in no trial")] = None,
     top_k: Annotated[int, option("N", "nearest vectors of the cohort in as-norm")] = 300,
-    speakers: SpeakersFile = None,
+    speakers: SpeakersOption = None,
     p_target: PriorsOption = (0.01, 0.05),
     draws: DrawsOption = 1000,
     skip_missing: Annotated[bool, option(None, "whatever has no vector is left out")] = False,
