@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, option
+from timbral.cli.common_options import OK, DrawsOption, PriorsOption, SpeakersOption, option
 from timbral.cli.wording import count
 
 __all__ = ["run"]
@@ -19,11 +19,9 @@ def run(
     first: Annotated[Positional[Path], option("SCORES", SOURCE)],
     second: Annotated[Positional[Path], option("SCORES", "the other system's, on the same trials")],
     *,
-    p_target: Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")] = (
-        0.01,
-        0.05,
-    ),
-    draws: Annotated[int, option("N", "draws of speakers for the intervals")] = 1000,
+    speakers: SpeakersOption = None,
+    p_target: PriorsOption = (0.01, 0.05),
+    draws: DrawsOption = 1000,
 ) -> int:
     """Two systems on the same trials: is the difference real?
 
@@ -31,7 +29,7 @@ def run(
     """
     from timbral import api
 
-    result = api.compare(first, second, p_target=p_target, draws=draws)
+    result = api.compare(first, second, speakers=speakers, p_target=p_target, draws=draws)
     print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
     for line in result.differences:
         scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
