@@ -39,7 +39,9 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     scores = [embedder.verify(voices / t.first, voices / t.second).score for t in listed]
     labels = [trial.label for trial in listed]
     assert result.eer == pytest.approx(eer(scores, labels)[0], abs=0.02)
-    assert result.min_dcf == pytest.approx(min_dcf(scores, labels), abs=0.05)
+    assert result.min_dcf[0.05] == pytest.approx(min_dcf(scores, labels), abs=0.05)
+    assert result.eer_interval is not None
+    assert result.eer_interval.low <= result.eer <= result.eer_interval.high
     assert result.num_trials == 120
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert written["eer"] == result.eer
@@ -48,11 +50,17 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     line = (tmp_path / "out" / "scores.txt").read_text().splitlines()[0].split()
     assert float(line[0]) == pytest.approx(scores[0], abs=1e-5)
     assert line[1:] == [str(listed[0].label), listed[0].first, listed[0].second]
-    assert result.line.startswith(f"EER {100 * result.eer:.2f} %  minDCF(0.05) ")
-    assert result.line.endswith("trials 120")
-    other = api.evaluate(embedder, trials, voices, p_target=0.01)
-    assert (other.p_target, other.eer) == (0.01, result.eer)
-    assert "minDCF(0.01)" in other.line
+    assert written["min_dcf"] == {"0.01": result.min_dcf[0.01], "0.05": result.min_dcf[0.05]}
+    assert written["eer_interval"]["low"] == result.eer_interval.low
+    assert result.line.startswith(f"EER {100 * result.eer:.2f} % (")
+    of = tmp_path / "utt2spk"
+    of.write_text("".join(f"{path.stem} {path.parent.name}\n" for path in voices.glob("*/*.ogg")))
+    other = api.evaluate(embedder, trials, voices, speakers=of, p_target=[0.1])
+    assert (set(other.min_dcf), other.eer, other.num_speakers) == ({0.1}, result.eer, 8)
+    assert "  minDCF(0.1) " in other.line
+    of.write_text("nobody s\n")
+    with pytest.raises(DataError, match="recordings have no speaker, the first"):
+        api.evaluate(embedder, trials, voices, speakers=of)
 
 
 def test_trials_of_unusable_recordings_are_left_out_and_counted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -300,9 +300,10 @@ def evaluate(
     output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
     *,
-    p_target: float = 0.05,
+    speakers: str | Path | Mapping[str, str] | None = None,
+    p_target: Sequence[float] = (0.01, 0.05),
 ) -> Evaluation:
-    """Error rates of an encoder on a list of trials: EER and minDCF.
+    """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
     Args:
         encoder: an Embedder, or what `load_encoder` takes
@@ -312,7 +313,9 @@ def evaluate(
         output: a folder for evaluation.json, scores.txt and failures.jsonl, and for vectors, which
             the next evaluation of the same list there does not make again; None: no files
         progress: called with the recordings embedded so far, and their number
-        p_target: prior probability of a target trial in minDCF, in (0, 1)
+        speakers: for the intervals, the speaker of each name in the list, or a file of lines
+            ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
+        p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
 
     Raises DataError when the list cannot be read, when `output` holds the scores of another list or
     other weights, or anything else, or when trials of one kind or none can be scored; single
@@ -322,7 +325,8 @@ def evaluate(
     from timbral.scoring.metrics import check_p_target
     from timbral.scoring.trials import read_trials
 
-    check_p_target(p_target)
+    for prior in p_target:
+        check_p_target(prior)
     listed = read_trials(trials)  # before the encoder is loaded
     return evaluate_trials(
         _embedder(encoder),
@@ -330,6 +334,7 @@ def evaluate(
         root,
         _path(output),
         trial_list=str(trials),
+        speakers=speakers,
         p_target=p_target,
         progress=progress,
     )

@@ -63,9 +63,9 @@ def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerE
 def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
     """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     try:
+        numbers = count_numbers(checkpoint.weights_path)
         with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
-            numbers = count_numbers(checkpoint.weights_path)
-        encoder = build_encoder(checkpoint.config.encoder, numbers)
+            encoder = build_encoder(checkpoint.config.encoder, numbers)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
     load_weights(encoder, replace(checkpoint, uninitialized_prefixes=()))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from timbral.errors import DataError
@@ -11,43 +11,25 @@ from timbral.inference.embedder import Embedder
 from timbral.io.files import atomic_write, write_json, write_jsonl
 from timbral.io.types import Progress
 from timbral.scoring.evaluation_job import WORK_FOLDER, EvaluationJob, claim_evaluation
-from timbral.scoring.metrics import eer, min_dcf
+from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures, compute_figures
 from timbral.scoring.scores import ScoredTrials, score_trials
+from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_speakers import speakers_of
 from timbral.scoring.trials import Trial, trial_line
 
 __all__ = [
-    "DEFAULT_P_TARGET",
     "Evaluation",
     "evaluate_scores",
     "evaluate_trials",
 ]
 
-DEFAULT_P_TARGET = 0.05
-"""prior of target trials in minDCF, as VoxSRC has it; papers on VoxCeleb also report 0.01"""
-
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Error rates over scored trials; rates in [0, 1]."""
+class Evaluation(Figures):
+    """Error rates of an encoder on a list of trials, with 95 % intervals over speakers."""
 
-    eer: float
-    threshold: float
-    """score at which misses and false alarms are equally frequent"""
-    min_dcf: float
-    p_target: float
-    num_trials: int
-    """that could be scored"""
-    num_targets: int
-    """of these"""
-    num_failures: int
+    num_failures: int = 0
     """recordings that could not be used"""
-
-    @property
-    def line(self) -> str:
-        return (
-            f"EER {100 * self.eer:.2f} %  minDCF({self.p_target:g}) {self.min_dcf:.3f}  "
-            f"trials {self.num_trials}"
-        )
 
 
 def evaluate_trials(
@@ -57,45 +39,45 @@ def evaluate_trials(
     folder: Path | None = None,
     *,
     trial_list: str = "",
-    p_target: float = DEFAULT_P_TARGET,
+    speakers: str | Path | Mapping[str, str] | None = None,
+    p_target: Sequence[float] = DEFAULT_P_TARGETS,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Embed the recordings of trials, score these, and write what came out to `folder`.
 
-    `trial_list` is the list's name in evaluation.json. Raises DataError before the work when the
-    folder holds other scores, and after it when trials of one kind or none could be scored:
-    scores, failures and vectors are kept.
+    `trial_list` is the list's name in evaluation.json; `speakers` as `timbral.score` takes it.
+    Raises DataError before the work when the folder holds other scores, and after it when trials of
+    one kind or none could be scored: scores, failures and vectors are kept.
     """
     if folder is None:
         scored = score_trials(embedder, trials, root, progress)
         _check_both_kinds(scored, root, None)
-        return evaluate_scores(scored, p_target)
+        return evaluate_scores(scored, speakers, p_target)
     claim_evaluation(folder, EvaluationJob.of(embedder, trials, root))
     scored = score_trials(embedder, trials, root, progress, folder / WORK_FOLDER)
     _write_scores(folder, scored)
     _check_both_kinds(scored, root, folder)
-    evaluation = evaluate_scores(scored, p_target)
+    evaluation = evaluate_scores(scored, speakers, p_target)
     metadata = {
         "trial_list": trial_list,
         "encoder": embedder.name,
         "weights_sha256": embedder.weights_sha256,
     }
-    write_json(folder / "evaluation.json", {**asdict(evaluation), **metadata})
+    write_json(folder / "evaluation.json", {**evaluation.as_dict(), **metadata})
     return evaluation
 
 
-def evaluate_scores(scored: ScoredTrials, p_target: float = DEFAULT_P_TARGET) -> Evaluation:
-    """EER and minDCF of scored trials."""
-    rate, threshold = eer(scored.scores, scored.labels)
-    return Evaluation(
-        eer=rate,
-        threshold=threshold,
-        min_dcf=min_dcf(scored.scores, scored.labels, p_target),
-        p_target=p_target,
-        num_trials=len(scored.trials),
-        num_targets=int(scored.labels.sum()),
-        num_failures=len(scored.failures),
-    )
+def evaluate_scores(
+    scored: ScoredTrials,
+    speakers: str | Path | Mapping[str, str] | None = None,
+    p_target: Sequence[float] = DEFAULT_P_TARGETS,
+) -> Evaluation:
+    """EER and minDCF of scored trials; `speakers` as `timbral.score` takes it."""
+    trials = TrialList.of(scored.trials)
+    of_names = speakers_of(trials, speakers)
+    sides = of_names[trials.first], of_names[trials.second]
+    figures = compute_figures(scored.scores, scored.labels, *sides, p_targets=p_target)
+    return Evaluation(**vars(figures), num_failures=len(scored.failures))
 
 
 def _write_scores(folder: Path, scored: ScoredTrials) -> None:

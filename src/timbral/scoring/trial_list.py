@@ -7,6 +7,7 @@ Arrow; anything else line by line, which also finds the line that is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
+from timbral.scoring.trials import LABELS, Trial
 
-__all__ = ["LABELS", "UNKNOWN", "TrialList", "read_columns", "read_trial_list", "to_trials"]
+__all__ = ["UNKNOWN", "TrialList", "read_columns", "read_trial_list", "to_trials"]
 
-LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
 UNKNOWN = -1
 """label of a trial in a list without labels"""
 SNIFFED_BYTES = 65536
@@ -45,6 +46,16 @@ class TrialList:
     first: NDArray[np.int32]
     second: NDArray[np.int32]
     names: pa.Array
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> TrialList:
+        """Take single trials, in their order."""
+        names: dict[str, int] = {}
+        first = [names.setdefault(trial.first, len(names)) for trial in trials]
+        second = [names.setdefault(trial.second, len(names)) for trial in trials]
+        labels = np.array([trial.label for trial in trials], dtype=np.int8)
+        sides = [np.array(rows, dtype=np.int32) for rows in (first, second)]
+        return cls(labels, sides[0], sides[1], pa.array(names, pa.string()))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -16,6 +16,9 @@ from timbral.scoring.trial_list import TrialList
 
 __all__ = ["speakers_from_targets", "speakers_of"]
 
+STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
+"""of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
+
 
 def speakers_from_targets(trials: TrialList) -> Ints:
     """A number of a speaker for each name (K,): target trials join recordings of one speaker.
@@ -39,13 +42,16 @@ def speakers_from_targets(trials: TrialList) -> Ints:
 def speakers_of(trials: TrialList, given: str | Path | Mapping[str, str] | None) -> Ints:
     """A number of a speaker for each name (K,).
 
-    `given` maps names to speakers, or is a file of lines ``name speaker``; None: as target trials
-    join recordings. Raises DataError for a name without a speaker.
+    `given` maps names to speakers, or is a file of lines ``name speaker``, where the name of a path
+    may be its file's without the suffix; None: as target trials join recordings. Raises DataError
+    for a name without a speaker.
     """
     if given is None:
         return speakers_from_targets(trials)
     of = given if isinstance(given, Mapping) else _read_map(Path(given))
-    rows = pc.index_in(trials.names, value_set=pa.array(list(of), pa.string()))
+    known = pa.array(list(of), pa.string())
+    stems = pc.replace_substring_regex(trials.names, STEM, r"\1")
+    rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (trials.names, stems)))
     if rows.null_count:
         missing = trials.names.filter(pc.is_null(rows))
         raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")

@@ -14,6 +14,7 @@ from timbral.io.files import atomic_write
 from timbral.io.text import BLANKS, read_lines, split_words
 
 __all__ = [
+    "LABELS",
     "Trial",
     "draw_cross_session_trials",
     "draw_pairs",

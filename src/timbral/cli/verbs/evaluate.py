@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ from tyro.conf import Positional
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
+    PriorsOption,
     Running,
+    SpeakersOption,
     count_failures,
     load_embedder,
     option,
@@ -41,9 +44,8 @@ def run(
             "evaluation/ENCODER/TRIALS in this folder for a name",
         ),
     ] = None,
-    p_target: Annotated[
-        float, option("P", "prior of target trials in minDCF; 0.01 is usual on VoxCeleb, too")
-    ] = 0.05,
+    speakers: SpeakersOption = None,
+    p_target: PriorsOption = (0.01, 0.05),
     running: Running = DEFAULT_RUNNING,
 ) -> int:
     """EER and minDCF of an encoder on a list of trials.
@@ -63,9 +65,13 @@ def run(
         job = EvaluationJob.of(embedder, listed, root)
         target = output or folder_for(job, _home(encoder) / list_name)
         with bar("embedding") as advance:
-            result = api.evaluate(embedder, path, root, target, advance, p_target=p_target)
+            result = api.evaluate(
+                embedder, path, root, target, advance, speakers=speakers, p_target=p_target
+            )
     code = count_failures(result.num_failures, target)
     print(f"scores: {target / 'scores.txt'}")
+    if result.interval_note:
+        print(result.interval_note, file=sys.stderr)
     print(result.line)
     return code
 
