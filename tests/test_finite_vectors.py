@@ -16,9 +16,10 @@ from timbral.audio.decode import Wave
 from timbral.bulk.embed import embed_corpus
 from timbral.bulk.engines import Engine
 from timbral.data.corpora.registry import scan_corpus
+from timbral.embeddings.similarity import similarity
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError, DataError, InputError
 from timbral.inference.embedder import Embedder
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.types import Vectors
@@ -91,6 +92,15 @@ def test_encode_names_the_recording(embedder: Embedder, corpus: Path) -> None:
         embedder.encode([corpus / "bob" / "0.wav", wave])
     with pytest.raises(AudioError, match=r"1\.wav: its vector is not finite"):
         embedder.encode_speaker([corpus / "bob" / "1.wav"])
+
+
+def test_similarity_refuses_them() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    vectors[1, 0] = np.inf
+    with pytest.raises(InputError, match="second: vector 1 is not finite"):
+        similarity(vectors[0], vectors)
+    with pytest.raises(InputError, match="first: vector 0 is not finite"):
+        similarity([float("nan"), 1.0], [1.0, 2.0])
 
 
 def table(**columns: Any) -> pa.Table:

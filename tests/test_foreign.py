@@ -244,6 +244,19 @@ def test_zip_without_weights_is_an_error(tmp_path: Path) -> None:
         api.load_encoder(tmp_path / "voices.zip")
 
 
+def test_ecapa_of_other_features_is_an_error(tmp_path: Path) -> None:
+    """SpeechBrain's encoders of TTS's mel spectrograms have the same tensors."""
+    state = drawn(np.load(GOLDEN / "speechbrain.npz"))
+    path = tmp_path / "embedding_model.ckpt"
+    torch.save(state, path)
+    hyperparams = tmp_path / "hyperparams.yaml"
+    hyperparams.write_text("compute_features: !new:speechbrain.lobes.features.Fbank\n")
+    assert read_foreign(path).encoder.channels == 1024
+    hyperparams.write_text("hop_length: 256\nn_mels: 80\nmel_scale: slaney\n")
+    with pytest.raises(CheckpointError, match=r"hyperparams\.yaml beside it does not make"):
+        read_foreign(path)
+
+
 def test_missing_tensor_of_wavlm_is_named(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "wavlm-base-tiny", tmp_path / "w")
     weights = tmp_path / "w" / "model.safetensors"

@@ -88,6 +88,9 @@ def resume_checkpoint(folder: Path) -> None:
     state = TrainState.new(CONFIG, LstmEncoder(CONFIG.encoder), _loss(), torch.device("cpu"))
     load_state(Checkpoint.read(folder), state)
     state.numbers()
+    sum(parameter.sum() for parameter in state.encoder.parameters()).backward()
+    state.optimizer.step()
+    assert all(parameter.isfinite().all() for parameter in state.parameters)
 
 
 def make_run(folder: Path) -> None:

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 
+ADAM_KEYS = frozenset({"step", "exp_avg", "exp_avg_sq"})
+"""that Adam keeps for each parameter"""
 NOT_STORED_NUMBERS = 20_000_000
 """that an encoder may have beside its stored weights: filters, a head that is newly initialized"""
 
@@ -100,7 +102,8 @@ def load_optimizer(
 ) -> None:
     """Give the optimizer what the checkpoint holds, but of `except_modules` nothing.
 
-    Parameters that did not learn there, such as frozen ones, start without a state.
+    Parameters that did not learn there, such as frozen ones, start without a state. Raises
+    CheckpointError for tensors that do not fit their parameter or are not finite.
     """
     parameters = {
         f"{prefix}.{name}": parameter
@@ -114,9 +117,27 @@ def load_optimizer(
         name, _, key = full_name.rpartition(":")
         parameter = parameters.get(name)
         if parameter is not None and parameter in learning:
+            size = torch.Size() if key == "step" else parameter.shape
+            if not _is_state(key, tensor, size):
+                raise CheckpointError(
+                    f"{checkpoint.optimizer_path}: {full_name} is no state of the optimizer's"
+                )
             # Adam keeps its step count on the CPU
             value = tensor if key == "step" else tensor.to(parameter.device)
             optimizer.state[parameter][key] = value
+    for state in optimizer.state.values():
+        if missing := ADAM_KEYS.difference(state):
+            raise CheckpointError(
+                f"{checkpoint.optimizer_path}: {', '.join(sorted(missing))} of a parameter is "
+                "missing"
+            )
+
+
+def _is_state(key: str, tensor: Tensor, size: torch.Size) -> bool:
+    """Whether a tensor can be what Adam keeps: means of gradients, of their squares, a count."""
+    if key not in ADAM_KEYS or not tensor.is_floating_point() or tensor.shape != size:
+        return False
+    return bool(tensor.isfinite().all()) and (key == "exp_avg" or bool((tensor >= 0).all()))
 
 
 def count_numbers(path: Path) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import InputError
 from timbral.io.types import Vectors
 
@@ -26,9 +26,13 @@ def similarity(first: Any, second: Any) -> Vectors:
         that two vectors give one number, of shape (). A vector of zeros has the cosine 0.
 
     Raises:
-        InputError: what was given are no vectors, or vectors of different sizes
+        InputError: what was given are no vectors, vectors of different sizes, or not finite
     """
     left, right = _vectors(first, "first"), _vectors(second, "second")
+    for vectors, argument in ((left, "first"), (right, "second")):
+        finite = np.atleast_1d(finite_rows(vectors))
+        if not finite.all():
+            raise InputError(f"{argument}: vector {np.argmin(finite)} is not finite")
     if left.shape[-1] != right.shape[-1]:
         raise InputError(
             f"vectors of {left.shape[-1]} and of {right.shape[-1]} dimensions cannot be compared; "

@@ -20,6 +20,7 @@ from timbral.errors import CheckpointError
 __all__ = ["MARKS", "SPEECHBRAIN", "ecapa_tensors"]
 
 MARKS = ("blocks.0.conv.conv.weight", "mfa.conv.conv.weight")
+FEATURES = "speechbrain.lobes.features.Fbank"
 NAMES = (
     (r"^blocks\.0\.", "input."),
     (r"^blocks\.1\.", "blocks.0."),
@@ -59,7 +60,16 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``."""
+    """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``.
+
+    Encoders of SpeechBrain for mel spectrograms of TTS have the same file and tensors; only the
+    hyperparams.yaml beside it tells them apart.
+    """
+    if content.hyperparams and FEATURES not in content.hyperparams:
+        raise CheckpointError(
+            f"the hyperparams.yaml beside it does not make its features by {FEATURES}, as encoders "
+            "for TTS do not; timbral's ECAPA-TDNN takes these, so its vectors would be others"
+        )
     return ConvertedWeights(*ecapa_tensors(only_tensors(content.values)))
 
 

@@ -80,7 +80,7 @@ def read_content(path: Path) -> Content:
         values, container = _read(content)
     except _RefusedError as error:
         raise CheckpointError(f"{path} cannot be read as weights ({error})") from None
-    return Content(values, container, _read_configs(path.parent))
+    return Content(values, container, _read_configs(path.parent), _read_hyperparams(path.parent))
 
 
 class _RefusedError(Exception):
@@ -151,6 +151,14 @@ def _unknown_names(error: Exception, content: bytes) -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _read_hyperparams(folder: Path) -> str:
+    """SpeechBrain's hyperparams.yaml, whose tags only SpeechBrain can load; empty without one."""
+    try:
+        return (folder / "hyperparams.yaml").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _read_configs(folder: Path) -> dict[str, Any] | None:
