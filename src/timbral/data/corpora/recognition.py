@@ -81,8 +81,8 @@ def _is_commonvoice(root: Path) -> bool:
 
 
 def _is_vctk(root: Path) -> bool:
-    """``wav48/p225/p225_001.wav``, or that of 0.92."""
-    for name in ("wav48_silence_trimmed", "wav48"):
+    """``wav48/p225/p225_001.wav`` and the like; VoxCeleb's names do not begin with speakers."""
+    for name in ("wav48_silence_trimmed", "wav48", "wav"):
         first = next(audio_files(root / name), None) if (root / name).is_dir() else None
         if first is not None and first.parent.parent == root / name:
             return first.name.startswith(f"{first.parent.name}_")
