@@ -12,12 +12,15 @@ import soundfile
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
+from timbral.bulk.engines import Engine
+from timbral.bulk.shards import Shard
 from timbral.data.prepared import prepare as module
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
+from timbral.data.sources import find_utterances
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.lstm import LstmEncoder
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
 
 
@@ -52,6 +55,23 @@ def test_replaced_recordings_are_embedded_again(corpus: Path, tmp_path: Path) ->
     np.testing.assert_allclose(second[0], embedder.encode(corpus / "anna" / "1.wav"), atol=1e-5)
     assert not np.allclose(first[0], second[0])
     np.testing.assert_allclose(first[1], second[1], atol=1e-6)
+
+
+def test_shards_of_an_older_version_are_embedded_again(corpus: Path) -> None:
+    shard = Shard(0, list(find_utterances(corpus)))
+    assert shard.is_made_of(shard.fingerprint())
+    assert not shard.is_made_of("c0ffee")
+    assert not shard.is_made_of('{"utterances": 1}')
+
+
+def test_a_bad_line_ends_a_strict_job(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "wav.scp").write_text(f"u {corpus}/anna/1.wav\nv sox |\n")
+    (corpus / "utt2spk").write_text("u a\nv a\n")
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="is a command"):
+        api.embed(embedder, corpus, tmp_path / "out", engine=Engine(strict=True))
+    assert api.embed(embedder, corpus, tmp_path / "out").num_failures == 1
+    assert "wav.scp:2" in (tmp_path / "out" / "failures.jsonl").read_text()
 
 
 @pytest.mark.parametrize("format", ["arrow", "npy", "flac"])

@@ -85,6 +85,7 @@ def embed_corpus(
         raise DataError("embedding a corpus needs at least one utterance, got none")
     name = model_name or embedder.name
     _check_names(format, name)
+    _check_strict(engine, utterances)
     input_of(embedder, utterances[0].path)  # raises before a folder is claimed
     started = time.monotonic()
     passed_over = count_passed_over(root, utterances)
@@ -119,6 +120,12 @@ def embed_corpus(
         reused=not done.num_shards,
         passed_over=passed_over,
     )
+
+
+def _check_strict(engine: Engine, utterances: Sequence[Utterance]) -> None:
+    """Raise the first failure of the list itself, if `engine` is strict."""
+    if engine.strict and isinstance(utterances, Manifest) and utterances.failures:
+        raise utterances.failures[0]
 
 
 def _check_names(format: str, model_name: str) -> None:

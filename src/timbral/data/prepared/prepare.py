@@ -83,7 +83,7 @@ class _Shard:
         if not self.index.exists():
             return False
         index = read_json(self.index)
-        return bool(index["plan"] == self.plan and index["times"] == self.times())
+        return bool(index["plan"] == self.plan and index.get("times") == self.times())
 
     def times(self) -> list[int]:
         """When the recordings were written."""
