@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lhotse 1.33.0, torch 2.13.0 (CPU)
+# lhotse 1.33.0, torch 2.13.0
 #
 # Guess, written down before: RecordingSet.from_dir on a tree SPEAKER/001.wav raises because of the repeated ids, or
 # keeps the recordings apart.
@@ -14,9 +14,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-pip=("$folder/venv/bin/pip" install -q --disable-pip-version-check)
-"${pip[@]}" torch==2.13.0+cpu --extra-index-url https://download.pytorch.org/whl/cpu
-"${pip[@]}" lhotse==1.33.0 soundfile==0.14.0
+"$folder/venv/bin/pip" install -q --disable-pip-version-check lhotse==1.33.0 torch==2.13.0 soundfile==0.14.0
 cd "$folder"
 "$folder/venv/bin/python" - <<'PYTHON' 2>/dev/null
 import sys
