@@ -13,11 +13,9 @@ from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk.engines import Engine
-from timbral.bulk.shards import Shard
 from timbral.data.prepared import prepare as module
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.data.sources import find_utterances
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.lstm import LstmEncoder
 from timbral.errors import AudioError, DataError
@@ -55,13 +53,6 @@ def test_replaced_recordings_are_embedded_again(corpus: Path, tmp_path: Path) ->
     np.testing.assert_allclose(second[0], embedder.encode(corpus / "anna" / "1.wav"), atol=1e-5)
     assert not np.allclose(first[0], second[0])
     np.testing.assert_allclose(first[1], second[1], atol=1e-6)
-
-
-def test_shards_of_an_older_version_are_embedded_again(corpus: Path) -> None:
-    shard = Shard(0, list(find_utterances(corpus)))
-    assert shard.is_made_of(shard.fingerprint())
-    assert not shard.is_made_of("c0ffee")
-    assert not shard.is_made_of('{"utterances": 1}')
 
 
 def test_a_bad_line_ends_a_strict_job(corpus: Path, tmp_path: Path) -> None:
