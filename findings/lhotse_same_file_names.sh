@@ -14,9 +14,10 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q --disable-pip-version-check lhotse==1.33.0 torch==2.13.0 soundfile==0.14.0
+"$folder/venv/bin/pip" install -q --disable-pip-version-check lhotse==1.33.0 torch==2.13.0 \
+  soundfile==0.14.0 urllib3==2.8.0  # which lhotse imports and does not ask for
 cd "$folder"
-"$folder/venv/bin/python" - <<'PYTHON' 2>/dev/null
+"$folder/venv/bin/python" - <<'PYTHON'
 import sys
 from pathlib import Path
 

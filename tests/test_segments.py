@@ -289,6 +289,15 @@ def test_tables_with_start_and_end(calls: Path) -> None:
     assert [rows[name].utterance for name in rows] == ["morning-0-2.5", "evening-5.25", "morning"]
 
 
+def test_ids_of_channels_in_tables_differ(tmp_path: Path) -> None:
+    paths = ["a.wav#channel=0", "a.wav#t=1&channel=1&speed=0.9"]
+    (tmp_path / "t.csv").write_text(f"path,speaker\n{paths[0]},ann\n{paths[1]},bob\n")
+    assert [(row.utterance, row.path) for row in read_manifest(tmp_path / "t.csv")] == [
+        ("a-channel-0", f"{tmp_path}/a.wav#channel=0"),
+        ("a-1-channel-1-speed-0.9", f"{tmp_path}/a.wav#t=1&channel=1&speed=0.9"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("cell", "words"),
     [("3,2", "row 1: a segment needs"), ("-1,2", "row 1"), ("x,2", "should be seconds")],

@@ -108,7 +108,7 @@ def _local_paths(paths: pa.ChunkedArray, where: Path) -> pa.ChunkedArray:
 def _segments(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segment]:
     """The segments that the rows are; empty when all are whole files."""
     times = set(TIMES).intersection(table.column_names)
-    if not times and not pc.any(pc.match_substring(paths, "#t=")).as_py():
+    if not times and not pc.any(pc.match_substring(paths, "#")).as_py():
         return []
     starts, ends = (_seconds(table, name, where) for name in TIMES)
     segments = []
@@ -144,6 +144,7 @@ def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
 
 
 def _utterance_id(segment: Segment) -> str:
-    """The path without its suffix, and the times: ``calls/a-1.5-3``."""
+    """The path without its suffix, and the rest: ``calls/a-1.5-3``, ``calls/a-channel-1``."""
     stem = re.sub(r"\.[^./]+$", "", segment.file)
-    return str(replace(segment, file=stem)).replace("#t=", "-").replace(",", "-")
+    rest = str(segment).removeprefix(segment.file)
+    return stem + re.sub("#t=|[#,&=]", "-", rest)

@@ -169,7 +169,7 @@ def _list_rows(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int
 
 def _read_sources(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         return {}  # only says where the mels came from
     return dict(line.split(",", 1) for line in lines if "," in line)
