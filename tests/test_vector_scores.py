@@ -302,3 +302,17 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "x.txt").write_text("0.5 1 a b\n0.1 0 a c\n")
     with pytest.raises(DataError, match="share no trial"):
         timbral.compare(files / "v", files / "x.txt")
+
+
+def test_damaged_files_of_vectors_are_errors(tmp_path: Path) -> None:
+    rows = {"a": np.ones(4, np.float32), "b": np.zeros(4, np.float32)}
+    np.savez(tmp_path / "x.npz", **rows)
+    safetensors.numpy.save_file(rows, tmp_path / "x.safetensors")
+    for name in ("x.npz", "x.safetensors"):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], whole[:-3], b"", b"PK", whole[10:]):
+            path.write_bytes(damaged)
+            with pytest.raises(DataError, match=rf"{name}: cannot be read as \.") as caught:
+                read_vectors(path)
+            assert "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+import safetensors.numpy
 import safetensors.torch
 import soundfile
 import torch
@@ -34,12 +35,16 @@ from timbral.data.sources import find_utterances
 from timbral.data.speakers import read_speakers
 from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.audit.findings import audit
-from timbral.embeddings.table import read_embeddings, utterance_schema, write_parquet
+from timbral.embeddings.formats.kaldi_ark import write_ark
+from timbral.embeddings.named_vectors import read_vectors
+from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
 from timbral.scoring.evaluation_job import EvaluationJob
+from timbral.scoring.score_file import read_scores
+from timbral.scoring.trial_list import read_trial_list
 from timbral.scoring.trials import read_trials
 from timbral.training.identity import DataIdentity, RunIdentity
 from timbral.training.run_folder import load_state
@@ -175,12 +180,29 @@ def make_vectors(folder: Path) -> None:
     write_parquet(vector_table(), folder / "utterances.parquet")
 
 
-def read_vectors(folder: Path) -> None:
+def read_vector_table(folder: Path) -> None:
     table = read_embeddings(folder)
     for aggregate in ("mean", "duration-weighted", "trimmed"):
         vectors = speaker_table(table, aggregate, group_by="session")["embedding"].combine_chunks()
         assert np.isfinite(np.asarray(vectors.flatten())).all()
     audit(table)
+
+
+def make_named_vectors(folder: Path) -> None:
+    table = vector_table()
+    rows = dict(zip(table["utterance"].to_pylist(), vectors_of(table), strict=True))
+    np.savez(folder / "vectors.npz", **rows)
+    safetensors.numpy.save_file(rows, folder / "tensors.safetensors")
+    write_ark(folder / "xvector", list(rows), vectors_of(table))
+
+
+def read_named_vectors(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        found = read_vectors(folder / name)
+        assert np.isfinite(found.vectors).all()
+        found.rows_of(found.names)
+
+    return read
 
 
 SHARD = Shard(0, [Utterance("a/1", "a", "", "/corpus/a/1.wav", "folder")])
@@ -243,6 +265,11 @@ def make_lists(folder: Path) -> None:
     trials = [f"{row % 2} ann/{row}.wav bob/{row % 3}.wav\n" for row in range(8)]
     (folder / "trials.txt").write_text("".join(trials), "utf-8")
     (folder / "speakers.txt").write_text("ann\nbob\n", "utf-8")
+
+
+def make_scores(folder: Path) -> None:
+    lines = [f"0.{row}5 {row % 2} ann/{row}.wav bob/{row % 3}.wav\n" for row in range(8)]
+    (folder / "scores.txt").write_text("".join(lines), "utf-8")
 
 
 def _lhotse_rows(path: Path) -> list[object]:
@@ -319,8 +346,22 @@ TARGETS: dict[str, Target] = {
     "store shard": Target(
         make_store, "store/shards/00000.arrow", "bytes", read_store, is_ours=False
     ),
-    "vectors": Target(make_vectors, "utterances.parquet", "bytes", read_vectors, is_ours=False),
-    "vector columns": Target(make_vectors, "utterances.parquet", "table", read_vectors),
+    "vectors": Target(
+        make_vectors, "utterances.parquet", "bytes", read_vector_table, is_ours=False
+    ),
+    "vector columns": Target(make_vectors, "utterances.parquet", "table", read_vector_table),
+    "npz": Target(make_named_vectors, "vectors.npz", "bytes", read_named_vectors("vectors.npz")),
+    "named tensors": Target(
+        make_named_vectors,
+        "tensors.safetensors",
+        "bytes",
+        read_named_vectors("tensors.safetensors"),
+    ),
+    "ark": Target(make_named_vectors, "xvector.ark", "bytes", read_named_vectors("xvector.ark")),
+    "scp": Target(make_named_vectors, "xvector.scp", "lines", read_named_vectors("xvector.scp")),
+    "scp of a changed ark": Target(
+        make_named_vectors, "xvector.ark", "bytes", read_named_vectors("xvector.scp")
+    ),
     "embed shard": Target(make_shard, SHARD.file_name, "bytes", read_shards, is_ours=False),
     "arrays": Target(make_weights, "step-3.pdparams", "bytes", read_weights("step-3.pdparams")),
     "archive": Target(
@@ -347,6 +388,12 @@ TARGETS: dict[str, Target] = {
     "parquet columns": Target(make_lists, "table.parquet", "table", read_table("parquet")),
     "trials": Target(
         make_lists, "trials.txt", "lines", lambda folder: read_trials(folder / "trials.txt")
+    ),
+    "trial list": Target(
+        make_lists, "trials.txt", "lines", lambda folder: read_trial_list(folder / "trials.txt")
+    ),
+    "scores": Target(
+        make_scores, "scores.txt", "lines", lambda folder: read_scores(folder / "scores.txt")
     ),
     "speakers": Target(
         make_lists, "speakers.txt", "lines", lambda folder: read_speakers(folder / "speakers.txt")

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import safetensors
 import safetensors.numpy
 
 from timbral.embeddings.table import read_embeddings, vectors_of
-from timbral.errors import DataError
+from timbral.errors import DataError, TimbralError
 from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints, Vectors
 
@@ -117,15 +116,21 @@ def _read_npz(path: Path) -> NamedVectors:
     try:
         with np.load(path, allow_pickle=False) as content:
             return _of_mapping(dict(content), path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({error})") from None
+    except TimbralError:
+        raise
+    except Exception as error:  # a damaged archive, or header in it, raises anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
 
 
 def _read_safetensors(path: Path) -> NamedVectors:
     try:
         return _of_mapping(safetensors.numpy.load_file(path), path)
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read as .safetensors ({error})") from None
+    except TimbralError:
+        raise
+    except Exception as error:  # of kinds of number that NumPy does not have, among others
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as .safetensors ({reason})") from None
 
 
 def _of_mapping(content: Mapping[str, Any], path: Path) -> NamedVectors:
