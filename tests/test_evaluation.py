@@ -14,8 +14,8 @@ from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.scoring.metrics import eer, min_dcf
+from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import (
-    Trial,
     draw_cross_session_trials,
     draw_pairs,
     read_trials,
@@ -156,10 +156,10 @@ def test_trials_of_paths_with_blanks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1 a\n", "t.txt:1: a trial is `label path path`"),
+        ("1 a\n", "t.txt: .*such as `label path path`; got .*1 without a label"),
         ("1 a b\n2 a b\n", "t.txt:2"),
         ("1 a b\n", "both target and non-target"),
-        ("", "both target and non-target"),
+        ("", "holds no trials"),
     ],
 )
 def test_mistakes_in_trial_lists_are_errors(tmp_path: Path, text: str, words: str) -> None:

@@ -24,7 +24,7 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.types import Vectors
 from timbral.scoring.scores import score_trials
-from timbral.scoring.trials import Trial
+from timbral.scoring.trial_list import Trial
 
 LOUD = 12_345
 """samples of the recording whose vector is not finite"""

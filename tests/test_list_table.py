@@ -14,7 +14,8 @@ import pytest
 from timbral.data.sources import find_utterances
 from timbral.data.speakers import read_speakers
 from timbral.errors import DataError
-from timbral.scoring.trials import Trial, read_trials
+from timbral.scoring.trial_list import Trial
+from timbral.scoring.trials import read_trials
 
 ODD_IDS = ["001", "0001", "01", "1", "true", "NA", "1e3", "1.10", "2020-01-01", "an\u3000na"]
 MARK = b"\xef\xbb\xbf"
@@ -265,7 +266,7 @@ def test_names_of_lists_that_are_not_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("1 a b.wav c", "separate the three by tabs"),
+        ("1 a b.wav c", "separate the columns by tabs"),
         ("2 a b", "t.txt:2: a trial is `label path path`"),
         ("1 a\0 b", "t.txt:2: holds a NUL"),
         ("1 \udce9 b", "t.txt:2: is not UTF-8"),

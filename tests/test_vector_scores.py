@@ -156,8 +156,8 @@ def test_paths_with_blanks_stand_between_tabs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1 a b\n1 a\n", "t.txt:2: a line is .*got '1 a'"),
-        ("1 a b\n2 a b\n", "trial 2: has no label: '2 a b'"),
+        ("1 a b\n1 a\n", "t.txt:2: a trial is .*got '1 a'"),
+        ("1 a b\n2 a b\n", "t.txt:2: a trial is .*got '2 a b'"),
         ("1 a b c d\n", "t.txt:1"),
         ("\n", "holds no trials"),
     ],

@@ -25,7 +25,8 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.manifest import Utterance, check_unique
 from timbral.data.prepared.prepare import prepare
 from timbral.data.speakers import read_speakers
-from timbral.scoring.trials import Trial, draw_cross_session_trials, read_trials, write_trials
+from timbral.scoring.trial_list import Trial
+from timbral.scoring.trials import draw_cross_session_trials, read_trials, write_trials
 
 TESTED = {"19", "26", "27"}
 """the speakers of LibriSpeech/: they are among those of librispeech-251"""

@@ -13,9 +13,9 @@ from timbral.io.types import Progress
 from timbral.scoring.evaluation_job import WORK_FOLDER, EvaluationJob, claim_evaluation
 from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures, compute_figures
 from timbral.scoring.scores import ScoredTrials, score_trials
-from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_list import Trial, TrialList
 from timbral.scoring.trial_speakers import speakers_of
-from timbral.scoring.trials import Trial, trial_line
+from timbral.scoring.trials import trial_line
 
 __all__ = [
     "Evaluation",

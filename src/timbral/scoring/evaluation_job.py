@@ -16,7 +16,7 @@ from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import read_json, write_json
 from timbral.io.outputs import EVALUATION, claim_folder
-from timbral.scoring.trials import Trial
+from timbral.scoring.trial_list import Trial
 
 __all__ = ["WORK_FOLDER", "EvaluationJob", "claim_evaluation", "folder_for"]
 

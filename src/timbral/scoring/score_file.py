@@ -13,8 +13,7 @@ import pyarrow.csv
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.types import Floats, Vectors
-from timbral.scoring.trial_list import UNKNOWN, TrialList, read_columns, to_trials
-from timbral.scoring.trials import LABELS
+from timbral.scoring.trial_list import LABELS, UNKNOWN, TrialList, read_columns, to_trials
 
 __all__ = ["SCORES", "ScoredList", "read_scores", "write_scores"]
 

@@ -16,7 +16,7 @@ from timbral.inference.recordings import no_finite_vector
 from timbral.io.storage import is_url
 from timbral.io.types import Floats, Ints, Progress, Vectors
 from timbral.scoring.known_vectors import KnownVectors
-from timbral.scoring.trials import Trial
+from timbral.scoring.trial_list import Trial
 
 __all__ = ["ScoredTrials", "score_trials"]
 

@@ -20,10 +20,18 @@ from numpy.typing import NDArray
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
-from timbral.scoring.trials import LABELS, Trial
 
-__all__ = ["UNKNOWN", "TrialList", "read_columns", "read_trial_list", "to_trials"]
+__all__ = [
+    "LABELS",
+    "UNKNOWN",
+    "Trial",
+    "TrialList",
+    "read_columns",
+    "read_trial_list",
+    "to_trials",
+]
 
+LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
 UNKNOWN = -1
 """label of a trial in a list without labels"""
 SNIFFED_BYTES = 65536
@@ -32,6 +40,15 @@ BLOCK_BYTES = 2**25
 ODD_NAME = r"^$|^[ \t#]|[ \t\r]$|\n"
 """what only reading line by line tells apart"""
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One pair; label 1 for a target trial (same speaker), 0 for a non-target trial."""
+
+    label: int
+    first: str
+    second: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,14 @@ class TrialList:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def trials(self) -> list[Trial]:
+        """The trials one by one, in their order."""
+        names = self.names.to_pylist()
+        columns = (self.labels.tolist(), self.first.tolist(), self.second.tolist())
+        return [
+            Trial(label, names[one], names[two]) for label, one, two in zip(*columns, strict=True)
+        ]
+
     @property
     def is_labeled(self) -> bool:
         """Whether there are both target and non-target trials, and no others."""
@@ -84,7 +109,7 @@ def read_trial_list(path: str | Path) -> TrialList:
     if len(columns) == 3:
         at = next((index for index in (0, 2) if _are_labels(columns[index])), None)
         if at is None:
-            raise DataError(f"{path}{_first_bad(columns)}; a trial is {FORMS}")
+            raise DataError(_without_label(path))
         labels = columns.pop(at)
     return to_trials(labels, *columns)
 
@@ -98,7 +123,7 @@ def read_columns(
     """
     columns = _read_regular(path, counts, content) or _read_each_line(path, counts, content, forms)
     if not len(columns[0]):
-        raise DataError(f"{path}: holds no trials; a line is {forms}")
+        raise DataError(f"{path}: holds no trials; a trial is {forms}")
     return columns
 
 
@@ -149,7 +174,7 @@ def _read_each_line(
             words = split_words(line)
         if len(words) not in counts or (rows and len(words) != len(rows[0])):
             raise DataError(
-                f"{path}:{number}: a line is {forms}, the same in every line; got {line!r}; where "
+                f"{path}:{number}: a trial is {forms}, the same in every line; got {line!r}; where "
                 "paths hold blanks, separate the columns by tabs"
             )
         rows.append(words)
@@ -177,11 +202,10 @@ def _are_labels(column: pa.DictionaryArray) -> bool:
     return set(column.dictionary.to_pylist()) <= set(LABELS)
 
 
-def _first_bad(columns: list[pa.DictionaryArray]) -> str:
-    """Where the first line stands that has no label, and what it says."""
-    known = pa.array(list(LABELS))
-    label = min((0, 2), key=lambda at: len(set(columns[at].dictionary.to_pylist()) - set(LABELS)))
-    is_label = pc.is_in(columns[label].dictionary, known).to_numpy(zero_copy_only=False)
-    row = int(np.argmin(is_label[columns[label].indices.to_numpy()]))
-    line = " ".join(column[row].as_py() for column in columns)
-    return f", trial {row + 1}: has no label: {line!r}"
+def _without_label(path: Path) -> str:
+    """The first line that has no label where most lines have one, for an error."""
+    lines = [(n, split_words(line)) for n, line in read_lines(path, "a list of trials")]
+    lines = [(number, words) for number, words in lines if not words[0].startswith("#")]
+    at = max((0, -1), key=lambda column: sum(words[column] in LABELS for _, words in lines))
+    number, words = next((n, words) for n, words in lines if words[at] not in LABELS)
+    return f"{path}:{number}: a trial is {FORMS}; got {' '.join(words)!r}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ import numpy as np
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
-from timbral.io.text import BLANKS, read_lines, split_words
+from timbral.io.text import BLANKS
+from timbral.scoring.trial_list import Trial, read_trial_list
 
 __all__ = [
-    "LABELS",
-    "Trial",
     "draw_cross_session_trials",
     "draw_pairs",
     "read_trials",
@@ -24,52 +22,20 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One pair; label 1 for a target trial (same speaker), 0 for a non-target trial."""
-
-    label: int
-    first: str
-    second: str
-
-
-LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
-
-
 def read_trials(path: str | Path) -> list[Trial]:
-    """Read lines ``label path path`` as VoxCeleb's lists have them.
+    """Read a list as `read_trial_list` does, which must hold target and non-target trials.
 
-    Labels are 1 and 0, or target and nontarget; these two may also stand at the end, as Kaldi's
-    lists have them. Words are separated by blanks, or by tabs in a line that has two of them: then
-    paths may hold blanks. Raises DataError naming the first bad line.
+    Raises DataError as it does, and when trials of one kind are missing.
     """
-    trials = []
-    for number, line in read_lines(Path(path), "a list of trials"):
-        trial = _parse_trial(line)
-        if trial is None:
-            raise DataError(
-                f"{path}:{number}: a trial is `label path path` with label 1 (same speaker) or 0, "
-                f"got {line!r}; where paths hold blanks, separate the three by tabs"
-            )
-        trials.append(trial)
-    if {trial.label for trial in trials} != {0, 1}:
-        targets = sum(trial.label for trial in trials)
+    listed = read_trial_list(path)
+    if not listed.is_labeled:
+        targets, nontargets = (int((listed.labels == label).sum()) for label in (1, 0))
         raise DataError(
-            f"{path}: both target and non-target trials are needed; got {targets} target and "
-            f"{len(trials) - targets} non-target trials"
+            f"{path}: both target and non-target trials are needed, such as `label path path`; got "
+            f"{targets} target and {nontargets} non-target trials, and "
+            f"{len(listed) - targets - nontargets} without a label"
         )
-    return trials
-
-
-def _parse_trial(line: str) -> Trial | None:
-    words = [word.strip(BLANKS) for word in line.split("\t")]
-    if len(words) != 3 or not all(words):
-        words = split_words(line)
-    if len(words) != 3:
-        return None
-    if words[0] not in LABELS and words[2] in ("target", "nontarget"):
-        words = [words[2], *words[:2]]
-    return Trial(LABELS[words[0]], words[1], words[2]) if words[0] in LABELS else None
+    return listed.trials()
 
 
 def draw_pairs(
