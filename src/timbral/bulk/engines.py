@@ -118,7 +118,7 @@ def embed_in_processes(
             process = context.Process(target=_work, args=(workers_end, index), daemon=True)
             with without_interrupts():  # Ctrl-C reaches this process, which ends the others
                 process.start()
-            processes.append(process)
+                processes.append(process)
             workers_end.close()  # so that a worker's death ends the connection
             in_hand[connection] = 0
         for connection in _until_all_started(in_hand):

@@ -70,10 +70,10 @@ def launch(
             process: BaseProcess = context.Process(
                 target=_work, args=(there, environment, work, job)
             )
-            with without_interrupts():
+            with without_interrupts():  # what has started is known to those who end it
                 process.start()
+                processes.append(process)
             there.close()
-            processes.append(process)
             pipes.append(here)
         result: Result = _follow(processes, pipes, progress)
         return result
