@@ -128,7 +128,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "texts": ({"embedding": ["1", "2", "3", "4"]}, "should hold lists of floats, it is string"),
     "column": ({"speaker": None}, "it has no column speaker, only utterance, path, embedding"),
     "speaker": ({"speaker": ["a", None, "b", None]}, "speaker is missing in row 2, 4;"),
-    "lists": ({"speaker": [["a"]] * 4}, r"column speaker cannot be of type list"),
+    "lists": ({"speaker": [["a"]] * 4}, r"column speaker cannot be read, it is list"),
 }
 
 

@@ -114,7 +114,7 @@ def _strings(column: pa.ChunkedArray) -> pa.Array:
 
 def _read_npz(path: Path) -> NamedVectors:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             return _of_mapping(dict(content), path)
     except TimbralError:
         raise

@@ -72,9 +72,10 @@ def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], in
             continue
         try:
             columns[name] = convert(table[name])
+            columns[name].validate(full=True)  # that texts are UTF-8
         except pa.ArrowException:
             kind = table.schema.field(name).type
-            raise DataError(f"{path}: column {name} cannot be of type {kind}") from None
+            raise DataError(f"{path}: column {name} cannot be read, it is {kind}") from None
         if is_needed:
             _refuse(columns[name].is_null().to_numpy(), path, f"{name} is missing")
     vectors = _vectors(table["embedding"], path)

@@ -36,6 +36,7 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
         number = table.column_names.index(name)
         try:
             column = table[number].cast(kind)
+            column.validate(full=True)  # that texts are UTF-8
         except pa.ArrowException:
             found = table.schema.field(number).type
             raise DataError(f"{path}: column {name} is {found}, not {kind}; {REMEDY}") from None
