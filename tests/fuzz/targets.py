@@ -16,6 +16,7 @@ import safetensors.numpy
 import safetensors.torch
 import soundfile
 import torch
+from recordings import CONTAINERS, decode_recording, make_recordings, read_structure
 
 from timbral.bulk.embed_job import EmbedJob
 from timbral.bulk.shards import Shard, read_shard
@@ -402,4 +403,14 @@ TARGETS: dict[str, Target] = {
     "output of JSON": Target(make_lists, "table.jsonl", "json-lines", claim("table.jsonl")),
     "mel": Target(make_mel, "a.npy", "bytes", lambda folder: read_mel(folder / "a.npy")),
     "evaluation": Target(make_evaluation, ".evaluation/job.json", "json", EvaluationJob.of_folder),
+    **{
+        f"{name} structure": Target(make_recordings, name, "bytes", read_structure(name))
+        for name in (*CONTAINERS, "m4a")
+    },
+    **{
+        f"{name} recording": Target(
+            make_recordings, name, "bytes", decode_recording(name), is_ours=False
+        )
+        for name in CONTAINERS
+    },
 }

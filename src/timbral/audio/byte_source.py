@@ -46,6 +46,8 @@ class ByteSource:
         """Up to `count` bytes from `offset` on."""
         if offset + count <= len(self.head):
             return self.head[offset : offset + count]
+        if offset >= self.size:  # a header may point anywhere
+            return b""
         self.file.seek(offset)
         return bytes(self.file.read(count))
 

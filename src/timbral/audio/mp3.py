@@ -10,6 +10,7 @@ joined state what their first stream had. ISO 11172-3 and 13818-3.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,8 +31,6 @@ WARM_UP_FRAMES = 2
 """before a segment, until the filters hold what they would hold in the whole file"""
 RESERVOIR_BYTES = 511
 """of main data that a frame may need of those before it"""
-RESERVOIR_FRAMES = 64
-"""that hold so much, however small they are"""
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,13 @@ class Frame:
     mono: bool
     side_info: slice
     """of the frame's bytes"""
+    tag_offset: int
+    """where a Xing or Info frame says what it is"""
 
     @property
-    def stream(self) -> tuple[int, bool]:
-        """what does not change within a stream"""
-        return self.rate, self.mono
+    def stream(self) -> int:
+        """what does not change within a stream, as one number"""
+        return self.rate * 2 + self.mono
 
 
 @lru_cache(maxsize=4_096)
@@ -68,7 +69,7 @@ def _frame(header: bytes) -> Frame | None:
     mono = header[3] >> 6 == 3
     start = 4 if unprotected else 6
     length = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    return Frame(size, rate, samples, mono, slice(start, start + length))
+    return Frame(size, rate, samples, mono, slice(start, start + length), 4 + length)
 
 
 def is_mp3(head: bytes) -> bool:
@@ -99,12 +100,23 @@ class Mp3Stream:
     content: bytes
     frame: Frame
     """the first"""
-    starts: list[int] = field(default_factory=list)
-    """offsets of the frames that are sound"""
     stated_frames: int | None = None
     skip_start: int = 0
     """samples that are the encoder's and the decoder's delay"""
     skip_end: int = 0
+    starts: list[int] = field(default_factory=list)
+    """offsets of the frames that are sound"""
+    end: int = 0
+    """of the last of them"""
+    has_gaps: bool = False
+    """between them"""
+
+    def add(self, start: int, end: int) -> None:
+        """A frame, behind the others."""
+        if self.starts and start != self.end:
+            self.has_gaps = True
+        self.starts.append(start)
+        self.end = end
 
     @property
     def sample_rate(self) -> int:
@@ -128,11 +140,6 @@ class Mp3Stream:
         skipped = self.skip_start + self.skip_end
         return max(self.num_samples, frames * self.frame.samples - skipped)
 
-    @property
-    def length_is_stated(self) -> bool:
-        """Whether libmpg123 knows the length, and that the first frame needs none before it."""
-        return self.stated_frames == len(self.starts)
-
     def cut(self, start: int, stop: int) -> tuple[bytes, int]:
         """A file whose samples from the returned number on are those from `start` to `stop`.
 
@@ -144,10 +151,17 @@ class Mp3Stream:
         size = self.frame.samples
         start, stop = start + self.skip_start, stop + self.skip_start
         last = min(len(self.starts), -(-stop // size) + 1)
-        first = self._first_needed(start // size)
-        filled = min(last, first + RESERVOIR_FRAMES)
-        frames = [self._in_cut(row, first) for row in range(first, filled)]
-        frames += [self._bytes(row) for row in range(filled, last)]
+        first = self._first_needed(min(start // size, len(self.starts) - 1))
+        frames, reservoir, row = [], 0, first
+        while row < last and reservoir < RESERVOIR_BYTES:
+            frames.append(self._with_reservoir(row, reservoir))
+            reservoir += self._main_data_bytes(row)
+            row += 1
+        if self.has_gaps:
+            frames += map(self._bytes, range(row, last))
+        elif row < last:
+            end = self.end if last == len(self.starts) else self.starts[last]
+            frames.append(self.content[self.starts[row] : end])
         xing = b"Xing" + struct.pack(">II", XING_FLAG_FRAMES, last - first + 1)
         head = self._silent_frame(xing) + self._silent_frame()
         return head + b"".join(frames), start - first * size + size - DECODER_DELAY
@@ -168,24 +182,18 @@ class Mp3Stream:
     def _main_data_bytes(self, row: int) -> int:
         return len(self._bytes(row)) - int(self.frame.side_info.stop)
 
-    def _in_cut(self, row: int, first: int) -> bytes:
-        """A frame; silenced when it needs main data from before the frame `first`.
+    def _with_reservoir(self, row: int, available: int) -> bytes:
+        """A frame; silenced when it needs more than the `available` main data before it.
 
         It then still points back as far as it can: libmpg123 keeps what each frame points to.
         """
         content = self._bytes(row)
         side_info = self.frame.side_info
-        long = self.frame.samples == 1_152  # the pointer has nine bits in MPEG 1, eight in MPEG 2
-        pointer = int.from_bytes(content[side_info.start : side_info.start + 2])
-        needed = pointer >> (7 if long else 8)
-        available = 0
-        for earlier in range(row - 1, first - 1, -1):
-            if available >= needed:
-                break
-            available += self._main_data_bytes(earlier)
+        shift = 7 if self.frame.samples == 1_152 else 8  # nine bits in MPEG 1, eight in MPEG 2
+        needed = int.from_bytes(content[side_info.start : side_info.start + 2]) >> shift
         if available >= needed:
             return content
-        pointed = (available << (7 if long else 8)).to_bytes(2)
+        pointed = (available << shift).to_bytes(2)
         silent = pointed.ljust(side_info.stop - side_info.start, b"\0")
         return content[: side_info.start] + silent + content[side_info.stop :]
 
@@ -204,28 +212,35 @@ def mp3_streams(content: bytes) -> list[Mp3Stream]:
     """The streams of a file; empty when no frame is found."""
     streams: list[Mp3Stream] = []
     position = behind_id3(lambda offset, count: content[offset : offset + count])
-    new, size = True, len(content)
+    size, tags = len(content), _tag_positions(content)
+    stream: Mp3Stream | None = None  # the one that the frames belong to
     while position + 4 <= size:
         frame = _frame(content[position : position + 4])
-        if frame is None or not (new or frame.stream == streams[-1].frame.stream):
+        if frame is None or (stream is not None and frame.stream != stream.frame.stream):
             following = _next_frame(content, position)
-            new = new or content.startswith(b"ID3", position)
-            if frame is not None and following == position:
-                new = True  # another stream, without a tag before it
+            if following == position or content.startswith(b"ID3", position):
+                stream = None  # another begins
             position = following
             continue
-        if position + frame.size > size:
+        end = position + frame.size
+        if end > size:
             break
-        tag = _xing(content, position, frame)
-        if tag is not None:
-            streams.append(Mp3Stream(content, frame, [], *tag))
-        elif new:
-            streams.append(Mp3Stream(content, frame, [position]))
+        if position + frame.tag_offset in tags:
+            stream = Mp3Stream(content, frame, *_xing(content, position, frame))
+            streams.append(stream)
+        elif stream is None:
+            stream = Mp3Stream(content, frame)
+            streams.append(stream)
+            stream.add(position, end)
         else:
-            streams[-1].starts.append(position)
-        new = False
-        position += frame.size
+            stream.add(position, end)
+        position = end
     return [stream for stream in streams if stream.starts]
+
+
+def _tag_positions(content: bytes) -> set[int]:
+    """Where a Xing or Info frame may say what it is."""
+    return {match.start() for match in re.finditer(b"Xing|Info", content)}
 
 
 def _next_frame(content: bytes, position: int) -> int:
@@ -242,22 +257,15 @@ def _next_frame(content: bytes, position: int) -> int:
     return len(content)
 
 
-def _xing(content: bytes, position: int, frame: Frame) -> tuple[int | None, int, int] | None:
-    """(frames, samples to skip at the start, at the end) of a Xing or Info frame; else None."""
-    tag = position + frame.side_info.stop - (frame.side_info.start - 4)
-    if content[tag : tag + 4] not in (b"Xing", b"Info"):
-        return None
-    flags, frames = struct.unpack(">II", content[tag + 4 : tag + 12])
+def _xing(content: bytes, position: int, frame: Frame) -> tuple[int | None, int, int]:
+    """What a Xing or Info frame says: frames, samples to skip at the start, at the end."""
+    tag = position + frame.tag_offset
+    fields = content[tag + 4 : tag + 12].ljust(8, b"\0")
+    flags, frames = struct.unpack(">II", fields)
     stated = frames if flags & XING_FLAG_FRAMES else None
     # behind the flags: frames, bytes, a table of contents, a quality
-    lame = (
-        tag
-        + 8
-        + 4 * (flags & 1)
-        + 4 * (flags >> 1 & 1)
-        + 100 * (flags >> 2 & 1)
-        + 4 * (flags >> 3 & 1)
-    )
+    sizes = (4, 4, 100, 4)
+    lame = tag + 8 + sum(size for bit, size in enumerate(sizes) if flags >> bit & 1)
     delays = content[lame + 21 : lame + 24]
     if not content[lame : lame + 4].strip(b"\0") or len(delays) < 3:
         return stated, 0, 0

@@ -30,9 +30,9 @@ def ogg_links(content: bytes) -> tuple[list[slice], bool]:
             breaks_off = True
             break
         begins = bool(content[position + 5] & BEGIN)
-        if begins and (behind_first_pages or not starts):
+        if not starts or (begins and behind_first_pages):
             starts.append(position)
         behind_first_pages = not begins
         position = end if content.startswith(PAGE, end) else content.find(PAGE, end)
-    ends = [*starts[1:], size]
+    ends = [*starts[1:], size][: len(starts)]
     return [slice(*ends) for ends in zip(starts, ends, strict=True)], breaks_off

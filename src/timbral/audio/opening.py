@@ -54,7 +54,7 @@ def open_sound(source: ByteSource) -> AbstractContextManager[Sound]:
     if is_container(head):
         return nullcontext(decode_container(source))
     if is_mp3(head) and (streams := mp3_streams(source.content())):
-        return _open_mp3(source, streams)
+        return nullcontext(_open_mp3(source, streams))
     if source.head.startswith(b"OggS"):
         return _open_ogg(source)
     if source.head.startswith(FLAC):
@@ -147,11 +147,11 @@ def _open_ogg(source: ByteSource) -> Iterator[Sound]:
         yield _chained(source, [from_libsndfile(stack.enter_context(file)) for file in opened])
 
 
-@contextmanager
-def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Iterator[Sound]:
-    """Whole ordinary files by libsndfile, everything else by cuts that state their length.
+def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Sound:
+    """Cuts that state their length, also of what is ordinary and whole.
 
-    libsndfile seeks exactly, but libmpg123 then complains on the terminal, naming no file.
+    libsndfile seeks exactly in the file itself, but libmpg123 then complains on the terminal,
+    naming no file, as it does of tags, gaps, lengths and first frames that it does not expect.
     """
     sounds = [
         Sound(
@@ -163,17 +163,7 @@ def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Iterator[Soun
         )
         for stream in streams
     ]
-    sound = _chained(source, sounds)
-    if len(streams) > 1 or not streams[0].length_is_stated:
-        yield sound
-        return
-    with soundfile.SoundFile(source.for_library()) as file:
-
-        def read(start: int, stop: int) -> Samples:
-            whole = (start, stop) == (0, sound.num_samples)
-            return from_libsndfile(file).read(start, stop) if whole else sound.read(start, stop)
-
-        yield replace(sound, read=read)
+    return _chained(source, sounds)
 
 
 def _read_mp3(stream: Mp3Stream, start: int, stop: int) -> Samples:
