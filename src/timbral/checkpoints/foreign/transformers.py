@@ -16,6 +16,7 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
+from timbral.config.yaml import from_mapping
 from timbral.encoders.wavlm.wavlm_config import WavlmConfig
 from timbral.errors import CheckpointError, ConfigError
 
@@ -124,16 +125,11 @@ def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wa
             )
     taken = {name: content[name] for name in NEEDED}
     taken |= {name: content[name] for name in OPTIONAL if name in content}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in taken.items()
-    }
     if not content.get("apply_spec_augment", True):
-        values["mask_time_prob"] = 0.0
-    return WavlmConfig(
-        **values,
-        use_weighted_layer_sum="encoder.layer_sum.layer_weights" in tensors,
-        embedding_dim=content["xvector_output_dim"],
-    )
+        taken["mask_time_prob"] = 0.0
+    taken["use_weighted_layer_sum"] = "encoder.layer_sum.layer_weights" in tensors
+    taken["embedding_dim"] = content["xvector_output_dim"]
+    return from_mapping(WavlmConfig, taken, "config.json")
 
 
 def has_wavlm_config(content: Content) -> bool:
