@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.lists.export import claim_list
 from timbral.data.prepared.store import Store
+from timbral.encoders.registry import ENCODERS
 from timbral.errors import DataError, TimbralError
 from timbral.inference.embedder import Embedder
 from timbral.plots import scatter
@@ -223,6 +225,27 @@ def test_evaluate_leaves_the_scores_of_another_list(
     refused(out, lambda: api.evaluate(louder, trials, voices, out), "with other preprocessing")
     trials.write_text(f"1 {first} {second}\n0 {first} {last}\n")
     refused(out, lambda: api.evaluate(embedder, trials, voices, out), "another list of trials")
+
+
+def test_unsaved_networks_are_told_apart(voices: Path, tmp_path: Path) -> None:
+    """They have no file whose hash could tell; vectors of one are not those of another."""
+    first, second, *_, other = (str(p.relative_to(voices)) for p in sorted(voices.glob("*/*")))
+    (tmp_path / "t.txt").write_text(f"1 {first} {second}\n0 {first} {other}\n")
+    one, another = (Embedder(ENCODERS["tdnn"](SMALL["tdnn"])) for _ in range(2))
+    for _ in range(2):
+        api.evaluate(one, tmp_path / "t.txt", voices, tmp_path / "scores")
+        api.embed(one, voices, tmp_path / "vectors", pattern="*_00.ogg")
+    assert one.weights_sha256 == another.weights_sha256 == ""
+    refused(
+        tmp_path,
+        lambda: api.evaluate(another, tmp_path / "t.txt", voices, tmp_path / "scores"),
+        "scores of other weights",
+    )
+    refused(
+        tmp_path,
+        lambda: api.embed(another, voices, tmp_path / "vectors", pattern="*_00.ogg"),
+        "other weights_sha256",
+    )
 
 
 def test_default_folder_of_other_scores(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class EmbedJob:
     def of(cls, embedder: Embedder, root: str | Path) -> EmbedJob:
         windows = embedder.windows
         return cls(
-            weights_sha256=embedder.weights_sha256,
+            weights_sha256=embedder.weights_identity(),
             preprocessing=embedder.preprocessing.as_dict(),
             windows=None if windows is None else list(astuple(windows)),
             precision=embedder.precision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,16 @@ class Embedder:
     @property
     def precision(self) -> str:
         return self._runtime.precision
+
+    def weights_identity(self) -> str:
+        """`weights_sha256`; for an unsaved network a hash of its weights as they are now."""
+        if self.weights_sha256:
+            return self.weights_sha256
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            flat = tensor.detach().cpu().reshape(-1).contiguous()
+            digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Embedder:
         """Compute on another device from now on; returns itself, as modules of torch do."""

@@ -46,7 +46,7 @@ class EvaluationJob:
         for trial in trials:
             lines.update(f"{trial.label} {trial.first} {trial.second}\n".encode())
         return cls(
-            weights_sha256=embedder.weights_sha256,
+            weights_sha256=embedder.weights_identity(),
             embedding_sha256=hashlib.sha256(json.dumps(application).encode()).hexdigest(),
             trials_sha256=lines.hexdigest(),
             root=str(Path(root).absolute()),
@@ -78,7 +78,7 @@ class EvaluationJob:
     def difference(self, other: EvaluationJob) -> str:
         """What the scores of another job are those of, in words."""
         if self.weights_sha256 != other.weights_sha256:
-            one, another = (job.weights_sha256[:8] or "unsaved" for job in (other, self))
+            one, another = (job.weights_sha256[:8] for job in (other, self))
             return f"other weights ({one}, not {another})"
         if self.trials_sha256 != other.trials_sha256:
             return "another list of trials"
