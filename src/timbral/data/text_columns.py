@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet
 
 from timbral.errors import DataError
@@ -57,6 +59,8 @@ def _read_delimited(
 ) -> tuple[pa.Table, list[str]]:
     with open_text(path) as file:
         names, columns = _header(path, file, delimiter, wanted)
+        if (table := _fast_csv(path, delimiter, names, columns)) is not None:
+            return table, names
         try:
             return _table(columns, _quoted_rows(path, file, delimiter, names), path), names
         except DataError:
@@ -67,6 +71,49 @@ def _read_delimited(
         next(file)
         rows = (_split(line, delimiter) for line in file if line.strip("\r\n"))
         return _table(columns, rows, path), names
+
+
+def _fast_csv(
+    path: Path, delimiter: str, names: list[str], columns: dict[str, int]
+) -> pa.Table | None:
+    """What Arrow reads, ten times as fast; None unless it is one row a line, so that none is lost.
+
+    Where a quote is not closed in its line Arrow takes in the lines after it, without a word.
+    """
+    unique = [str(place) for place in range(len(names))]
+    kept = [str(place) for place in columns.values()]
+    try:
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(column_names=unique, skip_rows=1),
+            pa.csv.ParseOptions(delimiter=delimiter),
+            pa.csv.ConvertOptions(
+                include_columns=kept, column_types={place: pa.string() for place in kept}
+            ),
+        )
+    except (OSError, pa.ArrowException):  # the slow way says why
+        return None
+    is_whole = bool(columns) and table.num_rows == _num_lines(path) - 1
+    return table.rename_columns(list(columns)) if is_whole else None
+
+
+def _fast_jsonl(path: Path, wanted: Collection[str]) -> pa.Table | None:
+    """What Arrow reads of strings, in an instant; None unless it is one row a line."""
+    options = pa.json.ParseOptions(
+        explicit_schema=pa.schema([(name, pa.string()) for name in wanted]),
+        unexpected_field_behavior="ignore",
+    )
+    try:
+        table = pa.json.read_json(path, parse_options=options)
+    except (OSError, pa.ArrowException):  # numbers as ids, or a bad line
+        return None
+    return table if table.num_rows == _num_lines(path) else None
+
+
+def _num_lines(path: Path) -> int:
+    """Lines of a file that are not empty."""
+    with open(path, "rb") as file:
+        return sum(1 for line in file if line.strip(b"\r\n"))
 
 
 def _header(
@@ -140,6 +187,10 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _read_jsonl(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    if (fast := _fast_jsonl(path, wanted)) is not None:
+        present = [name for name in wanted if fast[name].null_count < fast.num_rows]
+        if {"path", "speaker"} <= set(present):  # else the slow way tells which keys there are
+            return fast.select(present), present
     names: dict[str, None] = {}
     columns = {name: place for place, name in enumerate(wanted)}
     with open_text(path) as file:

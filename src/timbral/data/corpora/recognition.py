@@ -76,7 +76,9 @@ def _is_lhotse(root: Path) -> bool:
 
 
 def _is_commonvoice(root: Path) -> bool:
-    lists = (path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}validated.tsv"))
+    """At the top, in a folder a language, or in these of a release."""
+    folders = ("", "*/", "cv-corpus*/*/")  # "*/*/" would list every session of other corpora
+    lists = (path for above in folders for path in root.glob(f"{above}validated.tsv"))
     return any((path.parent / "clips").is_dir() for path in lists)
 
 
