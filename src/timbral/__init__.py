@@ -10,7 +10,7 @@
 Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
-Evaluation: evaluate, score, compare
+Evaluation: trials, evaluate, score, compare
 Weights: models, download, convert
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -49,6 +49,7 @@ if _typing.TYPE_CHECKING:
         ScoreSummary,
         TrainConfig,
         TrainSummary,
+        TrialSummary,
         audit,
         average,
         compare,
@@ -68,6 +69,7 @@ if _typing.TYPE_CHECKING:
         similarity,
         speakers,
         train,
+        trials,
     )
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     "TrainConfig",
     "TrainSummary",
     "TrainingError",
+    "TrialSummary",
     "__version__",
     "audit",
     "average",
@@ -113,6 +116,7 @@ __all__ = [
     "similarity",
     "speakers",
     "train",
+    "trials",
 ]
 
 

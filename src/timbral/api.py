@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from timbral.io.types import Progress, StepProgress
     from timbral.reports.draw_map import map as map
     from timbral.reports.voice_map import PageSummary as PageSummary
+    from timbral.scoring.balanced_trials import TrialSummary as TrialSummary
+    from timbral.scoring.balanced_trials import trials as trials
     from timbral.scoring.comparison import Comparison as Comparison
     from timbral.scoring.comparison import compare as compare
     from timbral.scoring.evaluation import Evaluation as Evaluation
@@ -72,6 +74,7 @@ MODULES = {
     "TrainJob": "training.train_job",
     "TrainOptions": "training.train_options",
     "TrainSummary": "training.train_job",
+    "TrialSummary": "scoring.balanced_trials",
     "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
     "compare": "scoring.comparison",
@@ -87,6 +90,7 @@ MODULES = {
     "resolve": "checkpoints.resolve",
     "score": "scoring.vector_scores",
     "similarity": "embeddings.similarity",
+    "trials": "scoring.balanced_trials",
     "uninitialized_message": "checkpoints.checkpoint",
 }
 """where names that need no composing lie; they are imported when they are first asked for"""

@@ -26,6 +26,7 @@ STAGES: dict[str, dict[str, str]] = {
         "map": "Draw a map of voices: a click on a point plays the utterance.",
     },
     "Evaluate": {
+        "trials": "Draw a list of trials from a corpus, as many for every speaker.",
         "evaluate": "EER and minDCF of an encoder on a list of trials.",
         "score": "Score trials from vectors on disk, also other tools' vectors.",
         "compare": "Two systems on the same trials: is the difference real?",

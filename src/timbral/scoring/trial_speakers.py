@@ -14,7 +14,7 @@ from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["speakers_from_targets", "speakers_of"]
+__all__ = ["read_map", "speakers_from_targets", "speakers_of"]
 
 STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
 """of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
@@ -48,7 +48,7 @@ def speakers_of(trials: TrialList, given: str | Path | Mapping[str, str] | None)
     """
     if given is None:
         return speakers_from_targets(trials)
-    of = given if isinstance(given, Mapping) else _read_map(Path(given))
+    of = given if isinstance(given, Mapping) else read_map(Path(given))
     known = pa.array(list(of), pa.string())
     stems = pc.replace_substring_regex(trials.names, STEM, r"\1")
     rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (trials.names, stems)))
@@ -59,7 +59,7 @@ def speakers_of(trials: TrialList, given: str | Path | Mapping[str, str] | None)
     return np.asarray(speakers.dictionary_encode().indices, dtype=np.int64)
 
 
-def _read_map(path: Path) -> dict[str, str]:
+def read_map(path: Path) -> dict[str, str]:
     """Lines ``name speaker``, as Kaldi's utt2spk; DataError for another line, or a name twice."""
     speakers: dict[str, str] = {}
     for number, line in read_lines(path, "a list of speakers"):

@@ -1,0 +1,59 @@
+"""The verb trials."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import OK, Layout, option, tell_layout
+from timbral.cli.wording import count
+
+__all__ = ["run"]
+
+
+def run(
+    corpus: Annotated[Positional[str], option("CORPUS", "a folder, a table, or prepared data")],
+    *,
+    output: Annotated[Path, option("FILE", "the list: lines `label path path`")],
+    layout: Layout = "auto",
+    per_speaker: Annotated[
+        int, option("N", "target trials of each speaker, and as many with others")
+    ] = 50,
+    across_sessions: Annotated[
+        bool, option(None, "target trials pair different sessions: other rooms, other microphones")
+    ] = False,
+    genders: Annotated[
+        Path | None,
+        option("FILE", "lines `speaker gender`: non-target trials are within one gender"),
+    ] = None,
+    seed: Annotated[int, option("N", "another one draws another list")] = 0,
+) -> int:
+    """Draw a list of trials from a corpus, as many for every speaker.
+
+    example: timbral trials VoxCeleb1/wav --across-sessions --output trials.txt
+    """
+    from timbral import api
+
+    tell_layout(corpus, layout)
+    drawn = api.trials(
+        corpus,
+        output,
+        layout=layout,
+        per_speaker=per_speaker,
+        across_sessions=across_sessions,
+        genders=genders,
+        seed=seed,
+    )
+    if drawn.num_without_targets:
+        print(
+            f"{count(drawn.num_without_targets, 'speaker')} without a target trial", file=sys.stderr
+        )
+    print(
+        f"{count(drawn.num_targets, 'target trial')} and "
+        f"{count(drawn.num_nontargets, 'non-target trial')} of "
+        f"{count(drawn.num_speakers, 'speaker')}: {output}"
+    )
+    return OK
