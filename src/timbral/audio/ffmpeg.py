@@ -49,6 +49,8 @@ def decode_container(source: ByteSource) -> Sound:
         raise AudioError(source.name, str(error), "missing-extra") from None
     if is_mpeg4(source.head):
         check_boxes(source)
+    frames: list[NDArray[np.float32]] = []
+    rate, stated = 1, 0.0
     try:
         # tags need not be UTF-8
         with av.open(source.for_library(), metadata_errors="ignore") as container:
@@ -57,10 +59,14 @@ def decode_container(source: ByteSource) -> Sound:
             stream = container.streams.audio[0]
             rate = int(stream.rate)
             stated = _stated_seconds(container, stream)
-            frames = list(_planar_frames(av, container.decode(stream), rate))
+            frames.extend(_planar_frames(av, container.decode(stream), rate))
     except av.FFmpegError as error:
-        reason = f"cannot be read as audio ({error.strerror})"
-        raise AudioError(source.name, reason, "unreadable") from None
+        if not frames:
+            reason = f"cannot be read as audio ({error.strerror})"
+            raise AudioError(source.name, reason, "unreadable") from None
+        seconds = sum(frame.shape[1] for frame in frames) / rate
+        reason = f"is truncated or damaged: it cannot be read beyond {seconds:.2f} s"
+        raise AudioError(source.name, f"{reason} ({error.strerror})", "truncated") from None
     if not frames:
         raise AudioError(source.name, "the recording is empty (no samples)", "empty")
     if len({len(frame) for frame in frames}) > 1:
