@@ -204,6 +204,19 @@ def test_linear_layers_of_torch_and_paddle_are_told_apart(tmp_path: Path) -> Non
     assert torch.equal(linear(square, "square.pdparams", "resemblyzer"), weight)
 
 
+def test_paddles_wrappers(tmp_path: Path) -> None:
+    plain = pickle.loads((GOLDEN / "paddle-tiny.pdparams").read_bytes())
+    expected = read_foreign(GOLDEN / "paddle-tiny.pdparams")
+    path = tmp_path / "step-3.pdparams"
+    for content in (
+        {"model": plain, "epoch": 3},
+        {f"_layers.{name}": value for name, value in plain.items()},  # paddle.DataParallel
+        {**plain, "classifier.weight": np.zeros((5, 3), np.float32)},
+    ):
+        path.write_bytes(pickle.dumps(content, 4))
+        assert_equal(read_foreign(path), expected)
+
+
 def test_two_encoders_in_a_file_are_an_error(tmp_path: Path) -> None:
     state = lstm()
     other = {key: tensor + 1 for key, tensor in state.items()}

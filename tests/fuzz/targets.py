@@ -44,6 +44,7 @@ from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
 from timbral.scoring.evaluation_job import EvaluationJob
+from timbral.scoring.known_vectors import KnownVectors
 from timbral.scoring.score_file import read_scores
 from timbral.scoring.trial_list import read_trial_list
 from timbral.scoring.trials import read_trials
@@ -206,6 +207,17 @@ def read_named_vectors(name: str) -> Callable[[Path], object]:
     return read
 
 
+def make_known_vectors(folder: Path) -> None:
+    known = KnownVectors(folder, folder)
+    known.add("a.wav", np.ones(4, np.float32))
+    known.save()
+
+
+def read_known_vectors(folder: Path) -> None:
+    vector = KnownVectors(folder, folder).get("a.wav")
+    assert vector is None or np.isfinite(vector).all()
+
+
 SHARD = Shard(0, [Utterance("a/1", "a", "", "/corpus/a/1.wav", "folder")])
 
 
@@ -362,6 +374,9 @@ TARGETS: dict[str, Target] = {
     "scp": Target(make_named_vectors, "xvector.scp", "lines", read_named_vectors("xvector.scp")),
     "scp of a changed ark": Target(
         make_named_vectors, "xvector.ark", "bytes", read_named_vectors("xvector.scp")
+    ),
+    "known vectors": Target(
+        make_known_vectors, "vectors-00000.arrow", "bytes", read_known_vectors, is_ours=False
     ),
     "embed shard": Target(make_shard, SHARD.file_name, "bytes", read_shards, is_ours=False),
     "arrays": Target(make_weights, "step-3.pdparams", "bytes", read_weights("step-3.pdparams")),

@@ -87,6 +87,16 @@ def _read(path: Path) -> pa.Table | None:
     """A file of vectors; None when it is not whole: its vectors are made again."""
     try:
         table = pa.ipc.open_file(path.read_bytes()).read_all()
+        table.validate(full=True)
     except (OSError, pa.ArrowException):
         return None
-    return table if table.column_names == ["path", "size", "changed", "embedding"] else None
+    if table.column_names != ["path", "size", "changed", "embedding"] or not table.num_rows:
+        return None
+    *kinds, embedding = table.schema.types
+    has_vectors = pa.types.is_fixed_size_list(embedding) and embedding.value_type == pa.float32()
+    if kinds != [pa.string(), pa.int64(), pa.int64()] or not has_vectors:
+        return None
+    if any(column.null_count for column in table.columns):
+        return None
+    numbers = table["embedding"].combine_chunks().flatten()
+    return table if np.isfinite(np.asarray(numbers)).all() else None

@@ -26,14 +26,15 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
     """
     try:
         table = pa.parquet.read_table(path, partitioning=None)
+        present = table.column_names  # decoded now: they may be no UTF-8
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); {REMEDY}") from None
     kinds = dict.fromkeys((*TEXTS, *files), pa.string()) | dict.fromkeys(counts, pa.int64())
     for name, kind in kinds.items():
-        if table.column_names.count(name) != 1:
+        if present.count(name) != 1:
             raise DataError(f"{path}: has no column {name}, or several; {REMEDY}")
-        number = table.column_names.index(name)
+        number = present.index(name)
         try:
             column = table[number].cast(kind)
             column.validate(full=True)  # that texts are UTF-8
