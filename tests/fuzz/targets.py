@@ -35,7 +35,8 @@ from timbral.data.prepared.prepare import prepare
 from timbral.data.sources import find_utterances
 from timbral.data.speakers import read_speakers
 from timbral.embeddings.aggregate import speaker_table
-from timbral.embeddings.audit.findings import audit
+from timbral.embeddings.audit.findings import SCHEMA, audit, notes
+from timbral.embeddings.audit.findings_file import read_findings
 from timbral.embeddings.formats.kaldi_ark import write_ark
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
@@ -188,6 +189,18 @@ def read_vector_table(folder: Path) -> None:
         vectors = speaker_table(table, aggregate, group_by="session")["embedding"].combine_chunks()
         assert np.isfinite(np.asarray(vectors.flatten())).all()
     audit(table)
+
+
+def make_findings(folder: Path) -> None:
+    rows = [
+        {"kind": kind, "probability": 0.5, "utterance": "a/1", "speaker": "a", "path": "/a/1.wav"}
+        for kind in ("mislabeled", "same-speaker", "mixed-speaker", "duplicate")
+    ]
+    write_parquet(pa.Table.from_pylist(rows, SCHEMA), folder / "audit.parquet")
+
+
+def read_notes(folder: Path) -> None:
+    notes(read_findings(folder / "audit.parquet"), ["a/1", "b/1"], ["a", "b"])
 
 
 def make_named_vectors(folder: Path) -> None:
@@ -363,6 +376,8 @@ TARGETS: dict[str, Target] = {
         make_vectors, "utterances.parquet", "bytes", read_vector_table, is_ours=False
     ),
     "vector columns": Target(make_vectors, "utterances.parquet", "table", read_vector_table),
+    "findings": Target(make_findings, "audit.parquet", "bytes", read_notes, is_ours=False),
+    "finding columns": Target(make_findings, "audit.parquet", "table", read_notes),
     "npz": Target(make_named_vectors, "vectors.npz", "bytes", read_named_vectors("vectors.npz")),
     "named tensors": Target(
         make_named_vectors,

@@ -40,8 +40,8 @@ def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, li
     """
     try:
         table, names = READERS[path.suffix.lower()](path, wanted)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as a table of utterances ({reason})") from None
     return table, names
 
@@ -230,8 +230,9 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[s
     table = pa.parquet.read_table(path, columns=columns, partitioning=None)
     for name in columns:
         _check_type(path, name, table.schema.field(name).type)
-    text = pa.schema([(name, pa.string()) for name in columns])
-    return table.cast(text), names
+    table = table.cast(pa.schema([(name, pa.string()) for name in columns]))
+    table.validate(full=True)  # that texts are UTF-8
+    return table, names
 
 
 def _check_type(path: Path, name: str, given: pa.DataType) -> None:

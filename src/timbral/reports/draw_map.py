@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.embeddings.audit.findings import notes
+from timbral.embeddings.audit.findings_file import read_findings
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, vectors_of
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
@@ -80,5 +81,5 @@ def _notes(embeddings: Path, table: pa.Table) -> list[str]:
     path = embeddings / AUDIT_FILE
     if not path.exists():
         return [""] * table.num_rows
-    findings = pa.parquet.read_table(path)
+    findings = read_findings(path)
     return notes(findings, table["utterance"].to_pylist(), table["speaker"].to_pylist())

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +40,8 @@ if TYPE_CHECKING:  # a verb's help names the formats without torch
 __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
 PADDLESPEECH_PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, BadZipFile)
+"""what NumPy raises for files that are no array; their header is Python's text"""
 FRAME_BYTES = 4 * GE2E_MEL.n_mels
 """of a frame in a file"""
 PROBED_FILES = 10
@@ -133,7 +137,9 @@ def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
     check_regular(path)
     try:
         mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
-    except (OSError, ValueError, EOFError) as error:
+        if not isinstance(mel, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+    except UNREADABLE as error:
         reason = f"cannot be read as a mel spectrogram ({error})"
         raise AudioError(str(path), reason, "unreadable") from None
     if mel.ndim != 2 or mel.shape[1] != GE2E_MEL.n_mels or mel.dtype != np.float32:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 
 from timbral.embeddings.audit import findings
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import claim_file
 
-__all__ = ["audit"]
+__all__ = ["audit", "read_findings"]
 
 
 def audit(
@@ -39,4 +40,20 @@ def audit(
     table = findings.audit(read_embeddings(embeddings), min_probability)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
+    return table
+
+
+def read_findings(path: Path) -> pa.Table:
+    """The findings in a file that `audit` wrote; DataError for anything else."""
+    try:
+        table = pa.parquet.read_table(path, partitioning=None).select(findings.SCHEMA.names)
+        table = table.cast(findings.SCHEMA)
+        table.validate(full=True)  # that texts are UTF-8
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{path}: is no table of findings ({reason}); delete it, or audit the folder again"
+        ) from None
+    if table["probability"].null_count or table["kind"].null_count:
+        raise DataError(f"{path}: has findings without a kind or a probability; audit again")
     return table
