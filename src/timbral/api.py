@@ -314,8 +314,8 @@ def evaluate(
         trials: a file of lines ``label path path``; label 1 (or target) is the same speaker, 0 (or
             nontarget) another
         root: the folder that the paths of the list start from
-        output: a folder for evaluation.json, scores.txt and failures.jsonl, and for vectors, which
-            the next evaluation of the same list there does not make again; None: no files
+        output: a folder for evaluation.json, scores.txt, failures.jsonl, report.html, and vectors,
+            which the next evaluation of the list does not make again; None: no files
         progress: called with the recordings embedded so far, and their number
         speakers: for the intervals, the speaker of each name in the list, or a file of lines
             ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
@@ -325,15 +325,18 @@ def evaluate(
     other weights, or anything else, or when trials of one kind or none can be scored; single
     recordings that cannot be used are counted in the result's `num_failures`.
     """
+    from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
     from timbral.scoring.evaluation import evaluate_trials
     from timbral.scoring.metrics import check_p_target
+    from timbral.scoring.score_file import read_scores
     from timbral.scoring.trials import read_trials
 
     for prior in p_target:
         check_p_target(prior)
     listed = read_trials(trials)  # before the encoder is loaded
-    return evaluate_trials(
-        _embedder(encoder),
+    embedder = _embedder(encoder)
+    evaluation = evaluate_trials(
+        embedder,
         listed,
         root,
         _path(output),
@@ -342,6 +345,11 @@ def evaluate(
         p_target=p_target,
         progress=progress,
     )
+    if output is not None:
+        title = f"{embedder.name} on {Path(trials).name}"
+        path, scored = Path(output) / EVALUATION_PAGE, read_scores(output)
+        write_evaluation_page(path, title, evaluation, scored, root, speakers)
+    return evaluation
 
 
 def speakers(

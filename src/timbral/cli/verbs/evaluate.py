@@ -70,6 +70,7 @@ def run(
             )
     code = count_failures(result.num_failures, target)
     print(f"scores: {target / 'scores.txt'}")
+    print(f"report: {target / 'report.html'}")
     if result.interval_note:
         print(result.interval_note, file=sys.stderr)
     print(result.line)
