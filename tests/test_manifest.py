@@ -170,3 +170,11 @@ def test_unreadable_files_are_left_out_of_lhotse(tmp_path: Path) -> None:
     rows = [Utterance("a", "s", "", str(tmp_path / "a.wav"), "c")]
     assert write_list(Manifest.of(rows), tmp_path / "out", "lhotse") == (0, 1)
     assert "cannot be read" in (tmp_path / "out" / "failures.jsonl").read_text()
+
+
+def test_lines_of_odd_json_are_errors(tmp_path: Path) -> None:
+    good = b'{"path": "a.wav", "speaker": "a"}\n'
+    for bad in (b'{"path": ' * 5_000, b'{"path": "\x80.wav", "speaker": "b"}'):
+        (tmp_path / "x.jsonl").write_bytes(good + bad + b"\n")
+        with pytest.raises(DataError, match=r"x\.jsonl"):
+            read_manifest(tmp_path / "x.jsonl")

@@ -105,7 +105,8 @@ def _fast_jsonl(path: Path, wanted: Collection[str]) -> pa.Table | None:
     )
     try:
         table = pa.json.read_json(path, parse_options=options)
-    except (OSError, pa.ArrowException):  # numbers as ids, or a bad line
+        table.validate(full=True)
+    except (OSError, pa.ArrowException):  # numbers as ids, a bad line, or texts not UTF-8
         return None
     return table if table.num_rows == _num_lines(path) else None
 
@@ -207,7 +208,7 @@ def _json_rows(
             continue
         try:
             row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = f"cannot be read as a table of utterances (no JSON: {error})"
             raise DataError(f"{path}:{number}: {reason}") from None
         if not isinstance(row, dict):
