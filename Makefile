@@ -9,7 +9,7 @@ demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
 
 test: .venv/dev.stamp
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import re
 import sys
 import warnings
@@ -30,7 +31,11 @@ from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.io import devices
 
-torch.set_num_threads(2)
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of two processes on two cores
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+else:
+    torch.set_num_threads(2)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -151,7 +151,8 @@ def test_dash_is_standard_input_and_output(
     words = ["evaluate", run, "-", "--root", voices, "--output", tmp_path / "e"]
     scored = ask(*words, standard_input=trials)
     assert scored.code == 0, scored.err
-    assert scored.out.startswith(f"scores: {tmp_path}/e/scores.txt\nEER ")
+    written = f"scores: {tmp_path}/e/scores.txt\nreport: {tmp_path}/e/report.html\n"
+    assert scored.out.startswith(f"{written}EER ")
 
 
 def test_evaluation_folder_follows_from_encoder_and_trials(tmp_path: Path) -> None:

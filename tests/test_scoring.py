@@ -156,8 +156,9 @@ def test_thresholds_at_false_alarm_rates() -> None:
     scores, labels = np.arange(20.0), np.r_[np.zeros(10), np.ones(10)]
     for rate in (0.0, 0.1, 0.25, 0.3, 0.9):
         threshold = threshold_at_false_alarm(scores, labels, rate)
-        below = np.nextafter(threshold, -np.inf)
-        assert (scores[:10] >= threshold).mean() <= rate < (scores[:10] >= below).mean()
+        assert threshold in scores
+        assert (scores[:10] >= threshold).mean() <= rate < (scores[:10] >= threshold - 1).mean()
+    assert threshold_at_false_alarm([0.0, 1.0, 1.0], [1, 0, 0], 0.5) == np.inf  # a tie
     assert threshold_at_false_alarm(scores, labels, 1.0) == -np.inf
     with pytest.raises(ConfigError, match="lies in"):
         threshold_at_false_alarm(scores, labels, 1.5)

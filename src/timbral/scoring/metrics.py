@@ -159,18 +159,20 @@ def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) -> float:
-    """The lowest threshold at which at most `rate` of the non-target trials are accepted.
+    """The lowest score that at most `rate` of the non-target trials reach.
 
-    Infinite when no finite threshold does that. Raises DataError as `error_rates` does, ConfigError
-    for a rate outside [0, 1].
+    Infinite when no score is that high, minus infinity when all may be accepted. Raises DataError
+    as `error_rates` does, ConfigError for a rate outside [0, 1].
     """
     if not 0.0 <= rate <= 1.0:
         raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
-    _, nontargets = split_scores(scores, labels)
+    targets, nontargets = split_scores(scores, labels)
     accepted = int(np.floor(rate * nontargets.size * (1 + 1e-12)))
     if accepted >= nontargets.size:
         return -np.inf
-    return float(np.nextafter(nontargets[nontargets.size - 1 - accepted], np.inf))
+    refused = nontargets[nontargets.size - 1 - accepted]
+    above = [each[np.searchsorted(each, refused, side="right") :] for each in (targets, nontargets)]
+    return float(min((each[0] for each in above if each.size), default=np.inf))
 
 
 def batch_eer(embeddings: Vectors, speakers: Ints) -> float:
