@@ -236,6 +236,10 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
     for options in ({"norm": "mean"}, {"cohort": files / "cohort.npz"}):
         with pytest.raises(ConfigError, match="need a cohort"):
             timbral.score(vectors, trials, **options)
+    np.savez(files / "small.npz", a=np.ones(8), b=np.ones(8))
+    for norm in ("mean", "as-norm"):
+        with pytest.raises(DataError, match="8 dimensions, those of the trials 16"):
+            timbral.score(vectors, trials, norm=norm, cohort=files / "small.npz")
     with pytest.raises(ConfigError, match="top_k"):
         timbral.score(vectors, trials, norm="as-norm", cohort=files / "cohort.npz", top_k=1)
 

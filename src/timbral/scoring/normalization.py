@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError
 from timbral.io.types import Vectors
 
 __all__ = ["NORMS", "cohort_statistics", "subtract_mean"]
@@ -41,14 +41,8 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
         cohort: (K, E), of speakers in no trial; best one vector a speaker
         top_k: how many of the cohort count, 2 or more
 
-    Raises DataError for vectors of different sizes, ConfigError for a `top_k` that is no number of
-    vectors in the cohort.
+    Raises ConfigError for a `top_k` that is no number of vectors in the cohort.
     """
-    if vectors.shape[1] != cohort.shape[1]:
-        raise DataError(
-            f"vectors of {vectors.shape[1]} dimensions and a cohort of {cohort.shape[1]} are of "
-            "two encoders"
-        )
     if not 2 <= top_k <= len(cohort):
         raise ConfigError(
             f"top_k is a number of vectors of the cohort, from 2 to {len(cohort)}; got {top_k}"

@@ -131,6 +131,12 @@ def _with_vectors(
 def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vectors:
     """The cohort's vectors; DataError when they are of another encoder or of a trial's speaker."""
     cohort = read_vectors(source)
+    sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
+    if sizes[0] != sizes[1]:
+        raise DataError(
+            f"{source}: the cohort's vectors have {sizes[1]} dimensions, those of the trials "
+            f"{sizes[0]}; they are of two encoders"
+        )
     if vectors.weights_sha256 and cohort.weights_sha256 not in ("", vectors.weights_sha256):
         raise DataError(
             f"{source}: the cohort's vectors are of {cohort.encoder} "
