@@ -9,12 +9,18 @@ import pytest
 import yaml
 
 from conftest import sections
+from timbral import api
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints import download
+from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.cli.verbs import train
 from timbral.compat.paddlespeech import DEFAULTS
 from timbral.compat.recipe import read_recipe
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping
 from timbral.data.batches.data_config import DataConfig
+from timbral.data.prepared.store import Store
 from timbral.encoders.lstm import LstmConfig
 from timbral.errors import ConfigError
 
@@ -93,3 +99,34 @@ def test_missing_arguments_are_named(tmp_path: Path) -> None:
         train.run(None, train.Sources(opts=("model.num_layers", "1")))
     with pytest.raises(ConfigError, match="data is needed"):
         train.run(None, train.Sources(output=tmp_path / "run"))
+
+
+def test_default_config_trains_from_published_weights(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PaddleSpeech's file, a small batch; a folder of the weights' name does not hide them."""
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    folder = download._cache_folder("ge2e-lstm")
+    published = Checkpoint(
+        folder, 0, TrainConfig(encoder=LstmConfig()), Preprocessing(), name="ge2e-lstm"
+    )
+    encoder = build_encoder(LstmConfig())
+    save_checkpoint(published, {"encoder": encoder})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ge2e-lstm").mkdir()
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in DEFAULTS.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    Path("config.yaml").write_text(yaml.safe_dump(sections))
+    small = {"max_iteration": "2", "speakers_per_batch": "4", "utterances_per_speaker": "2"}
+    opts = [word for key, value in small.items() for word in (f"training.{key}", value)]
+    sources = train.Sources(data=store.folder, output=Path("run"), opts=tuple(opts))
+    options = train.Options(init="ge2e-lstm", validation_speakers="0", device="cpu")
+    assert train.run(Path("config.yaml"), sources, options) == 0
+    trained = load_network(api.resolve("run"))
+    moved = [
+        float((after - before).detach().abs().max())
+        for before, after in zip(encoder.parameters(), trained.parameters(), strict=True)
+    ]
+    assert 0 < max(moved) < 1e-3  # two steps at 1e-4 from the published weights
