@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from timbral.io.files import atomic_write
 from timbral.io.storage import is_url
 from timbral.io.types import Ints
+from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.figures import Figures
 from timbral.scoring.metrics import error_rates
@@ -119,7 +120,7 @@ def _facts(figures: Figures) -> str:
         ("trials", f"{figures.num_trials:,}, {figures.num_targets:,} of them target trials", ""),
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
-    return _table(rows, ("", "", "95 % interval over speakers"))
+    return html_table(rows, ("", "", "95 % interval over speakers"))
 
 
 def _det(figures: Figures, scored: ScoredList) -> str:
@@ -238,7 +239,7 @@ def _worst(figures: Figures, scored: ScoredList, root: str | Path) -> str:
             )
             for row in shown
         ]
-        body = _rows(cells) if cells else "<p>None.</p>"
+        body = html_rows(cells) if cells else "<p>None.</p>"
         more = f", the surest {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
         sections.append(f"<h2>{title}{more}</h2>{body}")
     return "".join(sections)
@@ -279,7 +280,7 @@ def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:
     ]
     note = f", the worst {MAX_SPEAKERS}" if len(order) > MAX_SPEAKERS else ""
     head = ("speaker of", "misses", "false accepts")
-    return f"<h2>Speakers{note}</h2>{_table(rows, head)}"
+    return f"<h2>Speakers{note}</h2>{html_table(rows, head)}"
 
 
 def _counts(
@@ -292,14 +293,3 @@ def _counts(
         different = rows & (first != second)
         totals.append(both + np.bincount(second[different], minlength=count))
     return totals[0], totals[1]
-
-
-def _table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
-    header = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"
-    body = _rows([tuple(map(escape, row)) for row in rows])
-    return body.replace("<table>", f"<table>{header}", 1)
-
-
-def _rows(rows: Iterable[Sequence[str]]) -> str:
-    lines = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from timbral.io.durations import duration
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 from timbral.io.types import Ints
+from timbral.reports.html_tables import html_rows, html_table
 
 __all__ = ["INSPECTION_PAGE", "describe", "write_inspection"]
 
@@ -109,32 +110,21 @@ def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
 
 def write_inspection(inspection: Inspection, path: Path) -> None:
     """Write the page."""
-    sections = [_table(facts(inspection).items(), ())]
+    sections = [html_table(facts(inspection).items(), ())]
     for name, (values, unit) in _histograms(inspection).items():
         sections.append(f"<h2>{escape(name.capitalize())}{f' ({unit})' if unit else ''}</h2>")
         sections.append(_chart(*_histogram(values)))
     if inspection.duplicates:
         groups = [("<br>".join(map(escape, group)),) for group in inspection.duplicates]
-        sections.append(f"<h2>Duplicates</h2>{_rows(groups[:MAX_ROWS])}")
+        sections.append(f"<h2>Duplicates</h2>{html_rows(groups[:MAX_ROWS])}")
     if inspection.suspects:
         shown = [(item.utterance, item.reason, item.path) for item in inspection.suspects]
         note = f", the first {MAX_ROWS:,}" if len(shown) > MAX_ROWS else ""
         sections.append(f"<h2>Suspicious recordings{note}</h2>")
-        sections.append(_table(shown[:MAX_ROWS], ("utterance", "why", "path")))
+        sections.append(html_table(shown[:MAX_ROWS], ("utterance", "why", "path")))
     with atomic_write(path) as temporary:
         page = PAGE.format(title=escape(inspection.source), body="".join(sections))
         temporary.write_text(page, "utf-8")
-
-
-def _table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
-    header = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>" if head else ""
-    body = _rows([tuple(map(escape, row)) for row in rows])
-    return body.replace("<table>", f"<table>{header}", 1)
-
-
-def _rows(rows: Iterable[Sequence[str]]) -> str:
-    lines = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
