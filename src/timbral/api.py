@@ -328,14 +328,13 @@ def evaluate(
     from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
     from timbral.scoring.evaluation import evaluate_trials
     from timbral.scoring.metrics import check_p_target
-    from timbral.scoring.score_file import read_scores
     from timbral.scoring.trials import read_trials
 
     for prior in p_target:
         check_p_target(prior)
     listed = read_trials(trials)  # before the encoder is loaded
     embedder = _embedder(encoder)
-    evaluation = evaluate_trials(
+    evaluation, scored = evaluate_trials(
         embedder,
         listed,
         root,
@@ -347,8 +346,8 @@ def evaluate(
     )
     if output is not None:
         title = f"{embedder.name} on {Path(trials).name}"
-        path, scored = Path(output) / EVALUATION_PAGE, read_scores(output)
-        write_evaluation_page(path, title, evaluation, scored, root, speakers)
+        path = Path(output) / EVALUATION_PAGE
+        write_evaluation_page(path, title, evaluation, scored.columns, root, speakers)
     return evaluation
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
-from timbral.io.files import atomic_write, write_json, write_jsonl
+from timbral.io.files import write_json, write_jsonl
 from timbral.io.types import Progress
 from timbral.scoring.evaluation_job import WORK_FOLDER, EvaluationJob, claim_evaluation
 from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures, compute_figures
+from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.scores import ScoredTrials, score_trials
-from timbral.scoring.trial_list import Trial, TrialList
+from timbral.scoring.trial_list import Trial
 from timbral.scoring.trial_speakers import speakers_of
-from timbral.scoring.trials import trial_line
 
 __all__ = [
     "Evaluation",
@@ -42,7 +42,7 @@ def evaluate_trials(
     speakers: str | Path | Mapping[str, str] | None = None,
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     progress: Progress = lambda done, total: None,
-) -> Evaluation:
+) -> tuple[Evaluation, ScoredTrials]:
     """Embed the recordings of trials, score these, and write what came out to `folder`.
 
     `trial_list` is the list's name in evaluation.json; `speakers` as `timbral.score` takes it.
@@ -52,7 +52,7 @@ def evaluate_trials(
     if folder is None:
         scored = score_trials(embedder, trials, root, progress)
         _check_both_kinds(scored, root, None)
-        return evaluate_scores(scored, speakers, p_target)
+        return evaluate_scores(scored, speakers, p_target), scored
     claim_evaluation(folder, EvaluationJob.of(embedder, trials, root))
     scored = score_trials(embedder, trials, root, progress, folder / WORK_FOLDER)
     _write_scores(folder, scored)
@@ -64,7 +64,7 @@ def evaluate_trials(
         "weights_sha256": embedder.weights_sha256,
     }
     write_json(folder / "evaluation.json", {**evaluation.as_dict(), **metadata})
-    return evaluation
+    return evaluation, scored
 
 
 def evaluate_scores(
@@ -73,7 +73,7 @@ def evaluate_scores(
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
 ) -> Evaluation:
     """EER and minDCF of scored trials; `speakers` as `timbral.score` takes it."""
-    trials = TrialList.of(scored.trials)
+    trials = scored.columns.trials
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     figures = compute_figures(scored.scores, scored.labels, *sides, p_targets=p_target)
@@ -82,12 +82,8 @@ def evaluate_scores(
 
 def _write_scores(folder: Path, scored: ScoredTrials) -> None:
     """Write scores.txt (`score label path path`) and failures.jsonl."""
-    with atomic_write(folder / "scores.txt") as temporary:
-        lines = (
-            trial_line(f"{score:.6f}", str(trial.label), trial.first, trial.second)
-            for score, trial in zip(scored.scores, scored.trials, strict=True)
-        )
-        temporary.write_text("".join(lines), "utf-8")
+    columns = scored.columns
+    write_scores(folder / SCORES, columns.trials, columns.scores)
     write_jsonl(folder / "failures.jsonl", scored.failures)
 
 

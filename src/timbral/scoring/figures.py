@@ -13,7 +13,7 @@ from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval, SpeakerBootstrap, eer_of, min_dcf_of
-from timbral.scoring.metrics import check_p_target, error_rates
+from timbral.scoring.metrics import ScoreCounts, check_p_target
 
 __all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
 
@@ -90,11 +90,12 @@ def compute_figures(
         raise ConfigError("p_target: one prior of target trials or more is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
-    rates = error_rates(scores, labels)
+    counts = ScoreCounts.of(scores, labels)
+    rates = counts.error_rates()
     rate, threshold = rates.eer()
     costs = {prior: rates.min_dcf(prior) for prior in p_targets}
     del rates  # of ten million trials half a gigabyte
-    hull = convex_hull(scores, labels)
+    hull = convex_hull(counts)
     bootstrap, note = _bootstrap(scores, labels, first, second, draws, seed)
     intervals = (
         {}

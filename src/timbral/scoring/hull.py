@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from timbral.io.types import Floats, Ints
-from timbral.scoring.metrics import split_scores
+from timbral.scoring.metrics import ScoreCounts
 
 __all__ = ["Hull", "convex_hull"]
 
@@ -65,14 +64,11 @@ def _bits(llrs: Floats, trials: Ints) -> Floats:
     return np.asarray(np.logaddexp(0.0, known) / np.log(2))
 
 
-def convex_hull(scores: ArrayLike, labels: ArrayLike) -> Hull:
-    """The hull of `scores` (N,) under `labels` (N,); DataError as `error_rates` raises it."""
-    targets, nontargets = split_scores(scores, labels)
-    levels = np.unique(np.concatenate((targets, nontargets)))
-    in_level = np.diff(np.searchsorted(targets, levels, side="right"), prepend=0)
-    others = np.diff(np.searchsorted(nontargets, levels, side="right"), prepend=0)
-    starts = _pool(in_level, in_level + others)
-    return Hull(levels[starts], np.add.reduceat(in_level, starts), np.add.reduceat(others, starts))
+def convex_hull(counts: ScoreCounts) -> Hull:
+    """The hull of scores that are counted."""
+    starts = _pool(counts.targets, counts.targets + counts.nontargets)
+    in_each = (np.add.reduceat(kind, starts) for kind in (counts.targets, counts.nontargets))
+    return Hull(counts.scores[starts], *in_each)
 
 
 def _pool(targets: Ints, trials: Ints) -> Ints:

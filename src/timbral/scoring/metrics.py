@@ -19,6 +19,7 @@ from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = [
     "ErrorRates",
+    "ScoreCounts",
     "actual_dcf",
     "batch_eer",
     "check_p_target",
@@ -82,21 +83,41 @@ def split_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     return np.sort(score[target]), np.sort(score[~target])
 
 
+@dataclass(frozen=True)
+class ScoreCounts:
+    """Distinct scores (K,), the lowest first, and how many trials of both kinds have each (K,)."""
+
+    scores: Floats
+    targets: Ints
+    nontargets: Ints
+
+    @classmethod
+    def of(cls, scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
+        """Count `scores` (N,) under `labels` (N,); DataError as `split_scores` raises it."""
+        targets, nontargets = split_scores(scores, labels)
+        distinct = np.unique(np.concatenate((targets, nontargets)))
+        up_to = (np.searchsorted(kind, distinct, side="right") for kind in (targets, nontargets))
+        in_each = [np.diff(count, prepend=0) for count in up_to]
+        return cls(distinct.astype(np.float64), in_each[0], in_each[1])
+
+    def error_rates(self) -> ErrorRates:
+        """Rates at each score as threshold, and at one above all, which rejects everything."""
+        missed, rejected = (
+            np.append(0, np.cumsum(kind)) for kind in (self.targets, self.nontargets)
+        )
+        return ErrorRates(
+            thresholds=np.append(self.scores, np.inf),
+            miss=missed / missed[-1],
+            false_alarm=1.0 - rejected / rejected[-1],
+        )
+
+
 def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
     """Miss and false-alarm rates of `scores` (N,) under `labels` (N,), 1 for target trials.
 
     Tied scores are accepted or rejected together. Raises DataError as `split_scores` does.
     """
-    targets, nontargets = split_scores(scores, labels)
-    # Threshold k rejects everything below the k-th distinct score; the last one rejects all.
-    distinct = np.unique(np.concatenate((targets, nontargets)))
-    missed = np.append(np.searchsorted(targets, distinct), targets.size)
-    rejected = np.append(np.searchsorted(nontargets, distinct), nontargets.size)
-    return ErrorRates(
-        thresholds=np.append(distinct.astype(np.float64), np.inf),
-        miss=missed / targets.size,
-        false_alarm=1.0 - rejected / nontargets.size,
-    )
+    return ScoreCounts.of(scores, labels).error_rates()
 
 
 def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:

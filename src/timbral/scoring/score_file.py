@@ -20,6 +20,7 @@ __all__ = ["SCORES", "ScoredList", "read_scores", "write_scores"]
 SCORES = "scores.txt"
 """in the folder of an evaluation"""
 FORMS = "`score label path path`, `label path path score` or `path path score`"
+SIX_DECIMALS = pa.decimal128(24, 6)
 ROWS = 2**20
 """lines that are put together at one time"""
 
@@ -32,7 +33,7 @@ class ScoredList:
     scores: Floats
 
 
-def write_scores(path: Path, trials: TrialList, scores: Vectors) -> None:
+def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> None:
     """Write lines ``score label path path``, or ``path path score`` of trials without labels.
 
     Between tabs where a name holds blanks, else between blanks. Raises DataError for names that
@@ -52,7 +53,9 @@ def write_scores(path: Path, trials: TrialList, scores: Vectors) -> None:
             rows = slice(start, start + ROWS)
             table = pa.table(
                 {
-                    "score": np.round(scores[rows].astype(np.float64), 6),
+                    "score": pa.array(scores[rows].astype(np.float64)).cast(
+                        SIX_DECIMALS, safe=False
+                    ),
                     "label": trials.labels[rows],
                     "first": names.take(pa.array(trials.first[rows])),
                     "second": names.take(pa.array(trials.second[rows])),

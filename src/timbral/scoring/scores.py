@@ -16,7 +16,8 @@ from timbral.inference.recordings import no_finite_vector
 from timbral.io.storage import is_url
 from timbral.io.types import Floats, Ints, Progress, Vectors
 from timbral.scoring.known_vectors import KnownVectors
-from timbral.scoring.trial_list import Trial
+from timbral.scoring.score_file import ScoredList
+from timbral.scoring.trial_list import Trial, TrialList
 
 __all__ = ["ScoredTrials", "score_trials"]
 
@@ -34,6 +35,11 @@ class ScoredTrials:
     @property
     def labels(self) -> Ints:
         return np.array([trial.label for trial in self.trials])
+
+    @property
+    def columns(self) -> ScoredList:
+        """The trials and scores as columns."""
+        return ScoredList(TrialList.of(self.trials), self.scores)
 
 
 def score_trials(
