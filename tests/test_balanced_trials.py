@@ -56,6 +56,8 @@ def test_corpora_without_trials() -> None:
         draw_balanced(corpus(sessions=1), per_speaker=5, across_sessions=True)
     with pytest.raises(DataError, match="5 speakers have no gender, the first: s1"):
         draw_balanced(corpus(), per_speaker=5, genders={"s0": "f"})
+    with pytest.raises(ConfigError, match="seed is 0 or more; got -1"):
+        draw_balanced(corpus(), per_speaker=5, seed=-1)
     with pytest.raises(ConfigError, match="1 or more; got 0"):
         draw_balanced(corpus(), per_speaker=0)
 
@@ -66,7 +68,19 @@ def test_a_list_of_a_folder(voices: Path, tmp_path: Path) -> None:
     assert (summary.num_speakers, summary.num_without_targets) == (8, 0)
     listed = read_trials(tmp_path / "t.txt")
     assert all((voices / trial.first).exists() for trial in listed)
+    of = tmp_path / "t.txt.utt2spk"
+    assert len(of.read_text().splitlines()) == 48
+    scored = tmp_path / "s.txt"
+    scored.write_text(
+        "".join(f"0.{i % 7}{i % 10} {t.label} {t.first} {t.second}\n" for i, t in enumerate(listed))
+    )
+    told, guessed = (timbral.compare(scored, scored, speakers=who, draws=100) for who in (of, None))
+    assert (told.num_speakers, told.note) == (8, "")
+    assert "guessed" in guessed.note
     timbral.trials(voices, tmp_path / "t.txt", per_speaker=6)  # its own list is replaced
     (tmp_path / "notes.txt").write_text("mine\n")
     with pytest.raises(DataError, match="not a list of trials"):
         timbral.trials(voices, tmp_path / "notes.txt")
+    (tmp_path / "s2g").write_text("1 m\n2 f\n")
+    with pytest.raises(DataError, match="is what is read"):
+        timbral.trials(voices, tmp_path / "s2g", genders=tmp_path / "s2g")

@@ -43,6 +43,8 @@ def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = draw_pairs([path.parts[0] for path in files], max_per_kind=20)
     lines = [f"{label} {files[first]} {files[second]}\n" for label, first, second in pairs]
     (root / "trials.txt").write_text("".join(lines))
+    of_each = (f"{path}\t{path.parts[0]}\n" for path in files)
+    (root / "trials.txt.utt2spk").write_text("".join(of_each))
     return root
 
 

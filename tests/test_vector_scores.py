@@ -108,6 +108,8 @@ def test_vectors_of_other_tools(form: str, tmp_path: Path) -> None:
         ({"a": np.ones(3, dtype=np.int64)}, "a is int64 of shape .3,., not a vector of floats"),
         ({"a": np.ones((2, 3))}, "not a vector"),
         ({}, "holds no vectors"),
+        ({"a": np.ones(0)}, "not a vector"),
+        ({"a": np.ones(3), "b": np.zeros(3)}, "the vector of b is zero"),
     ],
 )
 def test_vectors_that_are_none(tmp_path: Path, content: dict[str, Vectors], words: str) -> None:
@@ -181,12 +183,12 @@ def test_trials_without_vectors(files: Path, capsys: pytest.CaptureFixture[str])
     with (files / "t.txt").open("a") as file:
         file.write("1 s00-0 nobody\n")
     vectors, trials = str(files / "v.npz"), str(files / "t.txt")
-    assert main(["score", vectors, trials, "--draws", "10"]) == 1  # one of 2,556 is few
+    assert main(["score", vectors, trials, "--draws", "100"]) == 1  # one of 2,556 is few
     assert "1 recording without a vector, 1 trial left out: nobody" in capsys.readouterr().err
     (files / "few.txt").write_text("1 s00-0 s00-1\n0 s00-0 nobody\n0 s00-0 s01-0\n")
     with pytest.raises(DataError, match="1 of 4 recordings in the list have no vector"):
         timbral.score(vectors, files / "few.txt")
-    left = timbral.score(vectors, files / "few.txt", skip_missing=True, draws=10)
+    left = timbral.score(vectors, files / "few.txt", skip_missing=True, draws=100)
     assert (left.num_trials, left.num_missing, left.missing) == (2, 1, ("nobody",))
     (files / "none.txt").write_text("1 x y\n")
     with pytest.raises(DataError, match="`root` should be"):
@@ -197,7 +199,9 @@ def test_unlabeled_lists_are_scored(files: Path, capsys: pytest.CaptureFixture[s
     (files / "u.txt").write_text("s00-0 s00-1\ns00-0 s01-0\n")
     arguments = [str(files / "v.npz"), str(files / "u.txt"), "--output", str(files / "o.txt")]
     assert main(["score", *arguments]) == 0
-    assert "2 trials without labels of both kinds" in capsys.readouterr().out
+    assert (
+        "2 trials scored; error rates need target and non-target trials" in capsys.readouterr().out
+    )
     assert (files / "o.txt").read_text().split("\n")[0].startswith("s00-0 s00-1 ")
     assert main(["score", *arguments]) == 0  # its own scores are replaced
     (files / "o.txt").write_text("my notes\n")
@@ -295,11 +299,11 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rate.first < rate.second
     assert rate.is_clear
     assert rate.verdict == "the first is better"
-    same = timbral.compare(files / "v", files / "v", draws=50).differences[0]
+    same = timbral.compare(files / "v", files / "v", draws=100).differences[0]
     assert (same.interval.low, same.interval.high, same.is_clear) == (0, 0, False)
     lines = (files / "w" / "scores.txt").read_text().splitlines(keepends=True)
     (files / "w" / "scores.txt").write_text("".join(lines[5:]))
-    assert main(["compare", str(files / "v"), str(files / "w"), "--draws", "50"]) == 0
+    assert main(["compare", str(files / "v"), str(files / "w"), "--draws", "100"]) == 0
     out = capsys.readouterr().out
     assert "the first is better" in out
     assert "5 trials left out that only one of them scored" in out
@@ -320,3 +324,60 @@ def test_damaged_files_of_vectors_are_errors(tmp_path: Path) -> None:
             with pytest.raises(DataError, match=rf"{name}: cannot be read as \.") as caught:
                 read_vectors(path)
             assert "\n" not in str(caught.value)
+
+
+def test_names_with_quotes_are_written_and_read(tmp_path: Path) -> None:
+    names = [f"{name}\"<b>'{row}" for row in range(6) for name in "ab"]
+    np.savez(tmp_path / "v.npz", **{name: VECTORS[row] for row, name in enumerate(names)})
+    lines = [f"{a[0] == b[0]:d} {a} {b}\n" for a in names for b in names if a < b]
+    (tmp_path / "t.txt").write_text("".join(lines))
+    timbral.score(tmp_path / "v.npz", tmp_path / "t.txt", tmp_path / "s.txt", draws=0)
+    written = (tmp_path / "s.txt").read_text().splitlines(keepends=True)
+    assert [line.partition(" ")[2] for line in written] == lines
+    assert all(len(line.split(" ")[0].partition(".")[2]) == 6 for line in written)
+    assert len(read_scores(tmp_path / "s.txt").scores) == len(lines)
+
+
+def test_weights_of_many_ties_are_exact() -> None:
+    count = 400_000
+    scores = np.r_[np.zeros(count), np.ones(8)]
+    first = np.r_[np.zeros(count), np.arange(8)].astype(np.int64)
+    second = np.r_[np.ones(count), np.arange(8)].astype(np.int64)
+    bootstrap = SpeakerBootstrap(scores, scores.astype(int), first, second, draws=400)
+    drawn = bootstrap.nontargets[:, 0] / count  # how often speaker 0 times how often speaker 1
+    assert np.array_equal(drawn, np.round(drawn))
+    assert drawn.max() > 2**24 / count / 8
+
+
+@pytest.mark.parametrize("draws", [-1, 1, 99])
+def test_few_draws_say_nothing(files: Path, draws: int) -> None:
+    with pytest.raises(ConfigError, match="100 or more, or 0 for no interval"):
+        timbral.score(files / "v.npz", files / "t.txt", draws=draws)
+    timbral.score(files / "v.npz", files / "t.txt", files / "s.txt", draws=0)
+    with pytest.raises(ConfigError, match="100 or more"):
+        timbral.compare(files / "s.txt", files / "s.txt", draws=draws)
+
+
+def test_few_speakers_have_no_interval(files: Path) -> None:
+    (files / "two.txt").write_text("1 s00-0 s00-1\n0 s00-0 s01-0\n")
+    figures = timbral.score(files / "v.npz", files / "two.txt").figures
+    assert figures is not None
+    assert figures.eer_interval is None
+    assert "needs 5 of them or more; got 2" in figures.interval_note
+
+
+@pytest.mark.parametrize("line", ["s0-0 12.345", "utt1 rec1 0.00 3.25", "price, 3.25", "1.2 1 0 x"])
+def test_files_of_others_are_not_overwritten(files: Path, line: str) -> None:
+    (files / "o").write_text(f"{line}\n")
+    with pytest.raises(DataError, match="not scores of trials"):
+        timbral.score(files / "v.npz", files / "t.txt", files / "o", draws=0)
+    of = files / "speakers"
+    of.write_text("".join(f"{name} 0.500000\n" for name in NAMES))
+    with pytest.raises(DataError, match="is what is read"):
+        timbral.score(files / "v.npz", files / "t.txt", of, speakers=of, draws=0)
+
+
+def test_a_cohort_without_spread(files: Path) -> None:
+    np.savez(files / "same.npz", a=VECTORS[0] + 9, b=VECTORS[0] + 9, c=VECTORS[0] + 9)
+    with pytest.raises(DataError, match="all alike"):
+        timbral.score(files / "v.npz", files / "t.txt", norm="as-norm", cohort=files / "same.npz")

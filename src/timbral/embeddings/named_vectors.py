@@ -83,6 +83,9 @@ def read_vectors(source: str | Path) -> NamedVectors:
             f"{source}: {bad.size} of {len(found.names)} vectors are not finite, the first that of "
             f"{name}"
         )
+    if not found.vectors.any(axis=1).all():
+        zero = found.names[int(np.argmin(found.vectors.any(axis=1)))]
+        raise DataError(f"{source}: the vector of {zero} is zero; no voice has that one")
     if pc.count_distinct(found.names).as_py() < len(found.names):
         counts = pc.value_counts(found.names)
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
@@ -134,9 +137,10 @@ def _read_safetensors(path: Path) -> NamedVectors:
 
 
 def _of_mapping(content: Mapping[str, Any], path: Path) -> NamedVectors:
-    rows = {name: np.asarray(vector).squeeze() for name, vector in content.items()}
+    rows = {name: np.asarray(vector) for name, vector in content.items()}
+    rows = {n: row[0] if row.ndim == 2 and len(row) == 1 else row for n, row in rows.items()}
     for name, vector in rows.items():
-        if vector.ndim != 1 or not np.issubdtype(vector.dtype, np.floating):
+        if vector.ndim != 1 or not vector.size or not np.issubdtype(vector.dtype, np.floating):
             raise DataError(
                 f"{path}: {name} is {vector.dtype} of shape {np.shape(content[name])}, not a "
                 "vector of floats"
@@ -201,7 +205,10 @@ def _kaldi_vector(content: bytes, offset: int, where: str) -> tuple[Any, int]:
     start = content[offset : offset + len(FLOAT_VECTOR)]
     size = content[offset + len(start) : offset + len(start) + 4]
     if start not in (FLOAT_VECTOR, DOUBLE_VECTOR) or len(size) < 4:
-        raise DataError(f"{where}: byte {offset}: no binary vector of Kaldi (FV or DV) stands here")
+        raise DataError(
+            f"{where}: byte {offset}: no binary vector of Kaldi (FV or DV) stands here; an "
+            "archive of text is made binary by copy-vector"
+        )
     kind = np.dtype("<f4" if start == FLOAT_VECTOR else "<f8")
     (count,) = struct.unpack("<i", size)
     begin = offset + len(start) + 4

@@ -13,6 +13,7 @@ import numpy as np
 from timbral.data.manifest import Utterance
 from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
+from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trial_speakers import read_map
@@ -21,6 +22,7 @@ from timbral.scoring.trials import write_trials
 __all__ = ["TrialSummary", "draw_balanced", "trials"]
 
 TRIALS = FileKind("a list of trials", line=r"[01][ \t]\S.*")
+SPEAKERS_OF_NAMES = FileKind("a list of recordings and speakers", line=r"[^\t]+\t[^\t]+")
 FEW_ROWS = 300
 """recordings of a speaker whose pairs can all be listed"""
 TRIES = 50
@@ -52,7 +54,9 @@ def trials(
 
     Args:
         source: a corpus as `inspect` takes it
-        output: the list, lines ``label path path``; paths below a folder `source` start from it
+        output: the list, lines ``label path path``; paths below a folder `source` start from it.
+            Beside it, OUTPUT.utt2spk has the speaker of each recording, for `speakers` of
+            `evaluate`, `score` and `compare`
         layout: how a corpus's folder is laid out; ``auto`` recognizes it
         per_speaker: target trials of each speaker, and as many non-target ones with others; fewer
             where there are not so many pairs
@@ -66,7 +70,10 @@ def trials(
     has no gender; ConfigError for a `per_speaker` below 1.
     """
     found = list(find_utterances(source, layout))
-    claim_file(Path(output), TRIALS, [source])
+    inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
+    claim_file(Path(output), TRIALS, inputs)
+    of_names = Path(f"{output}.utt2spk")
+    claim_file(of_names, SPEAKERS_OF_NAMES, inputs)
     drawn = draw_balanced(
         found,
         per_speaker=per_speaker,
@@ -77,6 +84,7 @@ def trials(
         seed=seed,
     )
     names = [_name(row.path, source) for row in found]
+    _write_speakers(of_names, names, found)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])
     with_targets = {found[first].speaker for label, first, _ in drawn if label}
     speakers = {row.speaker for row in found}
@@ -97,6 +105,8 @@ def draw_balanced(
     """(label, row, row) of trials, as `trials` describes them."""
     if per_speaker < 1:
         raise ConfigError(f"per_speaker is a number of trials, 1 or more; got {per_speaker}")
+    if seed < 0:
+        raise ConfigError(f"seed is 0 or more; got {seed}")
     rows_of: dict[str, list[int]] = {}
     for row, utterance in enumerate(utterances):
         rows_of.setdefault(utterance.speaker, []).append(row)
@@ -163,6 +173,12 @@ def _nontargets(
             seen.add((min(one, other), max(one, other)))
             drawn.append((0, one, other))
     return drawn
+
+
+def _write_speakers(path: Path, names: Sequence[str], rows: Sequence[Utterance]) -> None:
+    lines = (f"{name}\t{row.speaker}\n" for name, row in zip(names, rows, strict=True))
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(lines), "utf-8")
 
 
 def _name(path: str, source: str | Path) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.figures import DEFAULT_P_TARGETS
 from timbral.scoring.intervals import (
+    MIN_DRAWS,
     Figure,
     Interval,
     SpeakerBootstrap,
@@ -24,7 +25,7 @@ from timbral.scoring.intervals import (
 from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
-from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -60,6 +61,8 @@ class Comparison:
     num_speakers: int
     num_left_out: int
     """pairs that only one of them scored"""
+    note: str = ""
+    """what to know of the intervals"""
 
 
 def compare(
@@ -83,11 +86,13 @@ def compare(
         speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
             (Kaldi's utt2spk); None: recordings that target trials join are of one speaker
         p_target: priors of target trials for minDCF, each in (0, 1)
-        draws: of speakers
+        draws: of speakers, 100 or more
         seed: of the draws
 
     Raises DataError when the two share no trials, or label them differently.
     """
+    if draws < MIN_DRAWS:
+        raise ConfigError(f"draws is {MIN_DRAWS} or more; got {draws}")
     lists = [read_scores(path) for path in (first, second)]
     left, right, left_out = _shared(lists[0], lists[1], f"{first} and {second}")
     trials = lists[0].trials.select(left)
@@ -109,12 +114,18 @@ def compare(
         drawn = [bootstrap.values(figure) for bootstrap in bootstraps]
         differences.append(Difference(name, one, other, interval_of(drawn[1] - drawn[0])))
     return Comparison(
-        tuple(differences), len(trials), len(np.unique(np.concatenate(sides))), left_out
+        tuple(differences),
+        len(trials),
+        len(np.unique(np.concatenate(sides))),
+        left_out,
+        GUESSED if speakers is None else "",
     )
 
 
 def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
     """Rows of the trials that both lists have, in one order, and how many only one has."""
+    if not (one.trials.is_labeled and other.trials.is_labeled):
+        raise DataError(f"{where}: both need target and non-target trials, with their labels")
     names = pc.unique(pa.concat_arrays([one.trials.names, other.trials.names]))
     ours, theirs = _keys(one.trials, names), _keys(other.trials, names)
     if np.array_equal(ours, theirs):  # one list: pairs that it repeats stay repeated

@@ -15,7 +15,7 @@ from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures, compute_figures
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.scores import ScoredTrials, score_trials
 from timbral.scoring.trial_list import Trial
-from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
 __all__ = [
     "Evaluation",
@@ -77,7 +77,8 @@ def evaluate_scores(
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     figures = compute_figures(scored.scores, scored.labels, *sides, p_targets=p_target)
-    return Evaluation(**vars(figures), num_failures=len(scored.failures))
+    note = figures.interval_note or (GUESSED if speakers is None else "")
+    return Evaluation(**{**vars(figures), "interval_note": note}, num_failures=len(scored.failures))
 
 
 def _write_scores(folder: Path, scored: ScoredTrials) -> None:

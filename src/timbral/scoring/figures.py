@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.hull import convex_hull
-from timbral.scoring.intervals import Interval, SpeakerBootstrap, eer_of, min_dcf_of
+from timbral.scoring.intervals import Interval, SpeakerBootstrap, check_draws, eer_of, min_dcf_of
 from timbral.scoring.metrics import ScoreCounts, check_p_target
 
 __all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
@@ -28,7 +28,7 @@ class Figures:
     eer: float
     """on straight lines between thresholds"""
     eer_interval: Interval | None
-    """None when speakers cannot be told apart; `interval_note` says why"""
+    """None where there can be none; `interval_note` says why, or what to know of it"""
     threshold: float
     """score at which misses and false alarms are equally frequent"""
     eer_hull: float
@@ -81,7 +81,7 @@ def compute_figures(
         labels: (N,), 1 for target trials
         first, second: (N,) the speakers of both sides, as numbers from 0
         p_targets: priors of target trials, each in (0, 1)
-        draws: of speakers, for the intervals; 0: none
+        draws: of speakers, for the intervals, 100 or more; 0: none
         seed: of the draws
 
     Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior.
@@ -90,6 +90,7 @@ def compute_figures(
         raise ConfigError("p_target: one prior of target trials or more is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
+    check_draws(draws)
     counts = ScoreCounts.of(scores, labels)
     rates = counts.error_rates()
     rate, threshold = rates.eer()
@@ -97,6 +98,8 @@ def compute_figures(
     del rates  # of ten million trials half a gigabyte
     hull = convex_hull(counts)
     bootstrap, note = _bootstrap(scores, labels, first, second, draws, seed)
+    if rate == 0.0:
+        bootstrap, note = None, note or "no interval: these trials have no error to draw"
     intervals = (
         {}
         if bootstrap is None

@@ -20,11 +20,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints
 from timbral.scoring.metrics import check_p_target, detection_cost
 
-__all__ = ["Figure", "Interval", "SpeakerBootstrap", "eer_of", "interval_of", "min_dcf_of"]
+__all__ = [
+    "Figure",
+    "Interval",
+    "SpeakerBootstrap",
+    "check_draws",
+    "eer_of",
+    "interval_of",
+    "min_dcf_of",
+]
 
 Figure = Callable[[Floats, Floats], Floats]
 """from miss and false-alarm rates (draws, bins + 1) to a number for each draw"""
@@ -32,6 +40,9 @@ QUANTILES = 4096
 """bins hold at most this fraction of the target trials, and of the non-target trials"""
 TAIL_STEPS = 64
 """in the tails, bins for each doubling of the number of trials beyond"""
+MIN_DRAWS = 100
+MIN_SPEAKERS = 5
+"""fewer speakers say nothing of others"""
 BLOCK = 512
 """trials whose weights in all draws are computed at once: they stay in the processor's cache"""
 
@@ -57,7 +68,8 @@ class SpeakerBootstrap:
         draws: how often S speakers are drawn
         seed: of the draws
 
-    Raises DataError when a target trial is of two speakers or a non-target trial of one.
+    Raises DataError when a target trial is of two speakers or a non-target trial of one, and for
+    fewer than `MIN_SPEAKERS` speakers.
 
     `targets` and `nontargets` (draws, bins) are the weights; `lows` (bins,) the lowest score of a
     bin.
@@ -80,6 +92,11 @@ class SpeakerBootstrap:
             raise DataError(
                 f"trial {row + 1} is a {'target' if target[row] else 'non-target'} trial, but its "
                 f"recordings are of {'two speakers' if target[row] else 'one speaker'}"
+            )
+        present = len(np.union1d(first, second))
+        if present < MIN_SPEAKERS:
+            raise DataError(
+                f"an interval over speakers needs {MIN_SPEAKERS} of them or more; got {present}"
             )
         self.num_speakers = int(max(first.max(), second.max())) + 1
         generator = np.random.default_rng(seed)
@@ -118,6 +135,12 @@ def interval_of(values: Floats) -> Interval:
     """The 95 % interval of a figure's values in all draws."""
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return Interval(float(low), float(high))
+
+
+def check_draws(draws: int) -> None:
+    """ConfigError for a number of draws whose percentiles say nothing; 0 stands for no interval."""
+    if draws and draws < MIN_DRAWS:
+        raise ConfigError(f"draws is {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
 
 
 def eer_of(miss: Floats, false_alarm: Floats) -> Floats:
@@ -165,11 +188,14 @@ def _weights(
     left = torch.from_numpy(first[order].astype(np.int64))
     right = None if second is None else torch.from_numpy(second[order].astype(np.int64))
     at = torch.from_numpy(bins[order])
-    weights = torch.zeros(num_bins, times.shape[1])
+    weights = np.zeros((num_bins, times.shape[1]))
     for start in range(0, len(left), BLOCK):
         rows = slice(start, start + BLOCK)
         weight = times.index_select(0, left[rows])
         if right is not None:
             weight *= times.index_select(0, right[rows])
-        weights.index_add_(0, at[rows], weight)
-    return np.asarray(weights.numpy().T, dtype=np.float64)
+        lowest, highest = int(at[start]), int(at[rows][-1])  # of bins, which are in order
+        sums = torch.zeros(highest - lowest + 1, times.shape[1])
+        sums.index_add_(0, at[rows] - lowest, weight)
+        weights[lowest : highest + 1] += sums.numpy()  # in float64: float32 ends at 2^24
+    return weights.T

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, DataError
 from timbral.io.types import Vectors
 
 __all__ = ["NORMS", "cohort_statistics", "subtract_mean"]
 
 NORMS = ("none", "mean", "as-norm")
+LEAST_SPREAD = 1e-5
+"""standard deviation of cosines, below which it is float32's rounding"""
 ROWS = 2048
 """vectors whose scores against the cohort are there at one time"""
 
@@ -41,8 +43,11 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
         cohort: (K, E), of speakers in no trial; best one vector a speaker
         top_k: how many of the cohort count, 2 or more
 
-    Raises ConfigError for a `top_k` that is no number of vectors in the cohort.
+    Raises DataError for a cohort of fewer than two vectors or without spread, ConfigError for a
+    `top_k` that is no number of vectors in the cohort.
     """
+    if len(cohort) < 2:
+        raise DataError(f"cohort: two vectors or more are needed, got {len(cohort)}")
     if not 2 <= top_k <= len(cohort):
         raise ConfigError(
             f"top_k is a number of vectors of the cohort, from 2 to {len(cohort)}; got {top_k}"
@@ -55,5 +60,10 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
         cosines.partition(len(cohort) - top_k, axis=1)
         nearest = cosines[:, len(cohort) - top_k :]
         statistics[rows, 0] = nearest.mean(axis=1)
-        statistics[rows, 1] = np.maximum(nearest.std(axis=1), 1e-6)
+        statistics[rows, 1] = nearest.std(axis=1)
+    if statistics[:, 1].min() < LEAST_SPREAD:
+        raise DataError(
+            "cohort: its nearest vectors are all alike, so scores cannot be normalized by them; "
+            "give vectors of more speakers"
+        )
     return statistics

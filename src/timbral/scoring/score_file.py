@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
@@ -43,25 +42,16 @@ def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> Non
     if pc.any(pc.match_substring_regex(names, r"[\t\n\r]|^ | $|^$")).as_py():
         raise DataError("a name with a tab, a line break or a blank at an end cannot be written")
     delimiter = "\t" if pc.any(pc.match_substring(names, " ")).as_py() else " "
-    options = pa.csv.WriteOptions(
-        include_header=False, delimiter=delimiter, quoting_style="none", batch_size=65536
-    )
     labeled = bool((trials.labels != UNKNOWN).all())
-    columns = ["score", "label", "first", "second"] if labeled else ["first", "second", "score"]
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         for start in range(0, len(trials), ROWS):
             rows = slice(start, start + ROWS)
-            table = pa.table(
-                {
-                    "score": pa.array(scores[rows].astype(np.float64)).cast(
-                        SIX_DECIMALS, safe=False
-                    ),
-                    "label": trials.labels[rows],
-                    "first": names.take(pa.array(trials.first[rows])),
-                    "second": names.take(pa.array(trials.second[rows])),
-                }
-            )
-            pa.csv.write_csv(table.select(columns), file, options)
+            values = pa.array(scores[rows].astype(np.float64)).cast(SIX_DECIMALS, safe=False)
+            score, label = values.cast(pa.string()), pa.array(trials.labels[rows]).cast(pa.string())
+            sides = [names.take(pa.array(each[rows])) for each in (trials.first, trials.second)]
+            words = [score, label, *sides] if labeled else [*sides, score]
+            lines = pc.binary_join_element_wise(*words, delimiter)
+            file.write("\n".join([*lines.to_pylist(), ""]).encode())
 
 
 def read_scores(path: str | Path) -> ScoredList:
@@ -88,4 +78,6 @@ def read_scores(path: str | Path) -> ScoredList:
         values = np.array(score.dictionary.to_pylist(), dtype=np.float64)
     except ValueError as error:
         raise DataError(f"{path}: a score is no number ({error}); a line is {FORMS}") from None
+    if np.isnan(values).any():
+        raise DataError(f"{path}: a score is NaN")
     return ScoredList(to_trials(labels, *columns), values[score.indices.to_numpy()])

@@ -14,10 +14,15 @@ from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["read_map", "speakers_from_targets", "speakers_of"]
+__all__ = ["GUESSED", "read_map", "speakers_from_targets", "speakers_of"]
 
 STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
 """of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
+
+GUESSED = (
+    "speakers are guessed from the target trials, and one whose trials do not hang together counts "
+    "as several, which narrows intervals; `speakers` tells who speaks"
+)
 
 
 def speakers_from_targets(trials: TrialList) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,12 @@ from timbral.scoring.normalization import NORMS, cohort_statistics, subtract_mea
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import write_scores
 from timbral.scoring.trial_list import TrialList, read_trial_list
-from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
 __all__ = ["ScoreSummary", "score"]
 
 SCORE_FILE = FileKind(
-    "scores of trials", line=r"-?\d+\.\d+\S*[ \t][01][ \t].+|.+[ \t]-?\d+\.\d+\S*"
+    "scores of trials", line=r"-?\d+\.\d{6}[ \t][01][ \t]\S.*|\S.*[ \t]\S.*[ \t]-?\d+\.\d{6}"
 )
 
 FEW = 0.01
@@ -89,7 +89,8 @@ def score(
     if (norm == "none") != (cohort is None):
         raise ConfigError("norm mean and as-norm need a cohort, and a cohort needs one of them")
     if output is not None:
-        claim_file(Path(output), SCORE_FILE, [vectors, trials, *([cohort] if cohort else [])])
+        inputs = [vectors, trials, cohort, speakers]
+        claim_file(Path(output), SCORE_FILE, [x for x in inputs if isinstance(x, str | Path)])
     listed, found = read_trial_list(trials), read_vectors(vectors)
     rows = found.rows_of(listed.names, root)
     listed, left_out, missing = _with_vectors(listed, rows, found, skip_missing)
@@ -101,6 +102,8 @@ def score(
         of_names = _speakers(listed, found, rows, speakers)
         sides = of_names[listed.first], of_names[listed.second]
         figures = compute_figures(scores, listed.labels, *sides, p_targets=p_target, draws=draws)
+        if speakers is None and found.speakers is None and figures.eer_interval is not None:
+            figures = replace(figures, interval_note=GUESSED)
     if output is not None:
         write_scores(Path(output), listed, scores)
     return ScoreSummary(

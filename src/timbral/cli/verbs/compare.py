@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ def run(
     from timbral import api
 
     result = api.compare(first, second, speakers=speakers, p_target=p_target, draws=draws)
+    if result.note:
+        print(result.note.replace("`speakers`", "--speakers"), file=sys.stderr)
     print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
     for line in result.differences:
         scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)

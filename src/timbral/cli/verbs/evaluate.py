@@ -72,7 +72,7 @@ def run(
     print(f"scores: {target / 'scores.txt'}")
     print(f"report: {target / 'report.html'}")
     if result.interval_note:
-        print(result.interval_note, file=sys.stderr)
+        print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
     print(result.line)
     return code
 

@@ -95,9 +95,10 @@ def _describe(result: ScoreSummary, output: Path | None) -> int:
     if output is not None:
         print(f"scores: {output}")
     if result.figures is None:
-        print(f"{count(result.num_trials, 'trial')} without labels of both kinds: no error rates")
+        scored = count(result.num_trials, "trial")
+        print(f"{scored} scored; error rates need target and non-target trials")
     else:
         if result.figures.interval_note:
-            print(result.figures.interval_note, file=sys.stderr)
+            print(result.figures.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
         print(result.figures.line)
     return SOME_FAILED if result.missing else OK

@@ -54,6 +54,6 @@ def run(
     print(
         f"{count(drawn.num_targets, 'target trial')} and "
         f"{count(drawn.num_nontargets, 'non-target trial')} of "
-        f"{count(drawn.num_speakers, 'speaker')}: {output}"
+        f"{count(drawn.num_speakers, 'speaker')}: {output}, their speakers: {output}.utt2spk"
     )
     return OK
