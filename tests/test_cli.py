@@ -265,6 +265,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
     """Which takes seconds."""
     (tmp_path / "t.txt").write_text("1 a b\n")
     (tmp_path / "a.wav").touch()
+    (tmp_path / "empty").mkdir()
     given = ["--data", tmp_path, "--output", tmp_path / "r"]
     commands: dict[str, list[object]] = {
         "did you mean 'tdnn-ge2e-small'": ["train", "tdnn-ge2e", *given],
@@ -280,6 +281,16 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
         "c.wav#t=1,2: no such file": ["verify", "ge2e-lstm", f"{tmp_path}/c.wav#t=1,2", "a.wav"],
         "corpus: no such file or folder": ["embed", "ecapa", "corpus", "--output", tmp_path / "o"],
         "both target and non-target": ["evaluate", "ge2e-lstm", tmp_path / "t.txt"],
+        "corpus: no such folder": ["prepare", "corpus", "--output", tmp_path / "o"],
+        "unknown value 'flacc'": ["prepare", tmp_path, "--format", "flacc", "--output", "o"],
+        "unknown layout 'vctkk'": ["prepare", tmp_path, "--layout", "vctkk", "--output", "o"],
+        "unknown dataset 'vctkk'": [
+            *("prepare", "--datasets-root", tmp_path, "--dataset-names", "vctkk", "--output", "o")
+        ],
+        "no audio found": ["inspect", tmp_path / "empty"],
+        "data: no such folder": ["inspect", "data"],
+        "name a file as --output": ["inspect", tmp_path, "--output", tmp_path / "empty"],
+        "gone: no such folder": ["export-list", "gone", "--output", tmp_path / "list.csv"],
         "root: no such file or folder": ["evaluate", "ecapa", tmp_path / "t.txt", "--root", "root"],
     }
     code = (
@@ -287,11 +298,10 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
         f"for words in {[[str(word) for word in words] for words in commands.values()]!r}:\n"
         "    sys.argv = ['timbral', *words]\n"
         "    sys.stderr = sys.stdout\n"
-        "    print(run(), 'torch' in sys.modules)\n"
+        "    print('code', run(), 'torch' in sys.modules)\n"
     )
-    lines = python(code).splitlines()
-    for expected, message, end in zip(commands, lines[::2], lines[1::2], strict=True):
-        assert message.startswith("error: ")
+    answers = re.findall(r"(error: .*?)\ncode (.*?)\n", python(code), re.DOTALL)
+    for expected, (message, end) in zip(commands, answers, strict=True):
         assert expected in message
         assert end == "2 False", message
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.cli.verbs import prepare as prepare_verb
 from timbral.data.corpora.registry import CORPORA, scan_corpus, scan_datasets
 from timbral.data.prepared.prepare import prepare
 from timbral.demo.shipped import VOICES
@@ -200,6 +201,24 @@ def test_several_corpora_and_subsets(tree: Callable[[str], Path]) -> None:
         scan_datasets(root, ["librispeech/train-clean-360"])
     with pytest.raises(DataError, match="more than one file"):
         scan_datasets(root, ["librispeech", "librispeech"])
+
+
+def test_prepare_counts_what_it_passes_over_in_each_corpus(
+    tree: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tree("magicdata")
+    tree("librispeech")
+    (root / "LibriSpeech" / "train-clean-100" / "SONG.xyz").touch()
+    (root / CORPORA["magicdata"].folder / "NOTES.xyz").touch()
+    (root / "beside-the-corpora.xyz").touch()
+    prepare_verb.run(
+        output=tmp_path / "out",
+        datasets_root=root,
+        dataset_names=("magicdata", "librispeech/train-clean-100"),
+        trim="none",
+        workers=1,
+    )
+    assert "passed over: 2 .txt, 2 .xyz\n" in capsys.readouterr().out
 
 
 def test_wrong_folder_error_shows_expected_and_found(

@@ -141,9 +141,9 @@ def test_passed_over_files_are_counted(
     rows = scan_corpus("folder", corpus)
     assert len(rows) == 8
     expected = "passed over: 2 .txt, 1 .xyz, 1 without suffix"
-    assert in_words(count_passed_over(corpus, rows)) == expected
+    assert in_words(count_passed_over([corpus], rows)) == expected
     assert prepare_verb.run(str(corpus), output=tmp_path / "store", workers=1) == 0
     assert expected in capsys.readouterr().out.splitlines()
     assert expected in describe(inspect_data(corpus))
-    assert count_passed_over(tmp_path / "store", rows) == {}
+    assert count_passed_over([tmp_path / "store"], rows) == {}
     assert in_words(Counter({f".{n}": 9 - n for n in range(8)})).endswith("5 .4, 9 others")

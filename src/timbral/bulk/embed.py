@@ -88,7 +88,7 @@ def embed_corpus(
     _check_strict(engine, utterances)
     input_of(embedder, utterances[0].path)  # raises before a folder is claimed
     started = time.monotonic()
-    passed_over = count_passed_over(root, utterances)
+    passed_over = count_passed_over([root], utterances)
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f".embed-{name}" if several_models else ".embed"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from timbral.audio.decode import stated_seconds
 from timbral.data.file_state import file_size
 from timbral.data.prepared.mels import FRAME_BYTES, read_mel
-from timbral.encoders.frontends import GE2E_MEL
+from timbral.encoders.mel_config import GE2E_MEL
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Vectors

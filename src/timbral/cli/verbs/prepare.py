@@ -81,7 +81,7 @@ def run(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance
         )
     code = _print_summary(summary, output)
-    _tell_passed_over(corpus, utterances)
+    _tell_passed_over(corpus, datasets_root, dataset_names, utterances)
     if corpus is not None:
         tell_one_speaker(summary.num_speakers, corpus, layout)
     return code
@@ -99,11 +99,15 @@ def _print_summary(summary: PrepareSummary, folder: Path) -> int:
     return count_failures(summary.num_failures, folder)
 
 
-def _tell_passed_over(corpus: str | None, utterances: Manifest) -> None:
+def _tell_passed_over(
+    corpus: str | None, root: Path | None, names: tuple[str, ...], utterances: Manifest
+) -> None:
     from timbral.data.corpora.passed_over import count_passed_over
+    from timbral.data.corpora.registry import dataset_folders
 
-    if corpus is not None:
-        tell_passed_over(count_passed_over(corpus, utterances))
+    folders = [corpus] if corpus is not None else []
+    folders += [str(folder) for folder in dataset_folders(root, names)] if root is not None else []
+    tell_passed_over(count_passed_over(folders, utterances))
 
 
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:

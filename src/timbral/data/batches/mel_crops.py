@@ -15,7 +15,7 @@ from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.random_streams import Stream, random_generator
-from timbral.encoders.frontends import GE2E_MEL
+from timbral.encoders.mel_config import GE2E_MEL
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
 

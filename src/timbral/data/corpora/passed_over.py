@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 
 from timbral.audio.segments import Segment
@@ -16,15 +17,17 @@ NAMED_SUFFIXES = 5
 """in words; the rest are counted together"""
 
 
-def count_passed_over(root: str | Path, utterances: Iterable[Utterance]) -> Counter[str]:
-    """How many files below a corpus's folder are no recordings of `utterances`, by suffix.
+def count_passed_over(
+    roots: Sequence[str | Path], utterances: Iterable[Utterance]
+) -> Counter[str]:
+    """How many files below the folders of corpora are no recordings of `utterances`, by suffix.
 
     Hidden files and what timbral prepared or embedded there are not counted, and nothing is where
     the recordings lie elsewhere: of tables, lists, prepared data and URLs.
     """
-    if not Path(root).is_dir():
+    if not all(Path(root).is_dir() for root in roots):
         return Counter()
-    inside = f"{os.path.abspath(root).rstrip('/')}/"
+    inside = tuple(f"{os.path.abspath(root).rstrip('/')}/" for root in roots)
     taken: Counter[str] = Counter()
     in_segments: set[str] = set()
     for row in utterances:
@@ -38,7 +41,8 @@ def count_passed_over(root: str | Path, utterances: Iterable[Utterance]) -> Coun
     failures = utterances.failures if isinstance(utterances, Manifest) else ()
     in_segments.update(row.path for row in failures if row.path.startswith(inside))  # they are told
     taken.update(map(_suffix, in_segments))
-    return Counter(map(_suffix, _names(os.fspath(root)))) - taken
+    names = chain.from_iterable(_names(os.fspath(root)) for root in roots)
+    return Counter(map(_suffix, names)) - taken
 
 
 def in_words(passed_over: Counter[str]) -> str:

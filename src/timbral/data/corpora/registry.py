@@ -22,7 +22,7 @@ from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
 
-__all__ = ["CORPORA", "LAYOUTS", "scan_corpus", "scan_datasets", "scan_rows"]
+__all__ = ["CORPORA", "LAYOUTS", "dataset_folders", "scan_corpus", "scan_datasets", "scan_rows"]
 
 OUTLINE_ENTRIES, OUTLINE_DEPTH = 6, 4
 """of a folder in an error message"""
@@ -66,18 +66,26 @@ def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
     for ``/``. Raises DataError as `scan_corpus` does.
     """
     root = Path(os.path.abspath(root))
-    known = [name for name, corpus in CORPORA.items() if corpus.folder]
     found: list[Manifest] = []
-    for name in names:
-        corpus, _, subset = name.partition("/")
-        if corpus not in known:
-            raise DataError(f"unknown dataset {corpus!r}{did_you_mean(corpus, known)}")
-        rows = scan_rows(corpus, root / CORPORA[corpus].folder / subset)
+    for name, folder in zip(names, dataset_folders(root, names), strict=True):
+        rows = scan_rows(name.partition("/")[0], folder)
         renamed = Manifest.of(_with_paddlespeech_ids(row, root) for row in rows)
         found.append(Manifest(renamed.table, rows.failures))
     failures = [failure for rows in found for failure in rows.failures]
     utterances = Manifest.of(row for rows in found for row in rows)
     return check_unique(Manifest(utterances.table, failures), root)
+
+
+def dataset_folders(root: Path, names: Sequence[str]) -> list[Path]:
+    """The folder of each corpus that `scan_datasets` looks through; DataError for unknown names."""
+    known = [name for name, corpus in CORPORA.items() if corpus.folder]
+    folders = []
+    for name in names:
+        corpus, _, subset = name.partition("/")
+        if corpus not in known:
+            raise DataError(f"unknown dataset {corpus!r}{did_you_mean(corpus, known)}")
+        folders.append(root / CORPORA[corpus].folder / subset)
+    return folders
 
 
 def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:

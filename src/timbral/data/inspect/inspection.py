@@ -123,7 +123,7 @@ def inspect_data(
         per_speaker=np.array(list(per_speaker.values())),
         rates=Counter(rate for rate in data.rates if rate > 0),
         duplicates=_duplicates(data),
-        passed_over=count_passed_over(source, data.manifest),
+        passed_over=count_passed_over([source], data.manifest),
     )
     inspection.suspects += [
         Suspect("", failure.path, "unusable", failure.reason) for failure in data.manifest.failures

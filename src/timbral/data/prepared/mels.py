@@ -30,7 +30,7 @@ from timbral.data.prepared.base import (
     read_table,
 )
 from timbral.data.prepared.marks import prepared_format
-from timbral.encoders.frontends import GE2E_MEL
+from timbral.encoders.mel_config import GE2E_MEL
 from timbral.errors import AudioError, DataError
 from timbral.io.types import Vectors
 
