@@ -17,9 +17,7 @@ NAMED_SUFFIXES = 5
 """in words; the rest are counted together"""
 
 
-def count_passed_over(
-    roots: Sequence[str | Path], utterances: Iterable[Utterance]
-) -> Counter[str]:
+def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utterance]) -> Counter[str]:
     """How many files below the folders of corpora are no recordings of `utterances`, by suffix.
 
     Hidden files and what timbral prepared or embedded there are not counted, and nothing is where
