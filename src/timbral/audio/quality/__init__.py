@@ -1,0 +1,1 @@
+"""What a recording is good for: net speech, level, noise, bandwidth, channels, and risks."""

@@ -1,0 +1,54 @@
+"""Do the channels of a recording take the same scene, or each another speaker?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from timbral.audio.quality.short_time import frame_length
+from timbral.io.types import Vectors
+
+__all__ = ["channel_correlation", "mix"]
+
+FLOOR_DB = 50.0
+"""below the loudest frame of all channels: weaker is background"""
+CANCELLATION = 0.01
+"""RMS level of the channels' mean over the loudest's: less is opposite phase, not silence"""
+MOST_CHANNELS = 8
+"""that are compared: an array of 64 microphones has 2,016 pairs"""
+
+
+def mix(samples: Vectors) -> Vectors:
+    """Channels (T, C) to one (T,): their mean, or the loudest where that cancels out."""
+    if samples.shape[1] == 1:
+        return np.ascontiguousarray(samples[:, 0])
+    mean = samples.mean(axis=1, dtype=np.float32)
+    powers = [float(np.dot(channel, channel)) for channel in samples.T]
+    if float(np.dot(mean, mean)) < CANCELLATION**2 * max(powers):
+        return np.ascontiguousarray(samples[:, int(np.argmax(powers))])
+    return np.asarray(mean)
+
+
+def channel_correlation(samples: Vectors, sample_rate: int) -> float | None:
+    """The lowest correlation of two channels' frame levels, in samples (T, C); None for mono.
+
+    Levels rather than samples: two microphones a meter apart take the same words at other phases.
+    A silent channel is like no other: 0.
+    """
+    if samples.shape[1] == 1:
+        return None
+    length = frame_length(sample_rate)
+    count = max(1, samples.shape[0] // length)
+    frames = samples[: count * length, :MOST_CHANNELS]
+    power = np.add.reduceat(np.square(frames), np.arange(count) * length, axis=0) / length
+    levels = 10 * np.log10(power + 1e-12)  # (F, C)
+    levels = np.maximum(levels, levels.max() - FLOOR_DB)
+    levels = levels - levels.mean(axis=0)
+    spread = np.sqrt(np.square(levels).sum(axis=0))
+    pairs = combinations(range(levels.shape[1]), 2)
+    return min(_correlation(levels[:, a], levels[:, b], spread[a] * spread[b]) for a, b in pairs)
+
+
+def _correlation(one: Vectors, other: Vectors, spread: float) -> float:
+    return float(np.dot(one, other) / spread) if spread > 1e-6 else 0.0

@@ -1,0 +1,182 @@
+"""One pass of short-time spectra over a recording, and what is kept of each frame.
+
+Frames of 32 ms lie side by side, so that one rfft of each sample is all that is computed. The
+speech features are taken below 4 kHz, where telephone and studio recordings are alike; the long
+spectrum reaches up to half the rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.io.types import Vectors
+
+__all__ = ["FRAME_SECONDS", "NUM_BANDS", "Frames", "analyze", "frame_length"]
+
+FRAME_SECONDS = 0.032
+BLOCK_FRAMES = 1024
+"""in one rfft: 33 s, which bounds memory"""
+NUM_BANDS = 20
+BAND_LIMITS_HZ = (100.0, 3_800.0)
+VOICE_LIMITS_HZ = (70.0, 400.0)
+"""fundamental frequencies of voices"""
+RUMBLE_HZ = 60.0
+"""what lies below is no part of a level: handling, mains hum, offset"""
+STEP_HZ = 250.0
+"""resolution of the long spectrum"""
+TINY = np.float32(1e-12)
+LOUD_DB = 20.0
+"""frames of a block within this of its loudest count in the long spectrum"""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What is kept of F frames."""
+
+    levels: Vectors
+    """(F,) dBFS, without rumble"""
+    bands: Vectors
+    """(F, NUM_BANDS) dBFS in mel bands"""
+    flatness: Vectors
+    """(F,) dB: geometric over arithmetic mean of the spectrum; 0 is white"""
+    harmonicity: Vectors
+    """(F,) the highest autocorrelation at a lag of a voice"""
+    pitch: Vectors
+    """(F,) octaves above 70 Hz of that lag"""
+    spectrum: Vectors
+    """(steps,) mean power in steps of STEP_HZ, of the louder frames"""
+
+
+def frame_length(sample_rate: int) -> int:
+    """About 32 ms, a multiple of 32 samples: 512 at 16 kHz."""
+    return max(32, 32 * round(sample_rate * FRAME_SECONDS / 32))
+
+
+def analyze(wave: Vectors, sample_rate: int) -> Frames:
+    """The frames of a wave (T,); the last is filled up with zeros."""
+    length = frame_length(sample_rate)
+    count = max(1, wave.size // length)  # what is left of the last frame is under 32 ms
+    if wave.size < length:
+        wave = np.pad(wave, (0, length - wave.size))
+    rows = wave[: count * length].reshape(count, length)
+    blocks = [
+        _block(rows[start : start + BLOCK_FRAMES], sample_rate)
+        for start in range(0, count, BLOCK_FRAMES)
+    ]
+    loud = np.array([block.spectrum.sum() for block in blocks])
+    spectra = np.stack([block.spectrum for block in blocks])
+    # Blocks of mere background do not count against those where somebody speaks.
+    kept = spectra[loud >= loud.max() * 10 ** (-LOUD_DB / 10)]
+    return Frames(
+        levels=np.concatenate([block.levels for block in blocks]),
+        bands=np.concatenate([block.bands for block in blocks]),
+        flatness=np.concatenate([block.flatness for block in blocks]),
+        harmonicity=np.concatenate([block.harmonicity for block in blocks]),
+        pitch=np.concatenate([block.pitch for block in blocks]),
+        spectrum=kept.mean(axis=0),
+    )
+
+
+def _block(rows: Vectors, sample_rate: int) -> Frames:
+    tools = _tools(sample_rate)
+    spectra = np.fft.rfft(rows * tools.window)
+    power = np.square(spectra.real, dtype=np.float32)
+    power += np.square(spectra.imag, dtype=np.float32)  # (F, bins)
+    total = power[:, tools.first_bin :].sum(axis=1)
+    harmonicity, pitch = _voicing(power, tools)
+    inner = power[:, tools.band_bins] + TINY
+    flatness = np.log(inner).mean(axis=1) - np.log(inner.mean(axis=1))
+    loud = total >= total.max() * np.float32(10 ** (-LOUD_DB / 10))
+    return Frames(
+        levels=_decibels(total),
+        bands=_decibels(power[:, : tools.mel.shape[0]] @ tools.mel),
+        flatness=(10 / np.log(10)) * flatness,
+        harmonicity=harmonicity,
+        pitch=pitch,
+        spectrum=np.add.reduceat(power[loud].mean(axis=0), tools.steps),
+    )
+
+
+def _voicing(power: Vectors, tools: _Tools) -> tuple[Vectors, Vectors]:
+    """The peak of the autocorrelation (Wiener-Khinchin) at the lags of voices, and its pitch.
+
+    That of the window is divided out (Boersma 1993, equation 9), so that a steady tone has 1.
+    """
+    bins = tools.voice_bins
+    cut = power[:, :bins].copy()
+    cut[:, : tools.first_bin] = 0
+    around = np.fft.irfft(cut, 2 * (bins - 1))[:, : tools.lags.stop]
+    zero = around[:, :1] + TINY
+    inside = around[:, tools.lags] / zero / tools.window_correlation[tools.lags]
+    best = inside.argmax(axis=1)
+    peak = np.take_along_axis(inside, best[:, None], axis=1)[:, 0]
+    rate = 2 * (bins - 1) * tools.bin_hz
+    pitch = np.log2(rate / (best + tools.lags.start) / VOICE_LIMITS_HZ[0])
+    return np.clip(peak, 0, 1).astype(np.float32), pitch.astype(np.float32)
+
+
+def _decibels(power: Vectors) -> Vectors:
+    return np.asarray(10 * np.log10(power + TINY), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What depends on the rate alone."""
+
+    window: Vectors
+    bin_hz: float
+    first_bin: int
+    mel: Vectors
+    """(bins below the last band's end, NUM_BANDS)"""
+    band_bins: slice
+    voice_bins: int
+    lags: slice
+    window_correlation: Vectors
+    steps: NDArray[np.intp]
+    """the first bin of each step of the long spectrum"""
+
+
+@lru_cache(maxsize=8)
+def _tools(sample_rate: int) -> _Tools:
+    length = frame_length(sample_rate)
+    window = np.hanning(length + 1)[:-1]
+    # So that the sum of a frame's power is its mean square: both halves, Parseval, the window's.
+    window *= np.sqrt(2.0 / (length * np.square(window).sum()))
+    bin_hz = sample_rate / length
+    bins = length // 2 + 1
+    voice_bins = min(bins, 129)  # to 4 kHz
+    rate = 2 * (voice_bins - 1) * bin_hz
+    lags = slice(int(rate / VOICE_LIMITS_HZ[1]), int(rate / VOICE_LIMITS_HZ[0]) + 1)
+    spread = np.abs(np.fft.rfft(window)) ** 2
+    correlation = np.fft.irfft(spread, length)
+    # The window's autocorrelation, at the lags of the narrower rate
+    at = np.arange(lags.stop) * (sample_rate / rate)
+    correlation = np.interp(at, np.arange(length // 2), correlation[: length // 2])
+    low, high = (round(limit / bin_hz) for limit in BAND_LIMITS_HZ)
+    step = STEP_HZ / bin_hz
+    edges = np.unique(np.arange(0, bins, step).astype(np.intp))
+    return _Tools(
+        window=window.astype(np.float32),
+        bin_hz=bin_hz,
+        first_bin=max(1, round(RUMBLE_HZ / bin_hz)),
+        mel=_mel_bank(min(bins, high + 2), bin_hz),
+        band_bins=slice(min(low, bins - 1), min(high, bins)),
+        voice_bins=voice_bins,
+        lags=lags,
+        window_correlation=(correlation / correlation[0]).astype(np.float32),
+        steps=edges,
+    )
+
+
+def _mel_bank(bins: int, bin_hz: float) -> Vectors:
+    """Triangles (bins, NUM_BANDS) of equal width in mel."""
+    low, high = (2595 * np.log10(1 + limit / 700) for limit in BAND_LIMITS_HZ)
+    corners = 700 * (10 ** (np.linspace(low, high, NUM_BANDS + 2) / 2595) - 1)
+    hertz = np.arange(bins)[:, None] * bin_hz
+    left, middle, right = corners[:-2], corners[1:-1], corners[2:]
+    rising, falling = (hertz - left) / (middle - left), (right - hertz) / (right - middle)
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)), dtype=np.float32)

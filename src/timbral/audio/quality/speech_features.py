@@ -1,0 +1,131 @@
+"""Statistics of a window of frames by which speech differs from noise, tones and music.
+
+Speech changes about four times a second (Scheirer & Slaney 1997), in most bands at once, has many
+frames much weaker than the mean, and voiced frames whose pitch glides.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from timbral.audio.quality.short_time import Frames
+from timbral.io.types import Vectors
+
+__all__ = ["HOP_FRAMES", "WINDOW_FRAMES", "windows_of"]
+
+WINDOW_FRAMES = 48
+"""1.5 s: the shortest that shows several syllables"""
+HOP_FRAMES = 24
+RANGE_DB = 45.0
+"""below the loudest frame; below that clean pauses differ by their gear alone"""
+MODULATION_HZ = (0.5, 2.0, 3.5, 6.0, 9.0, 15.7)
+NUM_CEPSTRA = 6
+
+
+def windows_of(frames: Frames) -> tuple[Vectors, Vectors]:
+    """Features (W, D) of windows of frames, and the level (W,) in dBFS of each.
+
+    A recording shorter than a window is one, repeated until it is full.
+    """
+    count = frames.levels.size
+    starts = np.arange(0, max(1, count - WINDOW_FRAMES + 1), HOP_FRAMES)
+    if count > WINDOW_FRAMES and starts[-1] != count - WINDOW_FRAMES:
+        starts = np.append(starts, count - WINDOW_FRAMES)
+    index = (starts[:, None] + np.arange(WINDOW_FRAMES)) % count  # (W, frames)
+    features, levels = [], []
+    for some in np.array_split(index, max(1, len(index) // 512)):  # bounds memory
+        features.append(_features(frames, some))
+        levels.append(frames.levels[some].max(axis=1))
+    return np.concatenate(features), np.concatenate(levels)
+
+
+def _features(frames: Frames, index: np.ndarray) -> Vectors:
+    bands = frames.bands[index]  # (W, L, M)
+    level = frames.bands.max(axis=1)[index]
+    top = level.max(axis=1, keepdims=True)
+    bands = np.maximum(bands, top[:, :, None] - RANGE_DB)
+    level = np.maximum(level, top - RANGE_DB) - top  # (W, L), 0 at the loudest
+    weight = 10 ** (level / 20)
+    weight /= weight.sum(axis=1, keepdims=True)
+    columns = [
+        *_modulation(bands),
+        *_dynamics(level, bands),
+        *_weighted(frames.flatness[index], weight),
+        *_harmonic(frames, index, weight),
+        *_shape(bands, weight),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _modulation(bands: Vectors) -> list[Vectors]:
+    """Fractions of the bands' modulation by its rate, in dB, and all of it."""
+    length = bands.shape[1]
+    centered = bands - bands.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centered * np.hanning(length)[:, None].astype(np.float32), axis=1)
+    power = (np.abs(spectrum) ** 2).mean(axis=2)  # (W, rates)
+    hertz = np.arange(power.shape[1]) / (length * 0.032)
+    total = power[:, 1:].sum(axis=1) + 1.0
+    rates = []
+    for low, high in pairwise(MODULATION_HZ):
+        inside = power[:, (hertz >= low) & (hertz < high)].sum(axis=1)
+        rates.append(np.log((inside + 1.0) / total))
+    return [*rates, np.log(total)]
+
+
+def _dynamics(level: Vectors, bands: Vectors) -> list[Vectors]:
+    deviation = bands.std(axis=1)  # (W, M)
+    together = bands.mean(axis=2).std(axis=1)
+    change = np.abs(np.diff(bands, axis=1))
+    loud = 10 ** (level / 10)
+    low = (loud < 0.5 * loud.mean(axis=1, keepdims=True)).mean(axis=1)
+    return [
+        deviation.mean(axis=1),
+        deviation.min(axis=1),
+        together / (deviation.mean(axis=1) + 1.0),
+        change.mean(axis=(1, 2)),
+        change.mean(axis=2).std(axis=1),
+        np.abs(np.diff(bands.mean(axis=2), axis=1)).mean(axis=1),
+        low,
+        np.quantile(level, 0.1, axis=1),
+        np.quantile(level, 0.5, axis=1),
+        np.quantile(level, 0.8, axis=1),
+    ]
+
+
+def _weighted(values: Vectors, weight: Vectors) -> list[Vectors]:
+    mean = (values * weight).sum(axis=1)
+    spread = np.sqrt(np.maximum(0, (np.square(values) * weight).sum(axis=1) - mean**2))
+    return [mean, spread]
+
+
+def _harmonic(frames: Frames, index: np.ndarray, weight: Vectors) -> list[Vectors]:
+    harmonicity, pitch = frames.harmonicity[index], frames.pitch[index]
+    voiced = weight * harmonicity**2
+    voiced = voiced / (voiced.sum(axis=1, keepdims=True) + 1e-9)
+    jump = np.abs(np.diff(pitch, axis=1))
+    both = np.minimum(voiced[:, 1:], voiced[:, :-1])
+    steps = both.sum(axis=1) + 1e-9
+    small = (both * (jump < 0.15)).sum(axis=1) / steps
+    still = (both * (jump < 0.02)).sum(axis=1) / steps
+    return [
+        *_weighted(harmonicity, weight),
+        np.quantile(harmonicity, 0.9, axis=1),
+        np.quantile(harmonicity, 0.2, axis=1),
+        *_weighted(pitch, voiced),
+        small,
+        still,
+    ]
+
+
+def _shape(bands: Vectors, weight: Vectors) -> list[Vectors]:
+    """Cepstra: how the spectrum of the loud frames is shaped, and how much that changes."""
+    count = bands.shape[2]
+    order, band = np.arange(1, NUM_CEPSTRA + 1)[:, None], np.arange(count)[None]
+    basis = np.cos(np.pi * order * (band + 0.5) / count).T.astype(np.float32) / count
+    cepstra = bands @ basis  # (W, L, K)
+    mean = (cepstra * weight[:, :, None]).sum(axis=1)
+    spread = np.square(cepstra - mean[:, None]) * weight[:, :, None]
+    deviation = np.sqrt(spread.sum(axis=1))
+    return [*mean.T, *deviation.T]

@@ -1,0 +1,48 @@
+"""Which frames are speech: those well above the background around them, where there is speech."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.audio.quality.speech_features import HOP_FRAMES, WINDOW_FRAMES
+from timbral.io.types import Vectors
+
+__all__ = ["mark_speech"]
+
+STRETCH_FRAMES = 625
+"""20 s: how fast the background may change"""
+BACKGROUND, LOUD = 0.05, 0.95
+"""quantiles of a stretch's levels that stand for its pauses and its speech"""
+ABOVE_FRACTION = 0.35
+"""of the way from the background to the loud frames, from where a frame is speech"""
+ABOVE_DB = (4.0, 15.0)
+"""the least and the most that this is above the background"""
+BELOW_LOUD_DB = 35.0
+"""below the loud frames, where nothing is speech: a breath, the room"""
+SIDE_FRAMES = 2
+"""neighbors that a speech frame keeps: weak consonants"""
+SPEECH_LOGIT = -1.0
+"""windows below it hold no speech, whatever their level; a word in a noisy room lies about 0"""
+
+
+def mark_speech(bands: Vectors, logits: Vectors) -> NDArray[np.bool_]:
+    """Marks (F,) of speech, from band levels (F, M) in dBFS and the windows' log odds (W,)."""
+    level = bands.max(axis=1)
+    marks = np.zeros(level.size, bool)
+    for stretch in np.array_split(np.arange(level.size), max(1, level.size // STRETCH_FRAMES)):
+        low, high = np.quantile(level[stretch], [BACKGROUND, LOUD])
+        above = low + np.clip(ABOVE_FRACTION * (high - low), *ABOVE_DB)
+        marks[stretch] = level[stretch] > max(above, high - BELOW_LOUD_DB)
+    near = np.convolve(marks, np.ones(2 * SIDE_FRAMES + 1, np.int64), "full")
+    near = near[SIDE_FRAMES : SIDE_FRAMES + marks.size]
+    return np.asarray((near > 0) & _in_speech(logits, level.size))
+
+
+def _in_speech(logits: Vectors, count: int) -> NDArray[np.bool_]:
+    """Frames (F,) that lie in some window that may be speech."""
+    inside = np.zeros(count, bool)
+    for window in np.flatnonzero(logits > SPEECH_LOGIT):
+        start = min(int(window) * HOP_FRAMES, max(0, count - WINDOW_FRAMES))
+        inside[start : start + WINDOW_FRAMES] = True
+    return inside
