@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-__all__ = ["Mp3Stream", "behind_id3", "is_mp3", "mp3_streams"]
+__all__ = ["Mp3Stream", "behind_id3", "is_mp3", "is_mpeg", "mp3_streams"]
 
 SYNC = b"\xff"
 RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
@@ -75,6 +75,11 @@ def _frame(header: bytes) -> Frame | None:
 def is_mp3(head: bytes) -> bool:
     """Whether the first bytes, of what follows an ID3 tag, are the header of a frame."""
     return _frame(head[:4]) is not None
+
+
+def is_mpeg(head: bytes) -> bool:
+    """Whether the first bytes look like a frame of any layer, sound or not."""
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 def behind_id3(read_at: Callable[[int, int], bytes], position: int = 0) -> int:

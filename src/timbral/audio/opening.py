@@ -22,10 +22,11 @@ from timbral.audio.byte_source import ByteSource
 from timbral.audio.ffmpeg import decode_container, is_container
 from timbral.audio.flac import MAGIC as FLAC
 from timbral.audio.flac import flac_lengths, with_length
-from timbral.audio.mp3 import Mp3Stream, behind_id3, is_mp3, mp3_streams
+from timbral.audio.mp3 import Mp3Stream, behind_id3, is_mp3, is_mpeg, mp3_streams
 from timbral.audio.ogg import ogg_links
-from timbral.audio.sound import Samples, Sound, from_libsndfile
+from timbral.audio.sound import Samples, Sound, from_libsndfile, in_memory
 from timbral.errors import AudioError
+from timbral.io.standard_error import without_standard_error
 
 __all__ = ["is_decoded_whole", "open_sound"]
 
@@ -37,7 +38,8 @@ PADDED_BLOCKS = 2
 
 def is_decoded_whole(source: ByteSource) -> bool:
     """Whether only decoding tells how long a recording is."""
-    return is_container(_head(source))
+    head = _head(source)
+    return is_container(head) or (is_mpeg(head) and not is_mp3(head))
 
 
 def _head(source: ByteSource) -> bytes:
@@ -53,8 +55,8 @@ def open_sound(source: ByteSource) -> AbstractContextManager[Sound]:
     head = _head(source)
     if is_container(head):
         return nullcontext(decode_container(source))
-    if is_mp3(head) and (streams := mp3_streams(source.content())):
-        return nullcontext(_open_mp3(source, streams))
+    if is_mpeg(head):
+        return nullcontext(_open_mpeg(source, is_mp3(head)))
     if source.head.startswith(b"OggS"):
         return _open_ogg(source)
     if source.head.startswith(FLAC):
@@ -66,6 +68,11 @@ def open_sound(source: ByteSource) -> AbstractContextManager[Sound]:
 def _open_pcm(source: ByteSource) -> Iterator[Sound]:
     """wav, aiff, au, caf, w64, and whatever else libsndfile knows."""
     data = headers.read_data(source)
+    if data is None and (source.path or source.name).lower().endswith(".mp3"):
+        yield _open_mpeg(
+            source, is_mp3=True
+        )  # cut within a frame; libsndfile goes by the name, too
+        return
     if data is None:
         with soundfile.SoundFile(source.for_library()) as file:
             yield from_libsndfile(file)
@@ -147,11 +154,20 @@ def _open_ogg(source: ByteSource) -> Iterator[Sound]:
         yield _chained(source, [from_libsndfile(stack.enter_context(file)) for file in opened])
 
 
+def _open_mpeg(source: ByteSource, is_mp3: bool) -> Sound:
+    """MP3, whose frames are counted; layers 1 and 2, and what only looks like it, are decoded."""
+    content = source.content()
+    if is_mp3 and (streams := mp3_streams(content)):
+        return _open_mp3(source, streams)
+    return in_memory(*without_standard_error(partial(_decoded, content)))
+
+
 def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Sound:
     """Cuts that state their length, also of what is ordinary and whole.
 
-    libsndfile seeks exactly in the file itself, but libmpg123 then complains on the terminal,
-    naming no file, as it does of tags, gaps, lengths and first frames that it does not expect.
+    libsndfile seeks exactly in the file itself, but libmpg123 stops at the length that it
+    estimates, and complains of seeks, tags, gaps and first frames that it does not expect. It
+    prints its complaints, naming no file, so that the decoder has no standard error.
     """
     sounds = [
         Sound(
@@ -168,9 +184,14 @@ def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Sound:
 
 def _read_mp3(stream: Mp3Stream, start: int, stop: int) -> Samples:
     content, first = stream.cut(start, stop)
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
-        samples: Samples = file.read(dtype="float32", always_2d=True)
+    samples, _ = without_standard_error(partial(_decoded, content))
     return samples[first : first + stop - start]
+
+
+def _decoded(content: bytes) -> tuple[Samples, int]:
+    """All samples, and the rate."""
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        return file.read(dtype="float32", always_2d=True), file.samplerate
 
 
 def _chained(source: ByteSource, sounds: Sequence[Sound]) -> Sound:
