@@ -10,9 +10,20 @@ from sounds import RATE, Sounds, crop, made, mixed, read, reverberate, telephone
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.short_time import analyze
-from timbral.audio.quality.speech_features import windows_of
+from timbral.audio.quality.sound_features import windows_of
 
-CONDITIONS = ("clean", "clean", "telephone", "room", "noise", "music", "faint", "all")
+CONDITIONS = (
+    "clean",
+    "clean",
+    "telephone",
+    "room",
+    "room",
+    "noise",
+    "noise",
+    "music",
+    "all",
+    "faint",
+)
 LOUD_DB = 15.0
 """of a speech recording, windows within this of the loudest are examples of speech"""
 
@@ -31,7 +42,7 @@ class Maker:
         for path in paths:
             wave = read(path)
             for _ in range(crops):
-                cut = crop(wave, self.random.uniform(1.2, 5), self.random)
+                cut = crop(wave, self.random.uniform(0.8, 4), self.random)
                 yield self.changed(cut, str(self.random.choice(CONDITIONS)))
 
     def other(self, rounds: int) -> Iterator[tuple[str, Wave]]:
@@ -39,9 +50,9 @@ class Maker:
             for kind, waves in (("real noise", self.noises), ("real music", self.musics)):
                 for _ in range(6):
                     wave = waves[self.random.integers(len(waves))]
-                    cut = crop(wave, self.random.uniform(1.2, 5), self.random)
+                    cut = crop(wave, self.random.uniform(0.8, 4), self.random)
                     yield kind, self.varied(cut)
-            for kind, wave in made(self.random, self.random.uniform(1.2, 5)):
+            for kind, wave in made(self.random, self.random.uniform(0.8, 4)):
                 yield kind, self.varied(wave)
 
     def changed(self, wave: Wave, condition: str) -> Wave:

@@ -70,6 +70,16 @@ def crop(wave: Wave, seconds: float, random: np.random.Generator) -> Wave:
     return wave[start : start + count]
 
 
+def loudest(wave: Wave, seconds: float) -> Wave:
+    """The crop with the most energy: a random second of a recording may be a pause."""
+    count = int(seconds * RATE)
+    if wave.size <= count:
+        return wave
+    energy = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
+    start = int(np.argmax(energy[count:] - energy[:-count]))
+    return wave[start : start + count]
+
+
 def telephone(wave: Wave) -> Wave:
     """G.711 mu-law at 8 kHz, back at 16 kHz."""
     narrow = np.clip(soxr.resample(wave, RATE, 8_000), -1, 1)

@@ -10,9 +10,9 @@ from timbral.audio.quality.channels import channel_correlation, mix
 from timbral.audio.quality.clipping import clipped_fraction
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.short_time import analyze, frame_length
-from timbral.audio.quality.speech_features import windows_of
+from timbral.audio.quality.sound_features import windows_of
+from timbral.audio.quality.sound_model import classify
 from timbral.audio.quality.speech_frames import mark_speech
-from timbral.audio.quality.speech_model import speech_logits, speech_probability
 from timbral.io.types import Vectors
 
 __all__ = ["measure"]
@@ -31,9 +31,8 @@ def measure(samples: Vectors, sample_rate: int) -> Quality:
     columns = samples.reshape(len(samples), -1)
     wave = mix(columns)
     frames = analyze(wave, sample_rate)
-    features, levels = windows_of(frames)
-    logits = speech_logits(features, levels)
-    marks = mark_speech(frames.bands, logits)
+    sounds = classify(*windows_of(frames))
+    marks = mark_speech(frames.bands, sounds.speech)
     frame_seconds = frame_length(sample_rate) / sample_rate
     power = 10 ** (frames.levels.astype(np.float64) / 10)
     return Quality(
@@ -45,7 +44,8 @@ def measure(samples: Vectors, sample_rate: int) -> Quality:
         clipped_fraction=max(clipped_fraction(channel) for channel in columns.T),
         num_channels=columns.shape[1],
         channel_correlation=channel_correlation(columns, sample_rate),
-        speech_probability=speech_probability(logits),
+        speech_probability=sounds.speech_probability,
+        music_fraction=sounds.music_fraction,
     )
 
 

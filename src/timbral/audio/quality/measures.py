@@ -33,6 +33,8 @@ class Quality:
     32 ms; about 1 for one scene, about 0 or less for two parties of a call; None for mono"""
     speech_probability: float
     """that there is speech in it at all, rather than noise, tones, music or silence only"""
+    music_fraction: float
+    """of its windows of 1.5 s, those that are music or tones and not speech"""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -13,17 +13,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.io.types import Vectors
+from timbral.io.types import Floats, Vectors
 
 __all__ = ["FRAME_SECONDS", "NUM_BANDS", "Frames", "analyze", "frame_length"]
 
 FRAME_SECONDS = 0.032
-BLOCK_FRAMES = 1024
-"""in one rfft: 33 s, which bounds memory"""
+BLOCK_FRAMES = 256
+"""in one rfft: 8 s, which fit the cache; 16 s take three times as long per frame"""
 NUM_BANDS = 20
 BAND_LIMITS_HZ = (100.0, 3_800.0)
 VOICE_LIMITS_HZ = (70.0, 400.0)
 """fundamental frequencies of voices"""
+LAG_RATE = 8_000
 RUMBLE_HZ = 60.0
 """what lies below is no part of a level: handling, mains hum, offset"""
 STEP_HZ = 250.0
@@ -106,17 +107,12 @@ def _voicing(power: Vectors, tools: _Tools) -> tuple[Vectors, Vectors]:
 
     That of the window is divided out (Boersma 1993, equation 9), so that a steady tone has 1.
     """
-    bins = tools.voice_bins
-    cut = power[:, :bins].copy()
-    cut[:, : tools.first_bin] = 0
-    around = np.fft.irfft(cut, 2 * (bins - 1))[:, : tools.lags.stop]
-    zero = around[:, :1] + TINY
-    inside = around[:, tools.lags] / zero / tools.window_correlation[tools.lags]
+    around = power[:, : tools.to_lags.shape[0]] @ tools.to_lags
+    inside = around[:, 1:] / (around[:, :1] + TINY)
     best = inside.argmax(axis=1)
     peak = np.take_along_axis(inside, best[:, None], axis=1)[:, 0]
-    rate = 2 * (bins - 1) * tools.bin_hz
-    pitch = np.log2(rate / (best + tools.lags.start) / VOICE_LIMITS_HZ[0])
-    return np.clip(peak, 0, 1).astype(np.float32), pitch.astype(np.float32)
+    pitch = tools.pitches[best]
+    return np.clip(peak, 0, 1), pitch
 
 
 def _decibels(power: Vectors) -> Vectors:
@@ -133,9 +129,10 @@ class _Tools:
     mel: Vectors
     """(bins below the last band's end, NUM_BANDS)"""
     band_bins: slice
-    voice_bins: int
-    lags: slice
-    window_correlation: Vectors
+    to_lags: Vectors
+    """(bins to 4 kHz, 1 + lags): power to autocorrelation at no lag and at those of voices"""
+    pitches: Vectors
+    """(lags,) octaves above 70 Hz"""
     steps: NDArray[np.intp]
     """the first bin of each step of the long spectrum"""
 
@@ -148,15 +145,8 @@ def _tools(sample_rate: int) -> _Tools:
     window *= np.sqrt(2.0 / (length * np.square(window).sum()))
     bin_hz = sample_rate / length
     bins = length // 2 + 1
-    voice_bins = min(bins, 129)  # to 4 kHz
-    rate = 2 * (voice_bins - 1) * bin_hz
-    lags = slice(int(rate / VOICE_LIMITS_HZ[1]), int(rate / VOICE_LIMITS_HZ[0]) + 1)
-    spread = np.abs(np.fft.rfft(window)) ** 2
-    correlation = np.fft.irfft(spread, length)
-    # The window's autocorrelation, at the lags of the narrower rate
-    at = np.arange(lags.stop) * (sample_rate / rate)
-    correlation = np.interp(at, np.arange(length // 2), correlation[: length // 2])
     low, high = (round(limit / bin_hz) for limit in BAND_LIMITS_HZ)
+    to_lags, pitches = _autocorrelation(window, sample_rate)
     step = STEP_HZ / bin_hz
     edges = np.unique(np.arange(0, bins, step).astype(np.intp))
     return _Tools(
@@ -165,11 +155,28 @@ def _tools(sample_rate: int) -> _Tools:
         first_bin=max(1, round(RUMBLE_HZ / bin_hz)),
         mel=_mel_bank(min(bins, high + 2), bin_hz),
         band_bins=slice(min(low, bins - 1), min(high, bins)),
-        voice_bins=voice_bins,
-        lags=lags,
-        window_correlation=(correlation / correlation[0]).astype(np.float32),
+        to_lags=to_lags,
+        pitches=pitches,
         steps=edges,
     )
+
+
+def _autocorrelation(window: Floats, sample_rate: int) -> tuple[Vectors, Vectors]:
+    """The matrix from power below 4 kHz to autocorrelation, and the pitches (lags,) in octaves.
+
+    The lags are those of 8 kHz, and of no lag first; the window's own correlation is divided out.
+    """
+    length = window.size
+    bin_hz = sample_rate / length
+    low, high = VOICE_LIMITS_HZ
+    lags = np.arange(int(LAG_RATE / high), int(LAG_RATE / low) + 1) / LAG_RATE  # seconds
+    bins = np.arange(min(length // 2 + 1, round(LAG_RATE / 2 / bin_hz) + 1))
+    matrix = np.cos(2 * np.pi * (bins * bin_hz)[:, None] * np.concatenate([[0.0], lags]))
+    matrix[: round(RUMBLE_HZ / bin_hz)] = 0
+    own = np.fft.irfft(np.abs(np.fft.rfft(window, 2 * length)) ** 2)[:length]
+    matrix[:, 1:] /= np.interp(lags * sample_rate, np.arange(length), own) / own[0]
+    pitches = np.log2(1 / lags / low)
+    return matrix.astype(np.float32), pitches.astype(np.float32)
 
 
 def _mel_bank(bins: int, bin_hz: float) -> Vectors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.audio.quality.speech_features import HOP_FRAMES, WINDOW_FRAMES
+from timbral.audio.quality.sound_features import HOP_FRAMES, WINDOW_FRAMES
 from timbral.io.types import Vectors
 
 __all__ = ["mark_speech"]

@@ -1,6 +1,6 @@
 """Error rates of the speech model on recordings, speakers and kinds of sound held out of it.
 
-    python recipes/quality/measure_speech.py ../shared/data
+    python recipes/quality/measure_sounds.py ../shared/data
 
 Prints, for each condition and length of crop, the percentage of speech called no speech; for each
 kind of sound, the percentage called speech.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from examples import Maker
-from sounds import RATE, crop, find_sounds, mixed, read, reverberate, telephone
+from sounds import RATE, crop, find_sounds, loudest, mixed, read, reverberate, telephone
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measure import measure
@@ -42,7 +42,7 @@ def print_missed(maker: Maker, recordings: int, threshold: float) -> None:
     for path in paths[:recordings]:
         whole = read(path)
         for seconds in LENGTHS:
-            for name, wave in conditions(maker, crop(whole, seconds, maker.random)).items():
+            for name, wave in conditions(maker, loudest(whole, seconds)).items():
                 missed[name, seconds].append(measure(wave, RATE).speech_probability < threshold)
     for name in dict.fromkeys(name for name, _ in missed):
         cells = "  ".join(f"{100 * np.mean(missed[name, s]):5.1f}" for s in LENGTHS)

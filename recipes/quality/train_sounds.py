@@ -1,8 +1,8 @@
-"""Fit the model by which `timbral check` tells speech from other sounds; write its coefficients.
+"""Fit the model by which `timbral check` tells speech, music and noise apart.
 
-    python recipes/quality/train_speech.py ../shared/data
+    python recipes/quality/train_sounds.py ../shared/data
 
-Logistic regression on the statistics of `timbral.audio.quality.speech_features`, each window of a
+Logistic regression on the statistics of `timbral.audio.quality.sound_features`, each window of a
 recording an example, both classes of equal weight, with an L2 penalty. Takes about three minutes.
 """
 
@@ -17,23 +17,28 @@ import torch
 from examples import Maker, features
 from sounds import find_sounds
 
-from timbral.audio.quality import speech_model
+from timbral.audio.quality import sound_model
 
 PENALTY = 1e-3
 SEED = 3
 
 
+MUSIC = {"real music", "tone", "harmonic tone", "sweep", "dial", "chords", "melody", "beeps"}
+
+
 def draw(maker: Maker, recordings: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) of windows, and their kinds (N,): 2 speech, 1 music and tones, 0 the rest."""
     paths = maker.random.permutation(np.array(maker.sounds.speech, dtype=object))[:recordings]
-    speech = [features(wave, loud_only=True) for wave in maker.speech(list(paths), 1)]
-    other = [features(wave, loud_only=False) for _, wave in maker.other(rounds)]
-    rows = np.concatenate(speech + other)
-    labels = np.arange(len(rows)) < sum(map(len, speech))
-    return rows, labels
+    rows = [features(wave, loud_only=True) for wave in maker.speech(list(paths), 1)]
+    kinds = [2] * sum(map(len, rows))
+    for name, wave in maker.other(rounds):
+        rows.append(features(wave, loud_only=False))
+        kinds += [int(name in MUSIC)] * len(rows[-1])
+    return np.concatenate(rows), np.array(kinds)
 
 
-def fit(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights (D,) and bias for raw features."""
+def fit(rows: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    """Weights (D,) and bias for raw features (N, D) and labels (N,)."""
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     x = torch.tensor((rows - mean) / scale, dtype=torch.float64)
     y = torch.tensor(labels, dtype=torch.float64)
@@ -51,29 +56,33 @@ def fit(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
 
     optimizer.step(closure)
     weights = theta.detach().numpy()[:-1] / scale
-    return weights, float(theta.detach()[-1]) - float(weights @ mean)
+    bias = float(theta.detach()[-1]) - float(weights @ mean)
+    return {
+        "weights": [float(f"{weight:.6g}") for weight in weights],
+        "bias": float(f"{bias:.6g}"),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--recordings", type=int, default=4_000)
+    parser.add_argument("--recordings", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=200)
     options = parser.parse_args()
     maker = Maker(find_sounds(options.data, held_out=False), SEED)
-    rows, labels = draw(maker, options.recordings, options.rounds)
-    weights, bias = fit(rows, labels)
+    rows, kinds = draw(maker, options.recordings, options.rounds)
+    counts = np.bincount(kinds)
     table = {
         "provenance": (
-            f"recipes/quality/train_speech.py, seed {SEED}: {labels.sum()} windows of "
+            f"recipes/quality/train_sounds.py, seed {SEED}: {counts[2]} windows of "
             "speechocean762 (train speakers), LibriSpeech (251 speakers) and Picovoice's wake "
-            f"words against {(~labels).sum()} of Mycroft's and SpeechBrain's noises, two pieces of "
-            "music and made sounds; clean, telephone, rooms, noise, music"
+            f"words; {counts[1]} of two pieces of music and of made tones, {counts[0]} of "
+            "Mycroft's and SpeechBrain's noises and made ones; clean, telephone, rooms, noise"
         ),
-        "weights": [float(f"{weight:.6g}") for weight in weights],
-        "bias": float(f"{bias:.6g}"),
+        "speech": fit(rows, kinds == 2),
+        "music": fit(rows[kinds < 2], kinds[kinds < 2] == 1),
     }
-    path = Path(speech_model.__file__).with_name("speech_weights.json")
+    path = Path(sound_model.__file__).with_name("sound_weights.json")
     path.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
     print(f"{len(rows)} windows -> {path}")
 
