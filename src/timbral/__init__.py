@@ -19,21 +19,11 @@ TimbralError, whose messages say what came, what is allowed and what to do.
 
 from __future__ import annotations
 
-import typing as _typing
-
-from timbral.errors import (
-    AudioError,
-    CheckpointError,
-    ConfigError,
-    DataError,
-    InputError,
-    MissingExtraError,
-    TimbralError,
-    TrainingError,
-)
 from timbral.version import __version__
 
-if _typing.TYPE_CHECKING:
+TYPE_CHECKING = False
+"""for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
+if TYPE_CHECKING:
     from timbral.api import (
         Comparison,
         Decision,
@@ -70,6 +60,16 @@ if _typing.TYPE_CHECKING:
         speakers,
         train,
         trials,
+    )
+    from timbral.errors import (
+        AudioError,
+        CheckpointError,
+        ConfigError,
+        DataError,
+        InputError,
+        MissingExtraError,
+        TimbralError,
+        TrainingError,
     )
 
 __all__ = [
@@ -123,9 +123,9 @@ __all__ = [
 def __getattr__(name: str) -> object:  # torch is imported when it is first needed
     if name not in __all__:
         raise AttributeError(f"module 'timbral' has no attribute {name!r}")
-    from timbral import api
+    from timbral import api, errors
 
-    return getattr(api, name)
+    return getattr(errors if hasattr(errors, name) else api, name)
 
 
 def __dir__() -> list[str]:
