@@ -25,6 +25,7 @@ ROOMS = [
     ["bulk"],
     ["scoring"],
     ["inference"],
+    ["calibration"],
     ["checkpoints"],
     ["embeddings"],
     ["plots"],
