@@ -18,8 +18,8 @@ import timbral
 from conftest import SMALL
 from timbral.audio.decode import Wave, to_int16
 from timbral.audio.preprocessing import load
-from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.calibration.conditions import Conditions
+from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError, InputError, TimbralError
 from timbral.inference.decision import Question, decide
