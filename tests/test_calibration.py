@@ -123,7 +123,8 @@ def test_llrs_end_where_the_data_end(calibration: Calibration) -> None:
     any_side = Conditions(np.array([8.0]), np.array([8e3]), np.array([40.0]))
     assert calibration.llr(50.0, any_side, any_side)[0] == calibration.limits[1]
     assert calibration.llr(-50.0, any_side, any_side)[0] == calibration.limits[0]
-    assert calibration.limits[0] < -1 and calibration.limits[1] > 1
+    assert calibration.limits[0] < -1
+    assert calibration.limits[1] > 1
 
 
 def test_cosine_is_the_inverse_of_the_llr(calibration: Calibration) -> None:
@@ -185,7 +186,8 @@ def test_scores_without_overlap_give_no_endless_ratios() -> None:
     data = simulate(40)
     perfect = replace(data, scores=data.scores + 3.0 * data.labels)
     fit = fit_trials(perfect, Ranges.of(data.first_conditions), draws=100)
-    assert all(np.isfinite(fit.limits)) and fit.limits[1] < 12
+    assert all(np.isfinite(fit.limits))
+    assert fit.limits[1] < 12
 
 
 def test_file_is_the_same_when_read(calibration: Calibration, tmp_path: Path) -> None:
@@ -235,21 +237,26 @@ def side(seconds: float, bandwidth: float = 8e3, snr: float = 40.0) -> Condition
 
 def test_decision_says_a_probability_and_what_it_rests_on(calibration: Calibration) -> None:
     decision = decide(0.9, Question(calibration=calibration), side(10), side(10))
-    assert decision.same and decision.llr is not None and decision.llr > 0
+    assert decision.same
+    assert decision.llr is not None
+    assert decision.llr > 0
     assert decision.probability == pytest.approx(1 / (1 + np.exp(-decision.llr)))
     assert "on 60 speakers (simulated voices)" in decision.why
     assert decision.warnings == ()
     rare = decide(0.9, Question(calibration=calibration, prior=0.01), side(10), side(10))
-    assert rare.llr == decision.llr and rare.probability is not None
+    assert rare.llr == decision.llr
+    assert rare.probability is not None
     assert rare.probability < decision.probability
-    assert rare.threshold is not None and decision.threshold is not None
+    assert rare.threshold is not None
+    assert decision.threshold is not None
     assert rare.threshold > decision.threshold
 
 
 def test_decision_at_a_promised_rate(calibration: Calibration) -> None:
     question = Question(calibration=calibration, false_accept=0.05)
     decision = decide(0.9, question, side(10), side(10))
-    assert decision.false_accept_bound is not None and decision.false_accept_bound <= 0.05
+    assert decision.false_accept_bound is not None
+    assert decision.false_accept_bound <= 0.05
     point = calibration.threshold(0.05)
     assert decision.threshold == pytest.approx(calibration.cosine(point.llr, side(10), side(10))[0])
 
