@@ -21,31 +21,36 @@ __all__ = ["run"]
 DIFFERENT = 3
 UNDECIDED = 4
 
+ThresholdOption = Annotated[
+    float | None,
+    option(
+        "COSINE",
+        "least cosine of the same speaker; default: the calibration's, or else where false accepts "
+        "and false rejects were equally frequent on the run's validation speakers",
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    option("FILE", "of this encoder, as calibrate writes it; default: the encoder's own"),
+]
+FalseAcceptOption = Annotated[
+    float | None,
+    option("RATE", "different speakers taken for one, at most, as the calibration promises"),
+]
+PriorOption = Annotated[
+    float, option("P", "probability of the same speaker before anything was compared")
+]
+
 
 def run(
     encoder: Encoder,
     first: Annotated[Positional[Path], option("FIRST", "a recording")],
     second: Annotated[Positional[Path], option("SECOND", "a recording to compare it with")],
     *,
-    threshold: Annotated[
-        float | None,
-        option(
-            "COSINE",
-            "least cosine of the same speaker; default: the calibration's, or else where false "
-            "accepts and false rejects were equally frequent on the run's validation speakers",
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        option("FILE", "of this encoder, as calibrate writes it; default: the encoder's own"),
-    ] = None,
-    false_accept: Annotated[
-        float | None,
-        option("RATE", "different speakers taken for one, at most, as the calibration promises"),
-    ] = None,
-    prior: Annotated[
-        float, option("P", "probability of the same speaker before anything was compared")
-    ] = 0.5,
+    threshold: ThresholdOption = None,
+    calibration: CalibrationOption = None,
+    false_accept: FalseAcceptOption = None,
+    prior: PriorOption = 0.5,
     json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
     exit_code: Annotated[
         bool, option(None, "0: same speaker, 3: different speakers, 4: no threshold is known")
