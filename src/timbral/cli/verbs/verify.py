@@ -74,7 +74,7 @@ def run(
     if json:
         print(_as_json(embedder, first, second, decision))
     else:
-        _tell(decision)
+        _print_decision(decision)
     for warning in decision.warnings:
         print(f"note: {warning}", file=sys.stderr)
     if not exit_code:
@@ -84,7 +84,7 @@ def run(
     return OK if decision.same else DIFFERENT
 
 
-def _tell(decision: Decision) -> None:
+def _print_decision(decision: Decision) -> None:
     if decision.threshold is None:
         print(f"cosine {decision.score:.3f}")
         print("no threshold is known for this encoder (no validation); give one with --threshold")
@@ -97,8 +97,10 @@ def _tell(decision: Decision) -> None:
             f"(llr {decision.llr:+.1f}, prior {decision.prior:g})"
         )
     promise = decision.false_accept_bound
-    told = "" if promise is None else f", false accepts at most {_percent(promise)}"
-    print(f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit}{told})")
+    promised = "" if promise is None else f", false accepts at most {_percent(promise)}"
+    print(
+        f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit}{promised})"
+    )
 
 
 def _percent(fraction: float) -> str:
