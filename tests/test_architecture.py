@@ -20,6 +20,7 @@ ROOMS = [
     ["demo"],
     ["compat"],
     ["api"],
+    ["evaluation"],
     ["reports"],
     ["training"],
     ["bulk"],

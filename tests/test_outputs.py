@@ -17,11 +17,11 @@ from timbral.data.lists.export import claim_list
 from timbral.data.prepared.store import Store
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import DataError, TimbralError
+from timbral.evaluation.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 from timbral.inference.embedder import Embedder
 from timbral.io.outputs import PREPARED, claim_file, claim_folder
 from timbral.plots import scatter
 from timbral.reports.voice_map import MAP_PAGE
-from timbral.scoring.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def test_unsaved_networks_are_told_apart(voices: Path, tmp_path: Path) -> None:
 
 
 def test_default_folder_of_other_scores(tmp_path: Path) -> None:
-    job = EvaluationJob("a" * 64, "0", "0", "/corpus")
+    job = EvaluationJob("a" * 64, "0", "0", "/corpus", "")
     folder = tmp_path / "trials"
     assert folder_for(job, folder) == folder
     claim_evaluation(folder, job)
@@ -263,7 +263,7 @@ def test_default_folder_of_other_scores(tmp_path: Path) -> None:
 
 
 def test_damaged_job_of_an_evaluation(tmp_path: Path) -> None:
-    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d"))
+    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d", ""))
     path = tmp_path / ".evaluation" / "job.json"
     for content in ("[]", "{", '{"root": "/"}', path.read_text().replace('"a"', "1")):
         path.write_text(content)
