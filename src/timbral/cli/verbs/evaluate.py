@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
@@ -20,7 +20,11 @@ from timbral.cli.early_checks import check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.scoring_options import DEFAULT_SCORING, Scoring
 from timbral.cli.standard_streams import STANDARD, text_input
+from timbral.cli.wording import count
 from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.evaluation.evaluate import Evaluation
 
 __all__ = ["run"]
 
@@ -89,7 +93,14 @@ def run(
                 engine=engine.engine_for(running),
                 **arguments,
             )
+    return _describe(result, output)
+
+
+def _describe(result: Evaluation, output: Path) -> int:
+    """Print what came out; the exit code."""
     code = count_failures(result.num_failures, output)
+    if result.num_missing:
+        print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
     print(f"report: {output / 'report.html'}")
     if result.interval_note:
