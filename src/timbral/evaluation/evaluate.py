@@ -96,14 +96,11 @@ def evaluate(
         claim_evaluation(folder, EvaluationJob.of(embedder, list_sha256, root, options))
     with ExitStack() as stack:
         of_vectors = _vectors_folder(vectors, folder, stack)
+        names = listed.names.to_pylist()
         embedded = embed_recordings(
-            embedder,
-            listed.names.to_pylist(),
-            root,
-            of_vectors,
-            engine=engine,
+            embedder, names, root, of_vectors, engine=engine,
             progress=lambda done, total, seconds, failures: progress(done, total),
-        )
+        )  # fmt: skip
         if folder is not None:
             write_jsonl(folder / "failures.jsonl", embedded.failures)
         done = _score(listed, of_vectors, root, options, embedded)
@@ -123,11 +120,22 @@ def evaluate(
             "trial_list": str(trials),
             "trial_list_sha256": list_sha256,
         }
-        write_json(folder / "evaluation.json", {**evaluation.as_dict(), **identity})
-        title = f"{embedder.name} on {Path(trials).name}"
-        page = folder / EVALUATION_PAGE
-        write_evaluation_page(page, title, evaluation, done.scored, root, done.speakers)
+        _write_report(folder, evaluation, done, root, identity)
     return evaluation
+
+
+def _write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    done: ListScores,
+    root: str | Path,
+    identity: Mapping[str, str],
+) -> None:
+    """evaluation.json and the page, of the encoder and list that `identity` names."""
+    write_json(folder / "evaluation.json", {**evaluation.as_dict(), **identity})
+    title = f"{identity['encoder']} on {Path(identity['trial_list']).name}"
+    page = folder / EVALUATION_PAGE
+    write_evaluation_page(page, title, evaluation, done.scored, root, done.speakers)
 
 
 def _vectors_folder(vectors: str | Path | None, output: Path | None, stack: ExitStack) -> Path:

@@ -29,6 +29,24 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+Output = Annotated[
+    Path | None,
+    option(
+        "FOLDER",
+        "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
+        "evaluation/ENCODER/TRIALS in this folder for a name",
+    ),
+]
+SharedVectors = Annotated[
+    Path | None,
+    option(
+        "FOLDER",
+        "an embed folder that lists share: nothing is embedded twice; default: vectors in "
+        "--output, or beside TRIALS without it",
+    ),
+]
+
+
 def run(
     encoder: Encoder,
     trials: Annotated[
@@ -40,22 +58,8 @@ def run(
     ],
     *,
     root: Annotated[str, option("FOLDER", "the folder or URL that the paths start from")] = ".",
-    output: Annotated[
-        Path | None,
-        option(
-            "FOLDER",
-            "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
-            "evaluation/ENCODER/TRIALS in this folder for a name",
-        ),
-    ] = None,
-    vectors: Annotated[
-        Path | None,
-        option(
-            "FOLDER",
-            "an embed folder that lists share: nothing is embedded twice; default: vectors in "
-            "--output, or beside TRIALS without it",
-        ),
-    ] = None,
+    output: Output = None,
+    vectors: SharedVectors = None,
     scoring: Scoring = DEFAULT_SCORING,
     engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
