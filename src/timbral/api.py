@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
     from timbral.embeddings.similarity import similarity as similarity
-    from timbral.evaluation.evaluate import Evaluation as Evaluation
     from timbral.evaluation.evaluate import evaluate as evaluate
+    from timbral.evaluation.list_evaluation import Evaluation as Evaluation
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
     from timbral.inference.load import load_encoder as load_encoder
@@ -63,7 +63,7 @@ MODULES = {
     "EmbedSummary": "bulk.embed",
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
-    "Evaluation": "evaluation.evaluate",
+    "Evaluation": "evaluation.list_evaluation",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",

@@ -24,7 +24,7 @@ from timbral.cli.wording import count
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
-    from timbral.evaluation.evaluate import Evaluation
+    from timbral.evaluation.list_evaluation import Evaluation
 
 __all__ = ["run"]
 
