@@ -41,7 +41,7 @@ SharedVectors = Annotated[
     Path | None,
     option(
         "FOLDER",
-        "an embed folder that lists share: nothing is embedded twice; default: vectors in "
+        "an embed folder for several lists, which embeds nothing twice; default: vectors in "
         "--output, or beside TRIALS without it",
     ),
 ]
