@@ -11,13 +11,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-
-TYPE_CHECKING = False
-"""for type checkers it is true; little is imported before signals are answered"""
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-    from typing import NoReturn
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 __all__ = ["Interruption", "answer", "run_interruptibly"]
 

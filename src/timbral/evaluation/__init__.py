@@ -1,1 +1,0 @@
-"""From an encoder and a list of trials to its error rates."""
