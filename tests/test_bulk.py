@@ -193,6 +193,35 @@ def test_repaired_recording_is_embedded(
         api.embed(embedder, voices, tmp_path / "out")
 
 
+def test_only_new_recordings_of_a_grown_corpus_are_embedded(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A speaker in front of all others, a replaced recording, and one that fails."""
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 10)
+    root, aside = tmp_path / "corpus", tmp_path / "aside"
+    shutil.copytree(voices, root)
+    first, *_, last = sorted(root.iterdir())
+    first.rename(aside)
+    (root / last.name / "x.ogg").write_bytes(b"not ogg")
+    api.embed(embedder, root, tmp_path / "out")
+    aside.rename(first)
+    replaced, other = sorted(root.glob("*/*.ogg"))[20:22]
+    shutil.copy(other, replaced)
+    embedded: list[int] = []
+    encode = Embedder.encode_preprocessed
+    monkeypatch.setattr(
+        Embedder,
+        "encode_preprocessed",
+        lambda self, waves: [embedded.append(len(waves)), encode(self, waves)][1],
+    )
+    grown = api.embed(embedder, root, tmp_path / "out")
+    assert (sum(embedded), grown.num_utterances, grown.num_failures) == (7, 48, 1)
+    api.embed(embedder, root, tmp_path / "whole")
+    tables = [read_embeddings(tmp_path / name) for name in ("out", "whole")]
+    assert tables[0].drop(["embedding"]) == tables[1].drop(["embedding"])
+    assert np.abs(vectors_of(tables[0]) - vectors_of(tables[1])).max() <= 1e-5
+
+
 def test_no_utterances_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one utterance"):
         embed_corpus(embedder, [], tmp_path, tmp_path / "out")

@@ -18,10 +18,11 @@ import timbral
 from conftest import SMALL
 from timbral.audio.decode import Wave, to_int16
 from timbral.audio.preprocessing import load
+from timbral.calibration.conditions import Conditions
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError, InputError, TimbralError
-from timbral.inference.decision import decide
+from timbral.inference.decision import Question, decide
 from timbral.inference.embedder import Embedder
 from timbral.inference.windows import sliding_windows
 
@@ -324,6 +325,9 @@ def test_verify(encoder: Embedder, paths: list[Path]) -> None:
     assert several.score == pytest.approx(voice @ encoder.encode(paths[-1]), abs=1e-6)
 
 
+ANY = Conditions(*np.ones((3, 1)))
+
+
 @pytest.mark.parametrize(
     ("score", "threshold", "shown"),
     [
@@ -338,7 +342,7 @@ def test_score_and_threshold_are_shown_apart(
     score: float, threshold: float, shown: tuple[str, str]
 ) -> None:
     """Never "0.997 is below 0.997"."""
-    decision = decide(score, threshold, None)
+    decision = decide(score, Question(threshold), ANY, ANY)
     assert decision.compared == shown
     assert f"cosine {shown[0]} {'reaches' if decision.same else 'is below'} {shown[1]}," in (
         decision.why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from timbral import api
 from timbral.data.manifest import Utterance
+from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
+from timbral.scoring.figures import Figures
 from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import (
@@ -74,6 +77,18 @@ def test_trials_of_unusable_recordings_are_left_out_and_counted(
         api.evaluate(api.load_encoder(run, device="cpu"), trials, tmp_path)
 
 
+def test_many_missing_recordings_are_left_out_only_when_asked(
+    run: Path, voices: Path, trials: Path, tmp_path: Path
+) -> None:
+    with trials.open("a") as file:
+        file.write("1 missing/a.ogg missing/b.ogg\n" * 2)
+    embedder = api.load_encoder(run, device="cpu")
+    with pytest.raises(DataError, match=r"2 of 50 recordings.*\(2 of 122 trials\).*skip_missing"):
+        api.evaluate(embedder, trials, voices, tmp_path / "out")
+    result = api.evaluate(embedder, trials, voices, tmp_path / "out", skip_missing=True)
+    assert (result.num_trials, result.num_missing, result.num_failures) == (120, 2, 2)
+
+
 @pytest.mark.parametrize("kept", [0, 1])
 def test_missing_recordings_that_leave_one_kind_of_trial_are_named(
     run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
@@ -86,12 +101,13 @@ def test_missing_recordings_that_leave_one_kind_of_trial_are_named(
     (tmp_path / "t.txt").write_text(f"1 {first} {second}\n0 {first} {other}\n")
     (corpus / gone).rename(tmp_path / "aside.ogg")
     kind = "target" if kept else "non-target"
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match="1 of 3 recordings in the list have no vector") as raised:
         api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out")
-    assert f"only {kind} trials could be scored, for 1 recordings" in str(raised.value)
     assert f"{corpus / gone}: no such file" in str(raised.value)
-    assert str(tmp_path / "out" / "failures.jsonl") in str(raised.value)
-    assert json.loads((tmp_path / "out" / "failures.jsonl").read_text())["path"] == gone
+    with pytest.raises(DataError, match=f"only {kind} trials could be scored, for 1 recordings"):
+        api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out", skip_missing=True)
+    failure = json.loads((tmp_path / "out" / "failures.jsonl").read_text())
+    assert (failure["utterance"], failure["path"]) == (gone, str(corpus / gone))
     assert len((tmp_path / "out" / "scores.txt").read_text().splitlines()) == 1
 
     (tmp_path / "aside.ogg").rename(corpus / gone)
@@ -128,9 +144,41 @@ def test_vectors_of_replaced_recordings_are_made_again(
     again = api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out")
     assert embedded == [1]
     assert again == api.evaluate(embedder, tmp_path / "t.txt", tmp_path) != first
-    [file] = [p for p in (tmp_path / "out" / ".evaluation").glob("*.arrow") if "00000" in p.name]
+    file = tmp_path / "out" / "vectors" / ".embed" / "000000.arrow"
     file.write_bytes(file.read_bytes()[:100])  # cut off
     assert api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out") == again
+
+
+def test_lists_share_vectors(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second list embeds what the first did not name; then both lists embed nothing."""
+    embedder = api.load_encoder(run, device="cpu")
+    names = [str(path.relative_to(voices)) for path in sorted(voices.glob("*/*.ogg"))]
+    lists = {"b": names[8:20], "a": names[4:14]}  # the second list's names come first
+    for key, some in lists.items():
+        lines = [f"{int(a[:4] == b[:4])} {a} {b}\n" for a in some for b in some if a < b]
+        (tmp_path / key).write_text("".join(lines))
+    vectors = tmp_path / "vectors"
+    embedded = count_embedded(monkeypatch)
+    for key, count in (("b", 12), ("a", 4), ("b", 0), ("a", 0)):
+        api.evaluate(embedder, tmp_path / key, voices, tmp_path / f"out-{key}", vectors=vectors)
+        assert sum(embedded) == count
+        embedded.clear()
+    read = read_vectors(vectors)
+    assert sorted(read.names.to_pylist()) == names[4:20]
+    assert read.speakers is None
+    assert not (tmp_path / "out-a" / "vectors").exists()
+    scored = api.score(vectors, tmp_path / "a", tmp_path / "scores.txt").figures
+    evaluated = api.evaluate(embedder, tmp_path / "a", voices, vectors=vectors)
+    figures = {field.name: getattr(evaluated, field.name) for field in dataclasses.fields(Figures)}
+    assert scored == Figures(**figures)
+    assert (tmp_path / "scores.txt").read_text() == (tmp_path / "out-a" / "scores.txt").read_text()
+    with pytest.raises(DataError, match="vectors of lists of trials"):
+        api.embed(embedder, voices, vectors)
+    api.embed(embedder, voices, tmp_path / "corpus", pattern="*_00.ogg")
+    with pytest.raises(DataError, match="holds the vectors of a corpus"):
+        api.evaluate(embedder, tmp_path / "a", voices, vectors=tmp_path / "corpus")
 
 
 def test_read_trials(tmp_path: Path) -> None:

@@ -23,8 +23,6 @@ from timbral.errors import AudioError, DataError, InputError
 from timbral.inference.embedder import Embedder
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.types import Vectors
-from timbral.scoring.scores import score_trials
-from timbral.scoring.trial_list import Trial
 
 LOUD = 12_345
 """samples of the recording whose vector is not finite"""
@@ -79,11 +77,14 @@ def test_embed_lists_the_recording_and_embeds_the_others(
         )
 
 
-def test_trials_of_the_recording_are_left_out(embedder: Embedder, corpus: Path) -> None:
-    trials = [Trial(1, "bob/0.wav", f"bob/{number}.wav") for number in (1, 2)]
-    scored = score_trials(embedder, trials, corpus)
-    assert scored.trials == trials[1:]
-    assert [failure["path"] for failure in scored.failures] == ["bob/1.wav"]
+def test_trials_of_the_recording_are_left_out(
+    embedder: Embedder, corpus: Path, tmp_path: Path
+) -> None:
+    lines = "1 bob/0.wav bob/1.wav\n1 bob/0.wav bob/2.wav\n0 bob/0.wav ann/0.wav\n"
+    (tmp_path / "t.txt").write_text(lines)
+    result = api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out", skip_missing=True)
+    assert (result.num_trials, result.num_missing, result.num_failures) == (2, 1, 1)
+    assert "its vector is not finite" in (tmp_path / "out" / "failures.jsonl").read_text()
 
 
 def test_encode_names_the_recording(embedder: Embedder, corpus: Path) -> None:

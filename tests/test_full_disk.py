@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
 
 from conftest import Ask
+from timbral import api
 from timbral.data.prepared.store import Store
+from timbral.demo import shipped, whole_job
+from timbral.plots import projection
 
 GOLDEN = Path(__file__).parent / "golden"
 REASON = "a file may not be so large here"
@@ -133,4 +138,77 @@ def test_evaluate_download_and_inspect(
     copy = ["--weights-dir", GOLDEN / "wavlm-base-tiny"]
     assert_ends(ask, 32_000, "download", "wavlm-base-plus-sv", *copy)
     assert_ends(ask, 1_000, "inspect", voices, "--output", tmp_path / "page.html")
+    assert no_temporary_files(tmp_path)
+
+
+def test_map(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    """The plot has no room; then the page has none. Few points are placed without UMAP."""
+    few, embeddings, page = tmp_path / "few", tmp_path / "embeddings", tmp_path / "map.html"
+    few.mkdir()
+    for path in sorted(voices.glob("*/*_00.ogg"))[:4]:
+        (few / path.name).symlink_to(path.resolve())
+    words = ["embed", run, few, "--layout", "tree", "--device", "cpu", "--output", embeddings]
+    assert ask(*words).code == 0
+    words = ["map", embeddings, "--output", page]
+    for size, written in ((10_000, []), (1_000_000, ["map.png"])):
+        with files_up_to(size):
+            answer = ask(*words)
+        assert (answer.code, len(answer.err.splitlines())) == (2, 1), answer.err
+        assert REASON in answer.err
+        assert [path.name for path in tmp_path.glob("*map*")] == written
+    assert ask(*words).code == 0
+    assert page.exists()
+    assert no_temporary_files(tmp_path)
+
+
+def test_compiled_code_of_umap(
+    ask: Ask, tmp_path: Path, run: Path, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numba writes it wherever it has room, and names no file when it has none."""
+
+    class FullDisk:
+        def __init__(self, **settings: object) -> None:
+            pass
+
+        def fit_transform(self, vectors: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(projection, "_umap", lambda: SimpleNamespace(UMAP=FullDisk))
+    words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "e"]
+    assert ask(*words).code == 0
+    answer = ask("map", tmp_path / "e", "--output", tmp_path / "map.html")
+    assert answer.code == 2
+    assert "numba cannot write what it compiles (No space left on device); make room" in answer.err
+    assert "NUMBA_CACHE_DIR" in answer.err
+    assert not list(tmp_path.glob("*map*"))
+
+
+@pytest.mark.slow
+def test_demo(ask: Ask, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its data, then its checkpoint, then its map have no room; each time it resumes there."""
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "encoder: {name: tdnn, channels: 32}\n"
+        "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
+        "schedule: {steps: 2}\n"
+    )
+    for module in (whole_job, shipped):
+        monkeypatch.setattr(module, "VOICES", voices)
+    monkeypatch.setattr(whole_job, "CONFIG", config)
+    monkeypatch.setattr(projection, "MIN_FOR_UMAP", 100)
+    words = ["demo", "--output", tmp_path / "demo"]
+    stages = (
+        (1_500_000, "data/store.json"),
+        (1_500_000, "run/checkpoints/step-2"),
+        (4_000_000, "map.html"),
+    )
+    for size, missing in stages:
+        with files_up_to(size):
+            answer = ask(*words)
+        assert (answer.code, len(answer.err.splitlines())) == (2, 1), answer.err
+        assert REASON in answer.err
+        assert not (tmp_path / "demo" / missing).exists()
+        if missing.startswith("data"):  # it is the largest file
+            api.prepare(voices, tmp_path / "demo" / "data")
+    assert ask(*words).code == 0
     assert no_temporary_files(tmp_path)

@@ -91,6 +91,33 @@ def test_signal_while_torch_is_imported(number: signal.Signals, tmp_path: Path) 
     assert interrupt(number, maps("libtorch_cpu"), *words) == (128 + number, LINES[number])
 
 
+def test_nothing_is_imported_before_ctrl_c_is_answered() -> None:
+    code = (
+        "import sys\nbefore = set(sys.modules)\nimport timbral.__main__\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    imported = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set(imported) <= {"__future__", "timbral", "timbral.__main__", "timbral.version"}
+
+
+def test_ctrl_c_while_its_answer_is_imported() -> None:
+    code = (
+        "import signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'timbral.cli.interruption':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "import timbral.__main__\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "timbral.__main__.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, LINES[signal.SIGINT])
+
+
 ONE_QUICK = [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 
 

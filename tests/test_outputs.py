@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL
+from conftest import SMALL, Ask
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.lists.export import claim_list
 from timbral.data.prepared.store import Store
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import DataError, TimbralError
+from timbral.evaluation.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 from timbral.inference.embedder import Embedder
+from timbral.io.outputs import PREPARED, claim_file, claim_folder
 from timbral.plots import scatter
-from timbral.scoring.evaluation_job import EvaluationJob, claim_evaluation, folder_for
+from timbral.reports.voice_map import MAP_PAGE
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +252,7 @@ def test_unsaved_networks_are_told_apart(voices: Path, tmp_path: Path) -> None:
 
 
 def test_default_folder_of_other_scores(tmp_path: Path) -> None:
-    job = EvaluationJob("a" * 64, "0", "0", "/corpus")
+    job = EvaluationJob("a" * 64, "0", "0", "/corpus", "")
     folder = tmp_path / "trials"
     assert folder_for(job, folder) == folder
     claim_evaluation(folder, job)
@@ -260,9 +263,28 @@ def test_default_folder_of_other_scores(tmp_path: Path) -> None:
 
 
 def test_damaged_job_of_an_evaluation(tmp_path: Path) -> None:
-    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d"))
+    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d", ""))
     path = tmp_path / ".evaluation" / "job.json"
     for content in ("[]", "{", '{"root": "/"}', path.read_text().replace('"a"', "1")):
         path.write_text(content)
         with pytest.raises(DataError, match=r"job\.json: "):
             EvaluationJob.of_folder(tmp_path)
+
+
+@pytest.mark.parametrize("claim", [claim_folder, claim_file])
+def test_output_below_a_file_is_refused_before_the_work(
+    claim: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    kind = PREPARED if claim is claim_folder else MAP_PAGE
+    with pytest.raises(DataError, match=r"x: cannot be made, .*/file is a file; choose another"):
+        claim(tmp_path / "file" / "deeper" / "x", kind)
+
+
+def test_refusals_of_the_system_name_what_was_asked_for(ask: Ask, voices: Path) -> None:
+    """And no temporary file or number. Nobody can write in /proc, root included."""
+    answer = ask("export-list", voices, "--format", "csv", "--output", "/proc/list.csv")
+    assert answer.code == 2
+    assert re.fullmatch(r"error: /proc/list\.csv: cannot be (written|made).*\n", answer.err)
+    answer = ask("export-list", voices, "--format", "csv", "--output", 300 * "x")
+    assert answer.err == f"error: {300 * 'x'}: File name too long\n"

@@ -146,3 +146,15 @@ def test_ray(
     one, two = one.sort_by("utterance"), two.sort_by("utterance")
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
     assert np.abs(vectors_of(one) - vectors_of(two)).max() <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_trials_in_s3(embedder: Embedder, voices: Path, bucket: str, tmp_path: Path) -> None:
+    names = [str(path.relative_to(voices)) for path in sorted(voices.glob("*/*.ogg"))]
+    (tmp_path / "t").write_text(f"1 {names[0]} {names[1]}\n0 {names[0]} {names[-1]}\n")
+    remote, local = (
+        api.evaluate(embedder, tmp_path / "t", root, tmp_path / str(number))
+        for number, root in enumerate((f"{bucket}/corpus", voices))
+    )
+    assert remote == local

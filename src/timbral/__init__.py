@@ -11,7 +11,6 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare
-Decisions: check
 Weights: models, download, convert
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -20,24 +19,12 @@ TimbralError, whose messages say what came, what is allowed and what to do.
 
 from __future__ import annotations
 
-import typing as _typing
-
-from timbral.errors import (
-    AudioError,
-    CheckpointError,
-    ConfigError,
-    DataError,
-    InputError,
-    MissingExtraError,
-    TimbralError,
-    TrainingError,
-)
 from timbral.version import __version__
 
-if _typing.TYPE_CHECKING:
+TYPE_CHECKING = False
+"""for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
+if TYPE_CHECKING:
     from timbral.api import (
-        Checked,
-        CheckSummary,
         Comparison,
         Decision,
         Embedder,
@@ -49,15 +36,12 @@ if _typing.TYPE_CHECKING:
         PageSummary,
         PrepareSummary,
         Preprocessing,
-        Quality,
-        Risk,
         ScoreSummary,
         TrainConfig,
         TrainSummary,
         TrialSummary,
         audit,
         average,
-        check,
         compare,
         convert,
         download,
@@ -77,11 +61,19 @@ if _typing.TYPE_CHECKING:
         train,
         trials,
     )
+    from timbral.errors import (
+        AudioError,
+        CheckpointError,
+        ConfigError,
+        DataError,
+        InputError,
+        MissingExtraError,
+        TimbralError,
+        TrainingError,
+    )
 
 __all__ = [
     "AudioError",
-    "CheckSummary",
-    "Checked",
     "CheckpointError",
     "Comparison",
     "ConfigError",
@@ -98,8 +90,6 @@ __all__ = [
     "PageSummary",
     "PrepareSummary",
     "Preprocessing",
-    "Quality",
-    "Risk",
     "ScoreSummary",
     "TimbralError",
     "TrainConfig",
@@ -109,7 +99,6 @@ __all__ = [
     "__version__",
     "audit",
     "average",
-    "check",
     "compare",
     "convert",
     "download",
@@ -134,9 +123,9 @@ __all__ = [
 def __getattr__(name: str) -> object:  # torch is imported when it is first needed
     if name not in __all__:
         raise AttributeError(f"module 'timbral' has no attribute {name!r}")
-    from timbral import api
+    from timbral import api, errors
 
-    return getattr(api, name)
+    return getattr(errors if hasattr(errors, name) else api, name)
 
 
 def __dir__() -> list[str]:

@@ -1,14 +1,20 @@
-"""The command `timbral`. Little is imported before a signal is answered."""
+"""The command `timbral`. Nothing is imported before Ctrl-C is answered."""
 
 from __future__ import annotations
 
-from timbral.cli.interruption import run_interruptibly
+import os
+import sys
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the verb that the command line names; see `timbral.cli.main` for the exit codes."""
+    try:
+        from timbral.cli.interruption import run_interruptibly
+    except KeyboardInterrupt:  # what answers it was being imported
+        os.write(2, b"interrupted; what is finished is kept\n")
+        sys.exit(130)
     run_interruptibly(_main)
 
 

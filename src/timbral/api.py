@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from timbral.audio.preprocessing import Preprocessing as Preprocessing
-    from timbral.audio.quality.measures import Quality as Quality
-    from timbral.audio.quality.risks import Risk as Risk
-    from timbral.bulk.check_summary import Checked as Checked
-    from timbral.bulk.check_summary import CheckSummary as CheckSummary
-    from timbral.bulk.checks import check as check
-    from timbral.bulk.embed import EmbedProgress
     from timbral.bulk.embed import EmbedSummary as EmbedSummary
     from timbral.bulk.engines import Engine as Engine
+    from timbral.bulk.shard_work import EmbedProgress
     from timbral.checkpoints.averaging import average as average
     from timbral.checkpoints.catalog import ModelInfo as ModelInfo
     from timbral.checkpoints.catalog import models as models
@@ -32,7 +29,8 @@ if TYPE_CHECKING:
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
     from timbral.embeddings.similarity import similarity as similarity
-    from timbral.embeddings.speakers_file import speakers as speakers
+    from timbral.evaluation.evaluate import evaluate as evaluate
+    from timbral.evaluation.list_evaluation import Evaluation as Evaluation
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
     from timbral.inference.load import load_encoder as load_encoder
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from timbral.scoring.balanced_trials import trials as trials
     from timbral.scoring.comparison import Comparison as Comparison
     from timbral.scoring.comparison import compare as compare
-    from timbral.scoring.evaluation import Evaluation as Evaluation
     from timbral.scoring.vector_scores import ScoreSummary as ScoreSummary
     from timbral.scoring.vector_scores import score as score
     from timbral.training.train_job import TrainJob as TrainJob
@@ -53,29 +50,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "embed",
-    "evaluate",
     "export_list",
     "inspect",
     "run_training",
+    "speakers",
     "train",
 ]
 
 MODULES = {
-    "CheckSummary": "bulk.check_summary",
-    "Checked": "bulk.check_summary",
     "Comparison": "scoring.comparison",
     "Decision": "inference.decision",
     "EmbedSummary": "bulk.embed",
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
-    "Evaluation": "scoring.evaluation",
+    "Evaluation": "evaluation.list_evaluation",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",
     "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
-    "Quality": "audio.quality.measures",
-    "Risk": "audio.quality.risks",
     "ScoreSummary": "scoring.vector_scores",
     "TrainConfig": "config.schema",
     "TrainJob": "training.train_job",
@@ -84,10 +77,10 @@ MODULES = {
     "TrialSummary": "scoring.balanced_trials",
     "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
-    "check": "bulk.checks",
     "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",
+    "evaluate": "evaluation.evaluate",
     "load_config": "config.named",
     "load_encoder": "inference.load",
     "map": "reports.draw_map",
@@ -98,7 +91,6 @@ MODULES = {
     "resolve": "checkpoints.resolve",
     "score": "scoring.vector_scores",
     "similarity": "embeddings.similarity",
-    "speakers": "embeddings.speakers_file",
     "trials": "scoring.balanced_trials",
     "uninitialized_message": "checkpoints.checkpoint",
 }
@@ -306,55 +298,46 @@ def _embedder(encoder: Embedder | str | Path) -> Embedder:
     return load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
 
 
-def evaluate(
-    encoder: Embedder | str | Path,
-    trials: str | Path,
-    root: str | Path = ".",
+def speakers(
+    embeddings: str | Path,
     output: str | Path | None = None,
-    progress: Progress = lambda done, total: None,
+    aggregate: str = "normalized-mean",
     *,
-    speakers: str | Path | Mapping[str, str] | None = None,
-    p_target: Sequence[float] = (0.01, 0.05),
-) -> Evaluation:
-    """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
+    group_by: str = "speaker",
+    clusters: int = 2,
+    unit_length: bool | None = None,
+) -> pa.Table:
+    """One vector for each speaker of an `embed` folder, or for each session or cluster of one.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        trials: a file of lines ``label path path``; label 1 (or target) is the same speaker, 0 (or
-            nontarget) another
-        root: the folder that the paths of the list start from
-        output: a folder for evaluation.json, scores.txt, failures.jsonl, report.html, and vectors,
-            which the next evaluation of the list does not make again; None: no files
-        progress: called with the recordings embedded so far, and their number
-        speakers: for the intervals, the speaker of each name in the list, or a file of lines
-            ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
-        p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
+        embeddings: a folder that `embed` made
+        output: a Parquet file to write; None: none
+        aggregate: ``mean`` (plain, as ddvc), ``normalized-mean`` (of unit vectors),
+            ``duration-weighted`` (every second counts the same), ``trimmed`` (without the farthest
+            tenth) or ``medoid`` (the utterance nearest to all others)
+        group_by: what a vector stands for: ``speaker``, ``session`` or ``cluster``
+        clusters: of each speaker, with ``group_by="cluster"``
+        unit_length: whether vectors are made unit length; None: all but those of ``mean``
 
-    Raises DataError when the list cannot be read, when `output` holds the scores of another list or
-    other weights, or anything else, or when trials of one kind or none can be scored; single
-    recordings that cannot be used are counted in the result's `num_failures`.
+    Returns:
+        a table with columns speaker, group, num_utterances, duration_seconds,
+        mean_cosine_distance, embedding, utterance_ids, encoder, weights_sha256, license
+
+    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
     """
-    from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
-    from timbral.scoring.evaluation import evaluate_trials
-    from timbral.scoring.metrics import check_p_target
-    from timbral.scoring.trials import read_trials
+    from timbral.embeddings.aggregate import speaker_table
+    from timbral.embeddings.table import SPEAKERS, read_embeddings, write_table
+    from timbral.io.outputs import claim_file
 
-    for prior in p_target:
-        check_p_target(prior)
-    listed = read_trials(trials)  # before the encoder is loaded
-    embedder = _embedder(encoder)
-    evaluation, scored = evaluate_trials(
-        embedder,
-        listed,
-        root,
-        _path(output),
-        trial_list=str(trials),
-        speakers=speakers,
-        p_target=p_target,
-        progress=progress,
+    if output is not None:
+        claim_file(Path(output), SPEAKERS, [embeddings])
+    table = speaker_table(
+        read_embeddings(embeddings),
+        aggregate,
+        group_by=group_by,
+        clusters=clusters,
+        unit_length=unit_length,
     )
     if output is not None:
-        title = f"{embedder.name} on {Path(trials).name}"
-        path = Path(output) / EVALUATION_PAGE
-        write_evaluation_page(path, title, evaluation, scored.columns, root, speakers)
-    return evaluation
+        write_table(table, Path(output))
+    return table

@@ -19,6 +19,7 @@ import torch
 from recordings import CONTAINERS, decode_recording, make_recordings, read_structure
 
 from timbral.bulk.embed_job import EmbedJob
+from timbral.bulk.known_rows import with_known_rows
 from timbral.bulk.shards import Shard, read_shard
 from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
 from timbral.checkpoints.conversion import build_converted
@@ -41,11 +42,10 @@ from timbral.embeddings.formats.kaldi_ark import write_ark
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
+from timbral.evaluation.evaluation_job import EvaluationJob
 from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
-from timbral.scoring.evaluation_job import EvaluationJob
-from timbral.scoring.known_vectors import KnownVectors
 from timbral.scoring.score_file import read_scores
 from timbral.scoring.trial_list import read_trial_list
 from timbral.scoring.trials import read_trials
@@ -220,23 +220,12 @@ def read_named_vectors(name: str) -> Callable[[Path], object]:
     return read
 
 
-def make_known_vectors(folder: Path) -> None:
-    known = KnownVectors(folder, folder)
-    known.add("a.wav", np.ones(4, np.float32))
-    known.save()
-
-
-def read_known_vectors(folder: Path) -> None:
-    vector = KnownVectors(folder, folder).get("a.wav")
-    assert vector is None or np.isfinite(vector).all()
-
-
 SHARD = Shard(0, [Utterance("a/1", "a", "", "/corpus/a/1.wav", "folder")])
 
 
 def make_shard(folder: Path) -> None:
     schema = vector_table().schema.with_metadata(
-        {"recordings": SHARD.fingerprint(), "failures": "[]"}
+        {"recordings": SHARD.fingerprint(), "failures": "[]", "failed_rows": "[]"}
     )
     with pa.ipc.new_file(folder / SHARD.file_name, schema) as writer:
         writer.write_table(vector_table().cast(schema))
@@ -245,6 +234,11 @@ def make_shard(folder: Path) -> None:
 def read_shards(folder: Path) -> None:
     if SHARD.saved_failures(Folder(folder)) is not None:
         read_shard(Folder(folder), SHARD)
+
+
+def reuse_shard(folder: Path) -> None:
+    [shard] = with_known_rows([SHARD], Folder(folder))
+    assert all(np.isfinite(vector).all() for vector, _ in shard.known.values())
 
 
 def lstm_state() -> dict[str, torch.Tensor]:
@@ -322,7 +316,9 @@ def make_mel(folder: Path) -> None:
 
 
 def make_evaluation(folder: Path) -> None:
-    write_json(folder / ".evaluation" / "job.json", asdict(EvaluationJob("0f", "1f", "2f", "/")))
+    write_json(
+        folder / ".evaluation" / "job.json", asdict(EvaluationJob("0f", "1f", "2f", "/", ""))
+    )
 
 
 def make_config(folder: Path) -> None:
@@ -390,9 +386,7 @@ TARGETS: dict[str, Target] = {
     "scp of a changed ark": Target(
         make_named_vectors, "xvector.ark", "bytes", read_named_vectors("xvector.scp")
     ),
-    "known vectors": Target(
-        make_known_vectors, "vectors-00000.arrow", "bytes", read_known_vectors, is_ours=False
-    ),
+    "stale shard": Target(make_shard, SHARD.file_name, "bytes", reuse_shard, is_ours=False),
     "embed shard": Target(make_shard, SHARD.file_name, "bytes", read_shards, is_ours=False),
     "arrays": Target(make_weights, "step-3.pdparams", "bytes", read_weights("step-3.pdparams")),
     "archive": Target(

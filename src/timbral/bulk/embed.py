@@ -1,17 +1,16 @@
 """A whole corpus to files of vectors; resumable. The entry of this room.
 
 Finished shards lie in OUTPUT/.embed/; a killed job is resumed behind the last ones. At the end the
-shards become the files that were asked for. When recordings were repaired or added since, a second
-run embeds the shards that they are in again.
+shards become the files that were asked for. When recordings were repaired, replaced or added since,
+a second run embeds these.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ import pyarrow as pa
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.shards import Shard, ShardResult, read_shard, split_into_shards
+from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
+from timbral.bulk.shards import split_into_shards
 from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
@@ -32,10 +32,7 @@ from timbral.io.locks import folder_lock
 from timbral.io.outputs import EMBEDDINGS, claim_folder, claim_shared_folder
 from timbral.io.storage import Folder, is_url, location_of, upload_tree
 
-__all__ = ["EmbedProgress", "EmbedSummary", "embed_corpus"]
-
-EmbedProgress = Callable[[int, int, float, int], None]
-"""utterances done, all of them, seconds of audio embedded by this run, recordings that failed"""
+__all__ = ["EmbedSummary", "embed_corpus"]
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,9 @@ def embed_corpus(
         folder = Folder(output) / shard_folder
         tie_folder(folder, EmbedJob.of(embedder, root))
         shards = split_into_shards(utterances, embedder.device.type)
-        done = _embed_missing(embedder, shards, folder, engine, progress)
-        table, failures = _read_shards(shards, folder, utterances)
-        _write_failures(failures, output)
+        done = embed_missing(embedder, shards, folder, engine, progress)
+        table, failures = read_shards(shards, folder, utterances)
+        write_failures(failures, output)
         if table.num_rows == 0:
             raise DataError(
                 f"none of the {len(utterances)} recordings could be used; the first: "
@@ -169,85 +166,6 @@ def _refuse_existing(output: str | Path, files: Sequence[Path]) -> None:
 
 def _locked(output: str | Path) -> AbstractContextManager[None]:
     return nullcontext() if is_url(output) else folder_lock(Path(output))
-
-
-def _embed_missing(
-    embedder: Embedder,
-    shards: Sequence[Shard],
-    folder: Folder,
-    engine: Engine,
-    progress: EmbedProgress,
-) -> _Counter:
-    """Embed the shards that are not there yet; returns what was done."""
-    missing = []
-    counter = _Counter(progress, sum(len(shard.utterances) for shard in shards))
-    for shard in shards:
-        failures = shard.saved_failures(folder)
-        if failures is None:
-            missing.append(shard)
-        else:
-            counter.done += len(shard.utterances)
-            counter.failures += failures
-    counter.show()
-    if missing:
-        for result in engine.run(embedder, missing, folder, counter.add_group):
-            counter.add_shard(result)
-    return counter
-
-
-@dataclass
-class _Counter:
-    """What is done: whole shards, and groups of recordings of the shard in work."""
-
-    progress: EmbedProgress
-    total: int
-    done: int = 0
-    """utterances of whole shards"""
-    num_shards: int = 0
-    """embedded by this run"""
-    seconds: float = 0.0
-    failures: int = 0
-    group_done: int = 0
-    """utterances of the shard in work"""
-    group_seconds: float = 0.0
-    group_failures: int = 0
-
-    def add_group(self, utterances: int, seconds: float, failures: int) -> None:
-        self.group_done += utterances
-        self.group_seconds += seconds
-        self.group_failures += failures
-        self.show()
-
-    def add_shard(self, result: ShardResult) -> None:
-        self.done += result.num_utterances + result.num_failures
-        self.seconds += result.audio_seconds
-        self.failures += result.num_failures
-        self.num_shards += 1
-        self.group_done, self.group_seconds, self.group_failures = 0, 0.0, 0
-        self.show()
-
-    def show(self) -> None:
-        done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
-        self.progress(done, self.total, seconds, self.failures + self.group_failures)
-
-
-def _read_shards(
-    shards: Sequence[Shard], folder: Folder, utterances: Sequence[Utterance]
-) -> tuple[pa.Table, list[dict[str, str]]]:
-    """All shards as one table in the order of the utterances; and failures, the list's first."""
-    listed = utterances.failures if isinstance(utterances, Manifest) else ()
-    failures = [failure.as_dict() for failure in listed]
-    tables = []
-    for shard in shards:
-        table, failed = read_shard(folder, shard)
-        tables.append(table)
-        failures += failed
-    return pa.concat_tables(tables), failures
-
-
-def _write_failures(failures: Sequence[dict[str, str]], output: str | Path) -> None:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in failures)
-    Folder(output).write("failures.jsonl", "".join(lines).encode())
 
 
 def _write_vectors(

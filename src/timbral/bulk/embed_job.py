@@ -15,9 +15,11 @@ from timbral.inference.embedder import Embedder
 from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder, location_of
 
-__all__ = ["JOB_FILE", "EmbedJob", "tie_folder"]
+__all__ = ["JOB_FILE", "RECORDINGS_FILE", "EmbedJob", "tie_folder"]
 
 JOB_FILE = "job.json"
+RECORDINGS_FILE = "recordings.json"
+"""in a folder that lists of trials share, see `timbral.bulk.embed_list`"""
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,24 @@ ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def tie_folder(folder: Folder, job: EmbedJob) -> None:
-    """Tie a folder of shards to a job; DataError when it is another job's."""
+def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None:
+    """Tie a folder of shards to a job; DataError when it is another job's.
+
+    `of_lists`: whether lists of trials name the recordings; a corpus's job takes no such folder,
+    and the other way round, for each would replace the other's shards.
+    """
     content = folder.read(JOB_FILE)
     if content is None:
         folder.write(JOB_FILE, job.as_json())
         return
+    if of_lists != (folder.read(RECORDINGS_FILE) is not None):
+        there, here = (
+            ("a corpus", "lists of trials") if of_lists else ("lists of trials", "a corpus")
+        )
+        raise DataError(
+            f"{folder.location}: holds the vectors of {there}, which those of {here} would "
+            "replace; choose another output folder"
+        )
     differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_fields(job)
     if differing:
         raise DataError(

@@ -58,7 +58,7 @@ def embed_shards(
     """
     partial: PartialShard | None = None
     for group, contents in _read_ahead(embedder, shards, readers):
-        partial = partial or PartialShard(group.shard)
+        partial = partial or PartialShard.of(group.shard)
         for row, error in _embed_group(group, contents, partial):
             if strict:
                 raise error
@@ -81,6 +81,8 @@ def _embed_group(
             yield row, content
         else:
             usable[row] = content
+    if not usable:
+        return
     vectors = group.input.embed(list(usable.values()))
     for (row, content), vector, finite in zip(
         usable.items(), vectors, finite_rows(vectors), strict=True
@@ -117,10 +119,14 @@ def _groups(
     embedder: Embedder, shards: Iterable[Shard], pool: ThreadPoolExecutor, limit: float
 ) -> Iterator[_Group]:
     """Groups of shards; a shard's lengths are looked up before the shard before it is read."""
-    upcoming: deque[tuple[Shard, Input, list[Future[float]]]] = deque()
+    upcoming: deque[tuple[Shard, Input, dict[int, Future[float]]]] = deque()
     for shard in shards:
         input = input_of(embedder, shard.utterances[0].path)
-        lengths = [pool.submit(input.estimated_seconds, row.path) for row in shard.utterances]
+        lengths = {
+            row: pool.submit(input.estimated_seconds, utterance.path)
+            for row, utterance in enumerate(shard.utterances)
+            if row not in shard.known
+        }
         upcoming.append((shard, input, lengths))
         if len(upcoming) > 1:
             yield from _groups_by_length(*upcoming.popleft(), limit)
@@ -129,13 +135,16 @@ def _groups(
 
 
 def _groups_by_length(
-    shard: Shard, input: Input, lengths: list[Future[float]], limit: float
+    shard: Shard, input: Input, lengths: dict[int, Future[float]], limit: float
 ) -> Iterator[_Group]:
-    """Groups of `limit` seconds or less, or of one longer recording; the shortest come first."""
-    seconds = [length.result() for length in lengths]
+    """Groups of `limit` seconds or less, or of one longer recording; the shortest come first.
+
+    One without rows, where all vectors of the shard are known.
+    """
+    seconds = {row: length.result() for row, length in lengths.items()}
     rows: list[int] = []
     total = 0.0
-    for row in sorted(range(len(seconds)), key=seconds.__getitem__):
+    for row in sorted(seconds, key=seconds.__getitem__):
         if rows and total + seconds[row] > limit:
             yield _Group(shard, input, rows, total)
             rows, total = [], 0.0

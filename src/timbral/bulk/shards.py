@@ -1,14 +1,14 @@
 """Shards of a corpus: so many utterances are embedded and saved together.
 
 A job that was killed is resumed behind the shards that are saved; a shard in which a recording
-was repaired or replaced since is embedded again.
+was repaired or replaced since is made again, from the vectors that are known and new ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
@@ -26,12 +26,25 @@ from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder
 from timbral.io.types import Vectors
 
-__all__ = ["PartialShard", "Shard", "ShardResult", "read_shard", "split_into_shards"]
+__all__ = [
+    "DAMAGED",
+    "KnownRow",
+    "PartialShard",
+    "Shard",
+    "ShardResult",
+    "parse_shard",
+    "read_shard",
+    "split_into_shards",
+]
 
 HASHING_THREADS = 4
 DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError)
 """what reading a damaged file of Arrow raises"""
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
+
+
+KnownRow = tuple[Vectors, float]
+"""a vector (E,), and the seconds of audio that it was made of"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ class Shard:
 
     number: int
     utterances: Sequence[Utterance]
+    known: Mapping[int, KnownRow] = field(default_factory=dict)
+    """by row, what need not be embedded again"""
 
     @property
     def file_name(self) -> str:
@@ -91,6 +106,7 @@ class ShardResult:
     num_utterances: int
     num_failures: int
     audio_seconds: float
+    """embedded for it; without what was known"""
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,12 @@ class PartialShard:
     seconds: dict[int, float] = field(default_factory=dict)
     failures: dict[int, AudioError] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, shard: Shard) -> PartialShard:
+        """What is known of a shard before its work begins."""
+        vectors = {row: vector for row, (vector, _) in shard.known.items()}
+        return cls(shard, vectors, {row: seconds for row, (_, seconds) in shard.known.items()})
+
     @property
     def is_complete(self) -> bool:
         return len(self.vectors) + len(self.failures) == len(self.shard.utterances)
@@ -114,7 +136,11 @@ class PartialShard:
             self.failures[row].as_dict() | asdict(utterances[row]) for row in sorted(self.failures)
         ]
         schema = utterance_schema(embedder.embedding_dim).with_metadata(
-            {"recordings": self.shard.fingerprint(), "failures": json.dumps(failures)}
+            {
+                "recordings": self.shard.fingerprint(),
+                "failures": json.dumps(failures),
+                "failed_rows": json.dumps(sorted(self.failures)),
+            }
         )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
@@ -124,7 +150,9 @@ class PartialShard:
             content=sink.getvalue().to_pybytes(),
             num_utterances=len(self.vectors),
             num_failures=len(failures),
-            audio_seconds=sum(self.seconds[row] for row in sorted(self.seconds)),
+            audio_seconds=sum(
+                self.seconds[row] for row in sorted(self.seconds) if row not in self.shard.known
+            ),
         )
 
     def _columns(self, embedder: Embedder) -> dict[str, Any]:
@@ -157,17 +185,22 @@ def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, s
     assert content is not None, "the shards were all embedded"
     path = f"{folder.location}/{shard.file_name}"
     try:
-        table = pa.ipc.open_file(content).read_all()
-        table.validate(full=True)
+        table = parse_shard(content, path)
         failures = parse_json(table.schema.metadata[b"failures"])
-        table = table.replace_schema_metadata(None)
-        if table.num_rows:
-            columns, size = utterance_columns(table, path)
-            table = pa.table(list(columns.values()), list(columns)).select(table.column_names)
-            table = table.cast(utterance_schema(size))
     except DAMAGED as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
             f"{path}: is damaged ({reason}); delete it, and start again: it is embedded again"
         ) from None
-    return table, failures
+    return table.replace_schema_metadata(None), failures
+
+
+def parse_shard(content: bytes, path: str) -> pa.Table:
+    """The rows of a shard's file, with its metadata; raises one of `DAMAGED`, or DataError."""
+    table = pa.ipc.open_file(content).read_all()
+    table.validate(full=True)
+    if not table.num_rows:
+        return table
+    columns, size = utterance_columns(table, path)
+    whole = pa.table(list(columns.values()), list(columns)).select(table.column_names)
+    return whole.cast(utterance_schema(size)).replace_schema_metadata(table.schema.metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from timbral.errors import CheckpointError, ConfigError
 __all__ = [
     "build_encoder",
     "count_numbers",
+    "hash_weights",
     "load_network",
     "load_optimizer",
     "load_strictly",
@@ -35,6 +37,15 @@ ADAM_KEYS = frozenset({"step", "exp_avg", "exp_avg_sq"})
 """that Adam keeps for each parameter"""
 NOT_STORED_NUMBERS = 20_000_000
 """that an encoder may have beside its stored weights: filters, a head that is newly initialized"""
+
+
+def hash_weights(network: nn.Module) -> str:
+    """SHA-256 of the names and values of a network's tensors, as they are now."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        flat = tensor.detach().cpu().reshape(-1).contiguous()
+        digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerEncoder:

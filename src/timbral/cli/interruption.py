@@ -11,9 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False
+"""for type checkers it is true; little is imported before signals are answered"""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
 
 __all__ = ["Interruption", "answer", "run_interruptibly"]
 

@@ -41,7 +41,8 @@ def run() -> int:
     except (TimbralError, OSError) as error:  # OSError: full disk, no permission
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return OK
-        print(f"error: {name_flags(str(error), words[:1])}", file=sys.stderr)
+        message = _refusal(error) if isinstance(error, OSError) else str(error)
+        print(f"error: {name_flags(message, words[:1])}", file=sys.stderr)
         return USAGE
     except Exception as error:
         print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
@@ -89,6 +90,13 @@ def _print_completion(words: Sequence[str]) -> int:
     options = (tyro.conf.FlagCreatePairsOff,)
     tyro.extras.subcommand_cli_from_dict(verbs, prog="timbral", args=words, config=options)
     return OK
+
+
+def _refusal(error: OSError) -> str:
+    """What the system refused, and of which file, without its number."""
+    reason = error.strerror or str(error) or type(error).__name__
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' and '.join(names)}: {reason}" if names else reason
 
 
 def _reader_is_gone() -> bool:

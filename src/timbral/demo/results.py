@@ -9,7 +9,7 @@ from rich.table import Table
 
 from timbral.api import TrainSummary
 from timbral.bulk.embed import EmbedSummary
-from timbral.scoring.evaluation import Evaluation
+from timbral.evaluation.list_evaluation import Evaluation
 
 __all__ = ["NEXT_STEPS", "DemoResults"]
 

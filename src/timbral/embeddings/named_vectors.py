@@ -33,7 +33,8 @@ FORMS = (
 class NamedVectors:
     """N vectors: `names` (N,) strings, `vectors` (N, E).
 
-    `paths` and `speakers` (N,) are there where the file has them; `encoder` and `weights_sha256`
+    `paths` and `speakers` (N,) are there where the file has them (names of speakers that are all
+    empty are none); `encoder` and `weights_sha256`
     are empty where it does not say them.
     """
 
@@ -101,11 +102,12 @@ def _read_parquet(path: Path) -> NamedVectors:
         column: str(table[column][0]) if column in table.column_names and len(table) else ""
         for column in ("encoder", "weights_sha256")
     }
+    speakers = _strings(table["speaker"])
     return NamedVectors(
         _strings(table["utterance"]),
         vectors_of(table),
         _strings(table["path"]),
-        _strings(table["speaker"]),
+        speakers if pc.any(pc.not_equal(speakers, "")).as_py() else None,
         **first,
     )
 

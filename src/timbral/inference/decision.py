@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-__all__ = ["Decision", "decide"]
+import numpy as np
+
+from timbral.calibration.calibration import Calibration, check_false_accept, check_prior
+from timbral.calibration.conditions import Conditions
+from timbral.errors import ConfigError
+
+__all__ = ["Decision", "Question", "decide"]
+
+NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,8 @@ class Decision:
     score: float
     """cosine of the two vectors, in [-1, 1]"""
     threshold: float | None
-    """cosine from which the answer is yes; None when none is known"""
+    """cosine from which the answer is yes, with a calibration for recordings such as these; None
+    when none is known"""
     same: bool | None
     """whether the score reaches the threshold; None without a threshold"""
     llr: float | None
@@ -27,6 +37,13 @@ class Decision:
     """that the speaker is the same, in [0, 1]; None without a calibration"""
     why: str
     """what was compared with what, and what is missing for more"""
+    prior: float | None = None
+    """probability of the same speaker before anything was compared, that `probability` rests on"""
+    false_accept_bound: float | None = None
+    """fraction of other speakers' pairs that reach this threshold, at most, in 95 of 100 cases;
+    None without a calibration"""
+    warnings: tuple[str, ...] = ()
+    """why the decision may be worth less than it says"""
 
     @property
     def compared(self) -> tuple[str, str]:
@@ -38,26 +55,106 @@ class Decision:
         raise TypeError("a Decision is neither true nor false; ask decision.same")
 
 
-def decide(score: float, given: float | None, validated: float | None) -> Decision:
-    """Compare a cosine with the threshold that was `given`, else with the encoder's own.
+@dataclass(frozen=True)
+class Question:
+    """What is asked of two recordings besides their score."""
 
-    `validated` is where misses and false alarms were equally frequent on the speakers that the
-    encoder was validated on; None for an encoder without validation.
+    threshold: float | None = None
+    """cosine that was given"""
+    validated: float | None = None
+    """where misses and false alarms were equally frequent on the speakers that the encoder was
+    validated on; None for an encoder without validation"""
+    calibration: Calibration | None = None
+    false_accept: float | None = None
+    """that the calibration has to promise"""
+    prior: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_prior(self.prior)
+        if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
+            raise ConfigError(f"threshold: a cosine lies in [-1, 1], got {self.threshold}")
+        if self.false_accept is None:
+            return
+        check_false_accept(self.false_accept)
+        if self.threshold is not None:
+            raise ConfigError(
+                "threshold and false_accept both say when the answer is yes; give one"
+            )
+        if self.calibration is None:
+            raise ConfigError(
+                "false_accept: only a calibration can promise it, and this encoder has none; "
+                "`timbral calibrate` makes one"
+            )
+        self.calibration.threshold(self.false_accept)  # may not be promised
+
+    @property
+    def log_prior_odds(self) -> float:
+        return math.log(self.prior) - math.log1p(-self.prior)
+
+
+def decide(score: float, question: Question, first: Conditions, second: Conditions) -> Decision:
+    """Compare a cosine with the threshold that was given, else the calibration's, else validated.
+
+    `first` and `second` are the conditions of the two sides, one each.
     """
-    threshold = validated if given is None else given
-    missing = "llr and probability need a calibration, which this encoder does not have"
+    if question.calibration is None:
+        return _decide_by_cosine(score, question)
+    return _decide_by_llr(score, question, question.calibration, first, second)
+
+
+def _decide_by_cosine(score: float, question: Question) -> Decision:
+    threshold = question.validated if question.threshold is None else question.threshold
     if threshold is None:
         why = (
             f"cosine {score:.3f}, and no threshold: this encoder was not validated when it was "
-            f"trained; give `threshold`. {missing}"
+            f"trained; give `threshold`. {NO_CALIBRATION}"
         )
         return Decision(score, None, None, None, None, why)
-    same = score >= threshold
+    origin = "of the encoder's validation" if question.threshold is None else "that was given"
+    why = f"{_compare(score, threshold)}, the threshold {origin}. {NO_CALIBRATION}"
+    return Decision(score, threshold, score >= threshold, None, None, why)
+
+
+def _decide_by_llr(
+    score: float,
+    question: Question,
+    calibration: Calibration,
+    first: Conditions,
+    second: Conditions,
+) -> Decision:
+    llr = float(calibration.llr(score, first, second)[0])
+    probability = float(0.5 * (1.0 + np.tanh((llr + question.log_prior_odds) / 2)))
+    if question.false_accept is not None:
+        least = calibration.threshold(question.false_accept).llr
+        origin = f"at which at most {question.false_accept:g} of other speakers are accepted"
+    else:
+        least = -question.log_prior_odds
+        origin = f"for recordings such as these, at a prior of {question.prior:g}"
+    threshold = float(calibration.cosine(least, first, second)[0])
+    if question.threshold is not None:
+        threshold, origin = question.threshold, "that was given"
+        least = float(calibration.unlimited_llr(threshold, first, second)[0])
+    data = calibration.fitted_on
+    why = (
+        f"{_compare(score, threshold)}, the threshold {origin}. The probability {probability:.3f} "
+        f"rests on a calibration on {data.num_speakers:,} speakers ({data.description})"
+    )
+    return Decision(
+        score,
+        threshold,
+        score >= threshold,
+        llr,
+        probability,
+        why,
+        question.prior,
+        calibration.false_accept_bound(least),
+        tuple(calibration.warnings(first, second)),
+    )
+
+
+def _compare(score: float, threshold: float) -> str:
     shown, limit = _distinct(score, threshold)
-    compared = f"cosine {shown} {'reaches' if same else 'is below'} {limit}"
-    origin = "of the encoder's validation" if given is None else "that was given"
-    why = f"{compared}, the threshold {origin}. {missing}"
-    return Decision(score, threshold, same, None, None, why)
+    return f"cosine {shown} {'reaches' if score >= threshold else 'is below'} {limit}"
 
 
 def _distinct(score: float, threshold: float) -> tuple[str, str]:

@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from timbral.audio.decode import Wave, failures_of
+from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from timbral.config.schema import TrainConfig
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import open_calibration
+from timbral.calibration.conditions import Conditions
+from timbral.checkpoints.weights import hash_weights
 from timbral.embeddings.similarity import similarity
-from timbral.embeddings.vectors import finite_rows, unit_length
+from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.errors import AudioError, ConfigError, InputError
-from timbral.inference.decision import Decision, decide
-from timbral.inference.recordings import (
-    Recording,
-    name_of,
-    no_finite_vector,
-    read_recording,
-    several_recordings,
-)
+from timbral.errors import AudioError, InputError
+from timbral.inference.decision import Decision, Question, decide
+from timbral.inference.loader import RecordingLoader
+from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
+from timbral.inference.saving import save_encoder
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
-from timbral.inference.windows import sliding_windows
-from timbral.io.outputs import CHECKPOINT, claim_folder
+from timbral.inference.windows import native_ranges, window_ranges
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Vectors
 
 __all__ = ["Embedder"]
 
-WINDOW_SECONDS = 1.5
-"""of `encode_windows`, for encoders that have no windows of their own"""
 BATCHES_IN_MEMORY = 16
 """batches whose audio is held while many recordings are encoded"""
 
@@ -64,6 +61,7 @@ class Embedder:
         weights_sha256: hash of the file of weights; vectors of another hash do not compare
         threshold: cosine at which misses and false alarms were equally frequent on the speakers
             that training held out; None when nothing was held out
+        calibration: what its cosines are worth; None when nobody has fitted one
         preprocessing: what is done to every recording before the encoder sees it
         windows: those whose mean is a recording's vector; None: recordings are encoded whole
         network: the encoder as a torch module
@@ -82,6 +80,7 @@ class Embedder:
         license: str = "",
         threshold: float | None = None,
         uninitialized_prefixes: tuple[str, ...] = (),
+        calibration: Calibration | None = None,
     ) -> None:
         """Take a network as it is; `timbral.load_encoder` makes one from a name or a path.
 
@@ -98,6 +97,7 @@ class Embedder:
             license: of its weights
             threshold: cosine from which `verify` says that the speaker is the same
             uninitialized_prefixes: starts of names of tensors that are random
+            calibration: of these weights, for `verify`
         """
         self._runtime = TorchRuntime(network, device, precision, compile)
         self.preprocessing = preprocessing or Preprocessing()
@@ -109,6 +109,7 @@ class Embedder:
         self.license = license
         self.threshold = threshold
         self.uninitialized_prefixes = uninitialized_prefixes
+        self.calibration = calibration
 
     def __repr__(self) -> str:
         rate = f"{self.sample_rate / 1000:g} kHz"
@@ -132,13 +133,7 @@ class Embedder:
 
     def weights_identity(self) -> str:
         """`weights_sha256`; for an unsaved network a hash of its weights as they are now."""
-        if self.weights_sha256:
-            return self.weights_sha256
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            flat = tensor.detach().cpu().reshape(-1).contiguous()
-            digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return self.weights_sha256 or hash_weights(self.network)
 
     def to(self, device: str | torch.device) -> Embedder:
         """Compute on another device from now on; returns itself, as modules of torch do."""
@@ -157,7 +152,15 @@ class Embedder:
         other = copy.copy(self)
         other.preprocessing = preprocessing or self.preprocessing
         other.windows = windows or self.windows
+        if other.embedding_identity() != self.embedding_identity():
+            other.calibration = None
         return other
+
+    def embedding_identity(self) -> str:
+        """Hash of preprocessing and windows: with the weights', what decides a vector."""
+        windows = None if self.windows is None else astuple(self.windows)
+        content = json.dumps([self.preprocessing.as_dict(), windows])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def encode(
         self,
@@ -210,27 +213,17 @@ class Embedder:
         """
         if several_recordings(audio) is not None:
             raise InputError("encode_windows takes one recording, not several")
-        wave = self._load(audio, "audio", sample_rate)
+        wave = self._loader.load(audio, "audio", sample_rate)
         own = self.windows
         if own is not None and seconds is None and step is None:
-            starts = np.array(own.starts(len(wave), self.network.hop_samples))
-            ends = np.minimum((starts + own.frames) * self.network.hop_samples, len(wave))
-            ranges = np.stack([starts * self.network.hop_samples, ends], axis=1)
+            ranges = native_ranges(own, len(wave), self.network.hop_samples)
             vectors = self._runtime.embed_windows(wave, own)
-            return ranges / self.sample_rate, _finite(vectors, [name_of(audio, "audio")])
-        size = self._window_samples("seconds", WINDOW_SECONDS if seconds is None else seconds)
-        if size < self.network.min_samples:
-            least = self.network.min_samples / self.sample_rate
-            raise ConfigError(f"seconds: {self.name} needs {least:g} s or more, got {seconds}")
-        hop = size // 2 if step is None else self._window_samples("step", step)
-        ranges = sliding_windows(len(wave), size, hop)
+            return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
+        ranges = window_ranges(
+            len(wave), self.sample_rate, seconds, step, self.network.min_samples, self.name
+        )
         vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
-        return ranges / self.sample_rate, _finite(vectors, [name_of(audio, "audio")])
-
-    def _window_samples(self, argument: str, seconds: float) -> int:
-        if not 1 / self.sample_rate <= seconds < 1e6:
-            raise ConfigError(f"{argument}: a positive number of seconds is needed, got {seconds}")
-        return round(seconds * self.sample_rate)
+        return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
 
     def encode_speaker(
         self, recordings: Sequence[Recording], sample_rate: float | None = None
@@ -249,7 +242,9 @@ class Embedder:
             raise InputError(
                 "encode_speaker takes a list or tuple of recordings; encode takes one recording"
             )
-        return self._voice(recordings, "recordings", sample_rate)
+        if not recordings:
+            raise InputError("recordings: at least one recording is needed; the list is empty")
+        return unit_length(self._encode_many(recordings, "recordings", sample_rate).mean(axis=0))
 
     def verify(
         self,
@@ -257,23 +252,40 @@ class Embedder:
         second: Recording | Sequence[Recording],
         threshold: float | None = None,
         sample_rate: float | None = None,
+        *,
+        calibration: Calibration | str | Path | None = None,
+        false_accept: float | None = None,
+        prior: float = 0.5,
     ) -> Decision:
         """Are two recordings of one speaker?
 
         Args:
             first: a recording; or a list of several of one speaker, of which the mean is taken
             second: what it is compared with, likewise
-            threshold: cosine in [-1, 1] from which the answer is yes; None: the encoder's own
-                (`threshold`), and without one there is a score but no answer
+            threshold: cosine in [-1, 1] from which the answer is yes; None: that of the calibration
+                at this `prior`; without one the encoder's own (`threshold`), and without that there
+                is a score but no answer
             sample_rate: in Hz, of samples that come without a rate
+            calibration: of this encoder, or its file; None: the encoder's own (`calibration`)
+            false_accept: fraction of different speakers that may be taken for one, in (0, 1): the
+                threshold is then one that the calibration promises
+            prior: probability of the same speaker before anything was compared, in (0, 1)
+
+        Raises ConfigError for a `false_accept` that the calibration cannot promise, DataError for a
+        calibration of other weights, and as `encode`.
         """
-        if threshold is not None and not -1.0 <= threshold <= 1.0:
-            raise ConfigError(f"threshold: a cosine lies in [-1, 1], got {threshold}")
-        voices = [
-            self._voice(side, argument, sample_rate)
+        known = self.calibration
+        if calibration is not None:
+            known = open_calibration(
+                calibration, self.weights_identity(), self.embedding_identity()
+            )
+        question = Question(threshold, self.threshold, known, false_accept, prior)
+        sides = [
+            self._measured_voice(side, argument, sample_rate)
             for side, argument in ((first, "first"), (second, "second"))
         ]
-        return decide(float(similarity(*voices)), threshold, self.threshold)
+        (one, its_conditions), (other, other_conditions) = sides
+        return decide(float(similarity(one, other)), question, its_conditions, other_conditions)
 
     def similarity(self, first: Any, second: Any) -> Vectors:
         """Cosines of vectors, as `timbral.similarity`: (N, E), (M, E) -> (N, M)."""
@@ -283,30 +295,27 @@ class Embedder:
         """Write a checkpoint folder that `load_encoder` and every verb take; returns its path.
 
         It holds the weights (safetensors), the architecture's config, the preprocessing, name,
-        license and threshold, and no optimizer: training can start from it, not resume. Raises
-        DataError when the folder holds anything but an earlier checkpoint.
+        license, threshold and calibration, and no optimizer: training can start from it, not
+        resume. Raises DataError when the folder holds anything but an earlier checkpoint.
         """
-        folder = Path(folder)
-        claim_folder(folder, CHECKPOINT)
-        checkpoint = Checkpoint(
-            folder,
-            0,
-            TrainConfig(encoder=self.network.config),
+        save_encoder(
+            Path(folder),
+            self.network,
             self.preprocessing,
-            {} if self.threshold is None else {"val_threshold": self.threshold},
-            self.name,
-            self.license,
-            self.uninitialized_prefixes,
+            threshold=self.threshold,
+            name=self.name,
+            license=self.license,
+            uninitialized_prefixes=self.uninitialized_prefixes,
+            calibration=self.calibration,
         )
-        save_checkpoint(checkpoint, {"encoder": self.network})
-        return folder
+        return Path(folder)
 
     def load_audio(self, audio: Recording, sample_rate: float | None = None) -> Wave:
         """A recording as the encoder sees it: preprocessed, at its rate, long enough (T,).
 
         Raises AudioError, InputError and ConfigError as `encode` does.
         """
-        return self._load(audio, "audio", sample_rate)
+        return self._loader.load(audio, "audio", sample_rate)
 
     def try_load_audio(self, path: str | Path) -> Wave | AudioError:
         """As `load_audio`, but a recording that cannot be used gives its error."""
@@ -338,28 +347,15 @@ class Embedder:
         assert self.windows is not None, "an encoder on these mels takes windows"
         return self._runtime.embed_mels(mels, self.windows)
 
-    def _load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
-        name = name_of(audio, argument)
-        return self.preprocess(*read_recording(audio, name, sample_rate, self.sample_rate), name)
-
-    def preprocess(self, samples: Wave, rate: int, name: str) -> Wave:
-        """Samples (T,) at `rate` Hz to what the encoder sees; AudioError where too little is left.
-
-        `name` is what the error calls the recording.
-        """
-        with failures_of(name):
-            wave = self.preprocessing(samples, rate, self.sample_rate, name)
-        if wave.size < self.network.min_samples:
-            reason = (
-                f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
-                f"{self.name} needs {self.network.min_samples / self.sample_rate:.2f} s or more"
-            )
-            raise AudioError(name, reason, "too-short")
-        return wave
+    @property
+    def _loader(self) -> RecordingLoader:
+        return RecordingLoader(
+            self.preprocessing, self.sample_rate, self.network.min_samples, self.name
+        )
 
     def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
-        vectors = self.encode_preprocessed([self._load(audio, argument, sample_rate)])
-        return _finite(vectors, [name_of(audio, argument)]).reshape(self.embedding_dim)
+        vectors = self.encode_preprocessed([self._loader.load(audio, argument, sample_rate)])
+        return check_finite(vectors, [name_of(audio, argument)]).reshape(self.embedding_dim)
 
     def _encode_many(
         self, recordings: Sequence[object], argument: str, sample_rate: float | None
@@ -367,8 +363,10 @@ class Embedder:
         """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
         limit = BATCHES_IN_MEMORY * SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
 
+        loader = self._loader
+
         def load(row: int) -> Wave:
-            return self._load(recordings[row], f"{argument}[{row}]", sample_rate)
+            return loader.load(recordings[row], f"{argument}[{row}]", sample_rate)
 
         vectors: list[Vectors] = []
         held: list[Wave] = []
@@ -381,20 +379,19 @@ class Embedder:
                 held, samples = [], 0
         vectors.append(self.encode_preprocessed(held))
         names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]
-        return _finite(np.concatenate(vectors), names)
+        return check_finite(np.concatenate(vectors), names)
 
-    def _voice(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
-        """The vector (E,) of a recording, or of a speaker with several."""
+    def _measured_voice(
+        self, audio: object, argument: str, sample_rate: float | None
+    ) -> tuple[Vectors, Conditions]:
+        """The vector (E,) of a recording, or of a speaker with several, and its conditions."""
         recordings = several_recordings(audio)
-        if recordings is None:
-            return self._encode_one(audio, argument, sample_rate)
-        if not recordings:
+        given = [audio] if recordings is None else recordings
+        if not given:
             raise InputError(f"{argument}: at least one recording is needed; the list is empty")
-        return unit_length(self._encode_many(recordings, argument, sample_rate).mean(axis=0))
-
-
-def _finite(vectors: Vectors, names: Sequence[str]) -> Vectors:
-    """The vectors (N, E) of N recordings, or of one; AudioError for the first not finite one."""
-    if len(bad := np.flatnonzero(~finite_rows(vectors))):
-        raise no_finite_vector(names[bad[0] if len(names) > 1 else 0])
-    return vectors
+        loader = self._loader
+        loaded = [loader.load_measured(each, argument, sample_rate) for each in given]
+        vectors = self.encode_preprocessed([wave for wave, _ in loaded])
+        vectors = check_finite(vectors, [name_of(each, argument) for each in given])
+        voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
+        return voice, Conditions.of([quality for _, quality in loaded]).together

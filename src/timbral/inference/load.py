@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from timbral.calibration.known import known_calibration
 from timbral.checkpoints.checkpoint import is_checkpoint, uninitialized_message
 from timbral.checkpoints.download import download as download_weights
 from timbral.checkpoints.published import PUBLISHED
@@ -65,4 +66,5 @@ def load_encoder(
         license=checkpoint.license,
         threshold=checkpoint.validation_threshold,
         uninitialized_prefixes=checkpoint.uninitialized_prefixes,
+        calibration=known_calibration(checkpoint),
     )

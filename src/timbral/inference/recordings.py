@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio.decode import PLAUSIBLE_RATES, Wave, check_wave, decode, decode_bytes
+from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, ConfigError, InputError
+from timbral.io.types import Vectors
 
-__all__ = ["Recording", "name_of", "no_finite_vector", "read_recording", "several_recordings"]
+__all__ = [
+    "Recording",
+    "check_finite",
+    "name_of",
+    "no_finite_vector",
+    "read_recording",
+    "several_recordings",
+]
 
 
 class BinaryFile(Protocol):
@@ -68,6 +77,13 @@ def no_finite_vector(name: str) -> AudioError:
         "are damaged"
     )
     return AudioError(name, reason, "not-finite")
+
+
+def check_finite(vectors: Vectors, names: Sequence[str]) -> Vectors:
+    """The vectors (N, E) of N recordings, or of one; AudioError for the first not finite one."""
+    if len(bad := np.flatnonzero(~finite_rows(vectors))):
+        raise no_finite_vector(names[bad[0] if len(names) > 1 else 0])
+    return vectors
 
 
 def read_recording(

@@ -4,9 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
+from timbral.encoders.base import Windows
+from timbral.errors import ConfigError
 from timbral.io.types import Ints
 
-__all__ = ["sliding_windows"]
+__all__ = ["native_ranges", "sliding_windows", "window_ranges"]
+
+WINDOW_SECONDS = 1.5
+"""for encoders that have no windows of their own"""
+
+
+def native_ranges(windows: Windows, samples: int, hop_samples: int) -> Ints:
+    """First and end samples (W, 2) of an encoder's own windows, which count frames."""
+    starts = np.array(windows.starts(samples, hop_samples))
+    ends = np.minimum((starts + windows.frames) * hop_samples, samples)
+    return np.stack([starts * hop_samples, ends], axis=1)
+
+
+def window_ranges(
+    samples: int,
+    sample_rate: int,
+    seconds: float | None,
+    step: float | None,
+    min_samples: int,
+    encoder: str,
+) -> Ints:
+    """First and end samples (W, 2) of windows of `seconds`, one every `step` seconds.
+
+    None is 1.5 s, and half a window. Raises ConfigError for times that are not positive, and for
+    windows shorter than the `min_samples` of the encoder of this name.
+    """
+    length = WINDOW_SECONDS if seconds is None else seconds
+    size = _count_samples("seconds", length, sample_rate)
+    if size < min_samples:
+        least = min_samples / sample_rate
+        raise ConfigError(f"seconds: {encoder} needs {least:g} s or more, got {length}")
+    hop = size // 2 if step is None else _count_samples("step", step, sample_rate)
+    return sliding_windows(samples, size, hop)
+
+
+def _count_samples(argument: str, seconds: float, sample_rate: int) -> int:
+    if not 1 / sample_rate <= seconds < 1e6:
+        raise ConfigError(f"{argument}: a positive number of seconds is needed, got {seconds}")
+    return round(seconds * sample_rate)
 
 
 def sliding_windows(samples: int, size: int, step: int) -> Ints:

@@ -41,7 +41,7 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """
     if not path.parent.is_dir():  # asking costs less than trying
         path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_file(path) as temporary:
+    with _under_its_name(path), temporary_file(path) as temporary:
         try:
             yield temporary
             if sync:
@@ -63,7 +63,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Several processes may write one folder. One that finds the same files there, written by
     another, leaves them; others' are replaced.
     """
-    with temporary_folder(folder) as temporary:
+    with _under_its_name(folder), temporary_folder(folder) as temporary:
         try:
             _empty(temporary)
             yield temporary
@@ -74,6 +74,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             if refusal is not None:
                 raise refusal from error
             raise
+
+
+@contextmanager
+def _under_its_name(path: Path) -> Iterator[None]:
+    """What the system refuses about a temporary file or folder of `path` is told of `path`."""
+    try:
+        yield
+    except OSError as error:
+        if str(error.filename).startswith(str(path.with_name(f".{path.name}."))):
+            reason = f"cannot be written ({error.strerror})"
+            raise OSError(error.errno, reason, str(path)) from error
+        raise
 
 
 REFUSALS = {

@@ -118,6 +118,7 @@ def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = 
 
 def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
     """DataError when `folder` holds output of another kind; files of others may lie there."""
+    _check_parents(folder)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; choose a new or empty folder as `output`")
     for other in FOLDERS:
@@ -131,6 +132,7 @@ def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
 def claim_file(path: Path, kind: FileKind, inputs: Iterable[str | Path] = ()) -> None:
     """DataError when `path` is one of `inputs`, or holds anything but output of this kind."""
     _refuse_inputs(path, inputs)
+    _check_parents(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name a file as `output`")
     if not path.exists():
@@ -141,6 +143,24 @@ def claim_file(path: Path, kind: FileKind, inputs: Iterable[str | Path] = ()) ->
         f"{path}: is there and is not {kind.content}, so it is not overwritten; choose another "
         "`output`, or delete that file first"
     )
+
+
+def _check_parents(path: Path) -> None:
+    """DataError when what is above `path` is no folder, or one in which nothing can be written."""
+    nearest = next(parent for parent in Path(os.path.abspath(path)).parents if _is_there(parent))
+    if not nearest.is_dir():
+        raise DataError(f"{path}: cannot be made, {nearest} is a file; choose another `output`")
+    if not path.exists() and not os.access(nearest, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{path}: cannot be made, {nearest} lets you write nothing; choose another `output`"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name is too long
+        return False
 
 
 def _refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:

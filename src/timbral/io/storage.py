@@ -16,7 +16,16 @@ from typing import Any
 from timbral.errors import DataError, MissingExtraError
 from timbral.io.files import atomic_write
 
-__all__ = ["Folder", "fetch", "is_url", "location_of", "names_below", "open_url", "upload_tree"]
+__all__ = [
+    "Folder",
+    "fetch",
+    "is_url",
+    "location_below",
+    "location_of",
+    "names_below",
+    "open_url",
+    "upload_tree",
+]
 
 LIST_SUFFIXES = ("", ".scp", ".txt", ".csv", ".tsv", ".jsonl", ".gz")
 """of the files that a scan of a corpus reads"""
@@ -30,6 +39,13 @@ def is_url(location: str | Path) -> bool:
 def location_of(location: str | Path) -> str:
     """An absolute path, or a URL without a slash at its end."""
     return str(location).rstrip("/") if is_url(location) else os.path.abspath(location)
+
+
+def location_below(root: str | Path, name: str) -> str:
+    """The absolute path or URL of a recording that a list names, from `root`."""
+    if is_url(name):
+        return name
+    return f"{location_of(root)}/{name}" if is_url(root) else location_of(Path(root) / name)
 
 
 @lru_cache

@@ -6,6 +6,7 @@ The distances on such a plane are for looking at, not for measuring.
 from __future__ import annotations
 
 import atexit
+import errno
 import math
 import shutil
 import tempfile
@@ -57,7 +58,10 @@ def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors
             random_state=seed,
             n_jobs=1,
         )
-        return np.ascontiguousarray(mapper.fit_transform(vectors), dtype=np.float32)
+        try:
+            return np.ascontiguousarray(mapper.fit_transform(vectors), dtype=np.float32)
+        except OSError as error:
+            raise _no_room_for_compiled(error) from error
 
 
 def _principal_plane(vectors: Vectors) -> Vectors:
@@ -79,6 +83,13 @@ def _umap() -> Any:
         _compile_into_a_folder_of_this_process()
         import umap
     return umap
+
+
+def _no_room_for_compiled(error: OSError) -> OSError:
+    """The error of a disk on which numba, which keeps what it compiles, cannot write."""
+    remedy = "make room, or name a folder with room in NUMBA_CACHE_DIR"
+    what = f"numba cannot write what it compiles ({error.strerror or error}); {remedy}"
+    return OSError(error.errno or errno.EIO, what)
 
 
 def _compile_into_a_folder_of_this_process() -> None:

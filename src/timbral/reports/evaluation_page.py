@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from statistics import NormalDist
@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.io.files import atomic_write
-from timbral.io.storage import is_url
+from timbral.io.storage import location_below
 from timbral.io.types import Ints
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.figures import Figures
 from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList
-from timbral.scoring.trial_speakers import speakers_of
 
 __all__ = ["EVALUATION_PAGE", "write_evaluation_page"]
 
@@ -69,7 +68,7 @@ def write_evaluation_page(
     figures: Figures,
     scored: ScoredList,
     root: str | Path,
-    speakers: str | Path | Mapping[str, str] | None = None,
+    speakers: Ints,
 ) -> None:
     """Write the page.
 
@@ -79,7 +78,7 @@ def write_evaluation_page(
         figures: of these trials
         scored: labeled trials and their scores
         root: the folder that relative paths of the list start from
-        speakers: of the names in the list, as `timbral.score` takes it
+        speakers: a number of a speaker for each name in the list (K,)
     """
     sections = [
         _facts(figures),
@@ -87,7 +86,7 @@ def write_evaluation_page(
         f"<figure>{_det(figures, scored)}</figure><figure>{_histograms(figures, scored)}</figure>",
         "</div>",
         _worst(figures, scored, root),
-        _by_speaker(figures, scored, speakers_of(scored.trials, speakers)),
+        _by_speaker(figures, scored, speakers),
     ]
     with atomic_write(path) as temporary:
         page = PAGE.format(title=escape(title), body="".join(sections))
@@ -222,7 +221,7 @@ def _worst(figures: Figures, scored: ScoredList, root: str | Path) -> str:
         for r in rows
     ]
     used = sorted({name for pair in pairs for name in pair})
-    paths = [name if is_url(name) else str(Path(root) / name) for name in used]
+    paths = [location_below(root, name) for name in used]
     clips = encode_clips(
         paths, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )

@@ -29,6 +29,7 @@ __all__ = [
     "Interval",
     "SpeakerBootstrap",
     "check_draws",
+    "cllr_of",
     "eer_of",
     "interval_of",
     "min_dcf_of",
@@ -159,6 +160,18 @@ def min_dcf_of(p_target: float) -> Figure:
 
     def figure(miss: Floats, false_alarm: Floats) -> Floats:
         return np.asarray(detection_cost(miss, false_alarm, p_target).min(axis=1))
+
+    return figure
+
+
+def cllr_of(lows: Floats) -> Figure:
+    """Cllr of each draw, in bits, of llrs whose bins begin at `lows` (bins,)."""
+    of_target, of_nontarget = np.logaddexp(0.0, -lows), np.logaddexp(0.0, lows)
+
+    def figure(miss: Floats, false_alarm: Floats) -> Floats:
+        targets, nontargets = np.diff(miss, axis=1), -np.diff(false_alarm, axis=1)
+        cost = targets @ of_target + nontargets @ of_nontarget
+        return np.asarray(cost / (2 * np.log(2)))
 
     return figure
 

@@ -13,9 +13,8 @@ from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Vectors
 
-__all__ = ["NORMS", "cohort_statistics", "subtract_mean"]
+__all__ = ["cohort_statistics", "subtract_mean"]
 
-NORMS = ("none", "mean", "as-norm")
 LEAST_SPREAD = 1e-5
 """standard deviation of cosines, below which it is float32's rounding"""
 ROWS = 2048

@@ -29,7 +29,7 @@ class ScoredList:
     """N trials and their scores (N,)."""
 
     trials: TrialList
-    scores: Floats
+    scores: Floats | Vectors
 
 
 def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> None:

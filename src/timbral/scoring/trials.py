@@ -11,11 +11,12 @@ from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.text import BLANKS
-from timbral.scoring.trial_list import Trial, read_trial_list
+from timbral.scoring.trial_list import Trial, TrialList, read_trial_list
 
 __all__ = [
     "draw_cross_session_trials",
     "draw_pairs",
+    "read_labeled_list",
     "read_trials",
     "trial_line",
     "write_trials",
@@ -23,6 +24,11 @@ __all__ = [
 
 
 def read_trials(path: str | Path) -> list[Trial]:
+    """The trials of `read_labeled_list` one by one."""
+    return read_labeled_list(path).trials()
+
+
+def read_labeled_list(path: str | Path) -> TrialList:
     """Read a list as `read_trial_list` does, which must hold target and non-target trials.
 
     Raises DataError as it does, and when trials of one kind are missing.
@@ -35,7 +41,7 @@ def read_trials(path: str | Path) -> list[Trial]:
             f"{targets} target and {nontargets} non-target trials, and "
             f"{len(listed) - targets - nontargets} without a label"
         )
-    return listed.trials()
+    return listed
 
 
 def draw_pairs(

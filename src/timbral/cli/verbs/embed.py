@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -13,7 +13,6 @@ from timbral.cli.common_options import (
     Encoder,
     Layout,
     Running,
-    RunningOptions,
     count_failures,
     load_embedder,
     names,
@@ -23,6 +22,7 @@ from timbral.cli.common_options import (
     tell_passed_over,
 )
 from timbral.cli.early_checks import check_files, check_folders
+from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.wording import count
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -31,39 +31,8 @@ from timbral.io.progress import corpus_bar
 
 if TYPE_CHECKING:
     from timbral.bulk.embed import EmbedSummary
-    from timbral.bulk.engines import Engine
 
 __all__ = ["run"]
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Who computes, and how many of them."""
-
-    workers: Annotated[
-        int | None,
-        option("N", "processes of one core each, with ray actors; default: as many as pay off"),
-    ] = None
-    engine: Annotated[Literal["local", "ray"], option(None, "ray is Ray Data on a cluster")] = (
-        "local"
-    )
-    ray_address: Annotated[
-        str | None, option("ADDRESS", "of a running Ray cluster; default: one on this machine")
-    ] = None
-    strict: Annotated[bool, option(None, "stop at the first recording that cannot be used")] = False
-
-    def engine_for(self, running: RunningOptions) -> Engine:
-        """The Engine of these options; an encoder class of one's own stays in this process."""
-        from timbral.bulk.engines import Engine
-
-        workers = self.workers
-        if running.encoder_class:
-            if self.engine == "ray" or (workers or 1) > 1:
-                raise ConfigError(
-                    "--encoder-class runs in this process: leave out --workers and --engine"
-                )
-            workers = 1
-        return Engine(self.engine, workers, self.ray_address, self.strict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +48,6 @@ class InferenceSettings:
     ] = ()
 
 
-DEFAULT_ENGINE = EngineOptions()
 DEFAULT_SETTINGS = InferenceSettings()
 
 
@@ -112,7 +80,7 @@ def run(
     model_name: Annotated[
         str | None, option("NAME", "the name in the file names of torch; default: the encoder's")
     ] = None,
-    engine: Annotated[EngineOptions, arg(name="")] = DEFAULT_ENGINE,
+    engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
     settings: Annotated[InferenceSettings, arg(name="")] = DEFAULT_SETTINGS,
 ) -> int:

@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
-    PriorsOption,
     Running,
-    SpeakersOption,
     count_failures,
     load_embedder,
     option,
 )
 from timbral.cli.early_checks import check_folders
+from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
+from timbral.cli.scoring_options import DEFAULT_SCORING, Scoring
 from timbral.cli.standard_streams import STANDARD, text_input
+from timbral.cli.wording import count
 from timbral.io.progress import bar
 
+if TYPE_CHECKING:
+    from timbral.evaluation.list_evaluation import Evaluation
+
 __all__ = ["run"]
+
+
+Output = Annotated[
+    Path | None,
+    option(
+        "FOLDER",
+        "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
+        "evaluation/ENCODER/TRIALS in this folder for a name",
+    ),
+]
+SharedVectors = Annotated[
+    Path | None,
+    option(
+        "FOLDER",
+        "an embed folder for several lists, which embeds nothing twice; default: vectors in "
+        "--output, or beside TRIALS without it",
+    ),
+]
 
 
 def run(
@@ -35,17 +57,11 @@ def run(
         ),
     ],
     *,
-    root: Annotated[Path, option("FOLDER", "the folder that the paths start from")] = Path(),
-    output: Annotated[
-        Path | None,
-        option(
-            "FOLDER",
-            "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
-            "evaluation/ENCODER/TRIALS in this folder for a name",
-        ),
-    ] = None,
-    speakers: SpeakersOption = None,
-    p_target: PriorsOption = (0.01, 0.05),
+    root: Annotated[str, option("FOLDER", "the folder or URL that the paths start from")] = ".",
+    output: Output = None,
+    vectors: SharedVectors = None,
+    scoring: Scoring = DEFAULT_SCORING,
+    engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
     """EER and minDCF of an encoder on a list of trials.
@@ -53,24 +69,44 @@ def run(
     example: timbral evaluate campplus-zh-en trials.txt --root VoxCeleb1/wav
     """
     from timbral import api
-    from timbral.scoring.trials import read_trials
+    from timbral.scoring.trials import read_labeled_list
 
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
-        listed = read_trials(path)  # before torch is imported
+        read_labeled_list(path)  # before torch is imported
         embedder = load_embedder(encoder, running)
-        from timbral.scoring.evaluation_job import EvaluationJob, folder_for
+        from timbral.evaluation.evaluation_job import default_folders
+        from timbral.scoring.score_options import ScoreOptions
 
-        job = EvaluationJob.of(embedder, listed, root)
-        target = output or folder_for(job, _home(encoder) / list_name)
+        arguments = scoring.arguments()
+        if output is None:
+            options = ScoreOptions(**arguments)
+            output, shared = default_folders(
+                embedder, path, root, options, _home(encoder), list_name
+            )
+            vectors = vectors or shared
         with bar("embedding") as advance:
             result = api.evaluate(
-                embedder, path, root, target, advance, speakers=speakers, p_target=p_target
+                embedder,
+                path,
+                root,
+                output,
+                advance,
+                vectors=vectors,
+                engine=engine.engine_for(running),
+                **arguments,
             )
-    code = count_failures(result.num_failures, target)
-    print(f"scores: {target / 'scores.txt'}")
-    print(f"report: {target / 'report.html'}")
+    return _describe(result, output)
+
+
+def _describe(result: Evaluation, output: Path) -> int:
+    """Print what came out; the exit code."""
+    code = count_failures(result.num_failures, output)
+    if result.num_missing:
+        print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
+    print(f"scores: {output / 'scores.txt'}")
+    print(f"report: {output / 'report.html'}")
     if result.interval_note:
         print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
     print(result.line)

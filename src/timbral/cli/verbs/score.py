@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from timbral.cli.common_options import (
     OK,
     SOME_FAILED,
-    DrawsOption,
-    PriorsOption,
-    SpeakersOption,
     option,
 )
+from timbral.cli.scoring_options import DEFAULT_SCORING, Scoring
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 
@@ -39,10 +37,6 @@ TrialsFile = Annotated[
     Positional[Path],
     option("TRIALS", "lines `label a b`, `a b label` or `a b`: ids or paths; - is standard input"),
 ]
-Norm = Annotated[
-    Literal["none", "mean", "as-norm"],
-    option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
-]
 
 
 def run(
@@ -51,13 +45,7 @@ def run(
     *,
     output: Annotated[Path | None, option("FILE", "for lines `score label a b`")] = None,
     root: Annotated[Path, option("FOLDER", "where paths of the list start")] = Path(),
-    norm: Norm = "none",
-    cohort: Annotated[Path | None, option("VECTORS", "of speakers who are in no trial")] = None,
-    top_k: Annotated[int, option("N", "nearest vectors of the cohort in as-norm")] = 300,
-    speakers: SpeakersOption = None,
-    p_target: PriorsOption = (0.01, 0.05),
-    draws: DrawsOption = 1000,
-    skip_missing: Annotated[bool, option(None, "whatever has no vector is left out")] = False,
+    scoring: Scoring = DEFAULT_SCORING,
 ) -> int:
     """Score trials from vectors on disk, also other tools' vectors.
 
@@ -66,19 +54,7 @@ def run(
     from timbral import api
 
     with text_input(trials) as path:
-        result = api.score(
-            vectors,
-            path,
-            output,
-            root=root,
-            norm=norm,
-            cohort=cohort,
-            top_k=top_k,
-            speakers=speakers,
-            p_target=p_target,
-            draws=draws,
-            skip_missing=skip_missing,
-        )
+        result = api.score(vectors, path, output, root=root, **scoring.arguments())
     return _describe(result, output)
 
 

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from timbral.cli.common_options import DEFAULT_RUNNING, OK, Encoder, Running, load_embedder, option
 from timbral.cli.early_checks import check_recordings
 
+if TYPE_CHECKING:
+    from timbral.inference.decision import Decision
+    from timbral.inference.embedder import Embedder
+
 __all__ = ["run"]
+
+DIFFERENT = 3
+UNDECIDED = 4
+
+ThresholdOption = Annotated[
+    float | None,
+    option(
+        "COSINE",
+        "least cosine of the same speaker; default: the calibration's, or else where false accepts "
+        "and false rejects were equally frequent on the run's validation speakers",
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    option("FILE", "of this encoder, as calibrate writes it; default: the encoder's own"),
+]
+FalseAcceptOption = Annotated[
+    float | None,
+    option("RATE", "different speakers taken for one, at most, as the calibration promises"),
+]
+PriorOption = Annotated[
+    float, option("P", "probability of the same speaker before anything was compared")
+]
 
 
 def run(
@@ -18,27 +47,89 @@ def run(
     first: Annotated[Positional[Path], option("FIRST", "a recording")],
     second: Annotated[Positional[Path], option("SECOND", "a recording to compare it with")],
     *,
-    threshold: Annotated[
-        float | None,
-        option(
-            "COSINE",
-            "least cosine of the same speaker; default: where false accepts and false rejects were "
-            "equally frequent on the run's validation speakers",
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
+    calibration: CalibrationOption = None,
+    false_accept: FalseAcceptOption = None,
+    prior: PriorOption = 0.5,
+    json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
+    exit_code: Annotated[
+        bool, option(None, "0: same speaker, 3: different speakers, 4: no threshold is known")
+    ] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
     """Are two recordings of the same speaker?
 
-    example: timbral verify campplus-zh-en a.wav b.wav --threshold 0.5
+    example: timbral verify campplus-zh-en a.wav b.wav --false-accept 0.01
     """
     check_recordings(first, second)
-    decision = load_embedder(encoder, running).verify(first, second, threshold)
+    embedder = load_embedder(encoder, running)
+    decision = embedder.verify(
+        first,
+        second,
+        threshold,
+        calibration=calibration,
+        false_accept=false_accept,
+        prior=prior,
+    )
+    if json:
+        print(_as_json(embedder, first, second, decision))
+    else:
+        _print_decision(decision)
+    for warning in decision.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    if not exit_code:
+        return OK
+    if decision.same is None:
+        return UNDECIDED
+    return OK if decision.same else DIFFERENT
+
+
+def _print_decision(decision: Decision) -> None:
     if decision.threshold is None:
         print(f"cosine {decision.score:.3f}")
         print("no threshold is known for this encoder (no validation); give one with --threshold")
-    else:
-        score, limit = decision.compared
-        print(f"cosine {score}")
-        print(f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit})")
-    return OK
+        return
+    score, limit = decision.compared
+    print(f"cosine {score}")
+    if decision.probability is not None:
+        print(
+            f"probability of the same speaker {_percent(decision.probability)} "
+            f"(llr {decision.llr:+.1f}, prior {decision.prior:g})"
+        )
+    promise = decision.false_accept_bound
+    promised = "" if promise is None else f", false accepts at most {_percent(promise)}"
+    print(
+        f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit}{promised})"
+    )
+
+
+def _percent(fraction: float) -> str:
+    """With so many digits that neither 0 % nor 100 % is said of what is neither."""
+    digits = 1
+    while digits < 6 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
+        digits += 1
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def _as_json(embedder: Embedder, first: Path, second: Path, decision: Decision) -> str:
+    content = {
+        "first": str(first),
+        "second": str(second),
+        "encoder": embedder.name,
+        "weights_sha256": embedder.weights_sha256,
+        **{
+            name: getattr(decision, name)
+            for name in (
+                "score",
+                "threshold",
+                "same",
+                "llr",
+                "probability",
+                "prior",
+                "false_accept_bound",
+                "warnings",
+                "why",
+            )
+        },
+    }
+    return dumps(content, indent=2)

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
+from timbral.bulk.embed_job import JOB_FILE, EmbedJob
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
-from timbral.io.files import read_json, write_json
+from timbral.io.files import file_sha256, read_json, write_json
 from timbral.io.outputs import EVALUATION, claim_folder
-from timbral.scoring.trial_list import Trial
+from timbral.io.storage import location_of
+from timbral.scoring.score_options import ScoreOptions
 
-__all__ = ["WORK_FOLDER", "EvaluationJob", "claim_evaluation", "folder_for"]
+__all__ = [
+    "VECTORS",
+    "EvaluationJob",
+    "claim_evaluation",
+    "default_folders",
+    "folder_for",
+    "vectors_for",
+]
+
+VECTORS = "vectors"
+"""the folder of vectors in that of an evaluation, or beside those of several"""
 
 WORK_FOLDER = ".evaluation"
-JOB_FILE = "job.json"
+JOB_NAME = "job.json"
 
 
 @dataclass(frozen=True)
@@ -32,30 +43,33 @@ class EvaluationJob:
     embedding_sha256: str
     """of preprocessing, windows and precision"""
     trials_sha256: str
+    """of the list's file"""
     root: str
+    scoring: str
+    """normalization and its cohort; empty for cosines"""
 
     @classmethod
-    def of(cls, embedder: Embedder, trials: Sequence[Trial], root: str | Path) -> EvaluationJob:
+    def of(
+        cls, embedder: Embedder, trials_sha256: str, root: str | Path, options: ScoreOptions
+    ) -> EvaluationJob:
         windows = embedder.windows
         application = [
             embedder.preprocessing.as_dict(),
             None if windows is None else astuple(windows),
             embedder.precision,
         ]
-        lines = hashlib.sha256()
-        for trial in trials:
-            lines.update(f"{trial.label} {trial.first} {trial.second}\n".encode())
         return cls(
             weights_sha256=embedder.weights_identity(),
             embedding_sha256=hashlib.sha256(json.dumps(application).encode()).hexdigest(),
-            trials_sha256=lines.hexdigest(),
-            root=str(Path(root).absolute()),
+            trials_sha256=trials_sha256,
+            root=location_of(root),
+            scoring=options.scoring,
         )
 
     @classmethod
     def of_folder(cls, folder: Path) -> EvaluationJob | None:
         """The job of the scores in a folder; None when it holds none. DataError for other JSON."""
-        path = folder / WORK_FOLDER / JOB_FILE
+        path = folder / WORK_FOLDER / JOB_NAME
         if not path.exists():
             return None
         content = read_json(path)
@@ -84,6 +98,8 @@ class EvaluationJob:
             return "another list of trials"
         if self.root != other.root:
             return f"recordings below {other.root}"
+        if self.scoring != other.scoring:
+            return f"another scoring ({other.scoring or 'cosines'})"
         return "these weights with other preprocessing, windows or precision"
 
 
@@ -96,7 +112,29 @@ def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
             f"{folder}: holds the scores of {job.difference(found)}; choose another `output`, or "
             "delete that folder first"
         )
-    write_json(folder / WORK_FOLDER / JOB_FILE, asdict(job))
+    write_json(folder / WORK_FOLDER / JOB_NAME, asdict(job))
+
+
+def default_folders(
+    embedder: Embedder,
+    trials: Path,
+    root: str | Path,
+    options: ScoreOptions,
+    home: Path,
+    name: str,
+) -> tuple[Path, Path]:
+    """Where the results of a list go, HOME/NAME, and the vectors of all lists, HOME/vectors."""
+    job = EvaluationJob.of(embedder, file_sha256(trials), root, options)
+    return folder_for(job, home / name), vectors_for(embedder, root, home / VECTORS)
+
+
+def vectors_for(embedder: Embedder, root: str | Path, folder: Path) -> Path:
+    """`folder`, with a hash behind its name where it holds vectors of other weights or root."""
+    job = EmbedJob.of(embedder, root)
+    path = folder / ".embed" / JOB_FILE
+    if not path.exists() or EmbedJob.parse(path.read_bytes(), str(path)) == job:
+        return folder
+    return folder.with_name(f"{folder.name}-{hashlib.sha256(job.as_json()).hexdigest()[:8]}")
 
 
 def folder_for(job: EvaluationJob, folder: Path) -> Path:

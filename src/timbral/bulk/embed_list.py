@@ -1,0 +1,109 @@
+"""Recordings that lists name, one list after another, to one `embed` folder.
+
+FOLDER/.embed/recordings.json names every recording that any list has named, in the order in which
+they came. Shards are cut from it, so what another list names besides is embedded and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, EmbedJob, tie_folder
+from timbral.bulk.engines import DEFAULT_ENGINE, Engine
+from timbral.bulk.inputs import input_of
+from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
+from timbral.bulk.shards import Shard, split_into_shards
+from timbral.data.manifest import Manifest, Utterance
+from timbral.embeddings.table import write_parquet
+from timbral.errors import DataError
+from timbral.inference.embedder import Embedder
+from timbral.io.files import atomic_write
+from timbral.io.json_parsing import parse_json
+from timbral.io.locks import folder_lock
+from timbral.io.outputs import EMBEDDINGS, claim_folder
+from timbral.io.storage import Folder, location_below, location_of
+
+__all__ = ["ListSummary", "embed_recordings"]
+
+
+@dataclass(frozen=True)
+class ListSummary:
+    """What embedding the recordings of a list ended with."""
+
+    num_recordings: int
+    failures: list[dict[str, str]]
+    """of the recordings of this list: path, reason, kind"""
+
+
+def embed_recordings(
+    embedder: Embedder,
+    names: Iterable[str],
+    root: str | Path,
+    folder: Path,
+    *,
+    engine: Engine = DEFAULT_ENGINE,
+    progress: EmbedProgress = lambda done, total, seconds, failures: None,
+) -> ListSummary:
+    """Embed the recordings that a list names into `folder`, as utterances.parquet.
+
+    Vectors of earlier lists of the same encoder and root stay there, and are not made again. Ids
+    of the utterances are their paths from `root`, or whole ones; speakers and sessions are not
+    known, which an empty name says. A killed job is resumed. Raises DataError when the folder
+    holds vectors of another encoder, of a corpus, or anything else.
+    """
+    locations = sorted({location_below(root, name) for name in names})
+    input_of(embedder, locations[0])  # raises before a folder is claimed
+    claim_folder(folder, EMBEDDINGS)
+    with folder_lock(folder):
+        work = Folder(folder) / ".embed"
+        known = _claim(work, EmbedJob.of(embedder, root))
+        seen = set(known)
+        listed = [*known, *(location for location in locations if location not in seen)]
+        if len(listed) > len(known):
+            work.write(RECORDINGS_FILE, json.dumps(listed, ensure_ascii=False).encode())
+        utterances = Manifest.of(_utterance(location, root) for location in listed)
+        shards = split_into_shards(utterances, embedder.device.type)
+        wanted = set(locations)
+        needed = [shard for shard in shards if wanted & {row.path for row in shard.utterances}]
+        embed_missing(embedder, needed, work, engine, progress)
+        table, failures = read_shards(_saved(shards, needed, work), work, utterances)
+        write_failures(failures, folder)
+        with atomic_write(folder / "utterances.parquet") as temporary:
+            write_parquet(table, temporary)
+    failed = [failure for failure in failures if failure["path"] in wanted]
+    return ListSummary(len(locations), failed)
+
+
+def _utterance(location: str, root: str | Path) -> Utterance:
+    return Utterance(location.removeprefix(f"{location_of(root)}/"), "", "", location, "")
+
+
+def _claim(work: Folder, job: EmbedJob) -> list[str]:
+    """Tie a folder of shards to a job of lists; the recordings that it knows."""
+    content = work.read(RECORDINGS_FILE)
+    if content is None and work.read(JOB_FILE) is None:
+        content = b"[]"
+        work.write(RECORDINGS_FILE, content)  # first: a kill in between leaves no corpus's folder
+    tie_folder(work, job, of_lists=True)
+    assert content is not None
+    try:
+        known = parse_json(content)
+    except ValueError:
+        known = None
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise DataError(
+            f"{work.location}/{RECORDINGS_FILE}: should be a list of paths; delete the folder "
+            f"{work.location}, and what it holds is embedded again"
+        )
+    return known
+
+
+def _saved(shards: Sequence[Shard], needed: Sequence[Shard], work: Folder) -> list[Shard]:
+    """The shards that can be read: those of this list, and of others what is still right."""
+    made = {shard.number for shard in needed}
+    return [
+        shard for shard in shards if shard.number in made or shard.saved_failures(work) is not None
+    ]

@@ -1,0 +1,103 @@
+"""The shards of a job: what is missing is embedded, and all of them are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from timbral.bulk.engines import Engine
+from timbral.bulk.known_rows import with_known_rows
+from timbral.bulk.shards import Shard, ShardResult, read_shard
+from timbral.data.manifest import Manifest, Utterance
+from timbral.inference.embedder import Embedder
+from timbral.io.storage import Folder
+
+__all__ = ["EmbedProgress", "WorkDone", "embed_missing", "read_shards", "write_failures"]
+
+EmbedProgress = Callable[[int, int, float, int], None]
+"""utterances done, all of them, seconds of audio embedded by this run, recordings that failed"""
+
+
+def embed_missing(
+    embedder: Embedder,
+    shards: Sequence[Shard],
+    folder: Folder,
+    engine: Engine,
+    progress: EmbedProgress,
+) -> WorkDone:
+    """Embed the shards that are not there yet; returns what was done."""
+    missing = []
+    work = WorkDone(progress, sum(len(shard.utterances) for shard in shards))
+    for shard in shards:
+        failures = shard.saved_failures(folder)
+        if failures is None:
+            missing.append(shard)
+        else:
+            work.done += len(shard.utterances)
+            work.failures += failures
+    work.show()
+    if missing:
+        begun = with_known_rows(missing, folder)
+        for result in engine.run(embedder, begun, folder, work.add_group):
+            work.add_shard(result)
+    return work
+
+
+@dataclass
+class WorkDone:
+    """What is done: whole shards, and groups of recordings of the shard in work."""
+
+    progress: EmbedProgress
+    total: int
+    done: int = 0
+    """utterances of whole shards"""
+    num_shards: int = 0
+    """embedded by this run"""
+    seconds: float = 0.0
+    failures: int = 0
+    group_done: int = 0
+    """utterances of the shard in work"""
+    group_seconds: float = 0.0
+    group_failures: int = 0
+
+    def add_group(self, utterances: int, seconds: float, failures: int) -> None:
+        self.group_done += utterances
+        self.group_seconds += seconds
+        self.group_failures += failures
+        self.show()
+
+    def add_shard(self, result: ShardResult) -> None:
+        self.done += result.num_utterances + result.num_failures
+        self.seconds += result.audio_seconds
+        self.failures += result.num_failures
+        self.num_shards += 1
+        self.group_done, self.group_seconds, self.group_failures = 0, 0.0, 0
+        self.show()
+
+    def show(self) -> None:
+        done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
+        self.progress(done, self.total, seconds, self.failures + self.group_failures)
+
+
+def read_shards(
+    shards: Sequence[Shard], folder: Folder, utterances: Sequence[Utterance]
+) -> tuple[pa.Table, list[dict[str, str]]]:
+    """All shards as one table in the order of the utterances; and failures, the list's first."""
+    listed = utterances.failures if isinstance(utterances, Manifest) else ()
+    failures = [failure.as_dict() for failure in listed]
+    tables = []
+    for shard in shards:
+        table, failed = read_shard(folder, shard)
+        tables.append(table)
+        failures += failed
+    return pa.concat_tables(tables), failures
+
+
+def write_failures(failures: Sequence[dict[str, str]], output: str | Path) -> None:
+    """Write failures.jsonl."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in failures)
+    Folder(output).write("failures.jsonl", "".join(lines).encode())

@@ -1,0 +1,181 @@
+"""A Calibration: what a cosine of one encoder is worth as evidence, and what was promised of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from timbral.calibration.conditions import Conditions, Ranges, pair_features
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Floats
+
+__all__ = ["Calibration", "FittedOn", "OperatingPoint", "check_false_accept", "check_prior"]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What deciding at a likelihood ratio costs, on speakers that were not fitted on."""
+
+    llr: float
+    """natural logarithm of the likelihood ratio from which the answer is yes"""
+    false_accept: float
+    """of the non-target trials"""
+    false_accept_bound: float
+    """what other speakers stay below in 95 of 100 cases"""
+    false_reject: float
+    """of the target trials"""
+    false_reject_bound: float
+
+
+@dataclass(frozen=True)
+class FittedOn:
+    """The data behind a Calibration, and how well it does on speakers that it was not fitted on."""
+
+    description: str
+    """what the recordings are, in the words of who made it"""
+    sha256: str
+    """of trials, scores and measures"""
+    num_speakers: int
+    num_targets: int
+    num_nontargets: int
+    cllr: float
+    """bits, cross-validated over speakers"""
+    cllr_low: float
+    cllr_high: float
+    """95 % interval over speakers"""
+    min_cllr: float
+    """bits, of the best calibration of these scores that keeps their order"""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From the cosine of two recordings, and their conditions, to a log-likelihood ratio.
+
+    The llr is linear in the cosine, with an offset and a scale that are linear in the measures of
+    both recordings: llr = offset · (1, q) + (scale · (1, q)) · cosine (logistic regression with
+    quality measures: Mandasari et al., Quality measure functions for calibration of speaker
+    recognition systems in various duration conditions, IEEE TASLP 2013). Holds for one encoder's
+    weights and preprocessing, and within the ranges of its data.
+    """
+
+    encoder: str
+    weights_sha256: str
+    embedding_sha256: str
+    """of preprocessing and windows"""
+    offset: tuple[float, ...]
+    """(1,), or (6,): of 1 and `FEATURES`"""
+    scale: tuple[float, ...]
+    """likewise"""
+    ranges: Ranges
+    """of the measures among the recordings of the data"""
+    limits: tuple[float, float]
+    """lowest and highest llr that so much data can show: beyond them nothing was seen"""
+    points: tuple[OperatingPoint, ...]
+    """in rising order of llr"""
+    fitted_on: FittedOn
+
+    @property
+    def uses_conditions(self) -> bool:
+        return len(self.offset) > 1
+
+    def llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
+        """Natural log-likelihood ratios (N,) of cosines (N,): same speaker : different speakers.
+
+        Conditions outside the ranges of the data count as the nearest inside; `warnings` says so.
+        Ratios end at `limits` (as Vergeer et al. 2016 argue: the data cannot show stronger ones).
+        """
+        return np.clip(self.unlimited_llr(scores, first, second), *self.limits)
+
+    def unlimited_llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
+        """As `llr`, but without ends: what thresholds are compared with."""
+        offset, scale = self._line(first, second)
+        return np.asarray(offset + scale * np.asarray(scores, dtype=np.float64))
+
+    def cosine(self, llr: float, first: Conditions, second: Conditions) -> Floats:
+        """The cosines (N,) that have this `unlimited_llr` in these conditions."""
+        offset, scale = self._line(first, second)
+        return np.asarray((llr - offset) / scale)
+
+    def _line(self, first: Conditions, second: Conditions) -> tuple[Floats, Floats]:
+        features = design(self.ranges.clip(first), self.ranges.clip(second), len(self.offset))
+        return features @ np.array(self.offset), features @ np.array(self.scale)
+
+    def warnings(self, first: Conditions, second: Conditions) -> list[str]:
+        """What of one trial lies outside the ranges of the data, in words."""
+        sides = (first, second)
+        said = []
+        for name, what, unit in (
+            ("speech_seconds", "net speech", "s"),
+            ("bandwidth_hz", "bandwidth", "Hz"),
+            ("snr_db", "speech over noise", "dB"),
+        ):
+            low, high = getattr(self.ranges, name)
+            values = [float(getattr(side, name)[0]) for side in sides]
+            if min(values) < low:
+                said.append(
+                    f"{what} of {min(values):.3g} {unit} is below what the calibration has seen "
+                    f"({low:.3g} to {high:.3g} {unit})"
+                )
+        return said
+
+    def threshold(self, false_accept: float) -> OperatingPoint:
+        """The lowest llr at which other speakers' false accepts stay below a rate, 95 of 100 times.
+
+        Raises ConfigError for a rate that the data cannot promise, with the one they can, and how
+        many speakers it would take.
+        """
+        check_false_accept(false_accept)
+        for point in self.points:
+            if point.false_accept_bound <= false_accept:
+                return point
+        least = min(point.false_accept_bound for point in self.points)
+        speakers = self.fitted_on.num_speakers
+        needed = math.ceil(speakers * least / false_accept)
+        raise ConfigError(
+            f"false_accept: {false_accept:g} cannot be promised: the {speakers:,} speakers of the "
+            f"calibration show that false accepts of others stay below {least:.2g}, not less; "
+            f"about {needed:,} speakers would be needed"
+        )
+
+    def false_accept_bound(self, llr: float) -> float:
+        """What false accepts at this threshold stay below, with other speakers, 95 of 100 times."""
+        below = [point for point in self.points if point.llr <= llr]
+        return below[-1].false_accept_bound if below else 1.0
+
+    def check_encoder(self, weights_sha256: str, embedding_sha256: str, source: str = "") -> None:
+        """DataError when this is not a calibration of these weights and preprocessing."""
+        where = f"{source}: " if source else ""
+        if self.weights_sha256 != weights_sha256:
+            raise DataError(
+                f"{where}is a calibration of {self.encoder} ({self.weights_sha256[:8]}), not of "
+                f"these weights ({weights_sha256[:8]}): cosines of two encoders do not compare"
+            )
+        if self.embedding_sha256 != embedding_sha256:
+            raise DataError(
+                f"{where}is a calibration of {self.encoder} with other preprocessing or windows"
+            )
+
+
+def design(first: Conditions, second: Conditions, columns: int) -> Floats:
+    """1 and `FEATURES` of trials (N, 6), or 1 alone (N, 1)."""
+    features = pair_features(first, second)
+    ones = np.ones((len(features), 1))
+    return ones if columns == 1 else np.concatenate((ones, features), axis=1)
+
+
+def check_false_accept(rate: float) -> None:
+    """ConfigError unless a rate of false accepts lies between 0 and 1."""
+    if not 0.0 < rate < 1.0:
+        raise ConfigError(f"false_accept lies between 0 and 1, such as 0.01; got {rate}")
+
+
+def check_prior(prior: float) -> None:
+    """ConfigError unless a prior probability lies between 0 and 1."""
+    if not 0.0 < prior < 1.0:
+        raise ConfigError(
+            f"prior is the probability of the same speaker before anything was compared, between 0 "
+            f"and 1, such as 0.5; got {prior}"
+        )

@@ -1,0 +1,87 @@
+"""A Calibration as a file: JSON, checked when it is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.conditions import FEATURES
+from timbral.config.yaml import from_mapping
+from timbral.errors import ConfigError, DataError
+from timbral.io.files import read_json, write_json
+from timbral.io.outputs import FileKind
+
+__all__ = [
+    "CALIBRATION",
+    "CALIBRATION_FILE",
+    "open_calibration",
+    "read_calibration",
+    "write_calibration",
+]
+
+FORMAT = 1
+CALIBRATION_FILE = "calibration.json"
+"""of a checkpoint folder"""
+CALIBRATION = FileKind("a calibration", signature=b'"calibration": ')
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a Calibration as JSON."""
+    write_json(path, {"calibration": FORMAT, **asdict(calibration)})
+
+
+def read_calibration(path: str | Path) -> Calibration:
+    """Read what `write_calibration` wrote; DataError for any other file."""
+    path = Path(path)
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("calibration", None) != FORMAT:
+        raise DataError(f"{path}: is no calibration; `timbral calibrate` writes one")
+    try:
+        calibration = from_mapping(Calibration, content, str(path))
+    except ConfigError as error:
+        raise DataError(f"{error}; `timbral calibrate` writes calibrations") from None
+    except TypeError:  # of a dataclass that lacks some of its fields
+        raise DataError(
+            f"{path}: a key of a calibration is missing; `timbral calibrate` writes calibrations"
+        ) from None
+    if (reason := _what_is_wrong(calibration)) is not None:
+        raise DataError(f"{path}: {reason}; `timbral calibrate` writes calibrations")
+    return calibration
+
+
+def open_calibration(
+    given: Calibration | str | Path, weights_sha256: str, embedding_sha256: str
+) -> Calibration:
+    """A Calibration, or that of a file; DataError when it is of other weights or preprocessing."""
+    if isinstance(given, Calibration):
+        given.check_encoder(weights_sha256, embedding_sha256)
+        return given
+    calibration = read_calibration(given)
+    calibration.check_encoder(weights_sha256, embedding_sha256, str(given))
+    return calibration
+
+
+def _what_is_wrong(calibration: Calibration) -> str | None:
+    columns = {len(calibration.offset), len(calibration.scale)}
+    if len(columns) != 1 or not columns <= {1, 1 + len(FEATURES)}:
+        return f"offset and scale should have 1 or {1 + len(FEATURES)} numbers each"
+    if not all(map(math.isfinite, _numbers(asdict(calibration)))):
+        return "holds a number that is not finite"
+    limits = (calibration.limits, *asdict(calibration.ranges).values())
+    if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in limits):
+        return "limits and ranges should be pairs, the lower number first"
+    llrs = [point.llr for point in calibration.points]
+    if not llrs or llrs != sorted(llrs):
+        return "points should be in rising order of llr, one or more"
+    return None
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for item in value.values() for number in _numbers(item)]
+    if isinstance(value, tuple | list):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if isinstance(value, int | float) else []

@@ -1,0 +1,97 @@
+"""What a score depends on besides the speakers: how much speech, over which line, in what noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from timbral.audio.quality.measures import Quality
+from timbral.io.types import Floats
+
+__all__ = ["FEATURES", "Conditions", "Ranges", "pair_features"]
+
+MAX_SNR_DB = 60.0
+"""above this, and for recordings without a pause, noise does not matter"""
+FEATURES = ("shorter", "longer", "narrower", "band difference", "noisier")
+"""of a trial: net speech of both sides (octaves of seconds), bandwidth of the narrower side and its
+distance to the other (octaves of hertz), SNR of the noisier side (tens of dB)"""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Measures of N recordings, or of one."""
+
+    speech_seconds: Floats
+    """net speech, above 0"""
+    bandwidth_hz: Floats
+    """above 0"""
+    snr_db: Floats
+    """at most `MAX_SNR_DB`"""
+
+    @classmethod
+    def of(cls, measured: Sequence[Quality]) -> Self:
+        """Take the measures of recordings."""
+        snr = [MAX_SNR_DB if each.snr_db is None else each.snr_db for each in measured]
+        return cls(
+            np.maximum([each.speech_seconds for each in measured], 0.01),
+            np.maximum([each.bandwidth_hz for each in measured], 1.0),
+            np.minimum(snr, MAX_SNR_DB),
+        )
+
+    def rows(self, rows: object) -> Conditions:
+        """Of some of the recordings, as NumPy indexes."""
+        return Conditions(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    @property
+    def together(self) -> Conditions:
+        """Of recordings that are one side of a trial: all their speech, and the worst line."""
+        return Conditions(
+            np.array([self.speech_seconds.sum()]),
+            np.array([self.bandwidth_hz.min()]),
+            np.array([self.snr_db.min()]),
+        )
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Lowest and highest value of each measure among the recordings of a calibration."""
+
+    speech_seconds: tuple[float, float]
+    bandwidth_hz: tuple[float, float]
+    snr_db: tuple[float, float]
+
+    @classmethod
+    def of(cls, conditions: Conditions) -> Ranges:
+        """The middle 98 % of the values, so that no single odd recording sets the limits."""
+        low_high = {
+            each.name: np.percentile(getattr(conditions, each.name), [1.0, 99.0])
+            for each in fields(cls)
+        }
+        return cls(**{name: (float(low), float(high)) for name, (low, high) in low_high.items()})
+
+    def clip(self, conditions: Conditions) -> Conditions:
+        """The nearest conditions within the ranges: a calibration is not extrapolated."""
+        return Conditions(
+            *(
+                np.clip(getattr(conditions, each.name), *getattr(self, each.name))
+                for each in fields(self)
+            )
+        )
+
+
+def pair_features(first: Conditions, second: Conditions) -> Floats:
+    """`FEATURES` of trials (N, 5); the order of the sides does not matter."""
+    lengths = np.log2([first.speech_seconds, second.speech_seconds])
+    bands = np.log2(np.array([first.bandwidth_hz, second.bandwidth_hz]) / 8000.0)
+    noise = np.minimum(first.snr_db, second.snr_db) / 10.0
+    columns = (
+        lengths.min(axis=0),
+        lengths.max(axis=0),
+        bands.min(axis=0),
+        bands.max(axis=0) - bands.min(axis=0),
+        noise,
+    )
+    return np.stack(columns, axis=-1)

@@ -1,0 +1,38 @@
+"""The calibration that an encoder comes with: in its checkpoint folder, or shipped with timbral."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import CALIBRATION_FILE, read_calibration
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.download import downloaded_folder
+from timbral.checkpoints.published import PUBLISHED
+
+__all__ = ["known_calibration"]
+
+SHIPPED = Path(__file__).parent / "published"
+
+
+def known_calibration(checkpoint: Checkpoint) -> Calibration | None:
+    """The calibration of a checkpoint's weights; None when nobody has fitted one.
+
+    Published weights are downloaded from a pinned source, so that their name says which they are;
+    the file that they are kept in may have another hash with another version of safetensors.
+    Raises DataError for a damaged file.
+    """
+    beside = checkpoint.folder / CALIBRATION_FILE
+    if beside.is_file():
+        calibration = read_calibration(beside)
+        is_ours = calibration.weights_sha256 == checkpoint.weights_sha256
+        return calibration if is_ours else None
+    shipped = SHIPPED / f"{checkpoint.name}.json"
+    if (
+        checkpoint.name not in PUBLISHED
+        or downloaded_folder(checkpoint.name) != checkpoint.folder
+        or not shipped.is_file()
+    ):
+        return None
+    return replace(read_calibration(shipped), weights_sha256=checkpoint.weights_sha256)

@@ -1,0 +1,1 @@
+"""From an encoder and a list of trials to its error rates."""

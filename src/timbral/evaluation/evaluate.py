@@ -1,0 +1,74 @@
+"""The verb evaluate: from an encoder and a list of trials to error rates. This room's entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from timbral.bulk.engines import DEFAULT_ENGINE, Engine
+from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.types import Progress
+from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.score_options import ScoreOptions
+from timbral.scoring.trials import read_labeled_list
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    encoder: Embedder | str | Path,
+    trials: str | Path,
+    root: str | Path = ".",
+    output: str | Path | None = None,
+    progress: Progress = lambda done, total: None,
+    *,
+    vectors: str | Path | None = None,
+    engine: Engine = DEFAULT_ENGINE,
+    norm: str = "none",
+    cohort: str | Path | None = None,
+    top_k: int = 300,
+    speakers: str | Path | Mapping[str, str] | None = None,
+    p_target: Sequence[float] = DEFAULT_P_TARGETS,
+    draws: int = 1000,
+    skip_missing: bool = False,
+) -> Evaluation:
+    """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
+
+    Its recordings are embedded as `timbral.embed` does it, then scored as `timbral.score` does.
+
+    Args:
+        encoder: an Embedder, or what `load_encoder` takes
+        trials: a list as `timbral.score` takes it, of target and non-target trials
+        root: the folder or URL that relative paths of the list start from
+        output: a folder for evaluation.json, scores.txt, failures.jsonl and report.html; None: no
+            files
+        progress: called with the recordings embedded so far, and their number
+        vectors: a folder for the vectors, an `embed` folder. Other lists of the same encoder and
+            root may share it: what it has is not embedded again. None: `output`/vectors
+        engine: who computes, such as ``timbral.Engine(workers=4)``
+        norm: ``none``, ``mean`` or ``as-norm``, with `cohort` and `top_k` as for `timbral.score`
+        cohort: vectors of speakers who are in no trial
+        top_k: how many of the cohort count in ``as-norm``
+        speakers: for the intervals, the speaker of each name in the list, or a file of lines
+            ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
+        p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
+        draws: of speakers, for the intervals, 100 or more; 0: none
+        skip_missing: leave out all trials of recordings that cannot be used; else 1 % may be
+
+    Raises DataError when the list cannot be read, when `output` holds other scores or anything
+    else, `vectors` those of another encoder, or when too many trials cannot be scored: the vectors
+    are kept. Recordings that cannot be used are counted in the result's `num_failures`.
+    """
+    options = ScoreOptions(norm, cohort, top_k, speakers, p_target, draws, skip_missing)
+    read_labeled_list(trials)  # before the encoder is loaded
+    job = ListEvaluation(
+        load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
+        Path(trials),
+        root,
+        options,
+        None if output is None else Path(output),
+    )
+    with job.vectors_folder(vectors) as folder:
+        return job.run(folder, engine, progress)

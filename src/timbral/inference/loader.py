@@ -1,0 +1,55 @@
+"""From a recording to samples as an encoder sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from timbral.audio.decode import Wave, failures_of
+from timbral.audio.preprocessing import Preprocessing
+from timbral.audio.quality.measure import measure
+from timbral.audio.quality.measures import Quality
+from timbral.errors import AudioError
+from timbral.inference.recordings import name_of, read_recording
+
+__all__ = ["RecordingLoader"]
+
+
+@dataclass(frozen=True)
+class RecordingLoader:
+    """Reads and prepares recordings for one encoder."""
+
+    preprocessing: Preprocessing
+    sample_rate: int
+    """of the encoder, in Hz"""
+    min_samples: int
+    encoder: str
+
+    def load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
+        """A recording preprocessed, at the encoder's rate, long enough (T,).
+
+        `sample_rate` is that of samples that come without one. Raises AudioError, InputError and
+        ConfigError as `Embedder.encode` does; they call what is no path by its argument.
+        """
+        name = name_of(audio, argument)
+        return self._prepare(*read_recording(audio, name, sample_rate, self.sample_rate), name)
+
+    def load_measured(
+        self, audio: object, argument: str, sample_rate: float | None
+    ) -> tuple[Wave, Quality]:
+        """As `load`, with the measures of the recording as it came."""
+        name = name_of(audio, argument)
+        samples, rate = read_recording(audio, name, sample_rate, self.sample_rate)
+        with failures_of(name):
+            measured = measure(samples, rate)
+        return self._prepare(samples, rate, name), measured
+
+    def _prepare(self, samples: Wave, rate: int, name: str) -> Wave:
+        with failures_of(name):
+            wave = self.preprocessing(samples, rate, self.sample_rate, name)
+        if wave.size < self.min_samples:
+            reason = (
+                f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
+                f"{self.encoder} needs {self.min_samples / self.sample_rate:.2f} s or more"
+            )
+            raise AudioError(name, reason, "too-short")
+        return wave

@@ -1,0 +1,145 @@
+"""From vectors and a list of trials to scores and figures: the one road of all verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.errors import DataError
+from timbral.io.types import Ints, Vectors
+from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.normalization import cohort_statistics, subtract_mean
+from timbral.scoring.pairs import pair_cosines, score_normalized
+from timbral.scoring.score_file import ScoredList
+from timbral.scoring.score_options import ScoreOptions
+from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_speakers import GUESSED, speakers_of
+
+__all__ = ["ListScores", "score_list"]
+
+FEW = 0.01
+"""this fraction of a list's trials may lack a vector"""
+
+
+@dataclass(frozen=True)
+class ListScores:
+    """The trials of a list that could be scored, and what is said of them."""
+
+    scored: ScoredList
+    figures: Figures | None
+    """None for a list without labels, or of one kind of trial"""
+    speakers: Ints
+    """a number of a speaker for each name of the list (K,)"""
+    num_missing: int
+    """trials left out, as a recording of theirs has no vector"""
+    missing: tuple[str, ...]
+    """the recordings without a vector"""
+
+
+def score_list(
+    listed: TrialList, found: NamedVectors, rows: Ints, options: ScoreOptions
+) -> ListScores:
+    """Score a list's trials.
+
+    Args:
+        listed: N trials over K names
+        found: the vectors
+        rows: (K,) the vector of each name, -1 where there is none
+        options: how
+
+    Raises DataError when too many trials have no vector, and for a cohort that cannot be used.
+    """
+    listed, left_out, missing = _with_vectors(listed, rows, found, options.skip_missing)
+    first, second = rows[listed.first], rows[listed.second]
+    cohort = options.cohort
+    others = None if cohort is None else _read_cohort(cohort, found, np.union1d(first, second))
+    scores = _scores(found.vectors, first, second, others, options)
+    of_names = _speakers(listed, found, rows, options)
+    figures = None
+    if listed.is_labeled:
+        sides = of_names[listed.first], of_names[listed.second]
+        figures = compute_figures(
+            scores, listed.labels, *sides, p_targets=options.p_target, draws=options.draws
+        )
+        guessed = options.speakers is None and found.speakers is None
+        if guessed and figures.eer_interval is not None:
+            figures = replace(figures, interval_note=GUESSED)
+    return ListScores(ScoredList(listed, scores), figures, of_names, left_out, missing)
+
+
+def _with_vectors(
+    trials: TrialList, rows: Ints, vectors: NamedVectors, skip_missing: bool
+) -> tuple[TrialList, int, tuple[str, ...]]:
+    """The trials whose recordings have vectors, how many have not, and which recordings."""
+    missing = trials.names.filter(pa.array(rows < 0))
+    if not len(missing):
+        return trials, 0, ()
+    kept = (rows[trials.first] >= 0) & (rows[trials.second] >= 0)
+    left_out = len(trials) - int(kept.sum())
+    if not kept.any() or (left_out > FEW * len(trials) and not skip_missing):
+        advice = "`root` should be the folder that paths of the list start from"
+        more = "" if not kept.any() else ", or set `skip_missing` to leave them out"
+        raise DataError(
+            f"{len(missing):,} of {len(rows):,} recordings in the list have no vector "
+            f"({left_out:,} of {len(trials):,} trials), the first {missing[0].as_py()!r}; "
+            f"vectors are those of {vectors.names[0].as_py()!r} and others; {advice}{more}"
+        )
+    return trials.select(kept), left_out, tuple(missing.to_pylist())
+
+
+def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vectors:
+    """The cohort's vectors; DataError when they are of another encoder or of a trial's speaker."""
+    cohort = read_vectors(source)
+    sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
+    if sizes[0] != sizes[1]:
+        raise DataError(
+            f"{source}: the cohort's vectors have {sizes[1]} dimensions, those of the trials "
+            f"{sizes[0]}; they are of two encoders"
+        )
+    if vectors.weights_sha256 and cohort.weights_sha256 not in ("", vectors.weights_sha256):
+        raise DataError(
+            f"{source}: the cohort's vectors are of {cohort.encoder} "
+            f"({cohort.weights_sha256[:8]}), the trials' of {vectors.encoder} "
+            f"({vectors.weights_sha256[:8]})"
+        )
+    taken = pa.array(used)
+    for known, others, what in (
+        (vectors.speakers, cohort.speakers, "speakers"),
+        (vectors.names, cohort.names, "utterances"),
+    ):
+        if known is not None and others is not None:
+            both = pc.unique(others).filter(pc.is_in(pc.unique(others), known.take(taken)))
+            if len(both):
+                raise DataError(
+                    f"{source}: {len(both)} {what} of the trials are in the cohort, the first "
+                    f"{both[0]}; a cohort is of strangers"
+                )
+    return cohort.vectors
+
+
+def _scores(
+    vectors: Vectors, first: Ints, second: Ints, cohort: Vectors | None, options: ScoreOptions
+) -> Vectors:
+    if cohort is None:
+        return pair_cosines(vectors, first, second)
+    if options.norm == "mean":
+        return pair_cosines(subtract_mean(vectors, cohort), first, second)
+    statistics = cohort_statistics(vectors, cohort, min(options.top_k, len(cohort)))
+    return score_normalized(pair_cosines(vectors, first, second), first, second, statistics)
+
+
+def _speakers(
+    trials: TrialList,
+    vectors: NamedVectors,
+    rows: Ints,
+    options: ScoreOptions,
+) -> Ints:
+    """A number of a speaker for each name of the list (K,)."""
+    if options.speakers is not None or vectors.speakers is None:
+        return speakers_of(trials, options.speakers)
+    return np.asarray(vectors.speakers.dictionary_encode().indices, dtype=np.int64)[rows]
