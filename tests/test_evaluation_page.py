@@ -38,7 +38,7 @@ def test_page_without_errors(tmp_path: Path) -> None:
     of = speakers_of(scored.trials, None)
     sides = of[scored.trials.first], of[scored.trials.second]
     figures = compute_figures(scored.scores, scored.trials.labels, *sides, draws=100)
-    write_evaluation_page(tmp_path / "p.html", "x & y", figures, scored, tmp_path, of)
+    write_evaluation_page(tmp_path / "p.html", "x & y", figures, scored, ["x"] * 4, of)
     page = (tmp_path / "p.html").read_text("utf-8")
     assert page.count("<p>None.</p>") == 2
     assert "x &amp; y" in page

@@ -30,6 +30,13 @@ class ScoringOptions:
     skip_missing: Annotated[
         bool, option(None, "leave out trials without a vector, however many they are")
     ] = False
+    enrollment: Annotated[
+        Path | None,
+        option("FILE", "lines `model path [path …]`; trials then name a model and a recording"),
+    ] = None
+    enrollment_average: Annotated[
+        Literal["vectors", "scores"], option(None, "what a model's recordings have averaged")
+    ] = "vectors"
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `timbral.score` and `timbral.evaluate` by these names."""

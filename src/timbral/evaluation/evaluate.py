@@ -33,6 +33,8 @@ def evaluate(
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
     skip_missing: bool = False,
+    enrollment: str | Path | None = None,
+    enrollment_average: str = "vectors",
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
@@ -56,13 +58,17 @@ def evaluate(
         p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
         draws: of speakers, for the intervals, 100 or more; 0: none
         skip_missing: leave out all trials of recordings that cannot be used; else 1 % may be
+        enrollment: models and their recordings, as for `timbral.score`
+        enrollment_average: of a model's recordings, ``vectors`` or ``scores``
 
     Raises DataError when the list cannot be read, when `output` holds other scores or anything
     else, `vectors` those of another encoder, or when too many trials cannot be scored: the vectors
     are kept. Recordings that cannot be used are counted in the result's `num_failures`.
     """
-    options = ScoreOptions(norm, cohort, top_k, speakers, p_target, draws, skip_missing)
-    read_labeled_list(trials)  # before the encoder is loaded
+    options = ScoreOptions(
+        norm, cohort, top_k, speakers, p_target, draws, skip_missing, enrollment, enrollment_average
+    )
+    options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     job = ListEvaluation(
         load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
         Path(trials),

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.io.files import atomic_write
-from timbral.io.storage import location_below
 from timbral.io.types import Ints
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
@@ -67,7 +66,7 @@ def write_evaluation_page(
     title: str,
     figures: Figures,
     scored: ScoredList,
-    root: str | Path,
+    locations: Sequence[str],
     speakers: Ints,
 ) -> None:
     """Write the page.
@@ -77,7 +76,7 @@ def write_evaluation_page(
         title: what was evaluated on what
         figures: of these trials
         scored: labeled trials and their scores
-        root: the folder that relative paths of the list start from
+        locations: a path or URL of a recording of each name in the list (K,)
         speakers: a number of a speaker for each name in the list (K,)
     """
     sections = [
@@ -85,7 +84,7 @@ def write_evaluation_page(
         '<div class="plots">',
         f"<figure>{_det(figures, scored)}</figure><figure>{_histograms(figures, scored)}</figure>",
         "</div>",
-        _worst(figures, scored, root),
+        _worst(figures, scored, locations),
         _by_speaker(figures, scored, speakers),
     ]
     with atomic_write(path) as temporary:
@@ -200,7 +199,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
 
 
-def _worst(figures: Figures, scored: ScoredList, root: str | Path) -> str:
+def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> str:
     """The surest errors of both kinds, with both recordings to listen to."""
     labels, scores = scored.trials.labels, scored.scores
     accepted = scores >= figures.threshold
@@ -221,7 +220,8 @@ def _worst(figures: Figures, scored: ScoredList, root: str | Path) -> str:
         for r in rows
     ]
     used = sorted({name for pair in pairs for name in pair})
-    paths = [location_below(root, name) for name in used]
+    of_names = dict(zip(names, locations, strict=True))
+    paths = [of_names[name] for name in used]
     clips = encode_clips(
         paths, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )

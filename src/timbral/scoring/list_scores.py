@@ -10,15 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
+from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
-from timbral.scoring.trial_speakers import GUESSED, speakers_of
+from timbral.scoring.trial_speakers import (
+    GUESSED,
+    numbered,
+    one_of_each,
+    speaker_names,
+    speakers_from_targets,
+)
 
 __all__ = ["ListScores", "score_list"]
 
@@ -42,44 +50,51 @@ class ListScores:
 
 
 def score_list(
-    listed: TrialList, found: NamedVectors, rows: Ints, options: ScoreOptions
+    listed: TrialList,
+    recordings: NamedRecordings,
+    found: NamedVectors,
+    rows: Ints,
+    options: ScoreOptions,
 ) -> ListScores:
     """Score a list's trials.
 
     Args:
         listed: N trials over K names
+        recordings: of these names, R of them
         found: the vectors
-        rows: (K,) the vector of each name, -1 where there is none
+        rows: (R,) the vector of each recording, -1 where there is none
         options: how
 
     Raises DataError when too many trials have no vector, and for a cohort that cannot be used.
     """
-    listed, left_out, missing = _with_vectors(listed, rows, found, options.skip_missing)
-    first, second = rows[listed.first], rows[listed.second]
-    cohort = options.cohort
-    others = None if cohort is None else _read_cohort(cohort, found, np.union1d(first, second))
-    scores = _scores(found.vectors, first, second, others, options)
-    of_names = _speakers(listed, found, rows, options)
+    listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
+    scores = _scores(listed, recordings, found, rows, options)
+    speakers = _speakers(listed, recordings, found, rows, options)
     figures = None
     if listed.is_labeled:
-        sides = of_names[listed.first], of_names[listed.second]
+        sides = speakers[listed.first], speakers[listed.second]
         figures = compute_figures(
             scores, listed.labels, *sides, p_targets=options.p_target, draws=options.draws
         )
         guessed = options.speakers is None and found.speakers is None
         if guessed and figures.eer_interval is not None:
             figures = replace(figures, interval_note=GUESSED)
-    return ListScores(ScoredList(listed, scores), figures, of_names, left_out, missing)
+    return ListScores(ScoredList(listed, scores), figures, speakers, left_out, missing)
 
 
 def _with_vectors(
-    trials: TrialList, rows: Ints, vectors: NamedVectors, skip_missing: bool
+    trials: TrialList,
+    recordings: NamedRecordings,
+    rows: Ints,
+    vectors: NamedVectors,
+    skip_missing: bool,
 ) -> tuple[TrialList, int, tuple[str, ...]]:
     """The trials whose recordings have vectors, how many have not, and which recordings."""
-    missing = trials.names.filter(pa.array(rows < 0))
+    missing = pc.unique(recordings.recordings.filter(pa.array(rows < 0)))
     if not len(missing):
         return trials, 0, ()
-    kept = (rows[trials.first] >= 0) & (rows[trials.second] >= 0)
+    known = np.minimum.reduceat(rows, recordings.starts[:-1]) >= 0
+    kept = known[trials.first] & known[trials.second]
     left_out = len(trials) - int(kept.sum())
     if not kept.any() or (left_out > FEW * len(trials) and not skip_missing):
         advice = "`root` should be the folder that paths of the list start from"
@@ -123,23 +138,65 @@ def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vecto
 
 
 def _scores(
+    trials: TrialList,
+    recordings: NamedRecordings,
+    found: NamedVectors,
+    rows: Ints,
+    options: ScoreOptions,
+) -> Vectors:
+    """The score of each trial (N,)."""
+    cohort = None
+    if options.cohort is not None:
+        cohort = _read_cohort(options.cohort, found, np.unique(rows[rows >= 0]))
+    vectors = found.vectors
+    if cohort is not None and options.norm == "mean":
+        vectors = subtract_mean(vectors, cohort)
+        cohort = None
+    if recordings.are_single:
+        return _pair_scores(vectors, rows[trials.first], rows[trials.second], cohort, options)
+    if options.enrollment_average == "vectors":
+        means = _mean_vectors(vectors, recordings, rows)
+        first, second = (side.astype(np.int64) for side in (trials.first, trials.second))
+        return _pair_scores(means, first, second, cohort, options)
+    counts = np.diff(recordings.starts)[trials.first]
+    starts = np.append(0, np.cumsum(counts))
+    within = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
+    first = rows[np.repeat(recordings.starts[trials.first], counts) + within]
+    second = np.repeat(rows[recordings.starts[trials.second]], counts)
+    scores = _pair_scores(vectors, first, second, cohort, options)
+    sums = np.add.reduceat(scores.astype(np.float64), starts[:-1])
+    return np.asarray(sums / counts, dtype=np.float32)
+
+
+def _mean_vectors(vectors: Vectors, recordings: NamedRecordings, rows: Ints) -> Vectors:
+    """The mean of the unit vectors of each name's recordings (K, E), at unit length."""
+    unit = unit_length(vectors)[np.maximum(rows, 0)]  # names with missing ones are not scored
+    return unit_length(np.add.reduceat(unit, recordings.starts[:-1]))
+
+
+def _pair_scores(
     vectors: Vectors, first: Ints, second: Ints, cohort: Vectors | None, options: ScoreOptions
 ) -> Vectors:
+    """Cosines of pairs of vectors (N,), by adaptive s-norm where there is a cohort."""
+    cosines = pair_cosines(vectors, first, second)
     if cohort is None:
-        return pair_cosines(vectors, first, second)
-    if options.norm == "mean":
-        return pair_cosines(subtract_mean(vectors, cohort), first, second)
+        return cosines
     statistics = cohort_statistics(vectors, cohort, min(options.top_k, len(cohort)))
-    return score_normalized(pair_cosines(vectors, first, second), first, second, statistics)
+    return score_normalized(cosines, first, second, statistics)
 
 
 def _speakers(
     trials: TrialList,
+    recordings: NamedRecordings,
     vectors: NamedVectors,
     rows: Ints,
     options: ScoreOptions,
 ) -> Ints:
     """A number of a speaker for each name of the list (K,)."""
-    if options.speakers is not None or vectors.speakers is None:
-        return speakers_of(trials, options.speakers)
-    return np.asarray(vectors.speakers.dictionary_encode().indices, dtype=np.int64)[rows]
+    models = None if recordings.are_single else recordings
+    if options.speakers is not None:
+        return numbered(speaker_names(trials.names, options.speakers, models))
+    if vectors.speakers is None:
+        return speakers_from_targets(trials, models)
+    each = vectors.speakers.take(pa.array(rows, mask=rows < 0))
+    return numbered(one_of_each(each, recordings))

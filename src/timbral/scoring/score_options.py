@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timbral.errors import ConfigError, check_choice
+from timbral.io.files import file_sha256
 from timbral.io.storage import location_of
+from timbral.scoring.enrollment import (
+    AVERAGES,
+    NamedRecordings,
+    read_enrollment,
+    recordings_of,
+)
 from timbral.scoring.figures import DEFAULT_P_TARGETS
 from timbral.scoring.intervals import check_draws
 from timbral.scoring.metrics import check_p_target
+from timbral.scoring.trial_list import TrialList
 
 __all__ = ["NORMS", "ScoreOptions"]
 
@@ -31,11 +39,14 @@ class ScoreOptions:
     p_target: Sequence[float] = DEFAULT_P_TARGETS
     draws: int = 1000
     skip_missing: bool = False
+    enrollment: str | Path | None = None
+    enrollment_average: str = "vectors"
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, NORMS)
         if (self.norm == "none") != (self.cohort is None):
             raise ConfigError("norm mean and as-norm need a cohort, and a cohort needs one of them")
+        check_choice("enrollment_average", self.enrollment_average, AVERAGES)
         if not self.p_target:
             raise ConfigError("p_target: one prior of target trials or more is needed")
         for prior in self.p_target:
@@ -44,13 +55,23 @@ class ScoreOptions:
 
     @property
     def scoring(self) -> str:
-        """What scores are besides cosines, in words; empty for cosines."""
-        if self.cohort is None:
-            return ""
-        nearest = f", {self.top_k} nearest" if self.norm == "as-norm" else ""
-        return f"norm {self.norm}{nearest}, cohort {location_of(self.cohort)}"
+        """What scores are besides cosines of two recordings, in words; else empty."""
+        words = []
+        if self.cohort is not None:
+            nearest = f", {self.top_k} nearest" if self.norm == "as-norm" else ""
+            words.append(f"norm {self.norm}{nearest}, cohort {location_of(self.cohort)}")
+        if self.enrollment is not None:
+            sha256 = file_sha256(Path(self.enrollment))[:8]
+            words.append(f"enrollment {sha256}, average of {self.enrollment_average}")
+        return ", ".join(words)
 
     @property
     def files(self) -> list[str | Path]:
         """What is read besides vectors and trials."""
-        return [given for given in (self.cohort, self.speakers) if isinstance(given, str | Path)]
+        given = (self.cohort, self.speakers, self.enrollment)
+        return [each for each in given if isinstance(each, str | Path)]
+
+    def recordings_of(self, trials: TrialList) -> NamedRecordings:
+        """The recordings of each name of a list; DataError as `enrollment.recordings_of`."""
+        models = None if self.enrollment is None else read_enrollment(self.enrollment)
+        return recordings_of(trials, models)

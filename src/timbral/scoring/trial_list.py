@@ -31,7 +31,7 @@ __all__ = [
     "to_trials",
 ]
 
-LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0}
+LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0, "tgt": 1, "imp": 0}
 UNKNOWN = -1
 """label of a trial in a list without labels"""
 SNIFFED_BYTES = 65536
@@ -98,10 +98,10 @@ class TrialList:
 def read_trial_list(path: str | Path) -> TrialList:
     """Read a list of trials: of VoxCeleb, Kaldi, WeSpeaker, or without labels.
 
-    Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, or
-    target and nontarget. Separators are tabs, or else blanks; with tabs, paths may hold blanks.
-    Lines that begin with # are comments. Raises DataError when the file cannot be read, is empty,
-    or when lines differ, naming the first that does.
+    Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, target
+    and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks; with tabs, paths may
+    hold blanks. Lines that begin with # are comments. Raises DataError when the file cannot be
+    read, is empty, or when lines differ, naming the first that does.
     """
     path = Path(path)
     columns = read_columns(path, (2, 3), "a list of trials", FORMS)

@@ -12,9 +12,23 @@ import pyarrow.compute as pc
 from timbral.errors import DataError
 from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
+from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["GUESSED", "read_map", "speakers_from_targets", "speakers_of"]
+__all__ = [
+    "GUESSED",
+    "Speakers",
+    "look_up",
+    "numbered",
+    "one_of_each",
+    "read_map",
+    "speaker_names",
+    "speakers_from_targets",
+    "speakers_of",
+]
+
+Speakers = str | Path | Mapping[str, str]
+"""the speaker of each name, or a file of lines ``name speaker``"""
 
 STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
 """of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
@@ -25,14 +39,21 @@ GUESSED = (
 )
 
 
-def speakers_from_targets(trials: TrialList) -> Ints:
+def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None = None) -> Ints:
     """A number of a speaker for each name (K,): target trials join recordings of one speaker.
 
-    A recording in no target trial counts as a speaker of its own.
+    A model's `recordings` are of its speaker, too. A name in no target trial counts as a speaker
+    of its own.
     """
     of = np.arange(len(trials.names))
     target = trials.labels == 1
     first, second = trials.first[target], trials.second[target]
+    if recordings is not None:
+        tests = np.asarray(
+            pc.fill_null(pc.index_in(recordings.recordings, value_set=trials.names), -1)
+        )
+        first = np.append(first, recordings.name_of_each[tests >= 0])
+        second = np.append(second, tests[tests >= 0])
     while True:
         lower = np.minimum(of[first], of[second])
         joined = of.copy()
@@ -44,24 +65,60 @@ def speakers_from_targets(trials: TrialList) -> Ints:
         of = joined
 
 
-def speakers_of(trials: TrialList, given: str | Path | Mapping[str, str] | None) -> Ints:
-    """A number of a speaker for each name (K,).
-
-    `given` maps names to speakers, or is a file of lines ``name speaker``, where the name of a path
-    may be its file's without the suffix; None: as target trials join recordings. Raises DataError
-    for a name without a speaker.
-    """
+def speakers_of(trials: TrialList, given: Speakers | None) -> Ints:
+    """A number of a speaker for each name (K,): as `given`, else as target trials join them."""
     if given is None:
         return speakers_from_targets(trials)
+    return numbered(speaker_names(trials.names, given))
+
+
+def speaker_names(
+    names: pa.Array, given: Speakers, models: NamedRecordings | None = None
+) -> pa.Array:
+    """The speaker of each name (K,), strings.
+
+    `given` maps names to speakers, or is a file of lines ``name speaker``, where the name of a path
+    may be its file's without the suffix. One of `models` that is not in it is of the speaker of its
+    recordings. Raises DataError for a name without a speaker, and a model of several.
+    """
     of = given if isinstance(given, Mapping) else read_map(Path(given))
-    known = pa.array(list(of), pa.string())
-    stems = pc.replace_substring_regex(trials.names, STEM, r"\1")
-    rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (trials.names, stems)))
-    if rows.null_count:
-        missing = trials.names.filter(pc.is_null(rows))
+    found = look_up(names, of)
+    if models is not None:
+        found = pc.coalesce(found, one_of_each(look_up(models.recordings, of), models))
+    if found.null_count:
+        missing = names.filter(pc.is_null(found))
         raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")
-    speakers = pa.array(list(of.values()), pa.string()).take(rows)
-    return np.asarray(speakers.dictionary_encode().indices, dtype=np.int64)
+    return found
+
+
+def look_up(names: pa.Array, of: Mapping[str, str]) -> pa.Array:
+    """The value of each name, or of its file's name without the suffix (K,); null without one."""
+    known = pa.array(list(of), pa.string())
+    stems = pc.replace_substring_regex(names, STEM, r"\1")
+    rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (names, stems)))
+    return pa.array(list(of.values()), pa.string()).take(rows)
+
+
+def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
+    """The speaker of each name by those of its recordings (R,); DataError for several of one."""
+    first = speakers.take(pa.array(recordings.starts[:-1]))
+    expected = first.take(pa.array(recordings.name_of_each))
+    differs = np.asarray(pc.fill_null(pc.not_equal(speakers, expected), False))
+    if differs.any():
+        row = int(np.argmax(differs))
+        name = recordings.names[int(recordings.name_of_each[row])]
+        raise DataError(
+            f"{name} is enrolled with recordings of {expected[row]} and of {speakers[row]}; a "
+            "model is of one speaker"
+        )
+    return first
+
+
+def numbered(speakers: pa.Array) -> Ints:
+    """Speakers (K,) as numbers from 0; null is one of its own."""
+    encoded = speakers.dictionary_encode()
+    indices = pc.fill_null(encoded.indices, len(encoded.dictionary))
+    return np.asarray(indices, dtype=np.int64)
 
 
 def read_map(path: Path) -> dict[str, str]:

@@ -50,6 +50,8 @@ def score(
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
     skip_missing: bool = False,
+    enrollment: str | Path | None = None,
+    enrollment_average: str = "vectors",
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -70,16 +72,23 @@ def score(
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers, for the intervals; 0: none
         skip_missing: leave out all trials without a vector; else 1 % may be missing
+        enrollment: a file of lines ``model recording [recording …]``; a trial then names a model
+            and a recording. None: two recordings
+        enrollment_average: of a model's recordings, ``vectors`` (at unit length) or ``scores``
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
     an unknown `norm` and for one without its cohort.
     """
-    options = ScoreOptions(norm, cohort, top_k, speakers, p_target, draws, skip_missing)
+    options = ScoreOptions(
+        norm, cohort, top_k, speakers, p_target, draws, skip_missing, enrollment, enrollment_average
+    )
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)
-    done = score_list(listed, found, found.rows_of(listed.names, root), options)
+    recordings = options.recordings_of(listed)
+    rows = found.rows_of(recordings.recordings, root)
+    done = score_list(listed, recordings, found, rows, options)
     if output is not None:
         write_scores(Path(output), done.scored.trials, done.scored.scores)
     return ScoreSummary(

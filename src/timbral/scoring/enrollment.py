@@ -1,0 +1,119 @@
+"""Models of a list of trials: each is enrolled with one recording or several.
+
+A trial of such a list names a model and a recording, as in the evaluations of NIST and in SITW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.errors import DataError
+from timbral.io.text import BLANKS, read_lines, split_words
+from timbral.io.types import Ints
+from timbral.scoring.trial_list import TrialList
+
+__all__ = ["AVERAGES", "NamedRecordings", "read_enrollment", "recordings_of"]
+
+AVERAGES = ("vectors", "scores")
+"""what a model's recordings have averaged: their vectors, or the scores against each"""
+HEADER = "modelid"
+"""first word of the heading of NIST's lists, whose third column is the side of a call"""
+
+
+@dataclass(frozen=True)
+class NamedRecordings:
+    """K names, and the recordings that each stands for: a model's, or a recording itself.
+
+    `names` (K,) and `recordings` (R,) strings, these name after name; those of name k begin at
+    `starts[k]`, and `starts` (K + 1,) ends with R. Each name has one recording or more.
+    """
+
+    names: pa.Array
+    recordings: pa.Array
+    starts: Ints
+
+    @classmethod
+    def of(cls, recordings_of: Mapping[str, Collection[str]]) -> NamedRecordings:
+        """Take a mapping from names to recordings."""
+        return cls(
+            pa.array(recordings_of, pa.string()),
+            pa.array([name for each in recordings_of.values() for name in each], pa.string()),
+            np.append(0, np.cumsum([len(each) for each in recordings_of.values()])),
+        )
+
+    @property
+    def are_single(self) -> bool:
+        """Whether each name has one recording."""
+        return len(self.recordings) == len(self.names)
+
+    @property
+    def name_of_each(self) -> Ints:
+        """The name that each recording belongs to (R,)."""
+        return np.repeat(np.arange(len(self.names)), np.diff(self.starts))
+
+
+def read_enrollment(path: str | Path) -> NamedRecordings:
+    """Read lines ``model recording [recording …]``; a model may come again with more of them.
+
+    Between tabs or blanks. NIST's heading (modelid segmentid side) is known, and its column of
+    sides left out. Raises DataError for a line without a recording, and for a recording that a
+    model has twice.
+    """
+    path = Path(path)
+    of_models: dict[str, dict[str, None]] = {}
+    columns = None
+    for number, line in read_lines(path, "a list of enrollments"):
+        words = [word.strip(BLANKS) for word in line.split("\t")]
+        words = words if len(words) > 1 and all(words) else split_words(line)
+        if number == 1 and words[0] == HEADER:
+            columns = 2
+            continue
+        if line.startswith("#"):
+            continue
+        model, *recordings = words[:columns]
+        known = of_models.setdefault(model, {})
+        repeated = [name for name in recordings if name in known]
+        if not recordings or repeated or len(set(recordings)) < len(recordings):
+            raise DataError(
+                f"{path}:{number}: a line is `model recording [recording …]`, each recording once "
+                f"for a model; got {line!r}"
+            )
+        known.update(dict.fromkeys(recordings))
+    if not of_models:
+        raise DataError(f"{path}: holds no models; a line is `model recording [recording …]`")
+    return NamedRecordings.of(of_models)
+
+
+def recordings_of(trials: TrialList, enrollment: NamedRecordings | None) -> NamedRecordings:
+    """The recordings of each name of a list, whose first sides are models where there are any.
+
+    Raises DataError for a first side that is not enrolled, and a second side that is a model.
+    """
+    if enrollment is None:
+        return NamedRecordings(trials.names, trials.names, np.arange(len(trials.names) + 1))
+    at = np.asarray(pc.fill_null(pc.index_in(trials.names, value_set=enrollment.names), -1))
+    first, second = np.unique(trials.first), np.unique(trials.second)
+    unknown = first[at[first] < 0]
+    if len(unknown):
+        raise DataError(
+            f"{len(unknown)} models of the trials are not enrolled, the first "
+            f"{trials.names[int(unknown[0])]}; a trial names a model and then a recording"
+        )
+    both = second[at[second] >= 0]
+    if len(both):
+        raise DataError(
+            f"{trials.names[int(both[0])]} stands for a model and for a recording of the trials"
+        )
+    enrolled, bounds = enrollment.recordings.to_pylist(), enrollment.starts.tolist()
+    return NamedRecordings.of(
+        {
+            name: enrolled[bounds[model] : bounds[model + 1]] if model >= 0 else [name]
+            for name, model in zip(trials.names.to_pylist(), at.tolist(), strict=True)
+        }
+    )
