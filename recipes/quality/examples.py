@@ -42,7 +42,7 @@ class Maker:
         for path in paths:
             wave = read(path)
             for _ in range(crops):
-                cut = crop(wave, self.random.uniform(0.8, 4), self.random)
+                cut = crop(wave, self.seconds(), self.random)
                 yield self.changed(cut, str(self.random.choice(CONDITIONS)))
 
     def other(self, rounds: int) -> Iterator[tuple[str, Wave]]:
@@ -50,9 +50,9 @@ class Maker:
             for kind, waves in (("real noise", self.noises), ("real music", self.musics)):
                 for _ in range(6):
                     wave = waves[self.random.integers(len(waves))]
-                    cut = crop(wave, self.random.uniform(0.8, 4), self.random)
+                    cut = crop(wave, self.seconds(), self.random)
                     yield kind, self.varied(cut)
-            for kind, wave in made(self.random, self.random.uniform(0.8, 4)):
+            for kind, wave in made(self.random, self.seconds()):
                 yield kind, self.varied(wave)
 
     def changed(self, wave: Wave, condition: str) -> Wave:
@@ -89,6 +89,10 @@ class Maker:
         if self.random.random() < 0.25:
             wave = telephone(wave)
         return wave
+
+    def seconds(self) -> float:
+        """The length of a crop, as often in each octave."""
+        return float(np.exp(self.random.uniform(np.log(0.9), np.log(4))))
 
     def pick(self, waves: list[Wave]) -> Wave:
         return waves[self.random.integers(len(waves))]

@@ -3,7 +3,7 @@
     python recipes/quality/train_sounds.py ../shared/data
 
 Logistic regression on the statistics of `timbral.audio.quality.sound_features`, each window of a
-recording an example, both classes of equal weight, with an L2 penalty. Takes about three minutes.
+recording an example, with an L2 penalty. Takes about three minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from sounds import find_sounds
 
 from timbral.audio.quality import sound_model
 
-PENALTY = 1e-3
+PENALTY = 3e-4
+SPEECH_WEIGHT = 0.75
+"""of all examples together: most recordings that are checked hold speech"""
 SEED = 3
 
 
@@ -37,12 +39,12 @@ def draw(maker: Maker, recordings: int, rounds: int) -> tuple[np.ndarray, np.nda
     return np.concatenate(rows), np.array(kinds)
 
 
-def fit(rows: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    """Weights (D,) and bias for raw features (N, D) and labels (N,)."""
+def fit(rows: np.ndarray, labels: np.ndarray, positive: float) -> dict[str, object]:
+    """Weights (D,) and bias, from features (N, D) and labels (N,), 1s with weight `positive`."""
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     x = torch.tensor((rows - mean) / scale, dtype=torch.float64)
     y = torch.tensor(labels, dtype=torch.float64)
-    weight = torch.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    weight = torch.where(y > 0, positive / y.mean(), (1 - positive) / (1 - y.mean()))
     theta = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([theta], max_iter=500, line_search_fn="strong_wolfe")
 
@@ -79,8 +81,8 @@ def main() -> None:
             f"words; {counts[1]} of two pieces of music and of made tones, {counts[0]} of "
             "Mycroft's and SpeechBrain's noises and made ones; clean, telephone, rooms, noise"
         ),
-        "speech": fit(rows, kinds == 2),
-        "music": fit(rows[kinds < 2], kinds[kinds < 2] == 1),
+        "speech": fit(rows, kinds == 2, SPEECH_WEIGHT),
+        "music": fit(rows[kinds < 2], kinds[kinds < 2] == 1, 0.5),
     }
     path = Path(sound_model.__file__).with_name("sound_weights.json")
     path.write_text(json.dumps(table, indent=1) + "\n", "utf-8")

@@ -11,6 +11,7 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare
+Decisions: check
 Weights: models, download, convert
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -25,6 +26,8 @@ TYPE_CHECKING = False
 """for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
 if TYPE_CHECKING:
     from timbral.api import (
+        Checked,
+        CheckSummary,
         Comparison,
         Decision,
         Embedder,
@@ -36,12 +39,15 @@ if TYPE_CHECKING:
         PageSummary,
         PrepareSummary,
         Preprocessing,
+        Quality,
+        Risk,
         ScoreSummary,
         TrainConfig,
         TrainSummary,
         TrialSummary,
         audit,
         average,
+        check,
         compare,
         convert,
         download,
@@ -74,6 +80,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioError",
+    "CheckSummary",
+    "Checked",
     "CheckpointError",
     "Comparison",
     "ConfigError",
@@ -90,6 +98,8 @@ __all__ = [
     "PageSummary",
     "PrepareSummary",
     "Preprocessing",
+    "Quality",
+    "Risk",
     "ScoreSummary",
     "TimbralError",
     "TrainConfig",
@@ -99,6 +109,7 @@ __all__ = [
     "__version__",
     "audit",
     "average",
+    "check",
     "compare",
     "convert",
     "download",

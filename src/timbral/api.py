@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from timbral.audio.preprocessing import Preprocessing as Preprocessing
+    from timbral.audio.quality.measures import Quality as Quality
+    from timbral.audio.quality.risks import Risk as Risk
+    from timbral.bulk.check_summary import Checked as Checked
+    from timbral.bulk.check_summary import CheckSummary as CheckSummary
+    from timbral.bulk.checks import check as check
     from timbral.bulk.embed import EmbedSummary as EmbedSummary
     from timbral.bulk.engines import Engine as Engine
     from timbral.bulk.shard_work import EmbedProgress
@@ -58,6 +63,8 @@ __all__ = [
 ]
 
 MODULES = {
+    "CheckSummary": "bulk.check_summary",
+    "Checked": "bulk.check_summary",
     "Comparison": "scoring.comparison",
     "Decision": "inference.decision",
     "EmbedSummary": "bulk.embed",
@@ -69,6 +76,8 @@ MODULES = {
     "PageSummary": "reports.voice_map",
     "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
+    "Quality": "audio.quality.measures",
+    "Risk": "audio.quality.risks",
     "ScoreSummary": "scoring.vector_scores",
     "TrainConfig": "config.schema",
     "TrainJob": "training.train_job",
@@ -77,6 +86,7 @@ MODULES = {
     "TrialSummary": "scoring.balanced_trials",
     "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
+    "check": "bulk.checks",
     "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",

@@ -37,7 +37,11 @@ __all__ = [
     "decode",
     "decode_as_is",
     "decode_bytes",
+    "decode_channels",
     "failures_of",
+    "full_scale_channels",
+    "mix_down",
+    "read_channels",
     "read_header",
     "resample",
     "stated_seconds",
@@ -85,6 +89,35 @@ def decode_as_is(path: str | Path) -> tuple[Wave, int]:
         return _read(sound, segment, str(path))
 
 
+def decode_channels(path: str | Path) -> tuple[Samples, int]:
+    """As `decode`, but every channel, (T, C), and silence is no error."""
+    samples, sample_rate = read_channels(path)
+    return full_scale_channels(samples, str(path)), sample_rate
+
+
+def read_channels(path: str | Path) -> tuple[Samples, int]:
+    """As `decode`, but every channel, (T, C), of any scale, maybe none, silent or not finite."""
+    segment, name = Segment.of(str(path)), str(path)
+    with _opened(segment, name, whole=True) as sound:
+        samples = _played(_samples(sound, segment, name), sound, segment)
+        return samples, segment.played_rate(sound.sample_rate)
+
+
+def mix_down(samples: Samples, name: str) -> Wave:
+    """What `decode` makes of channels (T, C): their mean (T,), checked."""
+    return check_wave(_mono(samples, name), name)
+
+
+def full_scale_channels(samples: Samples, name: str) -> Samples:
+    """Channels (T, C) in [-1, 1], maybe silent; AudioError as of `decode`."""
+    if samples.size == 0:
+        raise AudioError(name, "the recording is empty (no samples)", "empty")
+    peak = max(float(samples.max()), -float(samples.min()))
+    if not np.isfinite(peak):
+        raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
+    return to_full_scale(samples, peak, name)
+
+
 def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
     """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`."""
     with failures_of(name), _open_content(content, name) as sound:
@@ -94,15 +127,25 @@ def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
 
 def _read(sound: Sound, segment: Segment, name: str) -> tuple[Wave, int]:
     """A segment's samples (T,), the mean of the channels, and the rate."""
+    wave = _mono(_samples(sound, segment, name), name)
+    return _played(wave, sound, segment), segment.played_rate(sound.sample_rate)
+
+
+def _samples(sound: Sound, segment: Segment, name: str) -> Samples:
+    """A segment's samples (T, C) as they are in the file, of its channel or all."""
     inside = _inside(sound, segment, name)
     samples = sound.read(inside.start, inside.stop)
     _check_complete(name, len(samples), inside.stop - inside.start, sound.sample_rate)
-    wave = _mono(_channel(samples, segment, name), name)
+    return _channel(samples, segment, name)
+
+
+def _played(samples: Samples, sound: Sound, segment: Segment) -> Samples:
+    """Samples (T,) or (T, C) with the rate and the gain that a segment names."""
     if segment.rate is not None:
-        wave = resample(wave, sound.sample_rate, segment.rate)
+        samples = resample(samples, sound.sample_rate, segment.rate)
     if segment.gain != 1:
-        wave = wave * np.float32(segment.gain)
-    return wave, segment.played_rate(sound.sample_rate)
+        samples = samples * np.float32(segment.gain)
+    return samples
 
 
 def _channel(samples: Samples, segment: Segment, name: str) -> Samples:

@@ -32,6 +32,7 @@ STAGES: dict[str, dict[str, str]] = {
         "compare": "Two systems on the same trials: is the difference real?",
     },
     "Decide": {
+        "check": "Can a decision rest on a recording? Speech, noise, channels.",
         "verify": "Are two recordings of the same speaker?",
     },
     "Models": {

@@ -1,0 +1,105 @@
+"""Check recordings, single ones or corpora: can a decision rest on them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbral.audio.decode import decode_channels, failures_of
+from timbral.audio.quality.measure import measure
+from timbral.audio.quality.risks import risks_of
+from timbral.bulk.check_sources import recordings_of
+from timbral.bulk.check_summary import CHECKS, Checked, CheckSummary
+from timbral.errors import AudioError
+from timbral.io.outputs import claim_file
+from timbral.io.threads import map_ahead
+from timbral.io.types import Progress
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["check"]
+
+
+def check(
+    recordings: str | Path | Sequence[str | Path],
+    *,
+    layout: str = "auto",
+    encoder: Embedder | str | Path | None = None,
+    output: str | Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> CheckSummary:
+    """Can a decision rest on these recordings? Their measures, and what speaks against each.
+
+    Args:
+        recordings: a recording's path or URL, a corpus's folder or table, or a list of these
+        layout: how the folder of a corpus is laid out, as for `inspect`
+        encoder: an Embedder, or what `load_encoder` takes, that looks for several speakers in one
+            recording; None: that is not looked for
+        output: a table to write (.parquet or .csv), one row a recording; None: none
+        progress: called with the recordings checked so far, and their number
+
+    Returns:
+        a CheckSummary: `.recordings`, each with `.path`, `.quality` and `.risks` (each with `.kind`
+        and `.message`), and `.failures`, an AudioError for each that cannot be read
+
+    Raises DataError when a corpus cannot be read, or when `output` is there and no such table.
+    """
+    sources = [recordings] if isinstance(recordings, str | Path) else list(recordings)
+    if output is not None:
+        claim_file(Path(output), CHECKS, sources)
+    paths, failures = recordings_of(sources, layout)
+    summary = _check_all(paths, failures, _embedder(encoder), progress)
+    if output is not None:
+        summary.write(Path(output))
+    return summary
+
+
+def _embedder(encoder: Embedder | str | Path | None) -> Embedder | None:
+    if not isinstance(encoder, str | Path):
+        return encoder
+    from timbral.inference.load import load_encoder  # imports torch
+
+    return load_encoder(encoder)
+
+
+def _check_all(
+    paths: Sequence[str],
+    failures: Iterable[AudioError],
+    embedder: Embedder | None,
+    progress: Progress,
+) -> CheckSummary:
+    """Check recordings, which are read in threads; what cannot be read joins the `failures`."""
+    checked: list[Checked] = []
+    failed = list(failures)
+    for done, found in enumerate(map_ahead(_try_check, paths), start=1):
+        if isinstance(found, AudioError):
+            failed.append(found)
+        else:
+            checked.append(found if embedder is None else _with_speakers(found, embedder))
+        progress(done, len(paths))
+    return CheckSummary(tuple(checked), tuple(failed))
+
+
+def _try_check(path: str) -> Checked | AudioError:
+    try:
+        with failures_of(path):
+            quality = measure(*decode_channels(path))
+            return Checked(path, quality, risks_of(quality))
+    except AudioError as error:
+        return error
+
+
+def _with_speakers(checked: Checked, embedder: Embedder) -> Checked:
+    """With the risk that an encoder finds in what holds speech."""
+    from timbral.inference.several_speakers import several_speakers  # imports torch
+
+    if "no-speech" in checked.kinds:
+        return checked
+    try:
+        risk = several_speakers(embedder, checked.path)
+    except AudioError:  # such as too short for a vector; its measures stand
+        return checked
+    return checked if risk is None else replace(checked, risks=(*checked.risks, risk))

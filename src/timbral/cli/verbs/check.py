@@ -1,0 +1,103 @@
+"""The verb check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    OK,
+    SOME_FAILED,
+    Layout,
+    Running,
+    load_embedder,
+    option,
+)
+from timbral.cli.early_checks import check_folders
+from timbral.cli.wording import count, name_flags
+from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.audio.quality.measures import Quality
+    from timbral.bulk.check_summary import Checked, CheckSummary
+
+__all__ = ["run"]
+
+
+def run(
+    recordings: Annotated[
+        Positional[tuple[str, ...]],
+        option("RECORDING", "recordings, and corpora: folders or tables (path, speaker)"),
+    ],
+    *,
+    encoder: Annotated[
+        str | None,
+        option("ENCODER", "also look for several speakers in one recording, with this encoder"),
+    ] = None,
+    output: Annotated[
+        Path | None, option("FILE", "write a table (.parquet or .csv) instead of lines")
+    ] = None,
+    json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
+    exit_code: Annotated[
+        bool, option(None, "end with 1 where any recording has a risk, as where one is unreadable")
+    ] = False,
+    layout: Layout = "auto",
+    running: Running = DEFAULT_RUNNING,
+) -> int:
+    """Can a decision rest on a recording? Speech, noise, channels.
+
+    example: timbral check a.wav b.wav
+    """
+    from timbral import api
+
+    check_folders(*(given for given in recordings if "#" not in given))
+    embedder = None if encoder is None else load_embedder(encoder, running)
+    with bar("checking") as advance:
+        summary = api.check(
+            recordings, layout=layout, encoder=embedder, output=output, progress=advance
+        )
+    if json:
+        print(summary.as_json())
+    elif output is None:
+        for checked in summary.recordings:
+            print(_lines(checked))
+    else:
+        print(_counts(summary))
+    return _end(summary, exit_code)
+
+
+def _lines(checked: Checked) -> str:
+    """A recording's measures in one line, and a line for each risk."""
+    risks = [f"  {risk.kind}: {name_flags(risk.message, ['verify'])}" for risk in checked.risks]
+    return "\n".join([f"{checked.path}: {_measures(checked.quality)}", *risks])
+
+
+def _measures(quality: Quality) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(
+        quality.num_channels, f"{quality.num_channels} channels"
+    )
+    snr = "no pauses" if quality.snr_db is None else f"SNR {quality.snr_db:.0f} dB"
+    return (
+        f"{quality.speech_seconds:.1f} s of speech in {quality.seconds:.1f} s, "
+        f"{quality.speech_dbfs:.0f} dBFS, {snr}, {quality.bandwidth_hz / 1000:.1f} kHz, {channels}"
+    )
+
+
+def _counts(summary: CheckSummary) -> str:
+    kinds = "; ".join(f"{kind} {number:,}" for kind, number in summary.risk_counts.most_common())
+    checked = count(len(summary.recordings), "recording")
+    return f"{checked}, {summary.num_risky:,} at risk{': ' if kinds else ''}{kinds}"
+
+
+def _end(summary: CheckSummary, exit_code: bool) -> int:
+    """Name what could not be read; the exit code."""
+    for failure in summary.failures:
+        print(failure, file=sys.stderr)
+    if summary.failures:
+        print(f"{count(len(summary.failures), 'recording')} could not be read", file=sys.stderr)
+    risky = exit_code and summary.num_risky
+    return SOME_FAILED if summary.failures or risky else OK

@@ -1,0 +1,97 @@
+"""Does a recording hold several speakers? Two clusters of its windows tell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.audio.decode import Wave
+from timbral.audio.quality.risks import Risk
+from timbral.audio.quality.short_time import analyze, frame_length
+from timbral.audio.quality.sound_features import windows_of
+from timbral.audio.quality.sound_model import classify
+from timbral.audio.quality.speech_frames import mark_speech
+from timbral.embeddings.clustering import spherical_k_means
+from timbral.embeddings.vectors import finite_rows
+from timbral.inference.embedder import Embedder
+from timbral.io.types import Vectors
+
+__all__ = ["cluster_distances", "several_speakers"]
+
+WINDOW_SECONDS = 1.5
+MOST_WINDOWS = 400
+"""10 minutes of speech, spread over the recording: more tells no more"""
+SPEECH_FRACTION = 0.5
+"""of a window, at least; vectors of pauses lie anywhere"""
+LEAST_WINDOWS = 2
+"""of each speaker: one alone may be a cough or a laugh"""
+CENTER_DISTANCE = 0.5
+"""cosine distance of the clusters' means (campplus-zh-en): those of one speaker 0.48 at most in 120
+recordings, of two speakers 0.7 and more in three of four; docs/check.md has the rates"""
+DISTANCE_RATIO = 1.3
+"""how much farther windows of different clusters lie apart than those of one"""
+
+
+def several_speakers(embedder: Embedder, path: str) -> Risk | None:
+    """The risk several-speakers of a recording, or None.
+
+    Raises AudioError when it cannot be embedded.
+    """
+    vectors = _speech_vectors(embedder, embedder.load_audio(path))
+    if len(vectors) < 2 * LEAST_WINDOWS:
+        return None
+    center_distance, ratio, smaller = cluster_distances(vectors)
+    if smaller < LEAST_WINDOWS or center_distance < CENTER_DISTANCE or ratio < DISTANCE_RATIO:
+        return None
+    seconds = smaller / len(vectors)
+    message = (
+        f"about {seconds:.0%} of its speech is another speaker's: cut it into one recording for "
+        "each speaker"
+    )
+    return Risk("several-speakers", message)
+
+
+def cluster_distances(vectors: Vectors) -> tuple[float, float, int]:
+    """Of the two clusters of unit vectors (W, E): the cosine distance of their means, the mean
+    distance across over that within them, and how many vectors the smaller one has.
+    """
+    labels = spherical_k_means(vectors, 2)
+    first, second = vectors[labels == 0], vectors[labels == 1]
+    if not len(second):
+        return 0.0, 1.0, 0
+    means = first.mean(axis=0), second.mean(axis=0)
+    lengths = float(np.linalg.norm(means[0]) * np.linalg.norm(means[1])) + 1e-9
+    across = 1 - float(np.dot(*means))  # the mean of all cosines is the product of the means
+    within = np.mean([_distance_within(each) for each in (first, second) if len(each) > 1] or [1])
+    return 1 - float(np.dot(*means)) / lengths, across / (float(within) + 1e-9), len(second)
+
+
+def _distance_within(vectors: Vectors) -> float:
+    """The mean cosine distance of two different ones of unit vectors (W, E)."""
+    count = len(vectors)
+    all_pairs = float(np.square(vectors.sum(axis=0)).sum())
+    return 1 - (all_pairs - count) / (count * (count - 1))
+
+
+def _speech_vectors(embedder: Embedder, wave: Wave) -> Vectors:
+    """Unit vectors (W, E) of windows side by side that are mostly speech."""
+    size = round(WINDOW_SECONDS * embedder.sample_rate)
+    speech = _speech_fractions(wave, embedder.sample_rate, size)
+    rows = np.flatnonzero(speech >= SPEECH_FRACTION)
+    if rows.size > MOST_WINDOWS:
+        rows = rows[np.linspace(0, rows.size - 1, MOST_WINDOWS).astype(np.intp)]
+    if not rows.size or size < embedder.network.min_samples:
+        return np.zeros((0, embedder.embedding_dim), np.float32)
+    windows = [wave[row * size : (row + 1) * size] for row in rows]
+    vectors = embedder.encode_preprocessed(windows)
+    return vectors[finite_rows(vectors)]
+
+
+def _speech_fractions(wave: Wave, sample_rate: int, size: int) -> NDArray[np.float64]:
+    """Which fraction of each whole window of `size` samples is speech."""
+    frames = analyze(wave, sample_rate)
+    marks = mark_speech(frames.bands, classify(*windows_of(frames)).speech)
+    starts = np.arange(len(wave) // size) * size // frame_length(sample_rate)
+    ends = starts + size // frame_length(sample_rate)
+    spans = zip(starts, ends, strict=True)
+    return np.array([marks[start:end].mean() for start, end in spans if start < marks.size])
