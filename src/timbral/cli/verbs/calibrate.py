@@ -1,0 +1,53 @@
+"""The verb calibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import OK, SpeakersOption, option
+from timbral.cli.early_checks import check_folders
+from timbral.cli.wording import count
+from timbral.io.progress import bar
+
+__all__ = ["run"]
+
+
+def run(
+    evaluation: Annotated[Positional[Path], option("EVALUATION", "a folder that evaluate wrote")],
+    *,
+    output: Annotated[
+        Path | None, option("FILE", "default: calibration.json in the folder")
+    ] = None,
+    speakers: SpeakersOption = None,
+    description: Annotated[
+        str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
+    ] = "",
+) -> int:
+    """Fit what a cosine is worth: probability, and thresholds with promised error rates.
+
+    example: timbral calibrate evaluation/campplus-zh-en/trials --output calibration.json
+    """
+    from timbral import api
+
+    check_folders(evaluation)
+    with bar("measuring") as advance:
+        fitted = api.calibrate(
+            evaluation, output, speakers=speakers, description=description, progress=advance
+        )
+    data = fitted.fitted_on
+    print(f"calibration: {output or evaluation / 'calibration.json'}")
+    print(
+        f"{count(data.num_targets, 'target trial')} and "
+        f"{count(data.num_nontargets, 'non-target trial')} of {count(data.num_speakers, 'speaker')}"
+    )
+    print(
+        f"Cllr {data.cllr:.3f} ({data.cllr_low:.3f} to {data.cllr_high:.3f}) on speakers that were "
+        f"not fitted on; {data.min_cllr:.3f} is the least that these scores allow"
+    )
+    least = min(point.false_accept_bound for point in fitted.points)
+    used = "and conditions of the recordings" if fitted.uses_conditions else "alone"
+    print(f"it uses the cosine {used}; false accepts can be promised down to {100 * least:.2g} %")
+    return OK
