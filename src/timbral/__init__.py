@@ -10,7 +10,7 @@
 Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
-Evaluation: trials, evaluate, score, compare
+Evaluation: trials, evaluate, score, compare, calibrate
 Decisions: check
 Weights: models, download, convert
 
@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 """for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
 if TYPE_CHECKING:
     from timbral.api import (
+        Calibration,
         Checked,
         CheckSummary,
         Comparison,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         TrialSummary,
         audit,
         average,
+        calibrate,
         check,
         compare,
         convert,
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioError",
+    "Calibration",
     "CheckSummary",
     "Checked",
     "CheckpointError",
@@ -109,6 +112,7 @@ __all__ = [
     "__version__",
     "audit",
     "average",
+    "calibrate",
     "check",
     "compare",
     "convert",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from timbral.bulk.embed import EmbedSummary as EmbedSummary
     from timbral.bulk.engines import Engine as Engine
     from timbral.bulk.shard_work import EmbedProgress
+    from timbral.calibration.calibration import Calibration as Calibration
     from timbral.checkpoints.averaging import average as average
     from timbral.checkpoints.catalog import ModelInfo as ModelInfo
     from timbral.checkpoints.catalog import models as models
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
     from timbral.embeddings.similarity import similarity as similarity
+    from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
     from timbral.evaluation.list_evaluation import Evaluation as Evaluation
     from timbral.inference.decision import Decision as Decision
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 MODULES = {
+    "Calibration": "calibration.calibration",
     "CheckSummary": "bulk.check_summary",
     "Checked": "bulk.check_summary",
     "Comparison": "scoring.comparison",
@@ -86,6 +89,7 @@ MODULES = {
     "TrialSummary": "scoring.balanced_trials",
     "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
+    "calibrate": "evaluation.calibrate",
     "check": "bulk.checks",
     "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",

@@ -69,7 +69,7 @@ def calibrate(
     conditions = _measure([location_below(job.root, name) for name in names], progress)
     trials = scored.trials
     data = TrialData(
-        scored.scores,
+        scored.scores.astype(np.float64),
         trials.labels.astype(np.int64),
         of_names[trials.first],
         of_names[trials.second],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob
@@ -41,7 +41,8 @@ class EvaluationJob:
 
     weights_sha256: str
     embedding_sha256: str
-    """of preprocessing, windows and precision"""
+    """of preprocessing and windows"""
+    precision: str
     trials_sha256: str
     """of the list's file"""
     root: str
@@ -52,15 +53,10 @@ class EvaluationJob:
     def of(
         cls, embedder: Embedder, trials_sha256: str, root: str | Path, options: ScoreOptions
     ) -> EvaluationJob:
-        windows = embedder.windows
-        application = [
-            embedder.preprocessing.as_dict(),
-            None if windows is None else astuple(windows),
-            embedder.precision,
-        ]
         return cls(
             weights_sha256=embedder.weights_identity(),
-            embedding_sha256=hashlib.sha256(json.dumps(application).encode()).hexdigest(),
+            embedding_sha256=embedder.embedding_identity(),
+            precision=embedder.precision,
             trials_sha256=trials_sha256,
             root=location_of(root),
             scoring=options.scoring,

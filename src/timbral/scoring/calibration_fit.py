@@ -7,6 +7,7 @@ trial is then that of a fit to trials in which neither of its speakers occurs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -35,6 +36,10 @@ GAIN = 0.99
 LLR_STEP = 0.1
 """between operating points"""
 DRAWS = 1000
+
+
+class ScoresFallError(DataError):
+    """In some conditions the llr would fall where the score rises."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ class Fit:
 def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int = 0) -> Fit:
     """Fit llr = offset · (1, q) + (scale · (1, q)) · score to trials.
 
-    Conditions q are used when that lowers the cross-validated Cllr. Raises DataError for fewer than
+    Conditions q are used when that lowers the cross-validated Cllr, and the llr rises with the
+    score in all of them. Raises DataError for fewer than
     `MIN_SPEAKERS` speakers, and for scores that do not rise with likeness.
     """
     speakers = np.union1d(data.first, data.second)
@@ -91,13 +97,13 @@ def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int
         )
     folds = np.zeros(int(speakers.max()) + 1, dtype=np.int64)
     folds[np.random.default_rng(seed).permutation(speakers)] = np.arange(len(speakers)) % FOLDS
-    candidates = [
-        (columns, _cross_validated(data, ranges, folds, columns))
-        for columns in (1, 1 + len(FEATURES))
-    ]
-    costs = [cllr(llrs, data.labels) for _, llrs in candidates]
-    columns, llrs = candidates[int(costs[1] <= GAIN * costs[0])]
-    offset, scale = _coefficients(data, ranges, columns)
+    llrs = _cross_validated(data, ranges, folds, 1)
+    offset, scale = _coefficients(data, ranges, 1)
+    with suppress(ScoresFallError):  # then the cosine alone has to do
+        of_conditions = _cross_validated(data, ranges, folds, 1 + len(FEATURES))
+        if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
+            offset, scale = _coefficients(data, ranges, 1 + len(FEATURES))
+            llrs = of_conditions
     bootstrap = SpeakerBootstrap(llrs, data.labels, data.first, data.second, draws=draws, seed=seed)
     points = _operating_points(bootstrap, llrs, data)
     return Fit(
@@ -108,7 +114,7 @@ def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int
             float(-np.log(min(point.false_accept_bound for point in points))),
         ),
         points,
-        float(min(costs)) if columns > 1 else costs[0],
+        cllr(llrs, data.labels),
         bootstrap.interval(cllr_of(bootstrap.lows)),
         convex_hull(ScoreCounts.of(llrs, data.labels)).min_cllr,
     )
@@ -156,9 +162,9 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     scale = scale / score_spread
     offset = offset - scale * score_middle
     if np.any(_design(data, ranges, columns) @ scale <= 0):
-        raise DataError(
-            "in some conditions of these trials a higher score does not mean more alike; the "
-            "labels or the scores are wrong, or there are too few trials"
+        raise ScoresFallError(
+            "in these trials a higher score does not mean more alike; the labels or the scores are "
+            "wrong, or there are too few trials"
         )
     return offset, scale
 
