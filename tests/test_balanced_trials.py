@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import timbral
+from conftest import Ask
 from timbral.data.manifest import Utterance
 from timbral.errors import ConfigError, DataError
 from timbral.scoring.balanced_trials import draw_balanced
+from timbral.scoring.genders import read_genders
 from timbral.scoring.trials import read_trials
 
 
@@ -52,9 +54,16 @@ def test_few_pairs_and_many() -> None:
 
 
 def test_corpora_without_trials() -> None:
-    with pytest.raises(DataError, match="got 0 target"):
+    with pytest.raises(DataError, match=r"needs two sessions; there are .* in 6 sessions"):
         draw_balanced(corpus(sessions=1), per_speaker=5, across_sessions=True)
-    with pytest.raises(DataError, match="5 speakers have no gender, the first: s1"):
+    with pytest.raises(DataError, match="no speaker has two recordings; there are 4 recordings"):
+        draw_balanced(corpus(4, 1, 1), per_speaker=5)
+    with pytest.raises(DataError, match="all recordings are of one speaker, 's0'"):
+        draw_balanced(corpus(1), per_speaker=5)
+    genders = {"s0": "male", "s1": "female"}
+    with pytest.raises(DataError, match="of one gender; there are 1 female, 1 male"):
+        draw_balanced(corpus(2), per_speaker=5, genders=genders)
+    with pytest.raises(DataError, match=r"5 of 6 speakers have no gender, the first: s1; .* s0"):
         draw_balanced(corpus(), per_speaker=5, genders={"s0": "f"})
     with pytest.raises(ConfigError, match="seed is 0 or more; got -1"):
         draw_balanced(corpus(), per_speaker=5, seed=-1)
@@ -84,3 +93,35 @@ def test_a_list_of_a_folder(voices: Path, tmp_path: Path) -> None:
     (tmp_path / "s2g").write_text("1 m\n2 f\n")
     with pytest.raises(DataError, match="is what is read"):
         timbral.trials(voices, tmp_path / "s2g", genders=tmp_path / "s2g")
+
+
+def test_genders_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "spk2gender"
+    path.write_text("s0 M\ns1 female\ns2 f\n")
+    assert read_genders(path) == {"s0": "male", "s1": "female", "s2": "female"}
+    path.write_text("s0 m\ns1 r01\n")
+    with pytest.raises(DataError, match=r"spk2gender: s1 has the gender 'r01'; .* one of m, male"):
+        read_genders(path)
+
+
+def test_the_list_that_is_read_is_not_overwritten(voices: Path, tmp_path: Path) -> None:
+    """Neither by the list of trials nor by that of the speakers."""
+    rows = "".join(f"{path}\t{path.parent.name}\n" for path in sorted(voices.glob("*/*")))
+    text = f"path\tspeaker\n{rows}"
+    for table in (tmp_path / "corpus.tsv", tmp_path / "list.utt2spk.tsv"):
+        table.write_text(text)
+        with pytest.raises(DataError, match="is what is read"):
+            timbral.trials(table, table)
+        assert table.read_text() == text
+    genders = tmp_path / "t.txt.utt2spk"
+    genders.write_text("".join(f"{path.name} m\n" for path in voices.iterdir()))
+    with pytest.raises(DataError, match="is what is read"):
+        timbral.trials(voices, tmp_path / "t.txt", genders=genders)
+
+
+def test_fewer_pairs_than_asked_for_are_told(ask: Ask, voices: Path, tmp_path: Path) -> None:
+    words = ["trials", voices, "--output", tmp_path / "t.txt"]
+    answer = ask(*words, "--per-speaker", 15)
+    assert (answer.code, answer.err) == (0, "")
+    answer = ask(*words, "--per-speaker", 16)
+    assert answer.err == "8 speakers with fewer than 16 target trials: too few recordings\n"

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import safetensors.numpy
+import safetensors.torch
+import torch
 
 import timbral
 from timbral.cli.main import main as run_cli
@@ -303,13 +305,41 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (same.interval.low, same.interval.high, same.is_clear) == (0, 0, False)
     lines = (files / "w" / "scores.txt").read_text().splitlines(keepends=True)
     (files / "w" / "scores.txt").write_text("".join(lines[5:]))
-    assert main(["compare", str(files / "v"), str(files / "w"), "--draws", "100"]) == 0
-    out = capsys.readouterr().out
-    assert "the first is better" in out
-    assert "5 trials left out that only one of them scored" in out
+    words = ["compare", str(files / "v"), str(files / "w"), "--draws", "100"]
+    assert main(words) == 1, "as score ends when vectors are missing"
+    shown = capsys.readouterr()
+    assert "the first is better" in shown.out
+    assert "5 trials left out that only one of them scored" in shown.err
     (files / "x.txt").write_text("0.5 1 a b\n0.1 0 a c\n")
     with pytest.raises(DataError, match="share no trial"):
         timbral.compare(files / "v", files / "x.txt")
+
+
+def test_compare_refuses_lists_that_differ(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the rule of `score`: one trial in a hundred may be missing."""
+    whole, shorter = files / "whole.txt", files / "shorter.txt"
+    timbral.score(files / "v.npz", files / "t.txt", whole, draws=0)
+    lines = whole.read_text().splitlines(keepends=True)
+    shorter.write_text("".join(lines[len(lines) // 50 :]))
+    with pytest.raises(DataError, match=r"51 trials were scored by one of them only, 2,505 by"):
+        timbral.compare(whole, shorter, draws=100)
+    result = timbral.compare(whole, shorter, draws=100, skip_missing=True)
+    assert (result.num_left_out, result.is_one_system) == (51, True)
+    words = ["compare", str(whole), str(shorter), "--draws", "100"]
+    assert main(words) == 2
+    assert "or set --skip-missing to leave the others out" in capsys.readouterr().err
+    assert main([*words, "--skip-missing"]) == 1
+    assert "both give every trial the same score" in capsys.readouterr().err
+
+
+def test_vectors_of_bfloat16(tmp_path: Path) -> None:
+    """NumPy has no such numbers; as float32 they have the same value."""
+    rows = torch.randn(3, 8).bfloat16()
+    tensors = {"a": rows[0].clone(), "b": rows[1].clone(), "c": rows[2].float()}
+    safetensors.torch.save_file(tensors, tmp_path / "v.safetensors")
+    found = read_vectors(tmp_path / "v.safetensors")
+    order = [found.names.to_pylist().index(name) for name in "abc"]
+    np.testing.assert_array_equal(found.vectors[order], rows.float().numpy())
 
 
 def test_damaged_files_of_vectors_are_errors(tmp_path: Path) -> None:

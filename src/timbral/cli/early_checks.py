@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timbral.audio.segments import Segment
 from timbral.errors import AudioError, ConfigError, DataError
+from timbral.io.near_names import beside
 from timbral.io.storage import is_url
 
 __all__ = ["check_config", "check_files", "check_folders", "check_recordings"]
@@ -23,14 +24,14 @@ def check_folders(*folders: str | Path | None) -> None:
     """DataError for a folder or table that is not there; None and URLs are passed over."""
     for folder in folders:
         if folder is not None and not is_url(folder) and not Path(folder).exists():
-            raise DataError(f"{folder}: no such file or folder")
+            raise DataError(f"{folder}: no such file or folder{beside(Path(folder))}")
 
 
 def check_files(*files: str | Path | None) -> None:
     """DataError for a file that is not there; None and - (standard input) are passed over."""
     for file in files:
         if file is not None and str(file) != "-" and not Path(file).exists():
-            raise DataError(f"{file}: no such file")
+            raise DataError(f"{file}: no such file{beside(Path(file))}")
 
 
 def check_config(config: str | Path | None) -> None:

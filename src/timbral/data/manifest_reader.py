@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.audio.segments import Segment
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
 from timbral.data.manifest import COLUMNS, Manifest, check_unique
@@ -39,6 +40,12 @@ def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            raise DataError(
+                f"{path}: is one recording, and a corpus is a folder or a table of recordings; "
+                f"name its folder, or a table ({known}) with the columns path and speaker. "
+                "load_encoder(…).encode makes the vector of one recording, verify compares two"
+            )
         raise DataError(f"{path}: a corpus is a folder or a table; a table ends in {known}")
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     return Manifest(_complete(table, names, path, root or path.resolve().parent))

@@ -130,12 +130,28 @@ def _read_npz(path: Path) -> NamedVectors:
 
 def _read_safetensors(path: Path) -> NamedVectors:
     try:
-        return _of_mapping(safetensors.numpy.load_file(path), path)
+        return _of_mapping(_load_safetensors(path), path)
     except TimbralError:
         raise
-    except Exception as error:  # of kinds of number that NumPy does not have, among others
+    except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path}: cannot be read as .safetensors ({reason})") from None
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    """Arrays by name; bfloat16, which NumPy does not have, becomes float32 of the same value."""
+    with safetensors.safe_open(path, framework="np") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    if "BF16" not in kinds:
+        return safetensors.numpy.load_file(path)
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    return {
+        name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        for name, tensor in tensors.items()
+    }
 
 
 def _of_mapping(content: Mapping[str, Any], path: Path) -> NamedVectors:

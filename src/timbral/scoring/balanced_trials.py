@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,8 +16,8 @@ from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind, claim_file
+from timbral.scoring.genders import read_genders
 from timbral.scoring.trial_list import Trial
-from timbral.scoring.trial_speakers import read_map
 from timbral.scoring.trials import write_trials
 
 __all__ = ["TrialSummary", "draw_balanced", "trials"]
@@ -38,6 +39,8 @@ class TrialSummary:
     num_speakers: int
     num_without_targets: int
     """speakers of whom no two recordings make a target trial"""
+    num_with_fewer: int = 0
+    """other speakers who have fewer target trials than were asked for, as of few recordings"""
 
 
 def trials(
@@ -78,19 +81,20 @@ def trials(
         found,
         per_speaker=per_speaker,
         across_sessions=across_sessions,
-        genders=genders
-        if genders is None or isinstance(genders, Mapping)
-        else read_map(Path(genders)),
+        genders=genders if genders is None else read_genders(genders),
         seed=seed,
     )
     names = [_name(row.path, source) for row in found]
     _write_speakers(of_names, names, found)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])
-    with_targets = {found[first].speaker for label, first, _ in drawn if label}
-    speakers = {row.speaker for row in found}
-    targets = sum(label for label, _, _ in drawn)
+    targets_of = Counter(found[first].speaker for label, first, _ in drawn if label)
+    num_speakers, num_targets = len({row.speaker for row in found}), targets_of.total()
     return TrialSummary(
-        targets, len(drawn) - targets, len(speakers), len(speakers) - len(with_targets)
+        num_targets,
+        len(drawn) - num_targets,
+        num_speakers,
+        num_without_targets=num_speakers - len(targets_of),
+        num_with_fewer=sum(each < per_speaker for each in targets_of.values()),
     )
 
 
@@ -113,7 +117,11 @@ def draw_balanced(
     gender_of = dict.fromkeys(rows_of, "") if genders is None else genders
     unknown = sorted(rows_of.keys() - gender_of.keys())
     if unknown:
-        raise DataError(f"{len(unknown)} speakers have no gender, the first: {unknown[0]}")
+        known = ", ".join(sorted(gender_of)[:3]) or "nobody"
+        raise DataError(
+            f"{len(unknown)} of {len(rows_of)} speakers have no gender, the first: {unknown[0]}; "
+            f"`genders` has those of {known}"
+        )
     drawn: list[tuple[int, int, int]] = []
     seen: set[tuple[int, int]] = set()
     for number, (speaker, rows) in enumerate(sorted(rows_of.items())):
@@ -127,12 +135,36 @@ def draw_balanced(
         others = [rows_of[name] for name in sorted(same)]
         drawn += _nontargets(rows, others, len(targets), seen, generator)
     count = sum(label for label, _, _ in drawn)
-    if not 0 < count < len(drawn):
-        raise DataError(
-            "trials need two speakers (of one gender) and a speaker with two recordings (of "
-            f"different sessions); got {count} target and {len(drawn) - count} non-target trials"
-        )
+    if not count:
+        raise DataError(_why_no_targets(utterances, len(rows_of), across_sessions))
+    if count == len(drawn):
+        raise DataError(_why_no_nontargets(sorted(rows_of), genders))
     return drawn
+
+
+def _why_no_targets(
+    utterances: Sequence[Utterance], num_speakers: int, across_sessions: bool
+) -> str:
+    found = f"{len(utterances)} recordings of {num_speakers} speakers"
+    if not across_sessions or len(utterances) == num_speakers:
+        return f"no target trial: no speaker has two recordings; there are {found}"
+    sessions = len({(row.speaker, row.session) for row in utterances})
+    return (
+        f"no target trial: with `across_sessions` a speaker needs two sessions; there are {found} "
+        f"in {sessions} sessions. A session is a folder between speaker and recording, or the "
+        "column session of a table"
+    )
+
+
+def _why_no_nontargets(speakers: Sequence[str], genders: Mapping[str, str] | None) -> str:
+    if len(speakers) == 1:
+        return (
+            f"no non-target trial: all recordings are of one speaker, {speakers[0]!r}; if they are "
+            "not, name the corpus's `layout`"
+        )
+    counts = Counter((genders or {}).get(speaker, "") for speaker in speakers)
+    each = ", ".join(f"{count} {gender}" for gender, count in sorted(counts.items()))
+    return f"no non-target trial: no two speakers are of one gender; there are {each}"
 
 
 def _targets(

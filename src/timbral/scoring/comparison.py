@@ -23,6 +23,7 @@ from timbral.scoring.intervals import (
     min_dcf_of,
 )
 from timbral.scoring.metrics import error_rates
+from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
@@ -63,6 +64,8 @@ class Comparison:
     """pairs that only one of them scored"""
     note: str = ""
     """what to know of the intervals"""
+    is_one_system: bool = False
+    """both gave every trial the same score"""
 
 
 def compare(
@@ -73,6 +76,7 @@ def compare(
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
     seed: int = 0,
+    skip_missing: bool = False,
 ) -> Comparison:
     """Compare two systems on the same trials, with the same speakers drawn for both.
 
@@ -82,19 +86,27 @@ def compare(
     Args:
         first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt
         second: the other system's, in the same way. Where the two scored different trials, those
-            that both did are compared, each pair once
+            that both did are compared, each pair once; 1 % of the pairs may be of one only
         speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
             (Kaldi's utt2spk); None: recordings that target trials join are of one speaker
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers, 100 or more
         seed: of the draws
+        skip_missing: leave out all trials that only one of them scored
 
-    Raises DataError when the two share no trials, or label them differently.
+    Raises DataError when the two share no trials, label them differently, or when too many were
+    scored by only one of them.
     """
     if draws < MIN_DRAWS:
         raise ConfigError(f"draws is {MIN_DRAWS} or more; got {draws}")
     lists = [read_scores(path) for path in (first, second)]
-    left, right, left_out = _shared(lists[0], lists[1], f"{first} and {second}")
+    where = f"{first} and {second}"
+    left, right, left_out = _shared(lists[0], lists[1], where)
+    if are_too_many(left_out, left_out + len(left)) and not skip_missing:
+        raise DataError(
+            f"{where}: {left_out:,} trials were scored by one of them only, {len(left):,} by both; "
+            "score one list with both, or set `skip_missing` to leave the others out"
+        )
     trials = lists[0].trials.select(left)
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
@@ -119,6 +131,7 @@ def compare(
         len(np.unique(np.concatenate(sides))),
         left_out,
         GUESSED if speakers is None else "",
+        np.array_equal(*scores),
     )
 
 

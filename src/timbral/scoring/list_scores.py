@@ -15,6 +15,7 @@ from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import ScoredList
@@ -29,9 +30,6 @@ from timbral.scoring.trial_speakers import (
 )
 
 __all__ = ["ListScores", "score_list"]
-
-FEW = 0.01
-"""this fraction of a list's trials may lack a vector"""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _with_vectors(
     known = np.minimum.reduceat(rows, recordings.starts[:-1]) >= 0
     kept = known[trials.first] & known[trials.second]
     left_out = len(trials) - int(kept.sum())
-    if not kept.any() or (left_out > FEW * len(trials) and not skip_missing):
+    if not kept.any() or (are_too_many(left_out, len(trials)) and not skip_missing):
         advice = "`root` should be the folder that paths of the list start from"
         more = "" if not kept.any() else ", or set `skip_missing` to leave them out"
         raise DataError(
@@ -132,7 +130,7 @@ def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vecto
             if len(both):
                 raise DataError(
                     f"{source}: {len(both)} {what} of the trials are in the cohort, the first "
-                    f"{both[0]}; a cohort is of strangers"
+                    f"{both[0]}; name a cohort of speakers who are in no trial"
                 )
     return cohort.vectors
 

@@ -8,7 +8,14 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, DrawsOption, PriorsOption, SpeakersOption, option
+from timbral.cli.common_options import (
+    OK,
+    SOME_FAILED,
+    DrawsOption,
+    PriorsOption,
+    SpeakersOption,
+    option,
+)
 from timbral.cli.wording import count
 
 __all__ = ["run"]
@@ -23,6 +30,9 @@ def run(
     speakers: SpeakersOption = None,
     p_target: PriorsOption = (0.01, 0.05),
     draws: DrawsOption = 1000,
+    skip_missing: Annotated[
+        bool, option(None, "trials that only one of them scored are left out")
+    ] = False,
 ) -> int:
     """Two systems on the same trials: is the difference real?
 
@@ -30,9 +40,18 @@ def run(
     """
     from timbral import api
 
-    result = api.compare(first, second, speakers=speakers, p_target=p_target, draws=draws)
+    result = api.compare(
+        first,
+        second,
+        speakers=speakers,
+        p_target=p_target,
+        draws=draws,
+        skip_missing=skip_missing,
+    )
     if result.note:
         print(result.note.replace("`speakers`", "--speakers"), file=sys.stderr)
+    if result.is_one_system:
+        print("both give every trial the same score: the scores of one system", file=sys.stderr)
     print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
     for line in result.differences:
         scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
@@ -43,5 +62,7 @@ def run(
         print(f"{line.name + unit:14}{one:>8}{other:>9}   {low} to {high}: {line.verdict}")
     print(f"{count(result.num_trials, 'trial')}, {count(result.num_speakers, 'speaker')}")
     if result.num_left_out:
-        print(f"{count(result.num_left_out, 'trial')} left out that only one of them scored")
+        left_out = count(result.num_left_out, "trial")
+        print(f"{left_out} left out that only one of them scored", file=sys.stderr)
+        return SOME_FAILED
     return OK

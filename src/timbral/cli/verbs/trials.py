@@ -51,6 +51,12 @@ def run(
         print(
             f"{count(drawn.num_without_targets, 'speaker')} without a target trial", file=sys.stderr
         )
+    if drawn.num_with_fewer:
+        fewer = count(drawn.num_with_fewer, "speaker")
+        pairs = "recordings of two sessions" if across_sessions else "recordings"
+        print(
+            f"{fewer} with fewer than {per_speaker} target trials: too few {pairs}", file=sys.stderr
+        )
     print(
         f"{count(drawn.num_targets, 'target trial')} and "
         f"{count(drawn.num_nontargets, 'non-target trial')} of "

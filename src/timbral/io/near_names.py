@@ -1,0 +1,33 @@
+"""What lies where something is missing: names that are spelled nearly so."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+__all__ = ["beside"]
+
+SHOWN = 6
+"""names in a message"""
+
+
+def beside(path: Path) -> str:
+    """``; did you mean …?`` or ``; beside it: …``, to end a message that `path` is missing.
+
+    The nearest folder that is there is looked into. Empty where nothing can be listed.
+    """
+    missing = path.absolute()
+    while not missing.parent.is_dir() and missing != missing.parent:
+        missing = missing.parent
+    try:
+        entries = {entry.name: entry.is_dir() for entry in missing.parent.iterdir()}
+    except OSError:
+        return ""
+    names = sorted(f"{name}/" if entries[name] else name for name in entries if name[0] != ".")
+    near = difflib.get_close_matches(missing.name, list(entries), n=1)
+    if near:
+        return f"; did you mean {missing.parent / near[0]}?"
+    if not names:
+        return f"; {missing.parent} is empty"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"; in {missing.parent}: {', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,36 @@
+"""The gender of each speaker, as corpora and Kaldi's spk2gender write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from timbral.errors import DataError
+from timbral.scoring.trial_speakers import read_map
+
+__all__ = ["read_genders"]
+
+GENDERS = {
+    **dict.fromkeys(("m", "male"), "male"),
+    **dict.fromkeys(("f", "female"), "female"),
+    **dict.fromkeys(("o", "other"), "other"),
+    **dict.fromkeys(("u", "unknown"), "unknown"),
+}
+"""what is written, in any case, and what it means"""
+
+
+def read_genders(given: str | Path | Mapping[str, str]) -> dict[str, str]:
+    """The gender of each speaker: male, female, other or unknown.
+
+    given: by speaker, or a file of lines ``speaker gender``. Raises DataError for a file that is no
+    such list, and for what is no gender.
+    """
+    written = given if isinstance(given, Mapping) else read_map(Path(given))
+    where = "genders" if isinstance(given, Mapping) else str(given)
+    odd = next((name for name, word in written.items() if word.lower() not in GENDERS), None)
+    if odd is not None:
+        raise DataError(
+            f"{where}: {odd} has the gender {written[odd]!r}; a line is `speaker gender`, with one "
+            f"of {', '.join(GENDERS)}"
+        )
+    return {name: GENDERS[word.lower()] for name, word in written.items()}
