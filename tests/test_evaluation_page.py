@@ -30,6 +30,7 @@ def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
 def test_page_without_errors(tmp_path: Path) -> None:
     from timbral.reports.evaluation_page import write_evaluation_page
     from timbral.scoring.figures import compute_figures
+    from timbral.scoring.list_scores import ListScores
     from timbral.scoring.score_file import read_scores
     from timbral.scoring.trial_speakers import speakers_of
 
@@ -38,7 +39,8 @@ def test_page_without_errors(tmp_path: Path) -> None:
     of = speakers_of(scored.trials, None)
     sides = of[scored.trials.first], of[scored.trials.second]
     figures = compute_figures(scored.scores, scored.trials.labels, *sides, draws=100)
-    write_evaluation_page(tmp_path / "p.html", "x & y", figures, scored, ["x"] * 4, of)
+    done = ListScores(scored, figures, of, 0, ())
+    write_evaluation_page(tmp_path / "p.html", "x & y", figures, done, ["x"] * 4)
     page = (tmp_path / "p.html").read_text("utf-8")
     assert page.count("<p>None.</p>") == 2
     assert "x &amp; y" in page

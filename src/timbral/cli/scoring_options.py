@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from timbral.cli.common_options import DrawsOption, PriorsOption, SpeakersOption, option
 
-__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions"]
+if TYPE_CHECKING:
+    from timbral.scoring.conditions import Condition
+
+__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,32 @@ class ScoringOptions:
     enrollment_average: Annotated[
         Literal["vectors", "scores"], option(None, "what a model's recordings have averaged")
     ] = "vectors"
+    by: Annotated[
+        tuple[str, ...],
+        option(
+            "COLUMN[=FILE] …",
+            "figures for each of its values too: duration, session or another column of the "
+            "vectors; FILE has lines `name value` (spk2gender, utt2dur) or is a table",
+        ),
+    ] = ()
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `timbral.score` and `timbral.evaluate` by these names."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def print_conditions(conditions: Sequence[Condition]) -> None:
+    """A table of each column."""
+    from timbral.scoring.conditions import condition_rows
+
+    for column in dict.fromkeys(each.column for each in conditions):
+        rows = condition_rows([each for each in conditions if each.column == column])
+        rows[0] = (f"by {column}", *rows[0][1:])
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        for first, *others in rows:
+            cells = zip(others, widths[1:], strict=True)
+            line = "  ".join(cell.rjust(width) for cell, width in cells)
+            print(f"{first.ljust(widths[0])}  {line}".rstrip())
 
 
 Scoring = Annotated[ScoringOptions, arg(name="")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import safetensors.numpy
 
-from timbral.embeddings.table import read_embeddings, vectors_of
+from timbral.embeddings.table import UTTERANCES, read_embeddings, vectors_of
+from timbral.embeddings.utterance_columns import COLUMNS
 from timbral.errors import DataError, TimbralError
 from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints, Vectors
@@ -44,6 +45,9 @@ class NamedVectors:
     speakers: pa.Array | None = None
     encoder: str = ""
     weights_sha256: str = ""
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    """of a table, what else it says of each utterance (N,), as strings; null where it says nothing.
+    Durations in seconds are `duration`"""
 
     def rows_of(self, names: pa.Array, root: str | Path = "") -> Ints:
         """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none."""
@@ -108,8 +112,32 @@ def _read_parquet(path: Path) -> NamedVectors:
         vectors_of(table),
         _strings(table["path"]),
         speakers if pc.any(pc.not_equal(speakers, "")).as_py() else None,
+        columns=_other_columns(table, path),
         **first,
     )
+
+
+def _other_columns(table: pa.Table, path: Path) -> dict[str, pa.Array]:
+    """Session and duration, where they are known, and the columns that are not timbral's own."""
+    file = path / UTTERANCES if path.is_dir() else path
+    others = [
+        field.name
+        for field in pa.parquet.read_schema(file)
+        if field.name not in (*COLUMNS, "embedding") and not pa.types.is_nested(field.type)
+    ]
+    columns = {"session": table["session"], "duration": table["duration_seconds"]}
+    if others:
+        read = pa.parquet.read_table(file, columns=others)
+        columns |= {name: read[name] for name in others}
+    texts = {}
+    for name, column in columns.items():
+        try:
+            text = _strings(column)
+        except pa.ArrowException:  # binary, or what else has no text
+            continue
+        says = pc.and_kleene(pc.not_equal(text, ""), name != "duration" or pc.not_equal(text, "0"))
+        texts[name] = pc.if_else(says, text, None)
+    return {name: text for name, text in texts.items() if text.null_count < len(text)}
 
 
 def _strings(column: pa.ChunkedArray) -> pa.Array:

@@ -53,6 +53,7 @@ from timbral.io.types import Ints, Vectors
 __all__ = [
     "AUDIT_FILE",
     "SPEAKERS",
+    "UTTERANCES",
     "group_rows",
     "read_embeddings",
     "speaker_schema",
@@ -62,6 +63,7 @@ __all__ = [
     "write_table",
 ]
 
+UTTERANCES = "utterances.parquet"
 AUDIT_FILE = "audit.parquet"
 """in an `embed` folder: the findings of an audit, which the voice map rings"""
 
@@ -134,7 +136,7 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     """
     path = Path(folder)
     if path.is_dir():
-        path /= "utterances.parquet"
+        path /= UTTERANCES
     if not path.is_file():
         raise DataError(
             f"{folder}: holds no utterances.parquet; make it with "

@@ -10,6 +10,7 @@ from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
+from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_P_TARGETS
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trials import read_labeled_list
@@ -35,6 +36,7 @@ def evaluate(
     skip_missing: bool = False,
     enrollment: str | Path | None = None,
     enrollment_average: str = "vectors",
+    by: ByColumns = (),
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
@@ -60,14 +62,16 @@ def evaluate(
         skip_missing: leave out all trials of recordings that cannot be used; else 1 % may be
         enrollment: models and their recordings, as for `timbral.score`
         enrollment_average: of a model's recordings, ``vectors`` or ``scores``
+        by: columns, for whose values the figures are given, too, as for `timbral.score`
 
     Raises DataError when the list cannot be read, when `output` holds other scores or anything
     else, `vectors` those of another encoder, or when too many trials cannot be scored: the vectors
     are kept. Recordings that cannot be used are counted in the result's `num_failures`.
     """
     options = ScoreOptions(
-        norm, cohort, top_k, speakers, p_target, draws, skip_missing, enrollment, enrollment_average
-    )
+        norm, cohort, top_k, speakers, p_target, draws, skip_missing,
+        enrollment, enrollment_average, by,
+    )  # fmt: skip
     options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     job = ListEvaluation(
         load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,

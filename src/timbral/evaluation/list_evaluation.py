@@ -22,6 +22,7 @@ from timbral.io.files import file_sha256, write_json, write_jsonl
 from timbral.io.storage import location_below
 from timbral.io.types import Progress
 from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
+from timbral.scoring.conditions import Condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores, score_list
@@ -41,6 +42,8 @@ class Evaluation(Figures):
     """recordings that could not be used"""
     num_missing: int = 0
     """trials left out for want of them"""
+    conditions: tuple[Condition, ...] = ()
+    """figures of the columns that were asked for"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ class ListEvaluation:
             raise DataError(_one_kind(done, embedded))
         failures = len(embedded.failures)
         evaluation = Evaluation(
-            **vars(done.figures), num_failures=failures, num_missing=done.num_missing
+            **vars(done.figures),
+            num_failures=failures,
+            num_missing=done.num_missing,
+            conditions=done.conditions,
         )
         if self.output is not None:
             self._write_report(self.output, evaluation, done, recordings, list_sha256)
@@ -136,7 +142,7 @@ class ListEvaluation:
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
         locations = [location_below(self.root, name) for name in first]
-        write_evaluation_page(page, title, evaluation, done.scored, locations, done.speakers)
+        write_evaluation_page(page, title, evaluation, done, locations)
 
 
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:

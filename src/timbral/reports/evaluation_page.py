@@ -14,7 +14,9 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Ints
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
+from timbral.scoring.conditions import Condition, condition_rows
 from timbral.scoring.figures import Figures
+from timbral.scoring.list_scores import ListScores
 from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList
 
@@ -65,9 +67,8 @@ def write_evaluation_page(
     path: Path,
     title: str,
     figures: Figures,
-    scored: ScoredList,
+    done: ListScores,
     locations: Sequence[str],
-    speakers: Ints,
 ) -> None:
     """Write the page.
 
@@ -75,17 +76,18 @@ def write_evaluation_page(
         path: the file, replaced at once
         title: what was evaluated on what
         figures: of these trials
-        scored: labeled trials and their scores
+        done: labeled trials, their scores, and figures by condition
         locations: a path or URL of a recording of each name in the list (K,)
-        speakers: a number of a speaker for each name in the list (K,)
     """
+    scored = done.scored
     sections = [
         _facts(figures),
         '<div class="plots">',
         f"<figure>{_det(figures, scored)}</figure><figure>{_histograms(figures, scored)}</figure>",
         "</div>",
+        _by_condition(done.conditions),
         _worst(figures, scored, locations),
-        _by_speaker(figures, scored, speakers),
+        _by_speaker(figures, scored, done.speakers),
     ]
     with atomic_write(path) as temporary:
         page = PAGE.format(title=escape(title), body="".join(sections))
@@ -119,6 +121,16 @@ def _facts(figures: Figures) -> str:
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
     return html_table(rows, ("", "", "95 % interval over speakers"))
+
+
+def _by_condition(conditions: Sequence[Condition]) -> str:
+    """A table of each column."""
+    sections = []
+    for column in dict.fromkeys(each.column for each in conditions):
+        chosen = [each for each in conditions if each.column == column]
+        head, *rows = condition_rows(chosen)
+        sections.append(f"<h2>By {escape(column)}</h2>{html_table(rows, head)}")
+    return "".join(sections)
 
 
 def _det(figures: Figures, scored: ScoredList) -> str:

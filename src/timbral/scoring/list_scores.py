@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
-from timbral.io.types import Ints, Vectors
+from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
+from timbral.scoring.conditions import Condition, figures_by_condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.missing_trials import are_too_many
@@ -23,6 +25,7 @@ from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import (
     GUESSED,
+    known_speakers,
     numbered,
     one_of_each,
     speaker_names,
@@ -45,6 +48,8 @@ class ListScores:
     """trials left out, as a recording of theirs has no vector"""
     missing: tuple[str, ...]
     """the recordings without a vector"""
+    conditions: tuple[Condition, ...] = ()
+    """of the columns that were asked for, where there are error rates"""
 
 
 def score_list(
@@ -68,7 +73,9 @@ def score_list(
     listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
     scores = _scores(listed, recordings, found, rows, options)
     speakers = _speakers(listed, recordings, found, rows, options)
+    scored = ScoredList(listed, scores)
     figures = None
+    conditions: tuple[Condition, ...] = ()
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
         figures = compute_figures(
@@ -77,7 +84,26 @@ def score_list(
         guessed = options.speakers is None and found.speakers is None
         if guessed and figures.eer_interval is not None:
             figures = replace(figures, interval_note=GUESSED)
-    return ListScores(ScoredList(listed, scores), figures, speakers, left_out, missing)
+        values = _values(recordings, found, rows, options)
+        conditions = figures_by_condition(scored, speakers, values, figures, options)
+    return ListScores(scored, figures, speakers, left_out, missing, conditions)
+
+
+def _values(
+    recordings: NamedRecordings, found: NamedVectors, rows: Ints, options: ScoreOptions
+) -> dict[str, pa.Array | Floats]:
+    """The columns that figures are asked by: a value for each name (K,)."""
+    speakers = None
+    if options.speakers is not None:
+        speakers = known_speakers(recordings, options.speakers)
+    elif found.speakers is not None:
+        speakers = found.speakers.take(pa.array(rows, mask=rows < 0))
+    return {
+        column: seconds_of(source, recordings, found, rows, speakers)
+        if column == DURATION
+        else values_of(column, source, recordings, found, rows, speakers)
+        for column, source in column_sources(options.by).items()
+    }
 
 
 def _with_vectors(

@@ -9,6 +9,7 @@ from pathlib import Path
 from timbral.errors import ConfigError, check_choice
 from timbral.io.files import file_sha256
 from timbral.io.storage import location_of
+from timbral.scoring.condition_values import ByColumns, column_sources
 from timbral.scoring.enrollment import (
     AVERAGES,
     NamedRecordings,
@@ -41,11 +42,13 @@ class ScoreOptions:
     skip_missing: bool = False
     enrollment: str | Path | None = None
     enrollment_average: str = "vectors"
+    by: ByColumns = ()
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, NORMS)
         if (self.norm == "none") != (self.cohort is None):
             raise ConfigError("norm mean and as-norm need a cohort, and a cohort needs one of them")
+        column_sources(self.by)
         check_choice("enrollment_average", self.enrollment_average, AVERAGES)
         if not self.p_target:
             raise ConfigError("p_target: one prior of target trials or more is needed")
@@ -68,7 +71,7 @@ class ScoreOptions:
     @property
     def files(self) -> list[str | Path]:
         """What is read besides vectors and trials."""
-        given = (self.cohort, self.speakers, self.enrollment)
+        given = (self.cohort, self.speakers, self.enrollment, *column_sources(self.by).values())
         return [each for each in given if isinstance(each, str | Path)]
 
     def recordings_of(self, trials: TrialList) -> NamedRecordings:

@@ -18,6 +18,7 @@ from timbral.scoring.trial_list import TrialList
 __all__ = [
     "GUESSED",
     "Speakers",
+    "known_speakers",
     "look_up",
     "numbered",
     "one_of_each",
@@ -89,6 +90,13 @@ def speaker_names(
         missing = names.filter(pc.is_null(found))
         raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")
     return found
+
+
+def known_speakers(recordings: NamedRecordings, given: Speakers) -> pa.Array:
+    """The speaker of each recording (R,) by its name or its model's, strings; null without one."""
+    of = given if isinstance(given, Mapping) else read_map(Path(given))
+    models = recordings.names.take(pa.array(recordings.name_of_each))
+    return pc.coalesce(look_up(recordings.recordings, of), look_up(models, of))
 
 
 def look_up(names: pa.Array, of: Mapping[str, str]) -> pa.Array:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.io.outputs import FileKind, claim_file
+from timbral.scoring.condition_values import ByColumns
+from timbral.scoring.conditions import Condition
 from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_scores import score_list
 from timbral.scoring.score_file import write_scores
@@ -35,6 +37,8 @@ class ScoreSummary:
     """the recordings without a vector"""
     encoder: str
     weights_sha256: str
+    conditions: tuple[Condition, ...] = ()
+    """figures of the columns that were asked for"""
 
 
 def score(
@@ -52,6 +56,7 @@ def score(
     skip_missing: bool = False,
     enrollment: str | Path | None = None,
     enrollment_average: str = "vectors",
+    by: ByColumns = (),
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -75,14 +80,20 @@ def score(
         enrollment: a file of lines ``model recording [recording …]``; a trial then names a model
             and a recording. None: two recordings
         enrollment_average: of a model's recordings, ``vectors`` (at unit length) or ``scores``
+        by: columns, for whose values the figures are given, too: ``duration``, ``session``,
+            ``gender``, … of the vectors' table, or a mapping from columns to sources, which hold
+            values of utterances, paths or speakers: a table (.csv, .tsv, .jsonl, .parquet) with
+            that column, a file of lines ``name value`` (Kaldi's spk2gender, utt2dur), a mapping.
+            Durations are binned by the shorter recording's
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
     an unknown `norm` and for one without its cohort.
     """
     options = ScoreOptions(
-        norm, cohort, top_k, speakers, p_target, draws, skip_missing, enrollment, enrollment_average
-    )
+        norm, cohort, top_k, speakers, p_target, draws, skip_missing,
+        enrollment, enrollment_average, by,
+    )  # fmt: skip
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)
@@ -98,4 +109,5 @@ def score(
         done.missing,
         found.encoder,
         found.weights_sha256,
+        done.conditions,
     )

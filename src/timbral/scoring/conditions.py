@@ -1,0 +1,171 @@
+"""Error rates by condition: short and long recordings, one gender or two, one session or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from timbral.io.types import Floats, Ints
+from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.intervals import Interval
+from timbral.scoring.score_file import ScoredList
+from timbral.scoring.score_options import ScoreOptions
+from timbral.scoring.trial_list import TrialList
+
+__all__ = ["Condition", "condition_rows", "figures_by_condition"]
+
+EDGES = (0.0, 2.0, 4.0, 8.0)
+"""seconds of the shorter recording, at which its bins begin"""
+MAX_PAIRED = 5
+"""values, up to which each pair of them is a condition"""
+SESSION = "session"
+Values = Mapping[str, pa.Array | Floats]
+"""by column, what each name has (K,): strings, null where not known; durations in seconds, NaN"""
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Error rates of the trials of a condition."""
+
+    column: str
+    value: str
+    num_trials: int
+    num_targets: int
+    num_speakers: int
+    miss: float | None
+    """at the threshold of the whole list's EER; None without target trials"""
+    false_alarm: float | None
+    """there; None without non-target trials"""
+    eer: float | None
+    """with a threshold of its own; None where one kind of trial is missing"""
+    eer_interval: Interval | None
+    min_dcf: dict[str, float]
+    """by prior of target trials"""
+
+
+def figures_by_condition(
+    scored: ScoredList, speakers: Ints, values: Values, figures: Figures, options: ScoreOptions
+) -> tuple[Condition, ...]:
+    """Error rates for the values of each column.
+
+    Args:
+        scored: N labeled trials over K names
+        speakers: a number of a speaker for each name (K,)
+        values: by column
+        figures: of the whole list
+        options: priors and draws
+    """
+    conditions = []
+    for column, known in values.items():
+        for value, rows in _groups(column, known, scored.trials):
+            if rows.any():
+                conditions.append(
+                    _condition(column, value, scored, rows, speakers, figures, options)
+                )
+    return tuple(conditions)
+
+
+def _groups(
+    column: str, values: pa.Array | Floats, trials: TrialList
+) -> Iterator[tuple[str, Mask]]:
+    """Values of a condition, and which trials (N,) have each."""
+    if isinstance(values, np.ndarray):
+        shorter = np.minimum(values[trials.first], values[trials.second])
+        bins = np.searchsorted(EDGES, shorter, side="right") - 1
+        for index, low in enumerate(EDGES):
+            last = index + 1 == len(EDGES)
+            name = f"{low:g}+ s" if last else f"{low:g}-{EDGES[index + 1]:g} s"
+            yield name, (bins == index) & ~np.isnan(shorter)
+        yield "unknown", np.isnan(shorter)
+        return
+    encoded = values.dictionary_encode()
+    codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
+    first, second = codes[trials.first], codes[trials.second]
+    known = (first >= 0) & (second >= 0)
+    # sessions are those of a speaker: two speakers never are in one
+    always = trials.labels == 0 if column == SESSION else np.zeros(len(trials), dtype=bool)
+    yield "same", known & ((first == second) | always)
+    yield "different", known & ((first != second) | always)
+    names = encoded.dictionary.to_pylist()
+    if column != SESSION and 1 < len(names) <= MAX_PAIRED:
+        order = sorted(range(len(names)), key=lambda code: str(names[code]))
+        for at, one in enumerate(order):
+            for other in order[at:] if len(names) > 2 else [one]:
+                both = ((first == one) & (second == other)) | ((first == other) & (second == one))
+                yield f"{names[one]} / {names[other]}", both
+    yield "unknown", ~known
+
+
+def _condition(
+    column: str,
+    value: str,
+    scored: ScoredList,
+    rows: Mask,
+    speakers: Ints,
+    figures: Figures,
+    options: ScoreOptions,
+) -> Condition:
+    trials, scores = scored.trials.select(rows), scored.scores[rows]
+    sides = [speakers[side] for side in (trials.first, trials.second)]
+    present, codes = np.unique(np.concatenate(sides), return_inverse=True)
+    first, second = np.split(codes, 2)
+    target = trials.labels == 1
+    rejected = scores < figures.threshold
+    own = None
+    if trials.is_labeled:
+        own = compute_figures(
+            scores, trials.labels, first, second, p_targets=options.p_target, draws=options.draws
+        )
+    return Condition(
+        column=column,
+        value=value,
+        num_trials=len(trials),
+        num_targets=int(target.sum()),
+        num_speakers=len(present),
+        miss=float(rejected[target].mean()) if target.any() else None,
+        false_alarm=None if target.all() else float(1 - rejected[~target].mean()),
+        eer=None if own is None else own.eer,
+        eer_interval=None if own is None else own.eer_interval,
+        min_dcf={} if own is None else {f"{p:g}": cost for p, cost in own.min_dcf.items()},
+    )
+
+
+def condition_rows(conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
+    """Conditions of one column as rows of a table, the first of which is its head."""
+    priors = sorted({prior for each in conditions for prior in each.min_dcf}, key=float)
+    head = (
+        "",
+        "trials",
+        "targets",
+        "speakers",
+        "EER %",
+        "95 % interval",
+        "miss %",
+        "false alarm %",
+    )
+    rows = [(*head, *(f"minDCF({prior})" for prior in priors))]
+    for each in conditions:
+        interval = each.eer_interval
+        bounds = [] if interval is None else [_percent(interval.low), _percent(interval.high)]
+        counts = (each.num_trials, each.num_targets, each.num_speakers)
+        rows.append(
+            (
+                each.value,
+                *(f"{count:,}" for count in counts),
+                _percent(each.eer),
+                " to ".join(bounds),
+                _percent(each.miss),
+                _percent(each.false_alarm),
+                *(f"{each.min_dcf[prior]:.3f}" if each.min_dcf else "" for prior in priors),
+            )
+        )
+    return rows
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f"{100 * rate:.2f}"
