@@ -11,7 +11,7 @@ import pytest
 
 import timbral
 from timbral.errors import ConfigError, DataError
-from timbral.scoring.conditions import Condition
+from timbral.scoring.condition_figures import Condition
 from timbral.scoring.metrics import eer
 from timbral.scoring.score_file import read_scores
 

@@ -13,7 +13,7 @@ from tyro.conf import arg
 from timbral.cli.common_options import DrawsOption, PriorsOption, SpeakersOption, option
 
 if TYPE_CHECKING:
-    from timbral.scoring.conditions import Condition
+    from timbral.scoring.condition_figures import Condition
 
 __all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions"]
 
@@ -57,7 +57,7 @@ class ScoringOptions:
 
 def print_conditions(conditions: Sequence[Condition]) -> None:
     """A table of each column."""
-    from timbral.scoring.conditions import condition_rows
+    from timbral.scoring.condition_figures import condition_rows
 
     for column in dict.fromkeys(each.column for each in conditions):
         rows = condition_rows([each for each in conditions if each.column == column])

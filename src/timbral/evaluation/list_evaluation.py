@@ -22,7 +22,7 @@ from timbral.io.files import file_sha256, write_json, write_jsonl
 from timbral.io.storage import location_below
 from timbral.io.types import Progress
 from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
-from timbral.scoring.conditions import Condition
+from timbral.scoring.condition_figures import Condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores, score_list

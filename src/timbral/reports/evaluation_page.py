@@ -14,7 +14,7 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Ints
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
-from timbral.scoring.conditions import Condition, condition_rows
+from timbral.scoring.condition_figures import Condition, condition_rows
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores
 from timbral.scoring.metrics import error_rates

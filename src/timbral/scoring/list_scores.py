@@ -13,8 +13,8 @@ from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.condition_figures import Condition, figures_by_condition
 from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
-from timbral.scoring.conditions import Condition, figures_by_condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.missing_trials import are_too_many

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.io.outputs import FileKind, claim_file
+from timbral.scoring.condition_figures import Condition
 from timbral.scoring.condition_values import ByColumns
-from timbral.scoring.conditions import Condition
 from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_scores import score_list
 from timbral.scoring.score_file import write_scores
