@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,11 @@ def disturb(
     folder: Path,
     kills: int = KILLS,
 ) -> None:
-    """Run a job undisturbed, and one that is ended `kills` times: both have the same result."""
-    draw = random.Random(0)
+    """Run a job undisturbed, and one that is ended `kills` times: both have the same result.
+
+    How the ended ones ended is printed (`pytest -rP` shows it).
+    """
+    draw, codes = random.Random(0), Counter[int]()
     undisturbed = run_verb(words(folder / "whole"), folder / "cache")
     assert undisturbed.code == 0, undisturbed.err
     for number in range(kills):
@@ -95,6 +99,7 @@ def disturb(
         after = undisturbed.seconds * draw.uniform(0.02, 1.0)
         cache = folder / f"cache-{number}" if number % 2 else folder / "cache"
         ended = run_verb(words(folder / "ended"), cache, (signal_number, after))
+        codes[ended.code] += 1
         assert ended.code in (0, code, -signal_number), ended.err  # the latter: Python was starting
         assert "Traceback" not in ended.err or after < 0.2, ended.err
     last = run_verb(words(folder / "ended"), folder / "cache")
@@ -102,6 +107,7 @@ def disturb(
     assert result(folder / "ended") == result(folder / "whole")
     left = [path for path in folder.rglob(".*") if path.suffix in (".timbral-tmp", ".writing")]
     assert len(left) <= kills, "each takes what the one before it has left"
+    print(f"{words(Path('OUTPUT'))[0]}: {kills} signals, exit codes {dict(codes)}, nothing lost")
 
 
 @pytest.fixture(scope="module")

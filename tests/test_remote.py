@@ -66,7 +66,7 @@ def test_a_corpus_in_s3(
     source, target = f"{bucket}/corpus", f"{bucket}/vectors"
 
     def stop(done: int, total: int, seconds: float, failures: int) -> None:
-        if 0 < done < total:
+        if 20 < done < total:  # the first shard is written
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
