@@ -232,7 +232,7 @@ def mistakes(
         "folder as recording": (["verify", run, recording, voices], "is a folder"),
         "trials": (
             ["evaluate", run, tmp / "trials.txt", "--output", tmp / "e"],
-            "no trial could be scored",
+            "--root should be the folder that the paths of the list start from: none of",
         ),
         "page name": (["map", tmp / "empty", "--output", tmp / "map"], "such as map.html"),
         "no vectors": (["map", tmp / "empty", "--output", tmp / "m.html"], "utterances.parquet"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import Ask
 from timbral import api
 from timbral.data.manifest import Utterance
 from timbral.embeddings.named_vectors import read_vectors
@@ -73,8 +74,20 @@ def test_trials_of_unusable_recordings_are_left_out_and_counted(
         file.write("1 missing/a.ogg missing/b.ogg\n")
     result = api.evaluate(api.load_encoder(run, device="cpu"), trials, voices, tmp_path / "out")
     assert (result.num_trials, result.num_failures) == (120, 2)
-    with pytest.raises(DataError, match=r"no trial could be scored.*`root` should be"):
-        api.evaluate(api.load_encoder(run, device="cpu"), trials, tmp_path)
+
+
+def test_wrong_root_is_told_before_anything_is_written(
+    ask: Ask, run: Path, trials: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "wrong"
+    words = ["evaluate", run, trials, "--root", tmp_path, "--output", output, "--device", "cpu"]
+    answer = ask(*words)
+    assert answer.code == 2
+    hint = "error: --root should be the folder that the paths of the list start from: none of "
+    assert answer.err.startswith(hint)
+    assert not output.exists()
+    with pytest.raises(DataError, match=r"^`root` should be the folder"):
+        api.evaluate(run, trials, tmp_path, output)
 
 
 def test_many_missing_recordings_are_left_out_only_when_asked(

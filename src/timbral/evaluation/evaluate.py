@@ -7,6 +7,7 @@ from pathlib import Path
 
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
+from timbral.evaluation.root import check_root
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
@@ -64,15 +65,17 @@ def evaluate(
         enrollment_average: of a model's recordings, ``vectors`` or ``scores``
         by: columns, for whose values the figures are given, too, as for `timbral.score`
 
-    Raises DataError when the list cannot be read, when `output` holds other scores or anything
-    else, `vectors` those of another encoder, or when too many trials cannot be scored: the vectors
-    are kept. Recordings that cannot be used are counted in the result's `num_failures`.
+    Raises DataError when the list cannot be read, its recordings are not below `root`, `output`
+    holds other scores or anything else, `vectors` those of another encoder, or when too many trials
+    cannot be scored: the vectors are kept. Recordings that cannot be used are counted in the
+    result's `num_failures`.
     """
     options = ScoreOptions(
         norm, cohort, top_k, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, by,
     )  # fmt: skip
-    options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
+    listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
+    check_root(listed.recordings.to_pylist(), root)
     job = ListEvaluation(
         load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
         Path(trials),

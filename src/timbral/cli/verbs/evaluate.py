@@ -69,12 +69,15 @@ def run(
     example: timbral evaluate campplus-zh-en trials.txt --root VoxCeleb1/wav
     """
     from timbral import api
+    from timbral.evaluation.root import check_root
     from timbral.scoring.trials import read_labeled_list
 
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
-        read_labeled_list(path)  # before torch is imported
+        listed = read_labeled_list(path)  # before torch is imported
+        if scoring.enrollment is None:
+            check_root(listed.names.to_pylist(), root)
         embedder = load_embedder(encoder, running)
         from timbral.evaluation.evaluation_job import default_folders
         from timbral.scoring.score_options import ScoreOptions

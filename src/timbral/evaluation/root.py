@@ -1,0 +1,30 @@
+"""Whether a list of trials is of the folder that it is said to be of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from timbral.audio.segments import Segment
+from timbral.errors import DataError
+from timbral.io.storage import is_url, location_below
+
+__all__ = ["check_root"]
+
+LOOKED_FOR = 50
+"""recordings, evenly spread over the list: a disk answers for them at once"""
+
+
+def check_root(recordings: Sequence[str], root: str | Path) -> None:
+    """DataError when none of some of the `recordings` is there: `root` is most likely another.
+
+    Asked before anything is loaded or written. Recordings behind URLs are not looked for.
+    """
+    step = -(-len(recordings) // LOOKED_FOR) or 1
+    files = [Segment.of(location_below(root, name)).file for name in recordings[::step]]
+    on_disk = [file for file in files if not is_url(file)]
+    if on_disk and not any(Path(file).exists() for file in on_disk):
+        raise DataError(
+            "`root` should be the folder that the paths of the list start from: "
+            f"none of {len(on_disk)} recordings is there, the first {on_disk[0]}"
+        )
