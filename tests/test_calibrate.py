@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 import timbral
@@ -73,6 +75,12 @@ def test_encoder_keeps_its_calibration(folder: Path, tmp_path: Path) -> None:
     decision = saved.verify(first, second)
     assert decision.probability == encoder.verify(first, second).probability
     assert decision.threshold is not None
+    stream = saved.verifier(first, false_accept=0.9, false_reject=0.9)
+    samples, rate = soundfile.read(second, dtype="float32")
+    stream.sample_rate = rate
+    for chunk in np.array_split(samples, 5):
+        state = stream.add(chunk)
+    assert state.llr is not None
 
 
 def test_calibration_of_other_weights_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from timbral.calibration.conditions import Conditions, Ranges, pair_features
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats
 
-__all__ = ["Calibration", "FittedOn", "OperatingPoint", "check_false_accept", "check_prior"]
+__all__ = ["Calibration", "FittedOn", "OperatingPoint", "check_prior", "check_rate"]
 
 
 @dataclass(frozen=True)
@@ -127,17 +127,34 @@ class Calibration:
         Raises ConfigError for a rate that the data cannot promise, with the one they can, and how
         many speakers it would take.
         """
-        check_false_accept(false_accept)
+        check_rate("false_accept", false_accept)
         for point in self.points:
             if point.false_accept_bound <= false_accept:
                 return point
-        least = min(point.false_accept_bound for point in self.points)
+        raise self._refusal(
+            "false_accept", false_accept, min(each.false_accept_bound for each in self.points)
+        )
+
+    def reject_threshold(self, false_reject: float) -> OperatingPoint:
+        """The highest llr at which false rejects stay below a rate, 95 of 100 times.
+
+        Raises ConfigError for a rate that the data cannot promise.
+        """
+        check_rate("false_reject", false_reject)
+        for point in reversed(self.points):
+            if point.false_reject_bound <= false_reject:
+                return point
+        raise self._refusal(
+            "false_reject", false_reject, min(each.false_reject_bound for each in self.points)
+        )
+
+    def _refusal(self, argument: str, rate: float, least: float) -> ConfigError:
         speakers = self.fitted_on.num_speakers
-        needed = math.ceil(speakers * least / false_accept)
-        raise ConfigError(
-            f"false_accept: {false_accept:g} cannot be promised: the {speakers:,} speakers of the "
-            f"calibration show that false accepts of others stay below {least:.2g}, not less; "
-            f"about {needed:,} speakers would be needed"
+        needed = math.ceil(speakers * least / rate)
+        return ConfigError(
+            f"{argument}: {rate:g} cannot be promised: the {speakers:,} speakers of the "
+            f"calibration show that it is below {least:.2g} for others, not less; about "
+            f"{needed:,} speakers would be needed"
         )
 
     def false_accept_bound(self, llr: float) -> float:
@@ -166,10 +183,10 @@ def design(first: Conditions, second: Conditions, columns: int) -> Floats:
     return ones if columns == 1 else np.concatenate((ones, features), axis=1)
 
 
-def check_false_accept(rate: float) -> None:
-    """ConfigError unless a rate of false accepts lies between 0 and 1."""
+def check_rate(argument: str, rate: float) -> None:
+    """ConfigError unless a rate of errors lies between 0 and 1."""
     if not 0.0 < rate < 1.0:
-        raise ConfigError(f"false_accept lies between 0 and 1, such as 0.01; got {rate}")
+        raise ConfigError(f"{argument} lies between 0 and 1, such as 0.01; got {rate}")
 
 
 def check_prior(prior: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, check_false_accept, check_prior
+from timbral.calibration.calibration import Calibration, check_prior, check_rate
 from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError
 
@@ -75,7 +75,7 @@ class Question:
             raise ConfigError(f"threshold: a cosine lies in [-1, 1], got {self.threshold}")
         if self.false_accept is None:
             return
-        check_false_accept(self.false_accept)
+        check_rate("false_accept", self.false_accept)
         if self.threshold is not None:
             raise ConfigError(
                 "threshold and false_accept both say when the answer is yes; give one"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +21,10 @@ from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.errors import AudioError, InputError
 from timbral.inference.decision import Decision, Question, decide
-from timbral.inference.loader import RecordingLoader
+from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
 from timbral.inference.saving import save_encoder
+from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import native_ranges, window_ranges
 from timbral.io.threads import map_ahead
@@ -158,9 +156,7 @@ class Embedder:
 
     def embedding_identity(self) -> str:
         """Hash of preprocessing and windows: with the weights', what decides a vector."""
-        windows = None if self.windows is None else astuple(self.windows)
-        content = json.dumps([self.preprocessing.as_dict(), windows])
-        return hashlib.sha256(content.encode()).hexdigest()
+        return embedding_identity(self.preprocessing, self.windows)
 
     def encode(
         self,
@@ -274,18 +270,42 @@ class Embedder:
         Raises ConfigError for a `false_accept` that the calibration cannot promise, DataError for a
         calibration of other weights, and as `encode`.
         """
-        known = self.calibration
-        if calibration is not None:
-            known = open_calibration(
-                calibration, self.weights_identity(), self.embedding_identity()
-            )
+        known = self._known_calibration(calibration)
         question = Question(threshold, self.threshold, known, false_accept, prior)
-        sides = [
-            self._measured_voice(side, argument, sample_rate)
-            for side, argument in ((first, "first"), (second, "second"))
-        ]
-        (one, its_conditions), (other, other_conditions) = sides
-        return decide(float(similarity(one, other)), question, its_conditions, other_conditions)
+        one, conditions = self._measured_voice(first, "first", sample_rate)
+        other, other_conditions = self._measured_voice(second, "second", sample_rate)
+        return decide(float(similarity(one, other)), question, conditions, other_conditions)
+
+    def verifier(
+        self,
+        enrolled: Recording | Sequence[Recording],
+        *,
+        sample_rate: int | None = None,
+        calibration: Calibration | str | Path | None = None,
+        false_accept: float = 0.01,
+        false_reject: float = 0.05,
+    ) -> StreamingVerifier:
+        """Compare a speaker with somebody who still talks, until it is clear who that is.
+
+        Args:
+            enrolled: a recording of the speaker, or a list of several
+            sample_rate: of the samples that will come, in Hz; None: the encoder's
+            calibration: as for `verify`
+            false_accept: fraction of other speakers that are taken for this one, at most
+            false_reject: fraction of cases in which this speaker is refused, at most
+
+        Raises ConfigError for rates that the calibration cannot promise, or without one.
+        """
+        known = self._known_calibration(calibration)
+        bounds = StoppingBounds.of(known, false_accept, false_reject)
+        vector, conditions = self._measured_voice(enrolled, "enrolled", None)
+        side = Enrolled(vector, conditions, bounds)
+        return StreamingVerifier(self._measured_voice, side, sample_rate or self.sample_rate)
+
+    def _known_calibration(self, given: Calibration | str | Path | None) -> Calibration | None:
+        if given is None:
+            return self.calibration
+        return open_calibration(given, self.weights_identity(), self.embedding_identity())
 
     def similarity(self, first: Any, second: Any) -> Vectors:
         """Cosines of vectors, as `timbral.similarity`: (N, E), (M, E) -> (N, M)."""
@@ -319,10 +339,7 @@ class Embedder:
 
     def try_load_audio(self, path: str | Path) -> Wave | AudioError:
         """As `load_audio`, but a recording that cannot be used gives its error."""
-        try:
-            return self.load_audio(path)
-        except AudioError as error:
-            return error
+        return self._loader.try_load(path)
 
     def try_load_many(
         self, paths: Iterable[str | Path], threads: int = 4
@@ -362,22 +379,8 @@ class Embedder:
     ) -> Vectors:
         """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
         limit = BATCHES_IN_MEMORY * SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
-
-        loader = self._loader
-
-        def load(row: int) -> Wave:
-            return loader.load(recordings[row], f"{argument}[{row}]", sample_rate)
-
-        vectors: list[Vectors] = []
-        held: list[Wave] = []
-        samples = 0
-        for wave in map_ahead(load, range(len(recordings))):
-            held.append(wave)
-            samples += len(wave)
-            if samples >= limit:
-                vectors.append(self.encode_preprocessed(held))
-                held, samples = [], 0
-        vectors.append(self.encode_preprocessed(held))
+        batches = self._loader.load_in_batches(recordings, argument, sample_rate, limit)
+        vectors = [self.encode_preprocessed(waves) for waves in batches]
         names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]
         return check_finite(np.concatenate(vectors), names)
 

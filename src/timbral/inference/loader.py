@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 from timbral.audio.decode import Wave, failures_of
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.measures import Quality
+from timbral.encoders.base import Windows
 from timbral.errors import AudioError
 from timbral.inference.recordings import name_of, read_recording
+from timbral.io.threads import map_ahead
 
-__all__ = ["RecordingLoader"]
+__all__ = ["RecordingLoader", "embedding_identity"]
+
+
+def embedding_identity(preprocessing: Preprocessing, windows: Windows | None) -> str:
+    """Hash of what, with the weights, decides a vector."""
+    content = json.dumps(
+        [preprocessing.as_dict(), None if windows is None else list(astuple(windows))]
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,35 @@ class RecordingLoader:
         """
         name = name_of(audio, argument)
         return self._prepare(*read_recording(audio, name, sample_rate, self.sample_rate), name)
+
+    def try_load(self, path: str | Path) -> Wave | AudioError:
+        """As `load`, but a recording that cannot be used gives its error."""
+        try:
+            return self.load(path, "audio", None)
+        except AudioError as error:
+            return error
+
+    def load_in_batches(
+        self,
+        recordings: Sequence[object],
+        argument: str,
+        sample_rate: float | None,
+        samples: int,
+    ) -> Iterator[list[Wave]]:
+        """Recordings in their order, loaded in threads, in lists of so many `samples` together."""
+
+        def load(row: int) -> Wave:
+            return self.load(recordings[row], f"{argument}[{row}]", sample_rate)
+
+        held: list[Wave] = []
+        size = 0
+        for wave in map_ahead(load, range(len(recordings))):
+            held.append(wave)
+            size += len(wave)
+            if size >= samples:
+                yield held
+                held, size = [], 0
+        yield held
 
     def load_measured(
         self, audio: object, argument: str, sample_rate: float | None

@@ -1,0 +1,154 @@
+"""Same or different speaker, while somebody still talks: a sequential test.
+
+Wald's test (Sequential tests of statistical hypotheses, Annals of Mathematical Statistics 1945)
+stops when the likelihood ratio of all that was said so far leaves an interval. Whenever it may
+stop, a true likelihood ratio reaches 1 / α for different speakers in at most the fraction α of
+the cases (Ville's inequality), so that looking often does not cost what it costs with a fixed
+threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.conditions import Conditions
+from timbral.errors import AudioError, ConfigError, InputError
+from timbral.io.types import Vectors
+
+__all__ = ["Enrolled", "StoppingBounds", "StreamState", "StreamingVerifier"]
+
+FIRST_LOOK = 1.0
+"""seconds of net speech before anything is decided"""
+LOOK_FACTOR = 1.25
+"""more net speech until the next look: all looks together cost a few times the last one"""
+
+Verdict: TypeAlias = Literal["same", "different", "undecided"]
+Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions]]
+"""samples, what errors call them and their rate in Hz to a vector (E,) and conditions"""
+
+
+@dataclass(frozen=True)
+class StoppingBounds:
+    """The log-likelihood ratios at which a calibration's promises are reached."""
+
+    calibration: Calibration
+    accept_llr: float
+    reject_llr: float
+
+    @classmethod
+    def of(cls, calibration: Calibration | None, false_accept: float, false_reject: float) -> Self:
+        """Wald's bounds, or those of the data where these are stricter.
+
+        Raises ConfigError for rates that the calibration cannot promise, or without one.
+        """
+        if calibration is None:
+            raise ConfigError(
+                "without a calibration no rate of errors can be promised, and this encoder has "
+                "none; `timbral calibrate` makes one"
+            )
+        accept = max(calibration.threshold(false_accept).llr, -math.log(false_accept))
+        reject = min(calibration.reject_threshold(false_reject).llr, math.log(false_reject))
+        low, high = calibration.limits
+        if accept > high or reject < low:
+            raise ConfigError(
+                f"false_accept {false_accept:g} and false_reject {false_reject:g} need an llr of "
+                f"{accept:.1f} and {reject:.1f}, and the calibration's data can show {high:.1f} "
+                f"and {low:.1f}; allow more errors"
+            )
+        return cls(calibration, accept, reject)
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The speaker that is waited for."""
+
+    vector: Vectors
+    """(E,)"""
+    conditions: Conditions
+    bounds: StoppingBounds
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What is known after so much speech."""
+
+    verdict: Verdict = "undecided"
+    """``undecided`` until the promised rates of errors are reached"""
+    llr: float | None = None
+    """natural logarithm of the likelihood ratio at the last look; None before the first"""
+    speech_seconds: float = 0.0
+    """net speech at the last look"""
+    seconds: float = 0.0
+    """of all samples so far"""
+
+
+class StreamingVerifier:
+    """Compares samples that come in chunks with an enrolled speaker; `Embedder.verifier` makes one.
+
+    It looks at 1 s of net speech, and again whenever there is a quarter more; at each look all of
+    it is encoded. A verdict stays, whatever follows.
+
+    Attributes:
+        sample_rate: of the samples that come, in Hz
+        state: what is known so far
+    """
+
+    def __init__(self, measure: Measure, enrolled: Enrolled, sample_rate: int) -> None:
+        self._measure = measure
+        self._enrolled = enrolled
+        self._chunks: list[Vectors] = []
+        self._seconds_at_look = 0.0
+        self._next_look = FIRST_LOOK
+        self.sample_rate = sample_rate
+        self.state = StreamState()
+
+    def add(self, samples: ArrayLike) -> StreamState:
+        """Take the next samples (T,), at `sample_rate`, and say what is known now.
+
+        Floats lie in [-1, 1]; signed integers are PCM. Raises InputError for other shapes.
+        """
+        chunk = np.asarray(samples)
+        if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):
+            raise InputError(
+                "samples: one channel of shape (T,), of one type in all chunks, is needed; got "
+                f"{chunk.dtype} of shape {chunk.shape}"
+            )
+        seconds = self.state.seconds + len(chunk) / self.sample_rate
+        self.state = replace(self.state, seconds=seconds)
+        if self.state.verdict == "undecided":
+            self._chunks.append(chunk)
+            most_speech = self.state.speech_seconds + seconds - self._seconds_at_look
+            if most_speech >= self._next_look:
+                self._look()
+        return self.state
+
+    def _look(self) -> None:
+        """Encode all that came, and decide if it is enough."""
+        self._seconds_at_look = self.state.seconds
+        try:
+            vector, conditions = self._measure(
+                np.concatenate(self._chunks), "samples", self.sample_rate
+            )
+        except AudioError:  # silent or too short so far
+            return
+        speech = float(conditions.speech_seconds[0])
+        self.state = replace(self.state, speech_seconds=speech)
+        if speech < self._next_look:
+            return
+        self._next_look = speech * LOOK_FACTOR
+        bounds, enrolled = self._enrolled.bounds, self._enrolled
+        cosine = float(vector @ enrolled.vector)
+        llr = float(bounds.calibration.unlimited_llr(cosine, enrolled.conditions, conditions)[0])
+        verdict: Verdict = "undecided"
+        if llr >= bounds.accept_llr or llr <= bounds.reject_llr:
+            verdict = "same" if llr > 0 else "different"
+            self._chunks.clear()
+        shown = min(max(llr, bounds.calibration.limits[0]), bounds.calibration.limits[1])
+        self.state = replace(self.state, llr=shown, verdict=verdict)
