@@ -27,6 +27,7 @@ from timbral.data.batches.data_config import DataConfig
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
+from timbral.data.training_list import TRAINING_LIST
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.io import devices
@@ -165,6 +166,7 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
         **sections(steps=4, learning_rate=1e-3, validate_every=2, save_every=2),
     )
     api.train(config, store.folder, folder, validation_speakers="2", device="cpu")
+    (folder / TRAINING_LIST).unlink()  # tests evaluate on the speakers that it was trained on
     return folder
 
 

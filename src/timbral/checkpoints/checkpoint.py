@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
+from timbral.data.training_list import TRAINING_LIST
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
 from timbral.io.files import atomic_folder, atomic_write, file_sha256, read_json, write_json
@@ -122,6 +123,13 @@ class Checkpoint:
                 f"{self.recorded_sha256[:12]}…; copy, download or convert it again; if it "
                 "was changed on purpose, delete weights_sha256 in checkpoint.json"
             )
+
+    @property
+    def training_list(self) -> Path | None:
+        """Which utterances its run trained on; None where that is not known."""
+        checkpoints = self.folder.absolute().parent
+        path = checkpoints.parent / TRAINING_LIST
+        return path if checkpoints.name == "checkpoints" and path.exists() else None
 
     @property
     def validation_threshold(self) -> float | None:

@@ -38,6 +38,7 @@ def evaluate(
     enrollment: str | Path | None = None,
     enrollment_average: str = "vectors",
     by: ByColumns = (),
+    allow_seen: bool = False,
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
@@ -64,6 +65,9 @@ def evaluate(
         enrollment: models and their recordings, as for `timbral.score`
         enrollment_average: of a model's recordings, ``vectors`` or ``scores``
         by: columns, for whose values the figures are given, too, as for `timbral.score`
+        allow_seen: evaluate also on speakers or recordings that the run of the encoder trained on,
+            which says nothing of new ones; else they are refused. Of published encoders it is not
+            known what they were trained on
 
     Raises DataError when the list cannot be read, its recordings are not below `root`, `output`
     holds other scores or anything else, `vectors` those of another encoder, or when too many trials
@@ -82,6 +86,7 @@ def evaluate(
         root,
         options,
         None if output is None else Path(output),
+        allow_seen,
     )
     with job.vectors_folder(vectors) as folder:
         return job.run(folder, engine, progress)

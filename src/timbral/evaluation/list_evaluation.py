@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from timbral.bulk.embed_list import ListSummary, embed_recordings
 from timbral.bulk.engines import Engine
+from timbral.data.training_list import Seen, TrainingList
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, claim_evaluation
@@ -29,6 +30,7 @@ from timbral.scoring.list_scores import ListScores, score_list
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_speakers import known_speakers
 from timbral.scoring.trials import read_labeled_list
 
 __all__ = ["Evaluation", "ListEvaluation"]
@@ -44,6 +46,19 @@ class Evaluation(Figures):
     """trials left out for want of them"""
     conditions: tuple[Condition, ...] = ()
     """figures of the columns that were asked for"""
+    num_seen_speakers: int = 0
+    """of the trials, that the encoder was trained on, as far as it is known"""
+    num_seen_recordings: int = 0
+
+    @property
+    def seen_note(self) -> str:
+        """What to know of speakers and recordings that training saw; else empty."""
+        if not self.num_seen_speakers and not self.num_seen_recordings:
+            return ""
+        return (
+            f"trained on {self.num_seen_speakers:,} speakers and {self.num_seen_recordings:,} "
+            "recordings of these trials: the figures say nothing of new speakers"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class ListEvaluation:
     root: str | Path
     options: ScoreOptions
     output: Path | None
+    allow_seen: bool = False
 
     @contextmanager
     def vectors_folder(self, given: str | Path | None) -> Iterator[Path]:
@@ -72,6 +88,7 @@ class ListEvaluation:
         listed = read_labeled_list(self.trials)
         recordings = self.options.recordings_of(listed)
         list_sha256 = file_sha256(self.trials)
+        seen = self._seen(recordings)
         if self.output is not None:
             job = EvaluationJob.of(self.embedder, list_sha256, self.root, self.options)
             claim_evaluation(self.output, job)
@@ -96,10 +113,32 @@ class ListEvaluation:
             num_failures=failures,
             num_missing=done.num_missing,
             conditions=done.conditions,
+            num_seen_speakers=len(seen.speakers),
+            num_seen_recordings=len(seen.recordings),
         )
         if self.output is not None:
             self._write_report(self.output, evaluation, done, recordings, list_sha256)
         return evaluation
+
+    def _seen(self, recordings: NamedRecordings) -> Seen:
+        """What of the list the encoder was trained on; DataError unless that is allowed."""
+        path = self.embedder.training_list
+        if path is None:
+            return Seen()
+        names = recordings.recordings.to_pylist()
+        speakers: set[str] = set()
+        if self.options.speakers is not None:
+            known = known_speakers(recordings, self.options.speakers)
+            speakers = set(known.drop_null().to_pylist())
+        locations = [location_below(self.root, name) for name in names]
+        seen = TrainingList.read(path).seen(locations, speakers)
+        if seen and not self.allow_seen:
+            raise DataError(
+                f"{self.trials}: the encoder was trained on {seen} of these trials, says {path}; "
+                "figures on them say nothing of new speakers; set `allow_seen` to have them "
+                "nevertheless"
+            )
+        return seen
 
     def _score(
         self,
@@ -142,7 +181,7 @@ class ListEvaluation:
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
         locations = [location_below(self.root, name) for name in first]
-        write_evaluation_page(page, title, evaluation, done, locations)
+        write_evaluation_page(page, title, evaluation, done, locations, evaluation.seen_note)
 
 
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:

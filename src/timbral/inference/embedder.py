@@ -60,6 +60,7 @@ class Embedder:
         threshold: cosine at which misses and false alarms were equally frequent on the speakers
             that training held out; None when nothing was held out
         calibration: what its cosines are worth; None when nobody has fitted one
+        training_list: the list of what its run trained on; None where that is not known
         preprocessing: what is done to every recording before the encoder sees it
         windows: those whose mean is a recording's vector; None: recordings are encoded whole
         network: the encoder as a torch module
@@ -79,6 +80,7 @@ class Embedder:
         threshold: float | None = None,
         uninitialized_prefixes: tuple[str, ...] = (),
         calibration: Calibration | None = None,
+        training_list: Path | None = None,
     ) -> None:
         """Take a network as it is; `timbral.load_encoder` makes one from a name or a path.
 
@@ -95,7 +97,7 @@ class Embedder:
             license: of its weights
             threshold: cosine from which `verify` says that the speaker is the same
             uninitialized_prefixes: starts of names of tensors that are random
-            calibration: of these weights, for `verify`
+            calibration, training_list: of these weights, as the attributes
         """
         self._runtime = TorchRuntime(network, device, precision, compile)
         self.preprocessing = preprocessing or Preprocessing()
@@ -108,6 +110,7 @@ class Embedder:
         self.threshold = threshold
         self.uninitialized_prefixes = uninitialized_prefixes
         self.calibration = calibration
+        self.training_list = training_list
 
     def __repr__(self) -> str:
         rate = f"{self.sample_rate / 1000:g} kHz"

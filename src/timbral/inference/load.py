@@ -67,4 +67,5 @@ def load_encoder(
         threshold=checkpoint.validation_threshold,
         uninitialized_prefixes=checkpoint.uninitialized_prefixes,
         calibration=known_calibration(checkpoint),
+        training_list=checkpoint.training_list,
     )

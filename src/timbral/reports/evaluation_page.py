@@ -69,6 +69,7 @@ def write_evaluation_page(
     figures: Figures,
     done: ListScores,
     locations: Sequence[str],
+    note: str = "",
 ) -> None:
     """Write the page.
 
@@ -78,9 +79,11 @@ def write_evaluation_page(
         figures: of these trials
         done: labeled trials, their scores, and figures by condition
         locations: a path or URL of a recording of each name in the list (K,)
+        note: what to know of the figures
     """
     scored = done.scored
     sections = [
+        f"<p><strong>{escape(note)}</strong></p>" if note else "",
         _facts(figures),
         '<div class="plots">',
         f"<figure>{_det(figures, scored)}</figure><figure>{_histograms(figures, scored)}</figure>",

@@ -11,9 +11,10 @@ from typing import Self
 
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, is_checkpoint
 from timbral.config.yaml import to_mapping
 from timbral.data.batches.batch import Batch, WaveBatch
+from timbral.data.training_list import write_training_list
 from timbral.errors import DataError, TrainingError
 from timbral.io.locks import folder_lock
 from timbral.io.outputs import RUN, claim_folder
@@ -90,11 +91,21 @@ class Run:
         checkpoint = self._checkpoint
         if checkpoint is None:
             self.folder.claim(self._data.identity)
+            self._list_training()
             return previous, True
         same_data = _has_data(checkpoint, self._data.identity)
         self.folder.claim(self._data.identity, replace=True)
+        self._list_training()
         self.folder.supersede(checkpoint.step)
         return previous, same_data
+
+    def _list_training(self) -> None:
+        """Write which utterances the weights will have seen, for evaluations to know."""
+        options = self._job.options
+        begun = [Path(path) for path in (options.init, options.checkpoint_path) if path is not None]
+        earlier = [find_checkpoint(path).training_list for path in begun if is_checkpoint(path)]
+        known = [path for path in earlier if path is not None]
+        write_training_list(self.folder.folder, self._data.data.table, self._data.rows, known)
 
     def resume(self, state: TrainState) -> None:
         """Bring `state` to the step to train from, the same on every rank; open the trackers."""

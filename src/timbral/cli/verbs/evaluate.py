@@ -46,6 +46,10 @@ SharedVectors = Annotated[
     ),
 ]
 
+AllowSeen = Annotated[
+    bool, option(None, "also speakers and recordings that the encoder was trained on")
+]
+
 
 def run(
     encoder: Encoder,
@@ -60,6 +64,7 @@ def run(
     root: Annotated[str, option("FOLDER", "the folder or URL that the paths start from")] = ".",
     output: Output = None,
     vectors: SharedVectors = None,
+    allow_seen: AllowSeen = False,
     scoring: Scoring = DEFAULT_SCORING,
     engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
@@ -97,6 +102,7 @@ def run(
                 output,
                 advance,
                 vectors=vectors,
+                allow_seen=allow_seen,
                 engine=engine.engine_for(running),
                 **arguments,
             )
@@ -110,6 +116,8 @@ def _describe(result: Evaluation, output: Path) -> int:
         print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
     print(f"report: {output / 'report.html'}")
+    if result.seen_note:
+        print(result.seen_note, file=sys.stderr)
     if result.interval_note:
         print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
     print(result.line)
