@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+Trials = Annotated[
+    Positional[Path],
+    option(
+        "TRIALS",
+        "lines `label path path`, label 1 for the same speaker, else 0; - is standard input",
+    ),
+]
 Output = Annotated[
     Path | None,
     option(
@@ -53,13 +60,7 @@ AllowSeen = Annotated[
 
 def run(
     encoder: Encoder,
-    trials: Annotated[
-        Positional[Path],
-        option(
-            "TRIALS",
-            "lines `label path path`, label 1 for the same speaker, else 0; - is standard input",
-        ),
-    ],
+    trials: Trials,
     *,
     root: Annotated[str, option("FOLDER", "the folder or URL that the paths start from")] = ".",
     output: Output = None,
