@@ -59,8 +59,7 @@ class Embedder:
         weights_sha256: hash of the file of weights; vectors of another hash do not compare
         threshold: cosine at which misses and false alarms were equally frequent on the speakers
             that training held out; None when nothing was held out
-        calibration: what its cosines are worth; None when nobody has fitted one
-        training_list: the list of what its run trained on; None where that is not known
+        calibration, training_list: what its cosines are worth, what its run trained on; or None
         preprocessing: what is done to every recording before the encoder sees it
         windows: those whose mean is a recording's vector; None: recordings are encoded whole
         network: the encoder as a torch module
@@ -106,11 +105,9 @@ class Embedder:
         self.embedding_dim = network.embedding_dim
         self.name = name or network.name
         self.weights_sha256 = weights_sha256
-        self.license = license
-        self.threshold = threshold
+        self.license, self.threshold = license, threshold
         self.uninitialized_prefixes = uninitialized_prefixes
-        self.calibration = calibration
-        self.training_list = training_list
+        self.calibration, self.training_list = calibration, training_list
 
     def __repr__(self) -> str:
         rate = f"{self.sample_rate / 1000:g} kHz"
