@@ -28,9 +28,11 @@ from timbral.data.corpora.registry import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.data.training_list import TRAINING_LIST
+from timbral.demo import shipped, whole_job
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.io import devices
+from timbral.plots import projection
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of two processes on two cores
     torch.set_num_threads(1)
@@ -180,3 +182,18 @@ def tone() -> Callable[[float, int], Wave]:
         return (0.2 * np.sum(partials, axis=0)).astype(np.float32)
 
     return make
+
+
+@pytest.fixture
+def small_demo(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo takes eight voices and two steps, and places its points without UMAP."""
+    config = tmp_path / "demo.yaml"
+    config.write_text(
+        "encoder: {name: tdnn, channels: 32}\n"
+        "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
+        "schedule: {steps: 2}\n"
+    )
+    for module in (whole_job, shipped):
+        monkeypatch.setattr(module, "VOICES", voices)
+    monkeypatch.setattr(whole_job, "CONFIG", config)
+    monkeypatch.setattr(projection, "MIN_FOR_UMAP", 100)

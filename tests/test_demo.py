@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import Ask
 from timbral.data.sources import find_utterances
 from timbral.demo.shipped import VOICES, num_voices, write_held_out
 from timbral.demo.whole_job import _claim
@@ -48,11 +47,10 @@ def test_folder_of_another_demo_is_renamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_runs_again_in_its_folder(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "timbral", "demo", "--output", str(tmp_path / "d")]
+def test_demo_runs_again_in_its_folder(ask: Ask, small_demo: None, tmp_path: Path) -> None:
     for _ in range(2):
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "EER after training" in result.stdout
-        assert "Traceback" not in result.stderr
+        answer = ask("demo", "--output", tmp_path / "d")
+        assert answer.code == 0, answer.err
+        assert "EER after training" in answer.out
     for name in ("map.html", "map.png", "embeddings/speakers.parquet", "run/checkpoints/last"):
         assert (tmp_path / "d" / name).exists()

@@ -15,7 +15,6 @@ import soundfile
 from conftest import Ask
 from timbral import api
 from timbral.data.prepared.store import Store
-from timbral.demo import shipped, whole_job
 from timbral.plots import projection
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -184,18 +183,8 @@ def test_compiled_code_of_umap(
 
 
 @pytest.mark.slow
-def test_demo(ask: Ask, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo(ask: Ask, voices: Path, small_demo: None, tmp_path: Path) -> None:
     """Its data, then its checkpoint, then its map have no room; each time it resumes there."""
-    config = tmp_path / "c.yaml"
-    config.write_text(
-        "encoder: {name: tdnn, channels: 32}\n"
-        "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
-        "schedule: {steps: 2}\n"
-    )
-    for module in (whole_job, shipped):
-        monkeypatch.setattr(module, "VOICES", voices)
-    monkeypatch.setattr(whole_job, "CONFIG", config)
-    monkeypatch.setattr(projection, "MIN_FOR_UMAP", 100)
     words = ["demo", "--output", tmp_path / "demo"]
     stages = (
         (1_500_000, "data/store.json"),
