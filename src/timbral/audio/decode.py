@@ -38,10 +38,8 @@ __all__ = [
     "decode_as_is",
     "decode_bytes",
     "decode_channels",
+    "decode_with_channels",
     "failures_of",
-    "full_scale_channels",
-    "mix_down",
-    "read_channels",
     "read_header",
     "resample",
     "stated_seconds",
@@ -91,31 +89,33 @@ def decode_as_is(path: str | Path) -> tuple[Wave, int]:
 
 def decode_channels(path: str | Path) -> tuple[Samples, int]:
     """As `decode`, but every channel, (T, C), and silence is no error."""
-    samples, sample_rate = read_channels(path)
-    return full_scale_channels(samples, str(path)), sample_rate
-
-
-def read_channels(path: str | Path) -> tuple[Samples, int]:
-    """As `decode`, but every channel, (T, C), of any scale, maybe none, silent or not finite."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
         samples = _played(_samples(sound, segment, name), sound, segment)
-        return samples, segment.played_rate(sound.sample_rate)
-
-
-def mix_down(samples: Samples, name: str) -> Wave:
-    """What `decode` makes of channels (T, C): their mean (T,), checked."""
-    return check_wave(_mono(samples, name), name)
-
-
-def full_scale_channels(samples: Samples, name: str) -> Samples:
-    """Channels (T, C) in [-1, 1], maybe silent; AudioError as of `decode`."""
+        sample_rate = segment.played_rate(sound.sample_rate)
     if samples.size == 0:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
-    peak = max(float(samples.max()), -float(samples.min()))
+    peak = _peak(samples)
     if not np.isfinite(peak):
         raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
-    return to_full_scale(samples, peak, name)
+    return to_full_scale(samples, peak, name), sample_rate
+
+
+def decode_with_channels(path: str | Path) -> tuple[Wave, Samples, int]:
+    """What `decode` gives, and every channel (T, C) of the same samples, in [-1, 1]."""
+    segment, name = Segment.of(str(path)), str(path)
+    with _opened(segment, name, whole=True) as sound:
+        raw = _samples(sound, segment, name)
+        wave = check_wave(_played(_mono(raw, name), sound, segment), name)
+        sample_rate = segment.played_rate(sound.sample_rate)
+        if raw.shape[1] == 1:
+            return wave, wave[:, None], sample_rate
+        channels = _played(raw, sound, segment)
+        return wave, channels / np.float32(max(1.0, _peak(channels))), sample_rate
+
+
+def _peak(samples: NDArray[np.float32]) -> float:
+    return max(float(samples.max()), -float(samples.min()))
 
 
 def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
@@ -295,7 +295,7 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
     wave = wave.astype(np.float32, copy=False)
     if wave.size == 0:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
-    peak = max(float(wave.max()), -float(wave.min()))
+    peak = _peak(wave)
     if not np.isfinite(peak):
         raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:

@@ -20,7 +20,13 @@ import pyarrow as pa
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
+from timbral.bulk.shard_work import (
+    EmbedProgress,
+    WorkDone,
+    embed_missing,
+    read_shards,
+    write_failures,
+)
 from timbral.bulk.shards import split_into_shards
 from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.manifest import Manifest, Utterance
@@ -51,6 +57,10 @@ class EmbedSummary:
     """earlier runs had embedded everything"""
     passed_over: Counter[str] = field(default_factory=Counter)
     """files of the corpus's folder that are no recordings, by suffix"""
+    num_risky: int = 0
+    """recordings with at least one risk; they have vectors like the others"""
+    risk_counts: Counter[str] = field(default_factory=Counter)
+    """recordings by the kinds of their risks, as `timbral.check` finds them"""
 
     @property
     def times_real_time(self) -> float:
@@ -107,15 +117,24 @@ def embed_corpus(
                 f"all of them: {output}/failures.jsonl"
             )
         _write_vectors(format, table, root, output, name)
+    return _summary(table, len(failures), done, started, passed_over)
+
+
+def _summary(
+    table: pa.Table, failures: int, done: WorkDone, started: float, passed_over: Counter[str]
+) -> EmbedSummary:
+    risks = table["risks"]
     return EmbedSummary(
         num_utterances=table.num_rows,
         num_speakers=len(table["speaker"].unique()),
-        num_failures=len(failures),
+        num_failures=failures,
         audio_seconds=sum(table["duration_seconds"].to_pylist()),
         new_audio_seconds=done.seconds,
         wall_seconds=time.monotonic() - started,
         reused=not done.num_shards,
         passed_over=passed_over,
+        num_risky=sum(map(bool, risks.to_pylist())),
+        risk_counts=Counter(risks.combine_chunks().flatten().to_pylist()),
     )
 
 

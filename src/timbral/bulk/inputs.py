@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audio.decode import stated_seconds
+from timbral.audio.quality.measures import Quality
 from timbral.data.file_state import file_size
 from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.mel_config import GE2E_MEL
@@ -19,8 +21,16 @@ from timbral.io.types import Vectors
 
 __all__ = ["Content", "Input", "input_of"]
 
-Content = NDArray[np.float32]
-"""what a file holds: a wave (T,), or a mel (F, M)"""
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds."""
+
+    samples: NDArray[np.float32]
+    """a wave (T,), or a mel (F, M)"""
+    quality: Quality | None = None
+    """of a recording; unknown of a mel"""
+
 
 COMPRESSED_BYTES_PER_SECOND = 8_000
 """of compressed speech, about 64 kbit/s"""
@@ -53,8 +63,14 @@ class AudioInput:
 
     def __init__(self, embedder: Embedder) -> None:
         self._sample_rate = embedder.sample_rate
-        self.read = embedder.try_load_audio
-        self.embed = embedder.encode_preprocessed
+        self._loader = embedder.loader
+        self._embed = embedder.encode_preprocessed
+
+    def read(self, path: str) -> Content | AudioError:
+        try:
+            return Content(*self._loader.load_measured(path, "path", None))
+        except AudioError as error:
+            return error
 
     def estimated_seconds(self, path: str) -> float:
         stated = stated_seconds(path)
@@ -63,7 +79,10 @@ class AudioInput:
         return max(file_size(path), 0) / COMPRESSED_BYTES_PER_SECOND
 
     def seconds(self, content: Content) -> float:
-        return content.size / self._sample_rate
+        return content.samples.size / self._sample_rate
+
+    def embed(self, contents: Sequence[Content]) -> Vectors:
+        return self._embed([content.samples for content in contents])
 
 
 class MelInput:
@@ -71,7 +90,7 @@ class MelInput:
 
     def __init__(self, embedder: Embedder) -> None:
         embedder.network.check_takes_mels()
-        self.embed = embedder.encode_mels
+        self._embed = embedder.encode_mels
 
     def read(self, path: str) -> Content | AudioError:
         try:
@@ -82,10 +101,13 @@ class MelInput:
             return AudioError(path, "holds no frames", "empty")
         if not np.isfinite(mel).all():
             return AudioError(path, "holds values that are not finite", "not-finite")
-        return mel
+        return Content(mel)
 
     def estimated_seconds(self, path: str) -> float:
         return max(file_size(path), 0) / FRAME_BYTES / FRAMES_PER_SECOND
 
     def seconds(self, content: Content) -> float:
-        return len(content) / FRAMES_PER_SECOND
+        return len(content.samples) / FRAMES_PER_SECOND
+
+    def embed(self, contents: Sequence[Content]) -> Vectors:
+        return self._embed([content.samples for content in contents])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from timbral.bulk.shards import DAMAGED, KnownRow, Shard, parse_shard
+from timbral.bulk.shards import DAMAGED, EmbeddedRow, Shard, parse_shard
 from timbral.data.file_state import FileState
 from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
@@ -19,7 +19,8 @@ from timbral.io.storage import Folder
 
 __all__ = ["with_known_rows"]
 
-SavedRow = tuple[FileState, KnownRow]
+MEASURED = ("duration_seconds", "speech_seconds", "risks")
+SavedRow = tuple[FileState, EmbeddedRow]
 """of a recording: what its file was, and what was made of it"""
 
 
@@ -36,7 +37,7 @@ def with_known_rows(shards: Sequence[Shard], folder: Folder) -> list[Shard]:
     return [replace(shard, known=dict(_known(shard, saved))) for shard in shards]
 
 
-def _known(shard: Shard, saved: dict[str, SavedRow]) -> Iterator[tuple[int, KnownRow]]:
+def _known(shard: Shard, saved: dict[str, SavedRow]) -> Iterator[tuple[int, EmbeddedRow]]:
     for row, utterance in enumerate(shard.utterances) if saved else ():
         found = saved.get(utterance.path)
         if found is not None and found[0].is_of(utterance.path):
@@ -53,12 +54,9 @@ def _saved_rows(content: bytes, path: str) -> dict[str, SavedRow]:
         kept = [FileState(*state) for row, state in enumerate(states) if row not in failed]
         if not kept:
             return {}
-        names, seconds = table["path"].to_pylist(), table["duration_seconds"].to_pylist()
-        return {
-            name: (state, (vector, length))
-            for name, state, vector, length in zip(
-                names, kept, vectors_of(table), seconds, strict=True
-            )
-        }
+        names = table["path"].to_pylist()
+        numbers = [table[name].to_pylist() for name in MEASURED]
+        rows = [EmbeddedRow(*row) for row in zip(vectors_of(table), *numbers, strict=True)]
+        return {name: (state, row) for name, state, row in zip(names, kept, rows, strict=True)}
     except (*DAMAGED, DataError):
         return {}

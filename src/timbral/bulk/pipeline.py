@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from timbral.audio.quality.risks import risks_of
 from timbral.bulk.inputs import Content, Input, input_of
-from timbral.bulk.shards import PartialShard, Shard, ShardResult
+from timbral.bulk.shards import EmbeddedRow, PartialShard, Shard, ShardResult
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
 from timbral.inference.recordings import no_finite_vector
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
+from timbral.io.types import Vectors
 
 __all__ = ["GroupProgress", "embed_shards"]
 
@@ -63,7 +65,7 @@ def embed_shards(
             if strict:
                 raise error
             partial.failures[row] = error
-        seconds = sum(partial.seconds.get(row, 0.0) for row in group.rows)
+        seconds = sum(partial.rows[row].seconds for row in group.rows if row in partial.rows)
         failures = sum(row in partial.failures for row in group.rows)
         progress(len(group.rows), seconds, failures)
         if partial.is_complete:
@@ -88,10 +90,17 @@ def _embed_group(
         usable.items(), vectors, finite_rows(vectors), strict=True
     ):
         if finite:
-            partial.vectors[row] = vector
-            partial.seconds[row] = group.input.seconds(content)
+            partial.rows[row] = _made_of(content, vector, group.input.seconds(content))
         else:
             yield row, no_finite_vector(group.shard.utterances[row].path)
+
+
+def _made_of(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:
+    quality = content.quality
+    if quality is None:
+        return EmbeddedRow(vector, seconds)
+    risks = [risk.kind for risk in risks_of(quality)]
+    return EmbeddedRow(vector, seconds, quality.speech_seconds, risks)
 
 
 def _read_ahead(

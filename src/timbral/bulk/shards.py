@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from timbral.data.file_state import FileState
 from timbral.data.manifest import Utterance
-from timbral.embeddings.table import utterance_schema
+from timbral.embeddings.table import RISK_FIELDS, embedded_schema
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
@@ -28,7 +28,7 @@ from timbral.io.types import Vectors
 
 __all__ = [
     "DAMAGED",
-    "KnownRow",
+    "EmbeddedRow",
     "PartialShard",
     "Shard",
     "ShardResult",
@@ -43,8 +43,17 @@ DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, Attri
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
 
 
-KnownRow = tuple[Vectors, float]
-"""a vector (E,), and the seconds of audio that it was made of"""
+@dataclass(frozen=True)
+class EmbeddedRow:
+    """What was made of one recording."""
+
+    vector: Vectors
+    """(E,)"""
+    seconds: float
+    """of audio that it was made of"""
+    speech_seconds: float | None = None
+    risks: list[str] | None = None
+    """kinds; None where the recording was not measured"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Shard:
 
     number: int
     utterances: Sequence[Utterance]
-    known: Mapping[int, KnownRow] = field(default_factory=dict)
+    known: Mapping[int, EmbeddedRow] = field(default_factory=dict)
     """by row, what need not be embedded again"""
 
     @property
@@ -114,20 +123,17 @@ class PartialShard:
     """What a shard's utterances gave so far, by their rows in the shard."""
 
     shard: Shard
-    vectors: dict[int, Vectors] = field(default_factory=dict)
-    """(E,) each"""
-    seconds: dict[int, float] = field(default_factory=dict)
+    rows: dict[int, EmbeddedRow] = field(default_factory=dict)
     failures: dict[int, AudioError] = field(default_factory=dict)
 
     @classmethod
     def of(cls, shard: Shard) -> PartialShard:
         """What is known of a shard before its work begins."""
-        vectors = {row: vector for row, (vector, _) in shard.known.items()}
-        return cls(shard, vectors, {row: seconds for row, (_, seconds) in shard.known.items()})
+        return cls(shard, dict(shard.known))
 
     @property
     def is_complete(self) -> bool:
-        return len(self.vectors) + len(self.failures) == len(self.shard.utterances)
+        return len(self.rows) + len(self.failures) == len(self.shard.utterances)
 
     def result(self, embedder: Embedder) -> ShardResult:
         """The shard's Arrow file: the columns of utterances.parquet; failures in its metadata."""
@@ -135,7 +141,7 @@ class PartialShard:
         failures = [
             self.failures[row].as_dict() | asdict(utterances[row]) for row in sorted(self.failures)
         ]
-        schema = utterance_schema(embedder.embedding_dim).with_metadata(
+        schema = embedded_schema(embedder.embedding_dim).with_metadata(
             {
                 "recordings": self.shard.fingerprint(),
                 "failures": json.dumps(failures),
@@ -148,27 +154,30 @@ class PartialShard:
         return ShardResult(
             file_name=self.shard.file_name,
             content=sink.getvalue().to_pybytes(),
-            num_utterances=len(self.vectors),
+            num_utterances=len(self.rows),
             num_failures=len(failures),
             audio_seconds=sum(
-                self.seconds[row] for row in sorted(self.seconds) if row not in self.shard.known
+                self.rows[row].seconds for row in sorted(self.rows) if row not in self.shard.known
             ),
         )
 
     def _columns(self, embedder: Embedder) -> dict[str, Any]:
-        rows = sorted(self.vectors)
+        rows = sorted(self.rows)
         kept = [self.shard.utterances[row] for row in rows]
-        stacked = np.stack([self.vectors[row] for row in rows]) if rows else np.empty(0, np.float32)
+        made = [self.rows[row] for row in rows]
+        stacked = np.stack([row.vector for row in made]) if made else np.empty(0, np.float32)
         return {
             "utterance": [row.utterance for row in kept],
             "speaker": [row.speaker for row in kept],
             "session": [row.session for row in kept],
             "path": [row.path for row in kept],
-            "duration_seconds": [self.seconds[row] for row in rows],
+            "duration_seconds": [row.seconds for row in made],
             "embedding": pa.FixedSizeListArray.from_arrays(stacked.ravel(), embedder.embedding_dim),
             "encoder": [embedder.name] * len(rows),
             "weights_sha256": [embedder.weights_sha256] * len(rows),
             "license": [embedder.license] * len(rows),
+            "speech_seconds": [row.speech_seconds for row in made],
+            "risks": [row.risks for row in made],
         }
 
 
@@ -199,8 +208,17 @@ def parse_shard(content: bytes, path: str) -> pa.Table:
     """The rows of a shard's file, with its metadata; raises one of `DAMAGED`, or DataError."""
     table = pa.ipc.open_file(content).read_all()
     table.validate(full=True)
-    if not table.num_rows:
-        return table
+    whole = _checked(table, path) if table.num_rows else table
+    for column in RISK_FIELDS:
+        if column.name not in whole.column_names:  # an older version wrote it
+            whole = whole.append_column(column, pa.nulls(len(table), column.type))
+    return whole
+
+
+def _checked(table: pa.Table, path: str) -> pa.Table:
+    """The columns of a shard in their types, with its metadata."""
     columns, size = utterance_columns(table, path)
-    whole = pa.table(list(columns.values()), list(columns)).select(table.column_names)
-    return whole.cast(utterance_schema(size)).replace_schema_metadata(table.schema.metadata)
+    columns |= {name: table[name] for name in table.column_names if name not in columns}
+    schema = pa.schema([item for item in embedded_schema(size) if item.name in columns])
+    whole = pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
+    return whole.replace_schema_metadata(table.schema.metadata)

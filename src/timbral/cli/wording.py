@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import get_type_hints
 
 from timbral.cli.verb_table import VERBS, load_verb
 
-__all__ = ["count", "flags_of", "name_flags"]
+__all__ = ["by_kind", "count", "flags_of", "name_flags"]
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
     """A number with its noun: ``1 speaker``, ``2,000 speakers``."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def by_kind(counts: Counter[str]) -> str:
+    """Kinds and their numbers, the most frequent first: ``short 12, noisy 3``."""
+    return ", ".join(f"{kind} {number:,}" for kind, number in counts.most_common())
 
 
 def name_flags(message: str, verb: Sequence[str]) -> str:

@@ -13,7 +13,10 @@ utterances.parquet, one row an utterance in the corpus's order
     encoder            string      the encoder's name
     weights_sha256     string      of the weights that made the embedding
     license            string      of these weights
+    speech_seconds     float64     net speech in the recording (`Quality`)
+    risks              [string]    kinds of its risks (`timbral.audio.quality.risks`)
     =================  ==========  ========================================================
+    The last two are null where a recording was not measured: mels, or an older version's rows.
 speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
@@ -52,8 +55,10 @@ from timbral.io.types import Ints, Vectors
 
 __all__ = [
     "AUDIT_FILE",
+    "RISK_FIELDS",
     "SPEAKERS",
     "UTTERANCES",
+    "embedded_schema",
     "group_rows",
     "read_embeddings",
     "speaker_schema",
@@ -69,7 +74,7 @@ AUDIT_FILE = "audit.parquet"
 
 
 def utterance_schema(embedding_dim: int) -> pa.Schema:
-    """Columns of utterances.parquet."""
+    """Columns of utterances.parquet that are read."""
     return pa.schema(
         [
             ("utterance", pa.string()),
@@ -83,6 +88,18 @@ def utterance_schema(embedding_dim: int) -> pa.Schema:
             ("license", pa.string()),
         ]
     )
+
+
+RISK_FIELDS = (
+    pa.field("speech_seconds", pa.float64()),
+    pa.field("risks", pa.list_(pa.string())),
+)
+"""of utterances.parquet, behind the columns that every reader takes"""
+
+
+def embedded_schema(embedding_dim: int) -> pa.Schema:
+    """Columns of utterances.parquet as `embed` writes it."""
+    return pa.schema([*utterance_schema(embedding_dim), *RISK_FIELDS])
 
 
 def speaker_schema(

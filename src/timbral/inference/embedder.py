@@ -209,7 +209,7 @@ class Embedder:
         """
         if several_recordings(audio) is not None:
             raise InputError("encode_windows takes one recording, not several")
-        wave = self._loader.load(audio, "audio", sample_rate)
+        wave = self.loader.load(audio, "audio", sample_rate)
         own = self.windows
         if own is not None and seconds is None and step is None:
             ranges = native_ranges(own, len(wave), self.network.hop_samples)
@@ -335,11 +335,11 @@ class Embedder:
 
         Raises AudioError, InputError and ConfigError as `encode` does.
         """
-        return self._loader.load(audio, "audio", sample_rate)
+        return self.loader.load(audio, "audio", sample_rate)
 
     def try_load_audio(self, path: str | Path) -> Wave | AudioError:
         """As `load_audio`, but a recording that cannot be used gives its error."""
-        return self._loader.try_load(path)
+        return self.loader.try_load(path)
 
     def try_load_many(
         self, paths: Iterable[str | Path], threads: int = 4
@@ -365,13 +365,13 @@ class Embedder:
         return self._runtime.embed_mels(mels, self.windows)
 
     @property
-    def _loader(self) -> RecordingLoader:
+    def loader(self) -> RecordingLoader:
         return RecordingLoader(
             self.preprocessing, self.sample_rate, self.network.min_samples, self.name
         )
 
     def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
-        vectors = self.encode_preprocessed([self._loader.load(audio, argument, sample_rate)])
+        vectors = self.encode_preprocessed([self.loader.load(audio, argument, sample_rate)])
         return check_finite(vectors, [name_of(audio, argument)]).reshape(self.embedding_dim)
 
     def _encode_many(
@@ -379,7 +379,7 @@ class Embedder:
     ) -> Vectors:
         """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
         limit = BATCHES_IN_MEMORY * SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
-        batches = self._loader.load_in_batches(recordings, argument, sample_rate, limit)
+        batches = self.loader.load_in_batches(recordings, argument, sample_rate, limit)
         vectors = [self.encode_preprocessed(waves) for waves in batches]
         names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]
         return check_finite(np.concatenate(vectors), names)
@@ -392,7 +392,7 @@ class Embedder:
         given = [audio] if recordings is None else recordings
         if not given:
             raise InputError(f"{argument}: at least one recording is needed; the list is empty")
-        loader = self._loader
+        loader = self.loader
         loaded = [loader.load_measured(each, argument, sample_rate) for each in given]
         vectors = self.encode_preprocessed([wave for wave, _ in loaded])
         vectors = check_finite(vectors, [name_of(each, argument) for each in given])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from timbral.audio.decode import Wave, failures_of
+from timbral.audio.decode import Wave, decode_with_channels, failures_of
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.measures import Quality
@@ -81,10 +82,14 @@ class RecordingLoader:
     ) -> tuple[Wave, Quality]:
         """As `load`, with the measures of the recording as it came."""
         name = name_of(audio, argument)
-        samples, rate = read_recording(audio, name, sample_rate, self.sample_rate)
+        if isinstance(audio, str | os.PathLike):
+            wave, channels, rate = decode_with_channels(os.fspath(audio))
+        else:
+            wave, rate = read_recording(audio, name, sample_rate, self.sample_rate)
+            channels = wave
+        prepared = self._prepare(wave, rate, name)
         with failures_of(name):
-            measured = measure(samples, rate)
-        return self._prepare(samples, rate, name), measured
+            return prepared, measure(channels, rate)
 
     def _prepare(self, samples: Wave, rate: int, name: str) -> Wave:
         with failures_of(name):

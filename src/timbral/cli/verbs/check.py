@@ -18,7 +18,7 @@ from timbral.cli.common_options import (
     option,
 )
 from timbral.cli.early_checks import check_folders
-from timbral.cli.wording import count, name_flags
+from timbral.cli.wording import by_kind, count, name_flags
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _measures(quality: Quality) -> str:
 
 
 def _counts(summary: CheckSummary) -> str:
-    kinds = "; ".join(f"{kind} {number:,}" for kind, number in summary.risk_counts.most_common())
+    kinds = by_kind(summary.risk_counts)
     checked = count(len(summary.recordings), "recording")
     return f"{checked}, {summary.num_risky:,} at risk{': ' if kinds else ''}{kinds}"
 

@@ -23,7 +23,7 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
-from timbral.cli.wording import count
+from timbral.cli.wording import by_kind, count
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, check_choice
 from timbral.io.durations import duration
@@ -128,6 +128,9 @@ def _print_summary(done: EmbedSummary, target: str) -> int:
         f"({duration(done.audio_seconds)}) in {target}"
     )
     tell_passed_over(done.passed_over)
+    if done.num_risky:
+        risky = count(done.num_risky, "recording")
+        print(f"{risky} at risk ({by_kind(done.risk_counts)}); `timbral check` says why")
     if done.new_audio_seconds:
         print(f"{done.times_real_time:.0f} × real time")
     return count_failures(done.num_failures, target)
