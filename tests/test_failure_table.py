@@ -72,7 +72,7 @@ def write_table(folder: Path, wave: Wave) -> tuple[dict[str, float], dict[str, t
         "infinite": ("NaN or infinite", "not-finite"),
         "corrupt": ("cannot be read as audio", "unreadable"),
         "truncated": ("cannot be read as audio", "unreadable"),
-        "half": ("is truncated: ", "truncated"),
+        "half": ("the recording is truncated: ", "truncated"),
         "one huge sample": ("single samples reach 1e+30", "out-of-range"),
         "opposite phase": ("channels cancel out (1 and 2 are of opposite phase)", "silent"),
         "text": ("cannot be read as audio", "unreadable"),

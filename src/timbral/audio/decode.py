@@ -197,8 +197,8 @@ def _inside(sound: Sound, segment: Segment, name: str) -> slice:
 def _check_complete(name: str, count: int, promised: int, sample_rate: int) -> None:
     if promised - count > MISSING_SECONDS * sample_rate:
         reason = (
-            f"is truncated: {count / sample_rate:.2f} of {promised / sample_rate:.2f} s are there; "
-            "fetch or copy it again"
+            f"the recording is truncated: {count / sample_rate:.2f} of "
+            f"{promised / sample_rate:.2f} s are there; fetch or copy it again"
         )
         raise AudioError(name, reason, "truncated")
 

@@ -65,7 +65,9 @@ def decode_container(source: ByteSource) -> Sound:
             reason = f"cannot be read as audio ({error.strerror})"
             raise AudioError(source.name, reason, "unreadable") from None
         seconds = sum(frame.shape[1] for frame in frames) / rate
-        reason = f"is truncated or damaged: it cannot be read beyond {seconds:.2f} s"
+        reason = (
+            f"the recording is truncated or damaged: nothing can be read behind {seconds:.2f} s"
+        )
         raise AudioError(source.name, f"{reason} ({error.strerror})", "truncated") from None
     if not frames:
         raise AudioError(source.name, "the recording is empty (no samples)", "empty")

@@ -39,5 +39,6 @@ def check_boxes(source: ByteSource) -> None:
         position += size
     if position > source.size and name in (b"mdat", b"moov"):
         missing = position - source.size
-        reason = f"is truncated: {missing:,} of its bytes are missing; fetch or copy it again"
+        what = f"the recording is truncated: {missing:,} of its bytes are missing"
+        reason = f"{what}; fetch or copy it again"
         raise AudioError(source.name, reason, "truncated")

@@ -145,7 +145,8 @@ def _open_ogg(source: ByteSource) -> Iterator[Sound]:
     content = source.content()
     links, breaks_off = ogg_links(content)
     if breaks_off:
-        raise AudioError(source.name, "is truncated: it ends inside an Ogg page", "truncated")
+        reason = "the recording is truncated: it ends inside an Ogg page; fetch or copy it again"
+        raise AudioError(source.name, reason, "truncated")
     with ExitStack() as stack:
         if len(links) <= 1:
             opened = [soundfile.SoundFile(source.for_library())]
