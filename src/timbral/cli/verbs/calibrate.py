@@ -26,7 +26,7 @@ def run(
         str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
     ] = "",
 ) -> int:
-    """Fit what a cosine is worth: probability, and thresholds with promised error rates.
+    """What a cosine is worth: probability, and promised error rates.
 
     example: timbral calibrate evaluation/campplus-zh-en/trials --output calibration.json
     """
