@@ -184,3 +184,12 @@ def test_a_folder_of_recordings_needs_no_speakers(folder: Path, tmp_path: Path) 
     (tmp_path / "deep" / "er" / "two.wav").symlink_to(folder / "short.wav")
     assert kinds(timbral.check(tmp_path)) == {"one": [], "two": ["short"]}
     assert kinds(timbral.check(tmp_path / "deep")) == {"one": [], "two": ["short"]}
+
+
+def test_one_channel_of_a_call_is_no_risk(ask: Ask, folder: Path) -> None:
+    answer = ask("check", folder / "channels-differ.wav", "--channel", "2", "--exit-code")
+    assert (answer.code, len(answer.out.splitlines())) == (0, 1)
+    assert "#channel=1: " in answer.out
+    assert answer.out.rstrip().endswith("mono")
+    with pytest.raises(timbral.ConfigError, match="counted from 1"):
+        timbral.check(folder / "good.wav", channel=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -88,3 +89,27 @@ def test_what_an_older_version_embedded_is_resumed(run: Path, corpus: Path, tmp_
     assert found.pop("other")[1] == ["short"]
     assert set(found.values()) == {(None, None)}
     assert timbral.speakers(output).num_rows == 3
+
+
+def test_verify_warns_of_a_call_until_a_channel_is_chosen(
+    ask: Ask, run: Path, corpus: Path
+) -> None:
+    call, good = corpus / "channels" / "channels.wav", corpus / "good" / "good.wav"
+    wave, rate = soundfile.read(call, dtype="float32")
+    mixed = ask("verify", run, call, good)
+    assert f"note: {call}: channels-differ: " in mixed.err
+    assert "take --channel 1 or 2" in mixed.err
+    first = ask("verify", run, call, good, "--channel", "1", "--json")
+    assert "channels-differ" not in first.err
+    encoder = timbral.load_encoder(run)
+    alone = encoder.verify((wave[:, 0], rate), good)
+    assert json.loads(first.out)["score"] == pytest.approx(alone.score, abs=1e-5)
+    assert ask("verify", run, call, good, "--channel", "3").code == 2
+
+
+def test_a_decision_warns_of_each_recording(run: Path, corpus: Path) -> None:
+    encoder = timbral.load_encoder(run)
+    short, good = corpus / "short" / "short.wav", corpus / "good" / "good.wav"
+    assert encoder.verify(good, good).warnings == ()
+    [warning] = encoder.verify(short, [good, short]).warnings
+    assert warning.startswith(f"{short}: short: ")

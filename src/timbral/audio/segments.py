@@ -11,12 +11,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from timbral.errors import AudioError
 
-__all__ = ["Segment", "recording_ids"]
+__all__ = ["Segment", "on_channel", "recording_ids"]
 
 NUMBER = r"\d+(?:\.\d+)?"
 PAIR = rf"(?:t=(?:{NUMBER})?(?:,{NUMBER})?|channel=\d+|rate=\d+|(?:speed|gain)={NUMBER})"
@@ -97,6 +97,11 @@ class Segment:
     def played_rate(self, sample_rate: int) -> int:
         """The rate that its samples are to be taken for, in Hz, when they have `sample_rate`."""
         return round((self.rate or sample_rate) * self.speed)
+
+
+def on_channel(path: str, channel: int) -> str:
+    """A path with the channel, from 0, that is taken; one that the path names is replaced."""
+    return str(replace(Segment.of(path), channel=channel))
 
 
 def recording_ids(segments: Mapping[str, Segment]) -> dict[str, str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from timbral.audio.decode import decode_channels, failures_of
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.risks import risks_of
+from timbral.audio.segments import on_channel
 from timbral.bulk.check_sources import recordings_of
 from timbral.bulk.check_summary import CHECKS, Checked, CheckSummary
-from timbral.errors import AudioError
+from timbral.errors import AudioError, ConfigError
 from timbral.io.outputs import claim_file
 from timbral.io.threads import map_ahead
 from timbral.io.types import Progress
@@ -27,6 +28,7 @@ def check(
     recordings: str | Path | Sequence[str | Path],
     *,
     layout: str = "auto",
+    channel: int | None = None,
     encoder: Embedder | str | Path | None = None,
     output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
@@ -36,6 +38,7 @@ def check(
     Args:
         recordings: a recording's path or URL, a corpus's folder or table, or a list of these
         layout: how the folder of a corpus is laid out, as for `inspect`
+        channel: which one of each recording is checked, from 1; None: all of them
         encoder: an Embedder, or what `load_encoder` takes, that looks for several speakers in one
             recording; None: that is not looked for
         output: a table to write (.parquet or .csv), one row a recording; None: none
@@ -45,12 +48,17 @@ def check(
         a CheckSummary: `.recordings`, each with `.path`, `.quality` and `.risks` (each with `.kind`
         and `.message`), and `.failures`, an AudioError for each that cannot be read
 
-    Raises DataError when a corpus cannot be read, or when `output` is there and no such table.
+    Raises DataError when a corpus cannot be read, or when `output` is there and no such table, and
+    ConfigError for a channel under 1.
     """
     sources = [recordings] if isinstance(recordings, str | Path) else list(recordings)
     if output is not None:
         claim_file(Path(output), CHECKS, sources)
     paths, failures = recordings_of(sources, layout)
+    if channel is not None:
+        if channel < 1:
+            raise ConfigError(f"channel: channels are counted from 1, got {channel}")
+        paths = [on_channel(path, channel - 1) for path in paths]
     summary = _check_all(paths, failures, _embedder(encoder), progress)
     if output is not None:
         summary.write(Path(output))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 from tyro.conf import Positional, arg
 
+from timbral.audio.segments import on_channel
 from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import count
 
@@ -25,6 +26,7 @@ __all__ = [
     "DEFAULT_RUNNING",
     "OK",
     "SOME_FAILED",
+    "ChannelOption",
     "DrawsOption",
     "Embeddings",
     "Encoder",
@@ -41,6 +43,7 @@ __all__ = [
     "tell_layout",
     "tell_one_speaker",
     "tell_passed_over",
+    "with_channel",
 ]
 
 OK, SOME_FAILED = 0, 1
@@ -113,6 +116,17 @@ Layout = Annotated[
         "kaldi, lhotse, or a name of `timbral corpora`; auto recognizes it",
     ),
 ]
+
+
+ChannelOption = Annotated[
+    Literal["1", "2", "mix"],
+    option(None, "of stereo recordings, such as calls: one channel, or the mean of all"),
+]
+
+
+def with_channel(path: str, channel: str) -> str:
+    """The path of a recording with what `ChannelOption` says."""
+    return path if channel == "mix" else on_channel(path, int(channel) - 1)
 
 
 @dataclass(frozen=True)

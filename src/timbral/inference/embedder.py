@@ -24,6 +24,7 @@ from timbral.inference.decision import Decision, Question, decide
 from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
 from timbral.inference.saving import save_encoder
+from timbral.inference.sides import Side, load_side, with_risks
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import native_ranges, window_ranges
@@ -267,14 +268,18 @@ class Embedder:
                 threshold is then one that the calibration promises
             prior: probability of the same speaker before anything was compared, in (0, 1)
 
+        The decision's `warnings` name what speaks against a recording, as `timbral.check` does.
+
         Raises ConfigError for a `false_accept` that the calibration cannot promise, DataError for a
         calibration of other weights, and as `encode`.
         """
         known = self._known_calibration(calibration)
         question = Question(threshold, self.threshold, known, false_accept, prior)
-        one, conditions = self._measured_voice(first, "first", sample_rate)
-        other, other_conditions = self._measured_voice(second, "second", sample_rate)
-        return decide(float(similarity(one, other)), question, conditions, other_conditions)
+        one = self._side(first, "first", sample_rate)
+        other = self._side(second, "second", sample_rate)
+        score = float(similarity(one.voice, other.voice))
+        decision = decide(score, question, one.conditions, other.conditions)
+        return with_risks(decision, one, other)
 
     def verifier(
         self,
@@ -388,13 +393,8 @@ class Embedder:
         self, audio: object, argument: str, sample_rate: float | None
     ) -> tuple[Vectors, Conditions]:
         """The vector (E,) of a recording, or of a speaker with several, and its conditions."""
-        recordings = several_recordings(audio)
-        given = [audio] if recordings is None else recordings
-        if not given:
-            raise InputError(f"{argument}: at least one recording is needed; the list is empty")
-        loader = self.loader
-        loaded = [loader.load_measured(each, argument, sample_rate) for each in given]
-        vectors = self.encode_preprocessed([wave for wave, _ in loaded])
-        vectors = check_finite(vectors, [name_of(each, argument) for each in given])
-        voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
-        return voice, Conditions.of([quality for _, quality in loaded]).together
+        side = self._side(audio, argument, sample_rate)
+        return side.voice, side.conditions
+
+    def _side(self, audio: object, argument: str, sample_rate: float | None) -> Side:
+        return load_side(self.loader, self.encode_preprocessed, audio, argument, sample_rate)

@@ -77,7 +77,8 @@ def _channels_differ(quality: Quality) -> str | None:
     channels = "1 or 2" if quality.num_channels == 2 else f"1 to {quality.num_channels}"
     return (
         f"its channels differ (correlation {correlation:.2f}), as the two sides of a call do, and "
-        f"their mean may be nobody's voice: take `channel` {channels}"
+        f"their mean may be nobody's voice: take `channel` {channels} "
+        "(as part of a path: #channel=0 is the first)"
     )
 
 

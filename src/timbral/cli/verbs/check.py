@@ -12,6 +12,7 @@ from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     OK,
     SOME_FAILED,
+    ChannelOption,
     Layout,
     Running,
     load_embedder,
@@ -45,6 +46,7 @@ def run(
     exit_code: Annotated[
         bool, option(None, "end with 1 where any recording has a risk, as where one is unreadable")
     ] = False,
+    channel: ChannelOption = "mix",
     layout: Layout = "auto",
     running: Running = DEFAULT_RUNNING,
 ) -> int:
@@ -58,7 +60,12 @@ def run(
     embedder = None if encoder is None else load_embedder(encoder, running)
     with bar("checking") as advance:
         summary = api.check(
-            recordings, layout=layout, encoder=embedder, output=output, progress=advance
+            recordings,
+            layout=layout,
+            channel=None if channel == "mix" else int(channel),
+            encoder=embedder,
+            output=output,
+            progress=advance,
         )
     if json:
         print(summary.as_json())
@@ -72,7 +79,7 @@ def run(
 
 def _lines(checked: Checked) -> str:
     """A recording's measures in one line, and a line for each risk."""
-    risks = [f"  {risk.kind}: {name_flags(risk.message, ['verify'])}" for risk in checked.risks]
+    risks = [f"  {risk.kind}: {name_flags(risk.message, ['check'])}" for risk in checked.risks]
     return "\n".join([f"{checked.path}: {_measures(checked.quality)}", *risks])
 
 

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import DEFAULT_RUNNING, OK, Encoder, Running, load_embedder, option
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    OK,
+    ChannelOption,
+    Encoder,
+    Running,
+    load_embedder,
+    option,
+    with_channel,
+)
 from timbral.cli.early_checks import check_recordings
+from timbral.cli.wording import name_flags
 
 if TYPE_CHECKING:
     from timbral.inference.decision import Decision
@@ -51,6 +61,7 @@ def run(
     calibration: CalibrationOption = None,
     false_accept: FalseAcceptOption = None,
     prior: PriorOption = 0.5,
+    channel: ChannelOption = "mix",
     json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
     exit_code: Annotated[
         bool, option(None, "0: same speaker, 3: different speakers, 4: no threshold is known")
@@ -64,8 +75,8 @@ def run(
     check_recordings(first, second)
     embedder = load_embedder(encoder, running)
     decision = embedder.verify(
-        first,
-        second,
+        with_channel(str(first), channel),
+        with_channel(str(second), channel),
         threshold,
         calibration=calibration,
         false_accept=false_accept,
@@ -76,7 +87,7 @@ def run(
     else:
         _print_decision(decision)
     for warning in decision.warnings:
-        print(f"note: {warning}", file=sys.stderr)
+        print(f"note: {name_flags(warning, ['verify'])}", file=sys.stderr)
     if not exit_code:
         return OK
     if decision.same is None:

@@ -1,0 +1,72 @@
+"""One side of a comparison: a recording or several of one speaker, and what speaks against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from timbral.audio.decode import Wave
+from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import risks_of
+from timbral.calibration.conditions import Conditions
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import InputError
+from timbral.inference.decision import Decision
+from timbral.inference.loader import RecordingLoader
+from timbral.inference.recordings import check_finite, name_of, several_recordings
+from timbral.io.types import Vectors
+
+__all__ = ["Side", "load_side", "with_risks"]
+
+CALIBRATED = frozenset({"short", "narrow-band", "noisy"})
+"""risks that a calibration allows for: it has seen such recordings, or warns of them itself"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A voice, the conditions of its recordings, and these recordings' measures."""
+
+    voice: Vectors
+    """(E,), of unit length"""
+    conditions: Conditions
+    measured: tuple[tuple[str, Quality], ...]
+    """names and measures"""
+
+
+def load_side(
+    loader: RecordingLoader,
+    encode: Callable[[Sequence[Wave]], Vectors],
+    audio: object,
+    argument: str,
+    sample_rate: float | None,
+) -> Side:
+    """Read and embed a recording, or a list of several; errors as of `Embedder.encode`.
+
+    `encode` takes prepared waves to vectors (N, E); several recordings give the mean of theirs.
+    """
+    recordings = several_recordings(audio)
+    given = [audio] if recordings is None else recordings
+    if not given:
+        raise InputError(f"{argument}: at least one recording is needed; the list is empty")
+    loaded = [loader.load_measured(each, argument, sample_rate) for each in given]
+    names = [name_of(each, argument) for each in given]
+    vectors = check_finite(encode([wave for wave, _ in loaded]), names)
+    voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
+    qualities = [quality for _, quality in loaded]
+    measured = tuple(zip(names, qualities, strict=True))
+    return Side(voice, Conditions.of(qualities).together, measured)
+
+
+def with_risks(decision: Decision, *sides: Side) -> Decision:
+    """A decision that also warns of the risks of both sides' recordings."""
+    calibrated = decision.probability is not None
+    found = dict.fromkeys(_messages(sides, calibrated))  # a recording against itself: once
+    return replace(decision, warnings=(*decision.warnings, *found))
+
+
+def _messages(sides: Sequence[Side], calibrated: bool) -> Iterator[str]:
+    for side in sides:
+        for name, quality in side.measured:
+            for risk in risks_of(quality):
+                if not (calibrated and risk.kind in CALIBRATED):
+                    yield f"{name}: {risk.kind}: {risk.message}"
