@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
+import pytest
+
 import timbral
+from timbral.plots.scatter import PLOT
 from timbral.scoring.balanced_trials import trials
 
 
@@ -17,6 +21,8 @@ def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
     assert result.eer_interval is not None
     assert f"{100 * result.eer_interval.low:.2f} to" in page
     assert page.count("<svg") == 2
+    for name in ("det.png", "scores.png"):
+        assert PLOT.is_in(tmp_path / "out" / name)
     assert "://" not in page  # it needs no network
     errors = [int(n) for n in re.findall(r">([0-9]+) of [0-9]+</td>", page)]
     assert sum(errors) > 0
@@ -45,3 +51,13 @@ def test_page_without_errors(tmp_path: Path) -> None:
     assert page.count("<p>None.</p>") == 2
     assert "x &amp; y" in page
     assert "<b>" not in page
+
+
+def test_page_without_matplotlib(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials(voices, tmp_path / "t.txt", per_speaker=4)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    timbral.evaluate(run, tmp_path / "t.txt", voices, tmp_path / "out", draws=0)
+    assert (tmp_path / "out" / "report.html").read_text("utf-8").count("<svg") == 2
+    assert not list((tmp_path / "out").glob("*.png"))

@@ -15,7 +15,7 @@ from timbral.io.outputs import FileKind
 from timbral.io.types import Ints, Vectors
 from timbral.plots.palette import palette
 
-__all__ = ["PLOT", "draw_scatter"]
+__all__ = ["PLOT", "SOFTWARE", "draw_scatter"]
 
 SOFTWARE = "timbral"
 PLOT = FileKind("a plot that timbral drew", signature=b"Software\0" + SOFTWARE.encode())

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.errors import MissingExtraError
 from timbral.io.files import atomic_write
 from timbral.io.types import Ints
+from timbral.reports.error_curves import Curves, DetCurve, ScoreHistograms
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.condition_figures import Condition, condition_rows
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores
-from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList
 
 __all__ = ["EVALUATION_PAGE", "write_evaluation_page"]
@@ -29,11 +30,6 @@ WORST = 10
 CLIP_SECONDS = 8.0
 MAX_CLIP_BYTES = 4e6
 MAX_SPEAKERS = 200
-BINS = 60
-TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-"""rates on the axes of the DET curve"""
-SIZE, LEFT, TOP = 360, 46, 10
-"""of a plot, in its own units"""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -71,7 +67,7 @@ def write_evaluation_page(
     locations: Sequence[str],
     note: str = "",
 ) -> None:
-    """Write the page.
+    """Write the page, and its plots (det.png, scores.png) beside it where matplotlib is installed.
 
     Args:
         path: the file, replaced at once
@@ -82,11 +78,18 @@ def write_evaluation_page(
         note: what to know of the figures
     """
     scored = done.scored
+    plots: dict[str, Curves] = {
+        "det.png": DetCurve.of(figures, scored),
+        "scores.png": ScoreHistograms.of(figures, scored),
+    }
+    with suppress(MissingExtraError):  # the page has them anyway
+        for name, curves in plots.items():
+            curves.write_png(path.with_name(name), title)
     sections = [
         f"<p><strong>{escape(note)}</strong></p>" if note else "",
         _facts(figures),
         '<div class="plots">',
-        f"<figure>{_det(figures, scored)}</figure><figure>{_histograms(figures, scored)}</figure>",
+        *(f"<figure>{curves.svg()}</figure>" for curves in plots.values()),
         "</div>",
         _by_condition(done.conditions),
         _worst(figures, scored, locations),
@@ -134,84 +137,6 @@ def _by_condition(conditions: Sequence[Condition]) -> str:
         head, *rows = condition_rows(chosen)
         sections.append(f"<h2>By {escape(column)}</h2>{html_table(rows, head)}")
     return "".join(sections)
-
-
-def _det(figures: Figures, scored: ScoredList) -> str:
-    """Miss over false alarm on probit axes: normal scores give a straight line."""
-    rates = error_rates(scored.scores, scored.trials.labels)
-    both = np.stack([rates.miss, rates.false_alarm])
-    rows = np.flatnonzero(((both >= TICKS[0]) & (both <= TICKS[-1])).all(axis=0))
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, 400).astype(int))] if len(rows) else rows
-    points = [(_probit(rates.false_alarm[row]), _probit(rates.miss[row])) for row in rows.tolist()]
-    marks = []
-    for rate in TICKS:
-        at, shown = _probit(rate), f"{100 * rate:g}"
-        marks.append(f'<path class="axis" d="M{LEFT} {SIZE - at:.1f}H{LEFT + SIZE}"/>')
-        marks.append(f'<path class="axis" d="M{LEFT + at:.1f} {TOP}V{SIZE}"/>')
-        marks.append(
-            f'<text x="{LEFT - 4}" y="{SIZE - at + 4:.1f}" text-anchor="end">{shown}</text>'
-        )
-        marks.append(
-            f'<text x="{LEFT + at:.1f}" y="{SIZE + 14}" text-anchor="middle">{shown}</text>'
-        )
-    line = _path([(LEFT + x, SIZE - y) for x, y in points])
-    eer = _probit(figures.eer)
-    marks.append(f'<path class="curve target" d="{line}"/>')
-    marks.append(f'<circle cx="{LEFT + eer:.1f}" cy="{SIZE - eer:.1f}" r="4"/>')
-    label = (
-        f'<text x="{LEFT + SIZE / 2}" y="{SIZE + 32}" text-anchor="middle">false alarms, %</text>'
-    )
-    return _svg("DET curve: misses (%) over false alarms (%); the point is the EER", marks, label)
-
-
-def _probit(rate: float) -> float:
-    """Place of a rate on an axis, from the lowest tick to the highest."""
-    low, high = (NormalDist().inv_cdf(tick) for tick in (TICKS[0], TICKS[-1]))
-    inside = min(max(float(rate), TICKS[0]), TICKS[-1])
-    return (NormalDist().inv_cdf(inside) - low) / (high - low) * (SIZE - TOP)
-
-
-def _histograms(figures: Figures, scored: ScoredList) -> str:
-    """Scores of target and non-target trials, each as high as the other, and the threshold."""
-    finite = scored.scores[np.isfinite(scored.scores)]
-    low, high = float(finite.min()), float(finite.max())
-    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    marks = []
-    for label, style in ((1, "target"), (0, "other")):
-        counts, _ = np.histogram(
-            finite[scored.trials.labels[np.isfinite(scored.scores)] == label], edges
-        )
-        heights = (SIZE - TOP) * counts / max(int(counts.max()), 1)
-        xs = LEFT + SIZE * np.arange(BINS + 1) / BINS
-        steps = [(xs[0], float(SIZE))]
-        for index, height in enumerate(heights):
-            steps += [(xs[index], SIZE - height), (xs[index + 1], SIZE - height)]
-        marks.append(f'<path class="curve {style}" d="{_path(steps)}"/>')
-    cut = LEFT + SIZE * (figures.threshold - edges[0]) / (edges[-1] - edges[0])
-    marks.append(f'<path class="cut" d="M{cut:.1f} {TOP}V{SIZE}"/>')
-    marks.append(f'<path class="axis" d="M{LEFT} {SIZE}H{LEFT + SIZE}"/>')
-    for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = edges[0] + fraction * (edges[-1] - edges[0])
-        x = LEFT + SIZE * fraction
-        marks.append(f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">{value:.2f}</text>')
-    label_text = f'<text x="{LEFT + SIZE / 2}" y="{SIZE + 32}" text-anchor="middle">score</text>'
-    return _svg(
-        "Scores: target trials green, non-target trials red, the threshold at the EER dashed",
-        marks,
-        label_text,
-    )
-
-
-def _svg(caption: str, marks: Iterable[str], label: str) -> str:
-    box = f"0 0 {LEFT + SIZE + 14} {SIZE + 40}"
-    return (
-        f'<svg viewBox="{box}" role="img" aria-label="{caption}">{"".join(marks)}{label}</svg>'
-        f"<figcaption>{caption}</figcaption>"
-    )
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
 
 
 def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> str:

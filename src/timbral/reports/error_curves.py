@@ -1,0 +1,148 @@
+"""Curves of an evaluation: the DET curve and the scores, for the page and as PNG beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Protocol
+
+import numpy as np
+
+from timbral.io.types import Floats
+from timbral.plots.error_plots import draw_det, draw_scores
+from timbral.scoring.figures import Figures
+from timbral.scoring.metrics import error_rates
+from timbral.scoring.score_file import ScoredList
+
+__all__ = ["Curves", "DetCurve", "ScoreHistograms"]
+
+BINS = 60
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""rates on the axes of the DET curve"""
+MAX_POINTS = 400
+SIZE, LEFT, TOP = 360, 46, 10
+"""of a plot, in its own units"""
+
+
+class Curves(Protocol):
+    """A plot of the page."""
+
+    def svg(self) -> str:
+        """As SVG."""
+
+    def write_png(self, path: Path, title: str) -> None:
+        """As PNG; MissingExtraError without matplotlib."""
+
+
+@dataclass(frozen=True)
+class DetCurve:
+    """Misses over false alarms (K,): on probit axes normal scores give a straight line."""
+
+    false_alarm: Floats
+    miss: Floats
+    eer: float
+
+    @classmethod
+    def of(cls, figures: Figures, scored: ScoredList) -> DetCurve:
+        rates = error_rates(scored.scores, scored.trials.labels)
+        both = np.stack([rates.miss, rates.false_alarm])
+        rows = np.flatnonzero(((both >= TICKS[0]) & (both <= TICKS[-1])).all(axis=0))
+        if len(rows):
+            rows = rows[np.unique(np.linspace(0, len(rows) - 1, MAX_POINTS).astype(int))]
+        return cls(rates.false_alarm[rows], rates.miss[rows], figures.eer)
+
+    def svg(self) -> str:
+        """The curve as SVG."""
+        marks = []
+        for rate in TICKS:
+            at, shown = _probit(rate), f"{100 * rate:g}"
+            marks.append(f'<path class="axis" d="M{LEFT} {SIZE - at:.1f}H{LEFT + SIZE}"/>')
+            marks.append(f'<path class="axis" d="M{LEFT + at:.1f} {TOP}V{SIZE}"/>')
+            marks.append(
+                f'<text x="{LEFT - 4}" y="{SIZE - at + 4:.1f}" text-anchor="end">{shown}</text>'
+            )
+            marks.append(
+                f'<text x="{LEFT + at:.1f}" y="{SIZE + 14}" text-anchor="middle">{shown}</text>'
+            )
+        points = zip(self.false_alarm.tolist(), self.miss.tolist(), strict=True)
+        line = _path([(LEFT + _probit(x), SIZE - _probit(y)) for x, y in points])
+        eer = _probit(self.eer)
+        marks.append(f'<path class="curve target" d="{line}"/>')
+        marks.append(f'<circle cx="{LEFT + eer:.1f}" cy="{SIZE - eer:.1f}" r="4"/>')
+        caption = "DET curve: misses (%) over false alarms (%); the point is the EER"
+        return _svg(caption, marks, "false alarms, %")
+
+    def write_png(self, path: Path, title: str) -> None:
+        """Write the curve as PNG; MissingExtraError without matplotlib."""
+        draw_det(path, self.false_alarm, self.miss, self.eer, TICKS, title)
+
+
+@dataclass(frozen=True)
+class ScoreHistograms:
+    """Trials of both kinds (B,) in bins of scores, whose `edges` are (B + 1,)."""
+
+    edges: Floats
+    targets: Floats
+    nontargets: Floats
+    threshold: float
+
+    @classmethod
+    def of(cls, figures: Figures, scored: ScoredList) -> ScoreHistograms:
+        is_finite = np.isfinite(scored.scores)
+        finite, labels = scored.scores[is_finite], scored.trials.labels[is_finite]
+        low, high = float(finite.min()), float(finite.max())
+        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        targets, nontargets = (
+            np.histogram(finite[labels == label], edges)[0].astype(np.float64) for label in (1, 0)
+        )
+        return cls(edges, targets, nontargets, figures.threshold)
+
+    def svg(self) -> str:
+        """Both histograms as SVG, each as high as the other, and the threshold."""
+        marks = []
+        for counts, style in ((self.targets, "target"), (self.nontargets, "other")):
+            heights = (SIZE - TOP) * counts / max(counts.max(), 1)
+            xs = LEFT + SIZE * np.arange(BINS + 1) / BINS
+            steps = [(xs[0], float(SIZE))]
+            for index, height in enumerate(heights):
+                steps += [(xs[index], SIZE - height), (xs[index + 1], SIZE - height)]
+            marks.append(f'<path class="curve {style}" d="{_path(steps)}"/>')
+        low, high = self.edges[0], self.edges[-1]
+        cut = LEFT + SIZE * (self.threshold - low) / (high - low)
+        marks.append(f'<path class="cut" d="M{cut:.1f} {TOP}V{SIZE}"/>')
+        marks.append(f'<path class="axis" d="M{LEFT} {SIZE}H{LEFT + SIZE}"/>')
+        for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
+            value, x = low + fraction * (high - low), LEFT + SIZE * fraction
+            marks.append(
+                f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">{value:.2f}</text>'
+            )
+        caption = (
+            "Scores: target trials green, non-target trials red, the threshold at the EER dashed"
+        )
+        return _svg(caption, marks, "score")
+
+    def write_png(self, path: Path, title: str) -> None:
+        """Write the histograms as PNG; MissingExtraError without matplotlib."""
+        draw_scores(path, self.edges, self.targets, self.nontargets, self.threshold, title)
+
+
+def _probit(rate: float) -> float:
+    """Place of a rate on an axis, from the lowest tick to the highest."""
+    low, high = (NormalDist().inv_cdf(tick) for tick in (TICKS[0], TICKS[-1]))
+    inside = min(max(float(rate), TICKS[0]), TICKS[-1])
+    return (NormalDist().inv_cdf(inside) - low) / (high - low) * (SIZE - TOP)
+
+
+def _svg(caption: str, marks: Iterable[str], axis: str) -> str:
+    label = f'<text x="{LEFT + SIZE / 2}" y="{SIZE + 32}" text-anchor="middle">{axis}</text>'
+    box = f"0 0 {LEFT + SIZE + 14} {SIZE + 40}"
+    return (
+        f'<svg viewBox="{box}" role="img" aria-label="{caption}">{"".join(marks)}{label}</svg>'
+        f"<figcaption>{caption}</figcaption>"
+    )
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
