@@ -38,10 +38,10 @@ def channel_correlation(samples: Vectors, sample_rate: int) -> float | None:
     """
     if samples.shape[1] == 1:
         return None
-    length = frame_length(sample_rate)
-    count = max(1, samples.shape[0] // length)
-    frames = samples[: count * length, :MOST_CHANNELS]
-    power = np.add.reduceat(np.square(frames), np.arange(count) * length, axis=0) / length
+    length = min(frame_length(sample_rate), len(samples))
+    count = len(samples) // length
+    frames = samples[: count * length, :MOST_CHANNELS].reshape(count, length, -1)
+    power = np.einsum("flc,flc->fc", frames, frames) / length  # makes no copy of hours of audio
     levels = 10 * np.log10(power + 1e-12)  # (F, C)
     levels = np.maximum(levels, levels.max() - FLOOR_DB)
     levels = levels - levels.mean(axis=0)
