@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from timbral.audio.decode import decode
+from timbral.audio.quality.short_time import analyze
+from timbral.audio.quality.sound_features import windows_of
+from timbral.audio.quality.sound_model import WEIGHTS
 from timbral.data.prepared.store import Store
+from timbral.demo.shipped import VOICES
 from timbral.scoring.trials import read_trials
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -68,3 +74,18 @@ def test_ge2e_on_real_speech(shared: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(list(paths[2].glob("[!.]*/*.npy"))) == 40
+
+
+@pytest.mark.slow
+def test_the_sound_model_is_what_its_recipe_makes(shared: Path, tmp_path: Path) -> None:
+    """From few examples, so that it takes seconds: a model of the same kind, nearly as good."""
+    output = tmp_path / "weights.json"
+    script = RECIPES / "quality" / "train_sounds.py"
+    options = ["--recordings", "150", "--rounds", "8", "--output", str(output)]
+    subprocess.run([sys.executable, str(script), str(shared), *options], check=True)
+    made, shipped = (json.loads(path.read_text()) for path in (output, WEIGHTS))
+    for name in ("speech", "music"):
+        assert np.shape(made[name]["weights"]) == np.shape(shipped[name]["weights"])
+    paths = sorted(VOICES.glob("*/*.ogg"))[::40]
+    rows = np.concatenate([windows_of(analyze(*decode(path)))[0] for path in paths])
+    assert np.mean(rows @ made["speech"]["weights"] + made["speech"]["bias"] > 0) > 0.9

@@ -17,7 +17,7 @@ import torch
 from examples import Maker, features
 from sounds import find_sounds
 
-from timbral.audio.quality import sound_model
+from timbral.audio.quality.sound_model import WEIGHTS
 
 PENALTY = 3e-4
 SPEECH_WEIGHT = 0.75
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--recordings", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--output", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     maker = Maker(find_sounds(options.data, held_out=False), SEED)
     rows, kinds = draw(maker, options.recordings, options.rounds)
@@ -84,9 +85,8 @@ def main() -> None:
         "speech": fit(rows, kinds == 2, SPEECH_WEIGHT),
         "music": fit(rows[kinds < 2], kinds[kinds < 2] == 1, 0.5),
     }
-    path = Path(sound_model.__file__).with_name("sound_weights.json")
-    path.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
-    print(f"{len(rows)} windows -> {path}")
+    options.output.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    print(f"{len(rows)} windows -> {options.output}")
 
 
 if __name__ == "__main__":
