@@ -13,8 +13,9 @@ from timbral import api
 from timbral.checkpoints.download import downloaded_folder
 from timbral.embeddings.audit.findings import audit, notes
 from timbral.embeddings.audit.mislabeled import check_labels
+from timbral.embeddings.audit.same_speaker import find_same_speakers
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
-from timbral.embeddings.vectors import centered
+from timbral.embeddings.vectors import centered, unit_length
 from timbral.errors import ConfigError
 
 SPEAKERS, EACH = 30, 12
@@ -171,3 +172,11 @@ def test_swapped_labels_in_real_speech(shared: Path, tmp_path: Path) -> None:
         hits = found[rows].sum()
         assert hits >= 0.9 * len(rows)
         assert hits >= 0.9 * found.sum()
+
+
+def test_speakers_of_one_utterance_make_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs of 50,000 speakers would take 20 GB, and nothing tells what one speaker is."""
+    monkeypatch.setattr(np, "triu_indices", lambda *sizes: pytest.fail("memory for all pairs"))
+    vectors = unit_length(np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
+    rows = [np.array([row]) for row in range(50)]
+    assert list(find_same_speakers(vectors, rows, np.array([""] * 50))) == []

@@ -39,11 +39,11 @@ def find_same_speakers(
     other utterance; two speakers are all pairs. Halves of one session are more alike than sessions
     are, so without sessions the same speaker recorded in two rooms is found too seldom.
     """
-    means = np.stack([unit_mean(vectors[rows]) for rows in rows_of_speakers])
     halves = [_halves(rows, sessions) for rows in rows_of_speakers if len(rows) >= MIN_UTTERANCES]
-    first, second = np.triu_indices(len(rows_of_speakers), 1)
-    if len(halves) < 2 or not len(first):
+    if len(halves) < 2:  # before memory is taken for every pair
         return
+    means = np.stack([unit_mean(vectors[rows]) for rows in rows_of_speakers])
+    first, second = np.triu_indices(len(rows_of_speakers), 1)
     cosines = (means @ means.T)[first, second].astype(np.float64)
     same = [float(unit_mean(vectors[one]) @ unit_mean(vectors[two])) for one, two in halves]
     prior = PRIOR / len(rows_of_speakers)
