@@ -33,7 +33,10 @@ class Duplicate:
 
 
 def find_duplicates(
-    vectors: Vectors, seconds: Floats, rows_of_speakers: Sequence[Ints]
+    vectors: Vectors,
+    seconds: Floats,
+    rows_of_speakers: Sequence[Ints],
+    min_probability: float = 0.0,
 ) -> Iterator[Duplicate]:
     """Pairs of utterances of near length that lie nearer than chance brings them, surest first.
 
@@ -42,7 +45,9 @@ def find_duplicates(
     d = 1 - cosine or less is taken as a power of d, through its 1 % and 5 % quantiles. With the
     fraction of pairs of near length it gives the number of pairs, λ, that chance alone should bring
     as near. Duplicates are taken to be rare: beforehand as many are expected as one in a hundred
-    corpora, so that the probability is 1 / (1 + 100 λ).
+    corpora, so that the probability is 1 / (1 + 100 λ). Pairs below `min_probability` are left out
+    before memory is taken for them: a hundredth of all pairs come into question, and 50,000
+    utterances have 1.2 billion.
     """
     distances, near_length_fraction = _chance(vectors, seconds, rows_of_speakers)
     if len(distances) < 100:
@@ -51,11 +56,18 @@ def find_duplicates(
     power = math.log(5.0) / max(math.log(high / max(low, 1e-9)), 1e-3)
     num_pairs = sum(len(rows) * (len(rows) - 1) / 2 for rows in rows_of_speakers)
     duplicates = []
-    for first, second, cosine in _near_pairs(vectors, seconds, float(low)):
+    farthest = float(low)
+    if min_probability > 0:
+        most = EXPECTED_DUPLICATES * (1 / min_probability - 1)  # λ of the least probable
+        fraction = max(most / (num_pairs * near_length_fraction), 1e-300)
+        log_distance = math.log(max(low, 1e-9)) + math.log(fraction / 0.01) / power
+        farthest = min(farthest, max(math.exp(min(log_distance, 0.0)), 1e-7) * (1 + 1e-6))
+    for first, second, cosine in _near_pairs(vectors, seconds, farthest):
         fraction = 0.01 * (max(1.0 - cosine, 1e-7) / max(low, 1e-9)) ** power
         expected = num_pairs * fraction * near_length_fraction  # λ
         probability = 1.0 / (1.0 + expected / EXPECTED_DUPLICATES)
-        duplicates.append(Duplicate(first, second, cosine, probability))
+        if probability >= min_probability:
+            duplicates.append(Duplicate(first, second, cosine, probability))
     yield from sorted(duplicates, key=lambda pair: -pair.probability)
 
 

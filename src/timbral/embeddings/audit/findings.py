@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,10 @@ def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
     speakers with several utterances, too.
     """
     corpus = _Corpus.of(table)
+    duplicates = partial(_duplicates, min_probability=min_probability)
     rows = [
         row
-        for find in (_mislabeled, _same_speakers, _mixed_speakers, _duplicates)
+        for find in (_mislabeled, _same_speakers, _mixed_speakers, duplicates)
         for row in find(corpus)
         if row["probability"] >= min_probability
     ]
@@ -144,8 +146,10 @@ def _mixed_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _duplicates(corpus: _Corpus) -> Iterator[dict[str, Any]]:
-    for pair in find_duplicates(corpus.vectors, corpus.seconds, corpus.rows_of_speakers):
+def _duplicates(corpus: _Corpus, min_probability: float) -> Iterator[dict[str, Any]]:
+    for pair in find_duplicates(
+        corpus.vectors, corpus.seconds, corpus.rows_of_speakers, min_probability
+    ):
         yield {
             "kind": "duplicate",
             "probability": pair.probability,
