@@ -18,11 +18,20 @@ from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints, Vectors
-from timbral.scoring.intervals import SpeakerBootstrap, eer_of, interval_of
+from timbral.scoring.intervals import (
+    SpeakerBootstrap,
+    _smallest_integers,
+    _weights,
+    eer_of,
+    interval_of,
+    order_of_scores,
+)
 from timbral.scoring.metrics import eer
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
-from timbral.scoring.score_file import read_scores
-from timbral.scoring.trial_list import UNKNOWN, read_trial_list
+from timbral.scoring.pairs import pair_cosines
+from timbral.scoring.repeated_words import RepeatedWords
+from timbral.scoring.score_file import read_scores, write_scores
+from timbral.scoring.trial_list import UNKNOWN, TrialList, read_trial_list
 from timbral.scoring.trial_speakers import speakers_from_targets
 
 NUM_SPEAKERS, EACH = 12, 6
@@ -366,6 +375,73 @@ def test_names_with_quotes_are_written_and_read(tmp_path: Path) -> None:
     assert [line.partition(" ")[2] for line in written] == lines
     assert all(len(line.split(" ")[0].partition(".")[2]) == 6 for line in written)
     assert len(read_scores(tmp_path / "s.txt").scores) == len(lines)
+
+
+def test_scores_are_ordered_by_their_bits() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.r_[
+        rng.normal(size=999), np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, rng.normal(size=9)
+    ]
+    scores = np.r_[scores, scores[:50]].astype(np.float32)
+    for given in (scores, scores.astype(np.float64)):
+        order = order_of_scores(given)
+        assert np.array_equal(np.sort(order), np.arange(len(scores)))
+        assert (np.diff(given[order][1:-1]) >= 0).all()
+
+
+@pytest.mark.parametrize("most", [2, 15, 16, 200])
+def test_weights_are_sums_of_products(most: int) -> None:
+    """Whatever integers hold them: of bytes, and of more where speakers are drawn often."""
+    rng = np.random.default_rng(most)
+    times = rng.integers(0, most + 1, (7, 100))
+    first, second, bins = (
+        rng.integers(0, 7, 5000),
+        rng.integers(0, 7, 5000),
+        np.arange(5000) // 1667,
+    )
+    starts = np.searchsorted(bins, [0, 1, 2, 3])
+    expected = np.zeros((4, 100))
+    np.add.at(expected, bins, times[first] * times[second])
+    assert np.array_equal(_weights(_smallest_integers(times), first, second, starts), expected.T)
+
+
+def test_cosines_do_not_depend_on_the_order_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(5000, 8)).astype(np.float32)
+    first, second = rng.integers(0, 5000, (2, 3001))
+    unit = unit_length(vectors)
+    expected = (unit[first] * unit[second]).sum(axis=1)
+    assert pair_cosines(vectors, first, second) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[1, 0], [UNKNOWN, UNKNOWN]])
+def test_scores_are_written_with_six_decimals(tmp_path: Path, labels: list[int]) -> None:
+    values = [0.0, -0.0, 1.0, -1.0, 0.1234565001, -1e-7, -5e-7 - 1e-12, 99.9999999, 12.5, -0.999999]
+    for some in (values, [*values, 1234.5]):
+        scores = np.repeat(some, 2)
+        count = len(scores)
+        rows = np.zeros(count, dtype=np.int32), np.ones(count, dtype=np.int32)
+        names = pa.array(["a", "b c"])
+        trials = TrialList(np.resize(np.array(labels, dtype=np.int8), count), *rows, names)
+        write_scores(tmp_path / "s.txt", trials, scores)
+        written = read_scores(tmp_path / "s.txt")
+        assert written.scores == pytest.approx(scores, abs=5.1e-7)
+        assert written.trials.labels.tolist() == trials.labels.tolist()
+        lines = (tmp_path / "s.txt").read_text().splitlines()
+        first = "0.000000\t1\ta\tb c" if labels[0] == 1 else "a\tb c\t0.000000"
+        assert lines[0] == first
+
+
+def test_words_of_a_column_are_numbered() -> None:
+    blocks = [["a", "b", "a"], ["b", "c"], ["c", "a", "d"]]
+    for many in (2**21, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("timbral.scoring.repeated_words.MANY", many)
+            column = RepeatedWords()
+            for block in blocks:
+                column.add(pa.array(block))
+        assert column.encoded().to_pylist() == [word for block in blocks for word in block]
+    assert RepeatedWords().encoded().to_pylist() == []
 
 
 def test_weights_of_many_ties_are_exact() -> None:

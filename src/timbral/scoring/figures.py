@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.hull import convex_hull
-from timbral.scoring.intervals import Interval, SpeakerBootstrap, check_draws, eer_of, min_dcf_of
+from timbral.scoring.intervals import (
+    Interval,
+    SpeakerBootstrap,
+    check_draws,
+    count_present,
+    eer_of,
+    min_dcf_of,
+)
 from timbral.scoring.metrics import ScoreCounts, check_p_target
 
 __all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
@@ -115,7 +121,7 @@ def compute_figures(
         min_cllr=hull.min_cllr,
         num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
         num_targets=int(hull.targets.sum()),
-        num_speakers=len(np.union1d(first, second)),
+        num_speakers=count_present(first, second),
         interval_note=note,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
@@ -20,6 +22,8 @@ SCORES = "scores.txt"
 """in the folder of an evaluation"""
 FORMS = "`score label path path`, `label path path score` or `path path score`"
 SIX_DECIMALS = pa.decimal128(24, 6)
+LARGEST_TABLED = 100
+"""score; those of log-likelihood ratios may be larger, or infinite"""
 ROWS = 2**20
 """lines that are put together at one time"""
 
@@ -43,15 +47,41 @@ def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> Non
         raise DataError("a name with a tab, a line break or a blank at an end cannot be written")
     delimiter = "\t" if pc.any(pc.match_substring(names, " ")).as_py() else " "
     labeled = bool((trials.labels != UNKNOWN).all())
+    ends = (delimiter, "\n" if labeled else delimiter)
+    sides = [pc.binary_join_element_wise(names, end, "") for end in ends]
+    behind = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         for start in range(0, len(trials), ROWS):
             rows = slice(start, start + ROWS)
-            values = pa.array(scores[rows].astype(np.float64)).cast(SIX_DECIMALS, safe=False)
-            score, label = values.cast(pa.string()), pa.array(trials.labels[rows]).cast(pa.string())
-            sides = [names.take(pa.array(each[rows])) for each in (trials.first, trials.second)]
-            words = [score, label, *sides] if labeled else [*sides, score]
-            lines = pc.binary_join_element_wise(*words, delimiter)
-            file.write("\n".join([*lines.to_pylist(), ""]).encode())
+            both = zip(sides, (trials.first, trials.second), strict=True)
+            words = [side.take(pa.array(each[rows])) for side, each in both]
+            kinds = trials.labels[rows] if labeled else np.zeros(len(words[0]), dtype=np.int8)
+            score = _six_decimals(scores[rows].astype(np.float64), behind, kinds)
+            words = [*score, *words] if labeled else [*words, *score]
+            lines = pc.binary_join_element_wise(*words, "")
+            bounds = np.frombuffer(lines.buffers()[1], np.int32)[[0, len(lines)]]
+            file.write(memoryview(lines.buffers()[2])[slice(*bounds.tolist())])
+
+
+def _six_decimals(scores: Floats, behind: Sequence[str], kinds: NDArray[np.int8]) -> list[pa.Array]:
+    """Scores (N,) with six decimals, and what stands behind each by its kind (N,), in two pieces.
+
+    The pieces are looked up in tables of all numbers of three digits, which is faster than to
+    write digits.
+    """
+    millionths = np.rint(scores * 1e6)
+    if not np.abs(millionths).max(initial=0.0) < LARGEST_TABLED * 1e6:
+        texts = pa.array(scores).cast(SIX_DECIMALS, safe=False).cast(pa.string())
+        return [texts, pa.array(behind).take(pa.array(kinds))]
+    upper, lower = np.divmod(np.abs(millionths).astype(np.int64), 1000)
+    count = int(upper.max(initial=0)) + 1
+    digits = [f"{number // 1000}.{number % 1000:03d}" for number in range(count)]
+    heads = pa.array([*digits, *(f"-{number}" for number in digits)])
+    tails = pa.array([f"{number:03d}{end}" for end in behind for number in range(1000)])
+    return [
+        heads.take(pa.array(upper + np.where(millionths < 0, count, 0))),
+        tails.take(pa.array(lower + 1000 * kinds.astype(np.int64))),
+    ]
 
 
 def read_scores(path: str | Path) -> ScoredList:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
+from timbral.scoring.repeated_words import RepeatedWords
 
 __all__ = [
     "LABELS",
@@ -36,7 +37,7 @@ UNKNOWN = -1
 """label of a trial in a list without labels"""
 SNIFFED_BYTES = 65536
 BLOCK_BYTES = 2**25
-"""large, as names are numbered again in every block"""
+"""large, as the names known are hashed again in every block"""
 ODD_NAME = r"^$|^[ \t#]|[ \t\r]$|\n"
 """what only reading line by line tells apart"""
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
@@ -142,24 +143,24 @@ def _read_regular(
     if number not in counts or b"#" in line or b'"' in head or b"\0" in head:
         return None
     names = [f"column {index}" for index in range(number)]
-    types: dict[str, pa.DataType] = dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))
+    columns = [RepeatedWords() for _ in names]
     try:
-        table = pa.csv.read_csv(
+        with pa.csv.open_csv(
             path,
             pa.csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES),
             pa.csv.ParseOptions(delimiter=delimiter, quote_char=False),
-            pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
-        )
+            pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        ) as reader:
+            for batch in reader:
+                for column, words in zip(columns, batch.columns, strict=True):
+                    column.add(words)
     except (pa.ArrowException, OSError):
         return None
-    columns = [_as_one(column) for column in table.unify_dictionaries().columns]
-    odd = (pc.match_substring_regex(column.dictionary, ODD_NAME) for column in columns)
-    return None if any(pc.any(found).as_py() for found in odd) else columns
-
-
-def _as_one(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+    encoded = [column.encoded() for column in columns]
+    odd = (pc.match_substring_regex(column.dictionary, ODD_NAME) for column in encoded)
+    return None if any(pc.any(found).as_py() for found in odd) else encoded
 
 
 def _read_each_line(
