@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["RepeatedWords"]
 
 MANY = 2**21
-"""words, from which on looking blocks up in them is slower than numbering each block's anew"""
+"""words, from which on looking blocks up in them is slower than to number each block by itself"""
 
 
 class RepeatedWords:
