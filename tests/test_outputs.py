@@ -252,7 +252,7 @@ def test_unsaved_networks_are_told_apart(voices: Path, tmp_path: Path) -> None:
 
 
 def test_default_folder_of_other_scores(tmp_path: Path) -> None:
-    job = EvaluationJob("a" * 64, "0", "0", "/corpus", "")
+    job = EvaluationJob("a" * 64, "0", "fp32", "0", "/corpus", "")
     folder = tmp_path / "trials"
     assert folder_for(job, folder) == folder
     claim_evaluation(folder, job)
@@ -263,7 +263,7 @@ def test_default_folder_of_other_scores(tmp_path: Path) -> None:
 
 
 def test_damaged_job_of_an_evaluation(tmp_path: Path) -> None:
-    claim_evaluation(tmp_path, EvaluationJob("a", "b", "c", "d", ""))
+    claim_evaluation(tmp_path, EvaluationJob("a", "b", "fp32", "c", "d", ""))
     path = tmp_path / ".evaluation" / "job.json"
     for content in ("[]", "{", '{"root": "/"}', path.read_text().replace('"a"', "1")):
         path.write_text(content)
