@@ -317,7 +317,8 @@ def make_mel(folder: Path) -> None:
 
 def make_evaluation(folder: Path) -> None:
     write_json(
-        folder / ".evaluation" / "job.json", asdict(EvaluationJob("0f", "1f", "2f", "/", ""))
+        folder / ".evaluation" / "job.json",
+        asdict(EvaluationJob("0f", "1f", "fp32", "2f", "/", "")),
     )
 
 
