@@ -165,18 +165,25 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     refuse_unknown(encoder)
     check_folders(running.weights_dir)
     from timbral import api
-    from timbral.io.devices import tune_cpu
+    from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
-    return api.load_encoder(
+    embedder = api.load_encoder(
         encoder,
         device=running.device,
         precision=running.precision,
         compile=running.compile,
         weights_dir=running.weights_dir,
     )
+    if running.precision == "bf16" and emulates_bf16(embedder.device):
+        print(
+            "note: this processor has no bf16 instructions, so --precision bf16 is slower than "
+            "fp32 here",
+            file=sys.stderr,
+        )
+    return embedder
 
 
 def tell_passed_over(passed_over: Counter[str]) -> None:

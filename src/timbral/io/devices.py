@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 
 import torch
 
 from timbral.errors import ConfigError
 
-__all__ = ["pick_device", "resolve_precision", "tune_cpu"]
+__all__ = ["emulates_bf16", "pick_device", "resolve_precision", "tune_cpu"]
 
 
 def pick_device(name: str) -> torch.device:
@@ -44,6 +45,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return "bf16" if device.type == "cpu" and probe() else "fp32"
+
+
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether bf16 is slower than fp32, as on x86 processors without instructions for it."""
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    return resolve_precision("auto", device) != "bf16"
 
 
 def tune_cpu() -> None:

@@ -1,0 +1,127 @@
+"""What a calibration promises against what happens, on speakers and conditions it has not seen.
+
+    python recipes/calibration/promises.py CALIBRATION.json EVALUATION [EVALUATION …]
+
+Each EVALUATION is a folder of `timbral evaluate`, with its list's .utt2spk beside the list. Prints
+a table: false accepts and false rejects with 95 % intervals over speakers, at the calibration's
+thresholds and at cosines that people copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from timbral.audio.decode import decode
+from timbral.audio.quality.measure import measure
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import read_calibration
+from timbral.calibration.conditions import Conditions
+from timbral.io.threads import map_ahead
+from timbral.io.types import Floats, Ints
+from timbral.scoring.hull import convex_hull
+from timbral.scoring.intervals import SpeakerBootstrap
+from timbral.scoring.metrics import ScoreCounts, cllr, eer
+from timbral.scoring.score_file import SCORES, read_scores
+from timbral.scoring.trial_speakers import speakers_of
+
+COPIED = {"SpeechBrain's 0.25": 0.25, "0.45": 0.45}
+"""cosines that are used as thresholds for any encoder"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Trials of one condition."""
+
+    name: str
+    scores: Floats
+    labels: Ints
+    first: Ints
+    second: Ints
+    first_conditions: Conditions
+    second_conditions: Conditions
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Cell:
+        content = json.loads((folder / "evaluation.json").read_text())
+        scored = read_scores(folder / SCORES)
+        trials = scored.trials
+        of_names = speakers_of(trials, Path(f"{content['trial_list']}.utt2spk"))
+        paths = trials.names.to_pylist()
+        measured = Conditions.of(list(map_ahead(lambda path: measure(*decode(path)), paths)))
+        return cls(
+            Path(content["trial_list"]).stem.removeprefix("test-"),
+            scored.scores.astype(np.float64),
+            trials.labels.astype(np.int64),
+            of_names[trials.first],
+            of_names[trials.second],
+            measured.rows(trials.first),
+            measured.rows(trials.second),
+        )
+
+    def llrs(self, calibration: Calibration) -> Floats:
+        return calibration.llr(self.scores, self.first_conditions, self.second_conditions)
+
+    def rates(self, values: Floats, threshold: float) -> str:
+        """False accepts and rejects at a threshold, in % with intervals."""
+        bootstrap = SpeakerBootstrap(values, self.labels, self.first, self.second)
+        at = int(np.searchsorted(bootstrap.lows, threshold))
+        accepts = bootstrap.values(lambda miss, false_alarm: false_alarm[:, at])
+        rejects = bootstrap.values(lambda miss, false_alarm: miss[:, at])
+        accepted = values >= threshold
+        shown = (
+            (float(accepted[self.labels == 0].mean()), accepts),
+            (float(1 - accepted[self.labels == 1].mean()), rejects),
+        )
+        return " / ".join(
+            "{:.1f} ({:.1f}–{:.1f})".format(
+                100 * rate, *(100 * np.nanpercentile(drawn, [2.5, 97.5]))
+            )
+            for rate, drawn in shown
+        )
+
+
+def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[str]:
+    llrs = cell.llrs(calibration)
+    rate, _ = eer(cell.scores, cell.labels)
+    hull = convex_hull(ScoreCounts.of(llrs, cell.labels))
+    yield (
+        f"| {cell.name} | EER {100 * rate:.1f}, Cllr {cllr(llrs, cell.labels):.3f} "
+        f"(least {hull.min_cllr:.3f}) |"
+    )
+    raw = calibration.unlimited_llr(cell.scores, cell.first_conditions, cell.second_conditions)
+    yield f"| llr 0 | {cell.rates(raw, 0.0)} |"
+    for promised in (0.05, 0.01):
+        point = calibration.threshold(promised)
+        yield f"| promised {100 * promised:g} % | {cell.rates(raw, point.llr)} |"
+    for name, threshold in (COPIED | {"EER threshold of the data fitted on": elsewhere}).items():
+        yield f"| {name} | {cell.rates(cell.scores, threshold)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("calibration", type=Path)
+    parser.add_argument("fitted", type=Path, help="the evaluation that it was fitted on")
+    parser.add_argument("evaluations", type=Path, nargs="+")
+    options = parser.parse_args()
+    calibration = read_calibration(options.calibration)
+    fitted = read_scores(options.fitted / SCORES)
+    _, elsewhere = eer(fitted.scores, fitted.trials.labels)
+    for threshold, point in (
+        (name, calibration.threshold(promised)) for name, promised in (("5 %", 0.05), ("1 %", 0.01))
+    ):
+        print(
+            f"promised {threshold}: llr {point.llr:.2f}, false accepts "
+            f"{100 * point.false_accept:.2f} %, false rejects {100 * point.false_reject:.1f} %"
+        )
+    for folder in options.evaluations:
+        print(*lines(Cell.of_folder(folder), calibration, elsewhere), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
