@@ -55,7 +55,7 @@ def load_encoder(
     checkpoint = resolve(encoder)
     if checkpoint.uninitialized_prefixes:
         warnings.warn(uninitialized_message(checkpoint), stacklevel=2)
-    return Embedder(
+    embedder = Embedder(
         load_network(checkpoint),
         checkpoint.preprocessing,
         device=pick_device(device),
@@ -66,6 +66,9 @@ def load_encoder(
         license=checkpoint.license,
         threshold=checkpoint.validation_threshold,
         uninitialized_prefixes=checkpoint.uninitialized_prefixes,
-        calibration=known_calibration(checkpoint),
         training_list=checkpoint.training_list,
     )
+    calibration = known_calibration(checkpoint)
+    if calibration is not None and calibration.embedding_sha256 == embedder.embedding_identity():
+        embedder.calibration = calibration
+    return embedder

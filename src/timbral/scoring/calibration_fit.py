@@ -211,7 +211,7 @@ def _operating_points(
     accept_bound = np.minimum.accumulate(accept_bound)  # a stricter threshold accepts no more
     reject_bound = np.maximum.accumulate(reject_bound)
     rows = zip(thresholds, accept, accept_bound, reject, reject_bound, strict=True)
-    return tuple(OperatingPoint(*(float(value) for value in row)) for row in rows)
+    return tuple(OperatingPoint(*(float(f"{value:.6g}") for value in row)) for row in rows)
 
 
 def _rate_from(scores: Floats, thresholds: Floats) -> Floats:
