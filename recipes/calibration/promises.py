@@ -4,7 +4,7 @@
 
 Each EVALUATION is a folder of `timbral evaluate`, with its list's .utt2spk beside the list. Prints
 a table: false accepts and false rejects with 95 % intervals over speakers, at the calibration's
-thresholds and at cosines that people copy.
+thresholds and at cosines that are copied from elsewhere.
 """
 
 from __future__ import annotations
