@@ -28,7 +28,7 @@ def embedder(run: Path, monkeypatch: pytest.MonkeyPatch) -> Embedder:
     def work(*given: object) -> float:
         raise AssertionError("the work began")
 
-    monkeypatch.setattr(embed, "_embed_missing", work)
+    monkeypatch.setattr(embed, "embed_missing", work)
     return api.load_encoder(run, device="cpu")
 
 

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from timbral.audio.preprocessing import Preprocessing
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
-from timbral.data.training_list import TRAINING_LIST
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
 from timbral.io.files import atomic_folder, atomic_write, file_sha256, read_json, write_json
+from timbral.io.outputs import TRAINING_LIST
 from timbral.version import __version__
 
 __all__ = [

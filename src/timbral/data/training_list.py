@@ -17,11 +17,11 @@ import pyarrow.parquet
 from timbral.audio.segments import Segment
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
+from timbral.io.outputs import TRAINING_LIST
 from timbral.io.types import Ints
 
 __all__ = ["TRAINING_LIST", "Seen", "TrainingList", "write_training_list"]
 
-TRAINING_LIST = "trained_on.parquet"
 COLUMNS = ("speaker", "utterance", "path")
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "PREPARED",
     "RUN",
     "TRAINING_CHECKPOINT",
+    "TRAINING_LIST",
     "FileKind",
     "FolderKind",
     "claim_file",
@@ -37,6 +38,8 @@ __all__ = [
 HEAD_BYTES = 4096
 """of a file, in which its signature stands"""
 LIST_MARKER = ".timbral-list.json"
+TRAINING_LIST = "trained_on.parquet"
+"""of a run folder, see `timbral.data.training_list`; named here, where pyarrow is not imported"""
 
 
 @dataclass(frozen=True)
