@@ -78,14 +78,14 @@ def report(embedder: Embedder, targets: Floats, nontargets: Floats, rate: float)
         out = (llrs >= bounds.accept_llr) | (llrs <= bounds.reject_llr)
         stops = np.where(out.any(axis=1), out.argmax(axis=1), len(LOOKS) - 1)
         ends.append((LOOKS[stops], llrs[np.arange(len(llrs)), stops], out.any(axis=1)))
-    (heard, last, decided), (heard_others, last_others, decided_others) = ends
+    (length, last, decided), (length_others, last_others, decided_others) = ends
     rejects = float((decided & (last < 0)).mean())
     accepts = float((decided_others & (last_others > 0)).mean())
     print(
         f"promised {100 * rate:g} % false accepts: {100 * accepts:.1f} % false accepts, "
         f"{100 * rejects:.1f} % false rejects, undecided after {LONGEST:g} s: "
         f"{100 * (1 - decided.mean()):.1f} % and {100 * (1 - decided_others.mean()):.1f} %; "
-        f"median {np.median(heard):.2f} s for the same speaker, {np.median(heard_others):.2f} s "
+        f"median {np.median(length):.2f} s for the same speaker, {np.median(length_others):.2f} s "
         "for another"
     )
     for seconds, of_targets, of_nontargets in zip(LOOKS, targets.T, nontargets.T, strict=True):
