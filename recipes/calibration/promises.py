@@ -17,18 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.audio.decode import decode
-from timbral.audio.quality.measure import measure
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
-from timbral.calibration.conditions import Conditions
-from timbral.io.threads import map_ahead
-from timbral.io.types import Floats, Ints
+from timbral.evaluation.calibrate import read_trial_data
+from timbral.evaluation.evaluation_job import EvaluationJob
+from timbral.io.types import Floats
+from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import SpeakerBootstrap
 from timbral.scoring.metrics import ScoreCounts, cllr, eer
 from timbral.scoring.score_file import SCORES, read_scores
-from timbral.scoring.trial_speakers import speakers_of
 
 COPIED = {"SpeechBrain's 0.25": 0.25, "0.45": 0.45}
 """cosines that are used as thresholds for any encoder"""
@@ -39,44 +37,27 @@ class Cell:
     """Trials of one condition."""
 
     name: str
-    scores: Floats
-    labels: Ints
-    first: Ints
-    second: Ints
-    first_conditions: Conditions
-    second_conditions: Conditions
+    trials: TrialData
 
     @classmethod
     def of_folder(cls, folder: Path) -> Cell:
         content = json.loads((folder / "evaluation.json").read_text())
-        scored = read_scores(folder / SCORES)
-        trials = scored.trials
-        of_names = speakers_of(trials, Path(f"{content['trial_list']}.utt2spk"))
-        paths = trials.names.to_pylist()
-        measured = Conditions.of(list(map_ahead(lambda path: measure(*decode(path)), paths)))
-        return cls(
-            Path(content["trial_list"]).stem.removeprefix("test-"),
-            scored.scores.astype(np.float64),
-            trials.labels.astype(np.int64),
-            of_names[trials.first],
-            of_names[trials.second],
-            measured.rows(trials.first),
-            measured.rows(trials.second),
-        )
-
-    def llrs(self, calibration: Calibration) -> Floats:
-        return calibration.llr(self.scores, self.first_conditions, self.second_conditions)
+        job = EvaluationJob.of_folder(folder)
+        assert job is not None, f"{folder} holds no evaluation"
+        trials, _ = read_trial_data(folder, job, Path(f"{content['trial_list']}.utt2spk"))
+        return cls(Path(content["trial_list"]).stem.removeprefix("test-"), trials)
 
     def rates(self, values: Floats, threshold: float) -> str:
         """False accepts and rejects at a threshold, in % with intervals."""
-        bootstrap = SpeakerBootstrap(values, self.labels, self.first, self.second)
+        labels = self.trials.labels
+        bootstrap = SpeakerBootstrap(values, labels, self.trials.first, self.trials.second)
         at = int(np.searchsorted(bootstrap.lows, threshold))
         accepts = bootstrap.values(lambda miss, false_alarm: false_alarm[:, at])
         rejects = bootstrap.values(lambda miss, false_alarm: miss[:, at])
         accepted = values >= threshold
         shown = (
-            (float(accepted[self.labels == 0].mean()), accepts),
-            (float(1 - accepted[self.labels == 1].mean()), rejects),
+            (float(accepted[labels == 0].mean()), accepts),
+            (float(1 - accepted[labels == 1].mean()), rejects),
         )
         return " / ".join(
             "{:.1f} ({:.1f}–{:.1f})".format(
@@ -87,20 +68,22 @@ class Cell:
 
 
 def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[str]:
-    llrs = cell.llrs(calibration)
-    rate, _ = eer(cell.scores, cell.labels)
-    hull = convex_hull(ScoreCounts.of(llrs, cell.labels))
+    trials = cell.trials
+    sides = trials.first_conditions, trials.second_conditions
+    llrs = calibration.llr(trials.scores, *sides)
+    rate, _ = eer(trials.scores, trials.labels)
+    hull = convex_hull(ScoreCounts.of(llrs, trials.labels))
     yield (
-        f"| {cell.name} | EER {100 * rate:.1f}, Cllr {cllr(llrs, cell.labels):.3f} "
+        f"| {cell.name} | EER {100 * rate:.1f}, Cllr {cllr(llrs, trials.labels):.3f} "
         f"(least {hull.min_cllr:.3f}) |"
     )
-    raw = calibration.unlimited_llr(cell.scores, cell.first_conditions, cell.second_conditions)
+    raw = calibration.unlimited_llr(trials.scores, *sides)
     yield f"| llr 0 | {cell.rates(raw, 0.0)} |"
     for promised in (0.05, 0.01):
         point = calibration.threshold(promised)
         yield f"| promised {100 * promised:g} % | {cell.rates(raw, point.llr)} |"
     for name, threshold in (COPIED | {"EER threshold of the data fitted on": elsewhere}).items():
-        yield f"| {name} | {cell.rates(cell.scores, threshold)} |"
+        yield f"| {name} | {cell.rates(trials.scores, threshold)} |"
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from timbral.io.storage import location_below
 from timbral.io.threads import map_ahead
 from timbral.io.types import Progress
 from timbral.scoring.calibration_fit import Fit, TrialData, fit_trials
-from timbral.scoring.score_file import SCORES, ScoredList, read_scores
+from timbral.scoring.score_file import SCORES, read_scores
 from timbral.scoring.trial_speakers import speakers_of
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "read_trial_data"]
 
 
 def calibrate(
@@ -63,19 +63,7 @@ def calibrate(
             "a calibration is of cosines"
         )
     claim_file(path, CALIBRATION)
-    scored = read_scores(folder / SCORES)
-    of_names = speakers_of(scored.trials, speakers)
-    names = scored.trials.names.to_pylist()
-    conditions = _measure([location_below(job.root, name) for name in names], progress)
-    trials = scored.trials
-    data = TrialData(
-        scored.scores.astype(np.float64),
-        trials.labels.astype(np.int64),
-        of_names[trials.first],
-        of_names[trials.second],
-        conditions.rows(trials.first),
-        conditions.rows(trials.second),
-    )
+    data, conditions = read_trial_data(folder, job, speakers, progress)
     ranges = Ranges.of(conditions)
     fit = fit_trials(data, ranges)
     calibration = Calibration(
@@ -87,10 +75,37 @@ def calibrate(
         ranges,
         fit.limits,
         fit.points,
-        _fitted_on(fit, data, scored, description or Path(job.root).name),
+        _fitted_on(fit, data, description or Path(job.root).name),
     )
     write_calibration(path, calibration)
     return calibration
+
+
+def read_trial_data(
+    folder: Path,
+    job: EvaluationJob,
+    speakers: str | Path | Mapping[str, str] | None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[TrialData, Conditions]:
+    """The scored trials of an evaluation with their conditions, and those of each recording.
+
+    `job` is that of the folder, `speakers` and `progress` as for `calibrate`. Raises DataError for
+    a recording that cannot be read.
+    """
+    scored = read_scores(folder / SCORES)
+    trials = scored.trials
+    of_names = speakers_of(trials, speakers)
+    locations = [location_below(job.root, name) for name in trials.names.to_pylist()]
+    conditions = _measure(locations, progress)
+    data = TrialData(
+        scored.scores.astype(np.float64),
+        trials.labels.astype(np.int64),
+        of_names[trials.first],
+        of_names[trials.second],
+        conditions.rows(trials.first),
+        conditions.rows(trials.second),
+    )
+    return data, conditions
 
 
 def _measure(locations: list[str], progress: Progress) -> Conditions:
@@ -117,9 +132,9 @@ def _encoder(folder: Path) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _fitted_on(fit: Fit, data: TrialData, scored: ScoredList, description: str) -> FittedOn:
+def _fitted_on(fit: Fit, data: TrialData, description: str) -> FittedOn:
     digest = hashlib.sha256()
-    for column in (scored.scores, data.labels, data.first, data.second):
+    for column in (data.scores, data.labels, data.first, data.second):
         digest.update(np.ascontiguousarray(column).tobytes())
     for side in (data.first_conditions, data.second_conditions):
         for measures in vars(side).values():
