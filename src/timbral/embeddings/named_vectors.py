@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,23 @@ class NamedVectors:
 
     def rows_of(self, names: pa.Array, root: str | Path = "") -> Ints:
         """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none."""
-        keys = [(self.names, names), (self.names, pc.replace_substring_regex(names, SUFFIX, ""))]
+        readings: list[tuple[pa.Array, Callable[[pa.Array], pa.Array]]] = [
+            (self.names, lambda left: left),
+            (self.names, lambda left: pc.replace_substring_regex(left, SUFFIX, "")),
+        ]
         if self.paths is not None:
-            full = [os.path.abspath(Path(root) / name) for name in names.to_pylist()]
-            keys += [(self.paths, names), (self.paths, pa.array(full, pa.string()))]
-        rows = pc.coalesce(*(pc.index_in(wanted, value_set=known) for known, wanted in keys))
-        return np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
+            readings += [(self.paths, lambda left: left), (self.paths, partial(_full_paths, root))]
+        rows = np.full(len(names), -1, dtype=np.int64)
+        for known, reading in readings:
+            left = np.flatnonzero(rows < 0)
+            found = pc.index_in(reading(names.take(pa.array(left))), value_set=known)
+            rows[left] = pc.fill_null(found, -1)
+        return rows
+
+
+def _full_paths(root: str | Path, names: pa.Array) -> pa.Array:
+    full = [os.path.abspath(os.path.join(root, name)) for name in names.to_pylist()]  # noqa: PTH118
+    return pa.array(full, pa.string())
 
 
 SUFFIX = r"\.[A-Za-z0-9]{2,5}$"
