@@ -48,6 +48,7 @@ AudioErrorKind = Literal[
     "out-of-range",
     "silent",
     "too-large",
+    "too-long",
     "too-short",
     "trimmed-away",
     "truncated",

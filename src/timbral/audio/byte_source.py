@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.nearby import hint_nearby
 from timbral.errors import AudioError, AudioErrorKind
 from timbral.io.storage import fetch, is_url, open_url
@@ -41,6 +42,8 @@ class ByteSource:
     """the first `HEAD_BYTES`"""
     path: str | None = None
     """on this machine's disks"""
+    limit: LengthLimit = NO_LIMIT
+    """longer recordings are refused before they are decoded"""
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset` on."""
@@ -88,9 +91,10 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def content_source(content: bytes, name: str) -> ByteSource:
+def content_source(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> ByteSource:
     """The content of an audio file, which is written nowhere."""
-    return ByteSource(name, io.BytesIO(content), len(content), content[:HEAD_BYTES])
+    head = content[:HEAD_BYTES]
+    return ByteSource(name, io.BytesIO(content), len(content), head, limit=limit)
 
 
 def check_regular(path: Path) -> None:

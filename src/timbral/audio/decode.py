@@ -23,6 +23,7 @@ from timbral.audio.byte_source import (
 )
 from timbral.audio.ffmpeg import FFMPEG_SUFFIXES
 from timbral.audio.full_scale import to_full_scale
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.opening import is_decoded_whole, open_sound
 from timbral.audio.segments import Segment
 from timbral.audio.sound import Samples, Sound
@@ -37,6 +38,7 @@ __all__ = [
     "decode",
     "decode_as_is",
     "decode_bytes",
+    "decode_bytes_with_channels",
     "decode_channels",
     "decode_with_channels",
     "failures_of",
@@ -105,24 +107,39 @@ def decode_with_channels(path: str | Path) -> tuple[Wave, Samples, int]:
     """What `decode` gives, and every channel (T, C) of the same samples, in [-1, 1]."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
-        raw = _samples(sound, segment, name)
-        wave = check_wave(_played(_mono(raw, name), sound, segment), name)
-        sample_rate = segment.played_rate(sound.sample_rate)
-        if raw.shape[1] == 1:
-            return wave, wave[:, None], sample_rate
-        channels = _played(raw, sound, segment)
-        return wave, channels / np.float32(max(1.0, _peak(channels))), sample_rate
+        return _with_channels(sound, segment, name)
+
+
+def _with_channels(sound: Sound, segment: Segment, name: str) -> tuple[Wave, Samples, int]:
+    raw = _samples(sound, segment, name)
+    wave = check_wave(_played(_mono(raw, name), sound, segment), name)
+    sample_rate = segment.played_rate(sound.sample_rate)
+    if raw.shape[1] == 1:
+        return wave, wave[:, None], sample_rate
+    channels = _played(raw, sound, segment)
+    return wave, channels / np.float32(max(1.0, _peak(channels))), sample_rate
 
 
 def _peak(samples: NDArray[np.float32]) -> float:
     return max(float(samples.max()), -float(samples.min()))
 
 
-def decode_bytes(content: bytes, name: str) -> tuple[Wave, int]:
-    """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`."""
-    with failures_of(name), _open_content(content, name) as sound:
+def decode_bytes(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> tuple[Wave, int]:
+    """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`.
+
+    Of a recording beyond `limit` no more is decoded than it takes to see that.
+    """
+    with failures_of(name), _open_content(content, name, limit) as sound:
         wave, sample_rate = _read(sound, Segment(name), name)
     return check_wave(wave, name), sample_rate
+
+
+def decode_bytes_with_channels(
+    content: bytes, name: str, limit: LengthLimit = NO_LIMIT
+) -> tuple[Wave, Samples, int]:
+    """As `decode_with_channels`, of the content of an audio file, as `decode_bytes` takes it."""
+    with failures_of(name), _open_content(content, name, limit) as sound:
+        return _with_channels(sound, Segment(name), name)
 
 
 def _read(sound: Sound, segment: Segment, name: str) -> tuple[Wave, int]:
@@ -233,10 +250,10 @@ def _opened(segment: Segment, name: str, *, whole: bool) -> Iterator[Sound]:
 
 
 @contextmanager
-def _open_content(content: bytes, name: str) -> Iterator[Sound]:
+def _open_content(content: bytes, name: str, limit: LengthLimit) -> Iterator[Sound]:
     """The content of an audio file, open; its errors are AudioErrors."""
     try:
-        with open_sound(content_source(content, name)) as sound:
+        with open_sound(content_source(content, name, limit)) as sound:
             _check_rate(name, sound.sample_rate)
             yield sound
     except (soundfile.LibsndfileError, OSError, ValueError) as error:

@@ -59,7 +59,8 @@ def decode_container(source: ByteSource) -> Sound:
             stream = container.streams.audio[0]
             rate = int(stream.rate)
             stated = _stated_seconds(container, stream)
-            frames.extend(_planar_frames(av, container.decode(stream), rate))
+            decoded = _planar_frames(av, container.decode(stream), rate)
+            frames.extend(_limited(decoded, source, rate))
     except av.FFmpegError as error:
         if not frames:
             reason = f"cannot be read as audio ({error.strerror})"
@@ -85,6 +86,17 @@ def _planar_frames(av: Any, frames: Any, rate: int) -> Iterator[NDArray[np.float
             layout = (frame.layout.name, frame.sample_rate)
             resampler = av.AudioResampler(format="fltp", rate=rate)
         yield from (planar.to_ndarray() for planar in resampler.resample(frame))
+
+
+def _limited(
+    frames: Iterator[NDArray[np.float32]], source: ByteSource, rate: int
+) -> Iterator[NDArray[np.float32]]:
+    """The frames (C, T); AudioError as soon as they are more than the source's limit."""
+    samples = values = 0
+    for frame in frames:
+        samples, values = samples + frame.shape[1], values + frame.size
+        source.limit.check_decoded(source.name, values, samples / rate)
+        yield frame
 
 
 def _stated_seconds(container: Any, stream: Any) -> float:

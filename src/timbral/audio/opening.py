@@ -22,6 +22,7 @@ from timbral.audio.byte_source import ByteSource
 from timbral.audio.ffmpeg import decode_container, is_container
 from timbral.audio.flac import MAGIC as FLAC
 from timbral.audio.flac import flac_lengths, with_length
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.mp3 import Mp3Stream, behind_id3, is_mp3, is_mpeg, mp3_streams
 from timbral.audio.ogg import ogg_links
 from timbral.audio.sound import Samples, Sound, from_libsndfile, in_memory
@@ -47,11 +48,18 @@ def _head(source: ByteSource) -> bytes:
     return source.read_at(behind_id3(source.read_at), 16)
 
 
-def open_sound(source: ByteSource) -> AbstractContextManager[Sound]:
+@contextmanager
+def open_sound(source: ByteSource) -> Iterator[Sound]:
     """The recording that `source` holds, open.
 
-    Raises AudioError, and whatever libsndfile raises.
+    Raises AudioError, also for one beyond the source's limit, and whatever libsndfile raises.
     """
+    with _opened(source) as sound:
+        source.limit.check(source.name, sound.num_samples, sound.sample_rate, sound.channels)
+        yield sound
+
+
+def _opened(source: ByteSource) -> AbstractContextManager[Sound]:
     head = _head(source)
     if is_container(head):
         return nullcontext(decode_container(source))
@@ -75,17 +83,26 @@ def _open_pcm(source: ByteSource) -> Iterator[Sound]:
         return
     if data is None:
         with soundfile.SoundFile(source.for_library()) as file:
-            yield from_libsndfile(file)
+            yield _sound_of(source, file)
         return
     there = source.size - data.start
     if data.size is not None and there > data.size:
         _check_not_joined(source, data.start + data.size)
         _check_not_wrapped(source, data, there)
     with _file_of(source, data) as file:
-        sound = from_libsndfile(file, _counted(file, data))
+        sound = _sound_of(source, file, _counted(file, data))
         if data.size is not None and data.size > there > 0:
             sound = replace(sound, stated_samples=sound.num_samples * data.size // there)
         yield sound
+
+
+def _sound_of(
+    source: ByteSource, file: soundfile.SoundFile, num_samples: int | None = None
+) -> Sound:
+    """As `from_libsndfile`, which decodes at once what libsndfile cannot seek in."""
+    if not file.seekable():
+        source.limit.check(source.name, file.frames, file.samplerate, file.channels)
+    return from_libsndfile(file, num_samples)
 
 
 def _file_of(source: ByteSource, data: headers.Data) -> soundfile.SoundFile:
@@ -160,7 +177,7 @@ def _open_mpeg(source: ByteSource, is_mp3: bool) -> Sound:
     content = source.content()
     if is_mp3 and (streams := mp3_streams(content)):
         return _open_mp3(source, streams)
-    return in_memory(*without_standard_error(partial(_decoded, content)))
+    return in_memory(*without_standard_error(partial(_decoded, content, source.limit)))
 
 
 def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Sound:
@@ -189,10 +206,11 @@ def _read_mp3(stream: Mp3Stream, start: int, stop: int) -> Samples:
     return samples[first : first + stop - start]
 
 
-def _decoded(content: bytes) -> tuple[Samples, int]:
-    """All samples, and the rate."""
+def _decoded(content: bytes, limit: LengthLimit = NO_LIMIT) -> tuple[Samples, int]:
+    """All samples, or one more than the limit, and the rate."""
     with soundfile.SoundFile(io.BytesIO(content)) as file:
-        return file.read(dtype="float32", always_2d=True), file.samplerate
+        most = limit.most_samples(file.samplerate)
+        return file.read(most, dtype="float32", always_2d=True), file.samplerate
 
 
 def _chained(source: ByteSource, sounds: Sequence[Sound]) -> Sound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from timbral.audio.decode import Wave
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.preprocessing import Preprocessing
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import open_calibration
@@ -23,8 +24,9 @@ from timbral.errors import AudioError, InputError
 from timbral.inference.decision import Decision, Question, decide
 from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
+from timbral.inference.runtime import Runtime
 from timbral.inference.saving import save_encoder
-from timbral.inference.sides import Side, load_side, with_risks
+from timbral.inference.sides import Side, load_sides, with_risks
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import native_ranges, window_ranges
@@ -88,10 +90,8 @@ class Embedder:
             network: the encoder; it is moved to `device` and put into evaluation mode
             preprocessing: what it was trained on; None is timbral's default
             device: ``cpu``, ``cuda`` or ``cuda:N``
-            precision: ``fp32``, or ``bf16`` for faster matrix products where the processor has
-                them; vectors keep a cosine of 0.999 or more to those of ``fp32``
-            compile: let torch compile the network, which takes minutes at the first recording; on
-                the CPUs measured it gains nothing (docs/encoders.md)
+            precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it
+            compile: let torch compile the network: minutes at first, no gain (docs/encoders.md)
             name: what vectors and files call this encoder; empty: the architecture's name
             weights_sha256: hash of its file of weights
             license: of its weights
@@ -99,7 +99,8 @@ class Embedder:
             uninitialized_prefixes: starts of names of tensors that are random
             calibration, training_list: of these weights, as the attributes
         """
-        self._runtime = TorchRuntime(network, device, precision, compile)
+        self._runtime: Runtime = TorchRuntime(network, device, precision, compile)
+        self._limit = NO_LIMIT
         self.preprocessing = preprocessing or Preprocessing()
         self.windows = network.windows
         self.sample_rate = network.sample_rate
@@ -111,12 +112,9 @@ class Embedder:
         self.calibration, self.training_list = calibration, training_list
 
     def __repr__(self) -> str:
-        rate = f"{self.sample_rate / 1000:g} kHz"
         weights = f"weights {self.weights_sha256[:8]}" if self.weights_sha256 else "unsaved weights"
-        return (
-            f"<Embedder {self.name}, {self.embedding_dim}-d, {rate}, "
-            f"{self.device} {self.precision}, {weights}>"
-        )
+        size = f"{self.embedding_dim}-d, {self.sample_rate / 1000:g} kHz"
+        return f"<Embedder {self.name}, {size}, {self.device} {self.precision}, {weights}>"
 
     @property
     def network(self) -> SpeakerEncoder:
@@ -140,17 +138,26 @@ class Embedder:
         return self
 
     def with_inference(
-        self, preprocessing: Preprocessing | None = None, windows: Windows | None = None
+        self,
+        preprocessing: Preprocessing | None = None,
+        windows: Windows | None = None,
+        *,
+        runtime: Runtime | None = None,
+        max_seconds: float | None = None,
     ) -> Embedder:
         """An Embedder of the same network, which both hold, that prepares recordings another way.
 
         Args:
             preprocessing: what is done to every recording; None: as this one does
             windows: whose mean is a recording's vector; None: those of this one
+            runtime: computes the vectors of this network; None: that of this one
+            max_seconds: longer recordings are refused; None: as this one does
         """
         other = copy.copy(self)
         other.preprocessing = preprocessing or self.preprocessing
         other.windows = windows or self.windows
+        other._runtime = runtime or self._runtime
+        other._limit = self._limit if max_seconds is None else LengthLimit(max_seconds)
         if other.embedding_identity() != self.embedding_identity():
             other.calibration = None
         return other
@@ -215,11 +222,10 @@ class Embedder:
         if own is not None and seconds is None and step is None:
             ranges = native_ranges(own, len(wave), self.network.hop_samples)
             vectors = self._runtime.embed_windows(wave, own)
-            return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
-        ranges = window_ranges(
-            len(wave), self.sample_rate, seconds, step, self.network.min_samples, self.name
-        )
-        vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
+        else:
+            least = self.network.min_samples
+            ranges = window_ranges(len(wave), self.sample_rate, seconds, step, least, self.name)
+            vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
         return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
 
     def encode_speaker(
@@ -236,9 +242,7 @@ class Embedder:
             InputError: one recording instead of several, or an empty list
         """
         if several_recordings(recordings) is None:
-            raise InputError(
-                "encode_speaker takes a list or tuple of recordings; encode takes one recording"
-            )
+            raise InputError("encode_speaker takes a list of recordings; encode takes one")
         if not recordings:
             raise InputError("recordings: at least one recording is needed; the list is empty")
         return unit_length(self._encode_many(recordings, "recordings", sample_rate).mean(axis=0))
@@ -275,8 +279,7 @@ class Embedder:
         """
         known = self._known_calibration(calibration)
         question = Question(threshold, self.threshold, known, false_accept, prior)
-        one = self._side(first, "first", sample_rate)
-        other = self._side(second, "second", sample_rate)
+        one, other = self._sides({"first": first, "second": second}, sample_rate)
         score = float(similarity(one.voice, other.voice))
         decision = decide(score, question, one.conditions, other.conditions)
         return with_risks(decision, one, other)
@@ -336,10 +339,7 @@ class Embedder:
         return Path(folder)
 
     def load_audio(self, audio: Recording, sample_rate: float | None = None) -> Wave:
-        """A recording as the encoder sees it: preprocessed, at its rate, long enough (T,).
-
-        Raises AudioError, InputError and ConfigError as `encode` does.
-        """
+        """A recording as the encoder sees it, preprocessed (T,); errors as of `encode`."""
         return self.loader.load(audio, "audio", sample_rate)
 
     def try_load_audio(self, path: str | Path) -> Wave | AudioError:
@@ -349,7 +349,7 @@ class Embedder:
     def try_load_many(
         self, paths: Iterable[str | Path], threads: int = 4
     ) -> Iterator[Wave | AudioError]:
-        """Load recordings in threads, a few ahead; in order, a failure in its place."""
+        """Load recordings in threads, in order, a failure in its place."""
         return map_ahead(self.try_load_audio, paths, threads)
 
     def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
@@ -372,7 +372,7 @@ class Embedder:
     @property
     def loader(self) -> RecordingLoader:
         return RecordingLoader(
-            self.preprocessing, self.sample_rate, self.network.min_samples, self.name
+            self.preprocessing, self.sample_rate, self.network.min_samples, self.name, self._limit
         )
 
     def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:
@@ -393,8 +393,8 @@ class Embedder:
         self, audio: object, argument: str, sample_rate: float | None
     ) -> tuple[Vectors, Conditions]:
         """The vector (E,) of a recording, or of a speaker with several, and its conditions."""
-        side = self._side(audio, argument, sample_rate)
+        (side,) = self._sides({argument: audio}, sample_rate)
         return side.voice, side.conditions
 
-    def _side(self, audio: object, argument: str, sample_rate: float | None) -> Side:
-        return load_side(self.loader, self.encode_preprocessed, audio, argument, sample_rate)
+    def _sides(self, given: Mapping[str, object], sample_rate: float | None) -> list[Side]:
+        return load_sides(self.loader, self.encode_preprocessed, given, sample_rate)

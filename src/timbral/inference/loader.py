@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from timbral.audio.decode import Wave, decode_with_channels, failures_of
+from timbral.audio.decode import (
+    Wave,
+    decode_bytes_with_channels,
+    decode_with_channels,
+    failures_of,
+)
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.measures import Quality
@@ -38,6 +44,8 @@ class RecordingLoader:
     """of the encoder, in Hz"""
     min_samples: int
     encoder: str
+    limit: LengthLimit = NO_LIMIT
+    """longer recordings are refused, the contents of files before they are decoded"""
 
     def load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
         """A recording preprocessed, at the encoder's rate, long enough (T,).
@@ -46,7 +54,7 @@ class RecordingLoader:
         ConfigError as `Embedder.encode` does; they call what is no path by its argument.
         """
         name = name_of(audio, argument)
-        return self._prepare(*read_recording(audio, name, sample_rate, self.sample_rate), name)
+        return self._prepare(*self._read(audio, name, sample_rate), name)
 
     def try_load(self, path: str | Path) -> Wave | AudioError:
         """As `load`, but a recording that cannot be used gives its error."""
@@ -84,14 +92,20 @@ class RecordingLoader:
         name = name_of(audio, argument)
         if isinstance(audio, str | os.PathLike):
             wave, channels, rate = decode_with_channels(os.fspath(audio))
+        elif isinstance(audio, bytes):
+            wave, channels, rate = decode_bytes_with_channels(audio, name, self.limit)
         else:
-            wave, rate = read_recording(audio, name, sample_rate, self.sample_rate)
+            wave, rate = self._read(audio, name, sample_rate)
             channels = wave
         prepared = self._prepare(wave, rate, name)
         with failures_of(name):
             return prepared, measure(channels, rate)
 
+    def _read(self, audio: object, name: str, sample_rate: float | None) -> tuple[Wave, int]:
+        return read_recording(audio, name, sample_rate, self.sample_rate, self.limit)
+
     def _prepare(self, samples: Wave, rate: int, name: str) -> Wave:
+        self.limit.check(name, len(samples), rate, 1)
         with failures_of(name):
             wave = self.preprocessing(samples, rate, self.sample_rate, name)
         if wave.size < self.min_samples:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbral.audio.decode import PLAUSIBLE_RATES, Wave, check_wave, decode, decode_bytes
+from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, ConfigError, InputError
 from timbral.io.types import Vectors
@@ -87,20 +88,25 @@ def check_finite(vectors: Vectors, names: Sequence[str]) -> Vectors:
 
 
 def read_recording(
-    audio: object, name: str, sample_rate: float | None, default_rate: int
+    audio: object,
+    name: str,
+    sample_rate: float | None,
+    default_rate: int,
+    limit: LengthLimit = NO_LIMIT,
 ) -> tuple[Wave, int]:
     """One recording to its samples, mono float32 (T,), and their rate in Hz.
 
     Samples without a rate of their own have `sample_rate`, or else `default_rate`; files say their
-    own. Raises AudioError when the recording cannot be used, InputError for what is none, and
-    ConfigError for an impossible rate.
+    own. The content of a file beyond `limit` is refused before it is decoded. Raises AudioError
+    when the recording cannot be used, InputError for what is none, and ConfigError for an
+    impossible rate.
     """
     if isinstance(audio, str | os.PathLike):
         return decode(os.fspath(audio))
     if isinstance(audio, Mapping):
         return _read_mapping(audio, name, sample_rate, default_rate)
     if isinstance(audio, bytes | bytearray | memoryview):
-        return decode_bytes(bytes(audio), f"{name} ({len(audio):,} bytes)")
+        return decode_bytes(bytes(audio), f"{name} ({len(audio):,} bytes)", limit)
     if isinstance(audio, tuple) and (pair := _with_rate(audio)) is not None:
         samples, rate = pair
         return read_recording(samples, name, rate, default_rate)
@@ -111,7 +117,7 @@ def read_recording(
         content = read()
         if not isinstance(content, bytes):
             raise InputError(f"{name}: a file has to be open for bytes ('rb'), not for text")
-        return decode_bytes(content, str(getattr(audio, "name", name)))
+        return decode_bytes(content, str(getattr(audio, "name", name)), limit)
     raise InputError(f"{name}: {TAKEN}; got {_describe(audio)}")
 
 

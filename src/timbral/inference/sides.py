@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
@@ -16,7 +18,7 @@ from timbral.inference.loader import RecordingLoader
 from timbral.inference.recordings import check_finite, name_of, several_recordings
 from timbral.io.types import Vectors
 
-__all__ = ["Side", "load_side", "with_risks"]
+__all__ = ["Side", "load_sides", "with_risks"]
 
 CALIBRATED = frozenset({"short", "narrow-band", "noisy"})
 """risks that a calibration allows for: it has seen such recordings, or warns of them itself"""
@@ -33,28 +35,52 @@ class Side:
     """names and measures"""
 
 
-def load_side(
+@dataclass(frozen=True)
+class _Loaded:
+    """The recordings of one side, not embedded yet."""
+
+    names: tuple[str, ...]
+    waves: tuple[Wave, ...]
+    qualities: tuple[Quality, ...]
+
+    def with_vectors(self, vectors: Vectors) -> Side:
+        """The side whose recordings have these vectors (N, E)."""
+        check_finite(vectors, self.names)
+        voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
+        measured = tuple(zip(self.names, self.qualities, strict=True))
+        return Side(voice, Conditions.of(self.qualities).together, measured)
+
+
+def load_sides(
     loader: RecordingLoader,
     encode: Callable[[Sequence[Wave]], Vectors],
-    audio: object,
-    argument: str,
+    given: Mapping[str, object],
     sample_rate: float | None,
-) -> Side:
-    """Read and embed a recording, or a list of several; errors as of `Embedder.encode`.
+) -> list[Side]:
+    """Read sides, each a recording or a list of several, and embed them all together.
 
-    `encode` takes prepared waves to vectors (N, E); several recordings give the mean of theirs.
+    `given` are the sides by the names of their arguments; `encode` takes prepared waves to vectors
+    (N, E); several recordings of a side give the mean of theirs. Errors as of `Embedder.encode`.
     """
+    loaded = [_load(loader, audio, name, sample_rate) for name, audio in given.items()]
+    vectors = encode([wave for side in loaded for wave in side.waves])
+    ends = np.cumsum([len(side.waves) for side in loaded])
+    return [
+        side.with_vectors(rows)
+        for side, rows in zip(loaded, np.split(vectors, ends[:-1]), strict=True)
+    ]
+
+
+def _load(
+    loader: RecordingLoader, audio: object, argument: str, sample_rate: float | None
+) -> _Loaded:
     recordings = several_recordings(audio)
     given = [audio] if recordings is None else recordings
     if not given:
         raise InputError(f"{argument}: at least one recording is needed; the list is empty")
     loaded = [loader.load_measured(each, argument, sample_rate) for each in given]
-    names = [name_of(each, argument) for each in given]
-    vectors = check_finite(encode([wave for wave, _ in loaded]), names)
-    voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
-    qualities = [quality for _, quality in loaded]
-    measured = tuple(zip(names, qualities, strict=True))
-    return Side(voice, Conditions.of(qualities).together, measured)
+    names = tuple(name_of(each, argument) for each in given)
+    return _Loaded(names, *(tuple(column) for column in zip(*loaded, strict=True)))
 
 
 def with_risks(decision: Decision, *sides: Side) -> Decision:

@@ -1,0 +1,56 @@
+"""How long a recording of a stranger may be, told before it is decoded.
+
+A megabyte of FLAC or Opus may hold days of silence; who decodes it first and looks then has lost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from timbral.errors import AudioError
+
+__all__ = ["NO_LIMIT", "LengthLimit"]
+
+VALUES_PER_SECOND = 192_000
+"""of all channels together: four channels at 48 kHz, two at 96 kHz"""
+
+
+@dataclass(frozen=True)
+class LengthLimit:
+    """The longest recording that is decoded."""
+
+    seconds: float = math.inf
+
+    def check(self, name: str, num_samples: int, sample_rate: int, channels: int) -> None:
+        """AudioError for a recording of more samples (T, C) than that."""
+        seconds = num_samples / max(sample_rate, 1)
+        if seconds > self.seconds:
+            reason = (
+                f"{_length(seconds)} of audio are more than the {_length(self.seconds)} that are "
+                "taken; cut it"
+            )
+            raise AudioError(name, reason, "too-long")
+        if num_samples * channels > self.seconds * VALUES_PER_SECOND:
+            reason = (
+                f"{channels} channels at {sample_rate:,} Hz are too much in {_length(seconds)}; "
+                "convert it to one channel at 16,000 Hz"
+            )
+            raise AudioError(name, reason, "too-large")
+
+    def check_decoded(self, name: str, num_values: int, seconds: float) -> None:
+        """AudioError for a recording of which so much was decoded, and more may follow."""
+        if seconds > self.seconds or num_values > self.seconds * VALUES_PER_SECOND:
+            reason = f"it is longer than the {_length(self.seconds)} that are taken; cut it"
+            raise AudioError(name, reason, "too-long")
+
+    def most_samples(self, sample_rate: int) -> int:
+        """To decode at most: one more than is taken; -1 without a limit."""
+        return -1 if math.isinf(self.seconds) else int(self.seconds * sample_rate) + 1
+
+
+NO_LIMIT = LengthLimit()
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
