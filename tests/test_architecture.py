@@ -22,6 +22,7 @@ ROOMS = [
     ["api"],
     ["evaluation"],
     ["reports"],
+    ["gallery"],
     ["training"],
     ["bulk"],
     ["scoring"],

@@ -11,7 +11,7 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare, calibrate
-Decisions: check
+Decisions: check, Gallery
 Weights: models, download, convert
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EmbedSummary,
         Engine,
         Evaluation,
+        Gallery,
         Inspection,
         ModelInfo,
         PageSummary,
@@ -94,6 +95,7 @@ __all__ = [
     "Embedder",
     "Engine",
     "Evaluation",
+    "Gallery",
     "InputError",
     "Inspection",
     "MissingExtraError",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
     from timbral.evaluation.list_evaluation import Evaluation as Evaluation
+    from timbral.gallery.gallery import Gallery as Gallery
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
     from timbral.inference.load import load_encoder as load_encoder
@@ -74,6 +75,7 @@ MODULES = {
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
     "Evaluation": "evaluation.list_evaluation",
+    "Gallery": "gallery.gallery",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["beside"]
+__all__ = ["beside", "near_name"]
 
 SHOWN = 6
 """names in a message"""
@@ -31,3 +32,14 @@ def beside(path: Path) -> str:
         return f"; {missing.parent} is empty"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"; in {missing.parent}: {', '.join(names[:SHOWN])}{more}"
+
+
+def near_name(name: str, names: Sequence[str]) -> str:
+    """``; did you mean …?`` or ``; there are: …``, to end a message that `name` is not there."""
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if not names:
+        return "; it is empty"
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return f"; there are {', '.join(map(repr, names[:SHOWN]))}{more}"

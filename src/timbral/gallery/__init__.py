@@ -1,0 +1,1 @@
+"""Enrolled voices: a database of them, what may enter it, and the search for who is in it."""

@@ -1,0 +1,89 @@
+"""What a gallery asks of a database, and the tables that it makes there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "Database"]
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    """CREATE TABLE gallery (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        schema_version INTEGER NOT NULL,
+        encoder TEXT NOT NULL,
+        weights_sha256 TEXT NOT NULL,
+        embedding_sha256 TEXT NOT NULL,
+        embedding_dim INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        changes BIGINT NOT NULL DEFAULT 0
+    )""",
+    """CREATE TABLE voices (
+        id {key},
+        name TEXT NOT NULL UNIQUE,
+        vector {bytes} NOT NULL,
+        num_recordings INTEGER NOT NULL,
+        speech_seconds DOUBLE PRECISION NOT NULL,
+        bandwidth_hz DOUBLE PRECISION NOT NULL,
+        snr_db DOUBLE PRECISION NOT NULL,
+        created_at TEXT NOT NULL,
+        consent TEXT NOT NULL,
+        consent_at TEXT NOT NULL,
+        enroll_again TEXT NOT NULL,
+        changed BIGINT NOT NULL
+    )""",
+    "CREATE INDEX voices_changed ON voices (changed)",
+    """CREATE TABLE recordings (
+        id {key},
+        voice_id BIGINT NOT NULL REFERENCES voices (id) ON DELETE CASCADE,
+        vector {bytes} NOT NULL,
+        source TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        duration_seconds DOUBLE PRECISION NOT NULL,
+        speech_seconds DOUBLE PRECISION,
+        bandwidth_hz DOUBLE PRECISION,
+        snr_db DOUBLE PRECISION,
+        risks TEXT NOT NULL,
+        added_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX recordings_voice ON recordings (voice_id)",
+    "CREATE INDEX recordings_sha256 ON recordings (sha256)",
+    """CREATE TABLE removed_voices (
+        voice_id BIGINT PRIMARY KEY,
+        changed BIGINT NOT NULL
+    )""",
+    "CREATE INDEX removed_voices_changed ON removed_voices (changed)",
+)
+"""`changes` counts the transactions that wrote; rows bear the number of the last one that touched
+them, so that a process reads only what others have changed. Of a voice that was removed a number
+stays, nothing else. `key` and `bytes` are each database's own words."""
+
+
+class Database(Protocol):
+    """A database that holds one gallery. SQL has ``?`` for values. Threads take turns."""
+
+    location: str
+    """what errors call it"""
+    lock: threading.RLock
+    """held while a statement runs, and by `writing` throughout"""
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement; the rows that it gives."""
+
+    def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each of many rows of values."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """A transaction of the only writer: all of it is kept, or on an error nothing.
+
+        When it ends without an error, everything in it is on the disk. Not to be nested.
+        """
+
+    def erase(self) -> bool:
+        """Overwrite what was deleted, in every file; False while another process still reads it."""
+
+    def close(self) -> None:
+        """Give the connection back; the next statement opens another."""

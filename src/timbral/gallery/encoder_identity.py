@@ -1,0 +1,54 @@
+"""Which encoder the vectors of a gallery are of: those of two encoders do not compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timbral.errors import DataError
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["EncoderIdentity"]
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """What decides a vector: weights, preprocessing and windows; the name is for readers."""
+
+    name: str
+    weights_sha256: str
+    embedding_sha256: str
+    """of preprocessing and windows, as `Embedder.embedding_identity` has it; empty: not known"""
+    embedding_dim: int
+
+    @classmethod
+    def of(cls, encoder: Embedder | EncoderIdentity) -> EncoderIdentity:
+        """That of an Embedder; an identity is its own."""
+        if isinstance(encoder, EncoderIdentity):
+            return encoder
+        return cls(
+            encoder.name,
+            encoder.weights_identity(),
+            encoder.embedding_identity(),
+            encoder.embedding_dim,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} (weights {self.weights_sha256[:8]}, {self.embedding_dim}-d)"
+
+    def check_same(self, other: EncoderIdentity, location: str) -> None:
+        """DataError when vectors of `other` do not compare with those of this one's gallery."""
+        if (self.weights_sha256, self.embedding_dim) != (other.weights_sha256, other.embedding_dim):
+            raise DataError(
+                f"{location}: holds vectors of {self}, and these are of {other}: vectors of two "
+                "encoders do not compare; use the gallery's encoder, or take the gallery to the "
+                "new one with `timbral gallery migrate`"
+            )
+        if self.embedding_sha256 != other.embedding_sha256 and other.embedding_sha256:
+            raise DataError(
+                f"{location}: holds vectors of {self} with other preprocessing or windows than "
+                f"these of {other}; use the same preprocessing, or take the gallery to the new "
+                "one with `timbral gallery migrate`"
+            )

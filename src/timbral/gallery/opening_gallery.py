@@ -1,0 +1,29 @@
+"""Where a gallery lies: a file, or a database of a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.gallery.database import SCHEMA_VERSION, Database
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.sqlite_database import SqliteDatabase
+from timbral.gallery.voice_store import first_row
+
+__all__ = ["create_database", "is_server", "open_database"]
+
+SERVERS = ("postgresql://", "postgres://")
+
+
+def is_server(location: str | Path) -> bool:
+    """Whether a gallery's location is a server's and not a file's."""
+    return str(location).startswith(SERVERS)
+
+
+def open_database(location: str | Path) -> Database:
+    """Open a gallery's database; DataError when there is none."""
+    return SqliteDatabase(Path(location))
+
+
+def create_database(location: str | Path, encoder: EncoderIdentity) -> Database:
+    """Make a gallery's database, or open the one that is there."""
+    return SqliteDatabase.create(Path(location), first_row(encoder, SCHEMA_VERSION))

@@ -1,0 +1,204 @@
+"""A gallery in one file: SQLite, with what makes it safe for several processes and power cuts.
+
+Settings (sqlite.org/pragma.html): WAL, so that readers never wait for the writer; synchronous FULL,
+so that a transaction that has ended survives a power cut; secure_delete, so that what is deleted is
+overwritten with zeros; incremental auto-vacuum, which gives pages back without copying the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from urllib.parse import quote
+
+from timbral.errors import DataError
+from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
+from timbral.io.near_names import beside
+from timbral.io.temporary import unique_name
+
+__all__ = ["SqliteDatabase"]
+
+APPLICATION_ID = 0x54494D42
+"""``TIMB``, in the header of the file"""
+BUSY_SECONDS = 30.0
+"""how long a writer waits for another one"""
+ERASE_SECONDS = 5.0
+"""how long it waits for readers that still see what was deleted"""
+MAGIC = b"SQLite format 3\0"
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+TYPES = {"key": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
+"""AUTOINCREMENT: the number of a removed voice is never given to another"""
+
+
+class SqliteDatabase:
+    """A `Database` in a file, for any number of processes of one machine."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file that is there; DataError for one that is no gallery."""
+        self.path, self.location = path, str(path)
+        self.lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._inherited: list[sqlite3.Connection] = []
+        _check_header(path)
+        with self._connected() as connection:
+            found = [
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("application_id", "user_version")
+            ]
+        if found[0] != APPLICATION_ID:
+            raise DataError(f"{path}: is an SQLite database of another program, no gallery")
+        if found[1] != SCHEMA_VERSION:
+            raise DataError(
+                f"{path}: is a gallery of version {found[1]}, and this timbral reads version "
+                f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
+            )
+
+    @classmethod
+    def create(cls, path: Path, first_row: Sequence[object]) -> SqliteDatabase:
+        """Make the file with its tables and the row of the table gallery, or open what is there."""
+        if not path.exists() or path.stat().st_size == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = unique_name(path, "new")
+            try:
+                _write_new(temporary, first_row)
+                _give_name(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return cls(path)
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._connected() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        with self._connected() as connection:
+            connection.executemany(sql, rows)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def erase(self) -> bool:
+        until = monotonic() + ERASE_SECONDS
+        with self._connected() as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            while True:
+                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy or monotonic() > until:
+                    return not busy
+                sleep(0.05)
+
+    def close(self) -> None:
+        with self.lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """The connection, of one thread at a time; SQLite's errors become this library's."""
+        with self.lock:
+            if self._connection is not None and self._process != os.getpid():
+                self._inherited.append(self._connection)  # of the parent, who alone may close it
+                self._connection = None
+            if self._connection is None:
+                self._connection, self._process = _connect(self.path), os.getpid()
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise _explain(error, self.path) from error
+
+
+def _check_header(path: Path) -> None:
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such gallery{beside(path)} (`timbral enroll` and Gallery.create make one)"
+        )
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; a gallery is one file")
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise DataError(f"{path}: is no gallery, but a file of another kind; choose another")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a file that is there; SQLite would make one that is not."""
+    uri = f"file:{quote(os.path.abspath(path))}?mode=rw"
+    try:
+        connection = sqlite3.connect(
+            uri, BUSY_SECONDS, uri=True, check_same_thread=False, isolation_level=None
+        )
+        for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error as error:
+        raise _explain(error, path) from error
+    return connection
+
+
+def _write_new(path: Path, first_row: Sequence[object]) -> None:
+    """A complete, closed database; it has another name until it is one."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA:
+            connection.execute(statement.format(**TYPES))
+        marks = ", ".join("?" * len(first_row))
+        connection.execute(f"INSERT INTO gallery VALUES ({marks})", first_row)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise _explain(error, path) from error
+    finally:
+        connection.close()
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Give a new file its name unless another process was faster: that one's file stays."""
+    if path.exists() and path.stat().st_size == 0:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            os.replace(temporary, path)
+
+
+def _explain(error: sqlite3.Error, path: Path) -> Exception:
+    """SQLite's error as one of this library, with what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the primary code
+    if code == sqlite3.SQLITE_FULL:
+        return OSError(errno.ENOSPC, "the disk is full; make room and start again", str(path))
+    if code == sqlite3.SQLITE_BUSY:
+        return DataError(
+            f"{path}: another process has been writing for {BUSY_SECONDS:g} s; try again later"
+        )
+    if code in DAMAGED:
+        return DataError(f"{path}: is damaged ({error}); restore it from a backup")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return DataError(
+            f"{path}: cannot be opened for writing ({error}); a gallery needs write permission for "
+            "its file and its folder, and a file system with locks"
+        )
+    return DataError(f"{path}: cannot be used as a gallery ({error})")

@@ -1,0 +1,159 @@
+"""The vectors of all voices in memory, kept up with the database, and exact search among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbral.calibration.conditions import Conditions
+from timbral.gallery.voice_store import VoiceBlock, VoiceStore
+from timbral.io.types import Floats, Ints, Vectors
+
+__all__ = ["Snapshot", "VoiceMatrix", "exact_search"]
+
+BLOCK_ROWS = 65_536
+"""of the matrix, multiplied at a time: cosines of few queries then stay in the cache"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All voices at one moment."""
+
+    names: tuple[str, ...]
+    vectors: Vectors
+    """(N, E), of unit length"""
+    conditions: Conditions
+    """(N,), of each voice's recordings together"""
+
+
+class VoiceMatrix:
+    """The voices of a store in memory: rows in no order, as a removed one's is taken by the last.
+
+    Room grows by doubling, so that adding N voices takes time linear in N. Threads take turns.
+    """
+
+    def __init__(self, store: VoiceStore, embedding_dim: int) -> None:
+        self._store = store
+        self.lock = store.database.lock
+        """one for both: a thread that writes reads the matrix, one that searches the store"""
+        self._dim = embedding_dim
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, as after a transaction that was taken back: it is read again."""
+        with self.lock:
+            self._change = 0
+            self.ids: list[int] = []
+            self.names: list[str] = []
+            self._rows: dict[int, int] = {}
+            self._vectors: Vectors = np.empty((0, self._dim), np.float32)
+            self._conditions: Floats = np.empty((0, 3))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def vectors(self) -> Vectors:
+        """(N, E); the rows may change with the next `refresh`."""
+        return self._vectors[: len(self.ids)]
+
+    @property
+    def conditions(self) -> Conditions:
+        """(N,)"""
+        return Conditions(*self._conditions[: len(self.ids)].T)
+
+    def refresh(self) -> None:
+        """Take up what any process has written since the last time."""
+        with self.lock:
+            change = self._store.changes()
+            inside = self._store.in_transaction
+            if change == self._change and not inside:
+                return
+            for block in self._store.changed_since(self._change):
+                self._put(block)
+            self._drop(self._store.removed_since(self._change))
+            self._change = change
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything."""
+        with self.lock:
+            values = self._conditions[: len(self.ids)].copy()
+            return Snapshot(tuple(self.names), self.vectors.copy(), Conditions(*values.T))
+
+    def search(self, queries: Vectors, top: int) -> tuple[list[list[str]], Vectors]:
+        """For each of the unit vectors (N, E) the names of the `top` nearest voices, best first.
+
+        Also their cosines (N, K), K the smaller of `top` and the number of voices.
+        """
+        with self.lock:
+            rows, scores = exact_search(self.vectors, queries, top)
+            return [[self.names[row] for row in best] for best in rows], scores
+
+    def _put(self, block: VoiceBlock) -> None:
+        """Take up voices, new ones and ones that have changed."""
+        known = [self._rows.get(id) for id in block.ids]
+        new = len(self.ids) + sum(row is None for row in known)
+        if new > len(self._vectors):
+            self._grow(max(2 * len(self._vectors), new, 256))
+        rows = np.empty(len(known), np.int64)
+        for position, (id, name) in enumerate(zip(block.ids, block.names, strict=True)):
+            row = known[position]
+            if row is None:
+                row = self._rows[id] = len(self.ids)
+                self.ids.append(id)
+                self.names.append(name)
+            self.names[row] = name
+            rows[position] = row
+        self._vectors[rows] = block.vectors
+        self._conditions[rows] = block.conditions
+
+    def _grow(self, rows: int) -> None:
+        for name in ("_vectors", "_conditions"):
+            old = getattr(self, name)
+            new = np.empty((rows, old.shape[1]), old.dtype)
+            new[: len(self.ids)] = old[: len(self.ids)]
+            setattr(self, name, new)
+
+    def _drop(self, ids: Iterable[int]) -> None:
+        """Take voices out; the last row moves to where each was, and what it left is zeroed."""
+        for id in ids:
+            row = self._rows.pop(id, None)
+            if row is None:
+                continue
+            last = len(self.ids) - 1
+            self._vectors[row], self._conditions[row] = self._vectors[last], self._conditions[last]
+            self._vectors[last] = 0
+            last_id, last_name = self.ids.pop(), self.names.pop()
+            if row != last:
+                self.ids[row], self.names[row] = last_id, last_name
+                self._rows[last_id] = row
+
+
+def exact_search(vectors: Vectors, queries: Vectors, top: int) -> tuple[Ints, Vectors]:
+    """The rows (Q, K) with the highest products with each query (Q, E), and these (Q, K).
+
+    In blocks, so that memory does not grow with the number of `vectors` (N, E).
+    """
+    top = min(top, len(vectors))
+    rows = np.zeros((len(queries), 0), np.int64)
+    scores = np.zeros((len(queries), 0), np.float32)
+    block_rows = max(BLOCK_ROWS // max(len(queries), 1), 1024)
+    for start in range(0, len(vectors), block_rows):
+        products = queries @ vectors[start : start + block_rows].T
+        found = _best(products, top)
+        rows = np.concatenate((rows, found + start), axis=1)
+        scores = np.concatenate((scores, np.take_along_axis(products, found, 1)), axis=1)
+        if rows.shape[1] > 64 * max(top, 1):
+            kept = _best(scores, top)
+            rows, scores = np.take_along_axis(rows, kept, 1), np.take_along_axis(scores, kept, 1)
+    order = np.lexsort((rows, -scores), axis=1)[:, :top]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _best(scores: Vectors, top: int) -> Ints:
+    """Columns (Q, K) of the highest scores, in no order."""
+    if scores.shape[1] <= top:
+        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    return np.asarray(np.argpartition(scores, -top, axis=1)[:, -top:], dtype=np.int64)

@@ -1,0 +1,306 @@
+"""Voices in a database: every statement of SQL that a gallery needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from timbral.errors import DataError
+from timbral.gallery.database import Database
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.voices import (
+    EnrolledRecording,
+    Voice,
+    VoiceSummary,
+    conditions_of,
+    voice_vector,
+)
+from timbral.io.types import Floats, Vectors
+
+__all__ = ["VoiceBlock", "VoiceStore", "first_row", "now"]
+
+BLOCK_VOICES = 10_000
+"""read at a time: a gallery of a million is not in memory twice"""
+VOICE_COLUMNS = (
+    "name, num_recordings, speech_seconds, created_at, consent, consent_at, enroll_again"
+)
+RECORDING_COLUMNS = (
+    "vector, source, sha256, duration_seconds, speech_seconds, bandwidth_hz, snr_db, risks, "
+    "added_at"
+)
+INSERT_RECORDING = (
+    f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def now() -> str:
+    """The time, UTC, to the second, as the tables hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def first_row(encoder: EncoderIdentity, schema_version: int) -> tuple[object, ...]:
+    """The row of the table gallery."""
+    return (
+        1,
+        schema_version,
+        encoder.name,
+        encoder.weights_sha256,
+        encoder.embedding_sha256,
+        encoder.embedding_dim,
+        now(),
+        0,
+    )
+
+
+@dataclass(frozen=True)
+class VoiceBlock:
+    """What a search needs of some voices."""
+
+    ids: list[int]
+    names: list[str]
+    vectors: Vectors
+    """(N, E)"""
+    conditions: Floats
+    """(N, 3), net speech in seconds, bandwidth in hertz, SNR in dB, of all recordings together"""
+
+
+class VoiceStore:
+    """Reads and writes voices. Whatever writes stands inside `writing`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._change = 0
+        self.wrote = False
+        self.in_transaction = False
+        """whether this object is writing just now"""
+
+    @property
+    def location(self) -> str:
+        return self.database.location
+
+    def encoder(self) -> EncoderIdentity:
+        rows = self.database.query(
+            "SELECT encoder, weights_sha256, embedding_sha256, embedding_dim FROM gallery"
+        )
+        if not rows:
+            raise DataError(f"{self.location}: is damaged (it names no encoder)")
+        return EncoderIdentity(*rows[0])
+
+    def count(self) -> int:
+        """How many voices are enrolled."""
+        return int(self.database.query("SELECT count(*) FROM voices")[0][0])
+
+    def changes(self) -> int:
+        """The number of the last transaction that wrote."""
+        return int(self.database.query("SELECT changes FROM gallery")[0][0])
+
+    def changed_since(self, change: int) -> Iterator[VoiceBlock]:
+        """The voices that later transactions touched."""
+        last = 0
+        while rows := self.database.query(
+            "SELECT id, name, vector, speech_seconds, bandwidth_hz, snr_db FROM voices "
+            "WHERE changed > ? AND id > ? ORDER BY id LIMIT ?",
+            (change, last, BLOCK_VOICES),
+        ):
+            last = rows[-1][0]
+            vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4")
+            yield VoiceBlock(
+                [row[0] for row in rows],
+                [row[1] for row in rows],
+                vectors.astype(np.float32).reshape(len(rows), -1),
+                np.array([row[3:] for row in rows], np.float64),
+            )
+
+    def removed_since(self, change: int) -> list[int]:
+        """The numbers of the voices that later transactions removed."""
+        rows = self.database.query(
+            "SELECT voice_id FROM removed_voices WHERE changed > ?", (change,)
+        )
+        return [row[0] for row in rows]
+
+    def summaries(self) -> Iterator[VoiceSummary]:
+        """Every voice without its vectors, in no order."""
+        for row in self.database.query(f"SELECT {VOICE_COLUMNS} FROM voices"):
+            yield VoiceSummary(*row)
+
+    def voice(self, name: str) -> Voice | None:
+        """A voice with its recordings, in the order in which they came; None: no such voice."""
+        rows = self.database.query(
+            f"SELECT id, {VOICE_COLUMNS} FROM voices WHERE name = ?", (name,)
+        )
+        if not rows:
+            return None
+        return Voice(VoiceSummary(*rows[0][1:]), self._recordings(rows[0][0]))
+
+    def owners(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Of hashes of recordings that are enrolled, the voices' names."""
+        wanted = [each for each in dict.fromkeys(hashes) if each]
+        found = {}
+        for each in wanted:
+            rows = self.database.query(
+                "SELECT name FROM voices JOIN recordings ON voices.id = voice_id WHERE sha256 = ?",
+                (each,),
+            )
+            if rows:
+                found[each] = str(rows[0][0])
+        return found
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction; see `Database.writing`. Others write before it or after it."""
+        with self.database.writing():
+            self._change, self.wrote = self.changes() + 1, False
+            self.in_transaction = True
+            try:
+                yield
+            finally:
+                self.in_transaction = False
+            if self.wrote:  # last, so that what is read meanwhile has the number of before
+                self.database.query("UPDATE gallery SET changes = ?", (self._change,))
+
+    def add(
+        self,
+        name: str,
+        recordings: Sequence[EnrolledRecording],
+        consent: str | None = None,
+        enroll_again: str | None = None,
+    ) -> int:
+        """Add recordings to a voice, which is made where there is none; its number.
+
+        `consent` and `enroll_again` None leave what stands there.
+        """
+        self.wrote = True
+        time = now()
+        ids = self.database.query("SELECT id FROM voices WHERE name = ?", (name,))
+        before = self._recordings(ids[0][0]) if ids else ()
+        id = ids[0][0] if ids else self._insert_voice(name, recordings, time)
+        self.database.insert(INSERT_RECORDING, [_values(id, each, time) for each in recordings])
+        self._set_voice(id, [*before, *recordings])
+        if consent is not None:
+            self.database.query(
+                "UPDATE voices SET consent = ?, consent_at = ? WHERE id = ?", (consent, time, id)
+            )
+        if enroll_again is not None:
+            self.database.query(
+                "UPDATE voices SET enroll_again = ? WHERE id = ?", (enroll_again, id)
+            )
+        return int(id)
+
+    def remove(self, name: str) -> None:
+        """Delete a voice that is there."""
+        self.wrote = True
+        id = self._id(name)
+        self.database.query("DELETE FROM recordings WHERE voice_id = ?", (id,))
+        self.database.query("DELETE FROM voices WHERE id = ?", (id,))
+        self.database.query("INSERT INTO removed_voices VALUES (?, ?)", (id, self._change))
+
+    def remove_recordings(self, name: str, ids: Sequence[int]) -> None:
+        """Delete some recordings of a voice that keeps others."""
+        self.wrote = True
+        voice = self._id(name)
+        for id in ids:
+            self.database.query("DELETE FROM recordings WHERE id = ? AND voice_id = ?", (id, voice))
+        self._set_voice(voice, self._recordings(voice))
+
+    def merge(self, into: str, other: str) -> None:
+        """Give all recordings of the voice `other` to `into`; `other` is gone."""
+        target, source = self._id(into), self._id(other)
+        self.database.query(
+            "UPDATE recordings SET voice_id = ? WHERE voice_id = ?", (target, source)
+        )
+        self.remove(other)
+        self._set_voice(target, self._recordings(target))
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Call a voice something else, which no other voice is called."""
+        self.wrote = True
+        self.database.query(
+            "UPDATE voices SET name = ?, changed = ? WHERE id = ?",
+            (new_name, self._change, self._id(name)),
+        )
+
+    def _id(self, name: str) -> int:
+        return int(self.database.query("SELECT id FROM voices WHERE name = ?", (name,))[0][0])
+
+    def _recordings(self, voice: int) -> tuple[EnrolledRecording, ...]:
+        rows = self.database.query(
+            f"SELECT {RECORDING_COLUMNS}, id FROM recordings WHERE voice_id = ? ORDER BY id",
+            (voice,),
+        )
+        return tuple(map(_recording, rows))
+
+    def _insert_voice(self, name: str, recordings: Sequence[EnrolledRecording], time: str) -> int:
+        rows = self.database.query(
+            "INSERT INTO voices (name, vector, num_recordings, speech_seconds, bandwidth_hz, "
+            "snr_db, created_at, consent, consent_at, enroll_again, changed) "
+            "VALUES (?, ?, 0, 0, 0, 0, ?, '', '', '', ?) RETURNING id",
+            (name, b"", time, self._change),
+        )
+        return int(rows[0][0])
+
+    def _set_voice(self, id: int, recordings: Sequence[EnrolledRecording]) -> None:
+        """Write what follows from a voice's recordings."""
+        together = conditions_of(recordings).together
+        self.database.query(
+            "UPDATE voices SET vector = ?, num_recordings = ?, speech_seconds = ?, "
+            "bandwidth_hz = ?, snr_db = ?, changed = ? WHERE id = ?",
+            (
+                bytes_of(voice_vector(recordings)),
+                len(recordings),
+                float(together.speech_seconds[0]),
+                float(together.bandwidth_hz[0]),
+                float(together.snr_db[0]),
+                self._change,
+                id,
+            ),
+        )
+
+
+def _recording(row: tuple[Any, ...]) -> EnrolledRecording:
+    """What `RECORDING_COLUMNS` and the number hold."""
+    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, id = row
+    return EnrolledRecording(
+        vector_of(vector),
+        source,
+        sha256,
+        duration,
+        speech,
+        bandwidth,
+        snr,
+        tuple(json.loads(risks)),
+        added_at,
+        id,
+    )
+
+
+def _values(voice: int, recording: EnrolledRecording, time: str) -> tuple[object, ...]:
+    """A recording as `INSERT_RECORDING` takes it."""
+    each = replace(recording, added_at=recording.added_at or time)
+    return (
+        voice,
+        bytes_of(each.vector),
+        each.source,
+        each.sha256,
+        each.duration_seconds,
+        each.speech_seconds,
+        each.bandwidth_hz,
+        each.snr_db,
+        json.dumps(each.risks),
+        each.added_at,
+    )
+
+
+def bytes_of(vector: Vectors) -> bytes:
+    """A vector as the tables hold it: float32, little-endian."""
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def vector_of(content: Any) -> Vectors:
+    """The vector (E,) of what `bytes_of` wrote."""
+    return np.frombuffer(content, dtype="<f4").astype(np.float32)

@@ -1,0 +1,111 @@
+"""What a gallery holds: voices, and the recordings that each rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from timbral.audio.quality.risks import NARROW_HZ, NOISY_DB
+from timbral.calibration.conditions import MAX_SNR_DB, Conditions
+from timbral.embeddings.vectors import unit_length, unit_mean
+from timbral.io.types import Vectors
+
+__all__ = ["EnrolledRecording", "Voice", "VoiceSummary", "conditions_of", "voice_vector"]
+
+FULL_BAND_HZ = 8000.0
+
+
+@dataclass(frozen=True)
+class EnrolledRecording:
+    """A recording's vector and measures; the audio is not kept."""
+
+    vector: Vectors = field(repr=False)
+    """(E,), of unit length"""
+    source: str
+    """path or name that it came under"""
+    sha256: str = ""
+    """of the file that it came as, or of its samples; empty where nobody took it"""
+    duration_seconds: float = 0.0
+    speech_seconds: float | None = None
+    """net speech; None where it was not measured"""
+    bandwidth_hz: float | None = None
+    """None where it was not measured"""
+    snr_db: float | None = None
+    """None where it was not measured, and for recordings without a pause"""
+    risks: tuple[str, ...] = ()
+    """kinds of `timbral.audio.quality.risks`"""
+    added_at: str = ""
+    """when it was enrolled, UTC, as ISO 8601 has it; the gallery sets it"""
+    id: int = 0
+    """in its gallery, which sets it"""
+
+
+@dataclass(frozen=True)
+class VoiceSummary:
+    """A voice without its vectors."""
+
+    name: str
+    num_recordings: int
+    speech_seconds: float
+    """net, of all its recordings"""
+    created_at: str
+    consent: str
+    """what its speaker agreed to, or where that is kept; empty: nobody said"""
+    consent_at: str
+    """when that was noted"""
+    enroll_again: str
+    """why it should be enrolled again; empty: it need not"""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice with everything that the gallery holds of it."""
+
+    summary: VoiceSummary
+    recordings: tuple[EnrolledRecording, ...]
+
+    @property
+    def name(self) -> str:
+        return self.summary.name
+
+    @property
+    def vector(self) -> Vectors:
+        """(E,), the unit mean of the recordings' unit vectors."""
+        return voice_vector(self.recordings)
+
+
+def voice_vector(recordings: Sequence[EnrolledRecording]) -> Vectors:
+    """The unit mean (E,) of recordings' unit vectors."""
+    return unit_mean(unit_length(np.stack([each.vector for each in recordings])))
+
+
+def conditions_of(recordings: Sequence[EnrolledRecording]) -> Conditions:
+    """The conditions (N,) of recordings.
+
+    What was not measured is taken from the risks where these tell it, and else for good: 8 kHz of
+    band, no noise, and all of the duration speech.
+    """
+    return Conditions(
+        np.maximum([_speech(each) for each in recordings], 0.01),
+        np.maximum([_bandwidth(each) for each in recordings], 1.0),
+        np.minimum([_snr(each) for each in recordings], MAX_SNR_DB),
+    )
+
+
+def _speech(recording: EnrolledRecording) -> float:
+    measured = recording.speech_seconds
+    return recording.duration_seconds if measured is None else measured
+
+
+def _bandwidth(recording: EnrolledRecording) -> float:
+    if recording.bandwidth_hz is not None:
+        return recording.bandwidth_hz
+    return NARROW_HZ if "narrow-band" in recording.risks else FULL_BAND_HZ
+
+
+def _snr(recording: EnrolledRecording) -> float:
+    if recording.snr_db is not None:
+        return recording.snr_db
+    return NOISY_DB if "noisy" in recording.risks else MAX_SNR_DB
