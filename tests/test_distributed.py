@@ -98,6 +98,7 @@ CASES = {
     "augmented-sgd-float32": Case(LSTM, torch.float32, sgd=True, augmented=True),
     "local-loss": Case(LSTM, local_loss=True),
 }
+BY_FOUR = ["lstm-micro-batches", "loss-with-weights", "batch-norm-ragged", "augmented-sgd-float32"]
 
 
 def make_batch(step: int, dtype: torch.dtype, rows: slice) -> WaveBatch:
@@ -185,19 +186,20 @@ def train_cases(names_and_store: tuple[list[str], Path], report: Any) -> Trained
 
 @pytest.fixture(scope="module")
 def trained(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Trained]:
-    """The cases by one, two and four processes; speakers of each batch lie on all of them."""
-    names = [name for name in CASES if name != "local-loss"]
+    """The cases by one and two processes, some by four; speakers of each batch lie on all."""
     store = make_recordings(tmp_path_factory.mktemp("augmented")) / "store"
     prepare(scan_corpus("folder", voices), store, Preprocessing())
     return {
         1: train_cases((list(CASES), store), None),
         2: launch(2, train_cases, (list(CASES), store), lambda step, values: None),
-        4: launch(4, train_cases, (names, store), lambda step, values: None),
+        4: launch(4, train_cases, (BY_FOUR, store), lambda step, values: None),
     }
 
 
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("name", [name for name in CASES if name != "local-loss"])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [*((name, 2) for name in CASES if name != "local-loss"), *((name, 4) for name in BY_FOUR)],
+)
 def test_any_number_of_processes_gives_the_same(
     trained: dict[int, Trained], name: str, count: int
 ) -> None:
@@ -289,6 +291,7 @@ def command(tmp_path: Path, config: TrainConfig, store: Store, run: str) -> list
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_killed_at_any_moment(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:

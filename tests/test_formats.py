@@ -147,7 +147,10 @@ def test_unknown_format(tmp_path: Path) -> None:
         prepare([], tmp_path, Preprocessing(), format="npz")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "format",
+    ["arrow", *(pytest.param(name, marks=pytest.mark.slow) for name in FORMATS if name != "arrow")],
+)
 def test_interrupted_run_is_resumed(format: str, voices: Path, tmp_path: Path) -> None:
     """SIGKILL, a full disk, another SIGKILL: the files equal those of an unbroken run."""
     rows = scan_corpus("folder", voices)

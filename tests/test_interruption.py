@@ -149,8 +149,9 @@ def test_signal_while_workers_of_train_start(
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Leave what this process does at a signal as it was."""
-    before = {number: signal.getsignal(number) for number in LINES}
+    """What Python does at a signal, also where a shell without a terminal started it; put back."""
+    before = {number: signal.getsignal(number) for number in (*LINES, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -188,7 +189,7 @@ def test_ignored_signal_stays_ignored(handlers: None) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_interrupt_is_held_back_whichever_thread_gets_it() -> None:
+def test_interrupt_is_held_back_whichever_thread_gets_it(handlers: None) -> None:
     """The mask is one thread's; the kernel gives the signal to any other that has none."""
     finished, reached = threading.Event(), False
     thread = threading.Thread(target=finished.wait)
