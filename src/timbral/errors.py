@@ -4,6 +4,7 @@
     ├── AudioError          one recording cannot be used
     ├── DataError           a corpus, manifest, store, trial or speaker list cannot be used
     ├── ConfigError         a setting is unknown, of the wrong type or out of range
+    ├── EnrollmentError     recordings are refused as those of a voice
     ├── InputError          what was given as a recording or vectors is none (a TypeError, too)
     ├── CheckpointError     a checkpoint or weight file cannot be used
     ├── MissingExtraError   an optional dependency is asked for and not installed
@@ -17,8 +18,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 __all__ = [
     "AudioError",
@@ -26,8 +27,10 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "EnrollmentError",
     "InputError",
     "MissingExtraError",
+    "Refusal",
     "TimbralError",
     "TrainingError",
     "check_choice",
@@ -89,12 +92,35 @@ class AudioError(TimbralError):
         return {"path": self.path, "reason": self.reason, "kind": self.kind}
 
 
+class Refusal(NamedTuple):
+    """Why a recording was not enrolled."""
+
+    recording: str
+    """its path or name; where all are refused together, their number"""
+    kind: str
+    """one of `timbral.gallery.guard.REFUSALS`"""
+    reason: str
+    """what was found and what to do, in one line"""
+
+
 class DataError(TimbralError):
     """A corpus, manifest, store, trial list or speaker list cannot be used."""
 
 
 class ConfigError(TimbralError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+class EnrollmentError(TimbralError):
+    """Recordings are refused as those of a voice; nothing of them was enrolled."""
+
+    def __init__(self, voice: str, refusals: Sequence[Refusal]) -> None:
+        super().__init__(voice, refusals)
+        self.voice, self.refusals = voice, tuple(refusals)
+
+    def __str__(self) -> str:
+        reasons = "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
+        return f"{self.voice}: nothing was enrolled. {reasons}. `force` enrolls all the same"
 
 
 class InputError(TimbralError, TypeError):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from timbral.calibration.calibration import Calibration
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import DataError, InputError
+from timbral.errors import DataError, EnrollmentError, InputError, Refusal
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.enrollment_result import Enrollment
+from timbral.gallery.evidence import Evidence, evidence_of
+from timbral.gallery.guard import Candidates, Guard
 from timbral.gallery.opening_gallery import create_database, open_database
-from timbral.gallery.voice_matrix import Snapshot, VoiceMatrix
+from timbral.gallery.voice_matrix import OtherVoices, Snapshot, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore
-from timbral.gallery.voices import EnrolledRecording, Voice, VoiceSummary
+from timbral.gallery.voices import EnrolledRecording, Voice, VoiceSummary, checked_recordings
 from timbral.io.near_names import near_name
 from timbral.io.types import Vectors
 
@@ -146,12 +149,114 @@ class Gallery:
         """
         count = 0
         for block in _blocks(voices, BULK_VOICES):
-            checked = [(checked_name(name), self._checked(each)) for name, each in block]
+            checked = [
+                (checked_name(name), checked_recordings(each, self.encoder)) for name, each in block
+            ]
             with self._writing():
                 for name, recordings in checked:
                     self._store.add(name, recordings, consent, enroll_again)
             count += len(block)
         return count
+
+    def enroll(
+        self,
+        name: str,
+        recordings: object,
+        encoder: Embedder,
+        *,
+        consent: str | None = None,
+        force: bool = False,
+        partial: bool = False,
+        calibration: Calibration | str | Path | None = None,
+        sample_rate: float | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> Enrollment:
+        """Enroll recordings of one speaker, if they are that: of each other, and of nobody else.
+
+        Refused are recordings that hold no or too little speech, or a second speaker; that do not
+        sound like the voice's others; that are enrolled already; that sound more like another
+        voice; and a voice that is there under another name. `timbral.gallery.guard` says how that
+        is decided, by the calibration of the encoder where there is one.
+
+        Args:
+            name: of the voice, any text; recordings are added where it is there
+            recordings: a recording as `Embedder.encode` takes it, or a list of several
+            encoder: the gallery's encoder
+            consent: what the speaker agreed to, or where that is kept; noted with the time
+            force: enroll everything that gives a vector
+            partial: enroll what is not refused; without it nothing is enrolled when something is
+                refused
+            calibration: of this encoder, or its file; None: the encoder's own (`calibration`)
+            sample_rate: in Hz, of samples that come without a rate
+            sources: what the recordings are called; None: paths, or their number
+
+        Returns:
+            what was enrolled and, with `partial` or `force`, what was refused
+
+        Raises EnrollmentError when something is refused, with a reason for each recording;
+        DataError for another encoder than the gallery's, ConfigError for a name that is none.
+        """
+        from timbral.gallery.measuring import measure_recordings
+        from timbral.inference.recordings import several_recordings  # imports torch
+
+        checked_name(name)
+        self.encoder.check_same(EncoderIdentity.of(encoder), self.location)
+        several = several_recordings(recordings)
+        given = [recordings] if several is None else several
+        if not given:
+            raise InputError("recordings: at least one is needed; the list is empty")
+        measured, unusable = measure_recordings(encoder, given, sample_rate, sources)
+        return self.enroll_vectors(
+            name,
+            measured,
+            evidence_of(encoder, calibration),
+            consent=consent,
+            force=force,
+            partial=partial,
+            refused=unusable,
+        )
+
+    def enroll_vectors(
+        self,
+        name: str,
+        recordings: Sequence[EnrolledRecording],
+        evidence: Evidence,
+        *,
+        consent: str | None = None,
+        force: bool = False,
+        partial: bool = False,
+        refused: Sequence[Refusal] = (),
+    ) -> Enrollment:
+        """As `enroll`, of recordings whose vectors are there already.
+
+        Args:
+            name, consent, force, partial: as for `enroll`
+            recordings: with vectors of the gallery's encoder, and measures
+            evidence: what decisions rest on, such as `evidence_of(encoder)`
+            refused: recordings that were refused before
+        """
+        target = checked_name(name)
+        given = checked_recordings(recordings, self.encoder) if recordings else []
+        with self._writing():
+            enrolled = self._store.voice(target)
+            found: dict[int, Refusal] = {}
+            if not force:
+                found = Guard(evidence).refusals(self._candidates(target, given, enrolled))
+            refusals = (*refused, *dict.fromkeys(found.values()))
+            accepted = [each for row, each in enumerate(given) if row not in found]
+            if (refusals and not (partial or force)) or not accepted:
+                raise EnrollmentError(target, refusals)
+            self._store.add(target, accepted, consent)
+            before = enrolled.recordings if enrolled else ()
+        return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
+
+    def _candidates(
+        self, name: str, recordings: Sequence[EnrolledRecording], enrolled: Voice | None
+    ) -> Candidates:
+        owners = self._store.owners(each.sha256 for each in recordings)
+        before = enrolled.recordings if enrolled else ()
+        others = OtherVoices(self._matrix, name, is_enrolled=enrolled is not None)
+        return Candidates(name, recordings, before, owners, others)
 
     def remove(self, name: str, recordings: Sequence[int] = ()) -> bool:
         """Delete a voice, or some of its recordings, and overwrite what was deleted.
@@ -245,26 +350,6 @@ class Gallery:
                 if self._store.wrote:  # what was taken up of it is not true
                     self._matrix.clear()
                 raise
-
-    def _checked(self, recordings: Sequence[EnrolledRecording]) -> list[EnrolledRecording]:
-        """With vectors of unit length; InputError for what are none."""
-        if not recordings:
-            raise InputError("recordings: at least one is needed; the list is empty")
-        size = self.encoder.embedding_dim
-        for each in recordings:
-            vector = np.asarray(each.vector)
-            if vector.shape != (size,) or not np.isfinite(vector).all() or not vector.any():
-                raise InputError(
-                    f"{each.source}: its vector should be {size} finite numbers, not all 0, as "
-                    f"{self.encoder} makes them; got shape {vector.shape}"
-                )
-        return [replace(each, vector=_at_unit_length(each.vector)) for each in recordings]
-
-
-def _at_unit_length(vector: Vectors) -> Vectors:
-    """What has it already keeps its bits: a gallery's export equals what was enrolled."""
-    given = np.asarray(vector, np.float32)
-    return given if abs(float(np.linalg.norm(given)) - 1) < 1e-5 else unit_length(given)
 
 
 def _blocks(

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from timbral.calibration.conditions import Conditions
+from timbral.gallery.guard import Near
 from timbral.gallery.voice_store import VoiceBlock, VoiceStore
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["Snapshot", "VoiceMatrix", "exact_search"]
+__all__ = ["OtherVoices", "Snapshot", "VoiceMatrix", "exact_search"]
 
 BLOCK_ROWS = 65_536
 """of the matrix, multiplied at a time: cosines of few queries then stay in the cache"""
+
+NEAR_VOICES = 8
+"""by cosine, among which conditions decide which voice is likeliest"""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,20 @@ class VoiceMatrix:
             rows, scores = exact_search(self.vectors, queries, top)
             return [[self.names[row] for row in best] for best in rows], scores
 
+    def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
+        """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
+        with self.lock:
+            rows, scores = exact_search(self.vectors, queries, top + 1)
+            found = []
+            for best, cosines in zip(rows, scores, strict=True):
+                kept = np.array([self.names[row] != name for row in best], bool)
+                chosen = best[kept][:top]
+                names = [self.names[row] for row in chosen]
+                values = self._conditions[chosen]
+                near = cosines[kept][:top].astype(np.float64)
+                found.append(Near(names, near, Conditions(*values.T)))
+            return found
+
     def _put(self, block: VoiceBlock) -> None:
         """Take up voices, new ones and ones that have changed."""
         known = [self._rows.get(id) for id in block.ids]
@@ -129,6 +147,20 @@ class VoiceMatrix:
             if row != last:
                 self.ids[row], self.names[row] = last_id, last_name
                 self._rows[last_id] = row
+
+
+class OtherVoices:
+    """The voices of a matrix but one, for a Guard."""
+
+    def __init__(self, matrix: VoiceMatrix, name: str, *, is_enrolled: bool) -> None:
+        self._matrix, self._name = matrix, name
+        self._count = len(matrix) - is_enrolled
+
+    def __len__(self) -> int:
+        return self._count
+
+    def nearest(self, vectors: Vectors) -> list[Near]:
+        return self._matrix.nearest_but(self._name, vectors, NEAR_VOICES)
 
 
 def exact_search(vectors: Vectors, queries: Vectors, top: int) -> tuple[Ints, Vectors]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from timbral.audio.quality.risks import NARROW_HZ, NOISY_DB
 from timbral.calibration.conditions import MAX_SNR_DB, Conditions
 from timbral.embeddings.vectors import unit_length, unit_mean
+from timbral.errors import InputError
+from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.io.types import Vectors
 
-__all__ = ["EnrolledRecording", "Voice", "VoiceSummary", "conditions_of", "voice_vector"]
+__all__ = [
+    "EnrolledRecording",
+    "Voice",
+    "VoiceSummary",
+    "checked_recordings",
+    "conditions_of",
+    "voice_vector",
+]
 
 FULL_BAND_HZ = 8000.0
 
@@ -109,3 +118,26 @@ def _snr(recording: EnrolledRecording) -> float:
     if recording.snr_db is not None:
         return recording.snr_db
     return NOISY_DB if "noisy" in recording.risks else MAX_SNR_DB
+
+
+def checked_recordings(
+    recordings: Sequence[EnrolledRecording], encoder: EncoderIdentity
+) -> list[EnrolledRecording]:
+    """With vectors of unit length; InputError for vectors that are none of this encoder's."""
+    if not recordings:
+        raise InputError("recordings: at least one is needed; the list is empty")
+    size = encoder.embedding_dim
+    for each in recordings:
+        vector = np.asarray(each.vector)
+        if vector.shape != (size,) or not np.isfinite(vector).all() or not vector.any():
+            raise InputError(
+                f"{each.source}: its vector should be {size} finite numbers, not all 0, as "
+                f"{encoder} makes them; got shape {vector.shape}"
+            )
+    return [replace(each, vector=_at_unit_length(each.vector)) for each in recordings]
+
+
+def _at_unit_length(vector: Vectors) -> Vectors:
+    """What has it already keeps its bits: a gallery's export equals what was enrolled."""
+    given = np.asarray(vector, np.float32)
+    return given if abs(float(np.linalg.norm(given)) - 1) < 1e-5 else unit_length(given)

@@ -16,7 +16,7 @@ from timbral.embeddings.vectors import finite_rows
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Vectors
 
-__all__ = ["cluster_distances", "several_speakers"]
+__all__ = ["cluster_distances", "several_speakers", "several_speakers_of"]
 
 WINDOW_SECONDS = 1.5
 MOST_WINDOWS = 400
@@ -37,7 +37,12 @@ def several_speakers(embedder: Embedder, path: str) -> Risk | None:
 
     Raises AudioError when it cannot be embedded.
     """
-    vectors = _speech_vectors(embedder, embedder.load_audio(path))
+    return several_speakers_of(embedder, embedder.load_audio(path))
+
+
+def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
+    """As `several_speakers`, of a wave (T,) that `embedder.load_audio` gave."""
+    vectors = _speech_vectors(embedder, wave)
     if len(vectors) < 2 * LEAST_WINDOWS:
         return None
     center_distance, ratio, smaller = cluster_distances(vectors)

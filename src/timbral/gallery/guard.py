@@ -1,0 +1,278 @@
+"""What may enter a voice: recordings that agree with each other and with nobody else.
+
+Decisions rest on log-likelihood ratios (llr), same speaker : different speakers. Recordings of one
+voice have to speak for one speaker (llr of 0 or more, each against all others together). Another
+voice of a gallery counts as the same speaker only from ln(N) on, N voices: that many chances there
+are that somebody is alike. A recording that is nearer to another voice than to its own is refused
+whatever their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from timbral.audio.quality.risks import SHORT_SECONDS
+from timbral.calibration.conditions import Conditions
+from timbral.errors import Refusal
+from timbral.gallery.evidence import Evidence
+from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
+from timbral.io.types import Floats, Vectors
+
+__all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
+
+REFUSALS = {
+    "unusable": "it gives no vector",
+    "no-speech": "no speech was found in it",
+    "several-speakers": "another speaker talks in it",
+    "channels-differ": "its channels hold different speakers",
+    "too-little-speech": "it holds, or all hold, too little speech",
+    "same-recording": "it is enrolled already, or was given twice",
+    "disagrees": "it does not sound like the voice's other recordings",
+    "another-voice": "it sounds like another voice of the gallery",
+    "already-enrolled": "the voice is there under another name",
+}
+"""kinds of refusals"""
+RISKS = {
+    "no-speech": "no speech was found in it: check that it is the right recording",
+    "several-speakers": (
+        "another speaker talks in it: cut it into one recording for each speaker, and enroll one's"
+    ),
+    "channels-differ": (
+        "its channels hold different speakers, as the two sides of a call do: enroll one channel "
+        "(#channel=0 behind the path is the first)"
+    ),
+}
+"""risks with which a recording is refused; others are noted, and weigh through the calibration"""
+LEAST_SECONDS = 0.5
+"""of net speech in a recording: vectors of less are nobody's"""
+SAME_RECORDING_COSINE = 0.9999
+"""of two recordings: the same one in another file format"""
+
+
+@dataclass(frozen=True)
+class Near:
+    """The voices of a gallery that are nearest to a vector."""
+
+    names: Sequence[str]
+    cosines: Floats
+    """(K,)"""
+    conditions: Conditions
+    """(K,)"""
+
+
+class Others(Protocol):
+    """The voices of a gallery, without that which is enrolled just now."""
+
+    def __len__(self) -> int: ...
+
+    def nearest(self, vectors: Vectors) -> list[Near]:
+        """Of each of the unit vectors (N, E)."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Recordings that somebody wants enrolled, and what the gallery holds."""
+
+    name: str
+    recordings: Sequence[EnrolledRecording]
+    enrolled: Sequence[EnrolledRecording] = ()
+    """recordings of the voice that are there already"""
+    owners: Mapping[str, str] | None = None
+    """voices' names by hashes of recordings that are enrolled"""
+    others: Others | None = None
+    """None: the gallery is empty"""
+
+
+class Guard:
+    """Decides which recordings may enter a voice."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+
+    def refusals(self, candidates: Candidates) -> dict[int, Refusal]:
+        """Which of the recordings may not enter, by their rows, and why; empty: all may.
+
+        Those that are refused do not count when the others are compared.
+        """
+        refused = _refuse_alone(candidates)
+        refused |= self._refuse_disagreeing(candidates, refused)
+        if candidates.enrolled or self._refuse_together(candidates, refused) is None:
+            refused |= self._refuse_nearer_to_others(candidates, refused)
+        if together := self._refuse_together(candidates, refused):
+            return refused | dict.fromkeys(_kept(candidates, refused), together)
+        return refused
+
+    def _refuse_disagreeing(
+        self, candidates: Candidates, refused: Mapping[int, Refusal]
+    ) -> dict[int, Refusal]:
+        """One after the other the recording that disagrees most with all that are left.
+
+        Where those that are left are no majority, it cannot be said whose the voice is: all go.
+        """
+        kept, found = _kept(candidates, refused), {}
+        while len(kept) + len(candidates.enrolled) > 1 and kept:
+            ratios = [self._llr_to_own(candidates, row, kept) for row in kept]
+            worst = int(np.argmin(ratios))
+            if ratios[worst] >= 0:
+                break
+            found[kept[worst]] = _disagrees(candidates, kept, kept[worst], ratios[worst])
+            kept = [*kept[:worst], *kept[worst + 1 :]]
+        if found and len(found) >= len(kept) + len(candidates.enrolled):
+            reason = (
+                "these recordings do not agree with each other, and none of two sides is larger: "
+                "enroll recordings of one speaker"
+            )
+            for row in kept:
+                source = candidates.recordings[row].source
+                found[row] = Refusal(source, "disagrees", reason)
+        return found
+
+    def _refuse_nearer_to_others(
+        self, candidates: Candidates, refused: Mapping[int, Refusal]
+    ) -> dict[int, Refusal]:
+        kept, found = _kept(candidates, refused), {}
+        if len(kept) + len(candidates.enrolled) < 2:
+            return {}  # a first recording has nothing of its own to be compared with
+        sides = [[candidates.recordings[row]] for row in kept]
+        nearest = self._nearest(sides, candidates.others)
+        for row, (ratio, name, cosine) in zip(kept, nearest, strict=False):  # or none
+            recording = candidates.recordings[row]
+            own = self._llr_to_own(candidates, row, kept)
+            if ratio > max(own, 0.0):
+                reason = (
+                    f"it sounds more like the voice {name!r} (cosine {cosine:.2f}, llr "
+                    f"{ratio:+.1f}) than like {candidates.name!r} (llr {own:+.1f}), which it would "
+                    "make more like it: leave it out, or enroll it there"
+                )
+                found[row] = Refusal(recording.source, "another-voice", reason)
+        return found
+
+    def _refuse_together(
+        self, candidates: Candidates, refused: Mapping[int, Refusal]
+    ) -> Refusal | None:
+        """Why the voice as it would be must not be."""
+        kept = _kept(candidates, refused)
+        if not kept:
+            return None
+        new = [candidates.recordings[row] for row in kept]
+        label = new[0].source if len(new) == 1 else f"{len(new)} recordings"
+        voice = [*candidates.enrolled, *new]
+        seconds = float(conditions_of(voice).together.speech_seconds[0])
+        if seconds < SHORT_SECONDS:
+            reason = (
+                f"{seconds:.1f} s of net speech are too little for a voice: enroll "
+                f"{SHORT_SECONDS:g} s or more, 10 s and several recordings are better"
+            )
+            return Refusal(label, "too-little-speech", reason)
+        found = self._nearest([voice], candidates.others)
+        if not found or candidates.others is None:
+            return None
+        ratio, name, cosine = found[0]
+        if ratio < math.log(len(candidates.others)):
+            return None
+        if candidates.enrolled:
+            old, other, _ = self._nearest([candidates.enrolled], candidates.others)[0]
+            if other == name and old >= ratio:
+                return None  # they were as much alike before
+            kind, what = "another-voice", f"with it {candidates.name!r} would sound like"
+        else:
+            kind, what = "already-enrolled", "this voice sounds like"
+        reason = (
+            f"{what} the voice {name!r} (cosine {cosine:.2f}, llr {ratio:+.1f}): enroll under that "
+            "name, or `merge` them when they are one speaker"
+        )
+        return Refusal(label, kind, reason)
+
+    def _llr_to_own(self, candidates: Candidates, row: int, kept: Sequence[int]) -> float:
+        """Of a recording and all others that are, or may become, its voice's."""
+        one = candidates.recordings[row]
+        rest = [
+            *candidates.enrolled,
+            *(candidates.recordings[each] for each in kept if each != row),
+        ]
+        return self.llr([one], rest)
+
+    def llr(self, one: Sequence[EnrolledRecording], rest: Sequence[EnrolledRecording]) -> float:
+        """Of recordings of one side and of the other."""
+        cosine = float(voice_vector(one) @ voice_vector(rest))
+        sides = (conditions_of(one).together, conditions_of(rest).together)
+        return float(self.evidence.llr(np.array([cosine]), *sides)[0])
+
+    def _nearest(
+        self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
+    ) -> list[tuple[float, str, float]]:
+        """For each side the highest llr to another voice, that one's name, and the cosine.
+
+        Empty where there is no other voice.
+        """
+        if others is None or not len(others) or not sides:
+            return []
+        found = []
+        nearest = others.nearest(np.stack([voice_vector(side) for side in sides]))
+        for side, near in zip(sides, nearest, strict=True):
+            rows = np.zeros(len(near.cosines), np.int64)
+            conditions = conditions_of(side).together.rows(rows)
+            ratios = self.evidence.llr(near.cosines, conditions, near.conditions)
+            best = int(np.argmax(ratios))
+            found.append((float(ratios[best]), near.names[best], float(near.cosines[best])))
+        return found
+
+
+def _kept(candidates: Candidates, refused: Mapping[int, Refusal]) -> list[int]:
+    return [row for row in range(len(candidates.recordings)) if row not in refused]
+
+
+def _refuse_alone(candidates: Candidates) -> dict[int, Refusal]:
+    """What speaks against single recordings."""
+    refused = {}
+    seen = list(candidates.enrolled)
+    for row, recording in enumerate(candidates.recordings):
+        problem = _problem(recording, candidates.owners or {}, seen)
+        if problem is None:
+            seen.append(recording)
+        else:
+            refused[row] = Refusal(recording.source, *problem)
+    return refused
+
+
+def _problem(
+    recording: EnrolledRecording, owners: Mapping[str, str], seen: Sequence[EnrolledRecording]
+) -> tuple[str, str] | None:
+    """Kind and reason."""
+    for kind in RISKS:
+        if kind in recording.risks:
+            return kind, RISKS[kind]
+    seconds = recording.speech_seconds
+    if seconds is not None and seconds < LEAST_SECONDS:
+        reason = f"{seconds:.1f} s of net speech are too little: record {SHORT_SECONDS:g} s or more"
+        return "too-little-speech", reason
+    if owner := owners.get(recording.sha256):
+        return (
+            "same-recording",
+            f"it is enrolled already, as a recording of {owner!r}: leave it out",
+        )
+    for other in seen:
+        same = recording.sha256 and recording.sha256 == other.sha256
+        if same or float(recording.vector @ other.vector) > SAME_RECORDING_COSINE:
+            reason = f"it is the same recording as {other.source}: leave one out"
+            return "same-recording", reason
+    return None
+
+
+def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, ratio: float) -> Refusal:
+    rest = [candidates.recordings[each].source for each in kept if each != row]
+    if candidates.enrolled:
+        against = f"{len(candidates.enrolled)} enrolled ones of {candidates.name!r}"
+        against += f" and {len(rest)} of these" if rest else ""
+    else:
+        against = rest[0] if len(rest) == 1 else f"the {len(rest)} others"
+    reason = (
+        f"it does not sound like {against} (llr {ratio:+.1f}, which speaks for another speaker): "
+        "listen to it, and leave it out"
+    )
+    return Refusal(candidates.recordings[row].source, "disagrees", reason)
