@@ -17,7 +17,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the top down: a module imports only those of rooms below its own, and of its own room.
 ROOMS = [
     ["cli"],
-    ["demo"],
+    ["demo", "serving"],
     ["compat"],
     ["api"],
     ["evaluation"],

@@ -21,12 +21,12 @@ from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.errors import AudioError, InputError
-from timbral.inference.decision import Decision, Question, decide
+from timbral.inference.decision import Decision, Question
 from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
 from timbral.inference.runtime import Runtime
 from timbral.inference.saving import save_encoder
-from timbral.inference.sides import Side, load_sides, with_risks
+from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
 from timbral.inference.windows import native_ranges, window_ranges
@@ -115,6 +115,10 @@ class Embedder:
         weights = f"weights {self.weights_sha256[:8]}" if self.weights_sha256 else "unsaved weights"
         size = f"{self.embedding_dim}-d, {self.sample_rate / 1000:g} kHz"
         return f"<Embedder {self.name}, {size}, {self.device} {self.precision}, {weights}>"
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
 
     @property
     def network(self) -> SpeakerEncoder:
@@ -233,9 +237,7 @@ class Embedder:
     ) -> Vectors:
         """Several recordings of one speaker to one vector (E,): the mean of theirs, unit length.
 
-        Args:
-            recordings: a list or tuple of one or more
-            sample_rate: in Hz, of samples that come without a rate
+        `sample_rate` is that of samples that come without one, in Hz.
 
         Raises:
             AudioError: one of them cannot be used
@@ -280,9 +282,7 @@ class Embedder:
         known = self._known_calibration(calibration)
         question = Question(threshold, self.threshold, known, false_accept, prior)
         one, other = self._sides({"first": first, "second": second}, sample_rate)
-        score = float(similarity(one.voice, other.voice))
-        decision = decide(score, question, one.conditions, other.conditions)
-        return with_risks(decision, one, other)
+        return compare_sides(one, other, question)
 
     def verifier(
         self,

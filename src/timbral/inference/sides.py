@@ -11,14 +11,15 @@ from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import risks_of
 from timbral.calibration.conditions import Conditions
+from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
-from timbral.inference.decision import Decision
+from timbral.inference.decision import Decision, Question, decide
 from timbral.inference.loader import RecordingLoader
 from timbral.inference.recordings import check_finite, name_of, several_recordings
 from timbral.io.types import Vectors
 
-__all__ = ["Side", "load_sides", "with_risks"]
+__all__ = ["Side", "compare_sides", "load_sides"]
 
 CALIBRATED = frozenset({"short", "narrow-band", "noisy"})
 """risks that a calibration allows for: it has seen such recordings, or warns of them itself"""
@@ -83,8 +84,14 @@ def _load(
     return _Loaded(names, *(tuple(column) for column in zip(*loaded, strict=True)))
 
 
-def with_risks(decision: Decision, *sides: Side) -> Decision:
-    """A decision that also warns of the risks of both sides' recordings."""
+def compare_sides(one: Side, other: Side, question: Question) -> Decision:
+    """What `Embedder.verify` answers of two sides; it also warns of their recordings' risks."""
+    score = float(similarity(one.voice, other.voice))
+    decision = decide(score, question, one.conditions, other.conditions)
+    return _with_risks(decision, one, other)
+
+
+def _with_risks(decision: Decision, *sides: Side) -> Decision:
     calibrated = decision.probability is not None
     found = dict.fromkeys(_messages(sides, calibrated))  # a recording against itself: once
     return replace(decision, warnings=(*decision.warnings, *found))

@@ -1,0 +1,171 @@
+"""The endpoints over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, File, Form, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from timbral.errors import TimbralError
+from timbral.serving.answers import (
+    ComparisonAnswer,
+    EmbeddingAnswer,
+    HealthAnswer,
+    RefusalAnswer,
+)
+from timbral.serving.gate import Gate
+from timbral.serving.pages import add_pages
+from timbral.serving.refusals import Refusal, ServiceError, refusal_of
+from timbral.serving.service import Service, TimelineOf
+from timbral.serving.tokens import Tokens
+from timbral.version import __version__
+
+__all__ = ["create_app"]
+
+R = TypeVar("R")
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": RefusalAnswer, "description": description}
+    for status, description in {
+        401: "No token, or an unknown one",
+        413: "The upload is too large, or the recording too long",
+        415: "The file is no recording that timbral reads",
+        422: "The recording, or a setting, cannot be used",
+        429: "This token has too many requests in work",
+        503: "Too much to do at the moment; try again after Retry-After seconds",
+    }.items()
+}
+DESCRIPTION = """Speaker encoder over HTTP. Recordings are uploaded as multipart/form-data, in any
+format that timbral decodes; nothing of them is kept."""
+
+Prior = Annotated[float, Form(description="probability of the same speaker before comparing")]
+
+
+class Runner:
+    """Runs what blocks in threads, for as long as a request may take."""
+
+    def __init__(self, threads: int, timeout_seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(threads, "request")
+        self._timeout = timeout_seconds
+
+    async def __call__(self, function: Callable[[], R]) -> R:
+        """The result of `function`; ServiceError (503) when it takes too long."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, function)
+        try:
+            return await asyncio.wait_for(running, self._timeout)
+        except TimeoutError:
+            message = f"not done within {self._timeout:g} s; try again later"
+            raise ServiceError(503, "timeout", message) from None
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
+    """The service as an ASGI application; when it shuts down, it closes the service.
+
+    Args:
+        service: answers
+        tokens: that are taken; None or empty: everybody may ask
+    """
+    runner = Runner(service.settings.threads, service.settings.timeout_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        runner.close()
+        service.close()
+
+    app = FastAPI(
+        title="timbral",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # theirs loads scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_endpoints(app, service, runner)
+    _add_status(app, service)
+    add_pages(app)
+    _add_refusals(app, service)
+    app.add_middleware(Gate, tokens=tokens or Tokens(()), service=service)
+    return app
+
+
+def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
+    @app.post("/embed", responses=REFUSALS)
+    async def embed(
+        audio: Annotated[list[UploadFile], File(description="one or more recordings")],
+        measures: Annotated[bool, Form(description="answer with measures and risks, too")] = False,
+    ) -> EmbeddingAnswer:
+        """A vector for each recording."""
+        contents = [await each.read() for each in audio]
+        return await runner(lambda: service.embed(contents, measures=measures))
+
+    @app.post("/verify", responses=REFUSALS)
+    async def verify(
+        first: Annotated[UploadFile, File(description="a recording")],
+        second: Annotated[UploadFile, File(description="what it is compared with")],
+        threshold: Annotated[float | None, Form(description="cosine of a yes")] = None,
+        false_accept: Annotated[
+            float | None, Form(description="that the calibration is to promise, such as 0.01")
+        ] = None,
+        prior: Prior = 0.5,
+        timeline: Annotated[
+            TimelineOf, Form(description="compare the windows of this one with the other, too")
+        ] = "none",
+    ) -> ComparisonAnswer:
+        """Are two recordings of one speaker?"""
+        one, other = await first.read(), await second.read()
+        return await runner(
+            lambda: service.verify(
+                one,
+                other,
+                threshold=threshold,
+                false_accept=false_accept,
+                prior=prior,
+                timeline=timeline,
+            )
+        )
+
+
+def _add_status(app: FastAPI, service: Service) -> None:
+    @app.get("/health")
+    async def health() -> HealthAnswer:
+        """Ready to answer, and with which encoder; needs no token."""
+        return service.health()
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Counters, in the text format of Prometheus."""
+        return Response(service.metrics.as_text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_refusals(app: FastAPI, service: Service) -> None:
+    """Every refusal is JSON with `kind` and `message`."""
+
+    def answer(refusal: Refusal) -> JSONResponse:
+        service.metrics.count_refusal(refusal.kind)
+        return JSONResponse(refusal.as_dict(), refusal.status, refusal.headers)
+
+    @app.exception_handler(TimbralError)
+    async def refuse(_: Request, error: TimbralError) -> JSONResponse:
+        return answer(refusal_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_fields(_: Request, error: RequestValidationError) -> JSONResponse:
+        fields = [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
+        return answer(Refusal(422, "fields", "; ".join(fields)))
+
+    @app.exception_handler(HTTPException)
+    async def refuse_request(_: Request, error: HTTPException) -> JSONResponse:
+        kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
+        return answer(
+            Refusal(error.status_code, kinds.get(error.status_code, "request"), error.detail)
+        )

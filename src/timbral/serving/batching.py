@@ -1,0 +1,195 @@
+"""Many requests, one encoder: whatever waits is computed together.
+
+threads of requests ──▶ queue ──▶ workers, one a core: take what waits, up to a batch ──▶ vectors
+
+Nobody waits for a batch to fill: a worker that is free takes what is there, so that one request
+alone is computed at once, and batches grow with the load.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Lock, Thread
+
+import numpy as np
+import torch
+
+from timbral.audio.decode import Wave
+from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.inference.runtime import Runtime
+from timbral.inference.torch_runtime import SECONDS_PER_BATCH
+from timbral.io.types import Vectors
+from timbral.serving.refusals import ServiceError
+
+__all__ = ["BatchingRuntime"]
+
+Observer = Callable[[int, float, float], None]
+"""told of each batch: how many recordings, their seconds, and seconds of computing"""
+
+
+@dataclass
+class _Job:
+    """Waves of one request."""
+
+    waves: Sequence[Wave]
+    windows: Windows | None
+    deadline: float
+    future: Future[Vectors] = field(default_factory=Future)
+
+    @property
+    def samples(self) -> int:
+        return sum(map(len, self.waves))
+
+
+class BatchingRuntime:
+    """A runtime for many threads at once, which computes their waves together.
+
+    Attributes:
+        runtime: the one that computes
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        workers: int,
+        timeout_seconds: float,
+        observe: Observer = lambda recordings, seconds, computing: None,
+    ) -> None:
+        """Start the workers; `close` ends them.
+
+        Args:
+            runtime: computes the batches
+            workers: threads that compute, each a batch of its own
+            timeout_seconds: what has waited for longer is given up
+            observe: told of each batch
+        """
+        self.runtime = runtime
+        self._timeout = timeout_seconds
+        self._observe = observe
+        seconds = SECONDS_PER_BATCH.get(runtime.device.type, 16)
+        self._samples_per_batch = seconds * runtime.network.sample_rate
+        self._jobs: deque[_Job] = deque()
+        self._changed = Condition()
+        self._closed = False
+        self._alone = Lock()  # what is a batch by itself
+        self._workers = [Thread(target=self._work, name=f"encoder-{row}") for row in range(workers)]
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def network(self) -> SpeakerEncoder:
+        return self.runtime.network
+
+    @property
+    def device(self) -> torch.device:
+        return self.runtime.device
+
+    @property
+    def precision(self) -> str:
+        return self.runtime.precision
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._jobs)
+
+    def to(self, device: torch.device) -> None:
+        self.runtime.to(device)
+
+    def close(self) -> None:
+        """End the workers, after all that waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join()
+
+    def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
+        """As `TorchRuntime.embed_waves`; the many windows of one request let others in between."""
+        deadline = time.monotonic() + self._timeout
+        vectors = [
+            self._computed(_Job(piece, windows, deadline)) for piece in self._pieces(waves)
+        ] or [self.runtime.embed_waves([], windows)]
+        return np.concatenate(vectors)
+
+    def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors:
+        with self._alone:
+            return self.runtime.embed_mels(mels, windows)
+
+    def embed_windows(self, wave: Wave, windows: Windows) -> Vectors:
+        with self._alone:
+            return self.runtime.embed_windows(wave, windows)
+
+    def _pieces(self, waves: Sequence[Wave]) -> list[list[Wave]]:
+        """Waves in order, in pieces of a batch at most, or of one wave."""
+        pieces: list[list[Wave]] = []
+        samples = 0
+        for wave in waves:
+            samples += len(wave)
+            if not pieces or samples > self._samples_per_batch:
+                pieces.append([])
+                samples = len(wave)
+            pieces[-1].append(wave)
+        return pieces
+
+    def _computed(self, job: _Job) -> Vectors:
+        with self._changed:
+            if self._closed:
+                raise ServiceError(503, "stopping", "the service is stopping; ask another one")
+            self._jobs.append(job)
+            self._changed.notify()
+        return job.future.result()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            start = time.monotonic()
+            _compute(self.runtime, batch)
+            seconds = sum(job.samples for job in batch) / self.network.sample_rate
+            self._observe(sum(len(job.waves) for job in batch), seconds, time.monotonic() - start)
+
+    def _next_batch(self) -> list[_Job]:
+        """What waits, up to a batch; empty when there will be nothing any more."""
+        with self._changed:
+            while not self._jobs and not self._closed:
+                self._changed.wait()
+            batch: list[_Job] = []
+            samples = 0
+            while self._jobs:
+                job = self._jobs[0]
+                samples += job.samples
+                if batch and not self._fits(samples, job, batch[0]):
+                    break
+                batch.append(self._jobs.popleft())
+            return batch
+
+    def _fits(self, samples: int, job: _Job, first: _Job) -> bool:
+        return samples <= self._samples_per_batch and job.windows == first.windows
+
+
+def _compute(runtime: Runtime, batch: Sequence[_Job]) -> None:
+    """Give each job its vectors, or the error that it raises."""
+    now = time.monotonic()
+    for job in batch:
+        if job.deadline < now:
+            message = "there is too much to do at the moment; try again later"
+            job.future.set_exception(ServiceError(503, "timeout", message))
+    waiting = [job for job in batch if not job.future.done()]
+    if not waiting:
+        return
+    try:
+        waves = [wave for job in waiting for wave in job.waves]
+        vectors = runtime.embed_waves(waves, waiting[0].windows)
+    except BaseException as error:
+        if len(waiting) == 1:
+            waiting[0].future.set_exception(error)
+            return
+        for job in waiting:  # one request's waves are not to fail another's
+            _compute(runtime, [job])
+        return
+    ends = np.cumsum([len(job.waves) for job in waiting])
+    for job, rows in zip(waiting, np.split(vectors, ends[:-1]), strict=True):
+        job.future.set_result(rows)

@@ -1,0 +1,177 @@
+"""What every request passes before anything of it is computed.
+
+log ▶ headers of safety ▶ same site? ▶ token ▶ room in the queue? ▶ body, of limited size ▶ app
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from timbral.serving.refusals import ServiceError, refusal_of
+from timbral.serving.tokens import Tokens
+
+if TYPE_CHECKING:
+    from timbral.serving.service import Service
+
+__all__ = ["Gate"]
+
+OPEN_PATHS = frozenset({"/", "/health", "/api", "/openapi.json"})
+"""that need no token: they tell nothing of anybody"""
+OPEN_FOLDER = "/page/"
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+SAFETY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "microphone=(self)",
+    "cache-control": "no-store",
+}
+access = logging.getLogger("timbral.access")
+
+
+class Gate:
+    """Middleware of ASGI: limits, tokens, counters and the access log."""
+
+    def __init__(self, app: ASGIApp, *, tokens: Tokens, service: Service) -> None:
+        self._app, self._tokens, self._service = app, tokens, service
+        self._in_work: Counter[int] = Counter()
+        """by token; -1 is that of requests without one"""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.monotonic()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(raw=message["headers"])
+                for name, value in SAFETY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._admit(scope, receive, answer)
+        except ServiceError as error:
+            refusal = refusal_of(error)
+            self._service.metrics.count_refusal(refusal.kind)
+            response = JSONResponse(refusal.as_dict(), refusal.status, refusal.headers)
+            await response(scope, receive, answer)
+        finally:
+            self._log(scope, status, time.monotonic() - start)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        """One line, without what may name somebody: the route, not the path."""
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self._service.metrics.count_request(route, method, status, seconds)
+        access.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        writes = scope["method"] not in SAFE_METHODS
+        if writes:
+            _check_origin(headers)
+        token = self._check_token(scope["path"], headers)
+        if not writes:
+            await self._app(scope, receive, send)
+            return
+        self._check_room(token)
+        self._in_work[token] += 1
+        self._service.metrics.in_work.inc()
+        try:
+            body = await self._body(headers, receive)
+            await self._app(scope, _replay(body, receive), send)
+        finally:
+            self._in_work[token] -= 1
+            self._service.metrics.in_work.dec()
+
+    def _check_token(self, path: str, headers: Headers) -> int:
+        """Which token asks, -1 where none is needed; ServiceError (401) without one."""
+        found = self._tokens.find(headers.get("authorization", "").encode())
+        if found is not None:
+            return found
+        if self._tokens and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+            message = "a token is needed, in the header `Authorization: Bearer TOKEN`"
+            raise ServiceError(401, "token", message)
+        return -1
+
+    def _check_room(self, token: int) -> None:
+        settings = self._service.settings
+        if token >= 0 and 0 < settings.max_per_token <= self._in_work[token]:
+            message = f"{settings.max_per_token} requests of this token are in work; wait for them"
+            raise ServiceError(429, "too-many-requests", message)
+        if self._in_work.total() >= settings.max_waiting:
+            message = f"{settings.max_waiting} requests are in work already; try again later"
+            raise ServiceError(503, "overloaded", message)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        """The whole body; ServiceError when it is too large or does not arrive in time."""
+        settings = self._service.settings
+        stated = headers.get("content-length", "")
+        if stated.isdigit() and int(stated) > settings.max_upload_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(settings.timeout_seconds):
+                return await self._received(receive)
+        except TimeoutError:
+            message = f"the upload did not arrive within {settings.timeout_seconds:g} s"
+            raise ServiceError(408, "slow-upload", message) from None
+
+    async def _received(self, receive: Receive) -> bytes:
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ServiceError(400, "disconnected", "the upload broke off")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._service.settings.max_upload_bytes:
+                raise self._too_large()
+        return bytes(body)
+
+    def _too_large(self) -> ServiceError:
+        most = self._service.settings.max_upload_mb
+        return ServiceError(413, "too-large", f"more than {most:g} MB in one request; send less")
+
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _check_origin(headers: Headers) -> None:
+    """ServiceError (403) for a request that a page of another site makes in its visitor's name."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        message = "pages of other sites may not ask; let a server of yours ask, with a token"
+        raise ServiceError(403, "other-site", message)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives this body, once."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

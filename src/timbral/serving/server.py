@@ -1,0 +1,73 @@
+"""The process that serves: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from timbral.errors import ConfigError
+
+__all__ = ["listen", "serve_until_stopped"]
+
+BACKLOG = 1024
+KEEP_ALIVE_SECONDS = 15
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; ConfigError where that is impossible, as for a port in use."""
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"`port` lies between 0 and 65535, got {port}")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host!r} ({error}); choose another `host`") from None
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {host}, port {port} ({error.strerror}); choose another `port`"
+        ) from None
+    return listening
+
+
+def serve_until_stopped(app: FastAPI, listening: socket.socket) -> None:
+    """Answer until SIGTERM or Ctrl-C; what was taken is finished first.
+
+    A second Ctrl-C ends it at once.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ws="none",
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with _stop_signals_end_here():
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _stop_signals_end_here() -> Iterator[None]:
+    """uvicorn raises the signals that stopped it once more when it is done: they are answered."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

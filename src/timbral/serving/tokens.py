@@ -1,0 +1,86 @@
+"""Who may ask: bearer tokens (RFC 6750)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from timbral.errors import ConfigError
+
+__all__ = ["TOKENS_VARIABLE", "Tokens", "is_loopback", "read_tokens"]
+
+TOKENS_VARIABLE = "TIMBRAL_TOKENS"
+MIN_LENGTH = 16
+
+
+class Tokens:
+    """The tokens that are taken; of each only a hash is held."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._digests = [hashlib.sha256(token.encode()).digest() for token in tokens]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def find(self, authorization: bytes) -> int | None:
+        """Which token the header ``Authorization`` holds; None when it is none of them.
+
+        How long that takes tells nothing of the tokens: all of them are compared, as hashes.
+        """
+        scheme, _, given = authorization.strip().partition(b" ")
+        digest = hashlib.sha256(given.strip()).digest()
+        found = None
+        for row, known in enumerate(self._digests):
+            if hmac.compare_digest(known, digest):
+                found = row
+        return found if scheme.lower() == b"bearer" else None
+
+
+def read_tokens(file: Path | None, environment: Mapping[str, str] = os.environ) -> Tokens:
+    """Tokens of a file (one a line, # before comments), else of the variable TIMBRAL_TOKENS.
+
+    Raises ConfigError for a file that cannot be read or that others may read, and for tokens that
+    are too short to be safe.
+    """
+    if file is None:
+        words, source = environment.get(TOKENS_VARIABLE, "").split(), TOKENS_VARIABLE
+    else:
+        words, source = _read_file(file), str(file)
+    for word in words:
+        if len(word) < MIN_LENGTH:
+            raise ConfigError(
+                f"{source}: a token has {MIN_LENGTH} characters or more, so that nobody guesses "
+                f"it; one has {len(word)}"
+            )
+    return Tokens(words)
+
+
+def _read_file(file: Path) -> list[str]:
+    try:
+        mode = file.stat().st_mode
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{file}: tokens cannot be read ({reason})") from None
+    if mode & 0o077:
+        raise ConfigError(
+            f"{file}: other users may read these tokens; allow only yourself: chmod 600 {file}"
+        )
+    words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not words:
+        raise ConfigError(f"{file}: holds no token; write one a line")
+    return words
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

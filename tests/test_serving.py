@@ -1,0 +1,377 @@
+"""The HTTP service: the library's answers and refusals, limits, tokens, batches, its end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import Ask
+
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
+
+from fastapi.testclient import TestClient
+
+import timbral
+from timbral.audio.decode import Wave
+from timbral.encoders.base import Windows
+from timbral.inference.embedder import Embedder
+from timbral.io.types import Vectors
+from timbral.serving.app import create_app
+from timbral.serving.batching import BatchingRuntime
+from timbral.serving.refusals import ServiceError
+from timbral.serving.service import Service
+from timbral.serving.settings import ServiceSettings
+from timbral.serving.tokens import Tokens, read_tokens
+
+TOKEN = "a-token-of-sixteen-or-more"
+
+
+@pytest.fixture(scope="module")
+def embedder(run: Path) -> Embedder:
+    return timbral.load_encoder(run)
+
+
+@pytest.fixture(scope="module")
+def paths(voices: Path) -> list[Path]:
+    """Two recordings of one voice, and one of another."""
+    first, second, *_ = sorted(voices.glob("*/"))
+    return [*sorted(first.glob("*.ogg"))[:2], sorted(second.glob("*.ogg"))[0]]
+
+
+@contextmanager
+def serving(
+    embedder: Embedder, tokens: Sequence[str] = (), **settings: Any
+) -> Iterator[TestClient]:
+    service = Service(embedder, ServiceSettings(**settings), workers=2)
+    with TestClient(create_app(service, Tokens(tokens))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(embedder: Embedder) -> Iterator[TestClient]:
+    with serving(embedder, max_seconds=20, max_upload_mb=1) as client:
+        yield client
+
+
+def wav(wave: Wave, format: str = "WAV", rate: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format=format)
+    return file.getvalue()
+
+
+def files(**paths: Path) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in paths.items()}
+
+
+def test_embed_gives_the_vectors_of_the_library(
+    client: TestClient, embedder: Embedder, paths: list[Path]
+) -> None:
+    uploads = [("audio", path.read_bytes()) for path in paths]
+    answer = client.post("/embed", files=uploads, data={"measures": "true"}).json()
+    np.testing.assert_allclose(answer["embeddings"], embedder.encode(paths), atol=1e-5)
+    assert answer["weights_sha256"] == embedder.weights_sha256
+    assert len(answer["recordings"]) == 3
+    plain = client.post("/embed", files=uploads[:1]).json()
+    np.testing.assert_allclose(plain["embeddings"], answer["embeddings"][:1], atol=1e-5)
+    assert plain["recordings"] is None
+
+
+def test_verify_decides_as_the_library_does(
+    client: TestClient, embedder: Embedder, paths: list[Path]
+) -> None:
+    uploads = files(first=paths[0], second=paths[2])
+    fields = {"threshold": "0.4", "timeline": "second"}
+    answer = client.post("/verify", files=uploads, data=fields).json()
+    decision = embedder.verify(*uploads.values(), 0.4)
+    assert answer["score"] == pytest.approx(decision.score, abs=1e-5)
+    assert (answer["same"], answer["threshold"]) == (decision.same, 0.4)
+    assert answer["warnings"] == list(decision.warnings)
+    times, vectors = embedder.encode_windows(uploads["second"])
+    np.testing.assert_allclose(answer["timeline"]["seconds"], times)
+    cosines = embedder.similarity(vectors, embedder.encode(uploads["first"]))
+    np.testing.assert_allclose(answer["timeline"]["scores"], cosines.ravel(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind", "said"),
+    [
+        (b"", 422, "empty", "0 bytes"),
+        (b"no audio at all", 415, "unreadable", "cannot be read as audio"),
+        (wav(np.zeros(16_000, np.float32)), 422, "silent", "is silent"),
+        (wav(np.full(100, 0.1, np.float32)), 422, "too-short", "too short"),
+        (wav(np.zeros(16_000 * 100, np.float32), "FLAC"), 413, "too-long", "100 s of audio"),
+        (wav(np.zeros((48_000 * 12, 8), np.float32), "FLAC", 48_000), 413, "too-large", "channels"),
+    ],
+)
+def test_unusable_recordings_are_refused_in_the_words_of_the_library(
+    client: TestClient, content: bytes, status: int, kind: str, said: str
+) -> None:
+    answer = client.post("/embed", files={"audio": content})
+    assert (answer.status_code, answer.json()["kind"]) == (status, kind)
+    assert said in answer.json()["message"]
+
+
+def test_requests_that_are_none_are_refused(client: TestClient, paths: list[Path]) -> None:
+    def status(path: str, **request: Any) -> tuple[int, str]:
+        answer = client.post(path, **request)
+        assert answer.json()["message"]
+        return answer.status_code, answer.json()["kind"]
+
+    upload = files(first=paths[0], second=paths[1])
+    many = [("audio", paths[0].read_bytes())] * 11
+    assert status("/verify", files=files(first=paths[0])) == (422, "fields")
+    assert status("/verify", files=upload, data={"threshold": "2"}) == (422, "setting")
+    assert status("/verify", files=upload, data={"false_accept": "0.01"}) == (422, "setting")
+    assert status("/embed", files=many) == (413, "too-many-files")
+    assert status("/embed", files={"audio": bytes(1_100_000)}) == (413, "too-large")
+    broken = {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data"}}
+    assert status("/embed", **broken) == (400, "multipart")
+    assert status("/nowhere") == (404, "no-such-path")
+    assert client.get("/embed").status_code == 405
+
+
+def test_an_upload_without_length_is_limited(client: TestClient) -> None:
+    chunks = (bytes(100_000) for _ in range(20))
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/embed", content=chunks, headers=headers).status_code == 413
+
+
+def test_tokens(embedder: Embedder, paths: list[Path]) -> None:
+    upload = files(audio=paths[0])
+    with serving(embedder, [TOKEN, "another-token-as-long"]) as client:
+        for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
+            refused = client.post("/embed", files=upload, headers=header)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+        assert client.get("/metrics").status_code == 401
+        known = {"authorization": f"Bearer {TOKEN}"}
+        assert client.post("/embed", files=upload, headers=known).status_code == 200
+        assert client.get("/metrics", headers=known).status_code == 200
+        for path in ("/", "/health", "/api", "/openapi.json", "/page/service.js"):
+            assert client.get(path).status_code == 200, path
+
+
+def test_tokens_come_from_a_private_file_or_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# of the app\n{TOKEN}\n")
+    file.chmod(0o644)
+    with pytest.raises(timbral.ConfigError, match="chmod 600"):
+        read_tokens(file)
+    file.chmod(0o600)
+    assert read_tokens(file).find(f"bearer {TOKEN}".encode()) == 0
+    assert read_tokens(None, {"TIMBRAL_TOKENS": TOKEN}).find(f"Bearer {TOKEN}".encode()) == 0
+    assert not read_tokens(None, {})
+    with pytest.raises(timbral.ConfigError, match="16 characters"):
+        read_tokens(None, {"TIMBRAL_TOKENS": "short"})
+
+
+def test_pages_of_other_sites_may_not_ask(client: TestClient, paths: list[Path]) -> None:
+    upload = files(audio=paths[0])
+    for origin, status in (("http://evil.example", 403), ("null", 403), ("http://testserver", 200)):
+        answer = client.post("/embed", files=upload, headers={"origin": origin})
+        assert answer.status_code == status
+
+
+def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/api"):
+        page = client.get(path)
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "http" not in page.text.replace("http-equiv", "")
+        assert "<script>" not in page.text
+        assert " on" + "click" not in page.text
+    assert client.get("/page/..%2fapp.py").status_code == 404
+
+
+def test_nothing_of_a_request_is_logged(
+    client: TestClient, paths: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "timbral.access"):
+        client.post("/embed", files={"audio": ("my-secret.wav", paths[0].read_bytes())})
+        client.get("/somebody's name?q=secret")
+    assert [record.getMessage().rsplit(" ", 2)[0] for record in caplog.records] == [
+        "POST /embed 200",
+        "GET other 404",
+    ]
+
+
+class SlowRuntime:
+    """The encoder's runtime, which waits until it may, and notes its batches."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._inner = embedder.runtime
+        self.network, self.device = self._inner.network, self._inner.device
+        self.precision = self._inner.precision
+        self.may = threading.Event()
+        self.batches: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
+        self.may.wait(10)
+        self.batches.append(len(waves))
+        if any(wave[0] == 1 for wave in waves):
+            raise MemoryError
+        return self._inner.embed_waves(waves, windows)
+
+
+def in_threads(function: Callable[[int], Any], count: int) -> list[threading.Thread]:
+    threads = [threading.Thread(target=function, args=(row,)) for row in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_what_waits_is_computed_together(embedder: Embedder, waves: list[Wave]) -> None:
+    slow = SlowRuntime(embedder)
+    batching = BatchingRuntime(slow, workers=1, timeout_seconds=10)
+    clips = [wave[:32_000] for wave in waves[:9]]
+    found: dict[int, Vectors] = {}
+
+    def ask(row: int) -> None:
+        found[row] = batching.embed_waves([clips[row]], None)[0]
+
+    threads = in_threads(ask, 9)
+    wait_until(lambda: batching.num_waiting == 8)
+    slow.may.set()
+    for thread in threads:
+        thread.join()
+    assert slow.batches == [1, 8]  # 16 s of 2 s each
+    for row, clip in enumerate(clips):
+        np.testing.assert_allclose(found[row], embedder.encode_preprocessed([clip])[0], atol=1e-5)
+    many = batching.embed_waves([*clips, *clips], None)
+    assert slow.batches[2:] == [8, 8, 2]
+    np.testing.assert_allclose(many, embedder.encode_preprocessed([*clips, *clips]), atol=1e-5)
+    batching.close()
+    with pytest.raises(ServiceError, match="stopping"):
+        batching.embed_waves(clips, None)
+
+
+def test_one_request_does_not_fail_the_others(embedder: Embedder, waves: list[Wave]) -> None:
+    slow = SlowRuntime(embedder)
+    batching = BatchingRuntime(slow, workers=1, timeout_seconds=10)
+    bad = waves[0][:16_000].copy()
+    bad[0] = 1
+    found: list[object] = [None] * 4
+
+    def ask(row: int) -> None:
+        try:
+            found[row] = batching.embed_waves([bad if row == 2 else waves[row][:16_000]], None)
+        except MemoryError as error:
+            found[row] = error
+
+    threads = in_threads(ask, 4)
+    wait_until(lambda: batching.num_waiting == 3)
+    slow.may.set()
+    for thread in threads:
+        thread.join()
+    batching.close()
+    assert [isinstance(each, MemoryError) for each in found] == [False, False, True, False]
+
+
+def test_what_is_too_much_is_refused_at_once(embedder: Embedder, paths: list[Path]) -> None:
+    slow = SlowRuntime(embedder)
+    answers: list[httpx.Response] = []
+    upload = files(audio=paths[0])
+    settings = {"max_waiting": 3, "max_per_token": 2}
+    with serving(embedder.with_inference(runtime=slow), [TOKEN, TOKEN + "2"], **settings) as client:
+
+        def ask(row: int, token: str = TOKEN) -> None:
+            headers = {"authorization": f"Bearer {token}"}
+            answers.append(client.post("/embed", files=upload, headers=headers))
+
+        def in_work() -> int:
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            text = client.get("/metrics", headers=headers).text
+            return int(float(text.split("\ntimbral_in_work ")[1].split()[0]))
+
+        threads = in_threads(ask, 2)
+        wait_until(lambda: in_work() == 2)
+        ask(2)
+        threads += in_threads(lambda row: ask(row, TOKEN + "2"), 1)
+        wait_until(lambda: in_work() == 3)
+        ask(4, TOKEN + "2")
+        assert [each.status_code for each in answers] == [429, 503]
+        assert all(int(each.headers["retry-after"]) > 0 for each in answers)
+        slow.may.set()
+        for thread in threads:
+            thread.join()
+    assert sorted(each.status_code for each in answers) == [200, 200, 200, 429, 503]
+
+
+def test_what_takes_too_long_is_given_up(embedder: Embedder, paths: list[Path]) -> None:
+    slow = SlowRuntime(embedder)
+    slow_embedder = embedder.with_inference(runtime=slow)
+    with serving(slow_embedder, timeout_seconds=0.2, threads=2) as client:
+        answer = client.post("/embed", files=files(audio=paths[0]))
+        assert (answer.status_code, answer.json()["kind"]) == (503, "timeout")
+        slow.may.set()
+        assert client.post("/embed", files=files(audio=paths[0])).status_code == 200
+
+
+def test_serve_refuses_in_one_line(
+    ask: Ask, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TIMBRAL_TOKENS", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for words, said in (
+            (["--port", port], "choose another --port"),
+            (["--host", "0.0.0.0"], "name a file with --tokens"),
+            (["--tokens", tmp_path / "none"], "tokens cannot be read (No such file"),
+            (["--port", 99_999], "--port lies between 0 and 65535"),
+            (["--threads", 0], "threads must be in [1, 1000]: 0"),
+        ):
+            answer = ask("serve", "--encoder", run, *words)
+            assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
+            assert said in answer.err
+
+
+def test_a_stopped_service_finishes_what_it_took(run: Path, paths: list[Path]) -> None:
+    command = [sys.executable, "-m", "timbral", "serve", "--encoder", str(run), "--port", "0"]
+    environment = {**os.environ, "TIMBRAL_TOKENS": ""}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stderr is not None
+        address = server.stderr.readline().split()[-1]
+        content = paths[0].read_bytes()
+        statuses: list[int] = []
+
+        def ask(row: int) -> None:
+            uploads = [("audio", content)] * 10
+            statuses.append(httpx.post(f"{address}/embed", files=uploads).status_code)
+
+        wait_until(lambda: httpx.get(f"{address}/health").status_code == 200)
+        threads = in_threads(ask, 4)
+        metrics = f"{address}/metrics"
+        wait_until(lambda: "timbral_in_work 4" in httpx.get(metrics).text or bool(statuses))
+        server.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert statuses == [200] * 4
+        assert server.wait(10) == 0
+        assert "Traceback" not in server.stderr.read()
