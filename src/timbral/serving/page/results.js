@@ -1,1 +1,124 @@
+// What the service answered, as elements. Everything it says is text, never markup.
 
+const SVG = "http://www.w3.org/2000/svg";
+
+export function element(name, text = "", className = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+export function percent(fraction) {
+  let digits = 1;
+  while (digits < 6 && ["0", "100"].includes(String(Number((100 * fraction).toFixed(digits))))) digits++;
+  return `${(100 * fraction).toFixed(digits)} %`;
+}
+
+export function verdict(kind, answer, ...lines) {
+  const box = element("div", "", `verdict ${kind}`);
+  box.append(element("p", answer, "answer"), ...lines.map((line) => element("p", line)));
+  return box;
+}
+
+export function comparison(answer) {
+  const kind = answer.same === null ? "open" : answer.same ? "yes" : "no";
+  const said = { yes: "Same speaker", no: "Different speakers", open: "No threshold is known" }[kind];
+  const lines = [];
+  if (answer.probability !== null) {
+    lines.push(`Probability of the same speaker: ${percent(answer.probability)}`);
+  }
+  lines.push(answer.why);
+  const shown = [verdict(kind, said, ...lines)];
+  const measured = element("div", "", "measured");
+  measured.append(recording("First recording", answer.first), recording("Second recording", answer.second));
+  shown.push(measured);
+  const seen = answer.warnings.filter((each) => !/^(first|second): /.test(each));
+  if (seen.length) shown.push(list("Keep in mind", seen, "risk"));
+  if (answer.timeline) shown.push(timeline(answer.timeline, answer.threshold));
+  return shown;
+}
+
+export function recording(title, measures) {
+  const facts = [
+    `${measures.speech_seconds.toFixed(1)} s of speech in ${measures.seconds.toFixed(1)} s`,
+    `speech level ${measures.speech_dbfs.toFixed(0)} dBFS`,
+    measures.snr_db === null
+      ? "no pause to measure noise in"
+      : `speech ${measures.snr_db.toFixed(0)} dB above the pauses`,
+    `bandwidth ${(measures.bandwidth_hz / 1000).toFixed(1)} kHz`,
+  ];
+  const card = list(title, facts);
+  for (const risk of measures.risks) {
+    card.querySelector("ul").append(element("li", `${risk.kind.replaceAll("-", " ")}: ${risk.message}`, "risk"));
+  }
+  if (!measures.risks.length) card.querySelector("ul").append(element("li", "nothing speaks against it"));
+  return card;
+}
+
+function list(title, lines, className = "") {
+  const card = element("div", "", "card");
+  const items = document.createElement("ul");
+  items.append(...lines.map((line) => element("li", line, className)));
+  card.append(element("h3", title), items);
+  return card;
+}
+
+function shape(name, attributes, text = "") {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  made.textContent = text;
+  return made;
+}
+
+// Cosines from -0.2 to 1 over the time of the recording; the dashed line is the threshold.
+function timeline(windows, threshold) {
+  const card = element("div", "", "card");
+  const [low, width, height] = [-0.2, 800, 180];
+  const end = windows.seconds.at(-1)[1];
+  const above = windows.scores.filter((score) => threshold !== null && score >= threshold).length;
+  const summary =
+    `Windows of the ${windows.of} recording compared with the other one` +
+    (threshold === null ? "" : `: ${above} of ${windows.scores.length} reach the threshold of the whole recordings`);
+  const y = (score) => height - 20 - (Math.max(low, score) - low) / (1 - low) * (height - 30);
+  const plot = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary });
+  windows.scores.forEach((score, row) => {
+    const [start] = windows.seconds[row];
+    const next = windows.seconds[row + 1]?.[0] ?? end;
+    plot.append(shape("rect", {
+      x: start / end * width + 0.5, width: Math.max(1, (next - start) / end * width - 1),
+      y: y(score), height: Math.max(2, height - 20 - y(score)),
+      class: threshold === null || score >= threshold ? "above" : "below",
+    }));
+  });
+  plot.append(shape("line", { x1: 0, x2: width, y1: height - 20, y2: height - 20, class: "axis" }));
+  if (threshold !== null) {
+    plot.append(shape("line", { x1: 0, x2: width, y1: y(threshold), y2: y(threshold), class: "limit" }));
+  }
+  plot.append(shape("text", { x: 2, y: height - 4 }, "0 s"));
+  plot.append(shape("text", { x: width - 2, y: height - 4, "text-anchor": "end" }, `${end.toFixed(1)} s`));
+  const details = document.createElement("details");
+  const scroll = element("div", "", "scroll");
+  scroll.append(table(["from", "to", "cosine"], windows.scores.map((score, row) =>
+    [...windows.seconds[row].map((each) => `${each.toFixed(1)} s`), score.toFixed(2)])));
+  details.append(element("summary", "As a table"), scroll);
+  card.append(element("h3", "Time line"), element("p", summary, "soft"), plot, details);
+  return card;
+}
+
+export function table(head, rows) {
+  const made = document.createElement("table");
+  const titles = document.createElement("tr");
+  for (const title of head) {
+    const cell = element("th", title);
+    cell.scope = "col";
+    titles.append(cell);
+  }
+  made.append(titles);
+  for (const row of rows) {
+    const line = document.createElement("tr");
+    line.append(...row.map((cell) => element("td", cell)));
+    made.append(line);
+  }
+  return made;
+}
