@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -30,6 +31,8 @@ from fastapi.testclient import TestClient
 import timbral
 from timbral.audio.decode import Wave
 from timbral.encoders.base import Windows
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.gallery import Gallery
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Vectors
 from timbral.serving.app import create_app
@@ -56,9 +59,9 @@ def paths(voices: Path) -> list[Path]:
 
 @contextmanager
 def serving(
-    embedder: Embedder, tokens: Sequence[str] = (), **settings: Any
+    embedder: Embedder, tokens: Sequence[str] = (), gallery: Gallery | None = None, **settings: Any
 ) -> Iterator[TestClient]:
-    service = Service(embedder, ServiceSettings(**settings), workers=2)
+    service = Service(embedder, ServiceSettings(**settings), workers=2, gallery=gallery)
     with TestClient(create_app(service, Tokens(tokens))) as client:
         yield client
 
@@ -375,3 +378,48 @@ def test_a_stopped_service_finishes_what_it_took(run: Path, paths: list[Path]) -
         assert statuses == [200] * 4
         assert server.wait(10) == 0
         assert "Traceback" not in server.stderr.read()
+
+
+def test_voices_are_enrolled_shown_and_deleted(
+    embedder: Embedder, paths: list[Path], tmp_path: Path
+) -> None:
+    name = "<script>alert(1)</script>/../ü"
+    recordings = [("audio", path.read_bytes()) for path in paths[:2]]
+    fields = {"name": name, "consent": "form 7", "force": "true"}
+    gallery = Gallery.create(tmp_path / "gallery.db", embedder)
+    with serving(embedder, gallery=gallery) as client:
+        assert client.get("/voices").json() == {"voices": []}
+        answer = client.post("/enroll", files=recordings, data=fields)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["num_recordings"] == 2
+        (listed,) = client.get("/voices").json()["voices"]
+        assert (listed["name"], listed["consent"]) == (name, "form 7")
+        path = f"/voices/{quote(name, safe='')}"
+        shown = client.get(path).json()
+        assert [each["source"] for each in shown["recordings"]] == ["audio[0]", "audio[1]"]
+        np.testing.assert_allclose(
+            gallery.voice(name).vector, embedder.encode_speaker(paths[:2]), atol=1e-5
+        )
+        unfit = client.post("/enroll", files={"audio": b"none"}, data={"name": "other"})
+        assert (unfit.status_code, unfit.json()["refusals"][0]["kind"]) == (422, "unusable")
+        again = client.post("/enroll", files=recordings, data={"name": name})
+        assert (again.status_code, again.json()["kind"]) == (409, "not-enrolled")
+        assert client.post("/enroll", files=recordings, data={"name": " "}).status_code == 422
+        assert client.delete(path).json()["overwritten"]
+        assert client.get(path).status_code == client.delete(path).status_code == 404
+        assert client.get("/health").json()["gallery"]
+
+
+def test_a_gallery_of_another_encoder_is_refused(
+    ask: Ask, run: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    identity = EncoderIdentity("other", "0" * 64, "", embedder.embedding_dim)
+    Gallery.create(tmp_path / "gallery.db", identity).close()
+    for words, said in (
+        ([tmp_path / "gallery.db", "--encoder", run], "vectors of two encoders do not compare"),
+        ([tmp_path / "none.db", "--encoder", run], "none.db"),
+        ([], "name an --encoder, or a gallery"),
+    ):
+        answer = ask("serve", *words, "--port", 0)
+        assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
+        assert said in answer.err

@@ -35,7 +35,7 @@ STAGES: dict[str, dict[str, str]] = {
     "Decide": {
         "check": "Can a decision rest on a recording? Speech, noise, channels.",
         "verify": "Are two recordings of the same speaker?",
-        "serve": "Answer over HTTP, with a page: embed, verify, metrics.",
+        "serve": "Answer over HTTP, with a page: embed, verify, enroll, identify.",
     },
     "Models": {
         "models": "List encoders to train and published weights to download.",

@@ -8,13 +8,27 @@ from pydantic import BaseModel
 
 __all__ = [
     "ComparisonAnswer",
+    "DeletionAnswer",
     "EmbeddingAnswer",
+    "EnrolledRecordingAnswer",
+    "EnrollmentAnswer",
     "HealthAnswer",
     "RecordingAnswer",
     "RefusalAnswer",
     "RiskAnswer",
     "TimelineAnswer",
+    "VoiceAnswer",
+    "VoiceListAnswer",
+    "VoiceSummaryAnswer",
 ]
+
+
+class RecordingRefusalAnswer(BaseModel):
+    """Why a recording was not enrolled."""
+
+    recording: str
+    kind: str
+    reason: str
 
 
 class RefusalAnswer(BaseModel):
@@ -24,6 +38,8 @@ class RefusalAnswer(BaseModel):
     """one word for programs, such as too-short"""
     message: str
     """what came, what is allowed and what to do"""
+    refusals: list[RecordingRefusalAnswer] | None = None
+    """of an enrollment: why each recording was refused"""
 
 
 class RiskAnswer(BaseModel):
@@ -98,3 +114,61 @@ class HealthAnswer(BaseModel):
     max_seconds: float
     max_upload_bytes: int
     max_files: int
+
+
+class EnrollmentAnswer(BaseModel):
+    """What was enrolled of a voice, and what was not."""
+
+    name: str
+    is_new: bool
+    accepted: list[str]
+    refused: list[RecordingRefusalAnswer]
+    num_recordings: int
+    """of the voice, now"""
+    speech_seconds: float
+    """net, of the voice, now"""
+
+
+class VoiceSummaryAnswer(BaseModel):
+    """A voice without its recordings."""
+
+    name: str
+    num_recordings: int
+    speech_seconds: float
+    created_at: str
+    consent: str
+    consent_at: str
+    enroll_again: str
+    """why it should be enrolled again; empty: it need not"""
+
+
+class EnrolledRecordingAnswer(BaseModel):
+    """What is kept of an enrolled recording, but for its vector."""
+
+    id: int
+    source: str
+    sha256: str
+    duration_seconds: float
+    speech_seconds: float | None
+    risks: list[str]
+    added_at: str
+
+
+class VoiceAnswer(VoiceSummaryAnswer):
+    """A voice with its recordings."""
+
+    recordings: list[EnrolledRecordingAnswer]
+
+
+class VoiceListAnswer(BaseModel):
+    """All enrolled voices, in the order of their names."""
+
+    voices: list[VoiceSummaryAnswer]
+
+
+class DeletionAnswer(BaseModel):
+    """What was deleted."""
+
+    name: str
+    overwritten: bool
+    """in every file; false while another process reads it, which finishes that"""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -20,16 +18,17 @@ from timbral.serving.answers import (
     HealthAnswer,
     RefusalAnswer,
 )
+from timbral.serving.gallery_endpoints import add_gallery_endpoints
 from timbral.serving.gate import Gate
 from timbral.serving.pages import add_pages
-from timbral.serving.refusals import Refusal, ServiceError, refusal_of
+from timbral.serving.refusals import ErrorAnswer, answer_to
+from timbral.serving.runner import Runner
 from timbral.serving.service import Service, TimelineOf
 from timbral.serving.tokens import Tokens
 from timbral.version import __version__
 
 __all__ = ["create_app"]
 
-R = TypeVar("R")
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": RefusalAnswer, "description": description}
     for status, description in {
@@ -45,26 +44,6 @@ DESCRIPTION = """Speaker encoder over HTTP. Recordings are uploaded as multipart
 format that timbral decodes; nothing of them is kept."""
 
 Prior = Annotated[float, Form(description="probability of the same speaker before comparing")]
-
-
-class Runner:
-    """Runs what blocks in threads, for as long as a request may take."""
-
-    def __init__(self, threads: int, timeout_seconds: float) -> None:
-        self._pool = ThreadPoolExecutor(threads, "request")
-        self._timeout = timeout_seconds
-
-    async def __call__(self, function: Callable[[], R]) -> R:
-        """The result of `function`; ServiceError (503) when it takes too long."""
-        running = asyncio.get_running_loop().run_in_executor(self._pool, function)
-        try:
-            return await asyncio.wait_for(running, self._timeout)
-        except TimeoutError:
-            message = f"not done within {self._timeout:g} s; try again later"
-            raise ServiceError(503, "timeout", message) from None
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
@@ -91,6 +70,8 @@ def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     _add_endpoints(app, service, runner)
+    if service.gallery is not None:
+        add_gallery_endpoints(app, service, runner, REFUSALS)
     _add_status(app, service)
     add_pages(app)
     _add_refusals(app, service)
@@ -150,22 +131,22 @@ def _add_status(app: FastAPI, service: Service) -> None:
 def _add_refusals(app: FastAPI, service: Service) -> None:
     """Every refusal is JSON with `kind` and `message`."""
 
-    def answer(refusal: Refusal) -> JSONResponse:
+    def answer(refusal: ErrorAnswer) -> JSONResponse:
         service.metrics.count_refusal(refusal.kind)
         return JSONResponse(refusal.as_dict(), refusal.status, refusal.headers)
 
     @app.exception_handler(TimbralError)
     async def refuse(_: Request, error: TimbralError) -> JSONResponse:
-        return answer(refusal_of(error))
+        return answer(answer_to(error))
 
     @app.exception_handler(RequestValidationError)
     async def refuse_fields(_: Request, error: RequestValidationError) -> JSONResponse:
         fields = [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
-        return answer(Refusal(422, "fields", "; ".join(fields)))
+        return answer(ErrorAnswer(422, "fields", "; ".join(fields)))
 
     @app.exception_handler(HTTPException)
     async def refuse_request(_: Request, error: HTTPException) -> JSONResponse:
         kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
         return answer(
-            Refusal(error.status_code, kinds.get(error.status_code, "request"), error.detail)
+            ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), error.detail)
         )

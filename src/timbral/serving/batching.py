@@ -77,7 +77,7 @@ class BatchingRuntime:
         self._changed = Condition()
         self._closed = False
         self._alone = Lock()  # what is a batch by itself
-        self._workers = [Thread(target=self._work, name=f"encoder-{row}") for row in range(workers)]
+        self._workers = [Thread(target=self._work, daemon=True) for _ in range(workers)]
         for worker in self._workers:
             worker.start()
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from timbral.serving.refusals import ServiceError, refusal_of
+from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Gate:
         try:
             await self._admit(scope, receive, answer)
         except ServiceError as error:
-            refusal = refusal_of(error)
+            refusal = answer_to(error)
             self._service.metrics.count_refusal(refusal.kind)
             response = JSONResponse(refusal.as_dict(), refusal.status, refusal.headers)
             await response(scope, receive, answer)

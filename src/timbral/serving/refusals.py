@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from timbral.errors import (
     AudioError,
     ConfigError,
     DataError,
+    EnrollmentError,
     InputError,
     MissingExtraError,
+    Refusal,
     TimbralError,
 )
 
-__all__ = ["RETRY_AFTER_SECONDS", "Refusal", "ServiceError", "refusal_of"]
+__all__ = ["RETRY_AFTER_SECONDS", "ErrorAnswer", "ServiceError", "answer_to"]
 
 RETRY_AFTER_SECONDS = 1
-UNUSABLE = 422
+UNUSABLE, CONFLICT = 422, 409
 AUDIO_STATUS = {
     "too-long": 413,
     "too-large": 413,
@@ -44,12 +47,14 @@ class ServiceError(TimbralError):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ErrorAnswer:
     """What the client is told."""
 
     status: int
     kind: str
     message: str
+    refusals: tuple[Refusal, ...] = ()
+    """of single recordings"""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -57,18 +62,26 @@ class Refusal:
             return {"retry-after": str(RETRY_AFTER_SECONDS)}
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}
 
-    def as_dict(self) -> dict[str, str]:
-        return {"kind": self.kind, "message": self.message}
+    def as_dict(self) -> dict[str, Any]:
+        content: dict[str, Any] = {"kind": self.kind, "message": self.message}
+        if self.refusals:
+            content["refusals"] = [each._asdict() for each in self.refusals]
+        return content
 
 
-def refusal_of(error: TimbralError) -> Refusal:
+def answer_to(error: TimbralError) -> ErrorAnswer:
     """The answer to a request that raised this error."""
     if isinstance(error, ServiceError):
-        return Refusal(error.status, error.kind, str(error))
+        return ErrorAnswer(error.status, error.kind, str(error))
     if isinstance(error, AudioError):
-        return Refusal(AUDIO_STATUS.get(error.kind, UNUSABLE), error.kind, str(error))
-    if isinstance(error, MissingExtraError):
-        return Refusal(501, "missing-extra", str(error))
+        return ErrorAnswer(AUDIO_STATUS.get(error.kind, UNUSABLE), error.kind, str(error))
+    if isinstance(error, EnrollmentError):
+        unusable = all(each.kind == "unusable" for each in error.refusals)
+        return ErrorAnswer(
+            UNUSABLE if unusable else CONFLICT, "not-enrolled", str(error), error.refusals
+        )
     if isinstance(error, ConfigError | InputError):
-        return Refusal(UNUSABLE, "setting", str(error))
-    return Refusal(409 if isinstance(error, DataError) else 500, "data", str(error))
+        return ErrorAnswer(UNUSABLE, "setting", str(error))
+    if isinstance(error, MissingExtraError):
+        return ErrorAnswer(501, "missing-extra", str(error))
+    return ErrorAnswer(CONFLICT if isinstance(error, DataError) else 500, "data", str(error))

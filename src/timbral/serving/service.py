@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from timbral.audio.quality.risks import risks_of
 from timbral.embeddings.similarity import similarity
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.gallery import Gallery
 from timbral.inference.decision import Question
 from timbral.inference.embedder import Embedder
 from timbral.inference.sides import Side, compare_sides, load_sides
@@ -21,6 +23,7 @@ from timbral.serving.answers import (
     TimelineAnswer,
 )
 from timbral.serving.batching import BatchingRuntime
+from timbral.serving.gallery_service import GalleryService
 from timbral.serving.refusals import ServiceError
 from timbral.serving.service_metrics import ServiceMetrics
 from timbral.serving.settings import ServiceSettings
@@ -38,11 +41,19 @@ class Service:
 
     Attributes:
         embedder: the encoder, whose vectors are computed in batches
+        gallery: its voices; None without a gallery
         metrics: what was counted
         settings: limits
     """
 
-    def __init__(self, embedder: Embedder, settings: ServiceSettings, *, workers: int) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        settings: ServiceSettings,
+        *,
+        workers: int,
+        gallery: Gallery | None = None,
+    ) -> None:
         """Start the workers that compute; `close` ends them.
 
         Args:
@@ -50,7 +61,12 @@ class Service:
             settings: limits
             workers: batches that are computed at once: as many as cores on a CPU whose torch uses
                 one thread, 1 on a GPU
+            gallery: of this encoder's vectors; None: nobody can be enrolled
+
+        Raises DataError for a gallery of another encoder.
         """
+        if gallery is not None:
+            gallery.encoder.check_same(EncoderIdentity.of(embedder), gallery.location)
         self.settings = settings
         self.metrics = ServiceMetrics(lambda: self._batches.num_waiting)
         self._batches = BatchingRuntime(
@@ -62,10 +78,13 @@ class Service:
         self.embedder = embedder.with_inference(
             runtime=self._batches, max_seconds=settings.max_seconds
         )
+        self.gallery = None if gallery is None else GalleryService(gallery, self.embedder)
 
     def close(self) -> None:
         """End the workers, after all that waits."""
         self._batches.close()
+        if self.gallery is not None:
+            self.gallery.close()
 
     def health(self) -> HealthAnswer:
         return HealthAnswer(
@@ -73,7 +92,7 @@ class Service:
             weights_sha256=self.embedder.weights_sha256,
             embedding_dim=self.embedder.embedding_dim,
             calibrated=self.embedder.calibration is not None,
-            gallery=False,
+            gallery=self.gallery is not None,
             max_seconds=self.settings.max_seconds,
             max_upload_bytes=self.settings.max_upload_bytes,
             max_files=self.settings.max_files,
@@ -81,7 +100,7 @@ class Service:
 
     def embed(self, contents: Sequence[bytes], *, measures: bool) -> EmbeddingAnswer:
         """A vector for each recording, with its measures if these are asked for."""
-        self._check_count(contents)
+        self.check_count(contents)
         recordings = None
         if measures:
             sides = self._sides({f"audio[{row}]": each for row, each in enumerate(contents)})
@@ -135,7 +154,8 @@ class Service:
         scores = similarity(vectors, voice)
         return TimelineAnswer(of=of, seconds=seconds.tolist(), scores=scores.reshape(-1).tolist())
 
-    def _check_count(self, contents: Sequence[bytes]) -> None:
+    def check_count(self, contents: Sequence[bytes]) -> None:
+        """ServiceError for more recordings than one request may have."""
         most = self.settings.max_files
         if len(contents) > most:
             message = f"audio: {len(contents)} recordings are more than the {most} of one request"

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
@@ -18,16 +18,31 @@ from timbral.cli.common_options import (
     option,
     options_of,
 )
-from timbral.errors import ConfigError, MissingExtraError
+from timbral.errors import ConfigError
+from timbral.gallery.gallery import Gallery
+from timbral.serving.extras import check_installed
 from timbral.serving.settings import ServiceSettings
+from timbral.serving.tokens import is_loopback, read_tokens
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
 
 __all__ = ["run"]
 
+GalleryArgument = Annotated[
+    Positional[str | None],
+    option(
+        "GALLERY",
+        "enrolled voices: a file, or postgresql://USER@HOST/DATABASE; without it nobody is "
+        "enrolled or identified",
+    ),
+]
 EncoderOption = Annotated[
-    str,
+    str | None,
     option(
         "ENCODER",
-        "a name of `timbral models`, a run folder, a checkpoint, or another project's weights",
+        "a name of `timbral models`, a run folder, a checkpoint, or another project's weights; "
+        "default: the gallery's, by its name",
     ),
 ]
 TokensOption = Annotated[
@@ -54,51 +69,61 @@ DEFAULT_LIMITS = LIMITS()
 
 
 def run(
+    gallery: GalleryArgument = None,
     *,
-    encoder: EncoderOption,
+    encoder: EncoderOption = None,
     host: Annotated[str, option("HOST", "address to listen on; 0.0.0.0: all")] = "127.0.0.1",
     port: Annotated[int, option("PORT", "0: any free one")] = 8080,
     tokens: TokensOption = None,
+    create: Annotated[bool, option(None, "make the gallery where there is none")] = False,
     quiet: Annotated[bool, option(None, "no line for each request")] = False,
     limits: Annotated[LIMITS, arg(name="")] = DEFAULT_LIMITS,  # type: ignore[valid-type]
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Answer over HTTP, with a page: embed, verify, metrics.
+    """Answer over HTTP, with a page: embed, verify, enroll, identify.
 
     The page is at /, that of the API at /api.
 
     SIGTERM and Ctrl-C stop it: what was taken is finished, and the exit code is 0.
 
-    example: timbral serve --encoder campplus-zh-en --port 8080
+    example: timbral serve gallery.db --encoder campplus-zh-en --port 8080
     """
-    try:
-        from timbral.serving.server import listen, serve_until_stopped
-        from timbral.serving.tokens import is_loopback, read_tokens
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"serving over HTTP ({error.name})", "serve") from None
+    check_installed()
+    from timbral.serving.server import listen, serve_until_stopped
+
     known = read_tokens(tokens)
     if not known and not is_loopback(host):
         raise ConfigError(
             f"other machines can reach {host!r}, and no tokens are given; name a file with "
             "`tokens`, or let `host` be 127.0.0.1"
         )
-    listening = listen(host, port)
-    embedder = load_embedder(encoder, running)
+    with listen(host, port) as listening:
+        enrolled = None if gallery is None or create else Gallery(gallery)
+        name = encoder or (enrolled and enrolled.encoder.name)
+        if not name:
+            raise ConfigError("name an `encoder`, or a gallery that is there: it knows its encoder")
+        embedder = load_embedder(name, running)
+        if create and gallery is not None:
+            enrolled = Gallery.create(gallery, embedder)
+        from timbral.serving.app import create_app
+        from timbral.serving.service import Service
+
+        service = Service(embedder, limits, workers=_count_workers(embedder), gallery=enrolled)
+        _log_to_standard_error(quiet)
+        address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+        print(f"{embedder.name} at {address}", file=sys.stderr, flush=True)
+        serve_until_stopped(create_app(service, known), listening)
+    return OK
+
+
+def _count_workers(embedder: Embedder) -> int:
+    """How many batches are computed at once: as many as cores, where each takes one."""
+    if embedder.device.type != "cpu":
+        return 1
     import torch
 
-    from timbral.serving.app import create_app
-    from timbral.serving.service import Service
-
-    workers = 1
-    if embedder.device.type == "cpu":
-        workers = len(os.sched_getaffinity(0))
-        torch.set_num_threads(1)  # a worker a core computes more than all cores on one batch
-    _log_to_standard_error(quiet)
-    service = Service(embedder, limits, workers=workers)
-    address = listening.getsockname()
-    print(f"{embedder.name} at http://{_shown(host)}:{address[1]}", file=sys.stderr, flush=True)
-    serve_until_stopped(create_app(service, known), listening)
-    return OK
+    torch.set_num_threads(1)  # a worker a core computes more than all cores on one batch
+    return len(os.sched_getaffinity(0))
 
 
 def _shown(host: str) -> str:

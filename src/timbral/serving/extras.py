@@ -1,0 +1,19 @@
+"""Whether what the service needs is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from timbral.errors import MissingExtraError
+
+__all__ = ["check_installed"]
+
+PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+"""of the extra [serve]"""
+
+
+def check_installed() -> None:
+    """MissingExtraError when a package of the extra [serve] is not there."""
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError("the service", "serve")

@@ -1,0 +1,68 @@
+"""The endpoints of a gallery over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Form, UploadFile
+
+from timbral.serving.answers import (
+    DeletionAnswer,
+    EnrollmentAnswer,
+    RefusalAnswer,
+    VoiceAnswer,
+    VoiceListAnswer,
+)
+from timbral.serving.runner import Runner
+from timbral.serving.service import Service
+
+__all__ = ["add_gallery_endpoints"]
+
+NO_SUCH_VOICE: dict[int | str, dict[str, Any]] = {
+    404: {"model": RefusalAnswer, "description": "Nobody is enrolled under this name"}
+}
+NOT_ENROLLED: dict[int | str, dict[str, Any]] = {
+    409: {
+        "model": RefusalAnswer,
+        "description": "The recordings do not fit together, or are another voice's",
+    }
+}
+
+
+def add_gallery_endpoints(
+    app: FastAPI, service: Service, runner: Runner, refusals: dict[int | str, dict[str, Any]]
+) -> None:
+    """Add what needs a gallery; `refusals` describe the errors of uploads."""
+    gallery = service.gallery
+    assert gallery is not None, "a service without a gallery has no such endpoints"
+
+    @app.post("/enroll", responses={**refusals, **NOT_ENROLLED})
+    async def enroll(
+        name: Annotated[str, Form(description="of the voice; any text")],
+        audio: Annotated[list[UploadFile], File(description="recordings of this one speaker")],
+        consent: Annotated[
+            str, Form(description="what the speaker agreed to, or where that is kept")
+        ] = "",
+        force: Annotated[bool, Form(description="enroll recordings that do not fit, too")] = False,
+    ) -> EnrollmentAnswer:
+        """Enroll recordings of a speaker: all of them, or none."""
+        contents = [await each.read() for each in audio]
+        service.check_count(contents)
+        return await runner(
+            lambda: gallery.enroll(name, contents, consent=consent or None, force=force)
+        )
+
+    @app.get("/voices")
+    async def voices() -> VoiceListAnswer:
+        """All enrolled voices."""
+        return await runner(gallery.voices)
+
+    @app.get("/voices/{name:path}", responses=NO_SUCH_VOICE)
+    async def voice(name: str) -> VoiceAnswer:
+        """A voice and its recordings; vectors stay in the gallery."""
+        return await runner(lambda: gallery.voice(name))
+
+    @app.delete("/voices/{name:path}", responses=NO_SUCH_VOICE)
+    async def delete_voice(name: str) -> DeletionAnswer:
+        """Delete a voice with all its recordings, and overwrite them."""
+        return await runner(lambda: gallery.remove(name))

@@ -1,0 +1,83 @@
+"""What the endpoints of a gallery do, without HTTP: the Gallery answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.voices import EnrolledRecording
+from timbral.inference.embedder import Embedder
+from timbral.serving.answers import (
+    DeletionAnswer,
+    EnrolledRecordingAnswer,
+    EnrollmentAnswer,
+    RecordingRefusalAnswer,
+    VoiceAnswer,
+    VoiceListAnswer,
+    VoiceSummaryAnswer,
+)
+from timbral.serving.refusals import ServiceError
+
+__all__ = ["GalleryService"]
+
+
+class GalleryService:
+    """Voices of one gallery; its methods block, and raise what the Gallery raises."""
+
+    def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
+        """Answer with this gallery, whose vectors are of this encoder."""
+        self._gallery, self._embedder = gallery, embedder
+
+    def enroll(
+        self, name: str, contents: Sequence[bytes], *, consent: str | None, force: bool
+    ) -> EnrollmentAnswer:
+        """As `Gallery.enroll`: all recordings or none."""
+        names = [f"audio[{row}]" for row in range(len(contents))]
+        found = self._gallery.enroll(
+            name, list(contents), self._embedder, consent=consent, force=force, sources=names
+        )
+        refused = [RecordingRefusalAnswer(**each._asdict()) for each in found.refused]
+        return EnrollmentAnswer(
+            name=found.name,
+            is_new=found.is_new,
+            accepted=list(found.accepted),
+            refused=refused,
+            num_recordings=found.num_recordings,
+            speech_seconds=found.speech_seconds,
+        )
+
+    def voices(self) -> VoiceListAnswer:
+        summaries = self._gallery.voices()
+        return VoiceListAnswer(voices=[VoiceSummaryAnswer(**asdict(each)) for each in summaries])
+
+    def voice(self, name: str) -> VoiceAnswer:
+        """A voice with its recordings; ServiceError (404) when there is none of this name."""
+        self._check(name)
+        voice = self._gallery.voice(name)
+        recordings = [_recording(each) for each in voice.recordings]
+        return VoiceAnswer(recordings=recordings, **asdict(voice.summary))
+
+    def remove(self, name: str) -> DeletionAnswer:
+        """As `Gallery.remove`; ServiceError (404) when there is no such voice."""
+        self._check(name)
+        return DeletionAnswer(name=name, overwritten=self._gallery.remove(name))
+
+    def close(self) -> None:
+        self._gallery.close()
+
+    def _check(self, name: str) -> None:
+        if name not in self._gallery:
+            raise ServiceError(404, "no-such-voice", f"nobody is enrolled as {name!r}")
+
+
+def _recording(recording: EnrolledRecording) -> EnrolledRecordingAnswer:
+    return EnrolledRecordingAnswer(
+        id=recording.id,
+        source=recording.source,
+        sha256=recording.sha256,
+        duration_seconds=recording.duration_seconds,
+        speech_seconds=recording.speech_seconds,
+        risks=list(recording.risks),
+        added_at=recording.added_at,
+    )

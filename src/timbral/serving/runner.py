@@ -1,0 +1,35 @@
+"""What blocks runs in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from timbral.serving.refusals import ServiceError
+
+__all__ = ["Runner"]
+
+R = TypeVar("R")
+
+
+class Runner:
+    """Runs functions in threads, each for as long as a request may take."""
+
+    def __init__(self, threads: int, timeout_seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(threads, "request")
+        self._timeout = timeout_seconds
+
+    async def __call__(self, function: Callable[[], R]) -> R:
+        """The result of `function`; ServiceError (503) when it takes too long."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, function)
+        try:
+            return await asyncio.wait_for(running, self._timeout)
+        except TimeoutError:
+            message = f"not done within {self._timeout:g} s; try again later"
+            raise ServiceError(503, "timeout", message) from None
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._pool.shutdown()
