@@ -8,8 +8,6 @@ const MICROPHONE = {
   audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
 };
 
-let slots = 0;
-
 export class Slot {
   constructor(box) {
     this.box = box;
@@ -22,9 +20,8 @@ export class Slot {
 
   build() {
     const title = element("h3", this.box.dataset.title);
-    title.id = `slot-${slots++}`;
     this.box.setAttribute("role", "group");
-    this.box.setAttribute("aria-labelledby", title.id);
+    this.box.setAttribute("aria-label", this.box.dataset.title);
     this.record = element("button", "Record");
     this.record.type = "button";
     this.record.addEventListener("click", () => this.toggle());

@@ -124,6 +124,7 @@ function open(task) {
   if (task === "voices") show($("#voices"), listVoices);
 }
 
+$("#token-form").addEventListener("submit", (event) => event.preventDefault());
 form("compare", compare);
 form("identify", identify);
 form("enroll", enroll);
