@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from timbral.audio.decode import check_wave, decode
-from timbral.errors import AudioError, MissingExtraError, TimbralError
+from timbral.errors import AudioError, EnrollmentError, MissingExtraError, Refusal, TimbralError
 
-ARGUMENTS: dict[type[TimbralError], tuple[str, ...]] = {
+ARGUMENTS: dict[type[TimbralError], tuple[object, ...]] = {
     AudioError: ("a.wav", "no such file", "missing"),
+    EnrollmentError: ("adam", (Refusal("a.wav", "short", "too little speech"),)),
     MissingExtraError: ("trim silero", "vad"),
 }
 """of the classes that take more than a message"""

@@ -115,7 +115,7 @@ class EnrollmentError(TimbralError):
     """Recordings are refused as those of a voice; nothing of them was enrolled."""
 
     def __init__(self, voice: str, refusals: Sequence[Refusal]) -> None:
-        super().__init__(voice, refusals)
+        super().__init__(voice, tuple(refusals))
         self.voice, self.refusals = voice, tuple(refusals)
 
     def __str__(self) -> str:

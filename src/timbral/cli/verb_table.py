@@ -35,6 +35,8 @@ STAGES: dict[str, dict[str, str]] = {
     "Decide": {
         "check": "Can a decision rest on a recording? Speech, noise, channels.",
         "verify": "Are two recordings of the same speaker?",
+        "enroll": "Add a speaker's recordings to a gallery, if they fit.",
+        "gallery": "What a gallery of voices holds; remove, merge, export, check.",
         "serve": "Answer over HTTP, with a page: embed, verify, enroll, identify.",
     },
     "Models": {

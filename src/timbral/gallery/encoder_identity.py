@@ -46,7 +46,8 @@ class EncoderIdentity:
                 "encoders do not compare; use the gallery's encoder, or take the gallery to the "
                 "new one with `timbral gallery migrate`"
             )
-        if self.embedding_sha256 != other.embedding_sha256 and other.embedding_sha256:
+        known = self.embedding_sha256 and other.embedding_sha256
+        if known and self.embedding_sha256 != other.embedding_sha256:
             raise DataError(
                 f"{location}: holds vectors of {self} with other preprocessing or windows than "
                 f"these of {other}; use the same preprocessing, or take the gallery to the new "

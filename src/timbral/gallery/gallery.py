@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,18 +11,21 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import DataError, EnrollmentError, InputError, Refusal
+from timbral.errors import DataError, InputError, Refusal
+from timbral.gallery.consistency import GalleryCheck, check_gallery
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.enroller import Enroller, in_blocks
 from timbral.gallery.enrollment_result import Enrollment
 from timbral.gallery.evidence import Evidence, evidence_of
-from timbral.gallery.guard import Candidates, Guard
+from timbral.gallery.exporting import export_gallery
+from timbral.gallery.from_embeddings import EnrolledSpeakers
 from timbral.gallery.opening_gallery import create_database, open_database
-from timbral.gallery.voice_matrix import OtherVoices, Snapshot, VoiceMatrix
+from timbral.gallery.voice_matrix import Snapshot, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice, VoiceSummary, checked_recordings
 from timbral.io.near_names import near_name
-from timbral.io.types import Vectors
+from timbral.io.types import Progress, Vectors
 
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
@@ -71,6 +73,7 @@ class Gallery:
         self._store = store
         self.encoder = store.encoder()
         self._matrix = VoiceMatrix(store, self.encoder.embedding_dim)
+        self._enroller = Enroller(store, self._matrix, self.encoder)
 
     def __repr__(self) -> str:
         return f"<Gallery {self.location}, {len(self):,} voices of {self.encoder}>"
@@ -148,11 +151,11 @@ class Gallery:
         When it is interrupted, the voices of finished transactions are enrolled.
         """
         count = 0
-        for block in _blocks(voices, BULK_VOICES):
+        for block in in_blocks(voices, BULK_VOICES):
             checked = [
                 (checked_name(name), checked_recordings(each, self.encoder)) for name, each in block
             ]
-            with self._writing():
+            with self._matrix.writing():
                 for name, recordings in checked:
                     self._store.add(name, recordings, consent, enroll_again)
             count += len(block)
@@ -235,28 +238,40 @@ class Gallery:
             evidence: what decisions rest on, such as `evidence_of(encoder)`
             refused: recordings that were refused before
         """
-        target = checked_name(name)
-        given = checked_recordings(recordings, self.encoder) if recordings else []
-        with self._writing():
-            enrolled = self._store.voice(target)
-            found: dict[int, Refusal] = {}
-            if not force:
-                found = Guard(evidence).refusals(self._candidates(target, given, enrolled))
-            refusals = (*refused, *dict.fromkeys(found.values()))
-            accepted = [each for row, each in enumerate(given) if row not in found]
-            if (refusals and not (partial or force)) or not accepted:
-                raise EnrollmentError(target, refusals)
-            self._store.add(target, accepted, consent)
-            before = enrolled.recordings if enrolled else ()
-        return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
+        return self._enroller.enroll(
+            name,
+            recordings,
+            evidence,
+            consent=consent,
+            force=force,
+            partial=partial,
+            refused=refused,
+        )
 
-    def _candidates(
-        self, name: str, recordings: Sequence[EnrolledRecording], enrolled: Voice | None
-    ) -> Candidates:
-        owners = self._store.owners(each.sha256 for each in recordings)
-        before = enrolled.recordings if enrolled else ()
-        others = OtherVoices(self._matrix, name, is_enrolled=enrolled is not None)
-        return Candidates(name, recordings, before, owners, others)
+    def enroll_embeddings(
+        self,
+        embeddings: str | Path,
+        evidence: Evidence,
+        *,
+        consent: str | None = None,
+        force: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> EnrolledSpeakers:
+        """Enroll every speaker of an `embed` folder, under the speaker's name.
+
+        Each voice is enrolled whole or refused; what a killed call has enrolled is passed over by
+        the next one.
+
+        Args:
+            embeddings: a folder or table that `embed` made, with vectors of the gallery's encoder
+            evidence, consent, force: as for `enroll_vectors`
+            progress: called with the speakers done so far, and their number
+
+        Raises DataError for vectors of another encoder.
+        """
+        return self._enroller.enroll_embeddings(
+            embeddings, evidence, consent=consent, force=force, progress=progress
+        )
 
     def remove(self, name: str, recordings: Sequence[int] = ()) -> bool:
         """Delete a voice, or some of its recordings, and overwrite what was deleted.
@@ -271,7 +286,7 @@ class Gallery:
 
         Raises DataError when there is no such voice or recording.
         """
-        with self._writing():
+        with self._matrix.writing():
             known = [each.id for each in self.voice(name).recordings]
             if missing := [id for id in recordings if id not in known]:
                 raise DataError(
@@ -294,7 +309,7 @@ class Gallery:
 
         Raises DataError when one of them is not there, or both are the same.
         """
-        with self._writing():
+        with self._matrix.writing():
             names = [self.voice(name).name for name in (into, other)]
             if names[0] == names[1]:
                 raise DataError(f"{into!r} cannot be merged into itself; name two voices")
@@ -303,10 +318,25 @@ class Gallery:
     def rename(self, name: str, new_name: str) -> None:
         """Call a voice something else; DataError when that name is taken."""
         target = checked_name(new_name)
-        with self._writing():
+        with self._matrix.writing():
             if target in self:
                 raise DataError(f"{self.location}: has a voice {target!r} already; `merge` them")
             self._store.rename(self.voice(name).name, target)
+
+    def export(self, path: str | Path) -> int:
+        """Write every recording's vector as a table (.parquet), for `audit`, `map`, `score`.
+
+        Returns how many there are. Raises DataError when `path` holds something else.
+        """
+        return export_gallery(self._store, self.encoder, Path(path))
+
+    def check(self, evidence: Evidence) -> GalleryCheck:
+        """Which voices may be one speaker's, and which recordings another's; changes nothing.
+
+        Args:
+            evidence: what decisions rest on, such as `evidence_of(encoder)`
+        """
+        return check_gallery(self._store, self.snapshot(), evidence)
 
     def matrix(self) -> tuple[tuple[str, ...], Vectors]:
         """The names of all voices (N,) and their unit vectors (N, E), in no order."""
@@ -337,29 +367,3 @@ class Gallery:
             )
         self._matrix.refresh()
         return self._matrix.search(queries, top)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction, in which the matrix is up to date and nobody else writes."""
-        with self._store.database.lock:
-            try:
-                with self._store.writing():
-                    self._matrix.refresh()
-                    yield
-            except BaseException:
-                if self._store.wrote:  # what was taken up of it is not true
-                    self._matrix.clear()
-                raise
-
-
-def _blocks(
-    voices: Iterable[tuple[str, Sequence[EnrolledRecording]]], size: int
-) -> Iterator[list[tuple[str, Sequence[EnrolledRecording]]]]:
-    block = []
-    for voice in voices:
-        block.append(voice)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block

@@ -26,6 +26,7 @@ from timbral.io.types import Floats, Vectors
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
 
 REFUSALS = {
+    "bad-name": "the voice cannot be called so",
     "unusable": "it gives no vector",
     "no-speech": "no speech was found in it",
     "several-speakers": "another speaker talks in it",

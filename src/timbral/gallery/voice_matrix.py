@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,23 @@ class VoiceMatrix:
                 self._put(block)
             self._drop(self._store.removed_since(self._change))
             self._change = change
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction, in which the matrix is up to date and nobody else writes."""
+        with self.lock:
+            if self._store.in_transaction:  # of this thread, or the lock would not be free
+                self.refresh()
+                yield
+                return
+            try:
+                with self._store.writing():
+                    self.refresh()
+                    yield
+            except BaseException:
+                if self._store.wrote:  # what was taken up of it is not true
+                    self.clear()
+                raise
 
     def snapshot(self) -> Snapshot:
         """A copy of everything."""

@@ -138,6 +138,19 @@ class VoiceStore:
             return None
         return Voice(VoiceSummary(*rows[0][1:]), self._recordings(rows[0][0]))
 
+    def all_recordings(self) -> Iterator[list[tuple[str, EnrolledRecording]]]:
+        """Every recording with its voice's name, in blocks; those of a voice one after another."""
+        last = (0, 0)
+        columns = ", ".join(f"recordings.{name}" for name in RECORDING_COLUMNS.split(", "))
+        while rows := self.database.query(
+            f"SELECT name, voice_id, {columns}, recordings.id FROM recordings "
+            "JOIN voices ON voices.id = voice_id WHERE voice_id > ? OR "
+            "(voice_id = ? AND recordings.id > ?) ORDER BY voice_id, recordings.id LIMIT ?",
+            (last[0], *last, BLOCK_VOICES),
+        ):
+            last = rows[-1][1], rows[-1][-1]
+            yield [(row[0], _recording(row[2:])) for row in rows]
+
     def owners(self, hashes: Iterable[str]) -> dict[str, str]:
         """Of hashes of recordings that are enrolled, the voices' names."""
         wanted = [each for each in dict.fromkeys(hashes) if each]

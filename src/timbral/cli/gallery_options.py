@@ -1,0 +1,68 @@
+"""What the verbs on galleries have in common."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import option
+
+if TYPE_CHECKING:
+    from timbral.calibration.calibration import Calibration
+    from timbral.gallery.encoder_identity import EncoderIdentity
+    from timbral.gallery.evidence import Evidence
+
+__all__ = ["GalleryCalibration", "GalleryLocation", "evidence_for"]
+
+GalleryLocation = Annotated[
+    Positional[str], option("GALLERY", "a file, or postgresql://USER@HOST/DATABASE")
+]
+GalleryCalibration = Annotated[
+    Path | None,
+    option("FILE", "of the gallery's encoder, as calibrate writes it; default: the encoder's own"),
+]
+
+
+def evidence_for(encoder: EncoderIdentity, calibration: Path | None) -> Evidence:
+    """What decisions about a gallery's vectors rest on, found without loading the encoder."""
+    from timbral.calibration.calibration_file import read_calibration
+    from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence
+
+    if calibration is not None:
+        given = read_calibration(calibration)
+        given.check_encoder(
+            encoder.weights_sha256,
+            encoder.embedding_sha256 or given.embedding_sha256,
+            str(calibration),
+        )
+        return CalibratedEvidence(given)
+    known = _known(encoder)
+    if known is not None:
+        return CalibratedEvidence(known)
+    evidence = CosineEvidence()
+    print(
+        f"note: no calibration of {encoder.name} is known: decisions rest on "
+        f"{evidence.description}; give one with --calibration",
+        file=sys.stderr,
+    )
+    return evidence
+
+
+def _known(encoder: EncoderIdentity) -> Calibration | None:
+    """The calibration that the encoder of this name comes with, if it is of these weights."""
+    from timbral.calibration.known import known_calibration
+    from timbral.checkpoints.resolve import resolve
+    from timbral.errors import TimbralError
+
+    try:
+        known = known_calibration(resolve(encoder.name))
+        if known is not None:
+            known.check_encoder(
+                encoder.weights_sha256, encoder.embedding_sha256 or known.embedding_sha256
+            )
+    except TimbralError:  # a name of an architecture, weights that are not on this machine
+        return None
+    return known

@@ -1,0 +1,189 @@
+"""The verb enroll."""
+
+from __future__ import annotations
+
+import sys
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    OK,
+    SOME_FAILED,
+    ChannelOption,
+    Running,
+    RunningOptions,
+    load_embedder,
+    option,
+    with_channel,
+)
+from timbral.cli.early_checks import check_files, check_folders, check_recordings
+from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, evidence_for
+from timbral.cli.wording import count
+from timbral.errors import ConfigError, EnrollmentError
+
+if TYPE_CHECKING:
+    from timbral.gallery.enrollment_result import Enrollment
+    from timbral.gallery.from_embeddings import EnrolledSpeakers
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["run"]
+
+SHOWN = 20
+"""voices of an `embed` folder that were refused"""
+
+
+def run(
+    gallery: GalleryLocation,
+    name: Annotated[Positional[str], option("NAME", "what the voice is called")] = "",
+    recordings: Annotated[
+        Positional[tuple[Path, ...]], option("RECORDING", "recordings of this one speaker")
+    ] = (),
+    *,
+    encoder: Annotated[
+        str | None,
+        option("ENCODER", "of a new gallery, as embed takes it; default: the gallery's own"),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        option("FOLDER", "instead of NAME and recordings: every speaker of an `embed` folder"),
+    ] = None,
+    consent: Annotated[
+        str | None, option("TEXT", "what the speaker agreed to, or where that is kept")
+    ] = None,
+    partial: Annotated[bool, option(None, "enroll the recordings that are not refused")] = False,
+    force: Annotated[bool, option(None, "enroll all that give a vector; nothing is asked")] = False,
+    calibration: GalleryCalibration = None,
+    channel: ChannelOption = "mix",
+    json: Annotated[bool, option(None, "print one object of JSON")] = False,
+    running: Running = DEFAULT_RUNNING,
+) -> int:
+    """Add a speaker's recordings to a gallery, if they fit.
+
+    Refused are recordings with too little speech or a second speaker, that do not sound like the
+    voice's others, that are enrolled already, or that sound like another voice. Then nothing is
+    enrolled, unless --partial or --force says so; the exit code is 1.
+
+    example: timbral enroll gallery.db caller-17 a1.wav a2.wav --encoder campplus-zh-en
+    """
+    check_files(calibration)
+    if embeddings is not None:
+        if name or encoder:
+            raise ConfigError("`embeddings` takes the place of NAME, recordings and `encoder`")
+        check_folders(embeddings)
+        speakers = _enroll_speakers(gallery, embeddings, calibration, consent, force)
+        return _report_speakers(speakers, gallery, json)
+    if not recordings:
+        raise ConfigError("name a voice and recordings of it, or give `embeddings`")
+    check_recordings(*recordings)
+    embedder = _open_encoder(gallery, encoder, running)
+    from timbral.gallery.gallery import Gallery
+
+    given = [with_channel(str(path), channel) for path in recordings]
+    try:
+        enrollment = Gallery.create(gallery, embedder).enroll(
+            name,
+            given,
+            embedder,
+            consent=consent,
+            force=force,
+            partial=partial,
+            calibration=calibration,
+        )
+    except EnrollmentError as error:
+        return _report_error(error, json)
+    return _report(enrollment, gallery, json)
+
+
+def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) -> Embedder:
+    """The encoder that is named, or the gallery's own."""
+    if encoder is None:
+        from timbral.gallery.gallery import Gallery
+
+        encoder = Gallery(gallery).encoder.name
+    return load_embedder(encoder, running)
+
+
+def _enroll_speakers(
+    location: str, embeddings: Path, calibration: Path | None, consent: str | None, force: bool
+) -> EnrolledSpeakers:
+    from timbral.gallery.from_embeddings import EmbeddedSpeakers
+    from timbral.gallery.gallery import Gallery
+    from timbral.io.progress import bar
+
+    gallery = Gallery.create(location, EmbeddedSpeakers.read(embeddings).encoder)
+    evidence = evidence_for(gallery.encoder, calibration)
+    with bar("enrolling") as progress:
+        return gallery.enroll_embeddings(
+            embeddings, evidence, consent=consent, force=force, progress=progress
+        )
+
+
+def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
+    failed = SOME_FAILED if enrollment.refused else OK
+    if json:
+        content = {
+            "enrolled": True,
+            "name": enrollment.name,
+            "is_new": enrollment.is_new,
+            "accepted": enrollment.accepted,
+            "refused": [each._asdict() for each in enrollment.refused],
+            "num_recordings": enrollment.num_recordings,
+            "speech_seconds": enrollment.speech_seconds,
+        }
+        print(dumps(content, indent=2, ensure_ascii=False))
+        return failed
+    for each in enrollment.refused:
+        print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
+    what = "new voice" if enrollment.is_new else "voice"
+    print(
+        f"{enrollment.name}: {count(len(enrollment.accepted), 'recording')} added to {gallery}; "
+        f"{what} of {count(enrollment.num_recordings, 'recording')}, "
+        f"{enrollment.speech_seconds:.1f} s of speech"
+    )
+    return failed
+
+
+def _report_error(error: EnrollmentError, json: bool) -> int:
+    if json:
+        content = {
+            "enrolled": False,
+            "name": error.voice,
+            "refused": [each._asdict() for each in error.refusals],
+        }
+        print(dumps(content, indent=2, ensure_ascii=False))
+        return SOME_FAILED
+    for each in error.refusals:
+        print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
+    print(
+        f"{error.voice}: nothing was enrolled; --partial enrolls what is not refused, --force all",
+        file=sys.stderr,
+    )
+    return SOME_FAILED
+
+
+def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool) -> int:
+    refused = {
+        name: [each._asdict() for each in reasons] for name, reasons in speakers.refused.items()
+    }
+    if json:
+        content = {
+            "num_enrolled": speakers.num_enrolled,
+            "num_unchanged": speakers.num_unchanged,
+            "num_recordings": speakers.num_recordings,
+            "refused": refused,
+        }
+        print(dumps(content, indent=2, ensure_ascii=False))
+    else:
+        for name, reasons in list(speakers.refused.items())[:SHOWN]:
+            for each in reasons:
+                print(f"refused: {name}: {each.recording}: {each.reason}", file=sys.stderr)
+        print(
+            f"{count(speakers.num_enrolled, 'voice')} with "
+            f"{count(speakers.num_recordings, 'recording')} added to {gallery}, "
+            f"{speakers.num_unchanged:,} were there, {len(refused):,} refused"
+        )
+    return SOME_FAILED if refused else OK

@@ -1,0 +1,190 @@
+"""The verb gallery: its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import OK, SOME_FAILED, option
+from timbral.cli.early_checks import check_files
+from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, evidence_for
+from timbral.cli.wording import count
+from timbral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from timbral.gallery.gallery import Gallery
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of the command, behind the action."""
+
+    names: tuple[str, ...]
+    recordings: tuple[int, ...]
+    output: Path | None
+    calibration: Path | None
+    json: bool
+
+
+def run(
+    action: Annotated[
+        Positional[Literal["list", "show", "remove", "merge", "rename", "export", "check"]],
+        option(
+            None,
+            "list: all voices; show, remove: those that are named; merge: the second into the "
+            "first; rename: the first to the second; export: a table of all vectors; check: voices "
+            "that may be one, recordings that may be another's",
+        ),
+    ],
+    gallery: GalleryLocation,
+    names: Annotated[Positional[tuple[str, ...]], option("NAME", "names of voices")] = (),
+    *,
+    recordings: Annotated[
+        tuple[int, ...], option("N …", "with remove: of one voice only these, as show numbers them")
+    ] = (),
+    output: Annotated[
+        Path | None, option("FILE.parquet", "with export: the table, as embed writes it")
+    ] = None,
+    calibration: GalleryCalibration = None,
+    json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
+) -> int:
+    """What a gallery of voices holds; remove, merge, export, check.
+
+    example: timbral gallery list gallery.db
+    """
+    check_files(calibration)
+    if recordings and (action != "remove" or len(names) != 1):
+        raise ConfigError("`recordings` goes with remove and the name of one voice")
+    from timbral.gallery.gallery import Gallery
+
+    low, high = NAMES[action]
+    if not low <= len(names) <= high:
+        wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
+        raise ConfigError(f"gallery {action} takes {wanted}, got {count(len(names), 'name')}")
+    request = Request(names, recordings, output, calibration, json)
+    with Gallery(gallery) as opened:
+        return ACTIONS[action](opened, request)
+
+
+def _list(gallery: Gallery, request: Request) -> int:
+    voices = gallery.voices()
+    if request.json:
+        content = {"encoder": asdict(gallery.encoder), "voices": [asdict(each) for each in voices]}
+        print(dumps(content, indent=2, ensure_ascii=False))
+        return OK
+    print(f"{count(len(voices), 'voice')} of {gallery.encoder}")
+    width = max((len(each.name) for each in voices), default=0)
+    for each in voices:
+        print(
+            f"  {each.name:{width}}  {count(each.num_recordings, 'recording'):>13}  "
+            f"{each.speech_seconds:7.1f} s of speech  {each.created_at[:10]}"
+            f"{'  enroll again: ' + each.enroll_again if each.enroll_again else ''}"
+        )
+    return OK
+
+
+def _show(gallery: Gallery, request: Request) -> int:
+    voices = [gallery.voice(name) for name in request.names]
+    if request.json:
+        content = [
+            {
+                **asdict(voice.summary),
+                "recordings": [
+                    {key: value for key, value in asdict(each).items() if key != "vector"}
+                    for each in voice.recordings
+                ],
+            }
+            for voice in voices
+        ]
+        print(dumps(content, indent=2, ensure_ascii=False))
+        return OK
+    for voice in voices:
+        noted = f", noted {voice.summary.consent_at}" if voice.summary.consent_at else ""
+        print(f"{voice.name}")
+        print(f"  enrolled {voice.summary.created_at}")
+        print(f"  consent: {voice.summary.consent or 'none noted'}{noted}")
+        for each in voice.recordings:
+            seconds = each.speech_seconds
+            speech = "" if seconds is None else f", {seconds:.1f} s of speech"
+            risks = f", {', '.join(each.risks)}" if each.risks else ""
+            print(f"  {each.id}  {each.source} ({each.duration_seconds:.1f} s{speech}{risks})")
+    return OK
+
+
+def _remove(gallery: Gallery, request: Request) -> int:
+    for name in request.names:  # all of them are there, or nothing is removed
+        gallery.voice(name)
+    erased = True
+    for name in request.names:
+        erased = gallery.remove(name, request.recordings)
+    what = count(len(request.recordings), "recording") if request.recordings else "voice"
+    print(f"removed: {what if request.recordings else count(len(request.names), what)}")
+    if not erased:
+        print("another process was reading; it is overwritten when one removes or closes next")
+    return OK
+
+
+def _merge(gallery: Gallery, request: Request) -> int:
+    into, other = request.names
+    gallery.merge(into, other)
+    recordings = gallery.voice(into).summary.num_recordings
+    print(f"{into}: has the recordings of {other}, now {recordings:,}")
+    return OK
+
+
+def _rename(gallery: Gallery, request: Request) -> int:
+    gallery.rename(*request.names)
+    print(f"{request.names[0]} is now {request.names[1]}")
+    return OK
+
+
+def _export(gallery: Gallery, request: Request) -> int:
+    if request.output is None:
+        raise ConfigError("export: name a file with `output`, such as voices.parquet")
+    rows = gallery.export(request.output)
+    print(f"{count(rows, 'recording')}: {request.output}")
+    return OK
+
+
+def _check(gallery: Gallery, request: Request) -> int:
+    found = gallery.check(evidence_for(gallery.encoder, request.calibration))
+    if request.json:
+        print(dumps(asdict(found), indent=2, ensure_ascii=False))
+        return SOME_FAILED if found.alike or found.disagreeing else OK
+    print(f"{count(found.num_voices, 'voice')}, by {found.rests_upon}")
+    print(f"{count(len(found.alike), 'pair')} of voices that may be one speaker's")
+    for pair in found.alike:
+        print(f"  {pair.first} and {pair.second}: cosine {pair.cosine:.2f}, llr {pair.llr:+.1f}")
+    print(f"{count(len(found.disagreeing), 'recording')} that may be another speaker's")
+    for each in found.disagreeing:
+        print(f"  {each.voice}, recording {each.id} ({each.source}): llr {each.llr:+.1f}")
+    return SOME_FAILED if found.alike or found.disagreeing else OK
+
+
+MANY = 1_000_000
+NAMES: dict[str, tuple[int, int]] = {
+    "list": (0, 0),
+    "show": (1, MANY),
+    "remove": (1, MANY),
+    "merge": (2, 2),
+    "rename": (2, 2),
+    "export": (0, 0),
+    "check": (0, 0),
+}
+"""fewest and most names that each takes"""
+ACTIONS: dict[str, Callable[[Gallery, Request], int]] = {
+    "list": _list,
+    "show": _show,
+    "remove": _remove,
+    "merge": _merge,
+    "rename": _rename,
+    "export": _export,
+    "check": _check,
+}

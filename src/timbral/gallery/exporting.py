@@ -1,0 +1,80 @@
+"""A gallery as a table of vectors, as `embed` writes one: for audit, map, score and other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.voice_store import VoiceStore
+from timbral.gallery.voices import EnrolledRecording
+from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind, claim_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["export_gallery"]
+
+COLUMNS = (
+    "utterance",
+    "speaker",
+    "session",
+    "path",
+    "duration_seconds",
+    "embedding",
+    "encoder",
+    "weights_sha256",
+    "license",
+    "speech_seconds",
+    "risks",
+)
+EXPORT = FileKind("a table of utterances", frozenset(COLUMNS))
+
+
+def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> int:
+    """Write every enrolled recording as a row, in Parquet; how many there are.
+
+    `speaker` is the voice's name, `utterance` that name and the recording's number in the gallery,
+    `path` where the recording came from. Read in blocks, so that memory does not grow with the
+    gallery. Raises DataError when `path` holds something else.
+    """
+    import pyarrow.parquet as pq
+
+    from timbral.embeddings.table import embedded_schema
+
+    claim_file(path, EXPORT)
+    schema = embedded_schema(encoder.embedding_dim)
+    count = 0
+    with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for rows in store.all_recordings():
+            table = _table(rows, encoder, schema)
+            writer.write_table(table)
+            count += table.num_rows
+    return count
+
+
+def _table(
+    rows: list[tuple[str, EnrolledRecording]], encoder: EncoderIdentity, schema: pa.Schema
+) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(
+        [
+            {
+                "utterance": f"{name}/{each.id}",
+                "speaker": name,
+                "session": "",
+                "path": each.source,
+                "duration_seconds": each.duration_seconds,
+                "embedding": each.vector,
+                "encoder": encoder.name,
+                "weights_sha256": encoder.weights_sha256,
+                "license": "",
+                "speech_seconds": each.speech_seconds,
+                "risks": list(each.risks),
+            }
+            for name, each in rows
+        ],
+        schema,
+    )

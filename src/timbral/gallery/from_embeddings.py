@@ -1,0 +1,94 @@
+"""Voices from an `embed` folder: ten thousand speakers whose vectors are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbral.errors import DataError, Refusal
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.voices import EnrolledRecording
+from timbral.io.types import Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["EmbeddedSpeakers", "EnrolledSpeakers"]
+
+
+@dataclass(frozen=True)
+class EnrolledSpeakers:
+    """What was enrolled of an `embed` folder, and what was not."""
+
+    num_enrolled: int
+    """voices that are new, or have new recordings"""
+    num_unchanged: int
+    """voices all of whose recordings were enrolled before"""
+    num_recordings: int
+    """that were enrolled"""
+    refused: Mapping[str, Sequence[Refusal]]
+    """of each voice that was not enrolled, the reasons"""
+
+
+@dataclass(frozen=True)
+class EmbeddedSpeakers:
+    """The speakers of an `embed` folder."""
+
+    encoder: EncoderIdentity
+    """its preprocessing is not known: an `embed` folder does not say it"""
+    table: pa.Table
+    vectors: Vectors
+
+    @classmethod
+    def read(cls, embeddings: str | Path) -> EmbeddedSpeakers:
+        """Read a folder, or a table like its utterances.parquet.
+
+        Raises DataError when it cannot be read, or does not say by which weights it was made.
+        """
+        import pyarrow.parquet as pq
+
+        from timbral.embeddings.table import RISK_FIELDS, UTTERANCES, read_embeddings, vectors_of
+
+        table = read_embeddings(embeddings)
+        weights = table["weights_sha256"].unique().to_pylist()
+        if len(weights) != 1 or not weights[0]:
+            raise DataError(
+                f"{embeddings}: should say which weights its vectors are of, those of one encoder; "
+                f"it has {len(weights)} different entries in weights_sha256"
+            )
+        vectors = vectors_of(table)
+        name = str(table["encoder"][0])
+        encoder = EncoderIdentity(name, weights[0], "", vectors.shape[1])
+        file = Path(embeddings) / UTTERANCES if Path(embeddings).is_dir() else Path(embeddings)
+        there = set(pq.read_schema(file).names)
+        names = [field.name for field in RISK_FIELDS if field.name in there]
+        for name in names:
+            table = table.append_column(name, pq.read_table(file, columns=[name])[name])
+        return cls(encoder, table, vectors)
+
+    def __len__(self) -> int:
+        return len(self.table["speaker"].unique())
+
+    def __iter__(self) -> Iterator[tuple[str, list[EnrolledRecording]]]:
+        """Each speaker with their recordings."""
+        from timbral.embeddings.table import group_rows
+
+        columns = ["path", "duration_seconds", "speech_seconds", "risks"]
+        columns = [name for name in columns if name in self.table.column_names]
+        for speaker, rows in group_rows(self.table["speaker"].to_pylist()):
+            values = self.table.select(columns).take(rows).to_pylist()
+            yield (
+                speaker,
+                [
+                    EnrolledRecording(
+                        self.vectors[row],
+                        each["path"],
+                        duration_seconds=each["duration_seconds"],
+                        speech_seconds=each.get("speech_seconds"),
+                        risks=tuple(each.get("risks") or ()),
+                    )
+                    for row, each in zip(rows, values, strict=True)
+                ],
+            )

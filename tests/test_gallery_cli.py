@@ -1,0 +1,127 @@
+"""The verbs enroll and gallery."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Ask
+from timbral import api
+from timbral.embeddings.named_vectors import read_vectors
+from timbral.gallery.gallery import Gallery
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, run: Path, voices: Path) -> Path:
+    """A gallery with two voices."""
+    path = tmp_path_factory.mktemp("gallery") / "gallery.db"
+    encoder = api.load_encoder(run)
+    gallery = Gallery.create(path, encoder)
+    for folder in sorted(voices.iterdir())[:2]:
+        gallery.enroll(folder.name, sorted(folder.iterdir())[:2], encoder, force=True)
+    gallery.close()  # with which all is in the one file
+    return path
+
+
+def test_recordings_are_enrolled_and_refused(
+    ask: Ask, tmp_path: Path, run: Path, voices: Path
+) -> None:
+    path = tmp_path / "gallery.db"
+    first, second = (sorted(folder.iterdir()) for folder in sorted(voices.iterdir())[:2])
+    answer = ask(
+        "enroll", path, "caller-17", *first[:2], "--encoder", run, "--consent", "form 3", "--force"
+    )
+    assert answer.code == 0, answer.err
+    assert "2 recordings added" in answer.out
+    answer = ask("enroll", path, "other", first[0], second[0], "--encoder", run, "--json")
+    assert answer.code == 1
+    content = json.loads(answer.out)
+    assert content["enrolled"] is False
+    assert content["refused"][0]["kind"] == "same-recording"
+    assert content["refused"][0]["recording"] == str(first[0])
+    answer = ask("gallery", "show", path, "caller-17", "--json")
+    shown = json.loads(answer.out)[0]
+    assert (shown["name"], shown["consent"], shown["num_recordings"]) == ("caller-17", "form 3", 2)
+    assert len(shown["recordings"][0]["sha256"]) == 64
+
+
+def test_mistakes_are_told_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    code = (
+        "import sys; from timbral.cli import main; sys.argv = ['timbral', *{words!r}]; "
+        "code = main.run(); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    for words, message in (
+        (["enroll", "g.db", "a", "missing.wav", "--encoder", "campplus-zh-en"], "no such file"),
+        (["enroll", "g.db", "a", "a.wav"], "no such gallery"),
+        (["gallery", "show", "g.db", "a"], "no such gallery"),
+        (["enroll", "g.db"], "--embeddings"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(words=words)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+
+
+def test_gallery_is_listed_changed_and_exported(
+    ask: Ask, filled: Path, tmp_path: Path, run: Path
+) -> None:
+    path = tmp_path / "gallery.db"
+    path.write_bytes(filled.read_bytes())
+    answer = ask("gallery", "list", path)
+    assert answer.code == 0
+    assert answer.out.startswith("2 voices of tdnn (weights ")
+    first, second = [each.name for each in Gallery(path).voices()]
+    table = tmp_path / "voices.parquet"
+    assert ask("gallery", "export", path, "--output", table).code == 0
+    found = read_vectors(table)
+    assert found.vectors.shape[0] == 4
+    assert set(found.speakers.to_pylist()) == {first, second}
+    assert found.weights_sha256 == Gallery(path).encoder.weights_sha256
+    answer = ask("gallery", "check", path)
+    assert "no calibration" in answer.err
+    assert answer.code == 1  # a hardly trained encoder finds everybody alike
+    assert ask("gallery", "rename", path, first, "-x 1").code == 2  # a flag, to the parser
+    assert ask("gallery", "rename", path, first, "x 1").code == 0
+    number = Gallery(path).voice(second).recordings[0].id
+    assert ask("gallery", "remove", path, second, "--recordings", number).code == 0
+    assert ask("gallery", "merge", path, "x 1", second).out.endswith("now 3\n")
+    answer = ask("gallery", "remove", path, "x 1", "nobody-else")
+    assert answer.code == 2
+    assert len(Gallery(path)) == 1
+    assert ask("gallery", "remove", path, "x 1").code == 0
+    assert len(Gallery(path)) == 0
+    assert ask("gallery", "merge", path, "x 1").code == 2
+    assert ask("gallery", "export", path).code == 2
+
+
+def test_speakers_of_an_embed_folder_are_enrolled(
+    ask: Ask, tmp_path: Path, run: Path, voices: Path
+) -> None:
+    api.embed(run, voices, tmp_path / "embeddings")
+    path = tmp_path / "gallery.db"
+    answer = ask("enroll", path, "--embeddings", tmp_path / "embeddings", "--force")
+    assert answer.code == 0, answer.err
+    assert "8 voices with 48 recordings added" in answer.out
+    again = ask("enroll", path, "--embeddings", tmp_path / "embeddings", "--json")
+    assert json.loads(again.out)["num_unchanged"] == 8
+    table = tmp_path / "voices.parquet"
+    ask("gallery", "export", path, "--output", table)
+    given, kept = read_vectors(tmp_path / "embeddings"), read_vectors(table)
+    rows = {str(name): row for row, name in enumerate(given.paths.to_pylist())}
+    order = [rows[name] for name in kept.paths.to_pylist()]
+    assert (given.vectors[order] == kept.vectors).all()
+    assert api.audit(table, tmp_path / "audit.parquet") is not None
+    other = tmp_path / "guarded.db"
+    answer = ask("enroll", other, "--embeddings", tmp_path / "embeddings")
+    assert answer.code == 1
+    assert "refused: " in answer.err
