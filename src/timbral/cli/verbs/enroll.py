@@ -73,7 +73,6 @@ def run(
     if embeddings is not None:
         if name or encoder:
             raise ConfigError("`embeddings` takes the place of NAME, recordings and `encoder`")
-        check_folders(embeddings)
         speakers = _enroll_speakers(gallery, embeddings, calibration, consent, force)
         return _report_speakers(speakers, gallery, json)
     if not recordings:
@@ -82,11 +81,10 @@ def run(
     embedder = _open_encoder(gallery, encoder, running)
     from timbral.gallery.gallery import Gallery
 
-    given = [with_channel(str(path), channel) for path in recordings]
     try:
         enrollment = Gallery.create(gallery, embedder).enroll(
             name,
-            given,
+            [with_channel(str(path), channel) for path in recordings],
             embedder,
             consent=consent,
             force=force,
@@ -110,6 +108,7 @@ def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) ->
 def _enroll_speakers(
     location: str, embeddings: Path, calibration: Path | None, consent: str | None, force: bool
 ) -> EnrolledSpeakers:
+    check_folders(embeddings)
     from timbral.gallery.from_embeddings import EmbeddedSpeakers
     from timbral.gallery.gallery import Gallery
     from timbral.io.progress import bar
