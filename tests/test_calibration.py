@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from timbral.calibration.calibration import Calibration, FittedOn
+from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
 from timbral.calibration.calibration_file import read_calibration, write_calibration
 from timbral.calibration.conditions import Conditions, Ranges
 from timbral.errors import ConfigError, DataError
@@ -196,6 +196,9 @@ def test_file_is_the_same_when_read(calibration: Calibration, tmp_path: Path) ->
     assert read_calibration(path) == calibration
 
 
+POINT = [each.name for each in fields(OperatingPoint)]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -204,7 +207,11 @@ def test_file_is_the_same_when_read(calibration: Calibration, tmp_path: Path) ->
         ("scale", []),
         ("limits", [1.0]),
         ("limits", [2.0, 1.0]),
+        ("scale", [0.0]),
+        ("scale", [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]),
+        ("ranges", {"speech_seconds": [0, 9], "bandwidth_hz": [4e3, 8e3], "snr_db": [0, 60]}),
         ("points", []),
+        ("points", [dict.fromkeys(POINT, -1.0)]),
         ("points", [{"llr": 1.0}]),
         ("ranges", {"speech_seconds": [1, 2]}),
         ("fitted_on", None),
@@ -218,7 +225,10 @@ def test_other_content_is_an_error(
 ) -> None:
     path = tmp_path / "calibration.json"
     write_calibration(path, calibration)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    content = json.loads(path.read_text()) | {key: value}
+    if key == "scale" and len(value) == 1:
+        content["offset"] = [0.0]
+    path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=str(path)):
         read_calibration(path)
 

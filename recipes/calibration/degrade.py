@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile as sf
 import soxr
 
-from timbral.audio.decode import Wave, decode
+from timbral.audio.decode import Wave, decode, decode_bytes
 from timbral.data.augment.rir import trim_response
 
 RATE = 16_000
@@ -66,6 +67,20 @@ def telephone(wave: Wave, codec: str) -> Wave:
     subtype = {"mu-law": "ULAW", "a-law": "ALAW", "gsm": "GSM610"}[codec]
     narrow = soxr.resample(_within_range(wave), RATE, TELEPHONE_RATE)
     return _through_file(narrow, TELEPHONE_RATE, "WAV", subtype, len(wave))
+
+
+def opus(wave: Wave, bit_rate: int = 8_000) -> Wave:
+    """Through Opus at 8 kHz (narrow band), as calls over the internet at their worst, and back."""
+    narrow = soxr.resample(_within_range(wave), RATE, TELEPHONE_RATE)
+    content = io.BytesIO()
+    with av.open(content, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", TELEPHONE_RATE, bit_rate=bit_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(narrow[None].astype(np.float32), "flt", "mono")
+        frame.sample_rate = TELEPHONE_RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    back, rate = decode_bytes(content.getvalue(), "opus")
+    wide = np.asarray(soxr.resample(back, rate, RATE), dtype=np.float32)
+    return np.pad(wide[: len(wave)], (0, max(0, len(wave) - len(wide))))
 
 
 def vorbis(wave: Wave) -> Wave:

@@ -12,7 +12,7 @@ OUTPUT becomes
 A speaker's material is divided between two sides (sessions, where a corpus has them), and target
 trials are between the sides, so that no second of audio is on both sides of a trial. Each
 recording to fit on is cropped (1 to 16 s), put into a room, into noise and through a codec by
-chance, independently of the other side. Noises, rooms and one codec (GSM) of the tests are not
+chance, independently of the other side. Noises, rooms and one codec (Opus) of the tests are not
 among those to fit on.
 """
 
@@ -40,6 +40,8 @@ ROOMS_TO_FIT = ("rir1.wav", "rir2.wav", "rir3.wav", "Concrete_Room.wav", "impuls
 SIDES = ("a", "b")
 LENGTHS = (1.0, 16.0)
 """seconds of crops to fit on, evenly on a scale of octaves"""
+CODECS = {"mu-law": 0.15, "a-law": 0.1, "gsm": 0.15, "vorbis": 0.1, "": 0.5}
+"""of recordings to fit on, and how often"""
 Change = Callable[[Wave, np.random.Generator], Wave]
 
 
@@ -118,7 +120,7 @@ def any_condition(sounds: Sounds) -> Change:
         if generator.random() < 0.5:
             noise = sounds.noises[int(generator.integers(len(sounds.noises)))]
             wave = degrade.add_noise(wave, noise, generator.uniform(0, 25), generator)
-        codec = generator.choice(["mu-law", "a-law", "vorbis", ""], p=[0.2, 0.15, 0.15, 0.5])
+        codec = generator.choice(list(CODECS), p=list(CODECS.values()))
         if codec == "vorbis":
             wave = degrade.vorbis(wave)
         elif codec:
@@ -151,6 +153,7 @@ def cells(sounds: Sounds) -> dict[str, tuple[float, Change]]:
     return lengths | {
         "mu-law": (4.0, by_telephone("mu-law")),
         "gsm": (4.0, by_telephone("gsm")),
+        "opus": (4.0, lambda wave, generator: degrade.opus(wave)),
         "one-by-telephone": (4.0, sometimes(by_telephone("mu-law"))),
         "noise": (4.0, in_noise),
         "room": (4.0, in_room),

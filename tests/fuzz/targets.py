@@ -6,7 +6,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,10 @@ from recordings import CONTAINERS, decode_recording, make_recordings, read_struc
 from timbral.bulk.embed_job import EmbedJob
 from timbral.bulk.known_rows import with_known_rows
 from timbral.bulk.shards import Shard, read_shard
+from timbral.calibration.calibration import OperatingPoint
+from timbral.calibration.calibration_file import read_calibration, write_calibration
+from timbral.calibration.conditions import Conditions
+from timbral.calibration.known import SHIPPED
 from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
 from timbral.checkpoints.conversion import build_converted
 from timbral.checkpoints.foreign.registry import read_foreign
@@ -43,6 +47,7 @@ from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.evaluation.evaluation_job import EvaluationJob
+from timbral.inference.decision import Question, decide
 from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
@@ -322,6 +327,23 @@ def make_evaluation(folder: Path) -> None:
     )
 
 
+def make_calibration(folder: Path) -> None:
+    rates = (0.1, 0.2, 0.3, 0.4)
+    published = replace(
+        read_calibration(SHIPPED / "campplus-zh-en.json"),
+        points=tuple(OperatingPoint(llr, *rates) for llr in (-1.0, 2.0)),
+    )
+    write_calibration(folder / "calibration.json", published)
+
+
+def read_and_decide(folder: Path) -> None:
+    calibration = read_calibration(folder / "calibration.json")
+    conditions = Conditions(np.array([2.0]), np.array([4000.0]), np.array([10.0]))
+    decision = decide(0.5, Question(calibration=calibration), conditions, conditions)
+    assert np.isfinite([decision.llr, decision.threshold, decision.probability]).all()
+    assert decision.why
+
+
 def make_config(folder: Path) -> None:
     write_json(folder / "config.yaml", to_mapping(CONFIG))
 
@@ -427,6 +449,7 @@ TARGETS: dict[str, Target] = {
     "output": Target(make_lists, "table.csv", "lines", claim("table.csv")),
     "output of JSON": Target(make_lists, "table.jsonl", "json-lines", claim("table.jsonl")),
     "mel": Target(make_mel, "a.npy", "bytes", lambda folder: read_mel(folder / "a.npy")),
+    "calibration": Target(make_calibration, "calibration.json", "json", read_and_decide),
     "evaluation": Target(make_evaluation, ".evaluation/job.json", "json", EvaluationJob.of_folder),
     **{
         f"{name} structure": Target(make_recordings, name, "bytes", read_structure(name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,15 @@ from timbral.calibration.conditions import Conditions, Ranges, pair_features
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats
 
-__all__ = ["Calibration", "FittedOn", "OperatingPoint", "check_prior", "check_rate"]
+__all__ = [
+    "Calibration",
+    "FittedOn",
+    "OperatingPoint",
+    "check_prior",
+    "check_rate",
+    "design",
+    "lowest_scale",
+]
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,17 @@ def design(first: Conditions, second: Conditions, columns: int) -> Floats:
     features = pair_features(first, second)
     ones = np.ones((len(features), 1))
     return ones if columns == 1 else np.concatenate((ones, features), axis=1)
+
+
+def lowest_scale(scale: Floats, ranges: Ranges) -> float:
+    """The smallest slope of the llr over the cosine in any conditions within `ranges`.
+
+    `FEATURES` are linear between the corners of the ranges of both sides, which are tried.
+    """
+    corners = np.array(list(itertools.product(*asdict(ranges).values())))  # (8, 3)
+    first, second = np.repeat(corners, len(corners), 0), np.tile(corners, (len(corners), 1))
+    features = design(Conditions(*first.T), Conditions(*second.T), len(scale))
+    return float((features @ scale).min())
 
 
 def check_rate(argument: str, rate: float) -> None:

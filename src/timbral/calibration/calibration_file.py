@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
-from timbral.calibration.calibration import Calibration
+import numpy as np
+
+from timbral.calibration.calibration import Calibration, lowest_scale
 from timbral.calibration.conditions import FEATURES
 from timbral.config.yaml import from_mapping
 from timbral.errors import ConfigError, DataError
@@ -70,12 +72,20 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
         return f"offset and scale should have 1 or {1 + len(FEATURES)} numbers each"
     if not all(map(math.isfinite, _numbers(asdict(calibration)))):
         return "holds a number that is not finite"
+    ranges = calibration.ranges
+    if not min(*ranges.speech_seconds, *ranges.bandwidth_hz) > 0:
+        return "ranges of speech_seconds and bandwidth_hz should lie above 0"
     limits = (calibration.limits, *asdict(calibration.ranges).values())
     if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in limits):
         return "limits and ranges should be pairs, the lower number first"
+    if not lowest_scale(np.array(calibration.scale), ranges) > 0:
+        return "scale should be above 0 everywhere in the ranges: the llr rises with the cosine"
     llrs = [point.llr for point in calibration.points]
     if not llrs or llrs != sorted(llrs):
         return "points should be in rising order of llr, one or more"
+    rates = [rate for point in calibration.points for rate in astuple(point)[1:]]
+    if not all(0 <= rate <= 1 for rate in rates):
+        return "rates of points should lie between 0 and 1"
     return None
 
 

@@ -14,7 +14,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.calibration.calibration import OperatingPoint, design
+from timbral.calibration.calibration import OperatingPoint, design, lowest_scale
 from timbral.calibration.conditions import FEATURES, Conditions, Ranges
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints
@@ -86,7 +86,7 @@ def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int
     """Fit llr = offset · (1, q) + (scale · (1, q)) · score to trials.
 
     Conditions q are used when that lowers the cross-validated Cllr, and the llr rises with the
-    score in all of them. Raises DataError for fewer than
+    score in all conditions within `ranges`. Raises DataError for fewer than
     `MIN_SPEAKERS` speakers, and for scores that do not rise with likeness.
     """
     speakers = np.union1d(data.first, data.second)
@@ -161,7 +161,7 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     offset, scale = (_unscale(half, middle, varied) for half in (found[:columns], found[columns:]))
     scale = scale / score_spread
     offset = offset - scale * score_middle
-    if np.any(_design(data, ranges, columns) @ scale <= 0):
+    if lowest_scale(scale, ranges) <= 0:
         raise ScoresFallError(
             "in these trials a higher score does not mean more alike; the labels or the scores are "
             "wrong, or there are too few trials"

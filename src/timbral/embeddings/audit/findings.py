@@ -61,10 +61,10 @@ def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
     speakers with several utterances, too.
     """
     corpus = _Corpus.of(table)
-    duplicates = partial(_duplicates, min_probability=min_probability)
+    of_pairs = [partial(find, least=min_probability) for find in (_same_speakers, _duplicates)]
     rows = [
         row
-        for find in (_mislabeled, _same_speakers, _mixed_speakers, duplicates)
+        for find in (_mislabeled, of_pairs[0], _mixed_speakers, of_pairs[1])
         for row in find(corpus)
         if row["probability"] >= min_probability
     ]
@@ -124,8 +124,10 @@ def _mislabeled(corpus: _Corpus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _same_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
-    for pair in find_same_speakers(corpus.centered, corpus.rows_of_speakers, corpus.sessions):
+def _same_speakers(corpus: _Corpus, least: float) -> Iterator[dict[str, Any]]:
+    for pair in find_same_speakers(
+        corpus.centered, corpus.rows_of_speakers, corpus.sessions, least
+    ):
         yield {
             "kind": "same-speaker",
             "probability": pair.probability,
@@ -146,10 +148,8 @@ def _mixed_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _duplicates(corpus: _Corpus, min_probability: float) -> Iterator[dict[str, Any]]:
-    for pair in find_duplicates(
-        corpus.vectors, corpus.seconds, corpus.rows_of_speakers, min_probability
-    ):
+def _duplicates(corpus: _Corpus, least: float) -> Iterator[dict[str, Any]]:
+    for pair in find_duplicates(corpus.vectors, corpus.seconds, corpus.rows_of_speakers, least):
         yield {
             "kind": "duplicate",
             "probability": pair.probability,

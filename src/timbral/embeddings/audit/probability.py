@@ -12,20 +12,32 @@ RIDGE = 1e-2
 """keeps the weights finite where wrong and right scores do not overlap"""
 
 
-def probabilities(scores: Floats, wrong: Floats, right: Floats, prior: float) -> Floats:
+def probabilities(
+    scores: Floats,
+    wrong: Floats,
+    right: Floats,
+    prior: float,
+    counts: Floats | None = None,
+    right_counts: Floats | None = None,
+) -> Floats:
     """Probability (N,) that each row of `scores` (N, D) is wrong rather than right.
+
+    `counts` (N,) and `right_counts` (R,) say how often a row is there; None: once.
 
     A logistic regression is fitted on scores known to be `wrong` (W, D) and `right` (R, D), both
     weighing the same in all. It gives likelihood ratios (Brümmer and du Preez, Computer Speech &
     Language, 2006). How many of `scores` are wrong is then estimated by expectation-maximization,
     from `prior` on (Saerens et al., Neural Computation, 2002).
     """
-    log_ratios = _log_likelihood_ratios(scores, wrong, right)
+    each = np.ones(len(scores)) if counts is None else counts
+    of_right = np.ones(len(right)) if right_counts is None else right_counts
+    log_ratios = _log_likelihood_ratios(scores, wrong, right, of_right)
+    total = each.sum()
     prevalence = prior
     for _ in range(100):
         log_odds = log_ratios + np.log(prevalence / (1 - prevalence))
         posterior = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -60, 60)))
-        updated = float(np.clip(posterior.mean(), 0.1 / (len(scores) + 1), 0.5))
+        updated = float(np.clip(posterior @ each / total, 0.1 / (total + 1), 0.5))
         if abs(updated - prevalence) < 1e-9:
             break
         prevalence = updated
@@ -33,9 +45,16 @@ def probabilities(scores: Floats, wrong: Floats, right: Floats, prior: float) ->
 
 
 def probabilities_of_few(
-    cosines: Floats, wrong: Floats, prior: float, *, wrong_is_low: bool
+    cosines: Floats,
+    wrong: Floats,
+    prior: float,
+    *,
+    wrong_is_low: bool,
+    counts: Floats | None = None,
 ) -> Floats:
     """Probability (N,) that each of `cosines` (N,) is wrong, as `wrong` (W,) are; few should be.
+
+    `counts` (N,) says how often each cosine is there; None: once.
 
     The others serve as examples of what is right: at first those that lie beyond nearly all (95 %)
     of the `wrong` ones, then those more probably right.
@@ -43,18 +62,25 @@ def probabilities_of_few(
     edge = np.quantile(wrong, 0.95 if wrong_is_low else 0.05)
     trusted = cosines > edge if wrong_is_low else cosines < edge
     scores = cosines[:, None]
+    each = np.ones(len(cosines)) if counts is None else counts
     probability = (~trusted).astype(np.float64)
     for _ in range(3):
-        if trusted.sum() < 2:
+        if each[trusted].sum() < 2:
             return np.zeros(len(cosines))  # nothing tells wrong and right apart
-        probability = probabilities(scores, wrong[:, None], scores[trusted], prior)
+        probability = probabilities(
+            scores, wrong[:, None], scores[trusted], prior, each, each[trusted]
+        )
         trusted = probability < 0.5
     return probability
 
 
-def _log_likelihood_ratios(scores: Floats, wrong: Floats, right: Floats) -> Floats:
+def _log_likelihood_ratios(
+    scores: Floats, wrong: Floats, right: Floats, right_counts: Floats
+) -> Floats:
     known = np.concatenate([wrong, right])
-    center, scale = known.mean(axis=0), known.std(axis=0) + 1e-9
+    counts = np.concatenate([np.ones(len(wrong)), right_counts])
+    center = np.average(known, axis=0, weights=counts)
+    scale = np.sqrt(np.average((known - center) ** 2, axis=0, weights=counts)) + 1e-9
 
     def design_of(rows: Floats) -> Floats:
         return np.column_stack([(rows - center) / scale, np.ones(len(rows))])
@@ -62,8 +88,10 @@ def _log_likelihood_ratios(scores: Floats, wrong: Floats, right: Floats) -> Floa
     design = design_of(known)
     target = np.repeat([1.0, 0.0], [len(wrong), len(right)])
     # Wrong and right weigh the same, so that the fitted log odds are log likelihood ratios.
-    weight = np.repeat([0.5 / len(wrong), 0.5 / len(right)], [len(wrong), len(right)])
-    ridge = RIDGE * np.eye(design.shape[1]) / len(known)
+    weight = np.append(
+        np.full(len(wrong), 0.5 / len(wrong)), 0.5 * right_counts / right_counts.sum()
+    )
+    ridge = RIDGE * np.eye(design.shape[1]) / counts.sum()
     ridge[-1, -1] = 1e-9
     beta = np.zeros(design.shape[1])
     for _ in range(50):  # Newton's method
