@@ -37,6 +37,7 @@ STAGES: dict[str, dict[str, str]] = {
         "verify": "Are two recordings of the same speaker?",
         "enroll": "Add a speaker's recordings to a gallery, if they fit.",
         "gallery": "What a gallery of voices holds; remove, merge, export, check.",
+        "identify": "Who of the enrolled voices speaks in a recording, or nobody?",
         "serve": "Answer over HTTP, with a page: embed, verify, enroll, identify.",
     },
     "Models": {

@@ -11,7 +11,7 @@ from typing import get_type_hints
 
 from timbral.cli.verb_table import VERBS, load_verb
 
-__all__ = ["by_kind", "count", "flags_of", "name_flags"]
+__all__ = ["by_kind", "count", "flags_of", "name_flags", "percent"]
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
@@ -43,3 +43,11 @@ def flags_of(run: Callable[..., int]) -> dict[str, str]:
         elif parameter.kind is parameter.KEYWORD_ONLY:
             names.append(name)
     return {name: f"--{name.replace('_', '-')}" for name in names}
+
+
+def percent(fraction: float) -> str:
+    """With so many digits that neither 0 % nor 100 % is said of what is neither."""
+    digits = 1
+    while digits < 6 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
+        digits += 1
+    return f"{100 * fraction:.{digits}f} %"

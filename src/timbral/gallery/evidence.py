@@ -66,6 +66,10 @@ class CosineEvidence:
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.asarray(SLOPE * (np.asarray(scores, np.float64) - self.threshold))
 
+    def cosine(self, llr: float) -> float:
+        """The cosine that has this ratio."""
+        return self.threshold + llr / SLOPE
+
 
 def evidence_of(encoder: Embedder, calibration: Calibration | str | Path | None = None) -> Evidence:
     """What decisions about vectors of an encoder rest on.

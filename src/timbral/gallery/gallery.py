@@ -28,7 +28,9 @@ from timbral.io.near_names import near_name
 from timbral.io.types import Progress, Vectors
 
 if TYPE_CHECKING:
+    from timbral.gallery.identification import Identification
     from timbral.inference.embedder import Embedder
+    from timbral.inference.recordings import Recording
 
 __all__ = ["Gallery"]
 
@@ -367,3 +369,28 @@ class Gallery:
             )
         self._matrix.refresh()
         return self._matrix.search(queries, top)
+
+    def identify(
+        self,
+        recording: Recording,
+        encoder: Embedder,
+        *,
+        top: int = 5,
+        false_accept: float | None = None,
+        prior: float = 0.5,
+        calibration: Calibration | str | Path | None = None,
+        strangers: str | Path | None = None,
+        sample_rate: float | None = None,
+    ) -> Identification:
+        """Who of the enrolled voices speaks in a recording, or nobody of them?
+
+        Arguments as for `Identifier`, which searches many recordings. Raises AudioError for a
+        recording that cannot be used, and as `Identifier` does.
+        """
+        from timbral.gallery.identifier import Identifier
+
+        identifier = Identifier(
+            self, encoder, top=top, false_accept=false_accept, prior=prior,
+            calibration=calibration, strangers=strangers,
+        )  # fmt: skip
+        return identifier.identify(recording, sample_rate)

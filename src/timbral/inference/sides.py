@@ -10,7 +10,7 @@ import numpy as np
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import risks_of
-from timbral.calibration.conditions import Conditions
+from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
 from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
@@ -20,9 +20,6 @@ from timbral.inference.recordings import check_finite, name_of, several_recordin
 from timbral.io.types import Vectors
 
 __all__ = ["Side", "compare_sides", "load_sides"]
-
-CALIBRATED = frozenset({"short", "narrow-band", "noisy"})
-"""risks that a calibration allows for: it has seen such recordings, or warns of them itself"""
 
 
 @dataclass(frozen=True)
@@ -101,5 +98,5 @@ def _messages(sides: Sequence[Side], calibrated: bool) -> Iterator[str]:
     for side in sides:
         for name, quality in side.measured:
             for risk in risks_of(quality):
-                if not (calibrated and risk.kind in CALIBRATED):
+                if not (calibrated and risk.kind in CALIBRATED_RISKS):
                     yield f"{name}: {risk.kind}: {risk.message}"

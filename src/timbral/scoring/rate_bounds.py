@@ -13,7 +13,7 @@ import torch
 
 from timbral.io.types import Floats
 
-__all__ = ["upper_bounds"]
+__all__ = ["poisson_bounds", "upper_bounds"]
 
 MIN_ERRORS = 20
 """fewer errors than this do not tell how much they depend on each other"""
@@ -40,10 +40,10 @@ def upper_bounds(rates: Floats, drawn: Floats, num_trials: int, max_independent:
     if usable.any():  # where errors are rare they depend on each other at least as much
         independent[~usable] = independent[usable].min()
     independent = np.clip(independent, 1.0, limit)
-    return np.asarray(np.minimum(_poisson_bounds(rates * independent) / independent, 1.0))
+    return np.asarray(np.minimum(poisson_bounds(rates * independent) / independent, 1.0))
 
 
-def _poisson_bounds(counts: Floats) -> Floats:
+def poisson_bounds(counts: Floats) -> Floats:
     """The means (K,) of Poisson distributions that give at most `counts` in 5 of 100 cases."""
     shape = torch.from_numpy(np.asarray(counts, dtype=np.float64)) + 1.0
     low, high = torch.zeros_like(shape), 2.0 * shape + 20.0

@@ -20,7 +20,7 @@ from timbral.cli.common_options import (
     with_channel,
 )
 from timbral.cli.early_checks import check_recordings
-from timbral.cli.wording import name_flags
+from timbral.cli.wording import name_flags, percent
 
 if TYPE_CHECKING:
     from timbral.inference.decision import Decision
@@ -104,22 +104,14 @@ def _print_decision(decision: Decision) -> None:
     print(f"cosine {score}")
     if decision.probability is not None:
         print(
-            f"probability of the same speaker {_percent(decision.probability)} "
+            f"probability of the same speaker {percent(decision.probability)} "
             f"(llr {decision.llr:+.1f}, prior {decision.prior:g})"
         )
     promise = decision.false_accept_bound
-    promised = "" if promise is None else f", false accepts at most {_percent(promise)}"
+    promised = "" if promise is None else f", false accepts at most {percent(promise)}"
     print(
         f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit}{promised})"
     )
-
-
-def _percent(fraction: float) -> str:
-    """With so many digits that neither 0 % nor 100 % is said of what is neither."""
-    digits = 1
-    while digits < 6 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
-        digits += 1
-    return f"{100 * fraction:.{digits}f} %"
 
 
 def _as_json(embedder: Embedder, first: Path, second: Path, decision: Decision) -> str:

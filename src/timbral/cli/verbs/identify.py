@@ -1,0 +1,140 @@
+"""The verb identify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    OK,
+    SOME_FAILED,
+    ChannelOption,
+    Running,
+    load_embedder,
+    option,
+    with_channel,
+)
+from timbral.cli.early_checks import check_files
+from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation
+from timbral.cli.wording import count, name_flags, percent
+from timbral.errors import AudioError
+
+if TYPE_CHECKING:
+    from timbral.gallery.identification import Identification
+
+__all__ = ["run"]
+
+NOBODY = 3
+UNDECIDED = 4
+
+
+def run(
+    gallery: GalleryLocation,
+    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING", "who speaks in it?")],
+    *,
+    encoder: Annotated[
+        str | None, option("ENCODER", "of the gallery, where its name is none of `timbral models`")
+    ] = None,
+    top: Annotated[int, option("N", "candidates that are told of each recording")] = 5,
+    false_accept: Annotated[
+        float | None,
+        option("RATE", "searches of speakers who are not enrolled that end with any name, at most"),
+    ] = None,
+    prior: Annotated[float, option("P", "probability that a speaker is enrolled at all")] = 0.5,
+    strangers: Annotated[
+        Path | None,
+        option(
+            "VECTORS", "of speakers who are not enrolled, from embed: lower rates can be promised"
+        ),
+    ] = None,
+    calibration: GalleryCalibration = None,
+    channel: ChannelOption = "mix",
+    json: Annotated[bool, option(None, "print one object of JSON for each recording")] = False,
+    exit_code: Annotated[
+        bool,
+        option(None, "0: every one is named, 3: somebody is not enrolled, 4: it cannot be said"),
+    ] = False,
+    running: Running = DEFAULT_RUNNING,
+) -> int:
+    """Who of the enrolled voices speaks in a recording, or nobody?
+
+    example: timbral identify gallery.db unknown.wav --false-accept 0.05
+    """
+    check_files(strangers, calibration)
+    from timbral.gallery.gallery import Gallery
+
+    opened = Gallery(gallery)
+    embedder = load_embedder(encoder or opened.encoder.name, running)
+    from timbral.gallery.identifier import Identifier
+
+    identifier = Identifier(
+        opened, embedder, top=top, false_accept=false_accept, prior=prior,
+        calibration=calibration, strangers=strangers,
+    )  # fmt: skip
+    paths = list(map(str, recordings))
+    given = [with_channel(path, channel) for path in paths]
+    named, failed = _tell_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
+    if failed:
+        print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
+        return SOME_FAILED
+    if not exit_code or all(named):
+        return OK
+    return NOBODY if identifier.calibration or false_accept is not None else UNDECIDED
+
+
+def _tell_all(
+    answers: Iterable[Identification | AudioError], json: bool, several: bool
+) -> tuple[list[bool], int]:
+    """Print each answer as it comes; who is named, and how many recordings failed."""
+    named, failed = [], 0
+    for found in answers:
+        if isinstance(found, AudioError):
+            print(f"error: {found}", file=sys.stderr)
+            failed += 1
+            continue
+        named.append(found.name is not None)
+        print(_as_json(found) if json else _in_words(found, several), flush=True)
+        for warning in found.warnings:
+            print(f"note: {name_flags(warning, ['identify'])}", file=sys.stderr)
+    return named, failed
+
+
+def _in_words(found: Identification, several: bool) -> str:
+    """The answer, and the candidates below it."""
+    lines = [f"{found.recording}: {_answer(found)}" if several else _answer(found)]
+    for each in found.candidates:
+        again = "  (enroll again)" if each.enroll_again else ""
+        shown = "" if each.probability is None else f"{percent(each.probability):>9}  "
+        llr = "" if each.llr is None else f", llr {each.llr:+.1f}"
+        lines.append(f"  {shown}{each.name}  (cosine {each.score:.3f}{llr}){again}")
+    if found.nobody is not None:
+        lines.append(f"  {percent(found.nobody):>9}  nobody of {found.num_voices:,}")
+    return "\n".join(lines)
+
+
+def _answer(found: Identification) -> str:
+    if not found.candidates:
+        return "nobody: the gallery is empty"
+    best = found.candidates[0]
+    if found.false_accept_bound is not None:
+        promise = f"any name is given to at most {percent(found.false_accept_bound)} of strangers"
+        return f"{found.name or 'nobody'} ({promise})"
+    if found.nobody is None or best.probability is None:
+        return (
+            "it cannot be said who it is: this encoder has no calibration; give --false-accept or "
+            "--calibration"
+        )
+    if found.name is None:
+        return f"nobody {percent(found.nobody)}" if found.nobody > 0.5 else "it is not clear who"
+    return f"{found.name} {percent(best.probability)}"
+
+
+def _as_json(found: Identification) -> str:
+    return dumps(asdict(found), ensure_ascii=False)

@@ -1,0 +1,198 @@
+"""Open-set identification: who of a gallery's voices speaks, or nobody of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from timbral.calibration.calibration import Calibration, check_prior
+from timbral.calibration.conditions import Conditions
+from timbral.embeddings.named_vectors import read_vectors
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import AudioError, ConfigError
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence, evidence_of
+from timbral.gallery.identification import Candidate, Identification
+from timbral.gallery.posterior import posterior
+from timbral.gallery.search_rates import SearchRates
+from timbral.gallery.searched_recordings import SearchedRecording, read_recordings
+from timbral.gallery.stranger_searches import stranger_searches
+from timbral.gallery.voice_search import Voices
+from timbral.io.types import Floats
+
+if TYPE_CHECKING:
+    from timbral.gallery.gallery import Gallery
+    from timbral.inference.embedder import Embedder
+    from timbral.inference.recordings import Recording
+
+__all__ = ["Identifier"]
+
+
+class Identifier:
+    """Searches recordings among the voices of a gallery, as they are when it is made."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoder: Embedder,
+        *,
+        top: int = 5,
+        false_accept: float | None = None,
+        prior: float = 0.5,
+        calibration: Calibration | str | Path | None = None,
+        strangers: str | Path | None = None,
+    ) -> None:
+        """Take a gallery's voices.
+
+        Args:
+            gallery: enrolled voices
+            encoder: the gallery's encoder
+            top: how many candidates are told of each recording
+            false_accept: fraction of searches of speakers not enrolled that may end with any
+                name; None: a voice is named when its probability passes one half
+            prior: probability that a speaker is enrolled at all, in (0, 1)
+            calibration: of the encoder, or its file; None: the encoder's own
+            strangers: vectors of speakers who are not enrolled, as `timbral.embed` writes them:
+                they show how often the search is wrong, beside the gallery's own recordings
+
+        Raises DataError for another encoder than the gallery's, ConfigError for a `false_accept`
+        that the data cannot promise, with what would be needed.
+        """
+        check_prior(prior)
+        if top < 1:
+            raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
+        gallery.encoder.check_same(EncoderIdentity.of(encoder), gallery.location)
+        self.encoder, self.prior, self._top = encoder, prior, top
+        self._gallery, self._strangers = gallery, strangers
+        self._evidence = evidence_of(encoder, calibration)
+        self._again = {each.name for each in gallery.voices() if each.enroll_again}
+        snapshot = gallery.snapshot()
+        self._voices = Voices(snapshot.names, snapshot.vectors, snapshot.conditions, self._evidence)
+        self._llr_threshold = None if false_accept is None else self.rates.threshold(false_accept)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        evidence = self._evidence
+        return evidence.calibration if isinstance(evidence, CalibratedEvidence) else None
+
+    @cached_property
+    def rates(self) -> SearchRates:
+        """How often a stranger is given any name; computed when it is first asked for."""
+        strangers = None if self._strangers is None else read_vectors(self._strangers)
+        searches = stranger_searches(self._gallery, self._voices, strangers)
+        return SearchRates(self._voices.count, searches, self.calibration)
+
+    def identify(self, recording: Recording, sample_rate: float | None = None) -> Identification:
+        """Search one recording; AudioError where it cannot be used."""
+        (found,) = self.identify_many([recording], sample_rate)
+        if isinstance(found, AudioError):
+            raise found
+        return found
+
+    def identify_many(
+        self,
+        recordings: Sequence[object],
+        sample_rate: float | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Iterator[Identification | AudioError]:
+        """Search recordings, read in threads and embedded together; a failure in its place.
+
+        Args:
+            recordings: in any form that an Embedder takes
+            sample_rate: in Hz, of samples that come without a rate
+            names: what each is called; None: its path, or ``recordings[ROW]``
+        """
+        for each in read_recordings(self.encoder, recordings, sample_rate, names):
+            yield each if isinstance(each, AudioError) else self.identify_searched(each)
+
+    def identify_searched(self, searched: SearchedRecording) -> Identification:
+        """Search one recording whose vector and measures are there already."""
+        if not self._voices.count:
+            why = "the gallery is empty"
+            return Identification(
+                searched.name, None, (), 1.0, 0, self.prior, None, None, searched.risks(False), why
+            )
+        found = self._voices.likeliest(unit_length(searched.vector[None]), searched.conditions)
+        rows, cosines, llrs = (each[0] for each in found)
+        calibration = self.calibration
+        probabilities: Floats | None = None
+        nobody = None
+        if calibration is not None:
+            seen = np.maximum(llrs, calibration.limits[0])  # the data show no stronger evidence
+            least = self._least_false_accept
+            probabilities, nobody = posterior(seen, self._voices.count, self.prior, least)
+        candidates = tuple(
+            Candidate(
+                self._voices.names[rows[rank]],
+                float(cosines[rank]),
+                None if calibration is None else float(llrs[rank]),
+                None if probabilities is None else float(probabilities[rank]),
+                self._voices.names[rows[rank]] in self._again,
+            )
+            for rank in range(min(self._top, len(rows)))
+        )
+        is_named = self._is_named(float(llrs[0]), candidates[0].probability)
+        return Identification(
+            searched.name,
+            candidates[0].name if is_named else None,
+            candidates,
+            nobody,
+            self._voices.count,
+            self.prior,
+            self._threshold,
+            self._false_accept_bound,
+            (
+                *self._range_warnings(rows[0], searched.conditions),
+                *searched.risks(calibration is not None),
+            ),
+            self._why(is_named),
+        )
+
+    def _is_named(self, llr: float, probability: float | None) -> bool:
+        if self._llr_threshold is not None:
+            return llr >= self._llr_threshold
+        return probability is not None and probability > 0.5
+
+    @cached_property
+    def _least_false_accept(self) -> float:
+        return self.rates.least
+
+    @property
+    def _threshold(self) -> float | None:
+        if self._llr_threshold is None or not isinstance(self._evidence, CosineEvidence):
+            return self._llr_threshold
+        return self._evidence.cosine(self._llr_threshold)
+
+    @cached_property
+    def _false_accept_bound(self) -> float | None:
+        return None if self._llr_threshold is None else self.rates.bound(self._llr_threshold)
+
+    def _range_warnings(self, row: int, searched: Conditions) -> Sequence[str]:
+        if self.calibration is None:
+            return ()
+        return self.calibration.warnings(self._voices.conditions.rows([row]), searched)
+
+    def _why(self, is_named: bool) -> str:
+        count = self._voices.count
+        voices = f"{count:,} {'voice' if count == 1 else 'voices'}"
+        if self._llr_threshold is not None:
+            reaches = "reaches" if is_named else "is below"
+            return (
+                f"the likeliest of {voices} {reaches} the threshold, which at most "
+                f"{self._false_accept_bound:.2g} of the searches of speakers who are not enrolled "
+                "reach with any voice"
+            )
+        if self.calibration is None:
+            return (
+                f"the nearest of {voices}; this encoder has no calibration, so that it cannot be "
+                "said whether it is that voice: give `false_accept`, or a calibration"
+            )
+        passes = "passes" if is_named else "does not pass"
+        return (
+            f"the probability of the likeliest of {voices} {passes} one half, at a prior of "
+            f"{self.prior:g} that the speaker is enrolled"
+        )

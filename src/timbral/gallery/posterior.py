@@ -1,0 +1,44 @@
+"""Who of N enrolled voices speaks, or nobody of them: probabilities from likelihood ratios.
+
+Before anything was compared, each of the N voices has the probability prior / N, and nobody of them
+1 - prior. A voice's score speaks for it against nobody by its likelihood ratio; the scores against
+the other voices say the same under both, as a stranger scores against them likewise. So
+
+    P(voice i) ∝ prior / N · exp(llr_i),    P(nobody) ∝ 1 - prior.
+
+No probability is larger than data can show: where at most a fraction b of strangers' searches ends
+in any name, and the data cannot show fewer, nobody keeps (1 - prior) · b / (prior + (1 - prior) b).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timbral.io.types import Floats
+
+__all__ = ["posterior"]
+
+
+def posterior(
+    llrs: Floats, num_voices: int, prior: float, least_false_accept: float
+) -> tuple[Floats, float]:
+    """Probabilities of voices (K,), and that of nobody.
+
+    Args:
+        llrs: (K,) natural logarithms of the likelihood ratios of the K likeliest voices; the others
+            count as the last of them
+        num_voices: N, K or more
+        prior: that the speaker is enrolled at all, in (0, 1)
+        least_false_accept: smallest rate of strangers' searches with any name that data can show
+    """
+    each = np.log(prior) - np.log(num_voices) + llrs
+    nobody = np.log1p(-prior)
+    rest = num_voices - len(llrs)
+    others = [each.min() + np.log(rest)] if rest and len(llrs) else []
+    total = np.logaddexp.reduce([nobody, *each, *others])
+    probabilities, of_nobody = np.exp(each - total), float(np.exp(nobody - total))
+    unseen = (1 - prior) * least_false_accept
+    least = unseen / (prior + unseen)
+    if of_nobody >= least:
+        return np.asarray(probabilities), of_nobody
+    return np.asarray(probabilities * (1 - least) / (1 - of_nobody)), least

@@ -1,0 +1,134 @@
+"""How often a stranger is given any name, for a whole search: promised by data, or refused.
+
+A stranger who is searched among N voices has N chances to be like one of them, and they depend on
+each other: some strangers are like many, and some voices like many strangers. So the best score of
+a search is looked at, not the N scores. Two kinds of data say how high it gets:
+
+- **Searches of strangers.** The recordings of each voice are searched among all other voices of the
+  gallery, whose speakers are others; and so are those of strangers, where somebody gives them.
+  Errors of the gallery's own voices come in twos (a is like b, and b like a): N voices tell as much
+  as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a stranger
+  has N).
+- **Pairs of the calibration.** The rate of the search is at most N times that of a pair, however
+  they depend on each other (Boole). That helps in small galleries.
+
+Which of the two is used follows from their sizes alone, so that the bound of 95 % stays one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbral.calibration.calibration import Calibration, check_rate
+from timbral.errors import ConfigError
+from timbral.io.types import Floats
+from timbral.scoring.rate_bounds import poisson_bounds
+
+__all__ = ["SearchRates", "StrangerSearches"]
+
+WITHOUT_ERRORS = 3.0
+"""errors that n independent searches may have made in 5 of 100 cases without one being seen"""
+
+
+@dataclass(frozen=True)
+class StrangerSearches:
+    """The best llr of searches whose speaker is not among the voices."""
+
+    best: Floats
+    """(S,), rising"""
+    weights: Floats
+    """(S,): each speaker's searches together weigh 1"""
+    independent: float
+    """speakers' worth of searches that they tell as much as"""
+
+    @classmethod
+    def of(cls, best: Floats, speakers: Floats, independent: float) -> StrangerSearches:
+        """Of searches (S,) in any order, by `speakers` (S,), numbers."""
+        _, speaker, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+        order = np.argsort(best, kind="stable")
+        return cls(best[order], (1.0 / counts[speaker])[order], independent)
+
+    def bounds(self, llrs: Floats) -> Floats:
+        """What the rate (K,) of searches that reach each llr stays below, 95 of 100 times."""
+        above = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
+        rates = above[np.searchsorted(self.best, llrs)] / self.weights.sum()
+        return np.minimum(poisson_bounds(rates * self.independent) / self.independent, 1.0)
+
+
+@dataclass(frozen=True)
+class SearchRates:
+    """What a search among N voices promises of strangers."""
+
+    num_voices: int
+    searches: StrangerSearches | None
+    """None for a single voice, and where nobody has searched"""
+    calibration: Calibration | None
+
+    @property
+    def least(self) -> float:
+        """The smallest rate that these data can promise; 1 when none."""
+        return min(self._least_measured, self._least_of_pairs, 1.0)
+
+    @property
+    def _least_measured(self) -> float:
+        return math.inf if self.searches is None else WITHOUT_ERRORS / self.searches.independent
+
+    @property
+    def _least_of_pairs(self) -> float:
+        if self.calibration is None:
+            return math.inf
+        return self.num_voices * min(each.false_accept_bound for each in self.calibration.points)
+
+    def bound(self, llr: float) -> float:
+        """What the rate of strangers with any name stays below at this llr, 95 of 100 times."""
+        if self.searches is not None and self._least_measured <= self._least_of_pairs:
+            return float(self.searches.bounds(np.array([llr]))[0])
+        if self.calibration is None:
+            return 1.0
+        return min(1.0, self.num_voices * self.calibration.false_accept_bound(llr))
+
+    def threshold(self, false_accept: float) -> float:
+        """The lowest llr at which at most this fraction of strangers is given any name.
+
+        Raises ConfigError for a rate that the data cannot promise: with the one that they can, and
+        what it would take.
+        """
+        check_rate("false_accept", false_accept)
+        if self.searches is not None and self._least_measured <= self._least_of_pairs:
+            candidates = np.nextafter(self.searches.best, np.inf)
+            bounds = self.searches.bounds(candidates)
+        elif self.calibration is not None:
+            candidates = np.array([each.llr for each in self.calibration.points])
+            bounds = np.array([self.bound(llr) for llr in candidates])
+        else:
+            candidates = bounds = np.array([])
+        kept = np.flatnonzero(bounds <= false_accept)
+        if not len(kept):
+            raise self._refusal(false_accept, float(bounds.min(initial=1.0)))
+        return float(candidates[kept[0]])
+
+    def _refusal(self, rate: float, least: float) -> ConfigError:
+        strangers = math.ceil(WITHOUT_ERRORS / rate)
+        ways = [
+            f"vectors of {strangers:,} speakers who are not enrolled (`strangers`)",
+            f"{2 * strangers:,} voices in the gallery",
+        ]
+        if self.calibration is not None:
+            speakers = self.calibration.fitted_on.num_speakers
+            needed = math.ceil(speakers * self._least_of_pairs / rate)
+            ways.append(f"a calibration on about {needed:,} speakers")
+        can = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"
+        voices = f"{self.num_voices:,} {'voice' if self.num_voices == 1 else 'voices'}"
+        return ConfigError(
+            f"false_accept: {rate:g} cannot be promised for a search among {voices}; {can}. "
+            f"It would take {', or '.join(ways)}"
+        )
+
+
+def _rounded_up(rate: float) -> float:
+    """To two digits, not below the rate."""
+    scale = 10.0 ** (1 - math.floor(math.log10(rate)))
+    return math.ceil(rate * scale) / scale

@@ -1,0 +1,92 @@
+"""Recordings that are searched in a gallery: read in threads, embedded together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timbral.audio.decode import Wave
+from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import risks_of
+from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
+from timbral.embeddings.vectors import finite_rows
+from timbral.errors import AudioError
+from timbral.io.threads import map_ahead
+from timbral.io.types import Vectors
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["SearchedRecording", "read_recordings"]
+
+SECONDS_TOGETHER = 64.0
+"""of audio that are embedded together"""
+
+
+@dataclass(frozen=True)
+class SearchedRecording:
+    """A recording's vector (E,) and measures."""
+
+    name: str
+    vector: Vectors
+    quality: Quality
+
+    @property
+    def conditions(self) -> Conditions:
+        return Conditions.of([self.quality])
+
+    def risks(self, calibrated: bool) -> tuple[str, ...]:
+        """What speaks against the recording, in words."""
+        return tuple(
+            f"{self.name}: {risk.kind}: {risk.message}"
+            for risk in risks_of(self.quality)
+            if not (calibrated and risk.kind in CALIBRATED_RISKS)
+        )
+
+
+def read_recordings(
+    embedder: Embedder,
+    recordings: Sequence[object],
+    sample_rate: float | None,
+    names: Sequence[str] | None,
+) -> Iterator[SearchedRecording | AudioError]:
+    """In order; a recording that cannot be used gives its error."""
+    from timbral.inference.recordings import name_of  # imports torch
+
+    called = names or [name_of(each, f"recordings[{n}]") for n, each in enumerate(recordings)]
+
+    def load(row: int) -> tuple[Wave, Quality] | AudioError:
+        try:
+            return embedder.loader.load_measured(recordings[row], called[row], sample_rate)
+        except AudioError as error:
+            return error
+
+    held: list[tuple[str, tuple[Wave, Quality] | AudioError]] = []
+    samples = 0
+    for name, loaded in zip(called, map_ahead(load, range(len(recordings))), strict=True):
+        held.append((name, loaded))
+        samples += 0 if isinstance(loaded, AudioError) else len(loaded[0])
+        if samples >= SECONDS_TOGETHER * embedder.sample_rate:
+            yield from _embed(embedder, held)
+            held, samples = [], 0
+    yield from _embed(embedder, held)
+
+
+def _embed(
+    embedder: Embedder, held: Sequence[tuple[str, tuple[Wave, Quality] | AudioError]]
+) -> Iterator[SearchedRecording | AudioError]:
+    from timbral.inference.recordings import no_finite_vector  # imports torch
+
+    waves = [loaded[0] for _, loaded in held if not isinstance(loaded, AudioError)]
+    vectors = iter(embedder.encode_preprocessed(waves)) if waves else iter(())
+    for name, loaded in held:
+        if isinstance(loaded, AudioError):
+            yield loaded
+            continue
+        vector = next(vectors)
+        yield (
+            SearchedRecording(name, vector, loaded[1])
+            if finite_rows(vector)
+            else no_finite_vector(name)
+        )

@@ -1,0 +1,189 @@
+"""Open-set identification: probabilities, promised rates of a whole search, the verb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Ask
+from test_calibration import calibrate, simulate
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import AudioError, ConfigError, DataError
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.identifier import Identifier
+from timbral.gallery.posterior import posterior
+from timbral.gallery.search_rates import SearchRates, StrangerSearches
+from timbral.gallery.voices import EnrolledRecording
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.types import Vectors
+
+
+def test_probabilities_are_those_of_bayes() -> None:
+    llrs = np.array([7.0, 2.0, -1.0])
+    each, nobody = posterior(llrs, 3, 0.2, 1e-9)
+    weights = np.append(0.2 / 3 * np.exp(llrs), 0.8)
+    np.testing.assert_allclose([*each, nobody], weights / weights.sum())
+
+
+def test_voices_that_are_not_listed_count_as_the_last_one() -> None:
+    listed, of_listed = posterior(np.array([5.0, 0.0]), 10, 0.5, 1e-9)
+    every, of_every = posterior(np.array([5.0, *[0.0] * 9]), 10, 0.5, 1e-9)
+    np.testing.assert_allclose([*listed, of_listed], [*every[:2], of_every])
+
+
+def test_no_probability_is_larger_than_the_data_can_show() -> None:
+    each, nobody = posterior(np.array([50.0, 0.0]), 2, 0.5, 0.02)
+    assert nobody == pytest.approx(0.02 / 1.02)
+    assert each.sum() + nobody == pytest.approx(1.0)
+
+
+def searches_of(voices: Vectors) -> StrangerSearches:
+    cosines = voices @ voices.T
+    np.fill_diagonal(cosines, -1)
+    count = len(voices)
+    return StrangerSearches.of(cosines.max(axis=1), np.arange(count), count / 2)
+
+
+def test_promised_rate_of_a_search_holds_for_strangers() -> None:
+    random = np.random.default_rng(0)
+    broken = 0
+    for _ in range(60):
+        voices = unit_length(random.standard_normal((80, 12)))
+        threshold = SearchRates(80, searches_of(voices), None).threshold(0.15)
+        strangers = unit_length(random.standard_normal((2000, 12)))
+        broken += bool(((strangers @ voices.T).max(axis=1) >= threshold).mean() > 0.15)
+    assert broken <= 6  # 95 of 100 hold; seven or more of 60 would be one case in 30
+
+
+def test_rate_that_cannot_be_promised_is_refused_with_what_it_takes() -> None:
+    voices = unit_length(np.random.default_rng(1).standard_normal((60, 12)))
+    rates = SearchRates(60, searches_of(voices), None)
+    with pytest.raises(ConfigError, match=r"0\.1 can be\. .* 600 speakers .* 1,200 voices") as info:
+        rates.threshold(0.005)
+    assert "calibration" not in str(info.value)
+
+
+def test_small_gallery_takes_the_promise_of_the_calibration_times_its_size() -> None:
+    calibration = calibrate(simulate(60))
+    rates = SearchRates(3, searches_of(np.eye(3, dtype=np.float32)), calibration)
+    assert rates.least == 3 * calibration.points[-1].false_accept_bound
+    llr = rates.threshold(0.3)
+    assert llr == calibration.threshold(0.1).llr
+    assert rates.bound(llr) <= 0.3
+
+
+def test_each_speaker_of_strangers_weighs_the_same() -> None:
+    best = np.array([3.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    one = StrangerSearches.of(best, np.array([0, 1, 1, 1, 1, 1]), 100.0)
+    half = StrangerSearches.of(np.array([3.0, 0.0]), np.array([0, 1]), 100.0)
+    np.testing.assert_allclose(one.bounds(np.array([2.0])), half.bounds(np.array([2.0])))
+
+
+@pytest.fixture(scope="module")
+def encoder(run: Path) -> Embedder:
+    return load_encoder(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def enrolled(encoder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """Six of eight voices, with three recordings each."""
+    gallery = Gallery.create(tmp_path_factory.mktemp("gallery") / "g.db", encoder)
+    for folder in sorted(voices.iterdir())[:6]:
+        paths = sorted(folder.iterdir())[:3]
+        gallery.add(
+            folder.name,
+            [
+                EnrolledRecording(vector, path.name, "", 3.0, 2.5, 8000.0, 40.0)
+                for path, vector in zip(paths, encoder.encode(paths), strict=True)
+            ],
+        )
+    return gallery
+
+
+def test_enrolled_recording_is_identified_and_a_rate_promised(
+    enrolled: Gallery, encoder: Embedder, voices: Path
+) -> None:
+    folder = sorted(voices.iterdir())[2]
+    path = str(sorted(folder.iterdir())[0])
+    found = enrolled.identify(path, encoder, top=2)
+    assert found.candidates[0].name == folder.name
+    assert len(found.candidates) == 2
+    assert (found.name, found.nobody) == (None, None)  # no calibration: nothing is claimed
+    assert "calibration" in found.why
+    with pytest.raises(TypeError):
+        bool(found)
+    with pytest.raises(ConfigError, match="false_accept"):
+        enrolled.identify(path, encoder, false_accept=0.05)
+
+
+def test_probabilities_come_from_the_calibration(
+    enrolled: Gallery, encoder: Embedder, voices: Path
+) -> None:
+    calibration = calibrate(simulate(60))
+    changed = calibration.__class__(
+        **{
+            **vars(calibration),
+            "weights_sha256": encoder.weights_identity(),
+            "embedding_sha256": encoder.embedding_identity(),
+        }
+    )
+    paths = [sorted(folder.iterdir())[0] for folder in sorted(voices.iterdir())]
+    missing = voices / "nobody.wav"
+    identifier = Identifier(enrolled, encoder, top=6, false_accept=0.6, calibration=changed)
+    *found, failed = identifier.identify_many([*paths, missing])
+    assert isinstance(failed, AudioError)
+    for each in found:
+        assert not isinstance(each, AudioError)
+        shown = [candidate.probability for candidate in each.candidates]
+        assert sum(shown) + each.nobody == pytest.approx(1.0)
+        assert shown == sorted(shown, reverse=True)
+        assert each.false_accept_bound <= 0.6
+        is_named = each.candidates[0].llr >= each.threshold
+        assert each.name == (each.candidates[0].name if is_named else None)
+
+
+def test_strangers_lower_the_rate_that_can_be_promised(
+    enrolled: Gallery, encoder: Embedder, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(2)
+    np.savez(
+        tmp_path / "s.npz",
+        **{f"s{n}": random.standard_normal(encoder.embedding_dim) for n in range(100)},
+    )
+    rates = Identifier(enrolled, encoder, strangers=tmp_path / "s.npz").rates
+    assert rates.searches is not None
+    assert rates.searches.independent == 103.0
+    assert rates.least == pytest.approx(3 / 103)
+    np.savez(tmp_path / "other.npz", s=np.ones(3))
+    with pytest.raises(DataError, match="another encoder"):
+        _ = Identifier(enrolled, encoder, strangers=tmp_path / "other.npz").rates
+
+
+def test_verb_identify(ask: Ask, enrolled: Gallery, run: Path, voices: Path) -> None:
+    folders = sorted(voices.iterdir())
+    paths = [sorted(folder.iterdir())[1] for folder in folders[:2]]
+    answer = ask("identify", enrolled.location, *paths, "--encoder", run, "--json", "--exit-code")
+    assert answer.code == 4
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert [row["recording"] for row in rows] == list(map(str, paths))
+    assert {row["num_voices"] for row in rows} == {6}
+    answer = ask("identify", enrolled.location, paths[0], "missing.wav", "--encoder", run)
+    assert answer.code == 1
+    assert "missing.wav" in answer.err
+    assert "cannot be said" in answer.out
+    answer = ask(
+        "identify", enrolled.location, paths[0], "--encoder", run, "--false-accept", "0.01"
+    )
+    assert answer.code == 2
+    assert "0.01 cannot be promised" in answer.err
+
+
+def test_empty_gallery_holds_nobody(encoder: Embedder, voices: Path, tmp_path: Path) -> None:
+    gallery = Gallery.create(tmp_path / "g.db", encoder)
+    path = next(voices.glob("*/*"))
+    found = gallery.identify(str(path), encoder)
+    assert (found.name, found.nobody, found.candidates) == (None, 1.0, ())
