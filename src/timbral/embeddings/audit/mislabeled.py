@@ -95,12 +95,14 @@ def _scores(
         cosines[local, codes[rows]] = -np.inf
         nearest[rows] = cosines.argmax(axis=1)
         nearest_cosine[rows] = cosines[local, nearest[rows]]
+        to_labels = cosines[local, wrong_labels[:, rows]]  # (D, B)
+        cosines[local, nearest[rows]] = -np.inf
+        second_cosine = cosines.max(axis=1)
         true = np.nan_to_num(own[rows], nan=-1.0)
         for draw, labels in enumerate(wrong_labels[:, rows]):
             # Under a wrong label the true speaker is one of the others.
-            to_label = cosines[local, labels].copy()
-            cosines[local, labels] = -np.inf
-            to_nearest = np.maximum(cosines.max(axis=1), true)
-            under_wrong_labels[draw, rows] = np.column_stack([to_label, to_nearest])
-            cosines[local, labels] = to_label
+            is_nearest = labels == nearest[rows]
+            to_other = np.where(is_nearest, second_cosine, nearest_cosine[rows])
+            columns = [to_labels[draw], np.maximum(to_other, true)]
+            under_wrong_labels[draw, rows] = np.column_stack(columns)
     return _Scores(own, nearest, nearest_cosine, under_wrong_labels)
