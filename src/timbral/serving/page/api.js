@@ -34,7 +34,7 @@ function example(method, path, operation) {
   const files = (body?.required ?? []).map((name) =>
     typeOf(body.properties[name]).startsWith("file") ? `-F ${name}=@${name}.wav` : `-F ${name}=NAME`);
   const verb = method === "delete" ? "-X DELETE" : "";
-  return ["curl", verb, ...files, new URL(`.${path}`, location.href).href].filter(Boolean).join(" ");
+  return ["curl", verb, ...files, new URL(`.${path.replace("{name}", "NAME")}`, location.href).href].filter(Boolean).join(" ");
 }
 
 function show(path, method, operation) {

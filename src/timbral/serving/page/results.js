@@ -17,7 +17,7 @@ export function percent(fraction) {
 
 export function verdict(kind, answer, ...lines) {
   const box = element("div", "", `verdict ${kind}`);
-  box.append(element("p", answer, "answer"), ...lines.map((line) => element("p", line)));
+  box.append(element("p", answer, "answer"), ...lines.map((line, row) => element("p", line, row ? "soft" : "")));
   return box;
 }
 
@@ -71,39 +71,47 @@ function shape(name, attributes, text = "") {
   return made;
 }
 
-// Cosines from -0.2 to 1 over the time of the recording; the dashed line is the threshold.
+// Cosines from -0.2 to 1 over the time of the recording; the dashed line is the threshold. Windows
+// overlap: each bar reaches halfway to the middles of its neighbors.
 function timeline(windows, threshold) {
   const card = element("div", "", "card");
-  const [low, width, height] = [-0.2, 800, 180];
   const end = windows.seconds.at(-1)[1];
   const above = windows.scores.filter((score) => threshold !== null && score >= threshold).length;
   const summary =
     `Windows of the ${windows.of} recording compared with the other one` +
-    (threshold === null ? "" : `: ${above} of ${windows.scores.length} reach the threshold of the whole recordings`);
-  const y = (score) => height - 20 - (Math.max(low, score) - low) / (1 - low) * (height - 30);
-  const plot = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary });
-  windows.scores.forEach((score, row) => {
-    const [start] = windows.seconds[row];
-    const next = windows.seconds[row + 1]?.[0] ?? end;
-    plot.append(shape("rect", {
-      x: start / end * width + 0.5, width: Math.max(1, (next - start) / end * width - 1),
-      y: y(score), height: Math.max(2, height - 20 - y(score)),
-      class: threshold === null || score >= threshold ? "above" : "below",
-    }));
-  });
-  plot.append(shape("line", { x1: 0, x2: width, y1: height - 20, y2: height - 20, class: "axis" }));
-  if (threshold !== null) {
-    plot.append(shape("line", { x1: 0, x2: width, y1: y(threshold), y2: y(threshold), class: "limit" }));
-  }
-  plot.append(shape("text", { x: 2, y: height - 4 }, "0 s"));
-  plot.append(shape("text", { x: width - 2, y: height - 4, "text-anchor": "end" }, `${end.toFixed(1)} s`));
+    (threshold === null ? "" : `: ${above} of ${windows.scores.length} reach ${threshold.toFixed(2)}, the threshold of whole recordings (dashed)`);
   const details = document.createElement("details");
   const scroll = element("div", "", "scroll");
   scroll.append(table(["from", "to", "cosine"], windows.scores.map((score, row) =>
     [...windows.seconds[row].map((each) => `${each.toFixed(1)} s`), score.toFixed(2)])));
   details.append(element("summary", "As a table"), scroll);
-  card.append(element("h3", "Time line"), element("p", summary, "soft"), plot, details);
+  const axis = element("p", "", "axis soft");
+  axis.append(element("span", "0 s"), element("span", `${end.toFixed(1)} s`));
+  card.append(element("h3", "Time line"), element("p", summary, "soft"),
+    bars(windows, threshold, end, summary), axis, details);
   return card;
+}
+
+function bars(windows, threshold, end, summary) {
+  const [low, width, height] = [-0.2, 1000, 100];
+  const y = (score) => height - (Math.max(low, score) - low) / (1 - low) * height;
+  const middles = windows.seconds.map(([start, stop]) => (start + stop) / 2);
+  const edges = [0, ...middles.slice(1).map((middle, row) => (middle + middles[row]) / 2), end];
+  const plot = shape("svg", {
+    viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": summary,
+  });
+  windows.scores.forEach((score, row) => {
+    const span = (edges[row + 1] - edges[row]) / end * width;
+    plot.append(shape("rect", {
+      x: edges[row] / end * width, width: Math.max(0.5, span - 1),
+      y: y(score), height: Math.max(1, height - y(score)),
+      class: threshold === null || score >= threshold ? "above" : "below",
+    }));
+  });
+  if (threshold !== null) {
+    plot.append(shape("line", { x1: 0, x2: width, y1: y(threshold), y2: y(threshold), class: "limit" }));
+  }
+  return plot;
 }
 
 export function table(head, rows) {
