@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import Ask
@@ -150,17 +152,28 @@ def test_strangers_lower_the_rate_that_can_be_promised(
     enrolled: Gallery, encoder: Embedder, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(2)
-    np.savez(
-        tmp_path / "s.npz",
-        **{f"s{n}": random.standard_normal(encoder.embedding_dim) for n in range(100)},
+    vectors = random.standard_normal((200, encoder.embedding_dim)).astype(np.float32)
+    table = pa.table(
+        {
+            "utterance": [f"u{row}" for row in range(200)],
+            "speaker": [f"s{row // 2}" for row in range(200)],
+            "path": [f"u{row}.wav" for row in range(200)],
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.ravel()), encoder.embedding_dim
+            ),
+            "encoder": [encoder.name] * 200,
+            "weights_sha256": [encoder.weights_identity()] * 200,
+        }
     )
-    rates = Identifier(enrolled, encoder, strangers=tmp_path / "s.npz").rates
+    pq.write_table(table, tmp_path / "strangers.parquet")
+    rates = Identifier(enrolled, encoder, strangers=tmp_path / "strangers.parquet").rates
     assert rates.searches is not None
     assert rates.searches.independent == 103.0
     assert rates.least == pytest.approx(3 / 103)
-    np.savez(tmp_path / "other.npz", s=np.ones(3))
-    with pytest.raises(DataError, match="another encoder"):
-        _ = Identifier(enrolled, encoder, strangers=tmp_path / "other.npz").rates
+    other = table.set_column(5, "weights_sha256", pa.array(["0" * 64] * 200))
+    pq.write_table(other, tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="two encoders"):
+        _ = Identifier(enrolled, encoder, strangers=tmp_path / "other.parquet").rates
 
 
 def test_verb_identify(ask: Ask, enrolled: Gallery, run: Path, voices: Path) -> None:

@@ -11,16 +11,16 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration, check_prior
 from timbral.calibration.conditions import Conditions
-from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence, evidence_of
+from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.identification import Candidate, Identification
 from timbral.gallery.posterior import posterior
 from timbral.gallery.search_rates import SearchRates
 from timbral.gallery.searched_recordings import SearchedRecording, read_recordings
-from timbral.gallery.stranger_searches import stranger_searches
+from timbral.gallery.stranger_searches import Strangers, stranger_searches
 from timbral.gallery.voice_search import Voices
 from timbral.io.types import Floats
 
@@ -56,7 +56,7 @@ class Identifier:
                 name; None: a voice is named when its probability passes one half
             prior: probability that a speaker is enrolled at all, in (0, 1)
             calibration: of the encoder, or its file; None: the encoder's own
-            strangers: vectors of speakers who are not enrolled, as `timbral.embed` writes them:
+            strangers: an `embed` folder of speakers who are not enrolled, by the same encoder:
                 they show how often the search is wrong, beside the gallery's own recordings
 
         Raises DataError for another encoder than the gallery's, ConfigError for a `false_accept`
@@ -82,7 +82,11 @@ class Identifier:
     @cached_property
     def rates(self) -> SearchRates:
         """How often a stranger is given any name; computed when it is first asked for."""
-        strangers = None if self._strangers is None else read_vectors(self._strangers)
+        strangers: Strangers = ()
+        if self._strangers is not None:
+            embedded = EmbeddedSpeakers.read(self._strangers)
+            self._gallery.encoder.check_same(embedded.encoder, self._gallery.location)
+            strangers = embedded
         searches = stranger_searches(self._gallery, self._voices, strangers)
         return SearchRates(self._voices.count, searches, self.calibration)
 

@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError
@@ -67,7 +67,8 @@ def run(
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
-    check_files(strangers, calibration)
+    check_files(calibration)
+    check_folders(strangers)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
