@@ -400,12 +400,19 @@ def test_voices_are_enrolled_shown_and_deleted(
         np.testing.assert_allclose(
             gallery.voice(name).vector, embedder.encode_speaker(paths[:2]), atol=1e-5
         )
+        found = client.post("/identify", files=files(audio=paths[1]), data={"top": "3"}).json()
+        again = gallery.identify(paths[1], embedder)
+        assert (found["name"], found["why"]) == (again.name, again.why)
+        assert [each["name"] for each in found["candidates"]] == [name]
+        assert found["candidates"][0]["score"] == pytest.approx(again.candidates[0].score, abs=1e-5)
         unfit = client.post("/enroll", files={"audio": b"none"}, data={"name": "other"})
         assert (unfit.status_code, unfit.json()["refusals"][0]["kind"]) == (422, "unusable")
         again = client.post("/enroll", files=recordings, data={"name": name})
         assert (again.status_code, again.json()["kind"]) == (409, "not-enrolled")
         assert client.post("/enroll", files=recordings, data={"name": " "}).status_code == 422
         assert client.delete(path).json()["overwritten"]
+        found = client.post("/identify", files=files(audio=paths[1])).json()
+        assert (found["name"], found["candidates"]) == (None, [])
         assert client.get(path).status_code == client.delete(path).status_code == 404
         assert client.get("/health").json()["gallery"]
 

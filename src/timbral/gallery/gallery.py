@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -89,17 +88,17 @@ class Gallery:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def location(self) -> str:
         return self._store.location
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change, of whatever process."""
+        return self._store.changes()
 
     def close(self) -> None:
         """Give the connection back; whatever is called next opens another."""

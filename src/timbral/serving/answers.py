@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel
 
+from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import risks_of
+
 __all__ = [
+    "CandidateAnswer",
     "ComparisonAnswer",
     "DeletionAnswer",
     "EmbeddingAnswer",
     "EnrolledRecordingAnswer",
     "EnrollmentAnswer",
     "HealthAnswer",
+    "IdentificationAnswer",
     "RecordingAnswer",
     "RefusalAnswer",
     "RiskAnswer",
@@ -61,6 +66,13 @@ class RecordingAnswer(BaseModel):
     num_channels: int
     speech_probability: float
     risks: list[RiskAnswer]
+
+    @classmethod
+    def of(cls, quality: Quality) -> Self:
+        """Of measures, with the risks that they show."""
+        risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in risks_of(quality)]
+        measures = {key: getattr(quality, key) for key in cls.model_fields if key != "risks"}
+        return cls(risks=risks, **measures)
 
 
 class EmbeddingAnswer(BaseModel):
@@ -172,3 +184,30 @@ class DeletionAnswer(BaseModel):
     name: str
     overwritten: bool
     """in every file; false while another process reads it, which finishes that"""
+
+
+class CandidateAnswer(BaseModel):
+    """An enrolled voice that a recording may be of."""
+
+    name: str
+    score: float
+    llr: float | None
+    probability: float | None
+    enroll_again: bool
+
+
+class IdentificationAnswer(BaseModel):
+    """Who of the enrolled voices it is: the fields of `timbral.Identification`."""
+
+    name: str | None
+    """null: nobody, as far as can be said"""
+    nobody: float | None
+    """probability that the speaker is not enrolled"""
+    candidates: list[CandidateAnswer]
+    num_voices: int
+    prior: float
+    threshold: float | None
+    false_accept_bound: float | None
+    warnings: list[str]
+    why: str
+    recording: RecordingAnswer

@@ -9,10 +9,12 @@ from fastapi import FastAPI, File, Form, UploadFile
 from timbral.serving.answers import (
     DeletionAnswer,
     EnrollmentAnswer,
+    IdentificationAnswer,
     RefusalAnswer,
     VoiceAnswer,
     VoiceListAnswer,
 )
+from timbral.serving.gallery_service import GalleryService
 from timbral.serving.runner import Runner
 from timbral.serving.service import Service
 
@@ -35,6 +37,7 @@ def add_gallery_endpoints(
     """Add what needs a gallery; `refusals` describe the errors of uploads."""
     gallery = service.gallery
     assert gallery is not None, "a service without a gallery has no such endpoints"
+    _add_voices(app, gallery, runner)
 
     @app.post("/enroll", responses={**refusals, **NOT_ENROLLED})
     async def enroll(
@@ -52,6 +55,24 @@ def add_gallery_endpoints(
             lambda: gallery.enroll(name, contents, consent=consent or None, force=force)
         )
 
+    @app.post("/identify", responses=refusals)
+    async def identify(
+        audio: Annotated[UploadFile, File(description="a recording")],
+        top: Annotated[int, Form(description="how many candidates are told", ge=1, le=1000)] = 5,
+        false_accept: Annotated[
+            float | None,
+            Form(description="of searches of strangers, how many may end with any name"),
+        ] = None,
+        prior: Annotated[float, Form(description="probability of being enrolled at all")] = 0.5,
+    ) -> IdentificationAnswer:
+        """Who of the enrolled voices is it, or nobody?"""
+        content = await audio.read()
+        return await runner(
+            lambda: gallery.identify(content, top=top, false_accept=false_accept, prior=prior)
+        )
+
+
+def _add_voices(app: FastAPI, gallery: GalleryService, runner: Runner) -> None:
     @app.get("/voices")
     async def voices() -> VoiceListAnswer:
         """All enrolled voices."""

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.searched_recordings import SearchedRecording
 from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.embedder import Embedder
+from timbral.inference.sides import load_sides
 from timbral.serving.answers import (
     DeletionAnswer,
     EnrolledRecordingAnswer,
     EnrollmentAnswer,
+    IdentificationAnswer,
+    RecordingAnswer,
     RecordingRefusalAnswer,
     VoiceAnswer,
     VoiceListAnswer,
     VoiceSummaryAnswer,
 )
+from timbral.serving.identifiers import Identifiers
 from timbral.serving.refusals import ServiceError
 
 __all__ = ["GalleryService"]
@@ -28,6 +33,7 @@ class GalleryService:
     def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
         """Answer with this gallery, whose vectors are of this encoder."""
         self._gallery, self._embedder = gallery, embedder
+        self._identifiers = Identifiers(gallery, embedder)
 
     def enroll(
         self, name: str, contents: Sequence[bytes], *, consent: str | None, force: bool
@@ -46,6 +52,20 @@ class GalleryService:
             num_recordings=found.num_recordings,
             speech_seconds=found.speech_seconds,
         )
+
+    def identify(
+        self, content: bytes, *, top: int, false_accept: float | None, prior: float
+    ) -> IdentificationAnswer:
+        """As `Gallery.identify`."""
+        identifier = self._identifiers.get(top, false_accept, prior)
+        embedder = self._embedder
+        (side,) = load_sides(
+            embedder.loader, embedder.encode_preprocessed, {"audio": content}, None
+        )
+        ((name, quality),) = side.measured
+        found = identifier.identify_searched(SearchedRecording(name, side.voice, quality))
+        content_of = asdict(found) | {"recording": RecordingAnswer.of(quality)}
+        return IdentificationAnswer(**content_of)
 
     def voices(self) -> VoiceListAnswer:
         summaries = self._gallery.voices()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from timbral.audio.quality.risks import risks_of
 from timbral.embeddings.similarity import similarity
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
@@ -19,7 +18,6 @@ from timbral.serving.answers import (
     EmbeddingAnswer,
     HealthAnswer,
     RecordingAnswer,
-    RiskAnswer,
     TimelineAnswer,
 )
 from timbral.serving.batching import BatchingRuntime
@@ -169,9 +167,4 @@ class Service:
 def _recording(side: Side) -> RecordingAnswer:
     """The measures of a side that is one recording."""
     ((_, quality),) = side.measured
-    risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in risks_of(quality)]
-    measures = {key: value for key, value in quality.as_dict().items() if key in KEYS}
-    return RecordingAnswer(risks=risks, **measures)
-
-
-KEYS = RecordingAnswer.model_fields.keys()
+    return RecordingAnswer.of(quality)

@@ -69,7 +69,10 @@ async function identify(fields, slots) {
   addRecordings(fields, slots, 1);
   const answer = await ask("identify", { method: "POST", body: fields });
   const kind = answer.name === null ? "no" : "yes";
-  const shown = [verdict(kind, answer.name ?? "Nobody who is enrolled", answer.why)];
+  const probability = answer.name === null ? answer.nobody : answer.candidates[0].probability;
+  const shown = [verdict(
+    kind, answer.name ?? "Nobody who is enrolled",
+    ...(probability === null ? [] : [`Probability: ${percent(probability)}`]), answer.why)];
   const rows = answer.candidates.map((each) => [
     each.name,
     each.probability === null ? "–" : percent(each.probability),
