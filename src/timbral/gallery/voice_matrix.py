@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from timbral.calibration.conditions import Conditions
 from timbral.gallery.guard import Near
+from timbral.gallery.voice_index import VoiceIndex, best_of
 from timbral.gallery.voice_store import VoiceBlock, VoiceStore
-from timbral.io.types import Floats, Ints, Vectors
+from timbral.io.types import Floats, Ints, Progress, Vectors
+
+if TYPE_CHECKING:
+    from timbral.gallery.quantized_search import QuantizedVectors
 
 __all__ = ["OtherVoices", "Snapshot", "VoiceMatrix", "exact_search"]
 
 BLOCK_ROWS = 65_536
 """of the matrix, multiplied at a time: cosines of few queries then stay in the cache"""
 
+QUANTIZED_VOICES = 50_000
+"""from which a few queries are searched in int8 first"""
+QUANTIZED_QUERIES = 4
+"""of more, a product of matrices in float32 is no slower"""
+MORE_ENTRIES = 16
+"""of an index, among which cosines decide: it has vectors in bf16"""
+Found = tuple[Ints, Vectors]
+"""rows (K,) and their cosines"""
 NEAR_VOICES = 8
 """by cosine, among which conditions decide which voice is likeliest"""
 
@@ -55,6 +68,8 @@ class VoiceMatrix:
             self._rows: dict[int, int] = {}
             self._vectors: Vectors = np.empty((0, self._dim), np.float32)
             self._conditions: Floats = np.empty((0, 3))
+            self._quantized: QuantizedVectors | None = None
+            self.index: VoiceIndex | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,14 +119,46 @@ class VoiceMatrix:
             values = self._conditions[: len(self.ids)].copy()
             return Snapshot(tuple(self.names), self.vectors.copy(), Conditions(*values.T))
 
-    def search(self, queries: Vectors, top: int) -> tuple[list[list[str]], Vectors]:
+    def search(
+        self, queries: Vectors, top: int, *, indexed: bool = False
+    ) -> tuple[list[list[str]], Vectors]:
         """For each of the unit vectors (N, E) the names of the `top` nearest voices, best first.
 
         Also their cosines (N, K), K the smaller of `top` and the number of voices.
         """
         with self.lock:
-            rows, scores = exact_search(self.vectors, queries, top)
+            if indexed and self.index is not None:
+                found = [self._search_index(self.index, query, top) for query in queries]
+            elif len(self) >= QUANTIZED_VOICES and len(queries) <= QUANTIZED_QUERIES:
+                found = [self._search_quantized(query, top) for query in queries]
+            else:
+                found = list(zip(*exact_search(self.vectors, queries, top), strict=True))
+            rows = [best for best, _ in found]
+            scores = np.stack([each for _, each in found])
             return [[self.names[row] for row in best] for best in rows], scores
+
+    def build_index(self, progress: Progress | None = None) -> VoiceIndex:
+        """Make an index of all voices, which is kept up with them from now on."""
+        with self.lock:
+            index = VoiceIndex(self._dim)
+            index.add(self.ids, self.vectors, progress)
+            index.check(self.ids, self.vectors)
+            self.index = index
+            return index
+
+    def _search_index(self, index: VoiceIndex, query: Vectors, top: int) -> Found:
+        ids = index.search(query, top + MORE_ENTRIES)
+        if len(ids) < min(top, len(self)):  # many of them were removed
+            return self._search_quantized(query, top)
+        rows = np.array([self._rows[id] for id in ids], np.int64)
+        return best_of(rows, self.vectors, query, top)
+
+    def _search_quantized(self, query: Vectors, top: int) -> Found:
+        from timbral.gallery.quantized_search import QuantizedVectors  # imports torch
+
+        if self._quantized is None:
+            self._quantized = QuantizedVectors()
+        return self._quantized.search(self.vectors, query, min(top, len(self)))
 
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
@@ -144,6 +191,10 @@ class VoiceMatrix:
             rows[position] = row
         self._vectors[rows] = block.vectors
         self._conditions[rows] = block.conditions
+        if self._quantized is not None:
+            self._quantized.forget(rows)
+        if self.index is not None:
+            self.index.add(block.ids, block.vectors)
 
     def _grow(self, rows: int) -> None:
         for name in ("_vectors", "_conditions"):
@@ -159,6 +210,10 @@ class VoiceMatrix:
             if row is None:
                 continue
             last = len(self.ids) - 1
+            if self._quantized is not None:
+                self._quantized.forget(np.array([row, last]))
+            if self.index is not None:
+                self.index.remove([id])
             self._vectors[row], self._conditions[row] = self._vectors[last], self._conditions[last]
             self._vectors[last] = 0
             last_id, last_name = self.ids.pop(), self.names.pop()

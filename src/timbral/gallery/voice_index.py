@@ -1,0 +1,111 @@
+"""An approximate index of voices (usearch's HNSW graph), for galleries in which exact is too slow.
+
+A graph does not find what it has no links to: vectors that are there many times take the links
+of their neighbors (findings/usearch_copies_hide_voices.sh). So voices that are equal to 8 bits have
+one entry together, entries come in random order, and an index looks up its own voices before it is
+used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from timbral.errors import DataError, MissingExtraError
+from timbral.io.types import Ints, Progress, Vectors
+
+__all__ = ["VoiceIndex", "best_of"]
+
+LEAST_RECALL = 0.99
+"""of its own voices that an index has to find first"""
+CHECKED_VOICES = 500
+EXPANSIONS = (64, 128, 256, 512)
+"""how far a search looks around, the first that finds enough"""
+BLOCK_VOICES = 10_000
+CODE_SCALE = 127.0
+
+
+class VoiceIndex:
+    """Finds which voices may be nearest; their cosines are computed from their own vectors."""
+
+    def __init__(self, embedding_dim: int, expansion_add: int = 64) -> None:
+        try:
+            from usearch.index import Index
+        except ImportError:
+            raise MissingExtraError("an index of voices", "gallery") from None
+        self._index: Any = Index(
+            ndim=embedding_dim, metric="cos", dtype="bf16", expansion_add=expansion_add
+        )
+        self._entries: dict[bytes, int] = {}
+        """by the codes of a vector the entry that stands for it"""
+        self._entry_of: dict[int, int] = {}
+        """by a voice's number; a voice that has changed has another entry then"""
+        self._voices: dict[int, set[int]] = {}
+        """by entry the voices whose vector it is"""
+        self.recall = 1.0
+        """fraction of its own voices that it found first when it was checked"""
+
+    def __len__(self) -> int:
+        return len(self._entry_of)
+
+    def add(self, ids: Sequence[int], vectors: Vectors, progress: Progress | None = None) -> None:
+        """Take up voices, new ones and ones that have changed, in random order."""
+        order = np.random.default_rng(0).permutation(len(ids))
+        for start in range(0, len(order), BLOCK_VOICES):
+            rows = order[start : start + BLOCK_VOICES]
+            new = [row for row in rows if self._assign(ids[row], vectors[row])]
+            keys = np.array([self._entry_of[ids[row]] for row in new], np.uint64)
+            if new:
+                self._index.add(keys, vectors[new], threads=1)
+            if progress is not None:
+                progress(min(start + BLOCK_VOICES, len(order)), len(order))
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Voices are no longer found; the graph keeps their entries until it is built again."""
+        for id in ids:
+            entry = self._entry_of.pop(id, None)
+            if entry is not None:
+                self._voices[entry].discard(id)
+
+    def search(self, query: Vectors, count: int) -> list[int]:
+        """Numbers of voices (`count` or more, where there are as many) that may be nearest."""
+        keys = self._index.search(query, count, threads=1).keys
+        return [id for key in keys.tolist() for id in sorted(self._voices.get(key, ()))]
+
+    def check(self, ids: Sequence[int], vectors: Vectors) -> None:
+        """Look up some of its own voices, and look farther until it finds 99 of 100.
+
+        Raises DataError when it never does.
+        """
+        rows = np.random.default_rng(1).permutation(len(ids))[:CHECKED_VOICES]
+        for expansion in EXPANSIONS:
+            self._index.expansion_search = expansion
+            found = [ids[row] in self.search(vectors[row], 1) for row in rows]
+            self.recall = float(np.mean(found)) if found else 1.0
+            if self.recall >= LEAST_RECALL:
+                return
+        raise DataError(
+            f"the index finds only {self.recall:.1%} of its own voices; search without it, which "
+            "is exact"
+        )
+
+    def _assign(self, id: int, vector: Vectors) -> bool:
+        """Give a voice its entry; whether that one has to be added to the graph."""
+        codes = np.rint(vector * CODE_SCALE).astype(np.int8).tobytes()
+        entry = self._entries.get(codes)
+        is_new = entry is None
+        if entry is None:
+            entry = self._entries[codes] = len(self._entries)
+        self.remove([id])
+        self._entry_of[id] = entry
+        self._voices.setdefault(entry, set()).add(id)
+        return is_new
+
+
+def best_of(rows: Ints, vectors: Vectors, query: Vectors, top: int) -> tuple[Ints, Vectors]:
+    """Of some rows those with the highest products with a query, and these."""
+    scores = vectors[rows] @ query
+    order = np.lexsort((rows, -scores))[:top]
+    return rows[order], scores[order]

@@ -1,0 +1,99 @@
+"""Search in large galleries: int8 first and exact all the same; an index that finds its voices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timbral.gallery import voice_matrix
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.quantized_search import BLOCK_ROWS, QuantizedVectors
+from timbral.gallery.voice_index import VoiceIndex
+from timbral.gallery.voice_matrix import exact_search
+from timbral.gallery.voices import EnrolledRecording
+from timbral.io.types import Vectors
+
+SIZE = 32
+ENCODER = EncoderIdentity("campplus-zh-en", "a" * 64, "b" * 64, SIZE)
+
+
+def unit(random: np.random.Generator, count: int) -> Vectors:
+    vectors = random.standard_normal((count, SIZE)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def recording(vector: Vectors) -> list[EnrolledRecording]:
+    return [EnrolledRecording(vector, "a.wav", duration_seconds=4.0)]
+
+
+@pytest.mark.parametrize("count", [3, 100, BLOCK_ROWS, 2 * BLOCK_ROWS + 77])
+def test_quantized_search_is_exact(count: int) -> None:
+    random = np.random.default_rng(0)
+    vectors = unit(random, count)
+    vectors[::3] = vectors[0]  # copies; and one that has all its length in one number
+    vectors[1] = np.eye(SIZE)[3]
+    quantized = QuantizedVectors()
+    for query in (vectors[0], vectors[1], *unit(random, 5)):
+        for top in (1, 3):
+            rows, scores = quantized.search(vectors, query, top)
+            expected, best = exact_search(vectors, query[None], top)
+            np.testing.assert_allclose(scores, best[0], atol=1e-6)
+            np.testing.assert_allclose(
+                vectors[rows] @ query, vectors[expected[0]] @ query, atol=1e-6
+            )
+
+
+def test_quantized_search_sees_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_matrix, "QUANTIZED_VOICES", 1)
+    gallery = Gallery.create(tmp_path / "gallery.db", ENCODER)
+    vectors = unit(np.random.default_rng(0), 300)
+    gallery.add_many((f"v{row}", recording(vectors[row])) for row in range(299))
+    assert gallery.search(vectors[7], 1)[0] == [["v7"]]
+    gallery.add("v299", recording(vectors[299]))
+    gallery.remove("v7")
+    gallery.add("v7", recording(vectors[8] + 0.1 * vectors[7]))
+    for row in (0, 8, 298, 299):
+        assert gallery.search(vectors[row], 1)[0] == [[f"v{row}"]]
+    names, scores = gallery.search(vectors[8], 2)
+    assert names == [["v8", "v7"]]
+    assert scores.shape == (1, 2)
+
+
+def test_index_is_kept_up_with_the_gallery(tmp_path: Path) -> None:
+    pytest.importorskip("usearch")
+    gallery = Gallery.create(tmp_path / "gallery.db", ENCODER)
+    random = np.random.default_rng(0)
+    vectors = unit(random, 800)
+    gallery.add_many((f"v{row}", recording(vectors[row])) for row in range(790))
+    assert gallery.build_index() >= 0.99
+    queries = vectors + 0.05 * random.standard_normal(vectors.shape).astype(np.float32)
+    gallery.add_many((f"v{row}", recording(vectors[row])) for row in range(790, 800))
+    gallery.remove("v5")
+    exact, indexed = (gallery.search(queries, 5, indexed=each) for each in (False, True))
+    assert indexed[0][5] != ["v5"]
+    first = [one[0] == other[0] for one, other in zip(exact[0], indexed[0], strict=True)]
+    assert np.mean(first) >= 0.99
+    assert indexed[0][795][0] == "v795"
+    np.testing.assert_allclose(exact[1][:, 0], indexed[1][:, 0], atol=0.1)
+
+
+def test_copies_do_not_hide_others_in_the_index() -> None:
+    """As in findings/usearch_copies_hide_voices.sh, where a tenth of the others is lost."""
+    pytest.importorskip("usearch")
+    random = np.random.default_rng(0)
+    speakers = np.repeat(unit(random, 100), 10, axis=0)
+    vectors = speakers + 0.02 * random.standard_normal(speakers.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    every = np.concatenate([np.repeat(vectors[:1], 300, axis=0), vectors[1:]])
+    every = np.asarray(every, np.float32)
+    index = VoiceIndex(SIZE)
+    ids = list(range(len(every)))
+    index.add(ids, every)
+    index.check(ids, every)
+    assert index.recall >= 0.99
+    found = [row in index.search(every[row], 5) for row in range(300, len(every))]
+    assert np.mean(found) >= 0.99
+    assert set(range(300)) <= set(index.search(every[0], 1))
