@@ -287,10 +287,13 @@ def kills(args: argparse.Namespace) -> None:
         path = Path(folder) / "gallery.db"
         for number in range(args.kills):
             with server("timbral", args.encoder, str(path), "--create") as (port, process):
-                timer = threading.Timer(draw.uniform(0.5, 2.0), process.kill)
-                timer.start()
+                killer = threading.Thread(
+                    target=kill_in_work,
+                    args=(process, acknowledged, len(acknowledged), draw.uniform(0.0, 2.0)),
+                )
+                killer.start()
                 enroll_until_killed(port, clip, f"round {number}", acknowledged)
-                timer.join()
+                killer.join()
         names = {voice.name for voice in Gallery(path).voices()}
     missing = set(acknowledged) - names
     print(
@@ -299,6 +302,16 @@ def kills(args: argparse.Namespace) -> None:
         "whose answer did not arrive"
     )
     assert not missing
+
+
+def kill_in_work(
+    process: subprocess.Popen, acknowledged: Sequence[str], before: int, seconds: float
+) -> None:
+    """SIGKILL so long after the first enrollment of this round."""
+    while len(acknowledged) == before:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
 
 
 def enroll_until_killed(port: int, clip: bytes, prefix: str, acknowledged: list[str]) -> None:
