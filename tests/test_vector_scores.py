@@ -7,6 +7,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import safetensors.numpy
 import safetensors.torch
@@ -28,6 +29,7 @@ from timbral.scoring.intervals import (
 )
 from timbral.scoring.metrics import eer
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
+from timbral.scoring.nuisance import nuisance_directions, project_out
 from timbral.scoring.pairs import pair_cosines
 from timbral.scoring.repeated_words import RepeatedWords
 from timbral.scoring.score_file import read_scores, write_scores
@@ -242,6 +244,50 @@ def test_norms_are_those_of_their_definitions(files: Path) -> None:
     centered = subtract_mean(VECTORS, others)
     expected = (centered[trials[:, 1]] * centered[trials[:, 2]]).sum(axis=1)
     assert read_scores(files / "m").scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_nap_takes_out_what_a_line_adds() -> None:
+    """Half of all recordings are moved the same way, as by a telephone: in the trials, too."""
+    generator = np.random.default_rng(3)
+    line = generator.normal(size=16)
+
+    def record(speakers: Vectors) -> tuple[Vectors, Ints]:
+        codes = np.repeat(np.arange(len(speakers)), 6)
+        noise = generator.normal(size=(len(codes), 16))
+        moved = (np.arange(len(codes)) % 2)[:, None] * line
+        return (speakers[codes] + 0.2 * noise + moved).astype(np.float32), codes
+
+    def error_rate(vectors: Vectors) -> float:
+        one, two = np.triu_indices(len(vectors), 1)
+        scores = (unit_length(vectors) @ unit_length(vectors).T)[one, two]
+        return eer(scores, (codes[one] == codes[two]).astype(np.int8))[0]
+
+    cohort, labels = record(generator.normal(size=(40, 16)))
+    vectors, codes = record(generator.normal(size=(30, 16)))
+    directions = nuisance_directions(cohort, labels, 1)
+    assert abs(directions[0] @ line) / np.linalg.norm(line) > 0.95
+    assert error_rate(project_out(vectors, directions)) < 0.5 * error_rate(vectors)
+    with pytest.raises(DataError, match="several recordings of each speaker"):
+        nuisance_directions(cohort[::6], labels[::6], 1)
+    with pytest.raises(ConfigError, match="directions is a number from 1 to 15"):
+        nuisance_directions(cohort, labels, 16)
+
+
+def test_score_with_nap(files: Path) -> None:
+    codes = np.arange(60) % 12
+    others = np.random.default_rng(8).normal(size=(60, 16)).astype(np.float32)
+    ids = pa.array([f"stranger-{row}" for row in range(60)])
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array(others.ravel()), 16)
+    columns = {"utterance": ids, "speaker": [f"stranger{code}" for code in codes], "path": ids}
+    pa.parquet.write_table(pa.table({**columns, "embedding": embedding}), files / "cohort.parquet")
+    options = {"norm": "nap", "cohort": files / "cohort.parquet", "directions": 2, "draws": 0}
+    timbral.score(files / "v.npz", files / "t.txt", files / "n", **options)
+    projected = project_out(VECTORS, nuisance_directions(others, codes, 2))
+    trials = np.array(all_trials())
+    expected = (projected[trials[:, 1]] * projected[trials[:, 2]]).sum(axis=1)
+    assert read_scores(files / "n").scores == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(DataError, match="does not say whose the cohort's vectors are"):
+        timbral.score(files / "v.npz", files / "t.txt", norm="nap", cohort=files / "cohort.npz")
 
 
 def test_a_cohort_is_of_strangers(files: Path) -> None:

@@ -23,11 +23,16 @@ class ScoringOptions:
     """Normalization, who speaks, and which figures."""
 
     norm: Annotated[
-        Literal["none", "mean", "as-norm"],
-        option(None, "with --cohort: subtract its mean from the vectors, or adaptive s-norm"),
+        Literal["none", "mean", "as-norm", "nap"],
+        option(
+            None,
+            "with --cohort: subtract its mean from the vectors; adaptive s-norm; or nap, which "
+            "takes out of them what differs most between recordings of one speaker",
+        ),
     ] = "none"
     cohort: Annotated[Path | None, option("VECTORS", "of speakers who are in no trial")] = None
     top_k: Annotated[int, option("N", "nearest vectors of the cohort in as-norm")] = 300
+    directions: Annotated[int, option("N", "that nap takes out of every vector")] = 5
     speakers: SpeakersOption = None
     p_target: PriorsOption = (0.01, 0.05)
     draws: DrawsOption = 1000

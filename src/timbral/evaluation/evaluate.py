@@ -31,6 +31,7 @@ def evaluate(
     norm: str = "none",
     cohort: str | Path | None = None,
     top_k: int = 300,
+    directions: int = 5,
     speakers: str | Path | Mapping[str, str] | None = None,
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
@@ -54,9 +55,11 @@ def evaluate(
         vectors: a folder for the vectors, an `embed` folder. Other lists of the same encoder and
             root may share it: what it has is not embedded again. None: `output`/vectors
         engine: who computes, such as ``timbral.Engine(workers=4)``
-        norm: ``none``, ``mean`` or ``as-norm``, with `cohort` and `top_k` as for `timbral.score`
+        norm: ``none``, ``mean``, ``as-norm`` or ``nap``, with `cohort`, `top_k` and `directions` as
+            for `timbral.score`
         cohort: vectors of speakers who are in no trial
         top_k: how many of the cohort count in ``as-norm``
+        directions: how many are taken out by ``nap``
         speakers: for the intervals, the speaker of each name in the list, or a file of lines
             ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
         p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
@@ -75,7 +78,7 @@ def evaluate(
     result's `num_failures`.
     """
     options = ScoreOptions(
-        norm, cohort, top_k, speakers, p_target, draws, skip_missing,
+        norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, by,
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded

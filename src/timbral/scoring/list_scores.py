@@ -19,6 +19,7 @@ from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
+from timbral.scoring.nuisance import nuisance_directions, project_out
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions
@@ -131,7 +132,7 @@ def _with_vectors(
     return trials.select(kept), left_out, tuple(missing.to_pylist())
 
 
-def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vectors:
+def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> NamedVectors:
     """The cohort's vectors; DataError when they are of another encoder or of a trial's speaker."""
     cohort = read_vectors(source)
     sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
@@ -158,7 +159,7 @@ def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> Vecto
                     f"{source}: {len(both)} {what} of the trials are in the cohort, the first "
                     f"{both[0]}; name a cohort of speakers who are in no trial"
                 )
-    return cohort.vectors
+    return cohort
 
 
 def _scores(
@@ -169,13 +170,15 @@ def _scores(
     options: ScoreOptions,
 ) -> Vectors:
     """The score of each trial (N,)."""
-    cohort = None
+    vectors, cohort = found.vectors, None
     if options.cohort is not None:
-        cohort = _read_cohort(options.cohort, found, np.unique(rows[rows >= 0]))
-    vectors = found.vectors
-    if cohort is not None and options.norm == "mean":
-        vectors = subtract_mean(vectors, cohort)
-        cohort = None
+        strangers = _read_cohort(options.cohort, found, np.unique(rows[rows >= 0]))
+        if options.norm == "mean":
+            vectors = subtract_mean(vectors, strangers.vectors)
+        elif options.norm == "nap":
+            vectors = project_out(vectors, _nuisance_of(options.cohort, strangers, options))
+        else:
+            cohort = strangers.vectors
     if recordings.are_single:
         return _pair_scores(vectors, rows[trials.first], rows[trials.second], cohort, options)
     if options.enrollment_average == "vectors":
@@ -190,6 +193,15 @@ def _scores(
     scores = _pair_scores(vectors, first, second, cohort, options)
     sums = np.add.reduceat(scores.astype(np.float64), starts[:-1])
     return np.asarray(sums / counts, dtype=np.float32)
+
+
+def _nuisance_of(source: str | Path, cohort: NamedVectors, options: ScoreOptions) -> Vectors:
+    if cohort.speakers is None:
+        raise DataError(
+            f"{source}: does not say whose the cohort's vectors are; nap needs the speakers, as a "
+            "folder or table that `embed` wrote has them"
+        )
+    return nuisance_directions(cohort.vectors, numbered(cohort.speakers), options.directions)
 
 
 def _mean_vectors(vectors: Vectors, recordings: NamedRecordings, rows: Ints) -> Vectors:

@@ -23,7 +23,7 @@ from timbral.scoring.trial_list import TrialList
 
 __all__ = ["NORMS", "ScoreOptions"]
 
-NORMS = ("none", "mean", "as-norm")
+NORMS = ("none", "mean", "as-norm", "nap")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ScoreOptions:
     norm: str = "none"
     cohort: str | Path | None = None
     top_k: int = 300
+    directions: int = 5
     speakers: str | Path | Mapping[str, str] | None = None
     p_target: Sequence[float] = DEFAULT_P_TARGETS
     draws: int = 1000
@@ -47,7 +48,9 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, NORMS)
         if (self.norm == "none") != (self.cohort is None):
-            raise ConfigError("norm mean and as-norm need a cohort, and a cohort needs one of them")
+            raise ConfigError(
+                "norm mean, as-norm and nap need a cohort, and a cohort needs one of them"
+            )
         column_sources(self.by)
         check_choice("enrollment_average", self.enrollment_average, AVERAGES)
         if not self.p_target:
@@ -61,8 +64,10 @@ class ScoreOptions:
         """What scores are besides cosines of two recordings, in words; else empty."""
         words = []
         if self.cohort is not None:
-            nearest = f", {self.top_k} nearest" if self.norm == "as-norm" else ""
-            words.append(f"norm {self.norm}{nearest}, cohort {location_of(self.cohort)}")
+            more = {"as-norm": f", {self.top_k} nearest", "nap": f", {self.directions} directions"}
+            words.append(
+                f"norm {self.norm}{more.get(self.norm, '')}, cohort {location_of(self.cohort)}"
+            )
         if self.enrollment is not None:
             sha256 = file_sha256(Path(self.enrollment))[:8]
             words.append(f"enrollment {sha256}, average of {self.enrollment_average}")

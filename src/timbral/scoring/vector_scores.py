@@ -50,6 +50,7 @@ def score(
     norm: str = "none",
     cohort: str | Path | None = None,
     top_k: int = 300,
+    directions: int = 5,
     speakers: str | Path | Mapping[str, str] | None = None,
     p_target: Sequence[float] = DEFAULT_P_TARGETS,
     draws: int = 1000,
@@ -67,10 +68,12 @@ def score(
         output: a file for lines ``score label path path``; None: none
         root: where relative paths of the list start, when they stand for the paths of `embed`
         norm: ``none``; ``mean``, which subtracts the cohort's mean from every vector; ``as-norm``,
-            adaptive s-norm
+            adaptive s-norm; ``nap``, which takes out of every vector what differs most between
+            recordings of one speaker in the cohort
         cohort: vectors of speakers who are in no trial, as `vectors`; for ``as-norm`` best one a
-            speaker
+            speaker, for ``nap`` several of each, over the lines that are to be compared
         top_k: how many of the cohort count in ``as-norm``; all of a smaller cohort
+        directions: how many are taken out by ``nap``
         speakers: for the intervals, the speaker of each name in the list, or a file of lines
             ``name speaker`` (Kaldi's utt2spk); None: the vectors' speakers, and where these are not
             known, recordings that target trials join
@@ -91,7 +94,7 @@ def score(
     an unknown `norm` and for one without its cohort.
     """
     options = ScoreOptions(
-        norm, cohort, top_k, speakers, p_target, draws, skip_missing,
+        norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, by,
     )  # fmt: skip
     if output is not None:

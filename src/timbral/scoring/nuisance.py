@@ -1,0 +1,55 @@
+"""Nuisance attribute projection: what lines and rooms do to a speaker's vectors is taken out.
+
+A telephone moves the vectors of all speakers the same way: two strangers on such lines come
+nearer to each other, and one speaker on two kinds of line farther from themselves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timbral.embeddings.vectors import speaker_sums, unit_length
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Ints, Vectors
+
+__all__ = ["nuisance_directions", "project_out"]
+
+
+def nuisance_directions(cohort: Vectors, codes: Ints, count: int) -> Vectors:
+    """The orthonormal directions (count, E) in which recordings of one speaker differ most.
+
+    Those of the largest eigenvalues of the within-speaker covariance of unit vectors (Solomonoff,
+    Campbell and Boardman, Advances in channel compensation for SVM speaker recognition, ICASSP
+    2005).
+
+    Args:
+        cohort: (N, E), of speakers in no trial, each recorded over several lines
+        codes: (N,) the speaker of each, from 0
+        count: of directions, 1 or more
+
+    Raises DataError when fewer than `count` recordings share a speaker with another; ConfigError
+    for a `count` that leaves nothing of a vector.
+    """
+    if not 1 <= count < cohort.shape[1]:
+        raise ConfigError(
+            f"directions is a number from 1 to {cohort.shape[1] - 1}, fewer than the vectors have "
+            f"dimensions; got {count}"
+        )
+    counts = np.bincount(codes)
+    repeated = int(np.maximum(counts - 1, 0).sum())
+    if repeated < count:
+        raise DataError(
+            f"cohort: {count} directions need several recordings of each speaker; "
+            f"{len(codes):,} vectors are of {np.count_nonzero(counts):,} speakers"
+        )
+    unit = unit_length(cohort)
+    means = speaker_sums(unit, codes, len(counts)) / np.maximum(counts, 1)[:, None]
+    differences = (unit - means[codes]).astype(np.float64)
+    _, vectors = np.linalg.eigh(differences.T @ differences)
+    return vectors[:, -count:].T.astype(np.float32)
+
+
+def project_out(vectors: Vectors, directions: Vectors) -> Vectors:
+    """Unit vectors (N, E) without what lies in `directions` (D, E), at unit length."""
+    unit = unit_length(vectors)
+    return unit_length(unit - (unit @ directions.T) @ directions)
