@@ -26,6 +26,7 @@ ROOMS = [
     ["training"],
     ["bulk"],
     ["scoring"],
+    ["exporting"],
     ["inference"],
     ["calibration"],
     ["checkpoints"],

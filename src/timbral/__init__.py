@@ -12,7 +12,7 @@ Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare, calibrate
 Decisions: check, Gallery
-Weights: models, download, convert
+Weights: models, download, convert, export
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
 TimbralError, whose messages say what came, what is allowed and what to do.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EmbedSummary,
         Engine,
         Evaluation,
+        ExportSummary,
         Gallery,
         Inspection,
         ModelInfo,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         download,
         embed,
         evaluate,
+        export,
         export_list,
         inspect,
         load_config,
@@ -98,6 +100,7 @@ __all__ = [
     "Engine",
     "EnrollmentError",
     "Evaluation",
+    "ExportSummary",
     "Gallery",
     "InputError",
     "Inspection",
@@ -125,6 +128,7 @@ __all__ = [
     "download",
     "embed",
     "evaluate",
+    "export",
     "export_list",
     "inspect",
     "load_config",

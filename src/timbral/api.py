@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
     from timbral.evaluation.list_evaluation import Evaluation as Evaluation
+    from timbral.exporting.export_encoder import ExportSummary as ExportSummary
+    from timbral.exporting.export_encoder import export as export
     from timbral.gallery.gallery import Gallery as Gallery
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
@@ -75,6 +77,7 @@ MODULES = {
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
     "Evaluation": "evaluation.list_evaluation",
+    "ExportSummary": "exporting.export_encoder",
     "Gallery": "gallery.gallery",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
@@ -97,6 +100,7 @@ MODULES = {
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",
     "evaluate": "evaluation.evaluate",
+    "export": "exporting.export_encoder",
     "load_config": "config.named",
     "load_encoder": "inference.load",
     "map": "reports.draw_map",

@@ -89,7 +89,7 @@ class MelInput:
     """Files of precomputed mels, for encoders that take such mels."""
 
     def __init__(self, embedder: Embedder) -> None:
-        embedder.network.check_takes_mels()
+        embedder.runtime.network.check_takes_mels()
         self._embed = embedder.encode_mels
 
     def read(self, path: str) -> Content | AudioError:

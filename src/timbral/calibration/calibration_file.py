@@ -19,7 +19,9 @@ from timbral.io.outputs import FileKind
 __all__ = [
     "CALIBRATION",
     "CALIBRATION_FILE",
+    "calibration_document",
     "open_calibration",
+    "parse_calibration",
     "read_calibration",
     "write_calibration",
 ]
@@ -32,13 +34,21 @@ CALIBRATION = FileKind("a calibration", signature=b'"calibration": ')
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Write a Calibration as JSON."""
-    write_json(path, {"calibration": FORMAT, **asdict(calibration)})
+    write_json(path, calibration_document(calibration))
+
+
+def calibration_document(calibration: Calibration) -> dict[str, Any]:
+    """What its file holds, as one JSON object."""
+    return {"calibration": FORMAT, **asdict(calibration)}
 
 
 def read_calibration(path: str | Path) -> Calibration:
     """Read what `write_calibration` wrote; DataError for any other file."""
-    path = Path(path)
-    content = read_json(path)
+    return parse_calibration(read_json(Path(path)), Path(path))
+
+
+def parse_calibration(content: Any, path: Path) -> Calibration:
+    """The Calibration of a JSON object that lies in `path`; DataError for any other object."""
     if not isinstance(content, dict) or content.pop("calibration", None) != FORMAT:
         raise DataError(f"{path}: is no calibration; `timbral calibrate` writes one")
     try:

@@ -94,7 +94,8 @@ Encoder = Annotated[
     Positional[str],
     option(
         "ENCODER",
-        "a name of `timbral models`, a run folder, a checkpoint, or another project's weights",
+        "a name of `timbral models`, a run folder, a checkpoint, another project's weights, or a "
+        "model that `timbral export` wrote",
     ),
 ]
 PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]

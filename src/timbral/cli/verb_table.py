@@ -44,6 +44,7 @@ STAGES: dict[str, dict[str, str]] = {
         "models": "List encoders to train and published weights to download.",
         "download": "Download published weights into the cache folder.",
         "convert": "Convert another project's weights; none of its code runs.",
+        "export": "Write an encoder as one ONNX file that takes waveforms.",
     },
     "Demo": {
         "demo": "The whole job in five minutes, on synthetic voices.",

@@ -137,11 +137,14 @@ class MelSpectrogram(Frontend):
         with torch.autocast(waves.device.type, enabled=False):
             # Zero first: the last windows of an utterance reach over its end, into what may be
             # anything, also not a number, which a product with zero would not take away.
-            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
-            mels = torch.cat([self._mels(block) for block in _blocks(self._frames(waves))], dim=1)
+            waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
+            mels = self._all_mels(self._frames(waves))
             frame_lengths = lengths // self.config.hop_samples + 1
             mels = self._scaled(mels, frame_lengths)
             return _masked(mels, frame_lengths, self.config.mean_normalize), frame_lengths
+
+    def _all_mels(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+        return torch.cat([self._mels(block) for block in _blocks(frames)], dim=1)
 
     def linear_mels(self, wave: Tensor) -> Tensor:
         """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
@@ -154,11 +157,14 @@ class MelSpectrogram(Frontend):
         return padded.unfold(-1, self.config.window_samples, self.config.hop_samples)
 
     def _mels(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)
-        spectrum = torch.fft.rfft(frames * self.window)
-        # Not spectrum.abs().square(): that takes a square root of every bin first.
-        power = spectrum.real.square().add_(spectrum.imag.square())
-        mels: Tensor = power @ self.filters
+        mels: Tensor = self._power(frames * self.window) @ self.filters
         return mels
+
+    def _power(self, windowed: Tensor) -> Tensor:  # (..., F, N) -> (..., F, N / 2 + 1)
+        spectrum = torch.fft.rfft(windowed)
+        # Not spectrum.abs().square(): that takes a square root of every bin first.
+        power: Tensor = spectrum.real.square().add_(spectrum.imag.square())
+        return power
 
     def _scaled(self, mels: Tensor, frame_lengths: Tensor) -> Tensor:
         if self.config.scale == "log":
@@ -193,6 +199,8 @@ class FbankConfig:
     """subtract each utterance's mean over its own frames"""
 
 
+FBANK_FFT = 512
+"""points of the power spectrum of Kaldi's windows of 400 samples"""
 KALDI_FBANK_80 = FbankConfig(mean_normalize=True)
 """That of 3D-Speaker's CAM++."""
 
@@ -217,7 +225,7 @@ class KaldiFbank(Frontend):
         self.num_features = config.n_mels
         window = torch.hann_window(self.window_samples, periodic=False).pow(0.85)
         self.register_buffer("window", window, persistent=False)
-        filters = kaldi_mel(config.n_mels, 512, self.sample_rate)
+        filters = kaldi_mel(config.n_mels, FBANK_FFT, self.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,15 +233,24 @@ class KaldiFbank(Frontend):
             # Only windows that fit whole: none reaches over the end, so the mask alone would do,
             # but what is not a number there would pass the logarithm and a product with zero.
             frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
-            waves = torch.where(frame_mask(lengths, waves.shape[1]), waves.float(), 0.0)
-            windows = waves.unfold(1, self.window_samples, self.hop_samples)
-            banks = torch.cat([self._banks(block) for block in _blocks(windows)], dim=1)
+            waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
+            banks = self._all_banks(self._windows(waves))
             return _masked(banks, frame_lengths, self.config.mean_normalize), frame_lengths
+
+    def _windows(self, waves: Tensor) -> Tensor:  # (B, T) -> (B, F, N), a view
+        return waves.unfold(1, self.window_samples, self.hop_samples)
+
+    def _all_banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+        return torch.cat([self._banks(block) for block in _blocks(windows)], dim=1)
 
     def _banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
         windows = windows - windows.mean(dim=2, keepdim=True)
         # Pre-emphasis within each window: Kaldi takes the first sample as its own predecessor.
         before = torch.cat([windows[:, :, :1], windows[:, :, :-1]], dim=2)
-        spectrum = torch.fft.rfft((windows - 0.97 * before) * self.window, n=512)
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = self._power((windows - 0.97 * before) * self.window)
         return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))
+
+    def _power(self, windowed: Tensor) -> Tensor:  # (B, F, N) -> (B, F, 257)
+        spectrum = torch.fft.rfft(windowed, n=FBANK_FFT)
+        power: Tensor = spectrum.real.square() + spectrum.imag.square()
+        return power

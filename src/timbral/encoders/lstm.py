@@ -82,6 +82,6 @@ class LstmEncoder(SpeakerEncoder):
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         outputs, _ = self.lstm(features)  # (B, F, H)
-        rows = torch.arange(len(outputs), device=outputs.device)
+        rows = torch.arange(outputs.shape[0], device=outputs.device)
         last = outputs[rows, frame_lengths - 1]  # causal: what follows cannot reach it
         return functional.normalize(at_least_float32(functional.relu(self.linear(last))), dim=1)

@@ -24,11 +24,12 @@ from timbral.errors import AudioError, InputError
 from timbral.inference.decision import Decision, Question
 from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
-from timbral.inference.runtime import Runtime
+from timbral.inference.runtime import Runtime, torch_network
+from timbral.inference.runtimes import runtime_of
 from timbral.inference.saving import save_encoder
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
-from timbral.inference.torch_runtime import SECONDS_PER_BATCH, TorchRuntime
+from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.inference.windows import native_ranges, window_ranges
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Vectors
@@ -57,20 +58,19 @@ class Embedder:
     Attributes:
         embedding_dim: size E of a vector
         sample_rate: the encoder's rate in Hz; everything is resampled to it
-        name: of the published weights, else of the architecture
-        license: of the published weights; empty for your own
+        name, license: of the published weights; of others the architecture's name, and none
         weights_sha256: hash of the file of weights; vectors of another hash do not compare
         threshold: cosine at which misses and false alarms were equally frequent on the speakers
             that training held out; None when nothing was held out
         calibration, training_list: what its cosines are worth, what its run trained on; or None
         preprocessing: what is done to every recording before the encoder sees it
         windows: those whose mean is a recording's vector; None: recordings are encoded whole
-        network: the encoder as a torch module
+        network: the encoder as a torch module; ConfigError for an exported model
     """
 
     def __init__(
         self,
-        network: SpeakerEncoder,
+        network: SpeakerEncoder | Runtime,
         preprocessing: Preprocessing | None = None,
         *,
         device: str | torch.device = "cpu",
@@ -87,27 +87,23 @@ class Embedder:
         """Take a network as it is; `timbral.load_encoder` makes one from a name or a path.
 
         Args:
-            network: the encoder; it is moved to `device` and put into evaluation mode
+            network: the encoder; it is moved to `device` and put into evaluation mode; or a runtime
             preprocessing: what it was trained on; None is timbral's default
             device: ``cpu``, ``cuda`` or ``cuda:N``
             precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it
             compile: let torch compile the network: minutes at first, no gain (docs/encoders.md)
             name: what vectors and files call this encoder; empty: the architecture's name
-            weights_sha256: hash of its file of weights
-            license: of its weights
+            weights_sha256, license: hash of its file of weights; of the weights
             threshold: cosine from which `verify` says that the speaker is the same
             uninitialized_prefixes: starts of names of tensors that are random
             calibration, training_list: of these weights, as the attributes
         """
-        self._runtime: Runtime = TorchRuntime(network, device, precision, compile)
-        self._limit = NO_LIMIT
+        self._runtime, self._limit = runtime_of(network, device, precision, compile), NO_LIMIT
+        facts = self._runtime.network
         self.preprocessing = preprocessing or Preprocessing()
-        self.windows = network.windows
-        self.sample_rate = network.sample_rate
-        self.embedding_dim = network.embedding_dim
-        self.name = name or network.name
-        self.weights_sha256 = weights_sha256
-        self.license, self.threshold = license, threshold
+        self.windows, self.sample_rate = facts.windows, facts.sample_rate
+        self.embedding_dim, self.name = facts.embedding_dim, name or facts.name
+        self.weights_sha256, self.license, self.threshold = weights_sha256, license, threshold
         self.uninitialized_prefixes = uninitialized_prefixes
         self.calibration, self.training_list = calibration, training_list
 
@@ -122,7 +118,7 @@ class Embedder:
 
     @property
     def network(self) -> SpeakerEncoder:
-        return self._runtime.network
+        return torch_network(self._runtime)
 
     @property
     def device(self) -> torch.device:
@@ -224,10 +220,10 @@ class Embedder:
         wave = self.loader.load(audio, "audio", sample_rate)
         own = self.windows
         if own is not None and seconds is None and step is None:
-            ranges = native_ranges(own, len(wave), self.network.hop_samples)
+            ranges = native_ranges(own, len(wave), self._runtime.network.hop_samples)
             vectors = self._runtime.embed_windows(wave, own)
         else:
-            least = self.network.min_samples
+            least = self._runtime.network.min_samples
             ranges = window_ranges(len(wave), self.sample_rate, seconds, step, least, self.name)
             vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
         return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
@@ -365,14 +361,18 @@ class Embedder:
 
         Raises ConfigError for an encoder that takes something else.
         """
-        self.network.check_takes_mels()
+        self._runtime.network.check_takes_mels()
         assert self.windows is not None, "an encoder on these mels takes windows"
         return self._runtime.embed_mels(mels, self.windows)
 
     @property
     def loader(self) -> RecordingLoader:
         return RecordingLoader(
-            self.preprocessing, self.sample_rate, self.network.min_samples, self.name, self._limit
+            self.preprocessing,
+            self.sample_rate,
+            self._runtime.network.min_samples,
+            self.name,
+            self._limit,
         )
 
     def _encode_one(self, audio: object, argument: str, sample_rate: float | None) -> Vectors:

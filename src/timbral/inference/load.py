@@ -12,6 +12,8 @@ from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
 from timbral.inference.embedder import Embedder
+from timbral.inference.exported_model import is_exported
+from timbral.inference.load_exported import load_exported
 from timbral.io.devices import pick_device
 
 __all__ = ["load_encoder"]
@@ -30,7 +32,8 @@ def load_encoder(
 
     Args:
         encoder: a name of `timbral.models()`, a run folder (its best checkpoint, else the last), a
-            checkpoint folder, or a file or folder of weights of another project
+            checkpoint folder, a file or folder of weights of another project, or a model that
+            `timbral.export` wrote (.onnx; on the CPU, in the precision that it was written in)
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
         precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it: its vectors
             keep a cosine of 0.999 or more to those of ``fp32``
@@ -52,6 +55,8 @@ def load_encoder(
         download_weights(str(encoder), weights_dir)
     elif download and str(encoder) in PUBLISHED and not is_checkpoint(Path(encoder)):
         download_weights(str(encoder))
+    if is_exported(Path(encoder)):
+        return load_exported(Path(encoder), device, precision, compile)
     checkpoint = resolve(encoder)
     if checkpoint.uninitialized_prefixes:
         warnings.warn(uninitialized_message(checkpoint), stacklevel=2)

@@ -9,16 +9,41 @@ import torch
 
 from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.errors import ConfigError
 from timbral.io.types import Vectors
 
-__all__ = ["Runtime"]
+__all__ = ["NetworkFacts", "Runtime", "torch_network"]
+
+
+class NetworkFacts(Protocol):
+    """What must be known of a network to use it; `SpeakerEncoder` says what each is."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def embedding_dim(self) -> int: ...
+
+    @property
+    def min_samples(self) -> int: ...
+
+    @property
+    def hop_samples(self) -> int: ...
+
+    @property
+    def windows(self) -> Windows | None: ...
+
+    def check_takes_mels(self) -> None: ...
 
 
 class Runtime(Protocol):
     """Preprocessed waves to unit vectors; `TorchRuntime` says what each method does."""
 
     @property
-    def network(self) -> SpeakerEncoder: ...
+    def network(self) -> NetworkFacts: ...
 
     @property
     def device(self) -> torch.device: ...
@@ -33,3 +58,13 @@ class Runtime(Protocol):
     def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors: ...
 
     def embed_windows(self, wave: Wave, windows: Windows) -> Vectors: ...
+
+
+def torch_network(runtime: Runtime) -> SpeakerEncoder:
+    """The network of a runtime of torch; ConfigError for an exported model, which has none."""
+    if isinstance(runtime.network, SpeakerEncoder):
+        return runtime.network
+    raise ConfigError(
+        f"{runtime.network.name}: an exported model has no network of torch, so it can be neither "
+        "saved, trained nor exported again; load the encoder that it was exported from"
+    )

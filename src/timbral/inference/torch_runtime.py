@@ -15,6 +15,7 @@ from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
 from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
+from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.types import Vectors
 
 __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
@@ -98,31 +99,16 @@ class TorchRuntime:
 
     def _embed_whole(self, waves: Sequence[Wave]) -> Vectors:
         longest = int(self.network.longest_seconds * self.network.sample_rate)
-        owners: list[int] = []
-        segments: list[Wave] = []
-        for row, wave in enumerate(waves):
-            pieces = np.array_split(wave, -(-len(wave) // longest))
-            owners += [row] * len(pieces)
-            segments += pieces
+        segments, owners = equal_segments(waves, longest)
+        limit = SECONDS_PER_BATCH.get(self.device.type, 16) * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
         with self._in_precision():
-            for rows in self._rows_by_length([len(segment) for segment in segments]):
+            for rows in rows_by_length([len(segment) for segment in segments], limit):
                 padded, lengths = self._pad([segments[row] for row in rows])
                 features, frame_lengths = self.network.features(padded, lengths)
                 embeddings = self._embed_features(features, frame_lengths)
                 vectors[rows] = embeddings.float().cpu().numpy()
-        return _means(unit_length(vectors), owners, len(waves))
-
-    def _rows_by_length(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Rows in order of length, in batches of a bounded padded size."""
-        limit = SECONDS_PER_BATCH.get(self.device.type, 16) * self.network.sample_rate
-        rows: list[int] = []
-        for row in np.argsort(lengths, kind="stable").tolist():
-            if rows and lengths[row] * (len(rows) + 1) > limit:
-                yield rows
-                rows = []
-            rows.append(row)
-        yield rows
+        return owner_means(unit_length(vectors), owners, len(waves))
 
     def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
         """Waves with zeros behind them (B, T), and their lengths (B,)."""
@@ -146,7 +132,7 @@ class TorchRuntime:
                     yield window
 
         vectors = self._embed_frames(all_windows(), windows.frames)
-        return _means(vectors, owners, count)
+        return owner_means(vectors, owners, count)
 
     def _embed_frames(self, windows: Iterator[Tensor], frames: int) -> Vectors:
         """Windows of features, (F, M) each, to unit vectors (W, E)."""
@@ -178,10 +164,3 @@ class TorchRuntime:
         padded[: len(mel)] = torch.from_numpy(mel)
         for start in starts:
             yield padded[start : start + windows.frames].to(self.device)
-
-
-def _means(vectors: Vectors, owners: Sequence[int], count: int) -> Vectors:
-    """The mean of the unit vectors (W, E) of each of `count` owners, made unit length (N, E)."""
-    sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
-    np.add.at(sums, owners, vectors)
-    return unit_length(sums)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from timbral.audio.decode import Wave
-from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.inference.runtime import Runtime
+from timbral.encoders.base import Windows
+from timbral.inference.runtime import NetworkFacts, Runtime
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.io.types import Vectors
 from timbral.serving.refusals import ServiceError
@@ -82,7 +82,7 @@ class BatchingRuntime:
             worker.start()
 
     @property
-    def network(self) -> SpeakerEncoder:
+    def network(self) -> NetworkFacts:
         return self.runtime.network
 
     @property

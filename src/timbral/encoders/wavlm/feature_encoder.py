@@ -45,7 +45,7 @@ class FeatureEncoder(Frontend):
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         inside = frame_mask(lengths, waves.shape[1])
-        waves = torch.where(inside, at_least_float32(waves), 0.0)
+        waves = at_least_float32(waves).masked_fill(~inside, 0.0)
         if self.config.do_normalize:
             waves = normalized_waves(waves, inside)
         frames = waves[:, :, None]
@@ -73,11 +73,13 @@ class FeatureEncoder(Frontend):
             inside = frame_mask(count, taps.shape[1])[:, :, None]
             mean = (taps * inside).sum(1, keepdim=True) / count[:, None, None]
             centered = (taps - mean) * inside
-            covariance = centered.mT @ centered / count[:, None, None]  # (B, taps, taps)
+            covariance = (
+                centered.transpose(1, 2) @ centered / count[:, None, None]
+            )  # (B, taps, taps)
             variance = ((matrix @ covariance) * matrix).sum(2)  # (B, C)
             scale = norm.weight * (variance + norm.eps).rsqrt()
             weights = matrix * scale[:, :, None]  # (B, C, taps)
-        return torch.baddbmm(norm.bias[None, None], taps - mean, weights.mT)
+        return torch.baddbmm(norm.bias[None, None], taps - mean, weights.transpose(1, 2))
 
 
 def normalized_waves(waves: Tensor, inside: Tensor) -> Tensor:

@@ -158,7 +158,9 @@ class WavlmTransformer(nn.Module):
 
     def _positions(self, frames: Tensor) -> Tensor:
         count = frames.shape[1]  # an even kernel gives one frame more
-        return functional.gelu(self.pos_conv_embed(frames.mT)[:, :, :count]).mT
+        return functional.gelu(self.pos_conv_embed(frames.transpose(1, 2))[:, :, :count]).transpose(
+            1, 2
+        )
 
     def _buckets(self, count: int, device: torch.device) -> Tensor:
         """Bucket of every distance: exact when near, logarithmic when far: (F, F).

@@ -1,0 +1,1 @@
+"""Encoders as graphs that take waveforms, for other runtimes, and how near these come."""

@@ -1,0 +1,75 @@
+"""How near an exported model's vectors are to those of torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import load
+from timbral.errors import CheckpointError
+from timbral.inference.exported_model import Parity
+from timbral.io.types import Vectors
+
+__all__ = ["check_parity", "measure_parity", "parity_waves"]
+
+LEAST_COSINE = 0.99999
+LARGEST_DIFFERENCE = 1e-4
+SEED = 17
+LONGEST_SECONDS = 30.0
+NUM_LENGTHS = 6
+"""random ones, besides the shortest and the longest"""
+
+
+def check_parity(parity: Parity) -> None:
+    """CheckpointError when vectors are not as near as fp32 promises."""
+    worst = max(parity.max_difference, parity.batch_difference)
+    if not (parity.cosine >= LEAST_COSINE and worst <= LARGEST_DIFFERENCE):
+        raise CheckpointError(
+            f"the exported model's vectors are not those of torch: cosine {parity.cosine:.6f} "
+            f"(needed {LEAST_COSINE}), largest difference {worst:.1e} (allowed "
+            f"{LARGEST_DIFFERENCE:g}); nothing was written"
+        )
+
+
+def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
+    """Shipped voices, joined and cut: the shortest that is allowed, 30 s, and lengths between."""
+    random = np.random.default_rng(SEED)
+    voices = Path(str(files("timbral"))) / "demo" / "voices"
+    recordings = sorted(voices.glob("*/*.ogg"))[::5]
+    longest = int(LONGEST_SECONDS * sample_rate)
+    lengths = np.geomspace(min_samples, longest, NUM_LENGTHS + 1)
+    between = [int(random.uniform(low, high)) for low, high in itertools.pairwise(lengths)]
+    waves = []
+    for length in (min_samples, *between, longest):
+        wave = np.zeros(0, np.float32)
+        while len(wave) < length:
+            chosen = recordings[random.integers(len(recordings))]
+            wave = np.concatenate([wave, load(chosen, sample_rate=sample_rate)])
+        start = random.integers(len(wave) - length + 1)
+        waves.append(wave[start : start + length])
+    return waves
+
+
+def measure_parity(
+    reference: Callable[[Sequence[Wave]], Vectors],
+    exported: Callable[[Sequence[Wave]], Vectors],
+    waves: Sequence[Wave],
+    sample_rate: int,
+) -> Parity:
+    """Compare the vectors (N, E) that two functions make of prepared waves (T,)."""
+    expected = np.concatenate([reference([wave]) for wave in waves])
+    alone = np.concatenate([exported([wave]) for wave in waves])
+    together = exported(waves)
+    cosines = [*(expected * alone).sum(1), *(expected * together).sum(1)]
+    return Parity(
+        num_recordings=len(waves),
+        seconds=round(sum(map(len, waves)) / sample_rate, 2),
+        cosine=float(min(cosines)),
+        max_difference=float(np.abs(expected - alone).max()),
+        batch_difference=float(np.abs(together - alone).max()),
+    )

@@ -1,0 +1,125 @@
+"""Layers of a graph for other runtimes: the same numbers, in operators that all of them have.
+
+ONNX's own STFT is slow and deviates by 1e-3 in onnxruntime, so the spectrum is a product with the
+matrix of the discrete Fourier transform. Batch norm, whose statistics are constants here, is a
+scale and an offset.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.frontends import FBANK_FFT, KaldiFbank, MelSpectrogram
+from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+
+__all__ = ["DftFbank", "DftMelSpectrogram", "FixedNorm", "with_replacements"]
+
+
+class DftPower(nn.Module):
+    """The power spectrum (..., n_fft / 2 + 1) of windows (..., N), zeros behind them."""
+
+    basis: Tensor
+
+    def __init__(self, window_samples: int, n_fft: int) -> None:
+        super().__init__()
+        times = torch.arange(window_samples)[:, None]
+        self.bins = n_fft // 2 + 1
+        turns = (times * torch.arange(self.bins)) % n_fft  # whole numbers: exact
+        angles = turns.double() * (2 * math.pi / n_fft)
+        basis = torch.cat([angles.cos(), angles.sin()], dim=1).float()
+        self.register_buffer("basis", basis, persistent=False)
+
+    def forward(self, windowed: Tensor) -> Tensor:
+        squares = (windowed @ self.basis).square()
+        return squares[..., : self.bins] + squares[..., self.bins :]
+
+
+def _overlapping(waves: Tensor, size: int, hop: int) -> Tensor:
+    """As `waves.unfold(1, size, hop)`, for any length behind the export: (B, T) -> (B, F, N)."""
+    starts = torch.arange((waves.shape[1] - size) // hop + 1, device=waves.device) * hop
+    index = starts[:, None] + torch.arange(size, device=waves.device)
+    return waves[:, index]
+
+
+class DftMelSpectrogram(MelSpectrogram):
+    """`MelSpectrogram` by a product, all frames at once."""
+
+    def __init__(self, plain: MelSpectrogram) -> None:
+        super().__init__(plain.config)
+        self.power = DftPower(self.config.window_samples, self.config.window_samples)
+
+    def _frames(self, waves: Tensor) -> Tensor:
+        half = waves.new_zeros(waves.shape[0], self.config.window_samples // 2)
+        padded = torch.cat([half, waves, half], dim=1)
+        return _overlapping(padded, self.config.window_samples, self.config.hop_samples)
+
+    def _all_mels(self, frames: Tensor) -> Tensor:
+        return self._mels(frames)
+
+    def _power(self, windowed: Tensor) -> Tensor:
+        power: Tensor = self.power(windowed)
+        return power
+
+
+class DftFbank(KaldiFbank):
+    """`KaldiFbank` by a product, all frames at once."""
+
+    def __init__(self, plain: KaldiFbank) -> None:
+        super().__init__(plain.config)
+        self.power = DftPower(self.window_samples, FBANK_FFT)
+
+    def _windows(self, waves: Tensor) -> Tensor:
+        return _overlapping(waves, self.window_samples, self.hop_samples)
+
+    def _all_banks(self, windows: Tensor) -> Tensor:
+        return self._banks(windows)
+
+    def _power(self, windowed: Tensor) -> Tensor:
+        power: Tensor = self.power(windowed)
+        return power
+
+
+class FixedNorm(nn.Module):
+    """A batch norm in evaluation, as a scale and an offset of each channel."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, norm: BatchNorm) -> None:
+        super().__init__()
+        assert norm.running_mean is not None, "our encoders keep running statistics"
+        assert norm.running_var is not None
+        scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+        scale = scale * norm.weight.double() if norm.affine else scale
+        offset = -norm.running_mean.double() * scale
+        offset = offset + norm.bias.double() if norm.affine else offset
+        self.register_buffer("scale", scale.float())
+        self.register_buffer("offset", offset.float())
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        return frames * self.scale + self.offset
+
+
+REPLACEMENTS: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    BatchNorm: FixedNorm,
+    FrameBatchNorm: FixedNorm,
+    KaldiFbank: DftFbank,
+    MelSpectrogram: DftMelSpectrogram,
+}
+
+
+@torch.no_grad()
+def with_replacements(network: SpeakerEncoder) -> SpeakerEncoder:
+    """A copy on the CPU, in evaluation, with the layers of a graph; gives the same vectors."""
+    exported = copy.deepcopy(network).cpu().float().eval()
+    for module in list(exported.modules()):
+        for name, child in module.named_children():
+            if type(child) in REPLACEMENTS:
+                setattr(module, name, REPLACEMENTS[type(child)](child))
+    return exported.eval().requires_grad_(False)

@@ -1,0 +1,154 @@
+"""Preprocessed waves through an exported model: the runtime of onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from timbral.audio.decode import Wave
+from timbral.embeddings.vectors import unit_length
+from timbral.encoders.base import Windows
+from timbral.errors import CheckpointError, ConfigError, MissingExtraError
+from timbral.inference.exported_model import ExportedModel, ExportedNetwork, read_content
+from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
+from timbral.io.types import Vectors
+
+__all__ = ["OnnxRuntime", "open_session"]
+
+SECONDS_PER_BATCH = 16
+"""padded seconds in one batch"""
+WINDOWS_AT_ONCE = 64
+"""of one wave: longer waves go through the graph in blocks of so many windows"""
+
+
+def open_session(content: bytes, path: Path) -> Any:
+    """onnxruntime's session of a model, on the CPU, with as many threads as torch has here.
+
+    Raises MissingExtraError without onnxruntime, CheckpointError when it cannot take the model.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError(f"{path}: an exported model", "onnx") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its classes have no common base of their own
+        reason = str(error).splitlines()[0][:200]
+        raise CheckpointError(f"{path}: onnxruntime cannot take it ({reason})") from None
+
+
+class OnnxRuntime:
+    """An exported model: preprocessed waves (T,) to unit vectors (N, E).
+
+    Attributes:
+        model: what the file says of itself
+        network: what must be known of its network
+    """
+
+    precision: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.device = torch.device("cpu")
+        self._open()
+
+    def _open(self) -> None:
+        self._session = open_session(read_content(self.path), self.path)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.model = ExportedModel.parse(metadata.get("timbral", "null"), self.path)
+        self.network: ExportedNetwork = self.model.network
+        self.precision = self.model.precision
+
+    def __getstate__(self) -> dict[str, Any]:  # a session cannot be pickled: it is opened again
+        return {"path": self.path, "device": self.device, "model": self.model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+        if self.model.weights_sha256 != state["model"].weights_sha256:
+            raise CheckpointError(f"{self.path}: is another model now than when the job began")
+
+    def to(self, device: torch.device) -> None:
+        """ConfigError for anything but the CPU."""
+        if device.type != "cpu":
+            raise ConfigError(f"device: an exported model runs on the cpu, not on {device}")
+
+    def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
+        """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
+
+        As `TorchRuntime.embed_waves`, to 1e-4.
+        """
+        self._check_windows(windows)
+        if not len(waves):
+            return np.empty((0, self.network.embedding_dim), dtype=np.float32)
+        longest = int(self.network.longest_seconds * self.network.sample_rate)
+        if windows is not None:
+            longest = (windows.frames + WINDOWS_AT_ONCE * windows.step) * self.network.hop_samples
+        short = [row for row, wave in enumerate(waves) if windows is None or len(wave) <= longest]
+        vectors = np.empty((len(waves), self.network.embedding_dim), dtype=np.float32)
+        for row in set(range(len(waves))) - set(short):
+            assert windows is not None, "only windows make a wave too long"
+            vectors[row] = unit_length(self.embed_windows(waves[row], windows).mean(axis=0))
+        if short:
+            segments, owners = equal_segments([waves[row] for row in short], longest)
+            vectors[short] = owner_means(self._embed(segments), owners, len(short))
+        return vectors
+
+    def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors:
+        """ConfigError: the graph takes waveforms."""
+        self.network.check_takes_mels()
+        raise AssertionError("it raises")
+
+    def embed_windows(self, wave: Wave, windows: Windows) -> Vectors:
+        """The unit vectors (W, E) of the windows of one wave (T,).
+
+        A long wave goes through the graph in blocks. A window sees half an FFT beyond both of its
+        ends, so that a block has one window more on each side, whose vectors are left out:
+
+            windows of the wave   0 1 2 3 4 5 6 7
+            first block           0 1 2 3 x
+            second block                x 4 5 6 7
+        """
+        self._check_windows(windows)
+        hop = self.network.hop_samples
+        count = len(windows.starts(len(wave), hop))
+        vectors = []
+        for first in range(0, count, WINDOWS_AT_ONCE):
+            before = min(first, 1)
+            last = min(first + WINDOWS_AT_ONCE, count)
+            start = (first - before) * windows.step * hop
+            end = (last * windows.step + windows.frames) * hop
+            block = wave[start : end if last < count else len(wave)]
+            made = self._run([block], "window_vectors")[0]
+            vectors.append(made[before : before + last - first])
+        return np.concatenate(vectors)
+
+    def _check_windows(self, windows: Windows | None) -> None:
+        if windows != self.network.windows:
+            raise ConfigError(
+                f"{self.path.name}: its windows are part of the exported model and cannot be "
+                "changed; export the encoder with other windows, or use it in torch"
+            )
+
+    def _embed(self, waves: Sequence[Wave]) -> Vectors:
+        vectors = np.empty((len(waves), self.network.embedding_dim), dtype=np.float32)
+        limit = SECONDS_PER_BATCH * self.network.sample_rate
+        for rows in rows_by_length([len(wave) for wave in waves], limit):
+            vectors[rows] = self._run([waves[row] for row in rows], "vectors")
+        return vectors
+
+    def _run(self, waves: Sequence[Wave], output: str) -> Vectors:
+        lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
+        padded = np.zeros((len(waves), lengths.max()), dtype=np.float32)
+        for row, wave in enumerate(waves):
+            padded[row, : len(wave)] = wave
+        made: Vectors = self._session.run([output], {"waves": padded, "lengths": lengths})[0]
+        return made
