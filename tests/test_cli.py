@@ -267,6 +267,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "empty").mkdir()
     given = ["--data", tmp_path, "--output", tmp_path / "r"]
+    verify = ["verify", "ge2e-lstm", tmp_path / "a.wav", tmp_path / "a.wav"]
     commands: dict[str, list[object]] = {
         "did you mean 'tdnn-ge2e-small'": ["train", "tdnn-ge2e", *given],
         "none.yaml: cannot be read": ["train", tmp_path / "none.yaml", *given],
@@ -279,6 +280,10 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
         "runs/x: no such folder": ["verify", "runs/x", tmp_path / "a.wav", tmp_path / "a.wav"],
         "b.wav: no such file": ["verify", "ge2e-lstm", tmp_path / "a.wav", tmp_path / "b.wav"],
         "c.wav#t=1,2: no such file": ["verify", "ge2e-lstm", f"{tmp_path}/c.wav#t=1,2", "a.wav"],
+        "c.json: no such file": [*verify, "--calibration", "c.json"],
+        "prior is the probability": [*verify, "--prior", "2"],
+        "false_accept lies between 0 and 1": [*verify, "--false-accept", "7"],
+        "a cosine lies in [-1, 1], got 7": [*verify, "--threshold", "7"],
         "corpus: no such file or folder": ["embed", "ecapa", "corpus", "--output", tmp_path / "o"],
         "both target and non-target": ["evaluate", "ge2e-lstm", tmp_path / "t.txt"],
         "corpus: no such folder": ["prepare", "corpus", "--output", tmp_path / "o"],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from timbral.calibration.conditions import Conditions, Ranges, pair_features
+from timbral.calibration.questions import check_rate
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats
 
@@ -17,8 +18,6 @@ __all__ = [
     "Calibration",
     "FittedOn",
     "OperatingPoint",
-    "check_prior",
-    "check_rate",
     "design",
     "lowest_scale",
 ]
@@ -201,18 +200,3 @@ def lowest_scale(scale: Floats, ranges: Ranges) -> float:
     first, second = np.repeat(corners, len(corners), 0), np.tile(corners, (len(corners), 1))
     features = design(Conditions(*first.T), Conditions(*second.T), len(scale))
     return float((features @ scale).min())
-
-
-def check_rate(argument: str, rate: float) -> None:
-    """ConfigError unless a rate of errors lies between 0 and 1."""
-    if not 0.0 < rate < 1.0:
-        raise ConfigError(f"{argument} lies between 0 and 1, such as 0.01; got {rate}")
-
-
-def check_prior(prior: float) -> None:
-    """ConfigError unless a prior probability lies between 0 and 1."""
-    if not 0.0 < prior < 1.0:
-        raise ConfigError(
-            f"prior is the probability of the same speaker before anything was compared, between 0 "
-            f"and 1, such as 0.5; got {prior}"
-        )

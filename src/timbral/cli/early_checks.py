@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from timbral.audio.segments import Segment
+from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.errors import AudioError, ConfigError, DataError
 from timbral.io.near_names import beside
 from timbral.io.storage import is_url
 
-__all__ = ["check_config", "check_files", "check_folders", "check_recordings"]
+__all__ = ["check_config", "check_files", "check_folders", "check_question", "check_recordings"]
 
 
 def check_recordings(*paths: Path) -> None:
@@ -32,6 +33,14 @@ def check_files(*files: str | Path | None) -> None:
     for file in files:
         if file is not None and str(file) != "-" and not Path(file).exists():
             raise DataError(f"{file}: no such file{beside(Path(file))}")
+
+
+def check_question(threshold: float | None, false_accept: float | None, prior: float) -> None:
+    """ConfigError for a cosine, a rate or a probability that there cannot be."""
+    check_threshold(threshold)
+    check_prior(prior)
+    if false_accept is not None:
+        check_rate("false_accept", false_accept)
 
 
 def check_config(config: str | Path | None) -> None:

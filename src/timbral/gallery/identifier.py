@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, check_prior
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
+from timbral.calibration.questions import check_prior
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, check_rate
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.questions import check_rate
 from timbral.errors import ConfigError
 from timbral.io.types import Floats
 from timbral.scoring.rate_bounds import poisson_bounds

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, check_prior, check_rate
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
+from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.errors import ConfigError
 
 __all__ = ["Decision", "Question", "decide"]
@@ -71,8 +72,7 @@ class Question:
 
     def __post_init__(self) -> None:
         check_prior(self.prior)
-        if self.threshold is not None and not -1.0 <= self.threshold <= 1.0:
-            raise ConfigError(f"threshold: a cosine lies in [-1, 1], got {self.threshold}")
+        check_threshold(self.threshold)
         if self.false_accept is None:
             return
         check_rate("false_accept", self.false_accept)

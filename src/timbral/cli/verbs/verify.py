@@ -19,7 +19,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_recordings
+from timbral.cli.early_checks import check_files, check_question, check_recordings
 from timbral.cli.wording import name_flags, percent
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def run(
     example: timbral verify campplus-zh-en a.wav b.wav --false-accept 0.01
     """
     check_recordings(first, second)
+    check_files(calibration)
+    check_question(threshold, false_accept, prior)
     embedder = load_embedder(encoder, running)
     decision = embedder.verify(
         with_channel(str(first), channel),
