@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -35,6 +36,7 @@ from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Vectors
+from timbral.serving import extras
 from timbral.serving.app import create_app
 from timbral.serving.batching import BatchingRuntime
 from timbral.serving.refusals import ServiceError
@@ -72,9 +74,9 @@ def client(embedder: Embedder) -> Iterator[TestClient]:
         yield client
 
 
-def wav(wave: Wave, format: str = "WAV", rate: int = 16_000) -> bytes:
+def wav(wave: Wave, format: str = "WAV", rate: int = 16_000, subtype: str | None = None) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, wave, rate, format=format)
+    soundfile.write(file, wave, rate, subtype, format=format)
     return file.getvalue()
 
 
@@ -430,3 +432,41 @@ def test_a_gallery_of_another_encoder_is_refused(
         answer = ask("serve", *words, "--port", 0)
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
         assert said in answer.err
+
+
+def test_too_little_memory_is_no_fault(embedder: Embedder) -> None:
+    loud = np.full(16_000, -0.5, np.float32)
+    loud[0] = 1.0
+    slow = SlowRuntime(embedder)
+    slow.may.set()
+    with serving(embedder.with_inference(runtime=slow)) as client:
+        answer = client.post("/embed", files={"audio": wav(loud, subtype="FLOAT")})
+        assert (answer.status_code, answer.json()["kind"]) == (503, "memory")
+        assert client.get("/health").status_code == 200
+
+
+def test_a_slow_upload_is_given_up(embedder: Embedder) -> None:
+    service = Service(embedder, ServiceSettings(timeout_seconds=0.1), workers=1)
+    app = create_app(service)
+    sent: list[dict[str, Any]] = []
+    scope = {"type": "http", "method": "POST", "path": "/embed", "headers": [], "query_string": b""}
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(5)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app({**scope, "scheme": "http", "server": ("x", 1)}, receive, send))
+    service.close()
+    assert sent[0]["status"] == 408
+
+
+def test_what_is_missing_is_answered_with_the_install_line(
+    ask: Ask, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    answer = ask("serve", "--encoder", run)
+    assert answer.code == 2
+    assert "pip install 'timbral[serve]'" in answer.err

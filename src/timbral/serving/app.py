@@ -139,6 +139,16 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     async def refuse(_: Request, error: TimbralError) -> JSONResponse:
         return answer(answer_to(error))
 
+    @app.exception_handler(MemoryError)
+    async def refuse_for_memory(_: Request, __: MemoryError) -> JSONResponse:
+        message = "there is no memory for it at the moment; try again later, or send less"
+        return answer(ErrorAnswer(503, "memory", message))
+
+    @app.exception_handler(Exception)  # its traceback is in the log
+    async def admit_a_fault(_: Request, __: Exception) -> JSONResponse:
+        message = "an error that nobody foresaw; whoever runs the service finds it in the log"
+        return answer(ErrorAnswer(500, "fault", message))
+
     @app.exception_handler(RequestValidationError)
     async def refuse_fields(_: Request, error: RequestValidationError) -> JSONResponse:
         fields = [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
