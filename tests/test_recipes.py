@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from timbral.audio.decode import decode
@@ -17,6 +18,7 @@ from timbral.audio.quality.sound_features import windows_of
 from timbral.audio.quality.sound_model import WEIGHTS
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES
+from timbral.embeddings.table import utterance_schema, write_table
 from timbral.scoring.trials import read_trials
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -89,3 +91,35 @@ def test_the_sound_model_is_what_its_recipe_makes(shared: Path, tmp_path: Path) 
     paths = sorted(VOICES.glob("*/*.ogg"))[::40]
     rows = np.concatenate([windows_of(analyze(*decode(path)))[0] for path in paths])
     assert np.mean(rows @ made["speech"]["weights"] + made["speech"]["bias"] > 0) > 0.9
+
+
+def test_meetings_of_profiles_that_are_fed_by_others(
+    tmp_path: Path,
+) -> None:
+    """Synthetic vectors; docs/gallery.md has the figures of real speech."""
+    random = np.random.default_rng(0)
+    voices = np.repeat(random.standard_normal((8, 192)), 20, axis=0)
+    vectors = (voices + 0.7 * random.standard_normal(voices.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = [f"s{row // 20}" for row in range(160)]
+    count = len(names)
+    columns = {
+        "utterance": [f"u{row}" for row in range(count)],
+        "speaker": names,
+        "session": [""] * count,
+        "path": [f"{row}.wav" for row in range(count)],
+        "duration_seconds": [4.0] * count,
+        "embedding": list(vectors),
+        "encoder": ["campplus-zh-en"] * count,
+        "weights_sha256": ["a" * 64] * count,
+        "license": [""] * count,
+    }
+    write_table(pa.table(columns, utterance_schema(192)), tmp_path / "utterances.parquet")
+    (tmp_path / "speakers.txt").write_text("\n".join(sorted(set(names))))
+    words = [tmp_path, tmp_path / "speakers.txt", 1]
+    command = [sys.executable, RECIPES / "gallery" / "meetings.py", *words]
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    assert "8 speakers, 1 meetings of 6" in done.stdout
+    everything, _, guarded = done.stdout.splitlines()[-2].split(" | ")[1:]
+    assert float(everything.split(" %")[0]) > 10
+    assert guarded.startswith("0.0 %")

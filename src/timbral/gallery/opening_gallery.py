@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timbral.gallery.database import SCHEMA_VERSION, Database
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.postgres_database import PostgresDatabase
 from timbral.gallery.sqlite_database import SqliteDatabase
 from timbral.gallery.voice_store import first_row
 
@@ -21,9 +22,14 @@ def is_server(location: str | Path) -> bool:
 
 def open_database(location: str | Path) -> Database:
     """Open a gallery's database; DataError when there is none."""
+    if is_server(location):
+        return PostgresDatabase.open(str(location))
     return SqliteDatabase(Path(location))
 
 
 def create_database(location: str | Path, encoder: EncoderIdentity) -> Database:
     """Make a gallery's database, or open the one that is there."""
-    return SqliteDatabase.create(Path(location), first_row(encoder, SCHEMA_VERSION))
+    row = first_row(encoder, SCHEMA_VERSION)
+    if is_server(location):
+        return PostgresDatabase.create(str(location), row)
+    return SqliteDatabase.create(Path(location), row)

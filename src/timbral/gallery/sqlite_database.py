@@ -48,18 +48,11 @@ class SqliteDatabase:
         self._process = 0
         self._inherited: list[sqlite3.Connection] = []
         _check_header(path)
-        with self._connected() as connection:
-            found = [
-                connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("application_id", "user_version")
-            ]
-        if found[0] != APPLICATION_ID:
-            raise DataError(f"{path}: is an SQLite database of another program, no gallery")
-        if found[1] != SCHEMA_VERSION:
-            raise DataError(
-                f"{path}: is a gallery of version {found[1]}, and this timbral reads version "
-                f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
-            )
+        try:
+            self._check()
+        except DataError:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, path: Path, first_row: Sequence[object]) -> SqliteDatabase:
@@ -73,6 +66,20 @@ class SqliteDatabase:
             finally:
                 temporary.unlink(missing_ok=True)
         return cls(path)
+
+    def _check(self) -> None:
+        with self._connected() as connection:
+            found = [
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("application_id", "user_version")
+            ]
+        if found[0] != APPLICATION_ID:
+            raise DataError(f"{self.path}: is an SQLite database of another program, no gallery")
+        if found[1] != SCHEMA_VERSION:
+            raise DataError(
+                f"{self.path}: is a gallery of version {found[1]}, and this timbral reads version "
+                f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
+            )
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connected() as connection:

@@ -53,7 +53,11 @@ class VoiceCollection:
         identity = EncoderIdentity.of(encoder)
         gallery = cls.__new__(cls)
         gallery._use(VoiceStore(create_database(location, identity)))
-        gallery.encoder.check_same(identity, gallery.location)
+        try:
+            gallery.encoder.check_same(identity, gallery.location)
+        except DataError:
+            gallery.close()
+            raise
         return gallery
 
     def _use(self, store: VoiceStore) -> None:

@@ -1,0 +1,143 @@
+"""Profiles of a meeting app, fed by segments of which some are another speaker's.
+
+    python recipes/gallery/meetings.py EMBEDDINGS SPEAKERS [MEETINGS]
+
+EMBEDDINGS: a folder that `timbral embed campplus-zh-en` wrote; SPEAKERS: ids, one a line, of
+speakers that the calibration was not fitted on, with twelve utterances or more. docs/gallery.md has
+the results.
+
+A meeting has six speakers. Each profile starts with two utterances of its speaker; in each of four
+stages a diarization gives it four more, of which each is another participant's with a probability
+of 25 %. Three apps: one adds everything, one adds what has a cosine of 0.25 to the profile (a
+threshold that is copied from elsewhere), and one enrolls with `Gallery.enroll_vectors`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from timbral.calibration.calibration_file import read_calibration
+from timbral.errors import EnrollmentError
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.from_embeddings import EmbeddedSpeakers
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.guard import Guard
+from timbral.gallery.voices import EnrolledRecording
+
+CALIBRATION = Path(__file__).parents[2] / "src/timbral/calibration/published/campplus-zh-en.json"
+PARTICIPANTS, STAGES, SEGMENTS, MIXED = 6, 4, 4, 0.25
+START, TESTED = 2, 3
+COPIED_THRESHOLD = 0.25
+APPS = ("adds everything", "adds from a cosine of 0.25", "guarded")
+
+Figures = list[tuple[float, float, float]]
+Profiles = dict[str, list[EnrolledRecording]]
+
+
+def add(app: str, gallery: Gallery, name: str, new: list[EnrolledRecording], by: Evidence) -> None:
+    if app == "guarded":
+        try:
+            gallery.enroll_vectors(name, new, by, partial=True)
+        except EnrollmentError:
+            return
+    elif app == "adds everything":
+        gallery.add(name, new)
+    else:
+        profile = gallery.voice(name).vector
+        fitting = [each for each in new if float(each.vector @ profile) >= COPIED_THRESHOLD]
+        if fitting:
+            gallery.add(name, fitting)
+
+
+def measure(gallery: Gallery, tests: Profiles, by: Evidence) -> tuple[float, float, float]:
+    """Recordings of others, own recordings a profile, and false accepts, each a mean.
+
+    False accepts: of tests with utterances of the other participants, an llr of 0 or more.
+    """
+    foreign, own, accepted = [], [], []
+    guard = Guard(by)
+    for name in tests:
+        recordings = gallery.voice(name).recordings
+        right = [each.source.startswith(f"{name}|") for each in recordings]
+        foreign.append(np.mean(np.logical_not(right)))
+        own.append(sum(right))
+        others = [each for other in tests if other != name for each in tests[other]]
+        accepted += [guard.llr([each], recordings) >= 0 for each in others]
+    return float(np.mean(foreign)), float(np.mean(own)), float(np.mean(accepted))
+
+
+class Meeting:
+    """Its participants' utterances, each of which is said once."""
+
+    def __init__(self, speakers: Profiles, random: np.random.Generator) -> None:
+        self.speakers, self.random = speakers, random
+        self.names = random.choice(sorted(speakers), PARTICIPANTS, replace=False).tolist()
+        self.left = {name: random.permutation(len(speakers[name])).tolist() for name in self.names}
+
+    def says(self, name: str) -> EnrolledRecording:
+        return self.speakers[name][self.left[name].pop()]
+
+    def segments(self, name: str) -> list[EnrolledRecording]:
+        """What a diarization takes for this speaker."""
+        found = []
+        for _ in range(SEGMENTS):
+            others = [each for each in self.names if each != name and self.left[each]]
+            mixed = self.random.random() < MIXED and others
+            speaker = self.random.choice(others) if mixed else name
+            if self.left[speaker]:
+                found.append(self.says(speaker))
+        return found
+
+
+def hold(meeting: Meeting, by: Evidence, encoder: EncoderIdentity) -> list[Figures]:
+    """For each stage and app what `measure` says."""
+    tests = {name: [meeting.says(name) for _ in range(TESTED)] for name in meeting.names}
+    start = {name: [meeting.says(name) for _ in range(START)] for name in meeting.names}
+    with tempfile.TemporaryDirectory() as folder:
+        galleries = [Gallery.create(Path(folder) / f"{app}.db", encoder) for app in APPS]
+        for gallery in galleries:
+            gallery.add_many(start.items())
+        results = [[measure(each, tests, by) for each in galleries]]
+        for _ in range(STAGES):
+            for name in meeting.names:
+                segments = meeting.segments(name)
+                for app, gallery in zip(APPS, galleries, strict=True):
+                    if segments:
+                        add(app, gallery, name, segments, by)
+            results.append([measure(each, tests, by) for each in galleries])
+        for gallery in galleries:
+            gallery.close()
+    return results
+
+
+def main() -> None:
+    embedded = EmbeddedSpeakers.read(sys.argv[1])
+    wanted = set(Path(sys.argv[2]).read_text().split())
+    speakers = {
+        name: [replace(each, source=f"{name}|{each.source}") for each in recordings]
+        for name, recordings in embedded
+        if name in wanted and len(recordings) >= START + TESTED + 7
+    }
+    by = CalibratedEvidence(read_calibration(CALIBRATION))
+    meetings = int(sys.argv[3]) if len(sys.argv) > 3 else 30
+    random = np.random.default_rng(0)
+    results = np.array(
+        [hold(Meeting(speakers, random), by, embedded.encoder) for _ in range(meetings)]
+    )  # (meetings, stages, apps, 3)
+    print(f"{len(speakers)} speakers, {meetings} meetings of {PARTICIPANTS}")
+    print("stage", *APPS, sep=" | ")
+    for stage, row in enumerate(results.mean(axis=0)):
+        cells = [f"{100 * bad:.1f} %, {own:.1f}, {100 * yes:.1f} %" for bad, own, yes in row]
+        print(stage, *cells, sep=" | ")
+    worst = (results[:, -1, :, 0] > 0).mean(axis=0)
+    print("meetings with a profile that is mixed:", *(f"{100 * each:.0f} %" for each in worst))
+
+
+if __name__ == "__main__":
+    main()

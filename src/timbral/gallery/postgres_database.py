@@ -1,0 +1,136 @@
+"""A gallery in PostgreSQL, for several servers at once.
+
+The tables lie in a schema of their own, ``timbral_gallery``, so that a gallery may share a database
+with other tables. Whoever writes holds the row of the table gallery: writers take turns, and the
+numbers of changes become visible in their order.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from timbral.errors import DataError, MissingExtraError
+from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["PostgresDatabase"]
+
+NAMESPACE = "timbral_gallery"
+TYPES = {"key": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "bytes": "BYTEA"}
+CREATION_LOCK = 0x54494D42
+"""number of the lock that those hold who make the tables"""
+SETTINGS = f"SET search_path TO {NAMESPACE}; SET synchronous_commit TO on"
+"""whatever the server's defaults are: an enrollment that is acknowledged is on its disk"""
+
+
+class PostgresDatabase:
+    """A `Database` on a server."""
+
+    def __init__(self, url: str) -> None:
+        """Take the URL; nothing is asked yet. `open` and `create` do."""
+        self._url, self.location = url, _without_password(url)
+        self.lock = threading.RLock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._inherited: list[psycopg.Connection[Any]] = []
+        self._process = 0
+
+    @classmethod
+    def open(cls, url: str) -> PostgresDatabase:
+        """DataError when the server cannot be reached, or has no gallery there."""
+        database = cls(url)
+        try:
+            database._check()
+        except DataError:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def create(cls, url: str, first_row: Sequence[object]) -> PostgresDatabase:
+        """Make the tables and the row of the table gallery, or open what is there."""
+        database = cls(url)
+        with database._connected() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATION_LOCK,))
+            there = connection.execute("SELECT to_regclass(%s)", (f"{NAMESPACE}.gallery",))
+            if not there.fetchall()[0][0]:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {NAMESPACE}")
+                for statement in SCHEMA:
+                    connection.execute(statement.format(**TYPES))
+                marks = ", ".join(["%s"] * len(first_row))
+                connection.execute(f"INSERT INTO gallery VALUES ({marks})", first_row)
+        database.close()
+        return cls.open(url)
+
+    def _check(self) -> None:
+        if not self.query("SELECT to_regclass(?)", (f"{NAMESPACE}.gallery",))[0][0]:
+            raise DataError(
+                f"{self.location}: there is no gallery in this database (`timbral enroll` and "
+                "Gallery.create make one)"
+            )
+        version = self.query("SELECT schema_version FROM gallery")[0][0]
+        if version != SCHEMA_VERSION:
+            raise DataError(
+                f"{self.location}: is a gallery of version {version}, and this timbral reads "
+                f"version {SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
+            )
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._connected() as connection:
+            found = connection.execute(sql.replace("?", "%s"), values)
+            return found.fetchall() if found.description else []
+
+    def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        with self._connected() as connection, connection.cursor() as cursor:
+            cursor.executemany(sql.replace("?", "%s"), rows)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with self._connected() as connection, connection.transaction():
+            connection.execute("SELECT changes FROM gallery FOR UPDATE")
+            yield
+
+    def erase(self) -> bool:
+        self.query("VACUUM (FULL) voices, recordings")
+        return True
+
+    def close(self) -> None:
+        with self.lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """The connection, of one thread at a time; psycopg's errors become this library's."""
+        try:
+            import psycopg
+        except ImportError:
+            raise MissingExtraError("a gallery in PostgreSQL", "gallery") from None
+        with self.lock:
+            try:
+                if self._connection is not None and self._process != os.getpid():
+                    self._inherited.append(self._connection)  # of the parent, who may close it
+                    self._connection = None
+                if self._connection is None or self._connection.closed:
+                    self._connection = psycopg.connect(self._url, autocommit=True)
+                    self._process = os.getpid()
+                    self._connection.execute(SETTINGS)
+                yield self._connection
+            except psycopg.Error as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise DataError(f"{self.location}: PostgreSQL refuses ({reason})") from error
+
+
+def _without_password(url: str) -> str:
+    """What errors and logs may show."""
+    split = urlsplit(url)
+    _, _, host = split.netloc.rpartition("@")
+    user = split.username or ""
+    return urlunsplit(split._replace(netloc=f"{user}@{host}" if user else host, query=""))
