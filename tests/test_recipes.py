@@ -93,6 +93,7 @@ def test_the_sound_model_is_what_its_recipe_makes(shared: Path, tmp_path: Path) 
     assert np.mean(rows @ made["speech"]["weights"] + made["speech"]["bias"] > 0) > 0.9
 
 
+@pytest.mark.slow
 def test_meetings_of_profiles_that_are_fed_by_others(
     tmp_path: Path,
 ) -> None:
