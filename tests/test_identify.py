@@ -55,7 +55,7 @@ def test_promised_rate_of_a_search_holds_for_strangers() -> None:
     broken = 0
     for _ in range(60):
         voices = unit_length(random.standard_normal((80, 12)))
-        threshold = SearchRates(80, searches_of(voices), None).threshold(0.15)
+        threshold = SearchRates(80, searches_of(voices)).threshold(0.15)
         strangers = unit_length(random.standard_normal((2000, 12)))
         broken += bool(((strangers @ voices.T).max(axis=1) >= threshold).mean() > 0.15)
     assert broken <= 6  # 95 of 100 hold; seven or more of 60 would be one case in 30
@@ -63,7 +63,7 @@ def test_promised_rate_of_a_search_holds_for_strangers() -> None:
 
 def test_rate_that_cannot_be_promised_is_refused_with_what_it_takes() -> None:
     voices = unit_length(np.random.default_rng(1).standard_normal((60, 12)))
-    rates = SearchRates(60, searches_of(voices), None)
+    rates = SearchRates(60, searches_of(voices))
     with pytest.raises(ConfigError, match=r"0\.1 can be\. .* 600 speakers .* 1,200 voices") as info:
         rates.threshold(0.005)
     assert "calibration" not in str(info.value)
@@ -71,7 +71,7 @@ def test_rate_that_cannot_be_promised_is_refused_with_what_it_takes() -> None:
 
 def test_small_gallery_takes_the_promise_of_the_calibration_times_its_size() -> None:
     calibration = calibrate(simulate(60))
-    rates = SearchRates(3, searches_of(np.eye(3, dtype=np.float32)), calibration)
+    rates = SearchRates(3, searches_of(np.eye(3, dtype=np.float32)), ((3, calibration),))
     assert rates.least == 3 * calibration.points[-1].false_accept_bound
     llr = rates.threshold(0.3)
     assert llr == calibration.threshold(0.1).llr

@@ -79,9 +79,10 @@ class Search:
 
 def search(voices: Voices, material: Material, rows: Ints) -> Search:
     conditions = conditions_of(material.recordings(rows))
-    found, _, llrs = voices.likeliest(material.vectors[rows], conditions)
+    found = voices.likeliest(material.vectors[rows], conditions)
+    llrs = found.llrs
     speakers = [material.speakers[row] for row in rows]
-    best = [voices.names[row] for row in found[:, 0]]
+    best = [voices.names[row] for row in found.rows[:, 0]]
     right = np.array([a == b for a, b in zip(best, speakers, strict=True)])
     return Search(llrs[:, 0], right, speakers, llrs)
 
@@ -129,10 +130,11 @@ def run(
             gallery.add_many((name, material.recordings(rows)) for name, rows, _ in inside)
             snapshot = gallery.snapshot()
             evidence = CalibratedEvidence(calibration)
-            voices = Voices(snapshot.names, snapshot.vectors, snapshot.conditions, evidence)
-            alone = SearchRates(size, stranger_searches(gallery, voices), calibration)
+            voices = Voices.of(snapshot, evidence)
+            pairs = voices.calibrations
+            alone = SearchRates(size, stranger_searches(gallery, voices), pairs)
             strangers = [(name, material.recordings(rows)) for name, rows, _ in known]
-            more = SearchRates(size, stranger_searches(gallery, voices, strangers), calibration)
+            more = SearchRates(size, stranger_searches(gallery, voices, strangers), pairs)
         targets = search(voices, material, np.concatenate([each for _, _, each in inside]))
         sets = {"": search(voices, material, np.concatenate([each for _, _, each in outside]))}
         sets |= {

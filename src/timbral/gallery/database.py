@@ -19,7 +19,8 @@ SCHEMA = (
         embedding_sha256 TEXT NOT NULL,
         embedding_dim INTEGER NOT NULL,
         created_at TEXT NOT NULL,
-        changes BIGINT NOT NULL DEFAULT 0
+        changes BIGINT NOT NULL DEFAULT 0,
+        migration TEXT NOT NULL DEFAULT ''
     )""",
     """CREATE TABLE voices (
         id {key},
@@ -33,7 +34,8 @@ SCHEMA = (
         consent TEXT NOT NULL,
         consent_at TEXT NOT NULL,
         enroll_again TEXT NOT NULL,
-        changed BIGINT NOT NULL
+        changed BIGINT NOT NULL,
+        mapped INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX voices_changed ON voices (changed)",
     """CREATE TABLE recordings (
@@ -47,7 +49,8 @@ SCHEMA = (
         bandwidth_hz DOUBLE PRECISION,
         snr_db DOUBLE PRECISION,
         risks TEXT NOT NULL,
-        added_at TEXT NOT NULL
+        added_at TEXT NOT NULL,
+        mapped INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX recordings_voice ON recordings (voice_id)",
     "CREATE INDEX recordings_sha256 ON recordings (sha256)",

@@ -95,7 +95,7 @@ class Enroller:
         self, name: str, recordings: Sequence[EnrolledRecording], enrolled: Voice | None
     ) -> Candidates:
         owners = self._store.owners(each.sha256 for each in recordings)
-        before = enrolled.recordings if enrolled else ()
+        before = [each for each in enrolled.recordings if not each.mapped] if enrolled else ()
         others = OtherVoices(self._matrix, name, is_enrolled=enrolled is not None)
         return Candidates(name, recordings, before, owners, others)
 

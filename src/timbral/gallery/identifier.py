@@ -72,13 +72,13 @@ class Identifier:
         self._evidence = evidence_of(encoder, calibration)
         self._again = {each.name for each in gallery.voices() if each.enroll_again}
         snapshot = gallery.snapshot()
-        self._voices = Voices(snapshot.names, snapshot.vectors, snapshot.conditions, self._evidence)
+        self._voices = Voices.of(snapshot, self._evidence, gallery.migration)
         self._llr_threshold = None if false_accept is None else self.rates.threshold(false_accept)
 
     @property
-    def calibration(self) -> Calibration | None:
-        evidence = self._evidence
-        return evidence.calibration if isinstance(evidence, CalibratedEvidence) else None
+    def is_calibrated(self) -> bool:
+        """Whether all voices have a calibration, so that there are probabilities."""
+        return bool(self._voices.calibrations)
 
     @cached_property
     def rates(self) -> SearchRates:
@@ -89,7 +89,7 @@ class Identifier:
             self._gallery.encoder.check_same(embedded.encoder, self._gallery.location)
             strangers = embedded
         searches = stranger_searches(self._gallery, self._voices, strangers)
-        return SearchRates(self._voices.count, searches, self.calibration)
+        return SearchRates(self._voices.count, searches, self._voices.calibrations)
 
     def identify(self, recording: Recording, sample_rate: float | None = None) -> Identification:
         """Search one recording; AudioError where it cannot be used."""
@@ -122,19 +122,19 @@ class Identifier:
                 searched.name, None, (), 1.0, 0, self.prior, None, None, searched.risks(False), why
             )
         found = self._voices.likeliest(unit_length(searched.vector[None]), searched.conditions)
-        rows, cosines, llrs = (each[0] for each in found)
-        calibration = self.calibration
+        rows, cosines, llrs = found.rows[0], found.cosines[0], found.llrs[0]
+        is_calibrated = self.is_calibrated
         probabilities: Floats | None = None
         nobody = None
-        if calibration is not None:
-            seen = np.maximum(llrs, calibration.limits[0])  # the data show no stronger evidence
+        if is_calibrated:  # the data show no stronger evidence against a voice than the limit
+            seen = np.maximum(llrs, min(each.limits[0] for _, each in self._voices.calibrations))
             least = self._least_false_accept
             probabilities, nobody = posterior(seen, self._voices.count, self.prior, least)
         candidates = tuple(
             Candidate(
                 self._voices.names[rows[rank]],
                 float(cosines[rank]),
-                None if calibration is None else float(llrs[rank]),
+                float(llrs[rank]) if is_calibrated else None,
                 None if probabilities is None else float(probabilities[rank]),
                 self._voices.names[rows[rank]] in self._again,
             )
@@ -152,7 +152,7 @@ class Identifier:
             self._false_accept_bound,
             (
                 *self._range_warnings(rows[0], searched.conditions),
-                *searched.risks(calibration is not None),
+                *searched.risks(is_calibrated),
             ),
             self._why(is_named),
         )
@@ -168,18 +168,22 @@ class Identifier:
 
     @property
     def _threshold(self) -> float | None:
-        if self._llr_threshold is None or not isinstance(self._evidence, CosineEvidence):
+        if self.is_calibrated or self._llr_threshold is None:
             return self._llr_threshold
-        return self._evidence.cosine(self._llr_threshold)
+        evidence = self._evidence
+        return (
+            evidence.cosine(self._llr_threshold) if isinstance(evidence, CosineEvidence) else None
+        )
 
     @cached_property
     def _false_accept_bound(self) -> float | None:
         return None if self._llr_threshold is None else self.rates.bound(self._llr_threshold)
 
     def _range_warnings(self, row: int, searched: Conditions) -> Sequence[str]:
-        if self.calibration is None:
+        if not isinstance(self._evidence, CalibratedEvidence):
             return ()
-        return self.calibration.warnings(self._voices.conditions.rows([row]), searched)
+        enrolled = self._voices.conditions.rows([row])
+        return self._evidence.calibration.warnings(enrolled, searched)
 
     def _why(self, is_named: bool) -> str:
         count = self._voices.count
@@ -191,7 +195,7 @@ class Identifier:
                 f"{self._false_accept_bound:.2g} of the searches of speakers who are not enrolled "
                 "reach with any voice"
             )
-        if self.calibration is None:
+        if not self.is_calibrated:
             return (
                 f"the nearest of {voices}; this encoder has no calibration, so that it cannot be "
                 "said whether it is that voice: give `false_accept`, or a calibration"

@@ -66,7 +66,8 @@ class SearchRates:
     num_voices: int
     searches: StrangerSearches | None
     """None for a single voice, and where nobody has searched"""
-    calibration: Calibration | None
+    pairs: tuple[tuple[int, Calibration], ...] = ()
+    """how many voices each calibration is for, all of them; empty without calibrations"""
 
     @property
     def least(self) -> float:
@@ -79,17 +80,20 @@ class SearchRates:
 
     @property
     def _least_of_pairs(self) -> float:
-        if self.calibration is None:
+        if not self.pairs:
             return math.inf
-        return self.num_voices * min(each.false_accept_bound for each in self.calibration.points)
+        return sum(
+            count * min(each.false_accept_bound for each in calibration.points)
+            for count, calibration in self.pairs
+        )
 
     def bound(self, llr: float) -> float:
         """What the rate of strangers with any name stays below at this llr, 95 of 100 times."""
         if self.searches is not None and self._least_measured <= self._least_of_pairs:
             return float(self.searches.bounds(np.array([llr]))[0])
-        if self.calibration is None:
+        if not self.pairs:
             return 1.0
-        return min(1.0, self.num_voices * self.calibration.false_accept_bound(llr))
+        return min(1.0, sum(count * each.false_accept_bound(llr) for count, each in self.pairs))
 
     def threshold(self, false_accept: float) -> float:
         """The lowest llr at which at most this fraction of strangers is given any name.
@@ -101,11 +105,9 @@ class SearchRates:
         if self.searches is not None and self._least_measured <= self._least_of_pairs:
             candidates = np.nextafter(self.searches.best, np.inf)
             bounds = self.searches.bounds(candidates)
-        elif self.calibration is not None:
-            candidates = np.array([each.llr for each in self.calibration.points])
-            bounds = np.array([self.bound(llr) for llr in candidates])
         else:
-            candidates = bounds = np.array([])
+            candidates = np.unique([each.llr for _, of in self.pairs for each in of.points])
+            bounds = np.array([self.bound(llr) for llr in candidates])
         kept = np.flatnonzero(bounds <= false_accept)
         if not len(kept):
             raise self._refusal(false_accept, float(bounds.min(initial=1.0)))
@@ -117,8 +119,8 @@ class SearchRates:
             f"vectors of {strangers:,} speakers who are not enrolled (`strangers`)",
             f"{2 * strangers:,} voices in the gallery",
         ]
-        if self.calibration is not None:
-            speakers = self.calibration.fitted_on.num_speakers
+        if self.pairs:
+            speakers = min(each.fitted_on.num_speakers for _, each in self.pairs)
             needed = math.ceil(speakers * self._least_of_pairs / rate)
             ways.append(f"a calibration on about {needed:,} speakers")
         can = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"

@@ -66,7 +66,7 @@ def _enrolled(
             voice = gallery.voice(voices.names[row])
         except DataError:  # another process has just removed it
             continue
-        for each in voice.recordings[:MOST_RECORDINGS]:
+        for each in [each for each in voice.recordings if not each.mapped][:MOST_RECORDINGS]:
             yield row, each
 
 

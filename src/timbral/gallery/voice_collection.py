@@ -13,6 +13,7 @@ from timbral.errors import DataError, InputError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enroller import Enroller, in_blocks
 from timbral.gallery.exporting import export_gallery
+from timbral.gallery.migration import migration_of
 from timbral.gallery.opening_gallery import create_database, open_database
 from timbral.gallery.voice_matrix import Snapshot, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
@@ -63,6 +64,7 @@ class VoiceCollection:
     def _use(self, store: VoiceStore) -> None:
         self._store = store
         self.encoder = store.encoder()
+        self.migration = migration_of(store.migration(), store.location)
         self._matrix = VoiceMatrix(store, self.encoder.embedding_dim)
         self._enroller = Enroller(store, self._matrix, self.encoder)
 

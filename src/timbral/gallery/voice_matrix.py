@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.calibration.conditions import Conditions
 from timbral.gallery.guard import Near
@@ -44,6 +45,8 @@ class Snapshot:
     """(N, E), of unit length"""
     conditions: Conditions
     """(N,), of each voice's recordings together"""
+    mapped: NDArray[np.bool_]
+    """(N,), which voices rest on vectors that a migration mapped"""
 
 
 class VoiceMatrix:
@@ -67,7 +70,7 @@ class VoiceMatrix:
             self.names: list[str] = []
             self._rows: dict[int, int] = {}
             self._vectors: Vectors = np.empty((0, self._dim), np.float32)
-            self._conditions: Floats = np.empty((0, 3))
+            self._conditions: Floats = np.empty((0, 4))
             self._quantized: QuantizedVectors | None = None
             self.index: VoiceIndex | None = None
 
@@ -82,7 +85,7 @@ class VoiceMatrix:
     @property
     def conditions(self) -> Conditions:
         """(N,)"""
-        return Conditions(*self._conditions[: len(self.ids)].T)
+        return Conditions(*self._conditions[: len(self.ids), :3].T)
 
     def refresh(self) -> None:
         """Take up what any process has written since the last time."""
@@ -117,7 +120,9 @@ class VoiceMatrix:
         """A copy of everything."""
         with self.lock:
             values = self._conditions[: len(self.ids)].copy()
-            return Snapshot(tuple(self.names), self.vectors.copy(), Conditions(*values.T))
+            return Snapshot(
+                tuple(self.names), self.vectors.copy(), Conditions(*values.T[:3]), values[:, 3] > 0
+            )
 
     def search(
         self, queries: Vectors, top: int, *, indexed: bool = False
@@ -171,7 +176,7 @@ class VoiceMatrix:
                 names = [self.names[row] for row in chosen]
                 values = self._conditions[chosen]
                 near = cosines[kept][:top].astype(np.float64)
-                found.append(Near(names, near, Conditions(*values.T)))
+                found.append(Near(names, near, Conditions(*values.T[:3])))
             return found
 
     def _put(self, block: VoiceBlock) -> None:

@@ -4,18 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
-from timbral.gallery.evidence import Evidence
-from timbral.gallery.voice_matrix import exact_search
+from timbral.embeddings.vectors import unit_length
+from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.migration import Migration
+from timbral.gallery.voice_matrix import Snapshot, exact_search
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["Voices"]
+__all__ = ["Found", "VoiceGroup", "Voices"]
 
 LISTED = 256
 """voices nearest by cosine, whose llr is computed: conditions move others by less than these"""
+
+
+@dataclass(frozen=True)
+class VoiceGroup:
+    """Voices whose cosines are worth the same: those embedded, or those that were mapped."""
+
+    rows: Ints
+    """(G,) of all voices"""
+    vectors: Vectors
+    """(G, E), of unit length"""
+    conditions: Conditions
+    """(G,)"""
+    evidence: Evidence
+    mean: Floats | None = None
+    """(E,), subtracted from what is searched; None: nothing is"""
+
+    def likeliest(self, vectors: Vectors, conditions: Conditions) -> tuple[Ints, Vectors, Floats]:
+        """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of voices that are nearest."""
+        queries = vectors if self.mean is None else unit_length(vectors - self.mean)
+        found, cosines = exact_search(self.vectors, queries, LISTED)
+        searched = conditions.rows(np.repeat(np.arange(len(vectors)), found.shape[1]))
+        enrolled = self.conditions.rows(found.ravel())
+        llrs = self.evidence.llr(cosines.ravel().astype(np.float64), enrolled, searched)
+        return self.rows[found], cosines, llrs.reshape(found.shape)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of Q searches the likeliest K voices, best first."""
+
+    rows: Ints
+    """(Q, K)"""
+    cosines: Vectors
+    """(Q, K)"""
+    llrs: Floats
+    """(Q, K)"""
 
 
 @dataclass(frozen=True)
@@ -23,33 +63,54 @@ class Voices:
     """N voices as they are at one moment, and what cosines with them are worth."""
 
     names: Sequence[str]
-    vectors: Vectors
-    """(N, E), of unit length"""
+    groups: tuple[VoiceGroup, ...]
     conditions: Conditions
     """(N,)"""
-    evidence: Evidence
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, evidence: Evidence, migration: Migration | None = None) -> Self:
+        """Of a gallery; `migration` says what cosines with voices are worth that it mapped."""
+        groups = []
+        native = ~snapshot.mapped if migration is not None else np.ones(len(snapshot.names), bool)
+        for rows, of_rows, mean in (
+            (np.flatnonzero(native), evidence, None),
+            (
+                np.flatnonzero(~native),
+                evidence if migration is None else CalibratedEvidence(migration.calibration),
+                None if migration is None else np.array(migration.new_mean),
+            ),
+        ):
+            if len(rows):
+                vectors = snapshot.vectors[rows]
+                centered = vectors if mean is None else unit_length(vectors - mean)
+                conditions = snapshot.conditions.rows(rows)
+                groups.append(VoiceGroup(rows, centered, conditions, of_rows, mean))
+        return cls(snapshot.names, tuple(groups), snapshot.conditions)
 
     @property
     def count(self) -> int:
         return len(self.names)
 
-    def likeliest(self, vectors: Vectors, conditions: Conditions) -> tuple[Ints, Vectors, Floats]:
-        """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of the likeliest, best first.
+    @property
+    def calibrations(self) -> tuple[tuple[int, Calibration], ...]:
+        """How many voices each calibration is for; empty unless all have one."""
+        found = [
+            (len(group.rows), group.evidence.calibration)
+            for group in self.groups
+            if isinstance(group.evidence, CalibratedEvidence)
+        ]
+        return tuple(found) if len(found) == len(self.groups) else ()
 
-        K is the smaller of N and `LISTED`.
-        """
-        rows, cosines = exact_search(self.vectors, vectors, LISTED)
-        searched = conditions.rows(np.repeat(np.arange(len(vectors)), rows.shape[1]))
-        llrs = self._llrs(cosines.ravel(), rows.ravel(), searched).reshape(rows.shape)
+    def likeliest(self, vectors: Vectors, conditions: Conditions) -> Found:
+        """Of unit vectors (Q, E); K is N, or `LISTED` and more."""
+        found = [group.likeliest(vectors, conditions) for group in self.groups]
+        rows, cosines, llrs = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         order = np.argsort(-llrs, axis=1, kind="stable")
-        return tuple(np.take_along_axis(each, order, 1) for each in (rows, cosines, llrs))  # type: ignore[return-value]
+        return Found(*(np.take_along_axis(each, order, 1) for each in (rows, cosines, llrs)))
 
     def best(self, vectors: Vectors, conditions: Conditions, exclude: Ints | None = None) -> Floats:
         """The highest llr (Q,) among the voices, for each but the voice of its row in `exclude`."""
-        rows, _, llrs = self.likeliest(vectors, conditions)
-        if exclude is not None:
-            llrs = np.where(rows == exclude[:, None], -np.inf, llrs)
-        return np.asarray(llrs.max(axis=1))
-
-    def _llrs(self, cosines: Vectors, rows: Ints, searched: Conditions) -> Floats:
-        return self.evidence.llr(cosines.astype(np.float64), self.conditions.rows(rows), searched)
+        found = self.likeliest(vectors, conditions)
+        if exclude is None:
+            return np.asarray(found.llrs[:, 0])
+        return np.asarray(np.where(found.rows == exclude[:, None], -np.inf, found.llrs).max(axis=1))

@@ -19,6 +19,7 @@ from timbral.gallery.voices import (
     Voice,
     VoiceSummary,
     conditions_of,
+    counted,
     voice_vector,
 )
 from timbral.io.types import Floats, Vectors
@@ -32,10 +33,11 @@ VOICE_COLUMNS = (
 )
 RECORDING_COLUMNS = (
     "vector, source, sha256, duration_seconds, speech_seconds, bandwidth_hz, snr_db, risks, "
-    "added_at"
+    "added_at, mapped"
 )
 INSERT_RECORDING = (
-    f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES "
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -55,6 +57,7 @@ def first_row(encoder: EncoderIdentity, schema_version: int) -> tuple[object, ..
         encoder.embedding_dim,
         now(),
         0,
+        "",
     )
 
 
@@ -67,7 +70,8 @@ class VoiceBlock:
     vectors: Vectors
     """(N, E)"""
     conditions: Floats
-    """(N, 3), net speech in seconds, bandwidth in hertz, SNR in dB, of all recordings together"""
+    """(N, 4), net speech in seconds, bandwidth in hertz, SNR in dB, of all recordings together;
+    1 for voices that rest on mapped vectors, else 0"""
 
 
 class VoiceStore:
@@ -92,6 +96,23 @@ class VoiceStore:
             raise DataError(f"{self.location}: is damaged (it names no encoder)")
         return EncoderIdentity(*rows[0])
 
+    def migration(self) -> str:
+        """What `set_migration` kept; empty for a gallery that came of none."""
+        return str(self.database.query("SELECT migration FROM gallery")[0][0])
+
+    def set_migration(self, content: str) -> None:
+        """Keep what compares mapped vectors with the encoder's own."""
+        self.wrote = True
+        self.database.query("UPDATE gallery SET migration = ?", (content,))
+
+    def keep_notes(self, summary: VoiceSummary, enroll_again: str) -> None:
+        """Give a voice the dates and notes of the same voice in another gallery."""
+        self.database.query(
+            "UPDATE voices SET created_at = ?, consent = ?, consent_at = ?, enroll_again = ? "
+            "WHERE name = ?",
+            (summary.created_at, summary.consent, summary.consent_at, enroll_again, summary.name),
+        )
+
     def count(self) -> int:
         """How many voices are enrolled."""
         return int(self.database.query("SELECT count(*) FROM voices")[0][0])
@@ -104,7 +125,7 @@ class VoiceStore:
         """The voices that later transactions touched."""
         last = 0
         while rows := self.database.query(
-            "SELECT id, name, vector, speech_seconds, bandwidth_hz, snr_db FROM voices "
+            "SELECT id, name, vector, speech_seconds, bandwidth_hz, snr_db, mapped FROM voices "
             "WHERE changed > ? AND id > ? ORDER BY id LIMIT ?",
             (change, last, BLOCK_VOICES),
         ):
@@ -259,10 +280,11 @@ class VoiceStore:
 
     def _set_voice(self, id: int, recordings: Sequence[EnrolledRecording]) -> None:
         """Write what follows from a voice's recordings."""
-        together = conditions_of(recordings).together
+        used = counted(recordings)
+        together = conditions_of(used).together
         self.database.query(
             "UPDATE voices SET vector = ?, num_recordings = ?, speech_seconds = ?, "
-            "bandwidth_hz = ?, snr_db = ?, changed = ? WHERE id = ?",
+            "bandwidth_hz = ?, snr_db = ?, changed = ?, mapped = ? WHERE id = ?",
             (
                 bytes_of(voice_vector(recordings)),
                 len(recordings),
@@ -270,6 +292,7 @@ class VoiceStore:
                 float(together.bandwidth_hz[0]),
                 float(together.snr_db[0]),
                 self._change,
+                int(used[0].mapped),
                 id,
             ),
         )
@@ -277,7 +300,7 @@ class VoiceStore:
 
 def _recording(row: tuple[Any, ...]) -> EnrolledRecording:
     """What `RECORDING_COLUMNS` and the number hold."""
-    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, id = row
+    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
     return EnrolledRecording(
         vector_of(vector),
         source,
@@ -289,6 +312,7 @@ def _recording(row: tuple[Any, ...]) -> EnrolledRecording:
         tuple(json.loads(risks)),
         added_at,
         id,
+        bool(mapped),
     )
 
 
@@ -306,6 +330,7 @@ def _values(voice: int, recording: EnrolledRecording, time: str) -> tuple[object
         each.snr_db,
         json.dumps(each.risks),
         each.added_at,
+        int(each.mapped),
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "VoiceSummary",
     "checked_recordings",
     "conditions_of",
+    "counted",
     "voice_vector",
 ]
 
@@ -49,6 +50,8 @@ class EnrolledRecording:
     """when it was enrolled, UTC, as ISO 8601 has it; the gallery sets it"""
     id: int = 0
     """in its gallery, which sets it"""
+    mapped: bool = False
+    """whether its vector was another encoder's, which a migration mapped"""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,16 @@ class Voice:
 
 
 def voice_vector(recordings: Sequence[EnrolledRecording]) -> Vectors:
-    """The unit mean (E,) of recordings' unit vectors."""
-    return unit_mean(unit_length(np.stack([each.vector for each in recordings])))
+    """The unit mean (E,) of the unit vectors of recordings that count."""
+    return unit_mean(unit_length(np.stack([each.vector for each in counted(recordings)])))
+
+
+def counted(recordings: Sequence[EnrolledRecording]) -> Sequence[EnrolledRecording]:
+    """Those that a voice rests on: mapped ones only where it has no others.
+
+    One recording embedded by the encoder itself tells more than many mapped ones.
+    """
+    return [each for each in recordings if not each.mapped] or recordings
 
 
 def conditions_of(recordings: Sequence[EnrolledRecording]) -> Conditions:

@@ -35,12 +35,13 @@ class Request:
 
 def run(
     action: Annotated[
-        Positional[Literal["list", "show", "remove", "merge", "rename", "export", "check"]],
+        Positional[Literal["list", "show", "remove", "merge", "rename", "export", "check", "migrate"]],
         option(
             None,
             "list: all voices; show, remove: those that are named; merge: the second into the "
             "first; rename: the first to the second; export: a table of all vectors; check: voices "
-            "that may be one, recordings that may be another's",
+            "that may be one, recordings that may be another's; migrate: a new gallery with another "
+            "encoder's vectors, without the audio",
         ),
     ],
     gallery: GalleryLocation,

@@ -87,7 +87,7 @@ def run(
         return SOME_FAILED
     if not exit_code or all(named):
         return OK
-    return NOBODY if identifier.calibration or false_accept is not None else UNDECIDED
+    return NOBODY if identifier.is_calibrated or false_accept is not None else UNDECIDED
 
 
 def _tell_all(

@@ -1,0 +1,181 @@
+"""A linear map from one encoder's vectors to another's, fitted to recordings embedded by both.
+
+Old and new vectors are centered; the map is a ridge regression that is drawn toward the rotation
+between both spaces (orthogonal Procrustes, Schönemann 1966) and not toward zero:
+
+    W = argmin ‖X W - Y‖² + λ s ‖W - R‖²,   R the scaled rotation nearest to X → Y, s = tr(XᵀX) / E.
+
+With few speakers a rotation is all that can be known (λ → ∞), with many the regression is better
+(λ → 0). λ is chosen by the EER of old enrolled / new tested on speakers that were not fitted on.
+
+New vectors are centered, too, when they are compared with mapped ones: what all voices and lines of
+a domain have in common differs between the two spaces, and no linear map knows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import DataError
+from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.metrics import eer
+
+__all__ = [
+    "FOLDS",
+    "MIN_SPEAKERS",
+    "Bridge",
+    "fit_bridge",
+    "fold_of",
+    "held_out_scores",
+    "pairs_within",
+]
+
+FOLDS = 5
+MIN_SPEAKERS = 20
+"""of the recordings that both encoders embedded: fewer say nothing of others"""
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+NONTARGETS = 20
+"""pairs with other speakers for each recording, while the penalty is chosen"""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """From old unit vectors (N, E) to new unit vectors (N, F)."""
+
+    old_mean: Floats
+    """(E,)"""
+    new_mean: Floats
+    """(F,)"""
+    matrix: Floats
+    """(E, F)"""
+    penalty: float
+    cross_eer: float
+    """of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    least_carried: float = 0.0
+    """what `carried` is at least in 95 of 100 recordings of speakers that were not fitted on"""
+
+    def carried(self, old: Vectors, old_mean: Floats | None = None) -> Floats:
+        """How much (N,) of what sets vectors (N, E) apart from the mean the map takes over."""
+        centered = unit_length(old) - (self.old_mean if old_mean is None else old_mean)
+        mapped = np.linalg.norm(centered @ self.matrix, axis=1)
+        return np.asarray(mapped / np.maximum(np.linalg.norm(centered, axis=1), 1e-9))
+
+    def map(self, old: Vectors, old_mean: Floats | None = None) -> Vectors:
+        """Vectors (N, E) to directions (N, F) of unit length in the centered new space.
+
+        `old_mean` (E,) is that of the domain of these vectors; None: the bridge's.
+        """
+        mean = self.old_mean if old_mean is None else old_mean
+        return unit_length((unit_length(old) - mean) @ self.matrix)
+
+    def center(self, new: Vectors) -> Vectors:
+        """New vectors (N, F) as they compare with `map`'s, (N, F)."""
+        return unit_length(unit_length(new) - self.new_mean)
+
+    def uncenter(self, directions: Vectors) -> Vectors:
+        """The unit vectors (N, F) of the new space of which `center` makes these directions.
+
+        v = t d + mean with |v| = 1: t is the positive root of t² + 2 t d·mean + |mean|² = 1.
+        """
+        along = directions @ self.new_mean
+        root = np.sqrt(along**2 + 1.0 - self.new_mean @ self.new_mean) - along
+        return unit_length(root[:, None] * directions + self.new_mean)
+
+
+def fit_bridge(old: Vectors, new: Vectors, speakers: Sequence[str], *, seed: int = 0) -> Bridge:
+    """Fit a map to the same recordings in both spaces: (N, E), (N, F), and who speaks (N,).
+
+    Raises DataError for fewer than `MIN_SPEAKERS` speakers with two recordings or more.
+    """
+    numbers = np.unique(np.asarray(speakers), return_inverse=True)[1]
+    several = int((np.bincount(numbers) > 1).sum())
+    if several < MIN_SPEAKERS:
+        raise DataError(
+            f"bridge: {MIN_SPEAKERS} speakers or more with two recordings each are needed in both "
+            f"tables; they have {several}"
+        )
+    one, other = unit_length(old), unit_length(new)
+    folds = fold_of(numbers, seed)
+    first, second = pairs_within(numbers, folds, NONTARGETS, seed)
+    same = (numbers[first] == numbers[second]).astype(np.int64)
+    found = [
+        eer(_held_out_scores(one, other, folds, first, second, penalty), same)[0]
+        for penalty in PENALTIES
+    ]
+    best = int(np.argmin(found))
+    held_out = np.concatenate(
+        [
+            _fit(one[folds != fold], other[folds != fold], PENALTIES[best]).carried(
+                one[folds == fold]
+            )
+            for fold in range(FOLDS)
+        ]
+    )
+    whole = _fit(one, other, PENALTIES[best])
+    return replace(whole, cross_eer=found[best], least_carried=float(np.percentile(held_out, 5)))
+
+
+def _fit(old: Vectors, new: Vectors, penalty: float) -> Bridge:
+    x, y = old.astype(np.float64), new.astype(np.float64)
+    old_mean, new_mean = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - old_mean, y - new_mean
+    inner, across = x.T @ x, x.T @ y
+    left, values, right = np.linalg.svd(across, full_matrices=False)
+    rotation = left @ right
+    rotation *= values.sum() / max(float(np.sum((inner @ rotation) * rotation)), 1e-12)
+    size = penalty * np.trace(inner) / len(inner)
+    matrix = np.linalg.solve(inner + size * np.eye(len(inner)), across + size * rotation)
+    return Bridge(old_mean, new_mean, matrix, penalty, math.nan)
+
+
+def _held_out_scores(
+    old: Vectors, new: Vectors, folds: Ints, first: Ints, second: Ints, penalty: float
+) -> Floats:
+    """Cosines (P,) of old vectors, mapped without their speakers' fold, and new ones."""
+    scores = np.zeros(len(first))
+    for fold in range(FOLDS):
+        fitted = _fit(old[folds != fold], new[folds != fold], penalty)
+        rows = np.flatnonzero(folds[first] == fold)
+        mapped, centered = fitted.map(old[first[rows]]), fitted.center(new[second[rows]])
+        scores[rows] = (mapped * centered).sum(axis=1)
+    return scores
+
+
+def held_out_scores(
+    bridge: Bridge, old: Vectors, new: Vectors, folds: Ints, first: Ints, second: Ints
+) -> Floats:
+    """Cosines (P,) of pairs of old and new vectors by maps that saw neither speaker."""
+    return _held_out_scores(
+        unit_length(old), unit_length(new), folds, first, second, bridge.penalty
+    )
+
+
+def fold_of(speakers: Ints, seed: int) -> Ints:
+    """The fold (N,) of each recording: that of its speaker."""
+    folds = np.arange(int(speakers.max()) + 1) % FOLDS
+    return np.asarray(np.random.default_rng(seed).permutation(folds)[speakers])
+
+
+def pairs_within(speakers: Ints, folds: Ints, nontargets: int, seed: int) -> tuple[Ints, Ints]:
+    """Rows of pairs (P,), (P,) within folds: all of one speaker, and for each some of others."""
+    generator = np.random.default_rng(seed)
+    pairs: list[tuple[Ints, Ints]] = []
+    for fold in range(FOLDS):
+        rows = np.flatnonzero(folds == fold)
+        if len(rows) < 2:
+            continue
+        first = np.repeat(rows, nontargets)
+        second = generator.choice(rows, len(first))
+        others = speakers[first] != speakers[second]
+        pairs.append((first[others], second[others]))
+        for speaker in np.unique(speakers[rows]):
+            own = rows[speakers[rows] == speaker]
+            grid = np.array([(a, b) for a in own for b in own if a != b]).reshape(-1, 2)
+            pairs.append((grid[:, 0], grid[:, 1]))
+    first, second = (np.concatenate(side).astype(np.intp) for side in zip(*pairs, strict=True))
+    return first, second

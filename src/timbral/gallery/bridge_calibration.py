@@ -1,0 +1,135 @@
+"""Recordings that two encoders embedded, and what cosines between mapped and new ones are worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from timbral.calibration.calibration import Calibration, FittedOn
+from timbral.calibration.conditions import Ranges
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import DataError
+from timbral.gallery.bridge import Bridge, fold_of, held_out_scores, pairs_within
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.from_embeddings import EmbeddedSpeakers
+from timbral.gallery.voices import EnrolledRecording, conditions_of
+from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.calibration_fit import TrialData, fit_trials
+
+__all__ = ["PairedVectors", "calibrate_bridge"]
+
+NONTARGETS = 10
+"""pairs with other speakers for each recording"""
+MOST_TARGETS = 20_000
+
+
+@dataclass(frozen=True)
+class PairedVectors:
+    """N recordings with their vectors by two encoders."""
+
+    old: Vectors
+    """(N, E)"""
+    new: Vectors
+    """(N, F)"""
+    speakers: tuple[str, ...]
+    recordings: Sequence[EnrolledRecording]
+    """with the new vectors"""
+
+    @classmethod
+    def read(
+        cls, old: str | Path, new: str | Path, of_old: EncoderIdentity, of_new: EncoderIdentity
+    ) -> Self:
+        """Read two `embed` folders; recordings of both, matched by utterance, are taken.
+
+        Raises DataError for vectors of other encoders than these, and for tables that share none.
+        """
+        one, other = EmbeddedSpeakers.read(old), EmbeddedSpeakers.read(new)
+        of_old.check_same(one.encoder, "gallery")
+        of_new.check_same(other.encoder, "encoder")
+        rows = {name: row for row, name in enumerate(one.table["utterance"].to_pylist())}
+        names = other.table["utterance"].to_pylist()
+        pairs = [(rows[name], row) for row, name in enumerate(names) if name in rows]
+        if not pairs:
+            raise DataError(
+                f"{old} and {new} have no utterance in common: embed the same corpus with both "
+                "encoders"
+            )
+        of_each, speakers = {}, {}
+        for speaker, recordings in other:
+            for each in recordings:
+                of_each[each.source], speakers[each.source] = each, speaker
+        paths = other.table["path"].to_pylist()
+        kept = [paths[row] for _, row in pairs]
+        return cls(
+            one.vectors[[row for row, _ in pairs]],
+            other.vectors[[row for _, row in pairs]],
+            tuple(speakers[path] for path in kept),
+            [of_each[path] for path in kept],
+        )
+
+    @property
+    def numbers(self) -> Ints:
+        """Of the speakers (N,)."""
+        return np.asarray(np.unique(np.asarray(self.speakers), return_inverse=True)[1])
+
+
+def calibrate_bridge(
+    bridge: Bridge, paired: PairedVectors, old: EncoderIdentity, new: EncoderIdentity, seed: int = 0
+) -> Calibration:
+    """Fit a Calibration to trials of a mapped and a new vector, by maps that saw neither speaker.
+
+    Raises DataError as `fit_trials` does.
+    """
+    speakers = paired.numbers
+    folds = fold_of(speakers, seed)
+    first, second = pairs_within(speakers, folds, NONTARGETS, seed)
+    kept = _thinned(speakers[first] == speakers[second], seed)
+    first, second = first[kept], second[kept]
+    scores = held_out_scores(bridge, paired.old, paired.new, folds, first, second)
+    conditions = conditions_of(paired.recordings)
+    data = TrialData(
+        scores,
+        (speakers[first] == speakers[second]).astype(np.int64),
+        speakers[first],
+        speakers[second],
+        conditions.rows(first),
+        conditions.rows(second),
+    )
+    ranges = Ranges.of(conditions)
+    fit = fit_trials(data, ranges)
+    targets = int(data.labels.sum())
+    fitted_on = FittedOn(
+        f"recordings embedded by {old.name} and by {new.name}",
+        hashlib.sha256(np.ascontiguousarray(unit_length(paired.old)).tobytes()).hexdigest(),
+        len(np.unique(speakers)),
+        targets,
+        len(first) - targets,
+        fit.cllr,
+        fit.cllr_interval.low,
+        fit.cllr_interval.high,
+        fit.min_cllr,
+    )
+    return Calibration(
+        f"{old.name} mapped to {new.name}",
+        new.weights_sha256,
+        new.embedding_sha256,
+        fit.offset,
+        fit.scale,
+        ranges,
+        fit.limits,
+        fit.points,
+        fitted_on,
+    )
+
+
+def _thinned(same: Floats, seed: int) -> Ints:
+    """Rows of all trials, of target trials at most `MOST_TARGETS`."""
+    targets, others = np.flatnonzero(same), np.flatnonzero(~np.asarray(same, bool))
+    generator = np.random.default_rng(seed)
+    kept = generator.permutation(targets)[:MOST_TARGETS]
+    return np.sort(np.concatenate((kept, others)))

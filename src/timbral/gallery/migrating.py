@@ -1,0 +1,208 @@
+"""A gallery of another encoder's vectors, made without the audio; the old one stays as it is."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from timbral.calibration.calibration import Calibration
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import DataError
+from timbral.gallery.bridge import Bridge, fit_bridge
+from timbral.gallery.bridge_calibration import PairedVectors, calibrate_bridge
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.migration import Migration, text_of
+from timbral.gallery.opening_gallery import is_server, open_database
+from timbral.gallery.voice_matrix import exact_search
+from timbral.gallery.voice_store import VoiceStore
+from timbral.gallery.voices import EnrolledRecording, Voice
+from timbral.io.temporary import unique_name
+from timbral.io.types import Floats, Vectors
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["MigrationSummary", "migrate_gallery"]
+
+OWN_MEAN = 30
+"""voices, from which on a gallery's own mean is subtracted from its vectors, not the bridge's"""
+SHORT_SECONDS = 4.0
+"""of net speech, under which a mapped voice is marked"""
+BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class MigrationSummary:
+    """What a migration did."""
+
+    output: str
+    num_voices: int
+    num_recordings: int
+    enroll_again: dict[str, str]
+    """voices whose loss is too likely, and why"""
+    num_paired: int
+    """recordings of the bridge"""
+    num_speakers: int
+    """of the bridge"""
+    cross_eer: float
+    """old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    calibration: Calibration
+
+
+def migrate_gallery(
+    gallery: str | Path | Gallery,
+    encoder: Embedder | EncoderIdentity,
+    old_vectors: str | Path,
+    new_vectors: str | Path,
+    output: str | Path,
+) -> MigrationSummary:
+    """Take enrolled voices to another encoder by a map between both encoders' vectors.
+
+    Args:
+        gallery: a gallery, or where it lies; it stays as it is
+        encoder: whose vectors the new gallery will hold
+        old_vectors: an `embed` folder of any corpus, by the gallery's encoder
+        new_vectors: of the same corpus, by `encoder`; recordings are matched by utterance
+        output: the new gallery's file, which is not there yet; it appears when all is done
+
+    Raises DataError for vectors of other encoders, for a bridge of fewer than 20 speakers with two
+    recordings each, for an `output` that is there, and for a gallery with voices that were mapped
+    before.
+    """
+    source = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
+    identity = EncoderIdentity.of(encoder)
+    path = _claimed(output)
+    mapped_before = [name for name, old in _mapped(source) if old]
+    if mapped_before:
+        raise DataError(
+            f"{source.location}: {len(mapped_before):,} voices were mapped from another encoder "
+            f"before, such as {mapped_before[0]!r}; migrate the gallery that they came from"
+        )
+    paired = PairedVectors.read(old_vectors, new_vectors, source.encoder, identity)
+    bridge = fit_bridge(paired.old, paired.new, paired.speakers)
+    calibration = calibrate_bridge(bridge, paired, source.encoder, identity)
+    migration = Migration(
+        source.encoder.name,
+        source.encoder.weights_sha256,
+        tuple(float(value) for value in bridge.new_mean),
+        calibration,
+        bridge.penalty,
+        bridge.cross_eer,
+    )
+    temporary = unique_name(path, "new")
+    try:
+        with Gallery.create(temporary, identity) as new:
+            num_recordings = _copy(source, new, bridge)
+            marks = _marks(source, new, bridge, calibration)
+        _finish(temporary, text_of(migration), source, marks)
+        os.replace(temporary, path)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{temporary}{suffix}").unlink(missing_ok=True)
+    return MigrationSummary(
+        str(path), len(source), num_recordings, marks, len(paired.speakers),
+        len(set(paired.speakers)), bridge.cross_eer, calibration,
+    )  # fmt: skip
+
+
+def _finish(path: Path, content: str, source: Gallery, marks: Mapping[str, str]) -> None:
+    """Keep what compares mapped voices with new recordings, and the voices' dates and notes."""
+    store = VoiceStore(open_database(path))
+    with store.writing():
+        store.set_migration(content)
+        for each in source.voices():
+            store.keep_notes(each, marks.get(each.name, ""))
+    store.database.close()
+
+
+def _claimed(output: str | Path) -> Path:
+    if is_server(output):
+        raise DataError(f"{output}: a migration writes a file; copy it to a server afterwards")
+    path = Path(output)
+    if path.exists():
+        raise DataError(f"{path}: is there already; a migration writes a new gallery")
+    return path
+
+
+def _mapped(gallery: Gallery) -> list[tuple[str, bool]]:
+    snapshot = gallery.snapshot()
+    return list(zip(snapshot.names, snapshot.mapped.tolist(), strict=True))
+
+
+def _voices(gallery: Gallery) -> Iterator[Voice]:
+    for summary in gallery.voices():
+        yield gallery.voice(summary.name)
+
+
+def _own_mean(gallery: Gallery) -> Floats | None:
+    """The mean (E,) of the voices, which tells of their domain; None for few of them."""
+    _, vectors = gallery.matrix()
+    return vectors.mean(axis=0).astype(np.float64) if len(vectors) >= OWN_MEAN else None
+
+
+def _copy(source: Gallery, new: Gallery, bridge: Bridge) -> int:
+    """Enroll every recording with its mapped vector; how many they are."""
+    mean, count = _own_mean(source), 0
+
+    def mapped() -> Iterator[tuple[str, list[EnrolledRecording]]]:
+        nonlocal count
+        for voice in _voices(source):
+            old = np.stack([each.vector for each in voice.recordings])
+            vectors = bridge.uncenter(bridge.map(old, mean))
+            count += len(vectors)
+            yield (
+                voice.name,
+                [
+                    replace(each, vector=vector, mapped=True, id=0)
+                    for each, vector in zip(voice.recordings, vectors, strict=True)
+                ],
+            )
+
+    new.add_many(mapped())
+    return count
+
+
+def _marks(
+    source: Gallery, new: Gallery, bridge: Bridge, calibration: Calibration
+) -> dict[str, str]:
+    """Voices that should be enrolled again, and why."""
+    marks = {each.name: each.enroll_again for each in source.voices() if each.enroll_again}
+    for each in source.voices():
+        if each.speech_seconds < SHORT_SECONDS:
+            marks.setdefault(
+                each.name, f"its mapped vector rests on {each.speech_seconds:.1f} s of speech"
+            )
+    names, vectors = source.matrix()
+    carried = bridge.carried(vectors, _own_mean(source)) if len(names) else np.zeros(0)
+    for name, fraction in zip(names, carried, strict=True):
+        if fraction < bridge.least_carried:
+            marks.setdefault(
+                name, "the map carries less of it over than of 95 in 100 voices of the bridge"
+            )
+    for name, other in _alike(new, bridge, calibration):
+        marks.setdefault(name, f"after the migration it sounds like {other}")
+    return marks
+
+
+def _alike(new: Gallery, bridge: Bridge, calibration: Calibration) -> Iterator[tuple[str, str]]:
+    """Voices that are another one's by their mapped vectors, as among so many one is by chance."""
+    snapshot = new.snapshot()
+    count = len(snapshot.names)
+    centered: Vectors = unit_length(snapshot.vectors - bridge.new_mean)
+    for start in range(0, count if count > 1 else 0, BLOCK):
+        rows = np.arange(start, min(start + BLOCK, count))
+        found, cosines = exact_search(centered, centered[rows], 2)
+        own = found[:, 0] == rows
+        other = np.where(own, found[:, 1], found[:, 0])
+        nearest = np.where(own, cosines[:, 1], cosines[:, 0]).astype(np.float64)
+        sides = snapshot.conditions.rows(rows), snapshot.conditions.rows(other)
+        llrs = calibration.unlimited_llr(nearest, *sides)
+        for row in np.flatnonzero(llrs >= math.log(count)):
+            yield snapshot.names[rows[row]], snapshot.names[other[row]]

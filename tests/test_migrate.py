@@ -1,0 +1,172 @@
+"""Voices taken to another encoder without their audio."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from timbral.embeddings.vectors import unit_length
+from timbral.errors import DataError
+from timbral.gallery.bridge import fit_bridge
+from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.evidence import CosineEvidence
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.migrating import MigrationSummary, migrate_gallery
+from timbral.gallery.migration import migration_of
+from timbral.gallery.voice_search import Voices
+from timbral.gallery.voices import EnrolledRecording, conditions_of
+from timbral.io.types import Floats, Vectors
+
+OLD = EncoderIdentity("old", "a" * 64, "", 12)
+NEW = EncoderIdentity("new", "b" * 64, "", 16)
+EACH = 4
+
+
+def both_encoders(num_speakers: int, seed: int) -> tuple[Vectors, Vectors, list[str]]:
+    """Recordings as two encoders see them: two linear views of one voice, with their own noise."""
+    views = np.random.default_rng(99)
+    to_old, to_new = views.standard_normal((10, 12)), views.standard_normal((10, 16))
+    offset = views.standard_normal(16)
+    random = np.random.default_rng(seed)
+    voices = np.repeat(random.standard_normal((num_speakers, 10)), EACH, axis=0)
+    count = len(voices)
+    old = voices @ to_old + 0.5 * random.standard_normal((count, 12)) + 0.3
+    new = voices @ to_new + 0.5 * random.standard_normal((count, 16)) + offset
+    names = [f"s{seed}-{row // EACH}" for row in range(count)]
+    return unit_length(old), unit_length(new), names
+
+
+def embed_folder(
+    path: Path, vectors: Vectors, speakers: list[str], encoder: EncoderIdentity
+) -> Path:
+    size = vectors.shape[1]
+    table = pa.table(
+        {
+            "utterance": [f"u{row}" for row in range(len(vectors))],
+            "speaker": speakers,
+            "path": [f"u{row}.wav" for row in range(len(vectors))],
+            "duration_seconds": [4.0] * len(vectors),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), size),
+            "encoder": [encoder.name] * len(vectors),
+            "weights_sha256": [encoder.weights_sha256] * len(vectors),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def recordings(vectors: Vectors, seconds: float = 4.0) -> list[EnrolledRecording]:
+    return [
+        EnrolledRecording(vector, f"{row}.wav", f"hash-{row}-{vector[0]}", seconds, seconds)
+        for row, vector in enumerate(vectors)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("migrate")
+    old, new, speakers = both_encoders(60, seed=1)
+    embed_folder(folder / "old.parquet", old, speakers, OLD)
+    embed_folder(folder / "new.parquet", new, speakers, NEW)
+    gallery = Gallery.create(folder / "old.db", OLD)
+    enrolled, _, names = both_encoders(40, seed=2)
+    for start in range(0, len(names), EACH):
+        seconds = 1.0 if start == 0 else 4.0
+        gallery.add(names[start], recordings(enrolled[start : start + 2], seconds), consent="form")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def migrated(folder: Path) -> MigrationSummary:
+    return migrate_gallery(
+        folder / "old.db", NEW, folder / "old.parquet", folder / "new.parquet", folder / "new.db"
+    )
+
+
+def test_map_is_the_one_that_made_the_vectors() -> None:
+    random = np.random.default_rng(0)
+    rotation = np.linalg.qr(random.standard_normal((12, 12)))[0]
+    old = unit_length(random.standard_normal((200, 12)))
+    bridge = fit_bridge(old, unit_length(old @ rotation), [f"s{row // 4}" for row in range(200)])
+    np.testing.assert_allclose(bridge.map(old), bridge.center(old @ rotation), atol=1e-4)
+
+
+def test_directions_are_kept_in_unit_vectors_of_the_new_space() -> None:
+    old, new, speakers = both_encoders(40, seed=5)
+    bridge = fit_bridge(old, new, speakers)
+    directions = bridge.map(old)
+    kept = bridge.uncenter(directions)
+    np.testing.assert_allclose(np.linalg.norm(kept, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(bridge.center(kept), directions, atol=1e-5)
+
+
+def test_few_speakers_are_no_bridge() -> None:
+    old, new, speakers = both_encoders(10, seed=5)
+    with pytest.raises(DataError, match=r"20 speakers or more .* they have 10"):
+        fit_bridge(old, new, speakers)
+
+
+def test_old_voices_are_found_with_new_recordings(folder: Path, migrated: MigrationSummary) -> None:
+    _, new, names = both_encoders(40, seed=2)
+    gallery = Gallery(folder / "new.db")
+    assert gallery.encoder == NEW
+    assert gallery.migration is not None
+    voices = Voices.of(gallery.snapshot(), CosineEvidence(), gallery.migration)
+    tested = np.arange(EACH - 1, len(new), EACH)
+    found = voices.likeliest(new[tested], conditions_of(recordings(new[tested])))
+    best = [voices.names[row] for row in found.rows[:, 0]]
+    right = np.mean([name == names[row] for name, row in zip(best, tested, strict=True)])
+    assert right >= 0.9
+    strangers = both_encoders(40, seed=3)[1][::EACH]
+    llrs: Floats = voices.best(strangers, conditions_of(recordings(strangers)))
+    assert found.llrs[:, 0].mean() > llrs.mean() + 2
+    assert migrated.cross_eer < 0.1
+
+
+def test_nothing_is_lost(folder: Path, migrated: MigrationSummary) -> None:
+    old, new = Gallery(folder / "old.db"), Gallery(folder / "new.db")
+    assert (len(old), len(new)) == (40, 40)
+    assert (migrated.num_voices, migrated.num_recordings) == (40, 80)
+    for name in ("s2-0", "s2-7"):
+        before, after = old.voice(name), new.voice(name)
+        kept = replace(after.summary, enroll_again="")
+        assert kept == before.summary
+        for one, other in zip(before.recordings, after.recordings, strict=True):
+            assert other.mapped
+            assert replace(one, vector=other.vector, mapped=True, id=other.id) == other
+    assert "2.0 s of speech" in migrated.enroll_again["s2-0"]
+    assert new.voice("s2-0").summary.enroll_again == migrated.enroll_again["s2-0"]
+
+
+def test_native_recordings_take_over(folder: Path, migrated: MigrationSummary) -> None:
+    gallery = Gallery(folder / "new.db")
+    vectors = both_encoders(40, seed=2)[1][4:6]
+    gallery.add("s2-1", recordings(vectors))
+    snapshot = gallery.snapshot()
+    row = snapshot.names.index("s2-1")
+    assert (snapshot.mapped[row], snapshot.mapped.sum()) == (False, 39)
+    np.testing.assert_allclose(
+        snapshot.vectors[row], unit_length(unit_length(vectors).mean(axis=0)), atol=1e-6
+    )
+    voices = Voices.of(snapshot, CosineEvidence(), gallery.migration)
+    assert [len(group.rows) for group in voices.groups] == [1, 39]
+    assert len(gallery.voice("s2-1").recordings) == 4
+
+
+def test_migrations_that_cannot_be(folder: Path, migrated: MigrationSummary) -> None:
+    tables = folder / "old.parquet", folder / "new.parquet"
+    with pytest.raises(DataError, match="is there already"):
+        migrate_gallery(folder / "old.db", NEW, *tables, folder / "new.db")
+    with pytest.raises(DataError, match="two encoders"):
+        migrate_gallery(folder / "old.db", NEW, *tables[::-1], folder / "x.db")
+    with pytest.raises(DataError, match="mapped from another encoder before"):
+        migrate_gallery(folder / "new.db", OLD, *tables[::-1], folder / "x.db")
+    assert not (folder / "x.db").exists()
+    assert not list(folder.glob("*new-*"))
+    with pytest.raises(DataError, match="its migration is damaged"):
+        migration_of("{}", "g.db")
