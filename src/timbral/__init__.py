@@ -11,7 +11,7 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare, calibrate
-Decisions: check, Gallery
+Decisions: check, Gallery, Identifier, migrate_gallery
 Weights: models, download, convert, export
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         Evaluation,
         ExportSummary,
         Gallery,
+        Identification,
+        Identifier,
         Inspection,
         ModelInfo,
         PageSummary,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
         load_config,
         load_encoder,
         map,
+        migrate_gallery,
         models,
         prepare,
         register_encoder,
@@ -102,6 +105,8 @@ __all__ = [
     "Evaluation",
     "ExportSummary",
     "Gallery",
+    "Identification",
+    "Identifier",
     "InputError",
     "Inspection",
     "MissingExtraError",
@@ -134,6 +139,7 @@ __all__ = [
     "load_config",
     "load_encoder",
     "map",
+    "migrate_gallery",
     "models",
     "prepare",
     "register_encoder",

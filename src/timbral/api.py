@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from timbral.exporting.export_encoder import ExportSummary as ExportSummary
     from timbral.exporting.export_encoder import export as export
     from timbral.gallery.gallery import Gallery as Gallery
+    from timbral.gallery.identification import Identification as Identification
+    from timbral.gallery.identifier import Identifier as Identifier
+    from timbral.gallery.migrating import migrate_gallery as migrate_gallery
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
     from timbral.inference.load import load_encoder as load_encoder
@@ -79,6 +82,8 @@ MODULES = {
     "Evaluation": "evaluation.list_evaluation",
     "ExportSummary": "exporting.export_encoder",
     "Gallery": "gallery.gallery",
+    "Identification": "gallery.identification",
+    "Identifier": "gallery.identifier",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",
@@ -104,6 +109,7 @@ MODULES = {
     "load_config": "config.named",
     "load_encoder": "inference.load",
     "map": "reports.draw_map",
+    "migrate_gallery": "gallery.migrating",
     "models": "checkpoints.catalog",
     "pick_device": "io.devices",
     "prepare": "data.prepared.prepare",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from timbral.calibration.calibration import Calibration
-from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.gallery.bridge import Bridge, fit_bridge
 from timbral.gallery.bridge_calibration import PairedVectors, calibrate_bridge
@@ -20,11 +18,10 @@ from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.migration import Migration, text_of
 from timbral.gallery.opening_gallery import is_server, open_database
-from timbral.gallery.voice_matrix import exact_search
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice
 from timbral.io.temporary import unique_name
-from timbral.io.types import Floats, Vectors
+from timbral.io.types import Floats
 
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
@@ -35,7 +32,6 @@ OWN_MEAN = 30
 """voices, from which on a gallery's own mean is subtracted from its vectors, not the bridge's"""
 SHORT_SECONDS = 4.0
 """of net speech, under which a mapped voice is marked"""
-BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def migrate_gallery(
     try:
         with Gallery.create(temporary, identity) as new:
             num_recordings = _copy(source, new, bridge)
-            marks = _marks(source, new, bridge, calibration)
+            marks = _marks(source, bridge)
         _finish(temporary, text_of(migration), source, marks)
         os.replace(temporary, path)
     finally:
@@ -169,9 +165,7 @@ def _copy(source: Gallery, new: Gallery, bridge: Bridge) -> int:
     return count
 
 
-def _marks(
-    source: Gallery, new: Gallery, bridge: Bridge, calibration: Calibration
-) -> dict[str, str]:
+def _marks(source: Gallery, bridge: Bridge) -> dict[str, str]:
     """Voices that should be enrolled again, and why."""
     marks = {each.name: each.enroll_again for each in source.voices() if each.enroll_again}
     for each in source.voices():
@@ -186,23 +180,4 @@ def _marks(
             marks.setdefault(
                 name, "the map carries less of it over than of 95 in 100 voices of the bridge"
             )
-    for name, other in _alike(new, bridge, calibration):
-        marks.setdefault(name, f"after the migration it sounds like {other}")
     return marks
-
-
-def _alike(new: Gallery, bridge: Bridge, calibration: Calibration) -> Iterator[tuple[str, str]]:
-    """Voices that are another one's by their mapped vectors, as among so many one is by chance."""
-    snapshot = new.snapshot()
-    count = len(snapshot.names)
-    centered: Vectors = unit_length(snapshot.vectors - bridge.new_mean)
-    for start in range(0, count if count > 1 else 0, BLOCK):
-        rows = np.arange(start, min(start + BLOCK, count))
-        found, cosines = exact_search(centered, centered[rows], 2)
-        own = found[:, 0] == rows
-        other = np.where(own, found[:, 1], found[:, 0])
-        nearest = np.where(own, cosines[:, 1], cosines[:, 0]).astype(np.float64)
-        sides = snapshot.conditions.rows(rows), snapshot.conditions.rows(other)
-        llrs = calibration.unlimited_llr(nearest, *sides)
-        for row in np.flatnonzero(llrs >= math.log(count)):
-            yield snapshot.names[rows[row]], snapshot.names[other[row]]

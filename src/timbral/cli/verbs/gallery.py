@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, SOME_FAILED, option
-from timbral.cli.early_checks import check_files
+from timbral.cli.common_options import DEFAULT_RUNNING, OK, SOME_FAILED, load_embedder, option
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, evidence_for
-from timbral.cli.wording import count
+from timbral.cli.wording import count, percent
 from timbral.errors import ConfigError
 
 if TYPE_CHECKING:
     from timbral.gallery.gallery import Gallery
 
 __all__ = ["run"]
+
+
+Action = Literal["list", "show", "remove", "merge", "rename", "export", "check", "migrate"]
 
 
 @dataclass(frozen=True)
@@ -30,18 +33,20 @@ class Request:
     recordings: tuple[int, ...]
     output: Path | None
     calibration: Path | None
+    to: str | None
+    bridge: tuple[Path, Path] | None
     json: bool
 
 
 def run(
     action: Annotated[
-        Positional[Literal["list", "show", "remove", "merge", "rename", "export", "check", "migrate"]],
+        Positional[Action],
         option(
             None,
             "list: all voices; show, remove: those that are named; merge: the second into the "
             "first; rename: the first to the second; export: a table of all vectors; check: voices "
-            "that may be one, recordings that may be another's; migrate: a new gallery with another "
-            "encoder's vectors, without the audio",
+            "that may be one, recordings that may be another's; migrate: a new gallery with "
+            "another encoder's vectors, without the audio",
         ),
     ],
     gallery: GalleryLocation,
@@ -51,12 +56,18 @@ def run(
         tuple[int, ...], option("N …", "with remove: of one voice only these, as show numbers them")
     ] = (),
     output: Annotated[
-        Path | None, option("FILE.parquet", "with export: the table, as embed writes it")
+        Path | None,
+        option("FILE", "with export: a table as embed writes it; with migrate: the new gallery"),
     ] = None,
     calibration: GalleryCalibration = None,
+    to: Annotated[str | None, option("ENCODER", "with migrate: whose vectors it will hold")] = None,
+    bridge: Annotated[
+        tuple[Path, Path] | None,
+        option("OLD NEW", "with migrate: embed folders of one corpus by the old and new encoder"),
+    ] = None,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
-    """What a gallery of voices holds; remove, merge, export, check.
+    """What a gallery of voices holds; remove, merge, export, check, migrate.
 
     example: timbral gallery list gallery.db
     """
@@ -69,7 +80,7 @@ def run(
     if not low <= len(names) <= high:
         wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
         raise ConfigError(f"gallery {action} takes {wanted}, got {count(len(names), 'name')}")
-    request = Request(names, recordings, output, calibration, json)
+    request = Request(names, recordings, output, calibration, to, bridge, json)
     with Gallery(gallery) as opened:
         return ACTIONS[action](opened, request)
 
@@ -169,6 +180,30 @@ def _check(gallery: Gallery, request: Request) -> int:
     return SOME_FAILED if found.alike or found.disagreeing else OK
 
 
+def _migrate(gallery: Gallery, request: Request) -> int:
+    if request.to is None or request.bridge is None or request.output is None:
+        raise ConfigError(
+            "migrate takes `to` (an encoder), `bridge` (vectors of one corpus by both encoders) "
+            "and `output` (the new gallery)"
+        )
+    check_folders(*request.bridge)
+    embedder = load_embedder(request.to, DEFAULT_RUNNING)
+    from timbral.gallery.migrating import migrate_gallery
+
+    done = migrate_gallery(gallery, embedder, *request.bridge, request.output)
+    speakers = count(done.num_speakers, "speaker")
+    print(
+        f"{done.output}: {count(done.num_voices, 'voice')} with "
+        f"{count(done.num_recordings, 'recording')}, mapped to {embedder.name} by "
+        f"{count(done.num_paired, 'recording')} of {speakers}\n"
+        f"old enrolled, new tested, one recording each, speakers not fitted on: "
+        f"EER {percent(done.cross_eer)}"
+    )
+    for name, reason in sorted(done.enroll_again.items()):
+        print(f"  enroll again: {name}: {reason}")
+    return OK
+
+
 MANY = 1_000_000
 NAMES: dict[str, tuple[int, int]] = {
     "list": (0, 0),
@@ -178,6 +213,7 @@ NAMES: dict[str, tuple[int, int]] = {
     "rename": (2, 2),
     "export": (0, 0),
     "check": (0, 0),
+    "migrate": (0, 0),
 }
 """fewest and most names that each takes"""
 ACTIONS: dict[str, Callable[[Gallery, Request], int]] = {
@@ -188,4 +224,5 @@ ACTIONS: dict[str, Callable[[Gallery, Request], int]] = {
     "rename": _rename,
     "export": _export,
     "check": _check,
+    "migrate": _migrate,
 }
