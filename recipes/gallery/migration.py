@@ -17,7 +17,7 @@ import numpy as np
 from material import Material
 
 from timbral.embeddings.vectors import unit_length
-from timbral.gallery.bridge import fit_bridge
+from timbral.gallery.bridge import Bridge, fit_bridge
 from timbral.io.types import Ints, Vectors
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of
 from timbral.scoring.metrics import eer
@@ -84,6 +84,26 @@ def figures(enrolled: Vectors, tested: Vectors, speakers: Ints) -> str:
     return " / ".join(shown)
 
 
+def print_carried(bridge: Bridge, pair: Pair) -> None:
+    """Whether what the map carries over tells how near a recording stays to its own voice."""
+    mapped, centered = bridge.map(pair.old), bridge.center(pair.new)
+    carried = bridge.carried(pair.old)
+    rows = np.arange(len(mapped))
+    near = np.array(
+        [
+            np.mean(centered[(pair.speakers == who) & (rows != row)] @ mapped[row])
+            for row, who in enumerate(pair.speakers)
+        ]
+    )
+    low = carried < bridge.least_carried
+    marked = near[low].mean() if low.any() else np.nan
+    print(
+        f"  carried and cosine to its own voice: correlation "
+        f"{np.corrcoef(carried, near)[0, 1]:.2f}; marked {100 * low.mean():.1f} %, their mean "
+        f"cosine {marked:.2f}, of the others {near[~low].mean():.2f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("old_bridge", "new_bridge", "old_tested", "new_tested"):
@@ -114,21 +134,7 @@ def main() -> None:
             ),
         ):
             print(f"  {name}: {figures(enrolled, tested, pair.speakers)}")
-        mapped, carried = bridge.map(pair.old), bridge.carried(pair.old)
-        own = np.array(
-            [
-                np.mean(
-                    centered[(pair.speakers == who) & (np.arange(len(mapped)) != row)] @ mapped[row]
-                )
-                for row, who in enumerate(pair.speakers)
-            ]
-        )
-        low = carried < bridge.least_carried
-        print(
-            f"  carried and cosine to its own voice: correlation {np.corrcoef(carried, own)[0, 1]:.2f}; "
-            f"marked {100 * low.mean():.1f} %, their mean cosine "
-            f"{own[low].mean() if low.any() else np.nan:.2f}, of the others {own[~low].mean():.2f}"
-        )
+        print_carried(bridge, pair)
 
 
 if __name__ == "__main__":
