@@ -81,7 +81,7 @@ class VoiceIndex:
         """
         rows = np.random.default_rng(1).permutation(len(ids))[:CHECKED_VOICES]
         for expansion in EXPANSIONS:
-            self._index.expansion_search = expansion
+            self.set_expansion(expansion)
             found = [ids[row] in self.search(vectors[row], 1) for row in rows]
             self.recall = float(np.mean(found)) if found else 1.0
             if self.recall >= LEAST_RECALL:
@@ -90,6 +90,10 @@ class VoiceIndex:
             f"the index finds only {self.recall:.1%} of its own voices; search without it, which "
             "is exact"
         )
+
+    def set_expansion(self, expansion: int) -> None:
+        """How many entries a search looks at on its way; more find more, and take longer."""
+        self._index.expansion_search = expansion
 
     def _assign(self, id: int, vector: Vectors) -> bool:
         """Give a voice its entry; whether that one has to be added to the graph."""
