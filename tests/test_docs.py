@@ -19,7 +19,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import tyro
@@ -161,6 +163,19 @@ def test_configs_load(page: str, tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
         path.write_text(snippet)
         assert load_config(path) != TrainConfig()
+
+
+def test_reader_without_timbral(folder: Path, run: Path) -> None:
+    """The class of docs/export.md gives the vectors of the Embedder, and imports no timbral."""
+    (snippet,) = snippets("export", "python")
+    assert "timbral." not in snippet
+    assert len(snippet.splitlines()) <= 60
+    timbral.export(str(run), "model.onnx")
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    files = [str(path) for path in sorted(folder.glob("voices/af_bella/*.ogg"))[:3]]
+    vectors = names["Reader"]("model.onnx").encode(files)
+    assert np.abs(vectors - timbral.load_encoder(run, device="cpu").encode(files)).max() < 1e-4
 
 
 @pytest.mark.parametrize("page", [page for page in pages_with("python") if page != "python"])
