@@ -36,7 +36,7 @@ STAGES: dict[str, dict[str, str]] = {
         "check": "Can a decision rest on a recording? Speech, noise, channels.",
         "verify": "Are two recordings of the same speaker?",
         "enroll": "Add a speaker's recordings to a gallery, if they fit.",
-        "gallery": "What a gallery of voices holds; remove, merge, export, check, migrate.",
+        "gallery": "What a gallery holds; remove, merge, export, check, migrate.",
         "identify": "Who of the enrolled voices speaks in a recording, or nobody?",
         "serve": "Answer over HTTP, with a page: embed, verify, enroll, identify.",
     },

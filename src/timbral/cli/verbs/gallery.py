@@ -67,7 +67,7 @@ def run(
     ] = None,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
-    """What a gallery of voices holds; remove, merge, export, check, migrate.
+    """What a gallery holds; remove, merge, export, check, migrate.
 
     example: timbral gallery list gallery.db
     """

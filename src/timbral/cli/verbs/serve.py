@@ -19,7 +19,6 @@ from timbral.cli.common_options import (
     options_of,
 )
 from timbral.errors import ConfigError
-from timbral.gallery.gallery import Gallery
 from timbral.serving.extras import check_installed
 from timbral.serving.settings import ServiceSettings
 from timbral.serving.tokens import is_loopback, read_tokens
@@ -89,6 +88,7 @@ def run(
     example: timbral serve gallery.db --encoder campplus-zh-en --port 8080
     """
     check_installed()
+    from timbral.gallery.gallery import Gallery  # imports numpy
     from timbral.serving.server import listen, serve_until_stopped
 
     known = read_tokens(tokens)
