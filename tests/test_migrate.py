@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import Ask
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.gallery.bridge import fit_bridge
@@ -170,3 +171,10 @@ def test_migrations_that_cannot_be(folder: Path, migrated: MigrationSummary) -> 
     assert not list(folder.glob("*new-*"))
     with pytest.raises(DataError, match="its migration is damaged"):
         migration_of("{}", "g.db")
+
+
+def test_verb_asks_for_what_a_migration_needs(ask: Ask, folder: Path) -> None:
+    answer = ask("gallery", "migrate", folder / "old.db")
+    assert answer.code == 2
+    assert "--bridge" in answer.err
+    assert "--to" in answer.err
