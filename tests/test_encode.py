@@ -207,7 +207,7 @@ def test_speaker_is_the_mean(encoder: Embedder, paths: list[Path]) -> None:
     np.testing.assert_allclose(voice, mean / np.linalg.norm(mean), atol=1e-6)
     with pytest.raises(InputError, match="list is empty"):
         encoder.encode_speaker([])
-    with pytest.raises(InputError, match="takes a list or tuple"):
+    with pytest.raises(InputError, match="takes a list of recordings; encode takes one"):
         encoder.encode_speaker(str(paths[0]))
     with pytest.raises(AudioError, match=r"recordings\[0\]: the recording is silent"):
         encoder.encode_speaker([np.zeros(16_000, np.float32)])

@@ -115,7 +115,7 @@ def check_export(path: Path, precision: str) -> None:
 def _trace(graph: WaveGraph | WindowGraph, network: SpeakerEncoder) -> onnx.ModelProto:
     """The graph in ONNX, traced on two utterances of unequal length.
 
-    By torch's older exporter: the newer one takes 100 s for CAM++, this one 3 s. It would make
+    By torch's older exporter: the newer one takes 100 s for CAM++. The older would make
     constants of sizes that depend on the input where code computes with Python's numbers; that is
     what the many lengths of the parity are for.
     """
