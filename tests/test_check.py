@@ -154,7 +154,7 @@ class LevelEncoder:
     """Stands for an encoder: its vector tells the level of a window, as if that were the voice."""
 
     sample_rate, embedding_dim = RATE, 2
-    network = SimpleNamespace(min_samples=1)
+    runtime = SimpleNamespace(network=SimpleNamespace(min_samples=1))
 
     def load_audio(self, path: str) -> Wave:
         return decode(path)[0]

@@ -64,7 +64,7 @@ def serving(
     embedder: Embedder, tokens: Sequence[str] = (), gallery: Gallery | None = None, **settings: Any
 ) -> Iterator[TestClient]:
     service = Service(embedder, ServiceSettings(**settings), workers=2, gallery=gallery)
-    with TestClient(create_app(service, Tokens(tokens))) as client:
+    with TestClient(create_app(service, Tokens(tokens)), "http://localhost") as client:
         yield client
 
 
@@ -170,11 +170,12 @@ def test_tokens(embedder: Embedder, paths: list[Path]) -> None:
         assert client.get("/metrics", headers=known).status_code == 200
         for path in ("/", "/health", "/api", "/openapi.json", "/page/service.js"):
             assert client.get(path).status_code == 200, path
+            assert client.post(path, content=b"x").status_code == 401, path
 
 
 def test_tokens_come_from_a_private_file_or_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_text(f"# of the app\n{TOKEN}\n")
+    file.write_text(f"# of the app\n  # and more of it\n{TOKEN}\n")
     file.chmod(0o644)
     with pytest.raises(timbral.ConfigError, match="chmod 600"):
         read_tokens(file)
@@ -184,13 +185,22 @@ def test_tokens_come_from_a_private_file_or_the_environment(tmp_path: Path) -> N
     assert not read_tokens(None, {})
     with pytest.raises(timbral.ConfigError, match="16 characters"):
         read_tokens(None, {"TIMBRAL_TOKENS": "short"})
+    with pytest.raises(timbral.ConfigError, match="letters, digits"):
+        read_tokens(None, {"TIMBRAL_TOKENS": "tökentökentökentöken"})
 
 
 def test_pages_of_other_sites_may_not_ask(client: TestClient, paths: list[Path]) -> None:
     upload = files(audio=paths[0])
-    for origin, status in (("http://evil.example", 403), ("null", 403), ("http://testserver", 200)):
+    for origin, status in (
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://localhost", 200),
+        ("http://[", 403),
+    ):
         answer = client.post("/embed", files=upload, headers={"origin": origin})
         assert answer.status_code == status
+    for host, status in (("evil.example", 403), ("127.0.0.1:8080", 200), ("[::1]:8080", 200)):
+        assert client.get("/health", headers={"host": host}).status_code == status
 
 
 def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
@@ -223,12 +233,14 @@ class SlowRuntime:
         self.network, self.device = self._inner.network, self._inner.device
         self.precision = self._inner.precision
         self.may = threading.Event()
+        self.has_begun = False
         self.batches: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
+        self.has_begun = True
         self.may.wait(10)
         self.batches.append(len(waves))
         if any(wave[0] == 1 for wave in waves):
@@ -259,7 +271,9 @@ def test_what_waits_is_computed_together(embedder: Embedder, waves: list[Wave]) 
     def ask(row: int) -> None:
         found[row] = batching.embed_waves([clips[row]], None)[0]
 
-    threads = in_threads(ask, 9)
+    threads = in_threads(ask, 1)
+    wait_until(lambda: slow.has_begun)
+    threads += in_threads(lambda row: ask(row + 1), 8)
     wait_until(lambda: batching.num_waiting == 8)
     slow.may.set()
     for thread in threads:
@@ -288,7 +302,9 @@ def test_one_request_does_not_fail_the_others(embedder: Embedder, waves: list[Wa
         except MemoryError as error:
             found[row] = error
 
-    threads = in_threads(ask, 4)
+    threads = in_threads(ask, 1)
+    wait_until(lambda: slow.has_begun)
+    threads += in_threads(lambda row: ask(row + 1), 3)
     wait_until(lambda: batching.num_waiting == 3)
     slow.may.set()
     for thread in threads:
@@ -449,7 +465,8 @@ def test_a_slow_upload_is_given_up(embedder: Embedder) -> None:
     service = Service(embedder, ServiceSettings(timeout_seconds=0.1), workers=1)
     app = create_app(service)
     sent: list[dict[str, Any]] = []
-    scope = {"type": "http", "method": "POST", "path": "/embed", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/embed", "query_string": b""}
+    scope["headers"] = [(b"host", b"localhost")]
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(5)

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 
 from timbral.calibration.calibration import Calibration
-from timbral.config.yaml import from_mapping
 from timbral.errors import ConfigError, DataError
 
 __all__ = ["Migration", "migration_of", "text_of"]
@@ -37,6 +36,8 @@ def migration_of(text: str, location: str) -> Migration | None:
     """What `text_of` wrote; None for an empty text. DataError for anything else."""
     if not text:
         return None
+    from timbral.config.yaml import from_mapping  # imports torch
+
     try:
         return from_mapping(Migration, json.loads(text), location)
     except (ConfigError, TypeError, ValueError) as error:

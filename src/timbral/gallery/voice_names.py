@@ -1,4 +1,4 @@
-"""What a voice may be called."""
+"""What a voice may be called, and what may be noted of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import unicodedata
 
 from timbral.errors import ConfigError
 
-__all__ = ["NOBODY", "checked_name"]
+__all__ = ["NOBODY", "check_consent", "checked_name"]
 
 NOBODY = "nobody"
 """what identification answers for a voice that is not enrolled"""
 LONGEST = 255
 """characters of a name"""
+LONGEST_CONSENT = 5000
 UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 """categories of Unicode that a name on a page, in a list or in a log must not hold"""
 DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -30,6 +31,16 @@ def checked_name(name: str) -> str:
     return composed
 
 
+def check_consent(consent: str) -> None:
+    """ConfigError for a note of consent that is no text of lines, or longer than a page."""
+    odd = {each for each in consent if unicodedata.category(each) in ("Cc", "Cs")} - set("\n\r\t")
+    if odd or len(consent) > LONGEST_CONSENT:
+        raise ConfigError(
+            f"consent: a note has at most {LONGEST_CONSENT:,} characters and no control characters "
+            "but line breaks"
+        )
+
+
 def _what_is_wrong(name: str) -> str | None:
     if not name or name != name.strip():
         return "a voice needs a name without blanks at its ends"
@@ -37,6 +48,8 @@ def _what_is_wrong(name: str) -> str | None:
         return f"a name has at most {LONGEST} characters, this one {len(name):,}"
     if any(unicodedata.category(each) in UNPRINTABLE or each in DIRECTION_MARKS for each in name):
         return "a name holds no control characters or line breaks"
+    if name in (".", ".."):
+        return "a name in an address cannot be . or .."
     if name.casefold() == NOBODY:
         return f"{NOBODY!r} is what `identify` answers for a voice that is not enrolled"
     return None

@@ -14,6 +14,7 @@ import numpy as np
 from timbral.errors import DataError
 from timbral.gallery.database import Database
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.voice_names import check_consent
 from timbral.gallery.voices import (
     EnrolledRecording,
     Voice,
@@ -209,6 +210,8 @@ class VoiceStore:
 
         `consent` and `enroll_again` None leave what stands there.
         """
+        if consent is not None:
+            check_consent(consent)
         self.wrote = True
         time = now()
         ids = self.database.query("SELECT id FROM voices WHERE name = ?", (name,))

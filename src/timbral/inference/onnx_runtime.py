@@ -69,6 +69,18 @@ class OnnxRuntime:
         self.model = ExportedModel.parse(metadata.get("timbral", "null"), self.path)
         self.network: ExportedNetwork = self.model.network
         self.precision = self.model.precision
+        self._check_graph()
+
+    def _check_graph(self) -> None:
+        """CheckpointError for a graph that is not what its metadata say."""
+        takes = {each.name: each.type for each in self._session.get_inputs()}
+        gives = {each.name for each in self._session.get_outputs()}
+        expected = {"waves": "tensor(float)", "lengths": "tensor(int64)"}
+        if takes != expected or "vectors" not in gives:
+            raise CheckpointError(
+                f"{self.path}: its graph does not take waves and lengths to vectors; export the "
+                "encoder again"
+            )
 
     def __getstate__(self) -> dict[str, Any]:  # a session cannot be pickled: it is opened again
         return {"path": self.path, "device": self.device, "model": self.model}
@@ -154,4 +166,9 @@ class OnnxRuntime:
         for row, wave in enumerate(waves):
             padded[row, : len(wave)] = wave
         made: Vectors = self._session.run([output], {"waves": padded, "lengths": lengths})[0]
+        if made.shape[-1] != self.network.embedding_dim:
+            raise CheckpointError(
+                f"{self.path}: its graph gives {made.shape[-1]} numbers instead of "
+                f"{self.network.embedding_dim}; export the encoder again"
+            )
         return made

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
 
@@ -27,6 +28,7 @@ from timbral.serving.refusals import ServiceError
 
 __all__ = ["BatchingRuntime"]
 
+TOO_MUCH = "there is too much to do at the moment; try again later"
 Observer = Callable[[int, float, float], None]
 """told of each batch: how many recordings, their seconds, and seconds of computing"""
 
@@ -117,12 +119,22 @@ class BatchingRuntime:
         return np.concatenate(vectors)
 
     def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors:
-        with self._alone:
+        with self._turn():
             return self.runtime.embed_mels(mels, windows)
 
     def embed_windows(self, wave: Wave, windows: Windows) -> Vectors:
-        with self._alone:
+        with self._turn():
             return self.runtime.embed_windows(wave, windows)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One at a time; ServiceError (503) for a request whose turn does not come in its time."""
+        if not self._alone.acquire(timeout=self._timeout):
+            raise ServiceError(503, "timeout", TOO_MUCH)
+        try:
+            yield
+        finally:
+            self._alone.release()
 
     def _pieces(self, waves: Sequence[Wave]) -> list[list[Wave]]:
         """Waves in order, in pieces of a batch at most, or of one wave."""
@@ -175,8 +187,7 @@ def _compute(runtime: Runtime, batch: Sequence[_Job]) -> None:
     now = time.monotonic()
     for job in batch:
         if job.deadline < now:
-            message = "there is too much to do at the moment; try again later"
-            job.future.set_exception(ServiceError(503, "timeout", message))
+            job.future.set_exception(ServiceError(503, "timeout", TOO_MUCH))
     waiting = [job for job in batch if not job.future.done()]
     if not waiting:
         return

@@ -51,7 +51,7 @@ def add_gallery_endpoints(
         """Enroll recordings of a speaker: all of them, or none."""
         contents = [await each.read() for each in audio]
         service.check_count(contents)
-        return await runner(
+        return await runner.to_the_end(
             lambda: gallery.enroll(name, contents, consent=consent or None, force=force)
         )
 
@@ -86,4 +86,4 @@ def _add_voices(app: FastAPI, gallery: GalleryService, runner: Runner) -> None:
     @app.delete("/voices/{name:path}", responses=NO_SUCH_VOICE)
     async def delete_voice(name: str) -> DeletionAnswer:
         """Delete a voice with all its recordings, and overwrite them."""
-        return await runner(lambda: gallery.remove(name))
+        return await runner.to_the_end(lambda: gallery.remove(name))

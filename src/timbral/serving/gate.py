@@ -10,14 +10,13 @@ import logging
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timbral.serving.refusals import ServiceError, answer_to
-from timbral.serving.tokens import Tokens
+from timbral.serving.tokens import Tokens, is_loopback
 
 if TYPE_CHECKING:
     from timbral.serving.service import Service
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate"]
 
 OPEN_PATHS = frozenset({"/", "/health", "/api", "/openapi.json"})
-"""that need no token: they tell nothing of anybody"""
+"""that need no token to be read: they tell nothing of anybody"""
 OPEN_FOLDER = "/page/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 SAFETY_HEADERS = {
@@ -86,9 +85,11 @@ class Gate:
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         writes = scope["method"] not in SAFE_METHODS
+        if not self._tokens:
+            _check_host(headers)
         if writes:
             _check_origin(headers)
-        token = self._check_token(scope["path"], headers)
+        token = self._check_token(scope["path"], headers, writes)
         if not writes:
             await self._app(scope, receive, send)
             return
@@ -102,12 +103,13 @@ class Gate:
             self._in_work[token] -= 1
             self._service.metrics.in_work.dec()
 
-    def _check_token(self, path: str, headers: Headers) -> int:
+    def _check_token(self, path: str, headers: Headers, writes: bool) -> int:
         """Which token asks, -1 where none is needed; ServiceError (401) without one."""
         found = self._tokens.find(headers.get("authorization", "").encode())
         if found is not None:
             return found
-        if self._tokens and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+        is_open = not writes and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
+        if self._tokens and not is_open:
             message = "a token is needed, in the header `Authorization: Bearer TOKEN`"
             raise ServiceError(401, "token", message)
         return -1
@@ -158,8 +160,21 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 def _check_origin(headers: Headers) -> None:
     """ServiceError (403) for a request that a page of another site makes in its visitor's name."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
         message = "pages of other sites may not ask; let a server of yours ask, with a token"
+        raise ServiceError(403, "other-site", message)
+
+
+def _check_host(headers: Headers) -> None:
+    """ServiceError (403) for a request under another name than this machine's.
+
+    Without tokens the service listens on this machine only, where a page of another site reaches
+    it by a name of its own that it lets stand for 127.0.0.1.
+    """
+    host = headers.get("host", "")
+    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    if not is_loopback(name):
+        message = "without tokens this service answers under localhost and 127.0.0.1 only"
         raise ServiceError(403, "other-site", message)
 
 

@@ -30,6 +30,14 @@ class Runner:
             message = f"not done within {self._timeout:g} s; try again later"
             raise ServiceError(503, "timeout", message) from None
 
+    async def to_the_end(self, function: Callable[[], R]) -> R:
+        """As a call, without an end: for what changes a gallery, whose answer must be true.
+
+        Its parts are bounded: what waits for the encoder by the time of a request, what waits for
+        another process by the gallery's.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
     def close(self) -> None:
         """Wait for what runs."""
         self._pool.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import socket
 from collections.abc import Iterator
@@ -42,10 +43,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve_until_stopped(app: FastAPI, listening: socket.socket) -> None:
+def serve_until_stopped(app: FastAPI, listening: socket.socket, *, timeout_seconds: float) -> None:
     """Answer until SIGTERM or Ctrl-C; what was taken is finished first.
 
-    A second Ctrl-C ends it at once.
+    `timeout_seconds` is how long a request may take. Who takes no answer for twice as long is not
+    waited for. A second Ctrl-C gives up what waits, and ends when the threads that compute do.
     """
     config = uvicorn.Config(
         app,
@@ -53,6 +55,7 @@ def serve_until_stopped(app: FastAPI, listening: socket.socket) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        timeout_graceful_shutdown=math.ceil(2 * timeout_seconds),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws="none",
     )

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ __all__ = ["TOKENS_VARIABLE", "Tokens", "is_loopback", "read_tokens"]
 
 TOKENS_VARIABLE = "TIMBRAL_TOKENS"
 MIN_LENGTH = 16
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Tokens:
@@ -56,6 +58,11 @@ def read_tokens(file: Path | None, environment: Mapping[str, str] = os.environ) 
                 f"{source}: a token has {MIN_LENGTH} characters or more, so that nobody guesses "
                 f"it; one has {len(word)}"
             )
+        if not TOKEN.fullmatch(word):
+            raise ConfigError(
+                f"{source}: a token is of letters, digits and - . _ ~ + /, with = at its end only; "
+                "one holds something else"
+            )
     return Tokens(words)
 
 
@@ -70,7 +77,8 @@ def _read_file(file: Path) -> list[str]:
         raise ConfigError(
             f"{file}: other users may read these tokens; allow only yourself: chmod 600 {file}"
         )
-    words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    stripped = [line.strip() for line in lines]
+    words = [line for line in stripped if line and not line.startswith("#")]
     if not words:
         raise ConfigError(f"{file}: holds no token; write one a line")
     return words

@@ -112,7 +112,9 @@ def run(
         _log_to_standard_error(quiet)
         address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         print(f"{embedder.name} at {address}", file=sys.stderr, flush=True)
-        serve_until_stopped(create_app(service, known), listening)
+        serve_until_stopped(
+            create_app(service, known), listening, timeout_seconds=service.settings.timeout_seconds
+        )
     return OK
 
 

@@ -112,6 +112,17 @@ export class Slot {
     this.say(`${how ?? blob.name ?? "A file"}, ${Math.max(1, Math.round(blob.size / 1000))} kB`);
   }
 
+  clear() {
+    URL.revokeObjectURL(this.player.src);
+    this.blob = null;
+    this.player.removeAttribute("src");
+    this.player.hidden = true;
+    this.input.value = "";
+    this.record.textContent = "Record";
+    this.box.classList.remove("filled");
+    this.say("Or drop a file here.");
+  }
+
   say(text) {
     this.state.textContent = text;
   }

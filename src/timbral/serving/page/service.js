@@ -88,6 +88,7 @@ async function enroll(fields, slots, section) {
   addRecordings(fields, slots, 1);
   const answer = await ask("enroll", { method: "POST", body: fields });
   section.querySelector("form").reset();
+  for (const slot of slots) slot.clear(); // the next voice is somebody else's
   const count = answer.num_recordings === 1 ? "1 recording" : `${answer.num_recordings} recordings`;
   const lines = [`${count}, ${answer.speech_seconds.toFixed(1)} s of speech`];
   return [verdict("yes", `Enrolled: ${answer.name}`, ...lines, ...(answer.warnings ?? []))];
