@@ -32,6 +32,7 @@ from fastapi.testclient import TestClient
 import timbral
 from timbral.audio.decode import Wave
 from timbral.encoders.base import Windows
+from timbral.errors import UnavailableError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.inference.embedder import Embedder
@@ -39,7 +40,7 @@ from timbral.io.types import Vectors
 from timbral.serving import extras
 from timbral.serving.app import create_app
 from timbral.serving.batching import BatchingRuntime
-from timbral.serving.refusals import ServiceError
+from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.service import Service
 from timbral.serving.settings import ServiceSettings
 from timbral.serving.tokens import Tokens, read_tokens
@@ -201,6 +202,14 @@ def test_pages_of_other_sites_may_not_ask(client: TestClient, paths: list[Path])
         assert answer.status_code == status
     for host, status in (("evil.example", 403), ("127.0.0.1:8080", 200), ("[::1]:8080", 200)):
         assert client.get("/health", headers={"host": host}).status_code == status
+
+
+def test_a_database_that_cannot_be_reached_is_no_conflict() -> None:
+    """Clients and balancers try again after 503; where the database is stays here."""
+    answer = answer_to(UnavailableError("postgresql://me@db/voices: PostgreSQL refuses (closed)"))
+    assert (answer.status, answer.kind) == (503, "unavailable")
+    assert answer.headers["retry-after"]
+    assert "postgresql" not in answer.message
 
 
 def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         Refusal,
         TimbralError,
         TrainingError,
+        UnavailableError,
     )
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "TrainSummary",
     "TrainingError",
     "TrialSummary",
+    "UnavailableError",
     "__version__",
     "audit",
     "average",

@@ -33,6 +33,7 @@ __all__ = [
     "Refusal",
     "TimbralError",
     "TrainingError",
+    "UnavailableError",
     "check_choice",
     "check_ranges",
     "did_you_mean",
@@ -105,6 +106,10 @@ class Refusal(NamedTuple):
 
 class DataError(TimbralError):
     """A corpus, manifest, store, trial list or speaker list cannot be used."""
+
+
+class UnavailableError(DataError):
+    """A database that others use, too, cannot be reached or written at the moment."""
 
 
 class ConfigError(TimbralError):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from timbral.errors import DataError, MissingExtraError
+from timbral.errors import DataError, MissingExtraError, UnavailableError
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -125,7 +125,10 @@ class PostgresDatabase:
                 yield self._connection
             except psycopg.Error as error:
                 reason = str(error).strip().partition("\n")[0]
-                raise DataError(f"{self.location}: PostgreSQL refuses ({reason})") from error
+                refusal = f"{self.location}: PostgreSQL refuses ({reason})"
+                if isinstance(error, psycopg.OperationalError):
+                    raise UnavailableError(refusal) from error
+                raise DataError(refusal) from error
 
 
 def _without_password(url: str) -> str:

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
-from timbral.errors import DataError
+from timbral.errors import DataError, UnavailableError
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 from timbral.io.near_names import beside
 from timbral.io.temporary import unique_name
@@ -198,7 +198,7 @@ def _explain(error: sqlite3.Error, path: Path) -> Exception:
     if code == sqlite3.SQLITE_FULL:
         return OSError(errno.ENOSPC, "the disk is full; make room and start again", str(path))
     if code == sqlite3.SQLITE_BUSY:
-        return DataError(
+        return UnavailableError(
             f"{path}: another process has been writing for {BUSY_SECONDS:g} s; try again later"
         )
     if code in DAMAGED:

@@ -14,6 +14,7 @@ from timbral.errors import (
     MissingExtraError,
     Refusal,
     TimbralError,
+    UnavailableError,
 )
 
 __all__ = ["RETRY_AFTER_SECONDS", "ErrorAnswer", "ServiceError", "answer_to"]
@@ -82,6 +83,8 @@ def answer_to(error: TimbralError) -> ErrorAnswer:
         )
     if isinstance(error, ConfigError | InputError):
         return ErrorAnswer(UNUSABLE, "setting", str(error))
+    if isinstance(error, UnavailableError):  # whose message names the database
+        return ErrorAnswer(503, "unavailable", "the gallery cannot be used now; try again later")
     if isinstance(error, MissingExtraError):
         return ErrorAnswer(501, "missing-extra", str(error))
     return ErrorAnswer(CONFLICT if isinstance(error, DataError) else 500, "data", str(error))
