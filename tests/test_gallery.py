@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from timbral.errors import ConfigError, DataError, InputError
+from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.voice_matrix import exact_search
@@ -175,6 +178,48 @@ def test_failed_transaction_leaves_nothing(gallery: Gallery) -> None:
         gallery.add_many(broken())  # type: ignore[arg-type]
     assert gallery.matrix()[0] == ("a",)
     assert len(Gallery(gallery.location)) == 1
+
+
+def test_a_writer_beside_does_not_make_a_removal_fail(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was deleted is deleted; that it is not overwritten yet is said."""
+    monkeypatch.setattr("timbral.gallery.sqlite_database.ERASE_SECONDS", 0.2)
+    gallery.add("a", recordings(1))
+    with sqlite3.connect(gallery.location, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not gallery.erase()
+        other.execute("ROLLBACK")
+    other.close()
+    assert gallery.remove("a")
+
+
+def test_merging_keeps_what_both_agreed_to(gallery: Gallery) -> None:
+    for name, consent in (("a", None), ("b", "form B"), ("c", "form C")):
+        gallery.add(name, recordings(ord(name)), consent=consent)
+    gallery.merge("a", "b")
+    assert gallery.voice("a").summary.consent == "form B"
+    assert gallery.voice("a").summary.consent_at
+    gallery.merge("a", "c")
+    assert gallery.voice("a").summary.consent == "form B; form C"
+
+
+def test_export_replaces_only_exports(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.add("a", recordings(1))
+    path = tmp_path / "voices.parquet"
+    assert gallery.export(path) == gallery.export(path) == 3
+    table = pyarrow.parquet.read_table(path).drop_columns(["enrolled_at"])
+    pyarrow.parquet.write_table(table, tmp_path / "utterances.parquet")  # as `embed` writes it
+    with pytest.raises(DataError, match="enrolled voices"):
+        gallery.export(tmp_path / "utterances.parquet")
+    with pytest.raises(ConfigError, match=r"something\.parquet"):
+        gallery.export(tmp_path / "voices.csv")
+
+
+def test_tables_change_with_their_version() -> None:
+    """A gallery of other tables is refused by its version, not by what SQLite says of a column."""
+    digest = hashlib.sha256("".join(SCHEMA).encode()).hexdigest()[:8]
+    assert (SCHEMA_VERSION, digest) == (2, "21a8e160"), "raise SCHEMA_VERSION"
 
 
 def test_removed_voice_is_in_no_file(gallery: Gallery) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 
 from conftest import Ask
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import DataError
+from timbral.errors import DataError, EnrollmentError
 from timbral.gallery.bridge import fit_bridge
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CosineEvidence
@@ -142,6 +143,37 @@ def test_nothing_is_lost(folder: Path, migrated: MigrationSummary) -> None:
             assert replace(one, vector=other.vector, mapped=True, id=other.id) == other
     assert "2.0 s of speech" in migrated.enroll_again["s2-0"]
     assert new.voice("s2-0").summary.enroll_again == migrated.enroll_again["s2-0"]
+
+
+def test_another_speaker_does_not_take_over_a_mapped_voice(folder: Path, tmp_path: Path) -> None:
+    bridge = (folder / "old.parquet", folder / "new.parquet")
+    migrate_gallery(folder / "old.db", NEW, *bridge, tmp_path / "new.db")
+    gallery = Gallery(tmp_path / "new.db")
+    vectors = both_encoders(40, seed=2)[1]
+    stranger = both_encoders(40, seed=77)[1][:1]
+    with pytest.raises(EnrollmentError, match="does not sound like the voice that was mapped"):
+        gallery.enroll_vectors("s2-0", recordings(stranger), evidence=CosineEvidence(0.95))
+    assert gallery.voice("s2-0").summary.enroll_again
+    gallery.enroll_vectors("s2-0", recordings(vectors[2:3]), evidence=CosineEvidence(0.95))
+    assert not gallery.voice("s2-0").summary.enroll_again
+
+
+def test_a_gallery_made_meanwhile_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new.db"
+
+    def fit_slowly(*given: Any) -> Any:
+        Gallery.create(path, OLD).add("acknowledged", recordings(np.eye(12, dtype=np.float32)[:1]))
+        return fit_bridge(*given)
+
+    monkeypatch.setattr("timbral.gallery.migrating.fit_bridge", fit_slowly)
+    with pytest.raises(DataError, match="made by somebody else meanwhile"):
+        migrate_gallery(
+            folder / "old.db", NEW, folder / "old.parquet", folder / "new.parquet", path
+        )
+    assert "acknowledged" in Gallery(path)
+    assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".new")] == []
 
 
 def test_native_recordings_take_over(folder: Path, migrated: MigrationSummary) -> None:

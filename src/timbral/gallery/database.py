@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "Database"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
     """CREATE TABLE gallery (
         id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -12,6 +12,8 @@ from timbral.gallery.enrollment_result import Enrollment
 from timbral.gallery.evidence import Evidence
 from timbral.gallery.from_embeddings import EmbeddedSpeakers, EnrolledSpeakers
 from timbral.gallery.guard import Candidates, Guard
+from timbral.gallery.mapped_voice import refuse_unlike_mapped
+from timbral.gallery.migration import migration_of
 from timbral.gallery.voice_matrix import OtherVoices, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore, bytes_of
@@ -49,11 +51,14 @@ class Enroller:
             found: dict[int, Refusal] = {}
             if not force:
                 found = Guard(evidence).refusals(self._candidates(target, given, enrolled))
+                if enrolled is not None:
+                    migration = migration_of(self._store.migration(), self._store.location)
+                    found |= refuse_unlike_mapped(enrolled, given, migration)
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
             if (refusals and not (partial or force)) or not accepted:
                 raise EnrollmentError(target, refusals)
-            self._store.add(target, accepted, consent)
+            self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
             before = enrolled.recordings if enrolled else ()
         return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from timbral.errors import ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording
@@ -28,8 +29,9 @@ COLUMNS = (
     "license",
     "speech_seconds",
     "risks",
+    "enrolled_at",
 )
-EXPORT = FileKind("a table of utterances", frozenset(COLUMNS))
+EXPORT = FileKind("a table of enrolled voices", frozenset(COLUMNS))
 
 
 def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> int:
@@ -37,14 +39,18 @@ def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> i
 
     `speaker` is the voice's name, `utterance` that name and the recording's number in the gallery,
     `path` where the recording came from. Read in blocks, so that memory does not grow with the
-    gallery. Raises DataError when `path` holds something else.
+    gallery. Raises DataError when `path` holds something else, ConfigError for another suffix than
+    .parquet.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from timbral.embeddings.table import embedded_schema
 
+    if path.suffix.lower() != ".parquet":
+        raise ConfigError(f"{path}: the table is written in Parquet; call it something.parquet")
     claim_file(path, EXPORT)
-    schema = embedded_schema(encoder.embedding_dim)
+    schema = embedded_schema(encoder.embedding_dim).append(pa.field("enrolled_at", pa.string()))
     count = 0
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for rows in store.all_recordings():
@@ -73,6 +79,7 @@ def _table(
                 "license": "",
                 "speech_seconds": each.speech_seconds,
                 "risks": list(each.risks),
+                "enrolled_at": each.added_at,
             }
             for name, each in rows
         ],

@@ -73,12 +73,14 @@ class Identifier:
         self._again = {each.name for each in gallery.voices() if each.enroll_again}
         snapshot = gallery.snapshot()
         self._voices = Voices.of(snapshot, self._evidence, gallery.migration)
-        self._llr_threshold = None if false_accept is None else self.rates.threshold(false_accept)
+        self._llr_threshold = None
+        if false_accept is not None and self._voices.count:
+            self._llr_threshold = self.rates.threshold(false_accept)
 
     @property
     def is_calibrated(self) -> bool:
         """Whether all voices have a calibration, so that there are probabilities."""
-        return bool(self._voices.calibrations)
+        return bool(self._voices.calibrations) or not self._voices.count
 
     @cached_property
     def rates(self) -> SearchRates:

@@ -98,7 +98,7 @@ def migrate_gallery(
             num_recordings = _copy(source, new, bridge)
             marks = _marks(source, bridge)
         _finish(temporary, text_of(migration), source, marks)
-        os.replace(temporary, path)
+        _give_name(temporary, path)
     finally:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{temporary}{suffix}").unlink(missing_ok=True)
@@ -116,6 +116,16 @@ def _finish(path: Path, content: str, source: Gallery, marks: Mapping[str, str])
         for each in source.voices():
             store.keep_notes(each, marks.get(each.name, ""))
     store.database.close()
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Give the new gallery its name; DataError when there is one of that name by now."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise DataError(
+            f"{path}: was made by somebody else meanwhile and stays; choose another `output`"
+        ) from None
 
 
 def _claimed(output: str | Path) -> Path:

@@ -104,12 +104,13 @@ class SqliteDatabase:
     def erase(self) -> bool:
         until = monotonic() + ERASE_SECONDS
         with self._connected() as connection:
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
-            while True:
-                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                if not busy or monotonic() > until:
-                    return not busy
-                sleep(0.05)
+            connection.execute("PRAGMA busy_timeout = 50")
+            try:
+                while not (erased := _erased(connection)) and monotonic() < until:
+                    sleep(0.05)
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
+        return erased
 
     def close(self) -> None:
         with self.lock:
@@ -130,6 +131,17 @@ class SqliteDatabase:
                 yield self._connection
             except sqlite3.Error as error:
                 raise _explain(error, self.path) from error
+
+
+def _erased(connection: sqlite3.Connection) -> bool:
+    """Give free pages back and empty the log; False while another process reads or writes."""
+    try:
+        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
 
 
 def _check_header(path: Path) -> None:

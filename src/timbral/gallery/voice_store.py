@@ -246,8 +246,18 @@ class VoiceStore:
         self._set_voice(voice, self._recordings(voice))
 
     def merge(self, into: str, other: str) -> None:
-        """Give all recordings of the voice `other` to `into`; `other` is gone."""
+        """Give all recordings and notes of the voice `other` to `into`; `other` is gone."""
         target, source = self._id(into), self._id(other)
+        notes = [
+            self.database.query("SELECT consent, consent_at FROM voices WHERE id = ?", (id,))[0]
+            for id in (target, source)
+        ]
+        consents = dict.fromkeys(consent for consent, _ in notes if consent)
+        noted = [at for consent, at in notes if consent]
+        self.database.query(
+            "UPDATE voices SET consent = ?, consent_at = ? WHERE id = ?",
+            ("; ".join(consents), max(noted, default=""), target),
+        )
         self.database.query(
             "UPDATE recordings SET voice_id = ? WHERE voice_id = ?", (target, source)
         )

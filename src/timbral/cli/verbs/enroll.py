@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,13 +72,12 @@ def run(
     """
     check_files(calibration)
     if embeddings is not None:
-        if name or encoder:
-            raise ConfigError("`embeddings` takes the place of NAME, recordings and `encoder`")
+        _check_alone(name, encoder, partial or channel != "mix")
         speakers = _enroll_speakers(gallery, embeddings, calibration, consent, force)
         return _report_speakers(speakers, gallery, json)
     if not recordings:
         raise ConfigError("name a voice and recordings of it, or give `embeddings`")
-    check_recordings(*recordings)
+    _check_voice(name, recordings)
     embedder = _open_encoder(gallery, encoder, running)
     from timbral.gallery.gallery import Gallery
 
@@ -94,6 +94,22 @@ def run(
     except EnrollmentError as error:
         return _report_error(error, json)
     return _report(enrollment, gallery, json)
+
+
+def _check_alone(name: object, encoder: object, others: bool) -> None:
+    """ConfigError for what does not go with `embeddings`."""
+    if name or encoder or others:
+        raise ConfigError(
+            "`embeddings` takes the place of NAME, recordings and `encoder`, and goes without "
+            "`partial` and `channel`"
+        )
+
+
+def _check_voice(name: str, recordings: Sequence[Path]) -> None:
+    """ConfigError where the name was forgotten, AudioError for a recording that is not there."""
+    if Path(name).is_file():
+        raise ConfigError(f"NAME comes before the recordings, and {name!r} is a recording")
+    check_recordings(*recordings)
 
 
 def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) -> Embedder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from json import dumps
@@ -131,16 +132,22 @@ def _show(gallery: Gallery, request: Request) -> int:
 
 
 def _remove(gallery: Gallery, request: Request) -> int:
-    for name in request.names:  # all of them are there, or nothing is removed
+    names = list(dict.fromkeys(request.names))
+    for name in names:  # all of them are there, or nothing is removed
         gallery.voice(name)
     erased = True
-    for name in request.names:
+    for name in names:
         erased = gallery.remove(name, request.recordings)
     what = count(len(request.recordings), "recording") if request.recordings else "voice"
-    print(f"removed: {what if request.recordings else count(len(request.names), what)}")
-    if not erased:
-        print("another process was reading; it is overwritten when one removes or closes next")
-    return OK
+    print(f"removed: {what if request.recordings else count(len(names), what)}")
+    if erased:
+        return OK
+    print(
+        "not overwritten yet: another process reads or writes the gallery; the next `remove` does "
+        "it, or the last process that closes the gallery",
+        file=sys.stderr,
+    )
+    return SOME_FAILED
 
 
 def _merge(gallery: Gallery, request: Request) -> int:
