@@ -73,7 +73,7 @@ class Case:
     encoder: Any
     dtype: torch.dtype = torch.float64
     loss: Any = field(default_factory=GE2EConfig)
-    steps: int = 20
+    steps: int = 10
     sgd: bool = False
     micro_batch_size: int | None = None
     augmented: bool = False
@@ -140,7 +140,7 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch
 
 
 def train(case: Case, ranks: Ranks, store: Path) -> dict[str, np.ndarray]:
-    """All parameters, and the running statistics, after 20 steps."""
+    """All parameters, and the running statistics, after the steps."""
     torch.manual_seed(0)
     encoder = Toy() if case.encoder is None else build_encoder(case.encoder)
     loss_fn = build_loss(case.loss, 8 if case.encoder in (None, LSTM) else 16, 7)

@@ -183,13 +183,11 @@ def test_download(tmp_path: Path) -> None:
 def test_odd_corpora(run: Path, tmp_path: Path, shape: str) -> None:
     """Speakers of one utterance each, or one speaker of all."""
     root, random_state = tmp_path / "corpus", np.random.default_rng(0)
-    sources = [tmp_path / f"{number}.wav" for number in range(20)]
-    for source in sources:
-        soundfile.write(source, 0.1 * random_state.standard_normal(8_000), 16_000)
     for number in range(UTTERANCES):
         speaker = root / (f"s{number:06d}" if shape == "many speakers" else "s")
         speaker.mkdir(parents=True, exist_ok=True)
-        (speaker / f"{number:06d}.wav").symlink_to(sources[number % len(sources)])
+        noise = 0.1 * random_state.standard_normal(8_000)
+        soundfile.write(speaker / f"{number:06d}.wav", noise, 16_000)
     disturb(
         lambda output: ["prepare", root, "--workers", 2, "--output", output],
         digests,
@@ -203,5 +201,4 @@ def test_odd_corpora(run: Path, tmp_path: Path, shape: str) -> None:
     voices = ["speakers", tmp_path / "e" / "ended", "--output", tmp_path / "voices.parquet"]
     assert run_verb(voices, tmp_path).code == 0
     assert run_verb(["inspect", tmp_path / "p" / "ended"], tmp_path).code == 0
-    if UTTERANCES <= 5_000:  # a large one holds millions of copies, and each pair is a finding
-        assert run_verb(["audit", tmp_path / "e" / "ended"], tmp_path).code == 0
+    assert run_verb(["audit", tmp_path / "e" / "ended"], tmp_path).code == 0
