@@ -210,6 +210,7 @@ POINT = [each.name for each in fields(OperatingPoint)]
         ("scale", [0.0]),
         ("scale", [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]),
         ("ranges", {"speech_seconds": [0, 9], "bandwidth_hz": [4e3, 8e3], "snr_db": [0, 60]}),
+        ("ranges", {"speech_seconds": [], "bandwidth_hz": [], "snr_db": [0, 60]}),
         ("points", []),
         ("points", [dict.fromkeys(POINT, -1.0)]),
         ("points", [{"llr": 1.0}]),

@@ -83,11 +83,11 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
     if not all(map(math.isfinite, _numbers(asdict(calibration)))):
         return "holds a number that is not finite"
     ranges = calibration.ranges
-    if not min(*ranges.speech_seconds, *ranges.bandwidth_hz) > 0:
-        return "ranges of speech_seconds and bandwidth_hz should lie above 0"
-    limits = (calibration.limits, *asdict(calibration.ranges).values())
+    limits = (calibration.limits, *asdict(ranges).values())
     if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in limits):
         return "limits and ranges should be pairs, the lower number first"
+    if not min(*ranges.speech_seconds, *ranges.bandwidth_hz) > 0:
+        return "ranges of speech_seconds and bandwidth_hz should lie above 0"
     if not lowest_scale(np.array(calibration.scale), ranges) > 0:
         return "scale should be above 0 everywhere in the ranges: the llr rises with the cosine"
     llrs = [point.llr for point in calibration.points]
