@@ -14,6 +14,9 @@ from timbral.errors import DataError, EnrollmentError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence, evidence_of
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.search_rates import StrangerSearches
+from timbral.gallery.stranger_searches import stranger_searches
+from timbral.gallery.voice_search import Voices
 from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Vectors
@@ -238,3 +241,42 @@ def test_recordings_are_measured_and_named(tmp_path: Path, voices: Path, encoder
     other = EncoderIdentity("other", "f" * 64, "", encoder.embedding_dim)
     with pytest.raises(DataError, match="two encoders"):
         Gallery.create(tmp_path / "o.db", other).enroll("adam", paths, encoder)
+
+
+def test_refused_voices_count_as_searches_of_strangers(gallery: Gallery) -> None:
+    for seed in range(20):
+        gallery.enroll_vectors(f"v{seed}", [Speaker(seed).says()], EVIDENCE)
+    alone = searches(gallery)
+    twin = near(gallery.voice("v3").vector, 0.5, "twin.wav")
+    assert refused(gallery, "Gemma", [twin]) == {"twin.wav": "already-enrolled"}
+    refused(gallery, "Gemma", [twin])  # once more: the same one
+    (kept,) = gallery.refused_searches()
+    cosine = float(gallery.voice("v3").vector @ twin.vector)
+    assert kept.llr == pytest.approx(20 * (cosine - 0.5), abs=1e-3)
+    for path in Path(gallery.location).parent.iterdir():  # the log of SQLite, too
+        assert b"Gemma" not in path.read_bytes()
+    found = searches(gallery)
+    assert (alone.independent, found.independent) == (10.0, 10.5)
+    assert found.best[-1] == pytest.approx(kept.llr)
+    assert found.best[-2] < kept.llr
+    assert found.weights[-1] == 2.0  # the search of the other one of the pair, too
+    assert found.bounds(found.best[-1:])[0] > alone.bounds(found.best[-1:])[0]
+    gallery.enroll_vectors("Gemma", [twin], EVIDENCE, force=True)
+    assert gallery.refused_searches() == []
+
+
+def test_refused_recording_counts_among_those_of_its_speaker(gallery: Gallery) -> None:
+    adam, eve = Speaker(1), Speaker(2)
+    gallery.enroll_vectors("eve", [eve.says(), eve.says()], EVIDENCE)
+    gallery.enroll_vectors("adam", [adam.says()], EVIDENCE)
+    mixed = near(adam.says().vector + 1.2 * eve.says().vector, 0.1, "mixed.wav")
+    assert refused(gallery, "adam", [mixed]) == {"mixed.wav": "another-voice"}
+    assert searches(gallery).num_speakers == 2
+    gallery.remove("adam")
+    assert gallery.refused_searches() == []
+
+
+def searches(gallery: Gallery) -> StrangerSearches:
+    found = stranger_searches(gallery, Voices.of(gallery.snapshot(), EVIDENCE))
+    assert found is not None
+    return found

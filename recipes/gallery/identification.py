@@ -3,8 +3,9 @@
     python recipes/gallery/identification.py CALIBRATION.json EMBEDDINGS [TESTED …]
 
 EMBEDDINGS is an `embed` folder of many speakers. Galleries of 10, 100 and 340 of them are drawn,
-with 3 recordings of the first half of each speaker's; recordings of the second half are searched,
-and recordings of all the other speakers, who are strangers. TESTED are `embed` folders of other
+with 3 recordings of the first half of each speaker's, as `timbral enroll` does it: whom the guard
+refuses is no part of them. Recordings of the second half are searched, and recordings of all the
+other speakers, who are strangers. TESTED are `embed` folders of other
 speakers, who are strangers only. Prints, for each rate that is asked for: strangers who are given
 any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong names.
 """
@@ -23,7 +24,7 @@ from material import Material
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, EnrollmentError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence
 from timbral.gallery.gallery import Gallery
@@ -37,7 +38,7 @@ from timbral.io.types import Floats, Ints
 SIZES = {10: 60, 100: 24, 340: 12}
 """voices of a gallery, and how many galleries are drawn"""
 ENROLLED, SEARCHED = 3, 2
-RATES = (0.05, 0.02, 0.01)
+RATES = (0.1, 0.05, 0.02, 0.01)
 
 
 @dataclass
@@ -114,29 +115,54 @@ def draw(material: Material, size: int, seed: int) -> Iterator[tuple[str, Ints, 
         )
 
 
+def enroll(
+    gallery: Gallery,
+    evidence: CalibratedEvidence,
+    material: Material,
+    drawn: list[tuple[str, Ints, Ints]],
+    size: int,
+) -> list[tuple[str, Ints, Ints]]:
+    """Enroll speakers until there are `size` voices, or nobody is left; those that are enrolled."""
+    inside = []
+    for each in drawn:
+        name, rows, _ = each
+        try:
+            gallery.enroll_vectors(name, material.recordings(rows), evidence, partial=True)
+        except EnrollmentError:
+            continue
+        inside.append(each)
+        if len(inside) == size:
+            break
+    return inside
+
+
 def run(
     material: Material, calibration: Calibration, size: int, tested: dict[str, Material]
 ) -> None:
     counts: dict[str, Counts] = {}
     stated: list[tuple[float, bool]] = []
     entropy: list[float] = []
+    refused = 0
     for seed in range(SIZES[size]):
         drawn = list(draw(material, size, seed))
-        inside, outside = drawn[:size], drawn[size:]
-        known, outside = outside[::2], outside[1::2]
+        evidence = CalibratedEvidence(calibration)
         with tempfile.TemporaryDirectory() as folder:
             identity = EncoderIdentity("measured", "0", "0", material.vectors.shape[1])
             gallery = Gallery.create(Path(folder) / "g.db", identity)
-            gallery.add_many((name, material.recordings(rows)) for name, rows, _ in inside)
-            snapshot = gallery.snapshot()
-            evidence = CalibratedEvidence(calibration)
-            voices = Voices.of(snapshot, evidence)
+            inside = enroll(gallery, evidence, material, drawn, size)
+            refused += sum(each.recording_sha256 == "" for each in gallery.refused_searches())
+            outside = drawn[drawn.index(inside[-1]) + 1 :]
+            known, outside = outside[::2], outside[1::2]
+            voices = Voices.of(gallery.snapshot(), evidence)
             pairs = voices.calibrations
-            alone = SearchRates(size, stranger_searches(gallery, voices), pairs)
+            alone = SearchRates(voices.count, stranger_searches(gallery, voices), pairs)
             strangers = [(name, material.recordings(rows)) for name, rows, _ in known]
-            more = SearchRates(size, stranger_searches(gallery, voices, strangers), pairs)
+            more = SearchRates(voices.count, stranger_searches(gallery, voices, strangers), pairs)
         targets = search(voices, material, np.concatenate([each for _, _, each in inside]))
-        sets = {"": search(voices, material, np.concatenate([each for _, _, each in outside]))}
+        sets = {}
+        if outside:
+            rows = np.concatenate([each for _, _, each in outside])
+            sets = {"": search(voices, material, rows)}
         sets |= {
             f" ({name})": search(voices, each, np.arange(len(each.names)))
             for name, each in tested.items()
@@ -151,7 +177,9 @@ def run(
                 count.broken.append(bool(named.mean() > rate))
                 count.missed.append(float(1 - (targets.right & (targets.llrs >= threshold)).mean()))
                 count.wrong.append(float((~targets.right & (targets.llrs >= threshold)).mean()))
-        for found, is_target in ((targets, True), (sets[""], False)):
+        for found, is_target in ((targets, True), (sets.get(""), False)):
+            if found is None:
+                continue
             for llrs, right in zip(found.all_llrs, found.right, strict=True):
                 seen = np.maximum(llrs, calibration.limits[0])
                 each, nobody = posterior(seen, size, 0.5, alone.least)
@@ -160,7 +188,8 @@ def run(
                 stated.append((best, is_right))
                 entropy.append(-np.log2(nobody if not is_target else max(1 - nobody, 1e-9)))
     print(
-        f"{size} voices, {SIZES[size]} galleries; least promise {100 * alone.least:.2g} %, with "
+        f"{size} voices, {SIZES[size]} galleries; {100 * refused / SIZES[size] / size:.1f} % of "
+        f"voices refused as enrolled already; least promise {100 * alone.least:.2g} %, with "
         f"{len(known)} strangers {100 * more.least:.2g} %"
     )
     for name, count in counts.items():

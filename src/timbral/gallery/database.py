@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "Database"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = (
     """CREATE TABLE gallery (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -59,6 +59,12 @@ SCHEMA = (
         changed BIGINT NOT NULL
     )""",
     "CREATE INDEX removed_voices_changed ON removed_voices (changed)",
+    """CREATE TABLE refused_searches (
+        name_sha256 TEXT NOT NULL,
+        recording_sha256 TEXT NOT NULL,
+        llr DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (name_sha256, recording_sha256)
+    )""",
 )
 """`changes` counts the transactions that wrote; rows bear the number of the last one that touched
 them, so that a process reads only what others have changed. Of a voice that was removed a number

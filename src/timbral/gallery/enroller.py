@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from timbral.gallery.from_embeddings import EmbeddedSpeakers, EnrolledSpeakers
 from timbral.gallery.guard import Candidates, Guard
 from timbral.gallery.mapped_voice import refuse_unlike_mapped
 from timbral.gallery.migration import migration_of
+from timbral.gallery.refused_searches import WHOLE_VOICE
 from timbral.gallery.voice_matrix import OtherVoices, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore, bytes_of
@@ -50,16 +52,15 @@ class Enroller:
             enrolled = self._store.voice(target)
             found: dict[int, Refusal] = {}
             if not force:
-                found = Guard(evidence).refusals(self._candidates(target, given, enrolled))
-                if enrolled is not None:
-                    migration = migration_of(self._store.migration(), self._store.location)
-                    found |= refuse_unlike_mapped(enrolled, given, migration)
+                found = self._refusals(target, given, enrolled, Guard(evidence))
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
-            if (refusals and not (partial or force)) or not accepted:
-                raise EnrollmentError(target, refusals)
-            self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
-            before = enrolled.recordings if enrolled else ()
+            is_refused = bool(refusals and not (partial or force)) or not accepted
+            if not is_refused:
+                self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
+        if is_refused:  # outside, since what was noted of it is kept
+            raise EnrollmentError(target, refusals)
+        before = enrolled.recordings if enrolled else ()
         return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
 
     def enroll_embeddings(
@@ -96,6 +97,23 @@ class Enroller:
         recordings = sum(len(each.accepted) for each in enrolled)
         return EnrolledSpeakers(len(enrolled), unchanged, recordings, refused)
 
+    def _refusals(
+        self,
+        name: str,
+        given: Sequence[EnrolledRecording],
+        enrolled: Voice | None,
+        guard: Guard,
+    ) -> dict[int, Refusal]:
+        """By rows; how much like other voices those are that are refused for it is noted."""
+        candidates = self._candidates(name, given, enrolled)
+        found = guard.refusals(candidates)
+        if llrs := _llrs_of_refused(candidates, found, guard):
+            self._store.note_refused(name, llrs)
+        if enrolled is not None:
+            migration = migration_of(self._store.migration(), self._store.location)
+            found |= refuse_unlike_mapped(enrolled, given, migration)
+        return found
+
     def _candidates(
         self, name: str, recordings: Sequence[EnrolledRecording], enrolled: Voice | None
     ) -> Candidates:
@@ -112,6 +130,25 @@ class Enroller:
         known = {bytes_of(each.vector) for each in voice.recordings} if voice else set()
         checked = checked_recordings(recordings, self._encoder)
         return [each for each in checked if bytes_of(each.vector) not in known]
+
+
+def _llrs_of_refused(
+    candidates: Candidates, found: Mapping[int, Refusal], guard: Guard
+) -> dict[str, float]:
+    """What `RefusedSearches.note` keeps: of the voice together, and of single recordings."""
+    others, llrs = candidates.others, {}
+    if others is None or not len(others):
+        return {}
+    of_kind = {
+        kind: [candidates.recordings[row] for row, each in found.items() if each.kind == kind]
+        for kind in ("already-enrolled", "another-voice")
+    }
+    if voice := of_kind["already-enrolled"]:
+        llrs[WHOLE_VOICE] = guard.highest_llr(voice, others)
+    for each in of_kind["another-voice"]:
+        hash = hashlib.sha256(bytes_of(each.vector)).hexdigest()
+        llrs[hash] = guard.highest_llr([each], others)
+    return llrs
 
 
 def in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

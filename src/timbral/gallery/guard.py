@@ -189,6 +189,11 @@ class Guard:
         )
         return Refusal(label, kind, reason)
 
+    def highest_llr(self, recordings: Sequence[EnrolledRecording], others: Others) -> float:
+        """Of recordings together and the likeliest other voice; there is one."""
+        ((ratio, _, _),) = self._nearest([recordings], others)
+        return ratio
+
     def _llr_to_own(self, candidates: Candidates, row: int, kept: Sequence[int]) -> float:
         """Of a recording and all others that are, or may become, its voice's."""
         one = candidates.recordings[row]

@@ -8,7 +8,8 @@ a search is looked at, not the N scores. Two kinds of data say how high it gets:
   gallery, whose speakers are others; and so are those of strangers, where somebody gives them.
   Errors of the gallery's own voices come in twos (a is like b, and b like a): N voices tell as much
   as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a stranger
-  has N).
+  has N). A guard keeps pairs that are alike out of the gallery; they count all the same, and in
+  twos, too (`timbral.gallery.refused_searches`).
 - **Pairs of the calibration.** The rate of the search is at most N times that of a pair, however
   they depend on each other (Boole). That helps in small galleries.
 
@@ -41,21 +42,28 @@ class StrangerSearches:
     best: Floats
     """(S,), rising"""
     weights: Floats
-    """(S,): each speaker's searches together weigh 1"""
+    """(S,): each speaker's searches together weigh 1, those that stand for two twice as much"""
     independent: float
     """speakers' worth of searches that they tell as much as"""
+    num_speakers: int
 
     @classmethod
-    def of(cls, best: Floats, speakers: Floats, independent: float) -> StrangerSearches:
-        """Of searches (S,) in any order, by `speakers` (S,), numbers."""
-        _, speaker, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    def of(
+        cls, best: Floats, speakers: Floats, independent: float, pairs: Floats | None = None
+    ) -> StrangerSearches:
+        """Of searches (S,) in any order, by `speakers` (S,), numbers.
+
+        `pairs` (S,) is 2 for a search that stands for that of its best voice, too; None: for none.
+        """
+        distinct, speaker, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+        weights = 1.0 / counts[speaker] * (1.0 if pairs is None else pairs)
         order = np.argsort(best, kind="stable")
-        return cls(best[order], (1.0 / counts[speaker])[order], independent)
+        return cls(best[order], weights[order], independent, len(distinct))
 
     def bounds(self, llrs: Floats) -> Floats:
         """What the rate (K,) of searches that reach each llr stays below, 95 of 100 times."""
         above = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
-        rates = above[np.searchsorted(self.best, llrs)] / self.weights.sum()
+        rates = above[np.searchsorted(self.best, llrs)] / self.num_speakers
         return np.minimum(poisson_bounds(rates * self.independent) / self.independent, 1.0)
 
 

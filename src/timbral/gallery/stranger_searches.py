@@ -9,6 +9,7 @@ import numpy as np
 
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
+from timbral.gallery.refused_searches import name_hash
 from timbral.gallery.search_rates import StrangerSearches
 from timbral.gallery.voice_search import Voices
 from timbral.gallery.voices import EnrolledRecording, conditions_of
@@ -33,6 +34,8 @@ def stranger_searches(
 ) -> StrangerSearches | None:
     """The best llr of searches of enrolled recordings among the other voices, and of strangers.
 
+    Whom the guard refused as too much like another voice is among the strangers.
+
     None where there is nothing to search. Recordings that a migration mapped are passed over: those
     that will be searched are embedded, not mapped.
     """
@@ -49,11 +52,44 @@ def stranger_searches(
         used += len(np.unique(owners))
     independent = used / (1.0 + used / max(voices.count, 1))
     found, of_strangers, count = _of_strangers(voices, strangers)
-    best, speakers = best + found, speakers + of_strangers
-    independent += count
-    if not best:
+    refused, owners = _refused(gallery, voices, rows, voices.count + count + 1)
+    best, speakers = [*best, *found, refused], [*speakers, *of_strangers, owners]
+    if len(refused):
+        independent = (used + len(np.unique(owners[owners >= voices.count]))) / 2
+    every = np.concatenate(best)
+    if not len(every):
         return None
-    return StrangerSearches.of(np.concatenate(best), np.concatenate(speakers), independent)
+    pairs = np.where(np.arange(len(every)) < len(every) - len(refused), 1.0, 2.0)
+    return StrangerSearches.of(every, np.concatenate(speakers), independent + count, pairs)
+
+
+def _refused(
+    gallery: Gallery, voices: Voices, rows: Ints, first_number: int
+) -> tuple[Floats, Ints]:
+    """The llr of each search that the guard refused, and its owner.
+
+    Of a recording that is the number of the voice whose others are enrolled; of others, who are
+    strangers to the gallery, numbers from `first_number` on. Of a gallery of which a part is
+    searched (`rows`) the same part of them is taken.
+    """
+    noted = gallery.refused_searches()
+    if not noted or voices.count < 2:
+        return np.empty(0), np.empty(0, np.int64)
+    row_of = {name_hash(name): row for row, name in enumerate(voices.names)}
+    searched = set(rows.tolist())
+    fraction = len(rows) / voices.count
+    best, owners, numbers = [], [], dict[str, int]()
+    for each in noted:
+        row = row_of.get(each.name_sha256)
+        if row is None:
+            if int(each.name_sha256[:8], 16) >= fraction * 16**8:
+                continue
+            row = numbers.setdefault(each.name_sha256, first_number + len(numbers))
+        elif row not in searched:
+            continue
+        best.append(each.llr)
+        owners.append(row)
+    return np.array(best, np.float64), np.array(owners, np.int64)
 
 
 def _enrolled(

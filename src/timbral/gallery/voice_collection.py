@@ -15,6 +15,7 @@ from timbral.gallery.enroller import Enroller, in_blocks
 from timbral.gallery.exporting import export_gallery
 from timbral.gallery.migration import migration_of
 from timbral.gallery.opening_gallery import create_database, open_database
+from timbral.gallery.refused_searches import RefusedSearch
 from timbral.gallery.voice_matrix import Snapshot, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore
@@ -220,6 +221,10 @@ class VoiceCollection:
         """All voices as they are now: names, vectors, conditions; a copy."""
         self._matrix.refresh()
         return self._matrix.snapshot()
+
+    def refused_searches(self) -> list[RefusedSearch]:
+        """What the guard refused because it sounds like another voice, as numbers."""
+        return self._store.refused_searches()
 
     def build_index(self, progress: Progress = lambda done, total: None) -> float:
         """Make an index for `search`, in the memory of this process, and keep it up to date.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ import numpy as np
 from timbral.errors import DataError
 from timbral.gallery.database import Database
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.refused_searches import RefusedSearch, RefusedSearches
 from timbral.gallery.voice_names import check_consent
 from timbral.gallery.voices import (
     EnrolledRecording,
@@ -80,6 +81,7 @@ class VoiceStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._refused = RefusedSearches(database)
         self._change = 0
         self.wrote = False
         self.in_transaction = False
@@ -213,6 +215,7 @@ class VoiceStore:
         if consent is not None:
             check_consent(consent)
         self.wrote = True
+        self._refused.forget_voice(name)
         time = now()
         ids = self.database.query("SELECT id FROM voices WHERE name = ?", (name,))
         before = self._recordings(ids[0][0]) if ids else ()
@@ -232,6 +235,7 @@ class VoiceStore:
     def remove(self, name: str) -> None:
         """Delete a voice that is there."""
         self.wrote = True
+        self._refused.forget(name)
         id = self._id(name)
         self.database.query("DELETE FROM recordings WHERE voice_id = ?", (id,))
         self.database.query("DELETE FROM voices WHERE id = ?", (id,))
@@ -271,6 +275,15 @@ class VoiceStore:
             "UPDATE voices SET name = ?, changed = ? WHERE id = ?",
             (new_name, self._change, self._id(name)),
         )
+
+    def note_refused(self, name: str, llrs: Mapping[str, float]) -> None:
+        """Keep how much like other voices recordings are: see `RefusedSearches`."""
+        self.wrote = True
+        self._refused.note(name, llrs)
+
+    def refused_searches(self) -> list[RefusedSearch]:
+        """What was refused because it sounds like another voice."""
+        return self._refused.all()
 
     def _id(self, name: str) -> int:
         return int(self.database.query("SELECT id FROM voices WHERE name = ?", (name,))[0][0])
