@@ -88,6 +88,23 @@ def search(voices: Voices, material: Material, rows: Ints) -> Search:
     return Search(llrs[:, 0], right, speakers, llrs)
 
 
+def searches_of_strangers(
+    voices: Voices,
+    material: Material,
+    outside: list[tuple[str, Ints, Ints]],
+    tested: dict[str, Material],
+) -> dict[str, Search]:
+    """Of the speakers that were drawn, where some are left, and of each other set, by its name."""
+    sets = {
+        f" ({name})": search(voices, each, np.arange(len(each.names)))
+        for name, each in tested.items()
+    }
+    if outside:
+        rows = np.concatenate([each for _, _, each in outside])
+        return {"": search(voices, material, rows), **sets}
+    return sets
+
+
 def thresholds(
     rates: SearchRates, with_strangers: SearchRates, calibration: Calibration
 ) -> Iterator[tuple[str, float, float | None]]:
@@ -159,14 +176,7 @@ def run(
             strangers = [(name, material.recordings(rows)) for name, rows, _ in known]
             more = SearchRates(voices.count, stranger_searches(gallery, voices, strangers), pairs)
         targets = search(voices, material, np.concatenate([each for _, _, each in inside]))
-        sets = {}
-        if outside:
-            rows = np.concatenate([each for _, _, each in outside])
-            sets = {"": search(voices, material, rows)}
-        sets |= {
-            f" ({name})": search(voices, each, np.arange(len(each.names)))
-            for name, each in tested.items()
-        }
+        sets = searches_of_strangers(voices, material, outside, tested)
         for suffix, strange in sets.items():
             for name, rate, threshold in thresholds(alone, more, calibration):
                 if threshold is None or (suffix and "pair" in name):
@@ -177,9 +187,8 @@ def run(
                 count.broken.append(bool(named.mean() > rate))
                 count.missed.append(float(1 - (targets.right & (targets.llrs >= threshold)).mean()))
                 count.wrong.append(float((~targets.right & (targets.llrs >= threshold)).mean()))
-        for found, is_target in ((targets, True), (sets.get(""), False)):
-            if found is None:
-                continue
+        others = [(each, False) for suffix, each in sets.items() if not suffix]
+        for found, is_target in ((targets, True), *others):
             for llrs, right in zip(found.all_llrs, found.right, strict=True):
                 seen = np.maximum(llrs, calibration.limits[0])
                 each, nobody = posterior(seen, size, 0.5, alone.least)
