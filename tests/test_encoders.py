@@ -25,6 +25,7 @@ CASES = {
     **{name: (name, config) for name, config in SMALL.items()},
     "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
     "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalize=False)),
+    "ecapa-stride-3": ("ecapa", replace(SMALL["ecapa"], stride=3)),
     "wavlm-large": (
         "wavlm",
         replace(

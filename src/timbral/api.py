@@ -199,6 +199,7 @@ def train(
     device: str = "auto",
     workers: int = 1,
     init: str | Path | None = None,
+    teacher: str | Path | None = None,
     checkpoint_path: str | Path | None = None,
     force_restart: bool = False,
     trackers: Sequence[str] = (),
@@ -220,6 +221,8 @@ def train(
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
         workers: processes of this machine that share each batch, to the same result
         init: an encoder (name, run or checkpoint folder) whose weights training begins with
+        teacher: an encoder (name, run, checkpoint folder or exported file) whose vectors a loss
+            that needs a teacher, as `distillation` does, compares with
         checkpoint_path: a checkpoint to resume from, step and optimizer included, maybe with other
             data, whatever `output` holds; goes with neither `init` nor `force_restart`
         force_restart: rename a run that is in `output` (to OUTPUT.1), and train from the first step
@@ -243,6 +246,7 @@ def train(
         device=device,
         workers=workers,
         init=None if init is None else str(init),
+        teacher=None if teacher is None else str(teacher),
         checkpoint_path=_path(checkpoint_path),
         force_restart=force_restart,
         trackers=tuple(trackers),

@@ -33,6 +33,8 @@ class SpeakerLoss(nn.Module, ABC):
     """frozen dataclass whose instance `build` takes"""
     has_class_weights: bool = False
     """it learns a vector for each training speaker, which means nothing for other speakers"""
+    needs_teacher: bool = False
+    """it compares with a teacher's vectors"""
 
     @classmethod
     def build(cls, config: Any, embedding_dim: int, num_speakers: int) -> Self:
@@ -49,6 +51,14 @@ class SpeakerLoss(nn.Module, ABC):
     @abstractmethod
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         """Embeddings (B, E) of any scale and speakers (B,), counted from 0 -> loss ()."""
+
+    def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
+        """The loss of a batch whose utterances a teacher may have vectors of.
+
+        As `forward`; a loss that needs a teacher compares with its vectors (B, E), of any scale.
+        """
+        loss: Tensor = self(embeddings, speakers)
+        return loss
 
     def at_step(self, step: int) -> None:
         """Called before each step, counted from 0; for what changes during training."""

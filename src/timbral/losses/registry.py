@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from timbral.errors import ConfigError
 from timbral.losses.base import LossConfig, SpeakerLoss
 from timbral.losses.contrastive import SupConLoss
+from timbral.losses.distillation import DistillationLoss
 from timbral.losses.ge2e import GE2ELoss
 from timbral.losses.margin import AamLoss
 from timbral.losses.prototypical import AngularPrototypicalLoss, PrototypicalLoss
@@ -52,9 +53,13 @@ class SumLoss(SpeakerLoss):
         super().__init__(config)
         self.terms = nn.ModuleList(terms)
         self.has_class_weights = any(term.has_class_weights for term in terms)
+        self.needs_teacher = any(term.needs_teacher for term in terms)
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
-        values = [term(embeddings, speakers) for term in self.terms]
+        return self.taught(embeddings, speakers, None)
+
+    def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
+        values = [term.taught(embeddings, speakers, teacher) for term in self._losses()]
         weighted = [w * value for w, value in zip(self.config.weights, values, strict=True)]
         return torch.stack(weighted).sum()
 
@@ -76,6 +81,7 @@ class SumLoss(SpeakerLoss):
 LOSSES: dict[str, type[SpeakerLoss]] = {
     "aam": AamLoss,
     "angular-prototypical": AngularPrototypicalLoss,
+    "distillation": DistillationLoss,
     "ge2e": GE2ELoss,
     "prototypical": PrototypicalLoss,
     "sum": SumLoss,

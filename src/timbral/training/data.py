@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
 from timbral.encoders.base import SpeakerEncoder
 from timbral.io.types import Ints
+from timbral.training.distributed import Ranks
 from timbral.training.identity import DataIdentity
+from timbral.training.teacher import TaughtBatches, Teacher
 from timbral.training.train_job import TrainJob
 from timbral.training.validation import Validation
 
@@ -43,15 +45,25 @@ class TrainingData:
 
     @classmethod
     def open(
-        cls, job: TrainJob, encoder: SpeakerEncoder, precision: str, initial: Checkpoint | None
+        cls,
+        job: TrainJob,
+        encoder: SpeakerEncoder,
+        precision: str,
+        initial: Checkpoint | None,
+        teacher: Teacher | None = None,
     ) -> TrainingData:
-        """Open a job's data, and leave out what is too short for the encoder.
+        """Open a job's data, and leave out what is too short for the encoder or its teacher.
 
         Raises DataError for data that cannot be used, ConfigError for settings that do not fit it.
         """
         data, rows, validation_data, validation_rows = _split(job, encoder)
-        long = rows[data.samples[rows] >= encoder.min_samples]
-        is_long = validation_data.samples[validation_rows] >= encoder.min_samples
+        least = encoder.min_samples
+        if teacher is not None:
+            teacher.check(encoder, data)
+            teacher.check(encoder, validation_data)
+            least = max(least, teacher.min_samples)
+        long = rows[data.samples[rows] >= least]
+        is_long = validation_data.samples[validation_rows] >= least
         validation_long = validation_rows[is_long]
         seed = job.config.trainer.seed
         augmenter = Augmenter(job.config.augment, seed)
@@ -69,6 +81,7 @@ class TrainingData:
                 preprocessing=data.preprocessing.as_dict(),
                 precision=precision,
                 initial_weights=None if initial is None else initial.weights_sha256[:16],
+                teacher=None if teacher is None else teacher.identity(),
             ),
             too_short=len(rows) - len(long) + len(validation_rows) - len(validation_long),
             batches_per_step=job.config.trainer.gradient_accumulation_steps,
@@ -78,6 +91,23 @@ class TrainingData:
     def preprocessing(self) -> Preprocessing:
         """What was done to the recordings; the encoder's later inputs get the same."""
         return self.data.preprocessing
+
+    def taught(self, teacher: Teacher, ranks: Ranks, note: Callable[[str], None]) -> TrainingData:
+        """The same data, with the teacher's vectors in batches and validation.
+
+        They come from the cache or are computed now, which `note` is told of now and then.
+        """
+
+        def progress(done: int, total: int) -> None:
+            if done == total or done % 10 == 0:
+                note(f"teacher: {done} of {total} files of vectors")
+
+        vectors = teacher.vectors(self.data, self.rows, ranks, progress)
+        if self.validation is not None and ranks.is_first:
+            data, rows = self.validation.data, self.validation.rows
+            clean = replace(teacher, speeds=(1.0,))
+            self.validation.teacher = clean.vectors(data, rows, Ranks(), progress).of(rows)
+        return replace(self, source=TaughtBatches(self.source, vectors))
 
     def batches(self, first_step: int, rows: slice) -> Iterator[Sequence[Batch]]:
         """These rows of the batches of each step from `first_step` on, made ahead by a thread."""

@@ -20,7 +20,14 @@ from timbral.data.random_streams import Stream, random_seed
 from timbral.training.distributed import RankRows, Ranks
 from timbral.training.state import TrainState
 
-__all__ = ["Outcome", "copy_buffers", "grad_cache_backward", "restore_buffers", "sum_gradients"]
+__all__ = [
+    "Outcome",
+    "copy_buffers",
+    "gather_teacher",
+    "grad_cache_backward",
+    "restore_buffers",
+    "sum_gradients",
+]
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ def grad_cache_backward(
         torch.cat(embedded), rows
     ).requires_grad_()  # (B, E): leaves of the loss
     speakers = ranks.gather(torch.cat([micro.speakers for micro in micro_batches]), rows)
-    loss = state.loss_fn(embeddings, speakers)
+    vectors = [micro.teacher for micro in micro_batches if micro.teacher is not None]
+    teacher = gather_teacher(torch.cat(vectors) if vectors else None, ranks, rows)
+    loss = state.loss_fn.taught(embeddings, speakers, teacher)
     (loss * scale).backward()
     assert embeddings.grad is not None, "every loss depends on the embeddings"
 
@@ -69,6 +78,11 @@ def grad_cache_backward(
         torch.autograd.backward(state.embed(micro_batch), gradient)
     restore_buffers(counted)
     return Outcome(embeddings.detach(), speakers, loss.detach())
+
+
+def gather_teacher(own: Tensor | None, ranks: Ranks, rows: RankRows) -> Tensor | None:
+    """The teacher's vectors of the global batch (B, E), where there is a teacher."""
+    return None if own is None else ranks.gather(own, rows)
 
 
 def sum_gradients(state: TrainState, loss: Tensor, ranks: Ranks) -> None:

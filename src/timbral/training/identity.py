@@ -40,6 +40,8 @@ class DataIdentity:
     """fp32 or bf16: what `auto` was on the machine"""
     initial_weights: str | None = None
     """hash of the weights that training began with"""
+    teacher: str | None = None
+    """name of the teacher and a hash of its weights"""
 
     def same_utterances(self, other: DataIdentity) -> bool:
         """Whether both train and validate on the same utterances."""

@@ -20,6 +20,7 @@ from timbral.training.distributed import Ranks
 from timbral.training.gradients import (
     Outcome,
     copy_buffers,
+    gather_teacher,
     grad_cache_backward,
     restore_buffers,
     sum_gradients,
@@ -137,7 +138,9 @@ def train_step(state: TrainState, batches: Sequence[Batch], ranks: Ranks) -> Ste
             )
             embeddings = ranks.gather(state.embed(batch), rows)  # (B', E) -> (B, E)
             speakers = ranks.gather(batch.speakers, rows)  # (B,)
-            loss = state.loss_fn(embeddings, speakers)  # (): the same on every rank
+            teacher = gather_teacher(batch.teacher, ranks, rows)
+            # (): the same on every rank
+            loss = state.loss_fn.taught(embeddings, speakers, teacher)
             (loss * scale).backward()
             outcome = Outcome(embeddings.detach(), speakers, loss.detach())
         losses.append(outcome.loss)

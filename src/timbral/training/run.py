@@ -130,6 +130,10 @@ class Run:
             self._trackers = self._open.enter_context(open_trackers(info, options.trackers))
         self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
+    def note(self, text: str) -> None:
+        """A line of the log."""
+        self._log.line(text)
+
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
         """Numbers of a step, if there are any: to the terminal, the logs and the trackers."""
         if not metrics:

@@ -10,8 +10,10 @@ import torch
 
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import build_encoder, load_weights
+from timbral.errors import ConfigError
 from timbral.io.devices import pick_device, resolve_precision
 from timbral.io.types import StepProgress
+from timbral.losses.base import SpeakerLoss
 from timbral.losses.registry import build_loss
 from timbral.plots import projection
 from timbral.training.data import TrainingData
@@ -20,6 +22,7 @@ from timbral.training.loop import fit
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
 from timbral.training.state import TrainState
+from timbral.training.teacher import Teacher
 from timbral.training.trackers.registry import check_trackers
 from timbral.training.train_job import TrainJob, TrainSummary
 
@@ -48,8 +51,10 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
     if initial is not None:
         load_weights(encoder, initial)
     precision = resolve_precision(config.trainer.precision, device)
-    data = TrainingData.open(job, encoder, precision, initial)
+    teacher = _load_teacher(job, device)
+    data = TrainingData.open(job, encoder, precision, initial, teacher)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, data.source.num_speakers)
+    _check_teacher(loss_fn, teacher)
     state = TrainState.new(config, encoder, loss_fn, device)
 
     with joined(device) as ranks:
@@ -57,6 +62,8 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
         sync_batch_norm(encoder, ranks)
         with Run(job, data, ranks, progress) as run:
             run.resume(state)
+            if teacher is not None:
+                data = data.taught(teacher, ranks, run.note)
             batches = data.batches(state.step, rows)
             spent = fit(state, batches, ranks, run, data.validation)
             run.done(state.step, spent.bottleneck)
@@ -75,3 +82,20 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
         bottleneck=spent.bottleneck,
         unreadable_augmentation=data.augmenter.failures,
     )
+
+
+def _load_teacher(job: TrainJob, device: torch.device) -> Teacher | None:
+    name = job.options.teacher
+    speeds = job.config.augment.speed.factors
+    return None if name is None else Teacher.load(name, str(device), speeds)
+
+
+def _check_teacher(loss_fn: SpeakerLoss, teacher: Teacher | None) -> None:
+    """ConfigError for a loss without the teacher that it needs, or a teacher that none asks."""
+    if loss_fn.needs_teacher and teacher is None:
+        raise ConfigError(f"the loss {loss_fn.name} needs a teacher: name an encoder in `teacher`")
+    if teacher is not None and not loss_fn.needs_teacher:
+        raise ConfigError(
+            f"the loss {loss_fn.name} does not use a teacher: leave `teacher` out, or take the "
+            "loss distillation, alone or as a term of sum"
+        )

@@ -27,6 +27,9 @@ class TrainOptions:
     """processes of this machine that share each batch, to the same result"""
     init: str | None = None
     """an encoder (name, run or checkpoint folder) whose weights training begins with"""
+    teacher: str | None = None
+    """an encoder (name, run, checkpoint folder or exported file) whose vectors a loss that needs a
+    teacher compares with"""
     checkpoint_path: Path | None = None
     """a checkpoint to resume from, step and optimizer included, maybe with other data, whatever the
     run folder holds"""

@@ -29,7 +29,7 @@ class ValidationResult:
     """Numbers of a validation, and what they were computed from."""
 
     metrics: dict[str, float]
-    """val_loss, val_eer, val_threshold, val_min_dcf"""
+    """val_loss, val_eer, val_threshold, val_min_dcf; with a teacher val_teacher_cosine"""
     vectors: Vectors
     """unit length (N, E)"""
     rows: Ints
@@ -42,12 +42,15 @@ class Validation:
     Raises DataError when the speakers are too few to draw trials from.
     """
 
+    teacher: Vectors | None = None
+    """a teacher's unit vectors of `rows` (N, E)"""
+
     def __init__(self, data: PreparedData, rows: Ints) -> None:
         self.data = data
         codes = data.speaker_codes[rows]
         kept = [_evenly_spread(rows[codes == code]) for code in np.unique(codes)]
-        self._rows = np.concatenate([*kept, np.empty(0, np.int64)])
-        self._speakers = [data.speaker_names[code] for code in data.speaker_codes[self._rows]]
+        self.rows = np.concatenate([*kept, np.empty(0, np.int64)])
+        self._speakers = [data.speaker_names[code] for code in data.speaker_codes[self.rows]]
         try:
             self._pairs = np.array(draw_pairs(self._speakers))
         except DataError as error:
@@ -63,7 +66,7 @@ class Validation:
         """
         device = next(encoder.parameters()).device
         embedder = Embedder(encoder, self.data.preprocessing, device=device)
-        vectors = self.data.embed(embedder, self._rows.tolist())
+        vectors = self.data.embed(embedder, self.rows.tolist())
         unpack_weights(encoder)  # packed copies would be stale after the next step
         if not np.isfinite(vectors).all():
             return None
@@ -76,7 +79,10 @@ class Validation:
             "val_threshold": threshold,
             "val_min_dcf": min_dcf(scores, labels),
         }
-        return ValidationResult(metrics, vectors, self._rows)
+        if self.teacher is not None:
+            cosines = np.einsum("ne,ne->n", vectors, self.teacher)
+            metrics["val_teacher_cosine"] = float(cosines.mean())
+        return ValidationResult(metrics, vectors, self.rows)
 
 
 def _evenly_spread(rows: Ints) -> Ints:

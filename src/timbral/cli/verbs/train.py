@@ -56,6 +56,7 @@ METAVARS = {
     "device": "DEVICE",
     "workers": "N",
     "init": "ENCODER",
+    "teacher": "ENCODER",
     "checkpoint_path": "CHECKPOINT",
     "force_restart": None,
     "trackers": "NAME ...",
@@ -109,8 +110,9 @@ def _check_arguments(config: Path | None, sources: Sources, options: TrainOption
     number = validation == "auto" or validation.isdecimal()
     check_files(options.exclude_speakers, None if number else validation)
     check_trackers(options.trackers)
-    if options.init is not None:
-        refuse_unknown(options.init)
+    for encoder in (options.init, options.teacher):
+        if encoder is not None:
+            refuse_unknown(encoder)
 
 
 def _recipe(config: Path | None, sources: Sources) -> Recipe:

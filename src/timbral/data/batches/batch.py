@@ -25,6 +25,10 @@ class Batch(ABC):
     """number of each utterance's speaker, counted from 0 (B,)"""
     rows: Tensor
     """each utterance's row of the prepared data (B,)"""
+    speeds: Tensor | None = None
+    """index of each utterance's speed among those of the augmentation (B,); None: all the first"""
+    teacher: Tensor | None = None
+    """a teacher's vector of each utterance (B, E), where there is one"""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -80,9 +80,13 @@ class WaveCrops:
         samples = self._config.crop_samples(self._seed, step)
         # Drawn for the whole batch, then cut: a process's numbers do not depend on its rows.
         uniform = random_generator(self._seed, Stream.CROP_OFFSETS, step).random((len(items), 2))
-        waves = np.empty((len(items[rows]), samples), dtype=np.float32)
-        for wave, item, (offset, choice) in zip(waves, items[rows], uniform[rows], strict=True):
-            self._fill(wave, item, offset, choice)
+        drawn_speeds = (uniform[rows, 1] * len(self._speeds)).astype(np.int64)
+        speeds = self._item_speeds[items[rows]] if self._new_speakers else drawn_speeds  # (B,)
+        waves = np.empty((len(speeds), samples), dtype=np.float32)
+        for wave, item, speed, offset in zip(
+            waves, items[rows], speeds, uniform[rows, 0], strict=True
+        ):
+            self._fill(wave, item, self._speeds[speed], offset)
         plan = masks = None
         if self._augmenter:
             crop = partial(self._crop_of_item, items, samples)
@@ -94,14 +98,13 @@ class WaveCrops:
             lengths=torch.full((len(waves),), samples),
             speakers=torch.from_numpy(np.repeat(speakers, drawn.shape[1])[rows]),
             rows=torch.from_numpy(self._item_rows[items[rows]]),
+            speeds=torch.from_numpy(speeds),
             masks=masks,
             plan=plan,
         )
 
-    def _fill(self, wave: NDArray[np.float32], item: int, offset: float, choice: float) -> None:
-        """Fill a wave (T,) with a random crop; offset and choice (of a speed) lie in [0, 1)."""
-        drawn = int(choice * len(self._speeds))
-        speed = self._speeds[self._item_speeds[item] if self._new_speakers else drawn]
+    def _fill(self, wave: NDArray[np.float32], item: int, speed: float, offset: float) -> None:
+        """Fill a wave (T,) with a crop at a speed, from an offset in [0, 1) on."""
         # At speed 1.1 the crop is read as if recorded at 17.6 kHz: it gets shorter and higher.
         rate = round(SAMPLE_RATE * speed)
         row, samples = int(self._item_rows[item]), len(wave)

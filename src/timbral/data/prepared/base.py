@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,8 +79,15 @@ class PreparedData(ABC):
         """Raise ConfigError for an encoder that cannot take this data."""
 
     @abstractmethod
-    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
-        """Vectors (N, E) of whole utterances. Raises ConfigError for an unfit embedder."""
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
+        """Vectors (N, E) of whole utterances, at a speed that moves the pitch too.
+
+        Raises ConfigError for an unfit embedder, and for another speed than 1 without waves.
+        """
+
+    @abstractmethod
+    def update_hash(self, digest: hashlib._Hash, row: int) -> None:
+        """Take what an utterance holds into a hash."""
 
 
 def read_table(

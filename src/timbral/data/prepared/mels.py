@@ -8,6 +8,7 @@ Those that `prepare` wrote in the format npy have a table; of others the folders
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from timbral.data.prepared.base import (
 )
 from timbral.data.prepared.marks import prepared_format
 from timbral.encoders.mel_config import GE2E_MEL
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError, ConfigError, DataError
 from timbral.io.types import Vectors
 
 if TYPE_CHECKING:  # a verb's help names the formats without torch
@@ -127,9 +128,16 @@ class PrecomputedMels(PreparedData):
     def check_encoder(self, encoder: SpeakerEncoder) -> None:
         encoder.check_takes_mels()
 
-    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
         """Vectors (N, E) of whole utterances. ConfigError for encoders that take no such mels."""
+        if speed != 1.0:
+            raise ConfigError("precomputed mels have the speed of their recordings")
         return embedder.encode_mels([self.mel(row) for row in rows])
+
+    def update_hash(self, digest: hashlib._Hash, row: int) -> None:
+        mel = self.mel(row)
+        digest.update(f"{len(mel)} frames".encode())
+        digest.update(np.ascontiguousarray(mel).data)
 
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:

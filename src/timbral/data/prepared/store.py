@@ -14,6 +14,7 @@ samples of an utterance begin.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
+from timbral.audio.decode import SAMPLE_RATE, Wave, resample
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.prepared.base import PreparedData, PreparedEmbedder, read_table
 from timbral.data.prepared.marks import prepared_format
@@ -110,12 +112,20 @@ class Store(PreparedData):
     def check_encoder(self, encoder: SpeakerEncoder) -> None:
         """Every encoder takes audio."""
 
-    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int]) -> Vectors:
-        """Vectors (N, E) of whole utterances."""
-        scale = np.float32(32_768)
-        return embedder.encode_preprocessed(
-            [self.pcm(row).astype(np.float32) / scale for row in rows]
-        )
+    def wave(self, row: int, speed: float = 1.0) -> Wave:
+        """One utterance (T,), at a speed that moves the pitch too."""
+        wave: Wave = self.pcm(row).astype(np.float32) / np.float32(32_768)
+        rate = round(SAMPLE_RATE * speed)
+        return wave if rate == SAMPLE_RATE else resample(wave, rate, SAMPLE_RATE)
+
+    def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
+        """Vectors (N, E) of whole utterances, at a speed."""
+        return embedder.encode_preprocessed([self.wave(row, speed) for row in rows])
+
+    def update_hash(self, digest: hashlib._Hash, row: int) -> None:
+        pcm = self.pcm(row)
+        digest.update(f"{len(pcm)} samples".encode())
+        digest.update(np.ascontiguousarray(pcm).data)
 
 
 def shard_path(folder: Path, shard: int) -> Path:

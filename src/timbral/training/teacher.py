@@ -1,0 +1,162 @@
+"""A teacher's vectors of the recordings that a student learns from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from timbral.data.batches.batch import Batch
+from timbral.data.batches.source import BatchSource
+from timbral.data.prepared.base import PreparedData
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import ConfigError, DataError
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.cache import cache_folder
+from timbral.io.files import atomic_write
+from timbral.io.types import Ints, Vectors
+from timbral.training.distributed import Ranks
+
+__all__ = ["TaughtBatches", "Teacher", "TeacherVectors"]
+
+CHUNK_ROWS = 128
+"""recordings whose vectors are kept in one file: what a killed run loses at most"""
+
+
+class TeacherVectors:
+    """Unit vectors of whole recordings without augmentation, at each of the speeds; mapped files.
+
+    `rows` (N,) are those of the prepared data, ascending; `chunks` holds for each speed their
+    vectors, CHUNK_ROWS to an array.
+    """
+
+    def __init__(self, rows: Ints, chunks: Sequence[Sequence[Vectors]]) -> None:
+        self._rows = rows
+        self._chunks = chunks
+
+    def of(self, rows: Ints, speeds: Ints | None = None) -> Vectors:
+        """Vectors (B, E) of rows of the prepared data, each at the speed of an index."""
+        positions = np.searchsorted(self._rows, rows)
+        speeds = np.zeros_like(rows) if speeds is None else speeds
+        return np.stack(
+            [
+                self._chunks[speed][position // CHUNK_ROWS][position % CHUNK_ROWS]
+                for position, speed in zip(positions.tolist(), speeds.tolist(), strict=True)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An encoder, of any kind that computes vectors, and what it is asked for."""
+
+    embedder: Embedder
+    speeds: tuple[float, ...]
+    """those of the augmentation: a recording at another speed is of another voice"""
+
+    @classmethod
+    def load(cls, name: str, device: str, speeds: tuple[float, ...]) -> Teacher:
+        """The encoder of a name, run, checkpoint, or exported file. Errors as of `load_encoder`."""
+        return cls(load_encoder(name, device=device), speeds)
+
+    @property
+    def min_samples(self) -> int:
+        """Shorter recordings are too short at the highest speed."""
+        return round(self.embedder.runtime.network.min_samples * max(self.speeds)) + 1
+
+    def identity(self) -> str:
+        """What its vectors follow from, besides the recordings."""
+        return f"{self.embedder.name} {self.embedder.weights_identity()[:16]}"
+
+    def check(self, student: SpeakerEncoder, data: PreparedData) -> None:
+        """ConfigError unless the student can have the teacher's vectors, and it takes the data."""
+        size = self.embedder.embedding_dim
+        if student.embedding_dim != size:
+            raise ConfigError(
+                f"the teacher {self.embedder.name} makes vectors of {size} numbers, the encoder of "
+                f"the config {student.embedding_dim}: set encoder.embedding_dim to {size}"
+            )
+        if self.embedder.preprocessing != data.preprocessing:
+            raise ConfigError(
+                f"{data.folder} was prepared with {data.preprocessing}, and the teacher "
+                f"{self.embedder.name} was trained on {self.embedder.preprocessing}: prepare the "
+                "corpus as the teacher takes it"
+            )
+
+    def vectors(
+        self,
+        data: PreparedData,
+        rows: Ints,
+        ranks: Ranks,
+        progress: Callable[[int, int], None],
+    ) -> TeacherVectors:
+        """Its vectors of rows of prepared data, from the cache or computed now.
+
+        A file of the cache is named by a hash of the teacher, the speed and the recordings
+        themselves, so that it is never one of others. The ranks share what is to be computed.
+        `progress` is called with how many files are there, and how many there will be.
+        """
+        rows = np.sort(rows)
+        chunks = [rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS)]
+        files = [
+            (self._file(data, chunk, speed), chunk, speed)
+            for speed in self.speeds
+            for chunk in chunks
+        ]
+        for number, (path, chunk, speed) in enumerate(files):
+            if number % ranks.count == ranks.rank and not path.exists():
+                self._compute(path, data, chunk, speed)
+            progress(number + 1, len(files))
+        ranks.all_reduce_max(0.0)  # all have written what is theirs
+        for path, chunk, speed in files:
+            if not path.exists():  # of another machine's rank, with a cache of its own
+                self._compute(path, data, chunk, speed)
+        mapped = [np.load(path, mmap_mode="r") for path, _, _ in files]
+        per_speed = len(chunks)
+        return TeacherVectors(
+            rows, [mapped[k * per_speed : (k + 1) * per_speed] for k in range(len(self.speeds))]
+        )
+
+    def _file(self, data: PreparedData, chunk: Ints, speed: float) -> Path:
+        runtime = self.embedder.runtime
+        facts = (self.embedder.weights_identity(), self.embedder.embedding_identity(), speed)
+        digest = hashlib.sha256(repr((*facts, str(runtime.device), runtime.precision)).encode())
+        for row in chunk.tolist():
+            data.update_hash(digest, row)
+        return cache_folder() / "teachers" / f"{digest.hexdigest()}.npy"
+
+    def _compute(self, path: Path, data: PreparedData, chunk: Ints, speed: float) -> None:
+        vectors = data.embed(self.embedder, chunk.tolist(), speed)
+        if not (finite := np.isfinite(vectors).all(axis=1)).all():
+            utterance = data.table["utterance"][int(chunk[int(np.argmin(finite))])].as_py()
+            raise DataError(f"the teacher's vector of {utterance} is not finite")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, vectors)
+
+
+@dataclass(frozen=True)
+class TaughtBatches:
+    """The batches of a source, with a teacher's vectors of their utterances."""
+
+    source: BatchSource
+    vectors: TeacherVectors
+
+    @property
+    def num_speakers(self) -> int:
+        return self.source.num_speakers
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        batch = self.source.batch(step, rows)
+        speeds = None if batch.speeds is None else batch.speeds.numpy()
+        vectors = self.vectors.of(batch.rows.numpy(), speeds)
+        return replace(batch, teacher=torch.from_numpy(vectors))
+
+    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
+        return (self.batch(step, rows) for step in count(first_step))
