@@ -152,9 +152,9 @@ def test_batches_know_their_recordings_at_their_speeds(store: Store, teacher: Pa
         ]
         expected = asked.embedder.encode_preprocessed(whole)
         np.testing.assert_allclose(batch.teacher.numpy(), expected, atol=1e-5)
-        part = TaughtBatches(crops, vectors).batch(3, slice(2, 5))
-        assert part.teacher is not None
-        assert torch.equal(part.teacher, batch.teacher[2:5])
+        some = TaughtBatches(crops, vectors).batch(3, slice(2, 5))
+        assert some.teacher is not None
+        assert torch.equal(some.teacher, batch.teacher[2:5])
 
 
 def test_distillation_learns_and_resumes_exactly(
@@ -179,6 +179,18 @@ def test_distillation_learns_and_resumes_exactly(
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     with pytest.raises(TrainingError, match=r"data source\.teacher"):
         train("whole", 8, teacher=tmp_path / "parts")  # any encoder of this size can be one
+
+
+def test_recordings_without_labels_are_speakers_of_their_own(store: Store) -> None:
+    rows = np.flatnonzero(store.speaker_codes == 3)  # one speaker: too few for any batch
+    config = DataConfig(4, 2, 0.6)
+    with pytest.raises(ConfigError, match="only 1 speakers"):
+        WaveCrops(store, rows, config, 0)
+    crops = WaveCrops(store, rows, dataclasses.replace(config, recordings_as_speakers=True), 0)
+    assert crops.num_speakers == len(rows)
+    batch = crops.batch(0)
+    assert len(set(batch.rows.tolist())) == 4
+    assert torch.equal(batch.rows[::2], batch.rows[1::2])  # two crops of each recording
 
 
 def test_micro_batches_give_the_gradient_of_the_whole() -> None:

@@ -25,6 +25,9 @@ class DataConfig:
     """length of the random crop of each utterance; shorter utterances are repeated to fill it"""
     max_crop_seconds: float | None = None
     """each batch draws its length from five between `crop_seconds` and this"""
+    recordings_as_speakers: bool = False
+    """every recording counts as a speaker of its own, whatever its label: for audio without labels,
+    and losses that do not need any"""
     sessions: str = "any"
     """any: a speaker's utterances, whatever their session | distinct: from as many sessions as
     possible"""

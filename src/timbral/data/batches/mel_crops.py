@@ -12,7 +12,7 @@ from timbral.data.augment.augment_config import AugmentConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
 from timbral.data.batches.data_config import DataConfig
-from timbral.data.batches.sampler import SpeakerSampler
+from timbral.data.batches.sampler import SpeakerSampler, number_speakers
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.random_streams import Stream, random_generator
 from timbral.encoders.mel_config import GE2E_MEL
@@ -46,7 +46,7 @@ class MelCrops:
         self._rows = rows
         self._config = config
         self._seed = seed
-        _, speakers = np.unique(mels.speaker_codes[rows], return_inverse=True)
+        speakers = number_speakers(mels, rows, config)
         self._sampler = SpeakerSampler.of_data(mels, rows, speakers, config, seed)
 
     @property

@@ -21,7 +21,7 @@ from timbral.data.random_streams import Stream
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
 
-__all__ = ["SpeakerSampler"]
+__all__ = ["SpeakerSampler", "number_speakers"]
 
 
 class SpeakerSampler:
@@ -103,6 +103,14 @@ class SpeakerSampler:
         index = int(self._schedule[batch])
         earlier = int((self._schedule[:batch] == index).sum())
         return [(index, cycle * self._pools[index].batches_per_cycle + earlier)]
+
+
+def number_speakers(data: PreparedData, rows: Ints, config: DataConfig) -> Ints:
+    """Numbers from 0 on of the speakers of rows of prepared data (N,)."""
+    if config.recordings_as_speakers:
+        return np.arange(len(rows))
+    numbers: Ints = np.unique(data.speaker_codes[rows], return_inverse=True)[1]
+    return numbers
 
 
 def _check_sizes(pools: Sequence[SpeakerPool]) -> None:

@@ -16,7 +16,7 @@ from timbral.data.augment.augment_config import SpeedConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.data_config import DataConfig
-from timbral.data.batches.sampler import SpeakerSampler
+from timbral.data.batches.sampler import SpeakerSampler, number_speakers
 from timbral.data.prepared.store import Store
 from timbral.data.random_streams import Stream, random_generator
 from timbral.io.types import Ints
@@ -57,7 +57,7 @@ class WaveCrops:
         #
         # Without new speakers an item is a row, and its speed is drawn each time.
         copies = len(speed.factors) if speed.new_speakers else 1
-        _, recorded = np.unique(store.speaker_codes[rows], return_inverse=True)
+        recorded = number_speakers(store, rows, config)
         self._item_rows = np.tile(rows, copies)
         self._item_speeds = np.repeat(np.arange(copies), len(rows))
         self._recorded_speakers = np.tile(recorded, copies)
