@@ -45,7 +45,7 @@ class DistillationLoss(SpeakerLoss):
 
     def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
         if teacher is None:
-            return self(embeddings, speakers)
+            return self.forward(embeddings, speakers)
         with torch.autocast(embeddings.device.type, enabled=False):
             student = unit_vectors(embeddings)
             target = unit_vectors(teacher.to(student.dtype))

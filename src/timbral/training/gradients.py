@@ -67,7 +67,7 @@ def grad_cache_backward(
     vectors = [micro.teacher for micro in micro_batches if micro.teacher is not None]
     teacher = gather_teacher(torch.cat(vectors) if vectors else None, ranks, rows)
     loss = state.loss_fn.taught(embeddings, speakers, teacher)
-    (loss * scale).backward()
+    torch.autograd.backward(loss * scale)
     assert embeddings.grad is not None, "every loss depends on the embeddings"
 
     # Batch norm has counted these utterances already: its running statistics come back below.

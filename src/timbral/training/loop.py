@@ -141,7 +141,7 @@ def train_step(state: TrainState, batches: Sequence[Batch], ranks: Ranks) -> Ste
             teacher = gather_teacher(batch.teacher, ranks, rows)
             # (): the same on every rank
             loss = state.loss_fn.taught(embeddings, speakers, teacher)
-            (loss * scale).backward()
+            torch.autograd.backward(loss * scale)
             outcome = Outcome(embeddings.detach(), speakers, loss.detach())
         losses.append(outcome.loss)
     loss = torch.stack(losses).mean()
