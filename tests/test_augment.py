@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from timbral.data.augment.effects import (
 from timbral.data.augment.plan import Augmenter
 from timbral.data.augment.rir import RoomImpulseResponses, fast_size
 from timbral.data.augment.sound_files import Recordings
+from timbral.data.augment.telephone import Telephone, apply_telephone
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
@@ -155,6 +157,32 @@ def test_bandpass(tmp_path: Path) -> None:
     assert torch.equal(waves[1], everything)
     apply_bandpass(waves, bandpass(0.0, 8000.0))
     torch.testing.assert_close(waves[0], tones[1000], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("a_law", [False, True])
+def test_telephone(a_law: bool) -> None:
+    """As libsndfile's G.711 at 8 kHz, but for the straight segments that the standard has."""
+    random = np.random.default_rng(0)
+    time = np.arange(8_000) / 8_000
+    narrow = sum(0.2 * np.sin(2 * np.pi * hz * time + hz) for hz in (300, 1000, 2700))
+    content = io.BytesIO()
+    soundfile.write(content, narrow, 8_000, "ALAW" if a_law else "ULAW", format="WAV")
+    content.seek(0)
+    expected = soundfile.read(content)[0]
+    sampled = np.fft.rfft(narrow)
+    wave = np.fft.irfft(2 * np.pad(sampled[:-1], (0, 4001)), n=16_000)
+    high = 0.1 * np.sin(2 * np.pi * 6000 * np.arange(16_000) / 16_000)  # does not come through
+    others = random.standard_normal((2, 16_000))
+    waves = torch.from_numpy(np.stack([others[0], wave + high, others[1]])).float()
+    alone = waves[1:2].clone()
+    apply_telephone(waves, Telephone(torch.tensor([1, 2]), torch.tensor([a_law, not a_law])))
+    apply_telephone(alone, Telephone(torch.tensor([0]), torch.tensor([a_law])))
+    assert torch.equal(alone[0], waves[1])
+    assert torch.equal(waves[0], torch.from_numpy(others[0]).float())
+    got = waves[1, ::2].numpy()
+    error = np.sqrt(np.mean((got - narrow) ** 2) / np.mean(narrow**2))
+    official = np.sqrt(np.mean((expected - narrow) ** 2) / np.mean(narrow**2))
+    assert 0.7 * official < error < 1.3 * official
 
 
 def test_peaks_are_scaled_not_clipped() -> None:

@@ -125,7 +125,9 @@ def make_augmented(store: Path) -> Callable[[int, torch.dtype, slice], WaveBatch
         "music": {"paths": [str(store.parent / "music")], "probability": 0.6},
         "babble": {"probability": 0.6},
         "noise": {"paths": [str(store.parent / "noise")], "probability": 0.6},
-        **{name: {"probability": 0.6} for name in ("bandpass", "gain", "spec_augment")},
+        **{
+            name: {"probability": 0.6} for name in ("bandpass", "telephone", "gain", "spec_augment")
+        },
     }
     augmenter = Augmenter(from_mapping(AugmentConfig, values, "augment"), 3, store.parent / "cache")
     opened = Store.open(store)

@@ -43,6 +43,7 @@ class AugmentStream(IntEnum):
     GAIN = 4
     BANDPASS = 5
     SPEC_AUGMENT = 6
+    TELEPHONE = 7
 
 
 def random_generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:

@@ -18,6 +18,7 @@ __all__ = [
     "RirConfig",
     "SpecAugmentConfig",
     "SpeedConfig",
+    "TelephoneConfig",
 ]
 
 Range = tuple[float, ...]
@@ -75,11 +76,18 @@ class GainConfig:
 
 @dataclass(frozen=True)
 class BandpassConfig:
-    """Narrower bands, as of telephones and cheap microphones; no codec."""
+    """Narrower bands, as of cheap microphones; no codec."""
 
     probability: float = 0.0
     low_hz: Range = (0.0, 300.0)
     high_hz: Range = (3400.0, 8000.0)
+
+
+@dataclass(frozen=True)
+class TelephoneConfig:
+    """Telephone speech: 8 kHz, in 8 bits a sample by mu-law or A-law (ITU-T G.711)."""
+
+    probability: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ class AugmentConfig:
     rir: RirConfig = field(default_factory=RirConfig)
     gain: GainConfig = field(default_factory=GainConfig)
     bandpass: BandpassConfig = field(default_factory=BandpassConfig)
+    telephone: TelephoneConfig = field(default_factory=TelephoneConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
 

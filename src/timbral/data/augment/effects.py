@@ -23,6 +23,7 @@ __all__ = [
     "add_background",
     "apply_bandpass",
     "apply_gain",
+    "at_least_two",
     "limit_peak",
     "mask_features",
     "reverberate",
@@ -101,7 +102,7 @@ def reverberate(waves: Tensor, effect: Reverberation) -> None:
     """
     size = 2 * (effect.spectra.shape[1] - 1)
     rms = _rms(waves)[effect.rows]
-    spectra = torch.fft.rfft(_at_least_two(waves[effect.rows]), n=size)
+    spectra = torch.fft.rfft(at_least_two(waves[effect.rows]), n=size)
     _multiply_rows(spectra, effect.spectra)
     wet = torch.fft.irfft(spectra, n=size)[: len(effect.rows), : waves.shape[1]]
     wet *= rms / _rms(wet).clamp(min=1e-12)
@@ -111,7 +112,7 @@ def reverberate(waves: Tensor, effect: Reverberation) -> None:
 def apply_bandpass(waves: Tensor, effect: Bandpass) -> None:
     """Filter rows of `waves`, in place."""
     samples = waves.shape[1]
-    spectra = torch.fft.rfft(_at_least_two(waves[effect.rows]))
+    spectra = torch.fft.rfft(at_least_two(waves[effect.rows]))
     # real and imaginary part by the same real number: a complex product may round otherwise
     components = torch.view_as_real(spectra)[: len(effect.rows)]
     components *= effect.responses[:, :, None]
@@ -169,7 +170,7 @@ def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
     return norms
 
 
-def _at_least_two(rows: Tensor) -> Tensor:
+def at_least_two(rows: Tensor) -> Tensor:
     """A single row twice: MKL transforms one alone by other steps, and rounds otherwise."""
     return rows.expand(2, -1) if len(rows) == 1 else rows
 

@@ -24,6 +24,7 @@ from timbral.data.augment.augment_config import (
     BandpassConfig,
     GainConfig,
     SpecAugmentConfig,
+    TelephoneConfig,
 )
 from timbral.data.augment.effects import (
     Background,
@@ -39,6 +40,7 @@ from timbral.data.augment.effects import (
 )
 from timbral.data.augment.rir import RoomImpulseResponses
 from timbral.data.augment.sound_files import Recordings
+from timbral.data.augment.telephone import Telephone, apply_telephone
 from timbral.data.random_streams import AugmentStream, Stream, random_generator
 from timbral.io.cache import cache_folder
 from timbral.io.types import Floats, Ints
@@ -61,6 +63,7 @@ class AugmentPlan:
     reverberation_after_noise: Reverberation | None = None
     """of speech, music, babble and noise together, as in ddvc"""
     bandpass: Bandpass | None = None
+    telephone: Telephone | None = None
     gain: Gain | None = None
 
     def apply(self, waves: Tensor) -> Tensor:
@@ -75,6 +78,8 @@ class AugmentPlan:
             reverberate(waves, self.reverberation_after_noise)
         if self.bandpass is not None:
             apply_bandpass(waves, self.bandpass)
+        if self.telephone is not None:
+            apply_telephone(waves, self.telephone)
         if self.gain is not None:
             apply_gain(waves, self.gain)
         limit_peak(waves)
@@ -118,6 +123,7 @@ class Augmenter:
             noise=_background(draws, AugmentStream.NOISE, self.config.noise, self._noise, samples),
             reverberation_after_noise=reverberation if after_noise else None,
             bandpass=_bandpass(draws, self.config.bandpass, samples),
+            telephone=_telephone(draws, self.config.telephone),
             gain=_gain(draws, self.config.gain),
         )
 
@@ -244,6 +250,14 @@ def _bandpass(draws: _Draws, config: BandpassConfig, samples: int) -> Bandpass |
         inside = np.minimum(octaves - np.log2(max(low, 1e-6)), np.log2(high) - octaves) / 0.1
         response[:] = np.sin(np.pi / 2 * (np.clip(inside, -0.5, 0.5) + 0.5))
     return Bandpass(torch.from_numpy(rows), torch.from_numpy(responses))
+
+
+def _telephone(draws: _Draws, config: TelephoneConfig) -> Telephone | None:
+    """One of the two laws, each as often."""
+    rows, values = draws.chosen(AugmentStream.TELEPHONE, config.probability, 1)
+    if not rows.size:
+        return None
+    return Telephone(torch.from_numpy(rows), torch.from_numpy(values[:, 0] < 0.5))
 
 
 def _gain(draws: _Draws, config: GainConfig) -> Gain | None:
