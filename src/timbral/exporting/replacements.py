@@ -93,12 +93,7 @@ class FixedNorm(nn.Module):
 
     def __init__(self, norm: BatchNorm) -> None:
         super().__init__()
-        assert norm.running_mean is not None, "our encoders keep running statistics"
-        assert norm.running_var is not None
-        scale = torch.rsqrt(norm.running_var.double() + norm.eps)
-        scale = scale * norm.weight.double() if norm.affine else scale
-        offset = -norm.running_mean.double() * scale
-        offset = offset + norm.bias.double() if norm.affine else offset
+        scale, offset = norm.scale_and_offset()
         self.register_buffer("scale", scale.float())
         self.register_buffer("offset", offset.float())
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
+from timbral.inference.optimize import optimize
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.types import Vectors
 
@@ -48,11 +48,13 @@ class TorchRuntime:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Compile, or pack weights: neither can be pickled, and both are of one device."""
-        backbone: Callable[[Tensor, Tensor], Tensor] = self.network.embed_features
-        self._embed_features = torch.compile(backbone, dynamic=True) if self.compile else backbone
-        if not self.compile:  # torch's compiler orders weights itself
-            pack_weights(self.network, PRECISIONS[self.precision])
+        """Compile, or optimize: neither can be pickled, and both are of one device."""
+        self._embed_features: Callable[[Tensor, Tensor], Tensor]
+        if self.compile:
+            self._embed_features = torch.compile(self.network.embed_features, dynamic=True)
+        else:
+            optimized = optimize(self.network, PRECISIONS[self.precision])
+            self._embed_features = optimized.embed_features
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_embed_features"}

@@ -42,6 +42,15 @@ class BatchNorm(nn.BatchNorm1d):
         with torch.autocast(inputs.device.type, enabled=False):
             return self._normalize_across_processes(at_least_float32(inputs)).to(inputs.dtype)
 
+    def scale_and_offset(self) -> tuple[Tensor, Tensor]:
+        """What the norm does in evaluation, x scale + offset, for each channel in float64."""
+        assert self.running_mean is not None, "our encoders keep running statistics"
+        assert self.running_var is not None
+        scale = torch.rsqrt(self.running_var.double() + self.eps)
+        scale = scale * self.weight.double() if self.affine else scale
+        offset = -self.running_mean.double() * scale
+        return scale, offset + self.bias.double() if self.affine else offset
+
     def _normalize_across_processes(self, rows: Tensor) -> Tensor:
         # Two sums, the second over centered rows: sums of squares would cancel in float32.
         sums = torch.cat([rows.sum(dim=0), rows.new_tensor([rows.shape[0]])])

@@ -1,0 +1,87 @@
+"""A network made ready for inference: the same vectors, sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.layers.packing import pack_weights
+from timbral.inference.optimized.campplus_folded import FoldedCampplus
+from timbral.inference.optimized.products import CAN_FUSE
+from timbral.inference.optimized.snapshot import WeightsSnapshot
+
+__all__ = ["InferenceNetwork", "optimize"]
+
+
+class InferenceNetwork(Protocol):
+    """What computes embeddings from features; every `SpeakerEncoder` does."""
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Features (B, F, M), frame lengths (B,) -> embeddings (B, E)."""
+
+
+FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork]] = {
+    CampplusEncoder: FoldedCampplus,
+}
+"""how a network of exactly this class is folded; one of another class computes as it is"""
+
+
+def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> InferenceNetwork:
+    """The network for inference in `dtype` (float32 or bfloat16): its vectors, sooner.
+
+    On a CPU batch norms are folded into the products beside them (CAM++), and the matrices of the
+    others are packed as oneDNN wants them. In float32 unit vectors differ by 1e-6 at most. The
+    weights are those of `network` at every call: when these change, they are folded again, and
+    while it is in training mode it computes itself. Writing through `weight.data` behind torch's
+    back cannot be seen: call `optimize` again after it.
+
+    The network itself is returned where there is nothing to gain: on a GPU, for weights that are
+    not float32, and where this torch lacks the operators, which are not public.
+    """
+    if _can_fold(network):
+        return _UpToDate(network, dtype)
+    pack_weights(network, dtype)
+    return network
+
+
+def _can_fold(network: SpeakerEncoder) -> bool:
+    tensors = [*network.parameters(), *network.buffers()]
+    return (
+        CAN_FUSE
+        and type(network) in FOLDED
+        and all(tensor.device.type == "cpu" for tensor in tensors)
+        # an inference tensor has no version, so nothing would tell that it has changed
+        and not any(tensor.is_inference() for tensor in tensors)
+        and all(tensor.dtype == torch.float32 for tensor in network.parameters())
+        and not any(_has_hooks(module) for module in network.modules())
+    )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+class _UpToDate:
+    """A folded network whose weights are those of its original at every call."""
+
+    def __init__(self, network: SpeakerEncoder, dtype: torch.dtype) -> None:
+        self._network, self._dtype = network, dtype
+        self._fold()
+
+    def _fold(self) -> None:
+        self._snapshot = WeightsSnapshot(self._network)
+        self._folded: InferenceNetwork = self._network
+        if _can_fold(self._network):
+            self._folded = FOLDED[type(self._network)](self._network, self._dtype)
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        if self._network.training:
+            return self._network.embed_features(features, frame_lengths)
+        if not self._snapshot.is_current():
+            self._fold()
+        return self._folded.embed_features(features, frame_lengths)

@@ -1,0 +1,1 @@
+"""Networks folded for inference: the same vectors from fewer passes over memory."""

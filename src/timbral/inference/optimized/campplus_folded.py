@@ -1,0 +1,84 @@
+"""CAM++ folded for inference on a CPU: the network of `CampplusEncoder` with a third less work
+that is not multiplication."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from timbral.encoders.campplus import SEGMENT_FRAMES, CampplusEncoder, DenseBlock
+from timbral.inference.optimized.campplus_dense import BLOCK_ROWS, FoldedDenseBlock
+from timbral.inference.optimized.campplus_front import FoldedFront
+from timbral.inference.optimized.folding import scaled_rows
+from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
+
+__all__ = ["FoldedCampplus"]
+
+GAP = 4
+"""frames between utterances: 2 behind the layer of stride 2, as far as the next layers see"""
+SIZE_STEP = 32
+"""of a stream: few shapes, for which oneDNN keeps kernels"""
+MIN_VARIANCE = 1e-10
+"""of `statistics_pooling`"""
+
+
+class FoldedTdnn:
+    """The layer of kernel 5 and stride 2, its norm and ReLU: (size, K) -> (size / 2, C)."""
+
+    def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
+        weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)  # (C, K, 5)
+        channels, mels = encoder.config.front_channels, encoder.frontend.num_features // 8
+        # the front gives a mel's channels together, the weights are for a channel's mels
+        weight = weight.view(-1, channels, mels, 5).permute(3, 2, 1, 0).flatten(1, 2)
+        self._inputs = weight.shape[1]
+        # Rows of two frames each: taps -2 and -1 are the row before, 0 and 1 this row, 2 the next.
+        pairs = (weight[0:2].flatten(0, 1), weight[2:4].flatten(0, 1), weight[4])
+        self._before, self._here, self._after = (pair.to(dtype).contiguous() for pair in pairs)
+        self._bias = bias.to(dtype)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        pairs = frames.new_zeros(len(frames) // 2 + 2, 2 * self._inputs)
+        pairs[1:-1] = frames.view(len(frames) // 2, 2 * self._inputs)
+        outputs = torch.addmm(self._bias, pairs[:-2], self._before)
+        outputs.addmm_(pairs[1:-1], self._here)
+        return outputs.addmm_(pairs[2:, : self._inputs], self._after).relu_()
+
+
+class FoldedCampplus:
+    """`CampplusEncoder.embed_features` in `dtype`, for weights as they are now."""
+
+    @torch.inference_mode()
+    def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._front = FoldedFront(encoder.front, encoder.frontend.num_features, dtype)
+        self._tdnn = FoldedTdnn(encoder, dtype)
+        self._blocks: list[FoldedDenseBlock] = []
+        for block in encoder.blocks:
+            assert isinstance(block, DenseBlock)
+            self._blocks.append(FoldedDenseBlock(block, dtype))
+        self._scale, self._offset = (values.float() for values in encoder.norm.scale_and_offset())
+        matrix, bias = scaled_rows(encoder.linear.weight, encoder.linear_norm)
+        self._matrix, self._bias = matrix.t().float().contiguous(), bias.float()
+
+    @torch.inference_mode()
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        stream = FrameStream.of(frame_lengths.tolist(), GAP, SIZE_STEP)
+        halved = stream.halved()
+        block_rows = BLOCK_ROWS * torch.get_num_threads()
+        # every product below is asked for in its own precision
+        with torch.autocast("cpu", enabled=False):
+            segmented = SegmentedStream(halved, SEGMENT_FRAMES, block_rows, self._dtype)
+            gathered = stream.gather(features.to(self._dtype))
+            frames = self._tdnn(self._front(gathered, stream))
+            for block in self._blocks:
+                frames = block(frames, segmented)
+            frames = (frames.float() * self._scale).add_(self._offset).relu_()
+            pooled = torch.stack([_statistics(utterance) for utterance in halved.split(frames)])
+            return torch.addmm(self._bias, pooled, self._matrix)
+
+
+def _statistics(frames: Tensor) -> Tensor:
+    """`statistics_pooling`, unbiased, of one utterance (F, C) -> (2 C,)."""
+    mean = frames.mean(0)
+    variance = (frames - mean).square_().sum(0) / max(1, len(frames) - 1)
+    return torch.cat([mean, variance.clamp_(min=MIN_VARIANCE).sqrt_()])

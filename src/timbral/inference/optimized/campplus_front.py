@@ -1,0 +1,102 @@
+"""CAM++'s two-dimensional convolutions over a stream of frames, in chunks that stay in cache.
+
+A whole utterance at a time these layers wait for memory: ten seconds of the first one's output
+are 10 MB. A chunk goes through all of them before the next one begins. Each 3 × 3 convolution
+takes a frame off both ends of what it sees, so a block of two takes 4 frames more than it gives:
+the last 4 of the chunk before, which are kept (the first block's are computed again).
+
+    features              1 + [ size + 4 ] + 1
+    first convolution         [ size + 4 ]          begins at frame `start`
+    block 1                     [ size ]            begins at start + 2
+    block 2, 4 frames kept  [ 4 + size ] -> [ size ]        begins at start, and so on
+    last, 2 frames kept           [ 2 + size ] -> [ size ]  begins 7 frames before the chunk
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from timbral.encoders.campplus import FrontConvolutions, ResidualBlock
+from timbral.inference.optimized.folding import scaled_rows
+from timbral.inference.optimized.frame_stream import FrameStream
+from timbral.inference.optimized.products import FrontConvolution, Product
+
+__all__ = ["FRAMES_BEHIND", "FoldedFront"]
+
+CHUNK_FRAMES = 192
+"""for each thread: few enough for a core's cache, enough for the kept frames to weigh little"""
+KEPT = 4
+FRAMES_BEHIND = 7
+"""that what comes out lies behind what went in"""
+
+
+class FoldedBlock:
+    """A `ResidualBlock` of a chunk: (F + 4, M, C) -> (F, M', C)."""
+
+    def __init__(self, block: ResidualBlock, frames: int, mels: int, dtype: torch.dtype) -> None:
+        self.mel_stride = block.conv1.stride[0]
+        first = scaled_rows(block.conv1.weight, block.norm1)
+        second = scaled_rows(block.conv2.weight, block.norm2)
+        mels_out = mels // self.mel_stride
+        self._conv1 = FrontConvolution(*first, self.mel_stride, frames + 2, mels, dtype)
+        self._conv2 = FrontConvolution(*second, 1, frames, mels_out, dtype)
+        self._shortcut: Product | None = None
+        if block.shortcut is not None:
+            matrix, bias = scaled_rows(block.shortcut.weight[:, :, 0, 0], block.shortcut_norm)
+            self._shortcut = Product(matrix, bias, dtype)
+
+    def __call__(self, frames: Tensor, stream: FrameStream, first: int) -> Tensor:
+        """`first` is the stream's frame that comes first in `frames`."""
+        count, mels, channels = frames.shape
+        hidden = stream.zero_gaps(self._conv1(frames), first + 1)
+        added = frames[2 : count - 2]
+        if self._shortcut is not None:
+            rows = added[:, :: self.mel_stride].reshape(-1, channels)
+            added = self._shortcut(rows).view(count - 4, mels // self.mel_stride, channels)
+        return stream.zero_gaps(self._conv2(hidden, added), first + 2)
+
+
+class FoldedFront:
+    """`FrontConvolutions` of a stream: (F, M) -> (F, M / 8 × C), a mel's channels together."""
+
+    def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
+        self._size = CHUNK_FRAMES * torch.get_num_threads()
+        first = scaled_rows(front.conv1.weight, front.norm1)
+        self._first = FrontConvolution(*first, 1, self._size + KEPT, mels, dtype)
+        self._kept_mels: list[int] = []
+        self._blocks: list[FoldedBlock] = []
+        for block in front.blocks:
+            assert isinstance(block, ResidualBlock)
+            self._kept_mels.append(mels)
+            self._blocks.append(FoldedBlock(block, self._size, mels, dtype))
+            mels //= self._blocks[-1].mel_stride
+        self._last_mels = mels
+        last = scaled_rows(front.conv2.weight, front.norm2)
+        self._last = FrontConvolution(*last, 2, self._size, mels, dtype)
+        self._channels = front.conv1.out_channels
+        self._dtype = dtype
+
+    def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
+        size, channels = self._size, self._channels
+        chunks = -(-(stream.size + FRAMES_BEHIND) // size)
+        before = 3  # the first chunk sees features from frame -3 on
+        padded = features.new_zeros(chunks * size + 8, features.shape[1], 1)
+        padded[before : before + len(features), :, 0] = features
+        kept = [padded.new_zeros(KEPT, mels, channels) for mels in self._kept_mels]
+        kept.append(padded.new_zeros(2, self._last_mels, channels))
+        outputs = []
+        for chunk in range(chunks):
+            start = chunk * size - 2
+            seen = self._first(padded[chunk * size : chunk * size + size + 6])
+            seen = stream.zero_gaps(seen, start)
+            for row, block in enumerate(self._blocks):
+                if row:
+                    seen = torch.cat([kept[row], seen])
+                    kept[row] = seen[size:].clone()
+                    start -= 2
+                seen = block(seen, stream, start)
+            seen = torch.cat([kept[-1], seen])
+            kept[-1] = seen[size:].clone()
+            outputs.append(stream.zero_gaps(self._last(seen), start + 1).flatten(1))
+        return torch.cat(outputs)[FRAMES_BEHIND : FRAMES_BEHIND + stream.size]

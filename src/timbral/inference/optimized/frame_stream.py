@@ -1,0 +1,129 @@
+"""The utterances of a batch one after another in one sequence of frames, with gaps between them.
+
+    frames   a a a a a . . . . b b b c …        gaps are zero wherever a layer looks over an end
+
+No frame of padding is computed, whatever the lengths in a batch; and what a layer sees does not
+depend on the batch, so blocks of frames can be as large as a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+__all__ = ["FrameStream", "RowBlock", "SegmentedStream"]
+
+FAR = 2**60
+
+
+@dataclass(frozen=True)
+class FrameStream:
+    """Where utterances lie: utterance u in frames [starts[u], starts[u] + lengths[u])."""
+
+    starts: list[int]
+    lengths: list[int]
+    size: int
+    """frames altogether, gaps included"""
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], gap: int, multiple: int) -> FrameStream:
+        """Gaps of at least `gap` behind each; starts are even, the size is a `multiple`."""
+        starts, end = [], 0
+        for length in lengths:
+            starts.append(end)
+            end += length + gap
+            end += end % 2
+        return cls(starts, list(lengths), -(-end // multiple) * multiple)
+
+    def halved(self) -> FrameStream:
+        """Behind a layer with stride 2: of an utterance its frames 0, 2, 4, …"""
+        return FrameStream(
+            [start // 2 for start in self.starts],
+            [(length - 1) // 2 + 1 for length in self.lengths],
+            self.size // 2,
+        )
+
+    @cached_property
+    def gaps(self) -> list[tuple[int, int]]:
+        """Frames [begin, end) that belong to no utterance, before the first and behind the last."""
+        ends = [start + length for start, length in zip(self.starts, self.lengths, strict=True)]
+        return list(zip([-FAR, *ends], [*self.starts, FAR], strict=True))
+
+    def zero_gaps(self, frames: Tensor, first: int) -> Tensor:
+        """Zero, in place, what lies in a gap of frames (F, ...) that are [first, first + F)."""
+        for begin, end in self.gaps:
+            begin, end = max(begin - first, 0), min(end - first, len(frames))
+            if begin < end:
+                frames[begin:end].zero_()
+        return frames
+
+    def gather(self, batch: Tensor) -> Tensor:
+        """Utterances (B, F, M) in a stream (size, M)."""
+        stream = batch.new_zeros(self.size, batch.shape[2])
+        for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            stream[start : start + length] = batch[row, :length]
+        return stream
+
+    def split(self, stream: Tensor) -> Iterator[Tensor]:
+        """Each utterance (F, C) of a stream (size, C)."""
+        for start, length in zip(self.starts, self.lengths, strict=True):
+            yield stream[start : start + length]
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows [first, last) of a stream, that fit a cache, and the segments that reach into them."""
+
+    first: int
+    last: int
+    segments: slice
+    indicator: Tensor
+    """(segments, rows): one where a row belongs to a segment"""
+
+
+class SegmentedStream:
+    """A stream in segments of `segment_frames` of each utterance, and in blocks of rows."""
+
+    def __init__(
+        self, stream: FrameStream, segment_frames: int, block_rows: int, dtype: torch.dtype
+    ) -> None:
+        self.stream = stream
+        self.segment_of_row = torch.zeros(stream.size, dtype=torch.long)
+        bounds: list[tuple[int, int]] = []
+        owners: list[int] = []
+        for owner, (start, length) in enumerate(zip(stream.starts, stream.lengths, strict=True)):
+            for begin in range(start, start + length, segment_frames):
+                end = min(begin + segment_frames, start + length)
+                self.segment_of_row[begin:end] = len(bounds)
+                bounds.append((begin, end))
+                owners.append(owner)
+        self.count = len(bounds)
+        self.context = _context_weights(bounds, owners)
+        """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
+        self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
+
+
+def _context_weights(bounds: list[tuple[int, int]], owners: list[int]) -> Tensor:
+    frames = torch.tensor([end - begin for begin, end in bounds], dtype=torch.float32)
+    owner = torch.tensor(owners)
+    same = (owner[:, None] == owner).float()
+    return same / (same @ frames)[:, None] + torch.diag(1.0 / frames)
+
+
+def _row_blocks(
+    size: int, bounds: list[tuple[int, int]], block_rows: int, dtype: torch.dtype
+) -> Iterator[RowBlock]:
+    count = max(1, round(size / block_rows))
+    step = -(-size // count // 16) * 16  # few shapes, for which oneDNN keeps kernels
+    for first in range(0, size, step):
+        last = min(first + step, size)
+        inside = [row for row, (begin, end) in enumerate(bounds) if begin < last and end > first]
+        segments = slice(inside[0], inside[-1] + 1) if inside else slice(0, 0)
+        indicator = torch.zeros(len(inside), last - first, dtype=dtype)
+        for row, (begin, end) in enumerate(bounds[segments]):
+            indicator[row, max(begin - first, 0) : end - first] = 1.0
+        yield RowBlock(first, last, segments, indicator)

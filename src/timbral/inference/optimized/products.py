@@ -1,0 +1,103 @@
+"""Products and convolutions of fixed weights, with bias and ReLU in one call.
+
+The operators are torch's own for compiled graphs. They are not public, so everything here is used
+only where `CAN_FUSE` says that this build has them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS
+
+__all__ = ["CAN_FUSE", "FrontConvolution", "Product"]
+
+
+def _can_fuse() -> bool:
+    operators = ("_convolution_pointwise", "_reorder_convolution_weight")
+    return CAN_PACK and all(hasattr(torch.ops.mkldnn, name) for name in operators)
+
+
+def _is_intel() -> bool:
+    """Whether MKL, which multiplies in float32, was written for this processor."""
+    facts = Path("/proc/cpuinfo")
+    return facts.exists() and "GenuineIntel" in facts.read_text("utf-8", errors="replace")
+
+
+CAN_FUSE = _can_fuse()
+MKL_IS_FASTER = bool(torch._C.has_mkl) and _is_intel()
+"""than oneDNN with packed weights, in float32: by a tenth to a half on Intel, slower on AMD"""
+
+
+class Product:
+    """Rows (N, K) times a matrix (O, K), plus a bias: (N, O)."""
+
+    def __init__(self, matrix: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        matrix = matrix.to(dtype).contiguous()
+        self.columns = matrix.t().contiguous()
+        self.bias = None if bias is None else bias.to(dtype)
+        self._packed: Tensor | None = None
+        if dtype != torch.float32 or not MKL_IS_FASTER:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
+
+    def __call__(self, rows: Tensor, relu: bool = False) -> Tensor:
+        if self._packed is not None and len(rows) >= MIN_ROWS:
+            name = "relu" if relu else "none"
+            product: Tensor = torch.ops.mkldnn._linear_pointwise(
+                rows, self._packed, self.bias, name, [], ""
+            )
+            return product
+        if self.bias is None:
+            product = rows @ self.columns
+        else:
+            product = torch.addmm(self.bias, rows, self.columns)
+        return product.relu_() if relu else product
+
+
+class FrontConvolution:
+    """A 3 × 3 convolution over (time, mel) and a ReLU: (F + 2, M, C) -> (F, M', C').
+
+    Zeros lie beside the mels, nothing beside the frames.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        mel_stride: int,
+        frames: int,
+        mels: int,
+        dtype: torch.dtype,
+    ) -> None:
+        """`weight` is (C', C, mel, time); `frames` and `mels` are what it will mostly take."""
+        weight = weight.transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
+        self._where = ([0, 1], [1, mel_stride], [1, 1], 1)  # padding, stride, dilation, groups
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+            weight, *self._where, [1, weight.shape[1], frames + 2, mels]
+        )
+        self._bias = bias.to(dtype)
+
+    def __call__(self, frames: Tensor, added: Tensor | None = None) -> Tensor:
+        """`added` (F, M', C') is added before the ReLU."""
+        inputs = frames[None].permute(0, 3, 1, 2)
+        if added is None:
+            outputs: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                inputs, self._weight, self._bias, *self._where, "relu", [], ""
+            )
+        else:
+            outputs = torch.ops.mkldnn._convolution_pointwise.binary(
+                inputs,
+                added[None].permute(0, 3, 1, 2),
+                self._weight,
+                self._bias,
+                *self._where,
+                "add",
+                1.0,
+                "relu",
+                [],
+                "",
+            )
+        return outputs.permute(0, 2, 3, 1)[0]
