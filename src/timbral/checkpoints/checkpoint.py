@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.known_files import METADATA_FILE, OPTIMIZER_FILE, WEIGHTS_FILE
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.encoders.registry import ENCODERS
@@ -31,8 +32,6 @@ from timbral.io.outputs import TRAINING_LIST
 from timbral.version import __version__
 
 __all__ = [
-    "METADATA_FILE",
-    "WEIGHTS_FILE",
     "Checkpoint",
     "find_checkpoint",
     "is_checkpoint",
@@ -45,9 +44,6 @@ __all__ = [
 T = TypeVar("T")
 
 FORMAT = 1
-WEIGHTS_FILE = "model.safetensors"
-OPTIMIZER_FILE = "optimizer.safetensors"
-METADATA_FILE = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -71,6 +67,8 @@ class Checkpoint:
     `version`, too"""
     recorded_sha256: str = ""
     """of the file of weights when it was written; empty in checkpoints of older versions"""
+    training_data: Mapping[str, Any] = field(default_factory=dict)
+    """what its run trained on, as `summarize_data` makes it; empty where that is not known"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
@@ -93,6 +91,7 @@ class Checkpoint:
             fields.words("uninitialized_prefixes"),
             fields.optional("origin", dict, {}),
             fields.optional("weights_sha256", str, ""),
+            fields.optional("training_data", dict, {}),
         )
 
     @property
@@ -139,6 +138,12 @@ class Checkpoint:
         """
         threshold = self.training_state.get("val_threshold")
         return float(threshold) if isinstance(threshold, int | float) else None
+
+    @property
+    def validation_eer(self) -> float | None:
+        """Lowest EER on the validation speakers, in [0, 1]; None when the run did not validate."""
+        score = self.training_state.get("best_score")
+        return float(score) if isinstance(score, int | float) else None
 
 
 class _Fields:
@@ -241,6 +246,7 @@ def save_checkpoint(
         "license": checkpoint.license,
         "uninitialized_prefixes": checkpoint.uninitialized_prefixes,
         "origin": checkpoint.origin,
+        "training_data": checkpoint.training_data,
         "made_with": {
             "timbral": __version__,
             "torch": torch.__version__,

@@ -11,10 +11,11 @@ import safetensors
 import torch
 from torch import nn
 
-from timbral.checkpoints.checkpoint import WEIGHTS_FILE, Checkpoint, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.foreign.registry import read_foreign
-from timbral.checkpoints.foreign.weight_files import CONFIG_FILES, find_weights
+from timbral.checkpoints.foreign.weight_files import find_weights
+from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHTS_FILE
 from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
 from timbral.config.schema import TrainConfig
 from timbral.encoders.base import SpeakerEncoder

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, is_checkpoint
 from timbral.checkpoints.conversion import is_readable, is_whole, source_files, write_converted
 from timbral.checkpoints.foreign.registry import read_foreign
-from timbral.checkpoints.foreign.weight_files import find_weights
+from timbral.checkpoints.foreign.weight_files import find_weights, holds_weights
+from timbral.checkpoints.hub_encoder import download_from_hub, pinned_folder
+from timbral.checkpoints.hub_names import hub_name
 from timbral.checkpoints.published import PUBLISHED
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.cache import cache_folder, cache_lock
 
-__all__ = ["download", "downloaded_folder"]
+__all__ = ["download", "downloaded_folder", "is_missing"]
 
 
 def download(name: str, weights_dir: str | Path | None = None) -> Path:
     """Get published weights, unless they are on this machine; returns their checkpoint folder.
 
     Args:
-        name: of published weights, such as ``campplus-zh-en``; `timbral.models()` lists them
+        name: of published weights, such as ``campplus-zh-en``; `timbral.models()` lists them. Or a
+            repository of the Hugging Face Hub, ``user/repo`` or ``user/repo@revision``, as it is
+            there now: the commit found is the one that the name stands for until this is called
+            again
         weights_dir: a local copy (a file, or a folder as the Hub has it), which is converted
             instead: nothing is downloaded
 
@@ -28,6 +33,13 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
     for weights that cannot be had, MissingExtraError where the Hub's client is not installed.
     """
     if name not in PUBLISHED:
+        if (repository := hub_name(name)) is not None:
+            if weights_dir is not None:
+                raise ConfigError(
+                    f"weights_dir is for published names; give the folder {weights_dir} itself as "
+                    f"the encoder, instead of {name}"
+                )
+            return download_from_hub(repository)
         raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PUBLISHED)}")
     entry, folder = PUBLISHED[name], _cache_folder(name)
     if weights_dir is None and is_whole(folder):
@@ -49,6 +61,19 @@ def downloaded_folder(name: str) -> Path | None:
     except DataError:  # a user without a home folder has downloaded nothing
         return None
     return folder if is_readable(folder) else None
+
+
+def is_missing(name: str) -> bool:
+    """Whether a name of published weights or of the Hub has to be downloaded before it is used.
+
+    False for paths, and for names that nobody knows.
+    """
+    if is_checkpoint(Path(name)) or holds_weights(Path(name)):
+        return False
+    if name in PUBLISHED:
+        return downloaded_folder(name) is None
+    repository = hub_name(name)
+    return repository is not None and pinned_folder(repository) is None
 
 
 def _convert_copy(name: str, copy: Path) -> None:

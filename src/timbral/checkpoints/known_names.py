@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.checkpoints.hub_names import hub_name
 from timbral.errors import CheckpointError, did_you_mean
 
 __all__ = ["PUBLISHED_NAMES", "refuse_unknown"]
@@ -22,9 +23,9 @@ PUBLISHED_NAMES = (
 
 
 def refuse_unknown(encoder: str | Path) -> None:
-    """CheckpointError for what is neither published weights nor a path that is there."""
+    """CheckpointError for what is no published weights, no path, and no name of the Hub's."""
     path, name = Path(encoder), str(encoder)
-    if name in PUBLISHED_NAMES or path.exists():
+    if name in PUBLISHED_NAMES or path.exists() or hub_name(encoder) is not None:
         return
     if path.name == name:
         raise CheckpointError(

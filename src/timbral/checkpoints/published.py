@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from timbral.checkpoints.foreign.weight_files import CONFIG_FILES
+from timbral.checkpoints.known_files import CONFIG_FILES
 from timbral.checkpoints.weight_sources import Hub, Source, Wheel
 from timbral.encoders.base import EncoderConfig
 from timbral.encoders.campplus import CampplusConfig

@@ -8,6 +8,8 @@ from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, is_check
 from timbral.checkpoints.conversion import convert_to_cache
 from timbral.checkpoints.download import downloaded_folder
 from timbral.checkpoints.foreign.weight_files import holds_weights
+from timbral.checkpoints.hub_encoder import pinned_folder
+from timbral.checkpoints.hub_names import hub_name
 from timbral.checkpoints.known_names import refuse_unknown
 from timbral.checkpoints.published import PUBLISHED
 from timbral.errors import CheckpointError
@@ -18,6 +20,7 @@ __all__ = ["resolve"]
 def resolve(encoder: str | Path) -> Checkpoint:
     """The checkpoint that a run, a checkpoint folder, foreign weights or a name stand for.
 
+    Names are those of published weights, and ``user/repo`` or ``user/repo@revision`` of the Hub.
     A path wins over the name of published weights only when it holds a checkpoint or weights.
     Raises CheckpointError when there is none, or the weights have not been downloaded.
     """
@@ -31,6 +34,14 @@ def resolve(encoder: str | Path) -> Checkpoint:
         if folder is None:
             raise CheckpointError(
                 f"{name} has not been downloaded to this machine yet; run: timbral download {name}"
+            )
+        return Checkpoint.read(folder)
+    if (repository := hub_name(encoder)) is not None:
+        folder = pinned_folder(repository)
+        if folder is None:
+            raise CheckpointError(
+                f"{name}: no such folder, and no repository of that name was downloaded from the "
+                f"Hugging Face Hub to this machine; run: timbral download {name}"
             )
         return Checkpoint.read(folder)
     refuse_unknown(encoder)

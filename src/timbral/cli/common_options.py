@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 
 from timbral.audio.segments import on_channel
 from timbral.cli.early_checks import check_folders
+from timbral.cli.encoder_downloads import download_missing, refuse_unreachable
 from timbral.cli.wording import count
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ Encoder = Annotated[
     Positional[str],
     option(
         "ENCODER",
-        "a name of `timbral models`, a run folder, a checkpoint, another project's weights, or a "
-        "model that `timbral export` wrote",
+        "a name of `timbral models`, a run folder, a checkpoint, another project's weights, "
+        "USER/REPO[@REVISION] of the Hugging Face Hub, or a model that `timbral export` wrote",
     ),
 ]
 PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]
@@ -164,6 +165,7 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     from timbral.checkpoints.known_names import refuse_unknown
 
     refuse_unknown(encoder)
+    refuse_unreachable(encoder)
     check_folders(running.weights_dir)
     from timbral import api
     from timbral.io.devices import emulates_bf16, tune_cpu
@@ -171,6 +173,8 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     tune_cpu()
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
+    if running.weights_dir is None:
+        download_missing(encoder)
     embedder = api.load_encoder(
         encoder,
         device=running.device,

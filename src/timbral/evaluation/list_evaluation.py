@@ -17,6 +17,7 @@ from timbral.bulk.engines import Engine
 from timbral.data.training_list import Seen, TrainingList
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
+from timbral.evaluation.evaluated_run import note_in_card
 from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, claim_evaluation
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, write_json, write_jsonl
@@ -118,6 +119,7 @@ class ListEvaluation:
         )
         if self.output is not None:
             self._write_report(self.output, evaluation, done, recordings, list_sha256)
+            note_in_card(self.embedder, self.output)
         return evaluation
 
     def _seen(self, recordings: NamedRecordings) -> Seen:

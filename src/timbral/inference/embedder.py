@@ -26,7 +26,7 @@ from timbral.inference.loader import RecordingLoader, embedding_identity
 from timbral.inference.recordings import Recording, check_finite, name_of, several_recordings
 from timbral.inference.runtime import Runtime, torch_network
 from timbral.inference.runtimes import runtime_of
-from timbral.inference.saving import save_encoder
+from timbral.inference.sharing import SharedEncoder
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
@@ -40,7 +40,7 @@ BATCHES_IN_MEMORY = 16
 """batches whose audio is held while many recordings are encoded"""
 
 
-class Embedder:
+class Embedder(SharedEncoder):
     """A speaker encoder ready for use: recordings in, vectors out.
 
     It applies the preprocessing that the encoder was trained on. Vectors are float32 and of unit
@@ -314,25 +314,6 @@ class Embedder:
     def similarity(self, first: Any, second: Any) -> Vectors:
         """Cosines of vectors, as `timbral.similarity`: (N, E), (M, E) -> (N, M)."""
         return similarity(first, second)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write a checkpoint folder that `load_encoder` and every verb take; returns its path.
-
-        It holds the weights (safetensors), the architecture's config, the preprocessing, name,
-        license, threshold and calibration, and no optimizer: training can start from it, not
-        resume. Raises DataError when the folder holds anything but an earlier checkpoint.
-        """
-        save_encoder(
-            Path(folder),
-            self.network,
-            self.preprocessing,
-            threshold=self.threshold,
-            name=self.name,
-            license=self.license,
-            uninitialized_prefixes=self.uninitialized_prefixes,
-            calibration=self.calibration,
-        )
-        return Path(folder)
 
     def load_audio(self, audio: Recording, sample_rate: float | None = None) -> Wave:
         """A recording as the encoder sees it, preprocessed (T,); errors as of `encode`."""

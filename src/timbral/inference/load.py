@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 
 from timbral.calibration.known import known_calibration
-from timbral.checkpoints.checkpoint import is_checkpoint, uninitialized_message
+from timbral.checkpoints.checkpoint import uninitialized_message
 from timbral.checkpoints.download import download as download_weights
-from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.download import is_missing
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
 from timbral.inference.embedder import Embedder
@@ -32,7 +32,8 @@ def load_encoder(
 
     Args:
         encoder: a name of `timbral.models()`, a run folder (its best checkpoint, else the last), a
-            checkpoint folder, a file or folder of weights of another project, or a model that
+            checkpoint folder, a file or folder of weights of another project, a repository of the
+            Hugging Face Hub (``user/repo``, ``user/repo@revision``), or a model that
             `timbral.export` wrote (.onnx; on the CPU, in the precision that it was written in)
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
         precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it: its vectors
@@ -41,8 +42,8 @@ def load_encoder(
             CPUs measured it gains nothing
         weights_dir: for a name: a copy of its weights (a file, or a folder as the Hub has it), for
             machines that cannot download them
-        download: for a name: download its weights when they are not on this machine. Nothing is
-            ever downloaded without this, or a call of `timbral.download`
+        download: for a name, also of the Hub: download its weights when they are not on this
+            machine. Nothing is ever downloaded without this, or a call of `timbral.download`
 
     Raises:
         CheckpointError: there is no such encoder, it has not been downloaded, or it is damaged
@@ -53,7 +54,7 @@ def load_encoder(
     """
     if weights_dir is not None:
         download_weights(str(encoder), weights_dir)
-    elif download and str(encoder) in PUBLISHED and not is_checkpoint(Path(encoder)):
+    elif download and is_missing(str(encoder)):
         download_weights(str(encoder))
     if is_exported(Path(encoder)):
         return load_exported(Path(encoder), device, precision, compile)
@@ -73,6 +74,8 @@ def load_encoder(
         uninitialized_prefixes=checkpoint.uninitialized_prefixes,
         training_list=checkpoint.training_list,
     )
+    embedder.training_data = checkpoint.training_data
+    embedder.validation_eer = checkpoint.validation_eer
     calibration = known_calibration(checkpoint)
     if calibration is not None and calibration.embedding_sha256 == embedder.embedding_identity():
         embedder.calibration = calibration

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from timbral.data.batches.batch import Batch
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import describe_rows, split_speakers
 from timbral.data.batches.source import BatchSource, batch_source
+from timbral.data.data_summary import summarize_data
 from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
 from timbral.encoders.base import SpeakerEncoder
@@ -42,6 +44,8 @@ class TrainingData:
     too_short: int
     """utterances left out because the encoder needs longer ones"""
     batches_per_step: int
+    summary: Mapping[str, Any]
+    """speakers, utterances, hours and corpora of the rows, and whose weights training began with"""
 
     @classmethod
     def open(
@@ -85,6 +89,7 @@ class TrainingData:
             ),
             too_short=len(rows) - len(long) + len(validation_rows) - len(validation_long),
             batches_per_step=job.config.trainer.gradient_accumulation_steps,
+            summary=summarize_data(data.table, data.samples, long) | _begun_from(initial),
         )
 
     @property
@@ -114,6 +119,21 @@ class TrainingData:
         single = prefetch(self.source.batches(first_step * self.batches_per_step, rows))
         while True:
             yield list(islice(single, self.batches_per_step))
+
+
+def _begun_from(initial: Checkpoint | None) -> dict[str, Any]:
+    """Whose weights training began with, for the model card."""
+    if initial is None:
+        return {}
+    facts = {
+        "name": initial.name or "another run",
+        "license": initial.license,
+        "weights_sha256": initial.weights_sha256,
+    }
+    source = str(initial.origin.get("source", ""))
+    if source.startswith("Hub "):
+        facts["hub"] = source.removeprefix("Hub ")
+    return {"begun_from": facts}
 
 
 def _split(job: TrainJob, encoder: SpeakerEncoder) -> tuple[PreparedData, Ints, PreparedData, Ints]:

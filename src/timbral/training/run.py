@@ -50,7 +50,7 @@ class Run:
     def __init__(
         self, job: TrainJob, data: TrainingData, ranks: Ranks, progress: StepProgress
     ) -> None:
-        self.folder = RunFolder(job.output, job.config, data.preprocessing)
+        self.folder = RunFolder(job.output, job.config, data.preprocessing, data.summary)
         self._job = job
         self._data = data
         self._ranks = ranks

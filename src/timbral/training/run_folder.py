@@ -2,6 +2,7 @@
 
 RUN/
   run.json, config.yaml     what the run is tied to, and its resolved config
+  README.md                 its model card
   checkpoints/              step-N, last, best (see `timbral.checkpoints.checkpoint`)
   metrics.jsonl, worker_N.log, plots/, …     what `Run` records
 """
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, save_checkpoint
+from timbral.checkpoints.run_card import write_run_card
 from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
 from timbral.config.schema import TrainConfig
 from timbral.errors import CheckpointError, TrainingError
@@ -46,10 +50,17 @@ def rename_run(folder: Path) -> Path | None:
 class RunFolder:
     """What a run keeps on disk to be resumed."""
 
-    def __init__(self, folder: Path, config: TrainConfig, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        preprocessing: Preprocessing,
+        training_data: Mapping[str, Any],
+    ) -> None:
         self.folder = folder
         self.config = config
         self.preprocessing = preprocessing
+        self.training_data = training_data
         self.checkpoints = folder / "checkpoints"
 
     def claim(self, data: DataIdentity, *, replace: bool = False) -> None:
@@ -105,16 +116,25 @@ class RunFolder:
             state.best_score = None
 
     def save(self, state: TrainState, *, best: bool = False) -> Path:
-        """Write the checkpoint of this step, point `last` (and `best`) to it, delete old ones."""
+        """Write the checkpoint of this step, point `last` (and `best`) to it, delete old ones.
+
+        The run's README.md then describes the best one.
+        """
         folder = self.checkpoints / f"step-{state.step}"
         checkpoint = Checkpoint(
-            folder, state.step, self.config, self.preprocessing, state.numbers()
+            folder,
+            state.step,
+            self.config,
+            self.preprocessing,
+            state.numbers(),
+            training_data=self.training_data,
         )
         save_checkpoint(checkpoint, state.modules(), state.optimizer)
         if best:  # first: a kill in between then repeats these steps, to the same weights
             point_to(folder, "best")
         point_to(folder, "last")
         self._delete_old()
+        write_run_card(self.folder, state.encoder)
         return folder
 
     def best(self) -> Path | None:

@@ -20,13 +20,12 @@ from timbral.checkpoints.foreign.file_kinds import (
     why_no_weights,
 )
 from timbral.checkpoints.foreign.pickles import UnknownNameError, names_in_pickles, read_pickle
+from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHT_FILES
 from timbral.errors import CheckpointError
 from timbral.io.json_parsing import parse_json
 
-__all__ = ["CONFIG_FILES", "WEIGHT_FILES", "find_weights", "holds_weights", "read_content"]
+__all__ = ["find_weights", "holds_weights", "read_content"]
 
-CONFIG_FILES = ("preprocessor_config.json", "config.json")
-"""what transformers keeps beside weights"""
 TORCH_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """the first object in files of torch before 1.6"""
 LEGACY_PICKLES = 4
@@ -35,8 +34,6 @@ SAVE_TENSORS = (
     "save the state_dict alone, in the project that the file comes from: "
     "torch.save(model.state_dict(), FILE)"
 )
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "embedding_model.ckpt")
-"""weights in folders of transformers and SpeechBrain, the safer ones first"""
 
 
 def find_weights(source: Path) -> Path:

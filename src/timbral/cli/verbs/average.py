@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from timbral.cli.common_options import OK, option
+from timbral.cli.encoder_downloads import download_missing
 
 __all__ = ["run"]
 
@@ -29,6 +30,7 @@ def run(
     """
     from timbral import api
 
+    download_missing(*encoders)
     made = api.average(encoders, output, weights)
     factors = weights or (1.0,) * len(encoders)
     terms = [

@@ -14,13 +14,16 @@ __all__ = ["run"]
 
 
 def run(
-    names: Annotated[Positional[tuple[str, ...]], option("NAME ...", "names of `timbral models`")],
+    names: Annotated[
+        Positional[tuple[str, ...]],
+        option("NAME ...", "of `timbral models`, or USER/REPO[@REVISION] of the Hub"),
+    ],
     *,
     weights_dir: Annotated[
         Path | None, option("FOLDER", "a copy of the one name's weights, instead of a download")
     ] = None,
 ) -> int:
-    """Download published weights into the cache folder.
+    """Download encoders: published weights, or a repository of the Hub.
 
     example: timbral download campplus-zh-en
     """

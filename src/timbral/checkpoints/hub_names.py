@@ -1,0 +1,63 @@
+"""How repositories of the Hugging Face Hub are named: ``user/repo``, ``user/repo@revision``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.errors import ConfigError
+
+__all__ = ["MAIN", "HubName", "check_repository", "hub_name"]
+
+MAIN = "main"
+PREFIX = "hub:"
+"""before a name that shall not be taken for a path"""
+WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+REPOSITORY = re.compile(rf"{WORD}/{WORD}")
+NAME = re.compile(rf"({WORD}/{WORD})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,127}}))?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository of the Hub, at a branch, a tag or a commit."""
+
+    repository: str
+    revision: str = MAIN
+
+    def __str__(self) -> str:
+        return self.repository + ("" if self.revision == MAIN else f"@{self.revision}")
+
+    @property
+    def in_file_names(self) -> str:
+        """The repository as a part of a file's name."""
+        return self.repository.replace("/", "--")
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether the revision is a commit, which stays what it is."""
+        return COMMIT.fullmatch(self.revision) is not None
+
+
+def hub_name(encoder: str | Path) -> HubName | None:
+    """The repository that an encoder's name stands for; None for what must be a path.
+
+    ``user/repo`` is a path where it, or the folder ``user``, is there: ``hub:user/repo`` never is.
+    """
+    text = str(encoder)
+    found = NAME.fullmatch(text.removeprefix(PREFIX))
+    if found is None:
+        return None
+    if not text.startswith(PREFIX) and (Path(text).exists() or Path(text).parent.is_dir()):
+        return None
+    return HubName(found[1], found[2] or MAIN)
+
+
+def check_repository(name: str) -> None:
+    """ConfigError for what cannot be the name of a repository to write."""
+    if REPOSITORY.fullmatch(name) is None or ".." in name or "--" in name:
+        raise ConfigError(
+            f"{name!r} is no repository of the Hugging Face Hub; its name is USER/REPO, of "
+            "letters, digits, . _ and -"
+        )

@@ -1,0 +1,150 @@
+"""Repositories of the Hugging Face Hub, asked what they hold and of which commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timbral.checkpoints.hub_names import HubName
+from timbral.checkpoints.known_files import (
+    CONFIG_FILES,
+    METADATA_FILE,
+    WEIGHT_FILES,
+    WEIGHTS_FILE,
+)
+from timbral.errors import CheckpointError, MissingExtraError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["HubListing", "hub_client", "hub_failure", "list_repository"]
+
+WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pdparams", ".model")
+BESIDE_WEIGHTS = (*CONFIG_FILES, "hyperparams.yaml")
+BESIDE_CHECKPOINT = (WEIGHTS_FILE, "calibration.json")
+MOST_FILES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class HubListing:
+    """What a repository holds at one commit."""
+
+    name: HubName
+    commit: str
+    files: tuple[str, ...]
+    license: str = ""
+    """as its card says; empty where it does not"""
+
+    def needed(self) -> tuple[str, ...]:
+        """The files that make an encoder: a checkpoint's, else weights and their configs.
+
+        CheckpointError when there are none, or several files of weights.
+        """
+        if METADATA_FILE in self.files:
+            return (METADATA_FILE, *self._present(BESIDE_CHECKPOINT))
+        known = self._present(WEIGHT_FILES)
+        if known:
+            return (known[0], *self._present(BESIDE_WEIGHTS))
+        others = [name for name in self.files if name.endswith(WEIGHT_SUFFIXES)]
+        if len(others) == 1 and "/" not in others[0]:
+            return (others[0], *self._present(BESIDE_WEIGHTS))
+        what = "holds several files of weights" if others else "holds no weights that are read here"
+        shown = others or list(self.files)
+        more = f" and {len(shown) - MOST_FILES_SHOWN} more" * (len(shown) > MOST_FILES_SHOWN)
+        raise CheckpointError(
+            f"{self.name}: {what} ({', '.join(shown[:MOST_FILES_SHOWN]) or 'it is empty'}{more}); "
+            "download the file that you want, and give its path instead"
+        )
+
+    def _present(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self.files]
+
+
+def list_repository(name: HubName) -> HubListing:
+    """What a repository holds now; offline what the Hub's own cache has of it.
+
+    Raises CheckpointError when it is not there, may not be read or is out of reach,
+    MissingExtraError without the Hub's client.
+    """
+    client = hub_client(str(name))
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    try:
+        info = client.model_info(name.repository, revision=name.revision)
+    except OfflineModeIsEnabled as refusal:
+        return _cached(name, refusal)
+    except Exception as error:  # the Hub's client raises its HTTP library's errors, too
+        raise hub_failure(name, error) from None
+    files = tuple(sorted(sibling.rfilename for sibling in info.siblings or ()))
+    return HubListing(name, str(info.sha), files, _license(info.card_data))
+
+
+def hub_client(what: str) -> HfApi:
+    """The Hub's client; MissingExtraError, saying what for, where it is not installed."""
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise MissingExtraError(f"the Hugging Face Hub ({what})", "hub") from None
+    from timbral.version import __version__
+
+    return HfApi(library_name="timbral", library_version=__version__)
+
+
+def hub_failure(name: HubName, error: Exception) -> CheckpointError:
+    """Why the Hub refused, in one line, with what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+        (
+            (GatedRepoError,),
+            "asks for consent: accept its terms on its page, then `hf auth login`",
+        ),
+        (
+            (RepositoryNotFoundError,),
+            "no such folder, and the Hugging Face Hub has no such repository, or you may not read "
+            "it (a private one needs `hf auth login`)",
+        ),
+        (
+            (RevisionNotFoundError,),
+            f"has no revision {name.revision!r}; it is a branch, a tag or a commit",
+        ),
+        (
+            (OfflineModeIsEnabled, LocalEntryNotFoundError),
+            "no such folder, nothing of that name was downloaded from the Hugging Face Hub to this "
+            "machine, and HF_HUB_OFFLINE forbids to download it now",
+        ),
+    )
+    for kinds, reason in reasons:
+        if isinstance(error, kinds):
+            return CheckpointError(f"{name}: {reason}")
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return CheckpointError(
+        f"{name}: no such folder, and the Hugging Face Hub could not be asked for a repository of "
+        f"that name ({reason})"
+    )
+
+
+def _cached(name: HubName, refusal: Exception) -> HubListing:
+    """What the Hub's cache holds of a repository, as another program or machine left it there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in (METADATA_FILE, *WEIGHT_FILES):
+        found = try_to_load_from_cache(name.repository, file, revision=name.revision)
+        if isinstance(found, str):
+            folder = Path(found).parent
+            files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+            return HubListing(name, folder.name, files)
+    raise hub_failure(name, refusal) from None
+
+
+def _license(card: Any) -> str:
+    named = getattr(card, "license", None) if card else None
+    return named if isinstance(named, str) else ""

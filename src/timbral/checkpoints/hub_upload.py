@@ -1,0 +1,45 @@
+"""Uploads to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.checkpoints.hub_names import MAIN, HubName
+from timbral.checkpoints.hub_repository import hub_client
+from timbral.errors import CheckpointError
+
+__all__ = ["upload_folder"]
+
+
+def upload_folder(
+    folder: Path, repository: str, private: bool, revision: str | None, message: str
+) -> str:
+    """Upload all files of a folder in one commit; returns ``user/repo@commit``.
+
+    The repository, and the branch `revision`, are made where there are none. CheckpointError when
+    the Hub refuses, MissingExtraError without its client.
+    """
+    client = hub_client(repository)
+    branch = revision or MAIN
+    try:
+        client.create_repo(repository, private=private, exist_ok=True)
+        if branch != MAIN:
+            client.create_branch(repository, branch=branch, exist_ok=True)
+        made = client.upload_folder(
+            folder_path=folder, repo_id=repository, revision=branch, commit_message=message
+        )
+    except Exception as error:  # the Hub's client raises its HTTP library's errors, too
+        raise CheckpointError(_why(repository, error)) from None
+    return str(HubName(repository, made.oid))
+
+
+def _why(repository: str, error: Exception) -> str:
+    """Why an upload failed, in one line, with what to do."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return (
+            f"{repository}: the Hugging Face Hub does not let you write there; log in with "
+            "`hf auth login`, with a token that may write"
+        )
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"{repository}: could not be uploaded to the Hugging Face Hub ({reason})"

@@ -1,0 +1,340 @@
+"""The README.md of a run, of a saved encoder and of a repository of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import DataError
+from timbral.io.files import atomic_write, read_json
+from timbral.version import __version__
+
+__all__ = [
+    "CARD_FILE",
+    "CardEvaluation",
+    "ModelCard",
+    "NetworkSizes",
+    "is_own_card",
+    "read_evaluations",
+    "write_card",
+]
+
+CARD_FILE = "README.md"
+MARK = "<!-- Written by timbral. Delete this line to keep what you change. -->"
+HUB_LICENSES = frozenset(
+    """
+    apache-2.0 mit openrail bsd-2-clause bsd-3-clause gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0
+    unlicense cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0
+    cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 cc-by-nc-sa-4.0 cdla-permissive-2.0
+    other unknown
+    """.split()  # noqa: SIM905
+)
+"""the Hub's own words; any other license is `other` with a name"""
+TRIM_IN_WORDS = {
+    "none": "nothing is cut",
+    "energy": "pauses 40 dB below the loudest part are cut",
+    "silero": "what Silero's voice activity detection calls no speech is cut",
+    "edges": "silence at both ends is cut",
+    "webrtc": "what WebRTC's voice activity detection calls no speech is cut",
+}
+
+
+@dataclass(frozen=True)
+class NetworkSizes:
+    """What a card says of a network."""
+
+    architecture: str
+    embedding_dim: int
+    sample_rate: int
+    min_samples: int
+    parameters: int
+
+    @classmethod
+    def of(cls, network: SpeakerEncoder) -> NetworkSizes:
+        return cls(
+            network.name,
+            network.embedding_dim,
+            network.sample_rate,
+            network.min_samples,
+            sum(parameter.numel() for parameter in network.parameters()),
+        )
+
+
+@dataclass(frozen=True)
+class CardEvaluation:
+    """Error rates on one list of trials."""
+
+    name: str
+    eer: float
+    interval: tuple[float, float] | None
+    """95 %, over speakers"""
+    num_trials: int
+    num_speakers: int
+    note: str = ""
+
+    @property
+    def line(self) -> str:
+        shown = (
+            ""
+            if self.interval is None
+            else " ({:.2f} to {:.2f})".format(*(100 * bound for bound in self.interval))
+        )
+        note = f"; {self.note}" if self.note else ""
+        return (
+            f"| {_cell(self.name)} | {100 * self.eer:.2f} %{shown} | {self.num_trials:,} | "
+            f"{self.num_speakers:,}{note} |"
+        )
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What whoever meets an encoder has to know of it."""
+
+    title: str
+    load_from: str
+    """what `load_encoder` is given: a repository, or a folder's name"""
+    network: NetworkSizes
+    preprocessing: Preprocessing
+    weights_sha256: str
+    license: str = ""
+    is_on_hub: bool = False
+    threshold: float | None = None
+    validation_eer: float | None = None
+    training_data: Mapping[str, Any] = field(default_factory=dict)
+    """as `summarize_data` makes it, maybe with `begun_from`"""
+    evaluations: Sequence[CardEvaluation] = ()
+    calibration: str = ""
+    """one sentence; empty where there is none"""
+    exported: str = ""
+    """name of the ONNX file in the folder; empty where there is none"""
+    is_random: bool = False
+    """parts of the weights were never trained"""
+
+    def text(self) -> str:
+        """The card as Markdown, with the metadata that the Hub reads at its head."""
+        sections = [
+            f"---\n{yaml.safe_dump(self._metadata(), sort_keys=False, allow_unicode=True)}---",
+            MARK,
+            f"# {self.title}",
+            self._summary(),
+            f"## Use\n\n{self._use()}",
+            f"## Recordings\n\n{self._recordings()}",
+            f"## Training data\n\n{self._data()}",
+            f"## How good it is\n\n{self._quality()}",
+            f"## Limits\n\n{self._limits()}",
+            f"Weights: SHA-256 `{self.weights_sha256}`. Card by timbral {__version__}.",
+        ]
+        return "\n\n".join(sections) + "\n"
+
+    def _metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"library_name": "timbral", **_license_entry(self.license)}
+        metadata["tags"] = ["timbral", "speaker-verification", "speaker-embedding", "audio"]
+        if begun := self._begun_from().get("hub"):
+            metadata["base_model"] = begun
+        if self.evaluations:
+            results = [_result(evaluation) for evaluation in self.evaluations]
+            metadata["model-index"] = [{"name": self.title, "results": results}]
+        return metadata
+
+    def _summary(self) -> str:
+        net = self.network
+        return (
+            f"A speaker encoder: a recording in, a vector of {net.embedding_dim} numbers and unit "
+            f"length out; the cosine of two vectors says how alike two voices are. Architecture "
+            f"`{net.architecture}`, {net.parameters / 1e6:.1f} million parameters, "
+            f"{net.sample_rate // 1000} kHz. License: {self.license or '**none was stated**'}."
+        )
+
+    def _use(self) -> str:
+        download = ", download=True" if self.is_on_hub else ""
+        where = "" if self.is_on_hub else "  # in the folder above this one"
+        lines = [
+            "```python",
+            "import timbral",
+            "",
+            f'encoder = timbral.load_encoder("{self.load_from}"{download}){where}',
+            f'vectors = encoder.encode(["a.wav", "b.wav"])  # (2, {self.network.embedding_dim})',
+            'print(encoder.verify("a.wav", "b.wav"))',
+            "```",
+            "",
+            f"On the command line: `timbral verify {self.load_from} a.wav b.wav`.",
+        ]
+        if self.exported:
+            lines += [
+                "",
+                f"`{self.exported}` is the same encoder as one ONNX file that takes waveforms, "
+                "front-end included, for onnxruntime without torch.",
+            ]
+        return "\n".join(lines)
+
+    def _recordings(self) -> str:
+        rate = self.network.sample_rate
+        rms = self.preprocessing.min_rms_dbfs
+        level = "kept" if rms is None else f"raised to {rms:g} dBFS RMS where it is lower"
+        return (
+            f"Any rate and format; resampled to {rate // 1000} kHz, channels averaged. "
+            f"Preprocessing, as in training and applied by timbral: level {level}; "
+            f"{TRIM_IN_WORDS[self.preprocessing.trim]}. At least "
+            f"{self.network.min_samples / rate:.2f} s must be left, or the recording is refused; "
+            "neither padding nor other recordings of a batch change a vector."
+        )
+
+    def _data(self) -> str:
+        begun = self._begun_from()
+        start = ""
+        if begun:
+            license = f", {begun['license']}" if begun.get("license") else ""
+            start = f"Training began with the weights of {begun.get('name', 'another')}{license}. "
+        if not self.training_data.get("utterances"):
+            return start + (
+                "Not known to timbral: the weights were not trained by it, or by an old version."
+            )
+        lines = [
+            f"{start}{_amount(self.training_data)}; held-out speakers are not among them.",
+            "",
+            "| corpus | speakers | utterances | hours | license |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for corpus in self.training_data.get("corpora", ()):
+            page, name = corpus.get("page", ""), _cell(corpus.get("name", "")) or "unnamed"
+            named = f"[{name}]({page})" if page else name
+            lines.append(
+                f"| {named} | {corpus['speakers']:,} | {corpus['utterances']:,} | "
+                f"{corpus['hours']:,.1f} | {corpus.get('license', 'not known to timbral')} |"
+            )
+        return "\n".join(lines)
+
+    def _begun_from(self) -> Mapping[str, Any]:
+        begun = self.training_data.get("begun_from")
+        return begun if isinstance(begun, Mapping) else {}
+
+    def _quality(self) -> str:
+        parts = []
+        if self.evaluations:
+            parts.append(
+                "\n".join(
+                    [
+                        "| trials | EER (95 % over speakers) | number | speakers |",
+                        "| --- | --- | --- | --- |",
+                        *(evaluation.line for evaluation in self.evaluations),
+                    ]
+                )
+            )
+        if self.validation_eer is not None:
+            parts.append(
+                f"Lowest EER on the speakers that training held out: "
+                f"{100 * self.validation_eer:.2f} %, from few trials and chosen as the lowest, so "
+                "too good a figure to expect of others."
+            )
+        if not parts:
+            parts.append("Not evaluated yet: `timbral evaluate` does that.")
+        if self.threshold is not None:
+            parts.append(
+                f"Errors of both kinds were equally frequent there at a cosine of "
+                f"{self.threshold:.3f}, which `verify` takes where nothing else is given."
+            )
+        if self.calibration:
+            parts.append(self.calibration)
+        return "\n\n".join(parts)
+
+    def _limits(self) -> str:
+        limits = [
+            "Vectors compare only with vectors of these very weights, prepared the same way.",
+            "Error rates depend on microphones, codecs, noise, languages and lengths: those above "
+            "hold for recordings like the ones they were measured on.",
+            "Short recordings say less: with the encoders measured, 1 s of speech has several "
+            "times the errors of 4 s.",
+        ]
+        if not self.calibration:
+            limits.append(
+                "No calibration comes with it, so a cosine is no probability; `timbral calibrate` "
+                "makes one from recordings of your own kind."
+            )
+        if self.is_random:
+            limits.insert(0, "**Parts of the weights are random: train it before use.**")
+        return "\n".join(f"- {limit}" for limit in limits)
+
+
+def read_evaluations(folders: Iterable[Path], weights_sha256: str) -> list[CardEvaluation]:
+    """What `timbral evaluate` left in these folders, of these weights; others are passed over."""
+    found = []
+    for folder in folders:
+        path = folder / "evaluation.json"
+        if path.exists():
+            content = read_json(path)
+            evaluation = _evaluation(content, path)
+            if content.get("weights_sha256") == weights_sha256:
+                found.append(evaluation)
+    return found
+
+
+def _evaluation(content: Any, path: Path) -> CardEvaluation:
+    try:
+        interval = content.get("eer_interval")
+        seen = content.get("num_seen_speakers") or content.get("num_seen_recordings")
+        return CardEvaluation(
+            Path(str(content["trial_list"])).name,
+            float(content["eer"]),
+            None if interval is None else (float(interval["low"]), float(interval["high"])),
+            int(content["num_trials"]),
+            int(content["num_speakers"]),
+            "seen in training, in part" if seen else "",
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: is not what `timbral evaluate` writes; evaluate again") from None
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write README.md, unless there is one that somebody wrote or changed."""
+    path = folder / CARD_FILE
+    if path.exists() and not is_own_card(path):
+        return
+    with atomic_write(path, sync=False) as temporary:
+        temporary.write_text(card.text(), "utf-8")
+
+
+def is_own_card(path: Path) -> bool:
+    """Whether a README.md is as timbral wrote it, and may be written again."""
+    return MARK in path.read_text("utf-8", errors="replace")
+
+
+def _license_entry(license: str) -> dict[str, str]:
+    if not license:
+        return {}
+    word = license.lower().replace(" ", "-")
+    return (
+        {"license": word}
+        if word in HUB_LICENSES
+        else {
+            "license": "other",
+            "license_name": word,
+        }
+    )
+
+
+def _result(evaluation: CardEvaluation) -> dict[str, Any]:
+    """One entry of the Hub's model-index."""
+    return {
+        "task": {"type": "speaker-verification", "name": "Speaker verification"},
+        "dataset": {"name": evaluation.name, "type": evaluation.name},
+        "metrics": [{"type": "eer", "name": "EER (%)", "value": round(100 * evaluation.eer, 3)}],
+    }
+
+
+def _amount(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data.get('speakers', 0):,} speakers, {data.get('utterances', 0):,} utterances, "
+        f"{data.get('hours', 0):,.1f} hours"
+    )
+
+
+def _cell(text: str) -> str:
+    """Text that cannot leave its cell of a table."""
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,48 @@
+"""The README.md that a run folder gets by itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.checkpoints.model_card import (
+    ModelCard,
+    NetworkSizes,
+    read_evaluations,
+    write_card,
+)
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import DataError
+
+__all__ = ["EVALUATIONS", "write_run_card"]
+
+EVALUATIONS = "evaluation"
+"""the folder of a run in which `timbral evaluate` leaves what it found"""
+
+
+def write_run_card(run: Path, network: SpeakerEncoder) -> None:
+    """Describe the best checkpoint of a run, and what its evaluations found, in RUN/README.md.
+
+    A README.md that somebody wrote or changed stays.
+    """
+    checkpoint = find_checkpoint(run)
+    folders = sorted(path for path in (run / EVALUATIONS).glob("*/") if path.is_dir())
+    try:
+        evaluations = read_evaluations(folders, checkpoint.weights_sha256)
+    except DataError:  # a damaged result is the next evaluation's matter, not the training's
+        evaluations = []
+    name = Path(os.path.abspath(run)).name
+    card = ModelCard(
+        title=name,
+        load_from=name,
+        network=NetworkSizes.of(network),
+        preprocessing=checkpoint.preprocessing,
+        weights_sha256=checkpoint.weights_sha256,
+        license=checkpoint.license,
+        threshold=checkpoint.validation_threshold,
+        validation_eer=checkpoint.validation_eer,
+        training_data=checkpoint.training_data,
+        evaluations=evaluations,
+    )
+    write_card(run, card)
