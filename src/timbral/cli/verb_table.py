@@ -42,7 +42,7 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "Models": {
         "models": "List encoders to train and published weights to download.",
-        "download": "Download encoders: published weights, or a repository of the Hub.",
+        "download": "Download encoders: published weights, or some of the Hub.",
         "convert": "Convert another project's weights; none of its code runs.",
         "export": "Write an encoder as one ONNX file that takes waveforms.",
         "push": "Upload an encoder with its model card to the Hub.",

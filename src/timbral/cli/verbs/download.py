@@ -23,7 +23,7 @@ def run(
         Path | None, option("FOLDER", "a copy of the one name's weights, instead of a download")
     ] = None,
 ) -> int:
-    """Download encoders: published weights, or a repository of the Hub.
+    """Download encoders: published weights, or some of the Hub.
 
     example: timbral download campplus-zh-en
     """
