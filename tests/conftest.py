@@ -49,8 +49,12 @@ SMALL = {name: encoder.tiny_config for name, encoder in ENCODERS.items()}
 Ask = Callable[..., "Answer"]
 
 
+LAYOUT_LINE = r"^layout: \w+, [\d,]+ speakers?: .*\n"
+
+
 def without_progress(text: str) -> str:
-    """Standard error without the lines that tell of a slow machine's progress."""
+    """Standard error without the lines that tell of a slow machine's progress and of layouts."""
+    text = re.sub(LAYOUT_LINE, "", text, flags=re.M)
     return re.sub(r"^[a-z ]+: [\d,]+( of [\d,]+)?  \d.*\n", "", text, flags=re.M)
 
 
@@ -61,6 +65,8 @@ class Answer:
     code: int
     out: str
     err: str
+    layout: str = ""
+    """the line of standard error that says how a corpus was read, which `err` is without"""
 
 
 @pytest.fixture
@@ -78,7 +84,9 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
             main()
         code = ended.value.code or 0
         assert isinstance(code, int)
-        return Answer(code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        layouts = re.findall(LAYOUT_LINE, err, flags=re.M)
+        return Answer(code, out, re.sub(LAYOUT_LINE, "", err, flags=re.M), "".join(layouts))
 
     return run
 

@@ -295,9 +295,6 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
         "no audio found": ["inspect", tmp_path / "empty"],
         "data: no such folder": ["inspect", "data"],
         "name a file as --output": ["inspect", tmp_path, "--output", tmp_path / "empty"],
-        "a.wav: is one recording, and a corpus is a folder or a table": [
-            *("prepare", tmp_path / "a.wav", "--output", tmp_path / "o")
-        ],
         "/empty?": ["embed", "ecapa", tmp_path / "emty", "--output", tmp_path / "o"],
         "in /: ": ["embed", "ecapa", "/zzzzzzzz/y", "--output", tmp_path / "o"],
         "gone: no such folder": ["export-list", "gone", "--output", tmp_path / "list.csv"],

@@ -34,7 +34,23 @@ OFFICIAL = {
         "train-clean-100/26/495/26_495_000004_000000.wav",
     ),
     "aishell3": ("train/wav/SSB0005/SSB00050001.wav", "test/wav/SSB0009/SSB00090002.wav"),
+    "voxceleb2": (
+        "dev/aac/id00012/21Uxsk56VDQ/00001.m4a",
+        "dev/aac/id00015/0fijmz4vTVU/00001.m4a",
+    ),
+    "cnceleb2": ("data/id10001/singing-01-002.flac", "data/id10002/vlog-02-003.flac"),
+    "aidatatang_200zh": ("train/G0013/T0055G0013S0001.wav", "train/G0014/T0055G0014S0002.wav"),
+    "magicdata": (
+        "train/38_5837/38_5837_20170914204700.wav",
+        "train/5_1812/5_1812_20170628135834.wav",
+    ),
     "folder": ("anna/1.wav", "ben/monday/2.wav"),
+}
+PLAIN = {
+    "recordings are named by them": ("anna/a/anna_1.wav", "anna/b/anna_2.wav", "ben/c/ben-1.wav"),
+    "sessions of one name": ("anna/1/x.wav", "anna/2/y.wav", "ben/1/z.wav", "ben/2/u.wav"),
+    "one folder in each": ("anna/wav/1.wav", "ben/wav/2.wav"),
+    "VoxCeleb's wav": ("id10001/5ssVY9a5X-M/1.wav", "id10001/7w0IBEWc9Qw/1.wav", "id10002/x/1.wav"),
 }
 
 
@@ -66,6 +82,43 @@ def test_official_layouts_are_recognized(tmp_path: Path, layout: str) -> None:
     assert list(found) == list(find_utterances(tmp_path, layout))
 
 
+@pytest.mark.parametrize("names", PLAIN.values(), ids=PLAIN)
+def test_first_folders_are_speakers(tmp_path: Path, names: tuple[str, ...]) -> None:
+    found = find_utterances(touch(tmp_path, *names))
+    assert found.layout == "folder"
+    assert {row.speaker for row in found} == {name.partition("/")[0] for name in names}
+
+
+def test_a_chapter_is_of_its_speaker_wherever_the_corpus_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, *OFFICIAL["libritts"], "train-clean-100/19/227/19_227_0_0.wav")
+    for folder in ("train-clean-100/19", "train-clean-100/19/198"):
+        found = find_utterances(tmp_path / folder)
+        assert {(row.speaker, row.session) for row in found} <= {("19", "198"), ("19", "227")}
+        assert found.layout == "libritts"
+    monkeypatch.chdir(tmp_path / "train-clean-100" / "19")
+    assert {row.speaker for row in find_utterances(".")} == {"19"}
+
+
+def test_one_recording_astray_does_not_hide_a_layout(tmp_path: Path) -> None:
+    found = find_utterances(touch(tmp_path, *OFFICIAL["librispeech"], "a-first.flac"))
+    assert (found.layout, len(found), len(found.failures)) == ("librispeech", 2, 1)
+
+
+def test_where_two_layouts_fit_both_are_shown(tmp_path: Path) -> None:
+    """CN-Celeb 1 has its evaluation's speakers in the same folder; VoxCeleb1 other nations'."""
+    touch(tmp_path / "cn", *OFFICIAL["cnceleb2"])
+    (tmp_path / "cn" / "dev").mkdir()
+    (tmp_path / "cn" / "dev" / "dev.lst").write_text("id10002\n")
+    words = (
+        "2 layouts fit.*\n  cnceleb1  1 speaker: id10002\n  cnceleb2  2 speakers: id10001, id10002"
+    )
+    with pytest.raises(DataError, match=words):
+        find_utterances(tmp_path / "cn")
+    assert len(find_utterances(tmp_path / "cn", "cnceleb1")) == 1
+
+
 def test_lists_are_recognized(tmp_path: Path) -> None:
     (tmp_path / "wav.scp").write_text("u WAV/anna/1.wav\n")
     (tmp_path / "utt2spk").write_text("u anna\n")
@@ -84,10 +137,29 @@ def test_lists_are_recognized(tmp_path: Path) -> None:
     [
         (
             ("wav/id1/v/1.wav", "wav/id2/v/1.wav"),
-            r"would be of one speaker, 'wav'\. .*`layout`, voxceleb2, .*name that folder instead",
+            r"(?s)name the `layout`:\n  folder +1 speaker: wav\n.*voxceleb2  2 speakers: id1, id2",
         ),
         (("LibriTTS/dev/19/198/19_198_0_0.wav", "LibriTTS/dev/26/4/26_4_0_0.wav"), "libritts"),
-        (("train/anna/1.wav", "train/ben/1.wav", "test/carl/1.wav"), "of one speaker, 'test'"),
+        (
+            ("train/anna/1.wav", "train/ben/1.wav", "test/carl/1.wav"),
+            "folder +2 speakers: test, train\n  tree +3 speakers: test/carl, train/anna, train/b",
+        ),
+        (
+            ("asia/li/1.wav", "asia/wu/1.wav", "europe/anna/1.wav", "europe/ben/1.wav"),
+            "folder  2 speakers: asia, europe\n  tree    4 speakers: asia/li, asia/wu, europe/anna",
+        ),
+        (("1.wav", "2.wav"), "lie in no speaker's folder.*\n  tree  1 speaker: "),
+        (
+            ("a/LibriTTS/19/198/19_198_0_0.wav", "a/VCTK/wav/p1/p1_1.wav"),
+            "folder  1 speaker: a\n  tree +2 speakers",
+        ),
+        (
+            (
+                *(f"LibriTTS/{n}/1/{n}_1_0.wav" for n in "46"),
+                *(f"VCTK/wav/p{n}/p{n}_1.wav" for n in "12"),
+            ),
+            r"name one of the corpora in it: \S+/LibriTTS \(libritts\), \S+/VCTK \(vctk\)",
+        ),
     ],
 )
 def test_folders_that_are_no_speakers_are_refused(
@@ -96,7 +168,9 @@ def test_folders_that_are_no_speakers_are_refused(
     touch(tmp_path, *names)
     with pytest.raises(DataError, match=words):
         find_utterances(tmp_path)
-    assert len(find_utterances(tmp_path, "folder")) == len(names)
+    deep = [name for name in names if "/" in name]
+    if deep:
+        assert len(find_utterances(tmp_path, "folder")) == len(deep)
 
 
 @pytest.mark.parametrize("names", [("me/1.wav", "me/2.wav"), ("me/today/1.wav", "me/today/2.wav")])
@@ -107,7 +181,7 @@ def test_one_speaker_is_no_mistake(tmp_path: Path, names: tuple[str, ...]) -> No
 def test_command_line_tells_the_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     touch(tmp_path / "vctk", *OFFICIAL["vctk"])
     assert export_list.run(str(tmp_path / "vctk"), output=tmp_path / "a.csv", format="csv") == 0
-    assert "layout: vctk, as its files show" in capsys.readouterr().err
+    assert "layout: vctk, 2 speakers: p225, p226\n" in capsys.readouterr().err
     assert [row.utterance for row in find_utterances(tmp_path / "a.csv")] == [
         "p225_001",
         "p226_002",
@@ -184,7 +258,7 @@ def test_mels_copied_in_part_are_refused(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_every_recognized_layout_is_one() -> None:
-    from timbral.data.corpora.recognition import MARKS
+    from timbral.data.corpora.layout_marks import MARKS
 
     assert MARKS.keys() <= LAYOUTS.keys()
 

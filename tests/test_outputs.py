@@ -177,7 +177,7 @@ def test_folders_of_lists(voices: Path, tmp_path: Path, format: str) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "wav.scp").write_text("a /a.wav\n")
     with pytest.raises(DataError, match=r"it has 'wav\.scp'"):
-        claim_list(tmp_path / "theirs", format, voices)
+        claim_list(tmp_path / "theirs", format, [voices])
 
 
 def test_pages_and_plots(embedded: Path, voices: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,24 @@ def run_ge2e(*words: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("ends", "stages", "code"), [("1", "prepare train embed", 1), ("2", "prepare", 2)]
+)
+def test_unusable_recordings_do_not_end_ge2e(
+    tmp_path: Path, ends: str, stages: str, code: int
+) -> None:
+    """A stand-in for timbral tells which verbs are run; prepare and embed end as it is told."""
+    command = tmp_path / "timbral"
+    command.write_text(f'#!/bin/sh\nprintf "%s " "$1"\n[ "$1" = train ] || exit {ends}\n')
+    command.chmod(0o755)
+    done = subprocess.run(
+        [RECIPES / "ge2e" / "run.sh"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.returncode) == (stages, code)
+
+
 @pytest.mark.slow
 def test_ge2e_trains_and_embeds(store: Store, voices: Path, tmp_path: Path) -> None:
     run, vectors = tmp_path / "run", tmp_path / "vectors"
@@ -71,11 +90,15 @@ def test_ge2e_trains_and_embeds(store: Store, voices: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_ge2e_on_real_speech(shared: Path, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("dump", "run", "vectors")]
-    done = run_ge2e(
-        shared, paths[0], "librispeech_other", paths[1], shared / "VCTK" / "wav", paths[2]
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(list(paths[2].glob("[!.]*/*.npy"))) == 40
+    root = tmp_path / "datasets"
+    shutil.copytree(shared / "LibriSpeech", root / "LibriSpeech")
+    broken = sorted(root.rglob("*.flac"))[5]
+    broken.write_bytes(b"")
+    done = run_ge2e(root, paths[0], "librispeech_other", paths[1], root / "LibriSpeech", paths[2])
+    assert done.returncode == 1, done.stderr
+    assert "59 utterances of 3 speakers" in done.stdout
+    assert "layout: librispeech, 3 speakers: 19, 26, 27" in done.stderr
+    assert len(list(paths[2].rglob("[!.]*.npy"))) == 59
 
 
 @pytest.mark.slow

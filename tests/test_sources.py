@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import Ask
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.registry import scan_corpus, scan_datasets
@@ -99,12 +100,98 @@ def test_a_table_and_lists_in_an_object_store(voices: Path) -> None:
         find_utterances("memory://bucket/none.csv")
 
 
+@pytest.mark.parametrize("layout", ["libritts", "folder", "tree"])
+def test_a_list_has_the_speakers_of_its_corpus(tmp_path: Path, layout: str) -> None:
+    names = {
+        "libritts": ["19/198/19_198_0_0.wav", "19/227/19_227_0_0.wav", "26/4/26_4_0_0.wav"],
+        "folder": ["p1/1/p1_001.wav", "p1/2/p1_002.wav", "p2/1/p2_001.wav"],
+        "tree": ["deep/voice/a b.wav", "deep/voice/c.wav"],
+    }[layout]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in reversed(names)))
+    found = find_utterances(tmp_path / "list.txt")
+    assert found.layout == layout
+    assert [row.path for row in found] == sorted(f"{tmp_path}/{name}" for name in names)
+    if layout == "tree":
+        assert {row.speaker for row in found} == {"voice"}
+    else:
+        assert list(found) == list(scan_corpus(layout, tmp_path))
+
+
+def test_a_list_may_name_speakers(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a b.wav\tben\nc.wav#t=1,2\tanna x\ns3://d/e.wav\tben\n")
+    found = find_utterances(tmp_path / "list.txt")
+    assert [(row.utterance, row.speaker) for row in found] == [
+        ("c-1-2", "anna x"),
+        ("a b", "ben"),
+        ("s3://d/e", "ben"),
+    ]
+    (tmp_path / "list.txt").write_text("a.wav ben\nc.wav  anna\n")
+    assert [row.speaker for row in find_utterances(tmp_path / "list.txt")] == ["anna", "ben"]
+    for content, words in {
+        "a.wav ben\nc.wav\n": r"list\.txt:2: names no speaker, and other lines do",
+        "a.wav\nutterance-1\n": r"list\.txt:2: a line is a path, .* got 'utterance-1'",
+    }.items():
+        (tmp_path / "list.txt").write_text(content)
+        with pytest.raises(DataError, match=words):
+            find_utterances(tmp_path / "list.txt")
+
+
+def test_one_recording_is_a_corpus(voices: Path, ask: Ask, run: Path, tmp_path: Path) -> None:
+    recording = sorted(voices.glob("*/*.ogg"))[0]
+    for source in (recording, f"{recording}#t=0.5,1.5", "memory://bucket/lists/x/1.wav"):
+        [row] = find_utterances(source)
+        assert row.path == str(source)
+        assert row.speaker == str(source).split("/")[-2]
+    done = ask("embed", run, f"{recording}#t=0.5,1.5", "--output", tmp_path / "vectors")
+    assert done.code == 0, done.err
+    assert read_embeddings(tmp_path / "vectors")["duration_seconds"].to_pylist() == [1.0]
+
+
+@pytest.mark.parametrize("content", ["list", "csv", "tsv", "jsonl"])
+def test_standard_input_is_a_corpus(
+    voices: Path, ask: Ask, run: Path, tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(voices)  # relative paths start from here
+    rows = find_utterances(voices)[:7]
+    text = "".join(f"{Path(row.path).relative_to(voices)}\n" for row in rows)
+    if content != "list":
+        write_list(Manifest.of(rows), tmp_path / "rows", content)
+        text = (tmp_path / "rows").read_text("utf-8")
+    for words in (["inspect", "-"], ["embed", run, "-", "--output", tmp_path / "vectors"]):
+        answer = ask(*words, standard_input=text)
+        assert answer.code == 0, answer.err
+        assert bool(answer.layout) == (content == "list")
+    table = read_embeddings(tmp_path / "vectors")
+    assert table["speaker"].to_pylist() == [row.speaker for row in rows]
+    refused = ask("prepare", "-", "--output", tmp_path / "o", standard_input="x.wav a\ny\n")
+    assert "error: standard input:2: a line is a path" in refused.err
+
+
+@pytest.mark.parametrize("layout", ["auto", "folder"])
+def test_a_speaker_who_has_nearly_everything_is_told(ask: Ask, tmp_path: Path, layout: str) -> None:
+    for speaker, count in {"wav": 19, "b": 1}.items():
+        (tmp_path / "corpus" / speaker).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "corpus" / speaker / f"{number}.wav").touch()
+    words = ["export-list", "--layout", layout, "--output", tmp_path / "a.parquet"]
+    answer = ask(*words, tmp_path / "corpus")
+    assert "warning: 19 of 20 utterances are of one speaker, 'wav'; if they are not" in answer.err
+    assert answer.layout == ("layout: folder, 2 speakers: b, wav\n" if layout == "auto" else "")
+    shutil.rmtree(tmp_path / "corpus" / "b")
+    assert "warning: all 19 utterances are of one speaker" in ask(*words, tmp_path / "corpus").err
+
+
 def test_unusable_sources_are_errors(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").touch()
+    for name in ("a.txt", "a.md"):
+        (tmp_path / name).touch()
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "plan.json").write_text('{"format": "npy"}')
     for source, words in {
-        "a.txt": r"a table ends in \.parquet",
+        "a.txt": r"a\.txt: lists no recording",
+        "a.md": r"a table ends in \.parquet, .*, a list in \.txt",
         "none": "no such folder",
         "unfinished": "preparation was not finished",
     }.items():

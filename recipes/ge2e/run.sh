@@ -4,7 +4,9 @@
 #   recipes/ge2e/run.sh [--stage N] [--stop-stage N] \
 #       [DATASETS_ROOT [PREPROCESS_PATH [DATASET_NAMES [TRAIN_OUTPUT [INFER_INPUT [INFER_OUTPUT]]]]]]
 #
-# TRAIN_OPTIONS holds more flags of `timbral train`, such as "--device cpu --opts model.num_layers 2".
+# Recordings that cannot be used end nothing: their list is named, and so is the exit code 1 at the end.
+# TRAIN_OPTIONS holds more flags of `timbral train`, such as "--device cpu --opts model.num_layers 2",
+# EMBED_OPTIONS of `timbral embed`, such as "--layout tree".
 set -eu
 
 stage=0
@@ -25,10 +27,17 @@ train_output_path=${4:-output}
 infer_input=${5:-infer_input}
 infer_output=${6:-infer_output}
 
+code=0
+# Run a command whose exit code 1 says that some recordings could not be used; others end the script.
+over_recordings() {
+    "$@" || code=$?
+    [ "$code" -le 1 ] || exit "$code"
+}
+
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 if runs 0; then
-    timbral prepare --datasets_root="$datasets_root" --output_dir="$preprocess_path" \
+    over_recordings timbral prepare --datasets_root="$datasets_root" --output_dir="$preprocess_path" \
         --dataset_names="$dataset_names" --trim webrtc
 fi
 if runs 1; then
@@ -36,5 +45,8 @@ if runs 1; then
     timbral train --data "$preprocess_path" --output "$train_output_path" ${TRAIN_OPTIONS:-}
 fi
 if runs 2; then
-    timbral embed "$train_output_path" "$infer_input" --output "$infer_output" --format npy
+    # shellcheck disable=SC2086
+    over_recordings timbral embed "$train_output_path" "$infer_input" --output "$infer_output" \
+        --format npy ${EMBED_OPTIONS:-}
 fi
+exit $code

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
     from timbral.data.inspect.inspection import Inspection as Inspection
+    from timbral.data.manifest import Manifest
     from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
@@ -130,7 +131,7 @@ def __getattr__(name: str) -> Any:
 
 
 def inspect(
-    source: str | Path,
+    source: str | Path | Manifest,
     *,
     layout: str = "auto",
     output: str | Path | None = None,
@@ -140,7 +141,7 @@ def inspect(
 
     Args:
         source: a corpus's folder, a table of utterances, a folder that `prepare` made, or
-            precomputed mels
+            precomputed mels; or utterances
         layout: how a corpus's folder is laid out: ``folder`` (SPEAKER/[SESSION/]FILE), ``tree``,
             ``kaldi``, ``lhotse``, or a name that ``timbral corpora`` lists; ``auto`` recognizes it
         output: a page (.html) with every suspicious recording; None: no page
@@ -153,15 +154,19 @@ def inspect(
     from timbral.reports.inspection_page import INSPECTION_PAGE, write_inspection
 
     if output is not None:
-        claim_file(Path(output), INSPECTION_PAGE, [source])
+        claim_file(Path(output), INSPECTION_PAGE, _paths(source))
     inspection = inspect_data(source, layout, progress)
     if output is not None:
         write_inspection(inspection, Path(output))
     return inspection
 
 
+def _paths(source: str | Path | Manifest) -> list[str | Path]:
+    return [source] if isinstance(source, str | Path) else []
+
+
 def export_list(
-    source: str | Path,
+    source: str | Path | Manifest,
     output: str | Path,
     *,
     format: str = "parquet",
@@ -171,7 +176,7 @@ def export_list(
 
     Args:
         source: a corpus's folder, a table of utterances, a folder that `prepare` made, …, as
-            `inspect` takes it
+            `inspect` takes it; or utterances
         output: a file; for kaldi and lhotse a folder
         format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
             (manifests of recordings and supervisions)
@@ -181,10 +186,11 @@ def export_list(
         how many utterances were written, and how many could not be (lhotse wants durations)
     """
     from timbral.data.lists.export import claim_list, write_list
+    from timbral.data.manifest import Manifest
     from timbral.data.sources import find_utterances
 
-    utterances = find_utterances(source, layout)
-    claim_list(Path(output), format, source)
+    utterances = source if isinstance(source, Manifest) else find_utterances(source, layout)
+    claim_list(Path(output), format, _paths(source))
     return write_list(utterances, Path(output), format)
 
 

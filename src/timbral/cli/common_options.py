@@ -41,8 +41,6 @@ __all__ = [
     "names",
     "option",
     "options_of",
-    "tell_layout",
-    "tell_one_speaker",
     "tell_passed_over",
     "with_channel",
 ]
@@ -197,24 +195,6 @@ def tell_passed_over(passed_over: Counter[str]) -> None:
 
     if passed_over:
         print(in_words(passed_over))
-
-
-def tell_layout(corpus: str, layout: str) -> None:
-    """Say which layout was recognized, where none was named."""
-    from timbral.data.sources import layout_of
-
-    recognized = layout_of(corpus, layout)
-    if layout == "auto" and recognized not in ("auto", "folder"):
-        print(f"layout: {recognized}, as its files show", file=sys.stderr)
-
-
-def tell_one_speaker(speakers: int, corpus: str, layout: str) -> None:
-    """Say that all utterances are of one speaker, where the layout may be another."""
-    from timbral.data.sources import layout_of
-
-    if speakers == 1 and layout_of(corpus, layout) == "folder":
-        what = "all of one speaker; if they are not, name the corpus's layout with --layout"
-        print(what, file=sys.stderr)
 
 
 def count_failures(failures: int, folder: Path | str, file: str = "failures.jsonl") -> int:

@@ -48,13 +48,17 @@ class Utterance:
 class Manifest(Sequence[Utterance]):
     """Utterances, kept as columns: about 150 bytes each; and what of their list cannot be used."""
 
-    def __init__(self, table: pa.Table, failures: Sequence[AudioError] = ()) -> None:
+    def __init__(
+        self, table: pa.Table, failures: Sequence[AudioError] = (), layout: str = ""
+    ) -> None:
         self.table = table.select(COLUMNS.names).cast(COLUMNS).unify_dictionaries()
         self.failures = tuple(failures)
         """lines of a list, or files, that name no usable utterance; no rows of the table"""
+        self.layout = layout
+        """the layout in which a folder was read; empty for tables, prepared data and the like"""
 
     @classmethod
-    def of(cls, found: Iterable[Utterance | AudioError]) -> Manifest:
+    def of(cls, found: Iterable[Utterance | AudioError], layout: str = "") -> Manifest:
         """Take any utterances, in their order. Errors are failures, and so are unusable names."""
         rows = iter(found)
         batches: list[pa.Table] = []
@@ -71,7 +75,12 @@ class Manifest(Sequence[Utterance]):
             columns = [[getattr(row, name) for row in usable] for name in COLUMNS.names]
             arrays = [pa.array(column, pa.string()) for column in columns]
             batches.append(pa.table(arrays, COLUMNS.names).cast(COLUMNS))
-        return cls(pa.concat_tables(batches) if batches else COLUMNS.empty_table(), failures)
+        table = pa.concat_tables(batches) if batches else COLUMNS.empty_table()
+        return cls(table, failures, layout)
+
+    def with_rows(self, table: pa.Table) -> Manifest:
+        """The same failures and layout, with other rows."""
+        return Manifest(table, self.failures, self.layout)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -137,4 +146,4 @@ def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) 
     keys = pa.table([rows["speaker"].cast(pa.string()), rows["utterance"]], ["speaker", "name"])
     order = pc.sort_indices(keys, sort_keys=[("speaker", "ascending"), ("name", "ascending")])
     in_order = pc.all(pc.equal(order, np.arange(len(order), dtype=np.uint64))).as_py()
-    return manifest if in_order else Manifest(rows.take(order), manifest.failures)
+    return manifest if in_order else manifest.with_rows(rows.take(order))

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.audio.segments import Segment
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
 from timbral.data.manifest import COLUMNS, Manifest, check_unique
@@ -18,7 +17,7 @@ from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
 from timbral.errors import DataError
 from timbral.io.storage import location_of
 
-__all__ = ["read_manifest", "read_rows"]
+__all__ = ["read_manifest", "read_rows", "utterance_id"]
 
 TIMES = ("start", "end")
 
@@ -40,13 +39,10 @@ def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            raise DataError(
-                f"{path}: is one recording, and a corpus is a folder or a table of recordings; "
-                f"name its folder, or a table ({known}) with the columns path and speaker. "
-                "load_encoder(…).encode makes the vector of one recording, verify compares two"
-            )
-        raise DataError(f"{path}: a corpus is a folder or a table; a table ends in {known}")
+        raise DataError(
+            f"{path}: a corpus is a folder, a recording, a table or a list of recordings; a table "
+            f"ends in {known}, a list in .txt, .lst or .list"
+        )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     return Manifest(_complete(table, names, path, root or path.resolve().parent))
 
@@ -67,7 +63,7 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
     segments = _segments(table, columns["path"], where)
     if segments:
         columns["path"] = pa.chunked_array([[str(segment) for segment in segments]])
-        ids = pa.chunked_array([[_utterance_id(segment) for segment in segments]])
+        ids = pa.chunked_array([[utterance_id(segment) for segment in segments]])
     else:
         ids = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
     for name, value in {"utterance": ids, "session": "", "corpus": "manifest"}.items():
@@ -150,7 +146,7 @@ def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
     return seconds
 
 
-def _utterance_id(segment: Segment) -> str:
+def utterance_id(segment: Segment) -> str:
     """The path without its suffix, and the rest: ``calls/a-1.5-3``, ``calls/a-channel-1``."""
     stem = re.sub(r"\.[^./]+$", "", segment.file)
     rest = str(segment).removeprefix(segment.file)

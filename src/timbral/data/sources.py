@@ -12,8 +12,14 @@ import pyarrow as pa
 
 from timbral.audio.segments import Segment
 from timbral.data.corpora.corpus_files import audio_files
-from timbral.data.corpora.recognition import AUTO, check_speakers, recognize_layout
+from timbral.data.corpora.recognition import AUTO, read_folder, recognize_layout
 from timbral.data.corpora.registry import CORPORA, scan_rows
+from timbral.data.listed_recordings import (
+    LIST_SUFFIXES,
+    is_recording,
+    read_recording_list,
+    recordings,
+)
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.manifest_reader import read_rows
 from timbral.data.prepared.base import read_table
@@ -33,26 +39,32 @@ def find_utterances(
     pattern: str | None = None,
     *,
     mel_files: bool = False,
+    root: str | Path | None = None,
 ) -> Manifest:
-    """The utterances of a corpus, a table, or prepared data, sorted by speaker and utterance.
+    """The utterances of a corpus, a table, a list, or prepared data, sorted by speaker and id.
 
     source: one of
         a folder in a `layout` of `LAYOUTS`, or the URL of one;
         a table of utterances (`read_manifest`), a file or a URL;
+        a list of recordings, one a line (`read_recording_list`), or one recording;
         a folder that `prepare` made: its source recordings; in the format flac its own files;
         a folder of precomputed mels: the recordings that they were made of.
     layout: how the folder of a corpus is laid out; tables and prepared data have no need of it.
-        ``auto`` is the one that is recognized (`recognize_layout`), else ``folder``; a corpus for
-        which that would most likely be wrong is refused (`check_speakers`).
+        ``auto`` is the one that the names show; `Manifest.layout` says which. A folder that can
+        be read in two ways is refused (`read_folder`).
     pattern: keep only recordings whose name or end of path fits it, such as ``*.wav`` or
         ``*/train/*`` (`PurePath.match`).
     mel_files: of precomputed mels name the files of mels, for an encoder that takes these.
+    root: the folder or URL that relative paths of a table or list start from; None: its own folder.
 
     Raises DataError when the source cannot be read, or when no utterance is found.
     """
-    found = (
-        _in_store(str(source), layout) if is_url(source) else _on_disk(source, layout, mel_files)
-    )
+    if is_url(source):
+        found = _in_store(str(source), layout)
+    elif Path(Segment.of(str(source)).file).is_file():
+        found = _in_file(source, layout, root)
+    else:
+        found = _on_disk(source, layout, mel_files)
     return check_unique(found if pattern is None else _matching(found, pattern, source), source)
 
 
@@ -69,8 +81,6 @@ def layout_of(source: str | Path, layout: str = AUTO) -> str:
 
 def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
     path = Path(source)
-    if path.is_file():
-        return read_rows(path)
     format = prepared_format(path)
     if format == "flac" or (format == "npy" and mel_files):
         table, _ = read_table(path, files=("file",))
@@ -85,15 +95,19 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
     return _scan(layout, path)
 
 
+def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manifest:
+    """One recording, a list, or a table."""
+    path = Path(source)
+    if is_recording(str(source)):
+        return recordings([location_of(source)], layout, source)
+    if path.suffix.lower() in LIST_SUFFIXES:
+        return read_recording_list(path, root or path.resolve().parent, layout)
+    return read_rows(path, root)
+
+
 def _scan(layout: str, root: Path) -> Manifest:
     """What a folder holds in a layout, or in the one that is recognized."""
-    if layout != AUTO:
-        return scan_rows(layout, root)
-    recognized = recognize_layout(root) if root.is_dir() else "folder"
-    rows = scan_rows(recognized, root)
-    if recognized == "folder":
-        check_speakers(rows, root)
-    return rows
+    return read_folder(root) if layout == AUTO else scan_rows(layout, root)
 
 
 def _own_files(table: pa.Table, folder: Path) -> Manifest:
@@ -105,7 +119,9 @@ def _own_files(table: pa.Table, folder: Path) -> Manifest:
 
 def _in_store(url: str, layout: str) -> Manifest:
     """Of an object store only names are read, and lists."""
-    if PurePosixPath(url).suffix.lower() in TABLE_SUFFIXES:
+    if is_recording(url):
+        return recordings([url], layout, url)
+    if PurePosixPath(url).suffix.lower() in (*TABLE_SUFFIXES, *LIST_SUFFIXES):
         try:
             content = fetch(url)
         except OSError as error:
@@ -113,7 +129,7 @@ def _in_store(url: str, layout: str) -> Manifest:
         with tempfile.TemporaryDirectory(prefix="timbral-table-") as folder:
             table = Path(folder) / PurePosixPath(url).name
             table.write_bytes(content)
-            return read_rows(table, root=url.rpartition("/")[0])
+            return _in_file(table, layout, url.rpartition("/")[0])
     with names_below(url) as names:
         local, remote = os.path.abspath(names), location_of(url)
         found = _scan(layout, names)
@@ -127,7 +143,7 @@ def _in_store(url: str, layout: str) -> Manifest:
             AudioError(failure.path.replace(local, remote), failure.reason, failure.kind)
             for failure in found.failures
         ]
-        return Manifest(rows.table, failures)
+        return Manifest(rows.table, failures, found.layout)
 
 
 def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
@@ -137,7 +153,7 @@ def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
             f"{source}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
             f"not {found[0].path}"
         )
-    return Manifest(found.table.filter(pa.array(fits)), found.failures)
+    return found.with_rows(found.table.filter(pa.array(fits)))
 
 
 def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Manifest, Utterance
 from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
@@ -44,7 +44,7 @@ class TrialSummary:
 
 
 def trials(
-    source: str | Path,
+    source: str | Path | Manifest,
     output: str | Path,
     *,
     layout: str = "auto",
@@ -56,7 +56,7 @@ def trials(
     """Draw a list of trials from a corpus, as many for every speaker, and write it.
 
     Args:
-        source: a corpus as `inspect` takes it
+        source: a corpus as `inspect` takes it, or utterances
         output: the list, lines ``label path path``; paths below a folder `source` start from it.
             Beside it, OUTPUT.utt2spk has the speaker of each recording, for `speakers` of
             `evaluate`, `score` and `compare`
@@ -72,7 +72,7 @@ def trials(
     Raises DataError when the corpus cannot be read, gives no trial of one kind, or when a speaker
     has no gender; ConfigError for a `per_speaker` below 1.
     """
-    found = list(find_utterances(source, layout))
+    found = list(source if isinstance(source, Manifest) else find_utterances(source, layout))
     inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
     of_names = Path(f"{output}.utt2spk")
@@ -213,7 +213,8 @@ def _write_speakers(path: Path, names: Sequence[str], rows: Sequence[Utterance])
         temporary.write_text("".join(lines), "utf-8")
 
 
-def _name(path: str, source: str | Path) -> str:
+def _name(path: str, source: str | Path | Manifest) -> str:
     """A path below the folder `source` from there, any other as it is."""
-    root = os.path.abspath(source) + os.sep
-    return path.removeprefix(root) if Path(source).is_dir() else path
+    if isinstance(source, Manifest) or not Path(source).is_dir():
+        return path
+    return path.removeprefix(os.path.abspath(source) + os.sep)

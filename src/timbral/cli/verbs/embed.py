@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from timbral.audio.segments import Segment
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
@@ -17,10 +18,9 @@ from timbral.cli.common_options import (
     load_embedder,
     names,
     option,
-    tell_layout,
-    tell_one_speaker,
     tell_passed_over,
 )
+from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.wording import by_kind, count
@@ -57,7 +57,8 @@ def run(
         Positional[str],
         option(
             "CORPUS",
-            "a folder, a table (path, speaker), prepared data, or a URL such as s3://bucket/corpus",
+            "a folder, a recording, a list, a table (path, speaker), prepared data, a URL such as "
+            "s3://bucket/corpus, or - for a list or table from standard input",
         ),
     ],
     *,
@@ -88,21 +89,20 @@ def run(
 
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """
-    from timbral import api
-
     target = _target(corpus, output, beside_audio, format)
-    check_folders(corpus)
+    check_folders(None if corpus == STDIN else Segment.of(corpus).file)
     check_files(settings.config)
+    found = find_corpus(corpus, layout, pattern, mel_files=True)  # before torch is imported
     from timbral.compat.inference_settings import with_settings  # imports torch
 
     embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
-    tell_layout(corpus, layout)
+    from timbral.bulk.embed import embed_corpus
+
     with corpus_bar("embedding") as progress:
-        done = api.embed(
-            embedder, corpus, target, layout=layout, pattern=pattern, format=format,
-            model_name=model_name, engine=engine.engine_for(running), progress=progress,
+        done = embed_corpus(
+            embedder, found, corpus, target, format=format, model_name=model_name,
+            engine=engine.engine_for(running), progress=progress,
         )  # fmt: skip
-    tell_one_speaker(done.num_speakers, corpus, layout)
     return _print_summary(done, target)
 
 

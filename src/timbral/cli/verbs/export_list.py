@@ -14,8 +14,8 @@ from timbral.cli.common_options import (
     count_failures,
     names,
     option,
-    tell_layout,
 )
+from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.standard_streams import STANDARD, text_output
 from timbral.cli.wording import count
 from timbral.data.lists.registry import LIST_FORMATS
@@ -53,9 +53,10 @@ def run(
             f"--format {format} cannot go to standard output; give a path, or one of the formats "
             f"{', '.join(text)}"
         )
-    tell_layout(corpus, layout)
+    found = find_corpus(corpus, layout)
+    source = found if corpus == STDIN else corpus
     with text_output(output) as path:
-        written, failures = api.export_list(corpus, path, format=format, layout=layout)
+        written, failures = api.export_list(source, path, format=format, layout=layout)
     where, stream = ("standard output", sys.stderr) if output == STANDARD else (output, sys.stdout)
     print(f"{count(written, 'utterance')} in {where}", file=stream)
     if failures and output == STANDARD:

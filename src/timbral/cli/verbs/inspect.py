@@ -7,7 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, Layout, option, tell_layout, tell_one_speaker
+from timbral.cli.common_options import OK, Layout, option
+from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.io.progress import bar
 
 __all__ = ["run"]
@@ -31,13 +32,16 @@ def run(
     example: timbral inspect data --output page.html
     """
     from timbral import api
-    from timbral.reports.inspection_page import describe
+    from timbral.io.outputs import claim_file
+    from timbral.reports.inspection_page import INSPECTION_PAGE, describe
 
-    tell_layout(corpus, layout)
+    if output is not None:
+        claim_file(output, INSPECTION_PAGE, [corpus])  # before the corpus is listed
+    found = find_corpus(corpus, layout)
+    source = found if corpus == STDIN else corpus
     with bar("inspecting") as advance:
-        inspection = api.inspect(corpus, layout=layout, output=output, progress=advance)
+        inspection = api.inspect(source, layout=layout, output=output, progress=advance)
     print(describe(inspection))
-    tell_one_speaker(inspection.speakers, corpus, layout)
     if output is not None:
         print(f"page: {output}")
     return OK

@@ -14,10 +14,9 @@ from timbral.cli.common_options import (
     count_failures,
     names,
     option,
-    tell_layout,
-    tell_one_speaker,
     tell_passed_over,
 )
+from timbral.cli.corpus_argument import find_corpus
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -34,7 +33,7 @@ __all__ = ["run"]
 def run(
     corpus: Annotated[
         Positional[str | None],
-        option("[CORPUS]", "a folder, a table (path, speaker) or a URL"),
+        option("[CORPUS]", "a folder, a recording, a list, a table (path, speaker), a URL, or -"),
     ] = None,
     *,
     output: Annotated[Path, option("FOLDER", "the prepared data; a killed run is resumed there")],
@@ -82,8 +81,6 @@ def run(
         )
     code = _print_summary(summary, output)
     _tell_passed_over(corpus, datasets_root, dataset_names, utterances)
-    if corpus is not None:
-        tell_one_speaker(summary.num_speakers, corpus, layout)
     return code
 
 
@@ -113,7 +110,6 @@ def _tell_passed_over(
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:
     """The utterances of the corpus, or of the corpora below `root`."""
     from timbral.data.corpora.registry import scan_datasets
-    from timbral.data.sources import find_utterances
 
     if (root is None) != (not names):
         raise ConfigError("--datasets-root and --dataset-names go together; give both")
@@ -125,8 +121,7 @@ def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, 
     if root is not None:
         return scan_datasets(root, names)
     assert corpus is not None
-    tell_layout(corpus, layout)
-    return find_utterances(corpus, layout)
+    return find_corpus(corpus, layout)
 
 
 def _decibels(text: str) -> float | None:

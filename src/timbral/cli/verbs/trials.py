@@ -8,7 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, Layout, option, tell_layout
+from timbral.cli.common_options import OK, Layout, option
+from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.wording import count
 
 __all__ = ["run"]
@@ -37,9 +38,10 @@ def run(
     """
     from timbral import api
 
-    tell_layout(corpus, layout)
+    found = find_corpus(corpus, layout)
+    source = found if corpus == STDIN else corpus
     drawn = api.trials(
-        corpus,
+        source,
         output,
         layout=layout,
         per_speaker=per_speaker,

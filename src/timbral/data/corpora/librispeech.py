@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def _scan_chapters(corpus: str) -> Scan:
     """
 
     def scan(root: Path) -> Iterator[Utterance | AudioError]:
-        for path in audio_files(root):
+        for path in audio_files(Path(os.path.abspath(root))):  # it may be a speaker's folder
             speaker, _, chapter_utterance = path.stem.replace("-", "_").partition("_")
             chapter = chapter_utterance.partition("_")[0]
             if path.parts[-3:-1] == (speaker, chapter):

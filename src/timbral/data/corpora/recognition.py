@@ -1,127 +1,147 @@
-"""Which layout a folder has, told by files that only one layout has."""
+"""Which layout a folder has, told by its names; a folder that can be read in two ways is refused.
+
+A corpus that is read in a wrong layout gives no error by itself: all speakers become one, or each
+becomes several. So nothing is taken for granted that the names do not show.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from timbral.data.corpora.corpus_files import audio_files
-from timbral.data.corpora.registry import CORPORA
+from timbral.data.corpora.layout_marks import fitting_layouts
+from timbral.data.corpora.readings import Reading, describe_readings
+from timbral.data.corpora.registry import CORPORA, LAYOUTS, scan_rows
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import DataError
 
-__all__ = ["AUTO", "check_speakers", "recognize_layout"]
+__all__ = ["AUTO", "read_folder", "recognize_layout"]
 
 AUTO = "auto"
 """the layout that stands for the one that is recognized"""
-PLAIN = "folder"
+PLAIN, TREE = "folder", "tree"
+FOLDERS_LOOKED_INTO = 20
+"""of a folder that no layout fits, for corpora in them"""
 SPLITS = re.compile(
     r"(train|dev|test|eval|valid|validation)([-_.].*)?|wavs?\d*([-_].*)?|audio|clips|data|flac|mp3",
     re.IGNORECASE,
 )
 """names of folders that hold speakers and are none"""
+CELEBRITY = re.compile(r"id\d{5}")
+"""VoxCeleb's and CN-Celeb's names of speakers"""
+TELLING_NAME = 4
+"""letters of a speaker's name, with which a recording's name begins by no accident"""
 
 
 def recognize_layout(root: Path) -> str:
-    """A name of `LAYOUTS`: the first of `MARKS` that the folder has, else ``folder``."""
-    return next((layout for layout, is_at in MARKS.items() if is_at(root)), PLAIN)
+    """The first layout whose marks the folder has, else ``folder``; by a few names, and at once."""
+    return next(iter(fitting_layouts(root)), PLAIN)
 
 
-def check_speakers(rows: Manifest, root: Path) -> None:
-    """Refuse to take folders for speakers that are most likely none.
+def read_folder(root: Path) -> Manifest:
+    """What a folder holds in the layout that its names show; `Manifest.layout` says which.
 
-    rows: what the layout ``folder`` found in `root`, when nobody named it.
-
-    Raises DataError, with what can be named instead, when all recordings lie in several folders
-    below a single one, or when a folder with folders has the name of a part of a corpus (``wav``,
-    ``train``).
+    Raises DataError that shows the readings when two layouts fit and find other speakers, or when
+    it is open whether the first folders are speakers, or hold them.
     """
-    sessions: dict[str, set[str]] = {}
-    columns = (rows.table[name].to_pylist() for name in ("speaker", "session"))
-    for speaker, session in zip(*columns, strict=True):
-        sessions.setdefault(speaker, set()).add(session)
-    deep = [speaker for speaker, below in sessions.items() if below != {""}]
-    wrong = next((speaker for speaker in deep if SPLITS.fullmatch(speaker)), None)
-    if wrong is None and len(sessions) == 1 and deep and len(sessions[deep[0]]) > 1:
-        wrong = deep[0]
-    if wrong is None:
-        return
-    others = [name for name in CORPORA if name not in (PLAIN, "tree") and _fits(name, root)]
-    fitting = f", {', '.join(others)} (their files lie here)" if others else ""
-    raise DataError(
-        f"{root}: all recordings below {wrong}/ would be of one speaker, {wrong!r}. Name the "
-        f"corpus's `layout`{fitting}, or `folder` if that is right; where the speakers' folders "
-        f"lie in {root / wrong}, name that folder instead"
-    )
-
-
-def _fits(layout: str, root: Path) -> bool:
-    """Whether a corpus's scan finds an utterance; the first one answers."""
-    try:
-        return any(isinstance(row, Utterance) for row in CORPORA[layout].scan(root))
-    except DataError:
-        return False
-
-
-def _is_kaldi(root: Path) -> bool:
-    return (root / "wav.scp").is_file() and (root / "utt2spk").is_file()
-
-
-def _is_lhotse(root: Path) -> bool:
-    return all(
-        any(root.glob(f"*{kind}*.jsonl")) or any(root.glob(f"*{kind}*.jsonl.gz"))
-        for kind in ("recordings", "supervisions")
-    )
-
-
-def _is_commonvoice(root: Path) -> bool:
-    """At the top, in a folder a language, or in these of a release."""
-    folders = ("", "*/", "cv-corpus*/*/")  # "*/*/" would list every session of other corpora
-    lists = (path for above in folders for path in root.glob(f"{above}validated.tsv"))
-    return any((path.parent / "clips").is_dir() for path in lists)
-
-
-def _is_vctk(root: Path) -> bool:
-    """``wav48/p225/p225_001.wav`` and the like; VoxCeleb's names do not begin with speakers."""
-    for name in ("wav48_silence_trimmed", "wav48", "wav"):
-        first = next(audio_files(root / name), None) if (root / name).is_dir() else None
-        if first is not None and first.parent.parent == root / name:
-            return first.name.startswith(f"{first.parent.name}_")
-    return False
-
-
-def _has_chapters(separator: str) -> Callable[[Path], bool]:
-    """``[SUBSET/]19/198/19-198-0001.flac``, with that separator in the name."""
-
-    def is_at(root: Path) -> bool:
-        first = next(audio_files(root), None)
-        if first is None or len(first.relative_to(root).parts) not in (3, 4):
-            return False
-        speaker, chapter = first.parts[-3:-1]
-        return (
-            speaker.isdecimal()
-            and chapter.isdecimal()
-            and first.stem.startswith(f"{speaker}{separator}{chapter}{separator}")
+    if not root.is_dir():
+        return scan_rows(PLAIN, root)  # says what is there
+    readings = _readings(fitting_layouts(root), root)
+    if len(_of_other_speakers(readings)) > 1:
+        raise DataError(
+            f"{root}: {len(readings)} layouts fit, and find other speakers; name the right one as "
+            f"`layout`:\n{describe_readings(readings)}"
         )
-
-    return is_at
-
-
-def _is_aishell3(root: Path) -> bool:
-    """``train/wav/SSB0005/SSB00050001.wav``."""
-    folder = root / "train" / "wav"
-    first = next(audio_files(folder), None) if folder.is_dir() else None
-    return first is not None and first.name.startswith("SSB") and first.parent.parent == folder
+    return readings[0].rows if readings else _read_plain(root)
 
 
-MARKS: dict[str, Callable[[Path], bool]] = {
-    "kaldi": _is_kaldi,
-    "lhotse": _is_lhotse,
-    "commonvoice": _is_commonvoice,
-    "vctk": _is_vctk,
-    "aishell3": _is_aishell3,
-    "librispeech": _has_chapters("-"),
-    "libritts": _has_chapters("_"),
-}
-"""by layout: whether a folder has what only that layout has"""
+def _readings(layouts: Iterable[str], root: Path) -> list[Reading]:
+    """What layouts find, if that is more than half of the recordings that they look at."""
+    readings = []
+    for layout in layouts:
+        try:
+            rows = Manifest.of(LAYOUTS[layout].scan(root), layout)
+        except DataError:  # a list that cannot be read
+            continue
+        if len(rows) > sum(failure.kind == "no-speaker" for failure in rows.failures):
+            readings.append(Reading(layout, rows))
+    return readings
+
+
+def _of_other_speakers(readings: Sequence[Reading]) -> list[Reading]:
+    """The first of all that give each recording the same speaker."""
+    distinct: list[tuple[dict[str, str], Reading]] = []
+    for reading in readings:
+        speakers = reading.speaker_of_path()
+        if all(speakers != other for other, _ in distinct):
+            distinct.append((speakers, reading))
+    return [reading for _, reading in distinct]
+
+
+def _read_plain(root: Path) -> Manifest:
+    """A folder without marks: a folder a speaker, if nothing speaks for another reading."""
+    rows = Manifest.of(LAYOUTS[PLAIN].scan(root), PLAIN)
+    if len(rows) and _are_speakers(rows):
+        return rows
+    trees = _readings([TREE], root)
+    if not trees:
+        return scan_rows(PLAIN, root)  # says what is there
+    if not len(rows):
+        raise DataError(
+            f"{root}: the recordings lie in no speaker's folder; name a table with the columns "
+            f"path and speaker, or the `layout`:\n{describe_readings(trees)}"
+        )
+    others = [layout for layout in CORPORA if layout not in (PLAIN, TREE)]
+    readings = [Reading(PLAIN, rows), *trees, *_readings(others, root)]
+    raise DataError(
+        f"{root}: the names do not show whether its folders are speakers, or hold them; name the "
+        f"`layout`:\n{describe_readings(_of_other_speakers(readings))}{_corpora_inside(root)}"
+    )
+
+
+def _are_speakers(rows: Manifest) -> bool:
+    """Whether the first folders are speakers, rather than parts of a corpus that hold these.
+
+    They are if what lies in them is no other grouping, or if recordings are named by them, or half
+    of them hold recordings themselves, or they have folders of the same names in them, as sessions
+    do, and more speakers than sessions. They are not if one of them is called as parts of corpora
+    are (``train``, ``wav``), or if there is only one.
+    """
+    below: dict[str, set[str]] = {}
+    named = 0
+    for row in rows:
+        below.setdefault(row.speaker, set()).add(row.session)
+        named += _is_named_by_speaker(row)
+    deep = [speaker for speaker, sessions in below.items() if sessions != {""}]
+    if any(SPLITS.fullmatch(speaker) for speaker in deep):
+        return False
+    groups = sum(map(len, below.values()))
+    if groups == len(below):
+        return True
+    if len(below) == 1:
+        return False
+    hold_recordings = sum("" in sessions for sessions in below.values())
+    if named > len(rows) / 2 or hold_recordings >= len(below) / 2:
+        return True
+    distinct = len(set().union(*below.values()))
+    return distinct <= min(len(below), groups / 2) or all(map(CELEBRITY.fullmatch, below))
+
+
+def _is_named_by_speaker(row: Utterance) -> bool:
+    """``anna_01.wav`` of anna; not ``12.wav`` of 1."""
+    rest = Path(row.path).stem.removeprefix(row.speaker)
+    begins = Path(row.path).stem.startswith(row.speaker)
+    return begins and (len(row.speaker) >= TELLING_NAME or not rest[:1].isalnum())
+
+
+def _corpora_inside(root: Path) -> str:
+    """Which folders in a folder are corpora, in words."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir())[:FOLDERS_LOOKED_INTO]
+    found = [
+        f"{os.fspath(folder)} ({layouts[0]})"
+        for folder in folders
+        if (layouts := fitting_layouts(folder))
+    ]
+    return f"\nor name one of the corpora in it: {', '.join(found)}" if found else ""

@@ -104,7 +104,7 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
         raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}")
     root = Path(root)
     if root.is_dir():
-        rows = Manifest.of(LAYOUTS[layout].scan(root))
+        rows = Manifest.of(LAYOUTS[layout].scan(root), layout)
         if len(rows) or any(failure.kind != "no-speaker" for failure in rows.failures):
             return rows
         problem = f"{root}: no audio found in layout {layout}"

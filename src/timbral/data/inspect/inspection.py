@@ -15,6 +15,7 @@ from timbral.audio.decode import Wave, check_wave, failures_of
 from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.corpora.recognition import AUTO
 from timbral.data.inspect.readers import DataReader, open_data
+from timbral.data.manifest import Manifest
 from timbral.errors import AudioError
 from timbral.io.types import Floats, Ints, Progress
 
@@ -98,11 +99,13 @@ class Inspection:
 
 
 def inspect_data(
-    source: str | Path, layout: str = AUTO, progress: Progress = lambda done, total: None
+    source: str | Path | Manifest,
+    layout: str = AUTO,
+    progress: Progress = lambda done, total: None,
 ) -> Inspection:
     """Look through a store, precomputed mels, or any other source that `find_utterances` takes.
 
-    source: prepared data, a corpus, a table of utterances, or a URL.
+    source: prepared data, a corpus, a table of utterances, a URL, or utterances.
     layout: how the folder of a corpus is laid out, a name of `CORPORA`.
     progress: called with the waves measured and how many will be.
 
@@ -110,11 +113,12 @@ def inspect_data(
     are measured. Raises DataError when the source cannot be read.
     """
     data = open_data(source, layout)
+    roots = [] if isinstance(source, Manifest) else [source]
     speakers, sessions = (data.manifest.table[name].to_pylist() for name in ("speaker", "session"))
     readable = [row for row in range(len(speakers)) if row not in data.unreadable]
     per_speaker = Counter(speakers)
     inspection = Inspection(
-        source=str(source),
+        source="a list of utterances" if isinstance(source, Manifest) else str(source),
         kind=data.kind,
         utterances=len(data.manifest),
         speakers=len(per_speaker),
@@ -123,7 +127,7 @@ def inspect_data(
         per_speaker=np.array(list(per_speaker.values())),
         rates=Counter(rate for rate in data.rates if rate > 0),
         duplicates=_duplicates(data),
-        passed_over=count_passed_over([source], data.manifest),
+        passed_over=count_passed_over(roots, data.manifest),
     )
     inspection.suspects += [
         Suspect("", failure.path, "unusable", failure.reason) for failure in data.manifest.failures

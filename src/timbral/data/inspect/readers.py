@@ -137,8 +137,10 @@ class RecordingReader:
         return decode_as_is(self._paths[row])
 
 
-def open_data(source: str | Path, layout: str) -> DataReader:
+def open_data(source: str | Path | Manifest, layout: str) -> DataReader:
     """A store, precomputed mels, or the recordings of any other source."""
+    if isinstance(source, Manifest):
+        return RecordingReader(source)
     folder = Path(source)
     if layout in (AUTO, "folder") and not EMBEDDINGS.is_in(folder) and holds_mels(folder):
         return MelReader(PrecomputedMels.open(folder))

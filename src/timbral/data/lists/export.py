@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from timbral.data.lists.registry import LIST_FORMATS
@@ -15,13 +16,13 @@ __all__ = ["claim_list", "failures_file", "write_list"]
 TABLE = FileKind("a list of utterances", frozenset(COLUMNS.names))
 
 
-def claim_list(output: Path, format: str, source: str | Path) -> None:
-    """Make `output` this verb's; DataError when it is `source`, or holds anything but a list."""
+def claim_list(output: Path, format: str, sources: Sequence[str | Path]) -> None:
+    """Make `output` this verb's; DataError when it is a source, or holds anything but a list."""
     check_choice("format", format, LIST_FORMATS)
     if LIST_FORMATS[format].layout is None:
-        claim_file(output, TABLE, [source])
+        claim_file(output, TABLE, sources)
     else:
-        claim_folder(output, LIST, [source])
+        claim_folder(output, LIST, sources)
         write_json(output / LIST_MARKER, {"format": format})
 
 

@@ -1,0 +1,88 @@
+"""CORPUS of the command line: what it may be, and what is said of how it was read."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbral.cli.wording import count
+
+if TYPE_CHECKING:
+    from timbral.data.manifest import Manifest
+
+__all__ = ["STDIN", "find_corpus"]
+
+STDIN = "-"
+NEARLY_ALL = 0.9
+"""of the utterances: a speaker who holds as many may be none"""
+FEW = 10
+"""utterances of which nothing is said"""
+
+
+def find_corpus(
+    corpus: str, layout: str, pattern: str | None = None, *, mel_files: bool = False
+) -> Manifest:
+    """The utterances of CORPUS; says how its folder was read, and what looks wrong in that.
+
+    ``-`` is standard input: a list of recordings, or a table that begins with its header. Relative
+    paths in it start from the working folder. Raises DataError as `find_utterances` does.
+    """
+    from timbral.data.sources import find_utterances
+
+    if corpus == STDIN:
+        found = _from_standard_input(layout, pattern)
+    else:
+        found = find_utterances(corpus, layout, pattern, mel_files=mel_files)
+    _tell_reading(found, layout)
+    _tell_lopsided(found)
+    return found
+
+
+def _from_standard_input(layout: str, pattern: str | None) -> Manifest:
+    from timbral.data.sources import find_utterances
+    from timbral.errors import DataError
+
+    content = sys.stdin.buffer.read()
+    with tempfile.TemporaryDirectory(prefix="timbral-stdin-") as folder:
+        file = Path(folder) / f"stdin{_suffix(content)}"
+        file.write_bytes(content)
+        try:
+            return find_utterances(file, layout, pattern, root=Path.cwd())
+        except DataError as error:
+            raise DataError(str(error).replace(str(file), "standard input")) from None
+
+
+def _suffix(content: bytes) -> str:
+    """Of a table or list, by its first line: JSON, the header of a table, or a recording."""
+    first = content.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
+    if first.startswith(b"{"):
+        return ".jsonl"
+    for separator, suffix in ((b",", ".csv"), (b"\t", ".tsv")):
+        if b"path" in {name.strip(b' "') for name in first.split(separator)}:
+            return suffix
+    return ".txt"
+
+
+def _tell_reading(found: Manifest, layout: str) -> None:
+    """Which layout was recognized, where none was named, and whom it finds."""
+    from timbral.data.corpora.readings import describe_speakers
+
+    if layout == "auto" and found.layout:
+        print(f"layout: {found.layout}, {describe_speakers(found)}", file=sys.stderr)
+
+
+def _tell_lopsided(found: Manifest) -> None:
+    """A speaker who has all utterances, or nearly all, may be a folder that holds the speakers."""
+    counts = Counter(found.table["speaker"].to_pylist())
+    speaker, most = counts.most_common(1)[0]
+    if len(found) < 2 or (most < NEARLY_ALL * len(found)) or (len(counts) > 1 and len(found) < FEW):
+        return
+    advice = ""
+    if found.layout in ("folder", "tree"):
+        advice = "; if they are not, name the corpus's layout with --layout"
+    some = "all" if len(counts) == 1 else f"{most:,} of"
+    what = f"{some} {count(len(found), 'utterance')} are of one speaker, {speaker!r}"
+    print(f"warning: {what}{advice}", file=sys.stderr)

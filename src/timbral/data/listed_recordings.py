@@ -1,0 +1,125 @@
+"""Recordings without a table: one of them, or a list with one a line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.audio.segments import Segment
+from timbral.data.corpora.layout_marks import fitting_layouts
+from timbral.data.corpora.recognition import AUTO, read_folder
+from timbral.data.corpora.registry import scan_rows
+from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest_reader import utterance_id
+from timbral.errors import AudioError, DataError
+from timbral.io.storage import is_url, location_below
+from timbral.io.text import BLANKS, read_lines
+
+__all__ = ["LIST_SUFFIXES", "is_recording", "read_recording_list", "recordings"]
+
+LIST_SUFFIXES = (".txt", ".lst", ".list")
+"""of lists of recordings, one a line"""
+LINE = "a line is a path, and behind it, if it is known, the speaker"
+
+
+def is_recording(source: str) -> bool:
+    """Whether a path or URL is that of one recording, or of a segment of one, by its suffix."""
+    return PurePosixPath(Segment.of(source).file).suffix.lower() in AUDIO_SUFFIXES
+
+
+def read_recording_list(path: Path, root: str | Path, layout: str = AUTO) -> Manifest:
+    """The recordings of a list, in its order.
+
+    A line is a path, or a path and its speaker behind a tab or blanks; relative paths start from
+    `root`. Where no speakers are named the paths are read as a corpus's folder is (`recordings`).
+    Raises DataError that names the line for any other.
+    """
+    lines = read_lines(path, "a list of recordings")
+    pairs = [_split(line, f"{path}:{number}") for number, line in lines]
+    if len({speaker is None for _, speaker in pairs}) > 1:
+        number = next(n for (n, _), (_, speaker) in zip(lines, pairs, strict=True) if not speaker)
+        raise DataError(f"{path}:{number}: names no speaker, and other lines do; {LINE}")
+    locations = [location_below(root, name) for name, _ in pairs]
+    if not pairs or pairs[0][1] is None:
+        return recordings(locations, layout, path)
+    rows = zip(pairs, locations, strict=True)
+    return Manifest.of(
+        Utterance(utterance_id(Segment.of(name)), speaker or "", "", location, "list")
+        for (name, speaker), location in rows
+    )
+
+
+def _split(line: str, where: str) -> tuple[str, str | None]:
+    """The path of a line, and its speaker."""
+    if "\t" not in line and is_recording(line):
+        return line, None
+    at = line.rfind("\t") if "\t" in line else max(line.rfind(blank) for blank in BLANKS)
+    name, speaker = line[:at].strip(BLANKS), line[at + 1 :]
+    if at < 0 or not is_recording(name):
+        raise DataError(f"{where}: {LINE}; a path ends like one of a recording, got {line[:80]!r}")
+    return name, speaker
+
+
+def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Manifest:
+    """Recordings of which only the paths are known, absolute ones or URLs, in their order.
+
+    Speakers and sessions are those that a corpus of these paths would have: its folder is the
+    innermost that holds all of them. In one folder without marks of a layout all are of one
+    speaker, which has the folder's name. Raises DataError as `read_folder` does, naming `source`.
+    """
+    if not locations:
+        raise DataError(f"{source}: lists no recording")
+    files = {location: _as_path(Segment.of(location).file) for location in locations}
+    above = os.path.commonpath([_folder(file) for file in files.values()])
+    with tempfile.TemporaryDirectory(prefix="timbral-names-") as names:
+        _touch(names + file for file in files.values())
+        root = Path(names + above)
+        in_one_folder = all(_folder(file) == above for file in files.values())
+        if layout == AUTO and in_one_folder and not fitting_layouts(root):
+            layout = "tree"
+        try:
+            found = read_folder(root) if layout == AUTO else scan_rows(layout, root)
+        except DataError as error:
+            raise DataError(f"{source}: {str(error).replace(names, '')}") from None
+        row_of = {row.path.removeprefix(names): row for row in found}
+    why = f"is no utterance of the layout {found.layout}"
+    return Manifest.of(
+        (
+            _named(row_of[file], location)
+            if file in row_of
+            else AudioError(location, why, "no-speaker")
+            for location, file in files.items()
+        ),
+        found.layout,
+    )
+
+
+def _named(row: Utterance, location: str) -> Utterance:
+    """The row of a file for a recording: that file, or a segment of it."""
+    segment = Segment.of(location)
+    stem = utterance_id(Segment(segment.file))
+    name = row.utterance + utterance_id(segment).removeprefix(stem)
+    return Utterance(name, row.speaker, row.session, location, row.corpus)
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0] or "/"
+
+
+def _as_path(file: str) -> str:
+    return "/" + file.partition("://")[2] if is_url(file) else file
+
+
+def _touch(paths: Iterable[str]) -> None:
+    """Make empty files of these names, and the folders above them."""
+    made: set[str] = set()
+    for path in paths:
+        folder = _folder(path)
+        if folder not in made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            made.add(folder)
+        with open(path, "wb"):
+            pass
