@@ -15,7 +15,7 @@ from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoin
 from timbral.calibration.calibration_file import read_calibration, write_calibration
 from timbral.calibration.conditions import Conditions, Ranges
 from timbral.errors import ConfigError, DataError
-from timbral.inference.decision import Question, decide
+from timbral.inference.decision import PairScore, Question, decide
 from timbral.scoring.calibration_fit import TrialData, fit_trials
 from timbral.scoring.logistic import fit_logistic
 from timbral.scoring.metrics import cllr
@@ -247,14 +247,16 @@ def side(seconds: float, bandwidth: float = 8e3, snr: float = 40.0) -> Condition
 
 
 def test_decision_says_a_probability_and_what_it_rests_on(calibration: Calibration) -> None:
-    decision = decide(0.9, Question(calibration=calibration), side(10), side(10))
+    decision = decide(PairScore(0.9, 0.9), Question(calibration=calibration), side(10), side(10))
     assert decision.same
     assert decision.llr is not None
     assert decision.llr > 0
     assert decision.probability == pytest.approx(1 / (1 + np.exp(-decision.llr)))
     assert "on 60 speakers (simulated voices)" in decision.why
     assert decision.warnings == ()
-    rare = decide(0.9, Question(calibration=calibration, prior=0.01), side(10), side(10))
+    rare = decide(
+        PairScore(0.9, 0.9), Question(calibration=calibration, prior=0.01), side(10), side(10)
+    )
     assert rare.llr == decision.llr
     assert rare.probability is not None
     assert rare.probability < decision.probability
@@ -265,7 +267,7 @@ def test_decision_says_a_probability_and_what_it_rests_on(calibration: Calibrati
 
 def test_decision_at_a_promised_rate(calibration: Calibration) -> None:
     question = Question(calibration=calibration, false_accept=0.05)
-    decision = decide(0.9, question, side(10), side(10))
+    decision = decide(PairScore(0.9, 0.9), question, side(10), side(10))
     assert decision.false_accept_bound is not None
     assert decision.false_accept_bound <= 0.05
     point = calibration.threshold(0.05)
@@ -273,7 +275,7 @@ def test_decision_at_a_promised_rate(calibration: Calibration) -> None:
 
 
 def test_conditions_outside_the_data_are_told(calibration: Calibration) -> None:
-    decision = decide(0.9, Question(calibration=calibration), side(0.3), side(10))
+    decision = decide(PairScore(0.9, 0.9), Question(calibration=calibration), side(0.3), side(10))
     assert len(decision.warnings) == 1
     assert "net speech of 0.3 s is below what the calibration has seen" in decision.warnings[0]
 

@@ -22,7 +22,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError, InputError, TimbralError
-from timbral.inference.decision import Question, decide
+from timbral.inference.decision import PairScore, Question, decide
 from timbral.inference.embedder import Embedder
 from timbral.inference.windows import sliding_windows
 
@@ -342,7 +342,7 @@ def test_score_and_threshold_are_shown_apart(
     score: float, threshold: float, shown: tuple[str, str]
 ) -> None:
     """Never "0.997 is below 0.997"."""
-    decision = decide(score, Question(threshold), ANY, ANY)
+    decision = decide(PairScore(score, score), Question(threshold), ANY, ANY)
     assert decision.compared == shown
     assert f"cosine {shown[0]} {'reaches' if decision.same else 'is below'} {shown[1]}," in (
         decision.why

@@ -17,6 +17,8 @@ from timbral.io.types import Vectors
 RATE = 100
 DIFFERENCE = 1.2
 """between the two speakers' means, in standard deviations of a second of speech"""
+LARGEST_LLR = 1000.0
+"""of 60 seconds, and more"""
 ANY = Conditions(*np.ones((3, 1)))
 FITTED_ON = FittedOn("simulated", "0" * 64, 100, 1000, 1000, 0.2, 0.1, 0.3, 0.2)
 POINTS = (
@@ -28,28 +30,30 @@ CALIBRATION = Calibration(
     "1" * 64,
     "2" * 64,
     (0.0,),
-    (1.0,),
+    (LARGEST_LLR,),
     Ranges((0.1, 100.0), (1.0, 8000.0), (0.0, 60.0)),
     (-8.0, 8.0),
     POINTS,
     FITTED_ON,
 )
-"""whose llr is the cosine itself, so that a test decides what it is"""
+"""whose llr is the cosine times a number, so that a test decides what it is"""
 
 
 def mean_of_seconds(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions]:
-    """A true log-likelihood ratio of Gaussian seconds as the cosine with [1]."""
+    """A true log-likelihood ratio of Gaussian seconds as the cosine with (1, 0)."""
     seconds = len(samples) / rate
     if seconds < 0.5:
         raise AudioError(name, "too short", "too-short")
     per_second = samples.reshape(-1, RATE)[:, 0]
     llr = float((DIFFERENCE * per_second - DIFFERENCE**2 / 2).sum())
-    return np.array([llr]), Conditions(np.array([seconds]), np.ones(1), np.ones(1))
+    cosine = llr / LARGEST_LLR
+    vector = np.array([cosine, np.sqrt(1 - cosine**2)])
+    return vector, Conditions(np.array([seconds]), np.ones(1), np.ones(1))
 
 
 def verifier(false_accept: float = 0.05, false_reject: float = 0.05) -> StreamingVerifier:
     bounds = StoppingBounds.of(CALIBRATION, false_accept, false_reject)
-    return StreamingVerifier(mean_of_seconds, Enrolled(np.ones(1), ANY, bounds), RATE)
+    return StreamingVerifier(mean_of_seconds, Enrolled(np.eye(2)[0], ANY, bounds), RATE)
 
 
 def speech(mean: float, seconds: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import torch
 import timbral
 from timbral.cli.main import main as run_cli
 from timbral.embeddings.named_vectors import read_vectors
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints, Vectors
 from timbral.scoring.intervals import (
@@ -29,7 +29,7 @@ from timbral.scoring.intervals import (
 )
 from timbral.scoring.metrics import eer
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
-from timbral.scoring.nuisance import nuisance_directions, project_out
+from timbral.scoring.nuisance import nuisance_directions
 from timbral.scoring.pairs import pair_cosines
 from timbral.scoring.repeated_words import RepeatedWords
 from timbral.scoring.score_file import read_scores, write_scores

@@ -19,7 +19,7 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
-from timbral.evaluation.calibrate import read_trial_data
+from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
 from timbral.evaluation.evaluation_job import EvaluationJob
 from timbral.io.types import Floats
 from timbral.scoring.calibration_fit import TrialData
@@ -27,6 +27,7 @@ from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import SpeakerBootstrap
 from timbral.scoring.metrics import ScoreCounts, cllr, eer
 from timbral.scoring.score_file import SCORES, read_scores
+from timbral.scoring.trial_vectors import TrialVectors
 
 COPIED = {"SpeechBrain's 0.25": 0.25, "0.45": 0.45}
 """cosines that are used as thresholds for any encoder"""
@@ -38,14 +39,16 @@ class Cell:
 
     name: str
     trials: TrialData
+    recordings: TrialVectors
 
     @classmethod
     def of_folder(cls, folder: Path) -> Cell:
         content = json.loads((folder / "evaluation.json").read_text())
         job = EvaluationJob.of_folder(folder)
         assert job is not None, f"{folder} holds no evaluation"
-        trials, _ = read_trial_data(folder, job, Path(f"{content['trial_list']}.utt2spk"))
-        return cls(Path(content["trial_list"]).stem.removeprefix("test-"), trials)
+        trials = read_evaluated_trials(folder, job, Path(f"{content['trial_list']}.utt2spk"))
+        recordings = trials.with_vectors(read_evaluated_vectors(folder, job, None), job.root)
+        return cls(Path(content["trial_list"]).stem.removeprefix("test-"), trials.data, recordings)
 
     def rates(self, values: Floats, threshold: float) -> str:
         """False accepts and rejects at a threshold, in % with intervals."""
@@ -70,14 +73,15 @@ class Cell:
 def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[str]:
     trials = cell.trials
     sides = trials.first_conditions, trials.second_conditions
-    llrs = calibration.llr(trials.scores, *sides)
-    rate, _ = eer(trials.scores, trials.labels)
+    scores = cell.recordings.cosines(np.array(calibration.nuisance, np.float32))
+    llrs = calibration.llr(scores, *sides)
+    rate, _ = eer(scores, trials.labels)
     hull = convex_hull(ScoreCounts.of(llrs, trials.labels))
     yield (
         f"| {cell.name} | EER {100 * rate:.1f}, Cllr {cllr(llrs, trials.labels):.3f} "
         f"(least {hull.min_cllr:.3f}) |"
     )
-    raw = calibration.unlimited_llr(trials.scores, *sides)
+    raw = calibration.unlimited_llr(scores, *sides)
     yield f"| llr 0 | {cell.rates(raw, 0.0)} |"
     for promised in (0.05, 0.01):
         point = calibration.threshold(promised)

@@ -41,8 +41,8 @@ def paths(embedder: Embedder, pairs: list[tuple[Speaker, Speaker]], seed: int) -
             vector, conditions = embedder._measured_voice(
                 wave[: round(seconds * RATE)], "samples", RATE
             )
-            cosine = float(known[0] @ vector)
-            row.append(float(embedder.calibration.unlimited_llr(cosine, known[1], conditions)[0]))
+            score = embedder.calibration.scores(known[0], vector)
+            row.append(float(embedder.calibration.unlimited_llr(score, known[1], conditions)[0]))
         rows.append(row)
     return np.array(rows)
 

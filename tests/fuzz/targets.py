@@ -47,7 +47,7 @@ from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.evaluation.evaluation_job import EvaluationJob
-from timbral.inference.decision import Question, decide
+from timbral.inference.decision import PairScore, Question, decide
 from timbral.io.files import write_json
 from timbral.io.outputs import claim_file
 from timbral.io.storage import Folder
@@ -339,7 +339,9 @@ def make_calibration(folder: Path) -> None:
 def read_and_decide(folder: Path) -> None:
     calibration = read_calibration(folder / "calibration.json")
     conditions = Conditions(np.array([2.0]), np.array([4000.0]), np.array([10.0]))
-    decision = decide(0.5, Question(calibration=calibration), conditions, conditions)
+    decision = decide(
+        PairScore(0.5, 0.5), Question(calibration=calibration), conditions, conditions
+    )
     assert np.isfinite([decision.llr, decision.threshold, decision.probability]).all()
     assert decision.why
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from timbral.calibration.conditions import Conditions, Ranges, pair_features
 from timbral.calibration.questions import check_rate
+from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import ConfigError, DataError
-from timbral.io.types import Floats
+from timbral.io.types import Floats, Vectors
 
 __all__ = [
     "Calibration",
@@ -65,8 +67,9 @@ class Calibration:
     The llr is linear in the cosine, with an offset and a scale that are linear in the measures of
     both recordings: llr = offset · (1, q) + (scale · (1, q)) · cosine (logistic regression with
     quality measures: Mandasari et al., Quality measure functions for calibration of speaker
-    recognition systems in various duration conditions, IEEE TASLP 2013). Holds for one encoder's
-    weights and preprocessing, and within the ranges of its data.
+    recognition systems in various duration conditions, IEEE TASLP 2013). The cosine may be that of
+    vectors without the directions in which lines and rooms move them (`scores`). Holds for one
+    encoder's weights and preprocessing, and within the ranges of its data.
     """
 
     encoder: str
@@ -84,13 +87,39 @@ class Calibration:
     points: tuple[OperatingPoint, ...]
     """in rising order of llr"""
     fitted_on: FittedOn
+    nuisance: tuple[tuple[float, ...], ...] = ()
+    """(D, E) orthonormal directions that are taken out of both vectors before their cosine; empty:
+    none is"""
 
     @property
     def uses_conditions(self) -> bool:
         return len(self.offset) > 1
 
+    def compensate(self, vectors: Vectors) -> Vectors:
+        """Vectors (..., E) whose cosines this calibration is of: unit, without `nuisance`.
+
+        Raises DataError for vectors of another size.
+        """
+        if not self.nuisance:
+            return unit_length(vectors)
+        if vectors.shape[-1] != len(self.nuisance[0]):
+            raise DataError(
+                f"the calibration takes directions of {len(self.nuisance[0])} dimensions out of "
+                f"vectors, and these have {vectors.shape[-1]}: it is of another encoder"
+            )
+        return project_out(vectors, self._directions)
+
+    def scores(self, first: Vectors, second: Vectors) -> Floats:
+        """The cosines (N,) that this calibration is of, of vectors (N, E) or one pair (E,)."""
+        one, other = (np.atleast_2d(self.compensate(side)) for side in (first, second))
+        return np.einsum("ne,ne->n", one, other, dtype=np.float64)
+
+    @cached_property
+    def _directions(self) -> Vectors:
+        return np.array(self.nuisance, dtype=np.float32)
+
     def llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
-        """Natural log-likelihood ratios (N,) of cosines (N,): same speaker : different speakers.
+        """Natural log-likelihood ratios (N,) of `scores` (N,): same speaker : different speakers.
 
         Conditions outside the ranges of the data count as the nearest inside; `warnings` says so.
         Ratios end at `limits` (as Vergeer et al. 2016 argue: the data cannot show stronger ones).
@@ -103,7 +132,7 @@ class Calibration:
         return np.asarray(offset + scale * np.asarray(scores, dtype=np.float64))
 
     def cosine(self, llr: float, first: Conditions, second: Conditions) -> Floats:
-        """The cosines (N,) that have this `unlimited_llr` in these conditions."""
+        """The `scores` (N,) that have this `unlimited_llr` in these conditions."""
         offset, scale = self._line(first, second)
         return np.asarray((llr - offset) / scale)
 

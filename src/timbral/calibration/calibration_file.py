@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 FORMAT = 1
+ORTHONORMAL_ERROR = 1e-4
+"""of float32 that were written with all their digits, and some more"""
 CALIBRATION_FILE = "calibration.json"
 """of a checkpoint folder"""
 CALIBRATION = FileKind("a calibration", signature=b'"calibration": ')
@@ -90,12 +92,29 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
         return "ranges of speech_seconds and bandwidth_hz should lie above 0"
     if not lowest_scale(np.array(calibration.scale), ranges) > 0:
         return "scale should be above 0 everywhere in the ranges: the llr rises with the cosine"
+    return _what_is_wrong_with_points(calibration) or _what_is_wrong_with_directions(
+        calibration.nuisance
+    )
+
+
+def _what_is_wrong_with_points(calibration: Calibration) -> str | None:
     llrs = [point.llr for point in calibration.points]
     if not llrs or llrs != sorted(llrs):
         return "points should be in rising order of llr, one or more"
     rates = [rate for point in calibration.points for rate in astuple(point)[1:]]
     if not all(0 <= rate <= 1 for rate in rates):
         return "rates of points should lie between 0 and 1"
+    return None
+
+
+def _what_is_wrong_with_directions(nuisance: tuple[tuple[float, ...], ...]) -> str | None:
+    if not nuisance:
+        return None
+    if len({len(each) for each in nuisance}) != 1 or len(nuisance) >= len(nuisance[0]):
+        return "nuisance should hold directions of one length, fewer than they have numbers"
+    rows = np.array(nuisance)
+    if np.abs(rows @ rows.T - np.eye(len(rows))).max() > ORTHONORMAL_ERROR:
+        return "nuisance should hold directions of length 1 that are orthogonal to each other"
     return None
 
 

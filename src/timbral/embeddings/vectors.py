@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from timbral.io.types import Ints, Vectors
 
-__all__ = ["centered", "finite_rows", "medoid_row", "speaker_sums", "unit_length", "unit_mean"]
+__all__ = [
+    "centered",
+    "finite_rows",
+    "medoid_row",
+    "project_out",
+    "speaker_sums",
+    "unit_length",
+    "unit_mean",
+]
 
 
 def unit_length(vectors: NDArray[Any]) -> Vectors:
@@ -30,6 +38,12 @@ def finite_rows(vectors: Vectors) -> NDArray[np.bool_]:
 def unit_mean(vectors: Vectors) -> Vectors:
     """The mean of vectors (N, E), at unit length (E,)."""
     return unit_length(vectors.mean(axis=0))
+
+
+def project_out(vectors: Vectors, directions: Vectors) -> Vectors:
+    """Unit vectors (..., E) of what orthonormal `directions` (D, E) leave of vectors (..., E)."""
+    unit = unit_length(vectors)
+    return unit_length(unit - (unit @ directions.T) @ directions)
 
 
 def medoid_row(unit_vectors: Vectors) -> int:

@@ -8,24 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.audio.decode import decode
-from timbral.audio.quality.measure import measure
-from timbral.audio.quality.measures import Quality
 from timbral.calibration.calibration import Calibration, FittedOn
 from timbral.calibration.calibration_file import CALIBRATION, CALIBRATION_FILE, write_calibration
-from timbral.calibration.conditions import Conditions, Ranges
-from timbral.errors import AudioError, DataError
+from timbral.calibration.conditions import Ranges
+from timbral.errors import DataError
+from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
 from timbral.evaluation.evaluation_job import EvaluationJob
 from timbral.io.files import read_json
 from timbral.io.outputs import claim_file
-from timbral.io.storage import location_below
-from timbral.io.threads import map_ahead
 from timbral.io.types import Progress
-from timbral.scoring.calibration_fit import Fit, TrialData, fit_trials
-from timbral.scoring.score_file import SCORES, read_scores
-from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.calibration_fit import DIRECTIONS, Fit, TrialData, fit_trials
 
-__all__ = ["calibrate", "read_trial_data"]
+__all__ = ["calibrate"]
 
 
 def calibrate(
@@ -33,24 +27,32 @@ def calibrate(
     output: str | Path | None = None,
     *,
     speakers: str | Path | Mapping[str, str] | None = None,
+    vectors: str | Path | None = None,
+    directions: int | None = None,
     description: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Calibration:
-    """Fit a Calibration to the scores of an evaluation, for `verify` with the same encoder.
+    """Fit a Calibration to an evaluation, for `verify` with the same encoder.
 
     The recordings are read again and measured: net speech, bandwidth, noise. Those of the trials
-    should be like the ones that will be compared later, and of many speakers.
+    should be like the ones that will be compared later, and of many speakers. From their vectors
+    are taken the directions in which recordings of one speaker differ most (nuisance attribute
+    projection), as many as make it better on speakers that it was not fitted on.
 
     Args:
         evaluation: a folder that `evaluate` wrote, with its recordings where they were
         output: the file; None: calibration.json in the folder
         speakers: the speaker of each name in the list, or a file of lines ``name speaker``; None:
             recordings that target trials join are of one
+        vectors: the evaluation's, where they are not any more where it left them
+        directions: how many are taken out, fewer than vectors have dimensions; 0: none, and no
+            vectors are read; None: as many as help, at most 40
         description: what the recordings are, for whoever relies on the calibration
         progress: called with the recordings measured so far, and their number
 
-    Raises DataError when the folder holds no evaluation or normalized scores, a recording cannot be
-    read any more, trials are of fewer than 20 speakers, or scores do not rise with likeness.
+    Raises DataError when the folder holds no evaluation or normalized scores, a recording or the
+    vectors cannot be read any more, trials are of fewer than 20 speakers, or scores do not rise
+    with likeness.
     """
     folder = Path(evaluation)
     path = folder / CALIBRATION_FILE if output is None else Path(output)
@@ -63,9 +65,12 @@ def calibrate(
             "a calibration is of cosines"
         )
     claim_file(path, CALIBRATION)
-    data, conditions = read_trial_data(folder, job, speakers, progress)
-    ranges = Ranges.of(conditions)
-    fit = fit_trials(data, ranges)
+    tried = DIRECTIONS if directions is None else (directions,)
+    found = None if directions == 0 else read_evaluated_vectors(folder, job, vectors)
+    trials = read_evaluated_trials(folder, job, speakers, progress)
+    ranges = Ranges.of(trials.conditions)
+    recordings = None if found is None else trials.with_vectors(found, job.root)
+    fit = fit_trials(trials.data, ranges, recordings, directions=tried)
     calibration = Calibration(
         _encoder(folder),
         job.weights_sha256,
@@ -75,55 +80,11 @@ def calibrate(
         ranges,
         fit.limits,
         fit.points,
-        _fitted_on(fit, data, description or Path(job.root).name),
+        _fitted_on(fit, trials.data, description or Path(job.root).name),
+        tuple(tuple(row) for row in fit.nuisance.tolist()),
     )
     write_calibration(path, calibration)
     return calibration
-
-
-def read_trial_data(
-    folder: Path,
-    job: EvaluationJob,
-    speakers: str | Path | Mapping[str, str] | None,
-    progress: Progress = lambda done, total: None,
-) -> tuple[TrialData, Conditions]:
-    """The scored trials of an evaluation with their conditions, and those of each recording.
-
-    `job` is that of the folder, `speakers` and `progress` as for `calibrate`. Raises DataError for
-    a recording that cannot be read.
-    """
-    scored = read_scores(folder / SCORES)
-    trials = scored.trials
-    of_names = speakers_of(trials, speakers)
-    locations = [location_below(job.root, name) for name in trials.names.to_pylist()]
-    conditions = _measure(locations, progress)
-    data = TrialData(
-        scored.scores.astype(np.float64),
-        trials.labels.astype(np.int64),
-        of_names[trials.first],
-        of_names[trials.second],
-        conditions.rows(trials.first),
-        conditions.rows(trials.second),
-    )
-    return data, conditions
-
-
-def _measure(locations: list[str], progress: Progress) -> Conditions:
-    """Conditions of recordings (N,); DataError for the first that cannot be read."""
-
-    def measured(location: str) -> Quality:
-        return measure(*decode(location))
-
-    found: list[Quality] = []
-    try:
-        for each in map_ahead(measured, locations):
-            found.append(each)
-            progress(len(found), len(locations))
-    except AudioError as error:
-        raise DataError(
-            f"{error}; the recordings of the evaluation have to be where they were"
-        ) from None
-    return Conditions.of(found)
 
 
 def _encoder(folder: Path) -> str:

@@ -118,7 +118,13 @@ class ListEvaluation:
             num_seen_recordings=len(seen.recordings),
         )
         if self.output is not None:
-            self._write_report(self.output, evaluation, done, recordings, list_sha256)
+            identity = {
+                **self._identity,
+                "trial_list_sha256": list_sha256,
+                "vectors": str(vectors.absolute()),
+            }
+            write_json(self.output / "evaluation.json", {**evaluation.as_dict(), **identity})
+            self._write_page(self.output, evaluation, done, recordings)
             note_in_card(self.embedder, self.output)
         return evaluation
 
@@ -163,22 +169,17 @@ class ListEvaluation:
                 raise
             raise DataError(f"{error}{_why(embedded)}") from None
 
-    def _write_report(
-        self,
-        folder: Path,
-        evaluation: Evaluation,
-        done: ListScores,
-        recordings: NamedRecordings,
-        list_sha256: str,
-    ) -> None:
-        """evaluation.json and the page."""
-        identity = {
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {
             "encoder": self.embedder.name,
             "weights_sha256": self.embedder.weights_sha256,
             "trial_list": str(self.trials),
-            "trial_list_sha256": list_sha256,
         }
-        write_json(folder / "evaluation.json", {**evaluation.as_dict(), **identity})
+
+    def _write_page(
+        self, folder: Path, evaluation: Evaluation, done: ListScores, recordings: NamedRecordings
+    ) -> None:
         title = f"{self.embedder.name} on {self.trials.name}"
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.questions import check_prior, check_rate, check_threshold
+from timbral.embeddings.similarity import similarity
 from timbral.errors import ConfigError
+from timbral.io.types import Vectors
 
-__all__ = ["Decision", "Question", "decide"]
+__all__ = ["Decision", "PairScore", "Question", "decide"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 
@@ -25,9 +28,10 @@ class Decision:
     """
 
     score: float
-    """cosine of the two vectors, in [-1, 1]"""
+    """cosine of the two vectors, in [-1, 1]; of what the calibration's nuisance directions leave of
+    them, unless the threshold was given"""
     threshold: float | None
-    """cosine from which the answer is yes, with a calibration for recordings such as these; None
+    """score from which the answer is yes, with a calibration for recordings such as these; None
     when none is known"""
     same: bool | None
     """whether the score reaches the threshold; None without a threshold"""
@@ -42,7 +46,7 @@ class Decision:
     """probability of the same speaker before anything was compared, that `probability` rests on"""
     false_accept_bound: float | None = None
     """fraction of other speakers' pairs that reach this threshold, at most, in 95 of 100 cases;
-    None without a calibration"""
+    None without a calibration, and for a cosine that was given where nuisance is taken out"""
     warnings: tuple[str, ...] = ()
     """why the decision may be worth less than it says"""
 
@@ -92,13 +96,32 @@ class Question:
         return math.log(self.prior) - math.log1p(-self.prior)
 
 
-def decide(score: float, question: Question, first: Conditions, second: Conditions) -> Decision:
-    """Compare a cosine with the threshold that was given, else the calibration's, else validated.
+@dataclass(frozen=True)
+class PairScore:
+    """What two vectors have in common."""
 
-    `first` and `second` are the conditions of the two sides, one each.
+    cosine: float
+    """of the vectors as they are"""
+    compensated: float
+    """of what the calibration's nuisance directions leave of them; without any the same"""
+
+    @classmethod
+    def of(cls, first: Vectors, second: Vectors, calibration: Calibration | None) -> Self:
+        """Of two vectors (E,)."""
+        cosine = float(similarity(first, second))
+        if calibration is None or not calibration.nuisance:
+            return cls(cosine, cosine)
+        return cls(cosine, float(calibration.scores(first, second)[0]))
+
+
+def decide(score: PairScore, question: Question, first: Conditions, second: Conditions) -> Decision:
+    """Compare a score with the threshold that was given, else the calibration's, else validated.
+
+    `first` and `second` are the conditions of the two sides, one each. A threshold that was given
+    is one of cosines as they are.
     """
     if question.calibration is None:
-        return _decide_by_cosine(score, question)
+        return _decide_by_cosine(score.cosine, question)
     return _decide_by_llr(score, question, question.calibration, first, second)
 
 
@@ -116,13 +139,13 @@ def _decide_by_cosine(score: float, question: Question) -> Decision:
 
 
 def _decide_by_llr(
-    score: float,
+    pair: PairScore,
     question: Question,
     calibration: Calibration,
     first: Conditions,
     second: Conditions,
 ) -> Decision:
-    llr = float(calibration.llr(score, first, second)[0])
+    llr = float(calibration.llr(pair.compensated, first, second)[0])
     probability = float(0.5 * (1.0 + np.tanh((llr + question.log_prior_odds) / 2)))
     if question.false_accept is not None:
         least = calibration.threshold(question.false_accept).llr
@@ -130,15 +153,25 @@ def _decide_by_llr(
     else:
         least = -question.log_prior_odds
         origin = f"for recordings such as these, at a prior of {question.prior:g}"
-    threshold = float(calibration.cosine(least, first, second)[0])
+    bound: float | None = calibration.false_accept_bound(least)
+    score, threshold = pair.compensated, float(calibration.cosine(least, first, second)[0])
     if question.threshold is not None:
-        threshold, origin = question.threshold, "that was given"
-        least = float(calibration.unlimited_llr(threshold, first, second)[0])
+        score, threshold, origin = pair.cosine, question.threshold, "that was given"
+        bound = None
+        if not calibration.nuisance:
+            least = float(calibration.unlimited_llr(threshold, first, second)[0])
+            bound = calibration.false_accept_bound(least)
     data = calibration.fitted_on
     why = (
         f"{_compare(score, threshold)}, the threshold {origin}. The probability {probability:.3f} "
         f"rests on a calibration on {data.num_speakers:,} speakers ({data.description})"
     )
+    if calibration.nuisance:
+        why += (
+            f", of vectors without the {len(calibration.nuisance)} directions in which lines and "
+            f"rooms move them most (their cosine is {pair.compensated:.3f}; as they are "
+            f"{pair.cosine:.3f})"
+        )
     return Decision(
         score,
         threshold,
@@ -147,7 +180,7 @@ def _decide_by_llr(
         probability,
         why,
         question.prior,
-        calibration.false_accept_bound(least),
+        bound,
         tuple(calibration.warnings(first, second)),
     )
 

@@ -11,10 +11,9 @@ from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import risks_of
 from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
-from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
-from timbral.inference.decision import Decision, Question, decide
+from timbral.inference.decision import Decision, PairScore, Question, decide
 from timbral.inference.loader import RecordingLoader
 from timbral.inference.recordings import check_finite, name_of, several_recordings
 from timbral.io.types import Vectors
@@ -83,7 +82,7 @@ def _load(
 
 def compare_sides(one: Side, other: Side, question: Question) -> Decision:
     """What `Embedder.verify` answers of two sides; it also warns of their recordings' risks."""
-    score = float(similarity(one.voice, other.voice))
+    score = PairScore.of(one.voice, other.voice, question.calibration)
     decision = decide(score, question, one.conditions, other.conditions)
     return _with_risks(decision, one, other)
 

@@ -144,8 +144,8 @@ class StreamingVerifier:
             return
         self._next_look = speech * LOOK_FACTOR
         bounds, enrolled = self._enrolled.bounds, self._enrolled
-        cosine = float(vector @ enrolled.vector)
-        llr = float(bounds.calibration.unlimited_llr(cosine, enrolled.conditions, conditions)[0])
+        score = bounds.calibration.scores(enrolled.vector, vector)
+        llr = float(bounds.calibration.unlimited_llr(score, enrolled.conditions, conditions)[0])
         verdict: Verdict = "undecided"
         if llr >= bounds.accept_llr or llr <= bounds.reject_llr:
             verdict = "same" if llr > 0 else "different"

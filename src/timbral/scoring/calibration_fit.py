@@ -6,23 +6,25 @@ trial is then that of a fit to trials in which neither of its speakers occurs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timbral.calibration.calibration import OperatingPoint, design, lowest_scale
 from timbral.calibration.conditions import FEATURES, Conditions, Ranges
-from timbral.errors import DataError
-from timbral.io.types import Floats, Ints
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval, SpeakerBootstrap, cllr_of
 from timbral.scoring.logistic import fit_logistic
 from timbral.scoring.metrics import ScoreCounts, cllr
-from timbral.scoring.rate_bounds import upper_bounds
+from timbral.scoring.operating_points import operating_points
+from timbral.scoring.trial_vectors import TrialVectors
 
 __all__ = ["Fit", "TrialData", "fit_trials"]
 
@@ -32,9 +34,10 @@ MIN_SPEAKERS = 20
 PENALTY = 0.1
 """on standardized coefficients of conditions, in units of one speaker's trials"""
 GAIN = 0.99
-"""conditions are used when they lower the cross-validated Cllr to this fraction or less"""
-LLR_STEP = 0.1
-"""between operating points"""
+"""conditions, and more directions, are used when they lower the cross-validated Cllr to this
+fraction or less"""
+DIRECTIONS = (0, 1, 2, 5, 10, 20, 40)
+"""numbers of nuisance directions that are tried, as far as the vectors allow"""
 DRAWS = 1000
 
 
@@ -77,17 +80,39 @@ class Fit:
     scale: tuple[float, ...]
     limits: tuple[float, float]
     points: tuple[OperatingPoint, ...]
+    nuisance: Vectors
+    """(D, E) directions that are taken out of the vectors before their cosine"""
     cllr: float
     cllr_interval: Interval
     min_cllr: float
 
 
-def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int = 0) -> Fit:
+def fit_trials(
+    data: TrialData,
+    ranges: Ranges,
+    recordings: TrialVectors | None = None,
+    *,
+    directions: Sequence[int] = DIRECTIONS,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Fit:
     """Fit llr = offset · (1, q) + (scale · (1, q)) · score to trials.
 
     Conditions q are used when that lowers the cross-validated Cllr, and the llr rises with the
-    score in all conditions within `ranges`. Raises DataError for fewer than
-    `MIN_SPEAKERS` speakers, and for scores that do not rise with likeness.
+    score in all conditions within `ranges`.
+
+    Args:
+        data: the trials, with the cosines of their vectors
+        ranges: of the conditions
+        recordings: the vectors of the trials: the score is then the cosine without the nuisance
+            directions that lower the cross-validated Cllr, found among the same speakers as the
+            coefficients; None: the cosines as they are
+        directions: how many to try; a single number is taken
+        draws: of speakers, for bounds and intervals
+        seed: of folds and draws
+
+    Raises DataError for fewer than `MIN_SPEAKERS` speakers, scores that do not rise with likeness,
+    and a single number of directions that the recordings cannot show.
     """
     speakers = np.union1d(data.first, data.second)
     if len(speakers) < MIN_SPEAKERS:
@@ -97,15 +122,15 @@ def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int
         )
     folds = np.zeros(int(speakers.max()) + 1, dtype=np.int64)
     folds[np.random.default_rng(seed).permutation(speakers)] = np.arange(len(speakers)) % FOLDS
-    llrs = _cross_validated(data, ranges, folds, 1)
-    offset, scale = _coefficients(data, ranges, 1)
-    with suppress(ScoresFallError):  # then the cosine alone has to do
-        of_conditions = _cross_validated(data, ranges, folds, 1 + len(FEATURES))
-        if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
-            offset, scale = _coefficients(data, ranges, 1 + len(FEATURES))
-            llrs = of_conditions
+    chosen = _choose(data, ranges, recordings, folds, directions)
+    nuisance = np.zeros((0, 0), np.float32)
+    if recordings is not None:
+        nuisance = recordings.nuisance(chosen.directions)
+        data = replace(data, scores=recordings.cosines(nuisance))
+    offset, scale = _coefficients(data, ranges, chosen.columns)
+    llrs = chosen.llrs
     bootstrap = SpeakerBootstrap(llrs, data.labels, data.first, data.second, draws=draws, seed=seed)
-    points = _operating_points(bootstrap, llrs, data)
+    points = operating_points(bootstrap, llrs, data.labels, data.first, data.second)
     return Fit(
         tuple(offset.tolist()),
         tuple(scale.tolist()),
@@ -114,26 +139,85 @@ def fit_trials(data: TrialData, ranges: Ranges, *, draws: int = DRAWS, seed: int
             float(-np.log(min(point.false_accept_bound for point in points))),
         ),
         points,
+        nuisance,
         cllr(llrs, data.labels),
         bootstrap.interval(cllr_of(bootstrap.lows)),
         convex_hull(ScoreCounts.of(llrs, data.labels)).min_cllr,
     )
 
 
-def _cross_validated(data: TrialData, ranges: Ranges, folds: Ints, columns: int) -> Floats:
+@dataclass(frozen=True)
+class _Form:
+    """What a fit uses, and the llr (N,) of each trial by a fit without its two speakers' folds."""
+
+    directions: int
+    columns: int
+    llrs: Floats
+
+
+def _choose(
+    data: TrialData,
+    ranges: Ranges,
+    recordings: TrialVectors | None,
+    folds: Ints,
+    directions: Sequence[int],
+) -> _Form:
+    """The form of least cross-validated Cllr; a simpler one if that is nearly as good."""
+    if recordings is None:
+        return _with_or_without_conditions(data, ranges, folds, lambda held_out: data.scores, 0)
+    forms = []
+    for count in directions:
+        scores_of = _scores_of(recordings, folds, count)
+        try:
+            forms.append(_with_or_without_conditions(data, ranges, folds, scores_of, count))
+        except (ConfigError, DataError):  # more than the vectors can show
+            if not forms:
+                raise
+    costs = [cllr(form.llrs, data.labels) for form in forms]
+    return next(form for form, cost in zip(forms, costs, strict=True) if GAIN * cost <= min(costs))
+
+
+def _with_or_without_conditions(
+    data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, count: int
+) -> _Form:
+    llrs = _cross_validated(data, ranges, folds, scores_of, 1)
+    with suppress(ScoresFallError):  # then the cosine alone has to do
+        columns = 1 + len(FEATURES)
+        of_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
+        if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
+            return _Form(count, columns, of_conditions)
+    return _Form(count, 1, llrs)
+
+
+_ScoresOf: TypeAlias = Callable[[tuple[int, int]], Floats]
+"""the scores (N,) of all trials, with nothing learned from two folds of speakers"""
+
+
+def _scores_of(recordings: TrialVectors, folds: Ints, count: int) -> _ScoresOf:
+    def scores(held_out: tuple[int, int]) -> Floats:
+        rows = np.isin(folds[recordings.speakers], held_out)
+        return recordings.cosines(recordings.nuisance(count, rows))
+
+    return scores
+
+
+def _cross_validated(
+    data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, columns: int
+) -> Floats:
     """The llr (N,) of each trial by a fit without its two speakers' folds."""
     llrs = np.zeros(len(data.scores))
     sides = folds[data.first], folds[data.second]
-    for one, other in combinations_with_replacement(range(FOLDS), 2):
-        pair = (one, other)
+    for pair in combinations_with_replacement(range(FOLDS), 2):
+        one, other = pair
         held_out = ((sides[0] == one) & (sides[1] == other)) | (
             (sides[0] == other) & (sides[1] == one)
         )
         if not held_out.any():
             continue
+        scored = replace(data, scores=scores_of(pair))
         kept = ~np.isin(sides[0], pair) & ~np.isin(sides[1], pair)
-        offset, scale = _coefficients(data.select(kept), ranges, columns)
-        tested = data.select(held_out)
+        offset, scale = _coefficients(scored.select(kept), ranges, columns)
+        tested = scored.select(held_out)
         features = _design(tested, ranges, columns)
         llrs[held_out] = features @ offset + (features @ scale) * tested.scores
     return llrs
@@ -176,44 +260,3 @@ def _unscale(standardized: Floats, middle: Floats, spread: Floats) -> Floats:
 
 def _design(data: TrialData, ranges: Ranges, columns: int) -> Floats:
     return design(ranges.clip(data.first_conditions), ranges.clip(data.second_conditions), columns)
-
-
-def _operating_points(
-    bootstrap: SpeakerBootstrap, llrs: Floats, data: TrialData
-) -> tuple[OperatingPoint, ...]:
-    """Rates and their bounds at thresholds every tenth of a nat."""
-    target = data.labels == 1
-    grid = np.arange(np.floor(llrs.min()), np.ceil(llrs.max()) + LLR_STEP, LLR_STEP)
-    at = np.unique(np.searchsorted(bootstrap.lows, grid))
-    at = at[at < len(bootstrap.lows)]
-    thresholds = bootstrap.lows[at]
-    pairs = np.stack((data.first[~target], data.second[~target]))
-    distinct_pairs = np.unique(np.sort(pairs, axis=0), axis=1).shape[1]
-    speakers = len(np.unique(data.first[target]))
-    columns: Iterator[tuple[Floats, Floats]] = (
-        (rates, upper_bounds(rates, bootstrap.values(figure), num_trials, independent))
-        for rates, figure, num_trials, independent in (
-            (
-                _rate_from(np.sort(llrs[~target]), thresholds),
-                lambda miss, false_alarm: false_alarm[:, at],
-                int((~target).sum()),
-                distinct_pairs,
-            ),
-            (
-                1.0 - _rate_from(np.sort(llrs[target]), thresholds),
-                lambda miss, false_alarm: miss[:, at],
-                int(target.sum()),
-                speakers,
-            ),
-        )
-    )
-    (accept, accept_bound), (reject, reject_bound) = columns
-    accept_bound = np.minimum.accumulate(accept_bound)  # a stricter threshold accepts no more
-    reject_bound = np.maximum.accumulate(reject_bound)
-    rows = zip(thresholds, accept, accept_bound, reject, reject_bound, strict=True)
-    return tuple(OperatingPoint(*(float(f"{value:.6g}") for value in row)) for row in rows)
-
-
-def _rate_from(scores: Floats, thresholds: Floats) -> Floats:
-    """The fraction of sorted scores that reach each threshold."""
-    return 1.0 - np.searchsorted(scores, thresholds) / len(scores)

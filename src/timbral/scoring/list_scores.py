@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.condition_figures import Condition, figures_by_condition
@@ -19,7 +19,7 @@ from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
-from timbral.scoring.nuisance import nuisance_directions, project_out
+from timbral.scoring.nuisance import nuisance_directions
 from timbral.scoring.pairs import pair_cosines, score_normalized
 from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions

@@ -12,7 +12,7 @@ from timbral.embeddings.vectors import speaker_sums, unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints, Vectors
 
-__all__ = ["nuisance_directions", "project_out"]
+__all__ = ["nuisance_directions"]
 
 
 def nuisance_directions(cohort: Vectors, codes: Ints, count: int) -> Vectors:
@@ -47,9 +47,3 @@ def nuisance_directions(cohort: Vectors, codes: Ints, count: int) -> Vectors:
     differences = (unit - means[codes]).astype(np.float64)
     _, vectors = np.linalg.eigh(differences.T @ differences)
     return vectors[:, -count:].T.astype(np.float32)
-
-
-def project_out(vectors: Vectors, directions: Vectors) -> Vectors:
-    """Unit vectors (N, E) without what lies in `directions` (D, E), at unit length."""
-    unit = unit_length(vectors)
-    return unit_length(unit - (unit @ directions.T) @ directions)

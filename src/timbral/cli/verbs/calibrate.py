@@ -22,6 +22,17 @@ def run(
         Path | None, option("FILE", "default: calibration.json in the folder")
     ] = None,
     speakers: SpeakersOption = None,
+    vectors: Annotated[
+        Path | None, option("FOLDER", "of the evaluation, where they are not where it left them")
+    ] = None,
+    directions: Annotated[
+        int | None,
+        option(
+            "N",
+            "in which lines and rooms move vectors, to be taken out; default: as many as help; 0: "
+            "none",
+        ),
+    ] = None,
     description: Annotated[
         str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
     ] = "",
@@ -35,7 +46,13 @@ def run(
     check_folders(evaluation)
     with bar("measuring") as advance:
         fitted = api.calibrate(
-            evaluation, output, speakers=speakers, description=description, progress=advance
+            evaluation,
+            output,
+            speakers=speakers,
+            vectors=vectors,
+            directions=directions,
+            description=description,
+            progress=advance,
         )
     data = fitted.fitted_on
     print(f"calibration: {output or evaluation / 'calibration.json'}")
@@ -48,6 +65,11 @@ def run(
         f"not fitted on; {data.min_cllr:.3f} is the least that these scores allow"
     )
     least = min(point.false_accept_bound for point in fitted.points)
+    taken = len(fitted.nuisance)
     used = "and conditions of the recordings" if fitted.uses_conditions else "alone"
-    print(f"it uses the cosine {used}; false accepts can be promised down to {100 * least:.2g} %")
+    without = f" without {count(taken, 'direction')} of lines and rooms" if taken else ""
+    print(
+        f"it uses the cosine{without} {used}; false accepts can be promised down to "
+        f"{100 * least:.2g} %"
+    )
     return OK

@@ -1,0 +1,149 @@
+"""The trials of an evaluation's folder, with conditions and vectors of their recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.audio.decode import decode
+from timbral.audio.quality.measure import measure
+from timbral.audio.quality.measures import Quality
+from timbral.calibration.conditions import Conditions
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.errors import AudioError, DataError
+from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob
+from timbral.io.files import read_json
+from timbral.io.storage import location_below
+from timbral.io.threads import map_ahead
+from timbral.io.types import Ints, Progress
+from timbral.scoring.calibration_fit import TrialData
+from timbral.scoring.score_file import SCORES, read_scores
+from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.trial_vectors import TrialVectors
+
+__all__ = ["EvaluatedTrials", "read_evaluated_trials", "read_evaluated_vectors"]
+
+COSINE_ERROR = 2e-3
+"""between a score and its vectors' cosine: bf16 vectors differ by that from one batch to another"""
+
+
+@dataclass(frozen=True)
+class EvaluatedTrials:
+    """Trials of an evaluation, and what was measured of their R recordings."""
+
+    data: TrialData
+    names: pa.Array
+    """(R,)"""
+    rows: tuple[Ints, Ints]
+    """of both sides of the trials, (N,) each"""
+    conditions: Conditions
+    """(R,)"""
+
+    def with_vectors(self, found: NamedVectors, root: str) -> TrialVectors:
+        """The recordings' vectors, in whose table their locations below `root` stand.
+
+        Raises DataError when one is missing, or the scores are not the vectors' cosines.
+        """
+        locations = pa.array([location_below(root, name) for name in self.names.to_pylist()])
+        paths = found.names if found.paths is None else found.paths
+        rows = np.asarray(pc.fill_null(pc.index_in(locations, value_set=paths), -1))
+        if (rows < 0).any():
+            raise DataError(
+                f"{np.count_nonzero(rows < 0):,} of {len(rows):,} recordings of the trials have no "
+                f"vector, such as {locations[int(np.argmin(rows))]}; give the `vectors` of this "
+                "evaluation"
+            )
+        speakers = np.zeros(len(self.names), dtype=np.int64)
+        speakers[self.rows[0]], speakers[self.rows[1]] = self.data.first, self.data.second
+        recordings = TrialVectors(found.vectors[rows], speakers, *self.rows)
+        none = recordings.nuisance(0)
+        if np.abs(recordings.cosines(none) - self.data.scores).max() > COSINE_ERROR:
+            raise DataError(
+                "the scores of the evaluation are not the cosines of these vectors; evaluate again"
+            )
+        return recordings
+
+
+def read_evaluated_trials(
+    folder: Path,
+    job: EvaluationJob,
+    speakers: str | Path | Mapping[str, str] | None,
+    progress: Progress = lambda done, total: None,
+) -> EvaluatedTrials:
+    """The scored trials of an evaluation, with their conditions.
+
+    `job` is that of the folder, `speakers` and `progress` as for `calibrate`. Raises DataError for
+    a recording that cannot be read.
+    """
+    scored = read_scores(folder / SCORES)
+    trials = scored.trials
+    of_names = speakers_of(trials, speakers)
+    locations = [location_below(job.root, name) for name in trials.names.to_pylist()]
+    conditions = _measure(locations, progress)
+    data = TrialData(
+        scored.scores.astype(np.float64),
+        trials.labels.astype(np.int64),
+        of_names[trials.first],
+        of_names[trials.second],
+        conditions.rows(trials.first),
+        conditions.rows(trials.second),
+    )
+    rows = trials.first.astype(np.int64), trials.second.astype(np.int64)
+    return EvaluatedTrials(data, trials.names, rows, conditions)
+
+
+def _measure(locations: list[str], progress: Progress) -> Conditions:
+    """Conditions of recordings (N,); DataError for the first that cannot be read."""
+
+    def measured(location: str) -> Quality:
+        return measure(*decode(location))
+
+    found: list[Quality] = []
+    try:
+        for each in map_ahead(measured, locations):
+            found.append(each)
+            progress(len(found), len(locations))
+    except AudioError as error:
+        raise DataError(
+            f"{error}; the recordings of the evaluation have to be where they were"
+        ) from None
+    return Conditions.of(found)
+
+
+def read_evaluated_vectors(
+    folder: Path, job: EvaluationJob, given: str | Path | None
+) -> NamedVectors:
+    """The vectors that an evaluation was scored from: `given`, or where it left them.
+
+    Raises DataError when they are not there any more, or of other weights.
+    """
+    source = next(iter([Path(given)] if given is not None else _vectors_of(folder)), None)
+    if source is None:
+        raise DataError(
+            f"{folder}: its vectors are not where it left them; give `vectors`, or 0 `directions`, "
+            "which need none"
+        )
+    found = read_vectors(source)
+    if found.weights_sha256 != job.weights_sha256:
+        raise DataError(
+            f"{source}: holds vectors of other weights ({found.weights_sha256[:8]}) than those of "
+            f"the evaluation ({job.weights_sha256[:8]})"
+        )
+    return found
+
+
+def _vectors_of(folder: Path) -> Iterator[Path]:
+    content = read_json(folder / "evaluation.json")
+    noted = content.get("vectors") if isinstance(content, dict) else None
+    for path in (
+        *([Path(noted)] if isinstance(noted, str) else []),
+        folder / VECTORS,
+        folder.parent / VECTORS,
+    ):
+        if path.exists():
+            yield path
