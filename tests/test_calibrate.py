@@ -113,3 +113,23 @@ def test_mistakes_in_calibrate_are_errors(folder: Path, tmp_path: Path) -> None:
     (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"scoring": "as-norm 3"}))
     with pytest.raises(DataError, match="its scores are normalized"):
         timbral.calibrate(moved)
+
+
+def test_vectors_of_the_evaluation(folder: Path, tmp_path: Path) -> None:
+    """They are where it left them, in it, or given; without directions they are not needed."""
+    speakers = folder / "trials.txt.utt2spk"
+    moved = tmp_path / "evaluation"
+    shutil.copytree(folder / "evaluation", moved)
+    vectors = (moved / "vectors").rename(tmp_path / "elsewhere")
+    content = json.loads((moved / "evaluation.json").read_text())
+    assert content.pop("vectors") == str(folder / "evaluation" / "vectors")
+    (moved / "evaluation.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="not where it left them; give `vectors`"):
+        timbral.calibrate(moved, speakers=speakers)
+    fitted = timbral.calibrate(moved, speakers=speakers, vectors=vectors, directions=3)
+    assert np.shape(fitted.nuisance) == (3, 16)
+    assert timbral.calibrate(moved, speakers=speakers, directions=0).nuisance == ()
+    job = json.loads((moved / ".evaluation" / "job.json").read_text())
+    (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"weights_sha256": "0" * 64}))
+    with pytest.raises(DataError, match="holds vectors of other weights"):
+        timbral.calibrate(moved, speakers=speakers, vectors=vectors)

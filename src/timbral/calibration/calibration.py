@@ -110,9 +110,9 @@ class Calibration:
         return project_out(vectors, self._directions)
 
     def scores(self, first: Vectors, second: Vectors) -> Floats:
-        """The cosines (N,) that this calibration is of, of vectors (N, E) or one pair (E,)."""
+        """The cosines (N,) that this calibration is of, of vectors (N, E), (1, E) or (E,)."""
         one, other = (np.atleast_2d(self.compensate(side)) for side in (first, second))
-        return np.einsum("ne,ne->n", one, other, dtype=np.float64)
+        return np.asarray((one * other).sum(axis=1, dtype=np.float64))
 
     @cached_property
     def _directions(self) -> Vectors:

@@ -67,10 +67,10 @@ def check_gallery(store: VoiceStore, snapshot: Snapshot, evidence: Evidence) -> 
 
 
 def _alike(snapshot: Snapshot, evidence: Evidence) -> Iterator[AlikeVoices]:
-    names = snapshot.names
+    names, vectors = snapshot.names, evidence.compensate(snapshot.vectors)
     for start in range(0, len(names), BLOCK_VOICES):
-        queries = snapshot.vectors[start : start + BLOCK_VOICES]
-        rows, cosines = exact_search(snapshot.vectors, queries, NEAREST + 1)
+        queries = vectors[start : start + BLOCK_VOICES]
+        rows, cosines = exact_search(vectors, queries, NEAREST + 1)
         first = np.repeat(np.arange(start, start + len(queries)), rows.shape[1])
         second, scores = rows.ravel(), cosines.ravel().astype(np.float64)
         once = np.flatnonzero(first < second)

@@ -1,4 +1,4 @@
-"""What a cosine speaks for: one speaker or two, as a log-likelihood ratio."""
+"""What two vectors speak for: one speaker or two, as a log-likelihood ratio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
-from timbral.io.types import Floats
+from timbral.embeddings.vectors import unit_length
+from timbral.io.types import Floats, Vectors
 
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
@@ -24,14 +25,17 @@ SLOPE = 20.0
 
 
 class Evidence(Protocol):
-    """From cosines and their conditions to natural log-likelihood ratios."""
+    """From vectors to scores, and from these and their conditions to log-likelihood ratios."""
 
     @property
     def description(self) -> str:
         """What decisions rest on, in words."""
 
+    def compensate(self, vectors: Vectors) -> Vectors:
+        """Unit vectors (N, E) whose products are the scores, of vectors (N, E)."""
+
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
-        """Ratios (N,) of cosines (N,), same speaker : different speakers, without ends."""
+        """Ratios (N,) of scores (N,), same speaker : different speakers, without ends."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class CalibratedEvidence:
     @property
     def description(self) -> str:
         return f"a calibration on {self.calibration.fitted_on.num_speakers:,} speakers"
+
+    def compensate(self, vectors: Vectors) -> Vectors:
+        return self.calibration.compensate(vectors)
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.calibration.unlimited_llr(scores, first, second)
@@ -62,6 +69,9 @@ class CosineEvidence:
     def description(self) -> str:
         origin = "of the encoder's validation" if self.validated else "that is a guess"
         return f"a cosine of {self.threshold:.2f} {origin} (no calibration)"
+
+    def compensate(self, vectors: Vectors) -> Vectors:
+        return unit_length(vectors)
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.asarray(SLOPE * (np.asarray(scores, np.float64) - self.threshold))

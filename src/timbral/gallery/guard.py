@@ -21,7 +21,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.errors import Refusal
 from timbral.gallery.evidence import Evidence
 from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
-from timbral.io.types import Floats, Vectors
+from timbral.io.types import Vectors
 
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
 
@@ -60,8 +60,8 @@ class Near:
     """The voices of a gallery that are nearest to a vector."""
 
     names: Sequence[str]
-    cosines: Floats
-    """(K,)"""
+    vectors: Vectors
+    """(K, E)"""
     conditions: Conditions
     """(K,)"""
 
@@ -205,9 +205,9 @@ class Guard:
 
     def llr(self, one: Sequence[EnrolledRecording], rest: Sequence[EnrolledRecording]) -> float:
         """Of recordings of one side and of the other."""
-        cosine = float(voice_vector(one) @ voice_vector(rest))
+        vectors = self.evidence.compensate(np.stack([voice_vector(one), voice_vector(rest)]))
         sides = (conditions_of(one).together, conditions_of(rest).together)
-        return float(self.evidence.llr(np.array([cosine]), *sides)[0])
+        return float(self.evidence.llr(vectors[:1] @ vectors[1], *sides)[0])
 
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
@@ -219,13 +219,14 @@ class Guard:
         if others is None or not len(others) or not sides:
             return []
         found = []
-        nearest = others.nearest(np.stack([voice_vector(side) for side in sides]))
-        for side, near in zip(sides, nearest, strict=True):
-            rows = np.zeros(len(near.cosines), np.int64)
-            conditions = conditions_of(side).together.rows(rows)
-            ratios = self.evidence.llr(near.cosines, conditions, near.conditions)
+        voices = np.stack([voice_vector(side) for side in sides])
+        searched = zip(sides, self.evidence.compensate(voices), others.nearest(voices), strict=True)
+        for side, vector, near in searched:
+            scores = (self.evidence.compensate(near.vectors) @ vector).astype(np.float64)
+            conditions = conditions_of(side).together.rows(np.zeros(len(scores), np.int64))
+            ratios = self.evidence.llr(scores, conditions, near.conditions)
             best = int(np.argmax(ratios))
-            found.append((float(ratios[best]), near.names[best], float(near.cosines[best])))
+            found.append((float(ratios[best]), near.names[best], float(scores[best])))
         return found
 
 

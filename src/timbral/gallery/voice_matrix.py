@@ -32,8 +32,9 @@ MORE_ENTRIES = 16
 """of an index, among which cosines decide: it has vectors in bf16"""
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
-NEAR_VOICES = 8
-"""by cosine, among which conditions decide which voice is likeliest"""
+NEAR_VOICES = 64
+"""by cosine, among which the evidence decides which voice is likeliest: lines and rooms move
+vectors past more than a few neighbors"""
 
 
 @dataclass(frozen=True)
@@ -168,15 +169,14 @@ class VoiceMatrix:
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
         with self.lock:
-            rows, scores = exact_search(self.vectors, queries, top + 1)
+            rows, _ = exact_search(self.vectors, queries, top + 1)
             found = []
-            for best, cosines in zip(rows, scores, strict=True):
+            for best in rows:
                 kept = np.array([self.names[row] != name for row in best], bool)
                 chosen = best[kept][:top]
                 names = [self.names[row] for row in chosen]
                 values = self._conditions[chosen]
-                near = cosines[kept][:top].astype(np.float64)
-                found.append(Near(names, near, Conditions(*values.T[:3])))
+                found.append(Near(names, self._vectors[chosen], Conditions(*values.T[:3])))
             return found
 
     def _put(self, block: VoiceBlock) -> None:

@@ -29,7 +29,7 @@ class VoiceGroup:
     rows: Ints
     """(G,) of all voices"""
     vectors: Vectors
-    """(G, E), of unit length"""
+    """(G, E), as `evidence` compensates them"""
     conditions: Conditions
     """(G,)"""
     evidence: Evidence
@@ -38,7 +38,8 @@ class VoiceGroup:
 
     def likeliest(self, vectors: Vectors, conditions: Conditions) -> tuple[Ints, Vectors, Floats]:
         """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of voices that are nearest."""
-        queries = vectors if self.mean is None else unit_length(vectors - self.mean)
+        centered = vectors if self.mean is None else unit_length(vectors - self.mean)
+        queries = self.evidence.compensate(centered)
         found, cosines = exact_search(self.vectors, queries, LISTED)
         searched = conditions.rows(np.repeat(np.arange(len(vectors)), found.shape[1]))
         enrolled = self.conditions.rows(found.ravel())
@@ -84,7 +85,8 @@ class Voices:
                 vectors = snapshot.vectors[rows]
                 centered = vectors if mean is None else unit_length(vectors - mean)
                 conditions = snapshot.conditions.rows(rows)
-                groups.append(VoiceGroup(rows, centered, conditions, of_rows, mean))
+                compensated = of_rows.compensate(centered)
+                groups.append(VoiceGroup(rows, compensated, conditions, of_rows, mean))
         return cls(snapshot.names, tuple(groups), snapshot.conditions)
 
     @property

@@ -41,4 +41,5 @@ class TrialVectors:
     def cosines(self, nuisance: Vectors) -> Floats:
         """The cosine of each trial (N,) without the directions (D, E)."""
         left = project_out(self.vectors, nuisance)
-        return np.einsum("ne,ne->n", left[self.first], left[self.second], dtype=np.float64)
+        products = left[self.first] * left[self.second]
+        return np.asarray(products.sum(axis=1, dtype=np.float64))

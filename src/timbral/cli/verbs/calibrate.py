@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
@@ -11,6 +11,9 @@ from timbral.cli.common_options import OK, SpeakersOption, option
 from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import count
 from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.calibration.calibration import Calibration
 
 __all__ = ["run"]
 
@@ -54,8 +57,13 @@ def run(
             description=description,
             progress=advance,
         )
+    _show(fitted, output or evaluation / "calibration.json")
+    return OK
+
+
+def _show(fitted: Calibration, path: Path) -> None:
     data = fitted.fitted_on
-    print(f"calibration: {output or evaluation / 'calibration.json'}")
+    print(f"calibration: {path}")
     print(
         f"{count(data.num_targets, 'target trial')} and "
         f"{count(data.num_nontargets, 'non-target trial')} of {count(data.num_speakers, 'speaker')}"
@@ -72,4 +80,3 @@ def run(
         f"it uses the cosine{without} {used}; false accepts can be promised down to "
         f"{100 * least:.2g} %"
     )
-    return OK
