@@ -14,9 +14,9 @@ import torch
 
 from timbral.checkpoints.foreign.base import Content
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
-from timbral.checkpoints.foreign.pickles import read_pickle
 from timbral.checkpoints.foreign.weight_files import read_content
 from timbral.errors import CheckpointError
+from timbral.io.pickles import read_pickle
 
 ARRAYS = [
     np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -7,7 +7,8 @@
 >>> encoder.verify("a.wav", "b.wav").score  # doctest: +SKIP
 0.83
 
-Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map
+Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map,
+    import_embeddings
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
 Evaluation: trials, evaluate, score, compare, calibrate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Gallery,
         Identification,
         Identifier,
+        ImportSummary,
         Inspection,
         ModelInfo,
         PageSummary,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         evaluate,
         export,
         export_list,
+        import_embeddings,
         inspect,
         load_config,
         load_encoder,
@@ -108,6 +111,7 @@ __all__ = [
     "Gallery",
     "Identification",
     "Identifier",
+    "ImportSummary",
     "InputError",
     "Inspection",
     "MissingExtraError",
@@ -137,6 +141,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_list",
+    "import_embeddings",
     "inspect",
     "load_config",
     "load_encoder",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
+    from timbral.embeddings.importing import ImportSummary as ImportSummary
+    from timbral.embeddings.importing import import_embeddings as import_embeddings
     from timbral.embeddings.similarity import similarity as similarity
     from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
@@ -85,6 +87,7 @@ MODULES = {
     "Gallery": "gallery.gallery",
     "Identification": "gallery.identification",
     "Identifier": "gallery.identifier",
+    "ImportSummary": "embeddings.importing",
     "Inspection": "data.inspect.inspection",
     "ModelInfo": "checkpoints.catalog",
     "PageSummary": "reports.voice_map",
@@ -107,6 +110,7 @@ MODULES = {
     "download": "checkpoints.download",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export_encoder",
+    "import_embeddings": "embeddings.importing",
     "load_config": "config.named",
     "load_encoder": "inference.load",
     "map": "reports.draw_map",

@@ -27,7 +27,7 @@ from timbral.data.prepared.marks import prepared_format
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.text_columns import TABLE_SUFFIXES
 from timbral.errors import AudioError, ConfigError, DataError
-from timbral.io.outputs import EMBEDDINGS
+from timbral.io.outputs import EMBEDDINGS, IMPORTED
 from timbral.io.storage import fetch, is_url, location_of, names_below
 
 __all__ = ["default_trim", "find_utterances", "layout_of"]
@@ -87,8 +87,9 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
         return _own_files(table, path)
     if format is not None:
         return Manifest(read_table(path)[0])
-    if EMBEDDINGS.is_in(path) and not any(audio_files(path)):
-        raise DataError(f"{path}: holds {EMBEDDINGS.content}, and no recordings; name the corpus")
+    for kind in (EMBEDDINGS, IMPORTED):
+        if kind.is_in(path) and not any(audio_files(path)):
+            raise DataError(f"{path}: holds {kind.content}, and no recordings; name the corpus")
     if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)
         return _own_files(mels.table, path) if mel_files else Manifest(mels.table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,18 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import safetensors.numpy
 
+from timbral.embeddings.foreign.registry import read_foreign_vectors
 from timbral.embeddings.table import UTTERANCES, read_embeddings, vectors_of
 from timbral.embeddings.utterance_columns import COLUMNS
-from timbral.errors import DataError, TimbralError
-from timbral.io.text import read_lines, split_words
+from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
 
 __all__ = ["READERS", "NamedVectors", "read_vectors"]
 
-FLOAT_VECTOR, DOUBLE_VECTOR = b"\0BFV \4", b"\0BDV \4"
-"""how an entry of a Kaldi archive begins, behind its key"""
 FORMS = (
     "a folder or table that `embed` wrote (.parquet), .npz and .safetensors with a vector under "
     "each name, .scp and .ark of Kaldi"
@@ -157,52 +153,18 @@ def _strings(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def _read_npz(path: Path) -> NamedVectors:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            return _of_mapping(dict(content), path)
-    except TimbralError:
-        raise
-    except Exception as error:  # a damaged archive, or header in it, raises anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
-
-
-def _read_safetensors(path: Path) -> NamedVectors:
-    try:
-        return _of_mapping(_load_safetensors(path), path)
-    except TimbralError:
-        raise
-    except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: cannot be read as .safetensors ({reason})") from None
-
-
-def _load_safetensors(path: Path) -> dict[str, Any]:
-    """Arrays by name; bfloat16, which NumPy does not have, becomes float32 of the same value."""
-    with safetensors.safe_open(path, framework="np") as file:
-        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-    if "BF16" not in kinds:
-        return safetensors.numpy.load_file(path)
-    import torch
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
-    return {
-        name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-        for name, tensor in tensors.items()
-    }
-
-
-def _of_mapping(content: Mapping[str, Any], path: Path) -> NamedVectors:
-    rows = {name: np.asarray(vector) for name, vector in content.items()}
-    rows = {n: row[0] if row.ndim == 2 and len(row) == 1 else row for n, row in rows.items()}
-    for name, vector in rows.items():
-        if vector.ndim != 1 or not vector.size or not np.issubdtype(vector.dtype, np.floating):
+def _of_foreign(path: Path) -> NamedVectors:
+    """The vectors of another tool's file, as `import_embeddings` reads them."""
+    rows: dict[str, Any] = {}
+    for found in read_foreign_vectors(path, {}):
+        if found.name in rows:
+            raise DataError(f"{path}: {found.name} comes a second time")
+        if found.vector.dtype.kind != "f":
             raise DataError(
-                f"{path}: {name} is {vector.dtype} of shape {np.shape(content[name])}, not a "
-                "vector of floats"
+                f"{path}: {found.name} is {found.vector.dtype} of shape {found.vector.shape}, not "
+                "a vector of floats"
             )
+        rows[found.name] = found.vector
     return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
 
 
@@ -216,70 +178,7 @@ def _stacked(rows: Mapping[str, Any], path: Path) -> Vectors:
     )
 
 
-def _read_scp(path: Path) -> NamedVectors:
-    """Lines ``NAME ARK:OFFSET``; a relative path of an archive starts from the working folder."""
-    rows: dict[str, Any] = {}
-    archives: dict[str, bytes] = {}
-    for number, line in read_lines(path, "a list of vectors"):
-        words = split_words(line, maxsplit=1)
-        ark, _, offset = words[-1].rpartition(":")
-        if len(words) != 2 or not offset.isdecimal():
-            raise DataError(f"{path}:{number}: a line is `NAME ARK:OFFSET`, got {line!r}")
-        if ark not in archives:
-            archive = Path(ark) if Path(ark).exists() else path.parent / Path(ark).name
-            try:
-                archives[ark] = archive.read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"{path}:{number}: {archive} cannot be read ({error.strerror})"
-                ) from None
-        if words[0] in rows:
-            raise DataError(f"{path}:{number}: {words[0]} comes a second time")
-        rows[words[0]], _ = _kaldi_vector(archives[ark], int(offset), f"{path}:{number}")
-    return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
-
-
-def _read_ark(path: Path) -> NamedVectors:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    rows: dict[str, Any] = {}
-    at = 0
-    while at < len(content):
-        space = content.find(b" ", at)
-        try:
-            name = content[at:space].decode() if space > 0 else ""
-        except UnicodeDecodeError:
-            name = ""
-        if not name or name in rows:
-            raise DataError(f"{path}: byte {at}: a name, not used before, should stand here")
-        rows[name], at = _kaldi_vector(content, space + 1, str(path))
-    return NamedVectors(pa.array(rows, pa.string()), _stacked(rows, path))
-
-
-def _kaldi_vector(content: bytes, offset: int, where: str) -> tuple[Any, int]:
-    """A binary vector of floats or doubles at a byte, and the byte behind it."""
-    start = content[offset : offset + len(FLOAT_VECTOR)]
-    size = content[offset + len(start) : offset + len(start) + 4]
-    if start not in (FLOAT_VECTOR, DOUBLE_VECTOR) or len(size) < 4:
-        raise DataError(
-            f"{where}: byte {offset}: no binary vector of Kaldi (FV or DV) stands here; an "
-            "archive of text is made binary by copy-vector"
-        )
-    kind = np.dtype("<f4" if start == FLOAT_VECTOR else "<f8")
-    (count,) = struct.unpack("<i", size)
-    begin = offset + len(start) + 4
-    end = begin + count * kind.itemsize
-    if count <= 0 or end > len(content):
-        raise DataError(f"{where}: byte {offset}: a vector of {count} numbers is cut off")
-    return np.frombuffer(content[begin:end], kind), end
-
-
-READERS: dict[str, Callable[[Path], NamedVectors]] = {
-    ".npz": _read_npz,
-    ".safetensors": _read_safetensors,
-    ".scp": _read_scp,
-    ".ark": _read_ark,
-}
+READERS: dict[str, Callable[[Path], NamedVectors]] = dict.fromkeys(
+    (".npz", ".safetensors", ".scp", ".ark"), _of_foreign
+)
 """by the file's suffix; anything else is a folder or a table of `embed`"""

@@ -22,6 +22,7 @@ __all__ = [
     "DEMO",
     "EMBEDDINGS",
     "EVALUATION",
+    "IMPORTED",
     "LIST",
     "LIST_MARKER",
     "PREPARED",
@@ -59,6 +60,7 @@ class FolderKind:
 
 PREPARED = FolderKind("prepared data", ("plan.json", "store.json"))
 EMBEDDINGS = FolderKind("vectors that `embed` made", (".embed*/job.json",))
+IMPORTED = FolderKind("vectors that `import-embeddings` wrote", (".imported.json",))
 RUN = FolderKind("a training run", ("run.json",), ("*.log", "*.out", "*.err", "*.txt"))
 TRAINING_CHECKPOINT = FolderKind("a checkpoint of a training run", ("optimizer.safetensors",))
 CHECKPOINT = FolderKind("a checkpoint", ("checkpoint.json",))
@@ -68,6 +70,7 @@ DEMO = FolderKind("a demo", ("demo.json",))
 FOLDERS = (
     PREPARED,
     EMBEDDINGS,
+    IMPORTED,
     RUN,
     TRAINING_CHECKPOINT,
     CHECKPOINT,

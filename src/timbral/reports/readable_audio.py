@@ -33,6 +33,8 @@ class ReadableAudio:
 
     def refusal(self, path: str) -> str:
         """Why a recording is not read; "" for one that may be."""
+        if not path:
+            return "no recording of it is known; name them as `paths` when vectors are imported"
         file = Segment.of(path).file
         if is_url(file):
             below = self._named and self._root is not None and file.startswith(f"{self._root}/")

@@ -19,10 +19,10 @@ from timbral.checkpoints.foreign.file_kinds import (
     missing_bytes,
     why_no_weights,
 )
-from timbral.checkpoints.foreign.pickles import UnknownNameError, names_in_pickles, read_pickle
 from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHT_FILES
 from timbral.errors import CheckpointError
 from timbral.io.json_parsing import parse_json
+from timbral.io.pickles import UnknownNameError, names_in_pickles, read_pickle
 
 __all__ = ["find_weights", "holds_weights", "read_content"]
 

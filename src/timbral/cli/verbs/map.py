@@ -41,7 +41,8 @@ def run(
     if page.unreadable:
         path, reason = page.unreadable[0]
         print(
-            f"{count(len(page.unreadable), 'point')} without audio; the first: {path}: {reason}",
+            f"{count(len(page.unreadable), 'point')} without audio; the first: "
+            f"{': '.join(filter(None, (path, reason)))}",
             file=sys.stderr,
         )
     return SOME_FAILED if page.unreadable else OK

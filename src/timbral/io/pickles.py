@@ -14,7 +14,7 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,17 @@ NAMES = {
     ("numpy", "dtype"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
     ("collections", "OrderedDict"),
     ("_codecs", "encode"),
     ("__builtin__", "bytes"),
 }
 """what a file may name; all of it is done here, none of it is imported"""
+
+
+NUMBERS = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
+"""single numbers of NumPy's types, which weights do not hold; read where records are, too"""
 
 
 class UnknownNameError(pickle.UnpicklingError):
@@ -83,18 +89,27 @@ class _Dtype:
 class _Array:
     """An array whose shape and bytes the file tells after it."""
 
-    tensor: Tensor | None = None
+    tensor: Tensor | list[Any] | None = None
+    """a list for an array of words"""
+
+
+class _Record(dict[Any, Any]):
+    """What an object of a class holds, by the names of its attributes."""
 
 
 _MARK = object()
 
 
-def read_pickle(content: bytes) -> Any:
+def read_pickle(content: bytes, as_records: Collection[tuple[str, str]] = ()) -> Any:
     """The first object of a pickle: plain values, and tensors for its arrays.
+
+    as_records: classes, each (module, name), whose objects are read as dicts of their attributes;
+    arrays of words, as lists, and NumPy's numbers are read then, too. The classes themselves
+    are not looked at.
 
     Raises pickle.UnpicklingError for anything else, naming it, and ValueError for broken files.
     """
-    return _Machine(content).run()
+    return _Machine(content, frozenset(as_records)).run()
 
 
 def names_in_pickles(content: bytes, count: int) -> set[str]:
@@ -114,8 +129,10 @@ def names_in_pickles(content: bytes, count: int) -> set[str]:
 class _Machine:
     """The stack and the memo of a pickle, and what each instruction does to them."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, records: frozenset[tuple[str, str]] = frozenset()) -> None:
         self.content = content
+        self.records = records
+        self.names = NAMES | records | (NUMBERS if records else set())
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.bytes_left = len(content)
@@ -179,7 +196,7 @@ class _Machine:
         """Put a mark for what the file names on the stack; refuse what arrays do not need."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise pickle.UnpicklingError("it asks for a class without a name")
-        if (module, name) not in NAMES:
+        if (module, name) not in self.names:
             raise UnknownNameError(f"{module}.{name}")
         self.stack.append(_Name(module, name))
 
@@ -194,15 +211,34 @@ class _Machine:
                 self.stack.append(text.encode("latin1"))
             case "__builtin__.bytes", ():
                 self.stack.append(b"")
+            case _:
+                self.stack.append(self.called_numpy(str(called), arguments))
+
+    def called_numpy(self, called: str, arguments: Any) -> Any:
+        """What NumPy's functions make when they rebuild types, arrays and numbers."""
+        match called.replace("numpy._core", "numpy.core"), arguments:
             case "numpy.dtype", (str(code), *_):
-                self.stack.append(_Dtype(_number_type(code)))
+                words = bool(self.records) and code.startswith("O")
+                return _Dtype("O" if words else _number_type(code))
+            case "numpy.core.multiarray._reconstruct", (_Name("numpy", "ndarray"), *_):
+                return _Array()
             case (
-                "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct",
-                (_Name("numpy", "ndarray"), *_),
+                "numpy.core.numeric._frombuffer",
+                (data, _Dtype() as dtype, tuple(shape), "C" | "F" as order),
             ):
-                self.stack.append(_Array())
+                return _Array(self.tensor(shape, dtype, order == "F", data))
+            case "numpy.core.multiarray.scalar", (_Dtype() as dtype, bytes(data)):
+                number = self.tensor((), dtype, False, data)
+                return number.item() if isinstance(number, Tensor) else number
             case _:
                 raise pickle.UnpicklingError(f"it calls {called} in a way that no array needs")
+
+    def new_object(self) -> None:
+        called, arguments = self.take(2)
+        known = isinstance(called, _Name) and (called.module, called.name) in self.records
+        if not known or arguments != ():
+            raise pickle.UnpicklingError(f"it makes an object of {called}")
+        self.stack.append(_Record())
 
     def build(self) -> None:
         built, state = self.take(2)
@@ -210,15 +246,22 @@ class _Machine:
         match built, state:
             case _Dtype() as dtype, (int(), "<" | ">" | "|" as order, None, None, None, *_):
                 dtype.order = order
+            case _Record() as record, dict(values):
+                record.update(values)
             case _Array(None) as array, (int(), tuple(shape), _Dtype() as dtype, fortran, data):
                 array.tensor = self.tensor(shape, dtype, bool(fortran), data)
             case _:
                 raise pickle.UnpicklingError("an array or its type has a state of another kind")
 
-    def tensor(self, shape: tuple[Any, ...], dtype: _Dtype, fortran: bool, data: Any) -> Tensor:
+    def tensor(
+        self, shape: tuple[Any, ...], dtype: _Dtype, fortran: bool, data: Any
+    ) -> Tensor | list[Any]:
         """The array of these bytes; refuses a shape that they do not fill exactly."""
         sizes_are_counts = all(type(size) is int and size >= 0 for size in shape)
-        if not sizes_are_counts or len(shape) > MOST_DIMENSIONS or not isinstance(data, bytes):
+        if dtype.code == "O" and isinstance(data, list) and shape == (len(data),):
+            return data
+        is_data = isinstance(data, bytes | bytearray) and dtype.code != "O"
+        if not sizes_are_counts or len(shape) > MOST_DIMENSIONS or not is_data:
             raise pickle.UnpicklingError("an array has no shape, or no bytes")
         if math.prod(shape) * dtype.numpy.itemsize != len(data):
             raise pickle.UnpicklingError(
@@ -246,6 +289,8 @@ def _finished(value: Any) -> Any:
         if value.tensor is None:
             raise pickle.UnpicklingError("an array has no numbers")
         return value.tensor
+    if isinstance(value, _Record):
+        return dict(value)
     if isinstance(value, _Name | _Dtype):
         raise pickle.UnpicklingError("it holds a class instead of a value")
     return value
@@ -254,7 +299,7 @@ def _finished(value: Any) -> Any:
 PUSHED = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 """instructions that put a value on the stack"""
 
@@ -284,5 +329,6 @@ INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GLOBAL": lambda machine, words: machine.name(*words.split(" ", 1)),
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.take(2)),
     "REDUCE": lambda machine, _: machine.call(),
+    "NEWOBJ": lambda machine, _: machine.new_object(),
     "BUILD": lambda machine, _: machine.build(),
 }

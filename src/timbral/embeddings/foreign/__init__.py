@@ -1,0 +1,1 @@
+"""Vectors of other tools. Read on in `registry`."""

@@ -1,0 +1,117 @@
+"""NumPy's and safetensors' files: a vector, a table of vectors, or a vector under each name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from timbral.embeddings.foreign.found import FoundVector, as_vector
+from timbral.errors import DataError, TimbralError
+from timbral.io.text import read_lines
+
+__all__ = ["read_npy", "read_npz", "read_safetensors", "read_tree"]
+
+NAME_LISTS = (".txt", ".names", ".ids", ".lst")
+"""beside a table of vectors, with the name of each row on a line"""
+
+
+def read_npy(path: Path) -> Iterator[FoundVector]:
+    """A vector (E,) under the file's name, or a table (N, E) whose names stand beside it."""
+    array = _load(path)
+    if array.ndim != 2 or 1 in array.shape:
+        yield FoundVector(path.stem, as_vector(array, str(path)))
+        return
+    lists = [path.with_suffix(suffix) for suffix in NAME_LISTS]
+    names = next((each for each in lists if each.is_file()), None)
+    if names is None:
+        raise DataError(
+            f"{path}: has {array.shape[0]:,} rows without names; put them, one a line, into "
+            f"{lists[0].name} beside it"
+        )
+    lines = read_lines(names, "a list of names")
+    if len(lines) != len(array):
+        raise DataError(f"{names}: has {len(lines):,} lines, {path.name} {len(array):,} rows")
+    for (_, name), row in zip(lines, array, strict=True):
+        yield FoundVector(name, as_vector(row, f"{path}: {name}"))
+
+
+def read_tree(folder: Path, suffix: str) -> Iterator[FoundVector]:
+    """A file for each vector, at any depth; its speaker is the folder that it lies in."""
+    from timbral.embeddings.foreign.torch_files import read_single
+
+    load = read_single if suffix == ".pt" else _load
+    for path in sorted(folder.rglob(f"*{suffix}")):
+        name = path.relative_to(folder).with_suffix("")
+        speaker = "" if path.parent == folder else path.parent.name
+        yield FoundVector(name.as_posix(), as_vector(load(path), str(path)), speaker)
+
+
+def _load(path: Path) -> Any:
+    """An array, without pickles; what a header claims has to be there."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header raises anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as .npy ({reason})") from None
+
+
+def read_npz(path: Path) -> Iterator[FoundVector]:
+    """A vector under each name; or an array `names` beside a table of as many rows."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = dict(content)
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
+    return _of_arrays(arrays, path)
+
+
+def _of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
+    texts = {key: value for key, value in arrays.items() if value.dtype.kind in "US"}
+    tables = {key: value for key, value in arrays.items() if value.ndim == 2 and len(value) > 1}
+    if len(texts) >= 1 and len(tables) == 1:
+        ((_, table),) = tables.items()
+        named = {key: value for key, value in texts.items() if value.shape == (len(table),)}
+        speakers = named.pop(next((key for key in named if "sp" in key.lower()), ""), None)
+        if named:
+            names = next(iter(named.values())).astype(str)
+            for row, name in enumerate(names):
+                speaker = "" if speakers is None else str(speakers[row])
+                yield FoundVector(str(name), as_vector(table[row], f"{path}: {name}"), speaker)
+            return
+    for name, array in arrays.items():
+        yield FoundVector(name, as_vector(array, f"{path}: {name}"))
+
+
+def read_safetensors(path: Path) -> Iterator[FoundVector]:
+    """A vector under each name; bfloat16, which NumPy does not have, becomes float32."""
+    try:
+        arrays = load_safetensors(path)
+    except TimbralError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as .safetensors ({reason})") from None
+    for name, array in arrays.items():
+        yield FoundVector(name, as_vector(array, f"{path}: {name}"))
+
+
+def load_safetensors(path: Path) -> dict[str, Any]:
+    """Arrays by name; bfloat16 becomes float32 of the same value."""
+    with safetensors.safe_open(path, framework="np") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    if "BF16" not in kinds:
+        return safetensors.numpy.load_file(path)
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    return {
+        name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        for name, tensor in tensors.items()
+    }

@@ -1,0 +1,57 @@
+"""Vectors as a file of another tool has them, before they are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from timbral.errors import DataError
+
+__all__ = ["FoundVector", "as_vector", "joined"]
+
+
+@dataclass(frozen=True)
+class FoundVector:
+    """One vector under its name."""
+
+    name: str
+    vector: np.ndarray[Any, Any]
+    """(E,) of floats"""
+    speaker: str = ""
+    """empty where the file does not say it"""
+    path: str = ""
+    """of the recording, where the file says it"""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """what else it says"""
+
+
+def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
+    """An array, tensor or list of numbers, of shape (E,), (1, E) or (E, 1), as a vector (E,).
+
+    DataError, naming `where`, for anything else.
+    """
+    numpy = getattr(value, "numpy", None)
+    if callable(numpy):  # a tensor of torch
+        value = value.detach().float().numpy() if value.is_floating_point() else numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of several lengths
+        raise DataError(f"{where}: is a list of unequal lists, not a vector") from None
+    if array.dtype.kind not in "fiu" or not array.size:
+        what = f"{type(value).__name__} of {array.dtype}" if array.size else "empty"
+        raise DataError(f"{where}: is {what}, not a vector of numbers")
+    sizes = [size for size in array.shape if size != 1]
+    if len(sizes) > 1:
+        shape = " x ".join(map(str, array.shape))
+        raise DataError(
+            f"{where}: is {shape}, not a vector: several under one name; average them, or name each"
+        )
+    return array.reshape(-1)
+
+
+def joined(files: Iterable[Iterable[FoundVector]]) -> list[FoundVector]:
+    """All vectors of several files, in their order."""
+    return [found for file in files for found in file]

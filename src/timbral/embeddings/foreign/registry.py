@@ -1,0 +1,101 @@
+"""The forms in which other tools keep vectors. A new one is a reader and a line in `READERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from timbral.embeddings.foreign.array_files import read_npy, read_npz, read_safetensors, read_tree
+from timbral.embeddings.foreign.found import FoundVector, as_vector, joined
+from timbral.embeddings.foreign.kaldi_archive import Array, read_ark, read_scp
+from timbral.embeddings.foreign.table_files import read_table
+from timbral.embeddings.foreign.torch_files import read_coqui_json, read_pickled, read_torch
+from timbral.errors import DataError
+from timbral.io.near_names import beside
+from timbral.io.outputs import EMBEDDINGS, IMPORTED
+
+__all__ = ["FORMS", "READERS", "read_foreign_vectors"]
+
+Reader = Callable[[Path, Mapping[str, str]], Iterable[FoundVector]]
+"""takes a file and the names of a table's columns"""
+
+
+def _of_kaldi(read: Callable[[Path], Iterator[tuple[str, Array]]]) -> Reader:
+    def reader(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
+        for name, array in read(path):
+            yield FoundVector(name, as_vector(array, f"{path}: {name}"))
+
+    return reader
+
+
+def _plain(read: Callable[[Path], Iterable[FoundVector]]) -> Reader:
+    return lambda path, columns: read(path)
+
+
+READERS: dict[str, Reader] = {
+    ".ark": _of_kaldi(read_ark),
+    ".scp": _of_kaldi(read_scp),
+    ".npy": _plain(read_npy),
+    ".npz": _plain(read_npz),
+    ".safetensors": _plain(read_safetensors),
+    ".pt": _plain(read_torch),
+    ".pth": _plain(read_torch),
+    ".bin": _plain(read_torch),
+    ".pkl": _plain(read_pickled),
+    ".pickle": _plain(read_pickled),
+    ".json": _plain(read_coqui_json),
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".jsonl": read_table,
+    ".parquet": read_table,
+}
+"""by the file's suffix"""
+FORMS = ", ".join(READERS)
+
+FOLDERS: tuple[tuple[str, str], ...] = (
+    ("CosyVoice", "utt2embedding.pt"),
+    ("CosyVoice", "spk2embedding.pt"),
+    ("CosyVoice", "spk2info.pt"),
+    ("Coqui", "speakers.pth"),
+    ("Coqui", "speakers.json"),
+    ("Kaldi, WeSpeaker or ESPnet", "**/*.scp"),
+    ("Kaldi", "**/*.ark"),
+    ("SpeechBrain", "**/stat_*.pkl"),
+)
+"""what a folder is by the files in it, the surer first; only the files of the first that is there
+are read"""
+TREES = (".npy", ".pt")
+
+
+def read_foreign_vectors(source: Path, columns: Mapping[str, str]) -> list[FoundVector]:
+    """The vectors of a file or folder of another tool.
+
+    columns: of a table, as for `read_table`.
+
+    Raises DataError that says what is wrong with it, or what is read.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder{beside(source)}")
+    if source.is_dir():
+        return _read_folder(source, columns)
+    reader = READERS.get(source.suffix.lower())
+    if reader is None:
+        raise DataError(f"{source}: is of no form that is read; files of vectors end in {FORMS}")
+    return list(reader(source, columns))
+
+
+def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
+    for kind in (EMBEDDINGS, IMPORTED):
+        if kind.is_in(folder):
+            raise DataError(f"{folder}: holds {kind.content}; it needs no import")
+    for _, pattern in FOLDERS:
+        files = sorted(folder.glob(pattern))
+        if files:
+            return joined(READERS[path.suffix.lower()](path, columns) for path in files)
+    for suffix in TREES:
+        if any(folder.rglob(f"*{suffix}")):
+            return list(read_tree(folder, suffix))
+    raise DataError(
+        f"{folder}: holds no vectors that are read: files of Kaldi (.scp, .ark), CosyVoice, Coqui "
+        "or SpeechBrain, or a tree of .npy or .pt files, one a recording; name a file itself"
+    )

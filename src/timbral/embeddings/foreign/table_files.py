@@ -1,0 +1,156 @@
+"""Tables of other tools (CSV, TSV, JSONL, Parquet): columns of any name, vectors in any form.
+
+A vector is a column of lists, a column of text (``[0.1, 0.2]``, ``0.1 0.2``), or a column for each
+of its numbers (``0`` … ``191``, ``dim_0``, ``x0``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from timbral.data.text_columns import read_text_columns
+from timbral.embeddings.foreign.found import FoundVector, as_vector
+from timbral.errors import ConfigError, DataError
+from timbral.io.near_names import near_name
+
+__all__ = ["ALIASES", "read_table"]
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "utterance": (
+        *("utterance", "utterance_id", "utt", "utt_id", "uttid", "utterance_name", "segment_id"),
+        *("segment", "recording_id", "id", "key", "name", "clip", "sample_id", "ID"),
+    ),
+    "path": (
+        *("path", "audio_filepath", "audio_path", "file_path", "filepath", "file", "filename"),
+        *("wav", "wav_path", "audio_file", "audio", "location"),
+    ),
+    "speaker": (
+        *("speaker", "speaker_id", "spk", "spk_id", "spkid", "client_id", "speaker_name"),
+        *("label", "spk_name"),
+    ),
+    "session": ("session", "session_id", "recording", "chapter"),
+    "embedding": (
+        *("embedding", "embeddings", "vector", "emb", "embed", "xvector", "x_vector", "dvector"),
+        *("d_vector", "ivector", "speaker_embedding", "spk_emb", "spk_embedding", "features"),
+    ),
+}
+"""what columns are called elsewhere, the likeliest first"""
+NUMBERED = re.compile(r"[A-Za-z_. -]*?(\d+)")
+WORDS = re.compile(r"[\s,;\[\]()]+")
+
+
+def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
+    """The vectors of a table.
+
+    columns: what `utterance`, `path`, `speaker`, `session` and `embedding` are called in it, where
+        that is not among `ALIASES`.
+
+    Raises DataError when it cannot be read or has no vectors, ConfigError for a column that is not
+    there.
+    """
+    if path.suffix.lower() == ".parquet":
+        table = _parquet(path)
+        names = table.column_names
+    else:
+        _, names = read_text_columns(path, ())
+        table, _ = read_text_columns(path, names)
+    found = _named_columns(names, columns, path)
+    vectors = _vectors(table, names, found, path)
+    taken = {name: _texts(table[column], path) for name, column in found.items()
+             if name != "embedding"}  # fmt: skip
+    if "utterance" not in taken and "path" not in taken:
+        raise DataError(
+            f"{path}: no column says whose vector a row is; name it, as in utterance=COLUMN; it "
+            f"has {', '.join(names[:12])}"
+        )
+    for row, vector in enumerate(vectors):
+        values = {name: texts[row] for name, texts in taken.items()}
+        recording = values.get("path", "")
+        name = values.get("utterance") or re.sub(r"\.[^./]+$", "", recording)
+        session = {"session": values["session"]} if values.get("session") else {}
+        yield FoundVector(name, vector, values.get("speaker", ""), recording, session)
+
+
+def _parquet(path: Path) -> pa.Table:
+    try:
+        return pa.parquet.read_table(path)
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
+
+
+def _named_columns(names: Sequence[str], given: Mapping[str, str], path: Path) -> dict[str, str]:
+    """The column of each of `ALIASES` that the table has."""
+    for name, column in given.items():
+        if name not in ALIASES:
+            raise ConfigError(f"columns: {name!r} is unknown; allowed: {', '.join(ALIASES)}")
+        if column not in names:
+            raise ConfigError(f"columns: {path} has no column {column!r}{near_name(column, names)}")
+    found = dict(given)
+    for name, aliases in ALIASES.items():
+        known = [each for each in aliases if each in names and each not in found.values()]
+        if name not in found and known:
+            found[name] = known[0]
+    return found
+
+
+def _vectors(
+    table: pa.Table, names: Sequence[str], found: Mapping[str, str], path: Path
+) -> list[np.ndarray[Any, Any]]:
+    """The vector of each row."""
+    if "embedding" in found:
+        column = table[found["embedding"]]
+        if pa.types.is_string(column.type):
+            return [
+                _parsed(text, f"{path}: row {row}")
+                for row, text in enumerate(column.to_pylist(), start=1)
+            ]
+        return [
+            as_vector(value if value is not None else [], f"{path}: row {row}")
+            for row, value in enumerate(column.to_pylist(), start=1)
+        ]
+    numbered = _numbered_columns([name for name in names if name not in found.values()])
+    if len(numbered) < 2:
+        raise DataError(
+            f"{path}: has no column of vectors ({', '.join(ALIASES['embedding'][:5])}, …), nor one "
+            f"for each number (0, 1, …); it has {', '.join(names[:12])}"
+        )
+    try:
+        columns = [table[name].cast(pa.float64()).to_numpy() for name in numbered]
+    except pa.ArrowException as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: a column of numbers holds something else ({reason})") from None
+    return list(np.stack(columns, axis=1))
+
+
+def _numbered_columns(names: Sequence[str]) -> list[str]:
+    """The longest row of columns that differ in their number alone, by that number."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in names:
+        found = NUMBERED.fullmatch(name)
+        if found is not None:
+            groups.setdefault(name[: found.start(1)], {})[int(found[1])] = name
+    best = max(groups.values(), key=len, default={})
+    return [best[number] for number in sorted(best)]
+
+
+def _parsed(text: str | None, where: str) -> np.ndarray[Any, Any]:
+    words = [word for word in WORDS.split(text or "") if word]
+    try:
+        return as_vector(np.array([float(word) for word in words], np.float32), where)
+    except ValueError:
+        raise DataError(f"{where}: holds {text!r:.60} instead of a vector") from None
+
+
+def _texts(column: pa.ChunkedArray, path: Path) -> list[str]:
+    try:
+        return [text or "" for text in column.cast(pa.string()).to_pylist()]
+    except pa.ArrowException:
+        raise DataError(f"{path}: a column of names is {column.type}, not text") from None

@@ -1,0 +1,121 @@
+"""Files of torch and pickles that hold vectors: read without running anything in them.
+
+CosyVoice   utt2embedding.pt, spk2embedding.pt   {id: list of numbers or tensor}
+            spk2info.pt                          {speaker: {"embedding": tensor, …}}
+Coqui       speakers.pth, speakers.json          {clip: {"name": speaker, "embedding": list}}
+SpeechBrain stat_*.pkl, StatObject_SB            segset (N,), modelset (N,), stat1 (N, E)
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timbral.embeddings.foreign.found import FoundVector, as_vector
+from timbral.errors import DataError
+from timbral.io.pickles import UnknownNameError, read_pickle
+
+__all__ = ["read_coqui_json", "read_pickled", "read_single", "read_torch"]
+
+VECTOR_KEYS = ("embedding", "llm_embedding", "flow_embedding", "xvector", "dvector", "vector")
+"""under which a mapping of a name keeps its vector"""
+SPEAKER_KEYS = ("name", "speaker", "spk")
+STAT_KEYS = {"segset", "modelset", "stat1"}
+"""of SpeechBrain's StatObject_SB"""
+
+
+def read_torch(path: Path) -> Iterator[FoundVector]:
+    """A dict of vectors that `torch.save` wrote; plain tensors and values only."""
+    return _of_content(_load_torch(path), path)
+
+
+def read_single(path: Path) -> Any:
+    """The tensor of a file that holds one."""
+    return _load_torch(path)
+
+
+def read_pickled(path: Path) -> Iterator[FoundVector]:
+    """A pickled dict of arrays, or SpeechBrain's StatObject_SB; nothing that it names is called."""
+    try:
+        content = read_pickle(path.read_bytes(), as_records=RECORDS)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnknownNameError as error:
+        raise DataError(f"{path}: {error}; save a dict of names and arrays instead") from None
+    except Exception as error:  # a broken file raises anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as a pickle of vectors ({reason})") from None
+    return _of_content(content, path)
+
+
+RECORDS = frozenset({("speechbrain.processing.PLDA_LDA", "StatObject_SB")})
+"""classes whose objects are read as dicts of what they hold"""
+
+
+def read_coqui_json(path: Path) -> Iterator[FoundVector]:
+    """Coqui's older speakers.json."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error})") from None
+    return _of_content(content, path)
+
+
+def _load_torch(path: Path) -> Any:
+    import torch
+
+    try:
+        content = path.read_bytes()
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception as error:  # a broken file raises anything
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        asked = [line for line in lines if "GLOBAL" in line]
+        reason = (
+            "it asks for more than tensors and plain values, and could run anything; save a dict "
+            "of names and tensors instead"
+            if asked
+            else f"it is damaged or no file of torch: {lines[0][:120]}"
+        )
+        raise DataError(f"{path}: cannot be read ({reason})") from None
+
+
+def _of_content(content: Any, path: Path) -> Iterator[FoundVector]:
+    if not isinstance(content, Mapping):
+        yield FoundVector(path.stem, as_vector(content, str(path)))
+        return
+    if content.keys() >= STAT_KEYS:
+        yield from _of_stat_object(content, path)
+        return
+    is_of_speakers = path.stem.startswith("spk")
+    for key, value in content.items():
+        name, where = str(key), f"{path}: {key}"
+        speaker = name if is_of_speakers else ""
+        if isinstance(value, Mapping):
+            speaker = next((str(value[key]) for key in SPEAKER_KEYS if key in value), speaker)
+            found = next((value[key] for key in VECTOR_KEYS if key in value), None)
+            if found is None:
+                raise DataError(
+                    f"{where}: has none of {', '.join(VECTOR_KEYS)}, only "
+                    f"{', '.join(map(str, list(value)[:6])) or 'nothing'}"
+                )
+            value = found
+        yield FoundVector(name, as_vector(value, where), speaker)
+
+
+def _of_stat_object(content: Mapping[str, Any], path: Path) -> Iterator[FoundVector]:
+    table = np.asarray(content["stat1"])
+    names, speakers = (list(content[key]) for key in ("segset", "modelset"))
+    if table.ndim != 2 or not len(table) == len(names) == len(speakers):
+        raise DataError(f"{path}: stat1, segset and modelset are of different lengths")
+    for name, speaker, row in zip(names, speakers, table, strict=True):
+        same = str(name) == str(speaker)  # of test sets, where no speaker is known
+        yield FoundVector(
+            str(name), as_vector(row, f"{path}: {name}"), "" if same else str(speaker)
+        )

@@ -1,0 +1,428 @@
+"""Vectors of other tools, in files that their own writers made."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kaldiio
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import safetensors.numpy
+import torch
+
+import timbral
+from conftest import Ask
+from timbral.embeddings.table import read_embeddings, vectors_of
+from timbral.errors import ConfigError, DataError, TimbralError
+
+NAMES = [f"s{number // 4}/u{number}" for number in range(12)]
+SPEAKERS = [name.partition("/")[0] for name in NAMES]
+VECTORS = np.random.default_rng(0).standard_normal((12, 8)).astype(np.float32)
+ROWS = dict(zip(NAMES, VECTORS, strict=True))
+Write = Callable[[Path], Path]
+
+
+def kaldi(options: str, **settings: Any) -> Write:
+    def write(folder: Path) -> Path:
+        form = options.format(ark=folder / "v.ark", scp=folder / "v.scp")
+        as_matrix = "compression_method" in settings
+        with kaldiio.WriteHelper(form, **settings) as writer:
+            for name, row in ROWS.items():
+                writer(name, row[None] if as_matrix else row)
+        return folder / ("v.scp" if "scp" in options else "v.ark")
+
+    return write
+
+
+def text_archive(folder: Path) -> Path:
+    """As Kaldi's ark,t, of vectors and of a matrix of one row."""
+    lines = [f"{name}  [ {' '.join(map(repr, row.tolist()))} ]\n" for name, row in ROWS.items()]
+    lines[1] = lines[1].replace("[ ", "[\n  ")
+    (folder / "v.ark").write_text("".join(lines))
+    return folder / "v.ark"
+
+
+def npy_tree(folder: Path) -> Path:
+    for name, row in ROWS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        np.save(folder / f"{name}.npy", row)
+    return folder
+
+
+def pt_tree(folder: Path) -> Path:
+    for name, row in ROWS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        torch.save(torch.from_numpy(row)[None], folder / f"{name}.pt")
+    return folder
+
+
+def npy_table(folder: Path) -> Path:
+    np.save(folder / "v.npy", VECTORS)
+    (folder / "v.txt").write_text("\n".join(NAMES) + "\n")
+    return folder / "v.npy"
+
+
+def npz(folder: Path) -> Path:
+    np.savez(folder / "v.npz", **ROWS)
+    return folder / "v.npz"
+
+
+def npz_table(folder: Path) -> Path:
+    np.savez(folder / "v.npz", embeddings=VECTORS, ids=NAMES, speakers=SPEAKERS)
+    return folder / "v.npz"
+
+
+def safetensors_file(folder: Path) -> Path:
+    safetensors.numpy.save_file(ROWS, folder / "v.safetensors")
+    return folder / "v.safetensors"
+
+
+def torch_dict(folder: Path) -> Path:
+    torch.save({name: torch.from_numpy(row) for name, row in ROWS.items()}, folder / "v.pth")
+    return folder / "v.pth"
+
+
+def pickled(protocol: int) -> Write:
+    def write(folder: Path) -> Path:
+        (folder / "v.pkl").write_bytes(pickle.dumps(ROWS, protocol))
+        return folder / "v.pkl"
+
+    return write
+
+
+def pickled_numbers(folder: Path) -> Path:
+    (folder / "v.pkl").write_bytes(pickle.dumps({name: list(row) for name, row in ROWS.items()}))
+    return folder / "v.pkl"
+
+
+def cosyvoice(folder: Path) -> Path:
+    torch.save({name: row.tolist() for name, row in ROWS.items()}, folder / "utt2embedding.pt")
+    torch.save({"s0": VECTORS[0].tolist()}, folder / "spk2embedding.pt")
+    lines = [f"{name} {speaker}\n" for name, speaker in zip(NAMES, SPEAKERS, strict=True)]
+    (folder / "utt2spk").write_text("".join(lines))
+    return folder
+
+
+def coqui(folder: Path) -> Path:
+    mapping = {
+        name: {"name": speaker, "embedding": row.tolist()}
+        for (name, row), speaker in zip(ROWS.items(), SPEAKERS, strict=True)
+    }
+    torch.save(mapping, folder / "speakers.pth")
+    return folder
+
+
+def coqui_json(folder: Path) -> Path:
+    coqui(folder).joinpath("speakers.pth").unlink()
+    mapping = {name: {"name": "s", "embedding": row.tolist()} for name, row in ROWS.items()}
+    (folder / "speakers.json").write_text(json.dumps(mapping))
+    return folder
+
+
+def wespeaker(folder: Path) -> Path:
+    """exp/MODEL/embeddings/SET/xvector.scp, made elsewhere: its archives lie beside it now."""
+    inner = folder / "embeddings" / "vox1"
+    inner.mkdir(parents=True)
+    kaldi("ark,scp:{ark},{scp}")(inner)
+    text = (inner / "v.scp").read_text().replace(str(inner), "/where/it/was/made")
+    (inner / "v.scp").write_text(text)
+    return folder
+
+
+def speechbrain(folder: Path) -> Path:
+    """What speechbrain's recipes pickle: a StatObject_SB, whose class need not be here."""
+    names = ("speechbrain", "speechbrain.processing", "speechbrain.processing.PLDA_LDA")
+    modules = {name: types.ModuleType(name) for name in names}
+    cls = type("StatObject_SB", (), {"__module__": names[-1]})
+    modules[names[-1]].StatObject_SB = cls  # type: ignore[attr-defined]
+    made = cls()
+    fields: dict[str, Any] = {
+        "modelset": np.array(SPEAKERS, dtype="|O"),
+        "segset": np.array(NAMES, dtype="|O"),
+        "start": np.array([None] * len(NAMES)),
+        "stop": np.array([None] * len(NAMES)),
+        "stat0": np.ones((len(NAMES), 1)),
+        "stat1": VECTORS.astype(np.float64),
+    }
+    vars(made).update(fields)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in modules.items():
+            patch.setitem(sys.modules, name, module)
+        (folder / "stat_train.pkl").write_bytes(pickle.dumps(made))
+    return folder
+
+
+def parquet(folder: Path) -> Path:
+    table = pa.table(
+        {"spk_id": SPEAKERS, "audio_filepath": [f"{name}.wav" for name in NAMES],
+         "spk_emb": VECTORS.tolist(), "text": ["x"] * len(NAMES)}
+    )  # fmt: skip
+    pa.parquet.write_table(table, folder / "v.parquet")
+    return folder / "v.parquet"
+
+
+def csv_of_numbers(folder: Path) -> Path:
+    columns = {"": NAMES, **{f"{size}": VECTORS[:, size] for size in range(VECTORS.shape[1])}}
+    columns["id"] = columns.pop("")
+    pa.csv.write_csv(pa.table(columns), folder / "v.csv")
+    return folder / "v.csv"
+
+
+def csv_of_lists(folder: Path) -> Path:
+    lines = ["utt,client_id,emb\n"]
+    lines += [f'{name},{name[:2]},"{row.tolist()}"\n' for name, row in ROWS.items()]
+    (folder / "v.csv").write_text("".join(lines))
+    return folder / "v.csv"
+
+
+FORMS: dict[str, tuple[Write, bool, float]] = {
+    "ark": (kaldi("ark:{ark}"), False, 0),
+    "scp": (kaldi("ark,scp:{ark},{scp}"), False, 0),
+    "ark, compressed by columns": (kaldi("ark:{ark}", compression_method=2), False, 0.02),
+    "ark, compressed to two bytes": (kaldi("ark:{ark}", compression_method=3), False, 1e-4),
+    "ark, compressed to one byte": (kaldi("ark:{ark}", compression_method=5), False, 0.02),
+    "ark of kaldiio as text": (kaldi("ark,t:{ark}"), False, 1e-6),
+    "ark as text": (text_archive, False, 1e-6),
+    "npy tree": (npy_tree, True, 0),
+    "pt tree": (pt_tree, True, 0),
+    "npy table": (npy_table, False, 0),
+    "npz": (npz, False, 0),
+    "npz table": (npz_table, True, 0),
+    "safetensors": (safetensors_file, False, 0),
+    "torch dict": (torch_dict, False, 0),
+    "pickle 2": (pickled(2), False, 0),
+    "pickle 4": (pickled(4), False, 0),
+    "pickle 5": (pickled(5), False, 0),
+    "pickle of NumPy's numbers": (pickled_numbers, False, 0),
+    "CosyVoice": (cosyvoice, True, 0),
+    "Coqui": (coqui, True, 0),
+    "Coqui, older": (coqui_json, True, 0),
+    "WeSpeaker": (wespeaker, False, 0),
+    "SpeechBrain": (speechbrain, True, 0),
+    "Parquet": (parquet, True, 0),
+    "CSV of numbers": (csv_of_numbers, False, 1e-6),
+    "CSV of lists": (csv_of_lists, True, 1e-6),
+}
+"""writer, whether it says who speaks, and how much of the numbers it loses"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_others_write_is_read(form: str, tmp_path: Path) -> None:
+    write, has_speakers, loss = FORMS[form]
+    (tmp_path / "in").mkdir()
+    done = timbral.import_embeddings(write(tmp_path / "in"), tmp_path / "out")
+    if form == "CosyVoice":
+        assert (done.num_utterances, done.num_failures) == (12, 0)
+    assert (done.num_utterances, done.embedding_dim, done.num_failures) == (12, 8, 0)
+    assert bool(done.num_speakers) == has_speakers
+    table = read_embeddings(tmp_path / "out").sort_by("utterance")
+    order = np.argsort(NAMES)
+    assert table["utterance"].to_pylist() == [NAMES[row] for row in order]
+    norms = pa.parquet.read_table(tmp_path / "out" / "utterances.parquet").sort_by("utterance")
+    restored = vectors_of(table) * norms["norm"].to_numpy()[:, None]
+    np.testing.assert_allclose(restored, VECTORS[order], atol=max(3e-7, loss))
+    if has_speakers and form != "Coqui, older":
+        assert table["speaker"].to_pylist() == [SPEAKERS[row] for row in order]
+
+
+def test_encoders_are_never_mixed(tmp_path: Path) -> None:
+    source = npz(tmp_path)
+    hashes = {}
+    for name, options in {
+        "unknown": {},
+        "again": {},
+        "named": {"encoder": "resnet34"},
+        "weights": {"encoder": "resnet34", "weights": source},
+    }.items():
+        done = timbral.import_embeddings(source, tmp_path / name, **options)  # type: ignore[arg-type]
+        hashes[name] = done.weights_sha256
+    np.savez(tmp_path / "w.npz", **{name: 2 - row for name, row in ROWS.items()})
+    other = timbral.import_embeddings(tmp_path / "w.npz", tmp_path / "other")
+    same = timbral.import_embeddings(tmp_path / "w.npz", tmp_path / "same", encoder="resnet34")
+    assert hashes["unknown"] == hashes["again"]
+    assert other.weights_sha256 != hashes["unknown"], "two unknown encoders are two"
+    assert same.weights_sha256 == hashes["named"], "one name is one encoder"
+    assert len({*hashes.values(), other.weights_sha256}) == 4
+    assert read_embeddings(tmp_path / "named")["encoder"].to_pylist() == ["resnet34"] * 12
+
+
+def test_every_verb_takes_them(tmp_path: Path, ask: Ask) -> None:
+    """speakers, audit, map, score, compare and a gallery on vectors of an unknown encoder."""
+    random = np.random.default_rng(1)
+    means = random.standard_normal((6, 16))
+    rows = {
+        f"s{number % 6}-{number}": means[number % 6] + 0.3 * random.standard_normal(16)
+        for number in range(36)
+    }
+    source, emb = tmp_path / "v.npz", tmp_path / "emb"
+    np.savez(source, **rows)
+    (tmp_path / "utt2spk").write_text("".join(f"{name} {name[:2]}\n" for name in rows))
+    made = ask("import-embeddings", source, "--output", emb, "--encoder", "theirs")
+    assert (made.code, made.err) == (0, ""), made.err
+    assert "36 vectors of 16 numbers, 6 speakers" in made.out
+    assert ask("speakers", emb, "--output", tmp_path / "s.parquet").code == 0
+    assert ask("audit", emb).code == 0
+    names = list(rows)
+    lines = [f"{int(a[:2] == b[:2])} {a} {b}\n" for a in names[:12] for b in names[12:30]]
+    (tmp_path / "trials").write_text("".join(lines))
+    for output in ("one", "two"):
+        scored = ask("score", emb, tmp_path / "trials", "--output", tmp_path / output)
+        assert scored.code == 0, scored.err
+        assert "EER" in scored.out
+    gallery = tmp_path / "g.db"
+    enrolled = ask("enroll", gallery, "--embeddings", emb, "--force")
+    assert enrolled.code == 0, enrolled.err
+    other = timbral.import_embeddings(source, tmp_path / "other")
+    mixed = ask("enroll", gallery, "--embeddings", tmp_path / "other")
+    assert (mixed.code, mixed.err.count("\n")) == (2, 1)
+    assert other.weights_sha256[:8] in mixed.err
+    assert ask("embed", "x", tmp_path, "--output", emb).code == 2
+
+
+def damaged_npy(folder: Path) -> Path:
+    (folder / "v.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    return folder / "v.npy"
+
+
+def file_of(name: str, content: bytes) -> Write:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+def saved(name: str, content: Any) -> Write:
+    def write(folder: Path) -> Path:
+        torch.save(content, folder / name)
+        return folder / name
+
+    return write
+
+
+def two_names(folder: Path) -> Path:
+    (folder / "v.ark").write_text("a [ 1 2 ]\na [ 1 3 ]\n")
+    return folder / "v.ark"
+
+
+BINARY = b"a \0BFV \4\x03\0\0\0" + np.ones(3, "<f4").tobytes()
+BAD: dict[str, tuple[Write, str]] = {
+    "nothing there": (lambda folder: folder / "v.ark", "no such file or folder"),
+    "an empty folder": (lambda folder: folder, "holds no vectors that are read"),
+    "another form": (file_of("v.h5", b"x"), r"is of no form that is read; files of vectors end"),
+    "an ark cut off": (file_of("v.ark", BINARY[:-2]), "a: is cut off: 3 numbers need 2 bytes"),
+    "an ark of a negative size": (
+        file_of("v.ark", BINARY.replace(b"\x03\0\0\0", b"\xff\xff\xff\xff")),
+        "has the size -1; it is damaged",
+    ),
+    "an ark of something else": (
+        file_of("v.ark", b"a \0BXX \4"),
+        "is no vector of Kaldi; FV, DV, FM",
+    ),
+    "an ark without a name": (file_of("v.ark", b"[ 1 2 ]"), "neither a binary vector of Kaldi"),
+    "an ark of text that is no number": (file_of("v.ark", b"a [ 1 x ]"), "else than numbers"),
+    "an ark of several rows": (file_of("v.ark", b"a [ 1 2\n 3 4 ]"), "is 2 x 2, not a vector"),
+    "a name twice": (two_names, "'a' stands for 2 vectors"),
+    "an scp without an offset": (file_of("v.scp", b"a v.ark\n"), r"v\.scp:1: a line is `NAME"),
+    "an scp of rows": (file_of("v.scp", b"a v.ark:2[0:3]\n"), r"takes rows \[0:3\] of a matrix"),
+    "an scp without its ark": (file_of("v.scp", b"a v.ark:2\n"), "cannot be read"),
+    "a damaged npy": (damaged_npy, r"cannot be read as \.npy"),
+    "an npz that is none": (file_of("v.npz", b"PK"), r"cannot be read as \.npz"),
+    "a pickle that runs something": (
+        file_of("v.pkl", b"cbuiltins\nprint\n(S'x'\ntR."),
+        "asks for builtins.print; only tensors",
+    ),
+    "a pickle cut off": (file_of("v.pkl", pickle.dumps(ROWS)[:-9]), "as a pickle of vectors"),
+    "a torch file that runs something": (
+        saved("v.pt", {"a": Path("x")}),
+        "asks for more than tensors and plain values",
+    ),
+    "a torch file that is none": (file_of("v.pt", b"no"), "damaged or no file of torch"),
+    "a dict without vectors": (
+        saved("v.pt", {"a": {"name": "s", "age": 3}}),
+        "has none of embedding, .*, only name, age",
+    ),
+    "a dict of words": (saved("v.pt", {"a": "word"}), "not a vector of numbers"),
+    "JSON that is none": (file_of("v.json", b"{"), "is not readable JSON"),
+    "a table without vectors": (file_of("v.csv", b"utt,spk\na,b\n"), "no column of vectors"),
+    "a table without names": (file_of("v.csv", b"d0,d1\n1,2\n"), "whose vector a row is"),
+    "a table with a word": (file_of("v.csv", b"utt,d0,d1\na,1,x\n"), "holds something else"),
+    "a vector that is none": (file_of("v.csv", b"utt,emb\na,one\n"), "row 1: holds 'one' instead"),
+    "several sizes": (
+        file_of("v.ark", b"a [ 1 2 ]\nb [ 1 2 3 ]\n"),
+        r"several sizes, so not of one encoder: 2 \(a\), 3 \(b\)",
+    ),
+    "nothing but zeros": (file_of("v.ark", b"a [ 0 0 ]\n"), "the first: a: the vector is zero"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(case: str, tmp_path: Path) -> None:
+    write, message = BAD[case]
+    (tmp_path / "in").mkdir()
+    with pytest.raises(TimbralError, match=message) as raised:
+        timbral.import_embeddings(write(tmp_path / "in"), tmp_path / "out")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_that_cannot_be_used_are_counted(tmp_path: Path, ask: Ask) -> None:
+    rows = {**ROWS, "zero": np.zeros(8), "nan": np.full(8, np.nan)}
+    np.savez(tmp_path / "v.npz", **rows)
+    made = ask("import-embeddings", tmp_path / "v.npz", "--output", tmp_path / "out")
+    assert made.code == 1
+    assert "2 recordings could not be used" in made.err
+    lines = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
+    failures = [json.loads(line) for line in lines]
+    assert {row["path"]: row["kind"] for row in failures} == {"zero": "empty", "nan": "not-finite"}
+
+
+def test_lists_of_speakers_and_paths(tmp_path: Path) -> None:
+    source = npz(tmp_path)
+    (tmp_path / "who").write_text("".join(f"{name} x{name[1]}\n" for name in NAMES[:8]))
+    (tmp_path / "wav.scp").write_text(f"{NAMES[0]} /data/my file.wav\n")
+    options = {"speakers": tmp_path / "who", "paths": tmp_path / "wav.scp", "license": "mit"}
+    timbral.import_embeddings(source, tmp_path / "out", **options)  # type: ignore[arg-type]
+    table = read_embeddings(tmp_path / "out")
+    assert table["speaker"].to_pylist() == [f"x{name[1]}" for name in NAMES[:8]] + [""] * 4
+    assert table["path"].to_pylist() == ["/data/my file.wav"] + [""] * 11
+    assert pc.all(pc.equal(table["license"], "mit")).as_py()
+    (tmp_path / "who").write_text("other s\n")
+    with pytest.raises(DataError, match="names none of the vectors; its first is 'other'"):
+        timbral.import_embeddings(source, tmp_path / "o", speakers=tmp_path / "who")
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    table = pa.table({"wer": NAMES, "vec": VECTORS.tolist(), "id": ["same"] * 12})
+    pa.parquet.write_table(table, tmp_path / "v.parquet")
+    columns = {"utterance": "wer", "embedding": "vec"}
+    timbral.import_embeddings(tmp_path / "v.parquet", tmp_path / "out", columns=columns)
+    assert read_embeddings(tmp_path / "out")["utterance"].to_pylist() == NAMES
+    expected = {"utterance": r"no column 'vecs'; did you mean 'vec'", "x": "'x' is unknown"}
+    for wrong, message in expected.items():
+        with pytest.raises(ConfigError, match=message):
+            timbral.import_embeddings(
+                tmp_path / "v.parquet", tmp_path / "o", columns={wrong: "vecs"}
+            )
+
+
+def test_only_its_own_folder_is_written_again(tmp_path: Path) -> None:
+    source = npz(tmp_path)
+    first = timbral.import_embeddings(source, tmp_path / "out")
+    assert timbral.import_embeddings(source, tmp_path / "out") == first
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").touch()
+    with pytest.raises(DataError, match="is not empty"):
+        timbral.import_embeddings(source, tmp_path / "mine")
+    with pytest.raises(DataError, match="it needs no import"):
+        timbral.import_embeddings(tmp_path / "out", tmp_path / "twice")
