@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -163,14 +164,19 @@ def test_distillation_learns_and_resumes_exactly(
     def train(output: str, steps: int, teacher: Path = teacher) -> None:
         config = student_config(steps=steps, validate_every=steps)
         path = tmp_path / output
-        api.train(config, store.folder, path, teacher=teacher, validation_speakers=2, device="cpu")
+        api.train(
+            config, store.folder, path, teacher=teacher, validation_speakers=2, device="cpu",
+            progress=lambda step, numbers: told.append(numbers),
+        )  # fmt: skip
 
+    told: list[Mapping[str, float]] = []
     train("whole", 8)
     train("parts", 5)
     train("parts", 8)
     lines = (tmp_path / "whole/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert np.mean(losses[-2:]) < 0.9 * np.mean(losses[:2])
+    assert told[0]["teacher_vectors"] == 0.5  # of two files, one a speed
     assert -1 < json.loads(lines[-1])["val_teacher_cosine"] < 1
     whole, parts = (
         safetensors.torch.load_file(tmp_path / name / "checkpoints/step-8/model.safetensors")

@@ -33,6 +33,7 @@ PERCENTAGES = {
     "batch_eer": "batch EER",
     "val_eer": "validation EER",
     "data_wait_fraction": "data wait",
+    "teacher_vectors": "teacher's vectors",
 }
 """numbers of a training that are shown in percent"""
 
@@ -151,6 +152,7 @@ def training_bar(steps: int) -> Iterator[StepProgress]:
     with _shown(display) as show:
 
         def update(step: int, values: Mapping[str, float]) -> None:
+            latest.pop("teacher_vectors", None)
             latest.update(values)
             words = [f"loss {latest['loss']:.3f}"] if "loss" in latest else []
             words += [

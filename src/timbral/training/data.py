@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from timbral.data.data_summary import summarize_data
 from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
 from timbral.encoders.base import SpeakerEncoder
-from timbral.io.types import Ints
+from timbral.io.types import Ints, Progress
 from timbral.training.distributed import Ranks
 from timbral.training.identity import DataIdentity
 from timbral.training.teacher import TaughtBatches, Teacher
@@ -97,16 +97,11 @@ class TrainingData:
         """What was done to the recordings; the encoder's later inputs get the same."""
         return self.data.preprocessing
 
-    def taught(self, teacher: Teacher, ranks: Ranks, note: Callable[[str], None]) -> TrainingData:
+    def taught(self, teacher: Teacher, ranks: Ranks, progress: Progress) -> TrainingData:
         """The same data, with the teacher's vectors in batches and validation.
 
-        They come from the cache or are computed now, which `note` is told of now and then.
+        They come from the cache or are computed now; `progress` counts their files.
         """
-
-        def progress(done: int, total: int) -> None:
-            if done == total or done % 10 == 0:
-                note(f"teacher: {done} of {total} files of vectors")
-
         vectors = teacher.vectors(self.data, self.rows, ranks, progress)
         if self.validation is not None and ranks.is_first:
             data, rows = self.validation.data, self.validation.rows

@@ -130,9 +130,12 @@ class Run:
             self._trackers = self._open.enter_context(open_trackers(info, options.trackers))
         self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
-    def note(self, text: str) -> None:
-        """A line of the log."""
-        self._log.line(text)
+    def note_teacher(self, done: int, total: int) -> None:
+        """How many files of a teacher's vectors are there: to the terminal and the log."""
+        if done == total or done % 10 == 0:
+            self._log.line(f"teacher: {done} of {total} files of vectors")
+        if self._ranks.is_first:
+            self._progress(self.first_step, {"teacher_vectors": done / total})
 
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
         """Numbers of a step, if there are any: to the terminal, the logs and the trackers."""

@@ -63,7 +63,7 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
         with Run(job, data, ranks, progress) as run:
             run.resume(state)
             if teacher is not None:
-                data = data.taught(teacher, ranks, run.note)
+                data = data.taught(teacher, ranks, run.note_teacher)
             batches = data.batches(state.step, rows)
             spent = fit(state, batches, ranks, run, data.validation)
             run.done(state.step, spent.bottleneck)

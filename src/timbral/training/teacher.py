@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.cache import cache_folder
 from timbral.io.files import atomic_write
-from timbral.io.types import Ints, Vectors
+from timbral.io.types import Ints, Progress, Vectors
 from timbral.training.distributed import Ranks
 
 __all__ = ["TaughtBatches", "Teacher", "TeacherVectors"]
@@ -94,7 +94,7 @@ class Teacher:
         data: PreparedData,
         rows: Ints,
         ranks: Ranks,
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> TeacherVectors:
         """Its vectors of rows of prepared data, from the cache or computed now.
 
