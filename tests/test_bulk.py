@@ -133,7 +133,9 @@ def test_killed_and_resumed(run: Path, voices: Path, tmp_path: Path) -> None:
         " progress=lambda done, *rest: (print(done, flush=True), time.sleep(0.05)))\n"
     )
 
-    def embed(folder: Path, kill_at: int | None = None) -> int:
+    folder = tmp_path / "resumed"
+
+    def embed(kill_at: int | None = None) -> int:
         command = [sys.executable, "-c", code, str(run), str(voices), str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout or ():
@@ -141,11 +143,11 @@ def test_killed_and_resumed(run: Path, voices: Path, tmp_path: Path) -> None:
                     process.send_signal(signal.SIGKILL)
         return process.returncode
 
-    assert embed(tmp_path / "whole") == 0
-    assert embed(tmp_path / "resumed", kill_at=24) == -signal.SIGKILL
-    assert len(list((tmp_path / "resumed" / ".embed").glob("*.arrow"))) >= 3
-    assert embed(tmp_path / "resumed") == 0
-    whole, resumed = (read_embeddings(tmp_path / name) for name in ("whole", "resumed"))
+    assert embed(kill_at=24) == -signal.SIGKILL
+    assert len(list((folder / ".embed").glob("*.arrow"))) >= 3
+    assert embed() == 0
+    api.embed(api.load_encoder(run, device="cpu"), voices, tmp_path / "whole")
+    whole, resumed = read_embeddings(tmp_path / "whole"), read_embeddings(folder)
     assert whole.drop_columns("embedding").equals(resumed.drop_columns("embedding"))
     assert np.abs(vectors_of(whole) - vectors_of(resumed)).max() <= 1e-5
 

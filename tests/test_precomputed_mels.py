@@ -112,7 +112,7 @@ def test_vectors_from_mels_are_those_from_audio(prepared: Path) -> None:
     assert np.einsum("ne,ne->n", from_audio, from_mels).min() > 0.999
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_mels_are_embedded_as_a_corpus(
     prepared: Path, paddlespeech: Path, tmp_path: Path, workers: int
 ) -> None:

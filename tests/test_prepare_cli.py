@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import without_progress
+from conftest import Ask, without_progress
 from timbral.cli.verbs import corpora, prepare
 from timbral.data.corpora.registry import CORPORA
 from timbral.errors import ConfigError
@@ -30,19 +30,19 @@ def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"{corpus.folder}/{corpus.expected[0]}" in text
 
 
-def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path) -> None:
+def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path, ask: Ask) -> None:
     flac, mel = tmp_path / "flac", tmp_path / "mel"
-    done = timbral("prepare", voices, "--output", flac, "--format", "flac")
-    assert (done.returncode, without_progress(done.stderr)) == (0, "")
-    listed = timbral("export-list", flac, "--format", "csv", "--output", tmp_path / "list.csv")
-    assert listed.stdout == f"48 utterances in {tmp_path / 'list.csv'}\n"
+    done = ask("prepare", voices, "--output", flac, "--format", "flac")
+    assert (done.code, without_progress(done.err)) == (0, "")
+    listed = ask("export-list", flac, "--format", "csv", "--output", tmp_path / "list.csv")
+    assert listed.out == f"48 utterances in {tmp_path / 'list.csv'}\n"
     words = [tmp_path / "list.csv", "--output", mel, "--format", "npy"]
-    again = timbral("prepare", *words, "--workers", 1)
-    assert again.stdout.startswith("prepared: 48 utterances of 8 speakers, ")
-    assert timbral("prepare", *words).stdout.startswith("was complete already: 48 utterances")
-    shown = timbral("inspect", mel, "--output", tmp_path / "page.html")
-    assert (shown.returncode, without_progress(shown.stderr)) == (0, "")
-    assert "what          precomputed mels\nutterances    48, " in shown.stdout
+    again = ask("prepare", *words, "--workers", 1)
+    assert again.out.startswith("prepared: 48 utterances of 8 speakers, ")
+    assert ask("prepare", *words).out.startswith("was complete already: 48 utterances")
+    shown = ask("inspect", mel, "--output", tmp_path / "page.html")
+    assert (shown.code, without_progress(shown.err)) == (0, "")
+    assert "what          precomputed mels\nutterances    48, " in shown.out
     assert (tmp_path / "page.html").exists()
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import without_progress
+from conftest import Ask, without_progress
 from timbral.config.named import find_config
 from timbral.demo.shipped import VOICES
 from timbral.errors import CheckpointError
@@ -58,8 +55,9 @@ def shape(text: str) -> list[str]:
     return [re.sub(numbers, "#", line).rstrip() for line in text.strip().splitlines()]
 
 
-def test_console_snippets(readme_folder: Path) -> None:
-    environment = {**os.environ, "TIMBRAL_CACHE": str(readme_folder / "cache")}
+def test_console_snippets(readme_folder: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(readme_folder)
+    monkeypatch.setenv("TIMBRAL_CACHE", str(readme_folder / "cache"))
     commands = [snippet.partition("\n") for snippet in CONSOLE]
     assert len(commands) >= 7
     for line, _, expected in commands:
@@ -67,13 +65,10 @@ def test_console_snippets(readme_folder: Path) -> None:
         assert words[0] == "timbral"
         if words[1] == "train":
             words += QUICK
-        result = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=readme_folder, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, f"{line}\n{result.stderr}"
-        assert without_progress(result.stderr) == ""
-        assert shape(result.stdout) == shape(expected), line
+        done = ask(*words[1:])
+        assert done.code == 0, f"{line}\n{done.err}"
+        assert without_progress(done.err) == ""
+        assert shape(done.out) == shape(expected), line
 
 
 def test_python_snippets(readme_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
