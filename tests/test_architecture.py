@@ -20,7 +20,7 @@ ROOMS = [
     ["demo", "serving"],
     ["compat"],
     ["api"],
-    ["evaluation"],
+    ["evaluation", "cloning"],
     ["reports"],
     ["gallery"],
     ["training"],

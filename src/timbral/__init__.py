@@ -11,7 +11,7 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
     import_embeddings
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
-Evaluation: trials, evaluate, score, compare, calibrate
+Evaluation: trials, evaluate, score, compare, calibrate, clone_similarity
 Decisions: check, Gallery, Identifier, migrate_gallery
 Weights: models, download, convert, export
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Quality,
         Risk,
         ScoreSummary,
+        SimilarityReport,
         TrainConfig,
         TrainSummary,
         TrialSummary,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         average,
         calibrate,
         check,
+        clone_similarity,
         compare,
         convert,
         download,
@@ -123,6 +125,7 @@ __all__ = [
     "Refusal",
     "Risk",
     "ScoreSummary",
+    "SimilarityReport",
     "TimbralError",
     "TrainConfig",
     "TrainSummary",
@@ -134,6 +137,7 @@ __all__ = [
     "average",
     "calibrate",
     "check",
+    "clone_similarity",
     "compare",
     "convert",
     "download",

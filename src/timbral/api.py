@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from timbral.checkpoints.download import download as download
     from timbral.checkpoints.resolve import resolve as resolve
     from timbral.checkpoints.user_encoders import register_encoder as register_encoder
+    from timbral.cloning.clone_similarity import SimilarityReport as SimilarityReport
+    from timbral.cloning.clone_similarity import clone_similarity as clone_similarity
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
     from timbral.data.inspect.inspection import Inspection as Inspection
@@ -96,6 +98,7 @@ MODULES = {
     "Quality": "audio.quality.measures",
     "Risk": "audio.quality.risks",
     "ScoreSummary": "scoring.vector_scores",
+    "SimilarityReport": "cloning.clone_similarity",
     "TrainConfig": "config.schema",
     "TrainJob": "training.train_job",
     "TrainOptions": "training.train_options",
@@ -105,6 +108,7 @@ MODULES = {
     "average": "checkpoints.averaging",
     "calibrate": "evaluation.calibrate",
     "check": "bulk.checks",
+    "clone_similarity": "cloning.clone_similarity",
     "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",

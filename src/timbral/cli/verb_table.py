@@ -31,6 +31,7 @@ STAGES: dict[str, dict[str, str]] = {
         "evaluate": "EER and minDCF of an encoder on a list of trials.",
         "score": "Score trials from vectors on disk, also other tools' vectors.",
         "compare": "Two systems on the same trials: is the difference real?",
+        "similarity": "How near do cloned voices come to their references?",
         "calibrate": "What a cosine is worth: probability, and promised error rates.",
     },
     "Decide": {

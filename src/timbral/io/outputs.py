@@ -27,6 +27,8 @@ __all__ = [
     "LIST_MARKER",
     "PREPARED",
     "RUN",
+    "SIMILARITY",
+    "SIMILARITY_FILE",
     "TRAINING_CHECKPOINT",
     "TRAINING_LIST",
     "FileKind",
@@ -67,6 +69,8 @@ CHECKPOINT = FolderKind("a checkpoint", ("checkpoint.json",))
 EVALUATION = FolderKind("an evaluation", (".evaluation/job.json",))
 LIST = FolderKind("a list that `export-list` made", (LIST_MARKER,))
 DEMO = FolderKind("a demo", ("demo.json",))
+SIMILARITY_FILE = "similarity.json"
+SIMILARITY = FolderKind("a comparison of clones", (SIMILARITY_FILE,))
 FOLDERS = (
     PREPARED,
     EMBEDDINGS,
@@ -77,6 +81,7 @@ FOLDERS = (
     EVALUATION,
     LIST,
     DEMO,
+    SIMILARITY,
 )
 
 

@@ -1,0 +1,115 @@
+"""The verb similarity."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional
+
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    DrawsOption,
+    Layout,
+    Running,
+    count_failures,
+    load_embedder,
+    option,
+)
+from timbral.cli.early_checks import check_files, check_folders
+from timbral.errors import ConfigError
+from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from timbral.cloning.clone_similarity import SimilarityReport
+
+__all__ = ["run"]
+
+WEIGHT_SUFFIXES = (".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".pdparams", ".bin", ".tar")
+
+
+def run(
+    words: Annotated[
+        Positional[tuple[str, ...]],
+        option(
+            "ENCODER … SOURCE",
+            "encoders, and behind them lists (synthesized, reference), or folders of synthesized "
+            "recordings and, last, that of the references",
+        ),
+    ],
+    *,
+    output: Annotated[Path, option("FOLDER", "the report: page, plot, tables, JSON")],
+    meta: Annotated[
+        Path | None,
+        option("FILE", "meta.lst of seed-tts-eval: the sources are folders of its outputs"),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        option("CORPUS", "more recordings of the references' speakers and of others, as anchors"),
+    ] = None,
+    layout: Layout = "auto",
+    to_speaker: Annotated[
+        bool, option(None, "compare with the mean of the speaker's other recordings")
+    ] = False,
+    draws: DrawsOption = 1000,
+    running: Running = DEFAULT_RUNNING,
+) -> int:
+    """How near do cloned voices come to their references?
+
+    example: timbral similarity campplus-zh-en ge2e-lstm SYNTHESIZED LibriTTS --output report
+    """
+    encoders, sources = split_words(words)
+    check_folders(*sources, corpus)
+    check_files(meta)
+    if not encoders or not sources:
+        raise ConfigError(
+            "give encoders and behind them what they compare, as in `timbral similarity "
+            "campplus-zh-en SYNTHESIZED REFERENCES --output report`"
+        )
+    embedders = [load_embedder(encoder, running) for encoder in encoders]
+    from timbral import api
+
+    with bar("comparing") as advance:
+        report = api.clone_similarity(
+            embedders, sources, output, meta=meta, corpus=corpus, layout=layout,
+            to_speaker=to_speaker, draws=draws, progress=advance,
+        )  # fmt: skip
+    return _print_report(report, output)
+
+
+def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The encoders, which come first, and the sources behind them."""
+    from timbral.checkpoints.known_names import PUBLISHED_NAMES
+
+    encoders: list[str] = []
+    for word in words:
+        path = Path(word)
+        known = word in PUBLISHED_NAMES and not path.is_dir()
+        is_weights = path.suffix.lower() in WEIGHT_SUFFIXES
+        is_run = (path / "checkpoint.json").is_file() or (path / "checkpoints").is_dir()
+        if not known and not is_weights and not is_run and (encoders or path.exists()):
+            break
+        encoders.append(word)
+    return encoders, list(words[len(encoders) :])
+
+
+def _print_report(report: SimilarityReport, output: Path) -> int:
+    for line in report.lines:
+        print(line)
+    for each in report.differences:
+        interval = (
+            ""
+            if each.interval is None
+            else (f" ({each.interval.low:+.3f} to {each.interval.high:+.3f})")
+        )
+        print(
+            f"{each.first} - {each.second}: {each.mean:+.3f}{interval} by {each.encoder}"
+            f"{'' if each.is_clear else ', no clear difference'}"
+        )
+    for flag in report.flags:
+        print(f"warning: {flag}", file=sys.stderr)
+    for note in report.notes:
+        print(f"note: {note.replace('`corpus`', '--corpus')}", file=sys.stderr)
+    print(f"report: {output / 'report.html'}")
+    return count_failures(len(report.failures), output)

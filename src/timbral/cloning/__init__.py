@@ -1,0 +1,1 @@
+"""Cloned voices against their references: how similar, beside what the same speaker reaches."""

@@ -1,0 +1,115 @@
+"""Lists of clones: two columns, tables, and meta.lst of seed-tts-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
+from timbral.errors import DataError
+from timbral.io.storage import location_below
+from timbral.io.text import read_lines, split_words
+
+__all__ = ["ListedClone", "read_clone_list", "read_meta"]
+
+COLUMNS = ("synthesized", "reference", "name", "speaker", "system")
+META = "name|prompt text|prompt recording|text[|recording of the text by the prompt's speaker]"
+
+
+@dataclass(frozen=True)
+class ListedClone:
+    """A line of a list; paths are absolute ones or URLs."""
+
+    name: str
+    synthesized: str
+    """empty where the list does not say"""
+    reference: str
+    speaker: str = ""
+    system: str = ""
+    truth: str = ""
+    """another recording of the reference's speaker, who says what was synthesized"""
+
+
+def read_clone_list(path: Path) -> list[ListedClone]:
+    """A table with the columns `synthesized` and `reference`, or lines of two paths.
+
+    Columns `name`, `speaker` and `system` are taken when they are there. Words of a line are
+    separated by blanks, where there are tabs by these. Paths start at the list's folder. Raises
+    DataError that names the line.
+    """
+    rows = _table_rows(path) if path.suffix.lower() in TABLE_SUFFIXES else _line_rows(path)
+    if not rows:
+        raise DataError(f"{path}: lists no clone")
+    below = path.resolve().parent
+    return [
+        ListedClone(
+            row.get("name") or Path(row["synthesized"]).stem,
+            location_below(below, row["synthesized"]),
+            location_below(below, row["reference"]),
+            row.get("speaker", ""),
+            row.get("system", ""),
+        )
+        for row in rows
+    ]
+
+
+def _table_rows(path: Path) -> list[dict[str, str]]:
+    table, names = read_text_columns(path, COLUMNS)
+    for needed in COLUMNS[:2]:
+        if needed not in table.column_names:
+            raise DataError(
+                f"{path}: has no column {needed!r}; synthesized and reference are needed, and "
+                f"name, speaker, system are taken too; it has: {', '.join(names)}"
+            )
+    rows = [{key: value or "" for key, value in row.items()} for row in table.to_pylist()]
+    for number, row in enumerate(rows, start=1):
+        if not row["synthesized"] or not row["reference"]:
+            raise DataError(f"{path}: row {number} needs both synthesized and reference")
+    return rows
+
+
+def _line_rows(path: Path) -> list[dict[str, str]]:
+    lines = read_lines(path, "a list of clones")
+    has_tabs = any("\t" in line for _, line in lines)
+    rows = []
+    for number, line in lines:
+        if line.count("|") >= 3:
+            raise DataError(f"{path}:{number}: is a line of meta.lst; name the file as `meta`")
+        words = line.split("\t") if has_tabs else split_words(line)
+        if len(words) != 2:
+            raise DataError(
+                f"{path}:{number}: a line is the synthesized recording and its reference, got "
+                f"{len(words)} words; where paths hold blanks, separate them by tabs"
+            )
+        rows.append(dict(zip(COLUMNS, words, strict=False)))
+    return rows
+
+
+def read_meta(path: Path) -> list[ListedClone]:
+    """Lines ``name|prompt text|prompt recording|text[|recording]``, as seed-tts-eval has them.
+
+    Paths start at the list's folder. Raises DataError that names the line.
+    """
+    below = path.resolve().parent
+    listed = []
+    for number, line in read_lines(path, "a meta.lst of seed-tts-eval"):
+        fields = line.split("|")
+        if len(fields) not in (4, 5) or not fields[0] or not fields[2]:
+            raise DataError(
+                f"{path}:{number}: a line is {META}; got {len(fields)} fields between |"
+            )
+        truth = location_below(below, fields[4]) if fields[4:] and fields[4] else ""
+        prompt = location_below(below, fields[2])
+        name = fields[0].removesuffix(".wav")
+        listed.append(ListedClone(name, "", prompt, truth=truth))
+    _refuse_repeated([each.name for each in listed], path)
+    return listed
+
+
+def _refuse_repeated(names: Sequence[str], path: Path) -> None:
+    if not names:
+        raise DataError(f"{path}: lists no clone")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise DataError(f"{path}: names {repeated!r} more than once")

@@ -1,0 +1,239 @@
+"""A comparison of clones as one page: figures between their anchors, and clones to listen to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from timbral.cloning.clone_figures import Difference, SystemFigures
+from timbral.cloning.encoder_view import EncoderView
+from timbral.cloning.gaming import GamingFlag
+from timbral.errors import MissingExtraError
+from timbral.io.files import atomic_write
+from timbral.plots.anchored_values import AnchoredValues, draw_anchored_values
+from timbral.reports.html_tables import html_rows, html_table
+from timbral.reports.voice_clips import encode_clips
+
+__all__ = ["CLONE_PAGE", "write_clone_page"]
+
+CLONE_PAGE = "report.html"
+PLOT = "similarity.png"
+FARTHEST = 8
+"""clones of each system that can be listened to, and as many of the nearest"""
+CLIP_SECONDS = 8.0
+MAX_CLIP_BYTES = 4e6
+MAX_SPEAKERS = 200
+UNKNOWN = "–"
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="generator" content="timbral similarity">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; media-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Similarity</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #1d1d1f; --paper: #fff; --line: #d5d5d8;
+  --mean: #2b5fb8; --warn: #a3341b }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ink: #eee; --paper: #1d1d1f; --line: #444;
+  --mean: #8ab4ff; --warn: #f0937c }} }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1rem; color: var(--ink); background: var(--paper) }}
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; overflow-wrap: anywhere }}
+.warn {{ color: var(--warn); font-weight: 600 }}
+svg {{ width: 14rem; height: 1.6rem; display: block }}
+.axis {{ stroke: var(--line); stroke-width: 2 }} .range {{ stroke: var(--mean); stroke-width: 5;
+  opacity: .45 }}
+.mean {{ fill: var(--mean) }}
+audio {{ width: 14rem; height: 2rem; display: block }}
+</style></head><body><h1>Similarity of clones to their references</h1>{body}</body></html>
+"""
+
+
+def write_clone_page(
+    folder: Path,
+    views: Sequence[EncoderView],
+    figures: Sequence[SystemFigures],
+    differences: Sequence[Difference],
+    flags: Sequence[GamingFlag],
+    notes: Sequence[str],
+) -> None:
+    """Write report.html, and similarity.png beside it where matplotlib is installed."""
+    with suppress(MissingExtraError):  # the page has the figures anyway
+        draw_anchored_values(folder / PLOT, [_anchored(view) for view in views])
+    sections = [
+        *(f'<p class="warn">{escape(str(flag))}</p>' for flag in flags),
+        *(f"<p>{escape(note)}</p>" for note in notes),
+        _systems(figures),
+        _differences(differences),
+        _clones(views),
+        _speakers(figures),
+    ]
+    with atomic_write(folder / CLONE_PAGE) as temporary:
+        temporary.write_text(PAGE.format(body="".join(sections)), "utf-8")
+
+
+def _anchored(view: EncoderView) -> AnchoredValues:
+    systems = dict.fromkeys(clone.system for clone in view.clones)
+    of_system = {
+        system: view.cosines[[clone.system == system for clone in view.clones]]
+        for system in systems
+    }
+    return AnchoredValues(view.encoder, of_system, view.same, view.other)
+
+
+def _systems(figures: Sequence[SystemFigures]) -> str:
+    rows = [
+        (
+            escape(each.system),
+            escape(each.encoder),
+            f"<b>{each.mean:.3f}</b>{_range(each.interval)}",
+            _number(each.same),
+            _number(each.other),
+            _bar(each),
+            _number(each.percentile, 0, " %"),
+            _number(100 * each.probability, 0, " %"),
+            f"{each.num_clones:,} / {each.num_speakers:,}",
+        )
+        for each in figures
+    ]
+    head = (
+        "system", "encoder", "cosine (95 %)", "same speaker", "nearest other", "between them",
+        "percentile", "probability", "clones / speakers",
+    )  # fmt: skip
+    legend = (
+        "<p>The anchors are real recordings compared with the same references: of the same "
+        "speaker, and of the nearest other one. Between them, 0 is the nearest other speaker and "
+        "1 the same speaker. The percentile is that of the median clone among real pairs of one "
+        "speaker; the probability of the same speaker is at even odds.</p>"
+    )
+    return f"<h2>Systems</h2>{_with_head(html_rows(rows), head)}{legend}"
+
+
+def _with_head(table: str, head: Sequence[str]) -> str:
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    return table.replace("<table>", f"<table><tr>{cells}</tr>", 1)
+
+
+def _range(interval: object) -> str:
+    low_high = str(interval) if interval is not None else ""
+    if not low_high:
+        return ""
+    low, high = low_high.split(" to ")
+    return f" ({float(low):.3f} to {float(high):.3f})"
+
+
+def _number(value: float, digits: int = 3, unit: str = "") -> str:
+    return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}{unit}"
+
+
+def _bar(figures: SystemFigures) -> str:
+    """A line from the nearest other speaker (0) to the same one (1), and where the mean lies."""
+    if math.isnan(figures.position):
+        return UNKNOWN
+
+    def x(position: float) -> float:
+        return 20 + 160 * min(max(position, -0.1), 1.1)
+
+    interval = figures.position_interval
+    span = (
+        f'<line class="range" x1="{x(interval.low):.1f}" x2="{x(interval.high):.1f}" y1="12" '
+        'y2="12"/>'
+        if interval is not None
+        else ""
+    )
+    return (
+        f'{figures.position:.2f}<svg viewBox="0 0 200 24" role="img" '
+        f'aria-label="position {figures.position:.2f}">'
+        '<line class="axis" x1="20" x2="180" y1="12" y2="12"/>'
+        '<line class="axis" x1="20" x2="20" y1="5" y2="19"/>'
+        '<line class="axis" x1="180" x2="180" y1="5" y2="19"/>'
+        f'{span}<circle class="mean" cx="{x(figures.position):.1f}" cy="12" r="5"/></svg>'
+    )
+
+
+def _differences(differences: Sequence[Difference]) -> str:
+    if not differences:
+        return ""
+    rows = [
+        (
+            f"{each.first} – {each.second}",
+            each.encoder,
+            f"{each.mean:+.3f}{_range(each.interval)}",
+            "yes" if each.is_clear else "not shown" if each.interval else UNKNOWN,
+            f"{each.num_clones:,}",
+        )
+        for each in differences
+    ]
+    head = ("systems", "encoder", "difference (95 %)", "clear", "clones of both")
+    return f"<h2>Systems compared, utterance by utterance</h2>{html_table(rows, head)}"
+
+
+def _clones(views: Sequence[EncoderView]) -> str:
+    """The farthest and nearest clones of each system in the first encoder, to listen to."""
+    view = views[0]
+    cosines = [
+        {
+            (clone.system, clone.synthesized): float(value)
+            for clone, value in zip(each.clones, each.cosines, strict=True)
+        }
+        for each in views
+    ]
+    chosen: dict[str, list[int]] = {}
+    for system in dict.fromkeys(clone.system for clone in view.clones):
+        rows = [row for row, clone in enumerate(view.clones) if clone.system == system]
+        order = [rows[row] for row in np.argsort(view.cosines[rows], kind="stable").tolist()]
+        chosen[system] = list(dict.fromkeys([*order[:FARTHEST], *order[-FARTHEST:]]))
+    used = sorted(
+        {
+            path
+            for rows in chosen.values()
+            for row in rows
+            for path in (view.clones[row].synthesized, view.clones[row].references[0])
+        }
+    )
+    clips = encode_clips(
+        used, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
+    )
+    sound = dict(zip(used, clips.base64_mp3, strict=True))
+    head = ("clone", "reference", *(view.encoder for view in views))
+    sections = []
+    for system, rows in chosen.items():
+        cells = [
+            (
+                _player(view.clones[row].name, sound[view.clones[row].synthesized]),
+                _player(view.clones[row].speaker, sound[view.clones[row].references[0]]),
+                *(
+                    _number(values.get((system, view.clones[row].synthesized), math.nan))
+                    for values in cosines
+                ),
+            )
+            for row in rows
+        ]
+        title = f"{system}: the least similar clones first, by {view.encoder}"
+        sections.append(f"<h2>{escape(title)}</h2>{_with_head(html_rows(cells), head)}")
+    return "".join(sections)
+
+
+def _player(name: str, clip: str) -> str:
+    source = f"data:audio/mpeg;base64,{clip}"
+    audio = f'<audio controls preload="none" src="{source}"></audio>' if clip else ""
+    return f"{escape(name)}{audio}"
+
+
+def _speakers(figures: Sequence[SystemFigures]) -> str:
+    rows = [
+        (speaker, each.system, each.encoder, f"{mean:.3f}")
+        for each in figures
+        for speaker, mean in sorted(each.of_speakers.items(), key=lambda item: item[1])
+    ]
+    more = f", the first {MAX_SPEAKERS}" if len(rows) > MAX_SPEAKERS else ""
+    head = ("speaker", "system", "encoder", "mean cosine")
+    return f"<h2>Speakers{more}</h2>{html_table(rows[:MAX_SPEAKERS], head)}"

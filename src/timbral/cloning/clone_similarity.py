@@ -1,0 +1,201 @@
+"""Cloned voices: how similar to their references, by several encoders, between two anchors.
+
+The entry of this room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+from timbral.cloning.clone_figures import (
+    Difference,
+    SpeakerDraws,
+    SystemFigures,
+    compare_systems,
+    system_figures,
+)
+from timbral.cloning.clone_files import write_clone_table, write_figures
+from timbral.cloning.clone_page import write_clone_page
+from timbral.cloning.clone_sources import find_clones
+from timbral.cloning.clones import CloneSet
+from timbral.cloning.encoder_view import EncoderView, encode_recordings
+from timbral.cloning.gaming import GamingFlag, gaming_flags
+from timbral.errors import AudioError, DataError, InputError
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.files import write_jsonl
+from timbral.io.outputs import SIMILARITY, claim_folder
+from timbral.io.types import Progress
+from timbral.scoring.intervals import check_draws
+from timbral.version import __version__
+
+__all__ = ["SimilarityReport", "clone_similarity"]
+
+NO_INTERVAL = "no intervals: they are over speakers, of which five or more are needed"
+
+
+@dataclass(frozen=True)
+class SimilarityReport:
+    """How similar clones are to their references."""
+
+    figures: tuple[SystemFigures, ...]
+    """of each system by each encoder"""
+    differences: tuple[Difference, ...]
+    """of each two systems, by each encoder"""
+    flags: tuple[GamingFlag, ...]
+    """systems that one encoder alone puts near their references"""
+    views: tuple[EncoderView, ...]
+    """the cosines, by encoder"""
+    lines: tuple[str, ...]
+    """a line for a paper, of each of `figures`"""
+    failures: tuple[AudioError, ...]
+    """recordings that could not be used"""
+    notes: tuple[str, ...]
+    """what to know of the figures"""
+
+
+def clone_similarity(
+    encoders: Sequence[Embedder | str | Path],
+    sources: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    meta: str | Path | None = None,
+    corpus: str | Path | None = None,
+    layout: str = "auto",
+    to_speaker: bool = False,
+    draws: int = 1000,
+    progress: Progress = lambda done, total: None,
+) -> SimilarityReport:
+    """Compare synthesized recordings with their references.
+
+    Args:
+        encoders: Embedders, or what `load_encoder` takes; two or more tell a system that pleases
+            one of them alone
+        sources: lists of two columns or tables (synthesized, reference), each of a system; or
+            folders of synthesized recordings, each of a system, and behind them the folder of the
+            references, whose recordings have the same names
+        output: a folder for report.html, similarity.png, similarity.json, clones.parquet,
+            clones.csv and failures.jsonl; None: none
+        meta: a meta.lst of seed-tts-eval; `sources` are then folders of synthesized recordings
+        corpus: more recordings of the references' speakers, and of others, for the anchors
+        layout: how the references' folder or `corpus` is laid out
+        to_speaker: compare with the mean of the speaker's recordings but the clone's reference
+        draws: of speakers, for the intervals; 0: none
+        progress: called with the recordings encoded so far, and how many will be
+
+    Raises DataError when nothing can be compared, CheckpointError for encoders that cannot be used.
+    """
+    check_draws(draws)
+    if isinstance(encoders, str | Path | Embedder) or not encoders:
+        raise InputError("encoders: a list of encoders is needed, such as ['campplus-zh-en']")
+    inputs = [*sources, *(given for given in (meta, corpus) if given is not None)]
+    if output is not None:
+        claim_folder(Path(output), SIMILARITY, inputs)
+    found = find_clones(
+        sources, meta=meta, corpus=corpus, layout=layout, to_speaker=to_speaker
+    ).bounded()
+    views, failures = _views(encoders, found, progress)
+    report = _report(views, found, failures, draws)
+    if output is not None:
+        _write(Path(output), report)
+    return report
+
+
+def _views(
+    encoders: Sequence[Embedder | str | Path], found: CloneSet, progress: Progress
+) -> tuple[list[EncoderView], list[AudioError]]:
+    real = [each.path for each in found.real]
+    paths = list(dict.fromkeys([*(clone.synthesized for clone in found.clones), *real]))
+    total = len(paths) * len(encoders)
+    failures = {failure.path: failure for failure in found.failures}
+    views = []
+    for number, given in enumerate(encoders):
+        embedder = load_encoder(given) if isinstance(given, str | Path) else given
+        encoded, failed = encode_recordings(
+            embedder, paths, partial(_advance, progress, number * len(paths), total)
+        )
+        failures |= {failure.path: failure for failure in failed}
+        view = EncoderView.of(embedder, found, encoded)
+        if not view.clones:
+            raise DataError(
+                f"none of {len(found.clones)} clones could be compared; the first failure: "
+                f"{next(iter(failures.values()))}"
+            )
+        views.append(view)
+    return views, list(failures.values())
+
+
+def _advance(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
+def _report(
+    views: Sequence[EncoderView], found: CloneSet, failures: Sequence[AudioError], draws: int
+) -> SimilarityReport:
+    speaker_draws = SpeakerDraws([clone.speaker for clone in found.clones], draws)
+    systems = list(dict.fromkeys(clone.system for clone in found.clones))
+    figures = [
+        system_figures(view, system, speaker_draws)
+        for system in systems
+        for view in views
+        if any(clone.system == system for clone in view.clones)
+    ]
+    differences = [
+        difference
+        for first, second in combinations(systems, 2)
+        for view in views
+        if (difference := compare_systems(view, first, second, speaker_draws)) is not None
+    ]
+    notes = list(found.notes)
+    if draws and any(each.interval is None for each in figures):
+        notes.append(NO_INTERVAL)
+    hashes = {view.encoder: view.weights_sha256 for view in views}
+    return SimilarityReport(
+        tuple(figures),
+        tuple(differences),
+        tuple(gaming_flags(views, systems, speaker_draws)),
+        tuple(views),
+        tuple(line_of(each, hashes[each.encoder]) for each in figures),
+        tuple(failures),
+        tuple(notes),
+    )
+
+
+def line_of(figures: SystemFigures, weights_sha256: str) -> str:
+    """One line with all that a paper has to say of a figure."""
+    words = [f"{figures.system}: SIM {figures.mean:.3f}"]
+    if figures.interval is not None:
+        low, high = figures.interval.low, figures.interval.high
+        words.append(f"(95 % over speakers {low:.3f} to {high:.3f})")
+    if not math.isnan(figures.same):
+        words.append(f"same speaker {figures.same:.3f}")
+    if not math.isnan(figures.other):
+        words.append(f"nearest other {figures.other:.3f}")
+    if not math.isnan(figures.position):
+        words.append(f"position {figures.position:.2f}")
+    what = f"{figures.num_clones:,} utterances, {figures.num_speakers:,} speakers"
+    words.append(f"[{figures.encoder} {weights_sha256[:8]}, {what}, timbral {__version__}]")
+    return "  ".join(words)
+
+
+def _write(folder: Path, report: SimilarityReport) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_figures(
+        folder,
+        report.views,
+        report.figures,
+        report.differences,
+        report.flags,
+        report.lines,
+        report.notes,
+    )
+    write_clone_table(folder, report.views)
+    write_jsonl(folder / "failures.jsonl", [failure.as_dict() for failure in report.failures])
+    write_clone_page(
+        folder, report.views, report.figures, report.differences, report.flags, report.notes
+    )

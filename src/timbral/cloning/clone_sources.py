@@ -1,0 +1,178 @@
+"""Which recordings are compared: from lists, from folders matched by name, from meta.lst."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.cloning.clone_lists import ListedClone, read_clone_list, read_meta
+from timbral.cloning.clones import Clone, CloneSet, RealRecording, unique
+from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.sources import find_utterances
+from timbral.errors import AudioError, DataError
+from timbral.io.storage import is_url
+
+__all__ = ["find_clones"]
+
+NO_SPEAKERS = (
+    "the references' speakers are not known: each recording is taken for one of its own, so that "
+    "there is no anchor of the same speaker; `corpus` or a column speaker names them"
+)
+
+
+def find_clones(
+    sources: Sequence[str | Path],
+    *,
+    meta: str | Path | None = None,
+    corpus: str | Path | None = None,
+    layout: str = "auto",
+    to_speaker: bool = False,
+) -> CloneSet:
+    """The clones that `sources` name, and real recordings of their speakers and of others.
+
+    sources: lists (`read_clone_list`), each of a system; or folders of synthesized recordings, each
+        of a system, and behind them the folder of the references, whose recordings have the same
+        names; with `meta` only the folders of synthesized recordings.
+    corpus: more recordings of the references' speakers, and of others (`find_utterances`).
+    to_speaker: compare with the mean of the speaker's recordings but the one of the clone's name.
+
+    Raises DataError when nothing can be compared.
+    """
+    real = _real_recordings(corpus, layout) if corpus is not None else ()
+    paths = [Path(source) for source in sources]
+    if meta is not None:
+        found = _of_meta(read_meta(Path(meta)), paths, real)
+    elif all(path.is_file() for path in paths):
+        found = _of_lists(paths, real)
+    else:
+        found = _of_folders(paths, layout, real)
+    if not found.clones:
+        first = f"; the first: {found.failures[0]}" if found.failures else ""
+        raise DataError(f"no synthesized recording has a reference{first}")
+    return _against_speakers(found) if to_speaker else found
+
+
+def _real_recordings(corpus: str | Path, layout: str) -> tuple[RealRecording, ...]:
+    rows = find_utterances(corpus, layout)
+    return tuple(RealRecording(row.path, row.speaker, row.session) for row in rows)
+
+
+def _of_lists(paths: Sequence[Path], real: tuple[RealRecording, ...]) -> CloneSet:
+    listed = [
+        replace(clone, system=clone.system or path.stem)
+        for path in paths
+        for clone in read_clone_list(path)
+    ]
+    return _with_speakers(listed, real)
+
+
+def _of_meta(
+    listed: Sequence[ListedClone], folders: Sequence[Path], real: tuple[RealRecording, ...]
+) -> CloneSet:
+    clones, failures = [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: is no folder; name that of the synthesized recordings")
+        by_name = _by_name(folder)
+        for each in listed:
+            path = by_name.get(each.name)
+            if path is None:
+                missing = f"{folder}/{each.name}.wav"
+                failures.append(AudioError(missing, "no such file", "missing"))
+            else:
+                clones.append(replace(each, synthesized=path, system=_system(folder)))
+    return replace(_with_speakers(clones, real), failures=tuple(failures))
+
+
+def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, ...]) -> CloneSet:
+    if len(paths) < 2 or not all(path.is_dir() for path in paths[:-1]):
+        raise DataError(
+            "name a list of clones and references, or the folder of the synthesized recordings and "
+            f"behind it that of the references; got {', '.join(map(str, paths))}"
+        )
+    *folders, last = paths
+    references, known = _references(last, layout)
+    names = {_name(each.path, last): each for each in references}
+    stems = _unique_stems(names)
+    listed, failures = [], []
+    for folder in folders:
+        for name, path in sorted(_by_name(folder).items()):
+            found = names.get(name) or stems.get(Path(name).name)
+            if found is None:
+                reason = f"has no reference of its name in {last}"
+                failures.append(AudioError(path, reason, "missing"))
+                continue
+            speaker = found.speaker if known else ""
+            listed.append(ListedClone(name, path, found.path, speaker, _system(folder)))
+    extra = (*references, *real) if known else real
+    return replace(_with_speakers(listed, extra), failures=tuple(failures))
+
+
+def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], bool]:
+    """The references, and whether their speakers are known: not in a folder without folders."""
+    inside = list(folder.iterdir()) if folder.is_dir() and layout == "auto" else []
+    is_flat = not any(each.is_dir() for each in inside)
+    if is_flat and any(each.suffix.lower() in AUDIO_SUFFIXES for each in inside):
+        files = [os.path.abspath(path) for path in audio_files(folder)]
+        return tuple(RealRecording(path, path) for path in files), False
+    return _real_recordings(folder, layout), True
+
+
+def _with_speakers(listed: Sequence[ListedClone], real: Iterable[RealRecording]) -> CloneSet:
+    """Clones whose references have speakers: of the list, of the real recordings, or their own."""
+    known = {each.path: each for each in real}
+    clones, used, unknown = [], [], False
+    for each in listed:
+        recording = known.get(each.reference)
+        speaker = each.speaker or (recording.speaker if recording else "")
+        unknown |= not speaker and not each.truth
+        speaker = speaker or each.reference
+        clones.append(Clone(each.name, each.system, each.synthesized, (each.reference,), speaker))
+        used.append(recording or RealRecording(each.reference, speaker))
+        if each.truth:
+            used.append(RealRecording(each.truth, speaker, "recording of the text"))
+    notes = (NO_SPEAKERS,) if unknown else ()
+    return CloneSet(tuple(clones), unique([*used, *known.values()]), notes=notes)
+
+
+def _against_speakers(found: CloneSet) -> CloneSet:
+    """Each clone against all recordings of its speaker but its reference."""
+    of_speaker: dict[str, list[str]] = {}
+    for each in found.bounded().real:
+        of_speaker.setdefault(each.speaker, []).append(each.path)
+    clones, failures = [], list(found.failures)
+    for clone in found.clones:
+        others = [path for path in of_speaker[clone.speaker] if path not in clone.references]
+        if others:
+            clones.append(replace(clone, references=tuple(others)))
+        else:
+            reason = f"its speaker {clone.speaker} has no other recording than its reference"
+            failures.append(AudioError(clone.synthesized, reason, "missing"))
+    if not clones:
+        raise DataError(f"to_speaker: {failures[-1].reason}; name more of them as `corpus`")
+    return replace(found, clones=tuple(clones), failures=tuple(failures))
+
+
+def _by_name(folder: Path) -> dict[str, str]:
+    """Path of each recording below a folder, by its name from there without the suffix."""
+    return {_name(os.fspath(path), folder): os.path.abspath(path) for path in audio_files(folder)}
+
+
+def _name(path: str, folder: Path) -> str:
+    if is_url(path) or not os.path.abspath(path).startswith(f"{os.path.abspath(folder)}/"):
+        return Path(path).stem
+    return os.path.relpath(path, folder).rpartition(".")[0]
+
+
+def _unique_stems(names: dict[str, RealRecording]) -> dict[str, RealRecording]:
+    stems: dict[str, list[RealRecording]] = {}
+    for name, recording in names.items():
+        stems.setdefault(Path(name).name, []).append(recording)
+    return {stem: found[0] for stem, found in stems.items() if len(found) == 1}
+
+
+def _system(folder: Path) -> str:
+    return Path(os.path.abspath(folder)).name

@@ -1,0 +1,201 @@
+"""How one encoder sees clones: cosines to their references, and the two anchors of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbral.audio.decode import Wave
+from timbral.audio.quality.measures import Quality
+from timbral.calibration.conditions import Conditions
+from timbral.cloning.clones import Clone, CloneSet, RealRecording
+from timbral.errors import AudioError
+from timbral.inference.embedder import Embedder
+from timbral.io.threads import map_ahead
+from timbral.io.types import Floats, Vectors
+
+__all__ = ["EncodedRecording", "EncoderView", "encode_recordings"]
+
+BATCH = 32
+SHIFT = 1e-12
+
+
+@dataclass(frozen=True)
+class EncodedRecording:
+    """A recording's vector, and what was measured of it."""
+
+    vector: Vectors
+    """(E,), of unit length"""
+    quality: Quality
+
+
+def encode_recordings(
+    embedder: Embedder, paths: Sequence[str], on_done: Callable[[int], None]
+) -> tuple[dict[str, EncodedRecording], list[AudioError]]:
+    """Vectors of recordings by path, and those that cannot be used; counts them to `on_done`."""
+    encoded: dict[str, EncodedRecording] = {}
+    failures: list[AudioError] = []
+
+    def load(path: str) -> tuple[Wave, Quality] | AudioError:
+        try:
+            return embedder.loader.load_measured(path, "path", None)
+        except AudioError as error:
+            return error
+
+    loaded = map_ahead(load, paths)
+    for start in range(0, len(paths), BATCH):
+        names = paths[start : start + BATCH]
+        pairs = [(name, next(loaded)) for name in names]
+        failures += [found for _, found in pairs if isinstance(found, AudioError)]
+        usable = [(name, found) for name, found in pairs if not isinstance(found, AudioError)]
+        waves = [wave for _, (wave, _) in usable]
+        vectors = embedder.encode_preprocessed(waves) if waves else np.empty((0, 0), np.float32)
+        for (name, (_, quality)), vector in zip(usable, vectors, strict=True):
+            if np.isfinite(vector).all():
+                encoded[name] = EncodedRecording(_unit(vector), quality)
+            else:
+                failures.append(AudioError(name, "has no finite vector", "not-finite"))
+        on_done(start + len(names))
+    return encoded, failures
+
+
+@dataclass(frozen=True)
+class EncoderView:
+    """Cosines (N,) of the clones that an encoder could take, and what is beside them.
+
+    The anchors are measured on each clone's own reference: a real recording of the same speaker
+    instead of the clone, and one of the nearest other speaker.
+    """
+
+    encoder: str
+    weights_sha256: str
+    clones: tuple[Clone, ...]
+    """those that could be compared (N)"""
+    cosines: Floats
+    same: Floats
+    """cosine of the same speaker's other recordings, of another session if there is one; NaN where
+    there is none"""
+    other: Floats
+    """cosine of the nearest other speaker's recordings; NaN where no other is known"""
+    percentiles: Floats
+    """percent of real pairs of one speaker that are less similar; NaN without such pairs"""
+    probabilities: Floats
+    """that the speaker is the same, at even odds, by the encoder's calibration; NaN without one"""
+    across_sessions: bool
+    """whether `same` is of other sessions for all clones"""
+
+    @classmethod
+    def of(
+        cls, embedder: Embedder, found: CloneSet, encoded: Mapping[str, EncodedRecording]
+    ) -> EncoderView:
+        """Compare all clones whose recording and references have vectors."""
+        clones = tuple(
+            clone
+            for clone in found.clones
+            if clone.synthesized in encoded and any(path in encoded for path in clone.references)
+        )
+        real = _RealVectors([each for each in found.real if each.path in encoded], encoded)
+        sides = [_side(clone, encoded) for clone in clones]
+        cosines = np.array(
+            [
+                float(side @ encoded[clone.synthesized].vector)
+                for clone, side in zip(clones, sides, strict=True)
+            ]
+        )
+        anchors = [real.anchors(clone, side) for clone, side in zip(clones, sides, strict=True)]
+        pooled = np.sort(np.concatenate([each.pairs for each in anchors] or [np.empty(0)]))
+        percentiles = np.full(len(clones), np.nan)
+        if pooled.size:
+            percentiles = 100 * np.searchsorted(pooled, cosines) / pooled.size
+        return cls(
+            embedder.name,
+            embedder.weights_identity(),
+            clones,
+            cosines,
+            np.array([each.same for each in anchors]),
+            np.array([each.other for each in anchors]),
+            percentiles,
+            _probabilities(embedder, clones, cosines, encoded),
+            bool(anchors) and all(each.across_sessions for each in anchors),
+        )
+
+
+@dataclass(frozen=True)
+class _Anchors:
+    same: float
+    other: float
+    pairs: Floats
+    """cosines of the same speaker's single recordings"""
+    across_sessions: bool
+
+
+class _RealVectors:
+    """Real recordings, to be compared with the references of a clone."""
+
+    def __init__(
+        self, real: Sequence[RealRecording], encoded: Mapping[str, EncodedRecording]
+    ) -> None:
+        self._real = real
+        self._row = {each.path: row for row, each in enumerate(real)}
+        self._vectors = np.array([encoded[each.path].vector for each in real])
+        self._speakers, self._codes = np.unique(
+            [each.speaker for each in real], return_inverse=True
+        )
+        self._counts = np.bincount(self._codes)
+
+    def anchors(self, clone: Clone, side: Vectors) -> _Anchors:
+        cosines = self._vectors @ side  # (R,)
+        means = np.bincount(self._codes, cosines) / self._counts
+        is_other = self._speakers != clone.speaker
+        used = {self._row[path] for path in clone.references if path in self._row}
+        own = [row for row in np.flatnonzero(~is_other[self._codes]).tolist() if row not in used]
+        sessions = {self._real[row].session for row in used}
+        apart = [row for row in own if self._real[row].session not in sessions]
+        pairs = np.asarray(cosines[apart or own], np.float64)
+        if not own and len(used) > 1:  # compared with all of the speaker: leave one out of them
+            pairs = self._without_each(sorted(used))
+        return _Anchors(
+            float(pairs.mean()) if pairs.size else np.nan,
+            float(means[is_other].max()) if is_other.any() else np.nan,
+            pairs,
+            bool(apart),
+        )
+
+    def _without_each(self, rows: Sequence[int]) -> Floats:
+        """Cosine of each recording to the mean of the others."""
+        vectors = self._vectors[list(rows)]
+        rest = vectors.sum(axis=0) - vectors
+        rest /= np.linalg.norm(rest, axis=1, keepdims=True) + SHIFT
+        return np.asarray((vectors * rest).sum(axis=1), np.float64)
+
+
+def _unit(vector: Vectors) -> Vectors:
+    return np.asarray(vector / (np.linalg.norm(vector) + SHIFT))
+
+
+def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
+    """The mean of the references' vectors, of unit length (E,)."""
+    vectors = [encoded[path].vector for path in clone.references if path in encoded]
+    return _unit(np.mean(vectors, axis=0))
+
+
+def _probabilities(
+    embedder: Embedder,
+    clones: Sequence[Clone],
+    cosines: Floats,
+    encoded: Mapping[str, EncodedRecording],
+) -> Floats:
+    if embedder.calibration is None:
+        return np.full(len(clones), np.nan)
+    probabilities = []
+    for clone, cosine in zip(clones, cosines, strict=True):
+        given = [encoded[path].quality for path in clone.references if path in encoded]
+        first, second = (
+            Conditions.of(measured).together
+            for measured in ([encoded[clone.synthesized].quality], given)
+        )
+        llr = float(embedder.calibration.llr(cosine, first, second)[0])
+        probabilities.append(0.5 * (1 + np.tanh(llr / 2)))
+    return np.array(probabilities)

@@ -1,0 +1,65 @@
+"""Similarity in one encoder alone, as of a system that was trained on what measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbral.cloning.clone_figures import SpeakerDraws, position_draws, system_figures
+from timbral.cloning.encoder_view import EncoderView
+from timbral.scoring.intervals import Interval
+
+__all__ = ["GamingFlag", "gaming_flags"]
+
+CLEAR_EXCESS = 0.35
+"""of the way from the nearest other speaker to the same one; natural changes of a voice (pitch,
+formants, copy synthesis, mixtures) move CAM++ and the LSTM apart by less (docs/cloning.md)"""
+
+
+@dataclass(frozen=True)
+class GamingFlag:
+    """A system that one encoder puts much nearer to its references than all others do."""
+
+    system: str
+    encoder: str
+    excess: float
+    """how much higher its position is than in the encoder that comes next"""
+    interval: Interval | None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.system}: {self.encoder} puts it {self.excess:.2f} of the way from the nearest "
+            "other speaker to the same one nearer than any other encoder does; if the system was "
+            f"trained or conditioned on {self.encoder}, that figure says nothing of the voice"
+        )
+
+
+def gaming_flags(
+    views: Sequence[EncoderView], systems: Sequence[str], draws: SpeakerDraws
+) -> list[GamingFlag]:
+    """Systems whose position is higher in one encoder than in every other, clearly so.
+
+    It takes two encoders, and both anchors. The lower end of the interval over speakers has to
+    exceed `CLEAR_EXCESS`, without an interval the figure itself.
+    """
+    if len(views) < 2:
+        return []
+    flags = []
+    for system in systems:
+        positions = np.array([position_draws(view, system, draws) for view in views])
+        whole = [_position(view, system) for view in views]
+        for row, view in enumerate(views):
+            others = np.delete(positions, row, axis=0).max(axis=0)
+            excess = whole[row] - max(np.delete(whole, row))
+            present = len({clone.speaker for clone in view.clones if clone.system == system})
+            interval = draws.interval(positions[row] - others, present)
+            if (excess if interval is None else interval.low) > CLEAR_EXCESS:
+                flags.append(GamingFlag(system, view.encoder, float(excess), interval))
+    return flags
+
+
+def _position(view: EncoderView, system: str) -> float:
+    once = SpeakerDraws([clone.speaker for clone in view.clones], 0)
+    return system_figures(view, system, once).position
