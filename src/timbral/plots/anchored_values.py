@@ -15,7 +15,7 @@ from timbral.plots.scatter import SOFTWARE
 
 __all__ = ["AnchoredValues", "draw_anchored_values"]
 
-SAME, OTHER, VALUES = "#1b7f5c", "#b4472e", "#2b5fb8"
+UPPER_COLOR, LOWER_COLOR, GROUP_COLOR = "#1b7f5c", "#b4472e", "#2b5fb8"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def draw_anchored_values(path: Path, panels: Sequence[AnchoredValues]) -> None:
             medianprops={"color": "#1d1d1f"},
         )  # fmt: skip
         for box, name in zip(boxes["boxes"], list(shown)[::-1], strict=True):
-            color = {"same speaker": SAME, "nearest other speaker": OTHER}.get(name, VALUES)
+            color = {"same speaker": UPPER_COLOR, "nearest other speaker": LOWER_COLOR}.get(
+                name, GROUP_COLOR
+            )
             box.set(facecolor=color, alpha=0.55, edgecolor=color)
         axes.set_yticks(range(1, len(shown) + 1), list(shown)[::-1])
         for label in axes.get_yticklabels():
