@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -43,6 +44,7 @@ from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.audit.findings import SCHEMA, audit, notes
 from timbral.embeddings.audit.findings_file import read_findings
 from timbral.embeddings.formats.kaldi_ark import write_ark
+from timbral.embeddings.importing import import_embeddings
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_parquet
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
@@ -221,6 +223,32 @@ def read_named_vectors(name: str) -> Callable[[Path], object]:
         found = read_vectors(folder / name)
         assert np.isfinite(found.vectors).all()
         found.rows_of(found.names)
+
+    return read
+
+
+def make_foreign_vectors(folder: Path) -> None:
+    table = vector_table()
+    rows = dict(zip(table["utterance"].to_pylist(), vectors_of(table), strict=True))
+    (folder / "v.pkl").write_bytes(pickle.dumps(rows, 5))
+    (folder / "v.json").write_text(json.dumps({n: v.tolist() for n, v in rows.items()}))
+    torch.save({name: row.tolist() for name, row in rows.items()}, folder / "utt2embedding.pt")
+    text = "".join(
+        f"{name} [ {' '.join(map(repr, row.tolist()))} ]\n" for name, row in rows.items()
+    )
+    (folder / "text.ark").write_text(text)
+    lines = [f'{name},s,"{row.tolist()}"\n' for name, row in rows.items()]
+    (folder / "v.csv").write_text("utt,spk,emb\n" + "".join(lines))
+    with kaldiio.WriteHelper(f"ark:{folder}/compressed.ark", compression_method=2) as writer:
+        for name, row in rows.items():
+            writer(name, row[None])
+
+
+def import_vectors(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        import_embeddings(folder / name, folder / "out")
+        assert np.isfinite(vectors_of(read_embeddings(folder / "out"))).all()
 
     return read
 
@@ -411,6 +439,19 @@ TARGETS: dict[str, Target] = {
     "scp of a changed ark": Target(
         make_named_vectors, "xvector.ark", "bytes", read_named_vectors("xvector.scp")
     ),
+    **{
+        f"import of {name}": Target(
+            make_foreign_vectors, name, mutation, import_vectors(name), is_ours=name[-3:] != ".pt"
+        )
+        for name, mutation in {
+            "v.pkl": "bytes",
+            "v.json": "json",
+            "text.ark": "bytes",
+            "compressed.ark": "bytes",
+            "v.csv": "lines",
+            "utt2embedding.pt": "bytes",
+        }.items()
+    },
     "stale shard": Target(make_shard, SHARD.file_name, "bytes", reuse_shard, is_ours=False),
     "embed shard": Target(make_shard, SHARD.file_name, "bytes", read_shards, is_ours=False),
     "arrays": Target(make_weights, "step-3.pdparams", "bytes", read_weights("step-3.pdparams")),
