@@ -267,7 +267,7 @@ def test_two_files_with_one_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scp", "utt2spk", "words"),
     [
-        ("a sox x.wav -t wav - |", "a anna", "is a command"),
+        ("a wget -O - http://x/x.wav |", "a anna", "is a command"),
         ("a x.wav", "b anna", "no speaker for 'a'"),
         ("a", "a anna", "should be two words"),
         ("a x.wav\na y.wav", "a anna", "'a' stands there more than once"),

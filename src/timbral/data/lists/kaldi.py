@@ -12,6 +12,7 @@ from pathlib import Path
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.lists.list_format import ListFormat, write_failures
+from timbral.data.lists.pipes import is_pipe, parse_pipe
 from timbral.data.locations import listed_path
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
@@ -25,8 +26,8 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
     Sessions come from ``utt2session``, which `_write` writes and Kaldi ignores, when it is
-    there. A line that cannot be used is a failure, and so is an entry that is a command (a pipe):
-    timbral runs nothing that a list names.
+    there. A line that cannot be used is a failure. An entry that is a command (a pipe) is taken for
+    what it means where that is known, else it is a failure: nothing that a list names is run.
     """
     recordings, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     sessions, segments = (
@@ -40,7 +41,7 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     for utterance, (where, entry) in listed.entries.items():
         try:
             segment = _parse_segment(entry) if cut else Segment(utterance)
-            file = _file_of(segment.file, recordings, root)
+            taken = _in_recording(segment, recordings, root)
             if utterance not in speakers.entries:
                 raise ValueError(f"utt2spk has no speaker for {utterance!r}")
         except ValueError as error:
@@ -48,7 +49,7 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
         else:
             _, speaker = speakers.entries[utterance]
             _, session = sessions.entries.get(utterance, ("", "")) if sessions else ("", "")
-            yield Utterance(utterance, speaker, session, str(replace(segment, file=file)), "kaldi")
+            yield Utterance(utterance, speaker, session, str(taken), "kaldi")
 
 
 def _parse_segment(entry: str) -> Segment:
@@ -63,17 +64,34 @@ def _parse_segment(entry: str) -> Segment:
     raise ValueError(f"a recording, a start and a later end in seconds are needed, got {entry!r}")
 
 
-def _file_of(recording: str, recordings: _Pairs, root: Path) -> str:
-    """The path or URL of a recording; ValueError when there is none to be read."""
-    if recording not in recordings.entries:
-        raise ValueError(f"wav.scp has no recording {recording!r}, as segments names it")
-    where, location = recordings.entries[recording]
-    if location.endswith("|") or location.startswith("|"):
+def _in_recording(segment: Segment, recordings: _Pairs, root: Path) -> Segment:
+    """A segment, whose file is a recording's id, in the file or URL that wav.scp names for it.
+
+    An entry that is a known command stands for what it would take of its file; nothing is run.
+    ValueError when there is none to be read.
+    """
+    if segment.file not in recordings.entries:
+        raise ValueError(f"wav.scp has no recording {segment.file!r}, as segments names it")
+    where, location = recordings.entries[segment.file]
+    if not is_pipe(location):
+        return replace(segment, file=listed_path(location, root))
+    try:
+        piped = parse_pipe(location)
+    except ValueError as error:
         raise ValueError(
-            f"{where}: is a command ({location!r}), and timbral runs no commands from lists; write "
-            "the audio to files and name those"
-        )
-    return listed_path(location, root)
+            f"{where}: is a command ({location!r}), and timbral runs no commands from lists; it "
+            f"takes some for what they mean, but {error}; write the audio to files and name those"
+        ) from None
+    if piped.speed != 1 and (segment.start or segment.end != math.inf):
+        raise ValueError(f"{where}: a segment of a recording that is played faster is not read")
+    end = min(segment.end + piped.start, piped.end)
+    return replace(
+        piped,
+        file=listed_path(piped.file, root),
+        start=segment.start + piped.start,
+        end=end,
+        channel=segment.channel if piped.channel is None else piped.channel,
+    )
 
 
 @dataclass(frozen=True)
