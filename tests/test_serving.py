@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from conftest import Ask
 
@@ -360,6 +361,43 @@ def test_what_takes_too_long_is_given_up(embedder: Embedder, paths: list[Path]) 
         assert (answer.status_code, answer.json()["kind"]) == (503, "timeout")
         slow.may.set()
         assert client.post("/embed", files=files(audio=paths[0])).status_code == 200
+
+
+def test_what_is_past_its_time_keeps_its_place_and_begins_nothing_more(
+    embedder: Embedder, paths: list[Path]
+) -> None:
+    slow = SlowRuntime(embedder)
+    slow_embedder = embedder.with_inference(runtime=slow)
+    uploads = [("audio", path.read_bytes()) for path in paths]
+    with serving(slow_embedder, timeout_seconds=0.2, threads=2, max_waiting=1) as client:
+
+        def kind() -> str:
+            return str(client.post("/embed", files=uploads).json().get("kind"))
+
+        assert kind() == "timeout"
+        assert kind() == "overloaded"  # a thread is still at the first
+        slow.may.set()
+        wait_until(lambda: "timbral_in_work 0.0" in client.get("/metrics").text)
+        assert slow.batches == [1]  # of its three recordings
+        assert kind() == "None"
+
+
+def test_a_request_alone_is_computed_on_all_cores(
+    embedder: Embedder, waves: list[Wave], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowRuntime(embedder)
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    batching = BatchingRuntime(slow, workers=2, timeout_seconds=10, threads_alone=2)
+    threads = in_threads(lambda row: batching.embed_waves([waves[row]], None), 1)
+    wait_until(lambda: slow.has_begun)
+    threads += in_threads(lambda row: batching.embed_waves([waves[row]], None), 2)
+    wait_until(lambda: len(used) == 2)
+    slow.may.set()
+    for thread in threads:
+        thread.join()
+    batching.close()
+    assert used[:2] == [2, 1]
 
 
 def test_serve_refuses_in_one_line(

@@ -6,7 +6,9 @@ A megabyte of FLAC or Opus may hold days of silence; who decodes it first and lo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 from timbral.errors import AudioError
 
@@ -21,6 +23,8 @@ class LengthLimit:
     """The longest recording that is decoded."""
 
     seconds: float = math.inf
+    turn: AbstractContextManager[Any] = field(default=nullcontext(), compare=False, repr=False)
+    """held while one is decoded, such as a semaphore for so many at once"""
 
     def check(self, name: str, num_samples: int, sample_rate: int, channels: int) -> None:
         """AudioError for a recording of more samples (T, C) than that."""

@@ -143,7 +143,7 @@ class Embedder(SharedEncoder):
         windows: Windows | None = None,
         *,
         runtime: Runtime | None = None,
-        max_seconds: float | None = None,
+        limit: LengthLimit | None = None,
     ) -> Embedder:
         """An Embedder of the same network, which both hold, that prepares recordings another way.
 
@@ -151,13 +151,13 @@ class Embedder(SharedEncoder):
             preprocessing: what is done to every recording; None: as this one does
             windows: whose mean is a recording's vector; None: those of this one
             runtime: computes the vectors of this network; None: that of this one
-            max_seconds: longer recordings are refused; None: as this one does
+            limit: longer recordings are refused; None: as this one does
         """
         other = copy.copy(self)
         other.preprocessing = preprocessing or self.preprocessing
         other.windows = windows or self.windows
         other._runtime = runtime or self._runtime
-        other._limit = self._limit if max_seconds is None else LengthLimit(max_seconds)
+        other._limit = limit or self._limit
         if other.embedding_identity() != self.embedding_identity():
             other.calibration = None
         return other

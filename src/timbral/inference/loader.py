@@ -54,7 +54,8 @@ class RecordingLoader:
         ConfigError as `Embedder.encode` does; they call what is no path by its argument.
         """
         name = name_of(audio, argument)
-        return self._prepare(*self._read(audio, name, sample_rate), name)
+        with self.limit.turn:
+            return self._prepare(*self._read(audio, name, sample_rate), name)
 
     def try_load(self, path: str | Path) -> Wave | AudioError:
         """As `load`, but a recording that cannot be used gives its error."""
@@ -90,6 +91,12 @@ class RecordingLoader:
     ) -> tuple[Wave, Quality]:
         """As `load`, with the measures of the recording as it came."""
         name = name_of(audio, argument)
+        with self.limit.turn:
+            return self._load_measured(audio, name, sample_rate)
+
+    def _load_measured(
+        self, audio: object, name: str, sample_rate: float | None
+    ) -> tuple[Wave, Quality]:
         if isinstance(audio, str | os.PathLike):
             wave, channels, rate = decode_with_channels(os.fspath(audio))
         elif isinstance(audio, bytes):

@@ -2,8 +2,10 @@
 
 threads of requests ──▶ queue ──▶ workers, one a core: take what waits, up to a batch ──▶ vectors
 
-Nobody waits for a batch to fill: a worker that is free takes what is there, so that one request
-alone is computed at once, and batches grow with the load.
+Nobody waits for a batch to fill: a worker that is free takes what is there, and leaves their share
+to others that are free, too. So batches grow with the load. One request alone is computed at once,
+on all cores: always by the first worker, since each thread that computes on several cores keeps
+threads for it.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from timbral.inference.runtime import NetworkFacts, Runtime
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.io.types import Vectors
 from timbral.serving.refusals import ServiceError
+from timbral.serving.request_time import TOO_MUCH, check_time_left, deadline
 
 __all__ = ["BatchingRuntime"]
 
-TOO_MUCH = "there is too much to do at the moment; try again later"
 Observer = Callable[[int, float, float], None]
 """told of each batch: how many recordings, their seconds, and seconds of computing"""
 
@@ -60,6 +62,7 @@ class BatchingRuntime:
         *,
         workers: int,
         timeout_seconds: float,
+        threads_alone: int = 1,
         observe: Observer = lambda recordings, seconds, computing: None,
     ) -> None:
         """Start the workers; `close` ends them.
@@ -67,19 +70,28 @@ class BatchingRuntime:
         Args:
             runtime: computes the batches
             workers: threads that compute, each a batch of its own
-            timeout_seconds: what has waited for longer is given up
+            timeout_seconds: what has waited for longer is given up, and what is past the time of
+                its request (`timbral.serving.request_time`)
+            threads_alone: threads of torch for a batch while nothing else is to be computed; for
+                others there is one; 1 leaves torch's setting as it is
             observe: told of each batch
         """
         self.runtime = runtime
         self._timeout = timeout_seconds
+        self._threads_alone = threads_alone
         self._observe = observe
         seconds = SECONDS_PER_BATCH.get(runtime.device.type, 16)
         self._samples_per_batch = seconds * runtime.network.sample_rate
         self._jobs: deque[_Job] = deque()
-        self._changed = Condition()
+        self._lock = Lock()
+        self._woken = [Condition(self._lock) for _ in range(workers)]
+        self._idle: set[int] = set()
+        """numbers of workers that wait; the first of them is woken"""
         self._closed = False
         self._alone = Lock()  # what is a batch by itself
-        self._workers = [Thread(target=self._work, daemon=True) for _ in range(workers)]
+        self._workers = [
+            Thread(target=self._work, args=(number,), daemon=True) for number in range(workers)
+        ]
         for worker in self._workers:
             worker.start()
 
@@ -104,18 +116,19 @@ class BatchingRuntime:
 
     def close(self) -> None:
         """End the workers, after all that waits."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            for woken in self._woken:
+                woken.notify()
         for worker in self._workers:
             worker.join()
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         """As `TorchRuntime.embed_waves`; the many windows of one request let others in between."""
-        deadline = time.monotonic() + self._timeout
-        vectors = [
-            self._computed(_Job(piece, windows, deadline)) for piece in self._pieces(waves)
-        ] or [self.runtime.embed_waves([], windows)]
+        until = min(time.monotonic() + self._timeout, deadline())
+        jobs = (_Job(piece, windows, until) for piece in self._pieces(waves))
+        vectors = [self._computed(job) for job in jobs]
+        vectors = vectors or [self.runtime.embed_waves([], windows)]
         return np.concatenate(vectors)
 
     def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors:
@@ -129,7 +142,9 @@ class BatchingRuntime:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One at a time; ServiceError (503) for a request whose turn does not come in its time."""
-        if not self._alone.acquire(timeout=self._timeout):
+        check_time_left()
+        left = min(self._timeout, max(deadline() - time.monotonic(), 0.0))
+        if not self._alone.acquire(timeout=left):
             raise ServiceError(503, "timeout", TOO_MUCH)
         try:
             yield
@@ -149,33 +164,57 @@ class BatchingRuntime:
         return pieces
 
     def _computed(self, job: _Job) -> Vectors:
-        with self._changed:
+        check_time_left()
+        with self._lock:
             if self._closed:
                 raise ServiceError(503, "stopping", "the service is stopping; ask another one")
             self._jobs.append(job)
-            self._changed.notify()
+            self._wake()
         return job.future.result()
 
-    def _work(self) -> None:
-        while batch := self._next_batch():
+    def _wake(self) -> None:
+        """Let the first worker that waits take a batch."""
+        if self._idle:
+            number = min(self._idle)
+            self._idle.remove(number)
+            self._woken[number].notify()
+
+    def _work(self, number: int) -> None:
+        threads = 0
+        while batch := self._next_batch(number):
+            if self._threads_alone > 1:
+                wanted = self._threads_alone if self._is_alone() else 1
+                if wanted != threads:  # of this thread alone; see torch.set_num_threads
+                    torch.set_num_threads(wanted)
+                    threads = wanted
             start = time.monotonic()
             _compute(self.runtime, batch)
             seconds = sum(job.samples for job in batch) / self.network.sample_rate
             self._observe(sum(len(job.waves) for job in batch), seconds, time.monotonic() - start)
 
-    def _next_batch(self) -> list[_Job]:
-        """What waits, up to a batch; empty when there will be nothing any more."""
-        with self._changed:
+    def _is_alone(self) -> bool:
+        """Whether nothing else is computed, or waits."""
+        with self._lock:
+            return not self._jobs and len(self._idle) == len(self._workers) - 1
+
+    def _next_batch(self, number: int) -> list[_Job]:
+        """A worker's share of what waits, up to a batch; empty when nothing will come any more."""
+        with self._lock:
             while not self._jobs and not self._closed:
-                self._changed.wait()
+                self._idle.add(number)
+                self._woken[number].wait()
+                self._idle.discard(number)
+            share = -(-len(self._jobs) // (1 + len(self._idle)))
             batch: list[_Job] = []
             samples = 0
-            while self._jobs:
+            while self._jobs and len(batch) < share:
                 job = self._jobs[0]
                 samples += job.samples
                 if batch and not self._fits(samples, job, batch[0]):
                     break
                 batch.append(self._jobs.popleft())
+            if self._jobs:
+                self._wake()
             return batch
 
     def _fits(self, samples: int, job: _Job, first: _Job) -> bool:

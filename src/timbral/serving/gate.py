@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from timbral.serving.places import Places
 from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.tokens import Tokens, is_loopback
 
@@ -46,8 +46,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, service: Service) -> None:
         self._app, self._tokens, self._service = app, tokens, service
-        self._in_work: Counter[int] = Counter()
-        """by token; -1 is that of requests without one"""
+        self._places = Places(service.settings, service.metrics.in_work.set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,15 +92,9 @@ class Gate:
         if not writes:
             await self._app(scope, receive, send)
             return
-        self._check_room(token)
-        self._in_work[token] += 1
-        self._service.metrics.in_work.inc()
-        try:
+        with self._places.taken(token):
             body = await self._body(headers, receive)
             await self._app(scope, _replay(body, receive), send)
-        finally:
-            self._in_work[token] -= 1
-            self._service.metrics.in_work.dec()
 
     def _check_token(self, path: str, headers: Headers, writes: bool) -> int:
         """Which token asks, -1 where none is needed; ServiceError (401) without one."""
@@ -113,15 +106,6 @@ class Gate:
             message = "a token is needed, in the header `Authorization: Bearer TOKEN`"
             raise ServiceError(401, "token", message)
         return -1
-
-    def _check_room(self, token: int) -> None:
-        settings = self._service.settings
-        if token >= 0 and 0 < settings.max_per_token <= self._in_work[token]:
-            message = f"{settings.max_per_token} requests of this token are in work; wait for them"
-            raise ServiceError(429, "too-many-requests", message)
-        if self._in_work.total() >= settings.max_waiting:
-            message = f"{settings.max_waiting} requests are in work already; try again later"
-            raise ServiceError(503, "overloaded", message)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body; ServiceError when it is too large or does not arrive in time."""

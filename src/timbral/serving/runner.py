@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from timbral.serving.places import hold_place_for
 from timbral.serving.refusals import ServiceError
+from timbral.serving.request_time import check_time_left, working_until
 
 __all__ = ["Runner"]
 
@@ -22,10 +25,16 @@ class Runner:
         self._timeout = timeout_seconds
 
     async def __call__(self, function: Callable[[], R]) -> R:
-        """The result of `function`; ServiceError (503) when it takes too long."""
-        running = asyncio.get_running_loop().run_in_executor(self._pool, function)
+        """The result of `function`; ServiceError (503) when it takes too long.
+
+        What has not begun by then never does; what has ends at the next piece that it would hand to
+        the encoder, and keeps the request's place until then.
+        """
+        end = time.monotonic() + self._timeout
+        job = self._pool.submit(_until, end, function)
+        hold_place_for(job)
         try:
-            return await asyncio.wait_for(running, self._timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(job), self._timeout)
         except TimeoutError:
             message = f"not done within {self._timeout:g} s; try again later"
             raise ServiceError(503, "timeout", message) from None
@@ -41,3 +50,9 @@ class Runner:
     def close(self) -> None:
         """Wait for what runs."""
         self._pool.shutdown()
+
+
+def _until(end: float, function: Callable[[], R]) -> R:
+    with working_until(end):
+        check_time_left()
+        return function()

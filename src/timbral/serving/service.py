@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from threading import BoundedSemaphore
 from typing import Literal, TypeAlias
 
+import numpy as np
+
+from timbral.audio.length_limit import LengthLimit
 from timbral.embeddings.similarity import similarity
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.inference.decision import Question
 from timbral.inference.embedder import Embedder
+from timbral.inference.recordings import check_finite
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.io.types import Vectors
 from timbral.serving.answers import (
@@ -50,6 +55,7 @@ class Service:
         settings: ServiceSettings,
         *,
         workers: int,
+        threads_alone: int = 1,
         gallery: Gallery | None = None,
     ) -> None:
         """Start the workers that compute; `close` ends them.
@@ -59,6 +65,7 @@ class Service:
             settings: limits
             workers: batches that are computed at once: as many as cores on a CPU whose torch uses
                 one thread, 1 on a GPU
+            threads_alone: threads of torch for a batch while nothing else is to be computed
             gallery: of this encoder's vectors; None: nobody can be enrolled
 
         Raises DataError for a gallery of another encoder.
@@ -71,10 +78,12 @@ class Service:
             embedder.runtime,
             workers=workers,
             timeout_seconds=settings.timeout_seconds,
+            threads_alone=threads_alone,
             observe=self.metrics.count_batch,
         )
+        decoders = BoundedSemaphore(workers + 1)  # more decode no faster, and take memory
         self.embedder = embedder.with_inference(
-            runtime=self._batches, max_seconds=settings.max_seconds
+            runtime=self._batches, limit=LengthLimit(settings.max_seconds, decoders)
         )
         self.gallery = None if gallery is None else GalleryService(gallery, self.embedder)
 
@@ -99,20 +108,20 @@ class Service:
     def embed(self, contents: Sequence[bytes], *, measures: bool) -> EmbeddingAnswer:
         """A vector for each recording, with its measures if these are asked for."""
         self.check_count(contents)
-        recordings = None
-        if measures:
-            sides = self._sides({f"audio[{row}]": each for row, each in enumerate(contents)})
-            vectors = [side.voice for side in sides]
-            recordings = [_recording(side) for side in sides]
-        elif len(contents) == 1:  # needs no threads to read it
-            vectors = [self.embedder.encode(contents[0])]
-        else:
-            vectors = list(self.embedder.encode(list(contents)))
+        vectors, recordings = [], []
+        for row, content in enumerate(contents):  # one after another: memory holds one of them
+            name = f"audio[{row}]" if measures or len(contents) > 1 else "audio"
+            if measures:
+                (side,) = self._sides({name: content})
+                vectors.append(side.voice)
+                recordings.append(_recording(side))
+            else:
+                vectors.append(self._vector(content, name))
         return EmbeddingAnswer(
             encoder=self.embedder.name,
             weights_sha256=self.embedder.weights_sha256,
             embeddings=[vector.tolist() for vector in vectors],
-            recordings=recordings,
+            recordings=recordings if measures else None,
         )
 
     def verify(
@@ -158,6 +167,13 @@ class Service:
         if len(contents) > most:
             message = f"audio: {len(contents)} recordings are more than the {most} of one request"
             raise ServiceError(413, "too-many-files", message)
+
+    def _vector(self, content: bytes, name: str) -> Vectors:
+        vectors = self.embedder.encode_preprocessed(
+            [self.embedder.loader.load(content, name, None)]
+        )
+        check_finite(vectors, [name])
+        return np.asarray(vectors[0])
 
     def _sides(self, given: dict[str, bytes]) -> list[Side]:
         embedder = self.embedder

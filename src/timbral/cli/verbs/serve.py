@@ -108,7 +108,10 @@ def run(
         from timbral.serving.app import create_app
         from timbral.serving.service import Service
 
-        service = Service(embedder, limits, workers=_count_workers(embedder), gallery=enrolled)
+        workers = _count_workers(embedder)
+        service = Service(
+            embedder, limits, workers=workers, threads_alone=workers, gallery=enrolled
+        )
         _log_to_standard_error(quiet)
         address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         print(f"{embedder.name} at {address}", file=sys.stderr, flush=True)

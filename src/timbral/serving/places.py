@@ -1,0 +1,88 @@
+"""How many requests are in work, of each token and in all.
+
+A request gives its place back when nothing works for it any more: not when it is answered that it
+takes too long, while a thread is still at it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any
+
+from timbral.serving.refusals import ServiceError
+from timbral.serving.settings import ServiceSettings
+
+__all__ = ["Places", "hold_place_for"]
+
+
+class _Place:
+    """Of one request; given back when its holders have all let go."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back, self._holders, self._lock = give_back, 1, Lock()
+
+    def hold_for(self, job: Future[Any]) -> None:
+        with self._lock:
+            self._holders += 1
+        job.add_done_callback(lambda _: self.let_go())
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            is_free = not self._holders
+        if is_free:
+            self._give_back()
+
+
+_place: ContextVar[_Place | None] = ContextVar("place", default=None)
+
+
+def hold_place_for(job: Future[Any]) -> None:
+    """The place of the request that is answered here is taken until this job has ended, too."""
+    place = _place.get()
+    if place is not None:
+        place.hold_for(job)
+
+
+class Places:
+    """Those of one service."""
+
+    def __init__(self, settings: ServiceSettings, changed: Callable[[int], None]) -> None:
+        """`changed` is told how many are taken."""
+        self._settings, self._changed = settings, changed
+        self._taken: Counter[int] = Counter()
+        self._lock = Lock()
+
+    @contextmanager
+    def taken(self, token: int) -> Iterator[None]:
+        """A place for a request by this token, -1 for none; ServiceError where no more are free."""
+        with self._lock:
+            self._check(token)
+            self._taken[token] += 1
+            self._changed(self._taken.total())
+        place = _Place(lambda: self._give_back(token))
+        current = _place.set(place)
+        try:
+            yield
+        finally:
+            _place.reset(current)
+            place.let_go()
+
+    def _give_back(self, token: int) -> None:
+        with self._lock:
+            self._taken[token] -= 1
+            self._changed(self._taken.total())
+
+    def _check(self, token: int) -> None:
+        settings = self._settings
+        if token >= 0 and 0 < settings.max_per_token <= self._taken[token]:
+            message = f"{settings.max_per_token} requests of this token are in work; wait for them"
+            raise ServiceError(429, "too-many-requests", message)
+        if self._taken.total() >= settings.max_waiting:
+            message = f"{settings.max_waiting} requests are in work already; try again later"
+            raise ServiceError(503, "overloaded", message)
