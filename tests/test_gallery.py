@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +241,29 @@ def test_removed_voice_is_in_no_file(gallery: Gallery) -> None:
     assert b"7-2.wav7-2" not in content
     assert b"voice-7-7" not in content
     assert recordings(8, 4)[1].vector.tobytes() in content
+
+
+def test_readers_do_not_wait_while_a_writer_waits_for_another_process(gallery: Gallery) -> None:
+    gallery.add("a", recordings(1))
+    other = sqlite3.connect(gallery.location, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # as another process does that enrolls
+    writer = threading.Thread(target=gallery.add, args=("b", recordings(2)))
+    writer.start()
+    time.sleep(0.1)
+    start = time.monotonic()
+    assert gallery.search(mean_of(1), 1)[0] == [["a"]]
+    assert (len(gallery), gallery.voice("a").summary.num_recordings) == (1, 3)
+    assert time.monotonic() - start < 5
+    assert writer.is_alive()
+    other.execute("ROLLBACK")
+    other.close()
+    writer.join()
+    assert gallery.search(mean_of(2), 1)[0] == [["b"]]
+
+
+def test_what_is_taken_back_was_never_found(gallery: Gallery) -> None:
+    with pytest.raises(RuntimeError, match="interrupted"), gallery._matrix.writing():
+        gallery.add("a", recordings(1))
+        assert gallery.search(mean_of(1), 1)[0] == [["a"]]
+        raise RuntimeError("interrupted")
+    assert gallery.search(mean_of(1), 1)[0] == [[]]

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +128,19 @@ def test_errors_of_a_server_name_it_without_its_password(server: str) -> None:
     with pytest.raises(DataError, match="PostgreSQL refuses") as caught:
         PostgresDatabase.open("postgresql://me:secret@/postgres?host=/nowhere")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_readers_of_a_server_do_not_wait_while_a_writer_does(server: str, gallery: Gallery) -> None:
+    import psycopg
+
+    gallery.add("a", recordings(1))
+    with psycopg.connect(server) as other:
+        other.execute("SELECT changes FROM timbral_gallery.gallery FOR UPDATE")
+        writer = threading.Thread(target=gallery.add, args=("b", recordings(2)))
+        writer.start()
+        time.sleep(0.1)
+        assert gallery.search(mean_of(1), 1)[0] == [["a"]]
+        assert writer.is_alive()
+    writer.join()
+    assert gallery.search(mean_of(2), 1)[0] == [["b"]]

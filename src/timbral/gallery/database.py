@@ -77,7 +77,11 @@ class Database(Protocol):
     location: str
     """what errors call it"""
     lock: threading.RLock
-    """held while a statement runs, and by `writing` throughout"""
+    """held while a statement runs, and by `writing` from when its turn has come"""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is inside `writing`."""
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; the rows that it gives."""
@@ -88,7 +92,8 @@ class Database(Protocol):
     def writing(self) -> AbstractContextManager[None]:
         """A transaction of the only writer: all of it is kept, or on an error nothing.
 
-        When it ends without an error, everything in it is on the disk. Not to be nested.
+        When it ends without an error, everything in it is on the disk. Not to be nested. While it
+        waits for other writers, other threads read.
         """
 
     def erase(self) -> bool:

@@ -7,14 +7,13 @@ numbers of changes become visible in their order.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from timbral.errors import DataError, MissingExtraError, UnavailableError
+from timbral.gallery.connections import Connections
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -36,10 +35,8 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         """Take the URL; nothing is asked yet. `open` and `create` do."""
         self._url, self.location = url, _without_password(url)
-        self.lock = threading.RLock()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._inherited: list[psycopg.Connection[Any]] = []
-        self._process = 0
+        self._connections = Connections(self._connect, lambda each: not each.closed)
+        self.lock = self._connections.lock
 
     @classmethod
     def open(cls, url: str) -> PostgresDatabase:
@@ -56,7 +53,11 @@ class PostgresDatabase:
     def create(cls, url: str, first_row: Sequence[object]) -> PostgresDatabase:
         """Make the tables and the row of the table gallery, or open what is there."""
         database = cls(url)
-        with database._connected() as connection, connection.transaction():
+        with (
+            database._explained(),
+            database._connections.for_writing() as connection,
+            connection.transaction(),
+        ):
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATION_LOCK,))
             there = connection.execute("SELECT to_regclass(%s)", (f"{NAMESPACE}.gallery",))
             if not there.fetchall()[0][0]:
@@ -81,54 +82,64 @@ class PostgresDatabase:
                 f"version {SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
 
+    @property
+    def is_writing(self) -> bool:
+        return self._connections.is_writing
+
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._connected() as connection:
+        with self._explained(), self._connections.for_statement() as connection:
             found = connection.execute(sql.replace("?", "%s"), values)
             return found.fetchall() if found.description else []
 
     def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        with self._connected() as connection, connection.cursor() as cursor:
+        with (
+            self._explained(),
+            self._connections.for_statement() as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.executemany(sql.replace("?", "%s"), rows)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self._connected() as connection, connection.transaction():
-            connection.execute("SELECT changes FROM gallery FOR UPDATE")
-            yield
+        with (
+            self._explained(),
+            self._connections.for_writing() as connection,
+            connection.transaction(),
+        ):
+            connection.execute("SELECT changes FROM gallery FOR UPDATE")  # waits for others
+            with self._connections.inside_transaction():
+                yield
 
     def erase(self) -> bool:
-        self.query("VACUUM (FULL) voices, recordings")
+        with self._explained(), self._connections.for_writing() as connection:
+            connection.execute("VACUUM (FULL) voices, recordings")
         return True
 
     def close(self) -> None:
-        with self.lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
-                self._connection = None
+        self._connections.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        import psycopg
+
+        connection = psycopg.connect(self._url, autocommit=True)
+        connection.execute(SETTINGS)
+        return connection
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        """The connection, of one thread at a time; psycopg's errors become this library's."""
+    def _explained(self) -> Iterator[None]:
+        """psycopg's errors become this library's."""
         try:
             import psycopg
         except ImportError:
             raise MissingExtraError("a gallery in PostgreSQL", "gallery") from None
-        with self.lock:
-            try:
-                if self._connection is not None and self._process != os.getpid():
-                    self._inherited.append(self._connection)  # of the parent, who may close it
-                    self._connection = None
-                if self._connection is None or self._connection.closed:
-                    self._connection = psycopg.connect(self._url, autocommit=True)
-                    self._process = os.getpid()
-                    self._connection.execute(SETTINGS)
-                yield self._connection
-            except psycopg.Error as error:
-                reason = str(error).strip().partition("\n")[0]
-                refusal = f"{self.location}: PostgreSQL refuses ({reason})"
-                if isinstance(error, psycopg.OperationalError):
-                    raise UnavailableError(refusal) from error
-                raise DataError(refusal) from error
+        try:
+            yield
+        except psycopg.Error as error:
+            reason = str(error).strip().partition("\n")[0]
+            refusal = f"{self.location}: PostgreSQL refuses ({reason})"
+            if isinstance(error, psycopg.OperationalError):
+                raise UnavailableError(refusal) from error
+            raise DataError(refusal) from error
 
 
 def _without_password(url: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from timbral.errors import DataError, UnavailableError
+from timbral.gallery.connections import Connections
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 from timbral.io.near_names import beside
 from timbral.io.temporary import unique_name
@@ -43,10 +43,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         """Open a file that is there; DataError for one that is no gallery."""
         self.path, self.location = path, str(path)
-        self.lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
-        self._inherited: list[sqlite3.Connection] = []
+        self._connections = Connections(lambda: _connect(path), lambda _: True)
+        self.lock = self._connections.lock
         _check_header(path)
         try:
             self._check()
@@ -68,7 +66,7 @@ class SqliteDatabase:
         return cls(path)
 
     def _check(self) -> None:
-        with self._connected() as connection:
+        with self._explained(), self._connections.for_statement() as connection:
             found = [
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("application_id", "user_version")
@@ -81,29 +79,34 @@ class SqliteDatabase:
                 f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
 
+    @property
+    def is_writing(self) -> bool:
+        return self._connections.is_writing
+
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._connected() as connection:
+        with self._explained(), self._connections.for_statement() as connection:
             return connection.execute(sql, values).fetchall()
 
     def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        with self._connected() as connection:
+        with self._explained(), self._connections.for_statement() as connection:
             connection.executemany(sql, rows)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self._connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._explained(), self._connections.for_writing() as connection:
+            connection.execute("BEGIN IMMEDIATE")  # waits for other processes
+            with self._connections.inside_transaction():
+                try:
+                    yield
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
 
     def erase(self) -> bool:
         until = monotonic() + ERASE_SECONDS
-        with self._connected() as connection:
+        with self._explained(), self._connections.for_writing() as connection:
             connection.execute("PRAGMA busy_timeout = 50")
             try:
                 while not (erased := _erased(connection)) and monotonic() < until:
@@ -113,24 +116,15 @@ class SqliteDatabase:
         return erased
 
     def close(self) -> None:
-        with self.lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
-                self._connection = None
+        self._connections.close()
 
     @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """The connection, of one thread at a time; SQLite's errors become this library's."""
-        with self.lock:
-            if self._connection is not None and self._process != os.getpid():
-                self._inherited.append(self._connection)  # of the parent, who alone may close it
-                self._connection = None
-            if self._connection is None:
-                self._connection, self._process = _connect(self.path), os.getpid()
-            try:
-                yield self._connection
-            except sqlite3.Error as error:
-                raise _explain(error, self.path) from error
+    def _explained(self) -> Iterator[None]:
+        """SQLite's errors become this library's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _explain(error, self.path) from error
 
 
 def _erased(connection: sqlite3.Connection) -> bool:

@@ -103,19 +103,25 @@ class VoiceMatrix:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction, in which the matrix is up to date and nobody else writes."""
-        with self.lock:
-            if self._store.in_transaction:  # of this thread, or the lock would not be free
+        if self._store.in_transaction:
+            self.refresh()
+            yield
+            return
+        wrote = False
+        try:
+            with self._store.writing():  # waits without the lock, so that others search meanwhile
                 self.refresh()
-                yield
-                return
-            try:
-                with self._store.writing():
-                    self.refresh()
+                try:
                     yield
-            except BaseException:
-                if self._store.wrote:  # what was taken up of it is not true
-                    self.clear()
-                raise
+                except BaseException:
+                    if self._store.wrote:  # what was taken up of it is not true
+                        self.clear()
+                    raise
+                wrote = self._store.wrote
+        except BaseException:
+            if wrote:  # it could not be committed
+                self.clear()
+            raise
 
     def snapshot(self) -> Snapshot:
         """A copy of everything."""

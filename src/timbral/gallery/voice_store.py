@@ -84,8 +84,11 @@ class VoiceStore:
         self._refused = RefusedSearches(database)
         self._change = 0
         self.wrote = False
-        self.in_transaction = False
-        """whether this object is writing just now"""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is writing just now."""
+        return self.database.is_writing
 
     @property
     def location(self) -> str:
@@ -193,11 +196,7 @@ class VoiceStore:
         """A transaction; see `Database.writing`. Others write before it or after it."""
         with self.database.writing():
             self._change, self.wrote = self.changes() + 1, False
-            self.in_transaction = True
-            try:
-                yield
-            finally:
-                self.in_transaction = False
+            yield
             if self.wrote:  # last, so that what is read meanwhile has the number of before
                 self.database.query("UPDATE gallery SET changes = ?", (self._change,))
 

@@ -1,0 +1,88 @@
+"""The connections of one process to a database: one that reads, one that writes.
+
+A writer may have to wait long for the writers of other processes. It waits without the lock that
+readers take, and on a connection of its own, so that this process goes on searching meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Connections"]
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closes)
+
+
+class Connections(Generic[C]):
+    """Opened when they are first needed, again after `close`, and anew in a forked process.
+
+    Attributes:
+        lock: held while a statement runs, and by a writer from when its turn has come
+    """
+
+    def __init__(self, connect: Callable[[], C], is_usable: Callable[[C], bool]) -> None:
+        """`connect` opens one; one that is not usable any more is opened again."""
+        self._connect, self._is_usable = connect, is_usable
+        self.lock = threading.RLock()
+        self._turn = threading.RLock()
+        """of the threads that write"""
+        self._open: dict[str, C] = {}
+        self._process = 0
+        self._writing_thread = 0
+        self._inherited: list[C] = []
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is inside a transaction that writes."""
+        return self._writing_thread == threading.get_ident()
+
+    @contextmanager
+    def for_statement(self) -> Iterator[C]:
+        """The connection for one statement: that of the transaction in which it stands, if any."""
+        with self.lock:
+            yield self._get("writes" if self.is_writing else "reads")
+
+    @contextmanager
+    def for_writing(self) -> Iterator[C]:
+        """The connection that writes, of one thread at a time; readers are not kept waiting."""
+        with self._turn:
+            with self.lock:
+                connection = self._get("writes")
+            yield connection
+
+    @contextmanager
+    def inside_transaction(self) -> Iterator[None]:
+        """What this thread asks inside is part of what it writes; others wait for its end."""
+        with self.lock:
+            self._writing_thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writing_thread = 0
+
+    def close(self) -> None:
+        """Close both; a thread that writes ends first."""
+        with self._turn, self.lock:
+            if self._process == os.getpid():
+                for connection in self._open.values():
+                    connection.close()
+                self._open.clear()
+
+    def _get(self, use: str) -> C:
+        if self._open and self._process != os.getpid():
+            self._inherited += self._open.values()  # of the parent, who alone may close them
+            self._open.clear()
+        connection = self._open.get(use)
+        if connection is None or not self._is_usable(connection):
+            connection = self._open[use] = self._connect()
+            self._process = os.getpid()
+        return connection
