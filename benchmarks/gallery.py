@@ -86,7 +86,7 @@ def measure_index(count: int) -> None:
     built = time.process_time() - start
     index.check(ids, voices)
     best = np.concatenate([exact_search(voices, query[None], 1)[0][0] for query in queries])
-    for expansion in (64, 128, 256):
+    for expansion in (64, 128, 256, 512, 1024):
         index.set_expansion(expansion)
 
         def find(query: np.ndarray) -> int:

@@ -12,7 +12,9 @@ import pytest
 from conftest import Ask
 from timbral import api
 from timbral.embeddings.named_vectors import read_vectors
+from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
+from timbral.inference.load import load_encoder
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,7 @@ def test_speakers_of_an_embed_folder_are_enrolled(
     answer = ask("enroll", other, "--embeddings", tmp_path / "embeddings")
     assert answer.code == 1
     assert "refused: " in answer.err
+    answer = ask("gallery", "check", path, "--encoder", run, "--json")
+    assert "of the encoder's validation" in json.loads(answer.out)["rests_upon"]
+    assert "guess" not in answer.err
+    assert Gallery(path).encoder == EncoderIdentity.of(load_encoder(run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import Ask
+from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError, EnrollmentError
-from timbral.gallery.bridge import fit_bridge
+from timbral.gallery.bridge import Unlabeled, fit_bridge
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CosineEvidence
 from timbral.gallery.gallery import Gallery
@@ -98,6 +99,30 @@ def test_map_is_the_one_that_made_the_vectors() -> None:
     np.testing.assert_allclose(bridge.map(old), bridge.center(old @ rotation), atol=1e-4)
 
 
+def test_unlabeled_recordings_show_the_map_what_the_bridge_does_not() -> None:
+    random = np.random.default_rng(3)
+    rotation = np.linalg.qr(random.standard_normal((12, 12)))[0]
+
+    def paired(dimensions: int, offset: float) -> tuple[Vectors, Vectors]:
+        old = np.zeros((200, 12))
+        old[:, :dimensions] = random.standard_normal((200, dimensions))
+        old = unit_length(old + offset * np.eye(12)[0])
+        return old, unit_length(old @ rotation + offset * np.eye(12)[1])
+
+    labeled, speakers = paired(5, 0.0), [f"s{row // 4}" for row in range(200)]
+    old, new = paired(12, 2.0)
+    alone = fit_bridge(*labeled, speakers)
+    helped = fit_bridge(*labeled, speakers, unlabeled=[Unlabeled(*paired(12, 2.0))])
+    distances = [
+        np.linalg.norm(
+            bridge.map(old, old.mean(axis=0)) - unit_length(new - new.mean(axis=0)), axis=1
+        ).mean()
+        for bridge in (alone, helped)
+    ]
+    assert distances[1] < 0.5 * distances[0]
+    np.testing.assert_array_equal(helped.old_mean, alone.old_mean)
+
+
 def test_directions_are_kept_in_unit_vectors_of_the_new_space() -> None:
     old, new, speakers = both_encoders(40, seed=5)
     bridge = fit_bridge(old, new, speakers)
@@ -163,9 +188,9 @@ def test_a_gallery_made_meanwhile_stays(
 ) -> None:
     path = tmp_path / "new.db"
 
-    def fit_slowly(*given: Any) -> Any:
+    def fit_slowly(*given: Any, **named: Any) -> Any:
         Gallery.create(path, OLD).add("acknowledged", recordings(np.eye(12, dtype=np.float32)[:1]))
-        return fit_bridge(*given)
+        return fit_bridge(*given, **named)
 
     monkeypatch.setattr("timbral.gallery.migrating.fit_bridge", fit_slowly)
     with pytest.raises(DataError, match="made by somebody else meanwhile"):
@@ -173,7 +198,65 @@ def test_a_gallery_made_meanwhile_stays(
             folder / "old.db", NEW, folder / "old.parquet", folder / "new.parquet", path
         )
     assert "acknowledged" in Gallery(path)
-    assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".new")] == []
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_what_a_killed_migration_left_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".new.db.writing"
+    left.mkdir()
+    half = Gallery.create(left / "gallery.db", OLD)
+    half.add("half", recordings(np.eye(12, dtype=np.float32)[:1]))
+    assert len(list(left.iterdir())) == 3  # with the log of SQLite
+    migrate_gallery(
+        folder / "old.db", NEW, folder / "old.parquet", folder / "new.parquet", tmp_path / "new.db"
+    )
+    half.close()
+    with Gallery(tmp_path / "new.db") as gallery:
+        assert "half" not in gallery
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_new_recordings_are_centered_by_their_own_domain(folder: Path, tmp_path: Path) -> None:
+    _, new, speakers = both_encoders(60, seed=1)
+    bridge = folder / "old.parquet", folder / "new.parquet"
+    domain = embed_folder(tmp_path / "domain.parquet", new[:80], speakers[:80], NEW)
+    summary = migrate_gallery(
+        folder / "old.db", NEW, *bridge, tmp_path / "new.db", unlabeled=[bridge], domain=domain
+    )
+    assert summary.num_paired == 480
+    with Gallery(tmp_path / "new.db") as gallery:
+        assert gallery.migration is not None
+        np.testing.assert_allclose(gallery.migration.new_mean, new[:80].mean(axis=0), atol=1e-6)
+    few = embed_folder(tmp_path / "few.parquet", new[:8], speakers[:8], NEW)
+    with pytest.raises(DataError, match="30 recordings or more"):
+        migrate_gallery(folder / "old.db", NEW, *bridge, tmp_path / "x.db", domain=few)
+
+
+def test_mapped_voices_are_compared_by_the_calibration_of_the_migration(
+    folder: Path, tmp_path: Path
+) -> None:
+    bridge = folder / "old.parquet", folder / "new.parquet"
+    migrate_gallery(folder / "old.db", NEW, *bridge, tmp_path / "new.db")
+    gallery = Gallery(tmp_path / "new.db")
+    same = recordings(gallery.voice("s2-1").vector[None])
+    never_same = Constant(-9.0)
+    assert gallery.check(Constant(9.0)).alike == ()  # among each other they are not compared
+    with pytest.raises(EnrollmentError, match="sounds like the voice 's2-1'"):
+        gallery.enroll_vectors("again", same, never_same)
+    gallery.enroll_vectors("again", same, never_same, force=True)
+    (pair,) = gallery.check(never_same).alike
+    assert {pair.first, pair.second} == {"again", "s2-1"}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Evidence that says the same of every pair: what is decided otherwise rests on another."""
+
+    ratio: float
+    description: str = "a constant"
+
+    def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
+        return np.full(len(scores), self.ratio)
 
 
 def test_native_recordings_take_over(folder: Path, migrated: MigrationSummary) -> None:

@@ -3,21 +3,24 @@
     python recipes/gallery/migration.py OLD_BRIDGE NEW_BRIDGE OLD_TESTED NEW_TESTED [PREFIX …]
 
 All are `embed` folders, by the old and the new encoder; the tested speakers are not in the bridge.
-PREFIX chooses tested speakers by the beginning of their names (corpora). Each voice is enrolled
+PREFIX chooses tested speakers by the beginning of their names (corpora). --unlabeled adds pairs of
+such folders to the bridge, whose speakers are not asked; --own N adds so many recordings, without
+their speakers, of one half of the tested speakers, and takes their mean in the new space; the other
+half is tested. Each voice is enrolled
 with 1 recording, and with all others than the one that is tested (19 of 20 in speechocean762).
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from material import Material
 
 from timbral.embeddings.vectors import unit_length
-from timbral.gallery.bridge import Bridge, fit_bridge
+from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge
 from timbral.io.types import Ints, Vectors
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of
 from timbral.scoring.metrics import eer
@@ -49,6 +52,20 @@ class Pair:
         return cls(
             one.vectors[a], other.vectors[b], np.unique(names, return_inverse=True)[1], names
         )
+
+    def halves(self, count: int) -> tuple[list[Unlabeled], Pair]:
+        """Some recordings of every second speaker, and all of the other speakers.
+
+        With a `count` of 0 there are 100, which are to be taken for their mean alone.
+        """
+        first = np.flatnonzero(self.speakers % 2 == 0)
+        rest = np.flatnonzero(self.speakers % 2 == 1)
+        chosen = np.random.default_rng(0).permutation(first)[: count or 100]
+        names = [self.names[row] for row in rest]
+        tested = Pair(
+            self.old[rest], self.new[rest], np.unique(names, return_inverse=True)[1], names
+        )
+        return [Unlabeled(self.old[chosen], self.new[chosen])], tested
 
 
 def figures(enrolled: Vectors, tested: Vectors, speakers: Ints) -> str:
@@ -110,15 +127,28 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("prefixes", nargs="*", default=[""])
     parser.add_argument("--bridge-prefix", default="")
+    parser.add_argument("--unlabeled", type=Path, nargs="*", default=[], metavar="OLD NEW")
+    parser.add_argument("--own", type=int, default=-1)
     options = parser.parse_args()
     bridged = Pair.read(options.old_bridge, options.new_bridge, options.bridge_prefix)
-    bridge = fit_bridge(bridged.old, bridged.new, bridged.names)
-    print(
-        f"bridge: {len(bridged.names):,} recordings of {len(set(bridged.names)):,} speakers, "
-        f"penalty {bridge.penalty:g}, cross EER {100 * bridge.cross_eer:.1f} %"
-    )
+    others = [
+        Unlabeled(each.old, each.new)
+        for each in map(Pair.read, options.unlabeled[::2], options.unlabeled[1::2])
+    ]
     for prefix in options.prefixes:
         pair = Pair.read(options.old_tested, options.new_tested, prefix)
+        own, added = [], others
+        if options.own >= 0:
+            own, pair = pair.halves(options.own)
+            added = [*others, *own] if options.own else others
+        bridge = fit_bridge(bridged.old, bridged.new, bridged.names, unlabeled=added)
+        print(
+            f"bridge: {len(bridged.names):,} recordings of {len(set(bridged.names)):,} speakers "
+            f"and {sum(len(each.old) for each in added):,} without, penalty {bridge.penalty:g}, "
+            f"cross EER {100 * bridge.cross_eer:.1f} %"
+        )
+        for each in own:
+            bridge = replace(bridge, new_mean=each.new.mean(axis=0).astype(np.float64))
         own_mean = pair.old.mean(axis=0).astype(np.float64)
         centered = bridge.center(pair.new)
         print(f"{prefix or 'all'}: {int(pair.speakers.max()) + 1} speakers")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from timbral.data.file_state import FileState
 from timbral.data.manifest import Utterance
-from timbral.embeddings.table import RISK_FIELDS, embedded_schema
+from timbral.embeddings.table import OPTIONAL_FIELDS, embedded_schema
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
@@ -178,6 +178,7 @@ class PartialShard:
             "license": [embedder.license] * len(rows),
             "speech_seconds": [row.speech_seconds for row in made],
             "risks": [row.risks for row in made],
+            "embedding_sha256": [embedder.embedding_identity()] * len(rows),
         }
 
 
@@ -209,7 +210,7 @@ def parse_shard(content: bytes, path: str) -> pa.Table:
     table = pa.ipc.open_file(content).read_all()
     table.validate(full=True)
     whole = _checked(table, path) if table.num_rows else table
-    for column in RISK_FIELDS:
+    for column in OPTIONAL_FIELDS:
         if column.name not in whole.column_names:  # an older version wrote it
             whole = whole.append_column(column, pa.nulls(len(table), column.type))
     return whole

@@ -26,8 +26,16 @@ GalleryCalibration = Annotated[
 ]
 
 
-def evidence_for(encoder: EncoderIdentity, calibration: Path | None) -> Evidence:
-    """What decisions about a gallery's vectors rest on, found without loading the encoder."""
+def evidence_for(
+    encoder: EncoderIdentity, calibration: Path | None, named: str | None = None
+) -> Evidence:
+    """What decisions about a gallery's vectors rest on.
+
+    That of the encoder that is `named`: its calibration, or the threshold of its validation. With
+    none it is found without loading the encoder.
+    """
+    if named is not None:
+        return _evidence_of_named(encoder, calibration, named)
     from timbral.calibration.calibration_file import read_calibration
     from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence
 
@@ -45,10 +53,21 @@ def evidence_for(encoder: EncoderIdentity, calibration: Path | None) -> Evidence
     evidence = CosineEvidence()
     print(
         f"note: no calibration of {encoder.name} is known: decisions rest on "
-        f"{evidence.description}; give one with --calibration",
+        f"{evidence.description}; give one with --calibration, or the encoder, which may have a "
+        "threshold of its validation, with --encoder",
         file=sys.stderr,
     )
     return evidence
+
+
+def _evidence_of_named(encoder: EncoderIdentity, calibration: Path | None, named: str) -> Evidence:
+    from timbral.gallery.encoder_identity import EncoderIdentity
+    from timbral.gallery.evidence import evidence_of
+    from timbral.inference.load import load_encoder
+
+    embedder = load_encoder(named, device="cpu")
+    encoder.check_same(EncoderIdentity.of(embedder), "gallery")
+    return evidence_of(embedder, calibration)
 
 
 def _known(encoder: EncoderIdentity) -> Calibration | None:

@@ -15,8 +15,9 @@ utterances.parquet, one row an utterance in the corpus's order
     license            string      of these weights
     speech_seconds     float64     net speech in the recording (`Quality`)
     risks              [string]    kinds of its risks (`timbral.audio.quality.risks`)
+    embedding_sha256   string      of preprocessing and windows (`Embedder.embedding_identity`)
     =================  ==========  ========================================================
-    The last two are null where a recording was not measured: mels, or an older version's rows.
+    The last three are null in an older version's rows, two where mels were embedded.
 speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
@@ -55,6 +56,7 @@ from timbral.io.types import Ints, Vectors
 
 __all__ = [
     "AUDIT_FILE",
+    "OPTIONAL_FIELDS",
     "RISK_FIELDS",
     "SPEAKERS",
     "UTTERANCES",
@@ -94,12 +96,14 @@ RISK_FIELDS = (
     pa.field("speech_seconds", pa.float64()),
     pa.field("risks", pa.list_(pa.string())),
 )
+IDENTITY_FIELD = pa.field("embedding_sha256", pa.string())
+OPTIONAL_FIELDS = (*RISK_FIELDS, IDENTITY_FIELD)
 """of utterances.parquet, behind the columns that every reader takes"""
 
 
 def embedded_schema(embedding_dim: int) -> pa.Schema:
     """Columns of utterances.parquet as `embed` writes it."""
-    return pa.schema([*utterance_schema(embedding_dim), *RISK_FIELDS])
+    return pa.schema([*utterance_schema(embedding_dim), *OPTIONAL_FIELDS])
 
 
 def speaker_schema(

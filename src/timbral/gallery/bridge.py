@@ -9,7 +9,12 @@ With few speakers a rotation is all that can be known (λ → ∞), with many th
 (λ → 0). λ is chosen by the EER of old enrolled / new tested on speakers that were not fitted on.
 
 New vectors are centered, too, when they are compared with mapped ones: what all voices and lines of
-a domain have in common differs between the two spaces, and no linear map knows it.
+a domain have in common differs between the two spaces, and no linear map knows it. So each corpus
+of a bridge is centered by a mean of its own.
+
+Who speaks is asked only to choose λ and to calibrate: recordings of unknown speakers that both
+encoders embedded are as good to fit the map, and help most where they are of the gallery's own kind
+(docs/gallery.md).
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ __all__ = [
     "FOLDS",
     "MIN_SPEAKERS",
     "Bridge",
+    "Unlabeled",
     "fit_bridge",
     "fold_of",
     "held_out_scores",
@@ -87,10 +93,35 @@ class Bridge:
         return unit_length(root[:, None] * directions + self.new_mean)
 
 
-def fit_bridge(old: Vectors, new: Vectors, speakers: Sequence[str], *, seed: int = 0) -> Bridge:
+@dataclass(frozen=True)
+class Unlabeled:
+    """Recordings of one corpus that both encoders embedded; nobody knows who speaks."""
+
+    old: Vectors
+    """(M, E)"""
+    new: Vectors
+    """(M, F)"""
+
+    @property
+    def centered(self) -> tuple[Floats, Floats]:
+        """Of unit length, less the corpus's means."""
+        one = unit_length(self.old).astype(np.float64)
+        other = unit_length(self.new).astype(np.float64)
+        return one - one.mean(axis=0), other - other.mean(axis=0)
+
+
+def fit_bridge(
+    old: Vectors,
+    new: Vectors,
+    speakers: Sequence[str],
+    *,
+    unlabeled: Sequence[Unlabeled] = (),
+    seed: int = 0,
+) -> Bridge:
     """Fit a map to the same recordings in both spaces: (N, E), (N, F), and who speaks (N,).
 
-    Raises DataError for fewer than `MIN_SPEAKERS` speakers with two recordings or more.
+    `unlabeled` are further corpora, to which it is fitted, too. Raises DataError for fewer than
+    `MIN_SPEAKERS` speakers with two recordings or more.
     """
     numbers = np.unique(np.asarray(speakers), return_inverse=True)[1]
     several = int((np.bincount(numbers) > 1).sum())
@@ -104,26 +135,28 @@ def fit_bridge(old: Vectors, new: Vectors, speakers: Sequence[str], *, seed: int
     first, second = pairs_within(numbers, folds, NONTARGETS, seed)
     same = (numbers[first] == numbers[second]).astype(np.int64)
     found = [
-        eer(_held_out_scores(one, other, folds, first, second, penalty), same)[0]
+        eer(_held_out_scores(one, other, folds, first, second, penalty, unlabeled), same)[0]
         for penalty in PENALTIES
     ]
     best = int(np.argmin(found))
     held_out = np.concatenate(
         [
-            _fit(one[folds != fold], other[folds != fold], PENALTIES[best]).carried(
+            _fit(one[folds != fold], other[folds != fold], PENALTIES[best], unlabeled).carried(
                 one[folds == fold]
             )
             for fold in range(FOLDS)
         ]
     )
-    whole = _fit(one, other, PENALTIES[best])
+    whole = _fit(one, other, PENALTIES[best], unlabeled)
     return replace(whole, cross_eer=found[best], least_carried=float(np.percentile(held_out, 5)))
 
 
-def _fit(old: Vectors, new: Vectors, penalty: float) -> Bridge:
+def _fit(old: Vectors, new: Vectors, penalty: float, unlabeled: Sequence[Unlabeled] = ()) -> Bridge:
     x, y = old.astype(np.float64), new.astype(np.float64)
     old_mean, new_mean = x.mean(axis=0), y.mean(axis=0)
-    x, y = x - old_mean, y - new_mean
+    others = [each.centered for each in unlabeled]
+    x = np.concatenate([x - old_mean, *(each for each, _ in others)])
+    y = np.concatenate([y - new_mean, *(each for _, each in others)])
     inner, across = x.T @ x, x.T @ y
     left, values, right = np.linalg.svd(across, full_matrices=False)
     rotation = left @ right
@@ -134,12 +167,18 @@ def _fit(old: Vectors, new: Vectors, penalty: float) -> Bridge:
 
 
 def _held_out_scores(
-    old: Vectors, new: Vectors, folds: Ints, first: Ints, second: Ints, penalty: float
+    old: Vectors,
+    new: Vectors,
+    folds: Ints,
+    first: Ints,
+    second: Ints,
+    penalty: float,
+    unlabeled: Sequence[Unlabeled],
 ) -> Floats:
     """Cosines (P,) of old vectors, mapped without their speakers' fold, and new ones."""
     scores = np.zeros(len(first))
     for fold in range(FOLDS):
-        fitted = _fit(old[folds != fold], new[folds != fold], penalty)
+        fitted = _fit(old[folds != fold], new[folds != fold], penalty, unlabeled)
         rows = np.flatnonzero(folds[first] == fold)
         mapped, centered = fitted.map(old[first[rows]]), fitted.center(new[second[rows]])
         scores[rows] = (mapped * centered).sum(axis=1)
@@ -147,11 +186,17 @@ def _held_out_scores(
 
 
 def held_out_scores(
-    bridge: Bridge, old: Vectors, new: Vectors, folds: Ints, first: Ints, second: Ints
+    bridge: Bridge,
+    old: Vectors,
+    new: Vectors,
+    folds: Ints,
+    first: Ints,
+    second: Ints,
+    unlabeled: Sequence[Unlabeled] = (),
 ) -> Floats:
     """Cosines (P,) of pairs of old and new vectors by maps that saw neither speaker."""
     return _held_out_scores(
-        unit_length(old), unit_length(new), folds, first, second, bridge.penalty
+        unit_length(old), unit_length(new), folds, first, second, bridge.penalty, unlabeled
     )
 
 

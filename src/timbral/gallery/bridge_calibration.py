@@ -14,7 +14,7 @@ from timbral.calibration.calibration import Calibration, FittedOn
 from timbral.calibration.conditions import Ranges
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
-from timbral.gallery.bridge import Bridge, fold_of, held_out_scores, pairs_within
+from timbral.gallery.bridge import Bridge, Unlabeled, fold_of, held_out_scores, pairs_within
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.voices import EnrolledRecording, conditions_of
@@ -49,8 +49,8 @@ class PairedVectors:
         Raises DataError for vectors of other encoders than these, and for tables that share none.
         """
         one, other = EmbeddedSpeakers.read(old), EmbeddedSpeakers.read(new)
-        of_old.check_same(one.encoder, "gallery")
-        of_new.check_same(other.encoder, "encoder")
+        one.encoder.check_same(of_old, str(old))
+        other.encoder.check_same(of_new, str(new))
         rows = {name: row for row, name in enumerate(one.table["utterance"].to_pylist())}
         names = other.table["utterance"].to_pylist()
         pairs = [(rows[name], row) for row, name in enumerate(names) if name in rows]
@@ -73,13 +73,24 @@ class PairedVectors:
         )
 
     @property
+    def unlabeled(self) -> Unlabeled:
+        """The same without who speaks."""
+        return Unlabeled(self.old, self.new)
+
+    @property
     def numbers(self) -> Ints:
         """Of the speakers (N,)."""
         return np.asarray(np.unique(np.asarray(self.speakers), return_inverse=True)[1])
 
 
 def calibrate_bridge(
-    bridge: Bridge, paired: PairedVectors, old: EncoderIdentity, new: EncoderIdentity, seed: int = 0
+    bridge: Bridge,
+    paired: PairedVectors,
+    old: EncoderIdentity,
+    new: EncoderIdentity,
+    *,
+    unlabeled: Sequence[Unlabeled] = (),
+    seed: int = 0,
 ) -> Calibration:
     """Fit a Calibration to trials of a mapped and a new vector, by maps that saw neither speaker.
 
@@ -90,7 +101,7 @@ def calibrate_bridge(
     first, second = pairs_within(speakers, folds, NONTARGETS, seed)
     kept = _thinned(speakers[first] == speakers[second], seed)
     first, second = first[kept], second[kept]
-    scores = held_out_scores(bridge, paired.old, paired.new, folds, first, second)
+    scores = held_out_scores(bridge, paired.old, paired.new, folds, first, second, unlabeled)
     conditions = conditions_of(paired.recordings)
     data = TrialData(
         scores,

@@ -1,7 +1,7 @@
 """The connections of one process to a database: one that reads, one that writes.
 
 A writer may have to wait long for the writers of other processes. It waits without the lock that
-readers take, and on a connection of its own, so that this process goes on searching meanwhile.
+readers take, and on a connection of its own, so that this process can search meanwhile.
 """
 
 from __future__ import annotations

@@ -9,11 +9,14 @@ from itertools import groupby
 
 import numpy as np
 
-from timbral.gallery.evidence import Evidence
+from timbral.embeddings.vectors import unit_length
+from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.guard import Guard
+from timbral.gallery.migration import Migration
 from timbral.gallery.voice_matrix import Snapshot, exact_search
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording
+from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["AlikeVoices", "DisagreeingRecording", "GalleryCheck", "check_gallery"]
 
@@ -56,35 +59,62 @@ class GalleryCheck:
     """in words"""
 
 
-def check_gallery(store: VoiceStore, snapshot: Snapshot, evidence: Evidence) -> GalleryCheck:
+def check_gallery(
+    store: VoiceStore, snapshot: Snapshot, evidence: Evidence, migration: Migration | None = None
+) -> GalleryCheck:
     """Compare each voice with all others, and each recording with the others of its voice.
 
-    Voices count as alike from an llr of ln(N), N voices, as when they are enrolled.
+    Voices count as alike from an llr of ln(N), N voices, as when they are enrolled. Voices that a
+    migration mapped are compared with the others by its own calibration, as `identify` does; with
+    each other neither they nor their recordings are compared: no calibration is of such cosines,
+    and the gallery that they came from has its own check.
     """
-    alike = sorted(_alike(snapshot, evidence), key=lambda each: -each.llr)
+    alike = sorted(_alike(snapshot, evidence, migration), key=lambda each: -each.llr)
     disagreeing = sorted(_disagreeing(store, evidence), key=lambda each: each.llr)
     return GalleryCheck(len(snapshot.names), tuple(alike), tuple(disagreeing), evidence.description)
 
 
-def _alike(snapshot: Snapshot, evidence: Evidence) -> Iterator[AlikeVoices]:
-    names, vectors = snapshot.names, evidence.compensate(snapshot.vectors)
-    for start in range(0, len(names), BLOCK_VOICES):
-        queries = vectors[start : start + BLOCK_VOICES]
-        rows, cosines = exact_search(vectors, queries, NEAREST + 1)
-        first = np.repeat(np.arange(start, start + len(queries)), rows.shape[1])
-        second, scores = rows.ravel(), cosines.ravel().astype(np.float64)
-        once = np.flatnonzero(first < second)
-        first, second, scores = first[once], second[once], scores[once]
-        conditions = snapshot.conditions
-        ratios = evidence.llr(scores, conditions.rows(first), conditions.rows(second))
+def _alike(
+    snapshot: Snapshot, evidence: Evidence, migration: Migration | None
+) -> Iterator[AlikeVoices]:
+    names, conditions = snapshot.names, snapshot.conditions
+    for first, second, scores, of_scores in _pairs(snapshot, evidence, migration):
+        ratios = of_scores.llr(scores, conditions.rows(first), conditions.rows(second))
         for each in np.flatnonzero(ratios >= math.log(len(names))):
             pair = names[first[each]], names[second[each]]
             yield AlikeVoices(*pair, float(scores[each]), float(ratios[each]))
 
 
+def _pairs(
+    snapshot: Snapshot, evidence: Evidence, migration: Migration | None
+) -> Iterator[tuple[Ints, Ints, Floats, Evidence]]:
+    """Rows of pairs that may be alike, their cosines, and what these are worth."""
+    mapped = snapshot.mapped if migration is not None else np.zeros(len(snapshot.names), bool)
+    native, others = np.flatnonzero(~mapped), np.flatnonzero(mapped)
+    vectors = snapshot.vectors[native]
+    for first, second, scores in _nearest(vectors, vectors):
+        once = np.flatnonzero(first < second)
+        yield native[first[once]], native[second[once]], scores[once], evidence
+    if migration is not None:
+        mean = np.array(migration.new_mean, np.float32)
+        centered, of_others = unit_length(vectors - mean), snapshot.vectors[others] - mean
+        for first, second, scores in _nearest(centered, unit_length(of_others)):
+            of_mapped = CalibratedEvidence(migration.calibration)
+            yield native[first], others[second], scores, of_mapped
+
+
+def _nearest(queries: Vectors, vectors: Vectors) -> Iterator[tuple[Ints, Ints, Floats]]:
+    """Rows of queries (Q, E), those of the nearest of (N, E) vectors, and their cosines."""
+    for start in range(0, len(queries) if len(vectors) else 0, BLOCK_VOICES):
+        rows, cosines = exact_search(vectors, queries[start : start + BLOCK_VOICES], NEAREST + 1)
+        first = np.repeat(np.arange(start, start + len(rows)), rows.shape[1])
+        yield first, rows.ravel(), cosines.ravel().astype(np.float64)
+
+
 def _disagreeing(store: VoiceStore, evidence: Evidence) -> Iterator[DisagreeingRecording]:
     guard = Guard(evidence)
     for name, recordings in _voices(store):
+        recordings = [each for each in recordings if not each.mapped]
         for row, each in enumerate(recordings if len(recordings) > 1 else []):
             ratio = guard.llr([each], [*recordings[:row], *recordings[row + 1 :]])
             if ratio < 0:

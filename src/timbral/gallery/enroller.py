@@ -14,7 +14,7 @@ from timbral.gallery.evidence import Evidence
 from timbral.gallery.from_embeddings import EmbeddedSpeakers, EnrolledSpeakers
 from timbral.gallery.guard import Candidates, Guard
 from timbral.gallery.mapped_voice import refuse_unlike_mapped
-from timbral.gallery.migration import migration_of
+from timbral.gallery.migration import Migration
 from timbral.gallery.refused_searches import WHOLE_VOICE
 from timbral.gallery.voice_matrix import OtherVoices, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
@@ -32,8 +32,15 @@ Item = TypeVar("Item")
 class Enroller:
     """Enrolls into one gallery; its methods are those of `Gallery`, which documents them."""
 
-    def __init__(self, store: VoiceStore, matrix: VoiceMatrix, encoder: EncoderIdentity) -> None:
+    def __init__(
+        self,
+        store: VoiceStore,
+        matrix: VoiceMatrix,
+        encoder: EncoderIdentity,
+        migration: Migration | None,
+    ) -> None:
         self._store, self._matrix, self._encoder = store, matrix, encoder
+        self._migration = migration
 
     def enroll(
         self,
@@ -52,7 +59,7 @@ class Enroller:
             enrolled = self._store.voice(target)
             found: dict[int, Refusal] = {}
             if not force:
-                found = self._refusals(target, given, enrolled, Guard(evidence))
+                found = self._refusals(target, given, enrolled, Guard(evidence, self._migration))
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
             is_refused = bool(refusals and not (partial or force)) or not accepted
@@ -110,8 +117,7 @@ class Enroller:
         if llrs := _llrs_of_refused(candidates, found, guard):
             self._store.note_refused(name, llrs)
         if enrolled is not None:
-            migration = migration_of(self._store.migration(), self._store.location)
-            found |= refuse_unlike_mapped(enrolled, given, migration)
+            found |= refuse_unlike_mapped(enrolled, given, self._migration)
         return found
 
     def _candidates(

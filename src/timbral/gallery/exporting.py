@@ -29,6 +29,7 @@ COLUMNS = (
     "license",
     "speech_seconds",
     "risks",
+    "embedding_sha256",
     "enrolled_at",
 )
 EXPORT = FileKind("a table of enrolled voices", frozenset(COLUMNS))
@@ -79,6 +80,7 @@ def _table(
                 "license": "",
                 "speech_seconds": each.speech_seconds,
                 "risks": list(each.risks),
+                "embedding_sha256": encoder.embedding_sha256,
                 "enrolled_at": each.added_at,
             }
             for name, each in rows

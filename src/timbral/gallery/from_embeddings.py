@@ -37,7 +37,7 @@ class EmbeddedSpeakers:
     """The speakers of an `embed` folder."""
 
     encoder: EncoderIdentity
-    """its preprocessing is not known: an `embed` folder does not say it"""
+    """its preprocessing is not known where an older timbral, or another tool, wrote the table"""
     table: pa.Table
     vectors: Vectors
 
@@ -49,7 +49,12 @@ class EmbeddedSpeakers:
         """
         import pyarrow.parquet as pq
 
-        from timbral.embeddings.table import RISK_FIELDS, UTTERANCES, read_embeddings, vectors_of
+        from timbral.embeddings.table import (
+            OPTIONAL_FIELDS,
+            UTTERANCES,
+            read_embeddings,
+            vectors_of,
+        )
 
         table = read_embeddings(embeddings)
         weights = table["weights_sha256"].unique().to_pylist()
@@ -59,14 +64,14 @@ class EmbeddedSpeakers:
                 f"it has {len(weights)} different entries in weights_sha256"
             )
         vectors = vectors_of(table)
-        name = str(table["encoder"][0])
-        encoder = EncoderIdentity(name, weights[0], "", vectors.shape[1])
         file = Path(embeddings) / UTTERANCES if Path(embeddings).is_dir() else Path(embeddings)
         there = set(pq.read_schema(file).names)
-        names = [field.name for field in RISK_FIELDS if field.name in there]
+        names = [field.name for field in OPTIONAL_FIELDS if field.name in there]
         for name in names:
             table = table.append_column(name, pq.read_table(file, columns=[name])[name])
-        return cls(encoder, table, vectors)
+        encoder = str(table["encoder"][0])
+        identity = EncoderIdentity(encoder, weights[0], _prepared_as(table), vectors.shape[1])
+        return cls(identity, table, vectors)
 
     def __len__(self) -> int:
         return len(self.table["speaker"].unique())
@@ -92,3 +97,11 @@ class EmbeddedSpeakers:
                     for row, each in zip(rows, values, strict=True)
                 ],
             )
+
+
+def _prepared_as(table: pa.Table) -> str:
+    """The hash of preprocessing and windows of all rows; empty where it is not known."""
+    if "embedding_sha256" not in table.column_names:
+        return ""
+    found = table["embedding_sha256"].unique().to_pylist()
+    return str(found[0] or "") if len(found) == 1 else ""

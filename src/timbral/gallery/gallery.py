@@ -154,7 +154,7 @@ class Gallery(VoiceCollection):
         Args:
             evidence: what decisions rest on, such as `evidence_of(encoder)`
         """
-        return check_gallery(self._store, self.snapshot(), evidence)
+        return check_gallery(self._store, self.snapshot(), evidence, self.migration)
 
     def identify(
         self,

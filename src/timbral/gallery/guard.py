@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.audio.quality.risks import SHORT_SECONDS
 from timbral.calibration.conditions import Conditions
 from timbral.errors import Refusal
-from timbral.gallery.evidence import Evidence
+from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
-from timbral.io.types import Vectors
+from timbral.io.types import Floats, Vectors
 
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
 
@@ -60,10 +62,12 @@ class Near:
     """The voices of a gallery that are nearest to a vector."""
 
     names: Sequence[str]
-    vectors: Vectors
-    """(K, E)"""
+    cosines: Floats
+    """(K,)"""
     conditions: Conditions
     """(K,)"""
+    mapped: NDArray[np.bool_]
+    """(K,), which rest on vectors that a migration mapped: their cosines are centered"""
 
 
 class Others(Protocol):
@@ -92,8 +96,10 @@ class Candidates:
 class Guard:
     """Decides which recordings may enter a voice."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, migration: Migration | None = None) -> None:
+        """Decide by `evidence`, and of voices that a migration mapped by its own calibration."""
         self.evidence = evidence
+        self._of_mapped = None if migration is None else CalibratedEvidence(migration.calibration)
 
     def refusals(self, candidates: Candidates) -> dict[int, Refusal]:
         """Which of the recordings may not enter, by their rows, and why; empty: all may.
@@ -205,9 +211,9 @@ class Guard:
 
     def llr(self, one: Sequence[EnrolledRecording], rest: Sequence[EnrolledRecording]) -> float:
         """Of recordings of one side and of the other."""
-        vectors = self.evidence.compensate(np.stack([voice_vector(one), voice_vector(rest)]))
+        cosine = float(voice_vector(one) @ voice_vector(rest))
         sides = (conditions_of(one).together, conditions_of(rest).together)
-        return float(self.evidence.llr(vectors[:1] @ vectors[1], *sides)[0])
+        return float(self.evidence.llr(np.array([cosine]), *sides)[0])
 
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
@@ -219,14 +225,16 @@ class Guard:
         if others is None or not len(others) or not sides:
             return []
         found = []
-        voices = np.stack([voice_vector(side) for side in sides])
-        searched = zip(sides, self.evidence.compensate(voices), others.nearest(voices), strict=True)
-        for side, vector, near in searched:
-            scores = (self.evidence.compensate(near.vectors) @ vector).astype(np.float64)
-            conditions = conditions_of(side).together.rows(np.zeros(len(scores), np.int64))
-            ratios = self.evidence.llr(scores, conditions, near.conditions)
+        nearest = others.nearest(np.stack([voice_vector(side) for side in sides]))
+        for side, near in zip(sides, nearest, strict=True):
+            rows = np.zeros(len(near.cosines), np.int64)
+            conditions = conditions_of(side).together.rows(rows)
+            ratios = self.evidence.llr(near.cosines, conditions, near.conditions)
+            if self._of_mapped is not None:
+                of_mapped = self._of_mapped.llr(near.cosines, conditions, near.conditions)
+                ratios = np.where(near.mapped, of_mapped, ratios)
             best = int(np.argmax(ratios))
-            found.append((float(ratios[best]), near.names[best], float(scores[best])))
+            found.append((float(ratios[best]), near.names[best], float(near.cosines[best])))
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from timbral.calibration.calibration import Calibration
+from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.gallery.bridge import Bridge, fit_bridge
 from timbral.gallery.bridge_calibration import PairedVectors, calibrate_bridge
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.migration import Migration, text_of
 from timbral.gallery.opening_gallery import is_server, open_database
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice
-from timbral.io.temporary import unique_name
+from timbral.io.temporary import empty_temporary_folder
 from timbral.io.types import Floats
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ __all__ = ["MigrationSummary", "migrate_gallery"]
 
 OWN_MEAN = 30
 """voices, from which on a gallery's own mean is subtracted from its vectors, not the bridge's"""
+MIN_DOMAIN = 30
+"""recordings, whose mean is nearly that of many"""
 SHORT_SECONDS = 4.0
 """of net speech, under which a mapped voice is marked"""
 
@@ -58,6 +62,9 @@ def migrate_gallery(
     old_vectors: str | Path,
     new_vectors: str | Path,
     output: str | Path,
+    *,
+    unlabeled: Sequence[tuple[str | Path, str | Path]] = (),
+    domain: str | Path | None = None,
 ) -> MigrationSummary:
     """Take enrolled voices to another encoder by a map between both encoders' vectors.
 
@@ -67,6 +74,11 @@ def migrate_gallery(
         old_vectors: an `embed` folder of any corpus, by the gallery's encoder
         new_vectors: of the same corpus, by `encoder`; recordings are matched by utterance
         output: the new gallery's file, which is not there yet; it appears when all is done
+        unlabeled: further pairs of `embed` folders, as `old_vectors` and `new_vectors`, to which
+            the map is fitted, too; who speaks need not be known. Each is centered on its own.
+        domain: an `embed` folder by `encoder`, of recordings of the gallery's kind (its line and
+            its speakers' language); who speaks need not be known. New recordings are centered by
+            their mean; None: by the mean of `new_vectors`
 
     Raises DataError for vectors of other encoders, for a bridge of fewer than 20 speakers with two
     recordings each, for an `output` that is there, and for a gallery with voices that were mapped
@@ -82,8 +94,11 @@ def migrate_gallery(
             f"before, such as {mapped_before[0]!r}; migrate the gallery that they came from"
         )
     paired = PairedVectors.read(old_vectors, new_vectors, source.encoder, identity)
-    bridge = fit_bridge(paired.old, paired.new, paired.speakers)
-    calibration = calibrate_bridge(bridge, paired, source.encoder, identity)
+    others = [PairedVectors.read(*each, source.encoder, identity).unlabeled for each in unlabeled]
+    bridge = fit_bridge(paired.old, paired.new, paired.speakers, unlabeled=others)
+    calibration = calibrate_bridge(bridge, paired, source.encoder, identity, unlabeled=others)
+    if domain is not None:
+        bridge = replace(bridge, new_mean=_mean_of(domain, identity))
     migration = Migration(
         source.encoder.name,
         source.encoder.weights_sha256,
@@ -92,18 +107,16 @@ def migrate_gallery(
         bridge.penalty,
         bridge.cross_eer,
     )
-    temporary = unique_name(path, "new")
-    try:
+    with empty_temporary_folder(path) as folder:
+        temporary = folder / "gallery.db"
         with Gallery.create(temporary, identity) as new:
             num_recordings = _copy(source, new, bridge)
             marks = _marks(source, bridge)
         _finish(temporary, text_of(migration), source, marks)
         _give_name(temporary, path)
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{temporary}{suffix}").unlink(missing_ok=True)
     return MigrationSummary(
-        str(path), len(source), num_recordings, marks, len(paired.speakers),
+        str(path), len(source), num_recordings, marks,
+        len(paired.speakers) + sum(len(each.old) for each in others),
         len(set(paired.speakers)), bridge.cross_eer, calibration,
     )  # fmt: skip
 
@@ -145,6 +158,19 @@ def _mapped(gallery: Gallery) -> list[tuple[str, bool]]:
 def _voices(gallery: Gallery) -> Iterator[Voice]:
     for summary in gallery.voices():
         yield gallery.voice(summary.name)
+
+
+def _mean_of(domain: str | Path, identity: EncoderIdentity) -> Floats:
+    """The mean (F,) of the unit vectors of a domain's recordings."""
+    recordings = EmbeddedSpeakers.read(domain)
+    recordings.encoder.check_same(identity, str(domain))
+    if len(recordings.vectors) < MIN_DOMAIN:
+        raise DataError(
+            f"{domain}: {MIN_DOMAIN} recordings or more of the gallery's kind are needed for their "
+            f"mean, and it has {len(recordings.vectors)}"
+        )
+    mean: Floats = unit_length(recordings.vectors).mean(axis=0).astype(np.float64)
+    return mean
 
 
 def _own_mean(gallery: Gallery) -> Floats | None:

@@ -21,7 +21,7 @@ from timbral.errors import DataError, UnavailableError
 from timbral.gallery.connections import Connections
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 from timbral.io.near_names import beside
-from timbral.io.temporary import unique_name
+from timbral.io.temporary import empty_temporary_folder
 
 __all__ = ["SqliteDatabase"]
 
@@ -57,12 +57,9 @@ class SqliteDatabase:
         """Make the file with its tables and the row of the table gallery, or open what is there."""
         if not path.exists() or path.stat().st_size == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = unique_name(path, "new")
-            try:
-                _write_new(temporary, first_row)
-                _give_name(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with empty_temporary_folder(path) as folder:
+                _write_new(folder / "new.db", first_row)
+                _give_name(folder / "new.db", path)
         return cls(path)
 
     def _check(self) -> None:

@@ -66,8 +66,9 @@ class VoiceCollection:
         self._store = store
         self.encoder = store.encoder()
         self.migration = migration_of(store.migration(), store.location)
-        self._matrix = VoiceMatrix(store, self.encoder.embedding_dim)
-        self._enroller = Enroller(store, self._matrix, self.encoder)
+        mean = None if self.migration is None else np.array(self.migration.new_mean, np.float32)
+        self._matrix = VoiceMatrix(store, self.encoder.embedding_dim, mean)
+        self._enroller = Enroller(store, self._matrix, self.encoder, self.migration)
 
     def __repr__(self) -> str:
         return f"<Gallery {self.location}, {len(self):,} voices of {self.encoder}>"

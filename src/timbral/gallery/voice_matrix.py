@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.calibration.conditions import Conditions
+from timbral.embeddings.vectors import unit_length
 from timbral.gallery.guard import Near
 from timbral.gallery.voice_index import VoiceIndex, best_of
 from timbral.gallery.voice_store import VoiceBlock, VoiceStore
@@ -32,9 +33,8 @@ MORE_ENTRIES = 16
 """of an index, among which cosines decide: it has vectors in bf16"""
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
-NEAR_VOICES = 64
-"""by cosine, among which the evidence decides which voice is likeliest: lines and rooms move
-vectors past more than a few neighbors"""
+NEAR_VOICES = 8
+"""by cosine, among which conditions decide which voice is likeliest"""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,29 @@ class Snapshot:
     """(N,), which voices rest on vectors that a migration mapped"""
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Voices that compare in one way."""
+
+    rows: Ints | None
+    """(G,); None: all"""
+    vectors: Vectors
+    """(G, E), of unit length"""
+    mean: Vectors | None
+    """(E,), subtracted from what is compared with them"""
+
+
 class VoiceMatrix:
     """The voices of a store in memory: rows in no order, as a removed one's is taken by the last.
 
     Room grows by doubling, so that adding N voices takes time linear in N. Threads take turns.
     """
 
-    def __init__(self, store: VoiceStore, embedding_dim: int) -> None:
-        self._store = store
+    def __init__(
+        self, store: VoiceStore, embedding_dim: int, mapped_mean: Vectors | None = None
+    ) -> None:
+        """`mapped_mean` (E,) is subtracted where vectors are compared with mapped ones."""
+        self._store, self._mapped_mean = store, mapped_mean
         self.lock = store.database.lock
         """one for both: a thread that writes reads the matrix, one that searches the store"""
         self._dim = embedding_dim
@@ -72,6 +87,7 @@ class VoiceMatrix:
             self._rows: dict[int, int] = {}
             self._vectors: Vectors = np.empty((0, self._dim), np.float32)
             self._conditions: Floats = np.empty((0, 4))
+            self._groups: tuple[_Group, ...] | None = None
             self._quantized: QuantizedVectors | None = None
             self.index: VoiceIndex | None = None
 
@@ -175,18 +191,47 @@ class VoiceMatrix:
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
         with self.lock:
-            rows, _ = exact_search(self.vectors, queries, top + 1)
-            found = []
-            for best in rows:
-                kept = np.array([self.names[row] != name for row in best], bool)
-                chosen = best[kept][:top]
-                names = [self.names[row] for row in chosen]
-                values = self._conditions[chosen]
-                found.append(Near(names, self._vectors[chosen], Conditions(*values.T[:3])))
-            return found
+            rows, cosines = [], []
+            for group in self._comparable_groups():
+                centered = queries if group.mean is None else unit_length(queries - group.mean)
+                found, scores = exact_search(group.vectors, centered, top + 1)
+                rows.append(found if group.rows is None else group.rows[found])
+                cosines.append(scores)
+            return [
+                self._near(name, best, scores, top)
+                for best, scores in zip(
+                    np.concatenate(rows, axis=1), np.concatenate(cosines, axis=1), strict=True
+                )
+            ]
+
+    def _near(self, name: str, rows: Ints, cosines: Vectors, top: int) -> Near:
+        """The best of the rows (K,) of each group but for the voice of this name."""
+        kept = np.array([self.names[row] != name for row in rows], bool)
+        rows, cosines = rows[kept], cosines[kept]
+        values = self._conditions[rows]
+        mapped = values[:, 3] > 0 if self._mapped_mean is not None else np.zeros(len(rows), bool)
+        best = np.concatenate([np.flatnonzero(~mapped)[:top], np.flatnonzero(mapped)[:top]])
+        names = [self.names[row] for row in rows[best]]
+        conditions = Conditions(*values[best].T[:3])
+        return Near(names, cosines[best].astype(np.float64), conditions, mapped[best])
+
+    def _comparable_groups(self) -> tuple[_Group, ...]:
+        """All voices; or those embedded and those mapped, which compare in ways of their own."""
+        mapped = self._conditions[: len(self.ids), 3] > 0
+        if self._mapped_mean is None or not mapped.any():
+            return (_Group(None, self.vectors, None),)
+        if self._groups is None:
+            native, mapped_rows = np.flatnonzero(~mapped), np.flatnonzero(mapped)
+            centered = unit_length(self._vectors[mapped_rows] - self._mapped_mean)
+            self._groups = (
+                _Group(native, self._vectors[native], None),
+                _Group(mapped_rows, centered, self._mapped_mean),
+            )
+        return self._groups
 
     def _put(self, block: VoiceBlock) -> None:
         """Take up voices, new ones and ones that have changed."""
+        self._groups = None
         known = [self._rows.get(id) for id in block.ids]
         new = len(self.ids) + sum(row is None for row in known)
         if new > len(self._vectors):
@@ -216,6 +261,7 @@ class VoiceMatrix:
 
     def _drop(self, ids: Iterable[int]) -> None:
         """Take voices out; the last row moves to where each was, and what it left is zeroed."""
+        self._groups = None
         for id in ids:
             row = self._rows.pop(id, None)
             if row is None:

@@ -10,13 +10,14 @@ import hashlib
 import itertools
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from timbral.io.locks import NoLocksError, try_flock
 
-__all__ = ["temporary_file", "temporary_folder", "unique_name"]
+__all__ = ["empty_temporary_folder", "temporary_file", "temporary_folder", "unique_name"]
 
 LONGEST_NAME = 200
 """bytes; file systems take 255, and the temporary name is longer"""
@@ -70,6 +71,18 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             return
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def empty_temporary_folder(path: Path) -> Iterator[Path]:
+    """As `temporary_folder`, empty, and removed at the end."""
+    with temporary_folder(path) as folder:
+        for each in folder.iterdir():
+            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(path: Path, suffix: str) -> Iterator[Path]:

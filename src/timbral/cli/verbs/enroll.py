@@ -27,7 +27,9 @@ from timbral.cli.wording import count
 from timbral.errors import ConfigError, EnrollmentError
 
 if TYPE_CHECKING:
+    from timbral.gallery.encoder_identity import EncoderIdentity
     from timbral.gallery.enrollment_result import Enrollment
+    from timbral.gallery.evidence import Evidence
     from timbral.gallery.from_embeddings import EnrolledSpeakers
     from timbral.inference.embedder import Embedder
 
@@ -46,7 +48,11 @@ def run(
     *,
     encoder: Annotated[
         str | None,
-        option("ENCODER", "of a new gallery, as embed takes it; default: the gallery's own"),
+        option(
+            "ENCODER",
+            "of a new gallery, as embed takes it; default: the gallery's own; with embeddings for "
+            "its calibration or threshold",
+        ),
     ] = None,
     embeddings: Annotated[
         Path | None,
@@ -72,8 +78,13 @@ def run(
     """
     check_files(calibration)
     if embeddings is not None:
-        _check_alone(name, encoder, partial or channel != "mix")
-        speakers = _enroll_speakers(gallery, embeddings, calibration, consent, force)
+        _check_alone(name, partial or channel != "mix")
+        check_folders(embeddings)
+        from timbral.gallery.from_embeddings import EmbeddedSpeakers
+
+        made_by = EmbeddedSpeakers.read(embeddings).encoder
+        evidence = evidence_for(made_by, calibration, encoder)
+        speakers = _enroll_speakers(gallery, embeddings, made_by, evidence, consent, force)
         return _report_speakers(speakers, gallery, json)
     if not recordings:
         raise ConfigError("name a voice and recordings of it, or give `embeddings`")
@@ -96,12 +107,12 @@ def run(
     return _report(enrollment, gallery, json)
 
 
-def _check_alone(name: object, encoder: object, others: bool) -> None:
+def _check_alone(name: object, others: bool) -> None:
     """ConfigError for what does not go with `embeddings`."""
-    if name or encoder or others:
+    if name or others:
         raise ConfigError(
-            "`embeddings` takes the place of NAME, recordings and `encoder`, and goes without "
-            "`partial` and `channel`"
+            "`embeddings` takes the place of NAME and recordings, and goes without `partial` and "
+            "`channel`"
         )
 
 
@@ -122,15 +133,17 @@ def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) ->
 
 
 def _enroll_speakers(
-    location: str, embeddings: Path, calibration: Path | None, consent: str | None, force: bool
+    location: str,
+    embeddings: Path,
+    made_by: EncoderIdentity,
+    evidence: Evidence,
+    consent: str | None,
+    force: bool,
 ) -> EnrolledSpeakers:
-    check_folders(embeddings)
-    from timbral.gallery.from_embeddings import EmbeddedSpeakers
     from timbral.gallery.gallery import Gallery
     from timbral.io.progress import bar
 
-    gallery = Gallery.create(location, EmbeddedSpeakers.read(embeddings).encoder)
-    evidence = evidence_for(gallery.encoder, calibration)
+    gallery = Gallery.create(location, made_by)
     with bar("enrolling") as progress:
         return gallery.enroll_embeddings(
             embeddings, evidence, consent=consent, force=force, progress=progress

@@ -34,8 +34,11 @@ class Request:
     recordings: tuple[int, ...]
     output: Path | None
     calibration: Path | None
+    encoder: str | None
     to: str | None
     bridge: tuple[Path, Path] | None
+    unlabeled: tuple[tuple[Path, Path], ...]
+    domain: Path | None
     json: bool
 
 
@@ -61,10 +64,29 @@ def run(
         option("FILE", "with export: a table as embed writes it; with migrate: the new gallery"),
     ] = None,
     calibration: GalleryCalibration = None,
+    encoder: Annotated[
+        str | None,
+        option("ENCODER", "with check: the gallery's, for its calibration or threshold"),
+    ] = None,
     to: Annotated[str | None, option("ENCODER", "with migrate: whose vectors it will hold")] = None,
     bridge: Annotated[
         tuple[Path, Path] | None,
         option("OLD NEW", "with migrate: embed folders of one corpus by the old and new encoder"),
+    ] = None,
+    unlabeled: Annotated[
+        tuple[tuple[Path, Path], ...],
+        option(
+            "OLD NEW …",
+            "with migrate: more such folders, of other corpora, whose speakers need not be known",
+        ),
+    ] = (),
+    domain: Annotated[
+        Path | None,
+        option(
+            "NEW",
+            "with migrate: an embed folder by the new encoder of recordings of the gallery's kind, "
+            "whose speakers need not be known",
+        ),
     ] = None,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
@@ -81,7 +103,9 @@ def run(
     if not low <= len(names) <= high:
         wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
         raise ConfigError(f"gallery {action} takes {wanted}, got {count(len(names), 'name')}")
-    request = Request(names, recordings, output, calibration, to, bridge, json)
+    request = Request(
+        names, recordings, output, calibration, encoder, to, bridge, unlabeled, domain, json
+    )
     with Gallery(gallery) as opened:
         return ACTIONS[action](opened, request)
 
@@ -173,7 +197,7 @@ def _export(gallery: Gallery, request: Request) -> int:
 
 
 def _check(gallery: Gallery, request: Request) -> int:
-    found = gallery.check(evidence_for(gallery.encoder, request.calibration))
+    found = gallery.check(evidence_for(gallery.encoder, request.calibration, request.encoder))
     if request.json:
         print(dumps(asdict(found), indent=2, ensure_ascii=False))
         return SOME_FAILED if found.alike or found.disagreeing else OK
@@ -193,11 +217,21 @@ def _migrate(gallery: Gallery, request: Request) -> int:
             "migrate takes `to` (an encoder), `bridge` (vectors of one corpus by both encoders) "
             "and `output` (the new gallery)"
         )
-    check_folders(*request.bridge)
+    pairs = [request.bridge, *request.unlabeled]
+    check_folders(*(folder for pair in pairs for folder in pair))
+    if request.domain is not None:
+        check_folders(request.domain)
     embedder = load_embedder(request.to, DEFAULT_RUNNING)
     from timbral.gallery.migrating import migrate_gallery
 
-    done = migrate_gallery(gallery, embedder, *request.bridge, request.output)
+    done = migrate_gallery(
+        gallery,
+        embedder,
+        *request.bridge,
+        request.output,
+        unlabeled=request.unlabeled,
+        domain=request.domain,
+    )
     speakers = count(done.num_speakers, "speaker")
     print(
         f"{done.output}: {count(done.num_voices, 'voice')} with "
