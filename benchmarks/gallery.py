@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.quantized_search import QuantizedVectors
 from timbral.gallery.voice_index import VoiceIndex
-from timbral.gallery.voice_matrix import exact_search
 from timbral.gallery.voices import EnrolledRecording
 
 SIZE, QUERIES, TOP = 192, 200, 5

@@ -15,8 +15,8 @@ import pytest
 from timbral.errors import ConfigError, DataError, InputError
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.voice_matrix import exact_search
 from timbral.gallery.voices import EnrolledRecording
 from timbral.io.types import Vectors
 

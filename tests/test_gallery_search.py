@@ -9,10 +9,10 @@ import pytest
 
 from timbral.gallery import voice_matrix
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.quantized_search import BLOCK_ROWS, QuantizedVectors
 from timbral.gallery.voice_index import VoiceIndex
-from timbral.gallery.voice_matrix import exact_search
 from timbral.gallery.voices import EnrolledRecording
 from timbral.io.types import Vectors
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from timbral.embeddings.vectors import unit_length
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.guard import Guard
 from timbral.gallery.migration import Migration
-from timbral.gallery.voice_matrix import Snapshot, exact_search
+from timbral.gallery.voice_matrix import Snapshot
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording
 from timbral.io.types import Floats, Ints, Vectors
@@ -115,10 +116,11 @@ def _disagreeing(store: VoiceStore, evidence: Evidence) -> Iterator[DisagreeingR
     guard = Guard(evidence)
     for name, recordings in _voices(store):
         recordings = [each for each in recordings if not each.mapped]
-        for row, each in enumerate(recordings if len(recordings) > 1 else []):
-            ratio = guard.llr([each], [*recordings[:row], *recordings[row + 1 :]])
+        if len(recordings) < 2:
+            continue
+        for each, ratio in zip(recordings, guard.llrs_to_rest(recordings), strict=True):
             if ratio < 0:
-                yield DisagreeingRecording(name, each.id, each.source, ratio)
+                yield DisagreeingRecording(name, each.id, each.source, float(ratio))
 
 
 def _voices(store: VoiceStore) -> Iterator[tuple[str, list[EnrolledRecording]]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from timbral.errors import ConfigError, EnrollmentError, Refusal
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enrollment_result import Enrollment
@@ -19,8 +21,8 @@ from timbral.gallery.refused_searches import WHOLE_VOICE
 from timbral.gallery.voice_matrix import OtherVoices, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore, bytes_of
-from timbral.gallery.voices import EnrolledRecording, Voice, checked_recordings
-from timbral.io.types import Progress
+from timbral.gallery.voices import EnrolledRecording, Voice, checked_recordings, voice_vector
+from timbral.io.types import Progress, Vectors
 
 __all__ = ["Enroller", "in_blocks"]
 
@@ -86,6 +88,8 @@ class Enroller:
         refused: dict[str, Sequence[Refusal]] = {}
         for block in in_blocks(speakers, GUARDED_VOICES):
             with self._matrix.writing():
+                if not force:
+                    self._matrix.prefetch(_sides([given for _, given in block]))
                 for name, given in block:
                     try:
                         new = self._not_enrolled(name, given)
@@ -136,6 +140,12 @@ class Enroller:
         known = {bytes_of(each.vector) for each in voice.recordings} if voice else set()
         checked = checked_recordings(recordings, self._encoder)
         return [each for each in checked if bytes_of(each.vector) not in known]
+
+
+def _sides(voices: Sequence[Sequence[EnrolledRecording]]) -> Vectors:
+    """What a Guard will compare: each recording, and all of a voice together (N, E)."""
+    every = [[each] for recordings in voices for each in recordings]
+    return np.stack([voice_vector(side) for side in [*every, *voices]])
 
 
 def _llrs_of_refused(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.quality.risks import SHORT_SECONDS
 from timbral.calibration.conditions import Conditions
+from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.migration import Migration
@@ -108,9 +109,15 @@ class Guard:
         """
         refused = _refuse_alone(candidates)
         refused |= self._refuse_disagreeing(candidates, refused)
-        if candidates.enrolled or self._refuse_together(candidates, refused) is None:
-            refused |= self._refuse_nearer_to_others(candidates, refused)
-        if together := self._refuse_together(candidates, refused):
+        together = None
+        if not candidates.enrolled:
+            together = self._refuse_together(candidates, refused)
+        if together is None:
+            nearer = self._refuse_nearer_to_others(candidates, refused)
+            refused |= nearer
+            if nearer or candidates.enrolled:
+                together = self._refuse_together(candidates, refused)
+        if together is not None:
             return refused | dict.fromkeys(_kept(candidates, refused), together)
         return refused
 
@@ -123,7 +130,7 @@ class Guard:
         """
         kept, found = _kept(candidates, refused), {}
         while len(kept) + len(candidates.enrolled) > 1 and kept:
-            ratios = [self._llr_to_own(candidates, row, kept) for row in kept]
+            ratios = self._llrs_to_own(candidates, kept)
             worst = int(np.argmin(ratios))
             if ratios[worst] >= 0:
                 break
@@ -147,9 +154,9 @@ class Guard:
             return {}  # a first recording has nothing of its own to be compared with
         sides = [[candidates.recordings[row]] for row in kept]
         nearest = self._nearest(sides, candidates.others)
-        for row, (ratio, name, cosine) in zip(kept, nearest, strict=False):  # or none
+        owns = self._llrs_to_own(candidates, kept) if nearest else []
+        for row, own, (ratio, name, cosine) in zip(kept, owns, nearest, strict=True):
             recording = candidates.recordings[row]
-            own = self._llr_to_own(candidates, row, kept)
             if ratio > max(own, 0.0):
                 reason = (
                     f"it sounds more like the voice {name!r} (cosine {cosine:.2f}, llr "
@@ -200,20 +207,22 @@ class Guard:
         ((ratio, _, _),) = self._nearest([recordings], others)
         return ratio
 
-    def _llr_to_own(self, candidates: Candidates, row: int, kept: Sequence[int]) -> float:
-        """Of a recording and all others that are, or may become, its voice's."""
-        one = candidates.recordings[row]
-        rest = [
-            *candidates.enrolled,
-            *(candidates.recordings[each] for each in kept if each != row),
-        ]
-        return self.llr([one], rest)
+    def _llrs_to_own(self, candidates: Candidates, kept: Sequence[int]) -> list[float]:
+        """Of each kept recording and all others that are, or may become, its voice's."""
+        new = [candidates.recordings[row] for row in kept]
+        return list(map(float, self.llrs_to_rest([*new, *candidates.enrolled])[: len(new)]))
 
-    def llr(self, one: Sequence[EnrolledRecording], rest: Sequence[EnrolledRecording]) -> float:
-        """Of recordings of one side and of the other."""
-        cosine = float(voice_vector(one) @ voice_vector(rest))
-        sides = (conditions_of(one).together, conditions_of(rest).together)
-        return float(self.evidence.llr(np.array([cosine]), *sides)[0])
+    def llrs_to_rest(self, recordings: Sequence[EnrolledRecording]) -> Floats:
+        """Of each of two or more recordings (N,) and all others of them together."""
+        vectors = unit_length(np.stack([each.vector for each in recordings]))
+        rest = unit_length(vectors.sum(axis=0, dtype=np.float64) - vectors)
+        conditions = conditions_of(recordings)
+        others = Conditions(
+            conditions.speech_seconds.sum() - conditions.speech_seconds,
+            _lowest_of_others(conditions.bandwidth_hz),
+            _lowest_of_others(conditions.snr_db),
+        )
+        return self.evidence.llr((vectors * rest).sum(axis=1), conditions, others)
 
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
@@ -236,6 +245,13 @@ class Guard:
             best = int(np.argmax(ratios))
             found.append((float(ratios[best]), near.names[best], float(near.cosines[best])))
         return found
+
+
+def _lowest_of_others(values: Floats) -> Floats:
+    """For each of two or more values the lowest of the others."""
+    lowest, second = np.partition(values, 1)[:2]
+    lowest_row = int(np.argmin(values))
+    return np.asarray(np.where(np.arange(len(values)) == lowest_row, second, lowest))
 
 
 def _kept(candidates: Candidates, refused: Mapping[int, Refusal]) -> list[int]:

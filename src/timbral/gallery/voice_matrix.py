@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.guard import Near
+from timbral.gallery.prefetched_search import PrefetchedSearch
 from timbral.gallery.voice_index import VoiceIndex, best_of
 from timbral.gallery.voice_store import VoiceBlock, VoiceStore
 from timbral.io.types import Floats, Ints, Progress, Vectors
@@ -20,10 +22,7 @@ from timbral.io.types import Floats, Ints, Progress, Vectors
 if TYPE_CHECKING:
     from timbral.gallery.quantized_search import QuantizedVectors
 
-__all__ = ["OtherVoices", "Snapshot", "VoiceMatrix", "exact_search"]
-
-BLOCK_ROWS = 65_536
-"""of the matrix, multiplied at a time: cosines of few queries then stay in the cache"""
+__all__ = ["OtherVoices", "Snapshot", "VoiceMatrix"]
 
 QUANTIZED_VOICES = 50_000
 """from which a few queries are searched in int8 first"""
@@ -88,6 +87,7 @@ class VoiceMatrix:
             self._vectors: Vectors = np.empty((0, self._dim), np.float32)
             self._conditions: Floats = np.empty((0, 4))
             self._groups: tuple[_Group, ...] | None = None
+            self._prefetched: PrefetchedSearch | None = None
             self._quantized: QuantizedVectors | None = None
             self.index: VoiceIndex | None = None
 
@@ -194,7 +194,7 @@ class VoiceMatrix:
             rows, cosines = [], []
             for group in self._comparable_groups():
                 centered = queries if group.mean is None else unit_length(queries - group.mean)
-                found, scores = exact_search(group.vectors, centered, top + 1)
+                found, scores = self._nearest_in(group, centered, top + 1)
                 rows.append(found if group.rows is None else group.rows[found])
                 cosines.append(scores)
             return [
@@ -203,6 +203,23 @@ class VoiceMatrix:
                     np.concatenate(rows, axis=1), np.concatenate(cosines, axis=1), strict=True
                 )
             ]
+
+    def prefetch(self, queries: Vectors) -> None:
+        """Unit vectors (N, E) whose nearest voices will be asked for, one after another."""
+        with self.lock:
+            self._prefetched = None
+            if len(self) and self._comparable_groups()[0].rows is None:
+                self._prefetched = PrefetchedSearch(self.vectors, queries, NEAR_VOICES + 1)
+
+    def _nearest_in(self, group: _Group, queries: Vectors, top: int) -> tuple[Ints, Vectors]:
+        """As `exact_search`."""
+        if self._prefetched is not None and group.rows is None:
+            found = [self._prefetched.search(group.vectors, query, top) for query in queries]
+            known = [each for each in found if each is not None]
+            if len(known) == len(queries):
+                rows, cosines = zip(*known, strict=True)
+                return np.stack(rows), np.stack(cosines)
+        return exact_search(group.vectors, queries, top)
 
     def _near(self, name: str, rows: Ints, cosines: Vectors, top: int) -> Near:
         """The best of the rows (K,) of each group but for the voice of this name."""
@@ -245,6 +262,8 @@ class VoiceMatrix:
                 self.names.append(name)
             self.names[row] = name
             rows[position] = row
+        if self._prefetched is not None:
+            self._prefetched.change(rows)
         self._vectors[rows] = block.vectors
         self._conditions[rows] = block.conditions
         if self._quantized is not None:
@@ -261,7 +280,7 @@ class VoiceMatrix:
 
     def _drop(self, ids: Iterable[int]) -> None:
         """Take voices out; the last row moves to where each was, and what it left is zeroed."""
-        self._groups = None
+        self._groups = self._prefetched = None
         for id in ids:
             row = self._rows.pop(id, None)
             if row is None:
@@ -291,31 +310,3 @@ class OtherVoices:
 
     def nearest(self, vectors: Vectors) -> list[Near]:
         return self._matrix.nearest_but(self._name, vectors, NEAR_VOICES)
-
-
-def exact_search(vectors: Vectors, queries: Vectors, top: int) -> tuple[Ints, Vectors]:
-    """The rows (Q, K) with the highest products with each query (Q, E), and these (Q, K).
-
-    In blocks, so that memory does not grow with the number of `vectors` (N, E).
-    """
-    top = min(top, len(vectors))
-    rows = np.zeros((len(queries), 0), np.int64)
-    scores = np.zeros((len(queries), 0), np.float32)
-    block_rows = max(BLOCK_ROWS // max(len(queries), 1), 1024)
-    for start in range(0, len(vectors), block_rows):
-        products = queries @ vectors[start : start + block_rows].T
-        found = _best(products, top)
-        rows = np.concatenate((rows, found + start), axis=1)
-        scores = np.concatenate((scores, np.take_along_axis(products, found, 1)), axis=1)
-        if rows.shape[1] > 64 * max(top, 1):
-            kept = _best(scores, top)
-            rows, scores = np.take_along_axis(rows, kept, 1), np.take_along_axis(scores, kept, 1)
-    order = np.lexsort((rows, -scores), axis=1)[:, :top]
-    return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
-
-
-def _best(scores: Vectors, top: int) -> Ints:
-    """Columns (Q, K) of the highest scores, in no order."""
-    if scores.shape[1] <= top:
-        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    return np.asarray(np.argpartition(scores, -top, axis=1)[:, -top:], dtype=np.int64)

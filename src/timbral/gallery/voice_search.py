@@ -12,8 +12,9 @@ from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.exact_search import exact_search
 from timbral.gallery.migration import Migration
-from timbral.gallery.voice_matrix import Snapshot, exact_search
+from timbral.gallery.voice_matrix import Snapshot
 from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["Found", "VoiceGroup", "Voices"]
