@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from timbral.embeddings.vectors import unit_length
 from timbral.gallery import voice_matrix
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.prefetched_search import PrefetchedSearch
 from timbral.gallery.quantized_search import BLOCK_ROWS, QuantizedVectors
 from timbral.gallery.voice_index import VoiceIndex
 from timbral.gallery.voices import EnrolledRecording
@@ -97,3 +99,22 @@ def test_copies_do_not_hide_others_in_the_index() -> None:
     found = [row in index.search(every[row], 5) for row in range(300, len(every))]
     assert np.mean(found) >= 0.99
     assert set(range(300)) <= set(index.search(every[0], 1))
+
+
+def test_vectors_that_were_named_beforehand_are_searched_as_others_are() -> None:
+    random = np.random.default_rng(5)
+    voices = unit_length(random.standard_normal((3000, 8)))
+    queries = unit_length(random.standard_normal((150, 8)))
+    prefetched = PrefetchedSearch(voices[:2900], queries, 5)
+    voices[7:9] = unit_length(random.standard_normal((2, 8)))
+    prefetched.change(np.array([7, 8, *range(2900, 3000)]))  # two are others, a hundred new
+    expected, cosines = exact_search(voices, queries, 5)
+    found = [prefetched.search(voices, query, 5) for query in queries]
+    for each, rows, scores in zip(found, expected, cosines, strict=True):
+        assert each is not None
+        np.testing.assert_array_equal(each[0], rows)
+        np.testing.assert_allclose(each[1], scores, atol=1e-6)
+    assert prefetched.search(voices, voices[0], 5) is None
+    prefetched.change(expected[0])
+    prefetched.change(np.arange(2900))
+    assert prefetched.search(voices, queries[0], 5) is None

@@ -255,6 +255,9 @@ class Constant:
     ratio: float
     description: str = "a constant"
 
+    def compensate(self, vectors: Vectors) -> Vectors:
+        return unit_length(vectors)
+
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.full(len(scores), self.ratio)
 

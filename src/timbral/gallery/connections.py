@@ -23,7 +23,7 @@ C = TypeVar("C", bound=_Closes)
 
 
 class Connections(Generic[C]):
-    """Opened when they are first needed, again after `close`, and anew in a forked process.
+    """Opened when they are first needed, and again after `close` and in a forked process.
 
     Attributes:
         lock: held while a statement runs, and by a writer from when its turn has come

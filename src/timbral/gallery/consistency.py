@@ -9,10 +9,10 @@ from itertools import groupby
 
 import numpy as np
 
-from timbral.embeddings.vectors import unit_length
-from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.evidence import Evidence
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.guard import Guard
+from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
 from timbral.gallery.voice_matrix import Snapshot
 from timbral.gallery.voice_store import VoiceStore
@@ -92,15 +92,16 @@ def _pairs(
     """Rows of pairs that may be alike, their cosines, and what these are worth."""
     mapped = snapshot.mapped if migration is not None else np.zeros(len(snapshot.names), bool)
     native, others = np.flatnonzero(~mapped), np.flatnonzero(mapped)
-    vectors = snapshot.vectors[native]
+    vectors = evidence.compensate(snapshot.vectors[native])
     for first, second, scores in _nearest(vectors, vectors):
         once = np.flatnonzero(first < second)
         yield native[first[once]], native[second[once]], scores[once], evidence
-    if migration is not None:
-        mean = np.array(migration.new_mean, np.float32)
-        centered, of_others = unit_length(vectors - mean), snapshot.vectors[others] - mean
-        for first, second, scores in _nearest(centered, unit_length(of_others)):
-            of_mapped = CalibratedEvidence(migration.calibration)
+    if migration is not None and len(native) and len(others):
+        of_mapped = MappedEvidence(migration)
+        queries, voices = (
+            of_mapped.compensate(snapshot.vectors[rows]) for rows in (native, others)
+        )
+        for first, second, scores in _nearest(queries, voices):
             yield native[first], others[second], scores, of_mapped
 
 

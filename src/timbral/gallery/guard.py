@@ -21,7 +21,8 @@ from timbral.audio.quality.risks import SHORT_SECONDS
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
-from timbral.gallery.evidence import CalibratedEvidence, Evidence
+from timbral.gallery.evidence import Evidence
+from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
 from timbral.io.types import Floats, Vectors
@@ -63,12 +64,12 @@ class Near:
     """The voices of a gallery that are nearest to a vector."""
 
     names: Sequence[str]
-    cosines: Floats
-    """(K,)"""
+    vectors: Vectors
+    """(K, E)"""
     conditions: Conditions
     """(K,)"""
     mapped: NDArray[np.bool_]
-    """(K,), which rest on vectors that a migration mapped: their cosines are centered"""
+    """(K,), which rest on vectors that a migration mapped"""
 
 
 class Others(Protocol):
@@ -100,7 +101,7 @@ class Guard:
     def __init__(self, evidence: Evidence, migration: Migration | None = None) -> None:
         """Decide by `evidence`, and of voices that a migration mapped by its own calibration."""
         self.evidence = evidence
-        self._of_mapped = None if migration is None else CalibratedEvidence(migration.calibration)
+        self._of_mapped = None if migration is None else MappedEvidence(migration)
 
     def refusals(self, candidates: Candidates) -> dict[int, Refusal]:
         """Which of the recordings may not enter, by their rows, and why; empty: all may.
@@ -154,7 +155,9 @@ class Guard:
             return {}  # a first recording has nothing of its own to be compared with
         sides = [[candidates.recordings[row]] for row in kept]
         nearest = self._nearest(sides, candidates.others)
-        owns = self._llrs_to_own(candidates, kept) if nearest else []
+        if not nearest:  # no other voice is there
+            return {}
+        owns = self._llrs_to_own(candidates, kept)
         for row, own, (ratio, name, cosine) in zip(kept, owns, nearest, strict=True):
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
@@ -222,7 +225,8 @@ class Guard:
             _lowest_of_others(conditions.bandwidth_hz),
             _lowest_of_others(conditions.snr_db),
         )
-        return self.evidence.llr((vectors * rest).sum(axis=1), conditions, others)
+        scores = (self.evidence.compensate(vectors) * self.evidence.compensate(rest)).sum(axis=1)
+        return self.evidence.llr(scores, conditions, others)
 
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
@@ -234,17 +238,30 @@ class Guard:
         if others is None or not len(others) or not sides:
             return []
         found = []
-        nearest = others.nearest(np.stack([voice_vector(side) for side in sides]))
-        for side, near in zip(sides, nearest, strict=True):
-            rows = np.zeros(len(near.cosines), np.int64)
-            conditions = conditions_of(side).together.rows(rows)
-            ratios = self.evidence.llr(near.cosines, conditions, near.conditions)
-            if self._of_mapped is not None:
-                of_mapped = self._of_mapped.llr(near.cosines, conditions, near.conditions)
-                ratios = np.where(near.mapped, of_mapped, ratios)
+        voices = np.stack([voice_vector(side) for side in sides])
+        for side, voice, near in zip(sides, voices, others.nearest(voices), strict=True):
+            conditions = conditions_of(side).together.rows(np.zeros(len(near.names), np.int64))
+            scores, ratios = self._compare(voice, conditions, near)
             best = int(np.argmax(ratios))
-            found.append((float(ratios[best]), near.names[best], float(near.cosines[best])))
+            found.append((float(ratios[best]), near.names[best], float(scores[best])))
         return found
+
+    def _compare(self, voice: Vectors, conditions: Conditions, near: Near) -> tuple[Floats, Floats]:
+        """The scores of a voice (E,) and others (K,), and their llrs."""
+
+        def compared(evidence: Evidence) -> tuple[Floats, Floats]:
+            one, *rest = evidence.compensate(np.stack([voice, *near.vectors]))
+            scores = (np.stack(rest) @ one).astype(np.float64)
+            return scores, evidence.llr(scores, conditions, near.conditions)
+
+        scores, ratios = compared(self.evidence)
+        if self._of_mapped is None or not near.mapped.any():
+            return scores, ratios
+        of_mapped = compared(self._of_mapped)
+        return (
+            np.where(near.mapped, of_mapped[0], scores),
+            np.where(near.mapped, of_mapped[1], ratios),
+        )
 
 
 def _lowest_of_others(values: Floats) -> Floats:

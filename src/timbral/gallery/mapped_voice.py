@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of
+from timbral.io.types import Floats, Vectors
 
-__all__ = ["refuse_unlike_mapped"]
+__all__ = ["MappedEvidence", "refuse_unlike_mapped"]
+
+
+@dataclass(frozen=True)
+class MappedEvidence:
+    """What a mapped voice and a vector of the encoder itself speak for, as `identify` takes it."""
+
+    migration: Migration
+
+    @property
+    def description(self) -> str:
+        return f"the calibration of a migration from {self.migration.old_encoder}"
+
+    def compensate(self, vectors: Vectors) -> Vectors:
+        mean = np.asarray(self.migration.new_mean, np.float32)
+        return self.migration.calibration.compensate(unit_length(unit_length(vectors) - mean))
+
+    def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
+        return self.migration.calibration.unlimited_llr(scores, first, second)
 
 
 def refuse_unlike_mapped(
@@ -27,14 +48,12 @@ def refuse_unlike_mapped(
         return {}
     if not all(each.mapped for each in enrolled.recordings):
         return {}
-    mean = np.asarray(migration.new_mean, np.float32)
+    evidence = MappedEvidence(migration)
     vectors = np.stack([enrolled.vector, *(each.vector for each in given)])
-    voice, *others = unit_length(unit_length(vectors) - mean)
+    voice, *others = evidence.compensate(vectors)
     rows = np.zeros(len(given), np.int64)
     known = conditions_of(enrolled.recordings).together.rows(rows)
-    ratios = migration.calibration.unlimited_llr(
-        np.stack(others) @ voice, known, conditions_of(given)
-    )
+    ratios = evidence.llr(np.stack(others) @ voice, known, conditions_of(given))
     return {
         row: Refusal(
             each.source,

@@ -32,8 +32,9 @@ MORE_ENTRIES = 16
 """of an index, among which cosines decide: it has vectors in bf16"""
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
-NEAR_VOICES = 8
-"""by cosine, among which conditions decide which voice is likeliest"""
+NEAR_VOICES = 64
+"""by cosine, among which the evidence decides which voice is likeliest: lines and rooms move
+vectors past more than a few neighbors"""
 
 
 @dataclass(frozen=True)
@@ -191,18 +192,12 @@ class VoiceMatrix:
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
         with self.lock:
-            rows, cosines = [], []
+            rows = []
             for group in self._comparable_groups():
                 centered = queries if group.mean is None else unit_length(queries - group.mean)
-                found, scores = self._nearest_in(group, centered, top + 1)
+                found = self._nearest_in(group, centered, top + 1)
                 rows.append(found if group.rows is None else group.rows[found])
-                cosines.append(scores)
-            return [
-                self._near(name, best, scores, top)
-                for best, scores in zip(
-                    np.concatenate(rows, axis=1), np.concatenate(cosines, axis=1), strict=True
-                )
-            ]
+            return [self._near(name, best, top) for best in np.concatenate(rows, axis=1)]
 
     def prefetch(self, queries: Vectors) -> None:
         """Unit vectors (N, E) whose nearest voices will be asked for, one after another."""
@@ -211,26 +206,25 @@ class VoiceMatrix:
             if len(self) and self._comparable_groups()[0].rows is None:
                 self._prefetched = PrefetchedSearch(self.vectors, queries, NEAR_VOICES + 1)
 
-    def _nearest_in(self, group: _Group, queries: Vectors, top: int) -> tuple[Ints, Vectors]:
-        """As `exact_search`."""
+    def _nearest_in(self, group: _Group, queries: Vectors, top: int) -> Ints:
+        """The rows of `exact_search`."""
         if self._prefetched is not None and group.rows is None:
             found = [self._prefetched.search(group.vectors, query, top) for query in queries]
             known = [each for each in found if each is not None]
             if len(known) == len(queries):
-                rows, cosines = zip(*known, strict=True)
-                return np.stack(rows), np.stack(cosines)
-        return exact_search(group.vectors, queries, top)
+                return np.stack([rows for rows, _ in known])
+        return exact_search(group.vectors, queries, top)[0]
 
-    def _near(self, name: str, rows: Ints, cosines: Vectors, top: int) -> Near:
+    def _near(self, name: str, rows: Ints, top: int) -> Near:
         """The best of the rows (K,) of each group but for the voice of this name."""
         kept = np.array([self.names[row] != name for row in rows], bool)
-        rows, cosines = rows[kept], cosines[kept]
+        rows = rows[kept]
         values = self._conditions[rows]
         mapped = values[:, 3] > 0 if self._mapped_mean is not None else np.zeros(len(rows), bool)
         best = np.concatenate([np.flatnonzero(~mapped)[:top], np.flatnonzero(mapped)[:top]])
         names = [self.names[row] for row in rows[best]]
         conditions = Conditions(*values[best].T[:3])
-        return Near(names, cosines[best].astype(np.float64), conditions, mapped[best])
+        return Near(names, self._vectors[rows[best]], conditions, mapped[best])
 
     def _comparable_groups(self) -> tuple[_Group, ...]:
         """All voices; or those embedded and those mapped, which compare in ways of their own."""
