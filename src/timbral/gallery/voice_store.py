@@ -30,6 +30,7 @@ __all__ = ["VoiceBlock", "VoiceStore", "first_row", "now"]
 
 BLOCK_VOICES = 10_000
 """read at a time: a gallery of a million is not in memory twice"""
+LARGEST_ID = 2**62
 VOICE_COLUMNS = (
     "name, num_recordings, speech_seconds, created_at, consent, consent_at, enroll_again"
 )
@@ -128,20 +129,23 @@ class VoiceStore:
         return int(self.database.query("SELECT changes FROM gallery")[0][0])
 
     def changed_since(self, change: int) -> Iterator[VoiceBlock]:
-        """The voices that later transactions touched."""
-        last = 0
+        """The voices that later transactions touched.
+
+        In the order of the index on `changed`: in that of the ids a database may walk through all.
+        """
+        last = (change, LARGEST_ID)
         while rows := self.database.query(
-            "SELECT id, name, vector, speech_seconds, bandwidth_hz, snr_db, mapped FROM voices "
-            "WHERE changed > ? AND id > ? ORDER BY id LIMIT ?",
-            (change, last, BLOCK_VOICES),
+            "SELECT id, name, vector, speech_seconds, bandwidth_hz, snr_db, mapped, changed "
+            "FROM voices WHERE (changed, id) > (?, ?) ORDER BY changed, id LIMIT ?",
+            (*last, BLOCK_VOICES),
         ):
-            last = rows[-1][0]
+            last = rows[-1][7], rows[-1][0]
             vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4")
             yield VoiceBlock(
                 [row[0] for row in rows],
                 [row[1] for row in rows],
                 vectors.astype(np.float32).reshape(len(rows), -1),
-                np.array([row[3:] for row in rows], np.float64),
+                np.array([row[3:7] for row in rows], np.float64),
             )
 
     def removed_since(self, change: int) -> list[int]:

@@ -204,10 +204,10 @@ class BatchingRuntime:
                 self._idle.add(number)
                 self._woken[number].wait()
                 self._idle.discard(number)
-            share = -(-len(self._jobs) // (1 + len(self._idle)))
+            count = -(-len(self._jobs) // (1 + len(self._idle)))
             batch: list[_Job] = []
             samples = 0
-            while self._jobs and len(batch) < share:
+            while self._jobs and len(batch) < count:
                 job = self._jobs[0]
                 samples += job.samples
                 if batch and not self._fits(samples, job, batch[0]):

@@ -14,8 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from timbral.serving.places import Places
 from timbral.serving.refusals import ServiceError, answer_to
+from timbral.serving.slots import Slots
 from timbral.serving.tokens import Tokens, is_loopback
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, service: Service) -> None:
         self._app, self._tokens, self._service = app, tokens, service
-        self._places = Places(service.settings, service.metrics.in_work.set)
+        self._slots = Slots(service.settings, service.metrics.in_work.set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,7 +92,7 @@ class Gate:
         if not writes:
             await self._app(scope, receive, send)
             return
-        with self._places.taken(token):
+        with self._slots.taken(token):
             body = await self._body(headers, receive)
             await self._app(scope, _replay(body, receive), send)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from timbral.serving.places import hold_place_for
 from timbral.serving.refusals import ServiceError
 from timbral.serving.request_time import check_time_left, working_until
+from timbral.serving.slots import hold_slot_for
 
 __all__ = ["Runner"]
 
@@ -32,7 +32,7 @@ class Runner:
         """
         end = time.monotonic() + self._timeout
         job = self._pool.submit(_until, end, function)
-        hold_place_for(job)
+        hold_slot_for(job)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job), self._timeout)
         except TimeoutError:

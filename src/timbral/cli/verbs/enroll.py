@@ -27,14 +27,20 @@ from timbral.cli.wording import count
 from timbral.errors import ConfigError, EnrollmentError
 
 if TYPE_CHECKING:
-    from timbral.gallery.encoder_identity import EncoderIdentity
     from timbral.gallery.enrollment_result import Enrollment
-    from timbral.gallery.evidence import Evidence
     from timbral.gallery.from_embeddings import EnrolledSpeakers
     from timbral.inference.embedder import Embedder
 
 __all__ = ["run"]
 
+EncoderOption = Annotated[
+    str | None,
+    option(
+        "ENCODER",
+        "of a new gallery, as embed takes it; default: the gallery's own; with embeddings for its "
+        "calibration or threshold",
+    ),
+]
 SHOWN = 20
 """voices of an `embed` folder that were refused"""
 
@@ -46,14 +52,7 @@ def run(
         Positional[tuple[Path, ...]], option("RECORDING", "recordings of this one speaker")
     ] = (),
     *,
-    encoder: Annotated[
-        str | None,
-        option(
-            "ENCODER",
-            "of a new gallery, as embed takes it; default: the gallery's own; with embeddings for "
-            "its calibration or threshold",
-        ),
-    ] = None,
+    encoder: EncoderOption = None,
     embeddings: Annotated[
         Path | None,
         option("FOLDER", "instead of NAME and recordings: every speaker of an `embed` folder"),
@@ -79,12 +78,7 @@ def run(
     check_files(calibration)
     if embeddings is not None:
         _check_alone(name, partial or channel != "mix")
-        check_folders(embeddings)
-        from timbral.gallery.from_embeddings import EmbeddedSpeakers
-
-        made_by = EmbeddedSpeakers.read(embeddings).encoder
-        evidence = evidence_for(made_by, calibration, encoder)
-        speakers = _enroll_speakers(gallery, embeddings, made_by, evidence, consent, force)
+        speakers = _enroll_speakers(gallery, embeddings, encoder, calibration, consent, force)
         return _report_speakers(speakers, gallery, json)
     if not recordings:
         raise ConfigError("name a voice and recordings of it, or give `embeddings`")
@@ -135,14 +129,18 @@ def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) ->
 def _enroll_speakers(
     location: str,
     embeddings: Path,
-    made_by: EncoderIdentity,
-    evidence: Evidence,
+    encoder: str | None,
+    calibration: Path | None,
     consent: str | None,
     force: bool,
 ) -> EnrolledSpeakers:
+    check_folders(embeddings)
+    from timbral.gallery.from_embeddings import EmbeddedSpeakers
     from timbral.gallery.gallery import Gallery
     from timbral.io.progress import bar
 
+    made_by = EmbeddedSpeakers.read(embeddings).encoder
+    evidence = evidence_for(made_by, calibration, encoder)
     gallery = Gallery.create(location, made_by)
     with bar("enrolling") as progress:
         return gallery.enroll_embeddings(

@@ -23,6 +23,28 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+EncoderOption = Annotated[
+    str | None, option("ENCODER", "with check: the gallery's, for its calibration or threshold")
+]
+BridgeOption = Annotated[
+    tuple[Path, Path] | None,
+    option("OLD NEW", "with migrate: embed folders of one corpus by the old and new encoder"),
+]
+UnlabeledOption = Annotated[
+    tuple[tuple[Path, Path], ...],
+    option(
+        "OLD NEW …",
+        "with migrate: more such folders, of other corpora, whose speakers need not be known",
+    ),
+]
+DomainOption = Annotated[
+    Path | None,
+    option(
+        "NEW",
+        "with migrate: an embed folder by the new encoder of recordings of the gallery's kind, "
+        "whose speakers need not be known",
+    ),
+]
 Action = Literal["list", "show", "remove", "merge", "rename", "export", "check", "migrate"]
 
 
@@ -64,30 +86,11 @@ def run(
         option("FILE", "with export: a table as embed writes it; with migrate: the new gallery"),
     ] = None,
     calibration: GalleryCalibration = None,
-    encoder: Annotated[
-        str | None,
-        option("ENCODER", "with check: the gallery's, for its calibration or threshold"),
-    ] = None,
+    encoder: EncoderOption = None,
     to: Annotated[str | None, option("ENCODER", "with migrate: whose vectors it will hold")] = None,
-    bridge: Annotated[
-        tuple[Path, Path] | None,
-        option("OLD NEW", "with migrate: embed folders of one corpus by the old and new encoder"),
-    ] = None,
-    unlabeled: Annotated[
-        tuple[tuple[Path, Path], ...],
-        option(
-            "OLD NEW …",
-            "with migrate: more such folders, of other corpora, whose speakers need not be known",
-        ),
-    ] = (),
-    domain: Annotated[
-        Path | None,
-        option(
-            "NEW",
-            "with migrate: an embed folder by the new encoder of recordings of the gallery's kind, "
-            "whose speakers need not be known",
-        ),
-    ] = None,
+    bridge: BridgeOption = None,
+    unlabeled: UnlabeledOption = (),
+    domain: DomainOption = None,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
     """What a gallery holds; remove, merge, export, check, migrate.
@@ -99,15 +102,20 @@ def run(
         raise ConfigError("`recordings` goes with remove and the name of one voice")
     from timbral.gallery.gallery import Gallery
 
-    low, high = NAMES[action]
-    if not low <= len(names) <= high:
-        wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
-        raise ConfigError(f"gallery {action} takes {wanted}, got {count(len(names), 'name')}")
+    _check_names(action, names)
     request = Request(
         names, recordings, output, calibration, encoder, to, bridge, unlabeled, domain, json
     )
     with Gallery(gallery) as opened:
         return ACTIONS[action](opened, request)
+
+
+def _check_names(action: Action, names: tuple[str, ...]) -> None:
+    """ConfigError for fewer or more names than an action takes."""
+    low, high = NAMES[action]
+    if not low <= len(names) <= high:
+        wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
+        raise ConfigError(f"gallery {action} takes {wanted}, got {count(len(names), 'name')}")
 
 
 def _list(gallery: Gallery, request: Request) -> int:

@@ -17,10 +17,10 @@ from typing import Any
 from timbral.serving.refusals import ServiceError
 from timbral.serving.settings import ServiceSettings
 
-__all__ = ["Places", "hold_place_for"]
+__all__ = ["Slots", "hold_slot_for"]
 
 
-class _Place:
+class _Slot:
     """Of one request; given back when its holders have all let go."""
 
     def __init__(self, give_back: Callable[[], None]) -> None:
@@ -39,17 +39,17 @@ class _Place:
             self._give_back()
 
 
-_place: ContextVar[_Place | None] = ContextVar("place", default=None)
+_slot: ContextVar[_Slot | None] = ContextVar("slot", default=None)
 
 
-def hold_place_for(job: Future[Any]) -> None:
+def hold_slot_for(job: Future[Any]) -> None:
     """The place of the request that is answered here is taken until this job has ended, too."""
-    place = _place.get()
-    if place is not None:
-        place.hold_for(job)
+    slot = _slot.get()
+    if slot is not None:
+        slot.hold_for(job)
 
 
-class Places:
+class Slots:
     """Those of one service."""
 
     def __init__(self, settings: ServiceSettings, changed: Callable[[int], None]) -> None:
@@ -65,13 +65,13 @@ class Places:
             self._check(token)
             self._taken[token] += 1
             self._changed(self._taken.total())
-        place = _Place(lambda: self._give_back(token))
-        current = _place.set(place)
+        slot = _Slot(lambda: self._give_back(token))
+        current = _slot.set(slot)
         try:
             yield
         finally:
-            _place.reset(current)
-            place.let_go()
+            _slot.reset(current)
+            slot.let_go()
 
     def _give_back(self, token: int) -> None:
         with self._lock:
