@@ -1,18 +1,20 @@
 """Engines for one encoder: torch (timbral), onnxruntime and OpenVINO on the file that was exported.
 
-    python benchmarks/engines.py ENCODER [--rounds 3] [--seconds 8] [--utterances 8]
+    python benchmarks/engines.py ENCODER [--rounds 3] [--seconds 8] [--utterances 8] [--skip bf16]
 
-Seconds of audio a second of processor time, one thread each, alternating, medians; least cosine to
-torch in float32. Engines that are not installed are left out.
+Seconds of audio a second of processor time, one thread each, alternating, medians; the ratio to
+onnxruntime is the median of the rounds' own, so that a busy machine weighs on both; least cosine
+to the plain network in float32. Engines that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,10 @@ import timbral
 from timbral.audio.preprocessing import load
 from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
+from timbral.inference.torch_runtime import TorchRuntime
 
 Engine = Callable[[np.ndarray], np.ndarray]
+PLAIN, PEER = "torch fp32, plain network", "onnxruntime fp32"
 
 
 def openvino_engines(path: Path) -> dict[str, Engine]:
@@ -48,19 +52,29 @@ def openvino_engines(path: Path) -> dict[str, Engine]:
     }
 
 
-def engines(encoder: str, path: Path) -> dict[str, Engine]:
+class PlainRuntime(TorchRuntime):
+    """The network as it is trained, neither folded nor packed."""
+
+    def _prepare(self) -> None:
+        self._embed_features = self.network.embed_features
+
+
+def engines(encoder: str, path: Path, skip: Sequence[str]) -> dict[str, Engine]:
     def of(embedder: Embedder) -> Engine:
         return lambda wave: embedder.encode_preprocessed([wave])[0]
 
-    plain = timbral.load_encoder(encoder, device="cpu")
+    timbral_fp32 = timbral.load_encoder(encoder, device="cpu")
     if not path.exists():
-        timbral.export(plain, path)
-    return {
-        "torch fp32": of(plain),
-        "torch bf16": of(timbral.load_encoder(encoder, device="cpu", precision="bf16")),
-        "onnxruntime": of(timbral.load_encoder(path)),
-        **openvino_engines(path),
+        timbral.export(timbral_fp32, path)
+    network = copy.deepcopy(timbral_fp32.network)
+    made = {
+        PLAIN: of(timbral_fp32.with_inference(runtime=PlainRuntime(network))),
+        "timbral fp32": of(timbral_fp32),
     }
+    if "bf16" not in skip:  # minutes where the processor has no instructions for it
+        made["timbral bf16"] = of(timbral.load_encoder(encoder, device="cpu", precision="bf16"))
+    made[PEER] = of(timbral.load_encoder(path))
+    return made | ({} if "openvino" in skip else openvino_engines(path))
 
 
 def recordings(count: int, seconds: float) -> list[np.ndarray]:
@@ -79,12 +93,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--model", type=Path, help="its exported file; default: exported now")
+    parser.add_argument("--skip", nargs="*", default=[], choices=["bf16", "openvino"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     waves = recordings(options.utterances, options.seconds)
     audio = sum(len(wave) for wave in waves) / 16_000
     with tempfile.TemporaryDirectory() as folder:
-        made = engines(options.encoder, options.model or Path(folder) / "model.onnx")
+        path = options.model or Path(folder) / "model.onnx"
+        made = engines(options.encoder, path, options.skip)
         vectors = {name: np.stack([run(wave) for wave in waves]) for name, run in made.items()}
         spent: dict[str, list[float]] = {name: [] for name in made}
         for _ in range(options.rounds):
@@ -93,11 +109,13 @@ def main() -> None:
                 for wave in waves:
                     run(wave)
                 spent[name].append(time.process_time() - start)
-    expected = vectors["torch fp32"]
-    print("| engine | s of audio / s | cosine |\n| --- | --- | --- |")
+    expected = vectors[PLAIN]
+    print(f"| engine | × real time | ratio to {PEER} | cosine |\n| --- | --- | --- | --- |")
     for name, times in spent.items():
+        speed = audio / statistics.median(times)
+        ratio = statistics.median(peer / own for peer, own in zip(spent[PEER], times, strict=True))
         cosine = (expected * vectors[name]).sum(1).min()
-        print(f"| {name} | {audio / statistics.median(times):.0f} | {cosine:.6f} |")
+        print(f"| {name} | {speed:.0f} | {ratio:.2f} | {cosine:.6f} |")
 
 
 if __name__ == "__main__":
