@@ -10,7 +10,7 @@ demo: .venv/demo.stamp
 	$(BIN)/timbral demo --output demo-run
 
 test: .venv/dev.stamp
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow

@@ -46,6 +46,18 @@ SMALL = {name: encoder.tiny_config for name, encoder in ENCODERS.items()}
 """a small config of each encoder in ENCODERS"""
 
 
+LONGEST_FILES = (
+    "test_readme", "test_distributed", "test_docs", "test_foreign", "test_pretrained", "test_bulk",
+    "test_bulk_engines", "test_evaluation", "test_projection", "test_export", "test_serving",
+)  # fmt: skip
+"""begun first, so that no process of two waits long for the other at the end"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: position for position, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 Ask = Callable[..., "Answer"]
 
 
