@@ -21,8 +21,7 @@ fuzz: .venv/dev.stamp
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(MAKE) test
+	@$(BIN)/mypy & types=$$!; $(MAKE) test; tests=$$?; wait $$types && exit $$tests
 
 bench: .venv/dev.stamp
 	for script in benchmarks/[a-z]*.py; do echo "$$script"; $(BIN)/python "$$script" || echo "$$script: not run; see its --help"; done
