@@ -211,7 +211,7 @@ def test_locations_of_lists(tmp_path: Path) -> None:
 def test_bad_lines_of_a_kaldi_folder_are_failures(tmp_path: Path) -> None:
     segments = ["u r 0 1", "v r 3 2", "w r", "x other 0 1", "y r 1 2 1", "z pipe 0 1", "q"]
     folder = kaldi(
-        tmp_path, wav=["r /x/r.wav", "pipe sox r.wav - |", "d"], segments=segments,
+        tmp_path, wav=["r /x/r.wav", "pipe wget -O - r.wav |", "d"], segments=segments,
         utt2spk=["u a", "v a", "w a", "x a", "y b", "z a"],
     )  # fmt: skip
     found = find_utterances(folder, "kaldi")

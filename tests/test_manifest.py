@@ -64,7 +64,7 @@ def test_tables(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "file,speaker\na,b\n", "no column 'path'.*it has: file, speaker"),
+        ("a.csv", "place,speaker\na,b\n", "no column 'path'.*it has: place, speaker"),
         ("a.csv", "path,speaker\na.wav,b\nb.wav,\n", "row 2 has no speaker"),
         ("a.csv", "path,speaker,utterance\na,b,u\nb,b,u\n", "more than one file, such as 'u'"),
         ("a.csv", "path,speaker\n", "holds no utterances"),

@@ -187,11 +187,11 @@ def export_list(
             `inspect` takes it; or utterances
         output: a file; for kaldi and lhotse a folder
         format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
-            (manifests of recordings and supervisions)
+            (manifests of recordings and supervisions), ``nemo`` (a manifest of JSON lines)
         layout: how a corpus's folder is laid out
 
     Returns:
-        how many utterances were written, and how many could not be (lhotse wants durations)
+        how many utterances were written, and how many could not be (lhotse and nemo want durations)
     """
     from timbral.data.lists.export import claim_list, write_list
     from timbral.data.manifest import Manifest

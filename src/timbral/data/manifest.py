@@ -55,7 +55,8 @@ class Manifest(Sequence[Utterance]):
         self.failures = tuple(failures)
         """lines of a list, or files, that name no usable utterance; no rows of the table"""
         self.layout = layout
-        """the layout in which a folder was read; empty for tables, prepared data and the like"""
+        """the layout in which a folder was read, or which columns of a table stand for ours; empty
+        for other tables, prepared data and the like"""
 
     @classmethod
     def of(cls, found: Iterable[Utterance | AudioError], layout: str = "") -> Manifest:

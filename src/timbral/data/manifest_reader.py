@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.audio.segments import Segment
+from timbral.data.column_aliases import ALIASES, find_columns, in_words
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
 from timbral.data.manifest import COLUMNS, Manifest, check_unique
 from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
@@ -27,9 +29,11 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
 
     The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
     `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
-    seconds of a segment of the file; others are ignored. Ids are the text that stands in the file.
-    Paths may be URLs; relative ones are below `root`, which is the table's folder unless another
-    folder or URL is named. Raises DataError when the table cannot be used.
+    seconds of a segment of the file; others are ignored. Where path or speaker is missing, names
+    that other tools use stand for them (`timbral.data.column_aliases`), NeMo's `offset` and
+    `duration` among them; `Manifest.layout` then says which. Ids are the text that stands in the
+    file. Paths may be URLs; relative ones are below `root`, which is the table's folder unless
+    another folder or URL is named. Raises DataError when the table cannot be used.
     """
     return check_unique(read_rows(path, root), path)
 
@@ -44,7 +48,26 @@ def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
             f"ends in {known}, a list in .txt, .lst or .list"
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
-    return Manifest(_complete(table, names, path, root or path.resolve().parent))
+    layout = ""
+    if not {"path", "speaker"} <= set(table.column_names):
+        found = find_columns(names)
+        if {"path", "speaker"} <= found.keys():
+            table, layout = _renamed(path, found), f"table, {in_words(found)}"
+    return Manifest(_complete(table, names, path, root or path.resolve().parent), layout=layout)
+
+
+def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:
+    """The columns under our names; seconds that NeMo counts from `offset` become an end."""
+    table, _ = read_text_columns(path, list(found.values()))
+    table = table.select(list(found.values())).rename_columns(list(found))
+    if "duration" not in found:
+        return table
+    starts, lengths = (_seconds(table, name, path) for name in ("start", "duration"))
+    ends = [
+        None if start is None or length is None else str(start + length)
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    return table.drop_columns(["duration"]).append_column("end", pa.array(ends, pa.string()))
 
 
 def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) -> pa.Table:
@@ -53,8 +76,9 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
     for name in ("path", "speaker"):
         if name not in table.column_names:
             raise DataError(
-                f"{where}: has no column {name!r}; path and speaker are needed, and utterance, "
-                f"session, corpus are taken too; it has: {', '.join(names)}"
+                f"{where}: has no column {name!r}, nor {', '.join(ALIASES[name])}; path and "
+                "speaker are needed, and utterance, session, corpus are taken too; it has: "
+                f"{', '.join(names)}"
             )
         columns[name] = table[name]
         empty = pc.equal(pc.utf8_length(pc.fill_null(columns[name], "")), 0)

@@ -268,6 +268,7 @@ READERS: dict[str, Callable[[Path, Collection[str]], tuple[pa.Table, list[str]]]
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".jsonl": _read_jsonl,
+    ".json": _read_jsonl,
 }
 TABLE_SUFFIXES = tuple(READERS)
-"""of the tables that are read"""
+"""of the tables that are read; .json are lines of JSON, as NeMo calls its manifests"""

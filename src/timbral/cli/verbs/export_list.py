@@ -35,7 +35,7 @@ def run(
     ],
     format: Annotated[
         str,
-        option(names(LIST_FORMATS), "a table, a Kaldi data directory, or Lhotse's manifests"),
+        option(names(LIST_FORMATS), "a table, a Kaldi data directory, Lhotse's manifests, NeMo's"),
     ] = "parquet",
     layout: Layout = "auto",
 ) -> int:

@@ -20,7 +20,7 @@ def claim_list(output: Path, format: str, sources: Sequence[str | Path]) -> None
     """Make `output` this verb's; DataError when it is a source, or holds anything but a list."""
     check_choice("format", format, LIST_FORMATS)
     if LIST_FORMATS[format].layout is None:
-        claim_file(output, TABLE, sources)
+        claim_file(output, LIST_FORMATS[format].kind or TABLE, sources)
     else:
         claim_folder(output, LIST, sources)
         write_json(output / LIST_MARKER, {"format": format})
@@ -38,6 +38,8 @@ def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]
     """
     check_choice("format", format, LIST_FORMATS)
     written, failures = LIST_FORMATS[format].write(manifest, output)
+    if LIST_FORMATS[format].lists_failures:
+        return written, failures
     if LIST_FORMATS[format].layout is None and manifest.failures:
         write_jsonl(failures_file(output, format), (row.as_dict() for row in manifest.failures))
         failures += len(manifest.failures)

@@ -10,6 +10,7 @@ from typing import Any
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.manifest import Manifest
 from timbral.io.files import write_jsonl
+from timbral.io.outputs import FileKind
 
 __all__ = ["ListFormat", "write_failures"]
 
@@ -24,6 +25,10 @@ class ListFormat:
     """one file of text, which may go to standard output"""
     layout: Corpus | None = None
     """how a folder of this format is read as a corpus; None: it is a file, or is not read"""
+    kind: FileKind | None = None
+    """of a file with columns of its own, by which it is known; None: the columns of a table"""
+    lists_failures: bool = False
+    """`write` lists all failures itself, also those of a file"""
 
 
 def write_failures(folder: Path, failures: Sequence[dict[str, Any]]) -> None:

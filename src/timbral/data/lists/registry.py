@@ -5,6 +5,7 @@ from __future__ import annotations
 from timbral.data.lists.kaldi import KALDI
 from timbral.data.lists.lhotse import LHOTSE
 from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.nemo import NEMO
 from timbral.data.lists.tables import CSV, JSONL, PARQUET, TSV
 
 __all__ = ["LIST_FORMATS"]
@@ -16,4 +17,5 @@ LIST_FORMATS: dict[str, ListFormat] = {
     "jsonl": JSONL,
     "kaldi": KALDI,
     "lhotse": LHOTSE,
+    "nemo": NEMO,
 }

@@ -1,0 +1,69 @@
+"""NeMo's manifests: a JSON object a line, with ``audio_filepath``, ``offset``, ``duration``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from timbral.audio.decode import read_header
+from timbral.audio.segments import Segment
+from timbral.data.lists.list_format import ListFormat
+from timbral.data.manifest import Manifest, Utterance
+from timbral.errors import AudioError, DataError
+from timbral.io.files import write_jsonl
+from timbral.io.outputs import FileKind
+
+__all__ = ["NEMO"]
+
+KIND = FileKind(
+    "a manifest of NeMo",
+    frozenset(("audio_filepath", "offset", "duration", "label", "utterance", "session")),
+)
+
+
+def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
+    """Write the manifest; `label` is the speaker, as NeMo's speaker models read it.
+
+    Rates and lengths come from the files' headers; files without a readable one are failures, in
+    FILE.failures.jsonl.
+    """
+    rows: list[dict[str, Any]] = []
+    failures = [failure.as_dict() for failure in manifest.failures]
+    lengths: dict[str, tuple[int, int]] = {}
+    for row in manifest:
+        try:
+            rows.append(_row(row, lengths))
+        except AudioError as error:
+            failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
+    write_jsonl(output, rows)
+    listed = output.with_name(f"{output.name}.failures.jsonl")
+    if failures:
+        write_jsonl(listed, failures)
+    else:
+        listed.unlink(missing_ok=True)
+    return len(rows), len(failures)
+
+
+def _row(row: Utterance, lengths: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    segment = Segment.of(row.path)
+    if not segment.is_as_recorded:
+        raise DataError(
+            f"{row.path}: a manifest of NeMo holds recordings as they are; write a table (parquet, "
+            "csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+        )
+    if segment.file not in lengths:
+        rate, samples, _ = read_header(segment.file)
+        lengths[segment.file] = rate, samples
+    rate, samples = lengths[segment.file]
+    inside = segment.samples(samples, rate)
+    return {
+        "audio_filepath": segment.file,
+        "offset": inside.start / rate,
+        "duration": (inside.stop - inside.start) / rate,
+        "label": row.speaker,
+        "utterance": row.utterance,
+        "session": row.session,
+    }
+
+
+NEMO = ListFormat(_write, is_text=True, kind=KIND, lists_failures=True)
