@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from conftest import SMALL, Ask
 from timbral import api
+from timbral.audio.preprocessing import load
 from timbral.audio.quality.measures import Quality
 from timbral.cli.verbs.similarity import split_words
 from timbral.cloning.clone_figures import SpeakerDraws, _student, system_figures
@@ -248,6 +250,32 @@ def test_report(ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Emb
     refused = ask("similarity", run, *systems, real, "--output", real)
     assert refused.code == 2
     assert "choose" in refused.err
+
+
+def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    """A recording that another speaker goes on with, against its beginning."""
+    first, second = (
+        np.concatenate([load(path) for path in sorted(folder.iterdir())[:4]])
+        for folder in sorted(voices.iterdir())[:2]
+    )
+    soundfile.write(tmp_path / "long.wav", np.concatenate([first, second]), 16_000)
+    words = ["similarity", run, tmp_path / "long.wav"]
+    options = ["--drift", "--corpus", voices, "--output", tmp_path / "drift"]
+    answer = ask(*words, *options)
+    assert answer.code == 0, answer.err
+    assert "per minute" in answer.out
+    content = json.loads((tmp_path / "drift" / "drift.json").read_text("utf-8"))
+    cosines, starts = np.array(content["cosines"]), np.array(content["times"])[:, 0]
+    change = len(first) / 16_000
+    assert cosines[starts < change - 3].mean() > cosines[starts > change].mean()
+    assert content["band"][0] < content["band"][1]
+    assert (tmp_path / "drift" / "drift.png").exists()
+    assert len((tmp_path / "drift" / "drift.csv").read_text().splitlines()) == 1 + len(cosines)
+    again = api.voice_drift(run, tmp_path / "long.wav", sorted(voices.glob("*/*"))[0])
+    assert again.band is None
+    assert again.below is None
+    short = sorted(voices.glob("*/*"))[0]
+    assert "is not longer than its beginning of 10 s; name" in ask(*words[:2], short, *options).err
 
 
 def test_mistakes(ask: Ask, tmp_path: Path) -> None:

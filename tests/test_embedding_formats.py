@@ -136,3 +136,51 @@ def test_averages_are_those_of_ddvc(shared: Path, tmp_path: Path) -> None:
     for path, vector in list(zip(files, read, strict=True))[::50]:
         written = torch.load(tmp_path / path.relative_to(ddvc), weights_only=True)[0]
         assert torch.equal(written, vector)
+
+
+def test_cosyvoice(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+    """As its tools/make_parquet_list.py and dataset/processor.py read them."""
+    FORMATS["cosyvoice"].write(table, voices, tmp_path, "x")
+    utterances = torch.load(tmp_path / "utt2embedding.pt", weights_only=True)
+    speakers = torch.load(tmp_path / "spk2embedding.pt", weights_only=True)
+    speaker_of = dict(
+        zip(table["utterance"].to_pylist(), table["speaker"].to_pylist(), strict=True)
+    )
+    rows = [torch.tensor(utterances[name], dtype=torch.float32) for name in speaker_of]
+    np.testing.assert_array_equal(torch.stack(rows).numpy(), vectors_of(table))
+    for speaker in set(speaker_of.values()):
+        own = [row for row, of in zip(rows, speaker_of.values(), strict=True) if of == speaker]
+        mean = torch.stack(own).mean(dim=0)
+        torch.testing.assert_close(torch.tensor(speakers[speaker]), mean)
+    assert isinstance(utterances[table["utterance"][0].as_py()], list)
+
+
+def test_coqui(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+    """As its EmbeddingManager reads them, with the keys of its add_extra_keys."""
+    FORMATS["coqui"].write(table, voices, tmp_path, "x")
+    mapping = torch.load(tmp_path / "speakers.pth", weights_only=True)
+    assert json.loads((tmp_path / "speakers.json").read_text("utf-8")) == mapping
+    assert sorted({entry["name"] for entry in mapping.values()}) == sorted(
+        set(table["speaker"].to_pylist())
+    )
+    for row in table.slice(0, 3).to_pylist():
+        below = Path(row["path"]).relative_to(voices).with_suffix("")
+        entry = mapping[f"{voices.name}#{below}"]
+        assert entry["name"] == row["speaker"]
+        np.testing.assert_allclose(entry["embedding"], row["embedding"])
+    twice = pa.concat_tables([table, table.slice(0, 1)])
+    with pytest.raises(DataError, match="1 recordings differ in their suffixes alone"):
+        FORMATS["coqui"].planned_files(twice, voices, "x")
+
+
+def test_rtvc(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+    """As its SynthesizerDataset reads them, by the names in train.txt."""
+    FORMATS["rtvc"].write(table, voices, tmp_path, "x")
+    row = table.slice(5, 1)
+    name = f"embed-{Path(row['path'][0].as_py()).stem}.npy"
+    vector = np.load(tmp_path / "embeds" / name).astype(np.float32)
+    np.testing.assert_array_equal(vector, vectors_of(row)[0])
+    assert len(list((tmp_path / "embeds").iterdir())) == len(table)
+    twice = pa.concat_tables([table, table.slice(0, 1)])
+    with pytest.raises(DataError, match="1 names of recordings stand in several folders"):
+        FORMATS["rtvc"].planned_files(twice, voices, "x")

@@ -11,7 +11,8 @@ Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, m
     import_embeddings
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder
-Evaluation: trials, evaluate, score, compare, calibrate, clone_similarity
+Evaluation: trials, evaluate, score, compare, calibrate
+Cloned voices: clone_similarity, voice_drift
 Decisions: check, Gallery, Identifier, migrate_gallery
 Weights: models, download, convert, export
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         TrainConfig,
         TrainSummary,
         TrialSummary,
+        VoiceDrift,
         audit,
         average,
         calibrate,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         speakers,
         train,
         trials,
+        voice_drift,
     )
     from timbral.errors import (
         AudioError,
@@ -132,6 +135,7 @@ __all__ = [
     "TrainingError",
     "TrialSummary",
     "UnavailableError",
+    "VoiceDrift",
     "__version__",
     "audit",
     "average",
@@ -159,6 +163,7 @@ __all__ = [
     "speakers",
     "train",
     "trials",
+    "voice_drift",
 ]
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from timbral.checkpoints.user_encoders import register_encoder as register_encoder
     from timbral.cloning.clone_similarity import SimilarityReport as SimilarityReport
     from timbral.cloning.clone_similarity import clone_similarity as clone_similarity
+    from timbral.cloning.drift import VoiceDrift as VoiceDrift
+    from timbral.cloning.drift import voice_drift as voice_drift
     from timbral.config.named import load_config as load_config
     from timbral.config.schema import TrainConfig as TrainConfig
     from timbral.data.inspect.inspection import Inspection as Inspection
@@ -104,6 +106,7 @@ MODULES = {
     "TrainOptions": "training.train_options",
     "TrainSummary": "training.train_job",
     "TrialSummary": "scoring.balanced_trials",
+    "VoiceDrift": "cloning.drift",
     "audit": "embeddings.audit.findings_file",
     "average": "checkpoints.averaging",
     "calibrate": "evaluation.calibrate",
@@ -128,6 +131,7 @@ MODULES = {
     "similarity": "embeddings.similarity",
     "trials": "scoring.balanced_trials",
     "uninitialized_message": "checkpoints.checkpoint",
+    "voice_drift": "cloning.drift",
 }
 """where names that need no composing lie; they are imported when they are first asked for"""
 
@@ -309,7 +313,7 @@ def embed(
         layout: how a corpus's folder is laid out, as for `inspect`
         pattern: only recordings whose name or end of path fits it, such as ``*.wav``; None: all
         format: ``parquet`` (utterances.parquet, speakers.parquet), ``npy`` (PaddleSpeech),
-            ``torch`` (ddvc), ``safetensors`` or ``kaldi``
+            ``torch`` (ddvc), ``safetensors``, ``kaldi``, ``cosyvoice``, ``coqui`` or ``rtvc``
         model_name: in ddvc's file names; None: the encoder's name
         engine: who computes, such as ``timbral.Engine(workers=4)``; None: this process
         progress: called with utterances done, all of them, seconds of audio, and failures

@@ -20,6 +20,7 @@ from timbral.io.json_parsing import parse_json
 __all__ = [
     "CHECKPOINT",
     "DEMO",
+    "DRIFT_FILE",
     "EMBEDDINGS",
     "EVALUATION",
     "IMPORTED",
@@ -70,7 +71,8 @@ EVALUATION = FolderKind("an evaluation", (".evaluation/job.json",))
 LIST = FolderKind("a list that `export-list` made", (LIST_MARKER,))
 DEMO = FolderKind("a demo", ("demo.json",))
 SIMILARITY_FILE = "similarity.json"
-SIMILARITY = FolderKind("a comparison of clones", (SIMILARITY_FILE,))
+DRIFT_FILE = "drift.json"
+SIMILARITY = FolderKind("a comparison of clones", (SIMILARITY_FILE, DRIFT_FILE))
 FOLDERS = (
     PREPARED,
     EMBEDDINGS,

@@ -75,7 +75,9 @@ def run(
     format: Annotated[
         str,
         option(
-            names(FORMATS), "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc"
+            names(FORMATS),
+            "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc; cosyvoice, "
+            "coqui and rtvc are those of these TTS systems",
         ),
     ] = "parquet",
     model_name: Annotated[

@@ -10,14 +10,17 @@ from tyro.conf import Positional
 
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
+    OK,
     DrawsOption,
     Layout,
     Running,
+    RunningOptions,
     count_failures,
     load_embedder,
     option,
 )
 from timbral.cli.early_checks import check_files, check_folders
+from timbral.cli.wording import percent
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
@@ -52,6 +55,14 @@ def run(
     to_speaker: Annotated[
         bool, option(None, "compare with the mean of the speaker's other recordings")
     ] = False,
+    drift: Annotated[
+        bool,
+        option(
+            None,
+            "of one long recording, SOURCE: its windows against its beginning, or against a second "
+            "recording; --corpus gives the band of one speaker",
+        ),
+    ] = False,
     draws: DrawsOption = 1000,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
@@ -67,6 +78,8 @@ def run(
             "give encoders and behind them what they compare, as in `timbral similarity "
             "campplus-zh-en SYNTHESIZED REFERENCES --output report`"
         )
+    if drift:
+        return _drift(encoders, sources, output, corpus, layout, running)
     embedders = [load_embedder(encoder, running) for encoder in encoders]
     from timbral import api
 
@@ -76,6 +89,33 @@ def run(
             to_speaker=to_speaker, draws=draws, progress=advance,
         )  # fmt: skip
     return _print_report(report, output)
+
+
+def _drift(
+    encoders: list[str],
+    sources: list[str],
+    output: Path,
+    corpus: str | None,
+    layout: str,
+    running: RunningOptions,
+) -> int:
+    """Similarity over the time of one recording."""
+    if len(encoders) != 1 or len(sources) > 2:
+        raise ConfigError("--drift takes one encoder, a long recording, and maybe a reference")
+    embedder = load_embedder(encoders[0], running)
+    from timbral import api
+
+    recording, reference = sources[0], next(iter(sources[1:]), None)
+    found = api.voice_drift(embedder, recording, reference, output, corpus=corpus, layout=layout)
+    lowest = int(found.cosines.argmin())
+    below = "" if found.below is None else f", {percent(found.below)} below what one speaker does"
+    print(
+        f"{len(found.cosines)} windows, cosine {found.cosines.mean():.3f} on average, "
+        f"{found.slope:+.3f} per minute{below}; lowest {found.cosines[lowest]:.3f} at "
+        f"{found.times[lowest, 0]:.1f} s"
+    )
+    print(f"table: {output / 'drift.csv'}, plot: {output / 'drift.png'}")
+    return OK
 
 
 def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,159 @@
+"""Whether a long recording keeps its voice: similarity over time, to its beginning or another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from timbral.data.sources import find_utterances
+from timbral.errors import AudioError, ConfigError, MissingExtraError
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.files import atomic_write, write_json
+from timbral.io.outputs import DRIFT_FILE, SIMILARITY, claim_folder
+from timbral.io.types import Floats, Vectors
+from timbral.plots.values_over_time import draw_values_over_time
+
+__all__ = ["VoiceDrift", "voice_drift"]
+
+BEGINNING_SECONDS = 10.0
+"""of the recording, that stand for its voice where no reference is named"""
+BAND = (2.5, 97.5)
+"""percentiles of real windows of one speaker"""
+BAND_SPEAKERS = 30
+BAND_WINDOWS = 6
+"""of a recording, so that long ones do not decide"""
+
+
+@dataclass(frozen=True)
+class VoiceDrift:
+    """Similarity of the windows of one recording to its voice."""
+
+    encoder: str
+    weights_sha256: str
+    times: Floats
+    """start and end of each window in seconds (W, 2)"""
+    cosines: Floats
+    """(W,) to the reference, or to the beginning"""
+    band: tuple[float, float] | None
+    """between which 95 of 100 windows of real recordings lie, against another recording of the
+    same speaker; None without a corpus"""
+    slope: float
+    """of a straight line through the cosines after the beginning, per minute"""
+    below: float | None
+    """fraction of the windows that lie below the band; None without one"""
+
+
+def voice_drift(
+    encoder: Embedder | str | Path,
+    recording: str | Path,
+    reference: str | Path | None = None,
+    output: str | Path | None = None,
+    *,
+    corpus: str | Path | None = None,
+    layout: str = "auto",
+    seconds: float = 3.0,
+) -> VoiceDrift:
+    """Compare each few seconds of a long recording with its voice.
+
+    Args:
+        encoder: an Embedder, or what `load_encoder` takes
+        recording: a long one, such as a chapter that was synthesized
+        reference: a recording of the voice; None: the recording's first ten seconds
+        output: a folder for drift.png, drift.csv and drift.json; None: none
+        corpus: real recordings of speakers with two or more each, which say what one speaker does
+        layout: how the corpus is laid out
+        seconds: length of a window; there is one every half of it
+
+    Raises AudioError for recordings that cannot be used, ConfigError for windows too short.
+    """
+    embedder = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+    inputs = [given for given in (recording, reference, corpus) if given is not None]
+    if output is not None:
+        claim_folder(Path(output), SIMILARITY, inputs)
+    times, vectors = embedder.encode_windows(recording, seconds, seconds / 2)
+    is_beginning = times[:, 1] <= max(BEGINNING_SECONDS, seconds)
+    if reference is None:
+        voice = _unit(vectors[is_beginning].mean(axis=0))
+        later = ~is_beginning
+    else:
+        voice, later = _unit(embedder.encode(reference)), np.ones(len(times), dtype=bool)
+    if not later.any():
+        raise ConfigError(
+            f"{recording}: is not longer than its beginning of {BEGINNING_SECONDS:g} s; name a "
+            "`reference`"
+        )
+    cosines = _rows(vectors) @ voice
+    band = None if corpus is None else _band(embedder, corpus, layout, seconds)
+    drift = VoiceDrift(
+        embedder.name,
+        embedder.weights_identity(),
+        times,
+        cosines.astype(np.float64),
+        band,
+        _slope(times[later].mean(axis=1) / 60, cosines[later]),
+        None if band is None else float((cosines[later] < band[0]).mean()),
+    )
+    if output is not None:
+        _write(Path(output), drift, "its beginning" if reference is None else "the reference")
+    return drift
+
+
+def _unit(vector: Vectors) -> Vectors:
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _rows(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def _slope(minutes: Floats, cosines: Vectors) -> float:
+    centered = minutes - minutes.mean()
+    spread = float(centered @ centered)
+    return float(centered @ (cosines - cosines.mean())) / spread if spread else 0.0
+
+
+def _band(
+    embedder: Embedder, corpus: str | Path, layout: str, seconds: float
+) -> tuple[float, float]:
+    """Cosines of windows of one recording to another recording of the same speaker."""
+    recordings: dict[str, list[str]] = {}
+    for row in find_utterances(corpus, layout):
+        recordings.setdefault(row.speaker, []).append(row.path)
+    speakers = [paths for _, paths in sorted(recordings.items()) if len(paths) > 1]
+    cosines: list[float] = []
+    for paths in speakers[:: max(1, len(speakers) // BAND_SPEAKERS)]:
+        try:
+            voice = _unit(embedder.encode(paths[0]))
+            times, vectors = embedder.encode_windows(paths[-1], seconds, seconds / 2)
+        except AudioError:
+            continue
+        whole = times[:, 1] - times[:, 0] >= 0.9 * seconds
+        cosines += (_rows(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()
+    if not cosines:
+        raise ConfigError(
+            f"corpus: {corpus} has no speaker with two usable recordings of {seconds:g} s or more"
+        )
+    low, high = np.percentile(cosines, BAND)
+    return float(low), float(high)
+
+
+def _write(folder: Path, drift: VoiceDrift, to: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {"start": drift.times[:, 0], "end": drift.times[:, 1], "cosine": drift.cosines}
+    )
+    with atomic_write(folder / "drift.csv") as temporary:
+        pa.csv.write_csv(table, temporary)
+    try:
+        title = f"Similarity to {to}, {drift.encoder}"
+        middles = drift.times.mean(axis=1)
+        draw_values_over_time(folder / "drift.png", middles, drift.cosines, drift.band, title)
+    except MissingExtraError:  # the table has them
+        pass
+    content = asdict(drift) | {"times": drift.times.tolist(), "cosines": drift.cosines.tolist()}
+    write_json(folder / DRIFT_FILE, content)
