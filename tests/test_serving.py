@@ -31,7 +31,8 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
 import timbral
-from timbral.audio.decode import Wave
+from timbral.audio.decode import Wave, decode
+from timbral.audio.quality.risks import Risk
 from timbral.encoders.base import Windows
 from timbral.errors import UnavailableError
 from timbral.gallery.encoder_identity import EncoderIdentity
@@ -41,6 +42,7 @@ from timbral.io.types import Vectors
 from timbral.serving import extras
 from timbral.serving.app import create_app
 from timbral.serving.batching import BatchingRuntime
+from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.service import Service
 from timbral.serving.settings import ServiceSettings
@@ -113,6 +115,22 @@ def test_verify_decides_as_the_library_does(
     np.testing.assert_allclose(answer["timeline"]["seconds"], times)
     cosines = embedder.similarity(vectors, embedder.encode(uploads["first"]))
     np.testing.assert_allclose(answer["timeline"]["scores"], cosines.ravel(), atol=1e-5)
+
+
+def test_verify_looks_for_a_second_speaker(
+    client: TestClient, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(_: Embedder, wave: Wave) -> Risk | None:
+        return Risk("several-speakers", "cut it") if len(wave) == lengths[2] else None
+
+    lengths = [len(decode(path)[0]) for path in paths]
+    monkeypatch.setattr("timbral.serving.service.several_speakers_of", found)
+    assert lengths[0] != lengths[2]
+    uploads = files(first=paths[0], second=paths[2])
+    answer = client.post("/verify", files=uploads, data={"check_speakers": "true"}).json()
+    kinds = [[risk["kind"] for risk in answer[side]["risks"]] for side in ("first", "second")]
+    assert ["several-speakers" in each for each in kinds] == [False, True]
+    assert "second: several-speakers: cut it" in answer["warnings"]
 
 
 @pytest.mark.parametrize(
@@ -369,7 +387,7 @@ def test_what_is_past_its_time_keeps_its_place_and_begins_nothing_more(
 ) -> None:
     slow = SlowRuntime(embedder)
     slow_embedder = embedder.with_inference(runtime=slow)
-    uploads = [("audio", path.read_bytes()) for path in paths]
+    uploads = [("audio", path.read_bytes()) for path in paths] * 3
     with serving(slow_embedder, timeout_seconds=0.2, threads=2, max_waiting=1) as client:
 
         def kind() -> str:
@@ -379,8 +397,8 @@ def test_what_is_past_its_time_keeps_its_place_and_begins_nothing_more(
         assert kind() == "overloaded"  # a thread is still at the first
         slow.may.set()
         wait_until(lambda: "timbral_in_work 0.0" in client.get("/metrics").text)
-        assert slow.batches == [1]  # of its three recordings
-        assert kind() == "None"
+        (begun,) = slow.batches  # of its nine recordings
+        assert begun < 9
 
 
 def test_a_request_alone_is_computed_on_all_cores(
@@ -399,6 +417,20 @@ def test_a_request_alone_is_computed_on_all_cores(
         thread.join()
     batching.close()
     assert used[:2] == [2, 1]
+
+
+def test_alone_on_busy_cores_one_thread_is_chosen() -> None:
+    def chosen(cost: dict[int, float], count: int = 64) -> list[int]:
+        threads = LoneThreads(4)
+        found = []
+        for _ in range(count):
+            found.append(threads.choose())
+            threads.note(found[-1], cost[found[-1]])
+        return found
+
+    assert chosen({1: 0.1, 4: 0.03}, 66).count(4) == 1 + 60
+    assert chosen({1: 0.1, 4: 3.0}, 66).count(1) == 1 + 60
+    assert LoneThreads(1).choose() == 1
 
 
 def test_serve_refuses_in_one_line(

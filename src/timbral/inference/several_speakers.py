@@ -85,7 +85,7 @@ def _speech_vectors(embedder: Embedder, wave: Wave) -> Vectors:
     rows = np.flatnonzero(speech >= SPEECH_FRACTION)
     if rows.size > MOST_WINDOWS:
         rows = rows[np.linspace(0, rows.size - 1, MOST_WINDOWS).astype(np.intp)]
-    if not rows.size or size < embedder.runtime.network.min_samples:
+    if rows.size < 2 * LEAST_WINDOWS or size < embedder.runtime.network.min_samples:
         return np.zeros((0, embedder.embedding_dim), np.float32)
     windows = [wave[row * size : (row + 1) * size] for row in rows]
     vectors = embedder.encode_preprocessed(windows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel
 
 from timbral.audio.quality.measures import Quality
-from timbral.audio.quality.risks import risks_of
+from timbral.audio.quality.risks import Risk, risks_of
 
 __all__ = [
     "CandidateAnswer",
@@ -68,9 +69,10 @@ class RecordingAnswer(BaseModel):
     risks: list[RiskAnswer]
 
     @classmethod
-    def of(cls, quality: Quality) -> Self:
-        """Of measures, with the risks that they show."""
-        risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in risks_of(quality)]
+    def of(cls, quality: Quality, more: Sequence[Risk] = ()) -> Self:
+        """Of measures, with the risks that they show, and more that others have found."""
+        found = [*risks_of(quality), *more]
+        risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in found]
         measures = {key: getattr(quality, key) for key in cls.model_fields if key != "risks"}
         return cls(risks=risks, **measures)
 

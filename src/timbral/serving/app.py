@@ -101,6 +101,9 @@ def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
         timeline: Annotated[
             TimelineOf, Form(description="compare the windows of this one with the other, too")
         ] = "none",
+        check_speakers: Annotated[
+            bool, Form(description="look for a second speaker in both recordings, too")
+        ] = False,
     ) -> ComparisonAnswer:
         """Are two recordings of one speaker?"""
         one, other = await first.read(), await second.read()
@@ -112,6 +115,7 @@ def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
                 false_accept=false_accept,
                 prior=prior,
                 timeline=timeline,
+                check_speakers=check_speakers,
             )
         )
 

@@ -26,6 +26,7 @@ from timbral.encoders.base import Windows
 from timbral.inference.runtime import NetworkFacts, Runtime
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.io.types import Vectors
+from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError
 from timbral.serving.request_time import TOO_MUCH, check_time_left, deadline
 
@@ -72,13 +73,13 @@ class BatchingRuntime:
             workers: threads that compute, each a batch of its own
             timeout_seconds: what has waited for longer is given up, and what is past the time of
                 its request (`timbral.serving.request_time`)
-            threads_alone: threads of torch for a batch while nothing else is to be computed; for
-                others there is one; 1 leaves torch's setting as it is
+            threads_alone: threads of torch for a batch while nothing else is to be computed, at
+                most (`LoneThreads`); for others there is one; 1 leaves torch's setting as it is
             observe: told of each batch
         """
         self.runtime = runtime
         self._timeout = timeout_seconds
-        self._threads_alone = threads_alone
+        self._lone_threads = LoneThreads(threads_alone)
         self._observe = observe
         seconds = SECONDS_PER_BATCH.get(runtime.device.type, 16)
         self._samples_per_batch = seconds * runtime.network.sample_rate
@@ -182,15 +183,18 @@ class BatchingRuntime:
     def _work(self, number: int) -> None:
         threads = 0
         while batch := self._next_batch(number):
-            if self._threads_alone > 1:
-                wanted = self._threads_alone if self._is_alone() else 1
-                if wanted != threads:  # of this thread alone; see torch.set_num_threads
-                    torch.set_num_threads(wanted)
-                    threads = wanted
+            is_alone = self._lone_threads.most > 1 and self._is_alone()
+            wanted = self._lone_threads.choose() if is_alone else 1
+            if wanted != threads and self._lone_threads.most > 1:
+                torch.set_num_threads(wanted)  # of this thread of Python, not of the others
+                threads = wanted
             start = time.monotonic()
             _compute(self.runtime, batch)
+            computing = time.monotonic() - start
             seconds = sum(job.samples for job in batch) / self.network.sample_rate
-            self._observe(sum(len(job.waves) for job in batch), seconds, time.monotonic() - start)
+            if is_alone and self._is_alone():
+                self._lone_threads.note(threads, computing / seconds)
+            self._observe(sum(len(job.waves) for job in batch), seconds, computing)
 
     def _is_alone(self) -> bool:
         """Whether nothing else is computed, or waits."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from threading import BoundedSemaphore
 from typing import Literal, TypeAlias
 
-import numpy as np
-
+from timbral.audio.decode import Wave
 from timbral.audio.length_limit import LengthLimit
+from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import Risk
 from timbral.embeddings.similarity import similarity
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
-from timbral.inference.decision import Question
+from timbral.inference.decision import Decision, Question
 from timbral.inference.embedder import Embedder
 from timbral.inference.recordings import check_finite
+from timbral.inference.several_speakers import several_speakers_of
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.io.types import Vectors
 from timbral.serving.answers import (
@@ -33,6 +35,8 @@ from timbral.serving.settings import ServiceSettings
 
 __all__ = ["Service", "TimelineOf"]
 
+SECONDS_TOGETHER = 16.0
+"""of audio of one request, that is loaded and computed together"""
 TimelineOf: TypeAlias = Literal["none", "first", "second"]
 
 
@@ -108,20 +112,16 @@ class Service:
     def embed(self, contents: Sequence[bytes], *, measures: bool) -> EmbeddingAnswer:
         """A vector for each recording, with its measures if these are asked for."""
         self.check_count(contents)
-        vectors, recordings = [], []
-        for row, content in enumerate(contents):  # one after another: memory holds one of them
-            name = f"audio[{row}]" if measures or len(contents) > 1 else "audio"
-            if measures:
-                (side,) = self._sides({name: content})
-                vectors.append(side.voice)
-                recordings.append(_recording(side))
-            else:
-                vectors.append(self._vector(content, name))
+        vectors: list[Vectors] = []
+        qualities: list[Quality] = []
+        for waves, names, found in self._loaded(contents, measures):
+            vectors += list(check_finite(self.embedder.encode_preprocessed(waves), names))
+            qualities += found
         return EmbeddingAnswer(
             encoder=self.embedder.name,
             weights_sha256=self.embedder.weights_sha256,
             embeddings=[vector.tolist() for vector in vectors],
-            recordings=recordings if measures else None,
+            recordings=[RecordingAnswer.of(each) for each in qualities] if measures else None,
         )
 
     def verify(
@@ -133,14 +133,24 @@ class Service:
         false_accept: float | None,
         prior: float,
         timeline: TimelineOf,
+        check_speakers: bool = False,
     ) -> ComparisonAnswer:
-        """Are two recordings of one speaker? As `Embedder.verify`."""
+        """Are two recordings of one speaker? As `Embedder.verify`.
+
+        With `check_speakers` a second speaker is looked for in both, as `timbral check --encoder`
+        does.
+        """
         embedder = self.embedder
         question = Question(
             threshold, embedder.threshold, embedder.calibration, false_accept, prior
         )
-        one, other = self._sides({"first": first, "second": second})
+        waves: list[Wave] = []
+        one, other = self._sides({"first": first, "second": second}, waves)
         decision = compare_sides(one, other, question)
+        found: list[Risk | None] = [None, None]
+        if check_speakers:
+            found = [several_speakers_of(embedder, wave) for wave in waves]
+            decision = _with_second_speakers(decision, found)
         windows = None
         if timeline != "none":
             content, voice = (first, other.voice) if timeline == "first" else (second, one.voice)
@@ -148,8 +158,8 @@ class Service:
         return ComparisonAnswer(
             encoder=embedder.name,
             weights_sha256=embedder.weights_sha256,
-            first=_recording(one),
-            second=_recording(other),
+            first=_recording(one, found[0]),
+            second=_recording(other, found[1]),
             timeline=windows,
             **asdict(decision),
         )
@@ -168,19 +178,50 @@ class Service:
             message = f"audio: {len(contents)} recordings are more than the {most} of one request"
             raise ServiceError(413, "too-many-files", message)
 
-    def _vector(self, content: bytes, name: str) -> Vectors:
-        vectors = self.embedder.encode_preprocessed(
-            [self.embedder.loader.load(content, name, None)]
-        )
-        check_finite(vectors, [name])
-        return np.asarray(vectors[0])
+    def _loaded(
+        self, contents: Sequence[bytes], measures: bool
+    ) -> Iterator[tuple[list[Wave], list[str], list[Quality]]]:
+        """Recordings in groups that are computed together: memory holds one of these at a time."""
+        loader = self.embedder.loader
+        waves: list[Wave] = []
+        names: list[str] = []
+        qualities: list[Quality] = []
+        for row, content in enumerate(contents):
+            name = f"audio[{row}]" if len(contents) > 1 else "audio"
+            if measures:
+                wave, quality = loader.load_measured(content, name, None)
+                qualities.append(quality)
+            else:
+                wave = loader.load(content, name, None)
+            waves.append(wave)
+            names.append(name)
+            if sum(map(len, waves)) >= SECONDS_TOGETHER * self.embedder.sample_rate:
+                yield waves, names, qualities
+                waves, names, qualities = [], [], []
+        if waves:
+            yield waves, names, qualities
 
-    def _sides(self, given: dict[str, bytes]) -> list[Side]:
-        embedder = self.embedder
-        return load_sides(embedder.loader, embedder.encode_preprocessed, given, None)
+    def _sides(self, given: dict[str, bytes], waves: list[Wave]) -> list[Side]:
+        """Sides of one recording each; `waves` gets what the encoder saw of them."""
+
+        def encode(prepared: Sequence[Wave]) -> Vectors:
+            waves.extend(prepared)
+            return self.embedder.encode_preprocessed(prepared)
+
+        return load_sides(self.embedder.loader, encode, given, None)
 
 
-def _recording(side: Side) -> RecordingAnswer:
-    """The measures of a side that is one recording."""
+def _with_second_speakers(decision: Decision, found: Sequence[Risk | None]) -> Decision:
+    """The decision of a first and a second recording, with a warning for each risk."""
+    warnings = [
+        f"{name}: {risk.kind}: {risk.message}"
+        for name, risk in zip(("first", "second"), found, strict=True)
+        if risk is not None
+    ]
+    return replace(decision, warnings=(*decision.warnings, *warnings))
+
+
+def _recording(side: Side, more: Risk | None = None) -> RecordingAnswer:
+    """The measures of a side that is one recording, and one more of its risks."""
     ((_, quality),) = side.measured
-    return RecordingAnswer.of(quality)
+    return RecordingAnswer.of(quality, [] if more is None else [more])

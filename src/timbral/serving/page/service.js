@@ -58,6 +58,7 @@ function addRecordings(fields, slots, least) {
 
 async function compare(fields, slots) {
   addRecordings(fields, slots, 2);
+  fields.set("check_speakers", "true");
   const wanted = fields.has("timeline");
   fields.delete("timeline");
   const [first, second] = slots.map((slot) => slot.player.duration);
