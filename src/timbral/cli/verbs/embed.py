@@ -76,8 +76,7 @@ def run(
         str,
         option(
             names(FORMATS),
-            "parquet is one table; npy is PaddleSpeech's format, torch that of ddvc; cosyvoice, "
-            "coqui and rtvc are those of these TTS systems",
+            "parquet is one table; npy is PaddleSpeech's, torch ddvc's, others by name",
         ),
     ] = "parquet",
     model_name: Annotated[
