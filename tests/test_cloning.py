@@ -253,7 +253,7 @@ def test_report(ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Emb
 
 
 def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
-    """A recording that another speaker goes on with, against its beginning."""
+    """A recording in which another speaker takes over, against its beginning."""
     first, second = (
         np.concatenate([load(path) for path in sorted(folder.iterdir())[:4]])
         for folder in sorted(voices.iterdir())[:2]

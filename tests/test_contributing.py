@@ -124,12 +124,11 @@ def use_corpus_and_list(calls: Path, total: int, work: Path) -> None:
     assert {row.session for row in rows} == {"call0", "call1", "call2"}
     summary = timbral.prepare(calls, work / "data", layout="calls")
     assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (total, 4, 0)
-    written = timbral.export_list(calls, work / "nemo.json", format="nemo", layout="calls")
+    written = timbral.export_list(calls, work / "files.txt", format="vits", layout="calls")
     assert written == (total, 0)
-    lines = [json.loads(line) for line in (work / "nemo.json").read_text().splitlines()]
-    assert [(line["audio_filepath"], line["label"]) for line in lines] == [
-        (row.path, row.speaker) for row in rows
-    ]
+    lines = [line.split("|") for line in (work / "files.txt").read_text().splitlines()]
+    assert [path for path, _ in lines] == [row.path for row in rows]
+    assert {number for _, number in lines} == {"0", "1", "2", "3"}
 
 
 def use_loss(work: Path) -> None:

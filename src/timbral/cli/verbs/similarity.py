@@ -70,14 +70,9 @@ def run(
 
     example: timbral similarity campplus-zh-en ge2e-lstm SYNTHESIZED LibriTTS --output report
     """
-    encoders, sources = split_words(words)
+    encoders, sources = _encoders_and_sources(words)
     check_folders(*sources, corpus)
     check_files(meta)
-    if not encoders or not sources:
-        raise ConfigError(
-            "give encoders and behind them what they compare, as in `timbral similarity "
-            "campplus-zh-en SYNTHESIZED REFERENCES --output report`"
-        )
     if drift:
         return _drift(encoders, sources, output, corpus, layout, running)
     embedders = [load_embedder(encoder, running) for encoder in encoders]
@@ -116,6 +111,16 @@ def _drift(
     )
     print(f"table: {output / 'drift.csv'}, plot: {output / 'drift.png'}")
     return OK
+
+
+def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    encoders, sources = split_words(words)
+    if not encoders or not sources:
+        raise ConfigError(
+            "give encoders and behind them what they compare, as in `timbral similarity "
+            "campplus-zh-en SYNTHESIZED REFERENCES --output report`"
+        )
+    return encoders, sources
 
 
 def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
