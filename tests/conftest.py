@@ -60,6 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 Ask = Callable[..., "Answer"]
 
+needs_bf16 = pytest.mark.skipif(
+    not devices.has_bf16(), reason="torch does not compute in bf16 on this processor"
+)
+
 
 LAYOUT_LINE = r"^layout: \w+, [\d,]+ speakers?: .*\n"
 

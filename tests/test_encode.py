@@ -394,8 +394,8 @@ def test_saved_encoder_keeps_license_and_random_parts(tmp_path: Path) -> None:
 def test_repr(encoder: Embedder) -> None:
     weights = encoder.weights_sha256[:8]
     assert repr(encoder) == f"<Embedder tdnn, 16-d, 16 kHz, cpu fp32, weights {weights}>"
-    made = Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), name="mine", precision="bf16")
-    assert repr(made) == "<Embedder mine, 16-d, 16 kHz, cpu bf16, unsaved weights>"
+    made = Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), name="mine")
+    assert repr(made) == "<Embedder mine, 16-d, 16 kHz, cpu fp32, unsaved weights>"
 
 
 def test_pickled_encoder_is_the_same(encoder: Embedder, paths: list[Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import LAYOUT_LINE
 from timbral.cli.interruption import Interruption, run_interruptibly
 from timbral.data.prepared.store import Store
 from timbral.io.processes import without_interrupts
@@ -46,7 +48,7 @@ def interrupt(number: signal.Signals, ready: Ready, *words: object) -> tuple[int
     while left := running(process.pid):  # a worker notices the end of its parent
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
-    return process.returncode, shown
+    return process.returncode, re.sub(LAYOUT_LINE, "", shown, flags=re.M)
 
 
 def running(group: int) -> list[str]:

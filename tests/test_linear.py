@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import SMALL
+from conftest import SMALL, needs_bf16
 from timbral.checkpoints.weights import build_encoder
 from timbral.encoders.layers import packing
 from timbral.encoders.layers.conv import FrameConv
@@ -70,6 +70,7 @@ def test_packed_product_equals_torchs(layer: PackableProduct, frames: Tensor) ->
 
 @needs_packing
 @torch.inference_mode()
+@needs_bf16
 def test_packed_in_bfloat16(layer: PackableProduct, frames: Tensor) -> None:
     pack_weights(layer, torch.bfloat16)
     assert layer._packed is not None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conftest import needs_bf16
 from test_encoders import CASES, make, pad
 from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder
@@ -86,6 +87,7 @@ def test_vectors_are_those_of_the_plain_network(case: str, sizes: list[int]) -> 
 
 
 @pytest.mark.parametrize("case", OPTIMIZED)
+@needs_bf16
 def test_vectors_in_bfloat16(case: str) -> None:
     network = trained(case)
     waves = noise(SHORT)

@@ -128,7 +128,7 @@ def test_training_lowers_the_loss(store: Store, tmp_path: Path) -> None:
 
 def test_run_folder(run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "checkpoints", "config.yaml", "metrics.jsonl", "run.json",
+        ".lock", "README.md", "checkpoints", "config.yaml", "metrics.jsonl", "run.json",
         "worker_0.log",
     ]  # fmt: skip
     best = (run / "checkpoints" / "best").read_text().strip()

@@ -135,8 +135,11 @@ class RunningOptions:
 
     device: Annotated[str, option("DEVICE", "auto, cpu, cuda or cuda:N")] = "auto"
     precision: Annotated[
-        Literal["fp32", "bf16"],
-        option(None, "bf16 is faster where the hardware has it; cosine to fp32 0.999 or more"),
+        Literal["fp32", "tf32", "bf16"],
+        option(
+            None,
+            "bf16 is faster where the hardware has it, tf32 on CUDA; cosine to fp32 0.999 or more",
+        ),
     ] = "fp32"
     compile: Annotated[
         bool, option(None, "compile the encoder with torch.compile: minutes at first")

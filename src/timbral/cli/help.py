@@ -6,13 +6,14 @@ from timbral.cli.verb_table import STAGES, VERBS
 
 __all__ = ["HELP"]
 
-_WIDTH = max(map(len, [*VERBS, "-V, --version"])) + 2
+_WIDTH = max(len(name) for name in [*VERBS, "-V, --version"] if len(name) < 16)
+"""of the column of names, which few longer ones overrun"""
 
 
 def _stages() -> str:
     blocks = []
     for stage, verbs in STAGES.items():
-        lines = [f"  {name:{_WIDTH}}{summary.rstrip('.')}" for name, summary in verbs.items()]
+        lines = [f"  {name:{_WIDTH}}  {summary.rstrip('.')}" for name, summary in verbs.items()]
         blocks.append("\n".join([stage, *lines]))
     return "\n\n".join(blocks)
 
@@ -25,8 +26,8 @@ Train, evaluate and run speaker encoders: a voice in, one vector out.
 {_stages()}
 
 Options
-  {"-h, --help":{_WIDTH}}Show this text; `timbral VERB --help`: the options of a verb
-  {"-V, --version":{_WIDTH}}Show the version
+  {"-h, --help":{_WIDTH}}  Show this text; `timbral VERB --help`: the options of a verb
+  {"-V, --version":{_WIDTH}}  Show the version
 
 Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130/143 interrupted
 Completion: source <(timbral --tyro-print-completion bash), or zsh, tcsh

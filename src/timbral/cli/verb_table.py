@@ -21,7 +21,7 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "Vectors": {
         "embed": "Vectors of every utterance and every speaker of a corpus.",
-        "import-embeddings": "Take over vectors of other tools, so that every verb works on them.",
+        "import-embeddings": "Take over vectors of other tools, for all verbs.",
         "speakers": "One vector per speaker, session or cluster.",
         "audit": "Find wrong labels, split or mixed speakers, duplicates.",
         "map": "Draw a map of voices: a click on a point plays the utterance.",

@@ -106,7 +106,7 @@ class TrainerConfig:
     seed: int = 0
     """first weights, batches, augmentation and dropout follow from it"""
     precision: str = "fp32"
-    """fp32 | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
+    """fp32 | tf32 (CUDA) | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
     compile: bool = False
     """torch.compile the encoder: faster steps after a slow first one; needs a C++ compiler"""
     micro_batch_size: int | None = None
@@ -124,7 +124,7 @@ class TrainerConfig:
     """how many checkpoints are kept; older ones are deleted, except the best one"""
 
     def __post_init__(self) -> None:
-        check_choice("trainer.precision", self.precision, ("fp32", "bf16", "auto"))
+        check_choice("trainer.precision", self.precision, ("fp32", "tf32", "bf16", "auto"))
         counts = ("log_every", "validate_every", "save_every", "keep_last_n")
         check_ranges(self, "trainer", **dict.fromkeys(counts, (1, math.inf)))
         check_ranges(

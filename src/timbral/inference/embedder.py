@@ -90,7 +90,8 @@ class Embedder(SharedEncoder):
             network: the encoder; it is moved to `device` and put into evaluation mode; or a runtime
             preprocessing: what it was trained on; None is timbral's default
             device: ``cpu``, ``cuda`` or ``cuda:N``
-            precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it
+            precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster where the
+                processor multiplies in it
             compile: let torch compile the network: minutes at first, no gain (docs/encoders.md)
             name: what vectors and files call this encoder; empty: the architecture's name
             weights_sha256, license: hash of its file of weights; of the weights

@@ -36,8 +36,9 @@ def load_encoder(
             Hugging Face Hub (``user/repo``, ``user/repo@revision``), or a model that
             `timbral.export` wrote (.onnx; on the CPU, in the precision that it was written in)
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
-        precision: ``fp32``; or ``bf16``, faster where the processor multiplies in it: its vectors
-            keep a cosine of 0.999 or more to those of ``fp32``
+        precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster where the
+            processor multiplies in it: its vectors keep a cosine of 0.999 or more to those of
+            ``fp32``
         compile: let torch compile the encoder, which takes minutes at the first recording; on the
             CPUs measured it gains nothing
         weights_dir: for a name: a copy of its weights (a file, or a folder as the Hub has it), for

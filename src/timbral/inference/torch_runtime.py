@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -13,14 +14,13 @@ from torch import Tensor
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder, Windows
-from timbral.errors import ConfigError
 from timbral.inference.optimize import optimize
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
+from timbral.io.devices import check_precision, float32_products
 from timbral.io.types import Vectors
 
 __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
@@ -39,9 +39,8 @@ class TorchRuntime:
         precision: str = "fp32",
         compile: bool = False,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is fp32 or bf16, got {precision!r}")
         self.device = torch.device(device)
+        check_precision(precision, self.device)
         self.network = network.to(self.device).eval()
         self.precision = precision
         self.compile = compile
@@ -53,7 +52,7 @@ class TorchRuntime:
         if self.compile:
             self._embed_features = torch.compile(self.network.embed_features, dynamic=True)
         else:
-            optimized = optimize(self.network, PRECISIONS[self.precision])
+            optimized = optimize(self.network, self._dtype)
             self._embed_features = optimized.embed_features
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,9 +73,9 @@ class TorchRuntime:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
         Each vector is what its wave alone gives (to 1e-5; in bf16 to 4e-3, for oneDNN rounds sums
-        in another order for other shapes of a batch). With `windows` it is the mean of their
-        unit vectors. Without, utterances are taken whole; those longer than `longest_seconds` are
-        cut into equal segments, whose unit vectors are averaged.
+        in another order for other shapes of a batch; in tf32 to 1e-3). With `windows` it is the
+        mean of their unit vectors. Without, utterances are taken whole; those longer than
+        `longest_seconds` are cut into equal segments, whose unit vectors are averaged.
         """
         if not len(waves):
             return np.empty((0, self.network.embedding_dim), dtype=np.float32)
@@ -96,8 +95,17 @@ class TorchRuntime:
         """The unit vectors (W, E) of the windows of one wave (T,)."""
         return self._embed_frames(self._wave_windows(wave, windows), windows.frames)
 
-    def _in_precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @contextmanager
+    def _in_precision(self) -> Iterator[None]:
+        with (
+            float32_products(self.precision, self.device),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            yield
 
     def _embed_whole(self, waves: Sequence[Wave]) -> Vectors:
         longest = int(self.network.longest_seconds * self.network.sample_rate)

@@ -6,12 +6,27 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
 
 import torch
 
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, check_choice
 
-__all__ = ["emulates_bf16", "pick_device", "resolve_precision", "tune_cpu"]
+__all__ = [
+    "PRECISIONS",
+    "check_precision",
+    "emulates_bf16",
+    "float32_products",
+    "has_bf16",
+    "pick_device",
+    "resolve_precision",
+    "tune_cpu",
+]
+
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,6 +52,28 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """ConfigError for a precision that is unknown, or that the device does not compute in."""
+    check_choice("precision", precision, PRECISIONS)
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"precision tf32 is one of CUDA devices; on {device} take fp32 or bf16")
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+        raise ConfigError(
+            "this processor does not compute in bf16 (x86 needs AVX-512 or AVX-NE-CONVERT for it); "
+            "take precision fp32"
+        )
+
+
+def has_bf16() -> bool:
+    """Whether torch computes in bf16 on this processor, with instructions for it or by AVX-512.
+
+    On others its LSTMs and packed products raise RuntimeError (torch 2.13).
+    """
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return not has_onednn or bool(supported())
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
     if precision != "auto":
@@ -45,6 +82,61 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return "bf16" if device.type == "cpu" and probe() else "fp32"
+
+
+class _Products:
+    """What torch's settings were before the first of those that compute now, of all threads."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.computing = 0
+        self.before: list[Any] = []
+
+    def enter(self, precision: str) -> None:
+        wanted = "tf32" if precision == "tf32" else "ieee"
+        settings = _product_settings()
+        with self.lock:
+            if not self.computing:
+                self.before = [getattr(owner, name) for owner, name in settings]
+            self.computing += 1
+            for owner, name in settings:
+                setattr(owner, name, wanted if name == "fp32_precision" else wanted == "tf32")
+
+    def leave(self) -> None:
+        with self.lock:
+            self.computing -= 1
+            if not self.computing:
+                for (owner, name), value in zip(_product_settings(), self.before, strict=True):
+                    setattr(owner, name, value)
+
+
+_PRODUCTS = _Products()
+
+
+@contextmanager
+def float32_products(precision: str, device: torch.device) -> Iterator[None]:
+    """Let CUDA devices compute float32 products as `precision` says, within.
+
+    Left alone, torch lets cuDNN round their factors to TF32 (10 bits) in convolutions and LSTMs:
+    then a vector in fp32 differs from a CPU's in its third or fourth digit. The settings are the
+    process's: of threads that compute in fp32 and tf32 at once, the last to begin decides.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    _PRODUCTS.enter(precision)
+    try:
+        yield
+    finally:
+        _PRODUCTS.leave()
+
+
+def _product_settings() -> list[tuple[Any, str]]:
+    """Where torch keeps them: one for each kind of operator, before torch 2.9 one for cuDNN."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):
+        return [(owner, "fp32_precision") for owner in (matmul, cudnn.conv, cudnn.rnn)]
+    return [(owner, "allow_tf32") for owner in (matmul, cudnn)]
 
 
 def emulates_bf16(device: torch.device) -> bool:

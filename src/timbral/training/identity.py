@@ -37,7 +37,7 @@ class DataIdentity:
     validation_utterances: str
     preprocessing: dict[str, Any]
     precision: str
-    """fp32 or bf16: what `auto` was on the machine"""
+    """fp32, tf32 or bf16: what `auto` was on the machine"""
     initial_weights: str | None = None
     """hash of the weights that training began with"""
     teacher: str | None = None

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 
 import torch
 
+from timbral.io.devices import float32_products
+
 __all__ = ["process_left_as_found"]
 
 
 @contextmanager
-def process_left_as_found(device: torch.device) -> Iterator[None]:
-    """Restore torch's random generators and its handling of denormal numbers afterwards.
+def process_left_as_found(device: torch.device, precision: str) -> Iterator[None]:
+    """Restore torch's random generators and its handling of numbers afterwards.
 
     Within, denormal numbers are flushed to zero: tiny gradients of a new LSTM are such numbers,
     which processors handle slowly.
@@ -20,7 +22,7 @@ def process_left_as_found(device: torch.device) -> Iterator[None]:
     uses_cuda = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = list(range(torch.cuda.device_count())) if uses_cuda else []
     was_flushing = bool(torch.tensor(1e-40) * 1 == 0)
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), float32_products(precision, device):
         torch.set_flush_denormal(True)
         try:
             yield

@@ -11,7 +11,7 @@ import torch
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import build_encoder, load_weights
 from timbral.errors import ConfigError
-from timbral.io.devices import pick_device, resolve_precision
+from timbral.io.devices import check_precision, pick_device, resolve_precision
 from timbral.io.types import StepProgress
 from timbral.losses.base import SpeakerLoss
 from timbral.losses.registry import build_loss
@@ -35,11 +35,15 @@ def run_job(job: TrainJob, progress: StepProgress) -> TrainSummary:
     Everything that can be wrong with the job is found before its output is touched.
     """
     device = pick_device(job.options.device or "auto")
-    with process_left_as_found(device):
-        return _run_job(job, progress, device)
+    precision = resolve_precision(job.config.trainer.precision, device)
+    check_precision(precision, device)
+    with process_left_as_found(device, precision):
+        return _run_job(job, progress, device, precision)
 
 
-def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> TrainSummary:
+def _run_job(
+    job: TrainJob, progress: StepProgress, device: torch.device, precision: str
+) -> TrainSummary:
     config = job.config
     check_trackers(job.options.trackers)
     if config.tracking.draws:
@@ -50,7 +54,6 @@ def _run_job(job: TrainJob, progress: StepProgress, device: torch.device) -> Tra
     initial = None if job.options.init is None else resolve(job.options.init)
     if initial is not None:
         load_weights(encoder, initial)
-    precision = resolve_precision(config.trainer.precision, device)
     teacher = _load_teacher(job, device)
     data = TrainingData.open(job, encoder, precision, initial, teacher)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, data.source.num_speakers)

@@ -45,7 +45,7 @@ def run(
     ] = (),
     license: Annotated[str, option("LICENSE", "of the encoder's weights")] = "",
 ) -> int:
-    """Take over vectors of other tools, so that every verb works on them.
+    """Take over vectors of other tools, for all verbs.
 
     example: timbral import-embeddings exp/xvector.scp --speakers data/utt2spk --output emb
     """
