@@ -21,7 +21,9 @@ import pytest
 from timbral import api
 from timbral.checkpoints import catalog, weight_sources
 from timbral.checkpoints import download as downloads
+from timbral.checkpoints.encoder_sizes import count_sizes, describe
 from timbral.checkpoints.foreign.base import ConvertedWeights
+from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.checkpoints.published import PUBLISHED
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
@@ -261,5 +263,7 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_listed_sizes_are_those_of_the_networks() -> None:
     configs = {name: encoder.config_type() for name, encoder in ENCODERS.items()}
     configs |= {name: entry.encoder for name, entry in PUBLISHED.items()}
-    assert {name: catalog.count_sizes(configs[name]) for name in catalog.SIZES} == catalog.SIZES
+    assert {name: count_sizes(configs[name]) for name in catalog.SIZES} == catalog.SIZES
     assert catalog.SIZES.keys() >= PUBLISHED.keys()
+    built_in = {name: cls for name, cls in ENCODERS.items() if name not in OWN_ENCODERS}
+    assert {name: describe(cls) for name, cls in built_in.items()} == catalog.ARCHITECTURES

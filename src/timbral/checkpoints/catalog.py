@@ -1,17 +1,14 @@
-"""The list of encoders: architectures to train, and published weights."""
+"""The list of encoders: architectures to train, and published weights; asked without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from timbral.checkpoints.download import downloaded_folder
+from timbral.checkpoints.cached_weights import is_downloaded
+from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.checkpoints.published import PUBLISHED
-from timbral.checkpoints.weights import build_encoder
-from timbral.encoders.registry import ENCODERS
 
-__all__ = ["SIZES", "ModelInfo", "count_sizes", "models"]
+__all__ = ["ARCHITECTURES", "SIZES", "ModelInfo", "models"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,17 @@ class ModelInfo:
     """what has to be installed to download them, as in ``timbral[extra]``"""
 
 
+ARCHITECTURES = {
+    "campplus": (
+        "CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks"
+    ),
+    "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel",
+    "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
+    "tdnn": "Five time-delay layers, mean and standard deviation, linear",
+    "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
+}
+"""encoders that come with timbral, in the words of their classes"""
+
 SIZES = {
     "campplus": (192, 6_848_544, 16_000),
     "ecapa": (192, 20_767_552, 16_000),
@@ -53,32 +61,31 @@ encoders is there at once: to build a network only to count it takes seconds"""
 
 def models() -> list[ModelInfo]:
     """Encoders to train, at their default sizes, then published weights."""
-    rows = []
-    for name, encoder in ENCODERS.items():
-        description = (encoder.__doc__ or "").partition("\n")[0].rstrip(".")
-        rows.append(ModelInfo(name, description, *_sizes(name, encoder.config_type())))
+    rows = [ModelInfo(name, text, *SIZES[name]) for name, text in ARCHITECTURES.items()]
+    rows += _own_encoders()
     for name, entry in PUBLISHED.items():
         row = ModelInfo(
             name,
             entry.description,
-            *_sizes(name, entry.encoder),
+            *SIZES[name],
             source=str(entry.source),
             license=entry.license,
-            downloaded=downloaded_folder(name) is not None,
+            downloaded=is_downloaded(name),
             extra=entry.extra,
         )
         rows.append(row)
     return rows
 
 
-def _sizes(name: str, config: object) -> tuple[int, int, int]:
-    """Embedding dimension, number of parameters and sample rate of an encoder."""
-    return SIZES.get(name) or count_sizes(config)
+def _own_encoders() -> list[ModelInfo]:
+    """Classes of the user's own: whoever registered one has imported torch already."""
+    if not OWN_ENCODERS:
+        return []
+    from timbral.checkpoints.encoder_sizes import count_sizes, describe
+    from timbral.encoders.registry import ENCODERS
 
-
-def count_sizes(config: object) -> tuple[int, int, int]:
-    """The same, of the network that the config describes."""
-    with torch.device("meta"):  # shapes only: some are large
-        encoder = build_encoder(config)
-    parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return encoder.embedding_dim, parameters, encoder.sample_rate
+    own = {name: ENCODERS[name] for name in OWN_ENCODERS if name in ENCODERS}
+    return [
+        ModelInfo(name, describe(encoder), *count_sizes(encoder.config_type()))
+        for name, encoder in own.items()
+    ]

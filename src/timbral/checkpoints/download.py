@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.checkpoints.cached_weights import weights_folder
 from timbral.checkpoints.checkpoint import Checkpoint, is_checkpoint
 from timbral.checkpoints.conversion import is_readable, is_whole, source_files, write_converted
 from timbral.checkpoints.foreign.registry import read_foreign
@@ -12,7 +13,7 @@ from timbral.checkpoints.hub_encoder import download_from_hub, pinned_folder
 from timbral.checkpoints.hub_names import hub_name
 from timbral.checkpoints.published import PUBLISHED
 from timbral.errors import ConfigError, DataError, did_you_mean
-from timbral.io.cache import cache_folder, cache_lock
+from timbral.io.cache import cache_lock
 
 __all__ = ["download", "downloaded_folder", "is_missing"]
 
@@ -41,7 +42,7 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
                 )
             return download_from_hub(repository)
         raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PUBLISHED)}")
-    entry, folder = PUBLISHED[name], _cache_folder(name)
+    entry, folder = PUBLISHED[name], weights_folder(name)
     if weights_dir is None and is_whole(folder):
         return folder
     with cache_lock(folder.name):
@@ -57,7 +58,7 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
 def downloaded_folder(name: str) -> Path | None:
     """The checkpoint folder of published weights; None when they have not been downloaded."""
     try:
-        folder = _cache_folder(name)
+        folder = weights_folder(name)
     except DataError:  # a user without a home folder has downloaded nothing
         return None
     return folder if is_readable(folder) else None
@@ -78,7 +79,7 @@ def is_missing(name: str) -> bool:
 
 def _convert_copy(name: str, copy: Path) -> None:
     """Convert a local copy of published weights, unless these very files were converted last."""
-    folder = _cache_folder(name)
+    folder = weights_folder(name)
     PUBLISHED[name].source.check_copy(find_weights(copy))
     if is_whole(folder) and Checkpoint.read(folder).origin.get("files") == source_files(copy):
         return
@@ -90,9 +91,4 @@ def _convert(name: str, source: Path, origin: dict[str, str]) -> None:
     entry = PUBLISHED[name]
     files = source_files(source)
     weights = read_foreign(source, entry.format)
-    write_converted(weights, _cache_folder(name), name, entry.license, {**origin, "files": files})
-
-
-def _cache_folder(name: str) -> Path:
-    version = PUBLISHED[name].source.version
-    return cache_folder() / (f"{name}-{version[:8]}" if version else name)
+    write_converted(weights, weights_folder(name), name, entry.license, {**origin, "files": files})

@@ -7,7 +7,10 @@ from pathlib import Path
 from timbral.checkpoints.hub_names import hub_name
 from timbral.errors import CheckpointError, did_you_mean
 
-__all__ = ["PUBLISHED_NAMES", "refuse_unknown"]
+__all__ = ["OWN_ENCODERS", "PUBLISHED_NAMES", "refuse_unknown"]
+
+OWN_ENCODERS: list[str] = []
+"""names of the user's own classes that were registered in this process"""
 
 PUBLISHED_NAMES = (
     "ge2e-lstm",

@@ -1,17 +1,19 @@
-"""Published weights: what they are called, where they come from, and what they are."""
+"""Published weights: what they are called, where they come from, and what they are.
+
+Read without torch: `timbral models` prints it at once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from timbral.checkpoints.known_files import CONFIG_FILES
 from timbral.checkpoints.weight_sources import Hub, Source, Wheel
-from timbral.encoders.base import EncoderConfig
-from timbral.encoders.campplus import CampplusConfig
-from timbral.encoders.ecapa import EcapaConfig
-from timbral.encoders.lstm import LstmConfig
-from timbral.encoders.wavlm.wavlm_config import WavlmConfig
+
+if TYPE_CHECKING:
+    from timbral.encoders.base import EncoderConfig
 
 __all__ = ["PUBLISHED", "PublishedWeights"]
 
@@ -23,12 +25,22 @@ class PublishedWeights:
     source: Source
     license: str
     description: str
-    encoder: EncoderConfig
-    """config of the encoder"""
+    architecture: str
+    """name of the encoder in `ENCODERS`"""
     format: str
     """in `timbral.checkpoints.foreign.registry.FORMATS`"""
     extra: str = ""
     """what has to be installed to download them, as in ``timbral[extra]``"""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """what the encoder's config has that is not its default"""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The config of the encoder."""
+        from timbral.encoders.registry import ENCODERS
+
+        config: EncoderConfig = ENCODERS[self.architecture].config_type(**self.sizes)
+        return config
 
 
 WAVLM_FILES = (*CONFIG_FILES, "model.safetensors", "pytorch_model.bin")
@@ -50,7 +62,8 @@ def _wavlm(
         description=description
         if has_head
         else f"{description}; its x-vector head is random: train it first",
-        encoder=WavlmConfig(**sizes, use_weighted_layer_sum=has_head),
+        architecture="wavlm",
+        sizes={**sizes, "use_weighted_layer_sum": has_head},
         format="transformers",
         extra="hub",
     )
@@ -65,7 +78,8 @@ PUBLISHED: dict[str, PublishedWeights] = {
         ),
         license="Apache-2.0",
         description="the LSTM d-vector of Resemblyzer",
-        encoder=LstmConfig(window_step=77),
+        architecture="lstm",
+        sizes={"window_step": 77},
         format="resemblyzer",
     ),
     "campplus-zh-en": PublishedWeights(
@@ -77,7 +91,7 @@ PUBLISHED: dict[str, PublishedWeights] = {
         ),
         license="Apache-2.0",
         description="CAM++ of 3D-Speaker, trained on Mandarin and English speakers",
-        encoder=CampplusConfig(),
+        architecture="campplus",
         format="3d-speaker",
     ),
     "ecapa": PublishedWeights(
@@ -93,7 +107,7 @@ PUBLISHED: dict[str, PublishedWeights] = {
         ),
         license="Apache-2.0",
         description="ECAPA-TDNN of SpeechBrain, trained on VoxCeleb",
-        encoder=EcapaConfig(),
+        architecture="ecapa",
         format="speechbrain",
         extra="hub",
     ),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
@@ -38,6 +39,8 @@ def register_encoder(source: str) -> str:
     if known is not None and known.__module__.startswith("timbral."):
         raise ConfigError(f"{source}: the name {cls.name!r} is taken by an encoder of timbral")
     ENCODERS[cls.name] = cls
+    if cls.name not in OWN_ENCODERS:
+        OWN_ENCODERS.append(cls.name)
     return cls.name
 
 

@@ -1,0 +1,32 @@
+"""Where published weights lie on this machine; asked without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors
+
+from timbral.checkpoints.known_files import METADATA_FILE, WEIGHTS_FILE
+from timbral.checkpoints.published import PUBLISHED
+from timbral.errors import DataError
+from timbral.io.cache import cache_folder
+from timbral.io.files import read_json
+
+__all__ = ["is_downloaded", "weights_folder"]
+
+
+def weights_folder(name: str) -> Path:
+    """The checkpoint folder of published weights, whether they were downloaded or not."""
+    version = PUBLISHED[name].source.version
+    return cache_folder() / (f"{name}-{version[:8]}" if version else name)
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether published weights are there, as far as the folder tells at a glance."""
+    try:
+        folder = weights_folder(name)
+        read_json(folder / METADATA_FILE)
+        with safetensors.safe_open(folder / WEIGHTS_FILE, framework="np"):
+            return True
+    except (DataError, OSError, ValueError, safetensors.SafetensorError):
+        return False

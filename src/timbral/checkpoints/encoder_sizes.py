@@ -1,0 +1,23 @@
+"""What a list says of an encoder, from its class and its network."""
+
+from __future__ import annotations
+
+import torch
+
+from timbral.checkpoints.weights import build_encoder
+from timbral.encoders.base import SpeakerEncoder
+
+__all__ = ["count_sizes", "describe"]
+
+
+def describe(encoder: type[SpeakerEncoder]) -> str:
+    """The first line of its docstring."""
+    return (encoder.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def count_sizes(config: object) -> tuple[int, int, int]:
+    """Embedding dimension, number of parameters and sample rate of the config's network."""
+    with torch.device("meta"):  # shapes only: some are large
+        encoder = build_encoder(config)
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return encoder.embedding_dim, parameters, encoder.sample_rate
