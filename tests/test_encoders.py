@@ -17,6 +17,7 @@ from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
 from timbral.encoders.registry import ENCODERS
+from timbral.encoders.resnet import ResnetConfig
 from timbral.encoders.tdnn import TdnnConfig
 from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.inference.embedder import Embedder
@@ -26,6 +27,7 @@ CASES = {
     "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
     "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalize=False)),
     "ecapa-stride-3": ("ecapa", replace(SMALL["ecapa"], stride=3)),
+    "resnet-bottleneck": ("resnet", ResnetConfig((1, 1, 1, 1), True, 2, 16, second_linear=True)),
     "wavlm-large": (
         "wavlm",
         replace(

@@ -16,7 +16,7 @@ from torch.nn import functional
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
-from timbral.encoders.layers.frames import at_least_float32, frame_mask
+from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
 from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
@@ -70,16 +70,10 @@ class ResidualBlock(nn.Module):
             self.shortcut_norm = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, F, M, C) -> (B, F, M', C)
-        out = self.norm2(self.conv2(_relu_inside(self.norm1(self.conv1(frames), mask), mask)), mask)
+        out = self.norm2(self.conv2(relu_inside(self.norm1(self.conv1(frames), mask), mask)), mask)
         if self.shortcut is not None:
             frames = self.shortcut_norm(self.shortcut(frames), mask)
-        return _relu_inside(out + frames, mask)
-
-
-def _relu_inside(frames: Tensor, mask: Tensor) -> Tensor:
-    """ReLU, and zero outside the mask (B, F), as the next convolution's padding is; in place."""
-    inside = mask.view(*mask.shape, *(1,) * (frames.dim() - 2))
-    return functional.relu(frames.mul_(inside), inplace=True)
+        return relu_inside(out + frames, mask)
 
 
 class FrontConvolutions(nn.Module):
@@ -94,10 +88,10 @@ class FrontConvolutions(nn.Module):
         self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        out = _relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
+        out = relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
         for block in self.blocks:
             out = block(out, mask)
-        out = _relu_inside(self.norm2(self.conv2(out), mask), mask)
+        out = relu_inside(self.norm2(self.conv2(out), mask), mask)
         return out.transpose(2, 3).flatten(2)
 
 
@@ -140,7 +134,7 @@ class DenseLayer(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         out = self.bottleneck(functional.relu(self.norm1(frames, mask), inplace=True))
-        out = _relu_inside(self.norm2(out, mask), mask)
+        out = relu_inside(self.norm2(out, mask), mask)
         return torch.cat([frames, self.masking(out, mask)], dim=2)
 
 

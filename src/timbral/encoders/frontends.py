@@ -18,6 +18,7 @@ __all__ = [
     "GE2E_MEL",
     "KALDI_FBANK_80",
     "LOG_MEL_80",
+    "WESPEAKER_FBANK_80",
     "FbankConfig",
     "Frontend",
     "KaldiFbank",
@@ -197,19 +198,36 @@ class FbankConfig:
     n_mels: int = 80
     mean_normalize: bool = False
     """subtract each utterance's mean over its own frames"""
+    window: str = "povey"
+    """a name in `FBANK_WINDOWS`"""
+    full_scale: float = 1.0
+    """what a sample of 1 counts as; only what is as faint as the floor under the logarithm tells"""
 
 
 FBANK_FFT = 512
 """points of the power spectrum of Kaldi's windows of 400 samples"""
 KALDI_FBANK_80 = FbankConfig(mean_normalize=True)
 """That of 3D-Speaker's CAM++."""
+WESPEAKER_FBANK_80 = FbankConfig(mean_normalize=True, window="hamming", full_scale=32_768.0)
+"""That of WeSpeaker's networks, and of pyannote's wrapper of them: samples as 16-bit numbers."""
+
+
+def _povey_window(samples: int) -> Tensor:
+    return torch.hann_window(samples, periodic=False).pow(0.85)
+
+
+def _hamming_window(samples: int) -> Tensor:
+    return torch.hamming_window(samples, periodic=False)
+
+
+FBANK_WINDOWS = {"povey": _povey_window, "hamming": _hamming_window}
 
 
 class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
     25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97,
-    Povey's window, 512-point power spectrum, natural logarithm.
+    Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
     """
 
     config: FbankConfig
@@ -223,8 +241,8 @@ class KaldiFbank(Frontend):
         self.window_samples = 400
         self.hop_samples = 160
         self.num_features = config.n_mels
-        window = torch.hann_window(self.window_samples, periodic=False).pow(0.85)
-        self.register_buffer("window", window, persistent=False)
+        window = FBANK_WINDOWS[config.window](self.window_samples)
+        self.register_buffer("window", window * config.full_scale, persistent=False)
         filters = kaldi_mel(config.n_mels, FBANK_FFT, self.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 

@@ -6,6 +6,7 @@ from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.ecapa import EcapaEncoder
 from timbral.encoders.lstm import LstmEncoder
+from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
 
@@ -15,6 +16,7 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "campplus": CampplusEncoder,
     "ecapa": EcapaEncoder,
     "lstm": LstmEncoder,
+    "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
     "wavlm": WavlmEncoder,
 }

@@ -13,6 +13,7 @@ from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
+from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
 from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
@@ -25,6 +26,8 @@ FORMATS: dict[str, Format] = {
     "paddlespeech": PADDLESPEECH,
     "speechbrain": SPEECHBRAIN,
     "3d-speaker": SPEAKER_3D,
+    "wespeaker": WESPEAKER,
+    "pyannote": PYANNOTE,
     "transformers": TRANSFORMERS,
 }
 """by the names that `convert` takes"""

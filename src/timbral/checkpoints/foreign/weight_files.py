@@ -35,6 +35,33 @@ SAVE_TENSORS = (
     "torch.save(model.state_dict(), FILE)"
 )
 
+NOTES = (
+    "pyannote.audio.core.model.Introspection",
+    "pyannote.audio.core.task.Problem",
+    "pyannote.audio.core.task.Resolution",
+    "pyannote.audio.core.task.Specifications",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "torch.torch_version.TorchVersion",
+)
+"""classes of what projects note in their files beside the weights"""
+
+
+class Unread:
+    """Stands for a note of such a class: it keeps nothing of what the file says, and does nothing.
+
+    The classes themselves are neither imported nor called.
+    """
+
+    def __new__(cls, *arguments: object) -> Unread:
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
 
 def find_weights(source: Path) -> Path:
     """The file of weights that a path stands for: itself, or one in its folder."""
@@ -115,7 +142,8 @@ def _read_pickled(content: bytes) -> tuple[Any, Container]:
         values = read_pickle(content)
         if not isinstance(values, int) or values != TORCH_MAGIC_NUMBER:
             return values, "arrays"
-    return torch.load(memory, map_location="cpu", weights_only=True), "torch"
+    with torch.serialization.safe_globals([(Unread, name) for name in NOTES]):
+        return torch.load(memory, map_location="cpu", weights_only=True), "torch"
 
 
 def _reason(error: Exception, content: bytes) -> str:

@@ -28,7 +28,7 @@ def run(
             name="from",
             metavar="FORMAT",
             help="resemblyzer, real-time-voice-cloning, ddvc, paddlespeech, speechbrain, "
-            "3d-speaker or transformers; default: recognized by its content",
+            "3d-speaker, wespeaker, pyannote or transformers; default: recognized by its content",
             help_behavior_hint="",
         ),
     ] = None,

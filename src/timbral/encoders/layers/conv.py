@@ -68,13 +68,23 @@ class FrameConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, mel_stride: int = 1, padding: int = 0
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        mel_stride: int = 1,
+        frame_stride: int = 1,
+        padding: int = 0,
     ) -> None:
-        super().__init__(inputs, outputs, kernel, (mel_stride, 1), padding, bias=False)
+        stride = (mel_stride, frame_stride)
+        super().__init__(inputs, outputs, kernel, stride, padding, bias=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         if self.kernel_size == (1, 1):  # torch 2.13 corrupts memory in the gradient of these
-            return functional.linear(frames[:, :, :: self.stride[0]], self.weight[:, :, 0, 0])
+            mel_stride, frame_stride = self.stride
+            strided = frames[:, ::frame_stride, ::mel_stride]
+            return functional.linear(strided, self.weight[:, :, 0, 0])
         assert isinstance(self.padding, tuple)
         channels_last, weight = frames.permute(0, 3, 1, 2), self.weight.transpose(2, 3)
         stride, padding = self.stride[::-1], self.padding[::-1]

@@ -22,13 +22,14 @@ def statistics_pooling(
     *,
     unbiased: bool = False,
     min_variance: float = 1e-10,
+    added_variance: float = 0.0,
 ) -> Tensor:
     """Mean and standard deviation over time (Snyder et al., X-vectors, 2018).
 
     Frames (B, F, C), mask (B, F) -> (B, 2 C); computed in float32 or wider. `weights` (B, F, 1 or
     C) add up to one over an utterance and are zero outside it (Okabe et al., Attentive statistics
     pooling, 2018); without them every frame counts alike. `unbiased` divides the variance by one
-    frame less.
+    frame less; `added_variance` is added to it under the root.
     """
     frames = at_least_float32(frames)
     weights = _equal_weights(mask) if weights is None else weights
@@ -37,7 +38,8 @@ def statistics_pooling(
     if unbiased:
         count = mask.sum(1, keepdim=True)
         variance = variance * (count / (count - 1).clamp(min=1))
-    return torch.cat([mean, variance.clamp(min=min_variance).sqrt()], dim=1)
+    variance = variance.clamp(min=min_variance) + added_variance
+    return torch.cat([mean, variance.sqrt()], dim=1)
 
 
 def _equal_weights(mask: Tensor) -> Tensor:

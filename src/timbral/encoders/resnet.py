@@ -1,0 +1,186 @@
+"""ResNet with temporal statistics pooling (He et al., Deep Residual Learning for Image
+Recognition, CVPR 2016; Zeinali et al., BUT System Description to VoxCeleb Speaker Recognition
+Challenge 2019), as WeSpeaker builds it.
+
+Frames stay time-major, (B, F, M, C): the channels of a point lie together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
+from timbral.encoders.frontends import WESPEAKER_FBANK_80, KaldiFbank
+from timbral.encoders.layers.conv import FrameConv2d
+from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
+from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.layers.pooling import statistics_pooling
+from timbral.errors import ConfigError, check_ranges
+
+__all__ = ["ResnetConfig", "ResnetEncoder"]
+
+STRIDES = (1, 2, 2, 2)
+"""of the first block of each stage, over mels and over time"""
+ADDED_VARIANCE = 1e-7
+"""WeSpeaker's, under the root of its pooling"""
+
+
+@dataclass(frozen=True)
+class ResnetConfig:
+    """Sizes of the network; the defaults are those of ResNet34.
+
+    With `bottleneck`, the layers (3, 8, 36, 3) make ResNet152, (6, 16, 48, 3) ResNet221 and
+    (10, 20, 64, 3) ResNet293.
+    """
+
+    layers: tuple[int, ...] = (3, 4, 6, 3)
+    """blocks in each of the four stages"""
+    bottleneck: bool = False
+    """blocks of three convolutions with four times the channels, instead of two"""
+    channels: int = 32
+    """of the first stage; each further one has twice as many"""
+    embedding_dim: int = 256
+    second_linear: bool = False
+    """the vector is that of a second linear layer, behind ReLU and batch norm"""
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != len(STRIDES) or not all(
+            1 <= blocks <= MOST_LAYERS for blocks in self.layers
+        ):
+            raise ConfigError(
+                f"encoder.layers must be four numbers from 1 to {MOST_LAYERS}, got {self.layers}"
+            )
+        check_ranges(self, "encoder", channels=(1, LARGEST_SIZE), embedding_dim=(1, LARGEST_SIZE))
+
+
+class ResidualBlock(nn.Module):
+    """The shortcut around convolutions: a strided 1 × 1 convolution where sizes change."""
+
+    expansion: ClassVar[int]
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.outputs = channels * self.expansion
+        self.shortcut: FrameConv2d | None = None
+        if stride != 1 or inputs != self.outputs:
+            self.shortcut = _conv(inputs, self.outputs, 1, stride)
+            self.shortcut_norm = FrameBatchNorm(self.outputs)
+
+    def around(self, frames: Tensor, inside: Tensor) -> Tensor:
+        """What is added to the convolutions' outputs."""
+        if self.shortcut is None:
+            return frames
+        projected: Tensor = self.shortcut_norm(self.shortcut(frames), inside)
+        return projected
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3 × 3 convolutions over (mel, time)."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__(inputs, channels, stride)
+        self.conv1 = _conv(inputs, channels, 3, stride)
+        self.norm1 = FrameBatchNorm(channels)
+        self.conv2 = _conv(channels, channels, 3)
+        self.norm2 = FrameBatchNorm(channels)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, F, M, C), zero outside the mask (B, F) -> (B, F', M', C'), zero outside."""
+        inside = mask[:, :: self.stride]
+        out = relu_inside(self.norm1(self.conv1(frames), inside), inside)
+        out = self.norm2(self.conv2(out), inside)
+        return relu_inside(out + self.around(frames, inside), inside)
+
+
+class BottleneckBlock(ResidualBlock):
+    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution, which makes four times the channels."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__(inputs, channels, stride)
+        self.conv1 = _conv(inputs, channels, 1)
+        self.norm1 = FrameBatchNorm(channels)
+        self.conv2 = _conv(channels, channels, 3, stride)
+        self.norm2 = FrameBatchNorm(channels)
+        self.conv3 = _conv(channels, self.outputs, 1)
+        self.norm3 = FrameBatchNorm(self.outputs)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, F, M, C), zero outside the mask (B, F) -> (B, F', M', C'), zero outside."""
+        inside = mask[:, :: self.stride]
+        out = relu_inside(self.norm1(self.conv1(frames), mask), mask)
+        out = functional.relu(self.norm2(self.conv2(out), inside), inplace=True)
+        out = self.norm3(self.conv3(out), inside)
+        return relu_inside(out + self.around(frames, inside), inside)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
+    return FrameConv2d(
+        inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
+    )
+
+
+class ResnetEncoder(SpeakerEncoder):
+    """ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks."""
+
+    name = "resnet"
+    config_type = ResnetConfig
+    tiny_config = ResnetConfig((1, 2, 1, 1), channels=2, embedding_dim=16)
+    config: ResnetConfig
+
+    def __init__(self, config: ResnetConfig) -> None:
+        super().__init__(config)
+        self.frontend = KaldiFbank(WESPEAKER_FBANK_80)
+        self.embedding_dim = config.embedding_dim
+        self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
+        block = BottleneckBlock if config.bottleneck else BasicBlock
+        self.conv = _conv(1, config.channels, 3)
+        self.norm = FrameBatchNorm(config.channels)
+        self.stages = nn.ModuleList()
+        inputs = config.channels
+        for stage, (count, stride) in enumerate(zip(config.layers, STRIDES, strict=True)):
+            channels = config.channels * 2**stage
+            blocks = nn.ModuleList()
+            for index in range(count):
+                blocks.append(block(inputs, channels, 1 if index else stride))
+                inputs = channels * block.expansion
+            self.stages.append(blocks)
+        pooled = 2 * inputs * (self.frontend.num_features // 8)
+        self.linear = nn.Linear(pooled, config.embedding_dim)
+        self.second: nn.Module | None = None
+        if config.second_linear:
+            self.second = nn.Sequential(
+                nn.ReLU(),
+                BatchNorm(config.embedding_dim, affine=False),
+                nn.Linear(config.embedding_dim, config.embedding_dim),
+            )
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        front = nn.ModuleList([self.conv, self.norm])
+        head = [self.linear] if self.second is None else [self.linear, self.second]
+        return {"body": [front, *self.stages], "head": head}
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        mask = frame_mask(frame_lengths, features.shape[1])
+        frames = relu_inside(self.norm(self.conv(features[..., None]), mask), mask)
+        for blocks in self.stages:
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                frames = block(frames, mask)
+                mask = mask[:, :: block.stride]
+        rows = frames.transpose(2, 3).flatten(2)  # (B, F, C M)
+        pooled = statistics_pooling(
+            rows, mask, unbiased=True, min_variance=0.0, added_variance=ADDED_VARIANCE
+        )
+        embeddings: Tensor = self.linear(pooled)
+        if self.second is not None:
+            embeddings = self.second(embeddings)
+        return at_least_float32(embeddings)
