@@ -165,7 +165,7 @@ class ResnetEncoder(SpeakerEncoder):
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         front = nn.ModuleList([self.conv, self.norm])
-        head = [self.linear] if self.second is None else [self.linear, self.second]
+        head: list[nn.Module] = [self.linear] if self.second is None else [self.linear, self.second]
         return {"body": [front, *self.stages], "head": head}
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
