@@ -57,6 +57,16 @@ def test_processes_give_the_same_table(
     assert seen[-1][0] == seen[-1][1] == 48
     assert seen[-1][3] == 1
     assert_same_tables(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_strict_processes_stop_at_first_failure(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 7)
+    root = tmp_path / "corpus"
+    shutil.copytree(voices, root)
+    sorted(root.glob("*/*.ogg"))[9].write_bytes(b"not ogg")
     with pytest.raises(AudioError, match="cannot be read as audio"):
         api.embed(embedder, root, tmp_path / "s", engine=Engine(workers=2, strict=True))
 

@@ -262,9 +262,11 @@ def fail(rank_and_how: tuple[int, str], report: Any) -> None:
 @pytest.mark.parametrize(
     ("how", "error", "words"),
     [
-        ("mistake", ConfigError, "^a mistake$"),
+        pytest.param("mistake", ConfigError, "^a mistake$", marks=pytest.mark.slow),
         ("bug", TrainingError, r"process 1 failed \(KeyError: 'a bug'\).*worker_1\.log"),
-        ("kill", TrainingError, r"process 1 failed \(killed by SIGKILL\)"),
+        pytest.param(
+            "kill", TrainingError, r"process 1 failed \(killed by SIGKILL\)", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_process_that_fails_ends_the_run(how: str, error: type[Exception], words: str) -> None:

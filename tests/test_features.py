@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import librosa
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -19,19 +20,19 @@ from timbral.encoders.frontends import (
     slaney_mel,
 )
 
+LIBROSA = np.load(Path(__file__).parent / "golden" / "librosa.npz")
+
 
 @pytest.mark.parametrize("n_mels", [40, 80])
 def test_filters_are_librosas(n_mels: int) -> None:
-    expected = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=n_mels)
+    expected = LIBROSA[f"filters.{n_mels}"]
     np.testing.assert_allclose(slaney_mel(n_mels, 400, 16_000).T, expected, atol=1e-7)
 
 
-def test_ge2e_mel_is_librosas(waves: list[Wave]) -> None:
+def test_ge2e_mel_is_librosas() -> None:
     frontend = MelSpectrogram(GE2E_MEL)
-    for wave in waves[:4]:
-        expected = librosa.feature.melspectrogram(
-            y=wave, sr=16_000, n_fft=400, hop_length=160, n_mels=40
-        ).T
+    for name in ("first", "second"):
+        wave, expected = LIBROSA[f"{name}.wave"], LIBROSA[f"{name}.mel"].T
         mel, frames = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
         assert mel.shape == (1, *expected.shape)
         assert frames.tolist() == [len(expected)]

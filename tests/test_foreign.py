@@ -290,6 +290,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_processes_use_the_same_weights_for_the_first_time(tmp_path: Path) -> None:
     command = [sys.executable, "-c", USE_IN_ROUNDS, str(GOLDEN)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -139,7 +139,8 @@ def test_signal_while_workers_of_prepare_start(
     assert interrupt(number, starts_workers, *words) == (128 + number, LINES[number])
 
 
-@pytest.mark.parametrize("number", ONE_QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", LINES)
 def test_signal_while_workers_of_train_start(
     number: signal.Signals, store: Store, tmp_path: Path
 ) -> None:

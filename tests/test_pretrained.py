@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import Ask
 from timbral import api
 from timbral.checkpoints import catalog, weight_sources
 from timbral.checkpoints import download as downloads
@@ -189,7 +190,9 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
+def test_weights_from_a_hub(
+    hub: str, tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "timbral", *arguments]
         home = {"HF_HOME": str(tmp_path / "hf"), "TIMBRAL_CACHE": str(tmp_path / "cache")}
@@ -210,10 +213,11 @@ def test_weights_from_a_hub(hub: str, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert file_sha256(metadata.with_name("model.safetensors")) == content["weights_sha256"]
     files = [str(VOICES / name) for name in np.load(GOLDEN / "transformers.npz")["base-tiny.names"]]
-    verified = run("verify", "wavlm-base-plus-sv", files[0], files[1])
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+    verified = ask("verify", "wavlm-base-plus-sv", files[0], files[1])
     vectors = np.load(GOLDEN / "transformers.npz")["base-tiny.vectors"][:2]
     cosine = vectors[0] @ vectors[1] / np.prod(np.linalg.norm(vectors, axis=1))
-    assert f"cosine {cosine:.3f}" in verified.stdout, verified.stderr
+    assert f"cosine {cosine:.3f}" in verified.out, verified.err
     absent = run("download", "wavlm-base")
     assert absent.returncode == 2
     assert "a local copy of it can be given as --weights-dir" in absent.stderr
