@@ -89,9 +89,9 @@ def test_train_and_use(
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("mine.txt:Statistics", r"path\.py:Class"),
-        ("mine.py", r"path\.py:Class"),
-        ("mine.py:Nothing", "has no class Nothing"),
+        ("mine.txt:Statistics", r"path\.py:NAME"),
+        ("mine.py", r"path\.py:NAME"),
+        ("mine.py:Statistic", "has no Statistic; did you mean 'Statistics'"),
         ("mine.py:Config", "derives from SpeakerEncoder"),
         ("mine.py:SpeakerEncoder", "`name` and `config_type`"),
         ("mine.py:Taken", "taken by an encoder of timbral"),

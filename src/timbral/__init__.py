@@ -10,7 +10,7 @@
 Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map,
     import_embeddings
 Data: prepare, inspect, export_list
-Training: train, load_config, average, register_encoder
+Training: train, load_config, average, register_encoder, register_loss
 Evaluation: trials, evaluate, score, compare, calibrate
 Cloned voices: clone_similarity, voice_drift
 Decisions: check, Gallery, Identifier, migrate_gallery
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         models,
         prepare,
         register_encoder,
+        register_loss,
         score,
         similarity,
         speakers,
@@ -158,6 +159,7 @@ __all__ = [
     "models",
     "prepare",
     "register_encoder",
+    "register_loss",
     "score",
     "similarity",
     "speakers",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from timbral.inference.load import load_encoder as load_encoder
     from timbral.io.devices import pick_device as pick_device
     from timbral.io.types import Progress, StepProgress
+    from timbral.losses.user_losses import register_loss as register_loss
     from timbral.reports.draw_map import map as map
     from timbral.reports.voice_map import PageSummary as PageSummary
     from timbral.scoring.balanced_trials import TrialSummary as TrialSummary
@@ -126,6 +127,7 @@ MODULES = {
     "pick_device": "io.devices",
     "prepare": "data.prepared.prepare",
     "register_encoder": "checkpoints.user_encoders",
+    "register_loss": "losses.user_losses",
     "resolve": "checkpoints.resolve",
     "score": "scoring.vector_scores",
     "similarity": "embeddings.similarity",

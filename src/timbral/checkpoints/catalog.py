@@ -36,6 +36,7 @@ ARCHITECTURES = {
     ),
     "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
+    "resnet": "ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks",
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
     "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
 from timbral.io.files import atomic_folder, atomic_write, file_sha256, read_json, write_json
 from timbral.io.outputs import TRAINING_LIST
+from timbral.losses.registry import LOSSES
+from timbral.losses.unknown import UnknownLossConfig
 from timbral.version import __version__
 
 __all__ = [
@@ -202,6 +204,10 @@ class _Fields:
                 f"{self.path}: the encoder {name!r} is none of timbral's; register its class "
                 "first: register_encoder('PATH.PY:CLASS'), or the argument encoder_class"
             )
+        loss = config.get("loss")
+        if isinstance(loss, dict) and _is_unknown_loss(loss):
+            known = _Fields({"config": {**config, "loss": "ge2e"}}, self.path)
+            return replace(known.train_config(), loss=UnknownLossConfig(loss))
         return self._dataclass(TrainConfig, "config")
 
     def preprocessing(self) -> Preprocessing:
@@ -215,6 +221,14 @@ class _Fields:
             raise CheckpointError(f"{self.path}: {error}") from None
         except (TypeError, ValueError, OverflowError) as error:  # values that no field can have
             raise CheckpointError(f"{self.path}: {key} cannot be used ({error})") from None
+
+
+def _is_unknown_loss(loss: Mapping[str, Any]) -> bool:
+    """Whether it is of a class that is not here, or one of the terms of a sum is."""
+    terms = loss.get("terms")
+    inside = [term for term in terms if isinstance(term, dict)] if isinstance(terms, list) else []
+    name = loss.get("name")
+    return (isinstance(name, str) and name not in LOSSES) or any(map(_is_unknown_loss, inside))
 
 
 _JSON_NAMES: dict[type, str] = {

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 
 from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
+from timbral.io.user_code import user_object
 
 __all__ = ["register_encoder"]
 
@@ -27,12 +24,9 @@ def register_encoder(source: str) -> str:
     ``timbral.encoders.registry.ENCODERS[MyEncoder.name] = MyEncoder``. Raises ConfigError for a
     file that cannot be run, another kind of class, and the name of an encoder of timbral.
     """
-    path, _, name = source.rpartition(":")
-    if not path.endswith(".py") or not name:
-        raise ConfigError(f"an encoder class is given as path.py:Class, got {source!r}")
-    cls = getattr(_run(path), name, None)
+    cls = user_object(source, "an encoder class")
     if not (isinstance(cls, type) and issubclass(cls, SpeakerEncoder)):
-        raise ConfigError(f"{path} has no class {name} that derives from SpeakerEncoder")
+        raise ConfigError(f"{source}: a class that derives from SpeakerEncoder is needed")
     if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
         raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
     known = ENCODERS.get(cls.name)
@@ -42,19 +36,3 @@ def register_encoder(source: str) -> str:
     if cls.name not in OWN_ENCODERS:
         OWN_ENCODERS.append(cls.name)
     return cls.name
-
-
-def _run(path: str) -> ModuleType:
-    """A Python file as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:
-        raise ConfigError(f"{path}: cannot be run ({type(error).__name__}: {error})") from None
-    return module

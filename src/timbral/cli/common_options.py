@@ -113,7 +113,8 @@ Layout = Annotated[
     option(
         "LAYOUT",
         "how the corpus lies on disk: folder (SPEAKER/[SESSION/]UTTERANCE.wav), tree (any depth), "
-        "kaldi, lhotse, or a name of `timbral corpora`; auto recognizes it",
+        "kaldi, lhotse, a name of `timbral corpora`, or FILE.py:NAME of your own; auto recognizes "
+        "it",
     ),
 ]
 

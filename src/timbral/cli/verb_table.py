@@ -17,6 +17,7 @@ STAGES: dict[str, dict[str, str]] = {
     "Train": {
         "train": "Train an encoder; a run that is there is resumed exactly.",
         "configs": "List the training configs that come with timbral.",
+        "check-encoder": "Does an encoder of your own keep what every encoder promises?",
         "average": "Average weights, as of a fine-tuned encoder and its origin.",
     },
     "Vectors": {

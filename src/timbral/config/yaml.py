@@ -20,6 +20,7 @@ from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError, did_you_mean
 from timbral.losses.base import LossConfig
 from timbral.losses.registry import LOSSES
+from timbral.losses.unknown import UnknownLossConfig
 
 __all__ = [
     "flatten",
@@ -134,6 +135,8 @@ def _plain_fields(config: Any) -> dict[str, Any]:
 
 
 def _plain(hint: Any, value: Any) -> Any:
+    if isinstance(value, UnknownLossConfig):
+        return dict(value.settings)
     if hint in REGISTRIES:
         return {"name": name_of(REGISTRIES[hint], value), **_plain_fields(value)}
     if dataclasses.is_dataclass(value):

@@ -19,6 +19,7 @@ from timbral.losses.distillation import DistillationLoss
 from timbral.losses.ge2e import GE2ELoss
 from timbral.losses.margin import AamLoss
 from timbral.losses.prototypical import AngularPrototypicalLoss, PrototypicalLoss
+from timbral.losses.unknown import UnknownLossConfig
 
 __all__ = ["LOSSES", "SumConfig", "SumLoss", "build_loss"]
 
@@ -94,6 +95,11 @@ def build_loss(config: LossConfig, embedding_dim: int, num_speakers: int) -> Spe
 
     Raises ConfigError for a config that no class in `LOSSES` takes.
     """
+    if isinstance(config, UnknownLossConfig):
+        raise ConfigError(
+            f"the loss {config.settings.get('name')!r} is none of timbral's; register its class "
+            "first: register_loss('PATH.PY:CLASS'), or the argument loss"
+        )
     for cls in LOSSES.values():
         if cls.config_type is type(config):
             return cls.build(config, embedding_dim, num_speakers)

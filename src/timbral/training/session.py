@@ -10,6 +10,7 @@ import torch
 
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import build_encoder, load_weights
+from timbral.encoders.contract import refuse_broken
 from timbral.errors import ConfigError
 from timbral.io.devices import check_precision, pick_device, resolve_precision
 from timbral.io.types import StepProgress
@@ -51,6 +52,8 @@ def _run_job(
 
     torch.manual_seed(config.trainer.seed)  # the first weights follow from the seed
     encoder = build_encoder(config.encoder)
+    if not type(encoder).__module__.startswith("timbral."):
+        refuse_broken(encoder, encoder.name)
     initial = None if job.options.init is None else resolve(job.options.init)
     if initial is not None:
         load_weights(encoder, initial)

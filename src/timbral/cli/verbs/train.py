@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -38,6 +39,9 @@ class Sources:
     ] = None
     encoder: Annotated[
         str | None, option("FILE.py:CLASS", "an encoder of your own, instead of the config's")
+    ] = None
+    loss: Annotated[
+        str | None, option("FILE.py:CLASS", "a loss of your own, instead of the config's")
     ] = None
     micro_batch_size: Annotated[
         int | None,
@@ -85,8 +89,10 @@ def run(
     example: timbral train tdnn-ge2e-small --data data --output runs/tdnn
     """
     _check_arguments(config, sources, options)
-    if sources.encoder and options.workers > 1:
-        raise ConfigError("--encoder with several processes: start them with torchrun")
+    if (sources.encoder or sources.loss) and options.workers > 1:
+        raise ConfigError(
+            "an encoder or a loss of your own with several processes: start them with torchrun"
+        )
     recipe = _recipe(config, sources)
     options = options.with_defaults(recipe.run.options)
     with ExitStack() as files:
@@ -122,9 +128,10 @@ def _recipe(config: Path | None, sources: Sources) -> Recipe:
     from timbral.config.named import find_config
     from timbral.training.distributed import own_rank
 
-    encoder = ("encoder", api.register_encoder(sources.encoder)) if sources.encoder else ()
+    own = [("encoder", api.register_encoder(sources.encoder))] if sources.encoder else []
+    own += [("loss", api.register_loss(sources.loss))] if sources.loss else []
     path = None if config is None else find_config(config)
-    recipe = read_recipe(path, (*encoder, *sources.opts))
+    recipe = read_recipe(path, (*itertools.chain(*own), *sources.opts))
     if not own_rank():
         _print_translations(recipe.translations)
     if sources.micro_batch_size is None:

@@ -16,11 +16,13 @@ from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import FOLDER, TREE
 from timbral.data.corpora.librispeech import LIBRISPEECH, LIBRISPEECH_OTHER, LIBRITTS
 from timbral.data.corpora.magicdata import MAGICDATA
+from timbral.data.corpora.user_layouts import user_layout
 from timbral.data.corpora.vctk import VCTK
 from timbral.data.corpora.voxceleb import VOXCELEB1, VOXCELEB2
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
+from timbral.io.user_code import is_user_source
 
 __all__ = ["CORPORA", "LAYOUTS", "dataset_folders", "scan_corpus", "scan_datasets", "scan_rows"]
 
@@ -99,12 +101,14 @@ def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
 
 
 def scan_rows(layout: str, root: str | Path) -> Manifest:
-    """As `scan_corpus`, in the scan's order; utterance ids may be repeated."""
-    if layout not in LAYOUTS:
-        raise DataError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}")
+    """As `scan_corpus`, in the scan's order; utterance ids may be repeated.
+
+    A layout of the user's own is named ``path.py:NAME``.
+    """
+    corpus = _layout(layout)
     root = Path(root)
     if root.is_dir():
-        rows = Manifest.of(LAYOUTS[layout].scan(root), layout)
+        rows = Manifest.of(corpus.scan(root), layout)
         if len(rows) or any(failure.kind != "no-speaker" for failure in rows.failures):
             return rows
         problem = f"{root}: no audio found in layout {layout}"
@@ -112,11 +116,20 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
             problem += "; layout tree takes recordings at any depth"
     else:
         problem = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
-    expected = ["expected below it:", *LAYOUTS[layout].expected]
+    expected = ["expected below it:", *corpus.expected]
     present = ["found:", *_outline(root)]
     width = max(map(len, expected)) + 3
     pairs = zip_longest(expected, present, fillvalue="")
     raise DataError("\n".join([problem, *(f"  {left:{width}}{right}" for left, right in pairs)]))
+
+
+def _layout(name: str) -> Corpus:
+    """A layout by its name, or one of the user's own as ``path.py:NAME``."""
+    if is_user_source(name):
+        return user_layout(name)
+    if name not in LAYOUTS:
+        raise DataError(f"unknown layout {name!r}{did_you_mean(name, LAYOUTS)}")
+    return LAYOUTS[name]
 
 
 def _outline(root: Path) -> list[str]:

@@ -1,0 +1,46 @@
+"""Layouts of users' own corpora, from ``path.py:NAME``: a scan, or a `Corpus`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.manifest import Utterance
+from timbral.errors import AudioError, ConfigError
+from timbral.io.user_code import user_object
+
+__all__ = ["user_layout"]
+
+
+def user_layout(source: str) -> Corpus:
+    """The layout of ``path.py:NAME``: a function from a folder to its utterances, or a `Corpus`.
+
+    The file is run. Raises ConfigError for a file that cannot be run, and for what is neither.
+    """
+    found = user_object(source, "a layout")
+    if isinstance(found, Corpus):
+        return Corpus(_checked(found.scan, source), found.expected, trim=found.trim)
+    if not callable(found) or isinstance(found, type):
+        raise ConfigError(
+            f"{source}: a layout is a function that takes a folder and gives its utterances, "
+            "timbral.data.manifest.Utterance, or a Corpus"
+        )
+    return Corpus(_checked(found, source), (f"what {source} looks for",))
+
+
+def _checked(scan: Callable[[Path], object], source: str) -> Callable[[Path], Iterator[Utterance]]:
+    """The scan, whose mistakes are ConfigErrors that name it."""
+
+    def checked(root: Path) -> Iterator[Utterance]:
+        try:
+            for item in scan(root):  # type: ignore[attr-defined]
+                if not isinstance(item, Utterance | AudioError):
+                    raise TypeError(f"it gave a {type(item).__name__} instead of an Utterance")
+                yield item  # type: ignore[misc]
+        except Exception as error:
+            raise ConfigError(
+                f"{source} failed on {root} ({type(error).__name__}: {error})"
+            ) from None
+
+    return checked

@@ -1,0 +1,57 @@
+"""Objects of a user's own Python files, named ``path.py:NAME`` in a command or an argument.
+
+The file is run, so its name comes from the user, and never from a checkpoint or another file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from timbral.errors import ConfigError, did_you_mean
+
+__all__ = ["is_user_source", "user_object"]
+
+
+def is_user_source(name: str) -> bool:
+    """Whether a name is written ``path.py:NAME``."""
+    path, _, name = name.rpartition(":")
+    return path.endswith(".py") and bool(name)
+
+
+def user_object(source: str, what: str) -> object:
+    """What a file has under a name: ``path.py:NAME``; `what` is asked for, such as "a loss".
+
+    Raises ConfigError for another form, a file that cannot be run, and a name that it lacks.
+    """
+    path, _, name = source.rpartition(":")
+    if not is_user_source(source):
+        raise ConfigError(f"{what} is given as path.py:NAME, got {source!r}")
+    module = _run(path)
+    if not hasattr(module, name):
+        own = [key for key, value in vars(module).items() if _is_own(value, module)]
+        raise ConfigError(f"{path} has no {name}{did_you_mean(name, own)}")
+    found: object = getattr(module, name)
+    return found
+
+
+def _is_own(value: object, module: ModuleType) -> bool:
+    return getattr(value, "__module__", None) == module.__name__
+
+
+def _run(path: str) -> ModuleType:
+    """A Python file as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception as error:
+        raise ConfigError(f"{path}: cannot be run ({type(error).__name__}: {error})") from None
+    return module
