@@ -8,7 +8,7 @@
 0.83
 
 Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map,
-    import_embeddings
+    import_embeddings, PyannoteEmbedding
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder, register_loss
 Evaluation: trials, evaluate, score, compare, calibrate
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         PageSummary,
         PrepareSummary,
         Preprocessing,
+        PyannoteEmbedding,
         Quality,
         Risk,
         ScoreSummary,
@@ -125,6 +126,7 @@ __all__ = [
     "PageSummary",
     "PrepareSummary",
     "Preprocessing",
+    "PyannoteEmbedding",
     "Quality",
     "Refusal",
     "Risk",

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from timbral.inference.decision import Decision as Decision
     from timbral.inference.embedder import Embedder as Embedder
     from timbral.inference.load import load_encoder as load_encoder
+    from timbral.inference.pyannote_embedding import PyannoteEmbedding as PyannoteEmbedding
     from timbral.io.devices import pick_device as pick_device
     from timbral.io.types import Progress, StepProgress
     from timbral.losses.user_losses import register_loss as register_loss
@@ -98,6 +99,7 @@ MODULES = {
     "PageSummary": "reports.voice_map",
     "PrepareSummary": "data.prepared.prepare",
     "Preprocessing": "audio.preprocessing",
+    "PyannoteEmbedding": "inference.pyannote_embedding",
     "Quality": "audio.quality.measures",
     "Risk": "audio.quality.risks",
     "ScoreSummary": "scoring.vector_scores",

@@ -28,7 +28,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """One part of the contract."""
+    """One clause of the contract."""
 
     name: str
     ok: bool
@@ -39,10 +39,10 @@ class ContractCheck:
 def check_contract(encoder: SpeakerEncoder) -> list[ContractCheck]:
     """Vectors, minimum length, padding, batch mates and gradients, on a copy of the encoder.
 
-    A part that raises an error is one that fails; random numbers of the caller stay as they are.
+    A clause that raises an error is one that fails; random numbers of the caller stay as they are.
     """
     tried = copy.deepcopy(encoder).cpu().float()
-    parts: dict[str, Callable[[SpeakerEncoder, list[Tensor]], str]] = {
+    clauses: dict[str, Callable[[SpeakerEncoder, list[Tensor]], str]] = {
         "vectors": _check_vectors,
         "minimum length": _check_minimum,
         "padding": _check_padding,
@@ -52,11 +52,11 @@ def check_contract(encoder: SpeakerEncoder) -> list[ContractCheck]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         waves = list(_waves(tried))
-        return [_tried(name, part, tried, waves) for name, part in parts.items()]
+        return [_tried(name, clause, tried, waves) for name, clause in clauses.items()]
 
 
 def refuse_broken(encoder: SpeakerEncoder, name: str) -> None:
-    """ConfigError for an encoder that breaks the contract; says which part, and by how much."""
+    """ConfigError for an encoder that breaks the contract; says which clause, and by how much."""
     broken = [check for check in check_contract(encoder) if not check.ok]
     if broken:
         words = "; ".join(f"{check.name}: {check.found}" for check in broken)
@@ -72,12 +72,12 @@ class _BrokenError(Exception):
 
 def _tried(
     name: str,
-    part: Callable[[SpeakerEncoder, list[Tensor]], str],
+    clause: Callable[[SpeakerEncoder, list[Tensor]], str],
     encoder: SpeakerEncoder,
     waves: list[Tensor],
 ) -> ContractCheck:
     try:
-        return ContractCheck(name, True, part(encoder, waves))
+        return ContractCheck(name, True, clause(encoder, waves))
     except (_BrokenError, TimbralError) as error:
         return ContractCheck(name, False, str(error))
     except Exception as error:  # the code is its user's: it may raise anything

@@ -1,0 +1,114 @@
+"""An encoder as pyannote's pipelines take one (`PretrainedSpeakerEmbedding` of pyannote.audio 3).
+
+pyannote need not be installed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from timbral.audio.decode import Wave
+from timbral.errors import AudioError, InputError
+from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
+from timbral.io.types import Vectors
+
+__all__ = ["PyannoteEmbedding"]
+
+LEAST_WEIGHT = 0.5
+"""of a mask, from which on a sample counts"""
+
+
+class PyannoteEmbedding:
+    """Batches of waveforms (B, 1, T) with masks (B, N) to vectors (B, E), for diarization.
+
+    A vector is exactly that of the samples which its mask leaves, as a recording of their own:
+    what the mask takes away, and the rest of the batch, do not matter.
+    """
+
+    metric = "cosine"
+    """by which vectors are compared"""
+
+    def __init__(self, encoder: Embedder | str | Path, device: str | torch.device = "cpu") -> None:
+        """Take an encoder, or what `timbral.load_encoder` takes; that is then put on `device`."""
+        given = isinstance(encoder, str | Path)
+        self.embedder = load_encoder(encoder, device=str(device)) if given else encoder
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in Hz."""
+        return self.embedder.sample_rate
+
+    @property
+    def dimension(self) -> int:
+        """E"""
+        return self.embedder.embedding_dim
+
+    @property
+    def min_num_samples(self) -> int:
+        """Of fewer samples there is no vector."""
+        return self.embedder.runtime.network.min_samples
+
+    def to(self, device: str | torch.device) -> PyannoteEmbedding:
+        """Compute on another device from now on; returns itself."""
+        self.embedder.to(device)
+        return self
+
+    def __call__(self, waveforms: Tensor, masks: Tensor | None = None) -> Vectors:
+        """Waveforms (B, 1, T) at `sample_rate` to float32 vectors (B, E) of unit length.
+
+        Args:
+            waveforms: one channel, in [-1, 1]
+            masks: (B, N) weights over time, such as a speaker's activity in N frames of a
+                segmentation; each is stretched to the samples, which count from 0.5 on. None: all
+
+        Returns:
+            vectors; a row is NaN where too little is left, or only silence, as pyannote has it
+
+        Raises InputError for other shapes.
+        """
+        waveforms = torch.as_tensor(waveforms)
+        if waveforms.ndim != 3 or waveforms.shape[1] != 1:
+            raise InputError(
+                f"waveforms of shape (B, 1, T) are needed, got {tuple(waveforms.shape)}"
+            )
+        kept = _kept(waveforms, masks)
+        vectors = np.full((len(waveforms), self.dimension), np.nan, np.float32)
+        rows, waves = self._usable(waveforms[:, 0].detach().cpu(), kept)
+        if rows:
+            vectors[rows] = self.embedder.encode_preprocessed(waves)
+        return vectors
+
+    def _usable(self, samples: Tensor, kept: Tensor) -> tuple[list[int], list[Wave]]:
+        """The rows that are long and loud enough, and what the encoder sees of them."""
+        rows, waves = [], []
+        for row, (wave, inside) in enumerate(zip(samples, kept, strict=True)):
+            left = wave[inside].float().numpy()
+            if len(left) < self.min_num_samples:
+                continue
+            try:
+                waves.append(self.embedder.load_audio(left, self.sample_rate))
+            except AudioError:
+                continue
+            rows.append(row)
+        return rows, waves
+
+
+def _kept(waveforms: Tensor, masks: Tensor | None) -> Tensor:
+    """Which samples (B, T) count."""
+    batch, _, samples = waveforms.shape
+    if masks is None:
+        return torch.ones(batch, samples, dtype=torch.bool)
+    masks = torch.as_tensor(masks).detach().cpu().float()
+    if masks.ndim != 2 or len(masks) != batch or not masks.shape[1]:
+        raise InputError(
+            f"masks of shape ({batch}, N), one for each waveform, are needed, got "
+            f"{tuple(masks.shape)}"
+        )
+    stretched = functional.interpolate(masks[:, None], size=samples, mode="nearest")
+    return stretched[:, 0] >= LEAST_WEIGHT
