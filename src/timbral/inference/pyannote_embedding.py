@@ -36,8 +36,9 @@ class PyannoteEmbedding:
 
     def __init__(self, encoder: Embedder | str | Path, device: str | torch.device = "cpu") -> None:
         """Take an encoder, or what `timbral.load_encoder` takes; that is then put on `device`."""
-        given = isinstance(encoder, str | Path)
-        self.embedder = load_encoder(encoder, device=str(device)) if given else encoder
+        if isinstance(encoder, str | Path):
+            encoder = load_encoder(encoder, device=str(device))
+        self.embedder: Embedder = encoder
 
     @property
     def sample_rate(self) -> int:
