@@ -7,8 +7,8 @@
 >>> encoder.verify("a.wav", "b.wav").score  # doctest: +SKIP
 0.83
 
-Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, audit, map,
-    import_embeddings, PyannoteEmbedding
+Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, cluster, audit,
+    map, import_embeddings, PyannoteEmbedding
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder, register_loss
 Evaluation: trials, evaluate, score, compare, calibrate
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Calibration,
         Checked,
         CheckSummary,
+        ClusterSummary,
         Comparison,
         Decision,
         Embedder,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         calibrate,
         check,
         clone_similarity,
+        cluster,
         compare,
         convert,
         download,
@@ -105,6 +107,7 @@ __all__ = [
     "CheckSummary",
     "Checked",
     "CheckpointError",
+    "ClusterSummary",
     "Comparison",
     "ConfigError",
     "DataError",
@@ -145,6 +148,7 @@ __all__ = [
     "calibrate",
     "check",
     "clone_similarity",
+    "cluster",
     "compare",
     "convert",
     "download",

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
     from timbral.embeddings.audit.findings_file import audit as audit
+    from timbral.embeddings.clusters.cluster import ClusterSummary as ClusterSummary
+    from timbral.embeddings.clusters.cluster import cluster as cluster
     from timbral.embeddings.importing import ImportSummary as ImportSummary
     from timbral.embeddings.importing import import_embeddings as import_embeddings
     from timbral.embeddings.similarity import similarity as similarity
@@ -83,6 +85,7 @@ MODULES = {
     "Calibration": "calibration.calibration",
     "CheckSummary": "bulk.check_summary",
     "Checked": "bulk.check_summary",
+    "ClusterSummary": "embeddings.clusters.cluster",
     "Comparison": "scoring.comparison",
     "Decision": "inference.decision",
     "EmbedSummary": "bulk.embed",
@@ -115,6 +118,7 @@ MODULES = {
     "calibrate": "evaluation.calibrate",
     "check": "bulk.checks",
     "clone_similarity": "cloning.clone_similarity",
+    "cluster": "embeddings.clusters.cluster",
     "compare": "scoring.comparison",
     "convert": "checkpoints.conversion",
     "download": "checkpoints.download",

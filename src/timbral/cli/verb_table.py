@@ -24,6 +24,7 @@ STAGES: dict[str, dict[str, str]] = {
         "embed": "Vectors of every utterance and every speaker of a corpus.",
         "import-embeddings": "Take over vectors of other tools, for all verbs.",
         "speakers": "One vector per speaker, session or cluster.",
+        "cluster": "Who is who in recordings without labels?",
         "audit": "Find wrong labels, split or mixed speakers, duplicates.",
         "map": "Draw a map of voices: a click on a point plays the utterance.",
     },

@@ -1,0 +1,65 @@
+"""The verb cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from timbral.cli.common_options import OK, Embeddings, option
+from timbral.cli.wording import count
+from timbral.io.progress import bar
+
+__all__ = ["run"]
+
+
+def run(
+    embeddings: Embeddings,
+    *,
+    output: Annotated[
+        Path,
+        option(
+            "LABELS.parquet",
+            "the table of labels, which is a corpus for `embed` and `train` and a table for `map`, "
+            "`speakers` and `audit`; a CSV without vectors is written beside it, and a CSV of "
+            "speakers that may be one",
+        ),
+    ],
+    threshold: Annotated[
+        float | None,
+        option(
+            "COSINE",
+            "clusters are one speaker from this mean cosine on; higher gives more speakers. "
+            "Default: estimated from the vectors",
+        ),
+    ] = None,
+    min_utterances: Annotated[
+        int, option("N", "of a speaker; what is in smaller clusters is noise")
+    ] = 2,
+    show: Annotated[int, option("N", "pairs of speakers that may be one to print")] = 10,
+) -> int:
+    """Who is who in recordings without labels?
+
+    example: timbral cluster embeddings --output labels.parquet
+    """
+    from timbral import api
+
+    with bar("clustering") as advance:
+        found = api.cluster(
+            embeddings,
+            output,
+            threshold=threshold,
+            min_utterances=min_utterances,
+            progress=advance,
+        )
+    print(
+        f"{count(found.num_speakers, 'speaker')} in {count(found.labels.num_rows, 'recording')}, "
+        f"{found.num_noise:,} of them of no speaker (noise); cut at a mean cosine of "
+        f"{found.threshold:.3f}"
+    )
+    if found.merges.num_rows:
+        print(f"{count(found.merges.num_rows, 'pair')} of speakers that may be one:")
+    for row in found.merges.slice(0, show).to_pylist():
+        print(f"  {row['cosine']:.3f}  {row['speaker']} and {row['other_speaker']}")
+    pairs = output.with_name(f"{output.stem}-merges.csv")
+    print(f"labels: {output}, {output.with_suffix('.csv')}; all pairs: {pairs}")
+    return OK

@@ -1,0 +1,1 @@
+"""Who is who in recordings without labels."""

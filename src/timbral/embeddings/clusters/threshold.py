@@ -1,0 +1,83 @@
+"""From which mean cosine on two clusters are one speaker: estimated from the vectors alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timbral.embeddings.clusters.average_linkage import (
+    ClusterTree,
+    cluster_means,
+    cluster_sums,
+    nearest_clusters,
+)
+from timbral.io.types import Ints, Vectors
+
+__all__ = ["best_threshold", "least_threshold"]
+
+PAIRS = 200_000
+DEVIATIONS = 4.0
+"""of cosines of different speakers above their middle, where hardly any two come"""
+STEP = 0.02
+MEASURED = 2_000
+"""recordings at most whose silhouettes are computed"""
+
+
+def least_threshold(vectors: Vectors) -> float:
+    """A cosine that hardly any pair of different speakers reaches, from unit vectors (N, E).
+
+    Nearly all pairs of recordings are of different speakers, and those that are not have the
+    higher cosines. So the lower half of the cosines tells how those of different speakers are
+    spread: their middle is the mode, their deviation that of what lies below it.
+    """
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, len(vectors), (2, PAIRS))
+    first, second = first[first != second], second[first != second]
+    blocks = np.array_split(np.arange(len(first)), 20)
+    cosines = np.concatenate(
+        [np.einsum("ne,ne->n", vectors[first[rows]], vectors[second[rows]]) for rows in blocks]
+    )
+    if not len(cosines):
+        return 0.5
+    middle = _mode(np.sort(cosines))
+    below = cosines[cosines <= middle]
+    deviation = float(np.sqrt(np.mean((below - middle) ** 2)))
+    return float(np.clip(middle + DEVIATIONS * deviation, 0.0, 1.0))
+
+
+def best_threshold(vectors: Vectors, tree: ClusterTree, least: float) -> float:
+    """The threshold from `least` on whose clusters have the highest mean silhouette.
+
+    A recording's silhouette (Rousseeuw, 1987) says how much nearer, by mean cosine distance, it is
+    to the other recordings of its own cluster than to the nearest other cluster's, from -1 to 1; 0
+    for one that is alone. So clusters that are too large and too small ones cost, and nothing has
+    to be known of the encoder. At most 2,000 recordings are measured, against all clusters.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:MEASURED])
+    cuts = np.arange(least, max(1.0, least + STEP), STEP)
+    heights = np.array([_silhouette(vectors, tree.labels(cut), rows) for cut in cuts])
+    best = np.flatnonzero(heights >= heights.max() - 1e-6)
+    together = best[: 1 + np.count_nonzero(np.diff(best) == 1)]
+    return float(cuts[together[len(together) // 2]])  # the middle of a plateau
+
+
+def _silhouette(vectors: Vectors, labels: Ints, rows: Ints) -> float:
+    """The mean silhouette of some rows (R,) of clusters (N,)."""
+    sizes = np.bincount(labels)
+    sums = cluster_sums(vectors, labels)
+    own, some = labels[rows], vectors[rows]
+    _, other = nearest_clusters(some, cluster_means(vectors, labels), own)
+    to_own = (np.einsum("ne,ne->n", some, sums[own]) - 1) / np.maximum(sizes[own] - 1, 1)
+    far, near = 1 - other, 1 - to_own
+    counted = (sizes[own] > 1) & np.isfinite(other)
+    values = (far - near)[counted] / np.maximum(np.maximum(far, near)[counted], 1e-9)
+    return float(values.sum() / len(rows))
+
+
+def _mode(ordered: Vectors) -> float:
+    """The middle of the shortest interval that holds half of the rest, again and again."""
+    while len(ordered) > 3:
+        half = (len(ordered) + 1) // 2
+        widths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
+        start = int(np.argmin(widths))
+        ordered = ordered[start : start + half]
+    return float(np.median(ordered))
