@@ -15,6 +15,9 @@ from conftest import SMALL, Ask
 from timbral import api
 from timbral.audio.preprocessing import load
 from timbral.audio.quality.measures import Quality
+from timbral.calibration.calibration_file import read_calibration
+from timbral.calibration.conditions import Conditions
+from timbral.calibration.known import SHIPPED
 from timbral.cli.verbs.similarity import split_words
 from timbral.cloning.clone_figures import SpeakerDraws, _student, system_figures
 from timbral.cloning.clone_lists import read_clone_list, read_meta
@@ -24,6 +27,7 @@ from timbral.cloning.encoder_view import EncodedRecording, EncoderView
 from timbral.cloning.gaming import gaming_flags
 from timbral.encoders.lstm import LstmEncoder
 from timbral.errors import DataError, InputError
+from timbral.inference.decision import PairScore, Question, decide
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats
 
@@ -91,6 +95,27 @@ def test_anchors_are_those_of_each_reference() -> None:
     assert view.same[1] == pytest.approx(float(side @ vectors[2]))
     assert view.across_sessions
     assert np.isnan(view.probabilities).all()
+
+
+def test_probabilities_are_those_of_verify() -> None:
+    """Of the scores that the calibration is of: it takes directions out of both vectors."""
+    calibration = read_calibration(SHIPPED / "campplus-zh-en.json")
+    assert calibration.nuisance
+    vectors = np.random.default_rng(0).standard_normal((2, 192)).astype(np.float32)
+    vectors[1] = vectors[0] + 3 * np.array(calibration.nuisance[0]) * np.linalg.norm(vectors[0])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoded = {
+        name: EncodedRecording(vector, QUALITY) for name, vector in zip("ab", vectors, strict=True)
+    }
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]), calibration=calibration)
+    found = CloneSet((Clone("a", "s", "a", ("b",), "s"),), ())
+    view = EncoderView.of(embedder, found, encoded)  # type: ignore[arg-type]
+    score = PairScore.of(vectors[0], vectors[1], calibration)
+    assert score.compensated > score.cosine + 0.3
+    conditions = Conditions.of([QUALITY])
+    decided = decide(score, Question(calibration=calibration), conditions, conditions)
+    assert view.probabilities[0] == pytest.approx(decided.probability, abs=1e-6)
+    assert view.cosines[0] == pytest.approx(score.cosine, abs=1e-6)
 
 
 def test_position_lies_between_the_anchors(embedder: Embedder) -> None:

@@ -117,7 +117,7 @@ class EncoderView:
             np.array([each.same for each in anchors]),
             np.array([each.other for each in anchors]),
             percentiles,
-            _probabilities(embedder, clones, cosines, encoded),
+            _probabilities(embedder, clones, sides, encoded),
             bool(anchors) and all(each.across_sessions for each in anchors),
         )
 
@@ -184,18 +184,20 @@ def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
 def _probabilities(
     embedder: Embedder,
     clones: Sequence[Clone],
-    cosines: Floats,
+    sides: Sequence[Vectors],
     encoded: Mapping[str, EncodedRecording],
 ) -> Floats:
+    """By the scores that the calibration is of, which may be without its nuisance directions."""
     if embedder.calibration is None:
         return np.full(len(clones), np.nan)
     probabilities = []
-    for clone, cosine in zip(clones, cosines, strict=True):
+    for clone, side in zip(clones, sides, strict=True):
         given = [encoded[path].quality for path in clone.references if path in encoded]
         first, second = (
             Conditions.of(measured).together
             for measured in ([encoded[clone.synthesized].quality], given)
         )
-        llr = float(embedder.calibration.llr(cosine, first, second)[0])
+        score = embedder.calibration.scores(side, encoded[clone.synthesized].vector)
+        llr = float(embedder.calibration.llr(score, first, second)[0])
         probabilities.append(0.5 * (1 + np.tanh(llr / 2)))
     return np.array(probabilities)
