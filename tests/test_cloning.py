@@ -108,7 +108,8 @@ def test_probabilities_are_those_of_verify() -> None:
         name: EncodedRecording(vector, QUALITY) for name, vector in zip("ab", vectors, strict=True)
     }
     embedder = Embedder(LstmEncoder(SMALL["lstm"]), calibration=calibration)
-    found = CloneSet((Clone("a", "s", "a", ("b",), "s"),), ())
+    real = (RealRecording("b", "s"),)
+    found = CloneSet((Clone("a", "s", "a", ("b",), "s"),), real)
     view = EncoderView.of(embedder, found, encoded)  # type: ignore[arg-type]
     score = PairScore.of(vectors[0], vectors[1], calibration)
     assert score.compensated > score.cosine + 0.3
