@@ -17,7 +17,7 @@ from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.same_speaker import find_same_speakers
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.embeddings.vectors import centered, unit_length
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, DataError
 
 SPEAKERS, EACH = 30, 12
 
@@ -196,3 +196,38 @@ def test_pairs_that_are_no_duplicates_are_left_out_early() -> None:
     assert {(pair.first, pair.second) for pair in everything[:2]} == {(7, 200), (100, 300)}
     assert everything[1].probability > 0.5
     assert len(everything) > 500
+
+
+def test_a_speaker_of_both_corpora_is_found_whatever_the_labels(tmp_path: Path) -> None:
+    table = corpus_table()
+    row = np.arange(table.num_rows)
+    shared = (row // EACH == 3) | (row // EACH == 20)
+    inside = np.where(shared, row % 2 == 0, row // EACH < 15)
+    here, there = table.filter(pa.array(inside)), table.filter(pa.array(~inside))
+    codes = [f"s{23 - int(name[1:]):02d}" for name in there["speaker"].to_pylist()]
+    folders = []
+    for name, part in (("here", here), ("there", relabeled(there, codes))):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        pyarrow.parquet.write_table(part, folders[-1] / "utterances.parquet")
+    found = api.audit(folders[0], other=folders[1]).to_pylist()
+    pairs = {(row["speaker"], row["other_speaker"]) for row in found}
+    assert {row["kind"] for row in found} == {"shared-speaker"}
+    assert pairs == {("s03", "s20"), ("s20", "s03")}
+    assert all(row["path"] and row["other_utterance"] for row in found)
+
+
+def test_another_corpus_must_be_of_the_same_encoder(tmp_path: Path) -> None:
+    table = corpus_table()
+    other = table.set_column(7, "weights_sha256", pa.array(["1"] * table.num_rows))
+    for name, part in (("here", table), ("there", other)):
+        (tmp_path / name).mkdir()
+        pyarrow.parquet.write_table(part, tmp_path / name / "utterances.parquet")
+    with pytest.raises(DataError, match="vectors of other weights"):
+        api.audit(tmp_path / "here", other=tmp_path / "there")
+
+
+def test_a_table_of_labels_is_audited_beside_it(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(corpus_table(), tmp_path / "labels.parquet")
+    api.audit(tmp_path / "labels.parquet")
+    assert (tmp_path / "labels-audit.parquet").is_file()

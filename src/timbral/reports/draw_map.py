@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.embeddings.audit.findings import notes
-from timbral.embeddings.audit.findings_file import read_findings
-from timbral.embeddings.table import AUDIT_FILE, read_embeddings, vectors_of
+from timbral.embeddings.audit.findings_file import findings_path, read_findings
+from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
@@ -78,7 +78,7 @@ def map(
 
 def _notes(embeddings: Path, table: pa.Table) -> list[str]:
     """What the audit found about each utterance, when it was run on the folder."""
-    path = embeddings / AUDIT_FILE
+    path = findings_path(embeddings)
     if not path.exists():
         return [""] * table.num_rows
     findings = read_findings(path)

@@ -21,6 +21,14 @@ def run(
             "where `timbral map` finds it and rings the utterances",
         ),
     ] = None,
+    other: Annotated[
+        Path | None,
+        option(
+            "EMBEDDINGS",
+            "vectors of another corpus by the same encoder, such as trials beside training: "
+            "speakers that are in both are found, too",
+        ),
+    ] = None,
     min_probability: Annotated[float, option("P", "leave out what is less probable")] = 0.5,
     show: Annotated[int, option("N", "findings of each kind to print")] = 10,
 ) -> int:
@@ -30,10 +38,14 @@ def run(
     """
     from timbral import api
     from timbral.embeddings.audit.findings import KINDS
+    from timbral.embeddings.audit.findings_file import findings_path
 
-    target = output or embeddings / "audit.parquet"
-    findings = api.audit(embeddings, target, min_probability=min_probability).to_pylist()
+    target = output or findings_path(embeddings)
+    found = api.audit(embeddings, target, min_probability=min_probability, other=other)
+    findings = found.to_pylist()
     for kind, what in KINDS.items():
+        if kind == "shared-speaker" and other is None:
+            continue
         rows = [row for row in findings if row["kind"] == kind]
         print(f"{len(rows):,} {what}")
         for row in rows[:show]:
@@ -48,5 +60,7 @@ def _describe(row: dict[str, Any]) -> str:
         "same-speaker": "{speaker} and {other_speaker}",
         "mixed-speaker": "{speaker}, for example {utterance}",
         "duplicate": "{utterance} and {other_utterance}",
+        "shared-speaker": "{speaker} here and {other_speaker} there, for example {utterance} and "
+        "{other_utterance}",
     }
     return names[row["kind"]].format(**row)

@@ -22,6 +22,7 @@ from timbral.embeddings.audit.duplicates import find_duplicates
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
 from timbral.embeddings.audit.same_speaker import find_same_speakers
+from timbral.embeddings.audit.shared_speaker import find_shared_speakers
 from timbral.embeddings.table import vectors_of
 from timbral.embeddings.vectors import centered
 from timbral.io.outputs import FileKind
@@ -34,6 +35,7 @@ KINDS = {
     "same-speaker": "pairs of speakers that are one speaker",
     "mixed-speaker": "speakers that are two speakers",
     "duplicate": "pairs of files with the same recording",
+    "shared-speaker": "speakers that are in the other corpus, too",
 }
 SCHEMA = pa.schema(
     [
@@ -54,8 +56,10 @@ For a mixed speaker `utterance` is one of its smaller cluster."""
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
 
-def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
+def audit(table: pa.Table, min_probability: float = 0.5, other: pa.Table | None = None) -> pa.Table:
     """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
+
+    With another corpus, as trials beside training, also the speakers that are in both.
 
     The label of a speaker's only utterance cannot be checked; other kinds of findings need
     speakers with several utterances, too.
@@ -68,6 +72,8 @@ def audit(table: pa.Table, min_probability: float = 0.5) -> pa.Table:
         for row in find(corpus)
         if row["probability"] >= min_probability
     ]
+    if other is not None:
+        rows += _shared_speakers(corpus, table, other, min_probability)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -137,6 +143,22 @@ def _same_speakers(corpus: _Corpus, least: float) -> Iterator[dict[str, Any]]:
         }
 
 
+def _shared_speakers(
+    corpus: _Corpus, table: pa.Table, other: pa.Table, least: float
+) -> Iterator[dict[str, Any]]:
+    others = _Corpus.of(other)
+    for pair in find_shared_speakers(table, other, least):
+        yield {
+            "kind": "shared-speaker",
+            "probability": pair.probability,
+            **corpus.example(corpus.rows_of_speakers[pair.first][0]),
+            "speaker": str(corpus.speakers[pair.first]),
+            "other_utterance": others.utterances[others.rows_of_speakers[pair.second][0]],
+            "other_speaker": str(others.speakers[pair.second]),
+            "cosine": pair.cosine,
+        }
+
+
 def _mixed_speakers(corpus: _Corpus) -> Iterator[dict[str, Any]]:
     for mixed in find_mixed_speakers(corpus.centered, corpus.rows_of_speakers):
         yield {
@@ -177,6 +199,9 @@ def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]
         elif row["kind"] == "same-speaker":
             by_speaker.setdefault(speaker, []).append(f"same as {other_speaker}? {percent}")
             by_speaker.setdefault(other_speaker, []).append(f"same as {speaker}? {percent}")
+        elif row["kind"] == "shared-speaker":
+            text = f"{other_speaker} of the other corpus? {percent}"
+            by_speaker.setdefault(speaker, []).append(text)
         elif row["kind"] == "mixed-speaker":
             by_utterance.setdefault(utterance, []).append(f"a second speaker? {percent}")
         elif row["kind"] == "duplicate":

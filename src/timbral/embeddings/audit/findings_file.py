@@ -12,35 +12,68 @@ from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
 from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import claim_file
 
-__all__ = ["audit", "read_findings"]
+__all__ = ["audit", "findings_path", "read_findings"]
 
 
 def audit(
-    embeddings: str | Path, output: str | Path | None = None, *, min_probability: float = 0.5
+    embeddings: str | Path,
+    output: str | Path | None = None,
+    *,
+    min_probability: float = 0.5,
+    other: str | Path | None = None,
 ) -> pa.Table:
     """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
 
     Args:
         embeddings: a folder that `embed` made
         output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
-            folder, where `map` finds it
+            folder, where `map` finds it; beside the table, where that is a file
         min_probability: findings less probable are left out; in [0, 1]
+        other: another such folder, of the same encoder, such as that of trials beside training:
+            speakers that are in both are found, too
 
     Returns:
         the findings, a row each, by kind and from the surest; columns kind, probability,
         utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
 
-    Raises ConfigError for an impossible probability, DataError for another folder.
+    Raises ConfigError for an impossible probability, DataError for another folder, or for an
+    `other` of another encoder.
     """
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
-    path = Path(embeddings) / AUDIT_FILE if output is None else Path(output)
+    path = findings_path(Path(embeddings)) if output is None else Path(output)
     for target in (path, path.with_suffix(".csv")):
         claim_file(target, findings.FINDINGS, [embeddings])
-    table = findings.audit(read_embeddings(embeddings), min_probability)
+    corpus = read_embeddings(embeddings)
+    beside = None if other is None else read_embeddings(other)
+    if beside is not None:
+        _check_encoders(corpus, beside, embeddings, other)
+    table = findings.audit(corpus, min_probability, beside)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table
+
+
+def findings_path(embeddings: Path) -> Path:
+    """Where the findings about an `embed` folder, or about a table, lie."""
+    if embeddings.is_file():
+        return embeddings.with_name(f"{embeddings.stem}-{AUDIT_FILE}")
+    return embeddings / AUDIT_FILE
+
+
+def _check_encoders(one: pa.Table, two: pa.Table, name: object, other: object) -> None:
+    """DataError where the vectors of two tables cannot be compared."""
+    if one["embedding"].type != two["embedding"].type:
+        sizes = [table["embedding"].type.list_size for table in (one, two)]
+        raise DataError(
+            f"{other}: vectors of {sizes[1]} numbers, {name} has {sizes[0]}: embed both corpora "
+            "with one encoder"
+        )
+    weights = [set(table["weights_sha256"].to_pylist()) - {""} for table in (one, two)]
+    if all(weights) and weights[0].isdisjoint(weights[1]):
+        raise DataError(
+            f"{other}: vectors of other weights than {name}: embed both corpora with one encoder"
+        )
 
 
 def read_findings(path: Path) -> pa.Table:
