@@ -6,11 +6,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import timbral
 from timbral.plots.scatter import PLOT
+from timbral.reports.error_curves import CalibrationCurve
 from timbral.scoring.balanced_trials import trials
+from timbral.scoring.score_file import read_scores
 
 
 def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
@@ -20,8 +23,8 @@ def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
     assert f"{100 * result.eer:.2f} %" in page
     assert result.eer_interval is not None
     assert f"{100 * result.eer_interval.low:.2f} to" in page
-    assert page.count("<svg") == 2
-    for name in ("det.png", "scores.png"):
+    assert page.count("<svg") == 3
+    for name in ("det.png", "scores.png", "calibration.png"):
         assert PLOT.is_in(tmp_path / "out" / name)
     assert "://" not in page  # it needs no network
     errors = [int(n) for n in re.findall(r">([0-9]+) of [0-9]+</td>", page)]
@@ -37,7 +40,6 @@ def test_page_without_errors(tmp_path: Path) -> None:
     from timbral.reports.evaluation_page import write_evaluation_page
     from timbral.scoring.figures import compute_figures
     from timbral.scoring.list_scores import ListScores
-    from timbral.scoring.score_file import read_scores
     from timbral.scoring.trial_speakers import speakers_of
 
     (tmp_path / "s.txt").write_text("0.9 1 a <b>\n0.9 1 c d\n0.1 0 a c\n0.1 0 <b> d\n")
@@ -59,5 +61,33 @@ def test_page_without_matplotlib(
     trials(voices, tmp_path / "t.txt", per_speaker=4)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     timbral.evaluate(run, tmp_path / "t.txt", voices, tmp_path / "out", draws=0)
-    assert (tmp_path / "out" / "report.html").read_text("utf-8").count("<svg") == 2
+    assert (tmp_path / "out" / "report.html").read_text("utf-8").count("<svg") == 3
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_what_a_score_is_worth(tmp_path: Path) -> None:
+    """Normal scores of one spread have a logistic probability; the steps follow it."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([1, 0], 20_000)
+    scores = random.normal(np.where(labels == 1, 0.6, 0.2), 0.2)
+    text = "".join(f"{s} {n} a b\n" for s, n in zip(scores, labels, strict=True))
+    (tmp_path / "s.txt").write_text(text)
+    curve = CalibrationCurve.of(read_scores(tmp_path / "s.txt"))
+    expected = 1 / (1 + np.exp(-10 * (curve.scores - 0.4)))  # the llr of two normal densities
+    assert np.abs(curve.logistic - expected).max() < 0.02
+    middles = (curve.edges[:-1] + curve.edges[1:]) / 2
+    common = (middles > 0.1) & (middles < 0.7)
+    assert np.abs(curve.steps - 1 / (1 + np.exp(-10 * (middles - 0.4))))[common].max() < 0.1
+    assert (np.diff(curve.steps) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "lines", ["0.9 1 a b\n0.1 0 c d\n", "0.5 1 a b\n0.5 0 c d\n", "inf 1 a b\n0.1 0 c d\n"]
+)
+def test_few_scores_have_a_curve(lines: str, tmp_path: Path) -> None:
+    """Scores without overlap, equal ones, and infinite ones."""
+    (tmp_path / "s.txt").write_text(lines)
+    curve = CalibrationCurve.of(read_scores(tmp_path / "s.txt"))
+    assert "nan" not in curve.svg().lower()
+    curve.write_png(tmp_path / "c.png", "few")
+    assert PLOT.is_in(tmp_path / "c.png")

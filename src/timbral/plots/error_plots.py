@@ -1,4 +1,4 @@
-"""Plots of an evaluation as PNG: the DET curve, and the scores of both kinds of trial."""
+"""Plots of an evaluation as PNG: the DET curve, the scores, and what these are worth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Floats
 from timbral.plots.scatter import SOFTWARE
 
-__all__ = ["draw_det", "draw_scores"]
+__all__ = ["draw_calibration", "draw_det", "draw_scores"]
 
 TARGET, OTHER = "#1b7f5c", "#b4472e"
 
@@ -66,6 +66,26 @@ def draw_scores(
     axes.axvline(threshold, color="#20242c", linestyle="--", label="threshold at the EER")
     axes.set_xlabel("score")
     axes.set_yticks([])
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def draw_calibration(
+    path: Path, edges: Floats, steps: Floats, scores: Floats, logistic: Floats, title: str
+) -> None:
+    """Write the probability of the same speaker over the score, as steps and as a curve.
+
+    `steps` (K,) lie between `edges` (K + 1,); `logistic` are probabilities at `scores` (M,), or
+    empty. Otherwise as `draw_det`.
+    """
+    figure, axes = _figure(title)
+    axes.stairs(steps, edges, baseline=None, color=TARGET, linewidth=2, label="these trials")
+    if len(logistic):
+        axes.plot(scores, logistic, color="#20242c", linestyle="--", label="logistic curve")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("score")
+    axes.set_ylabel("probability of the same speaker, at even odds")
+    axes.grid(color="#d5d5d8", linewidth=0.6)
     axes.legend(frameon=False)
     _save(figure, path)
 

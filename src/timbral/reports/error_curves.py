@@ -1,4 +1,5 @@
-"""Curves of an evaluation: the DET curve and the scores, for the page and as PNG beside it."""
+"""Curves of an evaluation: the DET curve, the scores and what they are worth, for the page and as
+PNG beside it."""
 
 from __future__ import annotations
 
@@ -10,18 +11,25 @@ from typing import Protocol
 
 import numpy as np
 
+from timbral.errors import DataError
 from timbral.io.types import Floats
-from timbral.plots.error_plots import draw_det, draw_scores
+from timbral.plots.error_plots import draw_calibration, draw_det, draw_scores
 from timbral.scoring.figures import Figures
-from timbral.scoring.metrics import error_rates
+from timbral.scoring.hull import convex_hull
+from timbral.scoring.logistic import fit_logistic
+from timbral.scoring.metrics import ScoreCounts, error_rates
 from timbral.scoring.score_file import ScoredList
 
-__all__ = ["Curves", "DetCurve", "ScoreHistograms"]
+__all__ = ["CalibrationCurve", "Curves", "DetCurve", "ScoreHistograms"]
 
 BINS = 60
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """rates on the axes of the DET curve"""
 MAX_POINTS = 400
+FINE_BINS = 2000
+"""of scores that probabilities are learned from"""
+PENALTY = 1e-3
+"""on the slope of a logistic curve, in trials: without it, scores without overlap have no end"""
 SIZE, LEFT, TOP = 360, 46, 10
 """of a plot, in its own units"""
 
@@ -126,6 +134,97 @@ class ScoreHistograms:
     def write_png(self, path: Path, title: str) -> None:
         """Write the histograms as PNG; MissingExtraError without matplotlib."""
         draw_scores(path, self.edges, self.targets, self.nontargets, self.threshold, title)
+
+
+@dataclass(frozen=True)
+class CalibrationCurve:
+    """How probable the same speaker is at each score, at even odds, by the trials themselves.
+
+    Two ways: the steps of PAV (Brümmer and du Preez 2006), which follow these trials as far as
+    order allows, and the logistic curve that a calibration would fit. Where they part, the llr is
+    not linear in the score.
+    """
+
+    edges: Floats
+    """scores at which the steps begin, and the highest score (K + 1,)"""
+    steps: Floats
+    """probabilities (K,), rising"""
+    scores: Floats
+    """(M,) of the logistic curve"""
+    logistic: Floats
+    """probabilities (M,); empty where none could be fitted"""
+
+    @classmethod
+    def of(cls, scored: ScoredList) -> CalibrationCurve:
+        is_finite = np.isfinite(scored.scores)
+        finite, labels = scored.scores[is_finite], scored.trials.labels[is_finite]
+        low, high = float(finite.min()), float(finite.max())
+        bounds = np.linspace(low, high if high > low else low + 1, FINE_BINS + 1)
+        targets, others = (np.histogram(finite[labels == label], bounds)[0] for label in (1, 0))
+        kept = targets + others > 0
+        if not (targets.any() and others.any()):
+            return cls(bounds[[0, -1]], np.array([0.5]), np.empty(0), np.empty(0))
+        hull = convex_hull(ScoreCounts(bounds[:-1][kept], targets[kept], others[kept]))
+        scores = np.linspace(bounds[0], bounds[-1], MAX_POINTS)
+        return cls(
+            np.append(hull.scores, bounds[-1]),
+            _probability(hull.llrs),
+            scores,
+            _logistic(bounds, targets, others, scores),
+        )
+
+    def svg(self) -> str:
+        """Both as SVG."""
+        low, high = float(self.edges[0]), float(self.edges[-1])
+
+        def place(score: float, probability: float) -> tuple[float, float]:
+            x = LEFT + SIZE * (score - low) / (high - low)
+            return x, SIZE - (SIZE - TOP) * probability
+
+        marks = []
+        for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x, y = place(low + fraction * (high - low), fraction)
+            marks.append(f'<path class="axis" d="M{LEFT} {y:.1f}H{LEFT + SIZE}"/>')
+            marks.append(
+                f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{100 * fraction:g}</text>'
+                f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">'
+                f"{low + fraction * (high - low):.2f}</text>"
+            )
+        corners = [
+            place(edge, step)
+            for row, step in enumerate(self.steps.tolist())
+            for edge in self.edges[row : row + 2].tolist()
+        ]
+        marks.append(f'<path class="curve target" d="{_path(corners)}"/>')
+        pairs = zip(self.scores.tolist(), self.logistic.tolist(), strict=False)
+        marks.append(f'<path class="cut" d="{_path([place(*pair) for pair in pairs])}"/>')
+        caption = (
+            "What a score is worth: probability (%) of the same speaker at even odds, by these "
+            "trials (steps) and by a logistic curve (dashed)"
+        )
+        return _svg(caption, marks, "score")
+
+    def write_png(self, path: Path, title: str) -> None:
+        """Write both as PNG; MissingExtraError without matplotlib."""
+        draw_calibration(path, self.edges, self.steps, self.scores, self.logistic, title)
+
+
+def _probability(llrs: Floats) -> Floats:
+    return np.asarray(0.5 * (1 + np.tanh(llrs / 2)))
+
+
+def _logistic(bounds: Floats, targets: Floats, others: Floats, scores: Floats) -> Floats:
+    """Probabilities at `scores` (M,) of a curve that is fitted to trials in bins (B,)."""
+    middles = (bounds[:-1] + bounds[1:]) / 2
+    middle, spread = middles.mean(), middles.std()
+    features = np.stack([np.ones(2 * len(middles)), np.tile((middles - middle) / spread, 2)], 1)
+    labels = np.repeat([1, 0], len(middles))
+    weights = np.concatenate([targets / targets.sum(), others / others.sum()])
+    try:
+        offset, slope = fit_logistic(features, labels, weights, np.array([0.0, PENALTY]))
+    except DataError:
+        return np.empty(0)
+    return _probability(offset + slope * (scores - middle) / spread)
 
 
 def _probit(rate: float) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from timbral.errors import MissingExtraError
 from timbral.io.files import atomic_write
 from timbral.io.types import Ints
-from timbral.reports.error_curves import Curves, DetCurve, ScoreHistograms
+from timbral.reports.error_curves import CalibrationCurve, Curves, DetCurve, ScoreHistograms
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.condition_figures import Condition, condition_rows
@@ -53,7 +53,7 @@ svg {{ width: 100%; max-width: 30rem; height: auto }}
 svg text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
 .axis {{ stroke: var(--line); fill: none }} .curve {{ fill: none; stroke-width: 2 }}
 .target {{ stroke: var(--target) }} .other {{ stroke: var(--other) }}
-.cut {{ stroke: currentColor; stroke-dasharray: 4 3 }}
+.cut {{ stroke: currentColor; stroke-dasharray: 4 3; fill: none }}
 audio {{ width: 14rem; height: 2rem; display: block }}
 </style></head><body><h1>{title}</h1>{body}</body></html>
 """
@@ -67,7 +67,9 @@ def write_evaluation_page(
     locations: Sequence[str],
     note: str = "",
 ) -> None:
-    """Write the page, and its plots (det.png, scores.png) beside it where matplotlib is installed.
+    """Write the page, and its plots beside it (det.png, scores.png, calibration.png).
+
+    The latter only where matplotlib is installed.
 
     Args:
         path: the file, replaced at once
@@ -81,6 +83,7 @@ def write_evaluation_page(
     plots: dict[str, Curves] = {
         "det.png": DetCurve.of(figures, scored),
         "scores.png": ScoreHistograms.of(figures, scored),
+        "calibration.png": CalibrationCurve.of(scored),
     }
     with suppress(MissingExtraError):  # the page has them anyway
         for name, curves in plots.items():
