@@ -21,7 +21,7 @@ import torch
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.quantized_search import QuantizedVectors
+from timbral.gallery.half_search import HalfVectors
 from timbral.gallery.voice_index import VoiceIndex
 from timbral.gallery.voices import EnrolledRecording
 
@@ -61,17 +61,17 @@ def measure_exact(count: int) -> None:
     voices = draw(random, count)
     queries, _ = queries_of(random, voices)
     some = queries[:: QUERIES // 10]
-    quantized = QuantizedVectors()
+    halved = HalfVectors()
     start = time.process_time()
-    quantized.search(voices, some[0], TOP)
-    print(f"quantized once: {time.process_time() - start:.1f} s")
+    halved.search(voices, some[0], TOP)
+    print(f"taken to float16 once: {time.process_time() - start:.1f} s")
     for query in some:
-        rows = quantized.search(voices, query, TOP)[0]
+        rows = halved.search(voices, query, TOP)[0]
         assert (rows == exact_search(voices, query[None], TOP)[0][0]).all()
     floats = milliseconds(lambda query: exact_search(voices, query[None], TOP), some)
-    integers = milliseconds(lambda query: quantized.search(voices, query, TOP), some)
+    halves = milliseconds(lambda query: halved.search(voices, query, TOP), some)
     print(
-        f"{count:,} voices, exact top {TOP}: float32 {floats:.1f} ms, int8 first {integers:.1f} ms"
+        f"{count:,} voices, exact top {TOP}: float32 {floats:.1f} ms, float16 first {halves:.1f} ms"
     )
 
 

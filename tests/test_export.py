@@ -33,6 +33,7 @@ from timbral.errors import (
 from timbral.exporting import parity
 from timbral.exporting.export_encoder import export
 from timbral.exporting.replacements import DftFbank, DftMelSpectrogram, with_replacements
+from timbral.gallery.gallery import Gallery
 from timbral.inference import onnx_runtime
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import NO_HASH, with_hash
@@ -192,6 +193,33 @@ def test_verbs_take_the_file(
     assert done.code == 0, done.err
     checked = ask("check", first, "--encoder", model)
     assert checked.code == 0, checked.err
+
+
+def test_galleries_take_the_file(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    """Vectors of a network and of its exported model are of one encoder."""
+    model, gallery = tmp_path / "model.onnx", tmp_path / "gallery.db"
+    plain = api.load_encoder(run)
+    export(plain, model)
+    exported = api.load_encoder(model)
+    one, other, *_ = (sorted(folder.iterdir())[:3] for folder in sorted(voices.iterdir()))
+    assert ask("enroll", gallery, "one", *one[:2], "--encoder", run, "--force").code == 0
+    assert ask("enroll", gallery, "one", one[2], "--encoder", model, "--force").code == 0
+    assert ask("embed", model, voices, "--output", tmp_path / "vectors").code == 0
+    more = ["--embeddings", tmp_path / "vectors", "--encoder", model, "--force"]
+    done = ask("enroll", gallery, *more)
+    assert done.code == 0, done.err
+    found = json.loads(ask("identify", gallery, other[0], "--encoder", model, "--json").out)
+    with Gallery(gallery) as opened:
+        assert len(opened) == 1 + len(list(voices.iterdir()))
+        expected = opened.search(plain.encode(str(other[0])), 1)
+    assert found["candidates"][0]["name"] == expected[0][0][0] == other[0].parent.name
+    assert found["candidates"][0]["score"] == pytest.approx(float(expected[1][0, 0]), abs=1e-4)
+    migrated = ask(
+        "gallery", "migrate", gallery, "--to", model, "--bridge", *[tmp_path / "vectors"] * 2,
+        "--output", tmp_path / "new.db",
+    )  # fmt: skip
+    assert "20 speakers or more" in migrated.err
+    assert np.allclose(exported.encode(str(one[0])), plain.encode(str(one[0])), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Search in large galleries: int8 first and exact all the same; an index that finds its voices."""
+"""Search in large galleries: float16 first and exact; an index that finds its voices."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from timbral.gallery import voice_matrix
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.half_search import BLOCK_ROWS, MOST_CHANGED, HalfVectors, has_half_products
 from timbral.gallery.prefetched_search import PrefetchedSearch
-from timbral.gallery.quantized_search import BLOCK_ROWS, QuantizedVectors
 from timbral.gallery.voice_index import VoiceIndex
 from timbral.gallery.voices import EnrolledRecording
 from timbral.io.types import Vectors
@@ -31,16 +31,20 @@ def recording(vector: Vectors) -> list[EnrolledRecording]:
     return [EnrolledRecording(vector, "a.wav", duration_seconds=4.0)]
 
 
+needs_half = pytest.mark.skipif(not has_half_products(), reason="torch has no FBGEMM here")
+
+
+@needs_half
 @pytest.mark.parametrize("count", [3, 100, BLOCK_ROWS, 2 * BLOCK_ROWS + 77])
-def test_quantized_search_is_exact(count: int) -> None:
+def test_search_in_half_precision_is_exact(count: int) -> None:
     random = np.random.default_rng(0)
     vectors = unit(random, count)
     vectors[::3] = vectors[0]  # copies; and one that has all its length in one number
     vectors[1] = np.eye(SIZE)[3]
-    quantized = QuantizedVectors()
+    halved = HalfVectors()
     for query in (vectors[0], vectors[1], *unit(random, 5)):
         for top in (1, 3):
-            rows, scores = quantized.search(vectors, query, top)
+            rows, scores = halved.search(vectors, query, top)
             expected, best = exact_search(vectors, query[None], top)
             np.testing.assert_allclose(scores, best[0], atol=1e-6)
             np.testing.assert_allclose(
@@ -48,8 +52,36 @@ def test_quantized_search_is_exact(count: int) -> None:
             )
 
 
-def test_quantized_search_sees_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_matrix, "QUANTIZED_VOICES", 1)
+@needs_half
+def test_search_in_half_precision_sees_changes() -> None:
+    random = np.random.default_rng(1)
+    vectors = unit(random, BLOCK_ROWS + 3000)
+    halved, count = HalfVectors(), BLOCK_ROWS - 100
+    queries = unit(random, 4)
+    for _ in range(12):
+        changed = random.integers(0, count, 90)  # more than MOST_CHANGED in the end
+        vectors[changed] = unit(random, 90)
+        vectors[changed[0]] = unit_length(queries[0] + 0.1 * vectors[changed[0]])
+        halved.change(changed)
+        count += 150  # into another block
+        halved.change(np.arange(count - 150, count))
+        for query in queries:
+            rows, scores = halved.search(vectors[:count], query, 5)
+            expected, best = exact_search(vectors[:count], query[None], 5)
+            np.testing.assert_array_equal(rows, expected[0])
+            np.testing.assert_allclose(scores, best[0], atol=1e-6)
+        count -= 20
+        halved.forget(np.arange(count, count + 20))
+    assert 2 * MOST_CHANGED < 12 * 90
+
+
+@pytest.mark.parametrize("has_half", [True, False])
+def test_search_in_a_large_gallery_sees_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_half: bool
+) -> None:
+    monkeypatch.setattr(voice_matrix, "HALVED_VOICES", 1)
+    if not has_half:
+        monkeypatch.setattr("timbral.gallery.half_search.has_half_products", lambda: False)
     gallery = Gallery.create(tmp_path / "gallery.db", ENCODER)
     vectors = unit(np.random.default_rng(0), 300)
     gallery.add_many((f"v{row}", recording(vectors[row])) for row in range(299))

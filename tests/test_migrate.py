@@ -91,6 +91,18 @@ def migrated(folder: Path) -> MigrationSummary:
     )
 
 
+def test_what_a_killed_migration_leaves_is_cleared_away(folder: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".new.db.writing"
+    left.mkdir()
+    for name in ("gallery.db", "gallery.db-wal", "gallery.db-shm"):
+        (left / name).write_bytes(b"half of a voice")
+    bridge = folder / "old.parquet", folder / "new.parquet"
+    migrate_gallery(folder / "old.db", NEW, *bridge, tmp_path / "new.db")
+    assert [each.name for each in tmp_path.iterdir()] == ["new.db"]
+    with Gallery(tmp_path / "new.db") as new:
+        assert len(new) == 40
+
+
 def test_map_is_the_one_that_made_the_vectors() -> None:
     random = np.random.default_rng(0)
     rotation = np.linalg.qr(random.standard_normal((12, 12)))[0]

@@ -117,6 +117,27 @@ def test_verify_decides_as_the_library_does(
     np.testing.assert_allclose(answer["timeline"]["scores"], cosines.ravel(), atol=1e-5)
 
 
+def test_an_exported_model_serves_the_gallery_of_its_network(
+    run: Path, embedder: Embedder, paths: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from timbral.exporting.export_encoder import export
+
+    export(embedder, tmp_path / "model.onnx")
+    exported = timbral.load_encoder(tmp_path / "model.onnx")
+    gallery = Gallery.create(tmp_path / "gallery.db", embedder)
+    gallery.enroll("one", [str(path) for path in paths[:2]], embedder, force=True)
+    with serving(exported, gallery=gallery) as client:
+        audio = {"audio": paths[2].read_bytes()}
+        vector = client.post("/embed", files=audio).json()["embeddings"][0]
+        np.testing.assert_allclose(vector, embedder.encode(str(paths[2])), atol=1e-4)
+        data = {"name": "two", "force": "true"}
+        assert client.post("/enroll", files=audio, data=data).status_code == 200
+        found = client.post("/identify", files=audio).json()
+        assert found["candidates"][0]["name"] == "two"
+        assert found["candidates"][0]["score"] == pytest.approx(1.0, abs=1e-4)
+
+
 def test_verify_looks_for_a_second_speaker(
     client: TestClient, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

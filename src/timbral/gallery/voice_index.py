@@ -36,7 +36,7 @@ class VoiceIndex:
         except ImportError:
             raise MissingExtraError("an index of voices", "gallery") from None
         self._index: Any = Index(
-            ndim=embedding_dim, metric="cos", dtype="bf16", expansion_add=expansion_add
+            ndim=embedding_dim, metric="cos", dtype="i8", expansion_add=expansion_add
         )
         self._entries: dict[bytes, int] = {}
         """by the codes of a vector the entry that stands for it"""

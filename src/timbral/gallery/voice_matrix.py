@@ -20,16 +20,16 @@ from timbral.gallery.voice_store import VoiceBlock, VoiceStore
 from timbral.io.types import Floats, Ints, Progress, Vectors
 
 if TYPE_CHECKING:
-    from timbral.gallery.quantized_search import QuantizedVectors
+    from timbral.gallery.half_search import HalfVectors
 
 __all__ = ["OtherVoices", "Snapshot", "VoiceMatrix"]
 
-QUANTIZED_VOICES = 50_000
-"""from which a few queries are searched in int8 first"""
-QUANTIZED_QUERIES = 4
+HALVED_VOICES = 50_000
+"""from which a few queries are searched in float16 first"""
+HALVED_QUERIES = 2
 """of more, a product of matrices in float32 is no slower"""
 MORE_ENTRIES = 16
-"""of an index, among which cosines decide: it has vectors in bf16"""
+"""of an index, among which cosines decide: its vectors are of 8-bit integers"""
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
 NEAR_VOICES = 64
@@ -89,7 +89,7 @@ class VoiceMatrix:
             self._conditions: Floats = np.empty((0, 4))
             self._groups: tuple[_Group, ...] | None = None
             self._prefetched: PrefetchedSearch | None = None
-            self._quantized: QuantizedVectors | None = None
+            self._halved: HalfVectors | None = None
             self.index: VoiceIndex | None = None
 
     def __len__(self) -> int:
@@ -158,8 +158,8 @@ class VoiceMatrix:
         with self.lock:
             if indexed and self.index is not None:
                 found = [self._search_index(self.index, query, top) for query in queries]
-            elif len(self) >= QUANTIZED_VOICES and len(queries) <= QUANTIZED_QUERIES:
-                found = [self._search_quantized(query, top) for query in queries]
+            elif len(self) >= HALVED_VOICES and len(queries) <= HALVED_QUERIES:
+                found = [self._search_halved(query, top) for query in queries]
             else:
                 found = list(zip(*exact_search(self.vectors, queries, top), strict=True))
             rows = [best for best, _ in found]
@@ -178,16 +178,19 @@ class VoiceMatrix:
     def _search_index(self, index: VoiceIndex, query: Vectors, top: int) -> Found:
         ids = index.search(query, top + MORE_ENTRIES)
         if len(ids) < min(top, len(self)):  # many of them were removed
-            return self._search_quantized(query, top)
+            return self._search_halved(query, top)
         rows = np.array([self._rows[id] for id in ids], np.int64)
         return best_of(rows, self.vectors, query, top)
 
-    def _search_quantized(self, query: Vectors, top: int) -> Found:
-        from timbral.gallery.quantized_search import QuantizedVectors  # imports torch
+    def _search_halved(self, query: Vectors, top: int) -> Found:
+        from timbral.gallery.half_search import HalfVectors, has_half_products  # imports torch
 
-        if self._quantized is None:
-            self._quantized = QuantizedVectors()
-        return self._quantized.search(self.vectors, query, min(top, len(self)))
+        if not has_half_products():
+            rows, scores = exact_search(self.vectors, query[None], top)
+            return rows[0], scores[0]
+        if self._halved is None:
+            self._halved = HalfVectors()
+        return self._halved.search(self.vectors, query, min(top, len(self)))
 
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
@@ -260,8 +263,8 @@ class VoiceMatrix:
             self._prefetched.change(rows)
         self._vectors[rows] = block.vectors
         self._conditions[rows] = block.conditions
-        if self._quantized is not None:
-            self._quantized.forget(rows)
+        if self._halved is not None:
+            self._halved.change(rows)
         if self.index is not None:
             self.index.add(block.ids, block.vectors)
 
@@ -280,8 +283,8 @@ class VoiceMatrix:
             if row is None:
                 continue
             last = len(self.ids) - 1
-            if self._quantized is not None:
-                self._quantized.forget(np.array([row, last]))
+            if self._halved is not None:
+                self._halved.forget(np.array([row, last]))
             if self.index is not None:
                 self.index.remove([id])
             self._vectors[row], self._conditions[row] = self._vectors[last], self._conditions[last]
