@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import timbral
 from test_gallery import ENCODER, SIZE, mean_of, recordings
 from test_gallery_processes import ENROLL
 from timbral.errors import DataError
@@ -144,3 +145,34 @@ def test_readers_of_a_server_do_not_wait_while_a_writer_does(server: str, galler
         assert writer.is_alive()
     writer.join()
     assert gallery.search(mean_of(2), 1)[0] == [["b"]]
+
+
+@pytest.mark.slow
+def test_two_services_share_a_server(server: str, run: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra [serve]")
+    import httpx
+
+    from test_serving_processes import CLIP, enroll, enroll_until_killed, names, service
+
+    clip = CLIP.read_bytes()
+    gallery = Gallery.create(server, timbral.load_encoder(run))
+    try:
+        with service(run, server) as (one, process), service(run, server) as (other, _):
+            for number in range(3):
+                assert enroll(one, f"a{number}", clip) == enroll(other, f"b{number}", clip) == 200
+                assert names(one) == names(other)
+            assert httpx.delete(f"{other}/voices/a1").status_code == 200
+            assert names(one) == ["a0", "a2", "b0", "b1", "b2"]
+            acknowledged: list[str] = []
+            thread = threading.Thread(target=enroll_until_killed, args=(one, "c", acknowledged))
+            thread.start()
+            while not acknowledged:
+                time.sleep(0.01)
+            process.kill()
+            thread.join()
+            assert set(acknowledged) <= set(names(other))
+            assert enroll(other, "d", clip) == 200
+        assert "d" in gallery.matrix()[0]
+    finally:
+        gallery._store.database.query("DROP SCHEMA timbral_gallery CASCADE")
+        gallery.close()

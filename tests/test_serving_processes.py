@@ -31,7 +31,7 @@ MULTIPART = (
 
 
 @contextmanager
-def service(run: Path, gallery: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def service(run: Path, gallery: Path | str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A process and its address."""
     command = [sys.executable, "-m", "timbral", "serve", str(gallery), "--create", "--port", "0"]
     command += ["--encoder", str(run), "--quiet", "--max-seconds", "60"]
