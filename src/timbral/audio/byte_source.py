@@ -68,11 +68,18 @@ class ByteSource:
 
 
 @contextmanager
-def open_source(file: str, name: str, *, whole: bool) -> Iterator[ByteSource]:
+def open_source(
+    file: str, name: str, *, whole: bool, within: tuple[int, int] | None = None
+) -> Iterator[ByteSource]:
     """Open a path or URL. `whole` says that all will be read: it is then fetched at once.
+
+    within: where in the file the recording's bytes begin, and how many they are.
 
     Raises OSError when it cannot be opened, and AudioError for what is no regular file.
     """
+    if within is not None:
+        yield content_source(_bytes_within(file, name, *within), name)
+        return
     if is_url(file):
         if whole:
             yield content_source(fetch(file), name)
@@ -84,6 +91,23 @@ def open_source(file: str, name: str, *, whole: bool) -> Iterator[ByteSource]:
         status = os.fstat(raw.fileno())
         _check_regular(name, status.st_mode)
         yield ByteSource(name, raw, status.st_size, raw.read(HEAD_BYTES), file)
+
+
+def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:
+    """Some bytes of a file; AudioError where it has fewer."""
+    if is_url(file):
+        with open_url(file) as remote:
+            remote.seek(offset)
+            content = bytes(remote.read(size))
+    else:
+        with open(file, "rb", buffering=0, opener=_open_at_once) as raw:
+            _check_regular(name, os.fstat(raw.fileno()).st_mode)
+            raw.seek(offset)
+            content = raw.read(min(size, os.fstat(raw.fileno()).st_size))
+    if len(content) != size:
+        reason = f"the file ends within the recording: {len(content):,} of {size:,} bytes are there"
+        raise AudioError(name, reason, "unreadable")
+    return content
 
 
 def _open_at_once(path: str, flags: int) -> int:

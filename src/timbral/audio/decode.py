@@ -240,7 +240,7 @@ def _opened(segment: Segment, name: str, *, whole: bool) -> Iterator[Sound]:
     with failures_of(name):
         try:
             with (
-                open_source(segment.file, name, whole=whole) as source,
+                open_source(segment.file, name, whole=whole, within=segment.within) as source,
                 open_sound(source) as sound,
             ):
                 _check_rate(name, sound.sample_rate)
@@ -286,7 +286,10 @@ def stated_seconds(path: str | Path) -> float | None:
     """The length of a recording, or None where that would need decoding, or it is unreadable."""
     segment = Segment.of(str(path))
     try:
-        with failures_of(str(path)), open_source(segment.file, str(path), whole=False) as source:
+        with (
+            failures_of(str(path)),
+            open_source(segment.file, str(path), whole=False, within=segment.within) as source,
+        ):
             if is_decoded_whole(source):
                 return None
             with open_sound(source) as sound:

@@ -3,6 +3,7 @@
 The notation is that of Media Fragments URI 1.0 (W3C, section 4.2.1, normal play time in seconds).
 Either number may be left out: ``#t=,2.5`` begins with the recording, ``#t=2.5`` ends with it.
 What a list says beyond that follows in any order, between ``&``: ``#t=1,2&channel=0&speed=1.1``.
+A recording inside another file, a tar archive or a table, is its bytes: ``a.tar#bytes=512,40000``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from timbral.errors import AudioError
 __all__ = ["Segment", "on_channel", "recording_ids"]
 
 NUMBER = r"\d+(?:\.\d+)?"
-PAIR = rf"(?:t=(?:{NUMBER})?(?:,{NUMBER})?|channel=\d+|rate=\d+|(?:speed|gain)={NUMBER})"
+PAIR = (
+    rf"(?:t=(?:{NUMBER})?(?:,{NUMBER})?|channel=\d+|rate=\d+|bytes=\d+,\d+|(?:speed|gain)={NUMBER})"
+)
 FRAGMENT = re.compile(rf"#(?P<pairs>{PAIR}(?:&{PAIR})*)$")
 END_TOLERANCE_SECONDS = 0.5
 """Lists round their times: an end this far behind the recording's is taken for it, as in Kaldi."""
@@ -41,6 +44,8 @@ class Segment:
     """how much faster it is played; pitch and formants move, too"""
     gain: float = 1.0
     """what its samples are multiplied by"""
+    within: tuple[int, int] | None = None
+    """where in `file` the recording's bytes begin, and how many they are; None: it is the file"""
 
     @classmethod
     def of(cls, path: str) -> Segment:
@@ -50,6 +55,7 @@ class Segment:
             return cls(path)
         pairs = dict(pair.split("=") for pair in match["pairs"].split("&"))
         start, _, end = pairs.get("t", "").partition(",")
+        offset, _, size = pairs.get("bytes", "").partition(",")
         return cls(
             path[: match.start()],
             float(start or 0),
@@ -58,6 +64,7 @@ class Segment:
             rate=int(pairs["rate"]) if "rate" in pairs else None,
             speed=float(pairs.get("speed", 1)),
             gain=float(pairs.get("gain", 1)),
+            within=(int(offset), int(size)) if offset else None,
         )
 
     @property
@@ -67,12 +74,18 @@ class Segment:
 
     @property
     def is_as_recorded(self) -> bool:
-        """Whether it has the file's own channels, rate, speed and level."""
-        return self.channel is None and self.rate is None and self.speed == self.gain == 1
+        """Whether it is no part of a file's bytes, and has its channels, rate, speed and level."""
+        is_played_so = self.channel is None and self.rate is None and self.speed == self.gain == 1
+        return is_played_so and self.within is None
+
+    @property
+    def recording(self) -> str:
+        """The file, and where in it the recording lies if it is a part of its bytes."""
+        return self.file if self.within is None else str(Segment(self.file, within=self.within))
 
     def __str__(self) -> str:
         """The path, with times to the microsecond."""
-        pairs = []
+        pairs = [] if self.within is None else ["bytes={},{}".format(*self.within)]
         if self.start != 0 or self.end != math.inf:
             end = "" if self.end == math.inf else f",{_decimal(self.end)}"
             pairs.append(f"t={_decimal(self.start)}{end}")

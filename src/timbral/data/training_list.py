@@ -70,9 +70,9 @@ class TrainingList:
         A recording in the folder of a speaker, ``…/SPEAKER/…``, from which training took
         recordings of that speaker, is of that speaker.
         """
-        files = {Segment.of(location).file for location in locations}
+        files = {Segment.of(location).recording for location in locations}
         paths = self.table["path"].unique().to_pylist()
-        recordings = files & {Segment.of(path).file for path in paths}
+        recordings = files & {Segment.of(path).recording for path in paths}
         known = set(self.table["speaker"].unique().to_pylist())
         folders = self._speaker_folders()
         of_folders = {

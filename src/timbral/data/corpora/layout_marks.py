@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.corpora.hugging_face import is_saved_dataset
+from timbral.data.lists.lhotse_cuts import is_cuts, is_shar
 
 __all__ = ["MARKS", "fitting_layouts"]
 
@@ -31,6 +33,11 @@ def _is_lhotse(root: Path) -> bool:
         any(root.glob(f"*{kind}*.jsonl")) or any(root.glob(f"*{kind}*.jsonl.gz"))
         for kind in ("recordings", "supervisions")
     )
+
+
+def _is_webdataset(root: Path) -> bool:
+    """Tar archives and no recordings; not Shar, whose lists stand beside them."""
+    return any(root.glob("*.tar")) and not is_cuts(root) and not _sample(root)
 
 
 def _is_commonvoice(root: Path) -> bool:
@@ -103,6 +110,10 @@ _has_genres = _names("data", GENRES)
 MARKS: dict[str, Callable[[Path], bool]] = {
     "kaldi": _is_kaldi,
     "lhotse": _is_lhotse,
+    "lhotse-shar": is_shar,
+    "lhotse-cuts": lambda root: is_cuts(root) and not is_shar(root),
+    "datasets": is_saved_dataset,
+    "webdataset": _is_webdataset,
     "commonvoice": _is_commonvoice,
     "vctk": _is_vctk,
     "aishell3": _names("train/wav", r"(SSB\d{4})/\1\d+\.wav"),

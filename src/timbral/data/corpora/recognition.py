@@ -48,22 +48,37 @@ def read_folder(root: Path) -> Manifest:
     """
     if not root.is_dir():
         return scan_rows(PLAIN, root)  # says what is there
-    readings = _readings(fitting_layouts(root), root)
+    refused: list[DataError] = []
+    readings = _readings(fitting_layouts(root), root, refused)
     if len(_of_other_speakers(readings)) > 1:
         raise DataError(
             f"{root}: {len(readings)} layouts fit, and find other speakers; name the right one as "
             f"`layout`:\n{describe_readings(readings)}"
         )
-    return readings[0].rows if readings else _read_plain(root)
+    if readings:
+        return readings[0].rows
+    try:
+        return _read_plain(root)
+    except DataError:
+        if refused:  # the folder is of this layout, and holds no other recordings
+            raise refused[0] from None
+        raise
 
 
-def _readings(layouts: Iterable[str], root: Path) -> list[Reading]:
-    """What layouts find, if that is more than half of the recordings that they look at."""
+def _readings(
+    layouts: Iterable[str], root: Path, refused: list[DataError] | None = None
+) -> list[Reading]:
+    """What layouts find, if that is more than half of the recordings that they look at.
+
+    `refused` takes the errors of those that cannot be read.
+    """
     readings = []
     for layout in layouts:
         try:
             rows = Manifest.of(LAYOUTS[layout].scan(root), layout)
-        except DataError:  # a list that cannot be read
+        except DataError as error:  # a list that cannot be read
+            if refused is not None:
+                refused.append(error)
             continue
         if len(rows) > sum(failure.kind == "no-speaker" for failure in rows.failures):
             readings.append(Reading(layout, rows))

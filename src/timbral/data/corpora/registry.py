@@ -14,11 +14,14 @@ from timbral.data.corpora.cnceleb import CNCELEB1, CNCELEB2
 from timbral.data.corpora.commonvoice import COMMON_VOICE
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import FOLDER, TREE
+from timbral.data.corpora.hugging_face import HUGGING_FACE
 from timbral.data.corpora.librispeech import LIBRISPEECH, LIBRISPEECH_OTHER, LIBRITTS
 from timbral.data.corpora.magicdata import MAGICDATA
 from timbral.data.corpora.user_layouts import user_layout
 from timbral.data.corpora.vctk import VCTK
 from timbral.data.corpora.voxceleb import VOXCELEB1, VOXCELEB2
+from timbral.data.corpora.webdataset import WEBDATASET
+from timbral.data.lists.lhotse_cuts import LHOTSE_CUTS, LHOTSE_SHAR
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
@@ -48,8 +51,13 @@ CORPORA: dict[str, Corpus] = {
 LAYOUTS: dict[str, Corpus] = {
     **CORPORA,
     **{name: format.layout for name, format in LIST_FORMATS.items() if format.layout},
+    "datasets": HUGGING_FACE,
+    "webdataset": WEBDATASET,
+    "lhotse-shar": LHOTSE_SHAR,
+    "lhotse-cuts": LHOTSE_CUTS,
 }
-"""what a corpus may be laid out as: as a corpus is, or as a folder that a list format writes"""
+"""what a corpus may be laid out as: as a corpus is, as a folder that a list format writes, or as
+other tools keep recordings in files of theirs"""
 
 
 def scan_corpus(layout: str, root: str | Path) -> Manifest:

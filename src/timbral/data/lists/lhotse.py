@@ -85,7 +85,8 @@ def _check_expressible(rows: list[Utterance]) -> None:
     """DataError for what would need a recording of its own, with a transform."""
     for row in rows:
         segment = Segment.of(row.path)
-        if segment.rate is not None or segment.speed != 1 or segment.gain != 1:
+        changed = segment.rate is not None or segment.speed != 1 or segment.gain != 1
+        if changed or segment.within is not None:
             raise DataError(
                 f"{row.path}: a list in Lhotse's format holds recordings as they are; write a "
                 "table (parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"

@@ -21,7 +21,7 @@ from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 
-__all__ = ["scan_lhotse"]
+__all__ = ["Line", "ListedRecording", "read_lines_of", "scan_lhotse"]
 
 TOLERANCE_SECONDS = 0.05
 """a supervision that begins and ends this near to its recording's ends covers it"""
@@ -35,20 +35,20 @@ def scan_lhotse(root: Path) -> Iterator[Utterance | AudioError]:
     The session is ``custom.session`` when it is there. A supervision may be a segment of its
     recording, and of one of its channels.
     """
-    recordings: dict[str, _Recording] = {}
+    recordings: dict[str, ListedRecording] = {}
     unusable: dict[str, str] = {}
-    for line in _read(root, "recordings"):
+    for line in read_lines_of(root, "recordings"):
         name = ""
         try:
             name = line.text("id")
             if name in recordings:
                 raise ValueError(f"recording {name!r} stands there more than once")
-            recordings[name] = _Recording.of(line, root)
+            recordings[name] = ListedRecording.of(line, root)
         except ValueError as error:
             unusable[name] = f"{line.where}: {error}"
             if not name:  # else the supervisions of it are failures
                 yield line.failure(error)
-    for line in _read(root, "supervisions"):
+    for line in read_lines_of(root, "supervisions"):
         try:
             yield _utterance(line, recordings, unusable)
         except ValueError as error:
@@ -56,7 +56,7 @@ def scan_lhotse(root: Path) -> Iterator[Utterance | AudioError]:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """A line of a manifest; numbers are the text that they are written as."""
 
     where: str
@@ -110,7 +110,7 @@ def _number(key: str, text: str) -> float:
 
 
 @dataclass(frozen=True)
-class _Recording:
+class ListedRecording:
     """What a line of recordings says."""
 
     sources: tuple[tuple[str, tuple[str, ...]], ...]
@@ -121,11 +121,11 @@ class _Recording:
     """without its file"""
 
     @classmethod
-    def of(cls, line: _Line, root: Path) -> _Recording:
+    def of(cls, line: Line, root: Path) -> ListedRecording:
         """Raises ValueError when the recording is no file, or not as it is recorded."""
         sources = []
         for source in line.list("sources"):
-            given = _Line(line.where, source if isinstance(source, dict) else {})
+            given = Line(line.where, source if isinstance(source, dict) else {})
             if (kind := given.text("type")) not in ("file", "url"):
                 raise ValueError(f"its source is of the type {kind!r}; files and URLs are read")
             location = listed_path(given.text("source"), root)
@@ -207,7 +207,7 @@ TRANSFORMS: dict[str, Callable[[Segment, dict[str, Any]], Segment]] = {
 
 
 def _utterance(
-    line: _Line, recordings: Mapping[str, _Recording], unusable: Mapping[str, str]
+    line: Line, recordings: Mapping[str, ListedRecording], unusable: Mapping[str, str]
 ) -> Utterance:
     """The utterance of a supervision; ValueError when there is none."""
     name, recording = line.text("id"), line.text("recording_id")
@@ -228,7 +228,7 @@ def _utterance(
     return Utterance(name, line.text("speaker"), session or "", str(segment), "lhotse")
 
 
-def _read(root: Path, kind: str) -> Iterator[_Line]:
+def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
     """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
     paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
     if not paths:
@@ -244,10 +244,10 @@ def _read(root: Path, kind: str) -> Iterator[_Line]:
             raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
-def _parse(where: str, text: str) -> _Line:
+def _parse(where: str, text: str) -> Line:
     """A line; one that is no JSON object is an empty one, which has none of the keys."""
     try:
         row = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         row = None
-    return _Line(where, row if isinstance(row, dict) else {})
+    return Line(where, row if isinstance(row, dict) else {})

@@ -1,0 +1,200 @@
+"""Datasets of Hugging Face `datasets`, saved to disk or in its cache: Arrow files with a column
+of audio, whose bytes are decoded by timbral. The library itself is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from timbral.audio.segments import Segment
+from timbral.data.column_aliases import find_columns
+from timbral.data.corpora.corpus import Corpus
+from timbral.data.locations import listed_path
+from timbral.data.manifest import Utterance
+from timbral.errors import AudioError, DataError
+from timbral.io.json_parsing import parse_json
+
+__all__ = ["HUGGING_FACE", "is_saved_dataset"]
+
+OWN_CACHE = "cache-"
+"""starts of names of files in which the library keeps what a script made of a dataset"""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a dataset."""
+
+    name: str
+    """its id, or the name of its recording; empty: it has none"""
+    speaker: str
+    session: str
+    path: str
+
+
+def is_saved_dataset(root: Path) -> bool:
+    """Whether a folder is one that `save_to_disk` wrote, or the cache's of one dataset."""
+    described = any((root / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+    return described and bool(_files(root))
+
+
+def _files(root: Path) -> list[Path]:
+    found = sorted(path for path in root.rglob("*.arrow") if not path.name.startswith(OWN_CACHE))
+    return [Path(os.path.abspath(path)) for path in found]
+
+
+def _scan(root: Path) -> Iterator[Utterance | AudioError]:
+    absolute = Path(os.path.abspath(root))
+    splits: dict[str, list[Path]] = {}
+    for path in _files(root):
+        splits.setdefault(path.parent.relative_to(absolute).as_posix(), []).append(path)
+    for folder, paths in splits.items():
+        split = "" if folder == "." else f"{folder}/"
+        rows = [row for path in paths for row in _rows(path)]
+        names = Counter(row.name for row in rows if isinstance(row, _Row))
+        unique = bool(names) and "" not in names and max(names.values()) == 1
+        for number, row in enumerate(rows):
+            if isinstance(row, AudioError):
+                yield row
+            else:
+                name = f"{split}{row.name if unique else f'{number:08d}'}"
+                yield Utterance(name, row.speaker, row.session, row.path, "datasets")
+
+
+def _rows(path: Path) -> Iterator[_Row | AudioError]:
+    """The rows of a file; DataError where it is no such table, or lacks audio or speakers."""
+    try:
+        mapped = pa.memory_map(str(path))
+        whole = mapped.read_buffer(mapped.size())
+        table = pa.ipc.open_stream(pa.BufferReader(whole))
+        columns = _Columns.of(table.schema, path)
+        number = 0
+        for batch in table:
+            yield from columns.rows(batch, whole.address, path, number)
+            number += batch.num_rows
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as a dataset's Arrow file ({reason})") from None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns hold what."""
+
+    audio: str
+    found: Mapping[str, str]
+    """the dataset's columns by our names"""
+    labels: Mapping[str, list[str]]
+    """names of the numbers of a column (ClassLabel)"""
+
+    @classmethod
+    def of(cls, schema: pa.Schema, path: Path) -> _Columns:
+        features = _features(schema)
+        audio = [name for name in schema.names if _kind(features, name) == "Audio"]
+        audio = audio or [f.name for f in schema if _holds_bytes(f.type)]
+        others = [name for name in schema.names if name not in audio]
+        found = find_columns(others)
+        if len(audio) != 1 or "speaker" not in found:
+            missing = "a column of audio" if len(audio) != 1 else "a column of speakers (speaker, "
+            missing += "" if len(audio) != 1 else "speaker_id, spk, client_id, label)"
+            raise DataError(
+                f"{path}: a dataset with {missing} is needed; it has {', '.join(schema.names)}; "
+                "rename_column of `datasets` gives a column another name"
+            )
+        labels = {
+            name: list(map(str, features[name].get("names", [])))
+            for name in others
+            if _kind(features, name) == "ClassLabel"
+        }
+        return cls(audio[0], found, labels)
+
+    def rows(
+        self, batch: pa.RecordBatch, base: int, path: Path, first: int
+    ) -> Iterator[_Row | AudioError]:
+        """The rows of a batch whose file lies in memory from `base` on."""
+        audio = batch.column(self.audio)
+        content, paths = audio.field("bytes"), audio.field("path").to_pylist()
+        texts = {name: self._texts(batch, column) for name, column in self.found.items()}
+        spans = _spans(content, base, path)
+        present = audio.is_valid().to_pylist()
+        for row in range(batch.num_rows):
+            where = f"{path}: row {first + row + 1}"
+            speaker = texts["speaker"][row]
+            if not speaker:
+                yield AudioError(where, "names no speaker", "no-speaker")
+                continue
+            if not present[row] or (spans[row] is None and not paths[row]):
+                yield AudioError(where, "has no audio", "empty")
+                continue
+            name = texts["utterance"][row] if "utterance" in texts else _stem(paths[row])
+            session = texts["session"][row] if "session" in texts else ""
+            span = spans[row]
+            location = (
+                listed_path(paths[row], path.parent)
+                if span is None
+                else str(Segment(str(path), within=span))
+            )
+            yield _Row(name, speaker, session, location)
+
+    def _texts(self, batch: pa.RecordBatch, column: str) -> list[str]:
+        names = self.labels.get(column, [])
+        values = batch.column(column).to_pylist()
+        if names:
+            values = [names[v] if v is not None and 0 <= v < len(names) else None for v in values]
+        return ["" if value is None else str(value) for value in values]
+
+
+def _features(schema: pa.Schema) -> Mapping[str, Any]:
+    """What the library says of each column."""
+    try:
+        said = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode())
+        features = said["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _kind(features: Mapping[str, Any], column: str) -> str:
+    feature = features.get(column)
+    return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
+
+
+def _holds_bytes(type: pa.DataType) -> bool:
+    return pa.types.is_struct(type) and {f.name for f in type} == {"bytes", "path"}
+
+
+def _spans(content: pa.Array, base: int, path: Path) -> list[tuple[int, int] | None]:
+    """Where in the file each row's bytes lie, and how many they are; None where it has none."""
+    if content.null_count == len(content):
+        return [None] * len(content)
+    _, offsets, data = content.buffers()
+    number = "q" if pa.types.is_large_binary(content.type) else "i"
+    first, last = content.offset, content.offset + len(content)
+    starts = memoryview(offsets).cast("B").cast(number)[first : last + 1].tolist()
+    if starts[0] == starts[-1]:  # also those of no audio at all
+        return [None] * len(content)
+    begin = data.address - base
+    if not 0 <= begin <= path.stat().st_size - data.size:
+        raise DataError(
+            f"{path}: its Arrow file is compressed, so that no recording lies in it as it is; save "
+            "the dataset with save_to_disk of `datasets`"
+        )
+    return [
+        (begin + start, end - start) if valid else None
+        for start, end, valid in zip(
+            starts, starts[1:], content.is_valid().to_pylist(), strict=False
+        )
+    ]
+
+
+def _stem(path: str | None) -> str:
+    return PurePosixPath(path).stem if path else ""
+
+
+HUGGING_FACE = Corpus(_scan, ("dataset_info.json", "[SPLIT/]*.arrow"))
