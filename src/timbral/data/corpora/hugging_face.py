@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from timbral.audio.segments import Segment
@@ -174,9 +175,9 @@ def _spans(content: pa.Array, base: int, path: Path) -> list[tuple[int, int] | N
     if content.null_count == len(content):
         return [None] * len(content)
     _, offsets, data = content.buffers()
-    number = "q" if pa.types.is_large_binary(content.type) else "i"
+    number = np.int64 if pa.types.is_large_binary(content.type) else np.int32
     first, last = content.offset, content.offset + len(content)
-    starts = memoryview(offsets).cast("B").cast(number)[first : last + 1].tolist()
+    starts = np.frombuffer(offsets, number)[first : last + 1].tolist()
     if starts[0] == starts[-1]:  # also those of no audio at all
         return [None] * len(content)
     begin = data.address - base

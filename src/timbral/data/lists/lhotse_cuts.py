@@ -61,9 +61,10 @@ def _utterance(line: Line, path: str) -> Utterance:
     """The utterance of a cut; ValueError where it names no speaker, or several."""
     given = line.list("supervisions")
     supervisions = [row for row in given if isinstance(row, dict)]
-    speakers = {row.get("speaker") for row in supervisions} - {None, ""}
-    if len(speakers) != 1 or not all(isinstance(speaker, str) for speaker in speakers):
-        names = ", ".join(sorted(map(str, speakers))) or "no speaker"
+    speakers = {row["speaker"] for row in supervisions if isinstance(row.get("speaker"), str)}
+    speakers.discard("")
+    if len(speakers) != 1:
+        names = ", ".join(sorted(speakers)) or "no speaker"
         raise ValueError(f"one speaker is needed in its supervisions, found {names}")
     sessions = [
         custom["session"]
