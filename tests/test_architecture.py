@@ -38,6 +38,7 @@ ROOMS = [
     ["audio"],
     ["io"],
     ["errors", "version"],
+    ["installation"],
 ]
 RANK = {name: -rank for rank, row in enumerate(ROOMS) for name in row}
 

@@ -154,8 +154,8 @@ def test_bytes_within_a_file(tmp_path: Path, rows: Rows) -> None:
     assert Segment.of(inside).recording == inside
     assert str(Segment.of(f"{inside}&t=1,2")) == f"{inside}&t=1,2"
     assert np.array_equal(decode(inside)[0], decode(rows[0][2])[0])
-    part = decode(f"{path}#t=0.5,1&bytes=100,{len(content)}")[0]
-    assert np.array_equal(part, decode(f"{rows[0][2]}#t=0.5,1")[0])
+    seconds = decode(f"{path}#t=0.5,1&bytes=100,{len(content)}")[0]
+    assert np.array_equal(seconds, decode(f"{rows[0][2]}#t=0.5,1")[0])
     for wrong, words in (
         (f"{path}#bytes=100,{len(content) + 1}", "ends within the recording"),
         (f"{path}#bytes=100,99999999999999", "ends within the recording"),

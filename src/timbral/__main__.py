@@ -10,6 +10,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the verb that the command line names; see `timbral.cli.main` for the exit codes."""
+    if os.name != "posix":
+        sys.exit("error: timbral runs on Linux and macOS; on Windows run it in WSL")
     try:
         from timbral.cli.interruption import run_interruptibly
     except KeyboardInterrupt:  # what answers it was being imported

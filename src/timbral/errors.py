@@ -21,6 +21,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from timbral.installation import install_command
+
 __all__ = [
     "AudioError",
     "AudioErrorKind",
@@ -150,7 +152,7 @@ class MissingExtraError(TimbralError):
     def __str__(self) -> str:
         return (
             f"{self.what} needs the optional dependencies [{self.extra}], which are not installed; "
-            f"install them with: pip install 'timbral[{self.extra}]'"
+            f"install them with: {install_command(self.extra)}"
         )
 
 

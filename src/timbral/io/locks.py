@@ -8,7 +8,6 @@ killed process of this machine left is taken over, one of another machine has to
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -18,6 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from timbral.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    raise ImportError("timbral runs on Linux and macOS; on Windows run it in WSL") from None
 
 __all__ = ["NoLocksError", "folder_lock", "try_flock", "wait_for_flock"]
 

@@ -14,7 +14,7 @@ from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
 from timbral.encoders.wavlm.wavlm_config import WavlmConfig
-from timbral.errors import ConfigError
+from timbral.errors import MissingExtraError
 
 __all__ = ["WavlmEncoder"]
 
@@ -123,9 +123,7 @@ def add_lora(transformer: WavlmTransformer, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise ConfigError(
-            "encoder.lora_rank needs peft; install it: pip install 'timbral[lora]'"
-        ) from None
+        raise MissingExtraError("encoder.lora_rank (peft)", "lora") from None
     targets = ["q_proj", "k_proj", "v_proj", "out_proj"]
     inject_adapter_in_model(
         LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets), transformer

@@ -1,0 +1,65 @@
+"""The command that installs what is missing works where timbral was installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from timbral.installation import CHECKOUT, install_command, packages_of
+
+REQUIREMENTS = ["numpy>=2", "av>=14; extra == 'ffmpeg'", 'b[c]>=1,<2 ; extra == "odd-name"']
+
+
+@pytest.fixture(autouse=True)
+def requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: REQUIREMENTS)
+
+
+def test_packages_are_named_themselves() -> None:
+    """An index that knows no timbral, or an older one, gives them all the same."""
+    assert packages_of("ffmpeg") == ["av>=14"]
+    assert packages_of("odd-name") == ["b[c]>=1,<2"]
+    assert packages_of("none") == []
+    words = shlex.split(install_command("odd-name"))
+    assert words == [sys.executable, "-m", "pip", "install", "b[c]>=1,<2"]
+
+
+def test_in_pipx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "timbral"))
+    (tmp_path / "timbral").mkdir()
+    (tmp_path / "timbral" / "pipx_metadata.json").write_text("{}")
+    assert install_command("ffmpeg") == "pipx inject timbral 'av>=14'"
+
+
+def test_where_no_pip_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    expected = f"uv pip install --python {shlex.quote(sys.executable)} 'av>=14'"
+    assert install_command("ffmpeg") == expected
+
+
+def test_run_from_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", refuse)
+    assert shlex.split(install_command("vad"))[-2:] == ["-e", f"{CHECKOUT}[vad]"]
+    assert (CHECKOUT / "pyproject.toml").is_file()
+
+
+def test_every_extra_has_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for extra in ("map", "vad", "ffmpeg", "hub", "lora", "onnx", "export", "serve", "gallery"):
+        assert packages_of(extra), extra
+
+
+def test_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from timbral import __main__
+
+    monkeypatch.setattr(__main__.os, "name", "nt")
+    with pytest.raises(SystemExit, match="on Windows run it in WSL"):
+        __main__.main()
