@@ -46,7 +46,8 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
         source: a file, or a folder of transformers or SpeechBrain
         output: the folder to write
         format: ``resemblyzer``, ``real-time-voice-cloning``, ``ddvc``, ``paddlespeech``,
-            ``speechbrain``, ``3d-speaker``, ``wespeaker``, ``pyannote`` or ``transformers``; None:
+            ``speechbrain``, ``3d-speaker``, ``wespeaker``,
+            ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote`` or ``transformers``; None:
             what the content shows
 
     Returns:

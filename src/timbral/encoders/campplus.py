@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
-from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
+from timbral.encoders.frontends import KALDI_FBANK_80, WESPEAKER_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
 from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
@@ -25,6 +25,7 @@ __all__ = ["CampplusConfig", "CampplusEncoder"]
 
 SEGMENT_FRAMES = 100
 DILATIONS = (1, 2, 2)
+FILTER_BANKS = {"kaldi": KALDI_FBANK_80, "wespeaker": WESPEAKER_FBANK_80}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class CampplusConfig:
     """channels that each dense layer adds"""
     bottleneck_channels: int = 128
     embedding_dim: int = 192
+    filter_banks: str = "kaldi"
+    """kaldi: with its default window, as 3D-Speaker's | wespeaker: with Hamming's"""
 
     def __post_init__(self) -> None:
         if len(self.block_layers) != 3 or not all(
@@ -53,6 +56,11 @@ class CampplusConfig:
         sizes = ("front_channels", "init_channels", "growth_rate", "embedding_dim")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         check_ranges(self, "encoder", bottleneck_channels=(2, LARGEST_SIZE))
+        if self.filter_banks not in FILTER_BANKS:
+            raise ConfigError(
+                f"encoder.filter_banks must be {' or '.join(FILTER_BANKS)}, "
+                f"got {self.filter_banks!r}"
+            )
 
 
 class ResidualBlock(nn.Module):
@@ -168,7 +176,7 @@ class CampplusEncoder(SpeakerEncoder):
 
     def __init__(self, config: CampplusConfig) -> None:
         super().__init__(config)
-        self.frontend = KaldiFbank(KALDI_FBANK_80)
+        self.frontend = KaldiFbank(FILTER_BANKS[config.filter_banks])
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 5
         self.front = FrontConvolutions(config.front_channels)

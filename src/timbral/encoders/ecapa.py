@@ -1,5 +1,6 @@
 """ECAPA-TDNN (Desplanques et al., ECAPA-TDNN: Emphasized Channel Attention, Propagation and
-Aggregation in TDNN Based Speaker Verification, Interspeech 2020), as SpeechBrain builds it.
+Aggregation in TDNN Based Speaker Verification, Interspeech 2020), as SpeechBrain builds it, or
+as WeSpeaker does.
 
 Frames stay time-major (B, F, C), so that every convolution is one matrix product.
 """
@@ -7,13 +8,20 @@ Frames stay time-major (B, F, C), so that every convolution is one matrix produc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
-from timbral.encoders.frontends import DECIBEL_MEL_80, MelSpectrogram
+from timbral.encoders.frontends import (
+    DECIBEL_MEL_80,
+    WESPEAKER_FBANK_80,
+    KaldiFbank,
+    MelSpectrogram,
+)
+from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.layers.pooling import masked_mean, statistics_pooling
@@ -24,6 +32,9 @@ __all__ = ["EcapaConfig", "EcapaEncoder"]
 
 MIN_VARIANCE = 1e-12
 """SpeechBrain's, below which its attentive pooling takes no variance"""
+WESPEAKER_VARIANCE = 1e-7
+"""WeSpeaker's, and what it adds to those that its attention sees"""
+VARIANTS = ("speechbrain", "wespeaker")
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,12 @@ class EcapaConfig:
     embedding_dim: int = 192
     stride: int = 1
     """frames that the first layer advances by: 2 halves the work of all others"""
+    variant: str = "speechbrain"
+    """speechbrain: decibel mels, frames mirrored at both ends, ReLU and batch norm within the
+    attention | wespeaker: Kaldi's filter banks, zeros at both ends, neither"""
+    global_context: bool = True
+    """whether the attention sees the mean and deviation of all frames beside each; SpeechBrain's
+    always does"""
 
     def __post_init__(self) -> None:
         sizes = ("channels", "pooled_channels", "attention_channels", "se_channels")
@@ -49,13 +66,25 @@ class EcapaConfig:
                 f"encoder.channels must be divisible by encoder.res2net_scale: "
                 f"{self.channels} is not by {self.res2net_scale}"
             )
+        if self.variant not in VARIANTS:
+            raise ConfigError(
+                f"encoder.variant must be {' or '.join(VARIANTS)}, got {self.variant!r}"
+            )
+        if self.variant == "speechbrain" and not self.global_context:
+            raise ConfigError("encoder.global_context is false only with the variant wespeaker")
 
 
-def _reflecting(
-    inputs: int, outputs: int, kernel: int = 1, dilation: int = 1, stride: int = 1
+def _layer(
+    config: EcapaConfig,
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    dilation: int = 1,
+    stride: int = 1,
 ) -> TimeDelayLayer:
+    mode: Literal["reflect", "zeros"] = "reflect" if config.variant == "speechbrain" else "zeros"
     return TimeDelayLayer(
-        inputs, outputs, kernel, stride=stride, dilation=dilation, padding_mode="reflect"
+        inputs, outputs, kernel, stride=stride, dilation=dilation, padding_mode=mode
     )
 
 
@@ -70,10 +99,12 @@ class Res2NetBlock(nn.Module):
         outputs   0      1      2      3
     """
 
-    def __init__(self, channels: int, scale: int, dilation: int) -> None:
+    def __init__(self, config: EcapaConfig, dilation: int) -> None:
         super().__init__()
-        size = channels // scale
-        self.blocks = nn.ModuleList(_reflecting(size, size, 3, dilation) for _ in range(scale - 1))
+        size = config.channels // config.res2net_scale
+        self.blocks = nn.ModuleList(
+            _layer(config, size, size, 3, dilation) for _ in range(config.res2net_scale - 1)
+        )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         first, *splits = frames.chunk(len(self.blocks) + 1, dim=2)
@@ -103,9 +134,9 @@ class SERes2NetBlock(nn.Module):
     def __init__(self, config: EcapaConfig, dilation: int) -> None:
         super().__init__()
         channels = config.channels
-        self.tdnn1 = _reflecting(channels, channels)
-        self.res2net_block = Res2NetBlock(channels, config.res2net_scale, dilation)
-        self.tdnn2 = _reflecting(channels, channels)
+        self.tdnn1 = _layer(config, channels, channels)
+        self.res2net_block = Res2NetBlock(config, dilation)
+        self.tdnn2 = _layer(config, channels, channels)
         self.se_block = SqueezeExcitation(channels, config.se_channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -123,7 +154,7 @@ class AttentiveStatistics(nn.Module):
 
     def __init__(self, channels: int, attention: int) -> None:
         super().__init__()
-        self.tdnn = _reflecting(3 * channels, attention)
+        self.tdnn = TimeDelayLayer(3 * channels, attention)
         self.conv = nn.Linear(attention, channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -138,8 +169,46 @@ class AttentiveStatistics(nn.Module):
         return statistics_pooling(frames, mask, attention, min_variance=MIN_VARIANCE)
 
 
+class PlainAttentiveStatistics(nn.Module):
+    """The same as WeSpeaker builds it: nothing but tanh between the two layers of the attention,
+    which may see the frame alone.
+    """
+
+    def __init__(self, config: EcapaConfig) -> None:
+        super().__init__()
+        channels = config.pooled_channels
+        self.global_context = config.global_context
+        seen = channels * (3 if self.global_context else 1)
+        self.hidden = nn.Linear(seen, config.attention_channels)
+        self.scores = nn.Linear(config.attention_channels, channels)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        channels = frames.shape[2]
+        hidden = functional.linear(frames, self.hidden.weight[:, :channels], self.hidden.bias)
+        if self.global_context:
+            context = statistics_pooling(
+                frames, mask, unbiased=True, min_variance=0.0, added_variance=WESPEAKER_VARIANCE
+            )
+            weight = self.hidden.weight[:, channels:]
+            hidden = hidden + functional.linear(context.to(frames.dtype), weight)[:, None]
+        scores = self.scores(torch.tanh(hidden)).masked_fill(~mask[:, :, None], -torch.inf)
+        attention = torch.softmax(at_least_float32(scores), dim=1)
+        return statistics_pooling(frames, mask, attention, min_variance=WESPEAKER_VARIANCE)
+
+
+class PlainLinear(nn.Module):
+    """A linear layer over each frame, and ReLU: where the other variant has batch norm besides."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = FrameConv(inputs, outputs, 1)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        return functional.relu(self.conv(frames))
+
+
 class EcapaEncoder(SpeakerEncoder):
-    """ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel."""
+    """ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker."""
 
     name = "ecapa"
     config_type = EcapaConfig
@@ -148,14 +217,24 @@ class EcapaEncoder(SpeakerEncoder):
 
     def __init__(self, config: EcapaConfig) -> None:
         super().__init__(config)
-        self.frontend = MelSpectrogram(DECIBEL_MEL_80)
+        is_plain = config.variant == "wespeaker"
+        self.frontend = (
+            KaldiFbank(WESPEAKER_FBANK_80) if is_plain else MelSpectrogram(DECIBEL_MEL_80)
+        )
         self.embedding_dim = config.embedding_dim
         self.min_samples = config.stride * self.sample_rate // 10
         channels, pooled = config.channels, config.pooled_channels
-        self.input = _reflecting(DECIBEL_MEL_80.n_mels, channels, 5, stride=config.stride)
+        mels = self.frontend.num_features
+        self.input = _layer(config, mels, channels, 5, stride=config.stride)
         self.blocks = nn.ModuleList(SERes2NetBlock(config, dilation) for dilation in (2, 3, 4))
-        self.mfa = _reflecting(3 * channels, pooled)
-        self.asp = AttentiveStatistics(pooled, config.attention_channels)
+        self.mfa: nn.Module
+        self.asp: nn.Module
+        if is_plain:
+            self.mfa = PlainLinear(3 * channels, pooled)
+            self.asp = PlainAttentiveStatistics(config)
+        else:
+            self.mfa = _layer(config, 3 * channels, pooled)
+            self.asp = AttentiveStatistics(pooled, config.attention_channels)
         self.asp_bn = BatchNorm(2 * pooled)
         self.fc = nn.Linear(2 * pooled, config.embedding_dim)
 

@@ -14,6 +14,7 @@ from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
+from timbral.checkpoints.foreign.wespeaker_tdnn import WESPEAKER_CAMPPLUS, WESPEAKER_ECAPA
 from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
@@ -27,6 +28,8 @@ FORMATS: dict[str, Format] = {
     "speechbrain": SPEECHBRAIN,
     "3d-speaker": SPEAKER_3D,
     "wespeaker": WESPEAKER,
+    "wespeaker-campplus": WESPEAKER_CAMPPLUS,
+    "wespeaker-ecapa": WESPEAKER_ECAPA,
     "pyannote": PYANNOTE,
     "transformers": TRANSFORMERS,
 }

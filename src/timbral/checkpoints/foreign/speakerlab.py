@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from timbral.checkpoints.foreign.base import (
     Content,
@@ -14,8 +17,10 @@ from timbral.checkpoints.foreign.base import (
 from timbral.encoders.campplus import CampplusConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["SPEAKER_3D"]
+__all__ = ["CLASSIFIER", "MARKS", "SPEAKER_3D", "campplus_tensors", "has_classifier"]
 
+CLASSIFIER = "projection."
+"""of WeSpeaker, whose CAM++ has the same tensors"""
 MARKS = ("xvector.tdnn.linear.weight", "head.conv1.weight")
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -43,18 +48,33 @@ NAMES: tuple[tuple[str, str], ...] = (
 """3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
 
 
-def convert(content: Content) -> ConvertedWeights:
-    """3D-Speaker's CAM++, its layers renamed."""
-    if MARKS[0] not in content.values:
-        raise CheckpointError("these are not weights of 3D-Speaker's CAM++")
+def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor]]:
+    """The size of the vectors, and the tensors, named ``encoder.*``, of its ``CAMPPlus``."""
+    if MARKS[0] not in state:
+        raise CheckpointError("these are not weights of CAM++ as 3D-Speaker builds it")
     tensors = {}
-    for key, tensor in only_tensors(content.values).items():
+    for key, tensor in state.items():
         name = re.sub(r"(block|tdnnd|transit)(\d+)\.", lambda m: f"{m[1]}#{int(m[2]) - 1}.", key)
         name = rename(name, NAMES)
         tensors[f"encoder.{name}"] = tensor[:, :, 0] if name == "linear.weight" else tensor
     size = tensors.get("encoder.linear.weight")
-    embedding = CampplusConfig.embedding_dim if size is None else len(size)
+    return CampplusConfig.embedding_dim if size is None else len(size), tensors
+
+
+def convert(content: Content) -> ConvertedWeights:
+    """3D-Speaker's CAM++, its layers renamed."""
+    embedding, tensors = campplus_tensors(only_tensors(content.values))
     return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
 
-SPEAKER_3D = Format("CAM++ of 3D-Speaker, campplus_*.pt / .bin", (MARKS,), convert)
+def has_classifier(content: Content) -> bool:
+    """Whether WeSpeaker's classifier over the training speakers is beside the encoder."""
+    return any(str(name).startswith(CLASSIFIER) for name in content.values)
+
+
+SPEAKER_3D = Format(
+    "CAM++ of 3D-Speaker, campplus_*.pt / .bin",
+    (MARKS,),
+    convert,
+    fits=lambda content: not has_classifier(content),
+)

@@ -28,7 +28,8 @@ def run(
             name="from",
             metavar="FORMAT",
             help="resemblyzer, real-time-voice-cloning, ddvc, paddlespeech, speechbrain, "
-            "3d-speaker, wespeaker, pyannote or transformers; default: recognized by its content",
+            "3d-speaker, wespeaker, wespeaker-campplus, wespeaker-ecapa, pyannote or transformers; "
+            "default: recognized by its content",
             help_behavior_hint="",
         ),
     ] = None,

@@ -1,0 +1,126 @@
+"""CAM++ and ECAPA-TDNN of WeSpeaker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
+from timbral.checkpoints.foreign.speakerlab import (
+    CLASSIFIER,
+    campplus_tensors,
+    has_classifier,
+)
+from timbral.checkpoints.foreign.speakerlab import MARKS as CAMPPLUS_MARKS
+from timbral.encoders.campplus import CampplusConfig
+from timbral.encoders.ecapa import EcapaConfig
+from timbral.errors import CheckpointError
+
+__all__ = ["WESPEAKER_CAMPPLUS", "WESPEAKER_ECAPA"]
+
+ECAPA_MARKS = (
+    "layer1.conv.weight",
+    "layer2.se_res2block.0.conv.weight",
+    "layer4.se_res2block.3.linear1.weight",
+    "pool.linear1.weight",
+)
+NAMES = (
+    (r"^layer1\.conv\.", "input.conv."),
+    (r"^layer1\.bn\.", "input.norm."),
+    (r"\.se_res2block\.0\.conv\.", ".tdnn1.conv."),
+    (r"\.se_res2block\.0\.bn\.", ".tdnn1.norm."),
+    (r"\.se_res2block\.1\.convs\.(\d+)\.", r".res2net_block.blocks.\1.conv."),
+    (r"\.se_res2block\.1\.bns\.(\d+)\.", r".res2net_block.blocks.\1.norm."),
+    (r"\.se_res2block\.2\.conv\.", ".tdnn2.conv."),
+    (r"\.se_res2block\.2\.bn\.", ".tdnn2.norm."),
+    (r"\.se_res2block\.3\.linear(\d)\.", r".se_block.conv\1."),
+    (r"^conv\.", "mfa.conv."),
+    (r"^pool\.linear1\.", "asp.hidden."),
+    (r"^pool\.linear2\.", "asp.scores."),
+    (r"^bn\.", "asp_bn."),
+    (r"^linear\.", "fc."),
+)
+VECTORS = re.compile(r"^asp\.(hidden|scores)\.weight$")
+"""whose convolutions of kernel 1 are linear layers here"""
+BEFORE, AFTER = re.compile(r"\.tdnn1\."), re.compile(r"\.tdnn2\.conv\.weight$")
+
+
+def convert_campplus(content: Content) -> ConvertedWeights:
+    """The same tensors as 3D-Speaker's, on other filter banks."""
+    embedding, tensors = campplus_tensors(_without_classifier(content))
+    config = CampplusConfig(embedding_dim=embedding, filter_banks="wespeaker")
+    return ConvertedWeights(config, tensors)
+
+
+def convert_ecapa(content: Content) -> ConvertedWeights:
+    """``ECAPA_TDNN`` and ``ECAPA_TDNN_GLOB`` of any width, with the pooling ASTP.
+
+    In a Res2Net block the last group of channels passes through, in ours the first one: the
+    channels in front of it and behind it change places.
+    """
+    state = _without_classifier(content)
+    config = _ecapa_config(state)
+    moved = torch.arange(config.channels).roll(config.channels // config.res2net_scale)
+    tensors = {}
+    for key, tensor in state.items():
+        name = re.sub(r"^layer([234])\.", lambda match: f"blocks.{int(match[1]) - 2}.", key)
+        name = rename(name, NAMES)
+        weight = tensor[:, :, 0] if VECTORS.match(name) and tensor.ndim == 3 else tensor
+        if BEFORE.search(name) and weight.ndim:
+            weight = weight[moved]
+        elif AFTER.search(name):
+            weight = weight[:, moved]
+        tensors[f"encoder.{name}"] = weight
+    return ConvertedWeights(config, tensors)
+
+
+def _without_classifier(content: Content) -> dict[str, Tensor]:
+    tensors = only_tensors(content.values)
+    return {name: each for name, each in tensors.items() if not name.startswith(CLASSIFIER)}
+
+
+def _ecapa_config(state: Mapping[str, Tensor]) -> EcapaConfig:
+    try:
+        groups = sum(
+            bool(re.match(r"layer2\.se_res2block\.1\.convs\.\d+\.weight", key)) for key in state
+        )
+        pooled = len(state["conv.weight"])
+        seen = state["pool.linear1.weight"].shape[1]
+        if seen not in (pooled, 3 * pooled):
+            raise CheckpointError(
+                f"the attention of WeSpeaker's ECAPA-TDNN sees {pooled} or {3 * pooled} numbers of "
+                f"a frame, this one's {seen}"
+            )
+        if any(name.startswith("bn2.") for name in state):
+            raise CheckpointError(
+                "WeSpeaker's ECAPA-TDNN with batch norm behind its vectors (emb_bn) is not known"
+            )
+        return EcapaConfig(
+            channels=len(state["layer1.conv.weight"]),
+            pooled_channels=pooled,
+            attention_channels=len(state["pool.linear1.weight"]),
+            se_channels=len(state["layer2.se_res2block.3.linear1.weight"]),
+            res2net_scale=groups + 1,
+            embedding_dim=len(state["linear.weight"]),
+            variant="wespeaker",
+            global_context=seen == 3 * pooled,
+        )
+    except KeyError as error:
+        raise CheckpointError(
+            f"these are not weights of WeSpeaker's ECAPA-TDNN: {error} is missing"
+        ) from None
+
+
+WESPEAKER_CAMPPLUS = Format(
+    "CAM++ of WeSpeaker, avg_model.pt", (CAMPPLUS_MARKS,), convert_campplus, has_classifier
+)
+WESPEAKER_ECAPA = Format("ECAPA-TDNN of WeSpeaker, avg_model.pt", (ECAPA_MARKS,), convert_ecapa)
