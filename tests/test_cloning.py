@@ -300,6 +300,16 @@ def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
     again = api.voice_drift(run, tmp_path / "long.wav", sorted(voices.glob("*/*"))[0])
     assert again.band is None
     assert again.below is None
+    assert again.failures == ()
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(voices, spoiled)
+    first_of_third = sorted(sorted(spoiled.glob("*/"))[2].iterdir())[0]
+    first_of_third.write_bytes(b"not ogg")
+    told = ask(*words, "--drift", "--corpus", spoiled, "--output", tmp_path / "drift")
+    assert told.code == 1
+    assert "1 recording could not be used; reasons:" in told.err
+    written = json.loads((tmp_path / "drift" / "drift.json").read_text("utf-8"))
+    assert str(first_of_third) in written["failures"][0]
     short = sorted(voices.glob("*/*"))[0]
     assert "is not longer than its beginning of 10 s; name" in ask(*words[:2], short, *options).err
 

@@ -46,6 +46,8 @@ class VoiceDrift:
     """of a straight line through the cosines after the beginning, per minute"""
     below: float | None
     """fraction of the windows that lie below the band; None without one"""
+    failures: tuple[str, ...] = ()
+    """recordings of the corpus that could not be used, with the reason"""
 
 
 def voice_drift(
@@ -88,7 +90,8 @@ def voice_drift(
             "`reference`"
         )
     cosines = _rows(vectors) @ voice
-    band = None if corpus is None else _band(embedder, corpus, layout, seconds)
+    failures: list[str] = []
+    band = None if corpus is None else _band(embedder, corpus, layout, seconds, failures)
     drift = VoiceDrift(
         embedder.name,
         embedder.weights_identity(),
@@ -97,6 +100,7 @@ def voice_drift(
         band,
         _slope(times[later].mean(axis=1) / 60, cosines[later]),
         None if band is None else float((cosines[later] < band[0]).mean()),
+        tuple(failures),
     )
     if output is not None:
         _write(Path(output), drift, "its beginning" if reference is None else "the reference")
@@ -118,9 +122,12 @@ def _slope(minutes: Floats, cosines: Vectors) -> float:
 
 
 def _band(
-    embedder: Embedder, corpus: str | Path, layout: str, seconds: float
+    embedder: Embedder, corpus: str | Path, layout: str, seconds: float, failures: list[str]
 ) -> tuple[float, float]:
-    """Cosines of windows of one recording to another recording of the same speaker."""
+    """Cosines of windows of one recording to another recording of the same speaker.
+
+    What cannot be used is appended to `failures`.
+    """
     recordings: dict[str, list[str]] = {}
     for row in find_utterances(corpus, layout):
         recordings.setdefault(row.speaker, []).append(row.path)
@@ -130,7 +137,8 @@ def _band(
         try:
             voice = _unit(embedder.encode(paths[0]))
             times, vectors = embedder.encode_windows(paths[-1], seconds, seconds / 2)
-        except AudioError:
+        except AudioError as error:
+            failures.append(str(error))
             continue
         whole = times[:, 1] - times[:, 0] >= 0.9 * seconds
         cosines += (_rows(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()

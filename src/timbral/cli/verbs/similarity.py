@@ -10,7 +10,6 @@ from tyro.conf import Positional
 
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
-    OK,
     DrawsOption,
     Layout,
     Running,
@@ -109,8 +108,9 @@ def _drift(
         f"{found.slope:+.3f} per minute{below}; lowest {found.cosines[lowest]:.3f} at "
         f"{found.times[lowest, 0]:.1f} s"
     )
-    print(f"table: {output / 'drift.csv'}, plot: {output / 'drift.png'}")
-    return OK
+    plot = output / "drift.png"
+    print(f"table: {output / 'drift.csv'}{f', plot: {plot}' if plot.exists() else ''}")
+    return count_failures(len(found.failures), output, "drift.json")
 
 
 def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
