@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -131,10 +132,17 @@ def test_database_of_another_program_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "missing.db").exists()
     with pytest.raises(DataError, match="is a folder"):
         Gallery(tmp_path)
+    with pytest.raises(DataError, match="a disk of this machine"):
+        Gallery("https://host/gallery.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "moved.db")
+    with pytest.raises(DataError, match=r"is a link to .*moved\.db"):
+        Gallery(tmp_path / "link.db")
 
 
-@pytest.mark.parametrize("name", ["", " a", "a\n", "a\0b", "\u202eevil", "x" * 256, "Nobody"])
-def test_names_that_are_none_are_refused(gallery: Gallery, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["", " a", "a\n", "a\0b", "\u202eevil", "\u200b", "x" * 256, "Nobody", 5]
+)
+def test_names_that_are_none_are_refused(gallery: Gallery, name: Any) -> None:
     with pytest.raises(ConfigError, match="name"):
         gallery.add(name, recordings(1))
     assert len(gallery) == 0
@@ -150,12 +158,17 @@ def test_names_are_any_text(gallery: Gallery) -> None:
 
 
 def test_vectors_that_are_none_are_refused(gallery: Gallery) -> None:
-    for vector in (np.ones(3), np.full(SIZE, np.nan), np.zeros(SIZE)):
+    big, small = np.full(SIZE, 1e30), np.full(SIZE, 1e-30)  # their squares are no numbers
+    for vector in (np.ones(3), np.full(SIZE, np.nan), np.zeros(SIZE), big, small):
         with pytest.raises(InputError, match=r"x\.wav"):
             gallery.add("a", [EnrolledRecording(vector.astype(np.float32), "x.wav")])
     with pytest.raises(InputError, match="empty"):
         gallery.add("a", [])
     assert len(gallery) == 0
+    gallery.add("a", recordings(1))
+    for searched, top in ((np.full(SIZE, np.nan), 1), (np.zeros(SIZE), 1), (np.eye(SIZE)[0], 1.5)):
+        with pytest.raises(InputError, match="vectors"):
+            gallery.search(searched, top)  # type: ignore[arg-type]
 
 
 def test_errors_name_what_is_there(gallery: Gallery) -> None:

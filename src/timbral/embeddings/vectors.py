@@ -12,6 +12,7 @@ from timbral.io.types import Ints, Vectors
 __all__ = [
     "centered",
     "finite_rows",
+    "has_direction",
     "medoid_row",
     "project_out",
     "speaker_sums",
@@ -33,6 +34,14 @@ def unit_length(vectors: NDArray[Any]) -> Vectors:
 def finite_rows(vectors: Vectors) -> NDArray[np.bool_]:
     """Which of the vectors (N, E) hold only finite numbers (N,)."""
     return np.asarray(np.isfinite(vectors).all(axis=-1))
+
+
+def has_direction(vectors: NDArray[Any]) -> bool:
+    """Whether each of the vectors (..., E) can be brought to unit length: it is finite, not zero,
+    and neither so long nor so short that float32 does not hold its length.
+    """
+    lengths = np.linalg.norm(unit_length(vectors), axis=-1)
+    return bool((np.abs(lengths - 1) < 1e-3).all())
 
 
 def unit_mean(vectors: Vectors) -> Vectors:

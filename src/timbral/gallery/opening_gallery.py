@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.errors import DataError
 from timbral.gallery.database import SCHEMA_VERSION, Database
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.postgres_database import PostgresDatabase
@@ -16,8 +17,16 @@ SERVERS = ("postgresql://", "postgres://")
 
 
 def is_server(location: str | Path) -> bool:
-    """Whether a gallery's location is a server's and not a file's."""
-    return str(location).startswith(SERVERS)
+    """Whether a gallery's location is a server's and not a file's; DataError for other URLs."""
+    text = str(location)
+    if text.startswith(SERVERS):
+        return True
+    if "://" in text:
+        raise DataError(
+            f"{text}: a gallery is a file on a disk of this machine, or postgresql://USER@HOST/"
+            "DATABASE"
+        )
+    return False
 
 
 def open_database(location: str | Path) -> Database:

@@ -136,6 +136,8 @@ def _erased(connection: sqlite3.Connection) -> bool:
 
 
 def _check_header(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path}: is a link to {path.readlink()}, which is not there")
     if not path.exists():
         raise DataError(
             f"{path}: no such gallery{beside(path)} (`timbral enroll` and Gallery.create make one)"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import has_direction, unit_length
 from timbral.errors import DataError, InputError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enroller import Enroller, in_blocks
@@ -256,10 +256,13 @@ class VoiceCollection:
             K is `top`, or the number of voices where that is less
         """
         queries = unit_length(np.atleast_2d(np.asarray(vectors, np.float32)))
-        if queries.shape[1:] != (self.encoder.embedding_dim,) or top < 1:
+        size = self.encoder.embedding_dim
+        if queries.shape[1:] != (size,) or not isinstance(top, int | np.integer) or top < 1:
             raise InputError(
-                f"vectors of {self.encoder} have {self.encoder.embedding_dim} numbers and `top` is "
-                f"1 or more; got vectors of shape {queries.shape}, top {top}"
+                f"vectors of {self.encoder} have {size} numbers and `top` is a whole number, 1 or "
+                f"more; got vectors of shape {queries.shape}, top {top}"
             )
+        if not has_direction(queries):
+            raise InputError("vectors that are searched should be finite numbers, not all 0")
         self._matrix.refresh()
         return self._matrix.search(queries, top, indexed=indexed)

@@ -22,9 +22,12 @@ DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 def checked_name(name: str) -> str:
     """A name as it is stored: in Unicode's composed form (NFC), so that what looks the same is.
 
-    Raises ConfigError for a name that is empty, begins or ends with a blank, holds control
-    characters, is longer than 255 characters, or is the answer for those who are not enrolled.
+    Raises ConfigError for a name that is no text or empty, shows nothing, begins or ends with a
+    blank, holds control characters, is longer than 255 characters, or is the answer for those who
+    are not enrolled.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"name: a voice's name is text such as 'caller-17', got {name!r}")
     composed = unicodedata.normalize("NFC", name)
     if reason := _what_is_wrong(composed):
         raise ConfigError(f"name: {reason}, got {name!r}; a name is any text such as 'caller-17'")
@@ -48,6 +51,8 @@ def _what_is_wrong(name: str) -> str | None:
         return f"a name has at most {LONGEST} characters, this one {len(name):,}"
     if any(unicodedata.category(each) in UNPRINTABLE or each in DIRECTION_MARKS for each in name):
         return "a name holds no control characters or line breaks"
+    if all(unicodedata.category(each) == "Cf" for each in name):
+        return "a name shows at least one character"
     if name in (".", ".."):
         return "a name in an address cannot be . or .."
     if name.casefold() == NOBODY:

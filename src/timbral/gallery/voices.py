@@ -9,7 +9,7 @@ import numpy as np
 
 from timbral.audio.quality.risks import NARROW_HZ, NOISY_DB
 from timbral.calibration.conditions import MAX_SNR_DB, Conditions
-from timbral.embeddings.vectors import unit_length, unit_mean
+from timbral.embeddings.vectors import has_direction, unit_length, unit_mean
 from timbral.errors import InputError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.io.types import Vectors
@@ -140,7 +140,7 @@ def checked_recordings(
     size = encoder.embedding_dim
     for each in recordings:
         vector = np.asarray(each.vector)
-        if vector.shape != (size,) or not np.isfinite(vector).all() or not vector.any():
+        if vector.shape != (size,) or not has_direction(vector):
             raise InputError(
                 f"{each.source}: its vector should be {size} finite numbers, not all 0, as "
                 f"{encoder} makes them; got shape {vector.shape}"
