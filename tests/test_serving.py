@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 import os
@@ -560,6 +561,24 @@ def test_too_little_memory_is_no_fault(embedder: Embedder) -> None:
         answer = client.post("/embed", files={"audio": wav(loud, subtype="FLOAT")})
         assert (answer.status_code, answer.json()["kind"]) == (503, "memory")
         assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(("number", "status", "kind"), [(errno.ENOSPC, 503, "disk"), (5, 500, "")])
+def test_a_full_disk_is_told(
+    embedder: Embedder, paths: list[Path], monkeypatch: pytest.MonkeyPatch,
+    number: int, status: int, kind: str,
+) -> None:  # fmt: skip
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "no luck", "/secret/place")
+
+    monkeypatch.setattr(Service, "embed", fail)
+    service = Service(embedder, ServiceSettings(), workers=1)
+    app = create_app(service)
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
+        answer = client.post("/embed", files=files(audio=paths[0]))
+    assert answer.status_code == status
+    assert answer.json()["kind"] == (kind or "fault")
+    assert "secret" not in answer.text
 
 
 def test_a_slow_upload_is_given_up(embedder: Embedder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -147,6 +148,13 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     async def refuse_for_memory(_: Request, __: MemoryError) -> JSONResponse:
         message = "there is no memory for it at the moment; try again later, or send less"
         return answer(ErrorAnswer(503, "memory", message))
+
+    @app.exception_handler(OSError)
+    async def refuse_for_a_full_disk(_: Request, error: OSError) -> JSONResponse:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        message = "the service's disk is full; try again when whoever runs it has made room"
+        return answer(ErrorAnswer(503, "disk", message))
 
     @app.exception_handler(Exception)  # its traceback is in the log
     async def admit_a_fault(_: Request, __: Exception) -> JSONResponse:
