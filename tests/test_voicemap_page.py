@@ -1,0 +1,69 @@
+"""The voice map in a real Chromium: names where they fit, shapes beside colors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from timbral.reports.voice_map import Point, write_voice_map
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytest.importorskip("plotly", reason="needs the extra [map]")
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of playwright's processes
+]
+NAMES = "Array.from(document.querySelectorAll('#labels span:not([hidden])'), (e) => e.textContent)"
+BOXES = (
+    "Array.from(document.querySelectorAll('#labels span:not([hidden])'), (e) => {"
+    "const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]})"
+)
+SHAPES = "Array.from(document.querySelectorAll('#speakers .dot'), (e) => e.dataset.shape)"
+
+
+def look(page: Path, *scripts: str) -> list[Any]:
+    """What scripts give on a page that shows without an error."""
+    errors: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = browser.new_page()
+        shown.on("pageerror", lambda error: errors.append(str(error)))
+        shown.goto(page.as_uri())
+        shown.wait_for_selector("#labels span")
+        answers = [shown.evaluate(script) for script in scripts]
+        browser.close()
+    assert not errors
+    return answers
+
+
+def write(path: Path, speakers: int, name: str = "speaker") -> Path:
+    middles = np.random.default_rng(0).normal(size=(speakers, 2))
+    points = [
+        Point(f"{row}-{index}", f"{name} {row}", "", x + 0.01 * index, y, refusal="no sound")
+        for row, (x, y) in enumerate(middles.tolist())
+        for index in range(3)
+    ]
+    write_voice_map(points, path, title="Voice map")
+    return path
+
+
+def test_few_speakers_are_named_and_have_one_shape(tmp_path: Path) -> None:
+    names, shapes = look(write(tmp_path / "map.html", 6, "<b>x</b>"), NAMES, SHAPES)
+    assert sorted(names) == [f"<b>x</b> {row}" for row in range(6)]
+    assert set(shapes) == {"circle"}
+
+
+def test_of_many_speakers_those_are_named_that_fit(tmp_path: Path) -> None:
+    names, boxes, shapes = look(write(tmp_path / "map.html", 300), NAMES, BOXES, SHAPES)
+    assert 10 < len(names) <= 60
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[:number]:
+            assert left >= other[2] or right <= other[0] or top >= other[3] or bottom <= other[1]
+    assert len(set(shapes)) == 5
