@@ -225,6 +225,7 @@ def train(
     device: str = "auto",
     workers: int = 1,
     init: str | Path | None = None,
+    keep_classifier: bool = False,
     teacher: str | Path | None = None,
     checkpoint_path: str | Path | None = None,
     force_restart: bool = False,
@@ -247,19 +248,18 @@ def train(
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
         workers: processes of this machine that share each batch, to the same result
         init: an encoder (name, run or checkpoint folder) whose weights training begins with
-        teacher: an encoder (name, run, checkpoint folder or exported file) whose vectors a loss
-            that needs a teacher, as `distillation` does, compares with
-        checkpoint_path: a checkpoint to resume from, step and optimizer included, maybe with other
-            data, whatever `output` holds; goes with neither `init` nor `force_restart`
+        keep_classifier: begin with the loss of `init` too; the speakers must be the same
+        teacher: an encoder, as `init` or an exported file, whose vectors the loss compares with
+        checkpoint_path: a checkpoint to resume from, step and optimizer included, whatever `output`
+            holds, maybe with other data; goes with neither `init` nor `force_restart`
         force_restart: rename a run that is in `output` (to OUTPUT.1), and train from the first step
         trackers: any of comet, mlflow, tensorboard, visualdl, wandb, besides metrics.jsonl
         project: the run's project in its trackers
         comet_key: for Comet; without it, and without COMET_API_KEY, Comet works offline
         progress: called with the step and its numbers: loss, batch_eer, val_eer, …
 
-    Raises ConfigError for settings, DataError for data, CheckpointError for weights that cannot be
-    used, TrainingError when `output` holds another run or training diverges. Whatever is wrong
-    with the arguments is found before `output` is touched.
+    Raises ConfigError for settings, DataError for data, CheckpointError for weights, TrainingError
+    when `output` holds another run or training diverges; all but that before `output` is touched.
     """
     from timbral.config.named import load_config
     from timbral.training.train_job import TrainJob
@@ -272,6 +272,7 @@ def train(
         device=device,
         workers=workers,
         init=None if init is None else str(init),
+        keep_classifier=keep_classifier,
         teacher=None if teacher is None else str(teacher),
         checkpoint_path=_path(checkpoint_path),
         force_restart=force_restart,

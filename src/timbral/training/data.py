@@ -84,7 +84,7 @@ class TrainingData:
                 validation_utterances=describe_rows(validation_data, validation_long),
                 preprocessing=data.preprocessing.as_dict(),
                 precision=precision,
-                initial_weights=None if initial is None else initial.weights_sha256[:16],
+                initial_weights=_weights_begun_from(job, initial),
                 teacher=None if teacher is None else teacher.identity(),
             ),
             too_short=len(rows) - len(long) + len(validation_rows) - len(validation_long),
@@ -114,6 +114,14 @@ class TrainingData:
         single = prefetch(self.source.batches(first_step * self.batches_per_step, rows))
         while True:
             yield list(islice(single, self.batches_per_step))
+
+
+def _weights_begun_from(job: TrainJob, initial: Checkpoint | None) -> str | None:
+    """A hash of what training began with, and whether its loss was kept."""
+    if initial is None:
+        return None
+    loss = " with its loss" if job.options.keep_classifier else ""
+    return f"{initial.weights_sha256[:16]}{loss}"
 
 
 def _begun_from(initial: Checkpoint | None) -> dict[str, Any]:

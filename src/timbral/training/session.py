@@ -19,6 +19,7 @@ from timbral.losses.registry import build_loss
 from timbral.plots import projection
 from timbral.training.data import TrainingData
 from timbral.training.distributed import joined, sync_batch_norm
+from timbral.training.kept_classifier import keep_classifier
 from timbral.training.loop import fit
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
@@ -60,6 +61,8 @@ def _run_job(
     teacher = _load_teacher(job, device)
     data = TrainingData.open(job, encoder, precision, initial, teacher)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, data.source.num_speakers)
+    if initial is not None and job.options.keep_classifier:
+        keep_classifier(loss_fn, initial, data)
     _check_teacher(loss_fn, teacher)
     state = TrainState.new(config, encoder, loss_fn, device)
 

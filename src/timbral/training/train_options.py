@@ -27,6 +27,8 @@ class TrainOptions:
     """processes of this machine that share each batch, to the same result"""
     init: str | None = None
     """an encoder (name, run or checkpoint folder) whose weights training begins with"""
+    keep_classifier: bool = False
+    """begin with the loss of `init` too: w and b, or class weights, of the same speakers"""
     teacher: str | None = None
     """an encoder (name, run, checkpoint folder or exported file) whose vectors a loss that needs a
     teacher compares with"""
@@ -43,6 +45,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.checkpoint_path is not None and (self.force_restart or self.init is not None):
             raise ConfigError("`checkpoint_path` goes with neither `force_restart` nor `init`")
+        if self.keep_classifier and self.init is None:
+            raise ConfigError("`keep_classifier` needs `init`: whose class weights are kept")
         if self.validation_data is not None and self.validation_speakers != "auto":
             raise ConfigError("`validation_speakers` and `validation_data` exclude each other")
 

@@ -60,6 +60,7 @@ METAVARS = {
     "device": "DEVICE",
     "workers": "N",
     "init": "ENCODER",
+    "keep_classifier": None,
     "teacher": "ENCODER",
     "checkpoint_path": "CHECKPOINT",
     "force_restart": None,
