@@ -25,6 +25,7 @@ from timbral.audio.preprocessing import load
 from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
 from timbral.inference.torch_runtime import TorchRuntime
+from timbral.io.devices import has_bf16
 
 Engine = Callable[[np.ndarray], np.ndarray]
 PLAIN, PEER = "torch fp32, plain network", "onnxruntime fp32"
@@ -71,7 +72,7 @@ def engines(encoder: str, path: Path, skip: Sequence[str]) -> dict[str, Engine]:
         PLAIN: of(timbral_fp32.with_inference(runtime=PlainRuntime(network))),
         "timbral fp32": of(timbral_fp32),
     }
-    if "bf16" not in skip:  # minutes where the processor has no instructions for it
+    if "bf16" not in skip and has_bf16():  # minutes where it is emulated
         made["timbral bf16"] = of(timbral.load_encoder(encoder, device="cpu", precision="bf16"))
     made[PEER] = of(timbral.load_encoder(path))
     return made | ({} if "openvino" in skip else openvino_engines(path))
