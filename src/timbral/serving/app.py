@@ -151,10 +151,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(OSError)
     async def refuse_for_a_full_disk(_: Request, error: OSError) -> JSONResponse:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise error
-        message = "the service's disk is full; try again when whoever runs it has made room"
-        return answer(ErrorAnswer(503, "disk", message))
+        return answer(_full_disk(error))
 
     @app.exception_handler(Exception)  # its traceback is in the log
     async def admit_a_fault(_: Request, __: Exception) -> JSONResponse:
@@ -172,3 +169,11 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         return answer(
             ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), error.detail)
         )
+
+
+def _full_disk(error: OSError) -> ErrorAnswer:
+    """Of a full disk; other errors are faults, and raised again."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    message = "the service's disk is full; try again when whoever runs it has made room"
+    return ErrorAnswer(503, "disk", message)
