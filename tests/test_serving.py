@@ -11,11 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -550,6 +552,37 @@ def test_a_gallery_of_another_encoder_is_refused(
         answer = ask("serve", *words, "--port", 0)
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
         assert said in answer.err
+
+
+def test_the_deployment_on_ray_serve_that_the_page_shows(
+    embedder: Embedder, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for Ray Serve, which takes what builds the application in each replica."""
+    page = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8")
+    block = page[page.index("    # serve_timbral.py") :].partition("\n`build` runs")[0]
+    gallery = Gallery.create(tmp_path / "gallery.db", embedder)
+    builders: list[Callable[[], Any]] = []
+
+    class Serve:
+        @staticmethod
+        def ingress(build: Callable[[], Any]) -> Callable[[Any], Any]:
+            builders.append(build)
+            return lambda replica: replica
+
+        @staticmethod
+        def deployment(**_: object) -> Callable[[Any], Any]:
+            return lambda replica: SimpleNamespace(bind=lambda: replica)
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(serve=Serve))
+    monkeypatch.setattr(timbral, "load_encoder", lambda _: embedder)
+    monkeypatch.setattr(timbral, "Gallery", lambda _: gallery)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setenv("TIMBRAL_TOKENS", TOKEN)
+    exec(textwrap.dedent(block), {})
+    with TestClient(builders[0](), headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        data = {"name": "a", "force": "true"}
+        assert client.post("/enroll", files=files(audio=paths[0]), data=data).status_code == 200
+        assert [each["name"] for each in client.get("/voices").json()["voices"]] == ["a"]
 
 
 def test_too_little_memory_is_no_fault(embedder: Embedder) -> None:
