@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from timbral.reports.map_columns import MapColumn
 from timbral.reports.voice_map import Point, write_voice_map
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -43,14 +45,16 @@ def look(page: Path, *scripts: str) -> list[Any]:
     return answers
 
 
-def write(path: Path, speakers: int, name: str = "speaker") -> Path:
+def write(
+    path: Path, speakers: int, name: str = "speaker", columns: Sequence[MapColumn] = ()
+) -> Path:
     middles = np.random.default_rng(0).normal(size=(speakers, 2))
     points = [
         Point(f"{row}-{index}", f"{name} {row}", "", x + 0.01 * index, y, refusal="no sound")
         for row, (x, y) in enumerate(middles.tolist())
         for index in range(3)
     ]
-    write_voice_map(points, path, title="Voice map")
+    write_voice_map(points, path, title="Voice map", columns=columns)
     return path
 
 
@@ -67,3 +71,19 @@ def test_of_many_speakers_those_are_named_that_fit(tmp_path: Path) -> None:
         for other in boxes[:number]:
             assert left >= other[2] or right <= other[0] or top >= other[3] or bottom <= other[1]
     assert len(set(shapes)) == 5
+
+
+def test_points_are_colored_by_any_column(tmp_path: Path) -> None:
+    column = MapColumn("room", ["<b>hall</b>", "studio"], [0, 1, 0] * 4)
+    choose = (
+        "(() => { const s = document.getElementById('color-by'); s.value = '0';"
+        "s.dispatchEvent(new Event('change')); return s.options.length })()"
+    )
+    legend = "Array.from(document.querySelectorAll('#legend li'), (e) => e.textContent)"
+    colors = "document.getElementById('voice-map').data[0].marker.color"
+    page = write(tmp_path / "map.html", 4, columns=[column])
+    before, options, values, after = look(page, colors, choose, legend, colors)
+    assert options == 2
+    assert values == ["<b>hall</b>", "studio"]
+    assert len(set(before)) == 4
+    assert after == [after[0], after[1], after[0]] * 4

@@ -14,6 +14,7 @@ from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
 from timbral.plots.scatter import PLOT, draw_scatter
+from timbral.reports.map_columns import map_columns
 from timbral.reports.readable_audio import ReadableAudio
 from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
 
@@ -73,7 +74,9 @@ def map(
             strict=True,
         )
     ]
-    return plot, write_voice_map(marks, output, title="Voice map", progress=progress)
+    return plot, write_voice_map(
+        marks, output, title="Voice map", columns=map_columns(embeddings), progress=progress
+    )
 
 
 def _notes(embeddings: Path, table: pa.Table) -> list[str]:

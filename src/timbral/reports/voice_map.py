@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 from timbral.io.types import Progress
 from timbral.plots.palette import palette
+from timbral.reports.map_columns import MapColumn
 from timbral.reports.voice_clips import Clips, encode_clips
 
 __all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
@@ -56,6 +57,7 @@ def write_voice_map(
     title: str,
     clip_seconds: float = 6.0,
     max_megabytes: float = 40.0,
+    columns: Sequence[MapColumn] = (),
     progress: Progress = lambda done, total: None,
 ) -> PageSummary:
     """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
@@ -64,7 +66,8 @@ def write_voice_map(
     would take more than `max_megabytes` (10⁶ bytes, as embedded; the page adds 5 MB of its own),
     speakers take turns until that much is used, each with utterances spread evenly over its list;
     the other points are drawn pale. A recording that cannot be read leaves its point without
-    sound. The same input gives the same bytes. `progress` is called with (done, total).
+    sound. Points can be colored by each of the `columns` instead of by speaker. The same input
+    gives the same bytes. `progress` is called with (done, total).
     Raises DataError when there is no point or one is not finite, ConfigError for limits out of
     range, MissingExtraError without plotly.
     """
@@ -88,7 +91,7 @@ def write_voice_map(
     )
     progress(len(points), len(points))
     speakers = sorted({point.speaker for point in points})
-    page = _fill_template(title, _data(points, speakers, clips.failures), clips, library)
+    page = _fill_template(title, _data(points, speakers, clips.failures, columns), clips, library)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     return PageSummary(
@@ -102,7 +105,10 @@ def write_voice_map(
 
 
 def _data(
-    points: Sequence[Point], speakers: Sequence[str], failures: dict[int, str]
+    points: Sequence[Point],
+    speakers: Sequence[str],
+    failures: dict[int, str],
+    columns: Sequence[MapColumn],
 ) -> dict[str, Any]:
     index_of = {speaker: index for index, speaker in enumerate(speakers)}
     return {
@@ -115,6 +121,7 @@ def _data(
         "x": [round(float(point.x), 5) for point in points],
         "y": [round(float(point.y), 5) for point in points],
         "failed": failures,
+        "columns": [{**asdict(each), "colors": palette(len(each.values))} for each in columns],
     }
 
 
