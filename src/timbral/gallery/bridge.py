@@ -44,7 +44,7 @@ __all__ = [
 FOLDS = 5
 MIN_SPEAKERS = 20
 """of the recordings that both encoders embedded: fewer say nothing of others"""
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 NONTARGETS = 20
 """pairs with other speakers for each recording, while the penalty is chosen"""
 

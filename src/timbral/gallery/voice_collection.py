@@ -233,7 +233,8 @@ class VoiceCollection:
         Of 100,000 voices it takes a minute and more. Needs the extra ``[gallery]``.
 
         Returns:
-            the fraction of a sample of its own voices that it finds
+            the fraction of made-up new recordings of a sample of its own voices whose nearest
+            voice it finds
 
         Raises DataError when that is under 0.99.
         """
