@@ -285,8 +285,8 @@ def test_voxceleb2_as_downloaded(tmp_path: Path) -> None:
     assert abs(len(decoded) - len(wave)) < 3_000
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "av", None)
-        with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[ffmpeg\]'"):
+        with pytest.raises(MissingExtraError, match=r"\[ffmpeg\].*pip install"):
             prepare(rows, tmp_path / "out", Preprocessing())
-        with pytest.raises(AudioError, match=r"00001\.m4a: .*timbral\[ffmpeg\]"):
+        with pytest.raises(AudioError, match=r"00001\.m4a: .*\[ffmpeg\]"):
             decode(rows[0].path)
     assert prepare(rows, tmp_path / "out", Preprocessing()).num_utterances == 1

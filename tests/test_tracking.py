@@ -251,7 +251,7 @@ def test_a_missing_package_is_an_error_before_the_first_step(
         "timbral.training.trackers.registry.find_spec",
         lambda package: None if package == missing else 1,
     )
-    with pytest.raises(MissingExtraError, match=rf"pip install 'timbral\[{name}\]'"):
+    with pytest.raises(MissingExtraError, match=rf"\[{name}\].*pip install"):
         check_trackers([name])
     with pytest.raises(ConfigError, match="did you mean 'wandb'"):
         check_trackers(["wandbb"])

@@ -391,7 +391,7 @@ def test_a_tracker_that_is_not_installed(
     store: Store, small_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("timbral.training.trackers.registry.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'timbral\[tensorboard\]'"):
+    with pytest.raises(MissingExtraError, match=r"\[tensorboard\].*pip install"):
         api.train(small_config(), store.folder, tmp_path / "r", trackers=["tensorboard"])
     assert not (tmp_path / "r").exists()
 
