@@ -15,7 +15,9 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +51,7 @@ from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.service import Service
 from timbral.serving.settings import ServiceSettings
+from timbral.serving.slots import Slots, hold_slot_for
 from timbral.serving.tokens import Tokens, read_tokens
 
 TOKEN = "a-token-of-sixteen-or-more"
@@ -393,6 +396,22 @@ def test_what_is_too_much_is_refused_at_once(embedder: Embedder, paths: list[Pat
         for thread in threads:
             thread.join()
     assert sorted(each.status_code for each in answers) == [200, 200, 200, 429, 503]
+
+
+def test_a_place_is_given_back_once() -> None:
+    counts: list[int] = []
+    slots = Slots(ServiceSettings(), counts.append)
+    first: Future[None] = Future()
+    with slots.taken(-1):
+        hold_slot_for(first)
+        context = copy_context()
+    assert counts == [1]
+    first.set_result(None)
+    assert counts == [1, 0]
+    later: Future[None] = Future()
+    context.run(hold_slot_for, later)  # as of the next request on this connection
+    later.set_result(None)
+    assert counts == [1, 0]
 
 
 def test_what_takes_too_long_is_given_up(embedder: Embedder, paths: list[Path]) -> None:

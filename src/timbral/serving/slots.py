@@ -28,6 +28,8 @@ class _Slot:
 
     def hold_for(self, job: Future[Any]) -> None:
         with self._lock:
+            if not self._holders:  # its request has ended: the next one on a connection whose
+                return  # reading was resumed within it has its context, and maybe no slot
             self._holders += 1
         job.add_done_callback(lambda _: self.let_go())
 
