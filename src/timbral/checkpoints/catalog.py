@@ -34,7 +34,7 @@ ARCHITECTURES = {
     "campplus": (
         "CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks"
     ),
-    "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel",
+    "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
     "resnet": "ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks",
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
