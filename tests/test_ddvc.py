@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints import download
+from timbral.checkpoints.cached_weights import weights_folder
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weights import build_encoder, load_network
@@ -293,7 +293,9 @@ def test_run_from_published_weights(
 ) -> None:
     """The run lies in a folder of the weights' name, which still means the weights."""
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(PUBLISHED, "ecapa", replace(PUBLISHED["ecapa"], encoder=SMALL["ecapa"]))
+    monkeypatch.setitem(
+        PUBLISHED, "ecapa", replace(PUBLISHED["ecapa"], sizes=asdict(SMALL["ecapa"]))
+    )
     changes = {**SHORT_RUN, "model_name": "ecapa", "train_data_root": str(voices)}
     config = tmp_path / "train_config.json"
     config.write_text(json.dumps({**CONFIG, **changes, "val_data_root": None}))
@@ -304,7 +306,7 @@ def test_run_from_published_weights(
     assert not (tmp_path / "ecapa").exists()
 
     published = Checkpoint(
-        download._cache_folder("ecapa"),
+        weights_folder("ecapa"),
         0,
         TrainConfig(encoder=SMALL["ecapa"]),
         Preprocessing(),

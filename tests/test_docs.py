@@ -15,6 +15,7 @@ import functools
 import pkgutil
 import re
 import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -70,8 +71,7 @@ def folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "trials.txt").write_text("".join(lines))
     samples = load(tmp_path / "voices" / files[0])
     soundfile.write(tmp_path / "call.wav", [*samples, *samples], 16_000)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "tuned").symlink_to(run)
+    shutil.copytree(run, tmp_path / "runs" / "tuned")  # evaluations are written into it
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
     return tmp_path

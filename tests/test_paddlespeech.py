@@ -11,7 +11,7 @@ import yaml
 from conftest import sections
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints import download
+from timbral.checkpoints.cached_weights import weights_folder
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.cli.verbs import train
@@ -106,7 +106,7 @@ def test_default_config_trains_from_published_weights(
 ) -> None:
     """PaddleSpeech's file, a small batch; a folder of the weights' name does not hide them."""
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
-    folder = download._cache_folder("ge2e-lstm")
+    folder = weights_folder("ge2e-lstm")
     published = Checkpoint(
         folder, 0, TrainConfig(encoder=LstmConfig()), Preprocessing(), name="ge2e-lstm"
     )

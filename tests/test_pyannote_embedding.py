@@ -35,7 +35,7 @@ def test_what_a_pipeline_asks_of_an_embedding(
     encoder = timbral.load_encoder(run, device="cpu")
     alone = [encoder.encode(wave[:40_000]) for wave in waves[:3]]
     assert np.abs(vectors - np.stack(alone)).max() <= 1e-5
-    shortest = torch.from_numpy(waves[0][: embedding.min_num_samples])[None, None]
+    shortest = torch.from_numpy(waves[0][16_000:][: embedding.min_num_samples])[None, None]
     assert np.isfinite(embedding(shortest)).all()
     assert np.isnan(embedding(shortest[:, :, 1:])).all()
     assert embedding.to("cpu") is embedding
