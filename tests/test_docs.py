@@ -71,7 +71,8 @@ def folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "trials.txt").write_text("".join(lines))
     samples = load(tmp_path / "voices" / files[0])
     soundfile.write(tmp_path / "call.wav", [*samples, *samples], 16_000)
-    shutil.copytree(run, tmp_path / "runs" / "tuned")  # evaluations are written into it
+    for name in ("tuned", "published"):  # of their own: evaluations are written into them
+        shutil.copytree(run, tmp_path / "runs" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -96,7 +97,6 @@ def commands(page: str, language: str) -> list[list[str]]:
 def test_commands_run(
     page: str,
     folder: Path,
-    run: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -108,7 +108,8 @@ def test_commands_run(
     (folder / "mine.py").write_text("".join(snippets("encoders", "python")))
     for words in commands(page, "console"):
         words, _, target = (list(side) for side in partition(words, ">"))
-        words = [str(run) if word == "campplus-zh-en" else word for word in words]
+        published = str(folder / "runs" / "published")
+        words = [published if word == "campplus-zh-en" else word for word in words]
         monkeypatch.setattr(sys, "argv", words + (QUICK if words[1] == "train" else []))
         with pytest.raises(SystemExit) as ended:
             main()
