@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import ConfigError
-from timbral.io.user_code import user_object
+from timbral.io.user_code import user_class
 
 __all__ = ["register_encoder"]
 
@@ -24,14 +21,9 @@ def register_encoder(source: str) -> str:
     ``timbral.encoders.registry.ENCODERS[MyEncoder.name] = MyEncoder``. Raises ConfigError for a
     file that cannot be run, another kind of class, and the name of an encoder of timbral.
     """
-    cls = user_object(source, "an encoder class")
-    if not (isinstance(cls, type) and issubclass(cls, SpeakerEncoder)):
-        raise ConfigError(f"{source}: a class that derives from SpeakerEncoder is needed")
-    if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
-        raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
-    known = ENCODERS.get(cls.name)
-    if known is not None and known.__module__.startswith("timbral."):
-        raise ConfigError(f"{source}: the name {cls.name!r} is taken by an encoder of timbral")
+    cls: type[SpeakerEncoder] = user_class(
+        source, "an encoder class", SpeakerEncoder, ENCODERS, "an encoder"
+    )
     ENCODERS[cls.name] = cls
     if cls.name not in OWN_ENCODERS:
         OWN_ENCODERS.append(cls.name)

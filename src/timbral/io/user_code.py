@@ -5,14 +5,17 @@ The file is run, so its name comes from the user, and never from a checkpoint or
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from timbral.errors import ConfigError, did_you_mean
 
-__all__ = ["is_user_source", "user_object"]
+__all__ = ["is_user_source", "user_class", "user_object"]
 
 
 def is_user_source(name: str) -> bool:
@@ -35,6 +38,25 @@ def user_object(source: str, what: str) -> object:
         raise ConfigError(f"{path} has no {name}{did_you_mean(name, own)}")
     found: object = getattr(module, name)
     return found
+
+
+def user_class(source: str, what: str, base: type, known: Mapping[str, type], kind: str) -> Any:
+    """A class of a file that a config can name: it derives from `base`, has `name` and a config.
+
+    `what` as for `user_object`; `known` are the classes that have a name already, `kind` is what
+    they are. Raises ConfigError as `user_object`, for another kind of class, and for the name of
+    one of timbral.
+    """
+    found = user_object(source, what)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{source}: a class that derives from {base.__name__} is needed")
+    cls: Any = found
+    if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
+        raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
+    taken = known.get(cls.name)
+    if taken is not None and taken.__module__.startswith("timbral."):
+        raise ConfigError(f"{source}: the name {cls.name!r} is taken by {kind} of timbral")
+    return cls
 
 
 def _is_own(value: object, module: ModuleType) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from timbral.errors import ConfigError
-from timbral.io.user_code import user_object
+from timbral.io.user_code import user_class
 from timbral.losses.base import SpeakerLoss
 from timbral.losses.registry import LOSSES
 
@@ -22,13 +19,6 @@ def register_loss(source: str) -> str:
     Raises ConfigError for a file that cannot be run, another kind of class, and the name of a loss
     of timbral.
     """
-    cls = user_object(source, "a loss")
-    if not (isinstance(cls, type) and issubclass(cls, SpeakerLoss)):
-        raise ConfigError(f"{source}: a class that derives from SpeakerLoss is needed")
-    if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
-        raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
-    known = LOSSES.get(cls.name)
-    if known is not None and known.__module__.startswith("timbral."):
-        raise ConfigError(f"{source}: the name {cls.name!r} is taken by a loss of timbral")
+    cls: type[SpeakerLoss] = user_class(source, "a loss", SpeakerLoss, LOSSES, "a loss")
     LOSSES[cls.name] = cls
     return cls.name
