@@ -226,6 +226,7 @@ def train(
     workers: int = 1,
     init: str | Path | None = None,
     keep_classifier: bool = False,
+    keep_old: str | Path | Sequence[str | Path] = (),
     teacher: str | Path | None = None,
     checkpoint_path: str | Path | None = None,
     force_restart: bool = False,
@@ -249,6 +250,8 @@ def train(
         workers: processes of this machine that share each batch, to the same result
         init: an encoder (name, run or checkpoint folder) whose weights training begins with
         keep_classifier: begin with the loss of `init` too; the speakers must be the same
+        keep_old: prepared data of other voices, which must not get worse than with `init`: the
+            share of the trained weights that the run ends with is chosen on both kinds of voices
         teacher: an encoder, as `init` or an exported file, whose vectors the loss compares with
         checkpoint_path: a checkpoint to resume from, step and optimizer included, whatever `output`
             holds, maybe with other data; goes with neither `init` nor `force_restart`
@@ -265,6 +268,7 @@ def train(
     from timbral.training.train_job import TrainJob
     from timbral.training.train_options import TrainOptions
 
+    others = [keep_old] if isinstance(keep_old, str | Path) else keep_old
     options = TrainOptions(
         exclude_speakers=_path(exclude_speakers),
         validation_speakers=str(validation_speakers),
@@ -273,6 +277,7 @@ def train(
         workers=workers,
         init=None if init is None else str(init),
         keep_classifier=keep_classifier,
+        keep_old=tuple(Path(folder) for folder in others),
         teacher=None if teacher is None else str(teacher),
         checkpoint_path=_path(checkpoint_path),
         force_restart=force_restart,
@@ -336,9 +341,10 @@ def embed(
     from timbral.bulk.embed import embed_corpus
     from timbral.bulk.engines import DEFAULT_ENGINE
     from timbral.data.sources import find_utterances
+    from timbral.inference.load import load_encoder
 
     return embed_corpus(
-        _embedder(encoder),
+        load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
         find_utterances(source, layout, pattern, mel_files=True),
         source,
         output,
@@ -347,12 +353,6 @@ def embed(
         engine=engine or DEFAULT_ENGINE,
         progress=progress or (lambda done, total, seconds, failures: None),
     )
-
-
-def _embedder(encoder: Embedder | str | Path) -> Embedder:
-    from timbral.inference.load import load_encoder
-
-    return load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
 
 
 def speakers(

@@ -7,7 +7,7 @@ nothing when embedding, unlike the mean of several encoders' scores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
 from timbral.io.outputs import CHECKPOINT, claim_folder
 
-__all__ = ["average"]
+__all__ = ["average", "weighted_mean"]
 
 
 def average(
@@ -64,7 +64,7 @@ def average(
                 f"{_architecture(other)}, not {_architecture(first)}"
             )
     states = [network.state_dict() for network in networks]
-    networks[0].load_state_dict(_weighted_mean(states, weights))
+    networks[0].load_state_dict(weighted_mean(states, weights))
     prefixes = {start for one in checkpoints for start in one.uninitialized_prefixes}
     averaged = Checkpoint(
         output,
@@ -78,9 +78,13 @@ def average(
     return Checkpoint.read(output)
 
 
-def _weighted_mean(
-    states: Sequence[dict[str, Tensor]], weights: Sequence[float]
+def weighted_mean(
+    states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]
 ) -> dict[str, Tensor]:
+    """The average of weights of one architecture; counters are the first one's.
+
+    It is computed in float64: tensors that are alike in all stay as they are, bit for bit.
+    """
     total = sum(weights)
     mean: dict[str, Tensor] = {}
     for name, tensor in states[0].items():

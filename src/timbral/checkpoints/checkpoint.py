@@ -4,14 +4,15 @@ RUN/checkpoints/
   step-1000/model.safetensors        encoder.*, loss.* and, if kept, average.* tensors
   step-1000/optimizer.safetensors    optimizer state by parameter
   step-1000/checkpoint.json          step, config, preprocessing, provenance
-  last, best                         files that name one of these folders
+  averaged/                          of a run with `keep_old`: the weights that were chosen
+  last, best, chosen                 files that name one of these folders
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,9 @@ __all__ = [
 T = TypeVar("T")
 
 FORMAT = 1
+TRAINED = ("best", "last")
+POINTERS = ("chosen", *TRAINED)
+"""files that name a checkpoint of a run: the first that is there counts"""
 
 
 @dataclass(frozen=True)
@@ -307,9 +311,13 @@ def is_checkpoint(path: Path) -> bool:
     return _checkpoint_folder(path) is not None
 
 
-def find_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint that a run folder (best, else last) or a checkpoint folder stands for."""
-    folder = _checkpoint_folder(path)
+def find_checkpoint(path: Path, *, trained: bool = False) -> Checkpoint:
+    """The checkpoint that a run folder or a checkpoint folder stands for.
+
+    A run's is the chosen one, else the best, else the last; with `trained` one that training has
+    written, with its optimizer: the best, else the last.
+    """
+    folder = _checkpoint_folder(path, TRAINED if trained else POINTERS)
     if folder is None:
         what = "holds no checkpoint" if path.exists() else "no such folder"
         raise CheckpointError(
@@ -319,13 +327,14 @@ def find_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint.read(folder)
 
 
-def _checkpoint_folder(path: Path) -> Path | None:
+def _checkpoint_folder(path: Path, pointers: Sequence[str] = POINTERS) -> Path | None:
     if (path / METADATA_FILE).exists():
         return path
     if path.name == WEIGHTS_FILE and path.with_name(METADATA_FILE).exists():
         return path.parent
     checkpoints = path / "checkpoints"
-    return pointed_to(checkpoints, "best") or pointed_to(checkpoints, "last")
+    pointed = (pointed_to(checkpoints, name) for name in pointers)
+    return next((folder for folder in pointed if folder is not None), None)
 
 
 def point_to(folder: Path, name: str) -> None:

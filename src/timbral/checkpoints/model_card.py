@@ -233,6 +233,7 @@ class ModelCard:
                 f"{100 * self.validation_eer:.2f} %, from few trials and chosen as the lowest, so "
                 "too good a figure to expect of others."
             )
+        parts += _kept_old(self.training_data.get("keep_old"))
         if not parts:
             parts.append("Not evaluated yet: `timbral evaluate` does that.")
         if self.threshold is not None:
@@ -333,6 +334,32 @@ def _amount(data: Mapping[str, Any]) -> str:
         f"{data.get('speakers', 0):,} speakers, {data.get('utterances', 0):,} utterances, "
         f"{data.get('hours', 0):,.1f} hours"
     )
+
+
+def _kept_old(choice: Any) -> list[str]:
+    """How much of the trained weights was kept for the sake of other voices, and what it did."""
+    if not isinstance(choice, Mapping):
+        return []
+    try:
+        lines = [
+            f"The weights are {choice['share']:g} of the fine-tuned ones and "
+            f"{1 - choice['share']:g} of those that training began with, "
+            f"`{_cell(str(choice['start']))}`. The share was chosen on the speakers below, so "
+            "expect a little less of others. EER in %, and the 95 % interval of its change over "
+            "speakers:",
+            "",
+            "| voices | speakers | start | now | change, points |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {_cell(str(voices['name']))} | {voices['speakers']:,} | "
+            f"{100 * voices['eer_of_start']:.2f} | {100 * voices['eer']:.2f} | "
+            f"{100 * voices['low']:+.2f} to {100 * voices['high']:+.2f} |"
+            for voices in choice["voices"]
+        ]
+    except (KeyError, TypeError, ValueError):  # another version's, or somebody's own
+        return []
+    return ["\n".join(lines)]
 
 
 def _cell(text: str) -> str:

@@ -32,8 +32,10 @@ BAR_WIDTH = 40
 PERCENTAGES = {
     "batch_eer": "batch EER",
     "val_eer": "validation EER",
+    "old_eer": "old voices EER",
     "data_wait_fraction": "data wait",
     "teacher_vectors": "teacher's vectors",
+    "weight_shares": "weight shares",
 }
 """numbers of a training that are shown in percent"""
 

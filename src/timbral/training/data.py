@@ -24,6 +24,7 @@ from timbral.encoders.base import SpeakerEncoder
 from timbral.io.types import Ints, Progress
 from timbral.training.distributed import Ranks
 from timbral.training.identity import DataIdentity
+from timbral.training.old_voices import WatchedValidation, check_new_voices, open_old_voices
 from timbral.training.teacher import TaughtBatches, Teacher
 from timbral.training.train_job import TrainJob
 from timbral.training.validation import Validation
@@ -76,9 +77,7 @@ class TrainingData:
             rows=long,
             source=batch_source(data, long, job.config.data, seed, augmenter),
             augmenter=augmenter,
-            validation=(
-                Validation(validation_data, validation_long) if len(validation_rows) else None
-            ),
+            validation=_validation(job, encoder, (data, long), (validation_data, validation_long)),
             identity=DataIdentity(
                 training_utterances=describe_rows(data, long),
                 validation_utterances=describe_rows(validation_data, validation_long),
@@ -114,6 +113,21 @@ class TrainingData:
         single = prefetch(self.source.batches(first_step * self.batches_per_step, rows))
         while True:
             yield list(islice(single, self.batches_per_step))
+
+
+def _validation(
+    job: TrainJob,
+    encoder: SpeakerEncoder,
+    training: tuple[PreparedData, Ints],
+    held_out: tuple[PreparedData, Ints],
+) -> Validation | None:
+    """Validation on the rows that are held out; old voices are watched where there are any."""
+    folders = job.options.keep_old
+    if not folders:
+        return Validation(*held_out) if len(held_out[1]) else None
+    check_new_voices(*held_out)
+    old = open_old_voices(folders, encoder, training, held_out)
+    return WatchedValidation(*held_out, old)
 
 
 def _weights_begun_from(job: TrainJob, initial: Checkpoint | None) -> str | None:

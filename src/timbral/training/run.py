@@ -58,7 +58,7 @@ class Run:
         self._plots = RunPlots(job.output, job.config)
         self._trackers: list[Tracker] = []
         path = job.options.checkpoint_path
-        self._checkpoint = None if path is None else find_checkpoint(path)
+        self._checkpoint = None if path is None else find_checkpoint(path, trained=True)
         self._same_data = True
         self._log: WorkerLog
         self._open: ExitStack
@@ -136,6 +136,16 @@ class Run:
             self._log.line(f"teacher: {done} of {total} files of vectors")
         if self._ranks.is_first:
             self._progress(self.first_step, {"teacher_vectors": done / total})
+
+    def note_fractions(self, done: int, total: int) -> None:
+        """How many shares of the trained weights are scored: to the terminal and the log."""
+        self._log.line(f"keep_old: {done} of {total} shares of the trained weights are scored")
+        if self._ranks.is_first:
+            self._progress(self.first_step, {"weight_shares": done / total})
+
+    def note_choice(self, line: str) -> None:
+        """Which share was chosen: to the log."""
+        self._log.line(f"keep_old: {line}")
 
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
         """Numbers of a step, if there are any: to the terminal, the logs and the trackers."""

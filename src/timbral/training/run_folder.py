@@ -22,6 +22,7 @@ from timbral.checkpoints.checkpoint import Checkpoint, point_to, pointed_to, sav
 from timbral.checkpoints.run_card import write_run_card
 from timbral.checkpoints.weights import load_optimizer, load_strictly, read_tensors, with_prefix
 from timbral.config.schema import TrainConfig
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import CheckpointError, TrainingError
 from timbral.io.files import atomic_write, rename_aside
 from timbral.io.locks import folder_lock
@@ -121,6 +122,7 @@ class RunFolder:
         The run's README.md then describes the best one.
         """
         folder = self.checkpoints / f"step-{state.step}"
+        (self.checkpoints / "chosen").unlink(missing_ok=True)  # it was chosen of fewer steps
         checkpoint = Checkpoint(
             folder,
             state.step,
@@ -137,9 +139,35 @@ class RunFolder:
         write_run_card(self.folder, state.encoder)
         return folder
 
+    def save_chosen(
+        self, network: SpeakerEncoder, best: Checkpoint, figures: Mapping[str, Any]
+    ) -> Path:
+        """Write the weights that were chosen, and let the run stand for them from now on.
+
+        Args:
+            network: with the chosen weights
+            best: the checkpoint that they were made of
+            figures: `val_threshold` and `best_score` of the chosen weights, and `keep_old`: what
+                the choice rests on, for the card
+        """
+        folder = self.checkpoints / "averaged"
+        numbers = {key: figures[key] for key in ("val_threshold", "best_score")}
+        data = {**best.training_data, "keep_old": figures["keep_old"]}
+        checkpoint = Checkpoint(
+            folder, best.step, self.config, self.preprocessing, numbers, training_data=data
+        )
+        save_checkpoint(checkpoint, {"encoder": network})
+        point_to(folder, "chosen")
+        write_run_card(self.folder, network)
+        return folder
+
     def best(self) -> Path | None:
         """The best checkpoint, else the last one."""
         return pointed_to(self.checkpoints, "best") or pointed_to(self.checkpoints, "last")
+
+    def chosen(self) -> Path | None:
+        """The weights that were chosen with `keep_old`, else the best checkpoint."""
+        return pointed_to(self.checkpoints, "chosen") or self.best()
 
     def _folders(self) -> list[Path]:
         """Checkpoints, the oldest first; folders of other names, such as copies, are left alone."""

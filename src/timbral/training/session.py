@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import torch
 
+from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import build_encoder, load_weights
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.contract import refuse_broken
 from timbral.errors import ConfigError
 from timbral.io.devices import check_precision, pick_device, resolve_precision
@@ -17,10 +19,13 @@ from timbral.io.types import StepProgress
 from timbral.losses.base import SpeakerLoss
 from timbral.losses.registry import build_loss
 from timbral.plots import projection
+from timbral.training.chosen_weights import StartingWeights, choose_weights
 from timbral.training.data import TrainingData
-from timbral.training.distributed import joined, sync_batch_norm
+from timbral.training.distributed import Ranks, joined, sync_batch_norm
+from timbral.training.fraction_choice import FractionChoice
 from timbral.training.kept_classifier import keep_classifier
 from timbral.training.loop import fit
+from timbral.training.old_voices import WatchedValidation
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
 from timbral.training.state import TrainState
@@ -56,8 +61,7 @@ def _run_job(
     if not type(encoder).__module__.startswith("timbral."):
         refuse_broken(encoder, encoder.name)
     initial = None if job.options.init is None else resolve(job.options.init)
-    if initial is not None:
-        load_weights(encoder, initial)
+    start = None if initial is None else _begin(job, encoder, initial)
     teacher = _load_teacher(job, device)
     data = TrainingData.open(job, encoder, precision, initial, teacher)
     loss_fn = build_loss(config.loss, encoder.embedding_dim, data.source.num_speakers)
@@ -76,11 +80,12 @@ def _run_job(
             batches = data.batches(state.step, rows)
             spent = fit(state, batches, ranks, run, data.validation)
             run.done(state.step, spent.bottleneck)
+            choice = _choose(start, state, data, ranks, run)
             # The others may be here while the first one still writes the last checkpoint.
-            best = ranks.broadcast_object(run.folder.best() if ranks.is_first else None)
+            chosen = ranks.broadcast_object(run.folder.chosen() if ranks.is_first else None)
 
     return TrainSummary(
-        checkpoint=best,
+        checkpoint=chosen,
         step=state.step,
         seconds=state.seconds,
         validation_eer=state.best_score,
@@ -90,7 +95,28 @@ def _run_job(
         num_skipped_steps=state.skipped,
         bottleneck=spent.bottleneck,
         unreadable_augmentation=data.augmenter.failures,
+        fraction_choice=choice,
     )
+
+
+def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> StartingWeights | None:
+    """Give the encoder its first weights; a copy of them where they will be compared with."""
+    load_weights(encoder, initial)
+    name = initial.name or str(job.options.init)
+    return StartingWeights.of(encoder, name) if job.options.keep_old else None
+
+
+def _choose(
+    start: StartingWeights | None, state: TrainState, data: TrainingData, ranks: Ranks, run: Run
+) -> FractionChoice | None:
+    """With `keep_old`, let the run stand for the best share of its weights."""
+    if start is None or not isinstance(data.validation, WatchedValidation):
+        return None
+    choice = choose_weights(
+        run.folder, start, state.encoder, data.validation, ranks, run.note_fractions
+    )
+    run.note_choice(choice.line)
+    return choice
 
 
 def _load_teacher(job: TrainJob, device: torch.device) -> Teacher | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timbral.config.schema import TrainConfig
+from timbral.training.fraction_choice import FractionChoice
 from timbral.training.train_options import TrainOptions
 
 __all__ = ["TrainJob", "TrainSummary"]
@@ -30,7 +31,8 @@ class TrainSummary:
     """What a training ended with."""
 
     checkpoint: Path
-    """of the lowest validation EER; without validation the last one"""
+    """of the lowest validation EER; without validation the last one; with `keep_old` the weights
+    that were chosen"""
     step: int
     seconds: float
     """spent training, resumed time included, validation not"""
@@ -48,3 +50,5 @@ class TrainSummary:
     """data, compute or communication: whichever took most of the time"""
     unreadable_augmentation: list[str]
     """recordings of noise, music and RIRs that were passed over, with the reason"""
+    fraction_choice: FractionChoice | None = None
+    """with `keep_old`, how much of the trained weights was kept, and why"""

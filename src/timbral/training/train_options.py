@@ -29,6 +29,9 @@ class TrainOptions:
     """an encoder (name, run or checkpoint folder) whose weights training begins with"""
     keep_classifier: bool = False
     """begin with the loss of `init` too: w and b, or class weights, of the same speakers"""
+    keep_old: tuple[Path, ...] = ()
+    """prepared data of other voices, which must not get worse than with `init`: validation watches
+    them, and at the end decides how much of the trained weights is kept"""
     teacher: str | None = None
     """an encoder (name, run, checkpoint folder or exported file) whose vectors a loss that needs a
     teacher compares with"""
@@ -47,6 +50,13 @@ class TrainOptions:
             raise ConfigError("`checkpoint_path` goes with neither `force_restart` nor `init`")
         if self.keep_classifier and self.init is None:
             raise ConfigError("`keep_classifier` needs `init`: whose class weights are kept")
+        if self.keep_old and self.init is None:
+            raise ConfigError("`keep_old` needs `init`: the encoder that training may not worsen")
+        if self.keep_old and self.validation_speakers == "0":
+            raise ConfigError(
+                "`keep_old` chooses on validation speakers, and `validation_speakers` 0 keeps none "
+                "from training: keep 5 or more"
+            )
         if self.validation_data is not None and self.validation_speakers != "auto":
             raise ConfigError("`validation_speakers` and `validation_data` exclude each other")
 

@@ -64,14 +64,11 @@ class Validation:
 
         None when a vector is not finite: there is nothing to score.
         """
-        device = next(encoder.parameters()).device
-        embedder = Embedder(encoder, self.data.preprocessing, device=device)
-        vectors = self.data.embed(embedder, self.rows.tolist())
-        unpack_weights(encoder)  # packed copies would be stale after the next step
+        vectors = self._embed(encoder)
         if not np.isfinite(vectors).all():
             return None
-        labels, first, second = self._pairs.T
-        scores = np.einsum("ne,ne->n", vectors[first], vectors[second])
+        labels = self.labels
+        scores = self._scores(vectors)
         error_rate, threshold = eer(scores, labels)
         metrics = {
             "val_loss": _ge2e(vectors, self._speakers),
@@ -83,6 +80,36 @@ class Validation:
             cosines = np.einsum("ne,ne->n", vectors, self.teacher)
             metrics["val_teacher_cosine"] = float(cosines.mean())
         return ValidationResult(metrics, vectors, self.rows)
+
+    def score(self, encoder: SpeakerEncoder) -> Vectors:
+        """Cosines of the trials (N,) alone, NaN where a vector is not finite."""
+        return self._scores(self._embed(encoder))
+
+    @property
+    def labels(self) -> Ints:
+        """1 for target trials, 0 for non-target ones (N,)."""
+        return np.asarray(self._pairs[:, 0])
+
+    @property
+    def sides(self) -> tuple[Ints, Ints]:
+        """The speakers of both sides of each trial, numbered from 0 (N,), (N,)."""
+        _, codes = np.unique(self._speakers, return_inverse=True)
+        return codes[self._pairs[:, 1]], codes[self._pairs[:, 2]]
+
+    @property
+    def num_speakers(self) -> int:
+        return len(set(self._speakers))
+
+    def _embed(self, encoder: SpeakerEncoder) -> Vectors:
+        device = next(encoder.parameters()).device
+        embedder = Embedder(encoder, self.data.preprocessing, device=device)
+        vectors = self.data.embed(embedder, self.rows.tolist())
+        unpack_weights(encoder)  # packed copies would be stale after the next step
+        return vectors
+
+    def _scores(self, vectors: Vectors) -> Vectors:
+        _, first, second = self._pairs.T
+        return np.asarray(np.einsum("ne,ne->n", vectors[first], vectors[second]))
 
 
 def _evenly_spread(rows: Ints) -> Ints:

@@ -61,6 +61,7 @@ METAVARS = {
     "workers": "N",
     "init": "ENCODER",
     "keep_classifier": None,
+    "keep_old": "FOLDER ...",
     "teacher": "ENCODER",
     "checkpoint_path": "CHECKPOINT",
     "force_restart": None,
@@ -112,7 +113,7 @@ def _check_arguments(config: Path | None, sources: Sources, options: TrainOption
     from timbral.training.trackers.registry import check_trackers
 
     check_config(config)
-    check_folders(sources.data, options.validation_data, options.checkpoint_path)
+    check_folders(sources.data, options.validation_data, options.checkpoint_path, *options.keep_old)
     validation = options.validation_speakers
     number = validation == "auto" or validation.isdecimal()
     check_files(options.exclude_speakers, None if number else validation)
@@ -159,7 +160,8 @@ def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
         )
     if options.validation_data is None and options.validation_speakers == "auto":
         # ddvc validates on recordings of their own, or (its null) not at all
-        speakers = "0" if validation_data is None else "auto"
+        unwanted = validation_data is None and not options.keep_old
+        speakers = "0" if unwanted else "auto"
         options = replace(options, validation_data=validation_data, validation_speakers=speakers)
     config = ddvc_stores.with_epochs(recipe, data)
     return api.TrainJob(config, data, output, options, run.comet_key)
@@ -218,3 +220,10 @@ def _print_summary(done: TrainSummary) -> None:
         f"{count(done.step, 'step')} in {done.seconds / 60:.1f} min, {done.bottleneck}-bound; "
         f"checkpoint {done.checkpoint}"
     )
+    if (choice := done.fraction_choice) is not None:
+        print(
+            f"kept is share {choice.chosen.fraction:g} of the trained weights, the rest of "
+            f"{choice.start}: {choice.reason}"
+        )
+        print("EER of the start -> now [95 % interval of the change in points, over speakers]:")
+        print(choice.line)

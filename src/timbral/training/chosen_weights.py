@@ -1,0 +1,178 @@
+"""The end of a run with `keep_old`: the share of the trained weights is chosen and becomes the run.
+
+RUN/keep-old/
+  KEY-SHARE.npy    scores of a share's trials: a choice that was interrupted resumes with the next
+  choice.json      EERs of every share, and which was chosen
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from timbral.checkpoints.averaging import weighted_mean
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.weights import hash_weights, load_network
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import TrainingError
+from timbral.io.files import atomic_write, write_json
+from timbral.io.types import Progress, Vectors
+from timbral.scoring.metrics import eer
+from timbral.training.distributed import Ranks
+from timbral.training.fraction_choice import (
+    FRACTIONS,
+    FractionChoice,
+    VoiceTrials,
+    choose_fraction,
+    fraction_figures,
+)
+from timbral.training.old_voices import WatchedValidation
+from timbral.training.run_folder import RunFolder
+from timbral.training.validation import Validation
+
+__all__ = ["StartingWeights", "choose_weights"]
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """The weights that training began with."""
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    digest: str
+
+    @classmethod
+    def of(cls, encoder: SpeakerEncoder, name: str) -> StartingWeights:
+        """A copy of an encoder's weights as they are now."""
+        tensors = {key: tensor.detach().cpu().clone() for key, tensor in _tensors(encoder).items()}
+        return cls(name, tensors, hash_weights(encoder))
+
+
+def choose_weights(
+    folder: RunFolder,
+    start: StartingWeights,
+    network: SpeakerEncoder,
+    validation: WatchedValidation,
+    ranks: Ranks,
+    progress: Progress,
+) -> FractionChoice:
+    """Choose the share of the best checkpoint's weights, and let the run stand for it.
+
+    Every rank scores some of the shares; the first one chooses and writes. `network` is where the
+    weights are put together, on the device that is to compute: its own are lost. `progress` is
+    called with how many shares are scored, and their number.
+
+    Raises TrainingError when the vectors of a share are not finite.
+    """
+    best = Checkpoint.read(ranks.broadcast_object(folder.best() if ranks.is_first else None))
+    end = _tensors(load_network(best))
+    kinds = [("new voices", validation), *_old_kinds(validation)]
+    scores = _Scores(folder.folder / "keep-old", _key(start, best, kinds), kinds)
+    for number, fraction in enumerate(FRACTIONS):
+        if number % ranks.count == ranks.rank and scores.read(fraction) is None:
+            _put_together(network, start, end, fraction)
+            scores.compute(fraction, network)
+        progress(number + 1, len(FRACTIONS))
+    ranks.all_reduce_max(0.0)  # all have written what is theirs
+    choice = _choose(scores, kinds, start.name) if ranks.is_first else None
+    if choice is not None:
+        _put_together(network, start, end, choice.chosen.fraction)
+        new = scores.required(choice.chosen.fraction)[0]
+        rate, threshold = eer(new, validation.labels)
+        kept = choice.as_dict()
+        figures = {"best_score": rate, "val_threshold": threshold, "keep_old": kept}
+        write_json(scores.folder / "choice.json", {**kept, "shares": choice.table()})
+        folder.save_chosen(network, best, figures)
+        scores.forget_others()
+    return ranks.broadcast_object(choice)
+
+
+Kinds = Sequence[tuple[str, Validation]]
+"""new and old voices by name"""
+
+
+def _old_kinds(validation: WatchedValidation) -> list[tuple[str, Validation]]:
+    old = validation.old
+    names = ["old voices"] if len(old) == 1 else [f"old voices ({one.name})" for one in old]
+    return [(name, one.validation) for name, one in zip(names, old, strict=True)]
+
+
+def _choose(scores: _Scores, kinds: Kinds, start: str) -> FractionChoice:
+    voices = [VoiceTrials(name, one.labels, *one.sides) for name, one in kinds]
+    figures = fraction_figures(
+        voices, {fraction: scores.required(fraction) for fraction in FRACTIONS}
+    )
+    counts = tuple(trials.num_speakers for trials in voices)
+    return FractionChoice(choose_fraction(figures), tuple(figures), counts, start)
+
+
+def _put_together(
+    network: SpeakerEncoder, start: StartingWeights, end: Mapping[str, Tensor], fraction: float
+) -> None:
+    """Weights between the ends: batch norm's statistics as well, but its counters are the end's."""
+    network.load_state_dict(weighted_mean([end, start.tensors], [fraction, 1.0 - fraction]))
+    network.eval()
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    return dict(network.state_dict())
+
+
+def _key(start: StartingWeights, best: Checkpoint, kinds: Kinds) -> str:
+    """What scores follow from, besides the share."""
+    digest = hashlib.sha256(f"{start.digest} {best.weights_sha256}".encode())
+    for _, validation in kinds:
+        digest.update(f" {len(validation.rows)}".encode())
+        for row in validation.rows.tolist():
+            validation.data.update_hash(digest, row)
+    return digest.hexdigest()[:16]
+
+
+class _Scores:
+    """Scores of all trials by share, in files that are named by what they follow from."""
+
+    def __init__(self, folder: Path, key: str, kinds: Kinds) -> None:
+        self.folder = folder
+        self._key = key
+        self._kinds = kinds
+        self._sizes = [len(validation.labels) for _, validation in kinds]
+
+    def read(self, fraction: float) -> list[Vectors] | None:
+        """For each kind of voices the scores of its trials (N,); None when they are not there."""
+        try:
+            together = np.load(self._path(fraction), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        if together.dtype != np.float32 or together.shape != (sum(self._sizes),):
+            return None
+        return np.split(together, np.cumsum(self._sizes)[:-1])
+
+    def required(self, fraction: float) -> list[Vectors]:
+        """As `read`; the file was written in this run folder by this rank or another."""
+        scores = self.read(fraction)
+        if scores is None:
+            raise TrainingError(f"{self._path(fraction)}: cannot be read; start the same run again")
+        return scores
+
+    def compute(self, fraction: float, network: SpeakerEncoder) -> None:
+        scores = np.concatenate([one.score(network) for _, one in self._kinds]).astype(np.float32)
+        if not np.isfinite(scores).all():
+            raise TrainingError(
+                f"`keep_old`: vectors of share {fraction:g} of the trained weights are not finite"
+            )
+        with atomic_write(self._path(fraction)) as temporary, open(temporary, "wb") as file:
+            np.save(file, scores)
+
+    def forget_others(self) -> None:
+        """Delete scores of earlier choices, whose weights or voices were others."""
+        for path in self.folder.glob("*.npy"):
+            if not path.name.startswith(self._key):
+                path.unlink(missing_ok=True)
+
+    def _path(self, fraction: float) -> Path:
+        return self.folder / f"{self._key}-{fraction:g}.npy"

@@ -1,0 +1,149 @@
+"""Voices outside the new corpus, which fine-tuning must not lose: opened, checked, watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from timbral.data.prepared.base import PreparedData
+from timbral.data.prepared.open import open_prepared
+from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import ConfigError, DataError
+from timbral.io.types import Ints
+from timbral.scoring.intervals import MIN_SPEAKERS
+from timbral.training.validation import Validation, ValidationResult
+
+__all__ = ["MAX_SPEAKERS", "OldVoices", "WatchedValidation", "check_new_voices", "open_old_voices"]
+
+MAX_SPEAKERS = 100
+"""of each prepared data, evenly spread: enough for an interval, few enough to be quick"""
+
+
+@dataclass(frozen=True)
+class OldVoices:
+    """Prepared data of other voices, and trials among them."""
+
+    name: str
+    """short, unique among those of a run"""
+    validation: Validation
+
+
+class WatchedValidation(Validation):
+    """Validation on new voices that also tells the error rate of old ones.
+
+    Its metrics have `old_eer` besides, of the old voices that are worst off, and with several of
+    them `old_eer_NAME` for each.
+    """
+
+    def __init__(self, data: PreparedData, rows: Ints, old: Sequence[OldVoices]) -> None:
+        super().__init__(data, rows)
+        self.old = tuple(old)
+
+    def run(self, encoder: SpeakerEncoder) -> ValidationResult | None:
+        result = super().run(encoder)
+        if result is None:
+            return None
+        rates: dict[str, float] = {}
+        for voices in self.old:
+            watched = voices.validation.run(encoder)
+            if watched is None:
+                return None
+            rates[f"old_eer_{voices.name}"] = watched.metrics["val_eer"]
+        named = rates if len(rates) > 1 else {}
+        metrics = {**result.metrics, "old_eer": max(rates.values()), **named}
+        return replace(result, metrics=metrics)
+
+
+def open_old_voices(
+    folders: Sequence[Path], encoder: SpeakerEncoder, *used: tuple[PreparedData, Ints]
+) -> list[OldVoices]:
+    """The old voices of prepared data, beside `used`: what is trained and validated on.
+
+    Of each folder, at most MAX_SPEAKERS of the speakers with two recordings or more that are long
+    enough. Raises ConfigError for data that was prepared otherwise, DataError for too few speakers
+    and for speakers that are among the rows of `used` as well.
+    """
+    opened = []
+    data = used[0][0]
+    for name, folder in zip(_names(folders), folders, strict=True):
+        old = open_prepared(folder)
+        old.check_encoder(encoder)
+        if old.preprocessing != data.preprocessing:
+            raise ConfigError(
+                f"`keep_old`: {folder} was prepared with {old.preprocessing}, and {data.folder} "
+                f"with {data.preprocessing}: prepare both alike"
+            )
+        _refuse_shared(used, old)
+        kept = _usable(old, encoder.min_samples)
+        opened.append(OldVoices(name, Validation(old, kept)))
+    return opened
+
+
+def check_new_voices(data: PreparedData, rows: Ints) -> None:
+    """DataError for validation rows of too few speakers for an interval."""
+    count = len(_with_two(data, rows))
+    if count < MIN_SPEAKERS:
+        raise DataError(
+            f"`keep_old` chooses on {MIN_SPEAKERS} validation speakers or more with two recordings "
+            f"or more each; {data.folder} has {count}: name more in validation_speakers, such as "
+            "20, or give validation_data"
+        )
+
+
+def _usable(old: PreparedData, min_samples: int) -> Ints:
+    """Rows of the speakers to watch."""
+    rows = np.flatnonzero(old.samples >= min_samples)
+    codes = _with_two(old, rows)
+    if len(codes) < MIN_SPEAKERS:
+        raise DataError(
+            f"`keep_old`: {old.folder} has {len(codes)} speakers with two recordings or more that "
+            f"are long enough; {MIN_SPEAKERS} or more are needed"
+        )
+    count = min(MAX_SPEAKERS, len(codes))
+    watched = codes[np.arange(count) * len(codes) // count]
+    return rows[np.isin(old.speaker_codes[rows], watched)]
+
+
+def _with_two(data: PreparedData, rows: Ints) -> Ints:
+    """Codes of the speakers with two rows or more."""
+    codes, counts = np.unique(data.speaker_codes[rows], return_counts=True)
+    return np.asarray(codes[counts > 1])
+
+
+def _refuse_shared(used: Sequence[tuple[PreparedData, Ints]], old: PreparedData) -> None:
+    """DataError for speakers of both: of one corpus and name, or with a recording in common."""
+    voices: set[tuple[str, str]] = set()
+    paths: set[str] = set()
+    for data, rows in used:
+        taken = data.table.take(rows)
+        voices |= set(_speakers(taken))
+        paths |= set(taken["path"].to_pylist()) - {"", None}
+    of_old = zip(_speakers(old.table), old.table["path"].to_pylist(), strict=True)
+    shared = {voice[1] for voice, path in of_old if voice in voices or path in paths}
+    if shared:
+        names = sorted(shared)
+        more = " …" if len(names) > 3 else ""
+        raise DataError(
+            f"`keep_old`: {len(names)} of the speakers of {old.folder} are in {used[0][0].folder}, "
+            f"too: {', '.join(names[:3])}{more}; old voices are others than those of training and "
+            "validation: name these in exclude_speakers, or prepare the old ones without them"
+        )
+
+
+def _speakers(table: pa.Table) -> list[tuple[str, str]]:
+    """Corpus and name of each row's speaker: ids such as 19 are those of several corpora."""
+    return list(zip(table["corpus"].to_pylist(), table["speaker"].to_pylist(), strict=True))
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' own names, or their whole paths where two have one name."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise ConfigError("`keep_old` names one folder twice")
+    return names
