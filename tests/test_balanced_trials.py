@@ -9,10 +9,11 @@ import pytest
 
 import timbral
 from conftest import Ask
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import ConfigError, DataError
 from timbral.scoring.balanced_trials import draw_balanced
 from timbral.scoring.genders import read_genders
+from timbral.scoring.speaker_groups import speaker_groups
 from timbral.scoring.trials import read_trials
 
 
@@ -28,10 +29,10 @@ def corpus(speakers: int = 6, sessions: int = 2, each: int = 4) -> list[Utteranc
 def test_every_speaker_has_as_many_trials() -> None:
     rows = corpus()
     genders = {f"s{number}": "mf"[number % 2] for number in range(6)}
-    drawn = draw_balanced(rows, per_speaker=10, across_sessions=True, genders=genders)
-    assert drawn == draw_balanced(rows, per_speaker=10, across_sessions=True, genders=genders)
+    drawn = draw_balanced(rows, per_speaker=10, across_sessions=True, groups=genders)
+    assert drawn == draw_balanced(rows, per_speaker=10, across_sessions=True, groups=genders)
     assert drawn != draw_balanced(
-        rows, per_speaker=10, across_sessions=True, genders=genders, seed=1
+        rows, per_speaker=10, across_sessions=True, groups=genders, seed=1
     )
     assert len({(min(a, b), max(a, b)) for _, a, b in drawn}) == len(drawn) == 120
     targets = Counter(rows[a].speaker for label, a, _ in drawn if label)
@@ -61,10 +62,10 @@ def test_corpora_without_trials() -> None:
     with pytest.raises(DataError, match="all recordings are of one speaker, 's0'"):
         draw_balanced(corpus(1), per_speaker=5)
     genders = {"s0": "male", "s1": "female"}
-    with pytest.raises(DataError, match="of one gender; there are 1 female, 1 male"):
-        draw_balanced(corpus(2), per_speaker=5, genders=genders)
+    with pytest.raises(DataError, match="of one group; there are 1 female, 1 male"):
+        draw_balanced(corpus(2), per_speaker=5, groups=genders)
     with pytest.raises(DataError, match=r"5 of 6 speakers have no gender, the first: s1; .* s0"):
-        draw_balanced(corpus(), per_speaker=5, genders={"s0": "f"})
+        speaker_groups(Manifest.of(corpus()), {"s0": "f"}, ())
     with pytest.raises(ConfigError, match="seed is 0 or more; got -1"):
         draw_balanced(corpus(), per_speaker=5, seed=-1)
     with pytest.raises(ConfigError, match="1 or more; got 0"):

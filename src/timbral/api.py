@@ -198,12 +198,12 @@ def export_list(
         source: a corpus's folder, a table of utterances, a folder that `prepare` made, …, as
             `inspect` takes it; or utterances
         output: a file; for kaldi and lhotse a folder
-        format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory) or ``lhotse``
-            (manifests of recordings and supervisions), ``nemo`` (a manifest of JSON lines)
+        format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory), ``lhotse``
+            (recordings and supervisions), ``cuts`` (Lhotse's CutSet) or ``nemo`` (JSON lines)
         layout: how a corpus's folder is laid out
 
     Returns:
-        how many utterances were written, and how many could not be (lhotse and nemo want durations)
+        how many utterances were written, and how many were not (some formats want durations)
     """
     from timbral.data.lists.export import claim_list, write_list
     from timbral.data.manifest import Manifest

@@ -29,6 +29,7 @@ from timbral.bulk.shard_work import (
 )
 from timbral.bulk.shards import split_into_shards
 from timbral.data.corpora.passed_over import count_passed_over
+from timbral.data.further_columns import joined
 from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.errors import ConfigError, DataError, check_choice
@@ -84,6 +85,7 @@ def embed_corpus(
     `format` is a name of `timbral.embeddings.formats.registry.FORMATS`. `root` is the corpus's
     folder, whose tree the formats npy and torch mirror; where it is the `output` too, they lie
     beside the audio. Recordings that cannot be used go to failures.jsonl.
+    What is known of the utterances besides, such as gender, becomes columns of their table.
     `model_name`, by default the encoder's, is part of ddvc's file names. Raises ConfigError for an
     unknown format, DataError when `output` holds the vectors of other weights or of another
     corpus, or when no recording could be used.
@@ -106,9 +108,11 @@ def embed_corpus(
     with _locked(output):
         folder = Folder(output) / shard_folder
         tie_folder(folder, EmbedJob.of(embedder, root))
-        shards = split_into_shards(utterances, embedder.device.type)
+        rows, known = _names_and_all(utterances)
+        shards = split_into_shards(rows, embedder.device.type)
         done = embed_missing(embedder, shards, folder, engine, progress)
-        table, failures = read_shards(shards, folder, utterances)
+        table, failures = read_shards(shards, folder, rows)
+        table = joined(table, known.table, known.further_names)
         write_failures(failures, output)
         if table.num_rows == 0:
             raise DataError(
@@ -118,6 +122,13 @@ def embed_corpus(
             )
         _write_vectors(format, table, root, output, name)
     return _summary(table, len(failures), done, started, passed_over)
+
+
+def _names_and_all(utterances: Sequence[Utterance]) -> tuple[Sequence[Utterance], Manifest]:
+    """The utterances by their names, of which shards are made, and all that is known of them."""
+    if isinstance(utterances, Manifest):
+        return utterances.without_further(), utterances
+    return utterances, Manifest.of(utterances)
 
 
 def _summary(

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class Shard:
 
     def fingerprint(self) -> str:
         """Which utterances it is made of, and what their files are now, as JSON."""
-        rows = json.dumps([list(asdict(row).values()) for row in self.utterances])
+        rows = json.dumps([list(row.names().values()) for row in self.utterances])
         digest = hashlib.sha256(rows.encode()).hexdigest()
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             files = list(pool.map(FileState.of, (row.path for row in self.utterances)))
@@ -83,7 +83,7 @@ class Shard:
         A file of the same size that was written since is read: it may have been copied or touched.
         """
         saved = parse_json(fingerprint)
-        rows = json.dumps([list(asdict(row).values()) for row in self.utterances])
+        rows = json.dumps([list(row.names().values()) for row in self.utterances])
         if saved["utterances"] != hashlib.sha256(rows.encode()).hexdigest():
             return False
         pairs = zip(self.utterances, saved["files"], strict=True)
@@ -139,7 +139,7 @@ class PartialShard:
         """The shard's Arrow file: the columns of utterances.parquet; failures in its metadata."""
         utterances = self.shard.utterances
         failures = [
-            self.failures[row].as_dict() | asdict(utterances[row]) for row in sorted(self.failures)
+            self.failures[row].as_dict() | utterances[row].names() for row in sorted(self.failures)
         ]
         schema = embedded_schema(embedder.embedding_dim).with_metadata(
             {

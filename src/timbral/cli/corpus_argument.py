@@ -13,7 +13,7 @@ from timbral.cli.wording import count
 if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
 
-__all__ = ["STDIN", "find_corpus"]
+__all__ = ["STDIN", "find_corpus", "tell_columns"]
 
 STDIN = "-"
 NEARLY_ALL = 0.9
@@ -72,6 +72,15 @@ def _tell_reading(found: Manifest, layout: str) -> None:
 
     if layout == "auto" and found.layout:
         print(f"layout: {found.layout}, {describe_speakers(found)}", file=sys.stderr)
+    tell_columns(found)
+
+
+def tell_columns(found: Manifest) -> None:
+    """What is known of the utterances besides their names, and which columns are left out."""
+    if found.further_names:
+        print(f"columns: {', '.join(found.further_names)}", file=sys.stderr)
+    for name, reason in found.left_out.items():
+        print(f"column {name!r} is left out: it {reason}", file=sys.stderr)
 
 
 def _tell_lopsided(found: Manifest) -> None:

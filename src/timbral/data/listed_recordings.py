@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from timbral.audio.decode import AUDIO_SUFFIXES
@@ -102,7 +103,7 @@ def _named(row: Utterance, location: str) -> Utterance:
     segment = Segment.of(location)
     stem = utterance_id(Segment(segment.file))
     name = row.utterance + utterance_id(segment).removeprefix(stem)
-    return Utterance(name, row.speaker, row.session, location, row.corpus)
+    return replace(row, utterance=name, path=location)
 
 
 def _folder(file: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -13,6 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.data.further_columns import (
+    OWN_NAMES,
+    RESERVED,
+    Value,
+    as_further,
+    concatenated,
+    table_of_rows,
+)
 from timbral.errors import AudioError, DataError
 
 __all__ = ["COLUMNS", "Manifest", "Utterance", "check_unique"]
@@ -43,15 +51,38 @@ class Utterance:
     path: str
     """absolute, or a URL; ``#t=START,END`` at its end names a segment of a file (`Segment`)"""
     corpus: str
+    further: Mapping[str, Value] = field(
+        default_factory=dict, compare=False, repr=False, kw_only=True
+    )
+    """what else is known of it, by column, such as gender (`timbral.data.further_columns`)"""
+
+    def names(self) -> dict[str, str]:
+        """Its five columns, without what else is known."""
+        return {name: getattr(self, name) for name in COLUMNS.names}
 
 
 class Manifest(Sequence[Utterance]):
-    """Utterances, kept as columns: about 150 bytes each; and what of their list cannot be used."""
+    """Utterances, kept as columns: about 150 bytes each; and what of their list cannot be used.
+
+    Behind the five of `COLUMNS` the table has what else is known: `further_names`.
+    """
 
     def __init__(
-        self, table: pa.Table, failures: Sequence[AudioError] = (), layout: str = ""
+        self,
+        table: pa.Table,
+        failures: Sequence[AudioError] = (),
+        layout: str = "",
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
-        self.table = table.select(COLUMNS.names).cast(COLUMNS).unify_dictionaries()
+        own = table.select(COLUMNS.names).cast(COLUMNS).unify_dictionaries()
+        further, unfit = as_further(_without(table, frozenset(COLUMNS.names)))
+        self.further_names = further.column_names
+        """of the columns of text and numbers besides `COLUMNS`"""
+        self.left_out = {**(left_out or {}), **unfit}
+        """why other columns are not there, by name"""
+        self.table = own
+        for name in self.further_names:
+            self.table = self.table.append_column(name, further[name])
         self.failures = tuple(failures)
         """lines of a list, or files, that name no usable utterance; no rows of the table"""
         self.layout = layout
@@ -64,6 +95,7 @@ class Manifest(Sequence[Utterance]):
         rows = iter(found)
         batches: list[pa.Table] = []
         failures: list[AudioError] = []
+        further: list[pa.Table] = []
         while batch := list(islice(rows, BATCH_ROWS)):
             usable: list[Utterance] = []
             for row in batch:
@@ -76,12 +108,27 @@ class Manifest(Sequence[Utterance]):
             columns = [[getattr(row, name) for row in usable] for name in COLUMNS.names]
             arrays = [pa.array(column, pa.string()) for column in columns]
             batches.append(pa.table(arrays, COLUMNS.names).cast(COLUMNS))
+            further.append(table_of_rows([row.further for row in usable]))
         table = pa.concat_tables(batches) if batches else COLUMNS.empty_table()
-        return cls(table, failures, layout)
+        others = concatenated(further)
+        left_out = {name: RESERVED for name in others.column_names if name in COLUMNS.names}
+        kept = others.drop_columns(list(left_out))
+        for name, column in zip(kept.column_names, kept.columns, strict=True):
+            table = table.append_column(name, column)
+        return cls(table, failures, layout, left_out)
+
+    @classmethod
+    def of_own_table(cls, table: pa.Table) -> Manifest:
+        """The rows of a table that timbral wrote, which has columns of its own beside these."""
+        return cls(_without(table, OWN_NAMES.difference(COLUMNS.names)))
 
     def with_rows(self, table: pa.Table) -> Manifest:
         """The same failures and layout, with other rows."""
-        return Manifest(table, self.failures, self.layout)
+        return Manifest(table, self.failures, self.layout, self.left_out)
+
+    def without_further(self) -> Manifest:
+        """The same utterances, of which nothing else is known: these take little room each."""
+        return self.with_rows(self.table.select(COLUMNS.names))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -106,8 +153,22 @@ class Manifest(Sequence[Utterance]):
             yield from _utterances(batch)
 
 
+def _without(table: pa.Table, names: frozenset[str]) -> pa.Table:
+    """The other columns, of which several may have one name."""
+    kept = [place for place, name in enumerate(table.column_names) if name not in names]
+    return table.select(kept)
+
+
 def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
-    return [Utterance(*values) for values in zip(*rows.to_pydict().values(), strict=True)]
+    names = zip(*rows.select(COLUMNS.names).to_pydict().values(), strict=True)
+    further = rows.schema.names[len(COLUMNS) :]
+    if not further:
+        return [Utterance(*values) for values in names]
+    known = zip(*(rows.column(name).to_pylist() for name in further), strict=True)
+    return [
+        Utterance(*values, further=dict(zip(further, others, strict=True)))
+        for values, others in zip(names, known, strict=True)
+    ]
 
 
 def _name_error(row: Utterance) -> AudioError | None:

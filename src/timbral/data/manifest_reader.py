@@ -15,6 +15,7 @@ from timbral.audio.segments import Segment
 from timbral.data.column_aliases import ALIASES, find_columns, in_words
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
 from timbral.data.manifest import COLUMNS, Manifest, check_unique
+from timbral.data.other_columns import read_other_columns
 from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
 from timbral.errors import DataError
 from timbral.io.storage import location_of
@@ -29,7 +30,8 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
 
     The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
     `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
-    seconds of a segment of the file; others are ignored. Where path or speaker is missing, names
+    seconds of a segment of the file; others, such as gender, go with them as they are
+    (`timbral.data.further_columns`). Where path or speaker is missing, names
     that other tools use stand for them (`timbral.data.column_aliases`), NeMo's `offset` and
     `duration` among them; `Manifest.layout` then says which. Ids are the text that stands in the
     file. Paths may be URLs; relative ones are below `root`, which is the table's folder unless
@@ -48,12 +50,17 @@ def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
             f"ends in {known}, a list in .txt, .lst or .list"
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
-    layout = ""
-    if not {"path", "speaker"} <= set(table.column_names):
+    layout, taken = "", set(table.column_names)
+    if not {"path", "speaker"} <= taken:
         found = find_columns(names)
         if {"path", "speaker"} <= found.keys():
             table, layout = _renamed(path, found), f"table, {in_words(found)}"
-    return Manifest(_complete(table, names, path, root or path.resolve().parent), layout=layout)
+            taken = set(found.values())
+    rows = _complete(table, names, path, root or path.resolve().parent)
+    others, left_out = read_other_columns(path, taken)
+    for name in others.column_names:
+        rows = rows.append_column(name, others[name])
+    return Manifest(rows, layout=layout, left_out=left_out)
 
 
 def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:

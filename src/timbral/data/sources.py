@@ -86,13 +86,13 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
         table, _ = read_table(path, files=("file",))
         return _own_files(table, path)
     if format is not None:
-        return Manifest(read_table(path)[0])
+        return Manifest.of_own_table(read_table(path)[0])
     for kind in (EMBEDDINGS, IMPORTED):
         if kind.is_in(path) and not any(audio_files(path)):
             raise DataError(f"{path}: holds {kind.content}, and no recordings; name the corpus")
     if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)
-        return _own_files(mels.table, path) if mel_files else Manifest(mels.table)
+        return _own_files(mels.table, path) if mel_files else Manifest.of_own_table(mels.table)
     return _scan(layout, path)
 
 
@@ -115,7 +115,8 @@ def _own_files(table: pa.Table, folder: Path) -> Manifest:
     """The rows of prepared data with the paths of its own files instead of the recordings'."""
     root = os.path.abspath(folder)
     files = pa.array([f"{root}/{name}" for name in table["file"].to_pylist()], pa.string())
-    return Manifest(table.set_column(table.column_names.index("path"), "path", files))
+    column = table.column_names.index("path")
+    return Manifest.of_own_table(table.set_column(column, "path", files))
 
 
 def _in_store(url: str, layout: str) -> Manifest:
@@ -144,7 +145,7 @@ def _in_store(url: str, layout: str) -> Manifest:
             AudioError(failure.path.replace(local, remote), failure.reason, failure.kind)
             for failure in found.failures
         ]
-        return Manifest(rows.table, failures, found.layout)
+        return Manifest(rows.table, failures, found.layout, found.left_out)
 
 
 def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:

@@ -13,6 +13,7 @@ from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trials import read_labeled_list
 
@@ -79,7 +80,7 @@ def evaluate(
     """
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, by,
+        enrollment, enrollment_average, with_list_columns(by, trials),
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     check_root(listed.recordings.to_pylist(), root)

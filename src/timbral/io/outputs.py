@@ -94,11 +94,13 @@ class FileKind:
     content: str
     """what such a file holds, with its article"""
     columns: frozenset[str] = frozenset()
-    """of a table, all of them"""
+    """of a table, all of them, unless others may be there"""
     signature: bytes = b""
     """at the beginning of a page or plot"""
     line: str = ""
     """pattern of the first line of a text"""
+    without: frozenset[str] = frozenset()
+    """columns that tell other tables from these; where some are named, any others may be there"""
 
     def is_in(self, path: Path) -> bool:
         if self.signature:
@@ -107,7 +109,10 @@ class FileKind:
         if self.line:
             with open(path, encoding="utf-8", errors="replace") as text:
                 return re.fullmatch(self.line, text.readline(HEAD_BYTES).rstrip("\r\n")) is not None
-        return _columns(path) == self.columns
+        found = _columns(path)
+        if self.without:
+            return found >= self.columns and not found & self.without
+        return found == self.columns
 
 
 def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = ()) -> None:

@@ -16,7 +16,8 @@ from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind, claim_file
-from timbral.scoring.genders import read_genders
+from timbral.scoring.list_columns import COLUMNS_OF_NAMES, columns_file, write_columns
+from timbral.scoring.speaker_groups import speaker_groups
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import write_trials
 
@@ -26,6 +27,8 @@ TRIALS = FileKind("a list of trials", line=r"[01][ \t]\S.*")
 SPEAKERS_OF_NAMES = FileKind("a list of recordings and speakers", line=r"[^\t]+\t[^\t]+")
 FEW_ROWS = 300
 """recordings of a speaker whose pairs can all be listed"""
+FEW_GROUPS = 6
+"""of which an error tells"""
 TRIES = 50
 """draws of a non-target trial before a speaker has all that can be found"""
 
@@ -51,6 +54,7 @@ def trials(
     per_speaker: int = 50,
     across_sessions: bool = False,
     genders: str | Path | Mapping[str, str] | None = None,
+    same: Sequence[str] = (),
     seed: int = 0,
 ) -> TrialSummary:
     """Draw a list of trials from a corpus, as many for every speaker, and write it.
@@ -67,25 +71,31 @@ def trials(
             and microphone do not help
         genders: the gender of each speaker, or a file of lines ``speaker gender`` (Kaldi's
             spk2gender): non-target trials are within one gender; None: among all
+        same: columns of the corpus, such as ``gender``, in which the speakers of a non-target trial
+            have the same value
         seed: of the draws; the same corpus and seed give the same list
 
     Raises DataError when the corpus cannot be read, gives no trial of one kind, or when a speaker
     has no gender; ConfigError for a `per_speaker` below 1.
     """
-    found = list(source if isinstance(source, Manifest) else find_utterances(source, layout))
+    manifest = source if isinstance(source, Manifest) else find_utterances(source, layout)
+    found = list(manifest)
     inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
     of_names = Path(f"{output}.utt2spk")
     claim_file(of_names, SPEAKERS_OF_NAMES, inputs)
+    of_columns = columns_file(output)
+    claim_file(of_columns, COLUMNS_OF_NAMES, inputs)
     drawn = draw_balanced(
         found,
         per_speaker=per_speaker,
         across_sessions=across_sessions,
-        genders=genders if genders is None else read_genders(genders),
+        groups=speaker_groups(manifest, genders, same),
         seed=seed,
     )
     names = [_name(row.path, source) for row in found]
     _write_speakers(of_names, names, found)
+    write_columns(of_columns, names, manifest)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])
     targets_of = Counter(found[first].speaker for label, first, _ in drawn if label)
     num_speakers, num_targets = len({row.speaker for row in found}), targets_of.total()
@@ -103,10 +113,13 @@ def draw_balanced(
     *,
     per_speaker: int,
     across_sessions: bool = False,
-    genders: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> list[tuple[int, int, int]]:
-    """(label, row, row) of trials, as `trials` describes them."""
+    """(label, row, row) of trials, as `trials` describes them.
+
+    groups: of speakers, by speaker: non-target trials are within one; None: among all.
+    """
     if per_speaker < 1:
         raise ConfigError(f"per_speaker is a number of trials, 1 or more; got {per_speaker}")
     if seed < 0:
@@ -114,14 +127,7 @@ def draw_balanced(
     rows_of: dict[str, list[int]] = {}
     for row, utterance in enumerate(utterances):
         rows_of.setdefault(utterance.speaker, []).append(row)
-    gender_of = dict.fromkeys(rows_of, "") if genders is None else genders
-    unknown = sorted(rows_of.keys() - gender_of.keys())
-    if unknown:
-        known = ", ".join(sorted(gender_of)[:3]) or "nobody"
-        raise DataError(
-            f"{len(unknown)} of {len(rows_of)} speakers have no gender, the first: {unknown[0]}; "
-            f"`genders` has those of {known}"
-        )
+    group_of = dict.fromkeys(rows_of, "") if groups is None else groups
     drawn: list[tuple[int, int, int]] = []
     seen: set[tuple[int, int]] = set()
     for number, (speaker, rows) in enumerate(sorted(rows_of.items())):
@@ -129,16 +135,14 @@ def draw_balanced(
         sessions = [utterances[row].session for row in rows] if across_sessions else None
         targets = _targets(rows, sessions, per_speaker, generator)
         drawn += [(1, *pair) for pair in targets]
-        same = [
-            name for name in rows_of if gender_of[name] == gender_of[speaker] and name != speaker
-        ]
+        same = [name for name in rows_of if group_of[name] == group_of[speaker] and name != speaker]
         others = [rows_of[name] for name in sorted(same)]
         drawn += _nontargets(rows, others, len(targets), seen, generator)
     count = sum(label for label, _, _ in drawn)
     if not count:
         raise DataError(_why_no_targets(utterances, len(rows_of), across_sessions))
     if count == len(drawn):
-        raise DataError(_why_no_nontargets(sorted(rows_of), genders))
+        raise DataError(_why_no_nontargets(sorted(rows_of), groups))
     return drawn
 
 
@@ -156,15 +160,15 @@ def _why_no_targets(
     )
 
 
-def _why_no_nontargets(speakers: Sequence[str], genders: Mapping[str, str] | None) -> str:
+def _why_no_nontargets(speakers: Sequence[str], groups: Mapping[str, str] | None) -> str:
     if len(speakers) == 1:
         return (
             f"no non-target trial: all recordings are of one speaker, {speakers[0]!r}; if they are "
             "not, name the corpus's `layout`"
         )
-    counts = Counter((genders or {}).get(speaker, "") for speaker in speakers)
-    each = ", ".join(f"{count} {gender}" for gender, count in sorted(counts.items()))
-    return f"no non-target trial: no two speakers are of one gender; there are {each}"
+    counts = Counter((groups or {}).get(speaker, "") for speaker in speakers)
+    each = ", ".join(f"{count} {group}" for group, count in sorted(counts.items())[:FEW_GROUPS])
+    return f"no non-target trial: no two speakers are of one group; there are {each}"
 
 
 def _targets(

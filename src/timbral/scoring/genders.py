@@ -8,7 +8,7 @@ from pathlib import Path
 from timbral.errors import DataError
 from timbral.scoring.trial_speakers import read_map
 
-__all__ = ["read_genders"]
+__all__ = ["GENDERS", "read_genders"]
 
 GENDERS = {
     **dict.fromkeys(("m", "male"), "male"),

@@ -11,6 +11,7 @@ from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.condition_figures import Condition
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures
+from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_scores import score_list
 from timbral.scoring.score_file import write_scores
 from timbral.scoring.score_options import ScoreOptions
@@ -87,7 +88,8 @@ def score(
             ``gender``, … of the vectors' table, or a mapping from columns to sources, which hold
             values of utterances, paths or speakers: a table (.csv, .tsv, .jsonl, .parquet) with
             that column, a file of lines ``name value`` (Kaldi's spk2gender, utt2dur), a mapping.
-            Durations are binned by the shorter recording's
+            A list that `timbral.trials` drew has its corpus's columns beside it. Durations are
+            binned by the shorter recording's
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
@@ -95,7 +97,7 @@ def score(
     """
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, by,
+        enrollment, enrollment_average, with_list_columns(by, trials),
     )  # fmt: skip
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])

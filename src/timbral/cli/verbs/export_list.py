@@ -35,7 +35,10 @@ def run(
     ],
     format: Annotated[
         str,
-        option(names(LIST_FORMATS), "a table, a Kaldi data directory, Lhotse's manifests, NeMo's"),
+        option(
+            names(LIST_FORMATS),
+            "a table, a Kaldi data directory, Lhotse's manifests or cuts, NeMo's",
+        ),
     ] = "parquet",
     layout: Layout = "auto",
 ) -> int:

@@ -16,7 +16,7 @@ from timbral.cli.common_options import (
     option,
     tell_passed_over,
 )
-from timbral.cli.corpus_argument import find_corpus
+from timbral.cli.corpus_argument import find_corpus, tell_columns
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -119,7 +119,9 @@ def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, 
             "`timbral corpora` by --datasets-root and --dataset-names"
         )
     if root is not None:
-        return scan_datasets(root, names)
+        found = scan_datasets(root, names)
+        tell_columns(found)
+        return found
     assert corpus is not None
     return find_corpus(corpus, layout)
 

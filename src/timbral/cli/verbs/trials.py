@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from timbral.cli.common_options import OK, Layout, option
 from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.wording import count
+
+if TYPE_CHECKING:
+    from timbral.scoring.balanced_trials import TrialSummary
 
 __all__ = ["run"]
 
@@ -30,6 +33,10 @@ def run(
         Path | None,
         option("FILE", "lines `speaker gender`: non-target trials are within one gender"),
     ] = None,
+    same: Annotated[
+        tuple[str, ...],
+        option("COLUMN …", "columns of the corpus that are alike in a non-target trial: gender"),
+    ] = (),
     seed: Annotated[int, option("N", "another one draws another list")] = 0,
 ) -> int:
     """Draw a list of trials from a corpus, as many for every speaker.
@@ -47,8 +54,14 @@ def run(
         per_speaker=per_speaker,
         across_sessions=across_sessions,
         genders=genders,
+        same=same,
         seed=seed,
     )
+    return _describe(drawn, output, per_speaker, across_sessions)
+
+
+def _describe(drawn: TrialSummary, output: Path, per_speaker: int, across_sessions: bool) -> int:
+    """Print what was drawn; the exit code."""
     if drawn.num_without_targets:
         print(
             f"{count(drawn.num_without_targets, 'speaker')} without a target trial", file=sys.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import utterances_below
+from timbral.data.corpora.speaker_details import Details, file_above, lines_of, with_details
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError
 
@@ -15,9 +16,20 @@ __all__ = ["AISHELL3"]
 
 def _scan_aishell3(root: Path) -> Iterator[Utterance | AudioError]:
     """AISHELL-3: ``train/wav/SPEAKER/*.wav`` and ``test/wav/SPEAKER/*.wav``, other speakers."""
+    details = _speaker_info(root)
     for subset in ("test/wav", "train/wav", "wav"):
         if (root / subset).is_dir():
-            yield from utterances_below(root / subset, "aishell3", {".wav"})
+            yield from with_details(utterances_below(root / subset, "aishell3", {".wav"}), details)
+
+
+def _speaker_info(root: Path) -> Details:
+    """``spk-info.txt``: speaker, age group (A to D), gender, accent, behind lines with ``#``."""
+    fields = [line.split("\t") for line in lines_of(file_above(root, "spk-info.txt"))]
+    return {
+        words[0]: {"age_group": words[1], "gender": words[2], "accent": words[3]}
+        for words in fields
+        if len(words) == 4 and not words[0].startswith("#")
+    }
 
 
 AISHELL3 = Corpus(

@@ -5,8 +5,7 @@ of audio, whose bytes are decoded by timbral. The library itself is not needed.
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow as pa
 from timbral.audio.segments import Segment
 from timbral.data.column_aliases import find_columns
 from timbral.data.corpora.corpus import Corpus
+from timbral.data.further_columns import unfit_type
 from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
@@ -37,6 +37,7 @@ class _Row:
     speaker: str
     session: str
     path: str
+    further: Mapping[str, Any]
 
 
 def is_saved_dataset(root: Path) -> bool:
@@ -57,15 +58,25 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
         splits.setdefault(path.parent.relative_to(absolute).as_posix(), []).append(path)
     for folder, paths in splits.items():
         split = "" if folder == "." else f"{folder}/"
-        rows = [row for path in paths for row in _rows(path)]
-        names = Counter(row.name for row in rows if isinstance(row, _Row))
-        unique = bool(names) and "" not in names and max(names.values()) == 1
-        for number, row in enumerate(rows):
+        unique = _have_unique_names(row for path in paths for row in _rows(path))
+        for number, row in enumerate(row for path in paths for row in _rows(path)):
             if isinstance(row, AudioError):
                 yield row
             else:
                 name = f"{split}{row.name if unique else f'{number:08d}'}"
-                yield Utterance(name, row.speaker, row.session, row.path, "datasets")
+                yield Utterance(
+                    name, row.speaker, row.session, row.path, "datasets", further=row.further
+                )
+
+
+def _have_unique_names(rows: Iterable[_Row | AudioError]) -> bool:
+    seen: set[str] = set()
+    for row in rows:
+        if isinstance(row, _Row):
+            if not row.name or row.name in seen:
+                return False
+            seen.add(row.name)
+    return bool(seen)
 
 
 def _rows(path: Path) -> Iterator[_Row | AudioError]:
@@ -93,6 +104,10 @@ class _Columns:
     """the dataset's columns by our names"""
     labels: Mapping[str, list[str]]
     """names of the numbers of a column (ClassLabel)"""
+    others: Sequence[str] = ()
+    """columns of text and numbers besides"""
+    unfit: Sequence[str] = ()
+    """columns of anything else, which are not read"""
 
     @classmethod
     def of(cls, schema: pa.Schema, path: Path) -> _Columns:
@@ -113,7 +128,10 @@ class _Columns:
             for name in others
             if _kind(features, name) == "ClassLabel"
         }
-        return cls(audio[0], found, labels)
+        further = [name for name in others if name not in found.values()]
+        unfit = [name for name in further if unfit_type(schema.field(name).type)]
+        kept = [name for name in further if name not in unfit]
+        return cls(audio[0], found, labels, kept, unfit)
 
     def rows(
         self, batch: pa.RecordBatch, base: int, path: Path, first: int
@@ -122,6 +140,7 @@ class _Columns:
         audio = batch.column(self.audio)
         content, paths = audio.field("bytes"), audio.field("path").to_pylist()
         texts = {name: self._texts(batch, column) for name, column in self.found.items()}
+        further = [self._further(batch, column) for column in self.others]
         spans = _spans(content, base, path)
         present = audio.is_valid().to_pylist()
         for row in range(batch.num_rows):
@@ -141,14 +160,21 @@ class _Columns:
                 if span is None
                 else str(Segment(str(path), within=span))
             )
-            yield _Row(name, speaker, session, location)
+            known = {name: values[row] for name, values in zip(self.others, further, strict=True)}
+            known |= dict.fromkeys(self.unfit, ())
+            yield _Row(name, speaker, session, location, known)
 
     def _texts(self, batch: pa.RecordBatch, column: str) -> list[str]:
+        values = self._further(batch, column)
+        return ["" if value is None else str(value) for value in values]
+
+    def _further(self, batch: pa.RecordBatch, column: str) -> list[Any]:
+        """The values of a column; of a ClassLabel their names."""
         names = self.labels.get(column, [])
-        values = batch.column(column).to_pylist()
+        values: list[Any] = batch.column(column).to_pylist()
         if names:
             values = [names[v] if v is not None and 0 <= v < len(names) else None for v in values]
-        return ["" if value is None else str(value) for value in values]
+        return values
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from timbral.data.corpora.corpus import Corpus, Scan
 from timbral.data.corpora.corpus_files import absolute_path, audio_files
 from timbral.data.corpora.folders import speaker_folders
+from timbral.data.corpora.speaker_details import Details, file_above, lines_of, with_details
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError
 
@@ -24,6 +25,9 @@ def _scan_chapters(corpus: str) -> Scan:
     """
 
     def scan(root: Path) -> Iterator[Utterance | AudioError]:
+        return with_details(by_chapter(root), _genders(root))
+
+    def by_chapter(root: Path) -> Iterator[Utterance | AudioError]:
         for path in audio_files(Path(os.path.abspath(root))):  # it may be a speaker's folder
             speaker, _, chapter_utterance = path.stem.replace("-", "_").partition("_")
             chapter = chapter_utterance.partition("_")[0]
@@ -35,6 +39,21 @@ def _scan_chapters(corpus: str) -> Scan:
     return scan
 
 
+def _genders(root: Path) -> Details:
+    """LibriSpeech's ``SPEAKERS.TXT`` (``14 | F | train-clean-360 | …``) and LibriTTS's
+    ``speakers.tsv`` (``14<tab>F<tab>…``): M or F."""
+    lines = lines_of(file_above(root, "SPEAKERS.TXT") or file_above(root, "SPEAKERS.txt"))
+    fields = [line.split("|") for line in lines if not line.startswith(";")]
+    fields += [line.split("\t") for line in lines_of(file_above(root, "speakers.tsv"))]
+    pairs = [(words[0].strip(), words[1].strip()) for words in fields if len(words) > 2]
+    return {speaker: {"gender": gender} for speaker, gender in pairs if gender in ("M", "F")}
+
+
+def _scan_other(root: Path) -> Iterator[Utterance | AudioError]:
+    scan = speaker_folders("librispeech_other", "train-other-500", suffixes={".flac"})
+    return with_details(scan(root), _genders(root))
+
+
 LIBRISPEECH = Corpus(
     _scan_chapters("librispeech"),
     ("[SUBSET/]SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac",),
@@ -44,7 +63,7 @@ LIBRISPEECH = Corpus(
     page="https://www.openslr.org/12",
 )
 LIBRISPEECH_OTHER = Corpus(
-    speaker_folders("librispeech_other", "train-other-500", suffixes={".flac"}),
+    _scan_other,
     ("train-other-500/SPEAKER/CHAPTER/UTTERANCE.flac",),
     folder="LibriSpeech",
     size="497 h, 1,166 speakers",

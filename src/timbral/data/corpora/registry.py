@@ -80,10 +80,11 @@ def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
     for name, folder in zip(names, dataset_folders(root, names), strict=True):
         rows = scan_rows(name.partition("/")[0], folder)
         renamed = Manifest.of(_with_paddlespeech_ids(row, root) for row in rows)
-        found.append(Manifest(renamed.table, rows.failures))
+        found.append(Manifest(renamed.table, rows.failures, left_out=rows.left_out))
     failures = [failure for rows in found for failure in rows.failures]
     utterances = Manifest.of(row for rows in found for row in rows)
-    return check_unique(Manifest(utterances.table, failures), root)
+    left_out = {name: why for rows in found for name, why in rows.left_out.items()}
+    return check_unique(Manifest(utterances.table, failures, left_out=left_out), root)
 
 
 def dataset_folders(root: Path, names: Sequence[str]) -> list[Path]:

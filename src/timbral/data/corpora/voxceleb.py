@@ -7,6 +7,7 @@ from pathlib import Path
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import speaker_folders, utterances_below
+from timbral.data.corpora.speaker_details import with_details
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.text import read_lines
@@ -38,7 +39,8 @@ def _scan_voxceleb1(root: Path) -> Iterator[Utterance | AudioError]:
         for line in lines
         if line[-1] == "dev" and line[3].lower() in PADDLESPEECH_NATIONALITIES
     }
-    return utterances_below(root / "wav", "voxceleb1", {".wav"}, kept)
+    details = {line[0]: {"gender": line[2], "nationality": line[3]} for line in lines}
+    return with_details(utterances_below(root / "wav", "voxceleb1", {".wav"}, kept), details)
 
 
 VOXCELEB1 = Corpus(

@@ -46,29 +46,34 @@ def _utterance(name: str, files: Mapping[str, TarMember]) -> Utterance | AudioEr
         found = f"has {len(audio)} recordings ({', '.join(files)})"
         return AudioError(where, f"{found}; one sample is one recording", "bad-line")
     try:
-        fields = _fields(files)
+        fields, further = _fields(files)
     except ValueError as error:
         return AudioError(where, f"its JSON or cls cannot be read ({error})", "bad-line")
     if not fields.get("speaker"):
         reason = "no speaker stands in its JSON (speaker, spk, …) or in a cls beside it"
         return AudioError(where, reason, "no-speaker")
     session = fields.get("session", "")
-    return Utterance(name, fields["speaker"], session, audio[0].recording, "webdataset")
+    recording = audio[0].recording
+    speaker = fields["speaker"]
+    return Utterance(name, speaker, session, recording, "webdataset", further=further)
 
 
-def _fields(files: Mapping[str, TarMember]) -> dict[str, str]:
-    """Speaker and session of a sample, as text."""
+def _fields(files: Mapping[str, TarMember]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Speaker and session of a sample, as text; and what else its JSON says."""
     fields: dict[str, str] = {}
+    further: dict[str, Any] = {}
     if "json" in files:
         content: Any = parse_json(files["json"].text())
         if not isinstance(content, dict):
             raise ValueError("an object is needed")
-        for name, column in find_columns(list(content)).items():
+        found = find_columns(list(content))
+        further = {name: content[name] for name in content if name not in found.values()}
+        for name, column in found.items():
             if isinstance(content[column], str | int):
                 fields[name] = str(content[column])
     if "speaker" not in fields and "cls" in files:
         fields["speaker"] = files["cls"].text().strip()
-    return fields
+    return fields, further
 
 
 WEBDATASET = Corpus(_scan, ("*.tar, in it NAME.flac, NAME.json (or NAME.cls)",))

@@ -57,7 +57,7 @@ class StoreReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.manifest = Manifest(store.table)
+        self.manifest = Manifest.of_own_table(store.table)
         self.seconds = store.samples / SAMPLE_RATE
         self.rates: list[int] = store.table["sample_rate"].to_pylist()
         self.sizes: list[int] = (2 * store.samples).tolist()
@@ -78,7 +78,7 @@ class MelReader:
 
     def __init__(self, mels: PrecomputedMels) -> None:
         self._mels = mels
-        self.manifest = Manifest(mels.table)
+        self.manifest = Manifest.of_own_table(mels.table)
         self.seconds = mels.samples / SAMPLE_RATE
         self.rates: list[int] = []
         self.sizes: list[int] = mels.frames.tolist()

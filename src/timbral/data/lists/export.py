@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from timbral.data.further_columns import OWN_NAMES
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import COLUMNS, Manifest
 from timbral.errors import check_choice
@@ -13,7 +14,9 @@ from timbral.io.outputs import LIST, LIST_MARKER, FileKind, claim_file, claim_fo
 
 __all__ = ["claim_list", "failures_file", "write_list"]
 
-TABLE = FileKind("a list of utterances", frozenset(COLUMNS.names))
+OTHERS = OWN_NAMES.difference(COLUMNS.names)
+"""columns of prepared data, of vectors and so on, which are no lists"""
+TABLE = FileKind("a list of utterances", frozenset(COLUMNS.names), without=OTHERS)
 
 
 def claim_list(output: Path, format: str, sources: Sequence[str | Path]) -> None:

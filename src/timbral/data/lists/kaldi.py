@@ -11,6 +11,7 @@ from pathlib import Path
 
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
+from timbral.data.lists.kaldi_further import TEXT, FurtherFiles, further_files
 from timbral.data.lists.list_format import ListFormat, write_failures
 from timbral.data.lists.pipes import is_pipe, parse_pipe
 from timbral.data.locations import listed_path
@@ -21,19 +22,24 @@ from timbral.io.text import read_lines, split_words
 
 __all__ = ["KALDI"]
 
+NEEDED = ("wav.scp", "utt2spk", "spk2utt")
+
 
 def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
 
     Sessions come from ``utt2session``, which `_write` writes and Kaldi ignores, when it is
-    there. A line that cannot be used is a failure. An entry that is a command (a pipe) is taken for
-    what it means where that is known, else it is a failure: nothing that a list names is run.
+    there; ``spk2gender``, ``spk2age``, ``utt2lang``, ``text`` and the like are further columns
+    (gender, age, lang, text). A line that cannot be used is a failure. An entry that
+    is a command (a pipe) is taken for what it means where that is known, else it is a failure:
+    nothing that a list names is run.
     """
     recordings, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     sessions, segments = (
         _read_pairs(root / name) if (root / name).exists() else None
         for name in ("utt2session", "segments")
     )
+    further = FurtherFiles.read(root)
     for pairs in filter(None, (recordings, speakers, sessions, segments)):
         yield from pairs.failures
     cut = segments is not None and bool(segments.entries or segments.failures)
@@ -49,7 +55,8 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
         else:
             _, speaker = speakers.entries[utterance]
             _, session = sessions.entries.get(utterance, ("", "")) if sessions else ("", "")
-            yield Utterance(utterance, speaker, session, str(taken), "kaldi")
+            known = further.values(utterance, speaker)
+            yield Utterance(utterance, speaker, session, str(taken), "kaldi", further=known)
 
 
 def _parse_segment(entry: str) -> Segment:
@@ -123,15 +130,17 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a segment
-    of its recording; else one that an earlier list left behind is removed. Kaldi wants utterances
+    of its recording, and ``spk2NAME`` or ``utt2NAME`` for each further column; those that an
+    earlier list left behind are removed. Kaldi wants utterances
     sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
     and blanks become ``_``.
     """
     _check_expressible(manifest)
-    rows = sorted(
-        (_word(_id_after_speaker(row)), _word(row.speaker), _word(row.session), row.path)
-        for row in manifest
+    listed = sorted(
+        ((_word(_id_after_speaker(row)), _word(row.speaker), row) for row in manifest),
+        key=lambda row: row[:2],
     )
+    rows = [(name, speaker, _word(row.session), row.path) for name, speaker, row in listed]
     repeated = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     if repeated:
         raise DataError(
@@ -149,10 +158,13 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
         "spk2utt": [f"{name} {' '.join(names)}\n" for name, names in sorted(by_speaker.items())],
         "utt2session": sessions,
         "segments": segments,
+        **further_files(listed),
     }
+    for path in [*folder.glob("utt2*"), *folder.glob("spk2*"), folder / "segments", folder / TEXT]:
+        if not files.get(path.name):
+            path.unlink(missing_ok=True)
     for name, lines in files.items():
-        if not lines and name in ("utt2session", "segments"):
-            (folder / name).unlink(missing_ok=True)
+        if not lines and name not in NEEDED:
             continue
         with atomic_write(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)

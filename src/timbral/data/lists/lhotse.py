@@ -5,20 +5,23 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
-from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
+from timbral.data.lists.lhotse_fields import (
+    Row,
+    channel_of,
+    check_expressible,
+    fields_of,
+    recording_of,
+)
 from timbral.data.lists.lhotse_rows import scan_lhotse
 from timbral.data.lists.list_format import ListFormat, write_failures
 from timbral.data.manifest import Manifest, Utterance
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError
 from timbral.io.files import atomic_write
 
 __all__ = ["LHOTSE"]
-
-Row = dict[str, Any]
 
 
 def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
@@ -28,7 +31,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     failures.jsonl. Returns the number of utterances written and of failures.
     """
     rows = list(manifest)
-    _check_expressible(rows)
+    check_expressible(rows)
     ids = recording_ids({row.utterance: Segment.of(row.path) for row in rows})
     recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
@@ -36,7 +39,9 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     for row in rows:
         segment = Segment.of(row.path)
         try:
-            recording = recordings.get(segment.file) or _recording(ids[segment.file], segment.file)
+            recording = recordings.get(segment.file) or recording_of(
+                ids[segment.file], segment.file
+            )
             inside = segment.samples(recording["num_samples"], recording["sampling_rate"])
         except AudioError as error:
             failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
@@ -49,19 +54,6 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     return len(supervisions), len(failures)
 
 
-def _recording(name: str, file: str) -> Row:
-    rate, samples, channels = read_header(file)
-    source = {"type": "file", "channels": list(range(channels)), "source": file}
-    return {
-        "id": name,
-        "sources": [source],
-        "sampling_rate": rate,
-        "num_samples": samples,
-        "duration": samples / rate,
-        "channel_ids": source["channels"],
-    }
-
-
 def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
     rate, channels = recording["sampling_rate"], recording["channel_ids"]
     return {
@@ -69,28 +61,10 @@ def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:
         "recording_id": recording["id"],
         "start": inside.start / rate,
         "duration": (inside.stop - inside.start) / rate,
-        "channel": _channel(Segment.of(row.path), channels),
+        "channel": channel_of(Segment.of(row.path), channels),
         "speaker": row.speaker,
-        "custom": {"session": row.session, "corpus": row.corpus},
+        **fields_of(row),
     }
-
-
-def _channel(segment: Segment, channels: list[int]) -> int | list[int]:
-    if segment.channel is not None:
-        return segment.channel
-    return channels if len(channels) > 1 else 0
-
-
-def _check_expressible(rows: list[Utterance]) -> None:
-    """DataError for what would need a recording of its own, with a transform."""
-    for row in rows:
-        segment = Segment.of(row.path)
-        changed = segment.rate is not None or segment.speed != 1 or segment.gain != 1
-        if changed or segment.within is not None:
-            raise DataError(
-                f"{row.path}: a list in Lhotse's format holds recordings as they are; write a "
-                "table (parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
-            )
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:

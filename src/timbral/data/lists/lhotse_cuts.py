@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.tar_members import TarMember, tar_members
-from timbral.data.lists.lhotse_rows import Line, ListedRecording, read_lines_of
+from timbral.data.lists.lhotse_rows import Line, ListedRecording, further_of, read_lines_of
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError
 
@@ -71,7 +71,9 @@ def _utterance(line: Line, path: str) -> Utterance:
         for row in (line.row, *supervisions)
         if isinstance(custom := row.get("custom"), dict) and isinstance(custom.get("session"), str)
     ]
-    return Utterance(line.text("id"), speakers.pop(), (sessions or [""])[0], path, "lhotse")
+    session = (sessions or [""])[0]
+    further = further_of(*supervisions, line.row)
+    return Utterance(line.text("id"), speakers.pop(), session, path, "lhotse", further=further)
 
 
 def _object(line: Line, key: str) -> Mapping[str, object]:

@@ -21,10 +21,16 @@ from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 
-__all__ = ["Line", "ListedRecording", "read_lines_of", "scan_lhotse"]
+__all__ = ["Line", "ListedRecording", "further_of", "read_lines_of", "scan_lhotse"]
 
 TOLERANCE_SECONDS = 0.05
 """a supervision that begins and ends this near to its recording's ends covers it"""
+FURTHER = ("gender", "age", "language", "text")
+"""keys of a supervision that become columns, as its custom fields do"""
+OWN_CUSTOM = ("session", "corpus")
+"""custom fields that timbral writes itself"""
+DIGITS = 18
+"""of a whole number that fits 64 bits for certain"""
 EXACT_SECONDS = 1e-4
 """a supervision that ends this near to its recording's end ends with it"""
 
@@ -225,7 +231,29 @@ def _utterance(
     session = custom.get("session") if isinstance(custom, dict) else None
     if not isinstance(session, str | None):
         raise ValueError(_unfit("session", session))
-    return Utterance(name, line.text("speaker"), session or "", str(segment), "lhotse")
+    further = further_of(line.row)
+    return Utterance(
+        name, line.text("speaker"), session or "", str(segment), "lhotse", further=further
+    )
+
+
+def further_of(*rows: Mapping[str, Any]) -> dict[str, Any]:
+    """What supervisions and cuts say besides: `FURTHER` keys, and custom fields; later ones win."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        custom = row.get("custom")
+        fields = {key: row[key] for key in FURTHER if key in row}
+        fields |= custom if isinstance(custom, dict) else {}
+        found |= {k: _typed(v) for k, v in fields.items() if k not in OWN_CUSTOM}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _typed(value: Any) -> Any:
+    """A value of a line, its numbers as numbers."""
+    if isinstance(value, _Whole | _Fraction):
+        number = float(value)
+        return number if isinstance(value, _Fraction) or len(value) > DIGITS else int(value)
+    return value
 
 
 def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
@@ -244,10 +272,18 @@ def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
             raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
+class _Whole(str):
+    """A whole number as it is written."""
+
+
+class _Fraction(str):
+    """Any other number as it is written."""
+
+
 def _parse(where: str, text: str) -> Line:
     """A line; one that is no JSON object is an empty one, which has none of the keys."""
     try:
-        row = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+        row = json.loads(text, parse_int=_Whole, parse_float=_Fraction, parse_constant=_Fraction)
     except (ValueError, RecursionError):
         row = None
     return Line(where, row if isinstance(row, dict) else {})

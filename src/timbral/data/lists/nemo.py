@@ -7,6 +7,7 @@ from typing import Any
 
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment
+from timbral.data.further_columns import OWN_NAMES
 from timbral.data.lists.list_format import ListFormat
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
@@ -15,10 +16,8 @@ from timbral.io.outputs import FileKind
 
 __all__ = ["NEMO"]
 
-KIND = FileKind(
-    "a manifest of NeMo",
-    frozenset(("audio_filepath", "offset", "duration", "label", "utterance", "session")),
-)
+KEYS = ("audio_filepath", "offset", "duration", "label", "utterance", "session")
+KIND = FileKind("a manifest of NeMo", frozenset(KEYS), without=OWN_NAMES.difference(KEYS))
 
 
 def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
@@ -27,6 +26,11 @@ def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
     Rates and lengths come from the files' headers; files without a readable one are failures, in
     FILE.failures.jsonl.
     """
+    if taken := [name for name in manifest.further_names if name in KEYS]:
+        raise DataError(
+            f"the column {taken[0]!r} would be the manifest's own key of that name; rename it, or "
+            "write a table (parquet, csv, tsv, jsonl)"
+        )
     rows: list[dict[str, Any]] = []
     failures = [failure.as_dict() for failure in manifest.failures]
     lengths: dict[str, tuple[int, int]] = {}
@@ -63,6 +67,7 @@ def _row(row: Utterance, lengths: dict[str, tuple[int, int]]) -> dict[str, Any]:
         "label": row.speaker,
         "utterance": row.utterance,
         "session": row.session,
+        **{name: value for name, value in row.further.items() if value is not None},
     }
 
 

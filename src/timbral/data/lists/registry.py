@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from timbral.data.lists.cuts import CUTS
 from timbral.data.lists.kaldi import KALDI
 from timbral.data.lists.lhotse import LHOTSE
 from timbral.data.lists.list_format import ListFormat
@@ -17,5 +18,6 @@ LIST_FORMATS: dict[str, ListFormat] = {
     "jsonl": JSONL,
     "kaldi": KALDI,
     "lhotse": LHOTSE,
+    "cuts": CUTS,
     "nemo": NEMO,
 }

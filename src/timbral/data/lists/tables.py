@@ -9,16 +9,17 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from timbral.data.lists.list_format import ListFormat
-from timbral.data.manifest import Manifest
+from timbral.data.manifest import COLUMNS, Manifest
 from timbral.io.files import atomic_write, write_jsonl
 
 __all__ = ["CSV", "JSONL", "PARQUET", "TSV"]
 
 
 def _plain(manifest: Manifest) -> pa.Table:
-    """The table with columns of plain text."""
-    names = manifest.table.column_names
-    return manifest.table.cast(pa.schema([(name, pa.string()) for name in names]))
+    """The table with names of plain text."""
+    fields = [(name, pa.string()) for name in COLUMNS.names]
+    further = [manifest.table.schema.field(name) for name in manifest.further_names]
+    return manifest.table.cast(pa.schema([*fields, *further]))
 
 
 def _write_parquet(manifest: Manifest, output: Path) -> tuple[int, int]:

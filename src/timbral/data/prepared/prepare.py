@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from timbral.audio.decode import SAMPLE_RATE, decode, failures_of
 from timbral.audio.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
@@ -33,6 +32,7 @@ from timbral.data.file_state import file_size, file_stamp
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.prepared.changes import check_unchanged, write_times
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
+from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
 from timbral.data.prepared.totals import Totals
 from timbral.data.sources import default_trim, find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
@@ -46,8 +46,7 @@ from timbral.io.types import Progress
 __all__ = ["PrepareSummary", "prepare"]
 
 SHARD_UTTERANCES = 256
-ROWS_AT_ONCE = 65_536
-"""of the table, in memory and in a row group of its file"""
+UTTERANCES = "utterances.parquet"
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,9 @@ def prepare(
         workers: processes; with more than one a script needs ``if __name__ == "__main__":``
         progress: called with the utterances done and their number
 
-    Recordings that cannot be used are listed in OUTPUT/failures.jsonl and counted. Raises
+    What is known of the utterances besides, such as gender, becomes columns of the table; that of
+    finished data is brought up to date. Recordings that cannot be used are listed in
+    OUTPUT/failures.jsonl and counted. Raises
     DataError when the source cannot be read, when the output holds other data or another process
     writes there, or when no recording could be used.
     """
@@ -135,12 +136,14 @@ def prepare(
     folder = Path(output)
     claim_folder(folder, PREPARED)
     with folder_lock(folder):
-        plan = _claim(folder, utterances, preprocessing, format)
-        finished = (folder / "utterances.parquet").exists()
+        rows = utterances.without_further()
+        plan = _claim(folder, rows, preprocessing, format)
+        finished = (folder / UTTERANCES).exists()
         if finished:
-            check_unchanged(folder, utterances, preprocessing, format)
+            check_unchanged(folder, rows, preprocessing, format)
+            update_further(folder / UTTERANCES, utterances)
         else:
-            shards = _shards(folder, utterances, preprocessing, format, plan)
+            shards = _shards(folder, rows, preprocessing, format, plan)
             _prepare_shards(shards, len(utterances), workers, progress)
             _finish(folder, utterances, preprocessing, format)
         shutil.rmtree(folder / ".prepare", ignore_errors=True)
@@ -161,7 +164,7 @@ def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, for
     for row in utterances:
         if Segment.of(row.path).file.lower().endswith(FFMPEG_SUFFIXES):
             check_ffmpeg()
-        digest.update(json.dumps([*asdict(row).values(), file_size(row.path)]).encode())
+        digest.update(json.dumps([*row.names().values(), file_size(row.path)]).encode())
     for failure in utterances.failures:
         digest.update(json.dumps(failure.as_dict()).encode())
     _check_file_names(utterances, format)
@@ -264,11 +267,11 @@ def _prepare_shard(shard: _Shard) -> int:
                     wave = shard.preprocessing(wave, source_rate, SAMPLE_RATE, utterance.path)
                     content = format.convert(wave, utterance.path)
             except AudioError as error:
-                failures.append(asdict(utterance) | {"reason": error.reason, "kind": error.kind})
+                failures.append(utterance.names() | {"reason": error.reason, "kind": error.kind})
                 continue
             seconds = round(wave.size / SAMPLE_RATE, 6)
             columns = {"duration_seconds": seconds, "sample_rate": source_rate}
-            rows.append(asdict(utterance) | columns)
+            rows.append(utterance.names() | columns)
             yield utterance, content
 
     locations = format.write(shard.folder, shard.number, items())
@@ -293,10 +296,10 @@ def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, fo
         )
     speakers: set[str] = set()
     schema = FORMATS[format].table
-    with atomic_write(folder / "utterances.parquet") as temporary:
-        with pa.parquet.ParquetWriter(temporary, schema) as writer:
+    with atomic_write(folder / UTTERANCES) as temporary:
+        with prepared_writer(temporary, schema, utterances) as write:
             for table in _tables(indexes, schema):
-                writer.write_table(table, row_group_size=ROWS_AT_ONCE)
+                write(table)
                 speakers.update(table["speaker"].unique().to_pylist())
                 totals.hours += sum(table["duration_seconds"].to_pylist()) / 3600
         write_times(folder, utterances, [time for i in indexes for time in read_json(i)["times"]])

@@ -1,0 +1,53 @@
+"""What corpora tell of their speakers, such as gender and age, given to the speakers' utterances.
+
+A file of such details that is missing, or lines of it that are not as expected, tell nothing: the
+recordings are there without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from timbral.data.further_columns import Value
+from timbral.data.manifest import Utterance
+from timbral.errors import AudioError, DataError
+from timbral.io.text import read_lines
+
+__all__ = ["Details", "file_above", "lines_of", "with_details"]
+
+Details = Mapping[str, Mapping[str, Value]]
+"""by speaker, values by column"""
+LEVELS_ABOVE = 3
+"""a part of a corpus, or a speaker's folder, may be read: the file lies above it"""
+
+
+def with_details(
+    rows: Iterable[Utterance | AudioError], details: Details
+) -> Iterator[Utterance | AudioError]:
+    """The rows, each with what is told of its speaker."""
+    for row in rows:
+        if isinstance(row, Utterance) and row.speaker in details:
+            yield replace(row, further={**details[row.speaker], **row.further})
+        else:
+            yield row
+
+
+def file_above(root: Path, name: str) -> Path | None:
+    """The file of that name in `root`, or in a folder above it; None when there is none."""
+    whole = root.absolute()
+    for folder in (whole, *whole.parents[:LEVELS_ABOVE]):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def lines_of(path: Path | None) -> list[str]:
+    """The lines of a file of details; none where there is no file, or none of text."""
+    if path is None:
+        return []
+    try:
+        return [line for _, line in read_lines(path, "what a corpus tells of its speakers")]
+    except DataError:
+        return []

@@ -1,0 +1,97 @@
+"""Further columns of a Kaldi data directory: ``spk2gender``, ``utt2lang``, ``text`` and others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbral.data.further_columns import Value
+from timbral.data.manifest import Utterance
+from timbral.errors import DataError
+from timbral.io.text import read_lines, split_words
+
+__all__ = ["TEXT", "FurtherFiles", "further_files"]
+
+TEXT = "text"
+"""the column of transcripts, and the file that holds them"""
+OWN_FILES = ("utt2spk", "spk2utt", "utt2session")
+WORD = re.compile(r"\w+")
+"""a column's name that can be a part of a file's name"""
+
+
+@dataclass(frozen=True)
+class FurtherFiles:
+    """What the files say, by column: values by speaker, and values by utterance."""
+
+    of_speakers: Mapping[str, Mapping[str, str]]
+    of_utterances: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def read(cls, root: Path) -> FurtherFiles:
+        """The files of a data directory; DataError for one that cannot be read, or a key twice."""
+        of_utterances = _read_files(root, "utt2")
+        if (root / TEXT).is_file():
+            of_utterances[TEXT] = _read(root / TEXT)
+        return cls(_read_files(root, "spk2"), of_utterances)
+
+    def values(self, utterance: str, speaker: str) -> dict[str, Value]:
+        """What is known of an utterance; of a column that both tell, what the utterance's says."""
+        found: dict[str, Value] = {}
+        for columns, key in ((self.of_speakers, speaker), (self.of_utterances, utterance)):
+            found |= {name: values[key] for name, values in columns.items() if key in values}
+        return found
+
+
+def _read_files(root: Path, prefix: str) -> dict[str, Mapping[str, str]]:
+    return {
+        name: _read(path)
+        for path in sorted(root.glob(f"{prefix}*"))
+        if WORD.fullmatch(name := path.name.removeprefix(prefix))
+        and path.name not in OWN_FILES
+        and path.is_file()
+    }
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The value of each key; a line without one, such as an empty transcript, tells nothing."""
+    values: dict[str, str] = {}
+    for number, line in read_lines(path, "a list of a Kaldi data directory"):
+        key, *rest = split_words(line, maxsplit=1)
+        if key in values:
+            raise DataError(f"{path}:{number}: {key!r} stands there more than once; keep one")
+        if rest:
+            values[key] = rest[0]
+    return values
+
+
+def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[str]]:
+    """The files of further columns and their lines, for `rows` (id, speaker, utterance) in order.
+
+    A column in which no speaker has two values becomes ``spk2NAME``, any other ``utt2NAME``.
+    Raises DataError for a column whose name is none of a file.
+    """
+    files: dict[str, list[str]] = {}
+    for column in dict.fromkeys(name for _, _, row in rows for name in row.further):
+        if not WORD.fullmatch(column) or f"utt2{column}" in OWN_FILES or column == "utt":
+            raise DataError(
+                f"the column {column!r} cannot be a file of a Kaldi data directory, utt2{column}; "
+                "rename it to letters, digits and _, or write a table"
+            )
+        values = [(name, speaker, _word(row.further.get(column))) for name, speaker, row in rows]
+        of_speaker: dict[str, set[str]] = {}
+        for _, speaker, value in values:
+            of_speaker.setdefault(speaker, set()).add(value)
+        if column != TEXT and all(len(each) == 1 for each in of_speaker.values()):
+            pairs = [(speaker, min(each)) for speaker, each in sorted(of_speaker.items())]
+            name = f"spk2{column}"
+        else:
+            pairs = [(name, value) for name, _, value in values]
+            name = TEXT if column == TEXT else f"utt2{column}"
+        files[name] = [f"{key} {value}\n" for key, value in pairs if value]
+    return files
+
+
+def _word(value: Value) -> str:
+    return " ".join(str(value).split()) if value is not None else ""

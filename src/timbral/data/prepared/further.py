@@ -1,0 +1,48 @@
+"""Further columns in the table of prepared data, behind those that say where the data lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from timbral.data.further_columns import OWN_NAMES, joined
+from timbral.data.manifest import Manifest
+from timbral.io.files import atomic_write
+
+__all__ = ["ROWS_AT_ONCE", "prepared_writer", "update_further"]
+
+ROWS_AT_ONCE = 65_536
+"""of the table, in memory and in a row group of its file"""
+
+
+@contextmanager
+def prepared_writer(
+    path: Path, schema: pa.Schema, utterances: Manifest
+) -> Iterator[Callable[[pa.Table], None]]:
+    """A file of utterances, rows of `schema`, to each of which its further columns are added."""
+    names = utterances.further_names
+    whole = pa.schema([*schema, *(utterances.table.schema.field(name) for name in names)])
+    with pa.parquet.ParquetWriter(path, whole) as writer:
+
+        def write(table: pa.Table) -> None:
+            content = joined(table, utterances.table, names)
+            writer.write_table(content, row_group_size=ROWS_AT_ONCE)
+
+        yield write
+
+
+def update_further(path: Path, utterances: Manifest) -> None:
+    """Write the table of finished data once more where the utterances' further columns changed."""
+    table = pa.parquet.read_table(path, partitioning=None)
+    own = table.select([name for name in table.column_names if name in OWN_NAMES])
+    if joined(own, utterances.table, utterances.further_names).equals(table):
+        return
+    with (
+        atomic_write(path) as temporary,
+        prepared_writer(temporary, own.schema, utterances) as write,
+    ):
+        write(own)
