@@ -201,7 +201,7 @@ def test_the_run_stands_for_the_chosen_weights(
     assert "| old voices | 5 | " in card
     assert checkpoint.weights_sha256 in card
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    watched = {row["step"]: row["old_eer"] for row in rows if "old_eer" in row}
+    watched = {row["step"]: row["val_old_eer"] for row in rows if "val_old_eer" in row}
     assert sorted(watched) == [3, 6]
     assert watched[best.step] == choice.all[-1].voices[1].second  # one and the same trials
     assert choice.line in (output / "worker_0.log").read_text()
@@ -278,7 +278,7 @@ def test_several_old_voices_are_watched_one_by_one(
     names = [change.name for change in done.fraction_choice.chosen.voices]
     assert names == ["new voices", "old voices (data)", "old voices (telephone)"]
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert row["old_eer"] == row["old_eer_data"] == row["old_eer_telephone"]
+    assert row["val_old_eer"] == row["val_old_eer_data"] == row["val_old_eer_telephone"]
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ BAR_WIDTH = 40
 PERCENTAGES = {
     "batch_eer": "batch EER",
     "val_eer": "validation EER",
-    "old_eer": "old voices EER",
+    "val_old_eer": "old voices EER",
     "data_wait_fraction": "data wait",
     "teacher_vectors": "teacher's vectors",
     "weight_shares": "weight shares",

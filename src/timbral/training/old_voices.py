@@ -35,8 +35,8 @@ class OldVoices:
 class WatchedValidation(Validation):
     """Validation on new voices that also tells the error rate of old ones.
 
-    Its metrics have `old_eer` besides, of the old voices that are worst off, and with several of
-    them `old_eer_NAME` for each.
+    Its metrics have `val_old_eer`, that of the old voices with the highest one, and with several
+    of them `val_old_eer_NAME` for each.
     """
 
     def __init__(self, data: PreparedData, rows: Ints, old: Sequence[OldVoices]) -> None:
@@ -52,9 +52,9 @@ class WatchedValidation(Validation):
             watched = voices.validation.run(encoder)
             if watched is None:
                 return None
-            rates[f"old_eer_{voices.name}"] = watched.metrics["val_eer"]
+            rates[f"val_old_eer_{voices.name}"] = watched.metrics["val_eer"]
         named = rates if len(rates) > 1 else {}
-        metrics = {**result.metrics, "old_eer": max(rates.values()), **named}
+        metrics = {**result.metrics, "val_old_eer": max(rates.values()), **named}
         return replace(result, metrics=metrics)
 
 

@@ -137,11 +137,11 @@ class Run:
         if self._ranks.is_first:
             self._progress(self.first_step, {"teacher_vectors": done / total})
 
-    def note_fractions(self, done: int, total: int) -> None:
+    def note_fractions(self, step: int, done: int, total: int) -> None:
         """How many shares of the trained weights are scored: to the terminal and the log."""
         self._log.line(f"keep_old: {done} of {total} shares of the trained weights are scored")
         if self._ranks.is_first:
-            self._progress(self.first_step, {"weight_shares": done / total})
+            self._progress(step, {"weight_shares": done / total})
 
     def note_choice(self, line: str) -> None:
         """Which share was chosen: to the log."""

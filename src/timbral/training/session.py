@@ -6,6 +6,8 @@ and `loop` (forward, loss, backward, step).
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from timbral.checkpoints.checkpoint import Checkpoint
@@ -112,9 +114,8 @@ def _choose(
     """With `keep_old`, let the run stand for the best share of its weights."""
     if start is None or not isinstance(data.validation, WatchedValidation):
         return None
-    choice = choose_weights(
-        run.folder, start, state.encoder, data.validation, ranks, run.note_fractions
-    )
+    progress = partial(run.note_fractions, state.step)
+    choice = choose_weights(run.folder, start, state.encoder, data.validation, ranks, progress)
     run.note_choice(choice.line)
     return choice
 
