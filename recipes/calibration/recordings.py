@@ -1,11 +1,12 @@
 """Recordings that calibrations are fitted on, and others that they are tested on.
 
-    python recipes/calibration/recordings.py CORPORA OUTPUT
+    python recipes/calibration/recordings.py CORPORA OUTPUT [--speakers FILE]
 
 CORPORA holds speechocean762-train, librispeech-251, LibriSpeech, LibriTTS, VCTK, noise and rooms.
 OUTPUT becomes
 
-    fit/CORPUS/SPEAKER/SIDE/*.flac     100 speakers of speechocean762, 248 of LibriSpeech
+    fit/CORPUS/SPEAKER/SIDE/*.flac     100 speakers of speechocean762, 248 of LibriSpeech, or those
+                                       of FILE, whose lines are CORPUS-SPEAKER
     test/CELL/SPEAKER/SIDE/*.flac      other speakers, one condition in each CELL
     fit.txt, fit.txt.utt2spk, test-CELL.txt, test-CELL.txt.utt2spk
 
@@ -206,7 +207,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpora", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--speakers", type=Path)
     options = parser.parse_args()
+    chosen = None if options.speakers is None else set(read_speakers(options.speakers))
     corpora, output = options.corpora.resolve(), options.output.resolve()
     rooms, noise = corpora / "rooms", corpora / "noise"
     to_fit = Sounds.read(
@@ -229,6 +232,8 @@ def main() -> None:
     change = any_condition(to_fit)
     for speakers, name, per_side in ((ocean, "speechocean762", 12), (libri, "librispeech", 4)):
         folder = output / "fit" / name
+        if chosen is not None:
+            speakers = [each for each in speakers if f"{name}-{each.name}" in chosen]
         rows += make(speakers, folder, per_side, LENGTHS, change, seed=1)
         genders |= {f"{name}-{speaker.name}": speaker.gender for speaker in speakers}
     write_list(rows, genders, output / "fit.txt", per_speaker=60)
