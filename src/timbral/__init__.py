@@ -14,7 +14,7 @@ Training: train, load_config, average, register_encoder, register_loss
 Evaluation: trials, evaluate, score, compare, calibrate
 Cloned voices: clone_similarity, voice_drift
 Decisions: check, Gallery, Identifier, migrate_gallery
-Weights: models, download, convert, export
+Weights: models, download, convert, export, export_page
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
 TimbralError, whose messages say what came, what is allowed and what to do.
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         evaluate,
         export,
         export_list,
+        export_page,
         import_embeddings,
         inspect,
         load_config,
@@ -156,6 +157,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_list",
+    "export_page",
     "import_embeddings",
     "inspect",
     "load_config",

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
     from timbral.evaluation.list_evaluation import Evaluation as Evaluation
+    from timbral.exporting.browser_page import BrowserPageSummary as BrowserPageSummary
+    from timbral.exporting.browser_page import export_page as export_page
     from timbral.exporting.export_encoder import ExportSummary as ExportSummary
     from timbral.exporting.export_encoder import export as export
     from timbral.gallery.gallery import Gallery as Gallery
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
 __all__ = [
     "embed",
     "export_list",
+    "export_page",
     "inspect",
     "run_training",
     "speakers",
@@ -92,6 +95,7 @@ MODULES = {
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
     "Evaluation": "evaluation.list_evaluation",
+    "BrowserPageSummary": "exporting.browser_page",
     "ExportSummary": "exporting.export_encoder",
     "Gallery": "gallery.gallery",
     "Identification": "gallery.identification",
@@ -124,6 +128,7 @@ MODULES = {
     "download": "checkpoints.download",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export_encoder",
+    "export_page": "exporting.browser_page",
     "import_embeddings": "embeddings.importing",
     "load_config": "config.named",
     "load_encoder": "inference.load",

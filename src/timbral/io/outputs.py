@@ -18,6 +18,7 @@ from timbral.errors import DataError
 from timbral.io.json_parsing import parse_json
 
 __all__ = [
+    "BROWSER_PAGE",
     "CHECKPOINT",
     "DEMO",
     "DRIFT_FILE",
@@ -73,7 +74,9 @@ DEMO = FolderKind("a demo", ("demo.json",))
 SIMILARITY_FILE = "similarity.json"
 DRIFT_FILE = "drift.json"
 SIMILARITY = FolderKind("a comparison of clones", (SIMILARITY_FILE, DRIFT_FILE))
+BROWSER_PAGE = FolderKind("a page that `export` wrote", ("encoder.json",))
 FOLDERS = (
+    BROWSER_PAGE,
     PREPARED,
     EMBEDDINGS,
     IMPORTED,

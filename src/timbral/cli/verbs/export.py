@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from timbral.cli.common_options import (
     OK,
@@ -12,6 +12,11 @@ from timbral.cli.common_options import (
     load_embedder,
     option,
 )
+from timbral.cli.early_checks import check_files
+from timbral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from timbral.inference.exported_model import Parity
 
 __all__ = ["run"]
 
@@ -19,28 +24,56 @@ __all__ = ["run"]
 def run(
     encoder: Encoder,
     *,
-    output: Annotated[Path, option("FILE.onnx", "the file; it stands wherever ENCODER does")],
+    output: Annotated[
+        Path | None, option("FILE.onnx", "the file; it stands wherever ENCODER does")
+    ] = None,
+    web: Annotated[
+        Path | None,
+        option("FOLDER", "write a page instead, which compares recordings in the browser"),
+    ] = None,
+    onnxruntime_web: Annotated[
+        Path | None,
+        option("PATH", "for --web: the npm package, a folder or .tgz; default: npm downloads it"),
+    ] = None,
     precision: Annotated[str, option("PRECISION", "of the file: fp32, and no other yet")] = "fp32",
     weights_dir: Annotated[
         Path | None,
         option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
     ] = None,
 ) -> int:
-    """Write an encoder as one ONNX file that takes waveforms.
+    """Write an encoder as one ONNX file that takes waveforms, or as a page for browsers.
 
     example: timbral export campplus-zh-en --output campplus.onnx
     """
     from timbral import api
+    from timbral.exporting.browser_page import check_browser_page
     from timbral.exporting.export_encoder import check_export
 
-    check_export(output, precision)  # before the encoder is loaded
+    if (output is None) == (web is None):
+        raise ConfigError("give --output FILE.onnx, or --web FOLDER; one of them")
+    check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
+    if web is not None:
+        check_browser_page(web)  # before the encoder is loaded
+        page = api.export_page(
+            load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web
+        )
+        print(f"{web}: a page of {page.num_bytes / 1e6:.1f} MB for any server of files")
+        if not page.has_calibration:
+            print("note: the encoder has no calibration, so the page shows cosines only")
+        _print_parity(page.parity)
+        return OK
+    assert output is not None
+    check_export(output, precision)
     made = api.export(load_embedder(encoder, running), output, precision=precision)
-    parity = made.parity
     print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}")
+    _print_parity(made.parity)
+    return OK
+
+
+def _print_parity(parity: Parity) -> None:
     print(
         f"parity with torch on {parity.num_recordings} recordings ({parity.seconds:.0f} s): least "
         f"cosine {parity.cosine:.7f}, largest difference {parity.max_difference:.0e}, in a batch "
         f"{parity.batch_difference:.0e}"
     )
-    return OK

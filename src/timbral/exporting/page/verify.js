@@ -1,0 +1,79 @@
+// The page: two recordings, one answer, nothing leaves the machine.
+
+import { load } from "./audio.js";
+import { decide } from "./calibration.js";
+import { encode } from "./encoder.js";
+import { measure, risksOf } from "./quality.js";
+import { Slot } from "./recorder.js";
+import { comparison, element, percent, verdict } from "./results.js";
+
+const $ = (selector) => document.querySelector(selector);
+const about = await (await fetch(new URL("encoder.json", import.meta.url))).json();
+
+async function understand(slot) {
+  const { samples, prepared, correlation } = await load(slot.blob, about.preprocessing);
+  const name = slot.box.dataset.title;
+  if (prepared.length < about.min_samples) {
+    throw new Error(`${name}: ${about.min_samples / about.sample_rate} s or more are needed.`);
+  }
+  if (prepared.length > about.longest_seconds * about.sample_rate) {
+    throw new Error(`${name}: at most ${about.longest_seconds} s; cut it.`);
+  }
+  const measured = measure(samples, about.quality);
+  const risks = risksOf(measured, about.quality);
+  if (correlation !== null && correlation < about.quality.risks.channel_correlation) {
+    risks.push("its channels differ, as the two sides of a call do: their mean may be nobody's voice");
+  }
+  return { measured: { ...measured, risks: risks.map((message) => ({ kind: "risk", message })) }, vector: await encode(prepared) };
+}
+
+export async function compare(slots, asked = {}) {
+  const sides = [];
+  for (const slot of slots) sides.push(await understand(slot));
+  const decision = decide(sides.map((side) => side.vector), sides.map((side) => side.measured), about.calibration, asked);
+  return { ...decision, why: reason(decision), first: sides[0].measured, second: sides[1].measured, vectors: sides.map((side) => side.vector) };
+}
+
+function reason(decision) {
+  if (decision.threshold === null) return `Cosine ${decision.score.toFixed(3)}; this encoder has no calibration.`;
+  const promised = decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
+  return `Cosine ${decision.score.toFixed(3)}; from ${decision.threshold.toFixed(3)} on the answer is yes${promised}. `
+    + `It rests on ${about.calibration.fitted_on.num_speakers} speakers: ${about.calibration.fitted_on.description}.`;
+}
+
+async function submit(event) {
+  event.preventDefault();
+  const result = $(".result");
+  const button = $("button.main");
+  button.disabled = true;
+  result.replaceChildren(verdict("working", "Listening …"));
+  await new Promise(requestAnimationFrame); // so that it is seen
+  try {
+    if (!slots.every((slot) => slot.blob)) throw new Error("Record or choose both recordings first.");
+    const rate = $("#rate").value;
+    const answer = await compare(slots, { falseAccept: rate ? Number(rate) : null });
+    window.timbralAnswer = answer; // for whoever wants the numbers, and for tests
+    result.replaceChildren(...comparison({ ...answer, timeline: null }));
+  } catch (error) {
+    result.replaceChildren(verdict("failed", "That did not work", error.message));
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// Only rates that the data can promise are offered.
+function offerRates() {
+  const least = Math.min(...(about.calibration?.points ?? []).map((point) => point.false_accept_bound));
+  for (const rate of [0.05, 0.02, 0.01, 0.005].filter((each) => each >= least)) {
+    const option = element("option", `at most ${percent(rate)} of other speakers accepted`);
+    option.value = String(rate);
+    $("#rate").append(option);
+  }
+  $("#promise").hidden = !about.calibration;
+}
+
+const slots = [...document.querySelectorAll(".slot")].map((box) => new Slot(box));
+$("#encoder").textContent = `${about.encoder}${about.license ? `, ${about.license}` : ""}`;
+offerRates();
+$("form").addEventListener("submit", submit);
+document.body.dataset.ready = "yes";

@@ -1,0 +1,273 @@
+"""An encoder as a page for browsers, and the page in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+from conftest import SMALL, Ask
+from timbral import api
+from timbral.audio.preprocessing import Preprocessing
+from timbral.audio.quality.measure import measure
+from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
+from timbral.calibration.conditions import Ranges
+from timbral.demo.shipped import VOICES
+from timbral.encoders.registry import ENCODERS
+from timbral.errors import CheckpointError, ConfigError, DataError
+from timbral.exporting import browser_runtime, parity
+from timbral.exporting.browser_page import export_page
+from timbral.exporting.browser_runtime import FILES, read_runtime
+from timbral.inference.embedder import Embedder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium")
+RECORDINGS = [sorted((VOICES / name).glob("*.ogg"))[0] for name in ("am_adam", "af_bella")]
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(autouse=True)
+def short_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LONGEST_SECONDS", 3.0)
+    monkeypatch.setattr(parity, "NUM_LENGTHS", 2)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Embedder:
+    torch.manual_seed(0)
+    made = Embedder(
+        ENCODERS["tdnn"](SMALL["tdnn"]).eval(),
+        Preprocessing(),
+        name="small",
+        weights_sha256="3" * 64,
+    )
+    made.calibration = made_up_calibration(made)
+    return made
+
+
+def made_up_calibration(encoder: Embedder) -> Calibration:
+    """One that uses conditions and takes directions out."""
+    generator = np.random.default_rng(0)
+    directions = np.linalg.qr(generator.standard_normal((encoder.embedding_dim, 2)))[0].T
+    return Calibration(
+        encoder.name,
+        encoder.weights_sha256,
+        encoder.embedding_identity(),
+        offset=(-2.0, 0.1, 0.2, -0.3, 0.4, 0.05),
+        scale=(4.0, 0.3, -0.1, 0.2, 0.1, 0.05),
+        ranges=Ranges((0.5, 20.0), (3000.0, 8000.0), (0.0, 45.0)),
+        limits=(-6.0, 6.0),
+        points=(
+            OperatingPoint(-1.0, 0.1, 0.2, 0.0, 0.1),
+            OperatingPoint(2.0, 0.01, 0.02, 0.1, 0.2),
+        ),
+        fitted_on=FittedOn("made-up voices", "1" * 64, 10, 50, 50, 0.5, 0.4, 0.6, 0.45),
+        nuisance=tuple(map(tuple, directions.tolist())),
+    )
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """What a page needs of the npm package, as npm lays it; with other content."""
+    folder = tmp_path / "node_modules" / "onnxruntime-web"
+    (folder / "dist").mkdir(parents=True)
+    for name in FILES:
+        (folder / "dist" / name).write_text(f"not {name}")
+    return folder
+
+
+def test_a_page_has_all_its_files(encoder: Embedder, package: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    made = export_page(encoder, page, onnxruntime_web=package)
+    files = {str(path.relative_to(page)) for path in page.rglob("*") if path.is_file()}
+    assert {f"onnxruntime/{name}" for name in FILES} < files
+    assert made.num_bytes == sum(path.stat().st_size for path in page.rglob("*") if path.is_file())
+    assert made.has_calibration
+    named: set[str] = set()
+    for path in (*page.glob("*.js"), page / "index.html"):
+        text = path.read_text()
+        assert "http:" not in text.replace("http://www.w3.org/2000/svg", "")
+        assert "https:" not in text
+        named |= set(re.findall(r'(?:from "\./|src="|href=")([\w./-]+\.(?:m?js|css))"', text))
+    assert named <= files
+    about = json.loads((page / "encoder.json").read_text())
+    assert about["weights_sha256"] == encoder.weights_sha256
+    assert len(about["quality"]["models"]["speech"]["weights"]) == 38
+    loaded = api.load_encoder(page / "encoder.onnx")
+    vectors = [each.encode(RECORDINGS[0]) for each in (encoder, loaded)]
+    assert float(vectors[0] @ vectors[1]) > 0.9999
+    export_page(encoder, page, onnxruntime_web=package)  # replaces an earlier page
+
+
+def test_what_cannot_be_a_page_is_refused(
+    encoder: Embedder, package: Path, tmp_path: Path, ask: Ask
+) -> None:
+    trimmed = Embedder(encoder.network, Preprocessing(trim="energy"), name="small")
+    with pytest.raises(ConfigError, match=r"small: its recordings are trimmed \(energy\)"):
+        export_page(trimmed, tmp_path / "page", onnxruntime_web=package)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty"):
+        export_page(encoder, tmp_path / "notes", onnxruntime_web=package)
+    assert not (tmp_path / "page").exists()
+    for words in ((), ("--output", "a.onnx", "--web", "page")):
+        answer = ask("export", "campplus-zh-en", *words)
+        assert answer.code == 2
+        assert "give --output FILE.onnx, or --web FOLDER" in answer.err
+
+
+def test_the_package_is_read_as_npm_lays_and_packs_it(package: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "onnxruntime-web.tgz"
+    with tarfile.open(archive, "w:gz") as packed:
+        for name in FILES:
+            packed.add(package / "dist" / name, f"package/dist/{name}")
+    assert read_runtime(archive) == read_runtime(package)
+    (package / "dist" / FILES[-1]).unlink()
+    with pytest.raises(ConfigError, match=r"ort-wasm-simd-threaded\.wasm is missing"):
+        read_runtime(package)
+    archive.write_bytes(archive.read_bytes()[:100])
+    with pytest.raises(ConfigError, match="is no archive of the npm package"):
+        read_runtime(archive)
+
+
+def test_without_npm_it_is_said_how_to_get_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
+    monkeypatch.setattr(browser_runtime.shutil, "which", lambda name: None)
+    with pytest.raises(CheckpointError, match=r"npm is not installed, .* `npm pack"):
+        read_runtime()
+
+
+@pytest.fixture(scope="module")
+def site(encoder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page with the real onnxruntime-web."""
+    folder = tmp_path_factory.mktemp("site") / "page"
+    try:
+        runtime = read_runtime()
+    except CheckpointError as error:
+        pytest.skip(f"needs the npm package onnxruntime-web: {error}")
+    package = tmp_path_factory.mktemp("package")
+    (package / "dist").mkdir()
+    for name, content in runtime.items():
+        (package / "dist" / name).write_bytes(content)
+    export_page(encoder, folder, onnxruntime_web=package)
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def page(site: str) -> Iterator[Page]:
+    """Whose console stays empty, and which asks nobody else for anything."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    said: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 390, "height": 800})
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        asked: list[str] = []
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.goto(site)
+        opened.wait_for_selector("body[data-ready]")
+        yield opened
+        browser.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith((site, "blob:", "data:"))] == []
+
+
+def compare(page: Page, paths: list[Path]) -> dict[str, Any]:
+    for number, path in enumerate(paths):
+        page.locator(".slot").nth(number).locator("input[type=file]").set_input_files(path)
+    page.locator("button.main").click()
+    page.locator(".verdict:not(.working)").wait_for(timeout=60_000)
+    answer: dict[str, Any] = page.evaluate(
+        "({...window.timbralAnswer, vectors: window.timbralAnswer.vectors.map(v => Array.from(v))})"
+    )
+    return answer
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of playwright's processes
+def test_the_page_answers_as_verify_does(page: Page, encoder: Embedder, tmp_path: Path) -> None:
+    """Vectors, measures and verdict, from files at the encoder's rate and at another one."""
+    for rate, least in ((16_000, 0.99999), (48_000, 0.9999), (44_100, 0.9999)):
+        paths = []
+        for number, recording in enumerate(RECORDINGS):
+            wave = soxr.resample(soundfile.read(recording)[0], 16_000, rate)
+            paths.append(tmp_path / f"{rate}-{number}.wav")
+            soundfile.write(paths[-1], wave, rate)
+        answer = compare(page, paths)
+        for path, vector in zip(paths, answer["vectors"], strict=True):
+            assert float(encoder.encode(path) @ np.array(vector)) >= least, rate
+        decision = encoder.verify(*paths)
+        assert decision.probability is not None
+        assert answer["probability"] == pytest.approx(decision.probability, abs=0.01), rate
+        assert answer["same"] == decision.same
+    shown = page.locator(".result").inner_text()
+    assert "Probability of the same speaker" in shown
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_measures_are_those_of_check(page: Page) -> None:
+    generator = np.random.default_rng(0)
+    noise = 0.1 * generator.standard_normal(40_000)
+    tone = 0.5 * np.sin(np.arange(50_000) * 0.2)
+    spoken = soundfile.read(RECORDINGS[0])[0]
+    for wave in (spoken, noise, tone, np.clip(8 * spoken, -1, 1), spoken[:9000]):
+        samples = wave.astype(np.float32)
+        found = page.evaluate(
+            """async (samples) => {
+                const { measure } = await import("./quality.js");
+                const about = await (await fetch("encoder.json")).json();
+                return measure(Float32Array.from(samples), about.quality);
+            }""",
+            samples.tolist(),
+        )
+        expected = measure(samples, 16_000).as_dict()
+        for name, value in found.items():
+            if expected[name] is None:
+                assert value is None, name
+            else:
+                assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-3), name
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_the_page_cannot_use_is_told_in_words(page: Page, tmp_path: Path) -> None:
+    page.locator("button.main").click()
+    page.get_by_text("Record or choose both recordings first.").wait_for()
+    wrong = tmp_path / "notes.wav"
+    wrong.write_text("no audio")
+    for slot, path in enumerate((RECORDINGS[0], wrong)):
+        page.locator(".slot").nth(slot).locator("input[type=file]").set_input_files(path)
+    page.locator("button.main").click()
+    page.get_by_text("notes.wav is no audio that this browser decodes.").wait_for()
