@@ -14,7 +14,7 @@ import torch
 from timbral import api
 from timbral.compat.command_lines import translate
 from timbral.compat.inference_settings import with_settings
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 

@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from conftest import SMALL
 from timbral.audio.decode import Wave
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.lstm import LstmConfig, LstmEncoder
+from timbral.encoders.native_windows import Windows
 from timbral.encoders.registry import ENCODERS
 from timbral.encoders.resnet import ResnetConfig
 from timbral.encoders.tdnn import TdnnConfig

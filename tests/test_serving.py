@@ -38,7 +38,7 @@ from fastapi.testclient import TestClient
 import timbral
 from timbral.audio.decode import Wave, decode
 from timbral.audio.quality.risks import Risk
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import UnavailableError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery

@@ -11,7 +11,7 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration, lowest_scale
 from timbral.calibration.conditions import FEATURES
-from timbral.config.yaml import from_mapping
+from timbral.config.dataclass_fields import dataclass_of
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import read_json, write_json
 from timbral.io.outputs import FileKind
@@ -54,7 +54,7 @@ def parse_calibration(content: Any, path: Path) -> Calibration:
     if not isinstance(content, dict) or content.pop("calibration", None) != FORMAT:
         raise DataError(f"{path}: is no calibration; `timbral calibrate` writes one")
     try:
-        calibration = from_mapping(Calibration, content, str(path))
+        calibration = dataclass_of(Calibration, content, str(path))
     except ConfigError as error:
         raise DataError(f"{error}; `timbral calibrate` writes calibrations") from None
     except TypeError:  # of a dataclass that lacks some of its fields

@@ -162,7 +162,7 @@ DEFAULT_RUNNING = RunningOptions()
 def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     """The Embedder that a verb's arguments ask for, in a process made fast for it.
 
-    Call it last: it imports torch, which takes seconds.
+    Call it last: it imports torch, which takes seconds, unless the encoder is an exported model.
     """
     from timbral.checkpoints.known_names import refuse_unknown
 
@@ -170,6 +170,12 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     refuse_unreachable(encoder)
     check_folders(running.weights_dir)
     from timbral import api
+    from timbral.inference.exported_model import is_exported
+
+    if running.weights_dir is None and is_exported(Path(encoder)):  # needs no torch
+        return api.load_encoder(
+            encoder, device=running.device, precision=running.precision, compile=running.compile
+        )
     from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()

@@ -9,7 +9,7 @@ from typing import Any
 
 from timbral.compat.paddlespeech import DEFAULTS, FIXED_KEYS, read_number
 from timbral.config.parsing import read_document
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from timbral.config.dataclass_fields import Special, dataclass_of, field_names
 from timbral.config.parsing import read_document
 from timbral.config.schema import TrainConfig
 from timbral.data.augment.augment_config import PRESETS, AugmentConfig
@@ -65,7 +66,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Read a file of YAML or JSON; ConfigError when it is none, or holds a section twice."""
     content = read_document(path)
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: should hold the sections {_names(TrainConfig)}")
+        raise ConfigError(f"{path}: should hold the sections {field_names(TrainConfig)}")
     return content
 
 
@@ -94,34 +95,7 @@ def _override(content: dict[str, Any], key: str, value: Any, argument: str) -> N
 
 def from_mapping(cls: type[T], content: Any, where: str) -> T:
     """Build a config dataclass from a mapping; unknown keys and wrong types are ConfigErrors."""
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{where}: a mapping is needed, got {content!r}")
-    hints = typing.get_type_hints(cls)
-    names = _names(cls)
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in names:
-            raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
-        values[key] = _value(hints[key], value, f"{where}: {key}")
-    return cls(**values)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """The value of a field whose type is `hint`."""
-    if hint in REGISTRIES:
-        return _component(REGISTRIES[hint], value, where)
-    if hint is AugmentConfig:
-        value = _from_preset(value, where)
-    if dataclasses.is_dataclass(hint):
-        return from_mapping(typing.cast(type, hint), value, where)
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
-    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
-        value_type = typing.get_args(hint)[1]
-        return {
-            str(key): _value(value_type, item, f"{where}: {key}") for key, item in value.items()
-        }
-    return _scalar(hint, value, where)
+    return dataclass_of(cls, content, where, SPECIAL)
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
@@ -131,7 +105,7 @@ def to_mapping(config: TrainConfig) -> dict[str, Any]:
 
 def _plain_fields(config: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(type(config))
-    return {name: _plain(hints[name], getattr(config, name)) for name in _names(type(config))}
+    return {name: _plain(hints[name], getattr(config, name)) for name in field_names(type(config))}
 
 
 def _plain(hint: Any, value: Any) -> Any:
@@ -191,28 +165,12 @@ def _from_preset(value: Any, where: str) -> Any:
     return merged
 
 
-def _scalar(hint: Any, value: Any, where: str) -> Any:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    number = _number(value)
-    if float in allowed and number is not None:
-        return number
-    if int in allowed and number is not None and number.is_integer():
-        return value if isinstance(value, int) else int(number)
-    if type(value) not in allowed:
-        kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
-        raise ConfigError(f"{where}: should be {kinds}, got {value!r}")
-    return value
+def _augment(value: Any, where: str) -> AugmentConfig:
+    return dataclass_of(AugmentConfig, _from_preset(value, where), where, SPECIAL)
 
 
-def _number(value: Any) -> float | None:
-    """The number that a value stands for: YAML reads 1e-4 and 1e3 as strings."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        return float(value)
-    except (OverflowError, ValueError):
-        return None
-
-
-def _names(cls: type) -> list[str]:
-    return [item.name for item in dataclasses.fields(cls)]
+SPECIAL: dict[Any, Special] = {
+    **{hint: partial(_component, registry) for hint, registry in REGISTRIES.items()},
+    AugmentConfig: _augment,
+}
+"""what makes the values of fields of these types"""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import InputError
+from timbral.io.loaded_torch import is_tensor
 from timbral.io.types import Vectors
 
 __all__ = ["similarity"]
@@ -56,7 +56,7 @@ def _vectors(values: Any, argument: str) -> Vectors:
 
 
 def _array(values: Any) -> Any:
-    return values.detach().cpu().float().numpy() if isinstance(values, torch.Tensor) else values
+    return values.detach().cpu().float().numpy() if is_tensor(values) else values
 
 
 def _checked(vectors: Vectors) -> Vectors:

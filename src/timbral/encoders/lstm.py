@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder, Windows
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32
+from timbral.encoders.native_windows import Windows
 from timbral.errors import check_ranges
 
 __all__ = ["LstmConfig", "LstmEncoder"]

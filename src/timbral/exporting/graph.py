@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.layers.frames import frame_mask
+from timbral.encoders.native_windows import Windows
 from timbral.exporting.replacements import with_replacements
 
 __all__ = ["WaveGraph", "WindowGraph", "graph_of"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from timbral.audio.decode import Wave
 from timbral.audio.length_limit import NO_LIMIT, LengthLimit
@@ -16,10 +15,9 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import open_calibration
 from timbral.calibration.conditions import Conditions
-from timbral.checkpoints.weights import hash_weights
 from timbral.embeddings.similarity import similarity
 from timbral.embeddings.vectors import unit_length
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import AudioError, InputError
 from timbral.inference.decision import Decision, Question
 from timbral.inference.loader import RecordingLoader, embedding_identity
@@ -29,10 +27,14 @@ from timbral.inference.runtimes import runtime_of
 from timbral.inference.sharing import SharedEncoder
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
-from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.inference.windows import native_ranges, window_ranges
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Vectors
+
+if TYPE_CHECKING:  # an exported model needs no torch
+    import torch
+
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["Embedder"]
 
@@ -131,11 +133,15 @@ class Embedder(SharedEncoder):
 
     def weights_identity(self) -> str:
         """`weights_sha256`; for an unsaved network a hash of its weights as they are now."""
-        return self.weights_sha256 or hash_weights(self.network)
+        if self.weights_sha256:
+            return self.weights_sha256
+        from timbral.checkpoints.weights import hash_weights
+
+        return hash_weights(self.network)
 
     def to(self, device: str | torch.device) -> Embedder:
         """Compute on another device from now on; returns itself, as modules of torch do."""
-        self._runtime.to(torch.device(device))
+        self._runtime.to(device)
         return self
 
     def with_inference(
@@ -365,7 +371,7 @@ class Embedder(SharedEncoder):
         self, recordings: Sequence[object], argument: str, sample_rate: float | None
     ) -> Vectors:
         """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
-        limit = BATCHES_IN_MEMORY * SECONDS_PER_BATCH.get(self.device.type, 16) * self.sample_rate
+        limit = BATCHES_IN_MEMORY * self._runtime.seconds_per_batch * self.sample_rate
         batches = self.loader.load_in_batches(recordings, argument, sample_rate, limit)
         vectors = [self.encode_preprocessed(waves) for waves in batches]
         names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]

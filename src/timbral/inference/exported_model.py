@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.config.yaml import from_mapping
-from timbral.encoders.base import Windows
+from timbral.config.dataclass_fields import dataclass_of
+from timbral.encoders.native_windows import Windows
 from timbral.errors import CheckpointError, ConfigError
 from timbral.io.json_parsing import parse_json
 from timbral.io.outputs import FileKind
@@ -118,7 +118,7 @@ class ExportedModel:
             version = content.get("format") if isinstance(content, dict) else None
             if version != FORMAT:
                 raise ConfigError(f"format {version!r}; this timbral reads format {FORMAT}")
-            model = from_mapping(cls, content, "timbral")
+            model = dataclass_of(cls, content, "timbral")
         except (ConfigError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path}: its metadata cannot be used ({error})") from None
         network = model.network

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-from timbral.calibration.known import known_calibration
-from timbral.checkpoints.checkpoint import uninitialized_message
-from timbral.checkpoints.download import download as download_weights
-from timbral.checkpoints.download import is_missing
-from timbral.checkpoints.resolve import resolve
-from timbral.checkpoints.weights import load_network
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import is_exported
 from timbral.inference.load_exported import load_exported
-from timbral.io.devices import pick_device
 
 __all__ = ["load_encoder"]
 
@@ -31,10 +23,11 @@ def load_encoder(
     """A trained encoder, ready to turn recordings into vectors.
 
     Args:
-        encoder: a name of `timbral.models()`, a run folder (its best checkpoint, else the last), a
-            checkpoint folder, a file or folder of weights of another project, a repository of the
-            Hugging Face Hub (``user/repo``, ``user/repo@revision``), or a model that
-            `timbral.export` wrote (.onnx; on the CPU, in the precision that it was written in)
+        encoder: a name of `timbral.models()`, a run folder
+            (its best checkpoint, else the last), a checkpoint folder, a file or folder of weights
+            of another project, a repository of the Hugging Face Hub (``user/repo``,
+            ``user/repo@revision``), or a model that `timbral.export` wrote (.onnx; on the CPU, in
+            the precision that it was written in)
         device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
         precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster where the
             processor multiplies in it: its vectors keep a cosine of 0.999 or more to those of
@@ -53,31 +46,8 @@ def load_encoder(
 
     Warns when parts of the weights are random, as those of a WavLM without a speaker head are.
     """
-    if weights_dir is not None:
-        download_weights(str(encoder), weights_dir)
-    elif download and is_missing(str(encoder)):
-        download_weights(str(encoder))
-    if is_exported(Path(encoder)):
+    if weights_dir is None and is_exported(Path(encoder)):
         return load_exported(Path(encoder), device, precision, compile)
-    checkpoint = resolve(encoder)
-    if checkpoint.uninitialized_prefixes:
-        warnings.warn(uninitialized_message(checkpoint), stacklevel=2)
-    embedder = Embedder(
-        load_network(checkpoint),
-        checkpoint.preprocessing,
-        device=pick_device(device),
-        precision=precision,
-        compile=compile,
-        name=checkpoint.name,
-        weights_sha256=checkpoint.weights_sha256,
-        license=checkpoint.license,
-        threshold=checkpoint.validation_threshold,
-        uninitialized_prefixes=checkpoint.uninitialized_prefixes,
-        training_list=checkpoint.training_list,
-    )
-    embedder.training_data = checkpoint.training_data
-    embedder.validation_eer = checkpoint.validation_eer
-    calibration = known_calibration(checkpoint)
-    if calibration is not None and calibration.embedding_sha256 == embedder.embedding_identity():
-        embedder.calibration = calibration
-    return embedder
+    from timbral.inference.load_checkpoint import load_named
+
+    return load_named(encoder, device, precision, compile, weights_dir, download)

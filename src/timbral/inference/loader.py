@@ -19,7 +19,7 @@ from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.measures import Quality
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import AudioError
 from timbral.inference.recordings import name_of, read_recording
 from timbral.io.threads import map_ahead

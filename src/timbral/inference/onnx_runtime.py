@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import CheckpointError, ConfigError, MissingExtraError
 from timbral.inference.exported_model import ExportedModel, ExportedNetwork, read_content
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
+from timbral.io.loaded_torch import cpu_threads
 from timbral.io.types import Vectors
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["OnnxRuntime", "open_session"]
 
@@ -26,7 +29,7 @@ WINDOWS_AT_ONCE = 64
 
 
 def open_session(content: bytes, path: Path) -> Any:
-    """onnxruntime's session of a model, on the CPU, with as many threads as torch has here.
+    """onnxruntime's session of a model, on the CPU, with the threads that torch has or would have.
 
     Raises MissingExtraError without onnxruntime, CheckpointError when it cannot take the model.
     """
@@ -35,7 +38,7 @@ def open_session(content: bytes, path: Path) -> Any:
     except ImportError:
         raise MissingExtraError(f"{path}: an exported model", "onnx") from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = cpu_threads()
     options.inter_op_num_threads = 1
     # Which tensors could lie in the same memory is searched in quadratic time, 6 of 8 s for CAM++;
     # the arena finds free memory at run time, and without a plan takes no more of it.
@@ -57,10 +60,10 @@ class OnnxRuntime:
     """
 
     precision: str
+    seconds_per_batch = SECONDS_PER_BATCH
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.device = torch.device("cpu")
         self._open()
 
     def _open(self) -> None:
@@ -83,7 +86,7 @@ class OnnxRuntime:
             )
 
     def __getstate__(self) -> dict[str, Any]:  # a session cannot be pickled: it is opened again
-        return {"path": self.path, "device": self.device, "model": self.model}
+        return {"path": self.path, "model": self.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -91,9 +94,16 @@ class OnnxRuntime:
         if self.model.weights_sha256 != state["model"].weights_sha256:
             raise CheckpointError(f"{self.path}: is another model now than when the job began")
 
-    def to(self, device: torch.device) -> None:
+    @property
+    def device(self) -> torch.device:
+        """The CPU, as torch calls it: whoever does not ask need not have torch."""
+        import torch
+
+        return torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> None:
         """ConfigError for anything but the CPU."""
-        if device.type != "cpu":
+        if str(device) != "cpu":
             raise ConfigError(f"device: an exported model runs on the cpu, not on {device}")
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:

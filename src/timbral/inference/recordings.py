@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from timbral.audio.decode import PLAUSIBLE_RATES, Wave, check_wave, decode, decode_bytes
 from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, ConfigError, InputError
+from timbral.io.loaded_torch import is_tensor
 from timbral.io.types import Vectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Recording",
@@ -34,19 +36,11 @@ class BinaryFile(Protocol):
     def read(self) -> bytes: ...
 
 
-Samples: TypeAlias = NDArray[Any] | Tensor
+Samples: TypeAlias = "NDArray[Any] | Tensor"
 """one channel, (T,) or (1, T) or (T, 1): floats in [-1, 1], or signed integers as PCM has them"""
 Recording: TypeAlias = (
-    str
-    | os.PathLike[str]
-    | bytes
-    | bytearray
-    | memoryview
-    | BinaryFile
-    | Samples
-    | tuple[Samples, float]
-    | tuple[float, Samples]
-    | Mapping[str, Any]
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Samples"
+    " | tuple[Samples, float] | tuple[float, Samples] | Mapping[str, Any]"
 )
 """One recording: a path or URL, the content of an audio file or a file that is open, samples, a
 pair of samples and their rate in either order, or a mapping as Hugging Face datasets have it:
@@ -110,7 +104,7 @@ def read_recording(
     if isinstance(audio, tuple) and (pair := _with_rate(audio)) is not None:
         samples, rate = pair
         return read_recording(samples, name, rate, default_rate)
-    if isinstance(audio, np.ndarray | Tensor):
+    if _are_samples(audio):
         rate = default_rate if sample_rate is None else _whole_rate(sample_rate, name)
         return _one_channel(audio, name), rate
     if callable(read := getattr(audio, "read", None)):
@@ -138,9 +132,9 @@ def _with_rate(audio: tuple[Any, ...]) -> tuple[Any, Any] | None:
     if len(audio) != 2:
         return None
     first, second = audio
-    if isinstance(first, np.ndarray | Tensor) and _is_number(second):
+    if _are_samples(first) and _is_number(second):
         return first, second
-    if isinstance(second, np.ndarray | Tensor) and _is_number(first):
+    if _are_samples(second) and _is_number(first):
         return second, first
     return None
 
@@ -182,11 +176,15 @@ def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
     return check_wave(array, name)
 
 
+def _are_samples(value: object) -> TypeGuard[Samples]:
+    return isinstance(value, np.ndarray) or is_tensor(value)
+
+
 def _as_array(samples: NDArray[Any] | Tensor) -> NDArray[Any]:
-    if not isinstance(samples, Tensor):
+    if isinstance(samples, np.ndarray):
         return samples
     samples = samples.detach().cpu()
-    if samples.dtype == torch.bfloat16:  # NumPy has no such type
+    if str(samples.dtype) == "torch.bfloat16":  # NumPy has no such type
         samples = samples.float()
     return np.asarray(samples.numpy())
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Protocol
-
-import torch
+from typing import TYPE_CHECKING, Protocol
 
 from timbral.audio.decode import Wave
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.io.types import Vectors
+
+if TYPE_CHECKING:  # an exported model needs no torch
+    import torch
+
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["NetworkFacts", "Runtime", "torch_network"]
 
@@ -51,7 +55,10 @@ class Runtime(Protocol):
     @property
     def precision(self) -> str: ...
 
-    def to(self, device: torch.device) -> None: ...
+    @property
+    def seconds_per_batch(self) -> int: ...
+
+    def to(self, device: str | torch.device) -> None: ...
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors: ...
 
@@ -62,8 +69,11 @@ class Runtime(Protocol):
 
 def torch_network(runtime: Runtime) -> SpeakerEncoder:
     """The network of a runtime of torch; ConfigError for an exported model, which has none."""
-    if isinstance(runtime.network, SpeakerEncoder):
-        return runtime.network
+    if "torch" in sys.modules:
+        from timbral.encoders.base import SpeakerEncoder
+
+        if isinstance(runtime.network, SpeakerEncoder):
+            return runtime.network
     raise ConfigError(
         f"{runtime.network.name}: an exported model has no network of torch, so it can be neither "
         "saved, trained nor exported again; load the encoder that it was exported from"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, cast
 
-from timbral.encoders.base import SpeakerEncoder
 from timbral.inference.runtime import Runtime
-from timbral.inference.torch_runtime import TorchRuntime
+
+if TYPE_CHECKING:
+    import torch
+
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["runtime_of"]
 
@@ -15,6 +18,8 @@ def runtime_of(
     network: SpeakerEncoder | Runtime, device: str | torch.device, precision: str, compile: bool
 ) -> Runtime:
     """torch's runtime of a network; a runtime as it is, whose file decided how it computes."""
-    if isinstance(network, SpeakerEncoder):
-        return TorchRuntime(network, device, precision, compile)
-    return network
+    if hasattr(network, "embed_waves"):
+        return cast(Runtime, network)
+    from timbral.inference.torch_runtime import TorchRuntime
+
+    return TorchRuntime(cast("SpeakerEncoder", network), device, precision, compile)

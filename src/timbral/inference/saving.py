@@ -1,57 +1,123 @@
-"""An Embedder as a checkpoint folder."""
+"""An Embedder as a checkpoint folder, with its model card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from timbral.audio.preprocessing import Preprocessing
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import CALIBRATION_FILE, write_calibration
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from timbral.checkpoints.model_card import (
+    CARD_FILE,
+    ModelCard,
+    NetworkSizes,
+    is_own_card,
+    read_evaluations,
+    write_card,
+)
 from timbral.config.schema import TrainConfig
-from timbral.encoders.base import SpeakerEncoder
+from timbral.errors import CheckpointError
+from timbral.inference.exported_model import is_exported
+from timbral.inference.onnx_runtime import OnnxRuntime
+from timbral.inference.sharing import SharedEncoder
 from timbral.io.outputs import CHECKPOINT, claim_folder
 
-__all__ = ["save_encoder"]
+__all__ = ["save_with_card"]
+
+EXPORTED_FILE = "encoder.onnx"
 
 
-def save_encoder(
+def save_with_card(
+    encoder: SharedEncoder,
     folder: Path,
-    network: SpeakerEncoder,
-    preprocessing: Preprocessing,
+    title: str,
+    license: str | None,
+    evaluations: Iterable[str | Path],
+    exported: str | Path | None,
     *,
-    threshold: float | None,
-    name: str,
-    license: str,
-    uninitialized_prefixes: tuple[str, ...],
-    calibration: Calibration | None,
-    validation_eer: float | None,
-    training_data: Mapping[str, Any],
-) -> Checkpoint:
+    on_hub: bool = False,
+) -> None:
+    """Write what `SharedEncoder.save` and `push_to_hub` describe; their arguments and errors."""
+    known = encoder.license if license is None else license
+    found = read_evaluations(map(Path, evaluations), encoder.weights_sha256)
+    path = folder / CARD_FILE
+    kept = path.read_bytes() if path.exists() and not is_own_card(path) else None
+    saved = _save(folder, encoder, known)
+    if exported is not None:
+        _check_same_encoder(Path(exported), saved.weights_sha256)
+        shutil.copyfile(exported, folder / EXPORTED_FILE)
+    card = ModelCard(
+        title=title,
+        load_from=title,
+        network=NetworkSizes.of(encoder.network),
+        preprocessing=encoder.preprocessing,
+        weights_sha256=saved.weights_sha256,
+        license=known,
+        is_on_hub=on_hub,
+        threshold=encoder.threshold,
+        validation_eer=encoder.validation_eer,
+        training_data=encoder.training_data,
+        evaluations=found,
+        calibration=_calibration_in_words(encoder.calibration),
+        exported="" if exported is None else EXPORTED_FILE,
+        is_random=bool(encoder.uninitialized_prefixes),
+    )
+    if kept is not None:
+        path.write_bytes(kept)
+    write_card(folder, card)
+
+
+def _save(folder: Path, encoder: SharedEncoder, license: str) -> Checkpoint:
     """Write a checkpoint folder without optimizer; DataError when it holds anything else.
 
     The calibration names the weights in the folder, whose file may have another hash than the one
     that these weights were read from.
     """
     claim_folder(folder, CHECKPOINT)
-    figures = {"val_threshold": threshold, "best_score": validation_eer}
+    network = encoder.network
+    figures = {"val_threshold": encoder.threshold, "best_score": encoder.validation_eer}
     checkpoint = Checkpoint(
         folder,
         0,
         TrainConfig(encoder=network.config),
-        preprocessing,
+        encoder.preprocessing,
         {key: value for key, value in figures.items() if value is not None},
-        name,
+        encoder.name,
         license,
-        uninitialized_prefixes,
-        training_data=training_data,
+        encoder.uninitialized_prefixes,
+        training_data=encoder.training_data,
     )
     save_checkpoint(checkpoint, {"encoder": network})
     saved = Checkpoint.read(folder)
-    if calibration is not None:
-        own = replace(calibration, weights_sha256=saved.weights_sha256)
+    if encoder.calibration is not None:
+        own = replace(encoder.calibration, weights_sha256=saved.weights_sha256)
         write_calibration(folder / CALIBRATION_FILE, own)
     return saved
+
+
+def _check_same_encoder(exported: Path, weights_sha256: str) -> None:
+    """CheckpointError for an exported model of other weights, as those of the run itself are."""
+    if not is_exported(exported):
+        raise CheckpointError(f"{exported}: is no file that ends in .onnx")
+    found = OnnxRuntime(exported).model.weights_sha256
+    if found != weights_sha256:
+        raise CheckpointError(
+            f"{exported}: is of weights {found[:8]}, and those saved are {weights_sha256[:8]}, so "
+            "their vectors would not be taken for the same encoder's; save the encoder to a "
+            "folder, and export that folder"
+        )
+
+
+def _calibration_in_words(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return ""
+    fitted = calibration.fitted_on
+    return (
+        f"A calibration comes with it, so that `verify` gives a probability: fitted on "
+        f"{fitted.num_speakers:,} speakers ({fitted.description}); Cllr {fitted.cllr:.3f} bits "
+        f"({fitted.cllr_low:.3f} to {fitted.cllr_high:.3f}, the least possible of these scores "
+        f"{fitted.min_cllr:.3f})."
+    )

@@ -6,29 +6,16 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.calibration.calibration import Calibration
 from timbral.checkpoints.hub_names import check_repository
-from timbral.checkpoints.hub_upload import upload_folder
-from timbral.checkpoints.model_card import (
-    CARD_FILE,
-    ModelCard,
-    NetworkSizes,
-    is_own_card,
-    read_evaluations,
-    write_card,
-)
-from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import CheckpointError
-from timbral.inference.exported_model import is_exported
-from timbral.inference.onnx_runtime import OnnxRuntime
-from timbral.inference.saving import save_encoder
+
+if TYPE_CHECKING:  # an exported model, which cannot be saved, needs no torch
+    from timbral.encoders.base import SpeakerEncoder
 
 __all__ = ["SharedEncoder"]
-
-EXPORTED_FILE = "encoder.onnx"
 
 
 class SharedEncoder:
@@ -73,7 +60,9 @@ class SharedEncoder:
         Raises DataError when the folder holds anything but an earlier checkpoint.
         """
         path = Path(folder)
-        self._save(path, path.absolute().name, license, evaluations, exported, on_hub=False)
+        from timbral.inference.saving import save_with_card
+
+        save_with_card(self, path, path.absolute().name, license, evaluations, exported)
         return path
 
     def push_to_hub(
@@ -104,84 +93,14 @@ class SharedEncoder:
         Raises ConfigError for an impossible name, CheckpointError when the Hub refuses,
         MissingExtraError without its client.
         """
+        from timbral.checkpoints.hub_upload import upload_folder
+        from timbral.checkpoints.model_card import CARD_FILE, is_own_card
+        from timbral.inference.saving import save_with_card
+
         check_repository(repository)
         with tempfile.TemporaryDirectory(prefix="timbral-push-") as temporary:
             folder = Path(temporary) / "encoder"
-            self._save(folder, repository, license, evaluations, exported, on_hub=True)
+            save_with_card(self, folder, repository, license, evaluations, exported, on_hub=True)
             if card is not None and not is_own_card(Path(card)):
                 shutil.copyfile(card, folder / CARD_FILE)
             return upload_folder(folder, repository, private, revision, message)
-
-    def _save(
-        self,
-        folder: Path,
-        title: str,
-        license: str | None,
-        evaluations: Iterable[str | Path],
-        exported: str | Path | None,
-        *,
-        on_hub: bool,
-    ) -> None:
-        known = self.license if license is None else license
-        found = read_evaluations(map(Path, evaluations), self.weights_sha256)
-        path = folder / CARD_FILE
-        kept = path.read_bytes() if path.exists() and not is_own_card(path) else None
-        saved = save_encoder(
-            folder,
-            self.network,
-            self.preprocessing,
-            threshold=self.threshold,
-            name=self.name,
-            license=known,
-            uninitialized_prefixes=self.uninitialized_prefixes,
-            calibration=self.calibration,
-            validation_eer=self.validation_eer,
-            training_data=self.training_data,
-        )
-        if exported is not None:
-            _check_same_encoder(Path(exported), saved.weights_sha256)
-            shutil.copyfile(exported, folder / EXPORTED_FILE)
-        card = ModelCard(
-            title=title,
-            load_from=title,
-            network=NetworkSizes.of(self.network),
-            preprocessing=self.preprocessing,
-            weights_sha256=saved.weights_sha256,
-            license=known,
-            is_on_hub=on_hub,
-            threshold=self.threshold,
-            validation_eer=self.validation_eer,
-            training_data=self.training_data,
-            evaluations=found,
-            calibration=_calibration_in_words(self.calibration),
-            exported="" if exported is None else EXPORTED_FILE,
-            is_random=bool(self.uninitialized_prefixes),
-        )
-        if kept is not None:
-            path.write_bytes(kept)
-        write_card(folder, card)
-
-
-def _check_same_encoder(exported: Path, weights_sha256: str) -> None:
-    """CheckpointError for an exported model of other weights, as those of the run itself are."""
-    if not is_exported(exported):
-        raise CheckpointError(f"{exported}: is no file that ends in .onnx")
-    found = OnnxRuntime(exported).model.weights_sha256
-    if found != weights_sha256:
-        raise CheckpointError(
-            f"{exported}: is of weights {found[:8]}, and those saved are {weights_sha256[:8]}, so "
-            "their vectors would not be taken for the same encoder's; save the encoder to a "
-            "folder, and export that folder"
-        )
-
-
-def _calibration_in_words(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return ""
-    fitted = calibration.fitted_on
-    return (
-        f"A calibration comes with it, so that `verify` gives a probability: fitted on "
-        f"{fitted.num_speakers:,} speakers ({fitted.description}); Cllr {fitted.cllr:.3f} bits "
-        f"({fitted.cllr_low:.3f} to {fitted.cllr_high:.3f}, the least possible of these scores "
-        f"{fitted.min_cllr:.3f})."
-    )

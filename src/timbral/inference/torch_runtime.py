@@ -13,7 +13,8 @@ from torch import Tensor
 
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
-from timbral.encoders.base import SpeakerEncoder, Windows
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.native_windows import Windows
 from timbral.inference.optimize import optimize
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.devices import check_precision, float32_products
@@ -62,10 +63,15 @@ class TorchRuntime:
         vars(self).update(state)
         self._prepare()
 
-    def to(self, device: torch.device) -> None:
+    @property
+    def seconds_per_batch(self) -> int:
+        """Padded seconds in one batch."""
+        return SECONDS_PER_BATCH.get(self.device.type, 16)
+
+    def to(self, device: str | torch.device) -> None:
         """Compute on another device from now on."""
-        self.device = device
-        self.network.to(device)
+        self.device = torch.device(device)
+        self.network.to(self.device)
         self._prepare()
 
     @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
 

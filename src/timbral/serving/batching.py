@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from timbral.audio.decode import Wave
-from timbral.encoders.base import Windows
+from timbral.encoders.native_windows import Windows
 from timbral.inference.runtime import NetworkFacts, Runtime
 from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.io.types import Vectors
@@ -109,10 +109,14 @@ class BatchingRuntime:
         return self.runtime.precision
 
     @property
+    def seconds_per_batch(self) -> int:
+        return self.runtime.seconds_per_batch
+
+    @property
     def num_waiting(self) -> int:
         return len(self._jobs)
 
-    def to(self, device: torch.device) -> None:
+    def to(self, device: str | torch.device) -> None:
         self.runtime.to(device)
 
     def close(self) -> None:

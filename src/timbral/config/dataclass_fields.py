@@ -1,0 +1,84 @@
+"""Dataclasses of mappings, such as JSON objects: every key known, every value of its type."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from timbral.errors import ConfigError, did_you_mean
+
+__all__ = ["Special", "dataclass_of", "field_names"]
+
+T = TypeVar("T")
+Special: TypeAlias = Callable[[Any, str], Any]
+"""makes a field's value of what was given, and of where it was given"""
+
+
+def dataclass_of(
+    cls: type[T],
+    content: Any,
+    where: str,
+    special: Mapping[Any, Special] = types.MappingProxyType({}),
+) -> T:
+    """Build a dataclass from a mapping; unknown keys and wrong types are ConfigErrors.
+
+    `special` are the types of fields whose values are made another way.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where}: a mapping is needed, got {content!r}")
+    hints = typing.get_type_hints(cls)
+    names = field_names(cls)
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in names:
+            raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
+        values[key] = _value(hints[key], value, f"{where}: {key}", special)
+    return cls(**values)
+
+
+def field_names(cls: type) -> list[str]:
+    """The fields of a dataclass."""
+    return [item.name for item in dataclasses.fields(cls)]
+
+
+def _value(hint: Any, value: Any, where: str, special: Mapping[Any, Special]) -> Any:
+    """The value of a field whose type is `hint`."""
+    if hint in special:
+        return special[hint](value, where)
+    if dataclasses.is_dataclass(hint):
+        return dataclass_of(typing.cast(type, hint), value, where, special)
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_value(typing.get_args(hint)[0], item, where, special) for item in value)
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        value_type = typing.get_args(hint)[1]
+        return {
+            str(key): _value(value_type, item, f"{where}: {key}", special)
+            for key, item in value.items()
+        }
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    number = _number(value)
+    if float in allowed and number is not None:
+        return number
+    if int in allowed and number is not None and number.is_integer():
+        return value if isinstance(value, int) else int(number)
+    if type(value) not in allowed:
+        kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        raise ConfigError(f"{where}: should be {kinds}, got {value!r}")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value stands for: YAML reads 1e-4 and 1e3 as strings."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return None
