@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 """for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
 if TYPE_CHECKING:
     from timbral.api import (
+        BrowserPageSummary,
         Calibration,
         Checked,
         CheckSummary,
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioError",
+    "BrowserPageSummary",
     "Calibration",
     "CheckSummary",
     "Checked",

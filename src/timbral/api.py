@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from timbral.audio.preprocessing import Preprocessing as Preprocessing
     from timbral.audio.quality.measures import Quality as Quality
     from timbral.audio.quality.risks import Risk as Risk
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from timbral.embeddings.importing import ImportSummary as ImportSummary
     from timbral.embeddings.importing import import_embeddings as import_embeddings
     from timbral.embeddings.similarity import similarity as similarity
+    from timbral.embeddings.speaker_vectors import speakers as speakers
     from timbral.evaluation.calibrate import calibrate as calibrate
     from timbral.evaluation.evaluate import evaluate as evaluate
     from timbral.evaluation.list_evaluation import Evaluation as Evaluation
@@ -77,14 +76,13 @@ if TYPE_CHECKING:
 __all__ = [
     "embed",
     "export_list",
-    "export_page",
     "inspect",
     "run_training",
-    "speakers",
     "train",
 ]
 
 MODULES = {
+    "BrowserPageSummary": "exporting.browser_page",
     "Calibration": "calibration.calibration",
     "CheckSummary": "bulk.check_summary",
     "Checked": "bulk.check_summary",
@@ -95,7 +93,6 @@ MODULES = {
     "Embedder": "inference.embedder",
     "Engine": "bulk.engines",
     "Evaluation": "evaluation.list_evaluation",
-    "BrowserPageSummary": "exporting.browser_page",
     "ExportSummary": "exporting.export_encoder",
     "Gallery": "gallery.gallery",
     "Identification": "gallery.identification",
@@ -142,6 +139,7 @@ MODULES = {
     "resolve": "checkpoints.resolve",
     "score": "scoring.vector_scores",
     "similarity": "embeddings.similarity",
+    "speakers": "embeddings.speaker_vectors",
     "trials": "scoring.balanced_trials",
     "uninitialized_message": "checkpoints.checkpoint",
     "voice_drift": "cloning.drift",
@@ -358,48 +356,3 @@ def embed(
         engine=engine or DEFAULT_ENGINE,
         progress=progress or (lambda done, total, seconds, failures: None),
     )
-
-
-def speakers(
-    embeddings: str | Path,
-    output: str | Path | None = None,
-    aggregate: str = "normalized-mean",
-    *,
-    group_by: str = "speaker",
-    clusters: int = 2,
-    unit_length: bool | None = None,
-) -> pa.Table:
-    """One vector for each speaker of an `embed` folder, or for each session or cluster of one.
-
-    Args:
-        embeddings: a folder that `embed` made
-        output: a Parquet file to write; None: none
-        aggregate: ``mean`` (plain, as ddvc), ``normalized-mean`` (of unit vectors),
-            ``duration-weighted`` (every second counts the same), ``trimmed`` (without the farthest
-            tenth) or ``medoid`` (the utterance nearest to all others)
-        group_by: what a vector stands for: ``speaker``, ``session`` or ``cluster``
-        clusters: of each speaker, with ``group_by="cluster"``
-        unit_length: whether vectors are made unit length; None: all but those of ``mean``
-
-    Returns:
-        a table with columns speaker, group, num_utterances, duration_seconds,
-        mean_cosine_distance, embedding, utterance_ids, encoder, weights_sha256, license
-
-    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
-    """
-    from timbral.embeddings.aggregate import speaker_table
-    from timbral.embeddings.table import SPEAKERS, read_embeddings, write_table
-    from timbral.io.outputs import claim_file
-
-    if output is not None:
-        claim_file(Path(output), SPEAKERS, [embeddings])
-    table = speaker_table(
-        read_embeddings(embeddings),
-        aggregate,
-        group_by=group_by,
-        clusters=clusters,
-        unit_length=unit_length,
-    )
-    if output is not None:
-        write_table(table, Path(output))
-    return table

@@ -1,0 +1,54 @@
+"""One vector for each speaker of an `embed` folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from timbral.embeddings.aggregate import speaker_table
+from timbral.embeddings.table import SPEAKERS, read_embeddings, write_table
+from timbral.io.outputs import claim_file
+
+__all__ = ["speakers"]
+
+
+def speakers(
+    embeddings: str | Path,
+    output: str | Path | None = None,
+    aggregate: str = "normalized-mean",
+    *,
+    group_by: str = "speaker",
+    clusters: int = 2,
+    unit_length: bool | None = None,
+) -> pa.Table:
+    """One vector for each speaker of an `embed` folder, or for each session or cluster of one.
+
+    Args:
+        embeddings: a folder that `embed` made
+        output: a Parquet file to write; None: none
+        aggregate: ``mean`` (plain, as ddvc), ``normalized-mean`` (of unit vectors),
+            ``duration-weighted`` (every second counts the same), ``trimmed`` (without the farthest
+            tenth) or ``medoid`` (the utterance nearest to all others)
+        group_by: what a vector stands for: ``speaker``, ``session`` or ``cluster``
+        clusters: of each speaker, with ``group_by="cluster"``
+        unit_length: whether vectors are made unit length; None: all but those of ``mean``
+
+    Returns:
+        a table with columns speaker, group, num_utterances, duration_seconds,
+        mean_cosine_distance, embedding, utterance_ids, encoder, weights_sha256, license
+
+    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
+    """
+    if output is not None:
+        claim_file(Path(output), SPEAKERS, [embeddings])
+    table = speaker_table(
+        read_embeddings(embeddings),
+        aggregate,
+        group_by=group_by,
+        clusters=clusters,
+        unit_length=unit_length,
+    )
+    if output is not None:
+        write_table(table, Path(output))
+    return table
