@@ -105,9 +105,9 @@ def test_a_page_has_all_its_files(encoder: Embedder, package: Path, tmp_path: Pa
         assert "https:" not in text
         named |= set(re.findall(r'(?:from "\./|src="|href=")([\w./-]+\.(?:m?js|css))"', text))
     assert named <= files
-    about = json.loads((page / "encoder.json").read_text())
-    assert about["weights_sha256"] == encoder.weights_sha256
-    assert len(about["quality"]["models"]["speech"]["weights"]) == 38
+    described = json.loads((page / "encoder.json").read_text())
+    assert described["weights_sha256"] == encoder.weights_sha256
+    assert len(described["quality"]["models"]["speech"]["weights"]) == 38
     loaded = api.load_encoder(page / "encoder.onnx")
     vectors = [each.encode(RECORDINGS[0]) for each in (encoder, loaded)]
     assert float(vectors[0] @ vectors[1]) > 0.9999
@@ -246,8 +246,8 @@ def test_measures_are_those_of_check(page: Page) -> None:
         found = page.evaluate(
             """async (samples) => {
                 const { measure } = await import("./quality.js");
-                const about = await (await fetch("encoder.json")).json();
-                return measure(Float32Array.from(samples), about.quality);
+                const site = await (await fetch("encoder.json")).json();
+                return measure(Float32Array.from(samples), site.quality);
             }""",
             samples.tolist(),
         )

@@ -8,20 +8,20 @@ import { Slot } from "./recorder.js";
 import { comparison, element, percent, verdict } from "./results.js";
 
 const $ = (selector) => document.querySelector(selector);
-const about = await (await fetch(new URL("encoder.json", import.meta.url))).json();
+const site = await (await fetch(new URL("encoder.json", import.meta.url))).json();
 
 async function understand(slot) {
-  const { samples, prepared, correlation } = await load(slot.blob, about.preprocessing);
+  const { samples, prepared, correlation } = await load(slot.blob, site.preprocessing);
   const name = slot.box.dataset.title;
-  if (prepared.length < about.min_samples) {
-    throw new Error(`${name}: ${about.min_samples / about.sample_rate} s or more are needed.`);
+  if (prepared.length < site.min_samples) {
+    throw new Error(`${name}: ${site.min_samples / site.sample_rate} s or more are needed.`);
   }
-  if (prepared.length > about.longest_seconds * about.sample_rate) {
-    throw new Error(`${name}: at most ${about.longest_seconds} s; cut it.`);
+  if (prepared.length > site.longest_seconds * site.sample_rate) {
+    throw new Error(`${name}: at most ${site.longest_seconds} s; cut it.`);
   }
-  const measured = measure(samples, about.quality);
-  const risks = risksOf(measured, about.quality);
-  if (correlation !== null && correlation < about.quality.risks.channel_correlation) {
+  const measured = measure(samples, site.quality);
+  const risks = risksOf(measured, site.quality);
+  if (correlation !== null && correlation < site.quality.risks.channel_correlation) {
     risks.push("its channels differ, as the two sides of a call do: their mean may be nobody's voice");
   }
   return { measured: { ...measured, risks: risks.map((message) => ({ kind: "risk", message })) }, vector: await encode(prepared) };
@@ -30,7 +30,7 @@ async function understand(slot) {
 export async function compare(slots, asked = {}) {
   const sides = [];
   for (const slot of slots) sides.push(await understand(slot));
-  const decision = decide(sides.map((side) => side.vector), sides.map((side) => side.measured), about.calibration, asked);
+  const decision = decide(sides.map((side) => side.vector), sides.map((side) => side.measured), site.calibration, asked);
   return { ...decision, why: reason(decision), first: sides[0].measured, second: sides[1].measured, vectors: sides.map((side) => side.vector) };
 }
 
@@ -38,7 +38,7 @@ function reason(decision) {
   if (decision.threshold === null) return `Cosine ${decision.score.toFixed(3)}; this encoder has no calibration.`;
   const promised = decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
   return `Cosine ${decision.score.toFixed(3)}; from ${decision.threshold.toFixed(3)} on the answer is yes${promised}. `
-    + `It rests on ${about.calibration.fitted_on.num_speakers} speakers: ${about.calibration.fitted_on.description}.`;
+    + `It rests on ${site.calibration.fitted_on.num_speakers} speakers: ${site.calibration.fitted_on.description}.`;
 }
 
 async function submit(event) {
@@ -63,17 +63,17 @@ async function submit(event) {
 
 // Only rates that the data can promise are offered.
 function offerRates() {
-  const least = Math.min(...(about.calibration?.points ?? []).map((point) => point.false_accept_bound));
+  const least = Math.min(...(site.calibration?.points ?? []).map((point) => point.false_accept_bound));
   for (const rate of [0.05, 0.02, 0.01, 0.005].filter((each) => each >= least)) {
     const option = element("option", `at most ${percent(rate)} of other speakers accepted`);
     option.value = String(rate);
     $("#rate").append(option);
   }
-  $("#promise").hidden = !about.calibration;
+  $("#promise").hidden = !site.calibration;
 }
 
 const slots = [...document.querySelectorAll(".slot")].map((box) => new Slot(box));
-$("#encoder").textContent = `${about.encoder}${about.license ? `, ${about.license}` : ""}`;
+$("#encoder").textContent = `${site.encoder}${site.license ? `, ${site.license}` : ""}`;
 offerRates();
 $("form").addEventListener("submit", submit);
 document.body.dataset.ready = "yes";
