@@ -21,7 +21,7 @@ from timbral.io.outputs import BROWSER_PAGE, claim_folder
 __all__ = ["BrowserPageSummary", "check_browser_page", "export_page"]
 
 MODEL = "encoder.onnx"
-ABOUT = "encoder.json"
+DESCRIPTION = "encoder.json"
 RUNTIME = "onnxruntime"
 OWN = (
     "index.html",
@@ -88,7 +88,7 @@ def export_page(
             encoder=embedder.name or "an encoder", license=embedder.license or "no license stated"
         )
         (temporary / "NOTICE.txt").write_text(notice, "utf-8")
-        write_json(temporary / ABOUT, _about(embedder))
+        write_json(temporary / DESCRIPTION, _description(embedder))
         num_bytes = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
     return BrowserPageSummary(folder, num_bytes, exported.parity, embedder.calibration is not None)
 
@@ -126,7 +126,7 @@ def _runtime_files(runtime: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{RUNTIME}/{name}": content for name, content in runtime.items()}
 
 
-def _about(embedder: Embedder) -> dict[str, Any]:
+def _description(embedder: Embedder) -> dict[str, Any]:
     """What the page has to know of the encoder, of its calibration, and of recordings."""
     network = embedder.runtime.network
     calibration = embedder.calibration
