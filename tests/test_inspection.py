@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -20,6 +21,7 @@ from timbral.data.inspect.inspection import inspect_data
 from timbral.data.manifest import Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.prepare import prepare
+from timbral.reports import inspection_page
 from timbral.reports.inspection_page import describe, write_inspection
 
 
@@ -147,3 +149,34 @@ def test_passed_over_files_are_counted(
     assert expected in describe(inspect_data(corpus))
     assert count_passed_over([tmp_path / "store"], rows) == {}
     assert in_words(Counter({f".{n}": 9 - n for n in range(8)})).endswith("5 .4, 9 others")
+
+
+@pytest.mark.parametrize(
+    ("values", "counts", "edges"),
+    [
+        ([20, 20, 20], [3], [20, 20]),
+        ([1, 1, 2, 4], [2, 1, 0, 1], [1, 2, 3, 4, 4]),
+        ([*range(24)], [2] * 12, [*range(0, 24, 2), 23]),
+        ([*range(1, 26)], [3] * 8 + [1], [*range(1, 26, 3), 25]),
+    ],
+)
+def test_whole_numbers_are_in_whole_bins(
+    values: list[int], counts: list[int], edges: list[int]
+) -> None:
+    found = inspection_page._histogram(np.array(values))
+    assert found == (counts, edges)
+
+
+def test_ticks_have_room() -> None:
+    """On a narrow screen, too, where a digit is 9 of 600 wide; the last one ends with the bars."""
+    for numbers in (np.linspace(-61.234, -3.2, 500), np.arange(1000, 9000), np.arange(4)):
+        counts, edges = inspection_page._histogram(numbers)
+        chart = inspection_page._chart(counts, edges)
+        tick = r'<text x="([\d.]+)" y="152"( text-anchor="end")?>([-\d.]+)</text>'
+        ticks = re.findall(tick, chart)
+        assert len(ticks) >= 2
+        spans = sorted(
+            (float(x) - 9 * len(text) * bool(end), float(x) + 9 * len(text) * (not end))
+            for x, end, text in ticks
+        )
+        assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans))

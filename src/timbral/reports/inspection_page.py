@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -22,6 +23,9 @@ __all__ = ["INSPECTION_PAGE", "describe", "write_inspection"]
 INSPECTION_PAGE = FileKind("a page that `inspect` wrote", signature=b'content="timbral inspect"')
 
 BINS = 12
+LETTER = 9
+"""the widest a digit is, of the 600 that a chart is wide, on a narrow screen"""
+WIDEST_BAR = 100
 BARS = "▁▂▃▄▅▆▇█"
 MAX_ROWS = 1_000
 
@@ -31,6 +35,7 @@ PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>
+:root {{ color-scheme: light dark }}
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: #1d1d1f; background: #fff }}
 h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
@@ -39,6 +44,7 @@ td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px sol
   vertical-align: top; overflow-wrap: anywhere }}
 svg {{ width: 100%; max-width: 40rem; height: auto }} rect {{ fill: #3b6ea5 }}
 text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
+@media (max-width: 40rem) {{ text {{ font-size: 15px }} }}
 @media (prefers-color-scheme: dark) {{ body {{ color: #eee; background: #1d1d1f }}
   td, th {{ border-color: #444 }} rect {{ fill: #7fb0e0 }} }}
 </style></head><body><h1>{title}</h1>{body}</body></html>
@@ -99,12 +105,20 @@ def describe(inspection: Inspection) -> str:
 
 
 def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
-    """Counts and edges of equal bins; the last one also holds the highest hundredth."""
-    data = np.asarray(values, dtype=np.float64)
+    """Counts and edges of equal bins; the last one also holds the highest hundredth.
+
+    Bins of whole numbers begin at whole numbers, and are as many as there are of these, or fewer.
+    """
+    data = np.asarray(values)
     if not data.size:
         return [0], [0.0, 0.0]
     high = float(np.quantile(data, 0.99))
-    counts, edges = np.histogram(np.minimum(data, high), BINS)
+    bins: int | ArrayLike = BINS
+    if data.dtype.kind in "iu":
+        low, high = int(data.min()), math.ceil(high)
+        width = -(-(high - low + 1) // BINS)
+        bins = np.arange(low, high + width + 1, width)
+    counts, edges = np.histogram(np.minimum(data, high), bins)
     return counts.tolist(), [*edges[:-1].tolist(), float(data.max())]
 
 
@@ -128,7 +142,11 @@ def write_inspection(inspection: Inspection, path: Path) -> None:
 
 
 def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
-    width, height = 600 / len(counts), 120
+    """Bars, their counts, and where bins begin: as many of these as have room."""
+    width, height = min(600 / len(counts), WIDEST_BAR), 120
+    ticks = [f"{edge:.4g}" for edge in edges]
+    longest = LETTER * (max(map(len, ticks)) + 1)
+    step = max(1, math.ceil(longest / width))
     top = max(*counts, 1)
     shapes = []
     for index, count in enumerate(counts):
@@ -137,7 +155,12 @@ def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
         shapes.append(
             f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{bar:.1f}"/>'
             f'<text x="{x + width / 2:.1f}" y="{y - 3:.1f}" text-anchor="middle">{count:,}</text>'
-            f'<text x="{x:.1f}" y="{height + 30}">{edges[index]:.3g}</text>'
         )
-    last = f'<text x="600" y="{height + 30}" text-anchor="end">{edges[-1]:.4g}</text>'
+        before_last = (len(counts) - index) * width - longest
+        if index % step == 0 and (index == 0 or before_last >= longest):
+            shapes.append(f'<text x="{x:.1f}" y="{height + 32}">{ticks[index]}</text>')
+    end = width * len(counts)
+    anchor = "end" if len(counts) > 1 else "start"
+    last = f'<text x="{end:.1f}" y="{height + 32}" text-anchor="{anchor}">{ticks[-1]}</text>'
+    last = "" if ticks[-1] == ticks[-2] else last
     return f'<svg viewBox="0 0 610 {height + 40}" role="img">{"".join(shapes)}{last}</svg>'
