@@ -21,11 +21,13 @@ import timbral
 from timbral import api
 from timbral.audio.preprocessing import load
 from timbral.bulk.embed_job import EmbedJob
+from timbral.embeddings.audit.findings import KINDS
 from timbral.embeddings.table import write_table
 from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.io.files import write_json
 from timbral.plots import projection
 from timbral.reports import voice_clips, voice_map
+from timbral.reports.map_findings import MapFinding, map_findings
 from timbral.reports.voice_map import Point, write_voice_map
 
 VOICES = Path(timbral.__file__).parent / "demo" / "voices"
@@ -284,3 +286,66 @@ def test_only_the_corpus_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     table = tmp_path / "list.csv"
     table.write_text(f"path,speaker\n{tmp_path}/private.wav,1\n")
     assert drawn(embedded(tmp_path / "t", str(table), paths))[0] == private, "the list names it"
+
+
+def test_sound_of_many_points_lies_beside_the_page(tmp_path: Path) -> None:
+    points, page = demo_points(2, 3), tmp_path / "my map.html"
+    summary = write_voice_map(points, page, title="", clip_seconds=0.5, most_inside=5)
+    assert summary.num_clips == 6
+    data, clips = data_and_clips(page)
+    folder = tmp_path / "my map-sound"
+    assert data["beside"]
+    assert {f"my%20map-sound/{path.name}" for path in folder.iterdir()} == set(clips)
+    for clip, point in zip(clips, points, strict=True):
+        wave, _ = soundfile.read(folder / clip.rpartition("/")[2])
+        assert np.corrcoef(wave, load(point.path)[:8_000])[0, 1] > 0.9
+
+    (folder / "mine.txt").write_text("kept")
+    with pytest.raises(DataError, match=r"mine\.txt, which no map wrote"):
+        write_voice_map(points, page, title="", most_inside=5)
+    (folder / "mine.txt").unlink()
+    write_voice_map(points[:4], page, title="", clip_seconds=0.5, most_inside=3)
+    assert len(list(folder.iterdir())) == 4, "those of the earlier page are gone"
+    write_voice_map(points, page, title="", clip_seconds=0.5)
+    assert not data_and_clips(page)[0]["beside"]
+
+
+def test_what_findings_play_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: "x" * 1000)
+    points = [Point(f"a{i}", "anna", "-", i, 0) for i in range(8)] + [
+        Point("b0", "bert", "-", 0, 1)
+    ]
+    page = tmp_path / "map.html"
+    findings = [MapFinding("duplicate", 98, "a3 and a7", [3, 7])]
+    write_voice_map(points, page, title="", max_megabytes=0.003, findings=findings)
+    data, clips = data_and_clips(page)
+    assert data["findings"][0]["points"] == [3, 7]
+    assert [index for index, clip in enumerate(clips) if clip] == [0, 3, 7]
+
+
+def test_a_finding_plays_its_sides() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2]] + 0.01
+    vectors[0, 3] = 1.0
+    columns = {
+        "utterance": list("abcdef"),
+        "speaker": ["s", "s", "s", "t", "t", "u"],
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 4),
+    }
+    names = ("utterance", "speaker", "other_utterance", "other_speaker")
+    rows = [
+        ("mislabeled", ("f", "u", None, "s"), [5, 1]),
+        ("same-speaker", (None, "s", None, "t"), [1, 3]),
+        ("mixed-speaker", ("a", "s", None, None), [0, 1]),
+        ("duplicate", ("c", "s", "e", "t"), [2, 4]),
+        ("shared-speaker", ("d", "t", "x", "y"), [3]),
+        ("second-speaker", ("f", "u", None, None), [5]),
+        ("duplicate", ("gone", "s", "away", "t"), None),
+    ]
+    given = [
+        {"kind": kind, "probability": 0.9, **dict(zip(names, values, strict=True))}
+        for kind, values, _ in rows
+    ]
+    found = map_findings(pa.Table.from_pylist(given), pa.table(columns))
+    assert [each.points for each in found] == [points for *_, points in rows if points]
+    assert found[0].text == "f: s rather than u?"
+    assert {kind for kind, *_ in rows} == KINDS.keys()

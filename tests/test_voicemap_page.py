@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import timbral
 from timbral.reports.map_columns import MapColumn
+from timbral.reports.map_findings import MapFinding
 from timbral.reports.voice_map import Point, write_voice_map
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("plotly", reason="needs the extra [map]")
 
 CHROMIUM = shutil.which("chromium")
+LAUNCH = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
@@ -34,7 +37,7 @@ def look(page: Path, *scripts: str) -> list[Any]:
     """What scripts give on a page that shows without an error."""
     errors: list[str] = []
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=LAUNCH)
         shown = browser.new_page()
         shown.on("pageerror", lambda error: errors.append(str(error)))
         shown.goto(page.as_uri())
@@ -87,3 +90,29 @@ def test_points_are_colored_by_any_column(tmp_path: Path) -> None:
     assert values == ["<b>hall</b>", "studio"]
     assert len(set(before)) == 4
     assert after == [after[0], after[1], after[0]] * 4
+
+
+def test_a_click_on_a_finding_plays_both_sides(tmp_path: Path) -> None:
+    """Also where the sound lies beside the page."""
+    voices = sorted((Path(timbral.__file__).parent / "demo" / "voices").glob("*/*_0*.ogg"))[:6]
+    points = [
+        Point(f"u{row}", f"s{row % 2}", str(path), row, row) for row, path in enumerate(voices)
+    ]
+    findings = [MapFinding("duplicate", 97, "u1 and u4", [1, 4])]
+    click = (
+        "(async () => { const audio = document.getElementById('audio'), played = [];"
+        "audio.addEventListener('playing', () => played.push("
+        "document.getElementById('now-utterance').textContent));"
+        "document.querySelector('#finding-list button').click();"
+        "for (let i = 0; i < 200 && played.length < 2; i++)"
+        "await new Promise((done) => setTimeout(done, 100));"
+        "return [played, Array.from(document.getElementById('voice-map').data[3].customdata),"
+        "document.getElementById('error').textContent] })()"
+    )
+    for inside in (2_000, 3):
+        page = tmp_path / f"map{inside}.html"
+        write_voice_map(
+            points, page, title="", clip_seconds=0.3, most_inside=inside, findings=findings
+        )
+        [[played, ringed, error]] = look(page, click)
+        assert (played, ringed, error) == (["u1", "u4"], [1, 4], "")

@@ -202,7 +202,7 @@ def _clones(views: Sequence[EncoderView]) -> str:
     clips = encode_clips(
         used, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )
-    sound = dict(zip(used, clips.base64_mp3, strict=True))
+    sound = dict(zip(used, clips.addresses, strict=True))
     head = ("clone", "reference", *(view.encoder for view in views))
     sections = []
     for system, rows in chosen.items():

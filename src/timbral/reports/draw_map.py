@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
+from timbral.bulk.readable_audio import ReadableAudio
 from timbral.embeddings.audit.findings import notes
 from timbral.embeddings.audit.findings_file import findings_path, read_findings
 from timbral.embeddings.table import read_embeddings, vectors_of
@@ -15,7 +16,7 @@ from timbral.io.types import Progress
 from timbral.plots import projection
 from timbral.plots.scatter import PLOT, draw_scatter
 from timbral.reports.map_columns import map_columns
-from timbral.reports.readable_audio import ReadableAudio
+from timbral.reports.map_findings import map_findings
 from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
 
 __all__ = ["map"]
@@ -30,7 +31,9 @@ def map(
 ) -> tuple[Path, PageSummary]:
     """Draw the voices of an `embed` folder: a page on which a click plays the utterance.
 
-    Utterances of the folder's findings, if `audit` was run, are ringed.
+    Utterances of the folder's findings, if `audit` was run, are ringed, and a list of findings
+    plays what each is about, both recordings of a pair one behind the other. Of more than 2,000
+    utterances the sound lies beside the page, in the folder PAGE-sound.
 
     Args:
         embeddings: a folder that `embed` made
@@ -52,6 +55,7 @@ def map(
     claim_file(plot, PLOT)
     projection.check_installed()
     table = read_embeddings(embeddings)
+    findings = _findings(embeddings)
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
@@ -70,19 +74,28 @@ def map(
         for row, (x, y), note in zip(
             table.select(["utterance", "speaker", "path"]).to_pylist(),
             points,
-            _notes(embeddings, table),
+            _notes(findings, table),
             strict=True,
         )
     ]
     return plot, write_voice_map(
-        marks, output, title="Voice map", columns=map_columns(embeddings), progress=progress
+        marks,
+        output,
+        title="Voice map",
+        columns=map_columns(embeddings),
+        findings=[] if findings is None else map_findings(findings, table),
+        progress=progress,
     )
 
 
-def _notes(embeddings: Path, table: pa.Table) -> list[str]:
-    """What the audit found about each utterance, when it was run on the folder."""
+def _findings(embeddings: Path) -> pa.Table | None:
+    """What the audit found, when it was run on the folder."""
     path = findings_path(embeddings)
-    if not path.exists():
+    return read_findings(path) if path.exists() else None
+
+
+def _notes(findings: pa.Table | None, table: pa.Table) -> list[str]:
+    """What was found about each utterance."""
+    if findings is None:
         return [""] * table.num_rows
-    findings = read_findings(path)
     return notes(findings, table["utterance"].to_pylist(), table["speaker"].to_pylist())

@@ -168,7 +168,7 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
     clips = encode_clips(
         paths, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )
-    sound = dict(zip(used, clips.base64_mp3, strict=True))
+    sound = dict(zip(used, clips.addresses, strict=True))
     sections = []
     for (title, rows), shown in zip(kinds, chosen, strict=True):
         cells = [

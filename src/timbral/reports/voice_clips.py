@@ -35,14 +35,14 @@ RESAMPLING_MARGIN = 0.5
 class Clips:
     """The clips of N recordings; those that had no room are empty and in no list."""
 
-    base64_mp3: list[str]
-    """(N,), "" for a recording without a clip"""
+    addresses: list[str]
+    """(N,): base64 MP3, or what `keep` made of it; "" for a recording without a clip"""
     failures: dict[int, str]
     """why some could not be read, by their index"""
 
     @property
     def count(self) -> int:
-        return sum(map(bool, self.base64_mp3))
+        return sum(map(bool, self.addresses))
 
 
 def encode_clips(
@@ -53,30 +53,40 @@ def encode_clips(
     seconds: float,
     max_bytes: float,
     on_clip: Callable[[int], None],
+    first: Sequence[int] = (),
+    keep: Callable[[str], str] = str,
 ) -> Clips:
     """The first `seconds` of recordings as base64 MP3, up to `max_bytes` of them.
 
-    Speakers take turns, each with recordings spread evenly over its list. Those that are `refused`,
+    The recordings `first` come first. Then speakers take turns, each with recordings spread evenly
+    over its list. `keep` may put a clip elsewhere and give its address. Those that are `refused`,
     with the reason by their index, are not read and count as failures. `on_clip` is called with the
     number of recordings tried. The same input gives the same bytes.
     """
+    wanted = dict.fromkeys(row for row in first if row not in refused)
     rows_of = _rows_by_speaker(speakers)
-    queues = [deque(row for row in rows if row not in refused) for rows in rows_of]
-    encoder = _Encoder(paths, queues, seconds)
+    passed_over = refused.keys() | wanted.keys()
+    queues = [deque(row for row in rows if row not in passed_over) for rows in rows_of]
+    encoder = _Encoder(paths, [*wanted], queues, seconds)
     encoder.failures |= refused
     clips, num_clips, used = [""] * len(paths), 0, 0
     try:
-        while queues:
-            for queue in queues:
+        queues = [queue for queue in queues if queue]
+        early = [deque([row]) for row in wanted]
+        while early or queues:
+            for queue in early or queues:
                 index, clip = encoder.next_readable(queue)
                 used += len(clip)
                 if used > max_bytes:
                     return Clips(clips, encoder.failures)
                 if clip:
-                    clips[index] = clip
+                    clips[index] = keep(clip)
                     num_clips += 1
                 on_clip(num_clips + len(encoder.failures))
-            queues = [queue for queue in queues if queue]
+            if early:
+                early = []
+            else:
+                queues = [queue for queue in queues if queue]
         return Clips(clips, encoder.failures)
     finally:
         encoder.pool.shutdown(cancel_futures=True)
@@ -85,8 +95,14 @@ def encode_clips(
 class _Encoder:
     """Clips on demand; threads run a little ahead, in the order in which speakers take turns."""
 
-    def __init__(self, paths: Sequence[str], queues: Iterable[deque[int]], seconds: float) -> None:
-        turns = chain.from_iterable(zip_longest(*queues, fillvalue=-1))
+    def __init__(
+        self,
+        paths: Sequence[str],
+        first: Sequence[int],
+        queues: Iterable[deque[int]],
+        seconds: float,
+    ) -> None:
+        turns = chain(first, chain.from_iterable(zip_longest(*queues, fillvalue=-1)))
         self.upcoming = iter([index for index in turns if index >= 0])
         self.paths = paths
         self.seconds = seconds

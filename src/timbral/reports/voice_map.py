@@ -17,12 +17,17 @@ from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 from timbral.io.types import Progress
 from timbral.plots.palette import palette
+from timbral.reports.clip_folder import ClipFolder
 from timbral.reports.map_columns import MapColumn
+from timbral.reports.map_findings import MapFinding
 from timbral.reports.voice_clips import Clips, encode_clips
 
 __all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
 
 MAP_PAGE = FileKind("a page that `map` wrote", signature=b'content="timbral map"')
+
+MOST_INSIDE = 2_000
+"""points whose sound lies inside the page"""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,17 @@ def write_voice_map(
     title: str,
     clip_seconds: float = 6.0,
     max_megabytes: float = 40.0,
+    most_inside: int = MOST_INSIDE,
+    max_folder_megabytes: float = 2_000.0,
     columns: Sequence[MapColumn] = (),
+    findings: Sequence[MapFinding] = (),
     progress: Progress = lambda done, total: None,
 ) -> PageSummary:
     """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
 
-    Each point plays the first `clip_seconds` of its recording, embedded as MP3. When all clips
+    Each point plays the first `clip_seconds` of its recording, embedded as MP3; of more than
+    `most_inside` points they lie beside the page, in the folder PAGE-sound, which goes with it, up
+    to `max_folder_megabytes`. What `findings` play comes before all else. When all clips
     would take more than `max_megabytes` (10⁶ bytes, as embedded; the page adds 5 MB of its own),
     speakers take turns until that much is used, each with utterances spread evenly over its list;
     the other points are drawn pale. A recording that cannot be read leaves its point without
@@ -71,29 +81,29 @@ def write_voice_map(
     Raises DataError when there is no point or one is not finite, ConfigError for limits out of
     range, MissingExtraError without plotly.
     """
-    if not points:
-        raise DataError("the voice map needs at least one point, got none")
-    for point in points:
-        if not (math.isfinite(point.x) and math.isfinite(point.y)):
-            raise DataError(f"{point.utterance}: its point is not finite ({point.x}, {point.y})")
-    if not 0.0 < clip_seconds <= 3_600.0:
-        raise ConfigError(f"clip_seconds must lie in (0, 3600]: {clip_seconds}")
-    if not max_megabytes >= 0.0:
-        raise ConfigError(f"max_megabytes must be 0 or more: {max_megabytes}")
+    _check(points, clip_seconds, max_megabytes)
     library = _plotly_js()
+    beside = ClipFolder(Path(output)) if len(points) > most_inside else None
+    if beside is not None:
+        beside.claim()
     clips = encode_clips(
         [point.path for point in points],
         [point.speaker for point in points],
         {index: point.refusal for index, point in enumerate(points) if point.refusal},
         seconds=clip_seconds,
-        max_bytes=max_megabytes * 1e6,
+        max_bytes=(max_megabytes if beside is None else max_folder_megabytes) * 1e6,
         on_clip=lambda done: progress(done, len(points)),
+        first=[point for finding in findings for point in finding.points],
+        keep=str if beside is None else beside.keep,
     )
     progress(len(points), len(points))
     speakers = sorted({point.speaker for point in points})
-    page = _fill_template(title, _data(points, speakers, clips.failures, columns), clips, library)
+    data = _data(points, speakers, clips.failures, columns, findings)
+    page = _fill_template(title, data | {"beside": beside is not None}, clips, library)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
+    if beside is not None:
+        beside.remove_others()
     return PageSummary(
         num_points=len(points),
         num_clips=clips.count,
@@ -104,11 +114,24 @@ def write_voice_map(
     )
 
 
+def _check(points: Sequence[Point], clip_seconds: float, max_megabytes: float) -> None:
+    if not points:
+        raise DataError("the voice map needs at least one point, got none")
+    for point in points:
+        if not (math.isfinite(point.x) and math.isfinite(point.y)):
+            raise DataError(f"{point.utterance}: its point is not finite ({point.x}, {point.y})")
+    if not 0.0 < clip_seconds <= 3_600.0:
+        raise ConfigError(f"clip_seconds must lie in (0, 3600]: {clip_seconds}")
+    if not max_megabytes >= 0.0:
+        raise ConfigError(f"max_megabytes must be 0 or more: {max_megabytes}")
+
+
 def _data(
     points: Sequence[Point],
     speakers: Sequence[str],
     failures: dict[int, str],
     columns: Sequence[MapColumn],
+    findings: Sequence[MapFinding],
 ) -> dict[str, Any]:
     index_of = {speaker: index for index, speaker in enumerate(speakers)}
     return {
@@ -121,13 +144,14 @@ def _data(
         "x": [round(float(point.x), 5) for point in points],
         "y": [round(float(point.y), 5) for point in points],
         "failed": failures,
+        "findings": [asdict(each) for each in findings],
         "columns": [{**asdict(each), "colors": palette(len(each.values))} for each in columns],
     }
 
 
 def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str) -> str:
     """Fill all markers in one pass, so that no name of an utterance is taken for a marker."""
-    total = len(clips.base64_mp3)
+    total = len(clips.addresses)
     sound = f"{clips.count:,} of {total:,} points have sound"
     if clips.count < total:
         sound += "; pale ones do not"
@@ -137,7 +161,8 @@ def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str)
         "SOUND": sound,
         "PLOTLY": library,
         "DATA": _script_json(data),
-        "CLIPS": _script_json(clips.base64_mp3),
+        "CLIPS": _script_json(clips.addresses),
+        "MEDIA": "data: blob: 'self' file:" if data["beside"] else "data: blob:",
     }
     template = files("timbral.reports").joinpath("voice_map.html").read_text(encoding="utf-8")
     return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], template)

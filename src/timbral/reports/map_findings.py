@@ -1,0 +1,90 @@
+"""What an audit found, for the voice map: a line for each finding, and the points that it plays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from timbral.embeddings.table import group_rows, vectors_of
+from timbral.embeddings.vectors import medoid_row, unit_length
+from timbral.io.types import Vectors
+
+__all__ = ["MapFinding", "map_findings"]
+
+MOST_LISTED = 200
+"""findings of each kind, the surest"""
+TEXTS = {
+    "mislabeled": "{utterance}: {other_speaker} rather than {speaker}?",
+    "same-speaker": "{speaker} and {other_speaker}",
+    "mixed-speaker": "{speaker}, such as {utterance}",
+    "duplicate": "{utterance} and {other_utterance}",
+    "shared-speaker": "{speaker}, there {other_speaker}",
+    "second-speaker": "{utterance}",
+}
+SIDES = {
+    "mislabeled": ("utterance", "other_speaker"),
+    "same-speaker": ("speaker", "other_speaker"),
+    "mixed-speaker": ("utterance", "speaker"),
+    "duplicate": ("utterance", "other_utterance"),
+    "shared-speaker": ("utterance",),
+    "second-speaker": ("utterance",),
+}
+"""columns that name what is played, one behind the other; of a speaker the utterance nearest to the
+others. The other corpus of a shared speaker is not on the map."""
+
+
+@dataclass(frozen=True)
+class MapFinding:
+    """One finding: `points` are the rows of what it plays."""
+
+    kind: str
+    percent: int
+    text: str
+    points: list[int]
+
+
+def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
+    """Findings about a table of utterances, by kind, the surest first.
+
+    Names that the table has not got are passed over: it may have changed since the audit.
+    """
+    row_of = {name: row for row, name in enumerate(table["utterance"].to_pylist())}
+    typical = _typical_rows(findings, table)
+    listed: dict[str, int] = defaultdict(int)
+    found = []
+    for finding in findings.to_pylist():
+        kind = finding["kind"]
+        if kind not in SIDES or listed[kind] == MOST_LISTED:
+            continue
+        points = _points(finding, row_of, typical)
+        if points:
+            listed[kind] += 1
+            percent = round(100 * finding["probability"])
+            found.append(MapFinding(kind, percent, TEXTS[kind].format(**finding), points))
+    return found
+
+
+def _points(
+    finding: Mapping[str, Any], row_of: Mapping[str, int], typical: Mapping[str, int]
+) -> list[int]:
+    """The rows of a finding's sides, each once."""
+    sides = [
+        (row_of if column.endswith("utterance") else typical).get(finding[column])
+        for column in SIDES[finding["kind"]]
+    ]
+    return list(dict.fromkeys(row for row in sides if row is not None))
+
+
+def _typical_rows(findings: pa.Table, table: pa.Table) -> dict[str, int]:
+    """The medoid of each speaker that a finding plays."""
+    needed = set(findings["speaker"].to_pylist()) | set(findings["other_speaker"].to_pylist())
+    vectors: Vectors = vectors_of(table)
+    typical = {}
+    for speaker, rows in group_rows(table["speaker"].to_pylist()):
+        if speaker in needed:
+            typical[speaker] = int(rows[medoid_row(unit_length(vectors[rows]))])
+    return typical
