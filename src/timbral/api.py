@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from timbral.audio.preprocessing import Preprocessing as Preprocessing
     from timbral.audio.quality.measures import Quality as Quality
     from timbral.audio.quality.risks import Risk as Risk
+    from timbral.bulk.audit_corpus import audit as audit
     from timbral.bulk.check_summary import Checked as Checked
     from timbral.bulk.check_summary import CheckSummary as CheckSummary
     from timbral.bulk.checks import check as check
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
     from timbral.data.prepared.prepare import PrepareSummary as PrepareSummary
     from timbral.data.prepared.prepare import prepare as prepare
-    from timbral.embeddings.audit.findings_file import audit as audit
     from timbral.embeddings.clusters.cluster import ClusterSummary as ClusterSummary
     from timbral.embeddings.clusters.cluster import cluster as cluster
     from timbral.embeddings.importing import ImportSummary as ImportSummary
@@ -114,7 +114,7 @@ MODULES = {
     "TrainSummary": "training.train_job",
     "TrialSummary": "scoring.balanced_trials",
     "VoiceDrift": "cloning.drift",
-    "audit": "embeddings.audit.findings_file",
+    "audit": "bulk.audit_corpus",
     "average": "checkpoints.averaging",
     "calibrate": "evaluation.calibrate",
     "check": "bulk.checks",

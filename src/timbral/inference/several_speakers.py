@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.risks import Risk
-from timbral.audio.quality.short_time import analyze, frame_length
-from timbral.audio.quality.sound_features import windows_of
-from timbral.audio.quality.sound_model import classify
-from timbral.audio.quality.speech_frames import mark_speech
 from timbral.embeddings.clustering import spherical_k_means
 from timbral.embeddings.vectors import finite_rows
 from timbral.inference.embedder import Embedder
+from timbral.inference.speech_windows import SPEECH_FRACTION, speech_fractions
 from timbral.io.types import Vectors
 
 __all__ = ["cluster_distances", "several_speakers", "several_speakers_of"]
@@ -21,8 +17,6 @@ __all__ = ["cluster_distances", "several_speakers", "several_speakers_of"]
 WINDOW_SECONDS = 1.5
 MOST_WINDOWS = 400
 """10 minutes of speech, spread over the recording: more tells no more"""
-SPEECH_FRACTION = 0.5
-"""of a window, at least; vectors of pauses lie anywhere"""
 LEAST_WINDOWS = 2
 """of each speaker: one alone may be a cough or a laugh"""
 CENTER_DISTANCE = 0.5
@@ -81,7 +75,11 @@ def _distance_within(vectors: Vectors) -> float:
 def _speech_vectors(embedder: Embedder, wave: Wave) -> Vectors:
     """Unit vectors (W, E) of windows side by side that are mostly speech."""
     size = round(WINDOW_SECONDS * embedder.sample_rate)
-    speech = _speech_fractions(wave, embedder.sample_rate, size)
+    starts = np.arange(len(wave) // size) * size
+    ranges = np.stack([starts, starts + size], axis=1)
+    if not len(ranges):
+        return np.zeros((0, embedder.embedding_dim), np.float32)
+    speech = speech_fractions(wave, embedder.sample_rate, ranges)
     rows = np.flatnonzero(speech >= SPEECH_FRACTION)
     if rows.size > MOST_WINDOWS:
         rows = rows[np.linspace(0, rows.size - 1, MOST_WINDOWS).astype(np.intp)]
@@ -90,13 +88,3 @@ def _speech_vectors(embedder: Embedder, wave: Wave) -> Vectors:
     windows = [wave[row * size : (row + 1) * size] for row in rows]
     vectors = embedder.encode_preprocessed(windows)
     return vectors[finite_rows(vectors)]
-
-
-def _speech_fractions(wave: Wave, sample_rate: int, size: int) -> NDArray[np.float64]:
-    """Which fraction of each whole window of `size` samples is speech."""
-    frames = analyze(wave, sample_rate)
-    marks = mark_speech(frames.bands, classify(*windows_of(frames)).speech)
-    starts = np.arange(len(wave) // size) * size // frame_length(sample_rate)
-    ends = starts + size // frame_length(sample_rate)
-    spans = zip(starts, ends, strict=True)
-    return np.array([marks[start:end].mean() for start, end in spans if start < marks.size])

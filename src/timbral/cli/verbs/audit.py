@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from timbral.cli.common_options import OK, Embeddings, option
+from tyro.conf import arg
+
+from timbral.cli.common_options import (
+    DEFAULT_RUNNING,
+    OK,
+    SOME_FAILED,
+    Embeddings,
+    Running,
+    load_embedder,
+    option,
+)
+from timbral.cli.wording import count
+from timbral.errors import AudioError, ConfigError
+from timbral.io.progress import bar
 
 __all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings, which are read again to find those with a second speaker."""
+
+    encoder: Annotated[
+        str | None,
+        option(
+            "ENCODER",
+            "also read the recordings, with this encoder, and find those with a second speaker; "
+            "a killed audit is resumed",
+        ),
+    ] = None
+    corpus: Annotated[
+        str | None,
+        option(
+            "FOLDER",
+            "with --encoder: folder or URL below which recordings may be read; default: the corpus "
+            "that was embedded, if it lies on this machine",
+        ),
+    ] = None
+
+
+DEFAULT_RECORDINGS = Recordings()
 
 
 def run(
@@ -31,27 +73,61 @@ def run(
     ] = None,
     min_probability: Annotated[float, option("P", "leave out what is less probable")] = 0.5,
     show: Annotated[int, option("N", "findings of each kind to print")] = 10,
+    recordings: Annotated[Recordings, arg(name="")] = DEFAULT_RECORDINGS,
+    running: Running = DEFAULT_RUNNING,
 ) -> int:
     """Find wrong labels, split or mixed speakers, duplicates.
 
     example: timbral audit embeddings
     """
     from timbral import api
-    from timbral.embeddings.audit.findings import KINDS
     from timbral.embeddings.audit.findings_file import findings_path
 
+    encoder, corpus = recordings.encoder, recordings.corpus
+    if corpus is not None and encoder is None:
+        raise ConfigError("--corpus says where recordings are read, which only --encoder does")
     target = output or findings_path(embeddings)
-    found = api.audit(embeddings, target, min_probability=min_probability, other=other)
-    findings = found.to_pylist()
+    embedder = None if encoder is None else load_embedder(encoder, running)
+    failures: list[AudioError] = []
+    with nullcontext(_no_progress) if embedder is None else bar("auditing") as advance:
+        found = api.audit(
+            embeddings, target, min_probability=min_probability, other=other, encoder=embedder,
+            corpus=corpus, failures=failures, progress=advance,
+        )  # fmt: skip
+    passed_over = {"shared-speaker": other is None, "second-speaker": encoder is None}
+    _print_findings(found.to_pylist(), [kind for kind, so in passed_over.items() if so], show)
+    print(f"all of them: {target}, {target.with_suffix('.csv')}")
+    return _end(failures)
+
+
+def _no_progress(done: int, total: int) -> None:
+    pass
+
+
+def _print_findings(
+    findings: Sequence[dict[str, Any]], passed_over: Sequence[str], show: int
+) -> None:
+    """The number of each kind that was looked for, and the first so many of it."""
+    from timbral.embeddings.audit.findings import KINDS
+
     for kind, what in KINDS.items():
-        if kind == "shared-speaker" and other is None:
+        if kind in passed_over:
             continue
         rows = [row for row in findings if row["kind"] == kind]
         print(f"{len(rows):,} {what}")
         for row in rows[:show]:
             print(f"  {100 * row['probability']:5.1f} %  {_describe(row)}")
-    print(f"all of them: {target}, {target.with_suffix('.csv')}")
-    return OK
+
+
+def _end(failures: Sequence[AudioError]) -> int:
+    """Say how many recordings were not read, and the first; the exit code."""
+    if not failures:
+        return OK
+    print(
+        f"{count(len(failures), 'recording')} not looked into; the first: {failures[0]}",
+        file=sys.stderr,
+    )
+    return SOME_FAILED
 
 
 def _describe(row: dict[str, Any]) -> str:
@@ -60,6 +136,7 @@ def _describe(row: dict[str, Any]) -> str:
         "same-speaker": "{speaker} and {other_speaker}",
         "mixed-speaker": "{speaker}, for example {utterance}",
         "duplicate": "{utterance} and {other_utterance}",
+        "second-speaker": "{utterance} of {speaker}",
         "shared-speaker": "{speaker} here and {other_speaker} there, for example {utterance} and "
         "{other_utterance}",
     }

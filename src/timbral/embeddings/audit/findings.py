@@ -22,6 +22,7 @@ from timbral.embeddings.audit.duplicates import find_duplicates
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
 from timbral.embeddings.audit.same_speaker import find_same_speakers
+from timbral.embeddings.audit.second_speaker import WindowedRecording, find_second_speakers
 from timbral.embeddings.audit.shared_speaker import find_shared_speakers
 from timbral.embeddings.table import vectors_of
 from timbral.embeddings.vectors import centered
@@ -36,6 +37,7 @@ KINDS = {
     "mixed-speaker": "speakers that are two speakers",
     "duplicate": "pairs of files with the same recording",
     "shared-speaker": "speakers that are in the other corpus, too",
+    "second-speaker": "recordings in which a second speaker talks",
 }
 SCHEMA = pa.schema(
     [
@@ -51,15 +53,22 @@ SCHEMA = pa.schema(
     ]
 )
 """`cosine` is to the speaker, or between the two that the row names; `other_cosine` to the other.
-For a mixed speaker `utterance` is one of its smaller cluster."""
+For a mixed speaker `utterance` is one of its smaller cluster. For a second speaker `cosine` is
+between the two parts of the recording."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
 
-def audit(table: pa.Table, min_probability: float = 0.5, other: pa.Table | None = None) -> pa.Table:
+def audit(
+    table: pa.Table,
+    min_probability: float = 0.5,
+    other: pa.Table | None = None,
+    windows: Sequence[WindowedRecording] | None = None,
+) -> pa.Table:
     """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
 
-    With another corpus, as trials beside training, also the speakers that are in both.
+    With another corpus, as trials beside training, also the speakers that are in both; with the
+    `windows` of each row's recording also the recordings in which a second speaker talks.
 
     The label of a speaker's only utterance cannot be checked; other kinds of findings need
     speakers with several utterances, too.
@@ -74,6 +83,8 @@ def audit(table: pa.Table, min_probability: float = 0.5, other: pa.Table | None 
     ]
     if other is not None:
         rows += _shared_speakers(corpus, table, other, min_probability)
+    if windows is not None:
+        rows += _second_speakers(corpus, windows, min_probability)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -183,6 +194,20 @@ def _duplicates(corpus: _Corpus, least: float) -> Iterator[dict[str, Any]]:
         }
 
 
+def _second_speakers(
+    corpus: _Corpus, windows: Sequence[WindowedRecording], least: float
+) -> Iterator[dict[str, Any]]:
+    for found in find_second_speakers(windows, corpus.codes):
+        if found.probability >= least:
+            yield {
+                "kind": "second-speaker",
+                "probability": found.probability,
+                **corpus.example(found.recording),
+                "speaker": str(corpus.speakers[corpus.codes[found.recording]]),
+                "cosine": found.cosine,
+            }
+
+
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
     """For each utterance and its speaker what was found about them, "" for nothing.
 
@@ -204,6 +229,8 @@ def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]
             by_speaker.setdefault(speaker, []).append(text)
         elif row["kind"] == "mixed-speaker":
             by_utterance.setdefault(utterance, []).append(f"a second speaker? {percent}")
+        elif row["kind"] == "second-speaker":
+            by_utterance.setdefault(utterance, []).append(f"two speakers in it? {percent}")
         elif row["kind"] == "duplicate":
             by_utterance.setdefault(utterance, []).append(f"copy of {other}? {percent}")
             by_utterance.setdefault(other, []).append(f"copy of {utterance}? {percent}")

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.embeddings.audit import findings
+from timbral.embeddings.audit.second_speaker import WindowedRecording
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
 from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import claim_file
 
-__all__ = ["audit", "findings_path", "read_findings"]
+__all__ = ["findings_path", "read_findings", "write_findings"]
 
 
-def audit(
+def write_findings(
     embeddings: str | Path,
-    output: str | Path | None = None,
+    output: str | Path | None,
     *,
-    min_probability: float = 0.5,
-    other: str | Path | None = None,
+    min_probability: float,
+    other: str | Path | None,
+    windows_of: Callable[[pa.Table], Sequence[WindowedRecording]] | None,
 ) -> pa.Table:
-    """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
+    """Find what `timbral.bulk.audit_corpus.audit` says, and write it.
 
-    Args:
-        embeddings: a folder that `embed` made
-        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
-            folder, where `map` finds it; beside the table, where that is a file
-        min_probability: findings less probable are left out; in [0, 1]
-        other: another such folder, of the same encoder, such as that of trials beside training:
-            speakers that are in both are found, too
-
-    Returns:
-        the findings, a row each, by kind and from the surest; columns kind, probability,
-        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
-
-    Raises ConfigError for an impossible probability, DataError for another folder, or for an
-    `other` of another encoder.
+    `windows_of` gives the windows of the recording of each row, once everything else is checked;
+    None: recordings with a second speaker are not looked for.
     """
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
@@ -48,7 +39,8 @@ def audit(
     beside = None if other is None else read_embeddings(other)
     if beside is not None:
         _check_encoders(corpus, beside, embeddings, other)
-    table = findings.audit(corpus, min_probability, beside)
+    windows = None if windows_of is None else windows_of(corpus)
+    table = findings.audit(corpus, min_probability, beside, windows)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table

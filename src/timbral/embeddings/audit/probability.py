@@ -6,7 +6,7 @@ import numpy as np
 
 from timbral.io.types import Floats
 
-__all__ = ["probabilities", "probabilities_of_few"]
+__all__ = ["posteriors", "probabilities", "probabilities_of_few"]
 
 RIDGE = 1e-2
 """keeps the weights finite where wrong and right scores do not overlap"""
@@ -29,9 +29,17 @@ def probabilities(
     Language, 2006). How many of `scores` are wrong is then estimated by expectation-maximization,
     from `prior` on (Saerens et al., Neural Computation, 2002).
     """
-    each = np.ones(len(scores)) if counts is None else counts
     of_right = np.ones(len(right)) if right_counts is None else right_counts
-    log_ratios = _log_likelihood_ratios(scores, wrong, right, of_right)
+    return posteriors(_log_likelihood_ratios(scores, wrong, right, of_right), prior, counts)
+
+
+def posteriors(log_ratios: Floats, prior: float, counts: Floats | None = None) -> Floats:
+    """Probability (N,) of what has these log likelihood ratios (N,).
+
+    How many are wrong is estimated by expectation-maximization, from `prior` on (Saerens et al.,
+    2002). `counts` (N,) says how often each row is there; None: once.
+    """
+    each = np.ones(len(log_ratios)) if counts is None else counts
     total = each.sum()
     prevalence = prior
     for _ in range(100):

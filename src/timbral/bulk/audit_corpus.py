@@ -1,0 +1,122 @@
+"""An audit that also reads the recordings, to find those in which a second speaker talks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from timbral.bulk.readable_audio import ReadableAudio
+from timbral.data.manifest import Utterance
+from timbral.embeddings.audit.findings_file import write_findings
+from timbral.errors import AudioError, DataError
+from timbral.io.types import Progress
+
+if TYPE_CHECKING:
+    from timbral.embeddings.audit.second_speaker import WindowedRecording
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["audit"]
+
+WINDOWS_FOLDER = ".windows"
+"""in an `embed` folder: the vectors of windows, from which a killed job is resumed"""
+
+
+def audit(
+    embeddings: str | Path,
+    output: str | Path | None = None,
+    *,
+    min_probability: float = 0.5,
+    other: str | Path | None = None,
+    encoder: Embedder | str | Path | None = None,
+    corpus: str | Path | None = None,
+    failures: list[AudioError] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> pa.Table:
+    """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
+
+    Args:
+        embeddings: a folder that `embed` made
+        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
+            folder, where `map` finds it; beside the table, where that is a file
+        min_probability: findings less probable are left out; in [0, 1]
+        other: another such folder, of the same encoder, such as that of trials beside training:
+            speakers that are in both are found, too
+        encoder: an Embedder, or what `load_encoder` takes: it reads the recordings again, in
+            windows, and finds those in which a second speaker talks; None: they are not read. The
+            vectors of windows are kept in the folder, in .windows/, and a killed audit is resumed
+        corpus: with `encoder`, a folder or URL, below which recordings may be read; None: those of
+            the corpus that was embedded, if it lies on this machine
+        failures: a list, to which an AudioError is added for each recording that was not read
+        progress: called with the recordings read so far, and their number
+
+    Returns:
+        the findings, a row each, by kind and from the surest; columns kind, probability,
+        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
+
+    Raises ConfigError for an impossible probability, DataError for another folder, for an `other`
+    of another encoder, or when no recording may be read.
+    """
+    listed: list[AudioError] = [] if failures is None else failures
+
+    def windows_of(table: pa.Table) -> list[WindowedRecording]:
+        assert encoder is not None
+        audio = ReadableAudio(Path(embeddings), corpus)
+        return _windows_of(table, encoder, audio, Path(embeddings), listed, progress)
+
+    return write_findings(
+        embeddings,
+        output,
+        min_probability=min_probability,
+        other=other,
+        windows_of=None if encoder is None else windows_of,
+    )
+
+
+def _windows_of(
+    table: pa.Table,
+    encoder: Embedder | str | Path,
+    audio: ReadableAudio,
+    embeddings: Path,
+    failures: list[AudioError],
+    progress: Progress,
+) -> list[WindowedRecording]:
+    """The windows of each row's recording; those that may not be read join the `failures`."""
+    columns = table.select(["utterance", "speaker", "session", "path"]).to_pylist()
+    refusals = [audio.refusal(row["path"]) for row in columns]
+    failures += [
+        AudioError(row["path"] or row["utterance"], refusal, "unreadable")
+        for row, refusal in zip(columns, refusals, strict=True)
+        if refusal
+    ]
+    readable = np.flatnonzero([not refusal for refusal in refusals]).tolist()
+    if not readable:
+        raise DataError(f"{embeddings}: no recording of it is read: {failures[0]}")
+    from timbral.bulk.window_vectors import NOT_READ, embed_windows  # imports torch
+
+    rows = [Utterance(**columns[row], corpus="") for row in readable]
+    found, failed = embed_windows(
+        _embedder(encoder), rows, _folder(embeddings), root=embeddings, progress=progress
+    )
+    failures += failed
+    windows: list[WindowedRecording] = [NOT_READ] * len(columns)
+    for row, recording in zip(readable, found, strict=True):
+        windows[row] = recording
+    return windows
+
+
+def _embedder(encoder: Embedder | str | Path) -> Embedder:
+    if not isinstance(encoder, str | Path):
+        return encoder
+    from timbral.inference.load import load_encoder  # imports torch
+
+    return load_encoder(encoder)
+
+
+def _folder(embeddings: Path) -> Path:
+    """Where the vectors of windows are kept: in the folder, or beside the table."""
+    if embeddings.is_dir():
+        return embeddings / WINDOWS_FOLDER
+    return embeddings.with_name(f"{WINDOWS_FOLDER}-{embeddings.stem}")
