@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from timbral.audio.decode import SAMPLE_RATE, Wave, decode, failures_of, resample
+from timbral.audio.quiet_ends import cut_quiet_ends
 from timbral.audio.vad import check_detector, keep_voiced
 from timbral.errors import AudioError, ConfigError, did_you_mean
 
 __all__ = ["TRIMS", "Preprocessing", "load"]
 
-TRIMS = ("none", "energy", "silero", "edges", "webrtc")
+TRIMS = ("none", "energy", "silero", "edges", "quiet-ends", "webrtc")
 """ways to cut silence"""
 EDGE_POWER = 0.001
 """what lies before the first and behind the last sample of more power is cut as an edge"""
@@ -29,7 +30,8 @@ class Preprocessing:
 
     trim: str = "none"
     """none | energy (pauses 40 dB below the loudest window) | silero (Silero's network; needs the
-    extra [vad]) | edges (leading and trailing samples with x² ≤ 0.001, as ddvc does) | webrtc
+    extra [vad]) | edges (leading and trailing samples with x² ≤ 0.001, as ddvc does) | quiet-ends
+    (what is 20 dB below the loudest, at both ends, as chatterbox does) | webrtc
     (WebRTC voice activity detection, as PaddleSpeech does; needs the extra [vad])"""
     min_rms_dbfs: float | None = -30.0
     """raise quieter recordings to this RMS level in dBFS; None leaves all as they are"""
@@ -56,6 +58,8 @@ class Preprocessing:
         wave = resample(wave, source_rate, target_rate)
         if self.min_rms_dbfs is not None and wave.size:
             wave = _raise_rms(wave, self.min_rms_dbfs)
+        if self.trim == "quiet-ends" and wave.size:
+            wave = cut_quiet_ends(wave)
         if self.trim in ("energy", "silero", "webrtc") and wave.size:
             wave = keep_voiced(wave, target_rate, self.trim)
         if wave.size == 0:

@@ -39,6 +39,7 @@ ARCHITECTURES = {
     "resnet": "ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks",
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
     "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
+    "wavlm-ecapa": "WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o",
 }
 """encoders that come with timbral, in the words of their classes"""
 
@@ -49,6 +50,7 @@ SIZES = {
     "resnet": (256, 6_634_336, 16_000),
     "tdnn": (192, 1_061_312, 16_000),
     "wavlm": (512, 100_229_337, 16_000),
+    "wavlm-ecapa": (256, 323_863_833, 16_000),
     "ge2e-lstm": (256, 1_423_616, 16_000),
     "campplus-zh-en": (192, 6_848_544, 16_000),
     "wavlm-base": (512, 100_229_324, 16_000),

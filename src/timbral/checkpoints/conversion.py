@@ -45,10 +45,10 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     Args:
         source: a file, or a folder of transformers or SpeechBrain
         output: the folder to write
-        format: ``resemblyzer``, ``real-time-voice-cloning``, ``ddvc``, ``paddlespeech``,
-            ``speechbrain``, ``3d-speaker``, ``wespeaker``,
-            ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote`` or ``transformers``; None:
-            what the content shows
+        format: ``resemblyzer``, ``real-time-voice-cloning``, ``chatterbox``,
+            ``cosyvoice``, ``ddvc``, ``paddlespeech``, ``speechbrain``, ``3d-speaker``,
+            ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote``,
+            ``transformers`` or ``unispeech``; None: what the content shows
 
     Returns:
         the new checkpoint, which `load_encoder` takes by its folder

@@ -42,6 +42,7 @@ TRIM_IN_WORDS = {
     "energy": "pauses 40 dB below the loudest part are cut",
     "silero": "what Silero's voice activity detection calls no speech is cut",
     "edges": "silence at both ends is cut",
+    "quiet-ends": "what lies 20 dB below the loudest is cut at both ends",
     "webrtc": "what WebRTC's voice activity detection calls no speech is cut",
 }
 

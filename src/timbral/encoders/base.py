@@ -51,6 +51,9 @@ class SpeakerEncoder(nn.Module, ABC):
     """shorter audio is an error"""
     windows: Windows | None = None
     """None: utterances are embedded whole"""
+    zero_frames_behind: bool = False
+    """whether a window that hangs over the end sees frames of zeros there, not those of a wave
+    with zeros behind it"""
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal segments no longer than this, whose vectors are
     averaged: memory stays bounded"""

@@ -28,7 +28,14 @@ from timbral.encoders.layers.pooling import masked_mean, statistics_pooling
 from timbral.encoders.layers.time_delay import TimeDelayLayer
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["EcapaConfig", "EcapaEncoder"]
+__all__ = [
+    "EcapaConfig",
+    "EcapaEncoder",
+    "PlainAttentiveStatistics",
+    "PlainLinear",
+    "SERes2NetBlock",
+    "ecapa_layer",
+]
 
 MIN_VARIANCE = 1e-12
 """SpeechBrain's, below which its attentive pooling takes no variance"""
@@ -74,7 +81,7 @@ class EcapaConfig:
             raise ConfigError("encoder.global_context is false only with the variant wespeaker")
 
 
-def _layer(
+def ecapa_layer(
     config: EcapaConfig,
     inputs: int,
     outputs: int,
@@ -82,6 +89,7 @@ def _layer(
     dilation: int = 1,
     stride: int = 1,
 ) -> TimeDelayLayer:
+    """Convolution, ReLU, batch norm over frames (B, F, C), padded as the variant pads."""
     mode: Literal["reflect", "zeros"] = "reflect" if config.variant == "speechbrain" else "zeros"
     return TimeDelayLayer(
         inputs, outputs, kernel, stride=stride, dilation=dilation, padding_mode=mode
@@ -103,7 +111,7 @@ class Res2NetBlock(nn.Module):
         super().__init__()
         size = config.channels // config.res2net_scale
         self.blocks = nn.ModuleList(
-            _layer(config, size, size, 3, dilation) for _ in range(config.res2net_scale - 1)
+            ecapa_layer(config, size, size, 3, dilation) for _ in range(config.res2net_scale - 1)
         )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -134,9 +142,9 @@ class SERes2NetBlock(nn.Module):
     def __init__(self, config: EcapaConfig, dilation: int) -> None:
         super().__init__()
         channels = config.channels
-        self.tdnn1 = _layer(config, channels, channels)
+        self.tdnn1 = ecapa_layer(config, channels, channels)
         self.res2net_block = Res2NetBlock(config, dilation)
-        self.tdnn2 = _layer(config, channels, channels)
+        self.tdnn2 = ecapa_layer(config, channels, channels)
         self.se_block = SqueezeExcitation(channels, config.se_channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -174,9 +182,10 @@ class PlainAttentiveStatistics(nn.Module):
     which may see the frame alone.
     """
 
-    def __init__(self, config: EcapaConfig) -> None:
+    def __init__(self, config: EcapaConfig, min_variance: float = WESPEAKER_VARIANCE) -> None:
         super().__init__()
         channels = config.pooled_channels
+        self.min_variance = min_variance
         self.global_context = config.global_context
         seen = channels * (3 if self.global_context else 1)
         self.hidden = nn.Linear(seen, config.attention_channels)
@@ -193,7 +202,7 @@ class PlainAttentiveStatistics(nn.Module):
             hidden = hidden + functional.linear(context.to(frames.dtype), weight)[:, None]
         scores = self.scores(torch.tanh(hidden)).masked_fill(~mask[:, :, None], -torch.inf)
         attention = torch.softmax(at_least_float32(scores), dim=1)
-        return statistics_pooling(frames, mask, attention, min_variance=WESPEAKER_VARIANCE)
+        return statistics_pooling(frames, mask, attention, min_variance=self.min_variance)
 
 
 class PlainLinear(nn.Module):
@@ -225,7 +234,7 @@ class EcapaEncoder(SpeakerEncoder):
         self.min_samples = config.stride * self.sample_rate // 10
         channels, pooled = config.channels, config.pooled_channels
         mels = self.frontend.num_features
-        self.input = _layer(config, mels, channels, 5, stride=config.stride)
+        self.input = ecapa_layer(config, mels, channels, 5, stride=config.stride)
         self.blocks = nn.ModuleList(SERes2NetBlock(config, dilation) for dilation in (2, 3, 4))
         self.mfa: nn.Module
         self.asp: nn.Module
@@ -233,7 +242,7 @@ class EcapaEncoder(SpeakerEncoder):
             self.mfa = PlainLinear(3 * channels, pooled)
             self.asp = PlainAttentiveStatistics(config)
         else:
-            self.mfa = _layer(config, 3 * channels, pooled)
+            self.mfa = ecapa_layer(config, 3 * channels, pooled)
             self.asp = AttentiveStatistics(pooled, config.attention_channels)
         self.asp_bn = BatchNorm(2 * pooled)
         self.fc = nn.Linear(2 * pooled, config.embedding_dim)

@@ -109,12 +109,24 @@ def _blocks(frames: Tensor) -> tuple[Tensor, ...]:
     return torch.split(frames, size, dim=1)
 
 
+def _mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """Waves (B, T), each mirrored at its first and its last sample: (B, T + 2 count).
+
+    What lies more than `count` behind an utterance's end is not defined.
+    """
+    position = torch.arange(-count, waves.shape[1] + count, device=waves.device).abs()
+    last = lengths[:, None] - 1
+    index = torch.where(position > last, 2 * last - position, position)
+    return waves.gather(1, index.clamp(min=0))
+
+
 class MelSpectrogram(Frontend):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
     With the config `GE2E_MEL` it equals ``librosa.feature.melspectrogram(n_fft=400,
     hop_length=160, n_mels=40)``. The frame F is centered on sample F × hop; the audio's first
-    half window and its last see zeros.
+    half window and its last see zeros, or with ``edges="mirrored"`` what librosa's
+    ``pad_mode="reflect"`` gives.
     """
 
     config: MelConfig
@@ -139,7 +151,7 @@ class MelSpectrogram(Frontend):
             # Zero first: the last windows of an utterance reach over its end, into what may be
             # anything, also not a number, which a product with zero would not take away.
             waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
-            mels = self._all_mels(self._frames(waves))
+            mels = self._all_mels(self._frames(self._padded(waves, lengths)))
             frame_lengths = lengths // self.config.hop_samples + 1
             mels = self._scaled(mels, frame_lengths)
             return _masked(mels, frame_lengths, self.config.mean_normalize), frame_lengths
@@ -148,13 +160,19 @@ class MelSpectrogram(Frontend):
         return torch.cat([self._mels(block) for block in _blocks(frames)], dim=1)
 
     def linear_mels(self, wave: Tensor) -> Tensor:
-        """One wave (T,) -> linear frames (F, M), as `forward` gives them, with less copying."""
-        frames = self._frames(wave)
+        """One wave (T,) -> linear frames (F, M), as `forward` gives them with zeros as edges,
+        with less copying."""
+        half = self.config.window_samples // 2
+        frames = self._frames(nn.functional.pad(wave, (half, half)))
         return torch.cat([self._mels(block) for block in torch.split(frames, BLOCK_FRAMES)])
 
-    def _frames(self, waves: Tensor) -> Tensor:  # (..., T) -> (..., F, N), a view
+    def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:  # (B, T) -> (B, T + N)
         half = self.config.window_samples // 2
-        padded = nn.functional.pad(waves, (half, half))
+        if self.config.edges == "mirrored":
+            return _mirrored(waves, lengths, half)
+        return nn.functional.pad(waves, (half, half))
+
+    def _frames(self, padded: Tensor) -> Tensor:  # (..., T + N) -> (..., F, N), a view
         return padded.unfold(-1, self.config.window_samples, self.config.hop_samples)
 
     def _mels(self, frames: Tensor) -> Tensor:  # (..., F, N) -> (..., F, M)

@@ -12,9 +12,11 @@ from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.native_windows import Windows
-from timbral.errors import check_ranges
+from timbral.errors import ConfigError, check_ranges
 
 __all__ = ["LstmConfig", "LstmEncoder"]
+
+MEL_EDGES = ("zeros", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,18 @@ class LstmConfig:
     window_min_coverage: float = 0.75
     """the last window is left out when less of it is audio"""
 
+    mel_edges: str = "zeros"
+    """zeros | mirrored, as chatterbox has it: what mels see beyond both ends of the audio; with
+    mirrored, frames behind the last one are zero"""
+
     def __post_init__(self) -> None:
         sizes = ("hidden_size", "embedding_dim", "n_mels", "window_frames", "window_step")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         check_ranges(self, "encoder", num_layers=(1, MOST_LAYERS), window_min_coverage=(0.0, 1.0))
+        if self.mel_edges not in MEL_EDGES:
+            raise ConfigError(
+                f"encoder.mel_edges must be {' or '.join(MEL_EDGES)}, got {self.mel_edges!r}"
+            )
 
 
 class LstmEncoder(SpeakerEncoder):
@@ -51,7 +61,9 @@ class LstmEncoder(SpeakerEncoder):
 
     def __init__(self, config: LstmConfig) -> None:
         super().__init__(config)
-        self.frontend = MelSpectrogram(replace(GE2E_MEL, n_mels=config.n_mels))
+        mels = replace(GE2E_MEL, n_mels=config.n_mels, edges=config.mel_edges)
+        self.frontend = MelSpectrogram(mels)
+        self.zero_frames_behind = config.mel_edges == "mirrored"
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 10
         self.windows = Windows(config.window_frames, config.window_step, config.window_min_coverage)

@@ -13,7 +13,7 @@ __all__ = ["DECIBEL_MEL_80", "GE2E_MEL", "LOG_MEL_80", "MelConfig"]
 
 @dataclass(frozen=True)
 class MelConfig:
-    """A mel spectrogram of centered windows over zero-padded audio."""
+    """A mel spectrogram of centered windows."""
 
     sample_rate: int = 16_000
     window_samples: int = 400  # 25 ms
@@ -28,6 +28,8 @@ class MelConfig:
     the utterance's largest value"""
     mean_normalize: bool = False
     """subtract each utterance's mean over its own frames"""
+    edges: str = "zeros"
+    """zeros | mirrored: what the first and the last window see beyond the audio"""
 
 
 GE2E_MEL = MelConfig()

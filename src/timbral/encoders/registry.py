@@ -9,6 +9,7 @@ from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
+from timbral.encoders.wavlm_ecapa import WavlmEcapaEncoder
 
 __all__ = ["ENCODERS"]
 
@@ -19,4 +20,5 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
     "wavlm": WavlmEncoder,
+    "wavlm-ecapa": WavlmEcapaEncoder,
 }

@@ -49,7 +49,9 @@ class WindowGraph(nn.Module):
         waves = waves.masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
         behind = max(frames, step) * self.network.hop_samples
         padded = functional.pad(waves, (0, behind))
-        features, _ = self.network.features(padded, lengths * 0 + padded.shape[1])
+        whole = lengths * 0 + padded.shape[1]
+        ends = lengths if self.network.zero_frames_behind else whole
+        features, _ = self.network.features(padded, ends)
         counts = self._counts(lengths)
         starts = torch.arange(0, features.shape[1] - frames + 1, step, device=waves.device)
         index = starts[: counts.max(), None] + torch.arange(frames, device=waves.device)

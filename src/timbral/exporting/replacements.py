@@ -54,9 +54,13 @@ class DftMelSpectrogram(MelSpectrogram):
         super().__init__(plain.config)
         self.power = DftPower(self.config.window_samples, self.config.window_samples)
 
-    def _frames(self, waves: Tensor) -> Tensor:
+    def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        if self.config.edges != "zeros":
+            return super()._padded(waves, lengths)
         half = waves.new_zeros(waves.shape[0], self.config.window_samples // 2)
-        padded = torch.cat([half, waves, half], dim=1)
+        return torch.cat([half, waves, half], dim=1)
+
+    def _frames(self, padded: Tensor) -> Tensor:
         return _overlapping(padded, self.config.window_samples, self.config.hop_samples)
 
     def _all_mels(self, frames: Tensor) -> Tensor:

@@ -162,13 +162,15 @@ class TorchRuntime:
         return np.concatenate(batches)
 
     def _wave_windows(self, wave: Wave, windows: Windows) -> Iterator[Tensor]:
-        """Features (F, M) of each window of a wave: one mel of the zero-padded wave, sliced."""
+        """Features (F, M) of each window of a wave: one mel of the zero-padded wave (or one
+        with zeros behind it, where the network asks for that), sliced."""
         hop = self.network.hop_samples
         starts = windows.starts(len(wave), hop)
         samples = max(len(wave), (starts[-1] + windows.frames) * hop)
         padded = torch.zeros(1, samples, device=self.device)
         padded[0, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
-        features, _ = self.network.features(padded, torch.tensor([samples], device=self.device))
+        end = len(wave) if self.network.zero_frames_behind else samples
+        features, _ = self.network.features(padded, torch.tensor([end], device=self.device))
         for start in starts:
             yield features[0, start : start + windows.frames]
 

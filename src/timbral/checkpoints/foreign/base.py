@@ -14,8 +14,9 @@ from timbral.encoders.base import EncoderConfig
 
 __all__ = ["Container", "Content", "ConvertedWeights", "Format", "only_tensors", "rename"]
 
-Container = Literal["torch", "safetensors", "arrays"]
-"""how the weights are stored; `arrays`: a pickle of NumPy arrays, as Paddle writes it"""
+Container = Literal["torch", "safetensors", "arrays", "onnx"]
+"""how the weights are stored; `arrays`: a pickle of NumPy arrays, as Paddle writes it; `onnx`: by
+the order of a graph's layers"""
 
 
 @dataclass(frozen=True)

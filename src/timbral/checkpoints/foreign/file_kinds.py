@@ -11,7 +11,7 @@ import zipfile
 
 from timbral.io.json_parsing import parse_json
 
-__all__ = ["is_safetensors", "is_text", "missing_bytes", "why_no_weights"]
+__all__ = ["is_onnx", "is_safetensors", "is_text", "missing_bytes", "why_no_weights"]
 
 LONGEST_HEADER = 100_000_000
 """bytes of a safetensors header, as the format bounds it"""
@@ -54,8 +54,6 @@ def why_no_weights(content: bytes) -> str | None:
             "it is a web page, such as a login or an error; download the file itself (on the Hub, "
             "the address has /resolve/ where the page has /blob/)"
         )
-    if content[0] == 8 and len(content) > 2 and content[1] < 32 and content[2] in ONNX_FIELDS:
-        return "it is an ONNX model, a graph without the names of its weights; give PyTorch's file"
     for offset, magic, reason in BEGINNINGS:
         if content[offset : offset + len(magic)] == magic:
             return reason
@@ -77,6 +75,11 @@ def missing_bytes(content: bytes) -> int:
         return max(0, 8 + length + max(ends, default=0) - len(content))
     except (ValueError, TypeError, LookupError, AttributeError):
         return max(0, 8 + length - len(content))
+
+
+def is_onnx(content: bytes) -> bool:
+    """Whether a file begins as an ONNX model does."""
+    return len(content) > 2 and content[0] == 8 and content[1] < 32 and content[2] in ONNX_FIELDS
 
 
 def is_text(content: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -30,15 +31,15 @@ PADDLE_KEY = "StructuredToParameterName@@"
 """that only `paddle.save` writes"""
 
 
-def lstm_config(state: Mapping[str, Tensor], **windows: int) -> LstmConfig:
-    """Sizes, read off the tensors; CheckpointError when one is missing."""
+def lstm_config(state: Mapping[str, Tensor], **others: Any) -> LstmConfig:
+    """Sizes, read off the tensors, and `others`; CheckpointError when one is missing."""
     try:
         return LstmConfig(
             num_layers=sum(bool(re.fullmatch(r"lstm\.weight_ih_l\d+", key)) for key in state),
             hidden_size=state["lstm.weight_hh_l0"].shape[1],
             embedding_dim=len(state["linear.bias"]),
             n_mels=state["lstm.weight_ih_l0"].shape[1],
-            **windows,
+            **others,
         )
     except KeyError as error:
         raise CheckpointError(f"these are not weights of a GE2E LSTM: {error} is missing") from None

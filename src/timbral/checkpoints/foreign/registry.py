@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
+from timbral.checkpoints.foreign.chatterbox import CHATTERBOX
+from timbral.checkpoints.foreign.cosyvoice import COSYVOICE
 from timbral.checkpoints.foreign.ddvc import DDVC
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
 from timbral.checkpoints.foreign.real_time_voice_cloning import REAL_TIME_VOICE_CLONING
@@ -12,6 +14,7 @@ from timbral.checkpoints.foreign.resemblyzer import RESEMBLYZER
 from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
+from timbral.checkpoints.foreign.unispeech import UNISPEECH
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
 from timbral.checkpoints.foreign.wespeaker_tdnn import WESPEAKER_CAMPPLUS, WESPEAKER_ECAPA
@@ -23,6 +26,8 @@ __all__ = ["FORMATS", "read_foreign"]
 FORMATS: dict[str, Format] = {
     "resemblyzer": RESEMBLYZER,
     "real-time-voice-cloning": REAL_TIME_VOICE_CLONING,
+    "chatterbox": CHATTERBOX,
+    "cosyvoice": COSYVOICE,
     "ddvc": DDVC,
     "paddlespeech": PADDLESPEECH,
     "speechbrain": SPEECHBRAIN,
@@ -32,6 +37,7 @@ FORMATS: dict[str, Format] = {
     "wespeaker-ecapa": WESPEAKER_ECAPA,
     "pyannote": PYANNOTE,
     "transformers": TRANSFORMERS,
+    "unispeech": UNISPEECH,
 }
 """by the names that `convert` takes"""
 

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from timbral.checkpoints.foreign.base import Container, Content
 from timbral.checkpoints.foreign.file_kinds import (
+    is_onnx,
     is_safetensors,
     is_text,
     missing_bytes,
     why_no_weights,
 )
+from timbral.checkpoints.foreign.onnx_layers import read_onnx_layers
 from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHT_FILES
 from timbral.errors import CheckpointError
 from timbral.io.json_parsing import parse_json
@@ -92,9 +94,10 @@ def holds_weights(source: Path) -> bool:
 def read_content(path: Path) -> Content:
     """What a file of weights holds, and the configs beside it.
 
-    Takes torch's files, safetensors, and pickles of arrays as Paddle writes them, each known by its
-    content, whatever the file is called. Raises CheckpointError that says what it is when it is
-    none of these, or asks for anything but tensors and plain values.
+    Takes torch's files, safetensors, ONNX models (their weights alone), and pickles of arrays as
+    Paddle writes them, each known by its content, whatever the file is called. Raises
+    CheckpointError that says what it is when it is none of these, or asks for anything but tensors
+    and plain values, MissingExtraError where an ONNX model cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -114,6 +117,8 @@ class _RefusedError(Exception):
 def _read(content: bytes) -> tuple[Mapping[Any, Any], Container]:
     if is_safetensors(content):
         return _read_safetensors(content), "safetensors"
+    if is_onnx(content):
+        return _read_onnx(content), "onnx"
     if reason := why_no_weights(content):
         raise _RefusedError(reason)
     try:
@@ -133,6 +138,13 @@ def _read_safetensors(content: bytes) -> dict[str, Tensor]:
     except Exception as error:  # of numbers that torch does not have, KeyError among others
         raise _RefusedError(_first_line(error)) from None
     return tensors
+
+
+def _read_onnx(content: bytes) -> dict[str, Tensor]:
+    try:
+        return read_onnx_layers(content)
+    except CheckpointError as error:
+        raise _RefusedError(f"it is an ONNX model; {error}") from None
 
 
 def _read_pickled(content: bytes) -> tuple[Any, Container]:

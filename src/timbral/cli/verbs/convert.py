@@ -27,9 +27,10 @@ def run(
         arg(
             name="from",
             metavar="FORMAT",
-            help="resemblyzer, real-time-voice-cloning, ddvc, paddlespeech, speechbrain, "
-            "3d-speaker, wespeaker, wespeaker-campplus, wespeaker-ecapa, pyannote or transformers; "
-            "default: recognized by its content",
+            help="resemblyzer, real-time-voice-cloning, chatterbox, cosyvoice, ddvc, "
+            "paddlespeech, speechbrain, 3d-speaker, wespeaker, wespeaker-campplus, "
+            "wespeaker-ecapa, pyannote, transformers or unispeech; default: recognized by its "
+            "content",
             help_behavior_hint="",
         ),
     ] = None,

@@ -22,8 +22,10 @@ class FeatureEncoder(Frontend):
 
     config: WavlmConfig
 
-    def __init__(self, config: WavlmConfig) -> None:
+    def __init__(self, config: WavlmConfig, wave_epsilon: float = 1e-7) -> None:
+        """`wave_epsilon` is added to the variance that normalizes an utterance's samples."""
         super().__init__()
+        self.wave_epsilon = wave_epsilon
         self.config = config
         self.sample_rate = 16_000
         self.hop_samples = math.prod(config.conv_stride)
@@ -47,7 +49,7 @@ class FeatureEncoder(Frontend):
         inside = frame_mask(lengths, waves.shape[1])
         waves = at_least_float32(waves).masked_fill(~inside, 0.0)
         if self.config.do_normalize:
-            waves = normalized_waves(waves, inside)
+            waves = normalized_waves(waves, inside, self.wave_epsilon)
         frames = waves[:, :, None]
         for index, conv in enumerate(self.convs):
             if not self.group_norm:
@@ -82,9 +84,9 @@ class FeatureEncoder(Frontend):
         return torch.baddbmm(norm.bias[None, None], taps - mean, weights.transpose(1, 2))
 
 
-def normalized_waves(waves: Tensor, inside: Tensor) -> Tensor:
+def normalized_waves(waves: Tensor, inside: Tensor, epsilon: float) -> Tensor:
     """Waves (B, T), zero outside, to zero mean and unit variance over their own samples."""
     count = inside.sum(1, keepdim=True)
     centered = (waves - waves.sum(1, keepdim=True) / count) * inside
     variance = centered.square().sum(1, keepdim=True) / count
-    return centered / (variance + 1e-7).sqrt()
+    return centered / (variance + epsilon).sqrt()

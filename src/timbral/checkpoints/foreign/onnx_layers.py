@@ -1,0 +1,103 @@
+"""What an ONNX file holds of a network's weights; its graph is read and never run.
+
+An exporter renames weights and folds batch norms into the convolutions before them, so names tell
+little. What stays is the order in which layers are computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from timbral.errors import CheckpointError, MissingExtraError
+
+__all__ = ["OnnxLayer", "layers_of", "read_onnx_layers"]
+
+WEIGHTED = ("Conv", "BatchNormalization", "Gemm", "MatMul")
+PREFIX = "onnx"
+DATA_TYPES = {1: np.float32, 10: np.float16, 11: np.float64}
+"""ONNX's numbers for the types that weights have"""
+
+
+@dataclass(frozen=True)
+class OnnxLayer:
+    """One node of the graph that has weights, and these in the node's order."""
+
+    operation: str
+    tensors: list[Tensor]
+
+
+def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
+    """The weights of a graph's layers, in the order in which these are computed.
+
+    Named ``onnx.NUMBER.OPERATION.INPUT``, so that they are tensors by name as in any other file;
+    `layers_of` takes them apart again. Raises MissingExtraError without the package onnx,
+    CheckpointError for what it cannot read and for weights that lie in other files.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError("reading the weights of an ONNX file", "export") from None
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except Exception as error:  # protobuf's own, of several kinds
+        raise CheckpointError(f"it is no ONNX model that can be read ({error})") from None
+    weights = {each.name: each for each in graph.initializer}
+    weights |= {
+        node.output[0]: attribute.t
+        for node in graph.node
+        if node.op_type == "Constant" and len(node.output) == 1
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    same = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Identity" and len(node.input) == 1 and len(node.output) == 1
+    }
+    tensors: dict[str, Tensor] = {}
+    layers = (node for node in graph.node if node.op_type in WEIGHTED)
+    for number, node in enumerate(layers):
+        names = [same.get(name, name) for name in node.input]
+        for position, name in enumerate(name for name in names if name in weights):
+            tensors[f"{PREFIX}.{number}.{node.op_type}.{position}"] = _tensor(weights[name])
+    if not tensors:
+        raise CheckpointError("it holds no layers with weights")
+    return tensors
+
+
+def _tensor(weight: Any) -> Tensor:
+    """An initializer's numbers."""
+    if weight.external_data:
+        raise CheckpointError(
+            "its weights lie in another file beside it; save it with the weights inside"
+        )
+    if weight.data_type not in DATA_TYPES:
+        return torch.zeros(0)
+    shape = tuple(weight.dims)
+    if weight.raw_data:
+        numbers = np.frombuffer(weight.raw_data, DATA_TYPES[weight.data_type])
+    else:
+        numbers = np.array(weight.double_data or weight.float_data, np.float32)
+    if any(size < 0 for size in shape) or numbers.size != np.prod(shape, dtype=object):
+        raise CheckpointError(f"its weight {weight.name!r} has not the numbers that it says")
+    return torch.from_numpy(numbers.reshape(shape).astype(np.float32))
+
+
+def layers_of(tensors: dict[str, Tensor]) -> list[OnnxLayer]:
+    """The layers that `read_onnx_layers` named, in their order."""
+    layers: dict[int, OnnxLayer] = {}
+    for name in sorted(tensors, key=_place):
+        _, number, operation, _ = name.split(".")
+        layer = layers.setdefault(int(number), OnnxLayer(operation, []))
+        layer.tensors.append(tensors[name])
+    return list(layers.values())
+
+
+def _place(name: str) -> tuple[int, int]:
+    _, number, _, position = name.split(".")
+    return int(number), int(position)

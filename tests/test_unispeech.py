@@ -1,0 +1,71 @@
+"""UniSpeech's WavLM with ECAPA-TDNN, of which papers compute SIM-o, gives its vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import timbral
+from test_foreign import GOLDEN, assert_same, drawn
+from timbral.checkpoints.foreign.registry import read_foreign
+from timbral.encoders.wavlm_ecapa import WavlmEcapaConfig
+from timbral.errors import CheckpointError, ConfigError
+
+SMALL = WavlmEcapaConfig(
+    hidden_size=16,
+    num_hidden_layers=3,
+    num_attention_heads=2,
+    intermediate_size=24,
+    conv_dim=(8,) * 7,
+    num_conv_pos_embeddings=8,
+    num_conv_pos_embedding_groups=2,
+    channels=16,
+    embedding_dim=24,
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+
+
+def weights() -> dict[str, Tensor]:
+    return drawn(np.load(GOLDEN / "unispeech.npz"))
+
+
+def saved(state: dict[str, Tensor], folder: Path) -> Path:
+    """As the published file is: below a key, with what training needed beside it."""
+    path = folder / "wavlm_large_finetune.pth"
+    torch.save({"model": {**state, "loss_calculator.projection.weight": torch.zeros(7, 24)}}, path)
+    return path
+
+
+def test_vectors_are_those_of_unispeech(tmp_path: Path) -> None:
+    golden = np.load(GOLDEN / "unispeech.npz")
+    path = saved(weights(), tmp_path)
+    converted = read_foreign(path)
+    assert converted.encoder == SMALL
+    assert (converted.preprocessing.trim, converted.preprocessing.min_rms_dbfs) == ("none", None)
+    embedder = timbral.load_encoder(path, device="cpu")
+    assert_same(embedder, golden["names"], golden["vectors"])
+
+
+def test_what_is_not_known_is_said(tmp_path: Path) -> None:
+    state = weights()
+    wide = {**state, "layer3.shortcut.weight": torch.zeros(16, 16, 1)}
+    with pytest.raises(CheckpointError, match="different widths"):
+        read_foreign(saved(wide, tmp_path))
+    seen = {**state, "pooling.linear1.weight": torch.zeros(128, 3 * 1536, 1)}
+    with pytest.raises(CheckpointError, match="global context"):
+        read_foreign(saved(seen, tmp_path))
+    missing = {name: each for name, each in state.items() if name != "linear.weight"}
+    with pytest.raises(CheckpointError, match=r"linear\.weight"):
+        read_foreign(saved(missing, tmp_path))
+    with pytest.raises(ConfigError, match="equally long"):
+        WavlmEcapaConfig(conv_stride=(5, 2))
+    with pytest.raises(ConfigError, match="res2net_scale"):
+        WavlmEcapaConfig(channels=100)
