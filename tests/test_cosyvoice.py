@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import timbral
-from timbral.checkpoints.foreign import cosyvoice
+from timbral.checkpoints.foreign import cosyvoice_onnx
 from timbral.checkpoints.foreign.onnx_layers import layers_of, read_onnx_layers
 from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
@@ -55,7 +55,7 @@ def exported(network: CampplusEncoder, folded: bool, path: Path) -> Path:
         scale, offset = (norm.weight, norm.bias) if norm.affine else (ones, 0 * ones)
         add("BatchNormalization", [scale, offset, norm.running_mean, norm.running_var])
 
-    for name, norm in cosyvoice._convolutions(network.config):
+    for name, norm in cosyvoice_onnx._convolutions(network.config):
         if name.startswith("norm:"):
             add_norm(name.removeprefix("norm:"))
             continue
@@ -78,7 +78,7 @@ def exported(network: CampplusEncoder, folded: bool, path: Path) -> Path:
 def test_the_network_is_the_one_that_was_exported(
     folded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cosyvoice, "_config", lambda layers: SMALL)
+    monkeypatch.setattr(cosyvoice_onnx, "_config", lambda layers: SMALL)
     network = trained()
     path = exported(network, folded, tmp_path / "campplus.onnx")
     timbral.convert(path, tmp_path / "converted")
@@ -92,7 +92,7 @@ def test_the_network_is_the_one_that_was_exported(
 
 def test_the_size_of_the_vectors_is_the_last_layers() -> None:
     layers = layers_of({"onnx.0.Conv.0": torch.zeros(5, 3, 1), "onnx.1.Conv.0": torch.zeros(7, 5)})
-    assert cosyvoice._config(layers) == CampplusConfig(embedding_dim=7)
+    assert cosyvoice_onnx._config(layers) == CampplusConfig(embedding_dim=7)
 
 
 def test_other_graphs_and_damage_are_told(tmp_path: Path) -> None:

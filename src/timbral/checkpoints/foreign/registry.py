@@ -6,7 +6,7 @@ from pathlib import Path
 
 from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
 from timbral.checkpoints.foreign.chatterbox import CHATTERBOX
-from timbral.checkpoints.foreign.cosyvoice import COSYVOICE
+from timbral.checkpoints.foreign.cosyvoice_onnx import COSYVOICE
 from timbral.checkpoints.foreign.ddvc import DDVC
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
 from timbral.checkpoints.foreign.real_time_voice_cloning import REAL_TIME_VOICE_CLONING
