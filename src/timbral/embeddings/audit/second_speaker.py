@@ -16,7 +16,7 @@ __all__ = ["SecondSpeaker", "WindowedRecording", "find_second_speakers"]
 LEAST_WINDOWS = 2
 LEAST_RECORDINGS = 8
 """with windows, of two speakers or more; fewer tell nothing about what is usual"""
-LEAST_SHARE, LARGEST_SHARE = 0.2, 0.5
+LEAST_FRACTION, LARGEST_FRACTION = 0.2, 0.5
 """of a recording that the second speaker has where one is imitated"""
 IMITATIONS = 1000
 DRAWS_EACH = 20
@@ -77,12 +77,12 @@ def find_second_speakers(
         return
     common = np.concatenate([recordings[row].vectors for row in rows]).mean(axis=0)
     parts = [unit_length(recordings[row].vectors - common) for row in rows]
-    splits = [_best_split(part) for part in parts]
+    splits = [_best_split(each) for each in parts]
     windows = [
-        WindowedRecording(part, recordings[row].starts, recordings[row].window_seconds)
-        for row, part in zip(rows, parts, strict=True)
+        WindowedRecording(each, recordings[row].starts, recordings[row].window_seconds)
+        for row, each in zip(rows, parts, strict=True)
     ]
-    imitated = [_best_split(part).scores for part in _imitations(windows, codes[rows])]
+    imitated = [_best_split(each).scores for each in _imitations(windows, codes[rows])]
     if not imitated:
         return
     probability = _probabilities(np.array([each.scores for each in splits]), np.array(imitated))
@@ -99,7 +99,7 @@ def find_second_speakers(
 def _best_split(vectors: Vectors) -> _Split:
     """The two parts of windows (W, E) that are least alike; each has a fifth of them or more."""
     count = len(vectors)
-    least = max(1, int(np.ceil(LEAST_SHARE * count)))
+    least = max(1, int(np.ceil(LEAST_FRACTION * count)))
     sums = np.cumsum(vectors, axis=0)
     firsts = sums[least - 1 : count - least]
     seconds = sums[-1] - firsts
@@ -141,20 +141,20 @@ def _imitations(recordings: Sequence[WindowedRecording], codes: Ints) -> Iterato
     for _ in range(IMITATIONS):
         for _ in range(DRAWS_EACH):
             one, other = rng.integers(len(recordings), size=2)
-            share = rng.uniform(LEAST_SHARE, LARGEST_SHARE)
+            fraction = rng.uniform(LEAST_FRACTION, LARGEST_FRACTION)
             at_the_end = bool(rng.random() < 0.5)
             if codes[one] == codes[other]:
                 continue
-            mixed = _replaced(recordings[one], recordings[other].vectors, share, at_the_end)
+            mixed = _replaced(recordings[one], recordings[other].vectors, fraction, at_the_end)
             if mixed is not None:
                 yield mixed
                 break
 
 
 def _replaced(
-    recording: WindowedRecording, other: Vectors, share: float, at_the_end: bool
+    recording: WindowedRecording, other: Vectors, fraction: float, at_the_end: bool
 ) -> Vectors | None:
-    """Windows (W, E) of which a `share` of the time is the other's; None when it has too few.
+    """Windows (W, E) of which a `fraction` of the time is the other's; None when it has too few.
 
     A window across the moment of change holds both, as much of each as there is time.
 
@@ -165,9 +165,9 @@ def _replaced(
     size, starts = recording.window_seconds, recording.starts
     length = starts[-1] + size
     if at_the_end:
-        of_other = np.clip((starts + size - length * (1 - share)) / size, 0, 1)
+        of_other = np.clip((starts + size - length * (1 - fraction)) / size, 0, 1)
     else:
-        of_other = np.clip((length * share - starts) / size, 0, 1)
+        of_other = np.clip((length * fraction - starts) / size, 0, 1)
     inside = np.flatnonzero(of_other > 0)
     if not len(inside) or len(inside) > len(other):
         return None
