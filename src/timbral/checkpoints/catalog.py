@@ -35,6 +35,7 @@ ARCHITECTURES = {
         "CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks"
     ),
     "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker",
+    "eres2net-v2": "ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
     "resnet": "ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks",
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
@@ -46,6 +47,7 @@ ARCHITECTURES = {
 SIZES = {
     "campplus": (192, 6_848_544, 16_000),
     "ecapa": (192, 20_767_552, 16_000),
+    "eres2net-v2": (192, 17_859_632, 16_000),
     "lstm": (256, 1_423_616, 16_000),
     "resnet": (256, 6_634_336, 16_000),
     "tdnn": (192, 1_061_312, 16_000),

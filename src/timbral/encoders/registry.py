@@ -5,6 +5,7 @@ from __future__ import annotations
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.ecapa import EcapaEncoder
+from timbral.encoders.eres2net_v2 import Eres2netV2Encoder
 from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
@@ -16,6 +17,7 @@ __all__ = ["ENCODERS"]
 ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "campplus": CampplusEncoder,
     "ecapa": EcapaEncoder,
+    "eres2net-v2": Eres2netV2Encoder,
     "lstm": LstmEncoder,
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,

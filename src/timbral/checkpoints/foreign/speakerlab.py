@@ -1,4 +1,4 @@
-"""CAM++ of 3D-Speaker."""
+"""CAM++ and ERes2NetV2 of 3D-Speaker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
+from timbral.checkpoints.foreign.speakerlab_eres2net import MARKS as ERES2NET_V2_MARKS
+from timbral.checkpoints.foreign.speakerlab_eres2net import convert_eres2net_v2
 from timbral.encoders.campplus import CampplusConfig
 from timbral.errors import CheckpointError
 
@@ -62,7 +64,9 @@ def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """3D-Speaker's CAM++, its layers renamed."""
+    """3D-Speaker's CAM++, its layers renamed, or its ERes2NetV2."""
+    if MARKS[0] not in content.values and ERES2NET_V2_MARKS[-1] in content.values:
+        return convert_eres2net_v2(content)
     embedding, tensors = campplus_tensors(only_tensors(content.values))
     return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
@@ -73,8 +77,8 @@ def has_classifier(content: Content) -> bool:
 
 
 SPEAKER_3D = Format(
-    "CAM++ of 3D-Speaker, campplus_*.pt / .bin",
-    (MARKS,),
+    "CAM++ and ERes2NetV2 of 3D-Speaker, campplus_*.pt / .bin, pretrained_eres2netv2*.ckpt",
+    (MARKS, ERES2NET_V2_MARKS),
     convert,
     fits=lambda content: not has_classifier(content),
 )

@@ -1,0 +1,226 @@
+"""ERes2NetV2 (Chen et al., ERes2NetV2: Boosting Short-Duration Speaker Verification Performance
+with Computational Efficiency, Interspeech 2024), as 3D-Speaker builds it.
+
+Frames stay time-major, (B, F, M, C). A block splits its channels into groups; each group's 3 × 3
+convolution also takes what the group before gave, added in the first two stages, in the last two
+fused by attention:
+
+    x ── 1×1 ─┬─ group 0 ─────── conv ─┬──────────────┐
+              ├─ group 1 ── + or fuse ── conv ─┬──────┼─ 1×1 ── + shortcut ──
+              └─ …                  └─ + or fuse …  ──┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
+from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
+from timbral.encoders.layers.conv import FrameConv2d
+from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
+from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.layers.pooling import statistics_pooling
+from timbral.errors import ConfigError, check_ranges
+
+__all__ = ["Eres2netV2Config", "Eres2netV2Encoder"]
+
+STRIDES = (1, 2, 2, 2)
+"""of the first block of each stage, over mels and over time"""
+FUSED_STAGES = (2, 3)
+"""whose groups are fused by attention"""
+CEILING = 20.0
+"""of the activations inside blocks"""
+REDUCTION = 4
+"""channels of an attention's hidden layer: so many times fewer"""
+ADDED_VARIANCE = 1e-8
+"""3D-Speaker's, under the root of its pooling"""
+
+
+@dataclass(frozen=True)
+class Eres2netV2Config:
+    """Sizes of the network; the defaults are those of the published ERes2NetV2.
+
+    The published w24s4ep4 has `base_width` 24, `scale` 4 and `expansion` 4.
+    """
+
+    layers: tuple[int, ...] = (3, 4, 6, 3)
+    """blocks in each of the four stages"""
+    channels: int = 64
+    """of the first stage; each further one has twice as many"""
+    base_width: int = 26
+    """channels of a group, in 64ths of the stage's"""
+    scale: int = 2
+    """groups in a block"""
+    expansion: int = 2
+    """channels behind a block, in those of its stage"""
+    embedding_dim: int = 192
+    second_linear: bool = False
+    """the vector is that of a second linear layer, behind ReLU and batch norm"""
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != len(STRIDES) or not all(
+            1 <= blocks <= MOST_LAYERS for blocks in self.layers
+        ):
+            raise ConfigError(
+                f"encoder.layers must be four numbers from 1 to {MOST_LAYERS}, got {self.layers}"
+            )
+        check_ranges(
+            self,
+            "encoder",
+            channels=(1, LARGEST_SIZE),
+            base_width=(1, LARGEST_SIZE),
+            scale=(1, MOST_LAYERS),
+            expansion=(1, MOST_LAYERS),
+            embedding_dim=(1, LARGEST_SIZE),
+        )
+        if self.width(0) < 1 or self.width(FUSED_STAGES[0]) < REDUCTION:
+            raise ConfigError(
+                f"encoder.channels {self.channels} with base_width {self.base_width} leave no "
+                "channels in a group; more of one of them are needed"
+            )
+
+    def width(self, stage: int) -> int:
+        """Channels of a group in the blocks of a stage, counted from 0."""
+        return (self.channels << stage) * self.base_width // 64
+
+
+class Fusion(nn.Module):
+    """Two inputs weighted by attention to both, point by point: x (1 + a) + y (1 - a)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = channels // REDUCTION
+        self.squeeze = nn.Linear(2 * channels, hidden)
+        self.squeeze_norm = FrameBatchNorm(hidden)
+        self.gate = nn.Linear(hidden, channels)
+        self.gate_norm = FrameBatchNorm(channels)
+
+    def forward(self, one: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        """(B, F, M, C) twice -> (B, F, M, C); zero where both are."""
+        hidden = self.squeeze_norm(self.squeeze(torch.cat([one, other], dim=-1)), mask)
+        attention = torch.tanh(self.gate_norm(self.gate(functional.silu(hidden)), mask))
+        return one * (1 + attention) + other * (1 - attention)
+
+
+class Block(nn.Module):
+    """Groups of channels, each convolved behind the one before, and a shortcut around them."""
+
+    def __init__(self, inputs: int, config: Eres2netV2Config, stage: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.width = stride, config.width(stage)
+        channels = self.width * config.scale
+        outputs = config.channels * 2**stage * config.expansion
+        self.conv1 = _conv(inputs, channels, 1, stride)
+        self.norm1 = FrameBatchNorm(channels)
+        groups = range(config.scale)
+        self.convs = nn.ModuleList([_conv(self.width, self.width, 3) for _ in groups])
+        self.norms = nn.ModuleList([FrameBatchNorm(self.width) for _ in groups])
+        fusions = groups[1:] if stage in FUSED_STAGES else ()
+        self.fusions = nn.ModuleList([Fusion(self.width) for _ in fusions])
+        self.conv3 = _conv(channels, outputs, 1)
+        self.norm3 = FrameBatchNorm(outputs)
+        self.shortcut: FrameConv2d | None = None
+        if stride != 1 or inputs != outputs:
+            self.shortcut = _conv(inputs, outputs, 1, stride)
+            self.shortcut_norm = FrameBatchNorm(outputs)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, F, M, C), zero outside the mask (B, F) -> (B, F', M', C'), zero outside."""
+        inside = mask[:, :: self.stride]
+        around = frames
+        if self.shortcut is not None:
+            around = self.shortcut_norm(self.shortcut(frames), inside)
+        whole = _clipped_inside(self.norm1(self.conv1(frames), inside), inside)
+        groups: list[Tensor] = []
+        for number, group in enumerate(torch.split(whole, self.width, dim=-1)):
+            taken = self._joined(groups[-1], group, number - 1, inside) if groups else group
+            convolved = self.norms[number](self.convs[number](taken), inside)
+            groups.append(_clipped_inside(convolved, inside))
+        out = self.norm3(self.conv3(torch.cat(groups, dim=-1)), inside)
+        return _clipped_inside(out + around, inside)
+
+    def _joined(self, before: Tensor, group: Tensor, number: int, inside: Tensor) -> Tensor:
+        """A group with what the one before it gave."""
+        if not len(self.fusions):
+            return before + group
+        fused: Tensor = self.fusions[number](before, group, inside)
+        return fused
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
+    return FrameConv2d(
+        inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
+    )
+
+
+def _clipped_inside(frames: Tensor, mask: Tensor) -> Tensor:
+    """Clipped to 0 … 20, and zero outside the mask, as the next convolution's padding is."""
+    return functional.hardtanh(frames * mask[:, :, None, None], 0.0, CEILING)
+
+
+class Eres2netV2Encoder(SpeakerEncoder):
+    """ERes2NetV2 of 3D-Speaker with temporal statistics pooling, on 80 Kaldi filter banks."""
+
+    name = "eres2net-v2"
+    config_type = Eres2netV2Config
+    tiny_config = Eres2netV2Config((1, 1, 1, 1), channels=4, embedding_dim=16)
+    config: Eres2netV2Config
+
+    def __init__(self, config: Eres2netV2Config) -> None:
+        super().__init__(config)
+        self.frontend = KaldiFbank(KALDI_FBANK_80)
+        self.embedding_dim = config.embedding_dim
+        self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
+        self.conv = _conv(1, config.channels, 3)
+        self.norm = FrameBatchNorm(config.channels)
+        self.stages = nn.ModuleList()
+        sizes = [config.channels]
+        for stage, (count, stride) in enumerate(zip(config.layers, STRIDES, strict=True)):
+            blocks = nn.ModuleList()
+            for index in range(count):
+                blocks.append(Block(sizes[-1], config, stage, 1 if index else stride))
+                sizes.append(config.channels * 2**stage * config.expansion)
+            self.stages.append(blocks)
+        third, fourth = (config.channels * 2**stage * config.expansion for stage in FUSED_STAGES)
+        self.downsample = _conv(third, fourth, 3, STRIDES[-1])
+        self.fusion = Fusion(fourth)
+        pooled = 2 * fourth * (self.frontend.num_features // 8)
+        self.linear = nn.Linear(pooled, config.embedding_dim)
+        self.second: nn.Module | None = None
+        if config.second_linear:
+            self.second = nn.Sequential(
+                nn.ReLU(),
+                BatchNorm(config.embedding_dim, affine=False),
+                nn.Linear(config.embedding_dim, config.embedding_dim),
+            )
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        front = nn.ModuleList([self.conv, self.norm])
+        last = nn.ModuleList([self.downsample, self.fusion])
+        head: list[nn.Module] = [self.linear] if self.second is None else [self.linear, self.second]
+        return {"body": [front, *self.stages, last], "head": head}
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        mask = frame_mask(frame_lengths, features.shape[1])
+        frames = relu_inside(self.norm(self.conv(features[..., None]), mask), mask)
+        stages = []
+        for blocks in self.stages:
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                frames = block(frames, mask)
+                mask = mask[:, :: block.stride]
+            stages.append(frames)
+        third, fourth = stages[-2:]
+        fused = self.fusion(fourth, self.downsample(third), mask)
+        rows = fused.transpose(2, 3).flatten(2)  # (B, F, C M)
+        pooled = statistics_pooling(
+            rows, mask, unbiased=True, min_variance=0.0, added_variance=ADDED_VARIANCE
+        )
+        embeddings: Tensor = self.linear(pooled)
+        if self.second is not None:
+            embeddings = self.second(embeddings)
+        return at_least_float32(embeddings)
