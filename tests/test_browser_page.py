@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -125,10 +126,29 @@ def test_what_cannot_be_a_page_is_refused(
     with pytest.raises(DataError, match="is not empty"):
         export_page(encoder, tmp_path / "notes", onnxruntime_web=package)
     assert not (tmp_path / "page").exists()
-    for words in ((), ("--output", "a.onnx", "--web", "page")):
+    for words, said in (
+        ((), "give --output FILE.onnx, or --web FOLDER"),
+        (("--output", "a.onnx", "--web", "page"), "give --output FILE.onnx, or --web FOLDER"),
+        (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
+        (("--web", "page", "--precision", "int8"), "--precision int8: a page is fp32"),
+    ):
         answer = ask("export", "campplus-zh-en", *words)
         assert answer.code == 2
-        assert "give --output FILE.onnx, or --web FOLDER" in answer.err
+        assert said in answer.err
+
+
+@pytest.mark.parametrize("name", [".git/config", "CNAME", "onnxruntime/mine.js"])
+def test_files_of_others_in_a_page_are_not_removed(
+    name: str, encoder: Embedder, package: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page"
+    mine = page / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    (page / "encoder.json").write_text("{}")
+    with pytest.raises(DataError, match="which `export` did not write and would remove"):
+        export_page(encoder, page, onnxruntime_web=package)
+    assert mine.read_text() == "mine"
 
 
 def test_the_package_is_read_as_npm_lays_and_packs_it(package: Path, tmp_path: Path) -> None:
@@ -143,6 +163,30 @@ def test_the_package_is_read_as_npm_lays_and_packs_it(package: Path, tmp_path: P
     archive.write_bytes(archive.read_bytes()[:100])
     with pytest.raises(ConfigError, match="is no archive of the npm package"):
         read_runtime(archive)
+
+
+@pytest.mark.parametrize("damage", ["links in a circle", "a link out of it", "bytes", "text"])
+def test_damaged_archives_are_told_in_one_line(damage: str, tmp_path: Path) -> None:
+    archive = tmp_path / "onnxruntime-web.tgz"
+    content = np.random.default_rng(0).choice(list(b"abcd"), 300_000).astype(np.uint8).tobytes()
+    with tarfile.open(archive, "w:gz") as packed:
+        for name in FILES:
+            member = tarfile.TarInfo(f"package/dist/{name}")
+            if "link" in damage:
+                member.type = tarfile.SYMTYPE
+                member.linkname = name if "circle" in damage else "/etc/passwd"
+            else:
+                member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    if damage == "bytes":
+        packed_bytes = bytearray(archive.read_bytes())
+        packed_bytes[-40_000:-20_000] = b"\xff" * 20_000
+        archive.write_bytes(packed_bytes)
+    if damage == "text":
+        archive.write_text("no archive")
+    with pytest.raises(ConfigError, match="is no archive of the npm package") as refused:
+        read_runtime(archive)
+    assert "\n" not in str(refused.value)
 
 
 def test_without_npm_it_is_said_how_to_get_the_package(
@@ -271,3 +315,12 @@ def test_what_the_page_cannot_use_is_told_in_words(page: Page, tmp_path: Path) -
         page.locator(".slot").nth(slot).locator("input[type=file]").set_input_files(path)
     page.locator("button.main").click()
     page.get_by_text("notes.wav is no audio that this browser decodes.").wait_for()
+    for wave, said in (
+        (np.zeros(16_000), "Second recording: it is silent."),
+        (np.full(8_000 * 3_600, 0.1), "Second recording: at most 120 s; cut it."),
+        (np.full(100, 0.1), "s or more are needed."),
+    ):
+        soundfile.write(wrong, np.stack([wave, wave], 1), 8_000 if len(wave) > 16_000 else 16_000)
+        page.locator(".slot").nth(1).locator("input[type=file]").set_input_files(wrong)
+        page.locator("button.main").click()
+        page.get_by_text(said).wait_for()

@@ -9,8 +9,8 @@ from typing import Any
 
 from timbral.audio.quality import bandwidth, measure, risks, sound_model, speech_frames
 from timbral.calibration.calibration_file import calibration_document
-from timbral.errors import ConfigError
-from timbral.exporting.browser_runtime import read_runtime
+from timbral.errors import ConfigError, DataError
+from timbral.exporting.browser_runtime import FILES, read_runtime
 from timbral.exporting.export_encoder import check_export, export
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import Parity
@@ -22,6 +22,7 @@ __all__ = ["BrowserPageSummary", "check_browser_page", "export_page"]
 
 MODEL = "encoder.onnx"
 DESCRIPTION = "encoder.json"
+NOTICE_FILE = "NOTICE.txt"
 RUNTIME = "onnxruntime"
 OWN = (
     "index.html",
@@ -67,7 +68,7 @@ def export_page(
 
     Args:
         encoder: an Embedder, or what `load_encoder` takes
-        output: the folder, new, empty or of an earlier page
+        output: the folder, new, empty or of an earlier page, which is replaced
         onnxruntime_web: the npm package, as `read_runtime` takes it; None: npm downloads it once
 
     Raises ConfigError for an encoder whose recordings are trimmed or whose rate is not 16 kHz,
@@ -87,7 +88,7 @@ def export_page(
         notice = NOTICE.format(
             encoder=embedder.name or "an encoder", license=embedder.license or "no license stated"
         )
-        (temporary / "NOTICE.txt").write_text(notice, "utf-8")
+        (temporary / NOTICE_FILE).write_text(notice, "utf-8")
         write_json(temporary / DESCRIPTION, _description(embedder))
         num_bytes = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
     return BrowserPageSummary(folder, num_bytes, exported.parity, embedder.calibration is not None)
@@ -96,6 +97,14 @@ def export_page(
 def check_browser_page(folder: Path) -> None:
     """DataError or MissingExtraError for what can be known before an encoder is loaded."""
     claim_folder(folder, BROWSER_PAGE)
+    written = {MODEL, DESCRIPTION, NOTICE_FILE, RUNTIME, *OWN, *SHARED}
+    written |= {f"{RUNTIME}/{name}" for name in FILES}
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    if others := [name for name in found if name not in written]:
+        raise DataError(
+            f"{folder}: also holds {others[0]!r}, which `export` did not write and would remove; "
+            "choose a new folder as `output`, or move that elsewhere"
+        )
     check_export(folder / MODEL, "fp32")
 
 

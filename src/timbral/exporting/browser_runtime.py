@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 from timbral.errors import CheckpointError, ConfigError
@@ -21,6 +22,8 @@ SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 """of the package's archive"""
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """in dist/ of the package: the library, and its engine for processors, without graphics"""
+MOST_BYTES = 100_000_000
+"""of one of these files; the engine has 14 million"""
 
 
 def read_runtime(given: Path | None = None) -> dict[str, bytes]:
@@ -45,20 +48,24 @@ def read_runtime(given: Path | None = None) -> dict[str, bytes]:
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
-            for name in FILES:
-                member = archive.extractfile(f"package/dist/{name}")
-                if member is None:
-                    raise KeyError(name)
-                found[name] = member.read()
-    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+            return {name: _read_member(archive, f"package/dist/{name}") for name in FILES}
+    except (KeyError, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        reason = str(error.args[0] if error.args else error).partition("\n")[0].rstrip(":")
         raise ConfigError(
-            f"{path}: is no archive of the npm package onnxruntime-web ({error}); "
+            f"{path}: is no archive of the npm package onnxruntime-web ({reason}); "
             "`npm pack onnxruntime-web` writes one"
         ) from None
-    return found
+
+
+def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
+    """A file of an archive; ValueError for a link, which may lead anywhere, and a huge file."""
+    member = archive.getmember(name)
+    file = archive.extractfile(member) if member.isreg() else None
+    if file is None or member.size > MOST_BYTES:
+        raise ValueError(f"{name} is no file of at most {MOST_BYTES:,} bytes")
+    return file.read()
 
 
 def _downloaded() -> Path:

@@ -49,8 +49,7 @@ def run(
     from timbral.exporting.browser_page import check_browser_page
     from timbral.exporting.export_encoder import check_export
 
-    if (output is None) == (web is None):
-        raise ConfigError("give --output FILE.onnx, or --web FOLDER; one of them")
+    _check_options(output, web, onnxruntime_web, precision)
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
@@ -69,6 +68,17 @@ def run(
     print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}")
     _print_parity(made.parity)
     return OK
+
+
+def _check_options(
+    output: Path | None, web: Path | None, onnxruntime_web: Path | None, precision: str
+) -> None:
+    if (output is None) == (web is None):
+        raise ConfigError("give --output FILE.onnx, or --web FOLDER; one of them")
+    if web is None and onnxruntime_web is not None:
+        raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
+    if web is not None and precision != "fp32":
+        raise ConfigError(f"--precision {precision}: a page is fp32; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:

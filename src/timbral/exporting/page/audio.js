@@ -43,8 +43,9 @@ function raise(samples, minRms) {
   return level >= minRms ? samples : samples.map((value) => value * gain);
 }
 
-// Of the content of a file: samples as they were and as the encoder takes them, (T,) each.
-export async function load(blob, { min_rms_dbfs: minRms }) {
+// Of the content of a file, `longest` seconds at most: samples as they were, as the encoder takes
+// them, and of each channel, (T,) each. `name` is what errors are told of.
+export async function load(blob, { min_rms_dbfs: minRms }, longest, name) {
   const context = new OfflineAudioContext(1, 1, RATE);
   let decoded;
   try {
@@ -52,7 +53,8 @@ export async function load(blob, { min_rms_dbfs: minRms }) {
   } catch {
     throw new Error(`${blob.name ?? "The recording"} is no audio that this browser decodes.`);
   }
+  if (decoded.duration > longest) throw new Error(`${name}: at most ${longest} s; cut it.`);
   const channels = Array.from({ length: decoded.numberOfChannels }, (_, index) => decoded.getChannelData(index));
   const samples = mix(channels);
-  return { samples, prepared: raise(samples, minRms), correlation: channelCorrelation(channels) };
+  return { samples, prepared: raise(samples, minRms), channels, correlation: channelCorrelation(channels) };
 }

@@ -191,8 +191,9 @@ function clippedFraction(samples) {
   return count / samples.length;
 }
 
-// Of samples (T,) at RATE; `tables` are the limits and regressions that come with the page.
-export function measure(samples, tables) {
+// Of samples (T,) at RATE, mixed of `channels`; `tables` are the limits and regressions that come
+// with the page.
+export function measure(samples, tables, channels = [samples]) {
   const { frames, spectrum } = analyze(samples);
   const sounds = classify(frames, tables);
   const marks = markSpeech(frames, sounds.speech, tables.limits);
@@ -205,7 +206,7 @@ export function measure(samples, tables) {
     speech_dbfs: Math.max(-120, 10 * Math.log10(mean(speech.length ? speech : power) + 1e-12)),
     snr_db: snrOf(power, marks, tables.limits),
     bandwidth_hz: bandwidthOf(spectrum, tables.limits),
-    clipped_fraction: clippedFraction(samples),
+    clipped_fraction: Math.max(...channels.map(clippedFraction)),
     speech_probability: sounds.probability,
     music_fraction: sounds.musicFraction,
   };

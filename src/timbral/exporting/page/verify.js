@@ -11,15 +11,13 @@ const $ = (selector) => document.querySelector(selector);
 const site = await (await fetch(new URL("encoder.json", import.meta.url))).json();
 
 async function understand(slot) {
-  const { samples, prepared, correlation } = await load(slot.blob, site.preprocessing);
   const name = slot.box.dataset.title;
+  const { samples, prepared, channels, correlation } = await load(slot.blob, site.preprocessing, site.longest_seconds, name);
+  if (samples.every((value) => value === 0)) throw new Error(`${name}: it is silent.`);
   if (prepared.length < site.min_samples) {
     throw new Error(`${name}: ${site.min_samples / site.sample_rate} s or more are needed.`);
   }
-  if (prepared.length > site.longest_seconds * site.sample_rate) {
-    throw new Error(`${name}: at most ${site.longest_seconds} s; cut it.`);
-  }
-  const measured = measure(samples, site.quality);
+  const measured = measure(samples, site.quality, channels);
   const risks = risksOf(measured, site.quality);
   if (correlation !== null && correlation < site.quality.risks.channel_correlation) {
     risks.push("its channels differ, as the two sides of a call do: their mean may be nobody's voice");
