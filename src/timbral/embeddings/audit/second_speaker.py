@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.embeddings.audit.probability import posteriors
-from timbral.embeddings.vectors import unit_length
+from timbral.embeddings.vectors import speaker_sums, unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["SecondSpeaker", "WindowedRecording", "find_second_speakers"]
@@ -22,6 +21,8 @@ IMITATIONS = 1000
 DRAWS_EACH = 20
 """that are tried for an imitation before it is given up"""
 PRIOR = 0.01
+"""It is not estimated from the corpus: one speaker's cosines have a long tail, which would be
+taken for many recordings of two."""
 ROUNDS = 3
 
 
@@ -52,13 +53,14 @@ class _Split:
     """Two parts of W windows, the first of `first` ones, and their cosine."""
 
     cosine: float
+    score: float
     first: int
     windows: int
 
     @property
     def scores(self) -> tuple[float, float]:
         """More windows have more splits, of which the lowest cosine is taken."""
-        return self.cosine, float(np.log(self.windows))
+        return self.score, float(np.log(self.windows))
 
 
 def find_second_speakers(
@@ -77,12 +79,15 @@ def find_second_speakers(
         return
     common = np.concatenate([recordings[row].vectors for row in rows]).mean(axis=0)
     parts = [unit_length(recordings[row].vectors - common) for row in rows]
-    splits = [_best_split(each) for each in parts]
+    own = _own_directions(parts, codes[rows])
+    splits = [_best_split(each, voice) for each, voice in zip(parts, own, strict=True)]
     windows = [
         WindowedRecording(each, recordings[row].starts, recordings[row].window_seconds)
         for row, each in zip(rows, parts, strict=True)
     ]
-    imitated = [_best_split(each).scores for each in _imitations(windows, codes[rows])]
+    imitated = [
+        _best_split(each, own[row]).scores for row, each in _imitations(windows, codes[rows])
+    ]
     if not imitated:
         return
     probability = _probabilities(np.array([each.scores for each in splits]), np.array(imitated))
@@ -96,8 +101,20 @@ def find_second_speakers(
         )
 
 
-def _best_split(vectors: Vectors) -> _Split:
-    """The two parts of windows (W, E) that are least alike; each has a fifth of them or more."""
+def _own_directions(recordings: Sequence[Vectors], codes: Ints) -> Vectors:
+    """The unit mean (N, E) of the windows of each speaker's other recordings; zero without any."""
+    sums = np.stack([each.sum(axis=0) for each in recordings])
+    others = speaker_sums(sums, codes, int(codes.max()) + 1)[codes] - sums
+    alone = np.bincount(codes)[codes] < 2
+    return unit_length(np.where(alone[:, None], 0.0, others))
+
+
+def _best_split(vectors: Vectors, own: Vectors) -> _Split:
+    """The two parts of windows (W, E) that are least alike; each has a fifth of them or more.
+
+    Where the speaker is known from other recordings, `own` (E,), the part that is less like these
+    counts as much as how alike the parts are.
+    """
     count = len(vectors)
     least = max(1, int(np.ceil(LEAST_FRACTION * count)))
     sums = np.cumsum(vectors, axis=0)
@@ -105,7 +122,10 @@ def _best_split(vectors: Vectors) -> _Split:
     seconds = sums[-1] - firsts
     cosines = (unit_length(firsts) * unit_length(seconds)).sum(axis=1)
     lowest = int(cosines.argmin())
-    return _Split(float(cosines[lowest]), least + lowest, count)
+    cosine = float(cosines[lowest])
+    to_own = [float(unit_length(each[lowest]) @ own) for each in (firsts, seconds)]
+    score = (cosine + min(to_own)) / 2 if own.any() else cosine
+    return _Split(cosine, score, least + lowest, count)
 
 
 def _probabilities(scores: Floats, imitated: Floats) -> Floats:
@@ -113,7 +133,8 @@ def _probabilities(scores: Floats, imitated: Floats) -> Floats:
     trusted = np.ones(len(scores), dtype=bool)
     for _ in range(ROUNDS):
         ratios = _log_densities(scores, imitated) - _log_densities(scores, scores[trusted])
-        probability = posteriors(ratios, PRIOR)
+        odds = np.clip(ratios + np.log(PRIOR / (1 - PRIOR)), -60, 60)
+        probability = 1 / (1 + np.exp(-odds))
         above = scores[:, 0] > np.median(scores[:, 0])  # of one speaker, however near they are
         probability[above] = 0.0
         trusted = probability < 0.5
@@ -135,8 +156,12 @@ def _log_densities(scores: Floats, examples: Floats) -> Floats:
     return np.asarray(-np.log(deviation) - 0.5 * distance**2)
 
 
-def _imitations(recordings: Sequence[WindowedRecording], codes: Ints) -> Iterator[Vectors]:
-    """Windows (W, E) of recordings in which a second speaker talks, made of two recordings."""
+def _imitations(
+    recordings: Sequence[WindowedRecording], codes: Ints
+) -> Iterator[tuple[int, Vectors]]:
+    """Windows (W, E) of recordings in which a second speaker talks, made of two recordings, and
+    the number of the first.
+    """
     rng = np.random.default_rng(0)
     for _ in range(IMITATIONS):
         for _ in range(DRAWS_EACH):
@@ -147,7 +172,7 @@ def _imitations(recordings: Sequence[WindowedRecording], codes: Ints) -> Iterato
                 continue
             mixed = _replaced(recordings[one], recordings[other].vectors, fraction, at_the_end)
             if mixed is not None:
-                yield mixed
+                yield int(one), mixed
                 break
 
 
