@@ -140,7 +140,7 @@ def _probabilities(scores: Floats, imitated: Floats) -> Floats:
         trusted = probability < 0.5
         if trusted.sum() < 2:
             return np.zeros(len(scores))  # nothing tells one speaker from two
-    return probability
+    return np.asarray(probability)
 
 
 def _log_densities(scores: Floats, examples: Floats) -> Floats:
