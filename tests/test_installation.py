@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from timbral.installation import CHECKOUT, install_command, packages_of
+from conftest import Ask
+from timbral.installation import CHECKOUT, install_command, is_installed, packages_of
 
 REQUIREMENTS = ["numpy>=2", "av>=14; extra == 'ffmpeg'", 'b[c]>=1,<2 ; extra == "odd-name"']
 
@@ -27,6 +28,17 @@ def test_packages_are_named_themselves() -> None:
     assert packages_of("none") == []
     words = shlex.split(install_command("odd-name"))
     assert words == [sys.executable, "-m", "pip", "install", "b[c]>=1,<2"]
+
+
+def test_whether_an_extra_is_installed(monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
+    assert not is_installed("odd-name")  # no package b is there
+    there = {"av": "14", "b": "1"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: there[name])
+    assert is_installed("odd-name")
+    assert is_installed("ffmpeg")
+    monkeypatch.setattr("timbral.installation.is_installed", lambda extra: False)
+    monkeypatch.setattr("timbral.installation.install_command", lambda extra: f"get {extra}")
+    assert ask("models").out.endswith("\ntimbral[hub] is not installed: get hub\n")
 
 
 def test_in_pipx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

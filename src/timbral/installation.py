@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-__all__ = ["install_command", "packages_of"]
+__all__ = ["install_command", "is_installed", "packages_of"]
 
 EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[\w.-]+)['"]""")
 CHECKOUT = Path(__file__).parents[2]
@@ -34,6 +34,21 @@ def install_command(extra: str) -> str:
     if find_spec("pip") is None:  # as in environments of uv
         return f"uv pip install --python {python} {words}"
     return f"{python} -m pip install {words}"
+
+
+def is_installed(extra: str) -> bool:
+    """Whether all packages that an extra asks for are there, in whatever version.
+
+    True, too, where it cannot be told: timbral is run from its sources, without being installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        for package in packages_of(extra):
+            version(re.split(r"[^\w.-]", package, maxsplit=1)[0])
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def packages_of(extra: str) -> list[str]:

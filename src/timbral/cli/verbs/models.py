@@ -18,6 +18,7 @@ def run() -> int:
     example: timbral models
     """
     from timbral import api
+    from timbral.installation import install_command, is_installed
 
     rows = api.models()
     print("Architectures, to train")
@@ -31,6 +32,9 @@ def run() -> int:
             needs = f" (needs timbral[{row.extra}])" if row.extra else ""
             state = "downloaded" if row.downloaded else f"timbral download {row.name}{needs}"
             print(f"  {'':<19}{row.source}, {row.license}; {state}")
+    for extra in dict.fromkeys(row.extra for row in rows if row.extra and not row.downloaded):
+        if not is_installed(extra):
+            print(f"timbral[{extra}] is not installed: {install_command(extra)}")
     return OK
 
 
