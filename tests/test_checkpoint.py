@@ -38,6 +38,13 @@ def test_run_folder_stands_for_its_best_checkpoint(run: Path) -> None:
     assert len(by_run.weights_sha256) == 64
 
 
+def test_files_of_weights_may_be_read_as_others_are(run: Path) -> None:
+    """safetensors would let their owner read them alone."""
+    folder = find_checkpoint(run).folder
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert len(set(modes.values())) == 1, modes
+
+
 def test_without_best_the_last_checkpoint_is_used(copy: Path) -> None:
     (copy / "checkpoints" / "best").unlink()
     assert find_checkpoint(copy).step == 4

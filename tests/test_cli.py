@@ -320,7 +320,7 @@ def test_known_names_are_those_of_the_published_weights() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("verify a b", "SECOND is missing (a recording to compare it with); see: timbral verify"),
+        ("verify a", "verify takes two recordings, and before them an encoder unless it is"),
         ("prepare a", "--output FOLDER is missing (the prepared data; a killed run is resumed"),
         ("prepare a --output", "--output FOLDER needs a value; see: timbral prepare --help"),
         ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),

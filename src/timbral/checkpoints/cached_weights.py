@@ -8,6 +8,7 @@ import safetensors
 
 from timbral.checkpoints.known_files import METADATA_FILE, WEIGHTS_FILE
 from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.weight_sources import Shipped
 from timbral.errors import DataError
 from timbral.io.cache import cache_folder
 from timbral.io.files import read_json
@@ -17,7 +18,10 @@ __all__ = ["is_downloaded", "weights_folder"]
 
 def weights_folder(name: str) -> Path:
     """The checkpoint folder of published weights, whether they were downloaded or not."""
-    version = PUBLISHED[name].source.version
+    source = PUBLISHED[name].source
+    if isinstance(source, Shipped):
+        return source.folder
+    version = source.version
     return cache_folder() / (f"{name}-{version[:8]}" if version else name)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from timbral.checkpoints.cached_weights import is_downloaded
 from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.weight_sources import Shipped
 
 __all__ = ["ARCHITECTURES", "SIZES", "ModelInfo", "models"]
 
@@ -26,6 +27,8 @@ class ModelInfo:
     """of published weights"""
     downloaded: bool = False
     """published weights are ready to use on this machine"""
+    is_shipped: bool = False
+    """they come with timbral"""
     extra: str = ""
     """what has to be installed to download them, as in ``timbral[extra]``"""
 
@@ -53,6 +56,7 @@ SIZES = {
     "tdnn": (192, 1_061_312, 16_000),
     "wavlm": (512, 100_229_337, 16_000),
     "wavlm-ecapa": (256, 323_863_833, 16_000),
+    "campplus-int8": (192, 6_848_544, 16_000),
     "ge2e-lstm": (256, 1_423_616, 16_000),
     "campplus-zh-en": (192, 6_848_544, 16_000),
     "wavlm-base": (512, 100_229_324, 16_000),
@@ -77,6 +81,7 @@ def models() -> list[ModelInfo]:
             source=str(entry.source),
             license=entry.license,
             downloaded=is_downloaded(name),
+            is_shipped=isinstance(entry.source, Shipped),
             extra=entry.extra,
         )
         rows.append(row)

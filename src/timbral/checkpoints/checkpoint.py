@@ -24,11 +24,19 @@ from torch import Tensor, nn
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.known_files import METADATA_FILE, OPTIMIZER_FILE, WEIGHTS_FILE
+from timbral.checkpoints.packed_weights import pack
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import from_mapping, to_mapping
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
-from timbral.io.files import atomic_folder, atomic_write, file_sha256, read_json, write_json
+from timbral.io.files import (
+    atomic_folder,
+    atomic_write,
+    file_sha256,
+    read_json,
+    usual_mode,
+    write_json,
+)
 from timbral.io.outputs import TRAINING_LIST
 from timbral.losses.registry import LOSSES
 from timbral.losses.unknown import UnknownLossConfig
@@ -252,8 +260,13 @@ def save_checkpoint(
     checkpoint: Checkpoint,
     modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer | None = None,
+    *,
+    in_8_bits: bool = False,
 ) -> None:
-    """Write a checkpoint folder, whole or not at all; without an optimizer, weights only."""
+    """Write a checkpoint folder, whole or not at all; without an optimizer, weights only.
+
+    `in_8_bits` packs the weights as `packed_weights` says: for what is shipped, not for training.
+    """
     metadata: dict[str, Any] = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -277,7 +290,7 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     with atomic_folder(checkpoint.folder) as temporary:
-        _save_tensors(weights, temporary / WEIGHTS_FILE)
+        _save_tensors(pack(weights) if in_8_bits else weights, temporary / WEIGHTS_FILE)
         if optimizer is not None:
             _save_tensors(_optimizer_tensors(optimizer, modules), temporary / OPTIMIZER_FILE)
         metadata["weights_sha256"] = file_sha256(temporary / WEIGHTS_FILE)
@@ -289,7 +302,8 @@ def save_checkpoint(
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
-        safetensors.torch.save_file(tensors, path)
+        with usual_mode(path):
+            safetensors.torch.save_file(tensors, path)
     except safetensors.SafetensorError as error:  # of a full disk, for one
         raise CheckpointError(f"{path.parent}: {path.name} cannot be written ({error})") from None
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from timbral.checkpoints.hub_names import hub_name
 from timbral.errors import CheckpointError, did_you_mean
 
-__all__ = ["OWN_ENCODERS", "PUBLISHED_NAMES", "refuse_unknown"]
+__all__ = ["DEFAULT_ENCODER", "OWN_ENCODERS", "PUBLISHED_NAMES", "refuse_unknown"]
 
+DEFAULT_ENCODER = "campplus-int8"
+"""comes with timbral: taken where no encoder is named, and nothing is kept of its vectors"""
 OWN_ENCODERS: list[str] = []
 """names of the user's own classes that were registered in this process"""
 
 PUBLISHED_NAMES = (
+    "campplus-int8",
     "ge2e-lstm",
     "campplus-zh-en",
     "ecapa",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timbral.checkpoints.known_files import CONFIG_FILES
-from timbral.checkpoints.weight_sources import Hub, Source, Wheel
+from timbral.checkpoints.weight_sources import Hub, Shipped, Source, Wheel
 
 if TYPE_CHECKING:
     from timbral.encoders.base import EncoderConfig
@@ -20,15 +21,15 @@ __all__ = ["PUBLISHED", "PublishedWeights"]
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Weights that `download` gets."""
+    """Weights that come with timbral, or that `download` gets."""
 
     source: Source
     license: str
     description: str
     architecture: str
     """name of the encoder in `ENCODERS`"""
-    format: str
-    """in `timbral.checkpoints.foreign.registry.FORMATS`"""
+    format: str = ""
+    """in `timbral.checkpoints.foreign.registry.FORMATS`; empty for what comes with timbral"""
     extra: str = ""
     """what has to be installed to download them, as in ``timbral[extra]``"""
     sizes: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +71,12 @@ def _wavlm(
 
 
 PUBLISHED: dict[str, PublishedWeights] = {
+    "campplus-int8": PublishedWeights(
+        Shipped(Path(__file__).parent / "shipped" / "campplus-int8"),
+        license="Apache-2.0",
+        description="campplus-zh-en with weights of 8 bits",
+        architecture="campplus",
+    ),
     "ge2e-lstm": PublishedWeights(
         Wheel(
             "resemblyzer==0.1.4",

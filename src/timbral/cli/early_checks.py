@@ -13,7 +13,7 @@ from timbral.io.storage import is_url
 __all__ = ["check_config", "check_files", "check_folders", "check_question", "check_recordings"]
 
 
-def check_recordings(*paths: Path) -> None:
+def check_recordings(*paths: str | Path) -> None:
     """AudioError for a recording that is not there."""
     for path in map(str, paths):
         file = Segment.of(path).file

@@ -48,7 +48,7 @@ STAGES: dict[str, dict[str, str]] = {
         "models": "List encoders to train and published weights to download.",
         "download": "Download encoders: published weights, or some of the Hub.",
         "convert": "Convert another project's weights; none of its code runs.",
-        "export": "Write an encoder as one ONNX file that takes waveforms.",
+        "export": "Write an encoder as one ONNX file, or as a page for browsers.",
         "push": "Upload an encoder with its model card to the Hub.",
     },
     "Demo": {

@@ -17,6 +17,7 @@ NEXT_STEPS = """\
 Synthetic voices are cleaner than real ones: on 25 held-out speakers of speechocean762, real
 recordings, the same encoder reached 7.5 % (see the README).
 Open the map in a browser; a click on a point plays it. Next, your own recordings:
+  timbral verify ONE.wav OTHER.wav
   timbral prepare MY_VOICES --output data"""
 
 

@@ -163,7 +163,7 @@ def _clipped_inside(frames: Tensor, mask: Tensor) -> Tensor:
 
 
 class Eres2netV2Encoder(SpeakerEncoder):
-    """ERes2NetV2 of 3D-Speaker with temporal statistics pooling, on 80 Kaldi filter banks."""
+    """ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks."""
 
     name = "eres2net-v2"
     config_type = Eres2netV2Config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.checkpoints.known_names import DEFAULT_ENCODER
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import is_exported
 from timbral.inference.load_exported import load_exported
@@ -12,7 +13,7 @@ __all__ = ["load_encoder"]
 
 
 def load_encoder(
-    encoder: str | Path,
+    encoder: str | Path = DEFAULT_ENCODER,
     *,
     device: str = "auto",
     precision: str = "fp32",
@@ -23,7 +24,7 @@ def load_encoder(
     """A trained encoder, ready to turn recordings into vectors.
 
     Args:
-        encoder: a name of `timbral.models()`, a run folder
+        encoder: a name of `timbral.models()` (the default comes with timbral), a run folder
             (its best checkpoint, else the last), a checkpoint folder, a file or folder of weights
             of another project, a repository of the Hugging Face Hub (``user/repo``,
             ``user/repo@revision``), or a model that `timbral.export` wrote (.onnx; on the CPU, in

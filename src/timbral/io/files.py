@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +24,25 @@ __all__ = [
     "file_sha256",
     "read_json",
     "rename_aside",
+    "usual_mode",
     "write_json",
     "write_jsonl",
 ]
 
 FULL_BYTES = 1 << 20
 """where less is free, a failure to write is taken for that of a full disk"""
+
+
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Whatever writes `path` meanwhile, its mode becomes that of every new file (the umask).
+
+    safetensors 0.8 writes a file of its own that only its owner can read, and renames it.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    yield
+    path.chmod(mode)
 
 
 @contextmanager

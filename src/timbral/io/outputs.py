@@ -42,8 +42,6 @@ __all__ = [
 
 HEAD_BYTES = 4096
 """of a file, in which its signature stands"""
-LINE_CHARACTERS = 1_000_000
-"""of the first line of a table: rows of JSON hold all further columns, and each of these a text"""
 LIST_MARKER = ".timbral-list.json"
 TRAINING_LIST = "trained_on.parquet"
 """of a run folder, see `timbral.data.training_list`; named here, where pyarrow is not imported"""
@@ -210,19 +208,15 @@ def _columns(path: Path) -> frozenset[str]:
 
 
 def _column_readers(path: Path) -> Iterator[Iterable[str]]:
-    import gzip
-    import zlib
-
     import pyarrow as pa
     import pyarrow.parquet
 
     with suppress(OSError, pa.ArrowException):
         yield pa.parquet.read_schema(path).names
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
-            line = file.readline(LINE_CHARACTERS)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        with open(path, encoding="utf-8", newline="") as file:
+            line = file.readline(HEAD_BYTES)
+    except (OSError, UnicodeDecodeError):
         return
     try:
         row = parse_json(line)

@@ -41,7 +41,9 @@ def run(
         option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
     ] = None,
 ) -> int:
-    """Write an encoder as one ONNX file that takes waveforms, or as a page for browsers.
+    """Write an encoder as one ONNX file, or as a page for browsers.
+
+    Either takes waveforms: everything from samples to vectors is in it.
 
     example: timbral export campplus-zh-en --output campplus.onnx
     """

@@ -30,8 +30,9 @@ def run() -> int:
         if row.license:
             print(_size(row))
             needs = f" (needs timbral[{row.extra}])" if row.extra else ""
-            state = "downloaded" if row.downloaded else f"timbral download {row.name}{needs}"
-            print(f"  {'':<19}{row.source}, {row.license}; {state}")
+            state = "; downloaded" if row.downloaded else f"; timbral download {row.name}{needs}"
+            state = "" if row.is_shipped else state
+            print(f"  {'':<19}{row.source}, {row.license}{state}")
     for extra in dict.fromkeys(row.extra for row in rows if row.extra and not row.downloaded):
         if not is_installed(extra):
             print(f"timbral[{extra}] is not installed: {install_command(extra)}")

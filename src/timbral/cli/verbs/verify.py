@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
+from timbral.checkpoints.known_names import DEFAULT_ENCODER, PUBLISHED_NAMES
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     OK,
     ChannelOption,
-    Encoder,
     Running,
     load_embedder,
     option,
@@ -21,6 +21,7 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.early_checks import check_files, check_question, check_recordings
 from timbral.cli.wording import name_flags, percent
+from timbral.errors import ConfigError
 
 if TYPE_CHECKING:
     from timbral.inference.decision import Decision
@@ -53,9 +54,14 @@ PriorOption = Annotated[
 
 
 def run(
-    encoder: Encoder,
-    first: Annotated[Positional[Path], option("FIRST", "a recording")],
-    second: Annotated[Positional[Path], option("SECOND", "a recording to compare it with")],
+    recordings: Annotated[
+        Positional[tuple[str, ...]],
+        option(
+            "[ENCODER] FIRST SECOND",
+            "two recordings, and before them the encoder: a name of `timbral models`, a run, a "
+            f"checkpoint …; without it {DEFAULT_ENCODER}, which comes with timbral",
+        ),
+    ],
     *,
     threshold: ThresholdOption = None,
     calibration: CalibrationOption = None,
@@ -72,13 +78,14 @@ def run(
 
     example: timbral verify campplus-zh-en a.wav b.wav --false-accept 0.01
     """
+    encoder, first, second = _encoder_and_sides(recordings)
     check_recordings(first, second)
     check_files(calibration)
     check_question(threshold, false_accept, prior)
     embedder = load_embedder(encoder, running)
     decision = embedder.verify(
-        with_channel(str(first), channel),
-        with_channel(str(second), channel),
+        with_channel(first, channel),
+        with_channel(second, channel),
         threshold,
         calibration=calibration,
         false_accept=false_accept,
@@ -95,6 +102,20 @@ def run(
     if decision.same is None:
         return UNDECIDED
     return OK if decision.same else DIFFERENT
+
+
+def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
+    """The encoder and the two recordings that a command line names; ConfigError for others."""
+    if len(words) == 3:
+        return words
+    is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
+    if len(words) == 2 and not is_encoder:
+        return (DEFAULT_ENCODER, *words)
+    found = f"the encoder {words[0]} and {len(words) - 1}" if is_encoder else f"{len(words)}"
+    raise ConfigError(
+        "verify takes two recordings, and before them an encoder unless it is "
+        f"{DEFAULT_ENCODER}; got {found}"
+    )
 
 
 def _print_decision(decision: Decision) -> None:
@@ -116,10 +137,10 @@ def _print_decision(decision: Decision) -> None:
     )
 
 
-def _as_json(embedder: Embedder, first: Path, second: Path, decision: Decision) -> str:
+def _as_json(embedder: Embedder, first: str, second: str, decision: Decision) -> str:
     content = {
-        "first": str(first),
-        "second": str(second),
+        "first": first,
+        "second": second,
         "encoder": embedder.name,
         "weights_sha256": embedder.weights_sha256,
         **{

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.tar_members import TarMember, tar_members
-from timbral.data.lists.lhotse_rows import (
-    Line,
-    ListedRecording,
-    further_of,
-    read_lines_in,
-    read_lines_of,
-)
+from timbral.data.lists.lhotse_rows import Line, ListedRecording, further_of, read_lines_of
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError
 
-__all__ = ["LHOTSE_CUTS", "LHOTSE_SHAR", "is_cuts", "is_cuts_file", "is_shar", "scan_cuts_file"]
+__all__ = ["LHOTSE_CUTS", "LHOTSE_SHAR", "is_cuts", "is_shar"]
 
 
 def is_shar(root: Path) -> bool:
@@ -31,26 +25,9 @@ def is_cuts(root: Path) -> bool:
     return any(root.glob("cuts*.jsonl")) or any(root.glob("cuts*.jsonl.gz"))
 
 
-def is_cuts_file(path: Path) -> bool:
-    """Whether the first line of a ``.jsonl`` or ``.jsonl.gz`` is a cut."""
-    if not path.name.lower().endswith((".jsonl", ".jsonl.gz")):
-        return False
-    first = next(iter(read_lines_in(path, "cuts")), None)
-    return first is not None and "recording" in first.row and "supervisions" in first.row
-
-
-def scan_cuts_file(path: Path) -> Iterator[Utterance | AudioError]:
-    """The utterances of one file; relative paths start at its folder."""
-    return _cuts(read_lines_in(path, "cuts"), path.resolve().parent)
-
-
 def _scan_cuts(root: Path) -> Iterator[Utterance | AudioError]:
-    return _cuts(read_lines_of(root, "cuts"), root)
-
-
-def _cuts(lines: Iterable[Line], root: Path) -> Iterator[Utterance | AudioError]:
     """A cut is an utterance: seconds of a recording, of one speaker."""
-    for line in lines:
+    for line in read_lines_of(root, "cuts"):
         try:
             given = Line(line.where, _object(line, "recording"))
             recording = ListedRecording.of(given, root)

@@ -21,7 +21,7 @@ from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 
-__all__ = ["Line", "ListedRecording", "further_of", "read_lines_in", "read_lines_of", "scan_lhotse"]
+__all__ = ["Line", "ListedRecording", "further_of", "read_lines_of", "scan_lhotse"]
 
 TOLERANCE_SECONDS = 0.05
 """a supervision that begins and ends this near to its recording's ends covers it"""
@@ -257,28 +257,19 @@ def _typed(value: Any) -> Any:
 
 
 def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
-    """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings, supervisions or cuts.
-
-    Files in which `export-list` lists what it could not write are none of them.
-    """
-    found = [*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")]
-    paths = sorted(path for path in found if not path.name.endswith(".failures.jsonl"))
+    """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
+    paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
     if not paths:
         raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
     for path in paths:
-        yield from read_lines_in(path, kind)
-
-
-def read_lines_in(path: Path, kind: str) -> Iterator[Line]:
-    """Lines of one file; DataError when it cannot be read."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, text in enumerate(file, start=1):
-                if text.strip():
-                    yield _parse(f"{path}:{number}", text)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
+        opened = gzip.open if path.suffix == ".gz" else open
+        try:
+            with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+                for number, text in enumerate(file, start=1):
+                    if text.strip():
+                        yield _parse(f"{path}:{number}", text)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
 class _Whole(str):

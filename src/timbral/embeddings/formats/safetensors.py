@@ -12,7 +12,7 @@ from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.formats.vector_format import VectorFormat
 from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
-from timbral.io.files import atomic_write
+from timbral.io.files import atomic_write, usual_mode
 
 __all__ = ["SAFETENSORS"]
 
@@ -42,7 +42,8 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
             suffix = f"-{number:05d}-of-{len(starts):05d}" if len(starts) > 1 else ""
             rows = slice(start, start + VECTORS_PER_FILE)
             tensors = dict(zip(ids[rows], vectors[rows], strict=True))
-            with atomic_write(output / f"{name}{suffix}.safetensors") as temporary:
+            path = output / f"{name}{suffix}.safetensors"
+            with atomic_write(path) as temporary, usual_mode(temporary):
                 safetensors.numpy.save_file(tensors, temporary, metadata)
 
 

@@ -53,7 +53,7 @@ function outside(measured, ranges) {
 }
 
 // Of two vectors and measures: what the page shows. `prior` is the probability of the same speaker
-// before anything was heard, `falseAccept` a rate that the calibration promises, or null.
+// before anything was compared, `falseAccept` a rate that the calibration promises, or null.
 export function decide(vectors, measured, calibration, { prior = 0.5, falseAccept = null } = {}) {
   const cosine = dot(...vectors);
   if (!calibration) return { same: null, score: cosine, threshold: null, probability: null, warnings: [] };

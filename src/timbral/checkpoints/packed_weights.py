@@ -1,0 +1,75 @@
+"""Weights in 8 bits: a quarter of the size on disk, and float32 again when they are read.
+
+The numbers of a matrix or one-dimensional kernel (out, …) are taken row by row in groups of
+`GROUP`, each stored as whole numbers Q, |Q| ≤ 127, and one scale s: W ≈ s · Q, so that no weight is
+off by more than half a step of its group. Two-dimensional kernels, which are few and matter more,
+are stored as bfloat16, and what has one dimension (biases, norms, their statistics) as it is. In
+the file Q has the name of the weight, and s (out, groups) that name and `:scale`, which no tensor
+of a network ends in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from timbral.errors import CheckpointError
+
+__all__ = ["pack", "unpack"]
+
+SCALE = ":scale"
+LARGEST = 127
+GROUP = 32
+PACKED_DIMENSIONS = (2, 3)
+
+
+def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by name, their matrices and kernels packed."""
+    packed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.ndim < min(PACKED_DIMENSIONS):
+            packed[name] = tensor
+        elif tensor.ndim not in PACKED_DIMENSIONS:
+            packed[name] = tensor.detach().bfloat16()
+        else:
+            packed[name], packed[name + SCALE] = _packed(tensor.detach().float())
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by name, those in 8 bits as float32; CheckpointError for scales that fit nothing."""
+    unpacked = {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}
+    for name in tensors.keys() - unpacked.keys():
+        scale, whole = tensors[name], unpacked.get(name.removesuffix(SCALE))
+        if whole is None or not _fits(scale, whole):
+            raise CheckpointError(f"{name} is no scale of a weight in 8 bits")
+        steps = scale.float()[:, :, None]
+        values = (_grouped(whole.float()) * steps).flatten(1)
+        unpacked[name.removesuffix(SCALE)] = values[:, : whole[0].numel()].reshape(whole.shape)
+    return unpacked
+
+
+def _packed(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    groups = _grouped(tensor)
+    scale = (groups.abs().amax(dim=2) / LARGEST).bfloat16()
+    steps = scale.float()[:, :, None]
+    whole = (groups / torch.where(steps > 0, steps, 1.0)).round().clamp(-LARGEST, LARGEST)
+    numbers = whole.flatten(1)[:, : tensor[0].numel()].reshape(tensor.shape)
+    return numbers.to(torch.int8), scale
+
+
+def _grouped(tensor: Tensor) -> Tensor:
+    """(out, …) to (out, groups, GROUP), with zeros behind the end."""
+    rows = tensor.flatten(1)
+    rows = functional.pad(rows, (0, -rows.shape[1] % GROUP))
+    return rows.reshape(len(rows), -1, GROUP)
+
+
+def _fits(scale: Tensor, whole: Tensor) -> bool:
+    if whole.dtype is not torch.int8 or whole.ndim not in PACKED_DIMENSIONS or not whole.numel():
+        return False
+    shape = (len(whole), -(-whole[0].numel() // GROUP))
+    return scale.is_floating_point() and scale.shape == shape

@@ -1,0 +1,162 @@
+"""The encoder that comes with the package."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors
+import torch
+
+from conftest import Ask
+from timbral import api
+from timbral.checkpoints.checkpoint import Checkpoint
+from timbral.checkpoints.download import downloaded_folder
+from timbral.checkpoints.packed_weights import pack, unpack
+from timbral.checkpoints.published import PUBLISHED, PublishedWeights
+from timbral.checkpoints.weight_sources import Shipped
+from timbral.demo.shipped import VOICES
+from timbral.errors import CheckpointError
+
+SHIPPED = PUBLISHED["campplus-int8"]
+assert isinstance(SHIPPED.source, Shipped)
+FOLDER = SHIPPED.source.folder
+RECORDINGS = sorted((VOICES / "am_adam").glob("*.ogg"))[:2]
+STRANGER = sorted((VOICES / "bf_emma").glob("*.ogg"))[0]
+
+
+@pytest.fixture
+def nothing_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TIMBRAL_CACHE", str(cache))
+    return cache
+
+
+def test_two_recordings_are_compared_at_once(nothing_cached: Path, ask: Ask) -> None:
+    """Without a download, a cache folder or the name of an encoder."""
+    answer = ask("verify", *RECORDINGS)
+    assert answer.code == 0
+    assert "probability of the same speaker" in answer.out
+    assert "\nsame speaker" in answer.out
+    assert "different speakers" in ask("verify", RECORDINGS[0], STRANGER).out
+    assert answer.out == ask("verify", "campplus-int8", *RECORDINGS).out
+    assert not nothing_cached.exists()
+
+
+def test_python_takes_it_where_no_encoder_is_named(nothing_cached: Path) -> None:
+    encoder = api.load_encoder()
+    assert (encoder.name, encoder.license, encoder.embedding_dim) == (
+        "campplus-int8",
+        "Apache-2.0",
+        192,
+    )
+    assert encoder.calibration is not None
+    assert api.download("campplus-int8") == FOLDER
+    assert not nothing_cached.exists()
+
+
+def test_a_name_without_its_recordings_is_a_mistake(ask: Ask) -> None:
+    for words in (
+        [],
+        [RECORDINGS[0]],
+        ["campplus-zh-en", RECORDINGS[0]],
+        [*RECORDINGS, STRANGER, STRANGER],
+    ):
+        answer = ask("verify", *words)
+        assert answer.code == 2
+        assert "verify takes two recordings" in answer.err
+
+
+def test_it_is_small_and_says_where_it_comes_from() -> None:
+    size = sum(path.stat().st_size for path in FOLDER.iterdir())
+    assert size < 8_500_000
+    with safetensors.safe_open(FOLDER / "model.safetensors", framework="pt") as file:
+        kinds = Counter(file.get_slice(name).get_dtype() for name in file.keys())  # noqa: SIM118
+    assert kinds["I8"] > 100
+    origin = Checkpoint.read(FOLDER).origin
+    assert (origin["made_of"], origin["changes"]) == ("campplus-zh-en", "weights in 8 bits")
+    info = next(row for row in api.models() if row.name == "campplus-int8")
+    assert info.downloaded
+    assert info.source == "comes with timbral"
+
+
+def test_damage_and_copies_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask
+) -> None:
+    with pytest.raises(CheckpointError, match="comes with timbral, and is not replaced by"):
+        api.download("campplus-int8", FOLDER)
+    broken = tmp_path / "campplus-int8"
+    shutil.copytree(FOLDER, broken)
+    (broken / "model.safetensors").write_bytes(b"damaged")
+    monkeypatch.setattr(
+        "timbral.checkpoints.cached_weights.PUBLISHED",
+        {"campplus-int8": _replaced(broken)},
+    )
+    answer = ask("verify", *RECORDINGS)
+    assert answer.code == 2
+    assert "is damaged: install timbral again" in answer.err
+
+
+def _replaced(folder: Path) -> PublishedWeights:
+    return replace(SHIPPED, source=Shipped(folder))
+
+
+def test_its_vectors_are_those_of_the_original() -> None:
+    if downloaded_folder("campplus-zh-en") is None:
+        pytest.skip("campplus-zh-en is not downloaded")
+    original = api.load_encoder("campplus-zh-en")
+    paths = sorted(VOICES.glob("*/*_07.ogg"))[:6]
+    cosines = (api.load_encoder().encode(paths) * original.encode(paths)).sum(axis=1)
+    assert cosines.min() > 0.997
+
+
+def test_weights_in_8_bits_are_off_by_half_a_step() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        "matrix": torch.randn(6, 40, generator=generator),
+        "kernel": torch.randn(5, 30, 7, generator=generator) * 1e-3,
+        "zeros": torch.zeros(3, 4),
+        "plane": torch.randn(4, 2, 3, 3, generator=generator),
+        "bias": torch.randn(6, generator=generator),
+        "counter": torch.tensor(7),
+    }
+    packed = pack(tensors)
+    kinds = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in packed.items()}
+    assert kinds == {
+        "matrix": "int8",
+        "matrix:scale": "bfloat16",
+        "kernel": "int8",
+        "kernel:scale": "bfloat16",
+        "zeros": "int8",
+        "zeros:scale": "bfloat16",
+        "plane": "bfloat16",
+        "bias": "float32",
+        "counter": "int64",
+    }
+    unpacked = unpack(packed)
+    assert unpacked.keys() == tensors.keys()
+    assert torch.equal(unpacked["bias"], tensors["bias"])
+    for name in ("matrix", "kernel", "zeros"):
+        for row, expected in zip(unpacked[name].flatten(1), tensors[name].flatten(1), strict=True):
+            for found, wanted in zip(row.split(32), expected.split(32), strict=True):
+                step = wanted.abs().max() / 127
+                assert (found - wanted).abs().max() <= 0.51 * step + 0.002 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"matrix:scale": torch.ones(3, 1)},
+        {"matrix": torch.ones(3, 2), "matrix:scale": torch.ones(3, 1)},
+        {"matrix": torch.ones(3, 2, dtype=torch.int8), "matrix:scale": torch.ones(3, 2)},
+        {"matrix": torch.ones(3, 2, dtype=torch.int8), "matrix:scale": torch.ones(3, 1).int()},
+        {"matrix": torch.ones(3, dtype=torch.int8), "matrix:scale": torch.ones(3, 1)},
+        {"matrix": torch.ones(0, 2, dtype=torch.int8), "matrix:scale": torch.ones(0, 1)},
+    ],
+)
+def test_scales_that_fit_nothing_are_errors(tensors: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(CheckpointError, match="matrix:scale is no scale of a weight in 8 bits"):
+        unpack(tensors)
