@@ -58,7 +58,7 @@ class Noise:
     """Adds one of the recorded noises at 5 dB, drawn from a seed."""
 
     def __init__(self, folder: Path) -> None:
-        loaded = (load(path) for path in sorted(audio_files(folder))[::9])
+        loaded = (load(path) for path in sorted(audio_files(folder)))
         self._noises = [wave for wave in loaded if len(wave) > RATE]
         self._random = np.random.default_rng(0)
 
