@@ -315,11 +315,14 @@ def test_what_the_page_cannot_use_is_told_in_words(page: Page, tmp_path: Path) -
         page.locator(".slot").nth(slot).locator("input[type=file]").set_input_files(path)
     page.locator("button.main").click()
     page.get_by_text("notes.wav is no audio that this browser decodes.").wait_for()
-    for wave, said in (
-        (np.zeros(16_000), "Second recording: it is silent."),
-        (np.full(8_000 * 3_600, 0.1), "Second recording: at most 120 s; cut it."),
-        (np.full(100, 0.1), "s or more are needed."),
+    for number, (wave, said) in enumerate(
+        (
+            (np.zeros(16_000), "Second recording: it is silent."),
+            (np.full(8_000 * 3_600, 0.1), "Second recording: at most 120 s; cut it."),
+            (np.full(100, 0.1), "s or more are needed."),
+        )
     ):
+        wrong = tmp_path / f"{number}.wav"
         soundfile.write(wrong, np.stack([wave, wave], 1), 8_000 if len(wave) > 16_000 else 16_000)
         page.locator(".slot").nth(1).locator("input[type=file]").set_input_files(wrong)
         page.locator("button.main").click()
