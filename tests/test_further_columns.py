@@ -299,6 +299,18 @@ def test_cuts_of_segments_channels_and_unreadable_files(tmp_path: Path) -> None:
         timbral.export_list(faster, tmp_path / "f.jsonl", format="cuts")
 
 
+def test_a_column_that_somebody_added_is_not_lost(corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "list.parquet"
+    timbral.export_list(corpus, output)
+    timbral.export_list(corpus, output)  # replaces its own
+    table = pa.parquet.read_table(output)
+    added = table.append_column("rating", pa.array([3] * len(table)))
+    pa.parquet.write_table(added, output)
+    with pytest.raises(DataError, match=r"with the column 'rating'.* would be lost"):
+        timbral.export_list(corpus, output)
+    assert pa.parquet.read_table(output).column_names == added.column_names
+
+
 def test_names_that_a_format_has_itself_are_refused(tmp_path: Path) -> None:
     rows = Manifest.of([Utterance("u", "s", "", "/a.wav", "c", further={"label": 1, "a b": 2})])
     with pytest.raises(DataError, match="'label' would be the manifest's own key"):

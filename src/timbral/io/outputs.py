@@ -38,6 +38,7 @@ __all__ = [
     "claim_file",
     "claim_folder",
     "claim_shared_folder",
+    "table_columns",
 ]
 
 HEAD_BYTES = 4096
@@ -112,7 +113,7 @@ class FileKind:
         if self.line:
             with open(path, encoding="utf-8", errors="replace") as text:
                 return re.fullmatch(self.line, text.readline(HEAD_BYTES).rstrip("\r\n")) is not None
-        found = _columns(path)
+        found = table_columns(path)
         if self.without:
             return found >= self.columns and not found & self.without
         return found == self.columns
@@ -199,7 +200,7 @@ def _is_same(one: Path, other: Path) -> bool:
         return os.path.abspath(one) == os.path.abspath(other)
 
 
-def _columns(path: Path) -> frozenset[str]:
+def table_columns(path: Path) -> frozenset[str]:
     """The columns of a Parquet, CSV or JSONL file; none of anything else."""
     for names in _column_readers(path):
         if names:

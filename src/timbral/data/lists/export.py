@@ -8,9 +8,9 @@ from pathlib import Path
 from timbral.data.further_columns import OWN_NAMES
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import COLUMNS, Manifest
-from timbral.errors import check_choice
+from timbral.errors import DataError, check_choice
 from timbral.io.files import write_json, write_jsonl
-from timbral.io.outputs import LIST, LIST_MARKER, FileKind, claim_file, claim_folder
+from timbral.io.outputs import LIST, LIST_MARKER, FileKind, claim_file, claim_folder, table_columns
 
 __all__ = ["claim_list", "failures_file", "write_list"]
 
@@ -37,9 +37,12 @@ def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]
 
     Returns the numbers of utterances written and of failures: lines of the source that cannot be
     used, and for lhotse recordings without a readable header. They are in failures.jsonl in the
-    folder; beside a file in FILE.failures.jsonl. Raises ConfigError for an unknown format.
+    folder; beside a file in FILE.failures.jsonl. Raises ConfigError for an unknown format, and
+    DataError where a table that is there has a column that would be lost.
     """
     check_choice("format", format, LIST_FORMATS)
+    if LIST_FORMATS[format].layout is None and LIST_FORMATS[format].kind is None:
+        _check_columns_stay(manifest, output)
     written, failures = LIST_FORMATS[format].write(manifest, output)
     if LIST_FORMATS[format].lists_failures:
         return written, failures
@@ -47,6 +50,16 @@ def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]
         write_jsonl(failures_file(output, format), (row.as_dict() for row in manifest.failures))
         failures += len(manifest.failures)
     return written, failures
+
+
+def _check_columns_stay(manifest: Manifest, output: Path) -> None:
+    """DataError when a table that would be overwritten has a column that the new one lacks."""
+    lost = table_columns(output) - {*COLUMNS.names, *manifest.further_names}
+    if lost:
+        raise DataError(
+            f"{output}: is there with the column {min(lost)!r}, which this list does not have and "
+            "which would be lost; choose another `output`, or delete that file first"
+        )
 
 
 def failures_file(output: Path, format: str) -> Path:
