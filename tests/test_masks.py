@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from test_encoders import CASES, make, pad
 from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.ecapa import PlainLinear
 from timbral.encoders.eres2net_v2 import Fusion
 from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.layers.norm import FrameBatchNorm
@@ -96,7 +97,7 @@ def test_every_mask_is_needed(
 
 def depends_on_mask(module: nn.Module) -> bool:
     """Whether what a layer gives depends on the mask or the lengths that it takes."""
-    if isinstance(module, FrameBatchNorm | Fusion | wavlm.WeightedLayerSum):
+    if isinstance(module, FrameBatchNorm | Fusion | PlainLinear | wavlm.WeightedLayerSum):
         return False  # batch norm's does only in training, which has a test of its own
     if isinstance(module, TimeDelayLayer):
         return module.padding > 0
@@ -104,7 +105,8 @@ def depends_on_mask(module: nn.Module) -> bool:
 
 
 ZERO_ALREADY = {"tdnn": "layers.0", "tdnn-no-mean": "layers.0", "tdnn-stride-2": "layers.0"}
-"""layers that zero what the front-end has zeroed behind the end"""
+ZERO_ALREADY["wavlm-ecapa"] = "input"
+"""layers that zero what is zero behind the end already: by the front-end, or by a norm"""
 
 
 def everything_inside(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -47,7 +47,8 @@ def trained(case: str) -> SpeakerEncoder:
             with torch.no_grad():
                 module.weight.uniform_(-1.5, 1.5)
                 module.bias.normal_(0.0, 0.3)
-                module.weight[1] = 0.0
+                if len(module.weight) > 1:
+                    module.weight[1] = 0.0
     return encoder
 
 

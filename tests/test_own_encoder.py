@@ -81,7 +81,8 @@ def test_train_and_use(
     with pytest.raises(CheckpointError, match="register_encoder"):
         api.load_encoder(run)
     first, second = sorted(voices.glob("*/*.ogg"))[:2]
-    verify.run(str(run), first, second, running=RunningOptions("cpu", encoder_class=own))
+    words = (str(run), str(first), str(second))
+    verify.run(words, running=RunningOptions("cpu", encoder_class=own))
     assert "cosine" in capsys.readouterr().out
     assert api.load_encoder(run, device="cpu").embedding_dim == 8
 

@@ -116,6 +116,7 @@ class WavlmEcapaEncoder(SpeakerEncoder):
         se_channels=8,
         res2net_scale=4,
         embedding_dim=16,
+        mask_time_prob=0.05,
     )
     longest_seconds = 30.0
     config: WavlmEcapaConfig
