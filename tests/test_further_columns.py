@@ -315,8 +315,20 @@ def test_names_that_a_format_has_itself_are_refused(tmp_path: Path) -> None:
     rows = Manifest.of([Utterance("u", "s", "", "/a.wav", "c", further={"label": 1, "a b": 2})])
     with pytest.raises(DataError, match="'label' would be the manifest's own key"):
         timbral.export_list(rows, tmp_path / "n.json", format="nemo")
-    with pytest.raises(DataError, match="'a b' cannot be a file of a Kaldi data directory"):
-        timbral.export_list(rows, tmp_path / "k", format="kaldi")
+    for further in ({"a b": 2, "a-b": 3}, {"spk": "x"}):
+        taken = Manifest.of([Utterance("u", "s", "", "/a.wav", "c", further=further)])
+        with pytest.raises(DataError, match="cannot be a file of a Kaldi data directory"):
+            timbral.export_list(taken, tmp_path / "k", format="kaldi")
+
+
+def test_names_of_columns_become_words_of_kaldi(tmp_path: Path) -> None:
+    rows = [
+        Utterance(f"s-{number}", "s", "", "/a.wav", "c", further={"a b": number, "=cmd": "x y"})
+        for number in range(2)
+    ]
+    timbral.export_list(Manifest.of(rows), tmp_path / "k", format="kaldi")
+    assert (tmp_path / "k" / "utt2a_b").read_text() == "s-0 0\ns-1 1\n"
+    assert (tmp_path / "k" / "spk2_cmd").read_text() == "s x y\n"
 
 
 def test_vectors_trials_and_figures_know_them(

@@ -19,6 +19,7 @@ TEXT = "text"
 OWN_FILES = ("utt2spk", "spk2utt", "utt2session")
 WORD = re.compile(r"\w+")
 """a column's name that can be a part of a file's name"""
+NOT_IN_WORDS = re.compile(r"\W+")
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,30 @@ def _read(path: Path) -> dict[str, str]:
 def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[str]]:
     """The files of further columns and their lines, for `rows` (id, speaker, utterance) in order.
 
-    A column in which no speaker has two values becomes ``spk2NAME``, any other ``utt2NAME``.
-    Raises DataError for a column whose name is none of a file.
+    A column in which no speaker has two values becomes ``spk2NAME``, any other ``utt2NAME``; what
+    is neither a letter nor a digit in NAME is `_`, as in ids. Raises DataError for a column whose
+    file would be another one's.
     """
     files: dict[str, list[str]] = {}
+    taken: set[str] = set()
     for column in dict.fromkeys(name for _, _, row in rows for name in row.further):
-        if not WORD.fullmatch(column) or f"utt2{column}" in OWN_FILES or column == "utt":
+        word = NOT_IN_WORDS.sub("_", column)
+        if f"utt2{word}" in OWN_FILES or word in {"utt", *taken}:
             raise DataError(
-                f"the column {column!r} cannot be a file of a Kaldi data directory, utt2{column}; "
-                "rename it to letters, digits and _, or write a table"
+                f"the column {column!r} cannot be a file of a Kaldi data directory: utt2{word} is "
+                "another one; rename the column, or write a table"
             )
+        taken.add(word)
         values = [(name, speaker, _word(row.further.get(column))) for name, speaker, row in rows]
         of_speaker: dict[str, set[str]] = {}
         for _, speaker, value in values:
             of_speaker.setdefault(speaker, set()).add(value)
         if column != TEXT and all(len(each) == 1 for each in of_speaker.values()):
             pairs = [(speaker, min(each)) for speaker, each in sorted(of_speaker.items())]
-            name = f"spk2{column}"
+            name = f"spk2{word}"
         else:
             pairs = [(name, value) for name, _, value in values]
-            name = TEXT if column == TEXT else f"utt2{column}"
+            name = TEXT if column == TEXT else f"utt2{word}"
         files[name] = [f"{key} {value}\n" for key, value in pairs if value]
     return files
 
