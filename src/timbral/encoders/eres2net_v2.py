@@ -114,18 +114,18 @@ class Block(nn.Module):
         self.stride, self.width = stride, config.width(stage)
         channels = self.width * config.scale
         outputs = config.channels * 2**stage * config.expansion
-        self.conv1 = _conv(inputs, channels, 1, stride)
+        self.conv1 = FrameConv2d.square(inputs, channels, 1, stride)
         self.norm1 = FrameBatchNorm(channels)
         groups = range(config.scale)
-        self.convs = nn.ModuleList([_conv(self.width, self.width, 3) for _ in groups])
+        self.convs = nn.ModuleList([FrameConv2d.square(self.width, self.width, 3) for _ in groups])
         self.norms = nn.ModuleList([FrameBatchNorm(self.width) for _ in groups])
         fusions = groups[1:] if stage in FUSED_STAGES else ()
         self.fusions = nn.ModuleList([Fusion(self.width) for _ in fusions])
-        self.conv3 = _conv(channels, outputs, 1)
+        self.conv3 = FrameConv2d.square(channels, outputs, 1)
         self.norm3 = FrameBatchNorm(outputs)
         self.shortcut: FrameConv2d | None = None
         if stride != 1 or inputs != outputs:
-            self.shortcut = _conv(inputs, outputs, 1, stride)
+            self.shortcut = FrameConv2d.square(inputs, outputs, 1, stride)
             self.shortcut_norm = FrameBatchNorm(outputs)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -151,12 +151,6 @@ class Block(nn.Module):
         return fused
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
-    return FrameConv2d(
-        inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
-    )
-
-
 def _clipped_inside(frames: Tensor, mask: Tensor) -> Tensor:
     """Clipped to 0 … 20, and zero outside the mask, as the next convolution's padding is."""
     return functional.hardtanh(frames * mask[:, :, None, None], 0.0, CEILING)
@@ -175,7 +169,7 @@ class Eres2netV2Encoder(SpeakerEncoder):
         self.frontend = KaldiFbank(KALDI_FBANK_80)
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
-        self.conv = _conv(1, config.channels, 3)
+        self.conv = FrameConv2d.square(1, config.channels, 3)
         self.norm = FrameBatchNorm(config.channels)
         self.stages = nn.ModuleList()
         sizes = [config.channels]
@@ -186,7 +180,7 @@ class Eres2netV2Encoder(SpeakerEncoder):
                 sizes.append(config.channels * 2**stage * config.expansion)
             self.stages.append(blocks)
         third, fourth = (config.channels * 2**stage * config.expansion for stage in FUSED_STAGES)
-        self.downsample = _conv(third, fourth, 3, STRIDES[-1])
+        self.downsample = FrameConv2d.square(third, fourth, 3, STRIDES[-1])
         self.fusion = Fusion(fourth)
         pooled = 2 * fourth * (self.frontend.num_features // 8)
         self.linear = nn.Linear(pooled, config.embedding_dim)

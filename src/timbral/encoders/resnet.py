@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
         self.outputs = channels * self.expansion
         self.shortcut: FrameConv2d | None = None
         if stride != 1 or inputs != self.outputs:
-            self.shortcut = _conv(inputs, self.outputs, 1, stride)
+            self.shortcut = FrameConv2d.square(inputs, self.outputs, 1, stride)
             self.shortcut_norm = FrameBatchNorm(self.outputs)
 
     def around(self, frames: Tensor, inside: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ class BasicBlock(ResidualBlock):
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__(inputs, channels, stride)
-        self.conv1 = _conv(inputs, channels, 3, stride)
+        self.conv1 = FrameConv2d.square(inputs, channels, 3, stride)
         self.norm1 = FrameBatchNorm(channels)
-        self.conv2 = _conv(channels, channels, 3)
+        self.conv2 = FrameConv2d.square(channels, channels, 3)
         self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -106,11 +106,11 @@ class BottleneckBlock(ResidualBlock):
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__(inputs, channels, stride)
-        self.conv1 = _conv(inputs, channels, 1)
+        self.conv1 = FrameConv2d.square(inputs, channels, 1)
         self.norm1 = FrameBatchNorm(channels)
-        self.conv2 = _conv(channels, channels, 3, stride)
+        self.conv2 = FrameConv2d.square(channels, channels, 3, stride)
         self.norm2 = FrameBatchNorm(channels)
-        self.conv3 = _conv(channels, self.outputs, 1)
+        self.conv3 = FrameConv2d.square(channels, self.outputs, 1)
         self.norm3 = FrameBatchNorm(self.outputs)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -120,12 +120,6 @@ class BottleneckBlock(ResidualBlock):
         out = functional.relu(self.norm2(self.conv2(out), inside), inplace=True)
         out = self.norm3(self.conv3(out), inside)
         return relu_inside(out + self.around(frames, inside), inside)
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
-    return FrameConv2d(
-        inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
-    )
 
 
 class ResnetEncoder(SpeakerEncoder):
@@ -142,7 +136,7 @@ class ResnetEncoder(SpeakerEncoder):
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
         block = BottleneckBlock if config.bottleneck else BasicBlock
-        self.conv = _conv(1, config.channels, 3)
+        self.conv = FrameConv2d.square(1, config.channels, 3)
         self.norm = FrameBatchNorm(config.channels)
         self.stages = nn.ModuleList()
         inputs = config.channels

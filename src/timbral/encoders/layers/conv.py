@@ -80,6 +80,13 @@ class FrameConv2d(nn.Conv2d):
         stride = (mel_stride, frame_stride)
         super().__init__(inputs, outputs, kernel, stride, padding, bias=False)
 
+    @classmethod
+    def square(cls, inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
+        """One with the same stride over mel and time, padded by half of an odd kernel."""
+        return cls(
+            inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
+        )
+
     def forward(self, frames: Tensor) -> Tensor:
         if self.kernel_size == (1, 1):  # torch 2.13 corrupts memory in the gradient of these
             mel_stride, frame_stride = self.stride
