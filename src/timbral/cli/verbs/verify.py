@@ -20,7 +20,7 @@ from timbral.cli.common_options import (
     with_channel,
 )
 from timbral.cli.early_checks import check_files, check_question, check_recordings
-from timbral.cli.wording import name_flags, percent
+from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
     is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
     if len(words) == 2 and not is_encoder:
         return (DEFAULT_ENCODER, *words)
-    found = f"the encoder {words[0]} and {len(words) - 1}" if is_encoder else f"{len(words)}"
+    found = count(len(words) - is_encoder, "recording")
+    found = f"the encoder {words[0]} and {found}" if is_encoder else found
     raise ConfigError(
         "verify takes two recordings, and before them an encoder unless it is "
         f"{DEFAULT_ENCODER}; got {found}"
