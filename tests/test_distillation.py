@@ -18,11 +18,12 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.weights import build_encoder
 from timbral.config.schema import TrainConfig
-from timbral.data.augment.augment_config import AugmentConfig, SpeedConfig
+from timbral.data.augment.augment_config import AugmentConfig, GainConfig, SpeedConfig
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
+from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.store import Store
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.errors import ConfigError, TrainingError
@@ -33,7 +34,7 @@ from timbral.training import teacher as teacher_module
 from timbral.training.distributed import Ranks
 from timbral.training.loop import train_step
 from timbral.training.state import TrainState
-from timbral.training.teacher import TaughtBatches, Teacher
+from timbral.training.teacher import TaughtBatches, TaughtCrops, Teacher
 
 B, E = 7, 5
 STUDENT = EcapaConfig(16, 24, 8, 8, 2, 16, stride=3)
@@ -158,11 +159,29 @@ def test_batches_know_their_recordings_at_their_speeds(store: Store, teacher: Pa
         assert torch.equal(some.teacher, batch.teacher[2:5])
 
 
+def test_crops_are_the_students_own_before_their_augmentation(store: Store, teacher: Path) -> None:
+    embedder = api.load_encoder(teacher, device="cpu")
+    config = AugmentConfig(speed=SpeedConfig(SPEEDS), gain=GainConfig(probability=1.0))
+    crops = WaveCrops(store, np.arange(24), DataConfig(4, 2, 0.6), 0, Augmenter(config, 0))
+    batch = TaughtCrops(crops, embedder).batch(3)
+    assert isinstance(batch, WaveBatch)
+    assert batch.teacher is not None
+    expected = embedder.encode_preprocessed(list(batch.waves.numpy()))
+    np.testing.assert_allclose(batch.teacher.numpy(), expected, atol=1e-5)
+    assert not torch.allclose(batch.augmented().waves, batch.waves)
+    some = TaughtCrops(crops, embedder).batch(3, slice(2, 5))
+    assert some.teacher is not None
+    torch.testing.assert_close(some.teacher, batch.teacher[2:5], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("teacher_input", ["recordings", "crops"])
 def test_distillation_learns_and_resumes_exactly(
-    store: Store, teacher: Path, tmp_path: Path
+    store: Store, teacher: Path, tmp_path: Path, teacher_input: str
 ) -> None:
     def train(output: str, steps: int, teacher: Path = teacher) -> None:
         config = student_config(steps=steps, validate_every=steps)
+        data = dataclasses.replace(config.data, teacher_input=teacher_input)
+        config = dataclasses.replace(config, data=data)
         path = tmp_path / output
         api.train(
             config, store.folder, path, teacher=teacher, validation_speakers=2, device="cpu",
@@ -176,7 +195,8 @@ def test_distillation_learns_and_resumes_exactly(
     lines = (tmp_path / "whole/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert np.mean(losses[-2:]) < 0.9 * np.mean(losses[:2])
-    assert told[0]["teacher_vectors"] == 0.5  # of two files, one a speed
+    if teacher_input == "recordings":
+        assert told[0]["teacher_vectors"] == 0.5  # of two files, one a speed
     assert -1 < json.loads(lines[-1])["val_teacher_cosine"] < 1
     whole, parts = (
         safetensors.torch.load_file(tmp_path / name / "checkpoints/step-8/model.safetensors")
@@ -239,3 +259,18 @@ def test_what_does_not_fit_is_an_error_before_anything_is_written(
     with pytest.raises(ConfigError, match="prepare the corpus as the teacher takes it"):
         trimmed.check(student, store)
     assert not output.exists()
+
+
+def test_crops_that_the_teacher_cannot_take_are_an_error(
+    store: Store, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Teacher(api.load_encoder(teacher, device="cpu"), SPEEDS)
+    config = DataConfig(4, 2, crop_seconds=1.0)
+    monkeypatch.setattr(asked.embedder.runtime.network, "min_samples", 20_000)
+    with pytest.raises(ConfigError, match=r"takes 1\.25 s or more: make the crops longer"):
+        asked.check_crops(config, store)
+    asked.check_crops(dataclasses.replace(config, crop_seconds=1.25), store)
+    mels = PrecomputedMels.__new__(PrecomputedMels)
+    mels.folder = tmp_path
+    with pytest.raises(ConfigError, match="takes waves"):
+        asked.check_crops(config, mels)

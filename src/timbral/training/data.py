@@ -25,7 +25,7 @@ from timbral.io.types import Ints, Progress
 from timbral.training.distributed import Ranks
 from timbral.training.identity import DataIdentity
 from timbral.training.old_voices import WatchedValidation, check_new_voices, open_old_voices
-from timbral.training.teacher import TaughtBatches, Teacher
+from timbral.training.teacher import TaughtBatches, TaughtCrops, Teacher
 from timbral.training.train_job import TrainJob
 from timbral.training.validation import Validation
 
@@ -64,6 +64,8 @@ class TrainingData:
         data, rows, validation_data, validation_rows = _split(job, encoder)
         least = encoder.min_samples
         if teacher is not None:
+            if job.config.data.teacher_input == "crops":
+                teacher.check_crops(job.config.data, data)
             teacher.check(encoder, data)
             teacher.check(encoder, validation_data)
             least = max(least, teacher.min_samples)
@@ -96,17 +98,25 @@ class TrainingData:
         """What was done to the recordings; the encoder's later inputs get the same."""
         return self.data.preprocessing
 
-    def taught(self, teacher: Teacher, ranks: Ranks, progress: Progress) -> TrainingData:
+    def taught(
+        self, teacher: Teacher, takes_crops: bool, ranks: Ranks, progress: Progress
+    ) -> TrainingData:
         """The same data, with the teacher's vectors in batches and validation.
 
-        They come from the cache or are computed now; `progress` counts their files.
+        Those of whole recordings come from the cache or are computed now; `progress` counts their
+        files. Those of crops are computed with each batch.
         """
-        vectors = teacher.vectors(self.data, self.rows, ranks, progress)
+        source: BatchSource
+        if takes_crops:
+            source = TaughtCrops(self.source, teacher.embedder)
+        else:
+            vectors = teacher.vectors(self.data, self.rows, ranks, progress)
+            source = TaughtBatches(self.source, vectors)
         if self.validation is not None and ranks.is_first:
             data, rows = self.validation.data, self.validation.rows
             clean = replace(teacher, speeds=(1.0,))
             self.validation.teacher = clean.vectors(data, rows, Ranks(), progress).of(rows)
-        return replace(self, source=TaughtBatches(self.source, vectors))
+        return replace(self, source=source)
 
     def batches(self, first_step: int, rows: slice) -> Iterator[Sequence[Batch]]:
         """These rows of the batches of each step from `first_step` on, made ahead by a thread."""

@@ -78,7 +78,8 @@ def _run_job(
         with Run(job, data, ranks, progress) as run:
             run.resume(state)
             if teacher is not None:
-                data = data.taught(teacher, ranks, run.note_teacher)
+                takes_crops = config.data.teacher_input == "crops"
+                data = data.taught(teacher, takes_crops, ranks, run.note_teacher)
             batches = data.batches(state.step, rows)
             spent = fit(state, batches, ranks, run, data.validation)
             run.done(state.step, spent.bottleneck)

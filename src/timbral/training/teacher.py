@@ -1,4 +1,4 @@
-"""A teacher's vectors of the recordings that a student learns from."""
+"""A teacher's vectors of what a student learns from: whole recordings, or crops of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timbral.data.batches.batch import Batch
+from timbral.audio.decode import SAMPLE_RATE
+from timbral.data.batches.batch import Batch, WaveBatch
+from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.source import BatchSource
 from timbral.data.prepared.base import PreparedData
+from timbral.data.prepared.mels import PrecomputedMels
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder
@@ -23,7 +26,7 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Ints, Progress, Vectors
 from timbral.training.distributed import Ranks
 
-__all__ = ["TaughtBatches", "Teacher", "TeacherVectors"]
+__all__ = ["TaughtBatches", "TaughtCrops", "Teacher", "TeacherVectors"]
 
 CHUNK_ROWS = 128
 """recordings whose vectors are kept in one file: what a killed run loses at most"""
@@ -87,6 +90,21 @@ class Teacher:
                 f"{data.folder} was prepared with {data.preprocessing}, and the teacher "
                 f"{self.embedder.name} was trained on {self.embedder.preprocessing}: prepare the "
                 "corpus as the teacher takes it"
+            )
+
+    def check_crops(self, config: DataConfig, data: PreparedData) -> None:
+        """ConfigError unless the crops of the data are waves that are long enough for it."""
+        if isinstance(data, PrecomputedMels):
+            raise ConfigError(
+                f"data.teacher_input crops takes waves, and {data.folder} holds mels: prepare it "
+                "without --format npy, or set data.teacher_input to recordings"
+            )
+        least = self.embedder.runtime.network.min_samples / SAMPLE_RATE
+        if config.crop_seconds < least:
+            raise ConfigError(
+                f"data.crop_seconds is {config.crop_seconds:g}, and the teacher "
+                f"{self.embedder.name} takes {least:.3g} s or more: make the crops longer, or set "
+                "data.teacher_input to recordings"
             )
 
     def vectors(
@@ -156,6 +174,39 @@ class TaughtBatches:
         batch = self.source.batch(step, rows)
         speeds = None if batch.speeds is None else batch.speeds.numpy()
         vectors = self.vectors.of(batch.rows.numpy(), speeds)
+        return replace(batch, teacher=torch.from_numpy(vectors))
+
+    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
+        return (self.batch(step, rows) for step in count(first_step))
+
+
+@dataclass(frozen=True)
+class TaughtCrops:
+    """The batches of a source, with a teacher's vectors of their crops before augmentation.
+
+    Teacher and student get the same seconds of a recording, at the same speed, so that what is to
+    be learned is what the teacher does with them, and not which recording they are from (Beyer et
+    al., Knowledge Distillation: A Good Teacher Is Patient and Consistent, CVPR 2022). Each crop is
+    computed when it is drawn: there is nothing to keep.
+    """
+
+    source: BatchSource
+    embedder: Embedder
+
+    @property
+    def num_speakers(self) -> int:
+        return self.source.num_speakers
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        batch = self.source.batch(step, rows)
+        assert isinstance(batch, WaveBatch), "checked by Teacher.check_crops"
+        waves = [
+            wave[:length].numpy()
+            for wave, length in zip(batch.waves, batch.lengths.tolist(), strict=True)
+        ]
+        vectors = self.embedder.encode_preprocessed(waves)
+        if not np.isfinite(vectors).all():
+            raise DataError(f"the teacher's vectors of the crops of step {step} are not finite")
         return replace(batch, teacher=torch.from_numpy(vectors))
 
     def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:

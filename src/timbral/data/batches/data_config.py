@@ -28,6 +28,9 @@ class DataConfig:
     recordings_as_speakers: bool = False
     """every recording counts as a speaker of its own, whatever its label: for audio without labels,
     and losses that do not need any"""
+    teacher_input: str = "recordings"
+    """recordings: a teacher's vectors are of whole recordings, computed once | crops: of the crops
+    that the student gets, before their augmentation, computed in each step"""
     sessions: str = "any"
     """any: a speaker's utterances, whatever their session | distinct: from as many sessions as
     possible"""
@@ -48,6 +51,7 @@ class DataConfig:
             max_crop_seconds=(self.crop_seconds, 60.0),
         )
         check_choice("data.sessions", self.sessions, ("any", "distinct"))
+        check_choice("data.teacher_input", self.teacher_input, ("recordings", "crops"))
         weights = self.corpus_weights.values()
         if weights and not (min(weights) >= 0 and sum(weights) > 0):
             raise ConfigError(
