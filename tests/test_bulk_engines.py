@@ -293,7 +293,7 @@ def kill_at_start(run: Path, voices: Path, folder: Path, kills: int, step: float
     (folder / "job.py").write_text(STARTED)
     words = [str(folder / "job.py"), str(run), str(voices), str(folder), str(kills), str(step)]
     ended = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=True, timeout=90 * kills
+        [sys.executable, *words], capture_output=True, text=True, check=True, timeout=300 * kills
     )
     return ended.stdout.splitlines()
 

@@ -440,8 +440,7 @@ def test_what_is_past_its_time_keeps_its_place_and_begins_nothing_more(
         assert kind() == "overloaded"  # a thread is still at the first
         slow.may.set()
         wait_until(lambda: "timbral_in_work 0.0" in client.get("/metrics").text)
-        (begun,) = slow.batches  # of its nine recordings
-        assert begun < 9
+        assert sum(slow.batches) < 9  # of its nine recordings, on a busy machine none
 
 
 def test_a_request_alone_is_computed_on_all_cores(
