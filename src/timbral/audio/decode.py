@@ -33,7 +33,9 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "PLAUSIBLE_RATES",
     "SAMPLE_RATE",
+    "SILENCE_PEAK",
     "Wave",
+    "as_float32",
     "check_wave",
     "decode",
     "decode_as_is",
@@ -299,11 +301,8 @@ def stated_seconds(path: str | Path) -> float | None:
         return None
 
 
-def check_wave(wave: NDArray[Any], name: str) -> Wave:
-    """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError when it holds no usable sound.
-
-    Integer arrays are taken as PCM and scaled to [-1, 1], floats beyond it as `to_full_scale` says.
-    """
+def as_float32(wave: NDArray[Any], name: str) -> Wave:
+    """Samples (T,) as float32: integers are PCM, floats of whatever scale they have."""
     if wave.ndim != 1:
         reason = f"one channel of shape (T,) is needed, got shape {wave.shape}"
         raise AudioError(name, reason, "unsupported")
@@ -312,7 +311,15 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
     elif not np.issubdtype(wave.dtype, np.floating):
         reason = f"samples must be floats or signed integers, got {wave.dtype}"
         raise AudioError(name, reason, "unsupported")
-    wave = wave.astype(np.float32, copy=False)
+    return wave.astype(np.float32, copy=False)
+
+
+def check_wave(wave: NDArray[Any], name: str) -> Wave:
+    """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError when it holds no usable sound.
+
+    Integer arrays are taken as PCM and scaled to [-1, 1], floats beyond it as `to_full_scale` says.
+    """
+    wave = as_float32(wave, name)
     if wave.size == 0:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
     peak = _peak(wave)

@@ -13,7 +13,7 @@ from timbral.audio.quiet_ends import cut_quiet_ends
 from timbral.audio.vad import check_detector, keep_voiced
 from timbral.errors import AudioError, ConfigError, did_you_mean
 
-__all__ = ["TRIMS", "Preprocessing", "load"]
+__all__ = ["TRIMS", "Preprocessing", "gain_to", "load", "rms_dbfs_of"]
 
 TRIMS = ("none", "energy", "silero", "edges", "quiet-ends", "webrtc")
 """ways to cut silence"""
@@ -83,10 +83,18 @@ def load(
 
 
 def _raise_rms(wave: Wave, target_dbfs: float) -> Wave:
-    rms_dbfs = 20.0 * np.log10(max(float(np.sqrt(np.mean(np.square(wave)))), 1e-10))
-    if rms_dbfs >= target_dbfs:
-        return wave
-    return wave * np.float32(10 ** ((target_dbfs - rms_dbfs) / 20))
+    gain = gain_to(target_dbfs, rms_dbfs_of(float(np.mean(np.square(wave)))))
+    return wave if gain == 1 else wave * gain
+
+
+def rms_dbfs_of(power: float) -> float:
+    """The level of a mean power, in dBFS; that of silence is -200."""
+    return float(20.0 * np.log10(max(float(np.sqrt(power)), 1e-10)))
+
+
+def gain_to(target_dbfs: float, rms_dbfs: float) -> np.float32:
+    """What raises a recording of a level to another one; 1 where it is louder already."""
+    return np.float32(10 ** (max(0.0, target_dbfs - rms_dbfs) / 20))
 
 
 def _trim_edges(wave: Wave) -> Wave:

@@ -7,6 +7,7 @@ that words are not cut short.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,23 @@ from numpy.typing import NDArray
 from timbral.audio.decode import Wave
 from timbral.errors import ConfigError, MissingExtraError
 
-__all__ = ["check_detector", "keep_voiced"]
+__all__ = [
+    "FRAMES_AHEAD",
+    "FRAMES_BEFORE",
+    "FRAME_MS",
+    "check_detector",
+    "keep_voiced",
+    "kept_frames",
+    "webrtc_detector",
+]
 
 Flags = NDArray[np.bool_]
 
 FRAME_MS = 30  # the longest frame that WebRTC's detector takes
 AVERAGE_FRAMES = 8  # moving average over the flags of 8 frames
 SIDE_FRAMES = 3  # voiced frames keep 3 neighbors on either side
+FRAMES_BEFORE = AVERAGE_FRAMES - AVERAGE_FRAMES // 2 - 1 + SIDE_FRAMES
+FRAMES_AHEAD = AVERAGE_FRAMES // 2 + SIDE_FRAMES
 ENERGY_RANGE_DB = 40.0  # a frame this far below the loudest one is a pause
 ENERGY_FLOOR_DBFS = -70.0  # and so is one below this, however quiet the recording
 
@@ -51,13 +62,21 @@ def keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
     frames = wave[: wave.size - wave.size % size].reshape(-1, size)
     if frames.shape[0] == 0:
         return wave[:0]
-    flags = (_webrtc_flags if trim == "webrtc" else _energy_flags)(frames, sample_rate)
-    # Averaged, rounded and dilated as PaddleSpeech does; sums of eight stay whole numbers.
-    sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_FRAMES, np.int64), "full")
-    left = AVERAGE_FRAMES // 2
-    smooth = sums[left : left + flags.size] > AVERAGE_FRAMES // 2  # half rounds to zero
-    kept = _with_neighbors(smooth, SIDE_FRAMES)
+    flags = (webrtc_detector(sample_rate) if trim == "webrtc" else _energy_flags)(frames)
+    kept = kept_frames(flags)
     return wave[: frames.size] if kept.all() else frames[kept].reshape(-1)
+
+
+def kept_frames(flags: Flags) -> Flags:
+    """Which frames (F,) are kept, averaged, rounded and dilated as PaddleSpeech does.
+
+    Whether one is kept depends on the flags of `FRAMES_BEFORE` frames before it and of
+    `FRAMES_AHEAD` behind it.
+    """
+    sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_FRAMES, np.int64), "full")
+    left = AVERAGE_FRAMES // 2  # sums of eight stay whole numbers
+    smooth = sums[left : left + flags.size] > AVERAGE_FRAMES // 2  # half rounds to zero
+    return _with_neighbors(smooth, SIDE_FRAMES)
 
 
 def _with_neighbors(flags: Flags, side: int) -> Flags:
@@ -65,24 +84,30 @@ def _with_neighbors(flags: Flags, side: int) -> Flags:
     return np.asarray(near[side : side + flags.size] > 0)
 
 
-def _energy_flags(frames: NDArray[np.float32], sample_rate: int) -> Flags:
+def _energy_flags(frames: NDArray[np.float32]) -> Flags:
     power = np.einsum("nt,nt->n", frames, frames) / np.float32(frames.shape[1])
     rms_dbfs = 10.0 * np.log10(power + 1e-12)
     threshold = max(float(rms_dbfs.max()) - ENERGY_RANGE_DB, ENERGY_FLOOR_DBFS)
     return np.asarray(rms_dbfs > threshold)
 
 
-def _webrtc_flags(frames: NDArray[np.float32], sample_rate: int) -> Flags:
+def webrtc_detector(sample_rate: int) -> Callable[[NDArray[np.float32]], Flags]:
+    """WebRTC's detector, which takes the frames (F, N) of one recording, in parts or whole."""
     webrtc = _webrtc()
     detector = webrtc.create()
     webrtc.init(detector)
     webrtc.set_mode(detector, 3)
-    # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
-    scaled = frames * np.float32(32_767)
-    np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
-    rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
-    process, length = webrtc.process, frames.shape[1]
-    return np.array([process(detector, sample_rate, row, length) for row in rows], dtype=bool)
+    process = webrtc.process
+
+    def flags(frames: NDArray[np.float32]) -> Flags:
+        # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
+        scaled = frames * np.float32(32_767)
+        np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
+        rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
+        length = frames.shape[1]
+        return np.array([process(detector, sample_rate, row, length) for row in rows], dtype=bool)
+
+    return flags
 
 
 def _webrtc() -> Any:

@@ -10,14 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 
-import torch
-
 from timbral.bulk.on_ray import embed_on_ray
 from timbral.bulk.pipeline import GroupProgress, embed_shards
 from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
-from timbral.io.devices import tune_cpu
+from timbral.io.loaded_torch import limit_threads, torch_is_loaded
 from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.storage import Folder
 
@@ -79,8 +77,14 @@ DEFAULT_ENGINE = Engine()
 
 def _workers_that_pay(num_shards: int, device: str) -> int:
     """As many workers as gain more than the seconds in which they start."""
-    available = torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
+    available = _num_gpus() if device == "cuda" else os.cpu_count() or 1
     return max(1, min(available, num_shards // SHARDS_PER_WORKER))
+
+
+def _num_gpus() -> int:
+    import torch  # which an exported model does not need
+
+    return torch.cuda.device_count()
 
 
 def embed_here(
@@ -185,13 +189,17 @@ def _receive(connection: Connection) -> ShardResult | _Started:
 def _work(connection: Connection, index: int) -> None:
     """A worker: embed the shards that come until the parent ends."""
     end_with_parent()
-    torch.set_num_threads(1)
-    tune_cpu()
+    limit_threads(1)
     try:
         connection.send(_Started())
-        embedder, folder, strict = pickle.loads(connection.recv())
+        embedder, folder, strict = pickle.loads(connection.recv())  # imports torch, if it is its
+        limit_threads(1)
+        if torch_is_loaded():
+            from timbral.io.devices import tune_cpu
+
+            tune_cpu()
         if embedder.device.type == "cuda" and embedder.device.index is None:
-            embedder.to(torch.device("cuda", index % torch.cuda.device_count()))
+            embedder.to(f"cuda:{index % _num_gpus()}")
         while True:
             for result in embed_here(embedder, [connection.recv()], folder, strict):
                 connection.send(replace(result, content=b""))

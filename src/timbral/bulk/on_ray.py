@@ -8,12 +8,11 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-import torch
-
 from timbral.bulk.pipeline import embed_shards
 from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import MissingExtraError
 from timbral.inference.embedder import Embedder
+from timbral.io.loaded_torch import limit_threads
 from timbral.io.storage import Folder
 
 __all__ = ["embed_on_ray"]
@@ -23,9 +22,10 @@ class _Worker:
     """One actor: it holds the encoder and embeds a shard at a time."""
 
     def __init__(self, payload: bytes) -> None:
-        torch.set_num_threads(1)
+        limit_threads(1)
         self.embedder: Embedder
-        self.embedder, self.strict = pickle.loads(payload)
+        self.embedder, self.strict = pickle.loads(payload)  # imports torch, if it is its
+        limit_threads(1)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         shard: Shard = pickle.loads(row["shard"])

@@ -21,7 +21,6 @@ from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
 from timbral.inference.recordings import no_finite_vector
-from timbral.inference.torch_runtime import SECONDS_PER_BATCH
 from timbral.io.types import Vectors
 
 __all__ = ["GroupProgress", "embed_shards"]
@@ -107,7 +106,7 @@ def _read_ahead(
     embedder: Embedder, shards: Iterable[Shard], readers: int
 ) -> Iterator[tuple[_Group, list[Content | AudioError]]]:
     """Groups and what their files hold, or why they cannot be used; at most two groups ahead."""
-    limit = BATCHES_PER_GROUP * SECONDS_PER_BATCH.get(embedder.device.type, 16)
+    limit = BATCHES_PER_GROUP * embedder.runtime.seconds_per_batch
     with ThreadPoolExecutor(readers) as pool:
         ahead: deque[tuple[_Group, list[Future[Content | AudioError]]]] = deque()
         seconds_ahead = 0.0

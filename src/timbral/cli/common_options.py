@@ -176,6 +176,8 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         return api.load_encoder(
             encoder, device=running.device, precision=running.precision, compile=running.compile
         )
+    import torch
+
     from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()
@@ -190,7 +192,7 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         compile=running.compile,
         weights_dir=running.weights_dir,
     )
-    if running.precision == "bf16" and emulates_bf16(embedder.device):
+    if running.precision == "bf16" and emulates_bf16(torch.device(embedder.device.type)):
         print(
             "note: this processor has no bf16 instructions, so --precision bf16 is slower than "
             "fp32 here",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from timbral.config.schema import TrainConfig
 from timbral.training.train_options import TrainOptions
+
+if TYPE_CHECKING:  # inference reads some settings of these configs, and needs no torch
+    from timbral.config.schema import TrainConfig
 
 __all__ = ["Recipe", "RunSettings", "TranslatedConfig", "Translation", "set_key"]
 

@@ -27,9 +27,10 @@ from timbral.inference.runtimes import runtime_of
 from timbral.inference.sharing import SharedEncoder
 from timbral.inference.sides import Side, compare_sides, load_sides
 from timbral.inference.streaming import Enrolled, StoppingBounds, StreamingVerifier
-from timbral.inference.windows import native_ranges, window_ranges
+from timbral.inference.windowed import WindowedEncoder
+from timbral.io.loaded_torch import Device
 from timbral.io.threads import map_ahead
-from timbral.io.types import Floats, Vectors
+from timbral.io.types import Vectors
 
 if TYPE_CHECKING:  # an exported model needs no torch
     import torch
@@ -42,7 +43,7 @@ BATCHES_IN_MEMORY = 16
 """batches whose audio is held while many recordings are encoded"""
 
 
-class Embedder(SharedEncoder):
+class Embedder(SharedEncoder, WindowedEncoder):
     """A speaker encoder ready for use: recordings in, vectors out.
 
     It applies the preprocessing that the encoder was trained on. Vectors are float32 and of unit
@@ -124,7 +125,7 @@ class Embedder(SharedEncoder):
         return torch_network(self._runtime)
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         return self._runtime.device
 
     @property
@@ -197,43 +198,6 @@ class Embedder(SharedEncoder):
         if recordings is None:
             return self._encode_one(audio, "audio", sample_rate)
         return self._encode_many(recordings, "audio", sample_rate)
-
-    def encode_windows(
-        self,
-        audio: Recording,
-        seconds: float | None = None,
-        step: float | None = None,
-        sample_rate: float | None = None,
-    ) -> tuple[Floats, Vectors]:
-        """A vector for each of many windows of one recording, in order of time.
-
-        Without `seconds` and `step` the d-vector (`lstm`) takes its own windows, 1.6 s every
-        0.8 s, of which `encode` is the mean. Other encoders have none: they take 1.5 s every
-        0.75 s. Windows of `seconds` are encoded each as a recording of its own. The last one ends
-        with the recording.
-
-        Args:
-            audio: one recording
-            seconds: length of a window; not shorter than the encoder's `min_samples`
-            step: seconds from one window's start to the next; default half a window
-            sample_rate: in Hz, of samples that come without a rate
-
-        Returns:
-            times (W, 2), start and end of each window in seconds of the preprocessed recording
-            (where `preprocessing.trim` cuts silence, of what is left), and vectors (W, E)
-        """
-        if several_recordings(audio) is not None:
-            raise InputError("encode_windows takes one recording, not several")
-        wave = self.loader.load(audio, "audio", sample_rate)
-        own = self.windows
-        if own is not None and seconds is None and step is None:
-            ranges = native_ranges(own, len(wave), self._runtime.network.hop_samples)
-            vectors = self._runtime.embed_windows(wave, own)
-        else:
-            least = self._runtime.network.min_samples
-            ranges = window_ranges(len(wave), self.sample_rate, seconds, step, least, self.name)
-            vectors = self.encode_preprocessed([wave[start:end] for start, end in ranges])
-        return ranges / self.sample_rate, check_finite(vectors, [name_of(audio, "audio")])
 
     def encode_speaker(
         self, recordings: Sequence[Recording], sample_rate: float | None = None

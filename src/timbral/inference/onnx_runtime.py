@@ -14,7 +14,7 @@ from timbral.encoders.native_windows import Windows
 from timbral.errors import CheckpointError, ConfigError, MissingExtraError
 from timbral.inference.exported_model import ExportedModel, ExportedNetwork, read_content
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
-from timbral.io.loaded_torch import cpu_threads
+from timbral.io.loaded_torch import Device, cpu_device, cpu_threads
 from timbral.io.types import Vectors
 
 if TYPE_CHECKING:
@@ -95,11 +95,9 @@ class OnnxRuntime:
             raise CheckpointError(f"{self.path}: is another model now than when the job began")
 
     @property
-    def device(self) -> torch.device:
-        """The CPU, as torch calls it: whoever does not ask need not have torch."""
-        import torch
-
-        return torch.device("cpu")
+    def device(self) -> Device:
+        """The CPU, as torch calls it where that is loaded."""
+        return cpu_device()
 
     def to(self, device: str | torch.device) -> None:
         """ConfigError for anything but the CPU."""

@@ -25,8 +25,10 @@ __all__ = [
     "check_finite",
     "name_of",
     "no_finite_vector",
+    "one_channel",
     "read_recording",
     "several_recordings",
+    "whole_rate",
 ]
 
 
@@ -105,7 +107,7 @@ def read_recording(
         samples, rate = pair
         return read_recording(samples, name, rate, default_rate)
     if _are_samples(audio):
-        rate = default_rate if sample_rate is None else _whole_rate(sample_rate, name)
+        rate = default_rate if sample_rate is None else whole_rate(sample_rate, name)
         return _one_channel(audio, name), rate
     if callable(read := getattr(audio, "read", None)):
         content = read()
@@ -115,7 +117,7 @@ def read_recording(
     raise InputError(f"{name}: {TAKEN}; got {_describe(audio)}")
 
 
-def _whole_rate(rate: object, name: str) -> int:
+def whole_rate(rate: object, name: str) -> int:
     """A sample rate in Hz as a whole number; ConfigError when it is not one that audio has."""
     low, high = PLAUSIBLE_RATES
     if isinstance(rate, int | float | np.number) and not isinstance(rate, bool):
@@ -158,7 +160,18 @@ def _read_mapping(
 
 
 def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
-    """Samples (T,), or one channel of shape (1, T) or (T, 1), as float32 (T,)."""
+    return check_wave(one_channel(samples, name), name)
+
+
+def one_channel(samples: object, name: str) -> NDArray[Any]:
+    """Samples (T,), or one channel of shape (1, T) or (T, 1), as an array (T,).
+
+    Raises InputError for other shapes, and for what are no samples.
+    """
+    if not _are_samples(samples):
+        raise InputError(
+            f"{name}: samples (T,) as a NumPy array or tensor are needed, got {_describe(samples)}"
+        )
     array = _as_array(samples)
     if array.ndim == 2 and 1 in array.shape:
         array = array.reshape(-1)
@@ -173,7 +186,7 @@ def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
         raise InputError(
             f"{name}: samples are floats in [-1, 1] or signed integers, got {array.dtype}"
         )
-    return check_wave(array, name)
+    return array
 
 
 def _are_samples(value: object) -> TypeGuard[Samples]:

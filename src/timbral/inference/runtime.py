@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from timbral.audio.decode import Wave
 from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
+from timbral.io.loaded_torch import Device
 from timbral.io.types import Vectors
 
 if TYPE_CHECKING:  # an exported model needs no torch
@@ -50,7 +51,7 @@ class Runtime(Protocol):
     def network(self) -> NetworkFacts: ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> Device: ...
 
     @property
     def precision(self) -> str: ...

@@ -8,7 +8,7 @@ from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.io.types import Ints
 
-__all__ = ["native_ranges", "sliding_windows", "window_ranges"]
+__all__ = ["native_ranges", "sliding_windows", "window_ranges", "window_sizes"]
 
 WINDOW_SECONDS = 1.5
 """for encoders that have no windows of their own"""
@@ -31,6 +31,17 @@ def window_ranges(
 ) -> Ints:
     """First and end samples (W, 2) of windows of `seconds`, one every `step` seconds.
 
+    As `window_sizes` has them.
+    """
+    size, hop = window_sizes(sample_rate, seconds, step, min_samples, encoder)
+    return sliding_windows(samples, size, hop)
+
+
+def window_sizes(
+    sample_rate: int, seconds: float | None, step: float | None, min_samples: int, encoder: str
+) -> tuple[int, int]:
+    """Samples of a window of `seconds`, and from one to the next of those every `step` seconds.
+
     None is 1.5 s, and half a window. Raises ConfigError for times that are not positive, and for
     windows shorter than the `min_samples` of the encoder of this name.
     """
@@ -39,8 +50,7 @@ def window_ranges(
     if size < min_samples:
         least = min_samples / sample_rate
         raise ConfigError(f"seconds: {encoder} needs {least:g} s or more, got {length}")
-    hop = size // 2 if step is None else _count_samples("step", step, sample_rate)
-    return sliding_windows(samples, size, hop)
+    return size, size // 2 if step is None else _count_samples("step", step, sample_rate)
 
 
 def _count_samples(argument: str, seconds: float, sample_rate: int) -> int:

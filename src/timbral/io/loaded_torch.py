@@ -4,19 +4,58 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["cpu_threads", "is_tensor"]
+__all__ = [
+    "Device",
+    "cpu_device",
+    "cpu_threads",
+    "is_tensor",
+    "limit_threads",
+    "set_torch_threads",
+    "torch_is_loaded",
+]
+
+
+class Device(Protocol):
+    """What computes: a `torch.device`, or the CPU where torch is not loaded."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def index(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class _Cpu:
+    type: str = "cpu"
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type
+
+
+def cpu_device() -> Device:
+    """The CPU, as torch calls it where that is loaded."""
+    torch = _loaded()
+    return _Cpu() if torch is None else torch.device("cpu")
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
     """Whether a value is a tensor: without torch there is none."""
     torch = _loaded()
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def torch_is_loaded() -> bool:
+    """Whether somebody has imported torch."""
+    return _loaded() is not None
 
 
 def cpu_threads() -> int:
@@ -27,6 +66,18 @@ def cpu_threads() -> int:
     if asked.isdecimal() and int(asked):
         return int(asked)
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def limit_threads(count: int) -> None:
+    """Let this process, which is a worker, compute in so many threads, torch or not."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    set_torch_threads(count)
+
+
+def set_torch_threads(count: int) -> None:
+    """Let torch compute in so many threads, if it is there."""
+    if (torch := _loaded()) is not None:
+        torch.set_num_threads(count)
 
 
 def _loaded() -> ModuleType | None:

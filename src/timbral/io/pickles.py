@@ -16,11 +16,12 @@ import pickle
 import pickletools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # most jobs read no pickle, and torch takes seconds
+    from torch import Tensor
 
 __all__ = ["UnknownNameError", "names_in_pickles", "read_pickle"]
 
@@ -229,7 +230,7 @@ class _Machine:
                 return _Array(self.tensor(shape, dtype, order == "F", data))
             case "numpy.core.multiarray.scalar", (_Dtype() as dtype, bytes(data)):
                 number = self.tensor((), dtype, False, data)
-                return number.item() if isinstance(number, Tensor) else number
+                return number if isinstance(number, list) else number.item()
             case _:
                 raise pickle.UnpicklingError(f"it calls {called} in a way that no array needs")
 
@@ -271,6 +272,8 @@ class _Machine:
         if self.bytes_left < 0:
             raise pickle.UnpicklingError("its arrays hold more bytes than the file")
         array = np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if fortran else "C")
+        import torch
+
         return torch.from_numpy(array.astype(dtype.code, order="C"))  # in this machine's order
 
 

@@ -17,18 +17,21 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from timbral.audio.decode import Wave
 from timbral.encoders.native_windows import Windows
 from timbral.inference.runtime import NetworkFacts, Runtime
-from timbral.inference.torch_runtime import SECONDS_PER_BATCH
+from timbral.io.loaded_torch import Device, set_torch_threads
 from timbral.io.types import Vectors
 from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError
 from timbral.serving.request_time import TOO_MUCH, check_time_left, deadline
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["BatchingRuntime"]
 
@@ -81,7 +84,7 @@ class BatchingRuntime:
         self._timeout = timeout_seconds
         self._lone_threads = LoneThreads(threads_alone)
         self._observe = observe
-        seconds = SECONDS_PER_BATCH.get(runtime.device.type, 16)
+        seconds = runtime.seconds_per_batch
         self._samples_per_batch = seconds * runtime.network.sample_rate
         self._jobs: deque[_Job] = deque()
         self._lock = Lock()
@@ -101,7 +104,7 @@ class BatchingRuntime:
         return self.runtime.network
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         return self.runtime.device
 
     @property
@@ -190,7 +193,7 @@ class BatchingRuntime:
             is_alone = self._lone_threads.most > 1 and self._is_alone()
             wanted = self._lone_threads.choose() if is_alone else 1
             if wanted != threads and self._lone_threads.most > 1:
-                torch.set_num_threads(wanted)  # of this thread of Python, not of the others
+                set_torch_threads(wanted)  # of this thread of Python, not of the others
                 threads = wanted
             start = time.monotonic()
             _compute(self.runtime, batch)

@@ -94,7 +94,7 @@ def run(
     check_folders(None if corpus == STDIN else Segment.of(corpus).file)
     check_files(settings.config)
     found = find_corpus(corpus, layout, pattern, mel_files=True)  # before torch is imported
-    from timbral.compat.inference_settings import with_settings  # imports torch
+    from timbral.compat.inference_settings import with_settings
 
     embedder = with_settings(load_embedder(encoder, running), settings.config, settings.opts)
     from timbral.bulk.embed import embed_corpus

@@ -125,9 +125,9 @@ def _count_workers(embedder: Embedder) -> int:
     """How many batches are computed at once: as many as cores, where each takes one."""
     if embedder.device.type != "cpu":
         return 1
-    import torch
+    from timbral.io.loaded_torch import set_torch_threads
 
-    torch.set_num_threads(1)  # a worker a core computes more than all cores on one batch
+    set_torch_threads(1)  # a worker a core computes more than all cores on one batch
     return len(os.sched_getaffinity(0))
 
 

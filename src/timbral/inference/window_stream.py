@@ -1,0 +1,211 @@
+"""The windows of a recording that comes in chunks: the vectors of `encode_windows`, in time.
+
+samples   ─────────────────────┐ so many have come
+windows   [──────────]         │  given
+                [──────────]   │  given
+                      [────────│─]  not before its last sample
+held                  └────────┘
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.audio.decode import Wave
+from timbral.audio.streamed import StreamedPreprocessing
+from timbral.encoders.native_windows import Windows
+from timbral.errors import AudioError, InputError
+from timbral.inference.recordings import check_finite, one_channel
+from timbral.inference.windows import native_ranges
+from timbral.io.types import Floats, Ints, Vectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["NativeWindows", "SlidingWindows", "StreamedEncoder", "StreamedWindows", "WindowStream"]
+
+SEEN_HOPS = 4
+"""that a front-end's frame sees on either side of its center, at most: its window is no longer
+than 8 hops"""
+
+
+class StreamedWindows(ABC):
+    """Which windows there are when so many samples have come, and the vectors of the next ones."""
+
+    @abstractmethod
+    def count(self, samples: int) -> int:
+        """Windows that no further samples can change."""
+
+    @abstractmethod
+    def ranges(self, first: int, last: int) -> Ints:
+        """First and end samples (W, 2) of windows [first, last), which are complete."""
+
+    @abstractmethod
+    def last_ranges(self, first: int, samples: int) -> Ints:
+        """Those from `first` on, of a recording that ends now."""
+
+    @abstractmethod
+    def needed_from(self, first: int, samples: int) -> int:
+        """The first sample that windows from `first` on may need."""
+
+    @abstractmethod
+    def embed(self, held: Wave, start: int, first: int, ranges: Ints) -> Vectors:
+        """Vectors (W, E) of windows from `first` on; `held` begins at the sample `start`."""
+
+
+class SlidingWindows(StreamedWindows):
+    """Windows of `size` samples, each a recording of its own, one every `step` samples."""
+
+    def __init__(self, embed: Callable[[Sequence[Wave]], Vectors], size: int, step: int) -> None:
+        self._embed, self._size, self._step = embed, size, step
+
+    def count(self, samples: int) -> int:
+        return (samples - self._size) // self._step + 1 if samples >= self._size else 0
+
+    def ranges(self, first: int, last: int) -> Ints:
+        starts = np.arange(first, last) * self._step
+        return np.stack([starts, starts + self._size], axis=1)
+
+    def last_ranges(self, first: int, samples: int) -> Ints:
+        count = self.count(samples)
+        if count and (count - 1) * self._step + self._size == samples:
+            return self.ranges(first, count)
+        last = np.array([[max(0, samples - self._size), samples]])
+        return np.concatenate([self.ranges(first, count), last])
+
+    def needed_from(self, first: int, samples: int) -> int:
+        return max(0, min(first * self._step, samples - self._size))
+
+    def embed(self, held: Wave, start: int, first: int, ranges: Ints) -> Vectors:
+        return self._embed([held[begin - start : end - start] for begin, end in ranges])
+
+
+class NativeWindows(StreamedWindows):
+    """An encoder's own windows, whose frames see a little beyond both of their ends."""
+
+    def __init__(
+        self, embed: Callable[[Wave, Windows], Vectors], windows: Windows, hop_samples: int
+    ) -> None:
+        self._embed, self._windows, self._hop = embed, windows, hop_samples
+        self._step = windows.step * hop_samples
+
+    def count(self, samples: int) -> int:
+        least = (self._windows.frames + SEEN_HOPS) * self._hop
+        return (samples - least) // self._step + 1 if samples >= least else 0
+
+    def ranges(self, first: int, last: int) -> Ints:
+        starts = np.arange(first, last) * self._step
+        return np.stack([starts, starts + self._windows.frames * self._hop], axis=1)
+
+    def last_ranges(self, first: int, samples: int) -> Ints:
+        return native_ranges(self._windows, samples, self._hop)[first:]
+
+    def needed_from(self, first: int, samples: int) -> int:
+        return max(0, first - 1) * self._step  # one more, of which the next ones see the end
+
+    def embed(self, held: Wave, start: int, first: int, ranges: Ints) -> Vectors:
+        before = min(first, 1)
+        end = ranges[-1, 1] + SEEN_HOPS * self._hop - start
+        return self._embed(held[:end], self._windows)[before : before + len(ranges)]
+
+
+@dataclass(frozen=True)
+class StreamedEncoder:
+    """What a stream must know of its encoder."""
+
+    name: str
+    sample_rate: int
+    embedding_dim: int
+    min_samples: int
+
+
+class WindowStream:
+    """Windows of a recording that comes in chunks; `Embedder.window_stream` makes one.
+
+    It is for one thread.
+
+    Attributes:
+        sample_rate: of the samples that come, in Hz
+        closed: whether the recording has ended
+    """
+
+    def __init__(
+        self,
+        prepared: StreamedPreprocessing,
+        windows: StreamedWindows,
+        sample_rate: int,
+        encoder: StreamedEncoder,
+    ) -> None:
+        self.sample_rate, self.closed = sample_rate, False
+        self._prepared, self._windows, self._encoder = prepared, windows, encoder
+        self._held: list[Wave] = []
+        """prepared samples, from `_start` on"""
+        self._start = self._total = self._next = 0
+
+    @property
+    def rms_dbfs(self) -> float:
+        """The level of what has come so far, in dBFS; -200 of silence."""
+        return self._prepared.rms_dbfs
+
+    def push(self, samples: NDArray[Any] | Tensor) -> tuple[Floats, Vectors]:
+        """Take the next samples, and give the windows that are complete now.
+
+        Args:
+            samples: (T,), as many as there are, at `sample_rate`: floats in [-1, 1] or signed
+                integers as PCM
+
+        Returns:
+            times (W, 2) in seconds of the prepared recording, and vectors (W, E); W may be 0
+
+        Raises:
+            InputError: another shape or type, or the stream is closed
+            AudioError: NaN, or outside [-1, 1]; none of them is taken, and nothing else changes
+        """
+        self._check_open()
+        self._hold(self._prepared.push(one_channel(samples, "samples"), "samples"))
+        last = max(self._next, self._windows.count(self._total))
+        return self._give(self._windows.ranges(self._next, last))
+
+    def close(self) -> tuple[Floats, Vectors]:
+        """End the recording, and give its last windows, as `push` does.
+
+        Raises AudioError where it was silent or too short, as `encode_windows` would.
+        """
+        self._check_open()
+        self.closed = True
+        self._hold(self._prepared.close("samples"))
+        least, rate = self._encoder.min_samples, self._encoder.sample_rate
+        if self._total < least:
+            reason = (
+                f"{self._total / rate:.3f} s of audio is too short; {self._encoder.name} needs "
+                f"{least / rate:.2f} s or more"
+            )
+            raise AudioError("samples", reason, "too-short")
+        given = self._give(self._windows.last_ranges(self._next, self._total))
+        self._held = []
+        return given
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise InputError("the stream is closed; make another one for the next recording")
+
+    def _hold(self, wave: Wave) -> None:
+        self._held.append(wave)
+        self._total += len(wave)
+
+    def _give(self, ranges: Ints) -> tuple[Floats, Vectors]:
+        if not len(ranges):
+            return np.zeros((0, 2)), np.zeros((0, self._encoder.embedding_dim), np.float32)
+        held = np.concatenate(self._held)
+        vectors = self._windows.embed(held, self._start, self._next, ranges)
+        self._next += len(ranges)
+        needed = max(self._start, self._windows.needed_from(self._next, self._total))
+        self._held = [held[needed - self._start :].copy()]
+        self._start = min(needed, self._total)
+        return ranges / self._encoder.sample_rate, check_finite(vectors, ["samples"])
