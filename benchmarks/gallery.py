@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from timbral.gallery.bounded_search import BoundedSearch
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.half_search import HalfVectors
 from timbral.gallery.voice_index import VoiceIndex
 from timbral.gallery.voices import EnrolledRecording
 
@@ -61,18 +61,16 @@ def measure_exact(count: int) -> None:
     voices = draw(random, count)
     queries, _ = queries_of(random, voices)
     some = queries[:: QUERIES // 10]
-    halved = HalfVectors()
+    bounded = BoundedSearch()
     start = time.process_time()
-    halved.search(voices, some[0], TOP)
-    print(f"taken to float16 once: {time.process_time() - start:.1f} s")
+    bounded.search(voices, some[0], TOP)
+    print(f"shortened once: {time.process_time() - start:.1f} s")
     for query in some:
-        rows = halved.search(voices, query, TOP)[0]
+        rows = bounded.search(voices, query, TOP)[0]
         assert (rows == exact_search(voices, query[None], TOP)[0][0]).all()
     floats = milliseconds(lambda query: exact_search(voices, query[None], TOP), some)
-    halves = milliseconds(lambda query: halved.search(voices, query, TOP), some)
-    print(
-        f"{count:,} voices, exact top {TOP}: float32 {floats:.1f} ms, float16 first {halves:.1f} ms"
-    )
+    bounds = milliseconds(lambda query: bounded.search(voices, query, TOP), some)
+    print(f"{count:,} voices, exact top {TOP}: float32 {floats:.1f} ms, by bounds {bounds:.1f} ms")
 
 
 def measure_index(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Search in large galleries: float16 first and exact; an index that finds its voices."""
+"""Search in large galleries: bounds first, and exact; an index that finds its voices."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
-from timbral.gallery import voice_matrix
+from timbral.gallery import bounded_search
+from timbral.gallery.bounded_search import BLOCK_ROWS, BoundedSearch
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.gallery.evidence import CosineEvidence
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.half_search import BLOCK_ROWS, MOST_CHANGED, HalfVectors, has_half_products
 from timbral.gallery.prefetched_search import PrefetchedSearch
 from timbral.gallery.voice_index import VoiceIndex
+from timbral.gallery.voice_search import VoiceGroup
 from timbral.gallery.voices import EnrolledRecording
 from timbral.io.types import Vectors
 
@@ -31,20 +34,16 @@ def recording(vector: Vectors) -> list[EnrolledRecording]:
     return [EnrolledRecording(vector, "a.wav", duration_seconds=4.0)]
 
 
-needs_half = pytest.mark.skipif(not has_half_products(), reason="torch has no FBGEMM here")
-
-
-@needs_half
 @pytest.mark.parametrize("count", [3, 100, BLOCK_ROWS, 2 * BLOCK_ROWS + 77])
-def test_search_in_half_precision_is_exact(count: int) -> None:
+def test_search_by_bounds_is_exact(count: int) -> None:
     random = np.random.default_rng(0)
     vectors = unit(random, count)
     vectors[::3] = vectors[0]  # copies; and one that has all its length in one number
     vectors[1] = np.eye(SIZE)[3]
-    halved = HalfVectors()
+    bounded = BoundedSearch()
     for query in (vectors[0], vectors[1], *unit(random, 5)):
         for top in (1, 3):
-            rows, scores = halved.search(vectors, query, top)
+            rows, scores = bounded.search(vectors, query, top)
             expected, best = exact_search(vectors, query[None], top)
             np.testing.assert_allclose(scores, best[0], atol=1e-6)
             np.testing.assert_allclose(
@@ -52,36 +51,31 @@ def test_search_in_half_precision_is_exact(count: int) -> None:
             )
 
 
-@needs_half
-def test_search_in_half_precision_sees_changes() -> None:
+def test_search_by_bounds_sees_changes() -> None:
     random = np.random.default_rng(1)
     vectors = unit(random, BLOCK_ROWS + 3000)
-    halved, count = HalfVectors(), BLOCK_ROWS - 100
+    bounded, count = BoundedSearch(), BLOCK_ROWS - 100
     queries = unit(random, 4)
     for _ in range(12):
-        changed = random.integers(0, count, 90)  # more than MOST_CHANGED in the end
+        changed = random.integers(0, count, 90)
         vectors[changed] = unit(random, 90)
         vectors[changed[0]] = unit_length(queries[0] + 0.1 * vectors[changed[0]])
-        halved.change(changed)
+        bounded.change(changed)
         count += 150  # into another block
-        halved.change(np.arange(count - 150, count))
+        bounded.change(np.arange(count - 150, count))
         for query in queries:
-            rows, scores = halved.search(vectors[:count], query, 5)
+            rows, scores = bounded.search(vectors[:count], query, 5)
             expected, best = exact_search(vectors[:count], query[None], 5)
             np.testing.assert_array_equal(rows, expected[0])
             np.testing.assert_allclose(scores, best[0], atol=1e-6)
         count -= 20
-        halved.forget(np.arange(count, count + 20))
-    assert 2 * MOST_CHANGED < 12 * 90
+        bounded.forget(np.arange(count, count + 20))
 
 
-@pytest.mark.parametrize("has_half", [True, False])
 def test_search_in_a_large_gallery_sees_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_half: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voice_matrix, "HALVED_VOICES", 1)
-    if not has_half:
-        monkeypatch.setattr("timbral.gallery.half_search.has_half_products", lambda: False)
+    monkeypatch.setattr(bounded_search, "LEAST_VECTORS", 1)
     gallery = Gallery.create(tmp_path / "gallery.db", ENCODER)
     vectors = unit(np.random.default_rng(0), 300)
     gallery.add_many((f"v{row}", recording(vectors[row])) for row in range(299))
@@ -94,6 +88,31 @@ def test_search_in_a_large_gallery_sees_changes(
     names, scores = gallery.search(vectors[8], 2)
     assert names == [["v8", "v7"]]
     assert scores.shape == (1, 2)
+
+
+def conditions(count: int) -> Conditions:
+    return Conditions(np.full(count, 4.0), np.full(count, 8000.0), np.full(count, 30.0))
+
+
+def test_a_group_of_voices_is_searched_as_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    vectors, queries = unit(random, 3000), unit(random, 2)
+    group = VoiceGroup(np.arange(3000), vectors, conditions(3000), CosineEvidence(0.5))
+    expected = group.likeliest(queries, conditions(2))
+    monkeypatch.setattr(bounded_search, "LEAST_VECTORS", 1)
+    found = group.likeliest(queries, conditions(2))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+
+
+def test_many_equal_voices_are_found_whole() -> None:
+    """No bound tells them apart, so all are compared."""
+    random = np.random.default_rng(3)
+    vectors = np.repeat(unit(random, 3), 1000, axis=0)
+    query = unit(random, 1)[0]
+    _, scores = BoundedSearch().search(vectors, query, 5)
+    _, best = exact_search(vectors, query[None], 5)
+    np.testing.assert_allclose(scores, best[0], atol=1e-6)
 
 
 def test_index_is_kept_up_with_the_gallery(tmp_path: Path) -> None:

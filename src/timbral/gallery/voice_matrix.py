@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
+from timbral.gallery.bounded_search import BoundedSearch, pays_off
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.guard import Near
 from timbral.gallery.prefetched_search import PrefetchedSearch
@@ -19,15 +19,8 @@ from timbral.gallery.voice_index import VoiceIndex, best_of
 from timbral.gallery.voice_store import VoiceBlock, VoiceStore
 from timbral.io.types import Floats, Ints, Progress, Vectors
 
-if TYPE_CHECKING:
-    from timbral.gallery.half_search import HalfVectors
-
 __all__ = ["OtherVoices", "Snapshot", "VoiceMatrix"]
 
-HALVED_VOICES = 50_000
-"""from which a few queries are searched in float16 first"""
-HALVED_QUERIES = 2
-"""of more, a product of matrices in float32 is no slower"""
 MORE_ENTRIES = 16
 """of an index, among which cosines decide: its vectors are of 8-bit integers"""
 Found = tuple[Ints, Vectors]
@@ -89,7 +82,7 @@ class VoiceMatrix:
             self._conditions: Floats = np.empty((0, 4))
             self._groups: tuple[_Group, ...] | None = None
             self._prefetched: PrefetchedSearch | None = None
-            self._halved: HalfVectors | None = None
+            self._bounded: BoundedSearch | None = None
             self.index: VoiceIndex | None = None
 
     def __len__(self) -> int:
@@ -158,8 +151,8 @@ class VoiceMatrix:
         with self.lock:
             if indexed and self.index is not None:
                 found = [self._search_index(self.index, query, top) for query in queries]
-            elif len(self) >= HALVED_VOICES and len(queries) <= HALVED_QUERIES:
-                found = [self._search_halved(query, top) for query in queries]
+            elif pays_off(len(self), len(queries)):
+                found = [self._search_bounded(query, top) for query in queries]
             else:
                 found = list(zip(*exact_search(self.vectors, queries, top), strict=True))
             rows = [best for best, _ in found]
@@ -178,19 +171,14 @@ class VoiceMatrix:
     def _search_index(self, index: VoiceIndex, query: Vectors, top: int) -> Found:
         ids = index.search(query, top + MORE_ENTRIES)
         if len(ids) < min(top, len(self)):  # many of them were removed
-            return self._search_halved(query, top)
+            return self._search_bounded(query, top)
         rows = np.array([self._rows[id] for id in ids], np.int64)
         return best_of(rows, self.vectors, query, top)
 
-    def _search_halved(self, query: Vectors, top: int) -> Found:
-        from timbral.gallery.half_search import HalfVectors, has_half_products  # imports torch
-
-        if not has_half_products():
-            rows, scores = exact_search(self.vectors, query[None], top)
-            return rows[0], scores[0]
-        if self._halved is None:
-            self._halved = HalfVectors()
-        return self._halved.search(self.vectors, query, min(top, len(self)))
+    def _search_bounded(self, query: Vectors, top: int) -> Found:
+        if self._bounded is None:
+            self._bounded = BoundedSearch()
+        return self._bounded.search(self.vectors, query, min(top, len(self)))
 
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
         """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
@@ -263,8 +251,8 @@ class VoiceMatrix:
             self._prefetched.change(rows)
         self._vectors[rows] = block.vectors
         self._conditions[rows] = block.conditions
-        if self._halved is not None:
-            self._halved.change(rows)
+        if self._bounded is not None:
+            self._bounded.change(rows)
         if self.index is not None:
             self.index.add(block.ids, block.vectors)
 
@@ -283,8 +271,8 @@ class VoiceMatrix:
             if row is None:
                 continue
             last = len(self.ids) - 1
-            if self._halved is not None:
-                self._halved.forget(np.array([row, last]))
+            if self._bounded is not None:
+                self._bounded.forget(np.array([row, last]))
             if self.index is not None:
                 self.index.remove([id])
             self._vectors[row], self._conditions[row] = self._vectors[last], self._conditions[last]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
+from timbral.gallery.bounded_search import BoundedSearch, pays_off
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.migration import Migration
@@ -41,11 +43,23 @@ class VoiceGroup:
         """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of voices that are nearest."""
         centered = vectors if self.mean is None else unit_length(vectors - self.mean)
         queries = self.evidence.compensate(centered)
-        found, cosines = exact_search(self.vectors, queries, LISTED)
+        found, cosines = self._nearest(queries)
         searched = conditions.rows(np.repeat(np.arange(len(vectors)), found.shape[1]))
         enrolled = self.conditions.rows(found.ravel())
         llrs = self.evidence.llr(cosines.ravel().astype(np.float64), enrolled, searched)
         return self.rows[found], cosines, llrs.reshape(found.shape)
+
+    def _nearest(self, queries: Vectors) -> tuple[Ints, Vectors]:
+        """Places in this group, and cosines (Q, K), of the voices nearest to each query."""
+        if not pays_off(len(self.vectors), len(queries)):
+            return exact_search(self.vectors, queries, LISTED)
+        top = min(LISTED, len(self.vectors))
+        found = [self._bounded.search(self.vectors, query, top) for query in queries]
+        return np.stack([rows for rows, _ in found]), np.stack([scores for _, scores in found])
+
+    @cached_property
+    def _bounded(self) -> BoundedSearch:
+        return BoundedSearch()
 
 
 @dataclass(frozen=True)
