@@ -25,7 +25,7 @@ from timbral.encoders.eres2net_v2 import Fusion
 from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.layers.time_delay import TimeDelayLayer
-from timbral.encoders.wavlm import encoder as wavlm
+from timbral.encoders.redimnet.mel_blocks import SqueezeChannels
 
 MODULES = [
     module
@@ -97,7 +97,7 @@ def test_every_mask_is_needed(
 
 def depends_on_mask(module: nn.Module) -> bool:
     """Whether what a layer gives depends on the mask or the lengths that it takes."""
-    if isinstance(module, FrameBatchNorm | Fusion | PlainLinear | wavlm.WeightedLayerSum):
+    if isinstance(module, FrameBatchNorm | Fusion | PlainLinear | SqueezeChannels):
         return False  # batch norm's does only in training, which has a test of its own
     if isinstance(module, TimeDelayLayer):
         return module.padding > 0
@@ -111,13 +111,14 @@ ZERO_ALREADY["wavlm-ecapa"] = "input"
 
 def everything_inside(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Arguments with masks true everywhere, lengths at their largest, and no attention masked."""
-    frames = inputs[0].shape[1]  # what takes lengths is time-major
     changed = []
     for value in inputs:
-        if value.dtype == torch.bool:
+        if not isinstance(value, Tensor):
+            pass  # the maps that a stage takes
+        elif value.dtype == torch.bool:
             value = torch.ones_like(value)
-        elif value.dtype == torch.int64:
-            value = torch.full_like(value, frames)
+        elif value.dtype == torch.int64:  # what takes lengths is time-major
+            value = torch.full_like(value, inputs[0].shape[1])
         elif value.ndim == 4 and value.shape[1:3] == (1, 1):
             value = torch.zeros_like(value)
         changed.append(value)

@@ -47,7 +47,7 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
         output: the folder to write
         format: ``resemblyzer``, ``real-time-voice-cloning``, ``chatterbox``,
             ``cosyvoice``, ``ddvc``, ``paddlespeech``, ``speechbrain``, ``3d-speaker``,
-            ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote``,
+            ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote``, ``redimnet``,
             ``transformers`` or ``unispeech``; None: what the content shows
 
     Returns:

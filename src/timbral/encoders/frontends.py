@@ -24,9 +24,13 @@ __all__ = [
     "KaldiFbank",
     "MelConfig",
     "MelSpectrogram",
+    "frame_blocks",
     "kaldi_mel",
+    "masked_frames",
+    "mirrored",
     "slaney_mel",
     "symmetric_mel",
+    "triangles",
 ]
 
 BLOCK_FRAMES = 1024
@@ -52,7 +56,7 @@ class Frontend(nn.Module, ABC):
         """
 
 
-def _triangles(bins: Tensor, edges: Tensor) -> Tensor:
+def triangles(bins: Tensor, edges: Tensor) -> Tensor:
     """Triangles of height one between every three neighboring edges (M + 2,), at bins (N, 1)."""
     rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
@@ -73,7 +77,7 @@ def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     top_mel = knee / step + math.log(sample_rate / 2 / knee) / log_step
     edges = to_hz(torch.linspace(0.0, top_mel, n_mels + 2, dtype=torch.float64))
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    filters = _triangles(bins, edges)
+    filters = triangles(bins, edges)
     return (filters * 2.0 / (edges[2:] - edges[:-2])).float()
 
 
@@ -94,7 +98,7 @@ FILTERS = {"slaney": slaney_mel, "symmetric": symmetric_mel}
 WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
-def _masked(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
+def masked_frames(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
     """Frames (B, F, M), zero behind each end, minus the mean of those before it if asked."""
     mask = frame_mask(frame_lengths, frames.shape[1])[:, :, None]
     if mean_normalize:
@@ -102,14 +106,14 @@ def _masked(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tens
     return frames * mask
 
 
-def _blocks(frames: Tensor) -> tuple[Tensor, ...]:
+def frame_blocks(frames: Tensor) -> tuple[Tensor, ...]:
     """Frames (B, F, N) in blocks along F that fit a CPU's cache; on a GPU in one."""
     on_cpu = frames.device.type == "cpu"
     size = max(1, BLOCK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
     return torch.split(frames, size, dim=1)
 
 
-def _mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
+def mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
     """Waves (B, T), each mirrored at its first and its last sample: (B, T + 2 count).
 
     What lies more than `count` behind an utterance's end is not defined.
@@ -154,10 +158,10 @@ class MelSpectrogram(Frontend):
             mels = self._all_mels(self._frames(self._padded(waves, lengths)))
             frame_lengths = lengths // self.config.hop_samples + 1
             mels = self._scaled(mels, frame_lengths)
-            return _masked(mels, frame_lengths, self.config.mean_normalize), frame_lengths
+            return masked_frames(mels, frame_lengths, self.config.mean_normalize), frame_lengths
 
     def _all_mels(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
-        return torch.cat([self._mels(block) for block in _blocks(frames)], dim=1)
+        return torch.cat([self._mels(block) for block in frame_blocks(frames)], dim=1)
 
     def linear_mels(self, wave: Tensor) -> Tensor:
         """One wave (T,) -> linear frames (F, M), as `forward` gives them with zeros as edges,
@@ -169,7 +173,7 @@ class MelSpectrogram(Frontend):
     def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:  # (B, T) -> (B, T + N)
         half = self.config.window_samples // 2
         if self.config.edges == "mirrored":
-            return _mirrored(waves, lengths, half)
+            return mirrored(waves, lengths, half)
         return nn.functional.pad(waves, (half, half))
 
     def _frames(self, padded: Tensor) -> Tensor:  # (..., T + N) -> (..., F, N), a view
@@ -205,7 +209,7 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (low_hz, sample_rate / 2))
     edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
     hz = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
-    filters = _triangles(1127.0 * torch.log1p(hz / 700.0)[:, None], edges)
+    filters = triangles(1127.0 * torch.log1p(hz / 700.0)[:, None], edges)
     return torch.cat([filters, filters.new_zeros(1, n_mels)]).float()
 
 
@@ -271,13 +275,13 @@ class KaldiFbank(Frontend):
             frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
             waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
             banks = self._all_banks(self._windows(waves))
-            return _masked(banks, frame_lengths, self.config.mean_normalize), frame_lengths
+            return masked_frames(banks, frame_lengths, self.config.mean_normalize), frame_lengths
 
     def _windows(self, waves: Tensor) -> Tensor:  # (B, T) -> (B, F, N), a view
         return waves.unfold(1, self.window_samples, self.hop_samples)
 
     def _all_banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
-        return torch.cat([self._banks(block) for block in _blocks(windows)], dim=1)
+        return torch.cat([self._banks(block) for block in frame_blocks(windows)], dim=1)
 
     def _banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
         windows = windows - windows.mean(dim=2, keepdim=True)

@@ -7,6 +7,7 @@ from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.ecapa import EcapaEncoder
 from timbral.encoders.eres2net_v2 import Eres2netV2Encoder
 from timbral.encoders.lstm import LstmEncoder
+from timbral.encoders.redimnet.redimnet_encoder import RedimnetEncoder
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
@@ -19,6 +20,7 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "ecapa": EcapaEncoder,
     "eres2net-v2": Eres2netV2Encoder,
     "lstm": LstmEncoder,
+    "redimnet": RedimnetEncoder,
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
     "wavlm": WavlmEncoder,

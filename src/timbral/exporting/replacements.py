@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.frontends import FBANK_FFT, KaldiFbank, MelSpectrogram
 from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.redimnet.log_mels import REDIMNET_FFT, WINDOW_SAMPLES, RedimnetMel
 
-__all__ = ["DftFbank", "DftMelSpectrogram", "FixedNorm", "with_replacements"]
+__all__ = ["DftFbank", "DftMelSpectrogram", "DftRedimnetMel", "FixedNorm", "with_replacements"]
 
 
 class DftPower(nn.Module):
@@ -89,6 +90,24 @@ class DftFbank(KaldiFbank):
         return power
 
 
+class DftRedimnetMel(RedimnetMel):
+    """`RedimnetMel` by a product, all frames at once."""
+
+    def __init__(self, plain: RedimnetMel) -> None:
+        super().__init__(plain.config)
+        self.power = DftPower(WINDOW_SAMPLES, REDIMNET_FFT)
+
+    def _windows(self, padded: Tensor) -> Tensor:
+        return _overlapping(padded, WINDOW_SAMPLES, self.hop_samples)
+
+    def _all_mels(self, windows: Tensor) -> Tensor:
+        return self._mels(windows)
+
+    def _power(self, windowed: Tensor) -> Tensor:
+        power: Tensor = self.power(windowed)
+        return power
+
+
 class FixedNorm(nn.Module):
     """A batch norm in evaluation, as a scale and an offset of each channel."""
 
@@ -110,6 +129,7 @@ REPLACEMENTS: dict[type[nn.Module], Callable[..., nn.Module]] = {
     FrameBatchNorm: FixedNorm,
     KaldiFbank: DftFbank,
     MelSpectrogram: DftMelSpectrogram,
+    RedimnetMel: DftRedimnetMel,
 }
 
 

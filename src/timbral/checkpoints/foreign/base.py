@@ -44,6 +44,8 @@ class Content:
     """beside the encoder's tensors, of what is no tensor"""
     step: int = 0
     """of training, where the file tells it"""
+    whole: Mapping[Any, Any] = field(default_factory=dict)
+    """of an encoder: all that the file holds, its notes on sizes among it"""
 
 
 @dataclass(frozen=True)

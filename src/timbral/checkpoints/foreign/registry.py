@@ -10,6 +10,7 @@ from timbral.checkpoints.foreign.cosyvoice_onnx import COSYVOICE
 from timbral.checkpoints.foreign.ddvc import DDVC
 from timbral.checkpoints.foreign.paddlespeech import PADDLESPEECH
 from timbral.checkpoints.foreign.real_time_voice_cloning import REAL_TIME_VOICE_CLONING
+from timbral.checkpoints.foreign.redimnet import REDIMNET
 from timbral.checkpoints.foreign.resemblyzer import RESEMBLYZER
 from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
@@ -36,6 +37,7 @@ FORMATS: dict[str, Format] = {
     "wespeaker-campplus": WESPEAKER_CAMPPLUS,
     "wespeaker-ecapa": WESPEAKER_ECAPA,
     "pyannote": PYANNOTE,
+    "redimnet": REDIMNET,
     "transformers": TRANSFORMERS,
     "unispeech": UNISPEECH,
 }

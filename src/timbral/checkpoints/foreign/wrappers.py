@@ -130,6 +130,7 @@ def _encoder(
         beside=tuple(name for name in tensors if not name.startswith(prefix)),
         other_keys=frozenset(str(key) for key in level if str(key) not in tensors),
         step=_step(content.values, keys),
+        whole=content.values,
     )
 
 

@@ -1,0 +1,122 @@
+"""What a ReDimNet's ``model_config`` says beside the sizes that its tensors show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from timbral.encoders.base import LARGEST_SIZE
+from timbral.errors import CheckpointError
+
+__all__ = ["Settings", "read_settings"]
+
+KEY = "model_config"
+FEATURES = {"pt": "torchaudio", "pt_mel": "torchaudio", "tf": "tf", "tf_mel": "tf"}
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "causal": ("none",),
+    "spec_in_channels": (1,),
+    "use_freq_pos_enc": (False,),
+    "fm_weigthing_type": ("NC",),
+    "compress_tconvs": (True,),
+    "pooling_func": ("ASTP",),
+    "emb_bn": (False,),
+    "tf_optimized_arch": (False,),
+    "block_1d_type": ("att", "conv+att"),
+    "block_2d_type": ("basic_resnet", "basic_resnet_fwse", "convnext_like"),
+    "feat_type": tuple(FEATURES),
+    "return_2d_output": (False, True),
+    "pad_right_samples": (None,),
+    "before_pool_offset": (None,),
+    "is_subnet": (False,),
+    "offset_fm_weights": (0,),
+    "att_dos": (None,),
+}
+"""settings that no tensor shows, and their values that are known"""
+KNOWN_OF_FEATURES: dict[str, tuple[Any, ...]] = {
+    "sample_rate": (16_000,),
+    "n_fft": (512,),
+    "win_length": (400,),
+    "f_min": (20,),
+    "f_max": (7_600,),
+    "do_preemph": (True,),
+    "spec_norm": ("mn",),
+    "norm_signal": (False, True),
+    "eps": (1e-8,),
+}
+"""the same of ``spec_params``"""
+SHOWN = {
+    "F", "C", "stages_setup", "group_divisor", "out_channels", "embed_dim", "global_context_att",
+    "dual_agg", "agg_gnorm", "hop_length", "spec_params",
+}  # fmt: skip
+"""settings that tensors show, or that are read by themselves"""
+OF_TRAINING = {
+    "num_classes", "class_dropout", "feat_agg_dropout", "head_activation", "return_all_outputs",
+}  # fmt: skip
+AUGMENTATION = {
+    "do_spec_aug", "freq_start_bin", "num_apply_spec_aug", "freq_mask_width", "time_mask_width",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What no tensor shows."""
+
+    version: int
+    group_divisor: int
+    features: str
+    hop_samples: int
+    normalize_waves: bool
+    pools_channels_first: bool
+    """whether the last map's numbers are pooled mel by mel within each channel"""
+
+
+def read_settings(whole: Mapping[Any, Any]) -> Settings:
+    """Of all that a file holds; CheckpointError where they are not known, or not there."""
+    given = whole.get(KEY)
+    if not isinstance(given, Mapping):
+        raise CheckpointError(
+            "the weights of a ReDimNet alone do not say which features they take: the file needs "
+            "its model_config beside them, as the published ones have it (torch.save("
+            "{'model_config': {…}, 'state_dict': …}, FILE))"
+        )
+    _check(given, KNOWN, SHOWN | OF_TRAINING, KEY)
+    # ReDimNet2's class cannot be built without it, and ReDimNet's takes none
+    version = 2 if "causal" in given else 1
+    of_features = given.get("spec_params", {} if version == 1 else None)
+    if not isinstance(of_features, Mapping):
+        raise CheckpointError(f"{KEY}.spec_params is missing: its defaults have changed")
+    _check(of_features, KNOWN_OF_FEATURES, AUGMENTATION, f"{KEY}.spec_params")
+    if given.get("agg_gnorm", False) not in (False, True, None, given.get("C")):
+        raise CheckpointError(f"{KEY}.agg_gnorm {given['agg_gnorm']!r:.60} is not known")
+    return Settings(
+        version,
+        _whole_number(given, "group_divisor", 4 if version == 1 else 1),
+        FEATURES[given.get("feat_type", "pt")],
+        _whole_number(given, "hop_length", 160),
+        bool(of_features.get("norm_signal", False)),
+        bool(given.get("return_2d_output", False)),
+    )
+
+
+def _check(
+    given: Mapping[Any, Any], known: Mapping[str, tuple[Any, ...]], other: set[str], where: str
+) -> None:
+    for key, value in given.items():
+        if key in known:
+            if not any(type(value) is type(one) and value == one for one in known[key]):
+                allowed = ", ".join(repr(one) for one in known[key])
+                raise CheckpointError(f"{where}.{key} {value!r:.60} is not known, only {allowed}")
+        elif key not in other:
+            raise CheckpointError(
+                f"{where} has {key!r:.60}, which is not known: the network may be another one"
+            )
+
+
+def _whole_number(given: Mapping[Any, Any], key: str, default: int) -> int:
+    value = given.get(key, default)
+    if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
+        raise CheckpointError(
+            f"{KEY}.{key} must be a whole number from 1 to {LARGEST_SIZE}: {value!r:.60}"
+        )
+    return value

@@ -1,0 +1,1 @@
+"""ReDimNet and ReDimNet2, as their authors publish them."""

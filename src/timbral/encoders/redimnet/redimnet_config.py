@@ -1,0 +1,209 @@
+"""Sizes of ReDimNet and ReDimNet2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
+from timbral.errors import ConfigError, check_ranges
+
+__all__ = ["ATTENTION_HEADS", "SIZES", "RedimnetConfig", "StageSizes"]
+
+ATTENTION_HEADS = 4
+LARGEST_STRIDE = 16
+BLOCKS = ("resnet", "resnet-fwse", "convnext")
+CONTEXTS = ("att", "conv+att")
+FEATURES = ("tf", "torchaudio")
+PER_STAGE = ("mel_strides", "frame_strides", "blocks", "widths", "context_channels")
+
+
+class StageSizes(NamedTuple):
+    """What one stage takes and gives; frames are those of the front-end."""
+
+    mels: int
+    """that come in"""
+    channels: int
+    """that come in: mels × channels is the same for every stage"""
+    mel_stride: int
+    frame_stride: int
+    """of the stage's frames, in frames of the front-end"""
+    blocks: int
+    width: int
+    """channels of its blocks"""
+    context_channels: int
+    """of the layers over time behind its blocks; 0: none"""
+    maps: int
+    """from the stages before it, which it weights"""
+
+    @property
+    def outputs(self) -> int:
+        """Channels behind the stage, beside mels / mel_stride."""
+        return self.channels * self.mel_stride
+
+
+@dataclass(frozen=True)
+class RedimnetConfig:
+    """Sizes of the network; the defaults are those of ReDimNet2-B3.
+
+    `mel_strides`, `frame_strides`, `blocks`, `widths` and `context_channels` have a number for
+    each stage. `SIZES` has other published sizes.
+    """
+
+    version: int = 2
+    """1: ReDimNet, whose frames no stage joins; 2: ReDimNet2"""
+    mels: int = 72
+    channels: int = 24
+    """of the first map; later ones have as many more as they have fewer mels"""
+    mel_strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2)
+    """over what each stage takes"""
+    frame_strides: tuple[int, ...] = (1, 1, 2, 1, 2, 1)
+    """the same over time; a stage's own stride is the product up to it"""
+    blocks: tuple[int, ...] = (2, 3, 4, 5, 4, 3)
+    widths: tuple[int, ...] = (96, 144, 96, 96, 96, 192)
+    """channels of the blocks"""
+    context_channels: tuple[int, ...] = (72, 72, 72, 72, 72, 72)
+    """of the layers over time behind the blocks; 0: none"""
+    block: str = "resnet"
+    """resnet | resnet-fwse (with squeeze and excitation of mels) | convnext"""
+    group_divisor: int = 1
+    """channels in a group of the blocks' 3 × 3 convolutions"""
+    context: str = "conv+att"
+    """att: positions and attention | conv+att: four convolutions and attention"""
+    map_norm: bool = True
+    """whether every map is normalized over its frames, in groups"""
+    dual: bool = False
+    """whether stages give their map also as it was before the layers over time"""
+    head_channels: int = 0
+    """of the last map before it is pooled; 0: as it is"""
+    head_per_mel: bool = False
+    """whether each of the mels that are left has `head_channels`, instead of all together"""
+    attention_channels: int = 128
+    """of the pooling"""
+    global_context: bool = True
+    """whether the pooling's attention also sees the utterance's mean and deviation"""
+    features: str = "tf"
+    """tf: windows by their own Fourier transform, as TensorFlow Lite has it | torchaudio"""
+    hop_samples: int = 160
+    normalize_waves: bool = True
+    """to zero mean and unit variance, over each utterance's own samples"""
+    embedding_dim: int = 192
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            "encoder",
+            version=(1, 2),
+            mels=(1, LARGEST_SIZE),
+            channels=(1, LARGEST_SIZE),
+            group_divisor=(1, LARGEST_SIZE),
+            head_channels=(0, LARGEST_SIZE),
+            attention_channels=(1, LARGEST_SIZE),
+            hop_samples=(1, LARGEST_SIZE),
+            embedding_dim=(1, LARGEST_SIZE),
+        )
+        for name, allowed in (("block", BLOCKS), ("context", CONTEXTS), ("features", FEATURES)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"encoder.{name} must be one of {', '.join(allowed)}: {getattr(self, name)!r}"
+                )
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in PER_STAGE}
+        if len(set(lengths.values())) > 1 or not 1 <= len(self.blocks) <= MOST_LAYERS:
+            raise ConfigError(
+                "a number for each stage is needed in each of encoder."
+                + ", ".join(f"{name} ({length})" for name, length in lengths.items())
+            )
+        bounds = {
+            "mel_strides": (1, LARGEST_STRIDE),
+            "frame_strides": (1, LARGEST_STRIDE if self.version == 2 else 1),
+            "blocks": (0, MOST_LAYERS),
+            "widths": (1, LARGEST_SIZE),
+            "context_channels": (0, LARGEST_SIZE),
+        }
+        for name, (low, high) in bounds.items():
+            if not all(low <= value <= high for value in getattr(self, name)):
+                raise ConfigError(
+                    f"encoder.{name} must be numbers from {low} to {high}"
+                    f"{' (version 1)' if high == 1 else ''}: {getattr(self, name)}"
+                )
+        if self.mels % math.prod(self.mel_strides) or self.frame_stride > LARGEST_SIZE:
+            raise ConfigError(
+                f"encoder.mels ({self.mels}) must be a multiple of the product of mel_strides, "
+                f"{self.mel_strides}"
+            )
+        for width, context in zip(self.widths, self.context_channels, strict=True):
+            if context % ATTENTION_HEADS or width % max(1, width // self.group_divisor):
+                raise ConfigError(
+                    f"encoder.context_channels must be multiples of {ATTENTION_HEADS}, and widths "
+                    f"of group_divisor ({self.group_divisor}): {context}, {width}"
+                )
+
+    @property
+    def map_size(self) -> int:
+        """Numbers of every frame of every map."""
+        return self.mels * self.channels
+
+    @property
+    def frame_stride(self) -> int:
+        """Frames of the front-end in the longest frame of a stage."""
+        return math.prod(self.frame_strides)
+
+    def stages(self) -> Iterator[StageSizes]:
+        """Each stage in its turn."""
+        mels, channels, frame_stride, maps = self.mels, self.channels, 1, 1
+        for row in zip(*(getattr(self, name) for name in PER_STAGE), strict=True):
+            mel_stride, own_stride, blocks, width, context = row
+            frame_stride *= own_stride
+            yield StageSizes(mels, channels, mel_stride, frame_stride, blocks, width, context, maps)
+            mels, channels = mels // mel_stride, channels * mel_stride
+            maps += 2 if self.dual and context else 1
+
+    @property
+    def num_maps(self) -> int:
+        """Of the stem and of all stages."""
+        contexts = sum(1 for context in self.context_channels if context)
+        return 1 + len(self.blocks) + (contexts if self.dual else 0)
+
+    @property
+    def pooled_size(self) -> int:
+        """Numbers of a frame that is pooled."""
+        if not self.head_channels:
+            return self.map_size
+        mels_left = self.mels // math.prod(self.mel_strides)
+        return self.head_channels * (mels_left if self.head_per_mel else 1)
+
+
+SIZES: dict[str, RedimnetConfig] = {
+    "redimnet2-b0": RedimnetConfig(
+        channels=12,
+        widths=(24, 24, 24, 48, 48, 96),
+        context_channels=(24, 24, 24, 24, 48, 48),
+        head_channels=64,
+        head_per_mel=True,
+    ),
+    "redimnet2-b3": RedimnetConfig(),
+    "redimnet2-b4": RedimnetConfig(
+        channels=32, widths=(128, 192, 128, 128, 128, 256), context_channels=(96,) * 6
+    ),
+    "redimnet2-b5": RedimnetConfig(
+        channels=48,
+        widths=(192, 288, 192, 192, 192, 384),
+        context_channels=(72, 72, 72, 72, 108, 108),
+        head_channels=256,
+        head_per_mel=True,
+    ),
+    "redimnet2-b6": RedimnetConfig(
+        channels=64,
+        blocks=(3, 4, 5, 5, 4, 3),
+        widths=(192, 256, 256, 256, 192, 256),
+        context_channels=(72, 72, 96, 96, 144, 192),
+        head_channels=224,
+        head_per_mel=True,
+    ),
+}
+"""ReDimNet2 as its authors' recipes have it"""

@@ -1,0 +1,162 @@
+"""ReDimNet and ReDimNet2 give their authors' vectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from test_foreign import GOLDEN, assert_same, drawn
+from timbral import api
+from timbral.checkpoints.foreign.registry import read_foreign
+from timbral.encoders.redimnet.redimnet_config import SIZES, RedimnetConfig
+from timbral.encoders.redimnet.redimnet_encoder import RedimnetEncoder
+from timbral.errors import CheckpointError, ConfigError
+
+SMALL = ["first", "first-convnext", "second", "second-dual", "second-rows"]
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+
+
+def published(case: str) -> dict[str, Any]:
+    """What a file of the authors holds: settings, weights, and what makes the features."""
+    golden = np.load(GOLDEN / "redimnet.npz")
+    state = drawn(golden, f"{case}.")
+    start = f"{case}.buffers."
+    for name in golden:
+        if name.startswith(start):
+            state[name.removeprefix(start)] = torch.from_numpy(golden[name])
+    if case == "second":  # too large to be kept
+        turns = np.outer(np.arange(256), np.arange(400)) / 512
+        kernel = (np.cos(2 * np.pi * turns) * np.hamming(400)).astype(np.float32)
+        state["spec.torchfbank.2.real_kernel_pt"] = torch.from_numpy(kernel)[:, None]
+    return {"model_config": json.loads(str(golden[f"{case}.config"])), "state_dict": state}
+
+
+@pytest.mark.parametrize(
+    ("case", "count"),
+    [*((case, 2) for case in SMALL), pytest.param("b3", 4, marks=pytest.mark.slow)],
+)
+def test_vectors_are_those_of_the_authors(case: str, count: int, tmp_path: Path) -> None:
+    golden = np.load(GOLDEN / "redimnet.npz")
+    torch.save(published(case), tmp_path / "b3-vox2-lm.pt")
+    embedder = api.load_encoder(tmp_path / "b3-vox2-lm.pt", device="cpu")
+    assert_same(embedder, golden["names"][:count], golden[f"{case}.vectors"][:count])
+
+
+def changed(case: str, *, settings: Any = (), tensors: Any = ()) -> dict[str, Any]:
+    file = published(case)
+    return {
+        "model_config": {**file["model_config"], **dict(settings)},
+        "state_dict": {**file["state_dict"], **dict(tensors)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"causal": "full"}, "model_config.causal 'full' is not known, only 'none'"),
+        ({"pooling_func": "MQMHASTP"}, "pooling_func 'MQMHASTP' is not known"),
+        ({"feat_type": "pt_stft"}, "feat_type 'pt_stft' is not known"),
+        ({"feat_type": "pt"}, "the features of this ReDimNet are not 'torchaudio'"),
+        ({"block_1d_type": "sdwm_conv"}, "block_1d_type 'sdwm_conv' is not known"),
+        ({"dilations": [1, 2]}, "model_config has 'dilations', which is not known"),
+        ({"spec_params": {"f_max": 8000}}, "spec_params.f_max 8000 is not known, only 7600"),
+        ({"spec_params": None}, "spec_params is missing: its defaults have changed"),
+        ({"hop_length": 10**18}, "hop_length must be a whole number from 1 to 65536"),
+        ({"hop_length": "160"}, "hop_length must be a whole number"),
+        ({"group_divisor": None}, "group_divisor must be a whole number"),
+        ({"agg_gnorm": 3}, "agg_gnorm 3 is not known"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_settings_that_are_not_known_are_refused(
+    settings: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    torch.save(changed("second", settings=settings), tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=words) as refused:
+        read_foreign(tmp_path / "weights.pt")
+    assert "\n" not in str(refused.value)
+
+
+def other_tensors(state: dict[str, Tensor]) -> dict[str, tuple[dict[str, Tensor], str]]:
+    """Tensors that do not fit, and what is said of them."""
+    stem, conv = "backbone.stem.0.weight", "backbone.stage2.2.weight"
+    filters = "spec.torchfbank.2.melbanks_pt"
+    return {
+        "no channels": ({stem: torch.zeros(0, 1, 3, 3)}, "not weights of"),
+        "flat convolution": ({conv: torch.zeros(6, 4)}, "not weights of"),
+        "stride of none": ({conv: torch.zeros(6, 2, 1, 0)}, "not weights of|stages do not fit"),
+        "stride of three": ({conv: torch.zeros(6, 2, 1, 3)}, "stages do not fit|these weights"),
+        "other filters": ({filters: state[filters] * 1.1}, "melbanks_pt is not known"),
+        "no bias": ({"bn.weight": torch.zeros(3)}, "not weights of|these weights"),
+        "more": ({"backbone.mfa.0.weight": torch.zeros(3)}, "backbone.mfa.0.weight"),
+        "second norm": ({"bn2.weight": torch.zeros(24)}, "bn2.weight"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what", sorted(other_tensors({"spec.torchfbank.2.melbanks_pt": torch.ones(1)}))
+)
+def test_tensors_that_do_not_fit_are_refused(what: str, tmp_path: Path) -> None:
+    tensors, words = other_tensors(published("second")["state_dict"])[what]
+    torch.save(changed("second", tensors=tensors), tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=words) as refused:
+        api.convert(tmp_path / "weights.pt", tmp_path / "out")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_alone_and_other_weights_are_refused(tmp_path: Path) -> None:
+    path, file = tmp_path / "weights.pt", published("first")
+    torch.save(file["state_dict"], path)
+    with pytest.raises(CheckpointError, match="alone do not say which features they take"):
+        read_foreign(path)
+    torch.save({"model_config": file["model_config"], "state_dict": {"a": torch.ones(2)}}, path)
+    with pytest.raises(CheckpointError, match=r"backbone.fin_wght1d.w is missing"):
+        read_foreign(path, "redimnet")
+    for name in ("backbone.stage1.2.weight", "pool.linear2.bias", "backbone.stage0.2.bias"):
+        state = {key: value for key, value in file["state_dict"].items() if key != name}
+        torch.save({**file, "state_dict": state}, path)
+        with pytest.raises(CheckpointError):
+            api.convert(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("b0", 1_126_452),
+        *(
+            pytest.param(name, count, marks=pytest.mark.slow)
+            for name, count in {"b4": 6_689_696, "b5": 9_004_200, "b6": 12_454_688}.items()
+        ),
+    ],
+)
+def test_sizes_are_those_of_the_authors(name: str, count: int) -> None:
+    """But for the weights of sums of one map, which are none."""
+    encoder = RedimnetEncoder(SIZES[f"redimnet2-{name}"])
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"blocks": (1, 2)}, "a number for each stage is needed"),
+        ({"version": 1}, r"frame_strides must be numbers from 1 to 1 \(version 1\)"),
+        ({"mels": 70}, "must be a multiple of the product of mel_strides"),
+        ({"context_channels": (70,) * 6}, "must be multiples of 4"),
+        ({"group_divisor": 5}, "widths of group_divisor"),
+        ({"block": "plain"}, "encoder.block must be one of resnet, resnet-fwse, convnext"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        RedimnetConfig(**sizes)
