@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs, unquote
 
 import yaml
 
 TOKEN = "hf_timbralsTestsOnly"
+DATASETS = "datasets"
+"""before the names of datasets' repositories"""
 LARGE_BYTES = 10_000
 """files from this size on go the way of Git LFS"""
 
@@ -25,6 +29,8 @@ class Repository:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     private: bool = False
+    gated: bool = False
+    """whether its files are given to nobody, as long as its terms are not accepted"""
     license: str = ""
     messages: list[str] = field(default_factory=list)
 
@@ -78,47 +84,59 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer({"type": "user", "name": "me", "orgs": [], "auth": {}})
         if words[:2] == ["api", "models"]:
             return self._about("/".join(words[2:4]), words[4:])
-        found = self._repository("/".join(words[:2]))
-        sha = found.find(words[3]) if found and words[2:3] == ["resolve"] else None
-        content = found.commits[sha].get("/".join(words[4:])) if found and sha else None
+        if words[:2] == ["api", DATASETS]:
+            return self._about("/".join(words[1:4]), words[4:])
+        owner = 2 if words[0] == DATASETS else 1
+        found = self._repository("/".join(words[: owner + 1]))
+        asked = words[owner + 1 :]
+        sha = found.find(unquote(asked[1])) if found and asked[:1] == ["resolve"] else None
+        content = found.commits[sha].get("/".join(asked[2:])) if found and sha else None
+        if found and found.gated:
+            return self._missing("GatedRepo", status=403)
         if content is None or sha is None:
             return self._missing("EntryNotFound" if found and sha else "RevisionNotFound")
+        self._send_file(content, sha, with_content)
+        return None
+
+    def _send_file(self, content: bytes, sha: str, with_content: bool) -> None:
         large = len(content) >= LARGE_BYTES
         digest = hashlib.sha256(content) if large else hashlib.sha1(content)
-        self.send_response(200)
+        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        asked = content[int(first or 0) : int(last) + 1 if last else None]
+        self.send_response(206 if first else 200)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(asked)))
         self.send_header("X-Repo-Commit", sha)
         self.send_header("ETag", f'"{digest.hexdigest()}"')
         self.end_headers()
         if with_content:
-            self.wfile.write(content)
-        return None
+            self.wfile.write(asked)
 
     def _about(self, name: str, words: list[str]) -> None:
         found = self._repository(name)
         if found is None:
             return self._missing("RepoNotFound")
-        revision = words[1] if words[1:] else "main"
+        revision = unquote(words[1]) if words[1:] and words[0] != "auth-check" else "main"
         sha = found.find(revision)
         if sha is None:
             return self._missing("RevisionNotFound")
+        if words[:1] == ["auth-check"] and found.gated:
+            return self._missing("GatedRepo", status=403)
         files = found.commits[sha]
         if words[:1] == ["tree"]:
-            return self._answer(
-                [
-                    {"type": "file", "oid": "0" * 40, "size": len(content), "path": path}
-                    for path, content in files.items()
-                ]
-            )
+            above = "".join(f"{word}/" for word in words[2:])
+            return self._answer([e for e in _entries(files) if e["path"].startswith(above)])
         siblings = [{"rfilename": path} for path in files]
         card = {"cardData": {"license": found.license}} if found.license else {}
-        return self._answer({"id": name, "sha": sha, "siblings": siblings, **card})
+        gated = "manual" if found.gated else False
+        return self._answer({"id": name, "sha": sha, "siblings": siblings, "gated": gated, **card})
 
     def do_POST(self) -> None:
         path = self.path.partition("?")[0]
         self.hub.asked.append(f"{self.command} {path}")
         body = self._body()
+        if "/paths-info/" in path:
+            return self._paths_info(path.strip("/").split("/"), body)
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._missing("", status=401)
         words = path.strip("/").split("/")
@@ -145,6 +163,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._commit("/".join(words[2:4]), found, words[5], body)
         found.revisions[words[5]] = found.revisions["main"]  # a branch
         return self._answer({})
+
+    def _paths_info(self, words: list[str], body: bytes) -> None:
+        found = self._repository("/".join(words[1:4]))
+        sha = found.find(unquote(words[5])) if found else None
+        if found is None or sha is None:
+            return self._missing("RevisionNotFound" if found else "RepoNotFound")
+        names = {name.strip("/") for name in parse_qs(body.decode()).get("paths", [])}
+        entries = _entries(found.commits[sha])
+        return self._answer([entry for entry in entries if entry["path"] in names])
 
     def do_PUT(self) -> None:
         digest, content = self.path.rpartition("/")[2], self._body()
@@ -228,6 +255,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def _entries(files: dict[str, bytes]) -> list[dict[str, object]]:
+    """Files and the folders that they lie in, as the Hub lists a tree."""
+    above = {str(folder) for path in files for folder in PurePosixPath(path).parents}
+    folders = [
+        {"type": "directory", "oid": "0" * 40, "size": 0, "path": path}
+        for path in sorted(above - {"."})
+    ]
+    return folders + [
+        {"type": "file", "oid": "0" * 40, "size": len(content), "path": path}
+        for path, content in files.items()
+    ]
 
 
 def _what_is_wrong(card: str) -> dict[str, list[dict[str, str]]]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from timbral.audio.segments import Segment
 from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.corpora.hub_dataset import hub_dataset
 from timbral.data.corpora.recognition import AUTO, read_folder, recognize_layout
 from timbral.data.corpora.registry import CORPORA, scan_rows
 from timbral.data.listed_recordings import (
@@ -45,6 +46,7 @@ def find_utterances(
 
     source: one of
         a folder in a `layout` of `LAYOUTS`, or the URL of one;
+        a dataset of the Hugging Face Hub, ``hf://USER/NAME:SPLIT`` (`hub_dataset`);
         a table of utterances (`read_manifest`), a file or a URL;
         a list of recordings, one a line (`read_recording_list`), or one recording;
         a folder that `prepare` made: its source recordings; in the format flac its own files;
@@ -59,7 +61,11 @@ def find_utterances(
 
     Raises DataError when the source cannot be read, or when no utterance is found.
     """
-    if is_url(source):
+    if dataset := hub_dataset(str(source)):
+        from timbral.data.corpora.hub_reading import read_hub_dataset
+
+        found = read_hub_dataset(dataset)
+    elif is_url(source):
         found = _in_store(str(source), layout)
     elif Path(Segment.of(str(source)).file).is_file():
         found = _in_file(source, layout, root)

@@ -57,8 +57,8 @@ def run(
         Positional[str],
         option(
             "CORPUS",
-            "a folder, a recording, a list, a table (path, speaker), prepared data, a URL such as "
-            "s3://bucket/corpus, or - for a list or table from standard input",
+            "a folder, a recording, a list, a table (path, speaker), prepared data, a URL "
+            "(s3://bucket/corpus, hf://user/dataset:split), or - for a list from standard input",
         ),
     ],
     *,

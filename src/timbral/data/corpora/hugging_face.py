@@ -22,10 +22,23 @@ from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.json_parsing import parse_json
 
-__all__ = ["HUGGING_FACE", "is_saved_dataset"]
+__all__ = ["BY_NAME", "HUGGING_FACE", "ColumnChoice", "is_saved_dataset", "read_splits"]
 
 OWN_CACHE = "cache-"
 """starts of names of files in which the library keeps what a script made of a dataset"""
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """The columns that are taken where the names do not show it; empty: these that they show."""
+
+    audio: str = ""
+    speaker: str = ""
+    advice: str = "rename_column of `datasets` gives a column another name"
+    """what to do where neither shows it"""
+
+
+BY_NAME = ColumnChoice()
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,22 @@ def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     splits: dict[str, list[Path]] = {}
     for path in _files(root):
         splits.setdefault(path.parent.relative_to(absolute).as_posix(), []).append(path)
-    for folder, paths in splits.items():
-        split = "" if folder == "." else f"{folder}/"
-        unique = _have_unique_names(row for path in paths for row in _rows(path))
-        for number, row in enumerate(row for path in paths for row in _rows(path)):
+    yield from read_splits(
+        {"" if folder == "." else folder: paths for folder, paths in splits.items()}
+    )
+
+
+def read_splits(
+    splits: Mapping[str, Sequence[Path]], choice: ColumnChoice = BY_NAME
+) -> Iterator[Utterance | AudioError]:
+    """The utterances of the Arrow files of each split; ids begin with a split's name, if any.
+
+    Raises DataError where a file is no such table, or its columns do not show audio and speakers.
+    """
+    for name, paths in splits.items():
+        split = f"{name}/" if name else ""
+        unique = _have_unique_names(row for path in paths for row in _rows(path, choice))
+        for number, row in enumerate(row for path in paths for row in _rows(path, choice)):
             if isinstance(row, AudioError):
                 yield row
             else:
@@ -79,13 +104,13 @@ def _have_unique_names(rows: Iterable[_Row | AudioError]) -> bool:
     return bool(seen)
 
 
-def _rows(path: Path) -> Iterator[_Row | AudioError]:
+def _rows(path: Path, choice: ColumnChoice) -> Iterator[_Row | AudioError]:
     """The rows of a file; DataError where it is no such table, or lacks audio or speakers."""
     try:
         mapped = pa.memory_map(str(path))
         whole = mapped.read_buffer(mapped.size())
         table = pa.ipc.open_stream(pa.BufferReader(whole))
-        columns = _Columns.of(table.schema, path)
+        columns = _Columns.of(table.schema, path, choice)
         number = 0
         for batch in table:
             yield from columns.rows(batch, whole.address, path, number)
@@ -110,18 +135,27 @@ class _Columns:
     """columns of anything else, which are not read"""
 
     @classmethod
-    def of(cls, schema: pa.Schema, path: Path) -> _Columns:
+    def of(cls, schema: pa.Schema, path: Path, choice: ColumnChoice) -> _Columns:
         features = _features(schema)
         audio = [name for name in schema.names if _kind(features, name) == "Audio"]
         audio = audio or [f.name for f in schema if _holds_bytes(f.type)]
         others = [name for name in schema.names if name not in audio]
+        if choice.audio:
+            audio = [name for name in audio if name == choice.audio]
         found = find_columns(others)
-        if len(audio) != 1 or "speaker" not in found:
-            missing = "a column of audio" if len(audio) != 1 else "a column of speakers (speaker, "
-            missing += "" if len(audio) != 1 else "speaker_id, spk, client_id, label)"
+        if choice.speaker:
+            found = {name: column for name, column in found.items() if column != choice.speaker}
+            found["speaker"] = choice.speaker
+        problem = ""
+        if len(audio) != 1:
+            problem = f"a column of audio{f' called {choice.audio!r}' * bool(choice.audio)}"
+        elif found.get("speaker") not in others:
+            asked = choice.speaker or "speaker, speaker_id, spk, client_id, label"
+            problem = f"a column of speakers ({asked})"
+        if problem:
             raise DataError(
-                f"{path}: a dataset with {missing} is needed; it has {', '.join(schema.names)}; "
-                "rename_column of `datasets` gives a column another name"
+                f"{path}: a dataset with {problem} is needed; it has {', '.join(schema.names)}; "
+                f"{choice.advice}"
             )
         labels = {
             name: list(map(str, features[name].get("names", [])))

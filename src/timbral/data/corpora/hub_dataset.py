@@ -1,0 +1,85 @@
+"""How datasets of the Hugging Face Hub are named, as a corpus.
+
+``hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COLUMN&audio=COLUMN]``
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from timbral.data.corpora.hugging_face import ColumnChoice
+from timbral.errors import DataError
+
+__all__ = ["GRAMMAR", "HubDataset", "hub_dataset"]
+
+GRAMMAR = "hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COLUMN&audio=COLUMN]"
+PREFIX = re.compile(r"hf://(?:datasets/)?(?!datasets/)")
+WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+NAME = re.compile(
+    rf"(?P<repository>{WORD}/{WORD})"
+    r"(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/~-]{0,127}))?"
+    r"(?::(?:(?P<config>[^/\[\]:#]+)/)?(?P<split>[^/\[\]:#]+)"
+    r"(?:\[(?P<first>\d*):(?P<last>\d*)\])?)?"
+    r"(?:#(?P<columns>.+))?"
+)
+COLUMNS = ("audio", "speaker")
+BY_THEIR_NAMES = ColumnChoice(
+    advice="the name of the corpus says which, with #speaker=COLUMN or #audio=COLUMN at its end"
+)
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """A dataset, a split of it, or rows of a split."""
+
+    repository: str
+    revision: str = ""
+    config: str = ""
+    """empty: its default, or what stands as `split` where it has no such split"""
+    split: str = ""
+    """empty: all"""
+    rows: tuple[int, int | None] | None = None
+    """the first, and the one behind the last, which alone are read; None: all rows"""
+    columns: ColumnChoice = BY_THEIR_NAMES
+
+    def __str__(self) -> str:
+        config = f"{self.config}/" if self.config else ""
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"hf://{self.repository}{revision}" + (f":{config}{self.split}" * bool(self.split))
+
+
+def hub_dataset(source: str) -> HubDataset | None:
+    """The dataset that a corpus's name stands for; None for any other URL or path.
+
+    Files in a repository (``hf://datasets/USER/NAME/FOLDER``) are a folder behind a URL, and no
+    dataset. Raises DataError for what begins as a dataset's name and is none.
+    """
+    start = PREFIX.match(source)
+    if start is None:
+        return None
+    rest = source[start.end() :]
+    if "@" not in rest and len(rest.partition(":")[0].split("#")[0].strip("/").split("/")) > 2:
+        return None
+    found = NAME.fullmatch(rest.rstrip("/"))
+    if found is None:
+        raise DataError(f"{source}: is no name of a dataset of the Hub, which is {GRAMMAR}")
+    first, last = found["first"], found["last"]
+    rows = None if first is None else (int(first or 0), int(last) if last else None)
+    if rows is not None and rows[1] is not None and rows[0] >= rows[1]:
+        raise DataError(f"{source}: asks for no rows; [FIRST:LAST] counts from 0, without LAST")
+    return HubDataset(
+        found["repository"], found["revision"] or "", found["config"] or "", found["split"] or "",
+        rows, _choice(found["columns"] or "", source),
+    )  # fmt: skip
+
+
+def _choice(text: str, source: str) -> ColumnChoice:
+    pairs = [pair.partition("=") for pair in text.split("&")] if text else []
+    for name, _, column in pairs:
+        if name not in COLUMNS or not column:
+            raise DataError(
+                f"{source}: {name!r} says nothing of a column; behind # stand speaker=COLUMN, "
+                "audio=COLUMN, or both with & between them"
+            )
+    return replace(BY_THEIR_NAMES, **{name: column for name, _, column in pairs})

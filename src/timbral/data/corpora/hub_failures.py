@@ -1,0 +1,75 @@
+"""Why a dataset of the Hugging Face Hub could not be had, in one line with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from timbral.data.corpora.hub_dataset import HubDataset
+from timbral.errors import DataError, TimbralError
+
+__all__ = ["one_line_failures"]
+
+
+@contextmanager
+def one_line_failures(name: HubDataset) -> Iterator[None]:
+    """Within, whatever the Hub's client and `datasets` raise is a DataError of one line."""
+    try:
+        yield
+    except TimbralError:
+        raise
+    except ImportError as error:  # a package that a format of files needs
+        raise DataError(f"{name}: cannot be read without {error.name or error}") from None
+    except Exception as error:  # they raise the HTTP library's and the parsers' errors, too
+        raise _failure(name, error) from None
+
+
+def _failure(name: HubDataset, error: Exception) -> DataError:
+    from datasets.data_files import EmptyDatasetError
+    from datasets.exceptions import DataFilesNotFoundError
+    from huggingface_hub import is_offline_mode
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+        (
+            (GatedRepoError,),
+            "asks for consent: accept its terms on its page, then `hf auth login`",
+        ),
+        (
+            (RepositoryNotFoundError,),
+            "the Hugging Face Hub has no such dataset, or you may not read it (a private one needs "
+            "`hf auth login`)",
+        ),
+        (
+            (RevisionNotFoundError,),
+            f"has no revision {name.revision!r}; it is a branch, a tag or a commit",
+        ),
+        (
+            (DataFilesNotFoundError, EmptyDatasetError),
+            "holds no files that `datasets` reads; encoders are no corpora",
+        ),
+    )
+    causes = list(_causes(error))
+    for kinds, reason in reasons:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return DataError(f"{name}: {reason}")
+    if is_offline_mode():
+        reason = "was not downloaded to this machine, and HF_HUB_OFFLINE forbids to download it now"
+        return DataError(f"{name}: {reason}")
+    said = [str(cause).strip().partition("\n")[0] for cause in causes]
+    reason = next((each for each in said if each), type(error).__name__)
+    return DataError(f"{name}: cannot be had from the Hugging Face Hub, or not be read ({reason})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it came from."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or at.__context__

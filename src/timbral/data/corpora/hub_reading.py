@@ -1,0 +1,191 @@
+"""Datasets of the Hugging Face Hub, got by `datasets` and decoded by timbral.
+
+A whole dataset, or a split, is what ``load_dataset`` downloads into its own cache: Arrow files on
+this machine. Of rows that are counted (``:train[:1000]``) only those are downloaded, as a stream;
+they are kept as an Arrow file in timbral's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timbral.data.corpora.hub_dataset import HubDataset
+from timbral.data.corpora.hub_failures import one_line_failures
+from timbral.data.corpora.hub_stream import write_rows
+from timbral.data.corpora.hugging_face import read_splits
+from timbral.data.manifest import Manifest
+from timbral.errors import DataError, MissingExtraError, did_you_mean
+from timbral.io.cache import cache_folder, cache_lock
+from timbral.io.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
+
+__all__ = ["read_hub_dataset"]
+
+
+def read_hub_dataset(name: HubDataset) -> Manifest:
+    """The utterances of a dataset of the Hub, which is downloaded where it is not here yet.
+
+    Raises DataError where it cannot be had or read, or has no such split, MissingExtraError
+    without `datasets`.
+    """
+    _check_client(name)
+    with one_line_failures(name), _quiet():
+        _check_access(name)
+        splits = _whole(name) if name.rows is None else {"": [_counted_rows(name)]}
+    try:
+        rows = Manifest.of(read_splits(splits, name.columns), "datasets")
+    except DataError as error:
+        reason = str(error)
+        for path in (path for paths in splits.values() for path in paths):
+            reason = reason.removeprefix(f"{path}: ")
+        raise DataError(f"{name}: {reason}") from None
+    if not len(rows) and not rows.failures:
+        raise DataError(f"{name}: holds no rows")
+    return rows
+
+
+def _check_client(name: HubDataset) -> None:
+    try:
+        import datasets  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(f"datasets of the Hugging Face Hub ({name})", "datasets") from None
+    if Path(name.repository).exists():
+        raise DataError(
+            f"{name}: here is a folder {name.repository}, which `datasets` would read instead; "
+            "run this in another folder"
+        )
+
+
+def _check_access(name: HubDataset) -> None:
+    """Raises what the Hub's client does for a dataset that is not there, or not for this user."""
+    if _is_offline():
+        return
+    from huggingface_hub import HfApi
+
+    from timbral.version import __version__
+
+    client = HfApi(library_name="timbral", library_version=__version__)
+    found = client.dataset_info(name.repository, revision=name.revision or None)
+    if found.gated:
+        client.auth_check(name.repository, repo_type="dataset")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, `datasets` tells of errors alone, and shows its progress on a terminal alone."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from datasets.utils import logging
+    from huggingface_hub.utils import logging as client_logging
+
+    before, client_before = logging.get_verbosity(), client_logging.get_verbosity()
+    disabled = are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    client_logging.set_verbosity(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        client_logging.set_verbosity(client_before)
+        if not disabled:
+            enable_progress_bars()
+
+
+def _whole(name: HubDataset) -> dict[str, list[Path]]:
+    """The Arrow files of all splits, or of the one that is named, in the cache of `datasets`."""
+    name, builder = _builder(name)
+    builder.download_and_prepare()
+    found: Any = builder.as_dataset(split=name.split or None)
+    splits = {"": found} if name.split else dict(found)
+    return {
+        split: [Path(file["filename"]) for file in dataset.cache_files]
+        for split, dataset in splits.items()
+    }
+
+
+def _builder(name: HubDataset) -> tuple[HubDataset, DatasetBuilder]:
+    """What gets and reads a dataset; and its name, in which what stood as split may be a config."""
+    from datasets import ArrowBasedBuilder, load_dataset_builder
+
+    configs = _configs(name)
+    if name.config and name.config not in configs:
+        raise DataError(
+            f"{name}: unknown config {name.config!r}{did_you_mean(name.config, configs)}"
+        )
+    if not name.config and len(configs) > 1 and name.split in configs:
+        name = replace(name, config=name.split, split="")
+    if not name.config and len(configs) > 1 and "default" not in configs:
+        raise DataError(f"{name}: has the configs {', '.join(configs)}; name one, as :CONFIG/SPLIT")
+    builder = load_dataset_builder(
+        name.repository, name.config or None, revision=name.revision or None
+    )
+    if not isinstance(builder, ArrowBasedBuilder):  # which `datasets` decodes by torchcodec
+        at = f" --revision {name.revision}" if name.revision else ""
+        raise DataError(
+            f"{name}: consists of recordings or tar archives, not of tables; get these with `hf "
+            f"download --repo-type dataset {name.repository}{at} --local-dir FOLDER`, and name "
+            "FOLDER as the corpus"
+        )
+    splits = _splits(builder)
+    if name.split and splits and name.split not in splits:
+        raise DataError(f"{name}: unknown split {name.split!r}{did_you_mean(name.split, splits)}")
+    return name, builder
+
+
+def _configs(name: HubDataset) -> list[str]:
+    from datasets import get_dataset_config_names
+
+    return list(get_dataset_config_names(name.repository, revision=name.revision or None))
+
+
+def _splits(builder: DatasetBuilder) -> Sequence[str]:
+    files = builder.config.data_files
+    return list(files) if isinstance(files, dict) else list(builder.info.splits or ())
+
+
+def _counted_rows(name: HubDataset) -> Path:
+    """An Arrow file with the rows that are asked for, in the cache."""
+    folder = cache_folder() / "datasets"
+    owner = name.repository.replace("/", "--")
+    pin = folder / f"{owner}-{_digest(name, name.rows)}.json"
+    with cache_lock(f"datasets-{owner}"):
+        if _is_offline() and (kept := _pinned(pin)):
+            return kept
+        name, builder = _builder(name)
+        if not name.split:
+            splits = ", ".join(_splits(builder))
+            raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
+        where = Path(builder.cache_dir).name  # the commit, and what else decides the content
+        file = folder / f"{owner}-{_digest(where, name, name.rows)}.arrow"
+        if not file.is_file():
+            write_rows(builder.as_streaming_dataset(name.split), name.rows or (0, None), file)
+        write_json(pin, {"file": file.name})
+    return file
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import is_offline_mode
+
+    return is_offline_mode()
+
+
+def _pinned(pin: Path) -> Path | None:
+    """What a name stood for when it was read last."""
+    try:
+        file = pin.parent / str(read_json(pin)["file"])
+    except (DataError, KeyError, TypeError):
+        return None
+    return file if file.is_file() else None
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
