@@ -336,6 +336,34 @@ def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> N
     assert len(answer.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("embed", "VOICES", "--output", "x"), "which is a folder with recordings, as in"),
+        (("embed", "VOICES"), "`timbral embed campplus-zh-en"),
+        (("embed", "./c.wav", "--output", "x"), "CORPUS is missing"),
+        (("embed", "hf://me/corpus:train"), "which is a URL"),
+        (("evaluate", "trials.txt", "--output", "x"), "which is a list"),
+    ],
+)
+def test_an_encoder_that_was_left_out(
+    words: tuple[str, ...], message: str, ask: Ask, voices: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The corpus stands where it should, and is not what is missing."""
+    (tmp_path / "trials.txt").write_text("1 a.wav b.wav\n")
+    monkeypatch.chdir(tmp_path)
+    answer = ask(*(voices if word == "VOICES" else word for word in words))
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert message in answer.err
+    assert answer.err.startswith("error: CORPUS" if "./c.wav" in words else "error: ENCODER is")
+
+
+def test_words_that_may_be_encoders_are_left_alone(ask: Ask, run: Path) -> None:
+    for encoder in (run, "campplus-int8", "me/encoder", "nothing", "weights.pt"):
+        assert ask("embed", encoder).err.startswith("error: CORPUS is missing"), encoder
+
+
 def test_wrong_option_of_a_config_names_the_flag(ask: Ask, store: Store, tmp_path: Path) -> None:
     """And not the file that comes with timbral, in which nothing is wrong."""
     words = ["train", "tdnn-ge2e-small", "--data", store.folder, "--output", tmp_path / "r"]

@@ -78,7 +78,7 @@ def parse(verb: str, words: Sequence[str]) -> int:
 
     run_verb = load_verb(verb)
     options = (tyro.conf.FlagCreatePairsOff,)
-    with parse_errors_in_one_line(run_verb):
+    with parse_errors_in_one_line(run_verb, words):
         return tyro.cli(run_verb, prog=f"timbral {verb}", args=words, config=options)
 
 

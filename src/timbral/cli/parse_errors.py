@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from timbral.cli.missing_encoder import tell_missing_encoder
 from timbral.cli.wording import flags_of
 from timbral.errors import ConfigError, did_you_mean
 
 __all__ = ["parse_errors_in_one_line"]
 
+ENCODER_FIRST = (("encoder", "corpus"), ("encoder", "trials"))
+"""the first words of verbs to whom a corpus or list may be given as if it were the encoder"""
+
 
 @contextmanager
-def parse_errors_in_one_line(run: Callable[..., int]) -> Iterator[None]:
+def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> Iterator[None]:
     """Within, what tyro refuses is a ConfigError; without its hook, which is new, tyro's own box.
 
     Args:
         run: the verb, whose flags an unknown one is compared with
+        words: what is parsed
     """
     try:
         from tyro import _errors as events
@@ -28,8 +34,10 @@ def parse_errors_in_one_line(run: Callable[..., int]) -> Iterator[None]:
 
     def refuse(event: events.ParseErrorEvent) -> None:
         if isinstance(event, events.MissingArgs):
-            message = _unknown(event.unrecognized_tokens, flags) or _missing(
-                event.missing_arguments
+            message = (
+                _unknown(event.unrecognized_tokens, flags)
+                or _missing_encoder(run, event.prog, words, event.missing_arguments)
+                or _missing(event.missing_arguments)
             )
         elif isinstance(event, events.UnrecognizedArgs):
             message = _unknown(event.tokens, flags) or f"unexpected word {event.tokens[0]!r}"
@@ -54,6 +62,15 @@ def _unknown(tokens: Sequence[str], flags: Sequence[str]) -> str:
         if token.startswith("--"):
             return f"unknown option {token}{did_you_mean(token, flags)}"
     return ""
+
+
+def _missing_encoder(
+    run: Callable[..., int], verb: str, words: Sequence[str], contexts: Sequence[Any]
+) -> str:
+    """That the encoder is missing, if a word is, and the first one is none; else ""."""
+    takes_encoder = tuple(inspect.signature(run).parameters)[:2] in ENCODER_FIRST
+    lacks_word = any(context.arg.is_positional() for context in contexts)
+    return tell_missing_encoder(verb, words) if takes_encoder and lacks_word else ""
 
 
 def _missing(contexts: Sequence[Any]) -> str:

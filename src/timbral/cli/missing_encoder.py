@@ -1,0 +1,50 @@
+"""ENCODER left out: the corpus or list stands where it should, and the last word seems missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["tell_missing_encoder"]
+
+NAMES_SHOWN = 3
+
+
+def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
+    """That ENCODER is missing, with names that it may have; "" where the first word may be one.
+
+    Args:
+        verb: such as ``timbral embed``, which takes ENCODER and a corpus or list
+        words: what stands behind it
+    """
+    if not words or words[0].startswith("-") or not (found := _no_encoder(words[0])):
+        return ""
+    from timbral.checkpoints.known_names import PUBLISHED_NAMES
+
+    example = shlex.join([verb.split()[-1], "campplus-zh-en", words[0]])
+    names = ", ".join(PUBLISHED_NAMES[:NAMES_SHOWN])
+    return (
+        f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example} …`; "
+        f"names are {names} and others (`timbral models`), or it is a run folder or a file of "
+        "weights"
+    )
+
+
+def _no_encoder(word: str) -> str:
+    """What a word is, if it is there and no encoder; else ""."""
+    from timbral.audio.segments import Segment
+    from timbral.data.corpora.corpus_files import audio_files
+    from timbral.data.listed_recordings import LIST_SUFFIXES, is_recording
+    from timbral.data.text_columns import TABLE_SUFFIXES
+    from timbral.io.storage import is_url
+
+    if is_url(word):
+        return "a URL"
+    path = Path(Segment.of(word).file)
+    if path.is_file():
+        if is_recording(word):
+            return "a recording"
+        is_list = path.suffix.lower() in (*LIST_SUFFIXES, *TABLE_SUFFIXES)
+        return "a list" if is_list else ""
+    return "a folder with recordings" if path.is_dir() and any(audio_files(path)) else ""
