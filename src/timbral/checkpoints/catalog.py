@@ -45,6 +45,7 @@ ARCHITECTURES = {
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
     "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
     "wavlm-ecapa": "WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o",
+    "wavlm-mhfa": "WavLM under multi-head factorized attentive pooling (MHFA), on raw samples",
 }
 """encoders that come with timbral, in the words of their classes"""
 
@@ -58,6 +59,7 @@ SIZES = {
     "tdnn": (192, 1_061_312, 16_000),
     "wavlm": (512, 100_229_337, 16_000),
     "wavlm-ecapa": (256, 323_863_833, 16_000),
+    "wavlm-mhfa": (256, 317_819_058, 16_000),
     "campplus-int8": (192, 6_848_544, 16_000),
     "ge2e-lstm": (256, 1_423_616, 16_000),
     "campplus-zh-en": (192, 6_848_544, 16_000),

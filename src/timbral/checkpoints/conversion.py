@@ -47,8 +47,9 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
         output: the folder to write
         format: ``resemblyzer``, ``real-time-voice-cloning``, ``chatterbox``,
             ``cosyvoice``, ``ddvc``, ``paddlespeech``, ``speechbrain``, ``3d-speaker``,
-            ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``pyannote``, ``redimnet``,
-            ``transformers`` or ``unispeech``; None: what the content shows
+            ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``wespeaker-mhfa``,
+            ``pyannote``, ``redimnet``, ``transformers`` or ``unispeech``; None: what the content
+            shows
 
     Returns:
         the new checkpoint, which `load_encoder` takes by its folder

@@ -12,6 +12,7 @@ from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.encoders.wavlm_ecapa import WavlmEcapaEncoder
+from timbral.encoders.wavlm_mhfa import WavlmMhfaEncoder
 
 __all__ = ["ENCODERS"]
 
@@ -25,4 +26,5 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "tdnn": TdnnEncoder,
     "wavlm": WavlmEncoder,
     "wavlm-ecapa": WavlmEcapaEncoder,
+    "wavlm-mhfa": WavlmMhfaEncoder,
 }

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
+from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.ecapa import (
     EcapaConfig,
     PlainAttentiveStatistics,
@@ -22,8 +22,7 @@ from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.wavlm.encoder import WeightedLayerSum
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
-from timbral.encoders.wavlm.wavlm_config import WavlmConfig
-from timbral.errors import ConfigError, check_ranges
+from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
 
 __all__ = ["WavlmEcapaConfig", "WavlmEcapaEncoder"]
 
@@ -35,53 +34,19 @@ MIN_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class WavlmEcapaConfig:
-    """Sizes of the network; the defaults are those of ``wavlm_large_finetune.pth``.
+class WavlmEcapaConfig(WavlmSizes):
+    """Sizes of the network; the defaults are those of ``wavlm_large_finetune.pth``."""
 
-    What `WavlmConfig` has too has its meaning.
-    """
-
-    hidden_size: int = 1024
-    num_hidden_layers: int = 24
-    num_attention_heads: int = 16
-    intermediate_size: int = 4096
-    conv_dim: tuple[int, ...] = (512, 512, 512, 512, 512, 512, 512)
-    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
-    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
-    feat_extract_norm: str = "layer"
-    do_stable_layer_norm: bool = True
-    num_conv_pos_embeddings: int = 128
-    num_conv_pos_embedding_groups: int = 16
-    num_buckets: int = 320
-    max_bucket_distance: int = 800
-    do_normalize: bool = True
-    hidden_dropout: float = 0.0
-    attention_dropout: float = 0.0
-    layerdrop: float = 0.0
-    mask_time_prob: float = 0.0
     channels: int = 512
     """of the ECAPA-TDNN"""
     pooled_channels: int = 1536
     attention_channels: int = 128
     se_channels: int = 128
     res2net_scale: int = 8
-    embedding_dim: int = 256
 
     def __post_init__(self) -> None:
-        check_ranges(self, "encoder", embedding_dim=(1, LARGEST_SIZE))
-        check_ranges(self, "encoder", num_hidden_layers=(1, MOST_LAYERS))
-        if len(self.conv_dim) != len(self.conv_kernel) or len(self.conv_dim) != len(
-            self.conv_stride
-        ):
-            raise ConfigError("encoder.conv_dim, conv_kernel and conv_stride must be equally long")
         self.wavlm()  # check their own sizes
         self.ecapa()
-
-    def wavlm(self) -> WavlmConfig:
-        """The sizes below the ECAPA-TDNN."""
-        own = {field.name for field in fields(self)} - {"embedding_dim"}
-        shared = {field.name for field in fields(WavlmConfig)} & own
-        return WavlmConfig(**{name: getattr(self, name) for name in shared})
 
     def ecapa(self) -> EcapaConfig:
         """The sizes of the ECAPA-TDNN, which is built as WeSpeaker's."""

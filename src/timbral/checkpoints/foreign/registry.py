@@ -18,6 +18,7 @@ from timbral.checkpoints.foreign.transformers import TRANSFORMERS
 from timbral.checkpoints.foreign.unispeech import UNISPEECH
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
+from timbral.checkpoints.foreign.wespeaker_mhfa import WESPEAKER_MHFA
 from timbral.checkpoints.foreign.wespeaker_tdnn import WESPEAKER_CAMPPLUS, WESPEAKER_ECAPA
 from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
@@ -36,6 +37,7 @@ FORMATS: dict[str, Format] = {
     "wespeaker": WESPEAKER,
     "wespeaker-campplus": WESPEAKER_CAMPPLUS,
     "wespeaker-ecapa": WESPEAKER_ECAPA,
+    "wespeaker-mhfa": WESPEAKER_MHFA,
     "pyannote": PYANNOTE,
     "redimnet": REDIMNET,
     "transformers": TRANSFORMERS,
@@ -58,7 +60,14 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
         return FORMATS[name].convert(encoder)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
-    except (ConfigError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        ConfigError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         # Tensors of other shapes than a reader expects; it takes them apart without asking.
         raise CheckpointError(
             f"{source}: these are not weights of the format {FORMATS[name].description!r}: {error}"

@@ -87,7 +87,9 @@ class TransformerLayer(nn.Module):
 class WavlmTransformer(nn.Module):
     """Frames (B, F, C) to the hidden states (B, F, H) before and behind each of its layers."""
 
-    def __init__(self, config: WavlmConfig) -> None:
+    def __init__(self, config: WavlmConfig, *, normalize_last: bool = True) -> None:
+        """`normalize_last`: the last state of a stable one (layer norms before what they are for)
+        is normalized, as the network's output; without it, it is as the last layer gives it."""
         super().__init__()
         self.config = config
         inputs, size = config.conv_dim[-1], config.hidden_size
@@ -103,7 +105,9 @@ class WavlmTransformer(nn.Module):
             padding=kernel // 2,
             groups=config.num_conv_pos_embedding_groups,
         )
-        self.layer_norm = nn.LayerNorm(size, eps=NORM_EPSILON)
+        self.layer_norm: nn.LayerNorm | None = None
+        if normalize_last or not config.do_stable_layer_norm:
+            self.layer_norm = nn.LayerNorm(size, eps=NORM_EPSILON)
         self.rel_attn_embed = nn.Embedding(config.num_buckets, config.num_attention_heads)
         self.layers = nn.ModuleList(
             TransformerLayer(config) for _ in range(config.num_hidden_layers)
@@ -118,7 +122,7 @@ class WavlmTransformer(nn.Module):
         # Zero behind each end, as the positional convolution pads an utterance that is alone.
         frames = frames * mask[:, :, None]
         frames = frames + self._positions(frames)
-        if not self.config.do_stable_layer_norm:
+        if self.layer_norm is not None and not self.config.do_stable_layer_norm:
             frames = self.layer_norm(frames)
         frames = self.dropout(frames)
         buckets = self._buckets(mask.shape[1], mask.device)
@@ -129,7 +133,7 @@ class WavlmTransformer(nn.Module):
             if not self._dropped(index):
                 frames = layer(frames, position_bias, padding[:, None, None])
             states.append(frames)
-        if self.config.do_stable_layer_norm:
+        if self.layer_norm is not None and self.config.do_stable_layer_norm:
             states[-1] = self.layer_norm(frames)
         return states
 

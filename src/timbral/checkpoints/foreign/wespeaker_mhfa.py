@@ -1,0 +1,83 @@
+"""WavLM with MHFA of BUT's WeSpeaker (wespeaker_ssl_public), ``avg_model.pt`` of its recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
+from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes, wavlm_tensors
+from timbral.encoders.wavlm_mhfa import WavlmMhfaConfig
+from timbral.errors import CheckpointError
+
+__all__ = ["WESPEAKER_MHFA"]
+
+WAVLM = "model."
+"""before the names of WavLM's own tensors"""
+HEAD = "back_end."
+MARKS = (
+    f"{HEAD}weights_k",
+    f"{HEAD}weights_v",
+    f"{HEAD}cmp_linear_k.weight",
+    f"{HEAD}att_head.weight",
+    f"{HEAD}pooling_fc.weight",
+    f"{WAVLM}encoder.layers.0.self_attn.grep_a",
+)
+CLASSIFIER = "projection."
+"""over the training speakers, which WeSpeaker keeps in the same file"""
+NAMES = (
+    (r"^back_end\.weights_k$", "pooling.key_sum.layer_weights"),
+    (r"^back_end\.weights_v$", "pooling.value_sum.layer_weights"),
+    (r"^back_end\.cmp_linear_k\.", "pooling.key."),
+    (r"^back_end\.cmp_linear_v\.", "pooling.value."),
+    (r"^back_end\.att_head\.", "pooling.scores."),
+    (r"^back_end\.pooling_fc\.", "pooling.output."),
+)
+MASKED = "encoder.transformer.masked_spec_embed"
+"""what stands for masked frames in training; BUT's WavLM has none"""
+
+
+def convert(content: Content) -> ConvertedWeights:
+    """Any size of WavLM with MHFA; no waves are normalized, as BUT's code normalizes none."""
+    wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
+    try:
+        config = _config(wavlm, state)
+    except KeyError as error:
+        raise CheckpointError(
+            f"these are not weights of BUT's WavLM with MHFA: {error} is missing"
+        ) from None
+    tensors = {MASKED: torch.zeros(config.hidden_size), **wavlm_tensors(wavlm)}
+    if config.do_stable_layer_norm:  # of the last state, which MHFA takes as it is
+        tensors = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if not name.startswith("encoder.transformer.layer_norm.")
+        }
+    for key, tensor in state.items():
+        if not key.startswith(CLASSIFIER):
+            tensors[f"encoder.{rename(key, NAMES)}"] = tensor.contiguous()
+    return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
+
+
+def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmMhfaConfig:
+    """Sizes, read off the tensors; KeyError for one that is missing."""
+    return WavlmMhfaConfig(
+        **wavlm_sizes(wavlm),
+        pooling_heads=len(state[f"{HEAD}att_head.weight"]),
+        compressed_channels=len(state[f"{HEAD}cmp_linear_k.weight"]),
+        embedding_dim=len(state[f"{HEAD}pooling_fc.weight"]),
+    )
+
+
+WESPEAKER_MHFA = Format(
+    "WavLM with MHFA of BUT's WeSpeaker, avg_model.pt of WavLM_MHFA", (MARKS,), convert
+)

@@ -1,0 +1,107 @@
+"""WavLM under multi-head factorized attentive pooling (Peng et al., An Attention-Based Backend
+Allowing Efficient Fine-Tuning of Transformer Models for Speaker Verification, SLT 2022), as its
+authors build it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from timbral.encoders.base import LARGEST_SIZE, SpeakerEncoder
+from timbral.encoders.layers.frames import at_least_float32, frame_mask
+from timbral.encoders.layers.linear import Linear
+from timbral.encoders.wavlm.encoder import WeightedLayerSum
+from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
+from timbral.encoders.wavlm.transformer import WavlmTransformer
+from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
+from timbral.errors import check_ranges
+
+__all__ = ["WavlmMhfaConfig", "WavlmMhfaEncoder"]
+
+
+@dataclass(frozen=True)
+class WavlmMhfaConfig(WavlmSizes):
+    """Sizes of the network; the defaults are those of the authors' recipe for WavLM large.
+
+    Its waves are not normalized, unlike those that WavLM large was pretrained on.
+    """
+
+    do_normalize: bool = False
+    pooling_heads: int = 64
+    """that each weight the frames in their own way"""
+    compressed_channels: int = 128
+    """of keys and of values"""
+
+    def __post_init__(self) -> None:
+        sizes = ("pooling_heads", "compressed_channels")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
+        self.wavlm()  # check its own sizes
+
+
+class FactorizedAttention(nn.Module):
+    """Section 3: keys and values are two weighted sums of all hidden states, compressed. Keys tell
+    how each head weights the frames; the vector is linear in the heads' means of the values."""
+
+    def __init__(self, config: WavlmMhfaConfig) -> None:
+        super().__init__()
+        states, channels = config.num_hidden_layers + 1, config.compressed_channels
+        self.key_sum = WeightedLayerSum(states)
+        self.value_sum = WeightedLayerSum(states)
+        self.key = Linear(config.hidden_size, channels)
+        self.value = Linear(config.hidden_size, channels)
+        self.scores = nn.Linear(channels, config.pooling_heads)
+        self.output = nn.Linear(config.pooling_heads * channels, config.embedding_dim)
+
+    def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
+        """States (B, F, H) before and behind each layer, mask (B, F) -> (B, E)."""
+        scores = at_least_float32(self.scores(self.key(self.key_sum(states))))
+        attention = torch.softmax(scores.masked_fill(~mask[:, :, None], -torch.inf), dim=1)
+        values = at_least_float32(self.value(self.value_sum(states)))
+        pooled = attention.transpose(1, 2) @ values  # (B, heads, C)
+        embeddings: Tensor = self.output(pooled.flatten(1))
+        return embeddings
+
+
+class WavlmMhfaEncoder(SpeakerEncoder):
+    """WavLM under multi-head factorized attentive pooling (MHFA), on raw samples."""
+
+    name = "wavlm-mhfa"
+    config_type = WavlmMhfaConfig
+    tiny_config = WavlmMhfaConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+        mask_time_prob=0.05,
+        embedding_dim=16,
+        pooling_heads=4,
+        compressed_channels=8,
+    )
+    longest_seconds = 20.0
+    config: WavlmMhfaConfig
+
+    def __init__(self, config: WavlmMhfaConfig) -> None:
+        super().__init__(config)
+        wavlm = config.wavlm()
+        self.frontend = FeatureEncoder(wavlm)
+        self.embedding_dim = config.embedding_dim
+        self.min_samples = self.sample_rate // 10
+        self.transformer = WavlmTransformer(wavlm, normalize_last=False)
+        self.pooling = FactorizedAttention(config)
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        return {
+            "cnn": [self.frontend],
+            "transformer": [self.transformer, *self.transformer.layers],
+            "head": [self.pooling],
+        }
+
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        mask = frame_mask(frame_lengths, features.shape[1])
+        return at_least_float32(self.pooling(self.transformer(features, mask), mask))
