@@ -48,8 +48,8 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
         format: ``resemblyzer``, ``real-time-voice-cloning``, ``chatterbox``,
             ``cosyvoice``, ``ddvc``, ``paddlespeech``, ``speechbrain``, ``3d-speaker``,
             ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``wespeaker-mhfa``,
-            ``pyannote``, ``redimnet``, ``transformers`` or ``unispeech``; None: what the content
-            shows
+            ``wespeaker-w2v-bert``, ``pyannote``, ``redimnet``, ``transformers`` or ``unispeech``;
+            None: what the content shows
 
     Returns:
         the new checkpoint, which `load_encoder` takes by its folder

@@ -10,6 +10,7 @@ from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.redimnet.redimnet_encoder import RedimnetEncoder
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
+from timbral.encoders.w2v_bert.w2v_bert_encoder import W2vBertEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.encoders.wavlm_ecapa import WavlmEcapaEncoder
 from timbral.encoders.wavlm_mhfa import WavlmMhfaEncoder
@@ -24,6 +25,7 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "redimnet": RedimnetEncoder,
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
+    "w2v-bert": W2vBertEncoder,
     "wavlm": WavlmEncoder,
     "wavlm-ecapa": WavlmEcapaEncoder,
     "wavlm-mhfa": WavlmMhfaEncoder,

@@ -20,6 +20,7 @@ from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
 from timbral.checkpoints.foreign.wespeaker_mhfa import WESPEAKER_MHFA
 from timbral.checkpoints.foreign.wespeaker_tdnn import WESPEAKER_CAMPPLUS, WESPEAKER_ECAPA
+from timbral.checkpoints.foreign.wespeaker_w2v_bert import WESPEAKER_W2V_BERT
 from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
 from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
@@ -38,6 +39,7 @@ FORMATS: dict[str, Format] = {
     "wespeaker-campplus": WESPEAKER_CAMPPLUS,
     "wespeaker-ecapa": WESPEAKER_ECAPA,
     "wespeaker-mhfa": WESPEAKER_MHFA,
+    "wespeaker-w2v-bert": WESPEAKER_W2V_BERT,
     "pyannote": PYANNOTE,
     "redimnet": REDIMNET,
     "transformers": TRANSFORMERS,
