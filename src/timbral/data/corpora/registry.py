@@ -22,6 +22,7 @@ from timbral.data.corpora.vctk import VCTK
 from timbral.data.corpora.voxceleb import VOXCELEB1, VOXCELEB2
 from timbral.data.corpora.webdataset import WEBDATASET
 from timbral.data.lists.lhotse_cuts import LHOTSE_CUTS, LHOTSE_SHAR
+from timbral.data.lists.lhotse_recipes import PREFIX, recipe_layout
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.errors import DataError, did_you_mean
@@ -112,7 +113,7 @@ def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
 def scan_rows(layout: str, root: str | Path) -> Manifest:
     """As `scan_corpus`, in the scan's order; utterance ids may be repeated.
 
-    A layout of the user's own is named ``path.py:NAME``.
+    A layout of the user's own is named ``path.py:NAME``, a recipe of Lhotse ``lhotse:NAME``.
     """
     corpus = _layout(layout)
     root = Path(root)
@@ -133,9 +134,11 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
 
 
 def _layout(name: str) -> Corpus:
-    """A layout by its name, or one of the user's own as ``path.py:NAME``."""
+    """A layout by its name, one of the user's own as ``path.py:NAME``, or ``lhotse:RECIPE``."""
     if is_user_source(name):
         return user_layout(name)
+    if name.startswith(PREFIX):
+        return recipe_layout(name)
     if name not in LAYOUTS:
         raise DataError(f"unknown layout {name!r}{did_you_mean(name, LAYOUTS)}")
     return LAYOUTS[name]
