@@ -11,6 +11,7 @@ of a network ends in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -39,13 +40,16 @@ def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return packed
 
 
-def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by name, those in 8 bits as float32; CheckpointError for scales that fit nothing."""
+def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors of a file by name, those in 8 bits as float32.
+
+    Raises CheckpointError for scales that fit nothing.
+    """
     unpacked = {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}
     for name in tensors.keys() - unpacked.keys():
         scale, whole = tensors[name], unpacked.get(name.removesuffix(SCALE))
         if whole is None or not _fits(scale, whole):
-            raise CheckpointError(f"{name} is no scale of a weight in 8 bits")
+            raise CheckpointError(f"{path}: {name} is no scale of a weight in 8 bits")
         steps = scale.float()[:, :, None]
         values = (_grouped(whole.float()) * steps).flatten(1)
         unpacked[name.removesuffix(SCALE)] = values[:, : whole[0].numel()].reshape(whole.shape)

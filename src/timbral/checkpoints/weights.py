@@ -92,7 +92,7 @@ def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
     Where the checkpoint's are random it keeps those that it has, and its low-rank updates.
     """
     path = checkpoint.weights_path
-    tensors = unpack(read_tensors(path))
+    tensors = unpack(read_tensors(path), path)
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
     for key, current in encoder.state_dict().items():
         without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates
