@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from conftest import Ask
 from timbral.installation import CHECKOUT, install_command, is_installed, packages_of
+from timbral.io.loaded_torch import usable_cores
 
 REQUIREMENTS = ["numpy>=2", "av>=14; extra == 'ffmpeg'", 'b[c]>=1,<2 ; extra == "odd-name"']
 
@@ -67,6 +70,21 @@ def test_every_extra_has_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     for extra in ("map", "vad", "ffmpeg", "hub", "lora", "onnx", "export", "serve", "gallery"):
         assert packages_of(extra), extra
+
+
+def test_macos_counts_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == os.cpu_count()
+
+
+def test_windows_is_told_to_who_imports() -> None:
+    """Python's own words would be that there is no module fcntl."""
+    code = "import sys; sys.modules['fcntl'] = None; import timbral.data.sources"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: timbral runs on Linux and macOS; on Windows run it in WSL"
+    )
 
 
 def test_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "limit_threads",
     "set_torch_threads",
     "torch_is_loaded",
+    "usable_cores",
 ]
 
 
@@ -65,6 +66,11 @@ def cpu_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)
+    return usable_cores()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use; all where the system does not say, as on macOS."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

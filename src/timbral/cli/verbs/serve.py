@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -125,10 +124,10 @@ def _count_workers(embedder: Embedder) -> int:
     """How many batches are computed at once: as many as cores, where each takes one."""
     if embedder.device.type != "cpu":
         return 1
-    from timbral.io.loaded_torch import set_torch_threads
+    from timbral.io.loaded_torch import set_torch_threads, usable_cores
 
     set_torch_threads(1)  # a worker a core computes more than all cores on one batch
-    return len(os.sched_getaffinity(0))
+    return usable_cores()
 
 
 def _shown(host: str) -> str:
