@@ -87,8 +87,9 @@ def read_settings(whole: Mapping[Any, Any]) -> Settings:
     if not isinstance(of_features, Mapping):
         raise CheckpointError(f"{KEY}.spec_params is missing: its defaults have changed")
     _check(of_features, KNOWN_OF_FEATURES, AUGMENTATION, f"{KEY}.spec_params")
-    if given.get("agg_gnorm", False) not in (False, True, None, given.get("C")):
-        raise CheckpointError(f"{KEY}.agg_gnorm {given['agg_gnorm']!r:.60} is not known")
+    groups = given.get("agg_gnorm", False)  # True is as many as channels, a number itself
+    if type(groups) is not bool and (type(groups) is not int or groups != given.get("C")):
+        raise CheckpointError(f"{KEY}.agg_gnorm {_shown(given['agg_gnorm'])} is not known")
     return Settings(
         version,
         _whole_number(given, "group_divisor", 4 if version == 1 else 1),
@@ -106,10 +107,10 @@ def _check(
         if key in known:
             if not any(type(value) is type(one) and value == one for one in known[key]):
                 allowed = ", ".join(repr(one) for one in known[key])
-                raise CheckpointError(f"{where}.{key} {value!r:.60} is not known, only {allowed}")
+                raise CheckpointError(f"{where}.{key} {_shown(value)} is not known, only {allowed}")
         elif key not in other:
             raise CheckpointError(
-                f"{where} has {key!r:.60}, which is not known: the network may be another one"
+                f"{where} has {_shown(key)}, which is not known: the network may be another one"
             )
 
 
@@ -117,6 +118,11 @@ def _whole_number(given: Mapping[Any, Any], key: str, default: int) -> int:
     value = given.get(key, default)
     if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
         raise CheckpointError(
-            f"{KEY}.{key} must be a whole number from 1 to {LARGEST_SIZE}: {value!r:.60}"
+            f"{KEY}.{key} must be a whole number from 1 to {LARGEST_SIZE}: {_shown(value)}"
         )
     return value
+
+
+def _shown(value: object) -> str:
+    """In one short line, whatever it is."""
+    return " ".join(repr(value).split())[:60]
