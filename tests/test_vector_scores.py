@@ -25,13 +25,12 @@ from timbral.scoring.intervals import (
     _weights,
     eer_of,
     interval_of,
-    order_of_scores,
 )
 from timbral.scoring.metrics import eer
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.nuisance import nuisance_directions
 from timbral.scoring.pairs import pair_cosines
-from timbral.scoring.repeated_words import RepeatedWords
+from timbral.scoring.ranked_trials import RankedTrials, order_of_scores
 from timbral.scoring.score_file import read_scores, write_scores
 from timbral.scoring.trial_list import UNKNOWN, TrialList, read_trial_list
 from timbral.scoring.trial_speakers import speakers_from_targets
@@ -324,7 +323,9 @@ def test_intervals_over_speakers_hold_what_they_promise() -> None:
     held = narrow = 0
     for seed in range(100):
         scores, labels, first, second = draw_figures(seed, 20)
-        bootstrap = SpeakerBootstrap(scores, labels, first, second, draws=200, seed=seed)
+        bootstrap = SpeakerBootstrap(
+            RankedTrials.of(scores, labels), first, second, draws=200, seed=seed
+        )
         interval = bootstrap.interval(eer_of)
         held += interval.low <= everybody <= interval.high
         rng = np.random.default_rng(seed)
@@ -336,10 +337,11 @@ def test_intervals_over_speakers_hold_what_they_promise() -> None:
 
 
 def test_bins_of_large_lists_give_the_same_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = draw_figures(3, 20)
-    exact = SpeakerBootstrap(*trials, draws=50)
+    scores, labels, *sides = draw_figures(3, 20)
+    trials = RankedTrials.of(scores, labels)
+    exact = SpeakerBootstrap(trials, *sides, draws=50)
     monkeypatch.setattr("timbral.scoring.intervals.QUANTILES", 256)
-    binned = SpeakerBootstrap(*trials, draws=50)
+    binned = SpeakerBootstrap(trials, *sides, draws=50)
     assert len(binned.lows) < len(exact.lows) / 3
     assert binned.values(eer_of) == pytest.approx(exact.values(eer_of), abs=2e-3)
 
@@ -478,24 +480,12 @@ def test_scores_are_written_with_six_decimals(tmp_path: Path, labels: list[int])
         assert lines[0] == first
 
 
-def test_words_of_a_column_are_numbered() -> None:
-    blocks = [["a", "b", "a"], ["b", "c"], ["c", "a", "d"]]
-    for many in (2**21, 2):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("timbral.scoring.repeated_words.MANY", many)
-            column = RepeatedWords()
-            for block in blocks:
-                column.add(pa.array(block))
-        assert column.encoded().to_pylist() == [word for block in blocks for word in block]
-    assert RepeatedWords().encoded().to_pylist() == []
-
-
 def test_weights_of_many_ties_are_exact() -> None:
     count = 400_000
     scores = np.r_[np.zeros(count), np.ones(8)]
     first = np.r_[np.zeros(count), np.arange(8)].astype(np.int64)
     second = np.r_[np.ones(count), np.arange(8)].astype(np.int64)
-    bootstrap = SpeakerBootstrap(scores, scores.astype(int), first, second, draws=400)
+    bootstrap = SpeakerBootstrap(RankedTrials.of(scores, scores), first, second, draws=400)
     drawn = bootstrap.nontargets[:, 0] / count  # how often speaker 0 times how often speaker 1
     assert np.array_equal(drawn, np.round(drawn))
     assert drawn.max() > 2**24 / count / 8

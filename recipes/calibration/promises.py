@@ -26,6 +26,7 @@ from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import SpeakerBootstrap
 from timbral.scoring.metrics import ScoreCounts, cllr, eer
+from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import SCORES, read_scores
 from timbral.scoring.trial_vectors import TrialVectors
 
@@ -53,7 +54,9 @@ class Cell:
     def rates(self, values: Floats, threshold: float) -> str:
         """False accepts and rejects at a threshold, in % with intervals."""
         labels = self.trials.labels
-        bootstrap = SpeakerBootstrap(values, labels, self.trials.first, self.trials.second)
+        bootstrap = SpeakerBootstrap(
+            RankedTrials.of(values, labels), self.trials.first, self.trials.second
+        )
         at = int(np.searchsorted(bootstrap.lows, threshold))
         accepts = bootstrap.values(lambda miss, false_alarm: false_alarm[:, at])
         rejects = bootstrap.values(lambda miss, false_alarm: miss[:, at])

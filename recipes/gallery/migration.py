@@ -24,6 +24,7 @@ from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge
 from timbral.io.types import Ints, Vectors
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of
 from timbral.scoring.metrics import eer
+from timbral.scoring.ranked_trials import RankedTrials
 
 DRAWS_OF_ONE = 5
 """choices of the one recording that is enrolled"""
@@ -93,7 +94,7 @@ def figures(enrolled: Vectors, tested: Vectors, speakers: Ints) -> str:
                 second.append(speakers[kept])
         values, same = np.concatenate(scores), np.concatenate(labels).astype(np.int64)
         bootstrap = SpeakerBootstrap(
-            values, same, np.concatenate(first), np.concatenate(second), draws=500
+            RankedTrials.of(values, same), np.concatenate(first), np.concatenate(second), draws=500
         )
         interval = bootstrap.interval(eer_of)
         rate = 100 * eer(values, same)[0]

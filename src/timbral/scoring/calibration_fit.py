@@ -24,6 +24,7 @@ from timbral.scoring.intervals import Interval, SpeakerBootstrap, cllr_of
 from timbral.scoring.logistic import fit_logistic
 from timbral.scoring.metrics import ScoreCounts, cllr
 from timbral.scoring.operating_points import operating_points
+from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.trial_vectors import TrialVectors
 
 __all__ = ["Fit", "TrialData", "fit_trials"]
@@ -129,7 +130,8 @@ def fit_trials(
         data = replace(data, scores=recordings.cosines(nuisance))
     offset, scale = _coefficients(data, ranges, chosen.columns)
     llrs = chosen.llrs
-    bootstrap = SpeakerBootstrap(llrs, data.labels, data.first, data.second, draws=draws, seed=seed)
+    ranked = RankedTrials.of(llrs, data.labels)
+    bootstrap = SpeakerBootstrap(ranked, data.first, data.second, draws=draws, seed=seed)
     points = operating_points(bootstrap, llrs, data.labels, data.first, data.second)
     return Fit(
         tuple(offset.tolist()),
@@ -142,7 +144,7 @@ def fit_trials(
         nuisance,
         cllr(llrs, data.labels),
         bootstrap.interval(cllr_of(bootstrap.lows)),
-        convex_hull(ScoreCounts.of(llrs, data.labels)).min_cllr,
+        convex_hull(ScoreCounts.of_ranked(ranked)).min_cllr,
     )
 
 

@@ -22,8 +22,9 @@ from timbral.scoring.intervals import (
     interval_of,
     min_dcf_of,
 )
-from timbral.scoring.metrics import error_rates
+from timbral.scoring.metrics import ScoreCounts
 from timbral.scoring.missing_trials import are_too_many
+from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
@@ -111,10 +112,9 @@ def compare(
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
-    bootstraps = [
-        SpeakerBootstrap(score, trials.labels, *sides, draws=draws, seed=seed) for score in scores
-    ]
-    rates = [error_rates(score, trials.labels) for score in scores]
+    ranked = [RankedTrials.of(score, trials.labels) for score in scores]
+    bootstraps = [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
+    rates = [ScoreCounts.of_ranked(each).error_rates() for each in ranked]
     figures: list[tuple[str, Figure, list[float]]] = [
         ("EER", eer_of, [each.eer()[0] for each in rates])
     ]

@@ -20,6 +20,7 @@ from timbral.scoring.intervals import (
     min_dcf_of,
 )
 from timbral.scoring.metrics import ScoreCounts, check_p_target
+from timbral.scoring.ranked_trials import RankedTrials
 
 __all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
 
@@ -97,13 +98,12 @@ def compute_figures(
     for prior in p_targets:
         check_p_target(prior)
     check_draws(draws)
-    counts = ScoreCounts.of(scores, labels)
-    rates = counts.error_rates()
-    rate, threshold = rates.eer()
-    costs = {prior: rates.min_dcf(prior) for prior in p_targets}
-    del rates  # of ten million trials half a gigabyte
+    trials = RankedTrials.of(scores, labels)
+    counts = ScoreCounts.of_ranked(trials)
+    rate, threshold = counts.eer()
     hull = convex_hull(counts)
-    bootstrap, note = _bootstrap(scores, labels, first, second, draws, seed)
+    del counts  # of ten million trials a quarter of a gigabyte
+    bootstrap, note = _bootstrap(trials, first, second, draws, seed)
     if rate == 0.0:
         bootstrap, note = None, note or "no interval: these trials have no error to draw"
     intervals = (
@@ -116,7 +116,7 @@ def compute_figures(
         eer_interval=None if bootstrap is None else bootstrap.interval(eer_of),
         threshold=threshold,
         eer_hull=hull.eer,
-        min_dcf=costs,
+        min_dcf={prior: hull.min_dcf(prior) for prior in p_targets},
         min_dcf_intervals=intervals,
         min_cllr=hull.min_cllr,
         num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
@@ -127,11 +127,11 @@ def compute_figures(
 
 
 def _bootstrap(
-    scores: ArrayLike, labels: ArrayLike, first: Ints, second: Ints, draws: int, seed: int
+    trials: RankedTrials, first: Ints, second: Ints, draws: int, seed: int
 ) -> tuple[SpeakerBootstrap | None, str]:
     if not draws:
         return None, "no interval was asked for"
     try:
-        return SpeakerBootstrap(scores, labels, first, second, draws=draws, seed=seed), ""
+        return SpeakerBootstrap(trials, first, second, draws=draws, seed=seed), ""
     except DataError as error:
         return None, f"no interval: {error}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timbral.io.types import Floats, Ints
-from timbral.scoring.metrics import ScoreCounts
+from timbral.scoring.metrics import ScoreCounts, check_p_target, detection_cost
 
 __all__ = ["Hull", "convex_hull"]
 
@@ -40,10 +40,20 @@ class Hull:
         return np.asarray(odds - np.log(self.targets.sum() / self.nontargets.sum()))
 
     @property
+    def rates(self) -> tuple[Floats, Floats]:
+        """Miss and false-alarm rates at its corners (K + 1,)."""
+        miss = np.r_[0, np.cumsum(self.targets)] / self.targets.sum()
+        return miss, 1.0 - np.r_[0, np.cumsum(self.nontargets)] / self.nontargets.sum()
+
+    def min_dcf(self, p_target: float) -> float:
+        """Minimum of the normalized detection cost: no threshold costs less than all corners."""
+        check_p_target(p_target)
+        return float(detection_cost(*self.rates, p_target).min())
+
+    @property
     def eer(self) -> float:
         """Where the hull meets miss = false alarm; in [0, 0.5]."""
-        miss = np.r_[0, np.cumsum(self.targets)] / self.targets.sum()
-        false_alarm = 1.0 - np.r_[0, np.cumsum(self.nontargets)] / self.nontargets.sum()
+        miss, false_alarm = self.rates
         difference = miss - false_alarm  # rises from -1 to 1
         after = int(np.argmax(difference >= 0))
         fraction = -difference[after - 1] / (difference[after] - difference[after - 1])
@@ -68,7 +78,7 @@ def convex_hull(counts: ScoreCounts) -> Hull:
     """The hull of scores that are counted."""
     starts = _pool(counts.targets, counts.targets + counts.nontargets)
     in_each = (np.add.reduceat(kind, starts) for kind in (counts.targets, counts.nontargets))
-    return Hull(counts.scores[starts], *in_each)
+    return Hull(counts.scores[starts].astype(np.float64), *in_each)
 
 
 def _pool(targets: Ints, trials: Ints) -> Ints:
@@ -79,14 +89,17 @@ def _pool(targets: Ints, trials: Ints) -> Ints:
     they are joined one by one.
     """
     starts = np.arange(len(targets))
+    counts = targets, trials
     while len(starts) > FEW_BLOCKS:
-        target, total = np.add.reduceat(targets, starts), np.add.reduceat(trials, starts)
-        rises = np.r_[True, target[1:] * total[:-1] > target[:-1] * total[1:]]
-        if rises.all():
+        of, among = counts
+        behind = np.flatnonzero(of[1:]) + 1  # without a target trial the share does not rise
+        rises = of[behind] * among[behind - 1] > of[behind - 1] * among[behind]
+        if rises.sum() + 1 == len(starts):
             return starts
-        starts = starts[rises]
+        kept = np.append(0, behind[rises])
+        starts = starts[kept]
+        counts = np.add.reduceat(of, kept), np.add.reduceat(among, kept)
     blocks: list[tuple[int, int, int]] = []  # first level, target trials, trials
-    counts = np.add.reduceat(targets, starts), np.add.reduceat(trials, starts)
     for start, target, total in zip(starts.tolist(), *(c.tolist() for c in counts), strict=True):
         while blocks and target * blocks[-1][2] <= blocks[-1][1] * total:
             start, target, total = (

@@ -13,18 +13,17 @@ the weight in each bin, and no sorting.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints
 from timbral.scoring.metrics import check_p_target, detection_cost
+from timbral.scoring.ranked_trials import RankedTrials
 
 __all__ = [
     "Figure",
@@ -36,7 +35,6 @@ __all__ = [
     "eer_of",
     "interval_of",
     "min_dcf_of",
-    "order_of_scores",
 ]
 
 Figure = Callable[[Floats, Floats], Floats]
@@ -48,6 +46,9 @@ TAIL_STEPS = 64
 MIN_DRAWS = 100
 MIN_SPEAKERS = 5
 """fewer speakers say nothing of others"""
+WORD = 8
+"""bytes"""
+EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
 BLOCK_WEIGHTS = 2**18
 """weights, of some trials in all draws, computed at once: they stay in the processor's cache"""
 
@@ -67,9 +68,9 @@ class SpeakerBootstrap:
     """Weights of trials in draws of speakers with replacement, by bin of scores.
 
     Args:
-        scores: (N,)
-        labels: (N,), 1 for target trials
-        first, second: (N,) the speakers of a trial's two sides, as numbers from 0 to S - 1
+        trials: N of them
+        first, second: (N,) the speakers of both sides, as numbers from 0 to S - 1, as the trials
+            stood before they were ranked
         draws: how often S speakers are drawn
         seed: of the draws
 
@@ -82,21 +83,21 @@ class SpeakerBootstrap:
 
     def __init__(
         self,
-        scores: ArrayLike,
-        labels: ArrayLike,
+        trials: RankedTrials,
         first: Ints,
         second: Ints,
         *,
         draws: int = 1000,
         seed: int = 0,
     ) -> None:
-        score = np.asarray(scores)
-        target = np.asarray(labels).astype(bool)
-        if ((first == second) != target).any():
-            row = int(np.argmax((first == second) != target))
+        order, is_target = trials.order, trials.is_target
+        contrary = (first == second)[order] != is_target
+        if contrary.any():
+            row = int(order[contrary].min())
+            same = first[row] == second[row]
             raise DataError(
-                f"trial {row + 1} is a {'target' if target[row] else 'non-target'} trial, but its "
-                f"recordings are of {'two speakers' if target[row] else 'one speaker'}"
+                f"trial {row + 1} is a {'non-target' if same else 'target'} trial, but its "
+                f"recordings are of {'one speaker' if same else 'two speakers'}"
             )
         present = count_present(first, second)
         if present < MIN_SPEAKERS:
@@ -108,15 +109,12 @@ class SpeakerBootstrap:
         even = np.full(self.num_speakers, 1 / self.num_speakers)
         counts = generator.multinomial(self.num_speakers, even, size=draws)
         times = _smallest_integers(np.ascontiguousarray(counts.T))
-        order = order_of_scores(score)
-        rising, is_target = score[order], target[order]
-        kinds = rising[is_target], rising[~is_target]
+        kinds = trials.kinds
         self.lows = _bins(*kinds)
-        left, right = first[order[is_target]], None
-        self.targets = _weights(times, left, right, np.searchsorted(kinds[0], self.lows))
-        others = order[~is_target]
-        starts = np.searchsorted(kinds[1], self.lows)
-        self.nontargets = _weights(times, first[others], second[others], starts)
+        of_targets, of_others = order[is_target], order[~is_target]
+        starts = [np.searchsorted(kind, self.lows) for kind in kinds]
+        self.targets = _weights(times, first[of_targets], None, starts[0])
+        self.nontargets = _weights(times, first[of_others], second[of_others], starts[1])
         self._rates = self._compute_rates()
 
     def interval(self, figure: Figure) -> Interval:
@@ -191,23 +189,6 @@ def count_present(first: Ints, second: Ints) -> int:
     return int(is_present.sum())
 
 
-def order_of_scores(scores: NDArray[Any]) -> Ints:
-    """The rows of scores (N,), none of them NaN, from the lowest to the highest.
-
-    A float32 and its row are sorted as one integer, which takes a third of the time: the bits of
-    positive floats rise with them, those of negative ones fall.
-    """
-    if scores.dtype != np.float32 or len(scores) >= 2**32:
-        return np.argsort(scores, kind="stable")
-    bits = np.ascontiguousarray(scores).view(np.uint32)
-    keys = np.where(bits >> 31, ~bits, bits | np.uint32(2**31)).astype(np.uint64)
-    keys <<= np.uint64(32)
-    keys |= np.arange(len(scores), dtype=np.uint64)
-    keys.sort()
-    keys &= np.uint64(2**32 - 1)
-    return keys.view(np.int64)
-
-
 def _bins(targets: NDArray[Any], nontargets: NDArray[Any]) -> Floats:
     """Low ends of bins: quantiles of both kinds, and ever finer ones in the tails that overlap.
 
@@ -225,32 +206,59 @@ def _bins(targets: NDArray[Any], nontargets: NDArray[Any]) -> Floats:
     return np.unique(np.concatenate(edges)).astype(np.float64)
 
 
-def _smallest_integers(counts: Ints) -> torch.Tensor:
-    """Counts (S, draws) in the smallest type that holds the product of any two of them."""
-    for kind in (torch.uint8, torch.int16, torch.int32):
-        if int(counts.max()) ** 2 <= torch.iinfo(kind).max:
-            return torch.from_numpy(counts).to(kind)
-    return torch.from_numpy(counts)
+def _smallest_integers(counts: Ints) -> NDArray[Any]:
+    """Counts (S, draws) in a type that holds the product of any two: nearly always a byte."""
+    most = int(counts.max()) ** 2
+    kind = next(kind for kind in (np.uint8, np.uint32, np.int64) if most <= np.iinfo(kind).max)
+    return counts.astype(kind)
 
 
-def _weights(times: torch.Tensor, first: Ints, second: Ints | None, starts: Ints) -> Floats:
+def _weights(times: NDArray[Any], first: Ints, second: Ints | None, starts: Ints) -> Floats:
     """Weight of the trials of each bin (draws, bins); `times` (S, draws): how often each is drawn.
 
     Trials come in the order of their bins, those of bin b from `starts[b]` on. Target trials are of
-    one speaker: `second` is None.
+    one speaker: `second` is None. A bin without trials weighs nothing.
     """
-    left = torch.from_numpy(first.astype(np.int64))
-    right = None if second is None else torch.from_numpy(second.astype(np.int64))
-    block = max(1, BLOCK_WEIGHTS // times.shape[1])
-    # of bytes 2^18 products stay far below 2^31, and their sum takes half the time
-    kind = torch.int32 if times.dtype == torch.uint8 else torch.int64
-    weights = np.zeros((len(starts), times.shape[1]))
-    bounds = [*starts.tolist(), len(left)]
-    for at, (begin, end) in enumerate(itertools.pairwise(bounds)):
-        for row in range(begin, end, block):
-            rows = slice(row, min(row + block, end))
-            weight = times.index_select(0, left[rows])
-            if right is not None:
-                weight *= times.index_select(0, right[rows])
-            weights[at] += weight.sum(0, dtype=kind).numpy()
-    return weights.T
+    draws = times.shape[1]
+    times = np.pad(times, ((0, 0), (0, -draws % WORD)))
+    weights = np.zeros((len(starts), times.shape[1]), dtype=np.int64)
+    filled = np.flatnonzero(np.diff(starts, append=len(first)))
+    begins = starts[filled]
+    block = _rows_at_once(times)
+    left, right = np.empty((2, block, times.shape[1]), dtype=times.dtype)
+    for row in range(0, len(first), block):
+        rows = slice(row, min(row + block, len(first)))
+        weight = times.take(first[rows], 0, out=left[: rows.stop - row], mode="clip")
+        if second is not None:
+            weight *= times.take(second[rows], 0, out=right[: rows.stop - row], mode="clip")
+        low = int(np.searchsorted(begins, row, side="right")) - 1
+        high = int(np.searchsorted(begins, rows.stop))
+        within = np.maximum(begins[low:high] - row, 0)
+        weights[filled[low:high]] += _column_sums(weight, within)
+    return np.asarray(weights.T[:draws], dtype=np.float64)
+
+
+def _rows_at_once(times: NDArray[Any]) -> int:
+    """How many products of two of the counts are summed before they pass 16 bits, at most."""
+    rows: int = max(1, BLOCK_WEIGHTS // times.shape[1])
+    if times.dtype != np.uint8:
+        return rows
+    return min(rows, int((2**16 - 1) // max(1, int(times.max()) ** 2)))
+
+
+def _column_sums(weights: NDArray[Any], starts: Ints) -> Ints:
+    """Sums of rows (N, draws) from each start up to the next (K, draws); overwrites the rows.
+
+    Eight bytes are summed as one integer of four numbers of 16 bits, first those in even columns,
+    then the odd ones: numpy's own sums of bytes take several times as long.
+    """
+    if weights.dtype != np.uint8:
+        return np.add.reduceat(weights, starts, axis=0, dtype=np.int64)
+    words = weights.view("<u8")
+    odd = words >> np.uint64(8)
+    sums = np.empty((len(starts), words.shape[1], WORD // 2, 2), dtype=np.int64)
+    for parity, half in enumerate((words, odd)):
+        half &= EVEN_BYTES
+        of_half = np.add.reduceat(half, starts, axis=0)
+        sums[..., parity] = of_half.view("<u2").reshape(*of_half.shape, WORD // 2)
+    return sums.reshape(len(starts), -1)

@@ -7,15 +7,17 @@ trial that is rejected, a false alarm a non-target trial that is accepted.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError
 from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.ranked_trials import RankedTrials, check_scores
 
 __all__ = [
     "ErrorRates",
@@ -28,7 +30,6 @@ __all__ = [
     "eer",
     "error_rates",
     "min_dcf",
-    "split_scores",
     "threshold_at_false_alarm",
 ]
 
@@ -60,62 +61,61 @@ class ErrorRates:
         return float(detection_cost(self.miss, self.false_alarm, p_target).min())
 
 
-def split_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """Scores of target trials and of non-target trials, each in rising order.
-
-    Raises DataError unless `scores` (N,) and `labels` (N,), 1 for target trials, are as many, both
-    kinds of trial are there, and no score is NaN. Infinite scores are scores.
-    """
-    score = np.asarray(scores).ravel()
-    if score.dtype != np.float32:  # half the memory, and the same order
-        score = score.astype(np.float64)
-    target = np.asarray(labels).ravel() == 1
-    if score.shape != target.shape:
-        raise DataError(f"{score.size} scores came with {target.size} labels")
-    if np.isnan(score).any():
-        raise DataError(f"{np.isnan(score).sum()} of {score.size} scores are NaN")
-    targets = int(target.sum())
-    if targets in (0, score.size):
-        raise DataError(
-            f"error rates need target and non-target trials; got {targets} target trials "
-            f"and {score.size - targets} non-target trials"
-        )
-    return np.sort(score[target]), np.sort(score[~target])
-
-
 @dataclass(frozen=True)
 class ScoreCounts:
     """Distinct scores (K,), the lowest first, and how many trials of both kinds have each (K,)."""
 
-    scores: Floats
+    scores: NDArray[Any]
     targets: Ints
     nontargets: Ints
 
     @classmethod
     def of(cls, scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
-        """Count `scores` (N,) under `labels` (N,); DataError as `split_scores` raises it."""
-        targets, nontargets = split_scores(scores, labels)
-        distinct = np.unique(np.concatenate((targets, nontargets)))
-        up_to = (np.searchsorted(kind, distinct, side="right") for kind in (targets, nontargets))
-        in_each = [np.diff(count, prepend=0) for count in up_to]
-        return cls(distinct.astype(np.float64), in_each[0], in_each[1])
+        """Count `scores` (N,) under `labels` (N,); DataError as `RankedTrials.of` raises it."""
+        return cls.of_ranked(RankedTrials.of(scores, labels))
+
+    @classmethod
+    def of_ranked(cls, trials: RankedTrials) -> ScoreCounts:
+        """Count the scores of trials."""
+        ends = np.flatnonzero(np.append(trials.scores[1:] != trials.scores[:-1], True))
+        up_to = np.cumsum(trials.is_target, dtype=np.int64)[ends]
+        targets = np.diff(up_to, prepend=0)
+        return cls(trials.scores[ends], targets, np.diff(ends, prepend=-1) - targets)
 
     def error_rates(self) -> ErrorRates:
         """Rates at each score as threshold, and at one above all, which rejects everything."""
+        return self._rates(slice(None), *self._below())
+
+    def eer(self) -> tuple[float, float]:
+        """Equal error rate in [0, 1] and its threshold; see the function `eer`.
+
+        As `error_rates().eer()`, but of millions of thresholds only a few are looked at.
+        """
+        missed, rejected = self._below()
+
+        def difference(row: int) -> float:
+            return float(missed[row] / missed[-1] - (1.0 - rejected[row] / rejected[-1]))
+
+        after = bisect_left(range(len(missed)), 0.0, key=difference)
+        return self._rates(slice(after - 1, after + 1), missed, rejected).eer()
+
+    def _below(self) -> tuple[Ints, Ints]:
+        """Target and non-target trials (K + 1,) below each threshold."""
         missed, rejected = (
             np.append(0, np.cumsum(kind)) for kind in (self.targets, self.nontargets)
         )
-        return ErrorRates(
-            thresholds=np.append(self.scores, np.inf),
-            miss=missed / missed[-1],
-            false_alarm=1.0 - rejected / rejected[-1],
-        )
+        return missed, rejected
+
+    def _rates(self, rows: slice, missed: Ints, rejected: Ints) -> ErrorRates:
+        miss = missed[rows] / missed[-1]
+        thresholds = np.append(self.scores[rows].astype(np.float64), np.inf)
+        return ErrorRates(thresholds[: len(miss)], miss, 1.0 - rejected[rows] / rejected[-1])
 
 
 def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
     """Miss and false-alarm rates of `scores` (N,) under `labels` (N,), 1 for target trials.
 
-    Tied scores are accepted or rejected together. Raises DataError as `split_scores` does.
+    Tied scores are accepted or rejected together. Raises DataError as `check_scores` does.
     """
     return ScoreCounts.of(scores, labels).error_rates()
 
@@ -126,7 +126,7 @@ def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     Between the two thresholds where the curves cross, both rates are taken as straight lines.
     Raises DataError as `error_rates` does.
     """
-    return error_rates(scores, labels).eer()
+    return ScoreCounts.of(scores, labels).eer()
 
 
 def check_p_target(p_target: float) -> None:
@@ -154,10 +154,9 @@ def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> fl
     calibration this can be far above `min_dcf`. Raises as `min_dcf` does.
     """
     check_p_target(p_target)
-    targets, nontargets = split_scores(llrs, labels)
-    threshold = np.log(1.0 - p_target) - np.log(p_target)
-    miss = np.searchsorted(targets, threshold) / targets.size
-    false_alarm = 1.0 - np.searchsorted(nontargets, threshold) / nontargets.size
+    llr, target = check_scores(llrs, labels)
+    accepted = llr >= np.log(1.0 - p_target) - np.log(p_target)
+    miss, false_alarm = 1.0 - accepted[target].mean(), accepted[~target].mean()
     return float(detection_cost(miss, false_alarm, p_target))
 
 
@@ -173,9 +172,9 @@ def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
     `llrs` (N,) are natural logarithms (Brümmer and du Preez 2006, equation 23). Raises DataError as
     `error_rates` does.
     """
-    targets, nontargets = split_scores(llrs, labels)
-    of_target = np.logaddexp(0.0, -targets).mean()
-    of_nontarget = np.logaddexp(0.0, nontargets).mean()
+    llr, target = check_scores(llrs, labels)
+    of_target = np.logaddexp(0.0, -llr[target]).mean(dtype=np.float64)
+    of_nontarget = np.logaddexp(0.0, llr[~target]).mean(dtype=np.float64)
     return float((of_target + of_nontarget) / (2 * np.log(2)))
 
 
@@ -187,7 +186,7 @@ def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) 
     """
     if not 0.0 <= rate <= 1.0:
         raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
-    targets, nontargets = split_scores(scores, labels)
+    targets, nontargets = RankedTrials.of(scores, labels).kinds
     accepted = int(np.floor(rate * nontargets.size * (1 + 1e-12)))
     if accepted >= nontargets.size:
         return -np.inf

@@ -2,58 +2,101 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Ints, Vectors
 
 __all__ = ["pair_cosines", "score_normalized"]
 
-BLOCK = 256
-"""pairs whose vectors are gathered at one time: they stay in the processor's cache"""
-GROUP = 2048
-"""vectors that lie side by side: pairs between two groups are scored together, from the cache"""
-MOST_GROUPS = 255
-"""whose pairs are numbered by 16 bits"""
-MANY = 2**24
-"""pairs that are ordered at one time"""
-ROWS = 2**20
+GROUP = 4096
+"""vectors that one side of neighboring pairs comes from: they stay in the processor's cache"""
+MOST_GROUPS = 64
+MOST_PAIRS = 2**24
+"""that are ordered at one time"""
+ROWS = 2**16
+"""trials that are normalized at one time, in the cache, too"""
 
 
 def pair_cosines(vectors: Vectors, first: Ints, second: Ints) -> Vectors:
-    """Cosine of each pair of rows of `vectors` (K, E): `first`, `second` (N,) -> (N,)."""
-    unit = unit_length(vectors)
+    """Cosine of each pair of rows of `vectors` (K, E): `first`, `second` (N,) -> (N,).
+
+    The same for (a, b) and (b, a), and wherever in the list a pair stands.
+    """
+    unit = torch.from_numpy(unit_length(vectors))
+    size = max(GROUP, -(-len(unit) // MOST_GROUPS))
+    bits = (len(unit) - 1).bit_length() + ((len(unit) - 1) // size).bit_length()
+    block = min(MOST_PAIRS, 2 ** (63 - bits))
     cosines = np.empty(len(first), dtype=np.float32)
-    both = np.empty((2, BLOCK, unit.shape[1]), dtype=np.float32)
-    for start in range(0, len(first), MANY):
-        rows = slice(start, start + MANY)
-        order = _by_groups(first[rows], second[rows], len(vectors))
-        left, right = first[rows][order], second[rows][order]
-        sorted_cosines = np.empty(len(order), dtype=np.float32)
-        for begin in range(0, len(order), BLOCK):
-            block = slice(begin, begin + BLOCK)
-            count = len(left[block])
-            for side, gathered in zip((left, right), both, strict=True):  # "clip" has no buffer
-                unit.take(side[block], axis=0, out=gathered[:count], mode="clip")
-            np.einsum("ne,ne->n", *both[:, :count], out=sorted_cosines[block])
-        cosines[rows][order] = sorted_cosines
+    for start in range(0, len(first), block):
+        rows = slice(start, start + block)
+        _block_cosines(unit, first[rows], second[rows], size, cosines[rows])
     return cosines
 
 
-def _by_groups(first: Ints, second: Ints, count: int) -> Ints:
-    """The order in which pairs (N,) of the same two groups of `count` vectors follow each other."""
-    size = max(GROUP, -(-count // MOST_GROUPS))
-    groups = -(-count // size)
-    keys = (first // size * groups + second // size).astype(np.uint16)  # radix-sorted
-    return np.argsort(keys, kind="stable")
+def _block_cosines(
+    unit: torch.Tensor, first: Ints, second: Ints, size: int, cosines: Vectors
+) -> None:
+    """Write the cosines (N,) of pairs of unit vectors (K, E).
+
+    Pairs are the entries of a sparse matrix, rows `first` and columns `second`; torch computes
+    those entries of the product of all vectors with each other. One group of `size` columns comes
+    after another, so pairs are sorted by group, then by row. Group, row and position of a pair
+    are the bits of one integer: numpy sorts these faster than it finds an order.
+    """
+    for_row, for_position = ((count - 1).bit_length() for count in (len(unit), len(first)))
+    keys = (second // size).astype(np.int64)
+    keys <<= for_row
+    keys |= first
+    keys <<= for_position
+    keys |= np.arange(len(first))
+    keys.sort()
+    order = keys & (2**for_position - 1)
+    keys >>= for_position
+    columns = second[order].astype(np.int64)
+    groups = np.arange(-(-len(unit) // size) + 1)
+    bounds = np.searchsorted(keys, groups << for_row).tolist()
+    keys &= 2**for_row - 1
+    in_order = np.empty_like(cosines)
+    for group, (begin, end) in enumerate(itertools.pairwise(bounds)):
+        if begin < end:
+            of_group = unit[group * size : (group + 1) * size]
+            columns[begin:end] -= group * size
+            pairs = slice(begin, end)
+            in_order[pairs] = _sampled_product(unit, of_group, keys[pairs], columns[pairs])
+    cosines[order] = in_order
+
+
+def _sampled_product(
+    left: torch.Tensor, right: torch.Tensor, rows: Ints, columns: Ints
+) -> NDArray[np.float32]:
+    """Entries (N,) of left @ right.T at `rows`, which rise, and `columns`."""
+    ends = np.cumsum(np.bincount(rows, minlength=len(left)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)  # said to be in beta
+        pattern = torch.sparse_csr_tensor(
+            torch.from_numpy(np.append(0, ends)),
+            torch.from_numpy(columns),
+            torch.zeros(len(columns)),
+            size=(len(left), len(right)),
+            check_invariants=False,  # a pair may come more than once
+        )
+        product = torch.sparse.sampled_addmm(pattern, left, right.T, beta=0.0)
+    return np.asarray(product.values().numpy())
 
 
 def score_normalized(cosines: Vectors, first: Ints, second: Ints, statistics: Vectors) -> Vectors:
     """Adaptive s-norm of cosines (N,); `statistics` (K, 2) as `cohort_statistics` gives them."""
     normalized = np.empty_like(cosines)
+    both = np.ascontiguousarray(statistics, dtype=np.float32).view(np.complex64)[:, 0]
     for start in range(0, len(cosines), ROWS):
         rows = slice(start, start + ROWS)
-        sides = (statistics[first[rows]], statistics[second[rows]])
-        z = [(cosines[rows] - side[:, 0]) / side[:, 1] for side in sides]
-        normalized[rows] = (z[0] + z[1]) / 2
+        sides = (both.take(each[rows]) for each in (first, second))  # one look-up for two numbers
+        one, other = ((cosines[rows] - side.real) / side.imag for side in sides)
+        normalized[rows] = (one + other) / 2
     return normalized

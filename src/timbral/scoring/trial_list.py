@@ -1,8 +1,8 @@
 """Lists of millions of trials, as columns.
 
 A list names few recordings many times, so each name is kept once: ten million trials take 90 MB and
-are read in seconds. What is regular, one separator and the same columns in every line, is read by
-Arrow; anything else line by line, which also finds the line that is wrong.
+are read in seconds. What is regular, one separator and the same columns in every line, is read as
+arrays of bytes; anything else line by line, which also finds the line that is wrong.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
-from timbral.scoring.repeated_words import RepeatedWords
+from timbral.scoring.regular_file import read_regular_columns
 
 __all__ = [
     "LABELS",
@@ -35,10 +34,7 @@ __all__ = [
 LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0, "tgt": 1, "imp": 0}
 UNKNOWN = -1
 """label of a trial in a list without labels"""
-SNIFFED_BYTES = 65536
-BLOCK_BYTES = 2**25
-"""large, as the names known are hashed again in every block"""
-ODD_NAME = r"^$|^[ \t#]|[ \t\r]$|\n"
+ODD_NAME = r"^[ #]| $|[\t\r\x00\"\x{FEFF}]"
 """what only reading line by line tells apart"""
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
 
@@ -133,34 +129,13 @@ def _read_regular(
 ) -> list[pa.DictionaryArray] | None:
     """The columns of a file that is the same in every line; None for any other."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(SNIFFED_BYTES)
+        columns = read_regular_columns(path, counts)
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {content} ({error.strerror})") from None
-    line = head.partition(b"\n")[0].rstrip(b"\r")
-    delimiter = "\t" if b"\t" in line else " "
-    number = line.count(delimiter.encode()) + 1
-    if number not in counts or b"#" in line or b'"' in head or b"\0" in head:
+    if columns is None:
         return None
-    names = [f"column {index}" for index in range(number)]
-    columns = [RepeatedWords() for _ in names]
-    try:
-        with pa.csv.open_csv(
-            path,
-            pa.csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES),
-            pa.csv.ParseOptions(delimiter=delimiter, quote_char=False),
-            pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        ) as reader:
-            for batch in reader:
-                for column, words in zip(columns, batch.columns, strict=True):
-                    column.add(words)
-    except (pa.ArrowException, OSError):
-        return None
-    encoded = [column.encoded() for column in columns]
-    odd = (pc.match_substring_regex(column.dictionary, ODD_NAME) for column in encoded)
-    return None if any(pc.any(found).as_py() for found in odd) else encoded
+    odd = (pc.match_substring_regex(column.dictionary, ODD_NAME) for column in columns)
+    return None if any(pc.any(found).as_py() for found in odd) else columns
 
 
 def _read_each_line(

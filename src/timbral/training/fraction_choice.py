@@ -17,6 +17,7 @@ from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.comparison import Difference
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of, interval_of
 from timbral.scoring.metrics import eer
+from timbral.scoring.ranked_trials import RankedTrials
 
 __all__ = [
     "FRACTIONS",
@@ -166,5 +167,6 @@ def fraction_figures(
 def _drawn(trials: VoiceTrials, scores: Vectors, draws: int, seed: int) -> Floats:
     """EER in each draw of speakers (draws,); the same speakers for all scores."""
     sides = trials.first, trials.second
-    bootstrap = SpeakerBootstrap(scores, trials.labels, *sides, draws=draws, seed=seed)
+    ranked = RankedTrials.of(scores, trials.labels)
+    bootstrap = SpeakerBootstrap(ranked, *sides, draws=draws, seed=seed)
     return bootstrap.values(eer_of)
