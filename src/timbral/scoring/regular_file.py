@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from timbral.scoring.word_table import LANE, OddWordsError, WordTable
+from timbral.scoring.word_table import LANE, MOST_LANES, OddWordsError, WordTable
 
 __all__ = ["read_regular_columns"]
 
-BLOCK_BYTES = 2**20
-"""what is computed of them stays in the processor's cache"""
+BLOCK_BYTES = 2**21
+MARGIN = LANE * (MOST_LANES + 1)
 TAIL_MASKS = np.array([2 ** (8 * count) - 1 for count in range(LANE + 1)], dtype=np.uint64)
 """of a number of 8 bytes, the first ones of the text"""
 NEWLINE, RETURN, COMMENT = b"\n\r#"
@@ -29,39 +30,42 @@ def read_regular_columns(path: Path, counts: Sequence[int]) -> list[pa.Dictionar
     LF, or all with CRLF. None for any other file, for comments, and for what is no UTF-8. Raises
     OSError.
     """
-    tables: list[WordTable] = []
-    numbers: list[list[NDArray[np.int32]]] = []
+    columns: list[_Column] = []
     line_end, delimiter = b"\n", b" "
-    for block in _blocks(path):
-        if not tables:
-            head = block[: int(np.argmax(block == NEWLINE)) + 1].tobytes()
-            line_end = b"\r\n" if head.endswith(b"\r\n") else b"\n"
-            delimiter = b"\t" if b"\t" in head else b" "
-            if head.count(delimiter) + 1 not in counts:
-                return None
-            tables = [WordTable() for _ in range(head.count(delimiter) + 1)]
-            numbers = [[] for _ in tables]
-        bounds = _bounds(block, delimiter, line_end, len(tables))
-        if bounds is None:
-            return None
-        words = np.frombuffer(block, "<u8")
-        for table, found, (starts, lengths) in zip(tables, numbers, bounds, strict=True):
-            try:
-                found.append(table.number(_lanes(words, starts, lengths), lengths))
-            except OddWordsError:
-                return None
     try:
-        dictionaries = [table.words() for table in tables]
-    except pa.ArrowInvalid:
+        for block in _blocks(path):
+            if not columns:
+                head = block[: int(np.argmax(block == NEWLINE)) + 1].tobytes()
+                line_end = b"\r\n" if head.endswith(b"\r\n") else b"\n"
+                delimiter = b"\t" if b"\t" in head else b" "
+                if head.count(delimiter) + 1 not in counts:
+                    return None
+                columns = [_Column() for _ in range(head.count(delimiter) + 1)]
+            bounds = _bounds(block, delimiter, line_end, len(columns))
+            words = np.frombuffer(block, "<u8")
+            for column, (starts, lengths) in zip(columns, bounds, strict=True):
+                column.numbers.append(column.table.number(_lanes(words, starts, lengths), lengths))
+        return [column.encoded() for column in columns] or None
+    except (_IrregularError, OddWordsError, pa.ArrowInvalid):
         return None
-    return [
-        pa.DictionaryArray.from_arrays(pa.array(np.concatenate(found)), words)
-        for found, words in zip(numbers, dictionaries, strict=True)
-    ] or None
+
+
+class _IrregularError(Exception):
+    """Lines differ."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    table: WordTable = field(default_factory=WordTable)
+    numbers: list[NDArray[np.int32]] = field(default_factory=list)
+
+    def encoded(self) -> pa.DictionaryArray:
+        words = self.table.words()
+        return pa.DictionaryArray.from_arrays(pa.array(np.concatenate(self.numbers)), words)
 
 
 def _blocks(path: Path) -> Iterator[Bytes]:
-    """Whole lines, each with its line feed, then zeros up to a multiple of 8 bytes and 8 more."""
+    """Whole lines, each with its line feed, then zeros as for the longest word."""
     left, line_end = b"", b"\n"
     with open(path, "rb") as file:
         while content := file.read(BLOCK_BYTES):
@@ -77,31 +81,31 @@ def _blocks(path: Path) -> Iterator[Bytes]:
 
 
 def _padded(content: bytes) -> Bytes:
-    return np.frombuffer(content + bytes(-len(content) % LANE + LANE), np.uint8)
+    return np.frombuffer(content + bytes(-len(content) % LANE + MARGIN), np.uint8)
 
 
 def _bounds(
     block: Bytes, delimiter: bytes, line_end: bytes, columns: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]] | None:
-    """Starts and lengths (N,) of the words of each column; None where lines differ."""
+) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]]:
+    """Starts and lengths (N,) of the words of each column."""
     found = np.flatnonzero((block == ord(delimiter)) | (block == NEWLINE))
     if found.size % columns:
-        return None
+        raise _IrregularError
     ends = found.reshape(-1, columns)
     is_end = block[ends] == NEWLINE
     if is_end[:, :-1].any() or not is_end[:, -1].all():
-        return None
+        raise _IrregularError
     line_starts = np.append(0, ends[:-1, -1] + 1)
     if (block[line_starts] == COMMENT).any():
-        return None
+        raise _IrregularError
     starts = np.column_stack((line_starts, ends[:, :-1] + 1))
     if len(line_end) == 2:
         ends[:, -1] -= 1
         if (block[ends[:, -1]] != RETURN).any():
-            return None
+            raise _IrregularError
     lengths = (ends - starts).astype(np.int32)
-    if lengths.min() <= 0:
-        return None
+    if lengths.min() <= 0 or lengths.max() > LANE * MOST_LANES:
+        raise _IrregularError
     return [
         (np.ascontiguousarray(starts[:, column]), np.ascontiguousarray(lengths[:, column]))
         for column in range(columns)
@@ -116,17 +120,21 @@ def _lanes(
     words   |........|..hello,|........|       start 10, so of word 1 the bytes from 2 on
     lane              hello... -> masked to the length of 5
     """
-    count = -(-int(lengths.max()) // LANE)
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    count = -(-longest // LANE)
     lanes = np.empty((count, len(starts)), np.uint64)
-    first = starts // LANE
-    shift = (starts % LANE * 8).astype(np.uint64)
-    last = len(words) - 1
-    here = words.take(first)
-    for lane in range(count):
-        there = words.take(np.minimum(first + lane + 1, last))
-        piece = here >> shift
-        piece |= (there << np.uint64(1)) << (np.uint64(63) - shift)  # a shift by 64 does not exist
-        piece &= TAIL_MASKS.take(np.clip(lengths - LANE * lane, 0, LANE))
-        lanes[lane] = piece
+    place = starts >> 3
+    shift = ((starts & 7) << 3).astype(np.uint64)
+    left_shift = np.uint64(63) - shift  # and one more: a shift by 64 does not exist
+    here = words.take(place)
+    for lane, piece in enumerate(lanes):
+        place += 1
+        there = words.take(place)
+        np.right_shift(here, shift, out=piece)
+        here = there << np.uint64(1)
+        here <<= left_shift
+        piece |= here
         here = there
+        if shortest < LANE * (lane + 1):
+            piece &= TAIL_MASKS.take(np.clip(lengths - LANE * lane, 0, LANE))
     return lanes

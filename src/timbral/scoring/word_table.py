@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["LANE", "Lanes", "OddWordsError", "WordTable"]
+__all__ = ["LANE", "MOST_LANES", "Lanes", "OddWordsError", "WordTable"]
 
 LANE = 8
 """bytes of a word that are one number"""
@@ -27,7 +27,7 @@ Lanes = NDArray[np.uint64]
 
 
 class OddWordsError(Exception):
-    """Words that are too long, or made to share one slot."""
+    """Words that were made to share their slots."""
 
 
 class WordTable:
@@ -46,10 +46,8 @@ class WordTable:
     def number(self, lanes: Lanes, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
         """Numbers (N,) of words, of which `lengths` (N,) are in bytes; new ones are added.
 
-        Raises OddWordsError for words longer than 512 bytes, and for those made to collide.
+        At most `MOST_LANES` lanes. Raises OddWordsError for words that were made to collide.
         """
-        if len(lanes) > MOST_LANES:
-            raise OddWordsError(f"words of {LANE * len(lanes)} bytes")
         self._widen(len(lanes))
         hashes = _hashes(lanes)
         numbers = self._slots.take(self._home(hashes))
@@ -76,9 +74,10 @@ class WordTable:
         self, numbers: NDArray[np.int32], lanes: Lanes, lengths: NDArray[np.int32]
     ) -> NDArray[np.bool_]:
         """Whether words (N,) are those of the numbers (N,); no number is -1."""
-        same = self._lengths.take(numbers, mode="wrap") == lengths  # of -1 the last
+        rows = numbers.astype(np.intp)
+        same = self._lengths.take(rows, mode="wrap") == lengths  # of -1 the last
         for known, lane in zip(self._lanes, lanes, strict=False):
-            same &= known.take(numbers, mode="wrap") == lane
+            same &= known.take(rows, mode="wrap") == lane
         return np.asarray(same & (numbers >= 0))
 
     def _find_or_add(
@@ -92,7 +91,7 @@ class WordTable:
         """Write the numbers of the words in the rows `left` (M,), which rise.
 
         All words try their slots at once. In an empty one the first of them is entered; the others
-        compare with it and, where they differ from it, go on to the next slot.
+        compare with it and, where they differ from it, try the next slot.
         """
         before, rows = self._count, left
         slots = self._home(hashes[left])
