@@ -123,13 +123,13 @@ def _lanes(
     shortest, longest = int(lengths.min()), int(lengths.max())
     count = -(-longest // LANE)
     lanes = np.empty((count, len(starts)), np.uint64)
-    place = starts >> 3
+    position = starts >> 3
     shift = ((starts & 7) << 3).astype(np.uint64)
     left_shift = np.uint64(63) - shift  # and one more: a shift by 64 does not exist
-    here = words.take(place)
+    here = words.take(position)
     for lane, piece in enumerate(lanes):
-        place += 1
-        there = words.take(place)
+        position += 1
+        there = words.take(position)
         np.right_shift(here, shift, out=piece)
         here = there << np.uint64(1)
         here <<= left_shift
