@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 import torch
 from _memory import peak_megabytes
 from sklearn.metrics.pairwise import cosine_similarity
 
+from timbral.io.devices import tune_cpu
 from timbral.scoring.vector_scores import score
 
 DIMENSIONS, SPEAKERS, SAMPLE = 192, 1000, 2000
@@ -67,6 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     pa.set_cpu_count(1)
+    tune_cpu()  # as the command does
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_input(folder, options.trials, options.vectors, options.cohort)

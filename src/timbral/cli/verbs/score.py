@@ -52,7 +52,9 @@ def run(
     example: timbral score embeddings trials.txt --root wavs --output scores.txt
     """
     from timbral import api
+    from timbral.io.devices import tune_cpu
 
+    tune_cpu()
     with text_input(trials) as path:
         result = api.score(vectors, path, output, root=root, **scoring.arguments())
     return _describe(result, output)
