@@ -42,6 +42,7 @@ def main(words: list[str]) -> int:
     """The exit code of a command line."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr("sys.argv", ["timbral", *words])
+        patch.setattr("timbral.io.devices.tune_cpu", lambda: None)  # this process keeps denormals
         run_cli()
     return int(end.value.code or 0)
 
@@ -523,3 +524,12 @@ def test_a_cohort_without_spread(files: Path) -> None:
     np.savez(files / "same.npz", a=VECTORS[0] + 9, b=VECTORS[0] + 9, c=VECTORS[0] + 9)
     with pytest.raises(DataError, match="all alike"):
         timbral.score(files / "v.npz", files / "t.txt", norm="as-norm", cohort=files / "same.npz")
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30])
+def test_vectors_without_a_length_are_an_error(files: Path, factor: float) -> None:
+    """Their cosines would all be zero."""
+    rows = {name: np.float32(factor) * row for name, row in zip(NAMES, VECTORS, strict=True)}
+    np.savez(files / "far.npz", **rows)
+    with pytest.raises(DataError, match="so long or so short"):
+        timbral.score(files / "far.npz", files / "t.txt")

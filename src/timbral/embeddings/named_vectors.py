@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from timbral.embeddings.foreign.registry import read_foreign_vectors
 from timbral.embeddings.table import UTTERANCES, read_embeddings, vectors_of
 from timbral.embeddings.utterance_columns import COLUMNS
+from timbral.embeddings.vectors import has_directions
 from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
 
@@ -99,6 +100,12 @@ def read_vectors(source: str | Path) -> NamedVectors:
     if not found.vectors.any(axis=1).all():
         zero = found.names[int(np.argmin(found.vectors.any(axis=1)))]
         raise DataError(f"{source}: the vector of {zero} is zero; no voice has that one")
+    if (bad := np.flatnonzero(~has_directions(found.vectors))).size:
+        raise DataError(
+            f"{source}: {bad.size} of {len(found.names)} vectors are so long or so short that "
+            f"float32 does not hold their length, the first that of {found.names[int(bad[0])]}; "
+            "divide them by a number"
+        )
     if pc.count_distinct(found.names).as_py() < len(found.names):
         counts = pc.value_counts(found.names)
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")

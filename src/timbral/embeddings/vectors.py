@@ -13,6 +13,7 @@ __all__ = [
     "centered",
     "finite_rows",
     "has_direction",
+    "has_directions",
     "medoid_row",
     "project_out",
     "speaker_sums",
@@ -40,8 +41,13 @@ def has_direction(vectors: NDArray[Any]) -> bool:
     """Whether each of the vectors (..., E) can be brought to unit length: it is finite, not zero,
     and neither so long nor so short that float32 does not hold its length.
     """
+    return bool(has_directions(vectors).all())
+
+
+def has_directions(vectors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the vectors (..., E) `has_direction` (...)."""
     lengths = np.linalg.norm(unit_length(vectors), axis=-1)
-    return bool((np.abs(lengths - 1) < 1e-3).all())
+    return np.asarray(np.abs(lengths - 1) < 1e-3)
 
 
 def unit_mean(vectors: Vectors) -> Vectors:
