@@ -194,7 +194,7 @@ def write_list(
     for corpus in sorted({row.corpus for row in rows}):
         of_corpus = [row for row in rows if row.corpus == corpus]
         drawn = draw_balanced(
-            of_corpus, per_speaker=per_speaker, across_sessions=True, genders=genders
+            of_corpus, per_speaker=per_speaker, across_sessions=True, groups=genders
         )
         trials += [Trial(label, of_corpus[a].path, of_corpus[b].path) for label, a, b in drawn]
     write_trials(path, trials)
