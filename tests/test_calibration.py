@@ -276,8 +276,14 @@ def test_decision_at_a_promised_rate(calibration: Calibration) -> None:
 
 def test_conditions_outside_the_data_are_told(calibration: Calibration) -> None:
     decision = decide(PairScore(0.9, 0.9), Question(calibration=calibration), side(0.3), side(10))
-    assert len(decision.warnings) == 1
-    assert "net speech of 0.3 s is below what the calibration has seen" in decision.warnings[0]
+    said, no_promise = decision.warnings
+    assert "net speech of 0.3 s is below what the calibration has seen" in said
+    assert "no rate of false accepts is promised" in no_promise
+    assert decision.false_accept_bound is None
+    promised = Question(calibration=calibration, false_accept=0.05)
+    assert "like those of the calibration" in decide(
+        PairScore(0.9, 0.9), promised, side(0.3), side(10)
+    ).why
 
 
 def test_questions_that_contradict_themselves_are_errors(calibration: Calibration) -> None:

@@ -327,6 +327,8 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ("embed a b c --output d", "unexpected word 'c'; see: timbral embed --help"),
         ("embed a b --precision fp31", "--precision: unknown value 'fp31'; did you mean 'fp32'?"),
         ("prepare a --output b --workers x", "--workers: invalid literal for int()"),
+        ("verify a b --prior x", "--prior: could not convert string to float: 'x'; see"),
+        ("verify a b --false-accept x", "--false-accept: could not convert string to float: 'x'"),
     ],
 )
 def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> None:

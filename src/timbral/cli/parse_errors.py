@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -47,13 +48,19 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
         elif isinstance(event, events.BadValue):
             message = f"{_name(event.argument)} needs a value"
         elif isinstance(event, events.InstantiationFailure) and event.argument is not None:
-            message = f"{_short_name(event.argument)}: {event.message}"
+            message = f"{_short_name(event.argument)}: {_cause(event.message)}"
         else:
             return
         raise ConfigError(f"{message}; see: {event.prog} --help")
 
     with events.on_parse_error(refuse):
         yield
+
+
+def _cause(message: str) -> str:
+    """In one line: of an option that may be left out, tyro says why each of its types was not."""
+    causes = re.findall(r"^- <class '(?!NoneType)\w+'>: (.+)$", message, re.MULTILINE)
+    return str(causes[-1]) if causes else " ".join(message.split())
 
 
 def _unknown(tokens: Sequence[str], flags: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ __all__ = ["Decision", "PairScore", "Question", "decide"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 
+NO_PROMISE = "no rate of false accepts is promised of such recordings"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -46,7 +48,8 @@ class Decision:
     """probability of the same speaker before anything was compared, that `probability` rests on"""
     false_accept_bound: float | None = None
     """fraction of other speakers' pairs that reach this threshold, at most, in 95 of 100 cases;
-    None without a calibration, and for a cosine that was given where nuisance is taken out"""
+    None without a calibration, for recordings below its ranges, and for a cosine that was given
+    where nuisance is taken out"""
     warnings: tuple[str, ...] = ()
     """why the decision may be worth less than it says"""
 
@@ -161,6 +164,12 @@ def _decide_by_llr(
         if not calibration.nuisance:
             least = float(calibration.unlimited_llr(threshold, first, second)[0])
             bound = calibration.false_accept_bound(least)
+    warnings = calibration.warnings(first, second)
+    if warnings and bound is not None:
+        bound = None
+        warnings = [*warnings, NO_PROMISE]
+        if question.false_accept is not None:
+            origin += " where recordings are like those of the calibration"
     data = calibration.fitted_on
     why = (
         f"{_compare(score, threshold)}, the threshold {origin}. The probability {probability:.3f} "
@@ -181,7 +190,7 @@ def _decide_by_llr(
         why,
         question.prior,
         bound,
-        tuple(calibration.warnings(first, second)),
+        tuple(warnings),
     )
 
 

@@ -50,7 +50,7 @@ def _block_cosines(
     are the bits of one integer: numpy sorts these faster than it finds an order.
     """
     for_row, for_position = ((count - 1).bit_length() for count in (len(unit), len(first)))
-    keys = (second // size).astype(np.int64)
+    keys = np.asarray(second // size, dtype=np.int64)
     keys <<= for_row
     keys |= first
     keys <<= for_position
