@@ -281,9 +281,10 @@ def test_conditions_outside_the_data_are_told(calibration: Calibration) -> None:
     assert "no rate of false accepts is promised" in no_promise
     assert decision.false_accept_bound is None
     promised = Question(calibration=calibration, false_accept=0.05)
-    assert "like those of the calibration" in decide(
-        PairScore(0.9, 0.9), promised, side(0.3), side(10)
-    ).why
+    assert (
+        "like those of the calibration"
+        in decide(PairScore(0.9, 0.9), promised, side(0.3), side(10)).why
+    )
 
 
 def test_questions_that_contradict_themselves_are_errors(calibration: Calibration) -> None:
