@@ -166,8 +166,7 @@ def _decide_by_llr(
             bound = calibration.false_accept_bound(least)
     warnings = calibration.warnings(first, second)
     if warnings and bound is not None:
-        bound = None
-        warnings = [*warnings, NO_PROMISE]
+        bound, warnings = None, [*warnings, NO_PROMISE]
         if question.false_accept is not None:
             origin += " where recordings are like those of the calibration"
     data = calibration.fitted_on
