@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from timbral import api
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.download import downloaded_folder
-from timbral.demo.shipped import VOICES
 from timbral.encoders.frontends import KALDI_FBANK_80, LOG_MEL_80, KaldiFbank, MelSpectrogram
 from timbral.encoders.native_windows import Windows
 from timbral.encoders.registry import ENCODERS
@@ -342,27 +340,6 @@ def test_without_onnxruntime(
         api.load_encoder(pairs["tdnn"].path)
     with pytest.raises(MissingExtraError, match=r"\[export\].*pip install"):
         export(pairs["tdnn"].plain, tmp_path / "model.onnx")
-
-
-WITHOUT_TORCH = """
-import sys
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError("torch is not to be imported here", name=name)
-sys.meta_path.insert(0, NoTorch())
-from timbral.__main__ import main
-sys.exit(main())
-"""
-
-
-def test_verify_needs_no_torch(pairs: dict[str, Pair]) -> None:
-    recordings = sorted((VOICES / "am_adam").glob("*.ogg"))[:2]
-    command = [sys.executable, "-c", WITHOUT_TORCH, "verify", str(pairs["tdnn"].path)]
-    done = subprocess.run([*command, *recordings], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    score = float(pairs["tdnn"].plain.verify(*recordings).score)
-    assert f"cosine {score:.3f}" in done.stdout
 
 
 @pytest.mark.slow

@@ -176,6 +176,9 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
         return api.load_encoder(
             encoder, device=running.device, precision=running.precision, compile=running.compile
         )
+    from timbral.io.loaded_torch import refuse_without_torch
+
+    refuse_without_torch(encoder)
     import torch
 
     from timbral.io.devices import emulates_bf16, tune_cpu

@@ -72,6 +72,10 @@ def _evidence_of_named(encoder: EncoderIdentity, calibration: Path | None, named
 
 def _known(encoder: EncoderIdentity) -> Calibration | None:
     """The calibration that the encoder of this name comes with, if it is of these weights."""
+    from timbral.io.loaded_torch import torch_is_installed
+
+    if not torch_is_installed():  # what holds an encoder's calibration is read with torch
+        return None
     from timbral.calibration.known import known_calibration
     from timbral.checkpoints.resolve import resolve
     from timbral.errors import TimbralError

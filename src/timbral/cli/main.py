@@ -20,6 +20,7 @@ from timbral.version import __version__
 __all__ = ["main", "parse", "run"]
 
 OK, USAGE, CRASHED = 0, 2, 70
+NO_TORCH = "timbral {}: needs torch here, which is not installed; install it"
 
 
 def main() -> None:
@@ -45,6 +46,9 @@ def run() -> int:
         print(f"error: {name_flags(message, words[:1])}", file=sys.stderr)
         return USAGE
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            print(f"error: {NO_TORCH.format(' '.join(words[:1]))}", file=sys.stderr)
+            return USAGE
         print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
         return CRASHED
     except KeyboardInterrupt as error:

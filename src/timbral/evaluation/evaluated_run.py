@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.checkpoints.checkpoint import find_checkpoint, is_checkpoint
-from timbral.checkpoints.run_card import EVALUATIONS, write_run_card
-from timbral.encoders.base import SpeakerEncoder
 from timbral.inference.embedder import Embedder
+from timbral.io.loaded_torch import torch_is_loaded
 from timbral.io.outputs import RUN
 
 __all__ = ["note_in_card"]
@@ -16,7 +14,13 @@ __all__ = ["note_in_card"]
 def note_in_card(embedder: Embedder, output: Path) -> None:
     """Write RUN/README.md again where `output` is RUN/evaluation/NAME, and of its best weights."""
     run = output.absolute().parent.parent
-    if output.absolute().parent.name != EVALUATIONS or not RUN.is_in(run) or not is_checkpoint(run):
+    if not torch_is_loaded() or not RUN.is_in(run):  # an exported model has no network to describe
+        return
+    from timbral.checkpoints.checkpoint import find_checkpoint, is_checkpoint
+    from timbral.checkpoints.run_card import EVALUATIONS, write_run_card
+    from timbral.encoders.base import SpeakerEncoder
+
+    if output.absolute().parent.name != EVALUATIONS or not is_checkpoint(run):
         return
     network = embedder.runtime.network
     is_its_own = find_checkpoint(run).weights_sha256 == embedder.weights_sha256

@@ -8,6 +8,7 @@ from timbral.checkpoints.known_names import DEFAULT_ENCODER
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import is_exported
 from timbral.inference.load_exported import load_exported
+from timbral.io.loaded_torch import refuse_without_torch
 
 __all__ = ["load_encoder"]
 
@@ -49,6 +50,7 @@ def load_encoder(
     """
     if weights_dir is None and is_exported(Path(encoder)):
         return load_exported(Path(encoder), device, precision, compile)
+    refuse_without_torch(str(encoder))
     from timbral.inference.load_checkpoint import load_named
 
     return load_named(encoder, device, precision, compile, weights_dir, download)

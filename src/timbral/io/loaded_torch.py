@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+from timbral.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +20,9 @@ __all__ = [
     "cpu_threads",
     "is_tensor",
     "limit_threads",
+    "refuse_without_torch",
     "set_torch_threads",
+    "torch_is_installed",
     "torch_is_loaded",
     "usable_cores",
 ]
@@ -57,6 +62,23 @@ def is_tensor(value: object) -> TypeGuard[Tensor]:
 def torch_is_loaded() -> bool:
     """Whether somebody has imported torch."""
     return _loaded() is not None
+
+
+def torch_is_installed() -> bool:
+    """Whether torch can be imported."""
+    try:
+        return torch_is_loaded() or importlib.util.find_spec("torch") is not None
+    except ImportError:  # of what stands in the way of imports
+        return False
+
+
+def refuse_without_torch(encoder: str) -> None:
+    """CheckpointError for an encoder that only torch computes, where it is not installed."""
+    if not torch_is_installed():
+        raise CheckpointError(
+            f"{encoder}: is computed with torch, which is not installed here; install it, or give "
+            "a model that `timbral export` wrote (.onnx)"
+        )
 
 
 def cpu_threads() -> int:

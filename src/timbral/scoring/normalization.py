@@ -7,7 +7,6 @@ are to be read.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
@@ -51,11 +50,11 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
         raise ConfigError(
             f"top_k is a number of vectors of the cohort, from 2 to {len(cohort)}; got {top_k}"
         )
-    others = torch.from_numpy(unit_length(cohort)).T.contiguous()
+    others = np.ascontiguousarray(unit_length(cohort).T)
     statistics = np.empty((len(vectors), 2), dtype=np.float32)
     for start in range(0, len(vectors), ROWS):
         rows = slice(start, start + ROWS)
-        cosines = (torch.from_numpy(unit_length(vectors[rows])) @ others).numpy()
+        cosines = unit_length(vectors[rows]) @ others
         cosines.partition(len(cohort) - top_k, axis=1)
         nearest = cosines[:, len(cohort) - top_k :]
         statistics[rows, 0] = nearest.mean(axis=1)

@@ -8,8 +8,9 @@ counts estimated from survey data, Survey Methodology 1998).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import torch
 
 from timbral.io.types import Floats
 
@@ -18,7 +19,9 @@ __all__ = ["poisson_bounds", "upper_bounds"]
 MIN_ERRORS = 20
 """fewer errors than this do not tell how much they depend on each other"""
 CONFIDENCE = 0.95
-BISECTIONS = 60
+NORMAL_QUANTILE = 1.6448536269514722
+"""of CONFIDENCE"""
+NEWTON_STEPS = 6
 
 
 def upper_bounds(rates: Floats, drawn: Floats, num_trials: int, max_independent: float) -> Floats:
@@ -45,10 +48,23 @@ def upper_bounds(rates: Floats, drawn: Floats, num_trials: int, max_independent:
 
 def poisson_bounds(counts: Floats) -> Floats:
     """The means (K,) of Poisson distributions that give at most `counts` in 5 of 100 cases."""
-    shape = torch.from_numpy(np.asarray(counts, dtype=np.float64)) + 1.0
-    low, high = torch.zeros_like(shape), 2.0 * shape + 20.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        is_below = torch.special.gammainc(shape, middle) < CONFIDENCE
-        low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
-    return np.asarray(high)
+    shape = np.asarray(counts, dtype=np.float64) + 1.0
+    # Wilson and Hilferty's approximation is right to 1 % from a shape of 1 on
+    mean = shape * (1 - 1 / (9 * shape) + NORMAL_QUANTILE / (3 * np.sqrt(shape))) ** 3
+    for _ in range(NEWTON_STEPS):
+        probability, density = _gamma(shape, mean)
+        mean -= (probability - CONFIDENCE) / density
+    return np.asarray(mean)
+
+
+def _gamma(shape: Floats, value: Floats) -> tuple[Floats, Floats]:
+    """A gamma distribution's probability below a value, by its series, and its density (K,)."""
+    log_gamma = np.array([math.lgamma(each + 1) for each in shape.flat]).reshape(shape.shape)
+    term = np.exp(shape * np.log(value) - value - log_gamma)
+    density = term * shape / value
+    total, divisor = term.copy(), shape.copy()
+    while np.any(term > total * np.finfo(np.float64).eps):
+        divisor += 1
+        term *= value / divisor
+        total += term
+    return total, density
