@@ -14,7 +14,7 @@ Training: train, load_config, average, register_encoder, register_loss
 Evaluation: trials, evaluate, score, compare, calibrate
 Cloned voices: clone_similarity, voice_drift
 Decisions: check, Gallery, Identifier, migrate_gallery
-Weights: models, download, convert, export, export_page
+Weights: models, download, convert, export, export_for_sherpa, export_page
 
 Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
 TimbralError, whose messages say what came, what is allowed and what to do.
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         embed,
         evaluate,
         export,
+        export_for_sherpa,
         export_list,
         export_page,
         import_embeddings,
@@ -158,6 +159,7 @@ __all__ = [
     "embed",
     "evaluate",
     "export",
+    "export_for_sherpa",
     "export_list",
     "export_page",
     "import_embeddings",

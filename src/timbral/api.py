@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from timbral.exporting.browser_page import export_page as export_page
     from timbral.exporting.export_encoder import ExportSummary as ExportSummary
     from timbral.exporting.export_encoder import export as export
+    from timbral.exporting.sherpa_file import export_for_sherpa as export_for_sherpa
     from timbral.gallery.gallery import Gallery as Gallery
     from timbral.gallery.identification import Identification as Identification
     from timbral.gallery.identifier import Identifier as Identifier
@@ -125,6 +126,7 @@ MODULES = {
     "download": "checkpoints.download",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export_encoder",
+    "export_for_sherpa": "exporting.sherpa_file",
     "export_page": "exporting.browser_page",
     "import_embeddings": "embeddings.importing",
     "load_config": "config.named",

@@ -201,12 +201,14 @@ class MelSpectrogram(Frontend):
         return mels
 
 
-def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, low_hz: float = 20.0) -> Tensor:
+def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, high_hz: float | None = None) -> Tensor:
     """Kaldi's triangular filters, linear in mel = 1127 ln(1 + f / 700): (n_fft / 2 + 1, n_mels).
 
-    Unlike Slaney's they have a height of one; the bin at the Nyquist frequency is not used.
+    From 20 Hz to `high_hz` (None: the Nyquist frequency, whose bin is not used). Unlike Slaney's
+    they have a height of one.
     """
-    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (low_hz, sample_rate / 2))
+    ends = (20.0, sample_rate / 2 if high_hz is None else high_hz)
+    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in ends)
     edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
     hz = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
     filters = triangles(1127.0 * torch.log1p(hz / 700.0)[:, None], edges)
@@ -281,9 +283,10 @@ class KaldiFbank(Frontend):
         return waves.unfold(1, self.window_samples, self.hop_samples)
 
     def _all_banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
-        return torch.cat([self._banks(block) for block in frame_blocks(windows)], dim=1)
+        return torch.cat([self.banks(block) for block in frame_blocks(windows)], dim=1)
 
-    def _banks(self, windows: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
+    def banks(self, windows: Tensor) -> Tensor:
+        """The logarithm of each window's filter banks: (B, F, N) -> (B, F, M)."""
         windows = windows - windows.mean(dim=2, keepdim=True)
         # Pre-emphasis within each window: Kaldi takes the first sample as its own predecessor.
         before = torch.cat([windows[:, :, :1], windows[:, :, :-1]], dim=2)

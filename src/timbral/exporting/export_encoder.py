@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,10 @@ import torch
 from timbral.audio.decode import Wave
 from timbral.calibration.calibration_file import calibration_document
 from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import CheckpointError, ConfigError, MissingExtraError
+from timbral.errors import ConfigError, MissingExtraError
 from timbral.exporting.graph import WaveGraph, WindowGraph, graph_of
 from timbral.exporting.parity import check_parity, measure_parity, parity_waves
+from timbral.exporting.tracing import trace
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import (
     EXPORTED_MODEL,
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSummary", "check_export", "export"]
 
-OPSET = 17
 PRECISIONS = ("fp32",)
 NO_PRECISION = {
     "fp16": "onnxruntime computes it in float32 on a CPU, behind casts that cost time",
@@ -113,39 +111,17 @@ def check_export(path: Path, precision: str) -> None:
 
 
 def _trace(graph: WaveGraph | WindowGraph, network: SpeakerEncoder) -> onnx.ModelProto:
-    """The graph in ONNX, traced on two utterances of unequal length.
-
-    By torch's older exporter: the newer one takes 100 s for CAM++. The older would make
-    constants of sizes that depend on the input where code computes with Python's numbers; that is
-    what the many lengths of the parity are for.
-    """
-    import onnx
-
+    """The graph in ONNX, traced on two utterances of unequal length."""
     samples = max(3 * network.sample_rate, 2 * network.min_samples)
     lengths = torch.tensor([samples, samples - network.sample_rate // 3])
-    waves = torch.zeros(2, samples)
     dynamic = {name: {0: "batch"} for name in ("lengths", *graph.outputs)}
-    buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # that it is older, and of every constant
-            torch.onnx.export(
-                graph.eval(),
-                (waves, lengths),
-                buffer,  # type: ignore[arg-type]
-                dynamo=False,
-                input_names=["waves", "lengths"],
-                output_names=list(graph.outputs),
-                dynamic_axes={"waves": {0: "batch", 1: "samples"}, **dynamic},
-                opset_version=OPSET,
-            )
-    except Exception as error:  # of the exporter, which has many
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
-        raise CheckpointError(
-            f"{network.name}: cannot be written as ONNX ({reason}); a network of one's own must "
-            "use operators that ONNX has"
-        ) from error
-    proto = onnx.load_from_string(buffer.getvalue())
+    proto = trace(
+        graph.eval(),
+        {"waves": torch.zeros(2, samples), "lengths": lengths},
+        graph.outputs,
+        {"waves": {0: "batch", 1: "samples"}, **dynamic},
+        network.name,
+    )
     proto.producer_name, proto.producer_version = PRODUCER, __version__
     return proto
 

@@ -15,7 +15,7 @@ from timbral.errors import CheckpointError
 from timbral.inference.exported_model import Parity
 from timbral.io.types import Vectors
 
-__all__ = ["check_parity", "measure_parity", "parity_waves"]
+__all__ = ["check_parity", "measure_parity", "parity_waves", "shipped_recordings"]
 
 LEAST_COSINE = 0.99999
 LARGEST_DIFFERENCE = 1e-4
@@ -39,8 +39,7 @@ def check_parity(parity: Parity) -> None:
 def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
     """Shipped voices, joined and cut: the shortest that is allowed, 30 s, and lengths between."""
     random = np.random.default_rng(SEED)
-    voices = Path(str(files("timbral"))) / "demo" / "voices"
-    recordings = sorted(voices.glob("*/*.ogg"))[::5]
+    recordings = shipped_recordings()
     longest = int(LONGEST_SECONDS * sample_rate)
     lengths = np.geomspace(min_samples, longest, NUM_LENGTHS + 1)
     between = [int(random.uniform(low, high)) for low, high in itertools.pairwise(lengths)]
@@ -53,6 +52,12 @@ def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
         start = random.integers(len(wave) - length + 1)
         waves.append(wave[start : start + length])
     return waves
+
+
+def shipped_recordings() -> list[Path]:
+    """A fifth of the shipped voices' recordings."""
+    voices = Path(str(files("timbral"))) / "demo" / "voices"
+    return sorted(voices.glob("*/*.ogg"))[::5]
 
 
 def measure_parity(

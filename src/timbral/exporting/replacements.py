@@ -83,7 +83,7 @@ class DftFbank(KaldiFbank):
         return _overlapping(waves, self.window_samples, self.hop_samples)
 
     def _all_banks(self, windows: Tensor) -> Tensor:
-        return self._banks(windows)
+        return self.banks(windows)
 
     def _power(self, windowed: Tensor) -> Tensor:
         power: Tensor = self.power(windowed)

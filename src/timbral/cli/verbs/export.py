@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,14 @@ def run(
     output: Annotated[
         Path | None, option("FILE.onnx", "the file; it stands wherever ENCODER does")
     ] = None,
+    sherpa: Annotated[
+        Path | None,
+        option(
+            "FILE.onnx",
+            "write a file for sherpa-onnx's extractor instead, whose vectors are "
+            "others than the encoder's own",
+        ),
+    ] = None,
     web: Annotated[
         Path | None,
         option("FOLDER", "write a page instead, which compares recordings in the browser"),
@@ -51,7 +60,7 @@ def run(
     from timbral.exporting.browser_page import check_browser_page
     from timbral.exporting.export_encoder import check_export
 
-    _check_options(output, web, onnxruntime_web, precision)
+    _check_options([output, sherpa, web], web, onnxruntime_web, precision)
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
@@ -64,6 +73,8 @@ def run(
             print("note: the encoder has no calibration, so the page shows cosines only")
         _print_parity(page.parity)
         return OK
+    if sherpa is not None:
+        return _export_for_sherpa(encoder, running, sherpa)
     assert output is not None
     check_export(output, precision)
     made = api.export(load_embedder(encoder, running), output, precision=precision)
@@ -72,15 +83,37 @@ def run(
     return OK
 
 
+def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path) -> int:
+    from timbral import api
+    from timbral.exporting.sherpa_file import check_for_sherpa
+
+    check_for_sherpa(path)
+    made = api.export_for_sherpa(load_embedder(encoder, running), path)
+    print(f"{path}: {made.num_bytes / 1e6:.1f} MB, for sherpa-onnx")
+    _print_parity(made.parity)
+    print(
+        f"note: sherpa-onnx's filter banks are not those that the encoder was trained on; its "
+        f"vectors have a mean cosine of {made.cosine:.3f} (least {made.least_cosine:.3f}) to the "
+        f"encoder's own, {made.uncorrected_cosine:.3f} without the layer that makes up for it. "
+        "Do not compare them with the encoder's own, nor take its threshold or calibration"
+    )
+    return OK
+
+
 def _check_options(
-    output: Path | None, web: Path | None, onnxruntime_web: Path | None, precision: str
+    outputs: Sequence[Path | None],
+    web: Path | None,
+    onnxruntime_web: Path | None,
+    precision: str,
 ) -> None:
-    if (output is None) == (web is None):
-        raise ConfigError("give --output FILE.onnx, or --web FOLDER; one of them")
+    if len([output for output in outputs if output is not None]) != 1:
+        raise ConfigError(
+            "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER; one of them"
+        )
     if web is None and onnxruntime_web is not None:
         raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
-    if web is not None and precision != "fp32":
-        raise ConfigError(f"--precision {precision}: a page is fp32; leave it out")
+    if outputs[0] is None and precision != "fp32":
+        raise ConfigError(f"--precision {precision} goes with --output only; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:

@@ -1,0 +1,180 @@
+"""Write an encoder for sherpa-onnx's extractor of speaker embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.audio.decode import Wave
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.frontends import KaldiFbank
+from timbral.errors import ConfigError
+from timbral.exporting.export_encoder import check_export
+from timbral.exporting.parity import (
+    check_parity,
+    measure_parity,
+    parity_waves,
+    shipped_recordings,
+)
+from timbral.exporting.replacements import with_replacements
+from timbral.exporting.sherpa_features import SherpaFbank, fit_correction
+from timbral.exporting.tracing import trace
+from timbral.inference.embedder import Embedder
+from timbral.inference.exported_model import Parity
+from timbral.inference.load import load_encoder
+from timbral.inference.onnx_runtime import open_session
+from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind, claim_file
+from timbral.io.types import Vectors
+from timbral.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["SherpaSummary", "check_for_sherpa", "export_for_sherpa"]
+
+PRODUCER = "timbral-sherpa"
+SHERPA_FILE = FileKind("a model for sherpa-onnx", signature=b"\x12\x0etimbral-sherpa")
+LEAST_SAMPLES = 16_000
+"""of the recordings on which it is measured"""
+PCM_SCALE = 32_768.0
+
+
+@dataclass(frozen=True)
+class SherpaSummary:
+    """What `export_for_sherpa` wrote."""
+
+    path: Path
+    num_bytes: int
+    parity: Parity
+    """of the graph in onnxruntime and in torch, both with sherpa-onnx's filter banks"""
+    cosine: float
+    """mean of what sherpa-onnx's vectors of some recordings have to the encoder's own"""
+    least_cosine: float
+    uncorrected_cosine: float
+    """the mean without the fitted layer"""
+
+
+class SherpaGraph(nn.Module):
+    """sherpa-onnx's filter banks (B, F, M) of whole recordings to unit vectors (B, E)."""
+
+    def __init__(self, network: SpeakerEncoder, correction: nn.Module) -> None:
+        super().__init__()
+        self.network, self.correction = network, correction
+        self.mean_normalize = network.frontend.config.mean_normalize
+
+    def forward(self, banks: Tensor) -> Tensor:
+        frames = self.correction(banks[:, 1:-1])  # the first and the last reach over the ends
+        if self.mean_normalize:
+            frames = frames - frames.mean(1, keepdim=True)
+        lengths = torch.ones_like(frames[:, :, 0]).sum(1).long()
+        return functional.normalize(self.network.embed_features(frames, lengths), dim=1)
+
+
+def export_for_sherpa(encoder: Embedder | str | Path, output: str | Path) -> SherpaSummary:
+    """Write an encoder as a file for sherpa-onnx's SpeakerEmbeddingExtractor.
+
+    sherpa-onnx computes other filter banks than those that encoders are trained on
+    (`timbral.exporting.sherpa_features`). A layer in the graph, fitted to shipped voices, makes up
+    for most of it. The vectors are still others than the encoder's own: compare them with each
+    other only; thresholds and calibration of the encoder do not hold for them.
+
+    Args:
+        encoder: an Embedder, or what `load_encoder` takes, whose front-end are 80 Kaldi filter
+            banks (`campplus`, `resnet`, `eres2net-v2`)
+        output: the file, which ends in .onnx
+
+    Raises ConfigError for another front-end, and as `timbral.export`.
+    """
+    path = Path(output)
+    check_for_sherpa(path)
+    embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
+    network = embedder.network
+    frontend = network.frontend
+    if type(frontend) is not KaldiFbank or frontend.num_features != 80:
+        raise ConfigError(
+            f"{network.name}: sherpa-onnx computes 80 Kaldi filter banks, and this encoder takes "
+            "something else; campplus, resnet and eres2net-v2 can be written for it"
+        )
+    claim_file(path, SHERPA_FILE, [encoder] if isinstance(encoder, str | Path) else [])
+    voices = [embedder.load_audio(recording) for recording in shipped_recordings()]
+    exported = with_replacements(network)
+    assert isinstance(exported.frontend, KaldiFbank)
+    graph = SherpaGraph(exported, fit_correction(exported.frontend, voices)).eval()
+    proto = trace(
+        graph,
+        {"x": torch.zeros(1, 300, frontend.num_features)},
+        ["embedding"],
+        {"x": {0: "N", 1: "T"}, "embedding": {0: "N"}},
+        network.name,
+    )
+    proto.producer_name, proto.producer_version = PRODUCER, __version__
+    measured = _measure(proto, graph, embedder, path)
+    _describe(proto, embedder, measured)
+    content = proto.SerializeToString()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return SherpaSummary(path, len(content), *measured)
+
+
+def check_for_sherpa(path: Path) -> None:
+    """ConfigError or MissingExtraError for what can be known before an encoder is loaded."""
+    check_export(path, "fp32")
+
+
+def _measure(
+    proto: onnx.ModelProto, graph: SherpaGraph, embedder: Embedder, path: Path
+) -> tuple[Parity, float, float, float]:
+    """Parity, mean and least cosine to the encoder's own vectors, and the mean uncorrected."""
+    session = open_session(proto.SerializeToString(), path)
+    fbank = SherpaFbank(graph.network.frontend.config.full_scale)
+    uncorrected = SherpaGraph(graph.network, nn.Identity()).eval()
+
+    def banks(waves: Sequence[Wave]) -> list[Tensor]:
+        return [fbank.of_wave(torch.from_numpy(wave))[None] for wave in waves]
+
+    def onnx_vectors(waves: Sequence[Wave]) -> Vectors:
+        given = [session.run(["embedding"], {"x": each.numpy()})[0] for each in banks(waves)]
+        return np.concatenate(given)
+
+    def torch_vectors(module: SherpaGraph, waves: Sequence[Wave]) -> Vectors:
+        with torch.inference_mode():
+            return np.concatenate([module(each).numpy() for each in banks(waves)])
+
+    rate = embedder.sample_rate
+    waves = parity_waves(max(LEAST_SAMPLES, embedder.network.min_samples), rate)
+    parity = measure_parity(lambda given: torch_vectors(graph, given), onnx_vectors, waves, rate)
+    check_parity(parity)
+    own = embedder.encode(waves)
+    cosines = (own * onnx_vectors(waves)).sum(1)
+    plain = (own * torch_vectors(uncorrected, waves)).sum(1)
+    return parity, float(cosines.mean()), float(cosines.min()), float(plain.mean())
+
+
+def _describe(
+    proto: onnx.ModelProto, embedder: Embedder, measured: tuple[Parity, float, float, float]
+) -> None:
+    """What sherpa-onnx reads, and where the file is from."""
+    _, cosine, least, _ = measured
+    full_scale = embedder.network.frontend.config.full_scale
+    entries = {
+        "framework": "wespeaker" if full_scale == PCM_SCALE else "3d-speaker",
+        "language": "unknown",
+        "output_dim": embedder.embedding_dim,
+        "sample_rate": embedder.sample_rate,
+        "normalize_samples": 0 if full_scale == PCM_SCALE else 1,
+        "comment": f"timbral {__version__}: {embedder.name}, fed with sherpa-onnx's filter banks; "
+        f"cosine to the encoder's own vectors {cosine:.3f}, at least {least:.3f}: not to be "
+        "compared with them",
+        "license": embedder.license,
+        "weights_sha256": embedder.weights_identity(),
+    }
+    for key, value in entries.items():
+        proto.metadata_props.add(key=key, value=str(value))
