@@ -57,22 +57,13 @@ def run(
     example: timbral export campplus-zh-en --output campplus.onnx
     """
     from timbral import api
-    from timbral.exporting.browser_page import check_browser_page
     from timbral.exporting.export_encoder import check_export
 
     _check_options([output, sherpa, web], web, onnxruntime_web, precision)
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
-        check_browser_page(web)  # before the encoder is loaded
-        page = api.export_page(
-            load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web
-        )
-        print(f"{web}: a page of {page.num_bytes / 1e6:.1f} MB for any server of files")
-        if not page.has_calibration:
-            print("note: the encoder has no calibration, so the page shows cosines only")
-        _print_parity(page.parity)
-        return OK
+        return _export_page(encoder, running, web, onnxruntime_web)
     if sherpa is not None:
         return _export_for_sherpa(encoder, running, sherpa)
     assert output is not None
@@ -80,6 +71,21 @@ def run(
     made = api.export(load_embedder(encoder, running), output, precision=precision)
     print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}")
     _print_parity(made.parity)
+    return OK
+
+
+def _export_page(
+    encoder: str, running: RunningOptions, web: Path, onnxruntime_web: Path | None
+) -> int:
+    from timbral import api
+    from timbral.exporting.browser_page import check_browser_page
+
+    check_browser_page(web)  # before the encoder is loaded
+    page = api.export_page(load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web)
+    print(f"{web}: a page of {page.num_bytes / 1e6:.1f} MB for any server of files")
+    if not page.has_calibration:
+        print("note: the encoder has no calibration, so the page shows cosines only")
+    _print_parity(page.parity)
     return OK
 
 
