@@ -119,7 +119,7 @@ def test_windows_come_without_torch(folder: Path) -> None:
         "encoder = timbral.load_encoder('enc.onnx')\n"
         "wave = encoder.load_audio('voices/am_adam/0.ogg')\n"
         "stream = encoder.window_stream(0.5, 0.5)\n"
-        "given = [stream.push(part)[1] for part in np.array_split(wave, 7)] + [stream.close()[1]]\n"
+        "given = [stream.push(chunk)[1] for chunk in np.array_split(wave, 7)] + [stream.close()[1]]\n"
         "whole = encoder.encode_windows(wave, 0.5, 0.5)[1]\n"
         "assert np.abs(np.concatenate(given) - whole).max() < 1e-6\n"
         "print(encoder, encoder.device)\n"
