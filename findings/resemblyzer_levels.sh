@@ -6,8 +6,8 @@
 # Seen: with four utterances each of 24 synthesized voices the EER was 0.3 % at equal levels and 3.5 % at those two.
 # preprocess_wav raises recordings below -30 dBFS (RMS) and leaves louder ones as they are, and the encoder's mels are of
 # power, without a logarithm: of one waveform at both levels the vectors have a cosine of 0.84, and two of the
-# voices made below have 0.76 at one level. An array of int16, for which the docstring does not ask, is not refused and comes to
-# 0.6.
+# voices made below have 0.76 at one level. An array of int16, for which the docstring does not ask, is not refused and
+# comes to 0.6.
 # Who is hurt: whoever compares voices from two sources, say podcasts (-16 LUFS) with telephones or audio books: a threshold
 # found at one level refuses the same people at the other, and clusters split by level.
 # What to do: bring every recording to one level before, normalize_volume(wav, -30) without increase_only; hand over
