@@ -265,3 +265,15 @@ def test_bad_cuts_are_failures(rows: Rows, tmp_path: Path) -> None:
     found = find_utterances(tmp_path / "s", "lhotse-shar")
     assert len(found) == 1
     assert "no recording.*.tar holds its audio" in failures(found)
+
+
+@pytest.mark.parametrize("layout", ["auto", "webdataset"])
+def test_samples_without_speakers_are_told(layout: str, rows: Rows, tmp_path: Path) -> None:
+    """And not that there is no audio, or that folders of speakers were expected."""
+    write_tar(tmp_path / "corpus" / "shard.tar", {"a.ogg": rows[0][2].read_bytes()})
+    with pytest.raises(DataError, match="no speaker stands in its JSON") as refused:
+        find_utterances(tmp_path / "corpus", layout)
+    assert "\n" not in str(refused.value)
+    write_tar(tmp_path / "empty" / "shard.tar", {})
+    with pytest.raises(DataError, match="no audio found"):
+        find_utterances(tmp_path / "empty", layout)

@@ -70,7 +70,7 @@ def _readings(
 ) -> list[Reading]:
     """What layouts find, if that is more than half of the recordings that they look at.
 
-    `refused` takes the errors of those that cannot be read.
+    `refused` takes the errors of those that cannot be read, or whose files hold nothing usable.
     """
     readings = []
     for layout in layouts:
@@ -82,6 +82,9 @@ def _readings(
             continue
         if len(rows) > sum(failure.kind == "no-speaker" for failure in rows.failures):
             readings.append(Reading(layout, rows))
+        elif rows.failures and not len(rows) and layout not in CORPORA and refused is not None:
+            why = f"of {len(rows.failures)} failures the first: {rows.failures[0]}"
+            refused.append(DataError(f"{root}: holds no utterances that can be used; {why}"))
     return readings
 
 

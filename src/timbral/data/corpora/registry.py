@@ -119,7 +119,10 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
     root = Path(root)
     if root.is_dir():
         rows = Manifest.of(corpus.scan(root), layout)
-        if len(rows) or any(failure.kind != "no-speaker" for failure in rows.failures):
+        in_folders = layout in CORPORA  # whose recordings may lie where another layout fits
+        if len(rows) or any(
+            failure.kind != "no-speaker" or not in_folders for failure in rows.failures
+        ):
             return rows
         problem = f"{root}: no audio found in layout {layout}"
         if any(True for _ in TREE.scan(root)):
