@@ -11,9 +11,13 @@ from torch import Tensor
 
 import timbral
 from test_foreign import GOLDEN, assert_same, drawn
+from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.foreign.registry import read_foreign
+from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.weight_sources import Hub
 from timbral.encoders.wavlm_ecapa import WavlmEcapaConfig
 from timbral.errors import CheckpointError, ConfigError
+from timbral.io.files import file_sha256
 
 SMALL = WavlmEcapaConfig(
     hidden_size=16,
@@ -52,6 +56,24 @@ def test_vectors_are_those_of_unispeech(tmp_path: Path) -> None:
     assert (converted.preprocessing.trim, converted.preprocessing.min_rms_dbfs) == ("none", None)
     embedder = timbral.load_encoder(path, device="cpu")
     assert_same(embedder, golden["names"], golden["vectors"])
+
+
+def test_the_hub_s_copy_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one file in a folder of a repository that holds other things, too."""
+    golden = np.load(GOLDEN / "unispeech.npz")
+    source = PUBLISHED["wavlm-sim-o"].source
+    assert isinstance(source, Hub)
+    path = tmp_path / source.files[0]
+    path.parent.mkdir()
+    saved(weights(), path.parent)
+    monkeypatch.setattr(Hub, "_snapshot", lambda self, again: tmp_path)
+    folder = timbral.download("wavlm-sim-o")
+    origin = Checkpoint.read(folder).origin
+    assert origin["version"] == source.revision
+    assert origin["files"] == {path.name: file_sha256(path)}
+    embedder = timbral.load_encoder("wavlm-sim-o", device="cpu")
+    assert_same(embedder, golden["names"], golden["vectors"])
+    assert timbral.download("wavlm-sim-o", path) == folder, "a copy of one's own"
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:

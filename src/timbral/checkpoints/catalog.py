@@ -72,6 +72,7 @@ SIZES = {
     "wavlm-large": (512, 321_431_580, 16_000),
     "wavlm-base-sv": (512, 100_229_337, 16_000),
     "wavlm-base-plus-sv": (512, 100_229_337, 16_000),
+    "wavlm-sim-o": (256, 323_863_833, 16_000),
 }
 """embedding dimension, parameters and sample rate of what comes with timbral, so that a list of
 encoders is there at once: to build a network only to count it takes seconds"""

@@ -24,6 +24,7 @@ PUBLISHED_NAMES = (
     "wavlm-large",
     "wavlm-base-sv",
     "wavlm-base-plus-sv",
+    "wavlm-sim-o",
 )
 """the names of `timbral.checkpoints.published.PUBLISHED`"""
 

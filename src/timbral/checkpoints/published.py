@@ -148,4 +148,16 @@ PUBLISHED: dict[str, PublishedWeights] = {
         "WavLM, 94,000 h, its head trained on VoxCeleb",
         "feb593a6c23c1cc3d9510425c29b0a14d2b07b1e",
     ),
+    "wavlm-sim-o": PublishedWeights(
+        Hub(
+            "k2-fsa/TTS_eval_models",
+            ("speaker_similarity/wavlm_large_finetune.pth",),
+            "e876de7154845cd668b599bd4866f1d354c723df",
+        ),
+        license="CC-BY-SA-3.0",
+        description="large WavLM under an ECAPA-TDNN, UniSpeech's, of which papers compute SIM-o",
+        architecture="wavlm-ecapa",
+        format="unispeech",
+        extra="hub",
+    ),
 }
