@@ -135,8 +135,9 @@ SPEAKERS = FileKind(
 
 
 def vectors_of(table: pa.Table) -> Vectors:
-    """The column `embedding` as an array (N, E)."""
-    column = table["embedding"].combine_chunks()
+    """The column `embedding` as an array (N, E); not copied where it is one piece."""
+    chunks = table["embedding"].chunks
+    column = chunks[0] if len(chunks) == 1 else table["embedding"].combine_chunks()
     return np.asarray(column.flatten()).reshape(len(column), -1)
 
 

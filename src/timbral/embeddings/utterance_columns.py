@@ -17,6 +17,8 @@ __all__ = ["COLUMNS", "utterance_columns"]
 
 LARGEST_NUMBER = 1e15
 """in a vector: the square of more than this overflows where float32 is summed"""
+BLOCK_ROWS = 8192
+"""of vectors that are looked at together"""
 LISTED_ROWS = 3
 """of those at fault, that an error names"""
 
@@ -92,7 +94,7 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
     )
     if not is_list or not pa.types.is_floating(kind.value_type):
         raise DataError(f"{path}: column embedding should hold lists of floats, it is {kind}")
-    lists = column.combine_chunks()
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     _refuse(lists.is_null().to_numpy(zero_copy_only=False), path, "embedding is missing")
     sizes = pc.list_value_length(lists).to_numpy()
     _refuse(np.asarray(sizes != sizes[0]), path, f"embedding has another size than {sizes[0]}")
@@ -100,10 +102,12 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
         raise DataError(f"{path}: embeddings hold no numbers")
     numbers = lists.flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     vectors: Vectors = numbers.reshape(len(lists), -1)
-    with np.errstate(invalid="ignore"):
-        fits = np.abs(vectors) <= LARGEST_NUMBER  # NaN does not
+    fit = [
+        (np.abs(vectors[start : start + BLOCK_ROWS]) <= LARGEST_NUMBER).all(axis=1)  # NaN does not
+        for start in range(0, len(vectors), BLOCK_ROWS)
+    ]
     _refuse(
-        ~np.asarray(fits.all(axis=1)),
+        ~np.concatenate(fit),
         path,
         "embedding holds NaN, infinite or absurdly large numbers",
     )

@@ -21,6 +21,8 @@ __all__ = [
     "unit_mean",
 ]
 
+BLOCK_ROWS = 8192
+
 
 def unit_length(vectors: NDArray[Any]) -> Vectors:
     """Vectors (..., E) divided by their length, in float32; a zero vector stays zero.
@@ -80,4 +82,9 @@ def centered(vectors: Vectors, codes: Ints) -> Vectors:
     """
     counts = np.bincount(codes)
     means = speaker_sums(vectors, codes, len(counts)) / counts[:, None]
-    return unit_length(vectors - means.mean(axis=0))
+    common = means.mean(axis=0)
+    shifted = np.empty_like(vectors, dtype=np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):  # a million in float64 would be 1.5 GB more
+        rows = slice(start, start + BLOCK_ROWS)
+        shifted[rows] = unit_length(vectors[rows] - common)
+    return shifted

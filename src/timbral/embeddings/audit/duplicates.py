@@ -19,7 +19,7 @@ MAX_PAIRS = 200_000
 """pairs of one speaker's utterances that chance closeness is learned from"""
 EXPECTED_DUPLICATES = 0.01
 """in a corpus, before anything is seen: chance alone brings its nearest pair to λ = 1"""
-BLOCK_ROWS = 2048
+BLOCK_ROWS, BLOCK_COLUMNS = 2048, 8192
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,12 @@ def _near_pairs(
     ends = np.searchsorted(durations, durations + _tolerance(durations), "right")
     for start in range(0, len(order), BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, len(order))
+        rows = vectors[order[start:stop]]
         last = int(ends[stop - 1])
-        cosines = vectors[order[start:stop]] @ vectors[order[start:last]].T
-        for row, column in np.argwhere(cosines >= 1.0 - max_distance):
-            if row < column < ends[start + row] - start:
-                first, second = sorted((int(order[start + row]), int(order[start + column])))
-                yield first, second, float(min(cosines[row, column], 1.0))
+        for begin in range(start, last, BLOCK_COLUMNS):  # all, where all are equally long
+            columns = order[begin : min(begin + BLOCK_COLUMNS, last)]
+            cosines = rows @ vectors[columns].T
+            for row, column in np.argwhere(cosines >= 1.0 - max_distance):
+                if start + row < begin + column < ends[start + row]:
+                    first, second = sorted((int(order[start + row]), int(columns[column])))
+                    yield first, second, float(min(cosines[row, column], 1.0))

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.embeddings.audit.probability import probabilities
-from timbral.embeddings.vectors import speaker_sums, unit_length
+from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["LabelCheck", "check_labels"]
 
 PRIOR = 0.01
-WRONG_LABELS_EACH = 5
-"""that every utterance is given at random to see how scores look under wrong labels"""
+WRONG_LABELS_EACH, WRONG_LABELS = 5, 500_000
+"""that every utterance is given at random to see how scores look under wrong labels, and how many
+there are at least in all where that is fewer than five for each"""
 ROUNDS = 3
 BLOCK_ROWS = 4096
 
@@ -45,8 +46,10 @@ def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
     """
     trusted = np.ones(len(codes), dtype=bool)
     rng = np.random.default_rng(0)
-    wrong_labels = np.stack([_other_labels(codes, rng) for _ in range(WRONG_LABELS_EACH)])
+    draws = min(WRONG_LABELS_EACH, -(-WRONG_LABELS // len(codes)))
+    wrong_labels = np.stack([_other_labels(codes, rng) for _ in range(draws)])
     for number in range(ROUNDS):
+        scored_with = trusted
         scores = _scores(vectors, codes, trusted, wrong_labels)
         scored = ~np.isnan(scores.own_cosine)
         if number == 0:
@@ -58,6 +61,8 @@ def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
             wrong = scores.under_wrong_labels[:, right].reshape(-1, 2)
             probability[scored] = probabilities(pairs[scored], wrong, pairs[right], PRIOR)
         trusted = ~(probability >= 0.5)
+        if np.array_equal(trusted, scored_with):
+            break  # the next round would be the same
     return LabelCheck(probability, scores.own_cosine, scores.nearest, scores.nearest_cosine)
 
 
@@ -79,18 +84,24 @@ class _Scores:
 def _scores(
     vectors: Vectors, codes: Ints, trusted: NDArray[np.bool_], wrong_labels: Ints
 ) -> _Scores:
-    sums = speaker_sums(vectors[trusted], codes[trusted], int(codes.max()) + 1)
+    num_speakers = int(codes.max()) + 1
+    sums = np.zeros((num_speakers, vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(codes), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(codes)))
+        rows = rows[trusted[rows]]
+        np.add.at(sums, codes[rows], vectors[rows])
     means = unit_length(sums)
-    without_itself = sums[codes] - vectors * trusted[:, None]
-    alone = np.linalg.norm(without_itself, axis=1) < 1e-6
-    own = (vectors * unit_length(without_itself)).sum(axis=1)
-    own = np.where(alone, np.nan, own).astype(np.float32)
+    own = np.zeros(len(codes), dtype=np.float32)
     nearest = np.zeros(len(codes), dtype=np.int64)
     nearest_cosine = np.zeros(len(codes), dtype=np.float32)
     under_wrong_labels = np.zeros((len(wrong_labels), len(codes), 2))
     for start in range(0, len(codes), BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, len(codes)))
         local = np.arange(len(rows))
+        without_itself = sums[codes[rows]] - vectors[rows] * trusted[rows, None]
+        alone = np.linalg.norm(without_itself, axis=1) < 1e-6
+        to_own = (vectors[rows] * unit_length(without_itself)).sum(axis=1)
+        own[rows] = np.where(alone, np.nan, to_own)
         cosines = vectors[rows] @ means.T  # (B, S)
         cosines[local, codes[rows]] = -np.inf
         nearest[rows] = cosines.argmax(axis=1)
