@@ -51,6 +51,18 @@ def test_planted_recordings_are_found_and_nothing_else() -> None:
     assert not [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
 
 
+def test_a_wrong_label_is_no_second_speaker() -> None:
+    """Nor are many planted recordings taken for what is usual."""
+    windows, codes = recordings()
+    windows[3], windows[77] = windows[77], windows[3]
+    found = [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
+    assert found == []
+    planted = list(range(3, 200, 10))
+    windows, codes = recordings(planted)
+    found = [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
+    assert sorted(each.recording for each in found) == planted
+
+
 def test_what_tells_nothing_gives_nothing() -> None:
     windows, codes = recordings()
     assert list(find_second_speakers(windows[:5], codes[:5])) == [], "too few"

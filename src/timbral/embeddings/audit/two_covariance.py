@@ -1,0 +1,69 @@
+"""One speaker or two? Likelihoods of vectors under the two-covariance model.
+
+A vector is its speaker's place, drawn with the covariance between speakers, plus what differs from
+window to window (Brümmer and de Villiers, The speaker partitioning problem, Odyssey 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbral.io.types import Floats
+
+__all__ = ["Part", "TwoCovariance"]
+
+SHRINKAGE = 0.8
+"""of the covariance within recordings toward one that is alike in all directions, which a few
+thousand windows need"""
+LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Part:
+    """Means (..., E) of windows, on the model's axes, and how many independent ones each has."""
+
+    mean: Floats
+    count: Floats
+    """(...)"""
+
+    def with_(self, other: Part) -> Part:
+        """Both together."""
+        count = self.count + other.count
+        weight = (self.count / count)[..., None]
+        return Part(weight * self.mean + (1 - weight) * other.mean, count)
+
+
+@dataclass(frozen=True)
+class TwoCovariance:
+    """The axes on which what differs between windows of a recording has variance 1."""
+
+    axes: Floats
+    """(E, E), to multiply vectors with"""
+    speaker_variance: Floats
+    """of speakers, along each axis (E,)"""
+
+    @classmethod
+    def fit(cls, within: Floats, power: float) -> TwoCovariance:
+        """From the covariance (E, E) of windows around their recording's mean, and the mean of all
+        windows' squared length.
+
+        What the former does not explain is taken to be the speakers', alike in all directions: a
+        corpus may have fewer speakers than directions.
+        """
+        size = len(within)
+        alike = max(float(np.trace(within)) / size, LEAST_VARIANCE)
+        shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * alike * np.eye(size)
+        variances, directions = np.linalg.eigh(shrunk)
+        between = max(power / size - alike, LEAST_VARIANCE)
+        return cls(directions / np.sqrt(variances), between / variances)
+
+    def log_ratio(self, one: Part, other: Part) -> Floats:
+        """Log likelihood ratios (...): of two speakers, over those of one."""
+        before = self.speaker_variance + 1 / one.count[..., None]
+        precision = 1 / self.speaker_variance + other.count[..., None]
+        expected = other.count[..., None] * other.mean / precision
+        after = 1 / precision + 1 / one.count[..., None]
+        ratio = (one.mean - expected) ** 2 / after - one.mean**2 / before
+        return np.asarray(0.5 * (ratio + np.log(after / before)).sum(axis=-1))
