@@ -57,6 +57,17 @@ def test_nothing_is_found_in_a_clean_corpus() -> None:
     assert audit(corpus_table()).num_rows == 0
 
 
+def test_copies_and_silence_are_audited() -> None:
+    """A speaker whose vectors are all the same has no second cluster."""
+    for vectors in (np.ones((40, 32)), np.zeros((40, 32))):
+        with np.errstate(invalid="ignore"):
+            table = table_of(vectors, [f"s{row // 5}" for row in range(40)], np.full(40, 3.0))
+        index = table.schema.get_field_index("embedding")
+        flat = pa.array(vectors.astype(np.float32).ravel())
+        table = table.set_column(index, "embedding", pa.FixedSizeListArray.from_arrays(flat, 32))
+        assert "mixed-speaker" not in audit(table)["kind"].to_pylist()
+
+
 def test_wrong_labels() -> None:
     table = corpus_table()
     speakers = table["speaker"].to_pylist()

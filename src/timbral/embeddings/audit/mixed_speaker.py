@@ -55,6 +55,8 @@ def find_mixed_speakers(
     probability = probabilities_of_few(cosines, np.array(merged), PRIOR, wrong_is_low=True)
     for index in np.argsort(-probability, kind="stable"):
         cosine, smaller_cluster = splits[index]
+        if not len(smaller_cluster):  # all its vectors are the same
+            continue
         yield MixedSpeaker(large[index], cosine, smaller_cluster, float(probability[index]))
 
 
