@@ -50,8 +50,9 @@ def find_clones(
     else:
         found = _of_folders(paths, layout, real)
     if not found.clones:
-        first = f"; the first: {found.failures[0]}" if found.failures else ""
-        raise DataError(f"no synthesized recording has a reference{first}")
+        named = ", ".join(map(str, paths if meta is not None else paths[:-1] or paths))
+        why = f"the first: {found.failures[0]}" if found.failures else f"no audio is in {named}"
+        raise DataError(f"no synthesized recording has a reference; {why}")
     return _against_speakers(found) if to_speaker else found
 
 
