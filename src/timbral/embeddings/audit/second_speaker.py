@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.embeddings.audit.two_covariance import Part, TwoCovariance
+from timbral.embeddings.audit.two_covariance import TwoCovariance, Windows
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
@@ -164,25 +164,29 @@ class _Corpus:
         firsts = np.arange(least, count - least + 1)
         sums = np.cumsum(placed, axis=0)
         head, tail = firsts.astype(np.float64), (count - firsts).astype(np.float64)
-        before = Part(sums[firsts - 1] / head[:, None], np.asarray(INDEPENDENT * head))
-        behind = Part((sums[-1] - sums[firsts - 1]) / tail[:, None], np.asarray(INDEPENDENT * tail))
+        before = Windows(sums[firsts - 1] / head[:, None], np.asarray(INDEPENDENT * head))
+        behind = Windows(
+            (sums[-1] - sums[firsts - 1]) / tail[:, None], np.asarray(INDEPENDENT * tail)
+        )
         scores = _two_speakers(model, before, behind, self._others(row))
         best = int(scores.argmax())
         first = int(firsts[best])
         parts = unit_length(np.stack([vectors[:first].sum(axis=0), vectors[first:].sum(axis=0)]))
         return _Split(float(parts[0] @ parts[1]), float(scores[best]), first, count)
 
-    def _others(self, row: int) -> Part | None:
+    def _others(self, row: int) -> Windows | None:
         """The speaker's other recordings; None where there are none."""
         code = self.codes[row]
         count = int(self.counts[code]) - 1
         if count < 1:
             return None
         mean = (self.sums[code] - self.windows(row).mean(axis=0)) / count
-        return Part(mean @ self._model(row).axes, np.array(float(min(count, MOST_OTHERS))))
+        return Windows(mean @ self._model(row).axes, np.array(float(min(count, MOST_OTHERS))))
 
 
-def _two_speakers(model: TwoCovariance, before: Part, behind: Part, others: Part | None) -> Floats:
+def _two_speakers(
+    model: TwoCovariance, before: Windows, behind: Windows, others: Windows | None
+) -> Floats:
     """Log ratios (T,): one part is the label's, the other one another's, over one speaker."""
     apart = model.log_ratio(before, behind)
     if others is None:

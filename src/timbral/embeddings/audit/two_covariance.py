@@ -12,7 +12,7 @@ import numpy as np
 
 from timbral.io.types import Floats
 
-__all__ = ["Part", "TwoCovariance"]
+__all__ = ["TwoCovariance", "Windows"]
 
 SHRINKAGE = 0.8
 """of the covariance within recordings toward one that is alike in all directions, which a few
@@ -21,18 +21,18 @@ LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Part:
+class Windows:
     """Means (..., E) of windows, on the model's axes, and how many independent ones each has."""
 
     mean: Floats
     count: Floats
     """(...)"""
 
-    def with_(self, other: Part) -> Part:
+    def with_(self, other: Windows) -> Windows:
         """Both together."""
         count = self.count + other.count
         weight = (self.count / count)[..., None]
-        return Part(weight * self.mean + (1 - weight) * other.mean, count)
+        return Windows(weight * self.mean + (1 - weight) * other.mean, count)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TwoCovariance:
         between = max(power / size - alike, LEAST_VARIANCE)
         return cls(directions / np.sqrt(variances), between / variances)
 
-    def log_ratio(self, one: Part, other: Part) -> Floats:
+    def log_ratio(self, one: Windows, other: Windows) -> Floats:
         """Log likelihood ratios (...): of two speakers, over those of one."""
         before = self.speaker_variance + 1 / one.count[..., None]
         precision = 1 / self.speaker_variance + other.count[..., None]
