@@ -6,10 +6,10 @@ import itertools
 import warnings
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from timbral.embeddings.vectors import unit_length
+from timbral.io.loaded_torch import torch_is_installed
 from timbral.io.types import Ints, Vectors
 
 __all__ = ["pair_cosines", "score_normalized"]
@@ -28,7 +28,7 @@ def pair_cosines(vectors: Vectors, first: Ints, second: Ints) -> Vectors:
 
     The same for (a, b) and (b, a), and wherever in the list a pair stands.
     """
-    unit = torch.from_numpy(unit_length(vectors))
+    unit = unit_length(vectors)
     size = max(GROUP, -(-len(unit) // MOST_GROUPS))
     bits = (len(unit) - 1).bit_length() + ((len(unit) - 1) // size).bit_length()
     block = min(MOST_PAIRS, 2 ** (63 - bits))
@@ -39,9 +39,7 @@ def pair_cosines(vectors: Vectors, first: Ints, second: Ints) -> Vectors:
     return cosines
 
 
-def _block_cosines(
-    unit: torch.Tensor, first: Ints, second: Ints, size: int, cosines: Vectors
-) -> None:
+def _block_cosines(unit: Vectors, first: Ints, second: Ints, size: int, cosines: Vectors) -> None:
     """Write the cosines (N,) of pairs of unit vectors (K, E).
 
     Pairs are the entries of a sparse matrix, rows `first` and columns `second`; torch computes
@@ -73,9 +71,17 @@ def _block_cosines(
 
 
 def _sampled_product(
-    left: torch.Tensor, right: torch.Tensor, rows: Ints, columns: Ints
+    left: Vectors, right: Vectors, rows: Ints, columns: Ints
 ) -> NDArray[np.float32]:
     """Entries (N,) of left @ right.T at `rows`, which rise, and `columns`."""
+    if not torch_is_installed():
+        entries = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), GROUP):
+            some = slice(start, start + GROUP)
+            np.einsum("ij,ij->i", left[rows[some]], right[columns[some]], out=entries[some])
+        return entries
+    import torch
+
     ends = np.cumsum(np.bincount(rows, minlength=len(left)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)  # said to be in beta
@@ -86,7 +92,8 @@ def _sampled_product(
             size=(len(left), len(right)),
             check_invariants=False,  # a pair may come more than once
         )
-        product = torch.sparse.sampled_addmm(pattern, left, right.T, beta=0.0)
+        factors = torch.from_numpy(left), torch.from_numpy(right).T
+        product = torch.sparse.sampled_addmm(pattern, *factors, beta=0.0)
     return np.asarray(product.values().numpy())
 
 
