@@ -52,9 +52,12 @@ def run(
     example: timbral score embeddings trials.txt --root wavs --output scores.txt
     """
     from timbral import api
-    from timbral.io.devices import tune_cpu
+    from timbral.io.loaded_torch import torch_is_installed
 
-    tune_cpu()
+    if torch_is_installed():
+        from timbral.io.devices import tune_cpu
+
+        tune_cpu()
     with text_input(trials) as path:
         result = api.score(vectors, path, output, root=root, **scoring.arguments())
     return _describe(result, output)
