@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from timbral.bulk.readable_audio import ReadableAudio
+from timbral.bulk.window_vectors import NOT_READ, embed_windows
 from timbral.data.manifest import Utterance
 from timbral.embeddings.audit.findings_file import write_findings
 from timbral.errors import AudioError, DataError
+from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
 
 if TYPE_CHECKING:
@@ -94,7 +96,6 @@ def _windows_of(
     readable = np.flatnonzero([not refusal for refusal in refusals]).tolist()
     if not readable:
         raise DataError(f"{embeddings}: no recording of it is read: {failures[0]}")
-    from timbral.bulk.window_vectors import NOT_READ, embed_windows  # imports torch
 
     rows = [Utterance(**columns[row], corpus="") for row in readable]
     found, failed = embed_windows(
@@ -110,7 +111,6 @@ def _windows_of(
 def _embedder(encoder: Embedder | str | Path) -> Embedder:
     if not isinstance(encoder, str | Path):
         return encoder
-    from timbral.inference.load import load_encoder  # imports torch
 
     return load_encoder(encoder)
 

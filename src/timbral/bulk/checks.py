@@ -14,6 +14,8 @@ from timbral.audio.segments import on_channel
 from timbral.bulk.check_sources import recordings_of
 from timbral.bulk.check_summary import CHECKS, Checked, CheckSummary
 from timbral.errors import AudioError, ConfigError
+from timbral.inference.load import load_encoder
+from timbral.inference.several_speakers import several_speakers
 from timbral.io.outputs import claim_file
 from timbral.io.threads import map_ahead
 from timbral.io.types import Progress
@@ -68,7 +70,6 @@ def check(
 def _embedder(encoder: Embedder | str | Path | None) -> Embedder | None:
     if not isinstance(encoder, str | Path):
         return encoder
-    from timbral.inference.load import load_encoder  # imports torch
 
     return load_encoder(encoder)
 
@@ -102,7 +103,6 @@ def _try_check(path: str) -> Checked | AudioError:
 
 def _with_speakers(checked: Checked, embedder: Embedder) -> Checked:
     """With the risk that an encoder finds in what holds speech."""
-    from timbral.inference.several_speakers import several_speakers  # imports torch
 
     if "no-speech" in checked.kinds:
         return checked

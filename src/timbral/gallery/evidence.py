@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import open_calibration
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Vectors
@@ -88,8 +89,6 @@ def evidence_of(encoder: Embedder, calibration: Calibration | str | Path | None 
     its validation; without that a guess. Raises DataError for a calibration of other weights.
     """
     if calibration is not None:
-        from timbral.calibration.calibration_file import open_calibration  # imports torch
-
         identity = (encoder.weights_identity(), encoder.embedding_identity())
         return CalibratedEvidence(open_calibration(calibration, *identity))
     if encoder.calibration is not None:

@@ -16,6 +16,7 @@ from timbral.gallery.from_embeddings import EnrolledSpeakers
 from timbral.gallery.voice_collection import VoiceCollection
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voices import EnrolledRecording
+from timbral.inference.recordings import several_recordings
 from timbral.io.types import Progress
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ class Gallery(VoiceCollection):
         DataError for another encoder than the gallery's, ConfigError for a name that is none.
         """
         from timbral.gallery.measuring import measure_recordings
-        from timbral.inference.recordings import several_recordings  # imports torch
 
         checked_name(name)
         self.encoder.check_same(EncoderIdentity.of(encoder), self.location)

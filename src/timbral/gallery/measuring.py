@@ -17,6 +17,7 @@ from timbral.audio.segments import Segment
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, Refusal
 from timbral.gallery.voices import EnrolledRecording
+from timbral.inference.recordings import name_of, no_finite_vector
 from timbral.io.files import file_sha256
 from timbral.io.storage import is_url
 from timbral.io.types import Vectors
@@ -54,7 +55,6 @@ def measure_recordings(
 def _measure(
     embedder: Embedder, audio: object, name: str, sample_rate: float | None
 ) -> EnrolledRecording:
-    from timbral.inference.recordings import no_finite_vector  # imports torch
     from timbral.inference.several_speakers import several_speakers_of
 
     wave, quality = embedder.loader.load_measured(audio, name, sample_rate)
@@ -83,8 +83,6 @@ def _recording(
 
 
 def _name_of(audio: object, row: int) -> str:
-    from timbral.inference.recordings import name_of  # imports torch
-
     return name_of(audio, f"recordings[{row}]")
 
 

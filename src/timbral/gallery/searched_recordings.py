@@ -12,6 +12,7 @@ from timbral.audio.quality.risks import risks_of
 from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
+from timbral.inference.recordings import name_of, no_finite_vector
 from timbral.io.threads import map_ahead
 from timbral.io.types import Vectors
 
@@ -52,7 +53,6 @@ def read_recordings(
     names: Sequence[str] | None,
 ) -> Iterator[SearchedRecording | AudioError]:
     """In order; a recording that cannot be used gives its error."""
-    from timbral.inference.recordings import name_of  # imports torch
 
     called = names or [name_of(each, f"recordings[{n}]") for n, each in enumerate(recordings)]
 
@@ -76,8 +76,6 @@ def read_recordings(
 def _embed(
     embedder: Embedder, held: Sequence[tuple[str, tuple[Wave, Quality] | AudioError]]
 ) -> Iterator[SearchedRecording | AudioError]:
-    from timbral.inference.recordings import no_finite_vector  # imports torch
-
     waves = [loaded[0] for _, loaded in held if not isinstance(loaded, AudioError)]
     vectors = iter(embedder.encode_preprocessed(waves)) if waves else iter(())
     for name, loaded in held:
