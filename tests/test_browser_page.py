@@ -127,10 +127,13 @@ def test_what_cannot_be_a_page_is_refused(
         export_page(encoder, tmp_path / "notes", onnxruntime_web=package)
     assert not (tmp_path / "page").exists()
     for words, said in (
-        ((), "give --output FILE.onnx, or --web FOLDER"),
-        (("--output", "a.onnx", "--web", "page"), "give --output FILE.onnx, or --web FOLDER"),
+        ((), "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER"),
+        (
+            ("--output", "a.onnx", "--web", "page"),
+            "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER",
+        ),
         (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
-        (("--web", "page", "--precision", "int8"), "--precision int8: a page is fp32"),
+        (("--web", "page", "--precision", "int8"), "--precision int8 goes with --output only"),
     ):
         answer = ask("export", "campplus-zh-en", *words)
         assert answer.code == 2

@@ -12,6 +12,7 @@ from timbral.checkpoints.foreign.weight_files import find_weights, holds_weights
 from timbral.checkpoints.hub_encoder import download_from_hub, pinned_folder
 from timbral.checkpoints.hub_names import hub_name
 from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.weight_sources import Hub
 from timbral.errors import ConfigError, DataError, did_you_mean
 from timbral.io.cache import cache_lock
 
@@ -51,7 +52,9 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
         elif not is_whole(folder):
             with entry.source.downloaded() as source:
                 origin = {"source": str(entry.source), "version": entry.source.version}
-                _convert(name, source, origin)
+                only = entry.source.files if isinstance(entry.source, Hub) else ()
+                weights = source / only[0] if len(only) == 1 else source  # whatever its name is
+                _convert(name, weights, origin)
     return folder
 
 

@@ -140,7 +140,7 @@ class Hub:
 
     @contextmanager
     def downloaded(self) -> Iterator[Path]:
-        """The repository's files, in the Hub's own cache; a single one itself.
+        """The folder of the repository's files, in the Hub's own cache.
 
         A damaged file of that cache is downloaded again. CheckpointError when the Hub is out of
         reach or its files are others, MissingExtraError without its client.
@@ -153,7 +153,7 @@ class Hub:
                     f"{self.repository}: {damaged} is not the file that was expected, though it "
                     "was downloaded twice; it was changed, or something on the way damages it"
                 )
-        yield folder / self.files[0] if len(self.files) == 1 else folder
+        yield folder
 
     def _snapshot(self, *, again: bool) -> Path:
         try:
