@@ -159,10 +159,13 @@ Running = Annotated[RunningOptions, arg(name="")]
 DEFAULT_RUNNING = RunningOptions()
 
 
-def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
+def load_embedder(
+    encoder: str, running: RunningOptions, *, torch_threads: int | None = None
+) -> Embedder:
     """The Embedder that a verb's arguments ask for, in a process made fast for it.
 
     Call it last: it imports torch, which takes seconds, unless the encoder is an exported model.
+    `torch_threads` are set before torch computes anything; None leaves its own number.
     """
     from timbral.checkpoints.known_names import refuse_unknown
 
@@ -184,6 +187,8 @@ def load_embedder(encoder: str, running: RunningOptions) -> Embedder:
     from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()
+    if torch_threads is not None:
+        torch.set_num_threads(torch_threads)
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
     if running.weights_dir is None:

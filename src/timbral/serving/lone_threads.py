@@ -6,10 +6,15 @@ slower than one, by tens of times. So both are timed now and then.
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median
+
 __all__ = ["LoneThreads"]
 
-KEPT = 0.8
-"""of an average, when a new time comes"""
+KEPT = 5
+"""times of each, whose median counts: the first batch of several threads also starts them"""
+FIRST = 3
+"""batches of each, before either is thought faster"""
 OTHER_EVERY = 16
 """batches: one of so many takes the slower number, to see whether it still is"""
 
@@ -19,21 +24,25 @@ class LoneThreads:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._costs: dict[int, float] = {}
-        """by number of threads the seconds of computing for a second of audio, on average"""
+        self._costs: dict[int, deque[float]] = {
+            threads: deque(maxlen=KEPT) for threads in (most, 1)
+        }
+        """by number of threads the seconds of computing for a second of audio, newest last"""
         self._count = 0
 
     def choose(self) -> int:
         """For the next batch."""
-        for threads in (self.most, 1):
-            if threads not in self._costs:
+        if self.most == 1:
+            return 1
+        for threads, costs in self._costs.items():
+            if len(costs) < FIRST:
                 return threads
         self._count += 1
-        one, most = self._costs[1], self._costs[self.most]
-        faster, other = (1, self.most) if one < most else (self.most, 1)
+        faster, other = sorted(self._costs, key=lambda threads: median(self._costs[threads]))
+        if self._costs[other][-1] < median(self._costs[faster]):
+            return other  # again, to be sure: what kept it slow is gone
         return other if self._count % OTHER_EVERY == 0 else faster
 
     def note(self, threads: int, cost: float) -> None:
         """What a batch that was alone from beginning to end has cost."""
-        before = self._costs.get(threads, cost)
-        self._costs[threads] = KEPT * before + (1 - KEPT) * cost
+        self._costs[threads].append(cost)

@@ -64,6 +64,10 @@ LIMITS = options_of(
     },
 )
 DEFAULT_LIMITS = LIMITS()
+MAIN_THREADS = 1
+"""of torch where nothing is computed but what loading takes. Workers compute, one a core, or one of
+them on all cores; GNU's OpenMP lets threads sleep between products once there are more of them in a
+process than cores, which makes all cores slower than one"""
 
 
 def run(
@@ -101,7 +105,7 @@ def run(
         name = encoder or (enrolled and enrolled.encoder.name)
         if not name:
             raise ConfigError("name an `encoder`, or a gallery that is there: it knows its encoder")
-        embedder = load_embedder(name, running)
+        embedder = load_embedder(name, running, torch_threads=MAIN_THREADS)
         if create and gallery is not None:
             enrolled = Gallery.create(gallery, embedder)
         from timbral.serving.app import create_app
@@ -124,9 +128,8 @@ def _count_workers(embedder: Embedder) -> int:
     """How many batches are computed at once: as many as cores, where each takes one."""
     if embedder.device.type != "cpu":
         return 1
-    from timbral.io.loaded_torch import set_torch_threads, usable_cores
+    from timbral.io.loaded_torch import usable_cores
 
-    set_torch_threads(1)  # a worker a core computes more than all cores on one batch
     return usable_cores()
 
 
