@@ -22,6 +22,7 @@ from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.wavlm.encoder import WeightedLayerSum
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
+from timbral.encoders.wavlm.wavlm_config import TINY_SIZES
 from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
 
 __all__ = ["WavlmEcapaConfig", "WavlmEcapaEncoder"]
@@ -68,13 +69,7 @@ class WavlmEcapaEncoder(SpeakerEncoder):
     name = "wavlm-ecapa"
     config_type = WavlmEcapaConfig
     tiny_config = WavlmEcapaConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
+        **TINY_SIZES,
         channels=16,
         pooled_channels=24,
         attention_channels=8,

@@ -16,6 +16,7 @@ from timbral.encoders.layers.linear import Linear
 from timbral.encoders.wavlm.encoder import WeightedLayerSum
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
+from timbral.encoders.wavlm.wavlm_config import TINY_SIZES
 from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
 from timbral.errors import check_ranges
 
@@ -71,13 +72,7 @@ class WavlmMhfaEncoder(SpeakerEncoder):
     name = "wavlm-mhfa"
     config_type = WavlmMhfaConfig
     tiny_config = WavlmMhfaConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
+        **TINY_SIZES,
         mask_time_prob=0.05,
         embedding_dim=16,
         pooling_heads=4,

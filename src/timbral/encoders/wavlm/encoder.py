@@ -13,7 +13,7 @@ from timbral.encoders.layers.linear import Linear
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
-from timbral.encoders.wavlm.wavlm_config import WavlmConfig
+from timbral.encoders.wavlm.wavlm_config import TINY_SIZES, WavlmConfig
 from timbral.errors import MissingExtraError
 
 __all__ = ["WavlmEncoder"]
@@ -63,13 +63,7 @@ class WavlmEncoder(SpeakerEncoder):
     name = "wavlm"
     config_type = WavlmConfig
     tiny_config = WavlmConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
+        **TINY_SIZES,
         tdnn_dim=(8, 8, 8, 8, 12),
         embedding_dim=16,
     )

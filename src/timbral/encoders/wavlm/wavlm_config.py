@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["WavlmConfig"]
+__all__ = ["TINY_SIZES", "WavlmConfig"]
+
+TINY_SIZES: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+"""of the smallest WavLM that shows everything, in the `tiny_config` of each encoder that has one"""
 
 
 @dataclass(frozen=True)
