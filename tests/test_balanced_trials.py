@@ -66,7 +66,7 @@ def test_corpora_without_trials() -> None:
         draw_balanced(corpus(2), per_speaker=5, groups=genders)
     with pytest.raises(DataError, match=r"5 of 6 speakers have no gender, the first: s1; .* s0"):
         speaker_groups(Manifest.of(corpus()), {"s0": "f"}, ())
-    with pytest.raises(ConfigError, match="seed is 0 or more; got -1"):
+    with pytest.raises(ConfigError, match="`seed` is 0 or more; got -1"):
         draw_balanced(corpus(), per_speaker=5, seed=-1)
     with pytest.raises(ConfigError, match="1 or more; got 0"):
         draw_balanced(corpus(), per_speaker=0)

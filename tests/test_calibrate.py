@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
@@ -15,10 +17,15 @@ import torch
 import timbral
 from conftest import SMALL, Answer
 from timbral.calibration.calibration_file import read_calibration
+from timbral.calibration.conditions import Conditions
 from timbral.demo.shipped import VOICES
+from timbral.embeddings.named_vectors import NamedVectors
+from timbral.embeddings.vectors import unit_length
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
+from timbral.evaluation.evaluated_trials import EvaluatedTrials
 from timbral.inference.embedder import Embedder
+from timbral.scoring.calibration_fit import DIRECTIONS, TrialData
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +140,49 @@ def test_vectors_of_the_evaluation(folder: Path, tmp_path: Path) -> None:
     (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"weights_sha256": "0" * 64}))
     with pytest.raises(DataError, match="holds vectors of other weights"):
         timbral.calibrate(moved, speakers=speakers, vectors=vectors)
+
+
+def test_little_speech_is_left_out(folder: Path, ask: Callable[..., Answer]) -> None:
+    speakers = folder / "trials.txt.utt2spk"
+    path = folder / "longer.json"
+    whole = read_calibration(folder / "calibration.json")
+    least = sum(whole.ranges.speech_seconds) / 2
+    words = ["calibrate", folder / "evaluation", "--speakers", speakers, "--output", path]
+    assert ask(*words, "--min-speech", least).code == 0
+    fitted = read_calibration(path)
+    assert fitted.ranges.speech_seconds[0] >= least
+    assert fitted.fitted_on.num_targets < whole.fitted_on.num_targets
+    assert len(fitted.nuisance) in DIRECTIONS
+    short, long = (
+        Conditions(np.array([seconds]), np.array([8000.0]), np.array([30.0]))
+        for seconds in (least - 0.5, least + 0.5)
+    )
+    assert any("net speech" in each for each in fitted.warnings(short, long))
+    assert not any("net speech" in each for each in fitted.warnings(long, long))
+    done = ask(*words, "--min-speech", "60")
+    assert done.code == 2
+    assert "--min-speech: no trial is of two recordings with 60 s" in done.err
+    for seconds in (-1, math.inf, math.nan):
+        with pytest.raises(ConfigError, match="`min_speech` is a number of seconds"):
+            timbral.calibrate(folder / "evaluation", path, min_speech=seconds)
+
+
+def test_vectors_without_a_trial_are_nobodys() -> None:
+    """Directions are found among the recordings of the trials that are kept."""
+    generator = np.random.default_rng(0)
+    names = pa.array([f"{number}.wav" for number in range(6)])
+    lengths = Conditions(np.array([3.0, 3, 1, 3, 3, 3]), np.full(6, 8000.0), np.full(6, 30.0))
+    sides = np.array([0, 2, 4]), np.array([1, 3, 5])  # trials 0-1, 2-3 (short), 4-5
+    vectors = unit_length(generator.normal(size=(6, 4)))
+    speakers = np.array([0, 1, 2])
+    data = TrialData(
+        (vectors[sides[0]] * vectors[sides[1]]).sum(axis=1).astype(np.float64),
+        np.ones(3, np.int64), speakers, speakers,
+        lengths.rows(sides[0]), lengths.rows(sides[1]),
+    )  # fmt: skip
+    kept = EvaluatedTrials(data, names, sides, lengths).with_speech(2.0)
+    assert kept.names.to_pylist() == ["0.wav", "1.wav", "4.wav", "5.wav"]
+    assert kept.rows[0].tolist() == [0, 2]
+    assert kept.rows[1].tolist() == [1, 3]
+    found = NamedVectors(names, vectors, paths=pa.array([f"/{name}" for name in names.to_pylist()]))
+    assert kept.with_vectors(found, "/").speakers.tolist() == [0, 0, 2, 2]

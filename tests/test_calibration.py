@@ -292,5 +292,5 @@ def test_questions_that_contradict_themselves_are_errors(calibration: Calibratio
         Question(threshold=0.5, calibration=calibration, false_accept=0.05)
     with pytest.raises(ConfigError, match="only a calibration can promise it"):
         Question(false_accept=0.05)
-    with pytest.raises(ConfigError, match="prior is the probability"):
+    with pytest.raises(ConfigError, match="`prior` is the probability"):
         Question(prior=1.0)

@@ -92,7 +92,7 @@ def test_costs_are_of_speakers_whose_directions_were_not_seen() -> None:
 
 def test_directions_that_the_data_cannot_show_are_errors() -> None:
     data, recordings = simulate(lines=1.0)
-    with pytest.raises(ConfigError, match="directions is a number from 1 to 23"):
+    with pytest.raises(ConfigError, match="`directions` is a number from 1 to 23"):
         fit(data, recordings, (SIZE,))
     alone = replace(recordings, speakers=np.arange(len(recordings.speakers)))
     with pytest.raises(DataError, match="several recordings of each speaker"):

@@ -358,7 +358,7 @@ def test_decision_without_a_threshold(waves: list[Wave]) -> None:
 
 
 def test_mistakes_in_verify_are_errors(encoder: Embedder, waves: list[Wave]) -> None:
-    with pytest.raises(ConfigError, match=r"threshold: a cosine lies in \[-1, 1\], got 50"):
+    with pytest.raises(ConfigError, match=r"`threshold`: a cosine lies in \[-1, 1\], got 50"):
         encoder.verify(waves[0], waves[1], threshold=50)
     with pytest.raises(InputError, match="second: at least one recording"):
         encoder.verify(waves[0], [])

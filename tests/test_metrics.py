@@ -76,5 +76,5 @@ def test_unusable_scores_are_errors(scores: list[float], labels: list[int], word
 
 @pytest.mark.parametrize("p_target", [0.0, 1.0, float("nan")])
 def test_prior_outside_0_and_1_is_an_error(p_target: float) -> None:
-    with pytest.raises(ConfigError, match="p_target must lie between"):
+    with pytest.raises(ConfigError, match="`p_target` must lie between"):
         min_dcf([1.0, 2.0], [0, 1], p_target)

@@ -104,9 +104,9 @@ def test_nothing_is_said_before_there_is_speech() -> None:
 
 
 def test_what_cannot_be_promised_is_refused() -> None:
-    with pytest.raises(ConfigError, match="false_accept: 1e-05 cannot be promised"):
+    with pytest.raises(ConfigError, match="`false_accept`: 1e-05 cannot be promised"):
         StoppingBounds.of(CALIBRATION, 1e-5, 0.05)
-    with pytest.raises(ConfigError, match="false_reject: 1e-05 cannot be promised"):
+    with pytest.raises(ConfigError, match="`false_reject`: 1e-05 cannot be promised"):
         StoppingBounds.of(CALIBRATION, 0.05, 1e-5)
     with pytest.raises(ConfigError, match="without a calibration"):
         StoppingBounds.of(None, 0.05, 0.05)

@@ -269,7 +269,7 @@ def test_nap_takes_out_what_a_line_adds() -> None:
     assert error_rate(project_out(vectors, directions)) < 0.5 * error_rate(vectors)
     with pytest.raises(DataError, match="several recordings of each speaker"):
         nuisance_directions(cohort[::6], labels[::6], 1)
-    with pytest.raises(ConfigError, match="directions is a number from 1 to 15"):
+    with pytest.raises(ConfigError, match="`directions` is a number from 1 to 15"):
         nuisance_directions(cohort, labels, 16)
 
 
@@ -295,7 +295,7 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
     with pytest.raises(DataError, match="utterances of the trials are in the cohort"):
         timbral.score(vectors, trials, norm="mean", cohort=vectors)
     for options in ({"norm": "mean"}, {"cohort": files / "cohort.npz"}):
-        with pytest.raises(ConfigError, match="need a cohort"):
+        with pytest.raises(ConfigError, match="need a `cohort`"):
             timbral.score(vectors, trials, **options)
     np.savez(files / "small.npz", a=np.ones(8), b=np.ones(8))
     for norm in ("mean", "as-norm"):
@@ -303,6 +303,23 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
             timbral.score(vectors, trials, norm=norm, cohort=files / "small.npz")
     with pytest.raises(ConfigError, match="top_k"):
         timbral.score(vectors, trials, norm="as-norm", cohort=files / "cohort.npz", top_k=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--p-target", "2"], "--p-target must lie between 0 and 1"),
+        (["--draws", "7"], "--draws is 100 or more"),
+        (["--norm", "mean"], "--norm mean, as-norm and nap need a --cohort"),
+        (["--norm", "as-norm", "--cohort", "cohort.npz", "--top-k", "1"], "--top-k is a number"),
+    ],
+)
+def test_the_command_speaks_of_its_options(
+    files: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(files / word) if word.endswith(".npz") else word for word in words]
+    assert main(["score", str(files / "v.npz"), str(files / "t.txt"), *words]) == 2
+    assert told in capsys.readouterr().err
 
 
 def draw_figures(seed: int, speakers: int) -> tuple[Vectors, Ints, Ints, Ints]:

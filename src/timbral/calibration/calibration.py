@@ -189,7 +189,7 @@ class Calibration:
         speakers = self.fitted_on.num_speakers
         needed = math.ceil(speakers * least / rate)
         return ConfigError(
-            f"{argument}: {rate:g} cannot be promised: the {speakers:,} speakers of the "
+            f"`{argument}`: {rate:g} cannot be promised: the {speakers:,} speakers of the "
             f"calibration show that it is below {least:.2g} for others, not less; about "
             f"{needed:,} speakers would be needed"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from timbral.calibration.calibration import Calibration, FittedOn
 from timbral.calibration.calibration_file import CALIBRATION, CALIBRATION_FILE, write_calibration
 from timbral.calibration.conditions import Ranges
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
 from timbral.evaluation.evaluation_job import EvaluationJob
 from timbral.io.files import read_json
@@ -29,6 +30,7 @@ def calibrate(
     speakers: str | Path | Mapping[str, str] | None = None,
     vectors: str | Path | None = None,
     directions: int | None = None,
+    min_speech: float = 0.0,
     description: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Calibration:
@@ -47,13 +49,17 @@ def calibrate(
         vectors: the evaluation's, where they are not any more where it left them
         directions: how many are taken out, fewer than vectors have dimensions; 0: none, and no
             vectors are read; None: as many as help, at most 40
+        min_speech: seconds of net speech that both recordings of a trial need; others are left out,
+            and no rate of false accepts is promised of recordings that have less
         description: what the recordings are, for whoever relies on the calibration
         progress: called with the recordings measured so far, and their number
 
     Raises DataError when the folder holds no evaluation or normalized scores, a recording or the
     vectors cannot be read any more, trials are of fewer than 20 speakers, or scores do not rise
-    with likeness.
+    with likeness; ConfigError for an impossible `min_speech`.
     """
+    if not 0 <= min_speech < math.inf:
+        raise ConfigError(f"`min_speech` is a number of seconds, such as 2; got {min_speech}")
     folder = Path(evaluation)
     path = folder / CALIBRATION_FILE if output is None else Path(output)
     job = EvaluationJob.of_folder(folder)
@@ -68,6 +74,8 @@ def calibrate(
     tried = DIRECTIONS if directions is None else (directions,)
     found = None if directions == 0 else read_evaluated_vectors(folder, job, vectors)
     trials = read_evaluated_trials(folder, job, speakers, progress)
+    if min_speech:
+        trials = trials.with_speech(min_speech)
     ranges = Ranges.of(trials.conditions)
     recordings = None if found is None else trials.with_vectors(found, job.root)
     fit = fit_trials(trials.data, ranges, recordings, directions=tried)

@@ -44,6 +44,28 @@ class EvaluatedTrials:
     conditions: Conditions
     """(R,)"""
 
+    def with_speech(self, seconds: float) -> EvaluatedTrials:
+        """The trials of two recordings that hold so much net speech, in seconds, each.
+
+        Raises DataError when none is left.
+        """
+        enough = self.conditions.speech_seconds >= seconds
+        kept = enough[self.rows[0]] & enough[self.rows[1]]
+        if not kept.any():
+            raise DataError(
+                f"`min_speech`: no trial is of two recordings with {seconds:g} s of net speech or "
+                f"more; the longest has {self.conditions.speech_seconds.max():.1f} s"
+            )
+        left = [rows[kept] for rows in self.rows]
+        used, rows = np.unique(np.concatenate(left), return_inverse=True)
+        first, second = np.split(rows, 2)
+        return EvaluatedTrials(
+            self.data.select(kept),
+            self.names.take(pa.array(used)),
+            (first, second),
+            self.conditions.rows(used),
+        )
+
     def with_vectors(self, found: NamedVectors, root: str) -> TrialVectors:
         """The recordings' vectors, in whose table their locations below `root` stand.
 

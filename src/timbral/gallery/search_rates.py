@@ -134,7 +134,7 @@ class SearchRates:
         can = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"
         voices = f"{self.num_voices:,} {'voice' if self.num_voices == 1 else 'voices'}"
         return ConfigError(
-            f"false_accept: {rate:g} cannot be promised for a search among {voices}; {can}. "
+            f"`false_accept`: {rate:g} cannot be promised for a search among {voices}; {can}. "
             f"It would take {', or '.join(ways)}"
         )
 

@@ -85,11 +85,11 @@ class Question:
         check_rate("false_accept", self.false_accept)
         if self.threshold is not None:
             raise ConfigError(
-                "threshold and false_accept both say when the answer is yes; give one"
+                "`threshold` and `false_accept` both say when the answer is yes; give one"
             )
         if self.calibration is None:
             raise ConfigError(
-                "false_accept: only a calibration can promise it, and this encoder has none; "
+                "`false_accept`: only a calibration can promise it, and this encoder has none; "
                 "`timbral calibrate` makes one"
             )
         self.calibration.threshold(self.false_accept)  # may not be promised

@@ -121,9 +121,9 @@ def draw_balanced(
     groups: of speakers, by speaker: non-target trials are within one; None: among all.
     """
     if per_speaker < 1:
-        raise ConfigError(f"per_speaker is a number of trials, 1 or more; got {per_speaker}")
+        raise ConfigError(f"`per_speaker` is a number of trials, 1 or more; got {per_speaker}")
     if seed < 0:
-        raise ConfigError(f"seed is 0 or more; got {seed}")
+        raise ConfigError(f"`seed` is 0 or more; got {seed}")
     rows_of: dict[str, list[int]] = {}
     for row, utterance in enumerate(utterances):
         rows_of.setdefault(utterance.speaker, []).append(row)

@@ -99,7 +99,7 @@ def compare(
     scored by only one of them.
     """
     if draws < MIN_DRAWS:
-        raise ConfigError(f"draws is {MIN_DRAWS} or more; got {draws}")
+        raise ConfigError(f"`draws` is {MIN_DRAWS} or more; got {draws}")
     lists = [read_scores(path) for path in (first, second)]
     where = f"{first} and {second}"
     left, right, left_out = _shared(lists[0], lists[1], where)

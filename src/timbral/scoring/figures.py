@@ -94,7 +94,7 @@ def compute_figures(
     Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior.
     """
     if not p_targets:
-        raise ConfigError("p_target: one prior of target trials or more is needed, such as 0.05")
+        raise ConfigError("`p_target`: one prior of target trials or more is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
     check_draws(draws)

@@ -146,7 +146,7 @@ def interval_of(values: Floats) -> Interval:
 def check_draws(draws: int) -> None:
     """ConfigError for a number of draws whose percentiles say nothing; 0 stands for no interval."""
     if draws and draws < MIN_DRAWS:
-        raise ConfigError(f"draws is {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
+        raise ConfigError(f"`draws` is {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
 
 
 def eer_of(miss: Floats, false_alarm: Floats) -> Floats:

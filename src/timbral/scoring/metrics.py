@@ -133,7 +133,7 @@ def check_p_target(p_target: float) -> None:
     """ConfigError unless a prior of target trials lies between 0 and 1."""
     if not 0.0 < p_target < 1.0:
         raise ConfigError(
-            f"p_target must lie between 0 and 1, such as 0.05 or 0.01; got {p_target}"
+            f"`p_target` must lie between 0 and 1, such as 0.05 or 0.01; got {p_target}"
         )
 
 

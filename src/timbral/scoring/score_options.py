@@ -49,12 +49,12 @@ class ScoreOptions:
         check_choice("norm", self.norm, NORMS)
         if (self.norm == "none") != (self.cohort is None):
             raise ConfigError(
-                "norm mean, as-norm and nap need a cohort, and a cohort needs one of them"
+                "`norm` mean, as-norm and nap need a `cohort`, and a `cohort` needs one of them"
             )
         column_sources(self.by)
         check_choice("enrollment_average", self.enrollment_average, AVERAGES)
         if not self.p_target:
-            raise ConfigError("p_target: one prior of target trials or more is needed")
+            raise ConfigError("`p_target`: one prior of target trials or more is needed")
         for prior in self.p_target:
             check_p_target(prior)
         check_draws(self.draws)

@@ -36,6 +36,14 @@ def run(
             "none",
         ),
     ] = None,
+    min_speech: Annotated[
+        float,
+        option(
+            "SECONDS",
+            "of net speech that both recordings of a trial need; others are left out, and nothing "
+            "is promised of recordings that have less",
+        ),
+    ] = 0.0,
     description: Annotated[
         str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
     ] = "",
@@ -54,6 +62,7 @@ def run(
             speakers=speakers,
             vectors=vectors,
             directions=directions,
+            min_speech=min_speech,
             description=description,
             progress=advance,
         )
