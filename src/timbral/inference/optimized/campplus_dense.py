@@ -45,32 +45,46 @@ class FoldedDenseLayer:
         matrix, bias = self._clamped.matrix_and_bias(layer.bottleneck.matrix(), scale)
         self._bottleneck = Product(matrix, bias + offset, dtype)
         local = layer.masking.local
-        self._growth, self._dilation = local.out_channels, int(local.dilation[0])
+        self.growth, self.dilation = local.out_channels, int(local.dilation[0])
         # the three taps beside each other, (3 C', C): their sums are taken over shifted rows
         taps = local.weight.permute(2, 0, 1).flatten(0, 1)
         self._taps = Product(taps, None, dtype)
         self._gate = ContextGate(layer.masking)
         self._inputs = layer.bottleneck.in_channels
-        self._hidden = layer.bottleneck.out_channels
-        self.most_inputs = self._inputs
 
-    def __call__(self, frames: Tensor, stream: SegmentedStream, scratch: Tensor) -> None:
-        """Frames (size, block's channels); `scratch` has room for the largest block of rows."""
-        dilation, growth, size = self._dilation, self._growth, len(frames)
-        taps = frames.new_zeros(size + 2 * dilation, 3 * growth)
-        sums = torch.zeros(stream.count, self._hidden)
+    def __call__(self, frames: Tensor, stream: SegmentedStream, scratch: DenseScratch) -> None:
+        """Frames (size, block's channels)."""
+        dilation, size = self.dilation, len(frames)
+        taps = scratch.taps
+        sums: list[Tensor] = []
         for block in stream.blocks:
-            rows = block.last - block.first
-            clamped = scratch[: rows * self._inputs].view(rows, self._inputs)
-            self._clamped.clamp(frames[block.first : block.last, : self._inputs], out=clamped)
+            inputs = frames[block.first : block.last, : self._inputs]
+            clamped = self._clamped.clamp(inputs, out=scratch.rows_like(inputs))
             hidden = stream.stream.zero_gaps(self._bottleneck(clamped, relu=True), block.first)
-            sums[block.segments] += block.indicator @ hidden
-            taps[dilation + block.first : dilation + block.last] = self._taps(hidden)
+            sums.append(block.indicator @ hidden)
+            self._taps(hidden, out=taps[dilation + block.first : dilation + block.last])
         past, now, ahead = taps.chunk(3, dim=1)
-        summed = past[:size] + now[dilation : dilation + size]
+        summed = torch.add(past[:size], now[dilation : dilation + size], out=scratch.summed)
         summed += ahead[2 * dilation :]
-        outputs = frames[:, self._inputs : self._inputs + growth]
-        outputs.copy_(summed.mul_(self._gate(sums, stream)))
+        gate = self._gate(stream.over_segments(sums), stream)
+        torch.mul(summed, gate, out=frames[:, self._inputs : self._inputs + self.growth])
+
+
+class DenseScratch:
+    """What the layers of a block write into, one after another."""
+
+    def __init__(self, frames: Tensor, layer: FoldedDenseLayer, stream: SegmentedStream) -> None:
+        """For `frames` (size, C) and layers such as `layer`."""
+        size, channels = frames.shape
+        most_rows = max(block.last - block.first for block in stream.blocks)
+        self._rows = frames.new_empty(most_rows * channels)
+        self.taps = frames.new_zeros(size + 2 * layer.dilation, 3 * layer.growth)
+        """of the frames, zero before the first and behind the last: (size + 2 dilation, 3 C')"""
+        self.summed = frames.new_empty(size, layer.growth)
+
+    def rows_like(self, rows: Tensor) -> Tensor:
+        """Room for a block of rows (N, C')."""
+        return self._rows[: rows.numel()].view(rows.shape)
 
 
 class FoldedDenseBlock:
@@ -90,13 +104,12 @@ class FoldedDenseBlock:
     def __call__(self, inputs: Tensor, stream: SegmentedStream) -> Tensor:
         frames = inputs.new_empty(len(inputs), self._channels)
         frames[:, : inputs.shape[1]] = inputs
-        most_rows = max(block.last - block.first for block in stream.blocks)
-        scratch = inputs.new_empty(most_rows * self._channels)
+        scratch = DenseScratch(frames, self._layers[0], stream)
         for layer in self._layers:
             layer(frames, stream, scratch)
         outputs = []
         for block in stream.blocks:
             rows = frames[block.first : block.last]
-            clamped = self._clamped.clamp(rows, out=scratch[: rows.numel()].view_as(rows))
+            clamped = self._clamped.clamp(rows, out=scratch.rows_like(rows))
             outputs.append(self._transition(clamped))
         return torch.cat(outputs)

@@ -25,7 +25,10 @@ from timbral.inference.optimized.products import FrontConvolution, Product
 __all__ = ["FRAMES_BEHIND", "FoldedFront"]
 
 CHUNK_FRAMES = 192
-"""for each thread: few enough for a core's cache, enough for the kept frames to weigh little"""
+"""at most, for each thread: few enough for a core's cache, enough for the kept frames to weigh
+little"""
+CHUNK_STEP = 16
+"""of a chunk's frames: few shapes, for which oneDNN keeps kernels"""
 KEPT = 4
 FRAMES_BEHIND = 7
 """that what comes out lies behind what went in"""
@@ -61,25 +64,25 @@ class FoldedFront:
     """`FrontConvolutions` of a stream: (F, M) -> (F, M / 8 × C), a mel's channels together."""
 
     def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
-        self._size = CHUNK_FRAMES * torch.get_num_threads()
+        usual = CHUNK_FRAMES * torch.get_num_threads()
         first = scaled_rows(front.conv1.weight, front.norm1)
-        self._first = FrontConvolution(*first, 1, self._size + KEPT, mels, dtype)
+        self._first = FrontConvolution(*first, 1, usual + KEPT, mels, dtype)
         self._kept_mels: list[int] = []
         self._blocks: list[FoldedBlock] = []
         for block in front.blocks:
             assert isinstance(block, ResidualBlock)
             self._kept_mels.append(mels)
-            self._blocks.append(FoldedBlock(block, self._size, mels, dtype))
+            self._blocks.append(FoldedBlock(block, usual, mels, dtype))
             mels //= self._blocks[-1].mel_stride
         self._last_mels = mels
         last = scaled_rows(front.conv2.weight, front.norm2)
-        self._last = FrontConvolution(*last, 2, self._size, mels, dtype)
+        self._last = FrontConvolution(*last, 2, usual, mels, dtype)
         self._channels = front.conv1.out_channels
         self._dtype = dtype
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
-        size, channels = self._size, self._channels
-        chunks = -(-(stream.size + FRAMES_BEHIND) // size)
+        size, chunks = _chunks(stream.size + FRAMES_BEHIND)
+        channels = self._channels
         before = 3  # the first chunk sees features from frame -3 on
         padded = features.new_zeros(chunks * size + 8, features.shape[1], 1)
         padded[before : before + len(features), :, 0] = features
@@ -100,3 +103,9 @@ class FoldedFront:
             kept[-1] = seen[size:].clone()
             outputs.append(stream.zero_gaps(self._last(seen), start + 1).flatten(1))
         return torch.cat(outputs)[FRAMES_BEHIND : FRAMES_BEHIND + stream.size]
+
+
+def _chunks(frames: int) -> tuple[int, int]:
+    """Into how many frames, and how many chunks of them, `frames` are divided about evenly."""
+    chunks = -(-frames // (CHUNK_FRAMES * torch.get_num_threads()))
+    return -(-frames // (chunks * CHUNK_STEP)) * CHUNK_STEP, chunks

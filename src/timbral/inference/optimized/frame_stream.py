@@ -106,6 +106,15 @@ class SegmentedStream:
         """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
         self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
 
+    def over_segments(self, sums: Sequence[Tensor]) -> Tensor:
+        """Sums over segments, of each block those that reach into it (S', C), in all (S, C)."""
+        if len(sums) == 1:
+            return sums[0].float()
+        total = torch.zeros(self.count, sums[0].shape[1])
+        for block, reached in zip(self.blocks, sums, strict=True):
+            total[block.segments] += reached
+        return total
+
 
 def _context_weights(bounds: list[tuple[int, int]], owners: list[int]) -> Tensor:
     frames = torch.tensor([end - begin for begin, end in bounds], dtype=torch.float32)

@@ -6,12 +6,10 @@ only where `CAN_FUSE` says that this build has them.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS
+from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS, MKL_IS_FASTER
 
 __all__ = ["CAN_FUSE", "FrontConvolution", "Product"]
 
@@ -21,15 +19,7 @@ def _can_fuse() -> bool:
     return CAN_PACK and all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
-def _is_intel() -> bool:
-    """Whether MKL, which multiplies in float32, was written for this processor."""
-    facts = Path("/proc/cpuinfo")
-    return facts.exists() and "GenuineIntel" in facts.read_text("utf-8", errors="replace")
-
-
 CAN_FUSE = _can_fuse()
-MKL_IS_FASTER = bool(torch._C.has_mkl) and _is_intel()
-"""than oneDNN with packed weights, in float32: by a tenth to a half on Intel, slower on AMD"""
 
 
 class Product:
@@ -43,17 +33,18 @@ class Product:
         if dtype != torch.float32 or not MKL_IS_FASTER:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
 
-    def __call__(self, rows: Tensor, relu: bool = False) -> Tensor:
+    def __call__(self, rows: Tensor, relu: bool = False, out: Tensor | None = None) -> Tensor:
+        """Written to `out` (N, O), if given."""
         if self._packed is not None and len(rows) >= MIN_ROWS:
             name = "relu" if relu else "none"
             product: Tensor = torch.ops.mkldnn._linear_pointwise(
                 rows, self._packed, self.bias, name, [], ""
             )
-            return product
+            return product if out is None else out.copy_(product)
         if self.bias is None:
-            product = rows @ self.columns
+            product = torch.mm(rows, self.columns, out=out)
         else:
-            product = torch.addmm(self.bias, rows, self.columns)
+            product = torch.addmm(self.bias, rows, self.columns, out=out)
         return product.relu_() if relu else product
 
 
