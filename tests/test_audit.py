@@ -15,6 +15,8 @@ from timbral.embeddings.audit.duplicates import find_duplicates
 from timbral.embeddings.audit.findings import audit, notes
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.same_speaker import find_same_speakers
+from timbral.embeddings.audit.shared_speaker import find_shared_speakers
+from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.embeddings.vectors import centered, unit_length
 from timbral.errors import ConfigError, DataError
@@ -226,6 +228,29 @@ def test_a_speaker_of_both_corpora_is_found_whatever_the_labels(tmp_path: Path) 
     assert {row["kind"] for row in found} == {"shared-speaker"}
     assert pairs == {("s03", "s20"), ("s20", "s03")}
     assert all(row["path"] and row["other_utterance"] for row in found)
+
+
+def test_speakers_with_one_recording_each_are_found_but_not_learned_from() -> None:
+    table = corpus_table()
+    row = np.arange(table.num_rows)
+    first = table.filter(pa.array(row % EACH == 0))
+    rest = table.filter(pa.array((row % EACH != 0) & (row // EACH < 20)))
+    pairs = [(pair.first, pair.second) for pair in find_shared_speakers(first, rest, 0.5)]
+    assert sorted(pairs) == [(code, code) for code in range(20)]
+    with pytest.raises(DataError, match="hardly any speaker of the two corpora has two"):
+        list(find_shared_speakers(first, first, 0.5))
+
+
+def test_the_log_ratio_of_one_speaker_is_as_expected() -> None:
+    rng = np.random.default_rng(0)
+    model = TwoCovariance(np.eye(8), np.linspace(0.5, 4, 8))
+    places = rng.normal(size=(20_000, 8)) * np.sqrt(model.speaker_variance)
+    means = []
+    for count in (2, 5):
+        drawn = places + rng.normal(size=places.shape) / np.sqrt(count)
+        means.append(MeanVector(drawn, np.full(len(places), float(count))))
+    expected = model.expected_log_ratio(means[0].count, means[1].count)
+    assert -model.log_ratio(*means).mean() == pytest.approx(expected[0], rel=0.01)
 
 
 def test_another_corpus_must_be_of_the_same_encoder(tmp_path: Path) -> None:

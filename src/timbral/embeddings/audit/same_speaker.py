@@ -38,12 +38,10 @@ def find_same_speakers(
     rows_of_speakers: Sequence[Ints],
     sessions: NDArray[np.str_],
     min_probability: float = 0.0,
-    corpora: Ints | None = None,
 ) -> Iterator[SpeakerPair]:
     """Pairs of speakers of `min_probability` or more, those first that are most probably one.
 
-    Centered unit vectors (N, E), each speaker's rows, sessions (N,). With `corpora`, a number for
-    each speaker (S,), only pairs of speakers of different corpora. One speaker under two labels
+    Centered unit vectors (N, E), each speaker's rows, sessions (N,). One speaker under two labels
     is imitated by speakers cut in two, between sessions where they have more than one, else every
     other utterance; two speakers are all pairs. Halves of one session are more alike than sessions
     are, so without sessions the same speaker recorded in two rooms is found too seldom.
@@ -57,7 +55,7 @@ def find_same_speakers(
     same = [float(unit_mean(vectors[one]) @ unit_mean(vectors[two])) for one, two in halves]
     means = np.stack([unit_mean(vectors[rows]) for rows in rows_of_speakers])
     counts = np.zeros(BINS + 1, dtype=np.int64)
-    for _, _, bins in _pairs_in_blocks(means, corpora):
+    for _, _, bins in _pairs_in_blocks(means):
         counts += np.bincount(bins.ravel(), minlength=BINS + 1)
     used = np.flatnonzero(counts[:BINS])
     probability = np.full(BINS + 1, -1.0)
@@ -69,7 +67,7 @@ def find_same_speakers(
         counts=counts[used].astype(np.float64),
     )
     pairs: list[SpeakerPair] = []
-    for start, cosines, bins in _pairs_in_blocks(means, corpora):
+    for start, cosines, bins in _pairs_in_blocks(means):
         of_pairs = probability[bins]
         pairs += (
             SpeakerPair(
@@ -83,9 +81,7 @@ def find_same_speakers(
     yield from sorted(pairs, key=lambda pair: -pair.probability)
 
 
-def _pairs_in_blocks(
-    means: Vectors, corpora: Ints | None
-) -> Iterator[tuple[int, Vectors, NDArray[np.int32]]]:
+def _pairs_in_blocks(means: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.int32]]]:
     """Speakers with those of higher codes: the first row, cosines (B, C), their bins (B, C).
 
     Row r, column c are of the speakers first row + r and first row + c; bin `BINS` is of no pair.
@@ -95,8 +91,6 @@ def _pairs_in_blocks(
         bins = np.clip((cosines + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
         size = len(cosines)
         bins[:, :size][np.tri(size, dtype=bool)] = BINS
-        if corpora is not None:
-            bins[corpora[start : start + size, None] == corpora[None, start:]] = BINS
         yield start, cosines, bins
 
 

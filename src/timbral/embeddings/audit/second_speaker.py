@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.embeddings.audit.two_covariance import TwoCovariance, Windows
+from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
@@ -164,8 +164,8 @@ class _Corpus:
         firsts = np.arange(least, count - least + 1)
         sums = np.cumsum(placed, axis=0)
         head, tail = firsts.astype(np.float64), (count - firsts).astype(np.float64)
-        before = Windows(sums[firsts - 1] / head[:, None], np.asarray(INDEPENDENT * head))
-        behind = Windows(
+        before = MeanVector(sums[firsts - 1] / head[:, None], np.asarray(INDEPENDENT * head))
+        behind = MeanVector(
             (sums[-1] - sums[firsts - 1]) / tail[:, None], np.asarray(INDEPENDENT * tail)
         )
         scores = _two_speakers(model, before, behind, self._others(row))
@@ -174,18 +174,18 @@ class _Corpus:
         parts = unit_length(np.stack([vectors[:first].sum(axis=0), vectors[first:].sum(axis=0)]))
         return _Split(float(parts[0] @ parts[1]), float(scores[best]), first, count)
 
-    def _others(self, row: int) -> Windows | None:
+    def _others(self, row: int) -> MeanVector | None:
         """The speaker's other recordings; None where there are none."""
         code = self.codes[row]
         count = int(self.counts[code]) - 1
         if count < 1:
             return None
         mean = (self.sums[code] - self.windows(row).mean(axis=0)) / count
-        return Windows(mean @ self._model(row).axes, np.array(float(min(count, MOST_OTHERS))))
+        return MeanVector(mean @ self._model(row).axes, np.array(float(min(count, MOST_OTHERS))))
 
 
 def _two_speakers(
-    model: TwoCovariance, before: Windows, behind: Windows, others: Windows | None
+    model: TwoCovariance, before: MeanVector, behind: MeanVector, others: MeanVector | None
 ) -> Floats:
     """Log ratios (T,): one part is the label's, the other one another's, over one speaker."""
     apart = model.log_ratio(before, behind)

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from timbral.embeddings.audit.same_speaker import SpeakerPair, find_same_speakers
+from timbral.embeddings.audit.same_speaker import SpeakerPair
+from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.table import vectors_of
-from timbral.embeddings.vectors import centered
-from timbral.io.types import Ints
+from timbral.embeddings.vectors import centered, unit_length
+from timbral.errors import DataError
+from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["find_shared_speakers"]
+
+PRIOR = 0.01
+"""that a speaker is in the other corpus"""
+EVIDENCE = 25.0
+"""log odds that one speaker's recordings give on average. The model promises several times as much,
+for it takes them to be independent; results are the same from 20 to 40."""
+NEAREST = 20
+"""speakers of the other corpus that each speaker is compared with, by the cosine of their means"""
+BLOCK_ROWS = 256
+"""speakers that are compared with all others at one time"""
+LEAST_WITHIN = 20
+"""recordings beside another one of their speaker; fewer do not tell how a voice varies"""
+
+
+@dataclass(frozen=True)
+class _Speakers:
+    """Speakers of one corpus."""
+
+    mean: Vectors
+    """of centered unit vectors (S, E)"""
+    count: Floats
+    """recordings (S,)"""
+
+    def part(self, which: slice) -> _Speakers:
+        return _Speakers(self.mean[which], self.count[which])
 
 
 def find_shared_speakers(
@@ -24,19 +52,74 @@ def find_shared_speakers(
     `first` is the index of the speaker among the sorted ones of its table, and so is `second`.
     Labels are not compared: two corpora may give one name to different speakers. Both corpora are
     centered together, so that what differs between them is not taken for the speakers'.
+
+    The score is the log likelihood ratio, under the two-covariance model, of one speaker over two,
+    as a fraction of what so many recordings of one speaker give on average. How a voice varies
+    between recordings is learned from both corpora's labels; DataError where too few speakers have
+    two of them.
     """
     names, codes = _speakers(table)
     others, other_codes = _speakers(other)
     all_codes = np.concatenate([codes, other_codes + len(names)])
-    order = np.argsort(all_codes, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(all_codes))[:-1])
-    sessions = np.array([*table["session"].to_pylist(), *other["session"].to_pylist()])
     vectors = centered(np.concatenate([vectors_of(table), vectors_of(other)]), all_codes)
-    corpora = np.repeat(np.array([0, 1]), [len(names), len(others)])
-    for pair in find_same_speakers(vectors, rows, sessions, min_probability, corpora):
-        yield SpeakerPair(pair.first, pair.second - len(names), pair.cosine, pair.probability)
+    both, within = _means(vectors, all_codes)
+    if within is None:
+        raise DataError(
+            "other: hardly any speaker of the two corpora has two recordings, from which it is "
+            "learned how much a voice varies; who is in both cannot be told"
+        )
+    model = TwoCovariance.fit(within, 1.0)  # unit vectors have a mean square of 1
+    here, there = both.part(slice(len(names))), both.part(slice(len(names), None))
+    prior = PRIOR / (len(names) + len(others))
+    pairs = []
+    for rows, columns, cosines in _nearest(here.mean, there.mean):
+        one, two = _placed(model, here, rows), _placed(model, there, columns)
+        ratios = -model.log_ratio(one, two) / model.expected_log_ratio(one.count, two.count)
+        odds = np.clip(EVIDENCE * ratios + np.log(prior / (1 - prior)), -60, 60)
+        probability = 1 / (1 + np.exp(-odds))
+        pairs += [
+            SpeakerPair(int(rows[k]), int(columns[k]), float(cosines[k]), float(probability[k]))
+            for k in np.flatnonzero(probability >= min_probability)
+        ]
+    yield from sorted(pairs, key=lambda pair: -pair.probability)
 
 
 def _speakers(table: pa.Table) -> tuple[NDArray[np.str_], Ints]:
     names, codes = np.unique(np.asarray(table["speaker"].to_pylist()), return_inverse=True)
     return names, codes.astype(np.int64)
+
+
+def _means(vectors: Vectors, codes: Ints) -> tuple[_Speakers, Floats | None]:
+    """The speakers, and the covariance (E, E) of recordings around their speaker's mean, of those
+    with two or more; None where these are too few.
+    """
+    counts = np.bincount(codes)
+    size = vectors.shape[1]
+    means = np.zeros((len(counts), size))
+    for start in range(0, len(codes), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        np.add.at(means, codes[rows], vectors[rows])
+    means /= counts[:, None]
+    scatter, freedom = np.zeros((size, size)), int((counts[counts > 1] - 1).sum())
+    for start in range(0, len(codes), 16 * BLOCK_ROWS):
+        rows = slice(start, start + 16 * BLOCK_ROWS)
+        around = vectors[rows] - means[codes[rows]]  # zero for a speaker's only recording
+        scatter += around.T @ around
+    speakers = _Speakers(means.astype(np.float32), counts.astype(np.float64))
+    return speakers, scatter / freedom if freedom >= LEAST_WITHIN else None
+
+
+def _placed(model: TwoCovariance, speakers: _Speakers, rows: Ints) -> MeanVector:
+    return MeanVector(speakers.mean[rows] @ model.axes, speakers.count[rows])
+
+
+def _nearest(one: Vectors, other: Vectors) -> Iterator[tuple[Ints, Ints, Vectors]]:
+    """Each speaker of `one` (S, E) with the nearest of `other`: rows of both (K,), cosines (K,)."""
+    unit, unit_others = unit_length(one), unit_length(other)
+    most = min(NEAREST, len(other))
+    for start in range(0, len(one), BLOCK_ROWS):
+        cosines = unit[start : start + BLOCK_ROWS] @ unit_others.T
+        columns = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
+        rows = np.repeat(np.arange(len(cosines)), most)
+        flat = columns.ravel()
+        yield start + rows, flat, cosines[rows, flat]

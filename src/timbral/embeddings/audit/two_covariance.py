@@ -1,7 +1,8 @@
 """One speaker or two? Likelihoods of vectors under the two-covariance model.
 
-A vector is its speaker's place, drawn with the covariance between speakers, plus what differs from
-window to window (Brümmer and de Villiers, The speaker partitioning problem, Odyssey 2010).
+A vector, of a window or of a recording, is its speaker's place, drawn with the covariance between
+speakers, plus what differs from one vector to the next (Brümmer and de Villiers, The speaker
+partitioning problem, Odyssey 2010).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from timbral.io.types import Floats
 
-__all__ = ["TwoCovariance", "Windows"]
+__all__ = ["MeanVector", "TwoCovariance"]
 
 SHRINKAGE = 0.8
 """of the covariance within recordings toward one that is alike in all directions, which a few
@@ -21,18 +22,18 @@ LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Means (..., E) of windows, on the model's axes, and how many independent ones each has."""
+class MeanVector:
+    """Means (..., E) of vectors, on the model's axes, and how many independent ones each is of."""
 
     mean: Floats
     count: Floats
     """(...)"""
 
-    def with_(self, other: Windows) -> Windows:
+    def with_(self, other: MeanVector) -> MeanVector:
         """Both together."""
         count = self.count + other.count
         weight = (self.count / count)[..., None]
-        return Windows(weight * self.mean + (1 - weight) * other.mean, count)
+        return MeanVector(weight * self.mean + (1 - weight) * other.mean, count)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TwoCovariance:
         between = max(power / size - alike, LEAST_VARIANCE)
         return cls(directions / np.sqrt(variances), between / variances)
 
-    def log_ratio(self, one: Windows, other: Windows) -> Floats:
+    def log_ratio(self, one: MeanVector, other: MeanVector) -> Floats:
         """Log likelihood ratios (...): of two speakers, over those of one."""
         before = self.speaker_variance + 1 / one.count[..., None]
         precision = 1 / self.speaker_variance + other.count[..., None]
@@ -67,3 +68,11 @@ class TwoCovariance:
         after = 1 / precision + 1 / one.count[..., None]
         ratio = (one.mean - expected) ** 2 / after - one.mean**2 / before
         return np.asarray(0.5 * (ratio + np.log(after / before)).sum(axis=-1))
+
+    def expected_log_ratio(self, count: Floats, other_count: Floats) -> Floats:
+        """What `log_ratio` is on average where means of so many vectors (...) are of one speaker,
+        with the sign turned: the mutual information of the two means, in nats.
+        """
+        speaker = self.speaker_variance
+        one, other = (speaker / (speaker + 1 / each[..., None]) for each in (count, other_count))
+        return np.asarray(-0.5 * np.log1p(-one * other).sum(axis=-1))
