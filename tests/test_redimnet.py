@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ from torch import Tensor
 from test_foreign import GOLDEN, assert_same, drawn
 from timbral import api
 from timbral.checkpoints.foreign.registry import read_foreign
-from timbral.encoders.redimnet.redimnet_config import SIZES, RedimnetConfig
+from timbral.config.schema import TrainConfig
+from timbral.config.yaml import from_mapping
+from timbral.encoders.redimnet.redimnet_config import RedimnetConfig
 from timbral.encoders.redimnet.redimnet_encoder import RedimnetEncoder
+from timbral.encoders.redimnet.redimnet_sizes import SIZES
 from timbral.errors import CheckpointError, ConfigError
 
 SMALL = ["first", "first-convnext", "second", "second-dual", "second-rows"]
+LARGE = {"first-b2": "redimnet-b2", "second-b1": "redimnet2-b1", "second-b2": "redimnet2-b2"}
+LARGE["b3"] = "redimnet2-b3"
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +49,16 @@ def published(case: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("case", "count"),
-    [*((case, 2) for case in SMALL), pytest.param("b3", 4, marks=pytest.mark.slow)],
+    [
+        *((case, 2) for case in SMALL),
+        *(pytest.param(case, 4, marks=pytest.mark.slow) for case in LARGE),
+    ],
 )
 def test_vectors_are_those_of_the_authors(case: str, count: int, tmp_path: Path) -> None:
     golden = np.load(GOLDEN / "redimnet.npz")
     torch.save(published(case), tmp_path / "b3-vox2-lm.pt")
+    if case in LARGE:
+        assert read_foreign(tmp_path / "b3-vox2-lm.pt").encoder == SIZES[LARGE[case]]
     embedder = api.load_encoder(tmp_path / "b3-vox2-lm.pt", device="cpu")
     assert_same(embedder, golden["names"][:count], golden[f"{case}.vectors"][:count])
 
@@ -130,20 +141,40 @@ def test_weights_alone_and_other_weights_are_refused(tmp_path: Path) -> None:
             api.convert(path, tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        ("b0", 1_126_452),
-        *(
-            pytest.param(name, count, marks=pytest.mark.slow)
-            for name, count in {"b4": 6_689_696, "b5": 9_004_200, "b6": 12_454_688}.items()
-        ),
-    ],
-)
-def test_sizes_are_those_of_the_authors(name: str, count: int) -> None:
-    """But for the weights of sums of one map, which are none."""
-    encoder = RedimnetEncoder(SIZES[f"redimnet2-{name}"])
-    assert sum(parameter.numel() for parameter in encoder.parameters()) == count
+COUNTS = {
+    "redimnet-b0": 1_004_250,
+    "redimnet-b1": 2_126_936,
+    "redimnet-b2": 4_892_848,
+    "redimnet-b3": 3_225_020,
+    "redimnet-b4": 6_441_520,
+    "redimnet-b5": 7_659_760,
+    "redimnet-b6": 15_015_472,
+    "redimnet2-b0": 1_126_452,
+    "redimnet2-b1": 2_176_464,
+    "redimnet2-b2": 3_696_480,
+    "redimnet2-b3": 4_204_040,
+    "redimnet2-b4": 6_689_696,
+    "redimnet2-b5": 9_004_200,
+    "redimnet2-b6": 12_454_688,
+}
+
+
+def test_sizes_are_those_of_the_authors() -> None:
+    """What their classes count, but for the weights of sums of one map, which are none."""
+    found = {}
+    with torch.device("meta"):
+        for name, size in SIZES.items():
+            parameters = RedimnetEncoder(size).parameters()
+            found[name] = sum(parameter.numel() for parameter in parameters)
+    assert found == COUNTS
+
+
+def test_a_size_is_a_name_in_configs() -> None:
+    content = {"encoder": {"name": "redimnet-b1", "embedding_dim": 256}}
+    encoder = from_mapping(TrainConfig, content, "config.yaml").encoder
+    assert encoder == replace(SIZES["redimnet-b1"], embedding_dim=256)
+    with pytest.raises(ConfigError, match="did you mean 'redimnet-b1'"):
+        from_mapping(TrainConfig, {"encoder": "redimnet-b11"}, "config.yaml")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,23 @@ SECOND_STAGES = [
     [[1, 2], 1, 0.75, KERNEL, 6],
     [[2, 2], 1, 0.5, KERNEL, 4],
 ]
+LARGE = {**SECOND, "F": 72, "return_2d_output": True, "agg_gnorm": True}
+B1_STAGES = [
+    [[1, 1], 2, 2, KERNEL, 32],
+    [[2, 1], 3, 1, KERNEL, 32],
+    [[1, 2], 4, 1, KERNEL, 32],
+    [[2, 1], 5, 1, KERNEL, 32],
+    [[1, 2], 4, 1, KERNEL, 16],
+    [[2, 1], 3, 1, KERNEL, 16],
+]
+B2_STAGES = [
+    [[1, 1], 2, 2, KERNEL, 40],
+    [[2, 1], 3, 1, KERNEL, 30],
+    [[1, 2], 4, 1, KERNEL, 30],
+    [[3, 1], 5, 1, KERNEL, 20],
+    [[1, 2], 4, 1, KERNEL, 20],
+    [[2, 1], 3, 1, KERNEL, 10],
+]
 CASES = {
     "first": (
         ReDimNetWrap,
@@ -78,6 +95,18 @@ CASES = {
         ReDimNet2Wrap,
         {**NARROW, **SECOND, "out_channels": 10, "stages_setup": SECOND_STAGES, "agg_gnorm": True},
     ),
+    "first-b2": (
+        ReDimNetWrap,
+        {
+            "block_1d_type": "conv+att",
+            "block_2d_type": "convnext_like",
+            "group_divisor": 4,
+            "hop_length": 240,
+            "global_context_att": True,
+        },
+    ),
+    "second-b1": (ReDimNet2Wrap, {**LARGE, "C": 16, "stages_setup": B1_STAGES}),
+    "second-b2": (ReDimNet2Wrap, {**LARGE, "C": 20, "stages_setup": B2_STAGES}),
     "b3": (
         ReDimNet2Wrap,
         {**SECOND, "F": 72, "C": 24, "return_2d_output": True, "agg_gnorm": True},

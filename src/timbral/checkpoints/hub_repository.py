@@ -11,6 +11,7 @@ from timbral.checkpoints.hub_names import HubName
 from timbral.checkpoints.known_files import (
     CONFIG_FILES,
     METADATA_FILE,
+    RECIPE_FILES,
     WEIGHT_FILES,
     WEIGHTS_FILE,
 )
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HubListing", "hub_client", "hub_failure", "list_repository"]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pdparams", ".model")
-BESIDE_WEIGHTS = (*CONFIG_FILES, "hyperparams.yaml")
+BESIDE_WEIGHTS = (*CONFIG_FILES, *RECIPE_FILES)
 BESIDE_CHECKPOINT = (WEIGHTS_FILE, "calibration.json")
 MOST_FILES_SHOWN = 6
 

@@ -10,7 +10,7 @@ import yaml
 
 from timbral.errors import ConfigError
 
-__all__ = ["read_document"]
+__all__ = ["parse_document", "read_document"]
 
 
 def read_document(path: Path) -> Any:
@@ -25,18 +25,23 @@ def read_document(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 ({error})") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> Any:
+    """The same of a text that came from `source`."""
     try:
         return json.loads(text, object_pairs_hook=_once)
     except _RepeatedKeyError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{source}: {error}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
+        raise ConfigError(f"{source}: is nested too deeply") from None
     except ValueError:
         pass
     try:
         return yaml.load(text, Loader=_OnceLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
-        raise ConfigError(f"{path}: is not YAML ({error})") from None
+        raise ConfigError(f"{source}: is not YAML ({error})") from None
 
 
 class _RepeatedKeyError(ValueError):

@@ -17,7 +17,7 @@ from timbral.config.parsing import read_document
 from timbral.config.schema import TrainConfig
 from timbral.data.augment.augment_config import PRESETS, AugmentConfig
 from timbral.encoders.base import EncoderConfig
-from timbral.encoders.registry import ENCODERS
+from timbral.encoders.registry import ENCODER_SIZES, ENCODERS
 from timbral.errors import ConfigError, did_you_mean
 from timbral.losses.base import LossConfig
 from timbral.losses.registry import LOSSES
@@ -145,8 +145,15 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: a name, or a mapping with a name, is needed, got {value!r}")
     settings = dict(settings)
     name = settings.pop("name", None)
+    sizes = ENCODER_SIZES if registry is ENCODERS else {}
+    if name in sizes:
+        published = sizes[name]
+        return from_mapping(
+            type(published), {**dataclasses.asdict(published), **settings}, f"{where} ({name})"
+        )
     if not isinstance(name, str) or name not in registry:
-        raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), registry)}")
+        known = [*registry, *sizes]
+        raise ConfigError(f"{where}: unknown name {name!r}{did_you_mean(str(name), known)}")
     return from_mapping(registry[name].config_type, settings, f"{where} ({name})")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.base import EncoderConfig, SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.ecapa import EcapaEncoder
 from timbral.encoders.eres2net_v2 import Eres2netV2Encoder
 from timbral.encoders.lstm import LstmEncoder
 from timbral.encoders.redimnet.redimnet_encoder import RedimnetEncoder
+from timbral.encoders.redimnet.redimnet_sizes import SIZES as REDIMNET_SIZES
+from timbral.encoders.resnet import SIZES as RESNET_SIZES
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.w2v_bert.w2v_bert_encoder import W2vBertEncoder
@@ -15,7 +17,7 @@ from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.encoders.wavlm_ecapa import WavlmEcapaEncoder
 from timbral.encoders.wavlm_mhfa import WavlmMhfaEncoder
 
-__all__ = ["ENCODERS"]
+__all__ = ["ENCODERS", "ENCODER_SIZES"]
 
 ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "campplus": CampplusEncoder,
@@ -30,3 +32,6 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "wavlm-ecapa": WavlmEcapaEncoder,
     "wavlm-mhfa": WavlmMhfaEncoder,
 }
+
+ENCODER_SIZES: dict[str, EncoderConfig] = {**REDIMNET_SIZES, **RESNET_SIZES}
+"""published sizes that are no default, by names that configs take as they take an encoder's"""

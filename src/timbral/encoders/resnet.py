@@ -21,7 +21,7 @@ from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["ResnetConfig", "ResnetEncoder"]
+__all__ = ["SIZES", "ResnetConfig", "ResnetEncoder"]
 
 STRIDES = (1, 2, 2, 2)
 """of the first block of each stage, over mels and over time"""
@@ -33,8 +33,7 @@ ADDED_VARIANCE = 1e-7
 class ResnetConfig:
     """Sizes of the network; the defaults are those of ResNet34.
 
-    With `bottleneck`, the layers (3, 8, 36, 3) make ResNet152, (6, 16, 48, 3) ResNet221 and
-    (10, 20, 64, 3) ResNet293.
+    `SIZES` has those of ResNet152, 221 and 293.
     """
 
     layers: tuple[int, ...] = (3, 4, 6, 3)
@@ -55,6 +54,14 @@ class ResnetConfig:
                 f"encoder.layers must be four numbers from 1 to {MOST_LAYERS}, got {self.layers}"
             )
         check_ranges(self, "encoder", channels=(1, LARGEST_SIZE), embedding_dim=(1, LARGEST_SIZE))
+
+
+SIZES = {
+    "resnet152": ResnetConfig(layers=(3, 8, 36, 3), bottleneck=True),
+    "resnet221": ResnetConfig(layers=(6, 16, 48, 3), bottleneck=True),
+    "resnet293": ResnetConfig(layers=(10, 20, 64, 3), bottleneck=True),
+}
+"""as WeSpeaker publishes weights of"""
 
 
 class ResidualBlock(nn.Module):

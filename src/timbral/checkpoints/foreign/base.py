@@ -34,6 +34,8 @@ class Content:
     """what config.json and preprocessor_config.json beside the file say, if they are there"""
     hyperparams: str = ""
     """SpeechBrain's hyperparams.yaml beside the file, if it is there, as text"""
+    recipe: str = ""
+    """WeSpeaker's config.yaml beside the file, if it is there, as text"""
     keys: tuple[str, ...] = ()
     """below which the encoder lies in the file, such as ``model_state``"""
     prefix: str = ""

@@ -22,12 +22,12 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
     rename,
 )
-from timbral.checkpoints.foreign.redimnet_settings import Settings, read_settings
+from timbral.checkpoints.foreign.redimnet_settings import KEY, Settings, read_settings
 from timbral.encoders.redimnet.log_mels import mel_filters, mel_window
 from timbral.encoders.redimnet.redimnet_config import RedimnetConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["REDIMNET"]
+__all__ = ["MARKS", "REDIMNET", "WESPEAKERS", "converted", "is_wespeakers"]
 
 MARKS = (
     "backbone.fin_wght1d.w",
@@ -38,6 +38,8 @@ MARKS = (
 )
 FRONT_END = "spec."
 UNUSED = re.compile(r"^(?:spec|cls_head)\.")
+WESPEAKERS = ("projection.", "frontend.")
+"""what stands before names of WeSpeaker's classifier over the training speakers and front-end"""
 LARGEST_DIFFERENCE = 2e-3
 """of filters and windows computed in float32 and in float64"""
 
@@ -85,7 +87,11 @@ def convert(content: Content) -> ConvertedWeights:
     missing = next((mark for mark in MARKS if mark not in state), None)
     if missing is not None:
         raise CheckpointError(f"these are not weights of ReDimNet: {missing} is missing")
-    settings = read_settings(content.whole)
+    return converted(state, read_settings(content.whole), content.step)
+
+
+def converted(state: Mapping[str, Tensor], settings: Settings, step: int = 0) -> ConvertedWeights:
+    """Tensors named as the authors name them; raises what a reader of weights may raise."""
     config = _config(state, settings)
     _check_front_end(state, config)
     order = _pooled_order(state, settings, config)
@@ -101,7 +107,7 @@ def convert(content: Content) -> ConvertedWeights:
         elif PRODUCTS.search(name):
             tensor = tensor.flatten(1)
         tensors[f"encoder.{name}"] = _reordered(name, tensor, order).contiguous()
-    return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
+    return ConvertedWeights(config, tensors, step, Preprocessing(min_rms_dbfs=None))
 
 
 def _block_name(key: str, version: int) -> str:
@@ -146,6 +152,7 @@ def _config(state: Mapping[str, Tensor], settings: Settings) -> RedimnetConfig:
         head_per_mel=head is not None and head.ndim == 4,
         attention_channels=len(hidden),
         global_context=hidden.shape[1] == 3 * pooled,
+        pooling_norm="bn.weight" in state,
         features=settings.features,
         hop_samples=settings.hop_samples,
         normalize_waves=settings.normalize_waves,
@@ -233,8 +240,14 @@ def _reordered(name: str, tensor: Tensor, order: Tensor | None) -> Tensor:
     return tensor
 
 
+def is_wespeakers(content: Content) -> bool:
+    """Whether WeSpeaker's classifier or front-end is beside the tensors of a ReDimNet2."""
+    return any(str(name).startswith(WESPEAKERS) for name in content.values)
+
+
 REDIMNET = Format(
     "ReDimNet and ReDimNet2 of ID R&D and Palabra, b0-vox2-ft_lm.pt … b6-vox2-lm.pt",
     (MARKS,),
     convert,
+    lambda content: KEY in content.whole or not is_wespeakers(content),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from timbral.encoders.base import LARGEST_SIZE
 from timbral.errors import CheckpointError
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["KEY", "Settings", "check_features", "check_network", "read_settings"]
 
 KEY = "model_config"
 FEATURES = {"pt": "torchaudio", "pt_mel": "torchaudio", "tf": "tf", "tf_mel": "tf"}
@@ -80,13 +80,13 @@ def read_settings(whole: Mapping[Any, Any]) -> Settings:
             "its model_config beside them, as the published ones have it (torch.save("
             "{'model_config': {…}, 'state_dict': …}, FILE))"
         )
-    _check(given, KNOWN, SHOWN | OF_TRAINING, KEY)
+    check_network(given, KEY)
     # ReDimNet2's class cannot be built without it, and ReDimNet's takes none
     version = 2 if "causal" in given else 1
     of_features = given.get("spec_params", {} if version == 1 else None)
     if not isinstance(of_features, Mapping):
         raise CheckpointError(f"{KEY}.spec_params is missing: its defaults have changed")
-    _check(of_features, KNOWN_OF_FEATURES, AUGMENTATION, f"{KEY}.spec_params")
+    check_features(of_features, f"{KEY}.spec_params")
     groups = given.get("agg_gnorm", False)  # True is as many as channels, a number itself
     if type(groups) is not bool and (type(groups) is not int or groups != given.get("C")):
         raise CheckpointError(f"{KEY}.agg_gnorm {_shown(given['agg_gnorm'])} is not known")
@@ -98,6 +98,16 @@ def read_settings(whole: Mapping[Any, Any]) -> Settings:
         bool(of_features.get("norm_signal", False)),
         bool(given.get("return_2d_output", False)),
     )
+
+
+def check_network(given: Mapping[Any, Any], where: str) -> None:
+    """CheckpointError for a setting of the network that is not known, or another value of one."""
+    _check(given, KNOWN, SHOWN | OF_TRAINING, where)
+
+
+def check_features(given: Mapping[Any, Any], where: str) -> None:
+    """The same for a setting of the features."""
+    _check(given, KNOWN_OF_FEATURES, AUGMENTATION, where)
 
 
 def _check(

@@ -19,6 +19,7 @@ from timbral.checkpoints.foreign.unispeech import UNISPEECH
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
 from timbral.checkpoints.foreign.wespeaker_mhfa import WESPEAKER_MHFA
+from timbral.checkpoints.foreign.wespeaker_redimnet import WESPEAKER_REDIMNET
 from timbral.checkpoints.foreign.wespeaker_tdnn import WESPEAKER_CAMPPLUS, WESPEAKER_ECAPA
 from timbral.checkpoints.foreign.wespeaker_w2v_bert import WESPEAKER_W2V_BERT
 from timbral.checkpoints.foreign.wrappers import check_beside, find_encoders, only_encoder
@@ -39,6 +40,7 @@ FORMATS: dict[str, Format] = {
     "wespeaker-campplus": WESPEAKER_CAMPPLUS,
     "wespeaker-ecapa": WESPEAKER_ECAPA,
     "wespeaker-mhfa": WESPEAKER_MHFA,
+    "wespeaker-redimnet": WESPEAKER_REDIMNET,
     "wespeaker-w2v-bert": WESPEAKER_W2V_BERT,
     "pyannote": PYANNOTE,
     "redimnet": REDIMNET,

@@ -21,7 +21,7 @@ from timbral.checkpoints.foreign.file_kinds import (
     why_no_weights,
 )
 from timbral.checkpoints.foreign.onnx_layers import read_onnx_layers
-from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHT_FILES
+from timbral.checkpoints.known_files import CONFIG_FILES, RECIPE_FILES, WEIGHT_FILES
 from timbral.errors import CheckpointError
 from timbral.io.json_parsing import parse_json
 from timbral.io.pickles import UnknownNameError, names_in_pickles, read_pickle
@@ -107,7 +107,9 @@ def read_content(path: Path) -> Content:
         values, container = _read(content)
     except _RefusedError as error:
         raise CheckpointError(f"{path} cannot be read as weights ({error})") from None
-    return Content(values, container, _read_configs(path.parent), _read_hyperparams(path.parent))
+    beside = path.parent
+    hyperparams, recipe = (_read_text(beside / name) for name in RECIPE_FILES)
+    return Content(values, container, _read_configs(beside), hyperparams, recipe)
 
 
 class _RefusedError(Exception):
@@ -190,10 +192,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _read_hyperparams(folder: Path) -> str:
-    """SpeechBrain's hyperparams.yaml, whose tags only SpeechBrain can load; empty without one."""
+def _read_text(path: Path) -> str:
+    """Empty where there is no such file, or it is no text: only some formats look at it."""
     try:
-        return (folder / "hyperparams.yaml").read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["ATTENTION_HEADS", "SIZES", "RedimnetConfig", "StageSizes"]
+__all__ = ["ATTENTION_HEADS", "RedimnetConfig", "StageSizes"]
 
 ATTENTION_HEADS = 4
 LARGEST_STRIDE = 16
 BLOCKS = ("resnet", "resnet-fwse", "convnext")
 CONTEXTS = ("att", "conv+att")
-FEATURES = ("tf", "torchaudio")
+FEATURES = ("tf", "torchaudio", "kaldi")
+KALDI_HOP = 160
 PER_STAGE = ("mel_strides", "frame_strides", "blocks", "widths", "context_channels")
 
 
@@ -49,7 +50,7 @@ class RedimnetConfig:
     """Sizes of the network; the defaults are those of ReDimNet2-B3.
 
     `mel_strides`, `frame_strides`, `blocks`, `widths` and `context_channels` have a number for
-    each stage. `SIZES` has other published sizes.
+    each stage. `timbral.encoders.redimnet.redimnet_sizes` has all published sizes.
     """
 
     version: int = 2
@@ -84,8 +85,11 @@ class RedimnetConfig:
     """of the pooling"""
     global_context: bool = True
     """whether the pooling's attention also sees the utterance's mean and deviation"""
+    pooling_norm: bool = True
+    """whether what is pooled is batch-normalized; WeSpeaker's ReDimNet does not"""
     features: str = "tf"
-    """tf: windows by their own Fourier transform, as TensorFlow Lite has it | torchaudio"""
+    """tf: windows by their own Fourier transform, as TensorFlow Lite has it | torchaudio | kaldi:
+    Kaldi's filter banks, as WeSpeaker has them"""
     hop_samples: int = 160
     normalize_waves: bool = True
     """to zero mean and unit variance, over each utterance's own samples"""
@@ -109,6 +113,11 @@ class RedimnetConfig:
                 raise ConfigError(
                     f"encoder.{name} must be one of {', '.join(allowed)}: {getattr(self, name)!r}"
                 )
+        if self.features == "kaldi" and (self.normalize_waves or self.hop_samples != KALDI_HOP):
+            raise ConfigError(
+                f"encoder.features kaldi needs encoder.hop_samples {KALDI_HOP} and "
+                f"encoder.normalize_waves false: {self.hop_samples}, {self.normalize_waves}"
+            )
         self._check_stages()
 
     def _check_stages(self) -> None:
@@ -176,34 +185,3 @@ class RedimnetConfig:
             return self.map_size
         mels_left = self.mels // math.prod(self.mel_strides)
         return self.head_channels * (mels_left if self.head_per_mel else 1)
-
-
-SIZES: dict[str, RedimnetConfig] = {
-    "redimnet2-b0": RedimnetConfig(
-        channels=12,
-        widths=(24, 24, 24, 48, 48, 96),
-        context_channels=(24, 24, 24, 24, 48, 48),
-        head_channels=64,
-        head_per_mel=True,
-    ),
-    "redimnet2-b3": RedimnetConfig(),
-    "redimnet2-b4": RedimnetConfig(
-        channels=32, widths=(128, 192, 128, 128, 128, 256), context_channels=(96,) * 6
-    ),
-    "redimnet2-b5": RedimnetConfig(
-        channels=48,
-        widths=(192, 288, 192, 192, 192, 384),
-        context_channels=(72, 72, 72, 72, 108, 108),
-        head_channels=256,
-        head_per_mel=True,
-    ),
-    "redimnet2-b6": RedimnetConfig(
-        channels=64,
-        blocks=(3, 4, 5, 5, 4, 3),
-        widths=(192, 256, 256, 256, 192, 256),
-        context_channels=(72, 72, 96, 96, 144, 192),
-        head_channels=224,
-        head_per_mel=True,
-    ),
-}
-"""ReDimNet2 as its authors' recipes have it"""

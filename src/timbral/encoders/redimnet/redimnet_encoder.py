@@ -18,6 +18,7 @@ in a sum. Frames behind the last whole stride of an utterance are not seen.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.ecapa import EcapaConfig, PlainAttentiveStatistics
+from timbral.encoders.frontends import WESPEAKER_FBANK_80, Frontend, KaldiFbank
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.layers.norm import BatchNorm
@@ -165,6 +167,14 @@ class Head(nn.Module):
         return made.flatten(2)
 
 
+def _frontend(config: RedimnetConfig) -> Frontend:
+    if config.features == "kaldi":
+        return KaldiFbank(replace(WESPEAKER_FBANK_80, n_mels=config.mels))
+    return RedimnetMel(
+        RedimnetMelConfig(config.features, config.mels, config.hop_samples, config.normalize_waves)
+    )
+
+
 class RedimnetEncoder(SpeakerEncoder):
     """ReDimNet or ReDimNet2, whose maps are frames of mels and rows of time in turn."""
 
@@ -190,10 +200,7 @@ class RedimnetEncoder(SpeakerEncoder):
 
     def __init__(self, config: RedimnetConfig) -> None:
         super().__init__(config)
-        mels = RedimnetMelConfig(
-            config.features, config.mels, config.hop_samples, config.normalize_waves
-        )
-        self.frontend = RedimnetMel(mels)
+        self.frontend = _frontend(config)
         self.embedding_dim = config.embedding_dim
         # of fewer than two frames there is no deviation
         two_frames = 2 * config.frame_stride * config.hop_samples + WINDOW_SAMPLES
@@ -211,7 +218,7 @@ class RedimnetEncoder(SpeakerEncoder):
             global_context=config.global_context,
         )
         self.pooling = PlainAttentiveStatistics(pooling)
-        self.pooling_norm = BatchNorm(2 * config.pooled_size)
+        self.pooling_norm = BatchNorm(2 * config.pooled_size) if config.pooling_norm else None
         self.linear = nn.Linear(2 * config.pooled_size, config.embedding_dim)
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
@@ -219,7 +226,7 @@ class RedimnetEncoder(SpeakerEncoder):
         last = [self.sum, *([] if self.head is None else [self.head])]
         return {
             "body": [nn.ModuleList(stem), *self.stages, nn.ModuleList(last)],
-            "head": [self.pooling, self.pooling_norm, self.linear],
+            "head": [self.pooling, *filter(None, [self.pooling_norm]), self.linear],
         }
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
@@ -235,5 +242,7 @@ class RedimnetEncoder(SpeakerEncoder):
         if self.head is not None:
             rows = self.head(rows)
         pooled = self.pooling(rows, mask)
-        embeddings: Tensor = self.linear(self.pooling_norm(pooled))
+        if self.pooling_norm is not None:
+            pooled = self.pooling_norm(pooled)
+        embeddings: Tensor = self.linear(pooled)
         return at_least_float32(embeddings)

@@ -1,0 +1,153 @@
+"""ReDimNet and ReDimNet2 of WeSpeaker, ``avg_model.pt`` of its recipes.
+
+Their tensors are the authors' by other names. ReDimNet takes Kaldi's filter banks. ReDimNet2 takes
+the authors' features; which, only WeSpeaker's config.yaml beside the file says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.redimnet import MARKS as AUTHORS_MARKS
+from timbral.checkpoints.foreign.redimnet import WESPEAKERS, converted, is_wespeakers
+from timbral.checkpoints.foreign.redimnet_settings import Settings, check_features, check_network
+from timbral.config.parsing import parse_document
+from timbral.encoders.redimnet.redimnet_config import KALDI_HOP
+from timbral.errors import CheckpointError, ConfigError
+
+__all__ = ["WESPEAKER_REDIMNET"]
+
+FIRST_MARKS = (
+    "backbone.inputs_weights.1",
+    "backbone.stem.0.weight",
+    "pool.linear1.weight",
+    "pool.linear2.weight",
+    "seg_1.weight",
+)
+CLASSIFIER, FRONT_END = WESPEAKERS
+SUMS = re.compile(r"^backbone\.inputs_weights\.(\d+)$")
+STAGE = re.compile(r"^backbone\.stage(\d+)\.(\d+)\.")
+GROUPED = re.compile(r"conv_block\.(?:conv1|dwconvs\.0)\.weight$")
+RECIPE = "config.yaml"
+SECOND = re.compile(r"^ReDimNet2(?:Wrap|Custom|B\d)$")
+HOP = 160
+"""of the front-end's class, where the recipe names none"""
+FLATTENED = "ReDimNet2B6"
+"""whose class, unlike the others, pools mel by mel within each channel by default"""
+
+
+def convert(content: Content) -> ConvertedWeights:
+    """Any size of both; the linear layer must be the only one."""
+    state = {
+        key.removeprefix(FRONT_END): tensor
+        for key, tensor in only_tensors(content.values).items()
+        if not key.startswith(CLASSIFIER)
+    }
+    if "seg_2.weight" in state:
+        raise CheckpointError("a ReDimNet of WeSpeaker with two linear layers is not known")
+    if FIRST_MARKS[0] in state:
+        return converted(_as_authors(state), _first_settings(state), content.step)
+    missing = next((mark for mark in AUTHORS_MARKS if mark not in state), None)
+    if missing is not None:
+        raise CheckpointError(
+            f"these are not weights of WeSpeaker's ReDimNet: {missing} is missing"
+        )
+    return converted(state, _second_settings(state, content.recipe), content.step)
+
+
+def _as_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """ReDimNet's tensors by the names that its authors give them.
+
+    Sums of maps are kept beside the stages, so a stage's layers have places that are two lower.
+    """
+    last = sum(bool(SUMS.match(key)) for key in state) - 1
+    renamed = {}
+    for key, tensor in state.items():
+        name = STAGE.sub(lambda found: f"backbone.stage{found[1]}.{int(found[2]) + 2}.", key)
+        if sums := SUMS.match(key):
+            index = int(sums[1])
+            name = f"backbone.stage{index}.0.w" if index < last else "backbone.fin_wght1d.w"
+        renamed[name.replace("seg_1.", "linear.")] = tensor
+    return renamed
+
+
+def _first_settings(state: Mapping[str, Tensor]) -> Settings:
+    return Settings(
+        version=1,
+        group_divisor=_group_divisor(state),
+        features="kaldi",
+        hop_samples=KALDI_HOP,
+        normalize_waves=False,
+        pools_channels_first=False,
+    )
+
+
+def _group_divisor(state: Mapping[str, Tensor]) -> int:
+    """Channels in a group of the blocks' convolutions; one group of fewer channels is no group."""
+    return min((tensor.shape[1] for key, tensor in state.items() if GROUPED.search(key)), default=1)
+
+
+def _second_settings(state: Mapping[str, Tensor], text: str) -> Settings:
+    """Of the tensors, and of WeSpeaker's recipe."""
+    recipe = _read_recipe(text)
+    name = recipe.get("model")
+    network = recipe.get("model_args") or {}
+    data = recipe.get("dataset_args")
+    if not isinstance(name, str) or not SECOND.match(name) or not isinstance(network, Mapping):
+        raise CheckpointError(
+            f"{RECIPE} beside these weights is not of a ReDimNet2: model {name!r}"
+        )
+    if not isinstance(data, Mapping) or data.get("frontend") != "tfmel":
+        raise CheckpointError(
+            f"{RECIPE}: dataset_args.frontend must be tfmel, others are not known"
+        )
+    features = data.get("tfmel_args") or {}
+    if not isinstance(features, Mapping) or network.get("spec") not in (None, "fbank"):
+        raise CheckpointError(f"{RECIPE}: dataset_args.tfmel_args or model_args.spec is not known")
+    check_network(
+        {key: value for key, value in network.items() if key not in ("feat_dim", "spec")},
+        f"{RECIPE}: model_args",
+    )
+    own = {key: value for key, value in features.items() if key not in ("n_mels", "hop_length")}
+    check_features(own, f"{RECIPE}: tfmel_args")
+    hop = features.get("hop_length", HOP)
+    if type(hop) is not int or not 1 <= hop <= 65_536:
+        raise CheckpointError(
+            f"{RECIPE}: tfmel_args.hop_length must be a whole number: {hop!r:.60}"
+        )
+    return Settings(
+        version=2,
+        group_divisor=_group_divisor(state),
+        features="tf",
+        hop_samples=hop,
+        normalize_waves=bool(features.get("norm_signal", False)),
+        pools_channels_first=bool(network.get("return_2d_output", name == FLATTENED)),
+    )
+
+
+def _read_recipe(text: str) -> Mapping[str, Any]:
+    if not text:
+        raise CheckpointError(
+            "WeSpeaker's ReDimNet2 needs the config.yaml of its recipe beside the file, as the "
+            "published folders have it: what it says of the features is in no tensor"
+        )
+    try:
+        recipe = parse_document(text, RECIPE)
+    except ConfigError as error:
+        raise CheckpointError(" ".join(str(error).split())) from None
+    if not isinstance(recipe, Mapping):
+        raise CheckpointError(f"{RECIPE}: should hold the sections of a recipe of WeSpeaker")
+    return recipe
+
+
+WESPEAKER_REDIMNET = Format(
+    "ReDimNet and ReDimNet2 of WeSpeaker, avg_model.pt",
+    (FIRST_MARKS, AUTHORS_MARKS),
+    convert,
+    lambda content: FIRST_MARKS[0] in content.values or is_wespeakers(content),
+)
