@@ -54,37 +54,41 @@ class FoldedDenseLayer:
 
     def __call__(self, frames: Tensor, stream: SegmentedStream, scratch: DenseScratch) -> None:
         """Frames (size, block's channels)."""
-        dilation, size = self.dilation, len(frames)
-        taps = scratch.taps
         sums: list[Tensor] = []
-        for block in stream.blocks:
-            inputs = frames[block.first : block.last, : self._inputs]
-            clamped = self._clamped.clamp(inputs, out=scratch.rows_like(inputs))
+        for block, rows, taps in zip(stream.blocks, scratch.rows, scratch.taps, strict=True):
+            inputs = rows[:, : self._inputs]
+            clamped = self._clamped.clamp(inputs, out=scratch.room_for(inputs))
             hidden = stream.stream.zero_gaps(self._bottleneck(clamped, relu=True), block.first)
             sums.append(block.indicator @ hidden)
-            self._taps(hidden, out=taps[dilation + block.first : dilation + block.last])
-        past, now, ahead = taps.chunk(3, dim=1)
-        summed = torch.add(past[:size], now[dilation : dilation + size], out=scratch.summed)
-        summed += ahead[2 * dilation :]
+            self._taps(hidden, out=taps)
+        summed = torch.add(scratch.past, scratch.now, out=scratch.summed).add_(scratch.ahead)
         gate = self._gate(stream.over_segments(sums), stream)
         torch.mul(summed, gate, out=frames[:, self._inputs : self._inputs + self.growth])
 
 
 class DenseScratch:
-    """What the layers of a block write into, one after another."""
+    """What the layers of a block read from and write into, one after another."""
 
     def __init__(self, frames: Tensor, layer: FoldedDenseLayer, stream: SegmentedStream) -> None:
         """For `frames` (size, C) and layers such as `layer`."""
         size, channels = frames.shape
-        most_rows = max(block.last - block.first for block in stream.blocks)
-        self._rows = frames.new_empty(most_rows * channels)
-        self.taps = frames.new_zeros(size + 2 * layer.dilation, 3 * layer.growth)
-        """of the frames, zero before the first and behind the last: (size + 2 dilation, 3 C')"""
+        dilation = layer.dilation
+        bounds = [(block.first, block.last) for block in stream.blocks]
+        self.rows = [frames[first:last] for first, last in bounds]
+        """each block of the frames"""
+        self._room = frames.new_empty(max(last - first for first, last in bounds) * channels)
+        # of all frames, zero before the first and behind the last
+        taps = frames.new_zeros(size + 2 * dilation, 3 * layer.growth)
+        self.taps = [taps[dilation + first : dilation + last] for first, last in bounds]
+        """the three taps of each block, beside each other"""
+        past, now, ahead = taps.chunk(3, dim=1)
+        self.past, self.ahead = past[:size], ahead[2 * dilation :]
+        self.now = now[dilation : dilation + size]
         self.summed = frames.new_empty(size, layer.growth)
 
-    def rows_like(self, rows: Tensor) -> Tensor:
-        """Room for a block of rows (N, C')."""
-        return self._rows[: rows.numel()].view(rows.shape)
+    def room_for(self, rows: Tensor) -> Tensor:
+        """Room for as many rows (N, C') as a block has at most."""
+        return self._room.as_strided(rows.shape, (rows.shape[1], 1))
 
 
 class FoldedDenseBlock:
@@ -108,8 +112,7 @@ class FoldedDenseBlock:
         for layer in self._layers:
             layer(frames, stream, scratch)
         outputs = []
-        for block in stream.blocks:
-            rows = frames[block.first : block.last]
-            clamped = self._clamped.clamp(rows, out=scratch.rows_like(rows))
+        for rows in scratch.rows:
+            clamped = self._clamped.clamp(rows, out=scratch.room_for(rows))
             outputs.append(self._transition(clamped))
         return torch.cat(outputs)

@@ -11,13 +11,14 @@ from timbral.inference.optimized.campplus_dense import BLOCK_ROWS, FoldedDenseBl
 from timbral.inference.optimized.campplus_front import FoldedFront
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
+from timbral.inference.optimized.products import multiplies_in_onednn
 
 __all__ = ["FoldedCampplus"]
 
 GAP = 4
 """frames between utterances: 2 behind the layer of stride 2, as far as the next layers see"""
-SIZE_STEP = 32
-"""of a stream: few shapes, for which oneDNN keeps kernels"""
+ONEDNN_SIZE_STEP = 32
+"""of a stream, where oneDNN multiplies: few shapes, for which it keeps kernels"""
 MIN_VARIANCE = 1e-10
 """of `statistics_pooling`"""
 
@@ -50,6 +51,7 @@ class FoldedCampplus:
     @torch.inference_mode()
     def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
         self._dtype = dtype
+        self._size_step = ONEDNN_SIZE_STEP if multiplies_in_onednn(dtype) else 2
         self._front = FoldedFront(encoder.front, encoder.frontend.num_features, dtype)
         self._tdnn = FoldedTdnn(encoder, dtype)
         self._blocks: list[FoldedDenseBlock] = []
@@ -62,7 +64,7 @@ class FoldedCampplus:
 
     @torch.inference_mode()
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        stream = FrameStream.of(frame_lengths.tolist(), GAP, SIZE_STEP)
+        stream = FrameStream.of(frame_lengths.tolist(), GAP, self._size_step)
         halved = stream.halved()
         block_rows = BLOCK_ROWS * torch.get_num_threads()
         # every product below is asked for in its own precision

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS, MKL_IS_FASTER
 
-__all__ = ["CAN_FUSE", "FrontConvolution", "Product"]
+__all__ = ["CAN_FUSE", "FrontConvolution", "Product", "multiplies_in_onednn"]
 
 
 def _can_fuse() -> bool:
@@ -22,6 +22,11 @@ def _can_fuse() -> bool:
 CAN_FUSE = _can_fuse()
 
 
+def multiplies_in_onednn(dtype: torch.dtype) -> bool:
+    """Whether a `Product` in `dtype` takes oneDNN, which keeps kernels for each shape."""
+    return dtype != torch.float32 or not MKL_IS_FASTER
+
+
 class Product:
     """Rows (N, K) times a matrix (O, K), plus a bias: (N, O)."""
 
@@ -30,7 +35,7 @@ class Product:
         self.columns = matrix.t().contiguous()
         self.bias = None if bias is None else bias.to(dtype)
         self._packed: Tensor | None = None
-        if dtype != torch.float32 or not MKL_IS_FASTER:
+        if multiplies_in_onednn(dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
 
     def __call__(self, rows: Tensor, relu: bool = False, out: Tensor | None = None) -> Tensor:
