@@ -193,7 +193,7 @@ MISTAKES = {
     "hf://me/empty": "holds no files that `datasets` reads",
     "hf://me/broken": "cannot be had from the Hugging Face Hub, or not be read",
     "hf://me/broken:train[:1]": "cannot be had from the Hugging Face Hub, or not be read",
-    "hf://me/recordings": "hf download --repo-type dataset me/recordings --local-dir FOLDER",
+    "hf://me/deep": "hf download --repo-type dataset me/deep --local-dir FOLDER",
 }
 
 
@@ -210,7 +210,7 @@ def mistakes(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
         "languages": {"README.md": card + b"---\n", "de.parquet": content, "en.parquet": content},
         "empty": {"README.md": b"# nothing\n"},
         "broken": {"train.parquet": content[:-200]},
-        "recordings": {f"train/a/{path.name}": path.read_bytes() for path in VOICE_FILES},
+        "deep": {f"train/a/1/{path.name}": path.read_bytes() for path in VOICE_FILES},
     }
     for name, each in files.items():
         kept = Repository(private=name == "secret", gated=name == "gated")

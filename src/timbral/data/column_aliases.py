@@ -8,7 +8,7 @@ __all__ = ["ALIASES", "find_columns", "in_words"]
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("audio_filepath", "audio_path", "file_path", "filepath", "wav_path", "wav", "audio",
-             "file", "filename"),
+             "file", "filename", "file_name"),
     "speaker": ("speaker_id", "spk", "spk_id", "client_id", "label"),
     "utterance": ("utterance_id", "utt", "utt_id", "uttid"),
     "session": ("session_id",),

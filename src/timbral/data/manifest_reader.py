@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +41,15 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     return check_unique(read_rows(path, root), path)
 
 
-def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
-    """As `read_manifest`, in the table's order; utterance ids may be repeated."""
+def read_rows(
+    path: str | Path,
+    root: str | Path | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> Manifest:
+    """As `read_manifest`, in the table's order; utterance ids may be repeated.
+
+    `columns` are the table's for some of ours, whatever others it has.
+    """
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
@@ -51,8 +59,10 @@ def read_rows(path: str | Path, root: str | Path | None = None) -> Manifest:
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     layout, taken = "", set(table.column_names)
-    if not {"path", "speaker"} <= taken:
-        found = find_columns(names)
+    if columns or not {"path", "speaker"} <= taken:
+        found = {**find_columns(names), **columns}
+        if missing := sorted(set(columns.values()).difference(names)):
+            raise DataError(f"{path}: has no column {missing[0]!r}; it has: {', '.join(names)}")
         if {"path", "speaker"} <= found.keys():
             table, layout = _renamed(path, found), f"table, {in_words(found)}"
             taken = set(found.values())
@@ -79,14 +89,9 @@ def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:
 
 def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) -> pa.Table:
     """The five columns, absent ones filled in."""
+    _check_columns({*table.column_names, *find_columns(names)}, names, where)
     columns: dict[str, Any] = {}
     for name in ("path", "speaker"):
-        if name not in table.column_names:
-            raise DataError(
-                f"{where}: has no column {name!r}, nor {', '.join(ALIASES[name])}; path and "
-                "speaker are needed, and utterance, session, corpus are taken too; it has: "
-                f"{', '.join(names)}"
-            )
         columns[name] = table[name]
         empty = pc.equal(pc.utf8_length(pc.fill_null(columns[name], "")), 0)
         _refuse(empty, where, f"has no {name}; every row needs one")
@@ -111,6 +116,16 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
     absolute = pc.match_substring_regex(columns["path"], "^(/|[A-Za-z0-9.+-]+://)")
     columns["path"] = pc.if_else(absolute, columns["path"], below)
     return pa.table(columns)
+
+
+def _check_columns(known: set[str], names: list[str], where: Path) -> None:
+    for name in ("path", "speaker"):
+        if name not in known:
+            raise DataError(
+                f"{where}: has no column {name!r}, nor {', '.join(ALIASES[name])}; path and "
+                "speaker are needed, and utterance, session, corpus are taken too; it has: "
+                f"{', '.join(names)}"
+            )
 
 
 def _refuse(bad: pa.ChunkedArray, where: Path, what: str) -> None:

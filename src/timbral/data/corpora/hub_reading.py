@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from timbral.data.corpora.hub_dataset import HubDataset
 from timbral.data.corpora.hub_failures import one_line_failures
+from timbral.data.corpora.hub_recordings import HubFiles, read_hub_files
 from timbral.data.corpora.hub_stream import write_rows
 from timbral.data.corpora.hugging_face import read_splits
 from timbral.data.manifest import Manifest
@@ -39,7 +40,10 @@ def read_hub_dataset(name: HubDataset) -> Manifest:
     _check_client(name)
     with one_line_failures(name), _quiet():
         _check_access(name)
-        splits = _whole(name) if name.rows is None else {"": [_counted_rows(name)]}
+        found = _found(name)
+        if isinstance(found, HubFiles):
+            return _not_empty(name, read_hub_files(name, found))
+    splits = found
     try:
         rows = Manifest.of(read_splits(splits, name.columns), "datasets")
     except DataError as error:
@@ -47,9 +51,40 @@ def read_hub_dataset(name: HubDataset) -> Manifest:
         for path in (path for paths in splits.values() for path in paths):
             reason = reason.removeprefix(f"{path}: ")
         raise DataError(f"{name}: {reason}") from None
+    return _not_empty(name, rows)
+
+
+def _not_empty(name: HubDataset, rows: Manifest) -> Manifest:
     if not len(rows) and not rows.failures:
         raise DataError(f"{name}: holds no rows")
     return rows
+
+
+def _found(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
+    """The Arrow files of a dataset's splits, or the files of one that is no table.
+
+    What a name of either stood for is kept, so that it can be read again offline.
+    """
+    from datasets import ArrowBasedBuilder
+
+    folder = cache_folder() / "datasets"
+    pin = folder / f"{_owner(name)}-{_digest(name, name.rows)}.json"
+    if _is_offline() and (kept := _pinned(pin)):
+        return kept
+    asked, builder = _builder(name)
+    if isinstance(builder, ArrowBasedBuilder):
+        if name.rows is None:
+            return _whole(asked, builder)
+        file = _counted_rows(asked, builder, folder)
+        write_json(pin, {"file": file.name})
+        return {"": [file]}
+    files = HubFiles.of(asked, builder)
+    write_json(pin, {"commit": files.commit, "splits": dict(files.splits)})
+    return files
+
+
+def _owner(name: HubDataset) -> str:
+    return name.repository.replace("/", "--")
 
 
 def _check_client(name: HubDataset) -> None:
@@ -100,9 +135,8 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _whole(name: HubDataset) -> dict[str, list[Path]]:
+def _whole(name: HubDataset, builder: DatasetBuilder) -> dict[str, list[Path]]:
     """The Arrow files of all splits, or of the one that is named, in the cache of `datasets`."""
-    name, builder = _builder(name)
     builder.download_and_prepare()
     found: Any = builder.as_dataset(split=name.split or None)
     splits = {"": found} if name.split else dict(found)
@@ -114,7 +148,7 @@ def _whole(name: HubDataset) -> dict[str, list[Path]]:
 
 def _builder(name: HubDataset) -> tuple[HubDataset, DatasetBuilder]:
     """What gets and reads a dataset; and its name, in which what stood as split may be a config."""
-    from datasets import ArrowBasedBuilder, load_dataset_builder
+    from datasets import load_dataset_builder
 
     configs = _configs(name)
     if name.config and name.config not in configs:
@@ -128,13 +162,6 @@ def _builder(name: HubDataset) -> tuple[HubDataset, DatasetBuilder]:
     builder = load_dataset_builder(
         name.repository, name.config or None, revision=name.revision or None
     )
-    if not isinstance(builder, ArrowBasedBuilder):  # which `datasets` decodes by torchcodec
-        at = f" --revision {name.revision}" if name.revision else ""
-        raise DataError(
-            f"{name}: consists of recordings or tar archives, not of tables; get these with `hf "
-            f"download --repo-type dataset {name.repository}{at} --local-dir FOLDER`, and name "
-            "FOLDER as the corpus"
-        )
     splits = _splits(builder)
     if name.split and splits and name.split not in splits:
         raise DataError(f"{name}: unknown split {name.split!r}{did_you_mean(name.split, splits)}")
@@ -152,23 +179,16 @@ def _splits(builder: DatasetBuilder) -> Sequence[str]:
     return list(files) if isinstance(files, dict) else list(builder.info.splits or ())
 
 
-def _counted_rows(name: HubDataset) -> Path:
+def _counted_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Path:
     """An Arrow file with the rows that are asked for, in the cache."""
-    folder = cache_folder() / "datasets"
-    owner = name.repository.replace("/", "--")
-    pin = folder / f"{owner}-{_digest(name, name.rows)}.json"
-    with cache_lock(f"datasets-{owner}"):
-        if _is_offline() and (kept := _pinned(pin)):
-            return kept
-        name, builder = _builder(name)
-        if not name.split:
-            splits = ", ".join(_splits(builder))
-            raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
-        where = Path(builder.cache_dir).name  # the commit, and what else decides the content
-        file = folder / f"{owner}-{_digest(where, name, name.rows)}.arrow"
+    if not name.split:
+        splits = ", ".join(_splits(builder))
+        raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
+    where = Path(builder.cache_dir).name  # the commit, and what else decides the content
+    file = folder / f"{_owner(name)}-{_digest(where, name, name.rows)}.arrow"
+    with cache_lock(f"datasets-{_owner(name)}"):
         if not file.is_file():
             write_rows(builder.as_streaming_dataset(name.split), name.rows or (0, None), file)
-        write_json(pin, {"file": file.name})
     return file
 
 
@@ -178,13 +198,17 @@ def _is_offline() -> bool:
     return is_offline_mode()
 
 
-def _pinned(pin: Path) -> Path | None:
+def _pinned(pin: Path) -> dict[str, list[Path]] | HubFiles | None:
     """What a name stood for when it was read last."""
     try:
-        file = pin.parent / str(read_json(pin)["file"])
-    except (DataError, KeyError, TypeError):
+        kept = read_json(pin)
+        if "splits" in kept:
+            splits = {str(name): list(map(str, files)) for name, files in kept["splits"].items()}
+            return HubFiles(str(kept["commit"]), splits)
+        file = pin.parent / str(kept["file"])
+    except (AttributeError, DataError, KeyError, TypeError):
         return None
-    return file if file.is_file() else None
+    return {"": [file]} if file.is_file() else None
 
 
 def _digest(*parts: object) -> str:

@@ -19,24 +19,29 @@ from timbral.data.manifest import Utterance
 from timbral.errors import AudioError
 from timbral.io.json_parsing import parse_json
 
-__all__ = ["WEBDATASET"]
+__all__ = ["WEBDATASET", "samples_of_archive"]
 
 
 def _scan(root: Path) -> Iterator[Utterance | AudioError]:
     absolute = Path(os.path.abspath(root))
     for archive in sorted(absolute.rglob("*.tar")):
         shard = archive.relative_to(absolute).with_suffix("").as_posix()
-        samples: dict[str, dict[str, TarMember]] = {}
-        for member in tar_members(archive):
-            if isinstance(member, AudioError):
-                yield member
-                continue
-            folder, _, file = member.name.rpartition("/")
-            key, _, ending = file.partition(".")
-            name = f"{folder}/{key}" if folder else key
-            samples.setdefault(name.removeprefix("./"), {})[ending.lower()] = member
-        for name, files in samples.items():
-            yield _utterance(f"{shard}/{name}", files)
+        yield from samples_of_archive(archive, shard)
+
+
+def samples_of_archive(archive: Path, shard: str) -> Iterator[Utterance | AudioError]:
+    """The samples of one archive; `shard` begins their ids."""
+    samples: dict[str, dict[str, TarMember]] = {}
+    for member in tar_members(archive):
+        if isinstance(member, AudioError):
+            yield member
+            continue
+        folder, _, file = member.name.rpartition("/")
+        key, _, ending = file.partition(".")
+        name = f"{folder}/{key}" if folder else key
+        samples.setdefault(name.removeprefix("./"), {})[ending.lower()] = member
+    for name, files in samples.items():
+        yield _utterance(f"{shard}/{name}", files)
 
 
 def _utterance(name: str, files: Mapping[str, TarMember]) -> Utterance | AudioError:

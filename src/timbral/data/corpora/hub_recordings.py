@@ -1,0 +1,205 @@
+"""Datasets of the Hugging Face Hub that are recordings or tar archives, not tables.
+
+`datasets` says which files make which split; it would need torchcodec to read them, so timbral gets
+the files as the Hub's client keeps them, and reads them itself. Recordings are named by a metadata
+table in their split (``metadata.csv``, ``.jsonl``, ``.parquet``), or lie in folders of speakers.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.data.corpora.hub_dataset import HubDataset
+from timbral.data.corpora.webdataset import samples_of_archive
+from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest_reader import read_rows
+from timbral.errors import AudioError, DataError
+from timbral.io.progress import bar
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
+
+__all__ = ["HubFiles", "read_hub_files"]
+
+URL = re.compile(r"hf://datasets/[^/]+/[^/@]+@(?P<commit>[0-9a-f]{40})/(?P<file>.+)")
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+NO_SPEAKERS = frozenset(
+    {"data", "audio", "wav", "wavs", "clips"}
+    | {"train", "training", "test", "testing", "eval", "evaluation"}
+    | {"dev", "valid", "validation", "val"}
+)
+"""names of folders that `datasets` takes for splits, or that only hold recordings"""
+DOWNLOADS_AT_ONCE = 8
+REPOSITORY = "/repository"
+"""below which the paths of a metadata table are thought, so that none leads out of it"""
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """The files of each split at one commit."""
+
+    commit: str
+    splits: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, name: HubDataset, builder: DatasetBuilder) -> HubFiles:
+        """What `datasets` found; DataError for files that are not read here."""
+        data_files: Any = builder.config.data_files or {}
+        commit, splits = "", {}
+        for split, urls in data_files.items():
+            matches = [URL.fullmatch(str(url)) for url in urls]
+            known = [match for match in matches if match and _is_known(match["file"])]
+            if len(known) < len(matches):
+                raise DataError(f"{name}: {_by_hand(name)}")
+            if name.split in ("", str(split)):
+                splits[str(split)] = [match["file"] for match in known]
+            commit = next((match["commit"] for match in known), commit)
+        return cls(commit, splits)
+
+
+def _is_known(file: str) -> bool:
+    path = PurePosixPath(file)
+    return path.suffix.lower() in AUDIO_SUFFIXES or path.suffix == ".tar" or path.name in METADATA
+
+
+def _by_hand(name: HubDataset) -> str:
+    at = f" --revision {name.revision}" if name.revision else ""
+    return (
+        "its files do not show whose recordings they are; get them with `hf download --repo-type "
+        f"dataset {name.repository}{at} --local-dir FOLDER`, and name FOLDER as the corpus"
+    )
+
+
+def read_hub_files(name: HubDataset, files: HubFiles) -> Manifest:
+    """The utterances of a dataset, whose files are downloaded where they are not here yet.
+
+    Raises DataError where they name no speakers, and what the Hub's client does.
+    """
+    if name.rows is not None and len(files.splits) != 1:
+        splits = ", ".join(files.splits)
+        raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
+    left_out: dict[str, str] = {}
+    found = Manifest.of(_rows(name, files, left_out), "datasets")
+    return Manifest(found.table, found.failures, "datasets", {**left_out, **found.left_out})
+
+
+def _rows(
+    name: HubDataset, files: HubFiles, left_out: dict[str, str]
+) -> Iterator[Utterance | AudioError]:
+    for split, listed in files.splits.items():
+        archives = [file for file in listed if file.endswith(".tar")]
+        tables = [file for file in listed if PurePosixPath(file).name in METADATA]
+        recordings = [file for file in listed if file not in {*archives, *tables}]
+        start = f"{split}/" if len(files.splits) > 1 or not name.split else ""
+        if archives and name.rows is not None:
+            raise DataError(f"{name}: [FIRST:LAST] does not count samples in tar archives")
+        local = _download(name, files.commit, archives)
+        for archive in archives:
+            shard = PurePosixPath(archive).with_suffix("").name
+            yield from samples_of_archive(local[archive], f"{start}{shard}")
+        rows = _named(name, files.commit, tables, recordings, left_out) if tables else None
+        rows = _in_folders(name, split, recordings) if rows is None else rows
+        kept = rows if name.rows is None else rows[slice(*name.rows)]
+        wanted = [row.path for row in kept if isinstance(row, Utterance)]
+        local = _download(name, files.commit, wanted)
+        stems = {PurePosixPath(path).stem for path in wanted}
+        for row in kept:
+            if isinstance(row, AudioError):
+                yield row
+                continue
+            path = PurePosixPath(row.path)
+            own = path.stem if len(stems) == len(wanted) else str(path.with_suffix(""))
+            yield replace(row, utterance=f"{start}{own}", path=str(local[row.path]))
+
+
+def _named(
+    name: HubDataset,
+    commit: str,
+    tables: Sequence[str],
+    recordings: Sequence[str],
+    left_out: dict[str, str],
+) -> list[Utterance | AudioError]:
+    """The rows of metadata tables; a recording that none names is a failure."""
+    local, present = _download(name, commit, tables), set(recordings)
+    rows: list[Utterance | AudioError] = []
+    for table in tables:
+        root = PurePosixPath(REPOSITORY, table).parent
+        columns = {"speaker": name.columns.speaker} if name.columns.speaker else {}
+        try:
+            found = read_rows(local[table], str(root), columns)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{local[table]}: ")
+            raise DataError(f"{name}: {table}: {reason}; {name.columns.advice}") from None
+        left_out |= found.left_out
+        for row in found:
+            file = posixpath.normpath(row.path).removeprefix(f"{REPOSITORY}/")
+            rows.append(
+                replace(row, path=file, corpus="datasets")
+                if file in present
+                else AudioError(f"{name}: {file}", f"is named by {table}, and not there", "missing")
+            )
+    named = {row.path for row in rows if isinstance(row, Utterance)}
+    rows += [
+        AudioError(f"{name}: {file}", "is in no row of the metadata", "no-speaker")
+        for file in recordings
+        if file not in named
+    ]
+    return rows
+
+
+def _in_folders(
+    name: HubDataset, split: str, recordings: Sequence[str]
+) -> list[Utterance | AudioError]:
+    """Each recording's folder is its speaker, where it is the only one below the split's."""
+    rows: list[Utterance | AudioError] = []
+    for file in recordings:
+        folders = list(PurePosixPath(file).parent.parts)
+        while folders and folders[0].lower() in {*NO_SPEAKERS, split.lower()}:
+            del folders[0]
+        if len(folders) != 1:
+            raise DataError(f"{name}: {_by_hand(name)}")
+        rows.append(Utterance(file, folders[0], "", file, "datasets"))
+    return rows
+
+
+def _download(name: HubDataset, commit: str, files: Sequence[str]) -> dict[str, Path]:
+    """Where the Hub's client keeps files, several of which are got at a time."""
+    from huggingface_hub import hf_hub_download
+
+    def get(file: str) -> Path:
+        where = hf_hub_download(name.repository, file, repo_type="dataset", revision=commit)
+        return Path(where)
+
+    got: dict[str, Path] = {}
+    with (
+        _without_bars(),
+        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+        bar("downloading") as progress,
+    ):
+        for file, path in zip(files, pool.map(get, files), strict=True):
+            got[file] = path
+            progress(len(got), len(files))
+    return got
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Within, the Hub's client shows no progress of single files: there is one bar for all."""
+    from huggingface_hub import utils
+
+    bars: Any = utils  # which does not say that it exports these
+    disabled = bars.are_progress_bars_disabled()
+    bars.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not disabled:
+            bars.enable_progress_bars()
