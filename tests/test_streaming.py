@@ -97,6 +97,20 @@ def test_chunks_may_be_cut_anywhere() -> None:
     assert (parts.state.llr, parts.state.verdict) == (whole.state.llr, whole.state.verdict)
 
 
+def test_nothing_is_decided_below_the_speech_that_is_promised_something_of() -> None:
+    ranges = replace(CALIBRATION.ranges, speech_seconds=(3.0, 100.0), snr_db=(5.0, 60.0))
+    bounds = StoppingBounds.of(replace(CALIBRATION, ranges=ranges), 0.05, 0.05)
+    stream = StreamingVerifier(mean_of_seconds, Enrolled(np.eye(2)[0], ANY, bounds), RATE)
+    states = [stream.add(np.full(RATE, 5.0)) for _ in range(3)]
+    assert [state.verdict for state in states] == ["undecided", "undecided", "same"]
+    assert states[1].llr is None
+    assert [each.split(" of ")[0] for each in states[2].warnings] == [
+        "net speech",
+        "speech over noise",
+    ]
+    assert verifier().add(np.full(RATE, 5.0)).warnings == ()
+
+
 def test_nothing_is_said_before_there_is_speech() -> None:
     stream = verifier()
     state = stream.add(np.zeros(20))

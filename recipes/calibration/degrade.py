@@ -62,6 +62,13 @@ def add_noise(wave: Wave, noise: Wave, snr_db: float, generator: np.random.Gener
     return np.asarray(wave + scale * piece, dtype=np.float32)
 
 
+def at_any_level(wave: Wave, generator: np.random.Generator, lowest_dbfs: float = -40.0) -> Wave:
+    """At an RMS level between `lowest_dbfs` and the highest without clipping, evenly in dB."""
+    highest = 20 * np.log10(_rms(wave) * 0.99 / float(np.abs(wave).max()))
+    level = generator.uniform(lowest_dbfs, highest)
+    return wave * np.float32(10 ** (level / 20) / _rms(wave))
+
+
 def telephone(wave: Wave, codec: str) -> Wave:
     """Through a telephone codec at 8 kHz and back: ``mu-law``, ``a-law`` or ``gsm``."""
     subtype = {"mu-law": "ULAW", "a-law": "ALAW", "gsm": "GSM610"}[codec]

@@ -1,10 +1,11 @@
 """What a calibration promises against what happens, on speakers and conditions it has not seen.
 
-    python recipes/calibration/promises.py CALIBRATION.json EVALUATION [EVALUATION …]
+    python recipes/calibration/promises.py CALIBRATION.json FITTED EVALUATION [EVALUATION …]
 
-Each EVALUATION is a folder of `timbral evaluate`, with its list's .utt2spk beside the list. Prints
-a table: false accepts and false rejects with 95 % intervals over speakers, at the calibration's
-thresholds and at cosines that are copied from elsewhere.
+FITTED and each EVALUATION are folders of `timbral evaluate`, with the list's .utt2spk beside the
+list. Prints a table: false accepts and false rejects with 95 % intervals over speakers, at the
+calibration's thresholds and at cosines that are copied from elsewhere. Of trials with a recording
+below the calibration's ranges nothing is promised; they are counted and left out.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration import Calibration, OperatingPoint
 from timbral.calibration.calibration_file import read_calibration
 from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
 from timbral.evaluation.evaluation_job import EvaluationJob
@@ -32,6 +33,9 @@ from timbral.scoring.trial_vectors import TrialVectors
 
 COPIED = {"SpeechBrain's 0.25": 0.25, "0.45": 0.45}
 """cosines that are used as thresholds for any encoder"""
+PROMISES = (0.05, 0.02, 0.01)
+FEWEST = 100
+"""trials of a condition that are worth a row"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,23 @@ class Cell:
         trials = read_evaluated_trials(folder, job, Path(f"{content['trial_list']}.utt2spk"))
         recordings = trials.with_vectors(read_evaluated_vectors(folder, job, None), job.root)
         return cls(Path(content["trial_list"]).stem.removeprefix("test-"), trials.data, recordings)
+
+    def within(self, calibration: Calibration) -> Cell | None:
+        """The trials of which something is promised; None for few of a kind."""
+        trials, ranges = self.trials, calibration.ranges
+        kept = np.ones(len(trials.labels), dtype=bool)
+        for side in (trials.first_conditions, trials.second_conditions):
+            for name in vars(ranges):
+                kept &= getattr(side, name) >= getattr(ranges, name)[0]
+        targets = int(trials.labels[kept].sum())
+        extent = f"{kept.mean():.0%} of its trials" if not kept.all() else "all its trials"
+        name = f"{self.name}, {extent}"
+        if min(targets, int(kept.sum()) - targets) < FEWEST:
+            print(f"| {name}: too few of which anything is promised |")
+            return None
+        vectors = self.recordings
+        recordings = replace(vectors, first=vectors.first[kept], second=vectors.second[kept])
+        return Cell(name, trials.select(kept), recordings)
 
     def rates(self, values: Floats, threshold: float) -> str:
         """False accepts and rejects at a threshold, in % with intervals."""
@@ -86,11 +107,16 @@ def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[st
     )
     raw = calibration.unlimited_llr(scores, *sides)
     yield f"| llr 0 | {cell.rates(raw, 0.0)} |"
-    for promised in (0.05, 0.01):
-        point = calibration.threshold(promised)
+    for promised, point in promises(calibration).items():
         yield f"| promised {100 * promised:g} % | {cell.rates(raw, point.llr)} |"
     for name, threshold in (COPIED | {"EER threshold of the data fitted on": elsewhere}).items():
         yield f"| {name} | {cell.rates(trials.scores, threshold)} |"
+
+
+def promises(calibration: Calibration) -> dict[float, OperatingPoint]:
+    """The thresholds of `PROMISES`, as far as the calibration's data can make them."""
+    least = min(point.false_accept_bound for point in calibration.points)
+    return {rate: calibration.threshold(rate) for rate in PROMISES if rate >= least}
 
 
 def main() -> None:
@@ -102,15 +128,15 @@ def main() -> None:
     calibration = read_calibration(options.calibration)
     fitted = read_scores(options.fitted / SCORES)
     _, elsewhere = eer(fitted.scores, fitted.trials.labels)
-    for threshold, point in (
-        (name, calibration.threshold(promised)) for name, promised in (("5 %", 0.05), ("1 %", 0.01))
-    ):
+    for promised, point in promises(calibration).items():
         print(
-            f"promised {threshold}: llr {point.llr:.2f}, false accepts "
+            f"promised {100 * promised:g} %: llr {point.llr:.2f}, false accepts "
             f"{100 * point.false_accept:.2f} %, false rejects {100 * point.false_reject:.1f} %"
         )
     for folder in options.evaluations:
-        print(*lines(Cell.of_folder(folder), calibration, elsewhere), sep="\n")
+        cell = Cell.of_folder(folder).within(calibration)
+        if cell is not None:
+            print(*lines(cell, calibration, elsewhere), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -158,6 +158,7 @@ def cells(sounds: Sounds) -> dict[str, tuple[float, Change]]:
         "one-by-telephone": (4.0, sometimes(by_telephone("mu-law"))),
         "noise": (4.0, in_noise),
         "room": (4.0, in_room),
+        "level": (4.0, degrade.at_any_level),
     }
 
 

@@ -87,13 +87,17 @@ class StreamState:
     """net speech at the last look"""
     seconds: float = 0.0
     """of all samples so far"""
+    warnings: tuple[str, ...] = ()
+    """what of both sides lay outside the calibration's ranges at the last look: its promises are of
+    recordings within"""
 
 
 class StreamingVerifier:
     """Compares samples that come in chunks with an enrolled speaker; `Embedder.verifier` makes one.
 
-    It looks at 1 s of net speech, and again whenever there is a quarter more; at each look all of
-    it is encoded. A verdict stays, whatever follows.
+    It looks at 1 s of net speech, or at the least that the calibration promises something of, and
+    again whenever there is a quarter more; at each look all of it is encoded. A verdict stays,
+    whatever follows.
 
     Attributes:
         sample_rate: of the samples that come, in Hz
@@ -105,7 +109,8 @@ class StreamingVerifier:
         self._enrolled = enrolled
         self._chunks: list[Vectors] = []
         self._seconds_at_look = 0.0
-        self._next_look = FIRST_LOOK
+        least, _ = enrolled.bounds.calibration.ranges.speech_seconds
+        self._next_look = max(FIRST_LOOK, least)
         self.sample_rate = sample_rate
         self.state = StreamState()
 
@@ -151,4 +156,5 @@ class StreamingVerifier:
             verdict = "same" if llr > 0 else "different"
             self._chunks.clear()
         shown = min(max(llr, bounds.calibration.limits[0]), bounds.calibration.limits[1])
-        self.state = replace(self.state, llr=shown, verdict=verdict)
+        outside = tuple(bounds.calibration.warnings(enrolled.conditions, conditions))
+        self.state = replace(self.state, llr=shown, verdict=verdict, warnings=outside)
