@@ -46,6 +46,9 @@ ARCHITECTURES = {
     "w2v-bert": (
         "w2v-BERT 2.0 with an adapter for each layer and attentive pooling, on 80 filter banks"
     ),
+    "w2v-bert-mhfa": (
+        "w2v-BERT 2.0 under multi-head factorized attentive pooling (MHFA), on 80 filter banks"
+    ),
     "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
     "wavlm-ecapa": "WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o",
     "wavlm-mhfa": "WavLM under multi-head factorized attentive pooling (MHFA), on raw samples",
@@ -61,6 +64,7 @@ SIZES = {
     "resnet": (256, 6_634_336, 16_000),
     "tdnn": (192, 1_061_312, 16_000),
     "w2v-bert": (256, 586_652_736, 16_000),
+    "w2v-bert-mhfa": (256, 582_860_210, 16_000),
     "wavlm": (512, 100_229_337, 16_000),
     "wavlm-ecapa": (256, 323_863_833, 16_000),
     "wavlm-mhfa": (256, 317_819_058, 16_000),

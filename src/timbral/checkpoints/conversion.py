@@ -48,7 +48,8 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
         format: ``resemblyzer``, ``real-time-voice-cloning``, ``chatterbox``,
             ``cosyvoice``, ``ddvc``, ``paddlespeech``, ``speechbrain``, ``3d-speaker``,
             ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``wespeaker-mhfa``,
-            ``wespeaker-w2v-bert``, ``pyannote``, ``redimnet``, ``transformers`` or ``unispeech``;
+            ``wespeaker-redimnet``, ``wespeaker-w2v-bert``, ``pyannote``, ``redimnet``,
+            ``transformers``, ``transformers-w2v-bert`` or ``unispeech``;
             None: what the content shows
 
     Returns:

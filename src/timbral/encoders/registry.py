@@ -13,6 +13,7 @@ from timbral.encoders.resnet import SIZES as RESNET_SIZES
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
 from timbral.encoders.w2v_bert.w2v_bert_encoder import W2vBertEncoder
+from timbral.encoders.w2v_bert.w2v_bert_mhfa import W2vBertMhfaEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
 from timbral.encoders.wavlm_ecapa import WavlmEcapaEncoder
 from timbral.encoders.wavlm_mhfa import WavlmMhfaEncoder
@@ -28,6 +29,7 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
     "w2v-bert": W2vBertEncoder,
+    "w2v-bert-mhfa": W2vBertMhfaEncoder,
     "wavlm": WavlmEncoder,
     "wavlm-ecapa": WavlmEcapaEncoder,
     "wavlm-mhfa": WavlmMhfaEncoder,

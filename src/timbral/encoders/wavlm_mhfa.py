@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from timbral.encoders.base import LARGEST_SIZE, SpeakerEncoder
+from timbral.encoders.factorized_attention import FactorizedAttention
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
-from timbral.encoders.layers.linear import Linear
-from timbral.encoders.wavlm.encoder import WeightedLayerSum
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
 from timbral.encoders.wavlm.transformer import WavlmTransformer
 from timbral.encoders.wavlm.wavlm_config import TINY_SIZES
@@ -40,30 +38,6 @@ class WavlmMhfaConfig(WavlmSizes):
         sizes = ("pooling_heads", "compressed_channels")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         self.wavlm()  # check its own sizes
-
-
-class FactorizedAttention(nn.Module):
-    """Section 3: keys and values are two weighted sums of all hidden states, compressed. Keys tell
-    how each head weights the frames; the vector is linear in the heads' means of the values."""
-
-    def __init__(self, config: WavlmMhfaConfig) -> None:
-        super().__init__()
-        states, channels = config.num_hidden_layers + 1, config.compressed_channels
-        self.key_sum = WeightedLayerSum(states)
-        self.value_sum = WeightedLayerSum(states)
-        self.key = Linear(config.hidden_size, channels)
-        self.value = Linear(config.hidden_size, channels)
-        self.scores = nn.Linear(channels, config.pooling_heads)
-        self.output = nn.Linear(config.pooling_heads * channels, config.embedding_dim)
-
-    def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
-        """States (B, F, H) before and behind each layer, mask (B, F) -> (B, E)."""
-        scores = at_least_float32(self.scores(self.key(self.key_sum(states))))
-        attention = torch.softmax(scores.masked_fill(~mask[:, :, None], -torch.inf), dim=1)
-        values = at_least_float32(self.value(self.value_sum(states)))
-        pooled = attention.transpose(1, 2) @ values  # (B, heads, C)
-        embeddings: Tensor = self.output(pooled.flatten(1))
-        return embeddings
 
 
 class WavlmMhfaEncoder(SpeakerEncoder):

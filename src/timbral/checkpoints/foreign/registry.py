@@ -15,6 +15,7 @@ from timbral.checkpoints.foreign.resemblyzer import RESEMBLYZER
 from timbral.checkpoints.foreign.speakerlab import SPEAKER_3D
 from timbral.checkpoints.foreign.speechbrain import SPEECHBRAIN
 from timbral.checkpoints.foreign.transformers import TRANSFORMERS
+from timbral.checkpoints.foreign.transformers_w2v_bert import TRANSFORMERS_W2V_BERT
 from timbral.checkpoints.foreign.unispeech import UNISPEECH
 from timbral.checkpoints.foreign.weight_files import find_weights, read_content
 from timbral.checkpoints.foreign.wespeaker import PYANNOTE, WESPEAKER
@@ -45,6 +46,7 @@ FORMATS: dict[str, Format] = {
     "pyannote": PYANNOTE,
     "redimnet": REDIMNET,
     "transformers": TRANSFORMERS,
+    "transformers-w2v-bert": TRANSFORMERS_W2V_BERT,
     "unispeech": UNISPEECH,
 }
 """by the names that `convert` takes"""

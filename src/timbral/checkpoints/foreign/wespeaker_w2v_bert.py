@@ -18,7 +18,7 @@ from timbral.checkpoints.foreign.base import (
 from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["WESPEAKER_W2V_BERT"]
+__all__ = ["PRODUCTS", "WESPEAKER_W2V_BERT"]
 
 FIRST = "frontend.encoder.encoder.layers.0."
 MARKS = (

@@ -29,8 +29,9 @@ def run(
             metavar="FORMAT",
             help="resemblyzer, real-time-voice-cloning, chatterbox, cosyvoice, ddvc, "
             "paddlespeech, speechbrain, 3d-speaker, wespeaker, wespeaker-campplus, "
-            "wespeaker-ecapa, wespeaker-mhfa, wespeaker-w2v-bert, pyannote, redimnet, "
-            "transformers or unispeech; default: recognized by its content",
+            "wespeaker-ecapa, wespeaker-mhfa, wespeaker-redimnet, wespeaker-w2v-bert, pyannote, "
+            "redimnet, transformers, transformers-w2v-bert or unispeech; default: recognized by "
+            "its content",
             help_behavior_hint="",
         ),
     ] = None,

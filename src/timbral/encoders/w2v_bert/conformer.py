@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.layers.linear import Linear
-from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertConfig
+from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertSizes
 
 __all__ = ["ConformerLayer"]
 
@@ -19,7 +19,7 @@ __all__ = ["ConformerLayer"]
 class FeedForward(nn.Module):
     """Two products, and SiLU between them."""
 
-    def __init__(self, config: W2vBertConfig) -> None:
+    def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
         self.intermediate_dense = Linear(config.hidden_size, config.intermediate_size)
         self.output_dense = Linear(config.intermediate_size, config.hidden_size)
@@ -33,7 +33,7 @@ class KeyDistanceAttention(nn.Module):
     """Self-attention with a learned key for each distance, of which far ones share the last (Shaw
     et al., Self-Attention with Relative Position Representations, 2018)."""
 
-    def __init__(self, config: W2vBertConfig) -> None:
+    def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
         size, self.heads = config.hidden_size, config.num_attention_heads
         self.left, self.right = config.left_positions, config.right_positions
@@ -67,7 +67,7 @@ class KeyDistanceAttention(nn.Module):
 class CausalConvolution(nn.Module):
     """A gated product, a depthwise convolution over frames before, a product."""
 
-    def __init__(self, config: W2vBertConfig) -> None:
+    def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
         size = config.hidden_size
         self.layer_norm = nn.LayerNorm(size)
@@ -88,7 +88,7 @@ class CausalConvolution(nn.Module):
 class ConformerLayer(nn.Module):
     """Half a feed-forward network, attention, convolution, the other half; each added."""
 
-    def __init__(self, config: W2vBertConfig) -> None:
+    def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
         size = config.hidden_size
         self.ffn1_layer_norm = nn.LayerNorm(size)

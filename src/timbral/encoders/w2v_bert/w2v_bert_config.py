@@ -1,4 +1,4 @@
-"""Sizes of w2v-BERT 2.0 and of the head above it."""
+"""Sizes of w2v-BERT 2.0 and of the heads above it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["W2vBertConfig"]
+__all__ = ["W2vBertConfig", "W2vBertMhfaConfig", "W2vBertSizes"]
 
 
 @dataclass(frozen=True)
-class W2vBertConfig:
-    """The defaults are those of ``facebook/w2v-bert-2.0`` under WeSpeaker's head."""
+class W2vBertSizes:
+    """The defaults are those of ``facebook/w2v-bert-2.0``."""
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
@@ -24,6 +24,26 @@ class W2vBertConfig:
     """distances to frames before that attention tells apart"""
     right_positions: int = 8
     """the same behind"""
+
+    def check_body(self) -> None:
+        """ConfigError for sizes that cannot be built."""
+        sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "conv_kernel")
+        check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
+        check_ranges(
+            self, "encoder", left_positions=(0, LARGEST_SIZE), right_positions=(0, LARGEST_SIZE)
+        )
+        check_ranges(self, "encoder", num_hidden_layers=(1, MOST_LAYERS))
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"encoder.hidden_size {self.hidden_size} must be divisible by "
+                f"encoder.num_attention_heads {self.num_attention_heads}"
+            )
+
+
+@dataclass(frozen=True)
+class W2vBertConfig(W2vBertSizes):
+    """The defaults are those of WeSpeaker's head."""
+
     states: int = 25
     """the last of the states before and behind each layer, that the head takes"""
     adapter_channels: int = 128
@@ -33,16 +53,23 @@ class W2vBertConfig:
     embedding_dim: int = 256
 
     def __post_init__(self) -> None:
-        sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "conv_kernel")
+        self.check_body()
         head = ("adapter_channels", "attention_channels", "embedding_dim")
-        check_ranges(self, "encoder", **dict.fromkeys((*sizes, *head), (1, LARGEST_SIZE)))
-        check_ranges(
-            self, "encoder", left_positions=(0, LARGEST_SIZE), right_positions=(0, LARGEST_SIZE)
-        )
-        check_ranges(self, "encoder", num_hidden_layers=(1, MOST_LAYERS))
+        check_ranges(self, "encoder", **dict.fromkeys(head, (1, LARGEST_SIZE)))
         check_ranges(self, "encoder", states=(1, self.num_hidden_layers + 1))
-        if self.hidden_size % self.num_attention_heads:
-            raise ConfigError(
-                f"encoder.hidden_size {self.hidden_size} must be divisible by "
-                f"encoder.num_attention_heads {self.num_attention_heads}"
-            )
+
+
+@dataclass(frozen=True)
+class W2vBertMhfaConfig(W2vBertSizes):
+    """The defaults of the head are those of WavLM large under it."""
+
+    pooling_heads: int = 64
+    """that each weight the frames in their own way"""
+    compressed_channels: int = 128
+    """of keys and of values"""
+    embedding_dim: int = 256
+
+    def __post_init__(self) -> None:
+        self.check_body()
+        head = ("pooling_heads", "compressed_channels", "embedding_dim")
+        check_ranges(self, "encoder", **dict.fromkeys(head, (1, LARGEST_SIZE)))

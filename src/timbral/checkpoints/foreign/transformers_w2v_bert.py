@@ -1,0 +1,106 @@
+"""w2v-BERT 2.0 of transformers (``facebook/w2v-bert-2.0``): a folder with config.json and weights.
+
+It has no speaker head: that of `w2v-bert-mhfa` is newly initialized, to be trained first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    only_tensors,
+    rename,
+)
+from timbral.checkpoints.foreign.wespeaker_w2v_bert import PRODUCTS
+from timbral.config.yaml import from_mapping
+from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertMhfaConfig
+from timbral.errors import CheckpointError, ConfigError
+
+__all__ = ["TRANSFORMERS_W2V_BERT"]
+
+MODEL_TYPE = "wav2vec2-bert"
+MARKS = (
+    "encoder.layers.0.self_attn.distance_embedding.weight",
+    "encoder.layers.0.conv_module.depthwise_conv.weight",
+    "feature_projection.projection.weight",
+)
+NAMES = (
+    (r"^feature_projection\.layer_norm\.", "input_norm."),
+    (r"^feature_projection\.projection\.", "projection."),
+    (r"^encoder\.layers\.", "layers."),
+)
+UNUSED = re.compile(r"^(?:masked_spec_embed$|lm_head\.|projector\.|classifier\.)")
+SIZES = {
+    "hidden_size": "hidden_size",
+    "num_hidden_layers": "num_hidden_layers",
+    "num_attention_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "conv_depthwise_kernel_size": "conv_kernel",
+    "left_max_position_embeddings": "left_positions",
+    "right_max_position_embeddings": "right_positions",
+}
+"""keys of config.json, and what they are called here"""
+KNOWN = {
+    "position_embeddings_type": ("relative_key",),
+    "hidden_act": ("swish", "silu"),
+    "add_adapter": (False,),
+    "feature_projection_input_dim": (160,),
+}
+"""other settings, and their values that are known; the first is the default"""
+
+
+def is_w2v_bert(content: Content) -> bool:
+    """Whether a config.json of a w2v-BERT lies beside the weights."""
+    return content.config is not None and content.config.get("model_type") == MODEL_TYPE
+
+
+def convert(content: Content) -> ConvertedWeights:
+    """Any size of it; CheckpointError where config.json is not one of a w2v-BERT that is known."""
+    if content.config is None or not is_w2v_bert(content):
+        raise CheckpointError("these are not weights of a w2v-BERT beside its config.json")
+    config = _config(content.config)
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in only_tensors(content.values).items():
+        if not UNUSED.match(key):
+            name = rename(key, NAMES)
+            tensors[f"encoder.{name}"] = (
+                tensor.flatten(1) if PRODUCTS.search(name) else tensor
+            ).contiguous()
+    return ConvertedWeights(
+        config,
+        tensors,
+        preprocessing=Preprocessing(min_rms_dbfs=None),
+        uninitialized_prefixes=("pooling.",),
+    )
+
+
+def _config(content: Mapping[str, Any]) -> W2vBertMhfaConfig:
+    for key, known in KNOWN.items():
+        if content.get(key, known[0]) not in known:
+            raise CheckpointError(
+                f"config.json: {key} is {content[key]!r:.60}; only {known[0]!r} is known"
+            )
+    try:
+        sizes = {ours: content[theirs] for theirs, ours in SIZES.items() if theirs in content}
+        return from_mapping(W2vBertMhfaConfig, sizes, "config.json")
+    except (TypeError, ValueError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"config.json is of no w2v-BERT that can be built: {reason}"
+        ) from None
+
+
+TRANSFORMERS_W2V_BERT = Format(
+    "w2v-BERT 2.0 of transformers, a folder with config.json and model.safetensors",
+    (MARKS,),
+    convert,
+    is_w2v_bert,
+)
