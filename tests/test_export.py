@@ -32,6 +32,7 @@ from timbral.errors import (
 )
 from timbral.exporting import parity
 from timbral.exporting.export_encoder import export
+from timbral.exporting.half_weights import halve_weights
 from timbral.exporting.replacements import DftFbank, DftMelSpectrogram, with_replacements
 from timbral.gallery.gallery import Gallery
 from timbral.inference import onnx_runtime
@@ -236,6 +237,51 @@ def test_pickled_embedder_opens_the_file_again(pairs: dict[str, Pair], waves: li
     assert np.array_equal(again.encode(waves[0]), exported.encode(waves[0]))
 
 
+@pytest.mark.parametrize("name", ["tdnn", "lstm"])
+def test_half_precision_is_of_the_weights(
+    name: str, pairs: dict[str, Pair], waves: list[Wave], tmp_path: Path
+) -> None:
+    pair, path = pairs[name], tmp_path / "half.onnx"
+    made = export(pair.plain, path, precision="fp16")
+    half = api.load_encoder(path)
+    assert half.precision == "fp16"
+    assert made.num_bytes < pair.path.stat().st_size
+    assert 1.0 > made.parity.cosine >= 0.9999
+    expected = np.stack([pair.exported.encode(wave) for wave in waves])
+    vectors = half.encode(waves)
+    assert (vectors * expected).sum(1).min() >= 0.9999
+    assert not np.array_equal(vectors, expected)
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto)
+    kinds = {tensor.data_type for tensor in proto.graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    exact = [node for node in proto.graph.node if "frontend" in node.name]
+    assert not any(value.endswith("_float16") for node in exact for value in node.input)
+
+
+def test_weights_that_16_bits_cannot_hold_stay() -> None:
+    large, small = np.full((64, 64), 1e5, np.float32), np.full((64, 64), 0.1, np.float32)
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("MatMul", ["x", "large"], ["y"]),
+            onnx.helper.make_node("MatMul", ["y", "small"], ["z"]),
+        ],
+        "products",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 64])],
+        [onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1, 64])],
+        [
+            onnx.numpy_helper.from_array(large, "large"),
+            onnx.numpy_helper.from_array(small, "small"),
+        ],
+    )
+    model = onnx.helper.make_model(graph)
+    halve_weights(model)
+    kept = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    assert np.array_equal(kept["large"], large)
+    assert kept["small_float16"].dtype == np.float16
+    onnx.checker.check_model(model)
+
+
 def test_what_an_exported_model_cannot_do(pairs: dict[str, Pair], tmp_path: Path) -> None:
     exported = pairs["lstm"].exported
     refused: list[tuple[str, object]] = [
@@ -312,7 +358,7 @@ def test_wrong_metadata_is_refused(
 def test_a_model_that_is_not_near_is_not_written(
     pairs: dict[str, Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "LARGEST_DIFFERENCE", 0.0)
+    monkeypatch.setitem(parity.LARGEST_DIFFERENCE, "fp32", 0.0)
     with pytest.raises(CheckpointError, match="nothing was written"):
         export(pairs["tdnn"].plain, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -324,7 +370,7 @@ def test_outputs_and_precisions_are_checked_first(tmp_path: Path, run: Path) -> 
         "is not an exported model": (DataError, "notes.onnx", "fp32"),
         "ends in .onnx": (ConfigError, "model.bin", "fp32"),
         "EER of 30.6": (ConfigError, "model.onnx", "int8"),
-        "behind casts": (ConfigError, "model.onnx", "fp16"),
+        "allowed: fp32 or fp16": (ConfigError, "model.onnx", "fp64"),
     }
     for match, (error, name, precision) in refused.items():
         with pytest.raises(error, match=match):

@@ -115,4 +115,4 @@ def test_verb(ask: Ask, tmp_path: Path) -> None:
     assert "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER; one of them" in both.err
     precise = ask("export", "campplus-zh-en", "--sherpa", "a.onnx", "--precision", "fp16")
     assert precise.code == 2
-    assert "goes with --output only" in precise.err
+    assert "does not go with --sherpa" in precise.err

@@ -58,7 +58,11 @@ class BrowserPageSummary:
 
 
 def export_page(
-    encoder: Embedder | str | Path, output: str | Path, *, onnxruntime_web: Path | None = None
+    encoder: Embedder | str | Path,
+    output: str | Path,
+    *,
+    onnxruntime_web: Path | None = None,
+    precision: str = "fp32",
 ) -> BrowserPageSummary:
     """Write a folder that any server of files makes a page of: index.html and all that it needs.
 
@@ -70,17 +74,18 @@ def export_page(
         encoder: an Embedder, or what `load_encoder` takes
         output: the folder, new, empty or of an earlier page, which is replaced
         onnxruntime_web: the npm package, as `read_runtime` takes it; None: npm downloads it once
+        precision: of the model, as `export` takes it
 
     Raises ConfigError for an encoder whose recordings are trimmed or whose rate is not 16 kHz,
     otherwise as `export` and `read_runtime`.
     """
     folder = Path(output)
-    check_browser_page(folder)
+    check_browser_page(folder, precision)
     embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
     _check_encoder(embedder)
     runtime = read_runtime(onnxruntime_web)
     with atomic_folder(folder) as temporary:
-        exported = export(embedder, temporary / MODEL)
+        exported = export(embedder, temporary / MODEL, precision=precision)
         for name, content in {**_scripts(), **_runtime_files(runtime)}.items():
             target = temporary / name
             target.parent.mkdir(exist_ok=True)
@@ -94,8 +99,8 @@ def export_page(
     return BrowserPageSummary(folder, num_bytes, exported.parity, embedder.calibration is not None)
 
 
-def check_browser_page(folder: Path) -> None:
-    """DataError or MissingExtraError for what can be known before an encoder is loaded."""
+def check_browser_page(folder: Path, precision: str) -> None:
+    """What can be known before an encoder is loaded: DataError, or as `check_export`."""
     claim_folder(folder, BROWSER_PAGE)
     written = {MODEL, DESCRIPTION, NOTICE_FILE, RUNTIME, *OWN, *SHARED}
     written |= {f"{RUNTIME}/{name}" for name in FILES}
@@ -105,7 +110,7 @@ def check_browser_page(folder: Path) -> None:
             f"{folder}: also holds {others[0]!r}, which `export` did not write and would remove; "
             "choose a new folder as `output`, or move that elsewhere"
         )
-    check_export(folder / MODEL, "fp32")
+    check_export(folder / MODEL, precision)
 
 
 def _check_encoder(embedder: Embedder) -> None:

@@ -151,7 +151,7 @@ def _measure(
     rate = embedder.sample_rate
     waves = parity_waves(max(LEAST_SAMPLES, embedder.network.min_samples), rate)
     parity = measure_parity(lambda given: torch_vectors(graph, given), onnx_vectors, waves, rate)
-    check_parity(parity)
+    check_parity(parity, "fp32")
     own = embedder.encode(waves)
     cosines = (own * onnx_vectors(waves)).sum(1)
     plain = (own * torch_vectors(uncorrected, waves)).sum(1)

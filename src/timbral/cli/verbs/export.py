@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+Precision = Annotated[
+    str,
+    option(
+        "PRECISION",
+        "of the weights in the file: fp32, or fp16 for half the size; both are computed in float32",
+    ),
+]
+
 
 def run(
     encoder: Encoder,
@@ -44,7 +52,7 @@ def run(
         Path | None,
         option("PATH", "for --web: the npm package, a folder or .tgz; default: npm downloads it"),
     ] = None,
-    precision: Annotated[str, option("PRECISION", "of the file: fp32, and no other yet")] = "fp32",
+    precision: Precision = "fp32",
     weights_dir: Annotated[
         Path | None,
         option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
@@ -63,7 +71,7 @@ def run(
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
-        return _export_page(encoder, running, web, onnxruntime_web)
+        return _export_page(encoder, running, web, onnxruntime_web, precision)
     if sherpa is not None:
         return _export_for_sherpa(encoder, running, sherpa)
     assert output is not None
@@ -75,13 +83,15 @@ def run(
 
 
 def _export_page(
-    encoder: str, running: RunningOptions, web: Path, onnxruntime_web: Path | None
+    encoder: str, running: RunningOptions, web: Path, onnxruntime_web: Path | None, precision: str
 ) -> int:
     from timbral import api
     from timbral.exporting.browser_page import check_browser_page
 
-    check_browser_page(web)  # before the encoder is loaded
-    page = api.export_page(load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web)
+    check_browser_page(web, precision)  # before the encoder is loaded
+    page = api.export_page(
+        load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web, precision=precision
+    )
     print(f"{web}: a page of {page.num_bytes / 1e6:.1f} MB for any server of files")
     if not page.has_calibration:
         print("note: the encoder has no calibration, so the page shows cosines only")
@@ -118,8 +128,8 @@ def _check_options(
         )
     if web is None and onnxruntime_web is not None:
         raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
-    if outputs[0] is None and precision != "fp32":
-        raise ConfigError(f"--precision {precision} goes with --output only; leave it out")
+    if outputs[1] is not None and precision != "fp32":
+        raise ConfigError(f"--precision {precision} does not go with --sherpa; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:
