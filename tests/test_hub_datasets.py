@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,34 @@ def test_mistakes_are_one_line(name: str, mistakes: None, ask: Ask) -> None:
     assert MISTAKES[name] in answer.err
     assert answer.err.count("\n") == 1, answer.err
     assert answer.err.startswith("error: hf://me/")
+
+
+@pytest.mark.parametrize("asked", ["", ":test", ":test[:1]", ":train[:4]"])
+def test_numbers_of_other_speakers_are_refused(asked: str, hub: FakeHub) -> None:
+    """`datasets` gives all files' and splits' numbers the names of the first file's speakers."""
+
+    def numbered(names: list[str], number: int) -> bytes:
+        known = KNOWN | {"speaker_id": {"_type": "ClassLabel", "names": names}}
+        path = VOICE_FILES[number]
+        return parquet([path], known, speaker_id=pa.array([number]))
+
+    kept = Repository()
+    hub.repositories["datasets/me/numbers"] = kept
+    first = {"data/train-0.parquet": numbered(["anna", "ben"], 1)}
+    kept.commit(first | {"data/test-0.parquet": numbered(["anna"], 0)})
+    assert {row.speaker for row in find_utterances("hf://me/numbers")} == {"anna", "ben"}
+    other = "train-1" if "train" in asked else "test-0"
+    kept.commit(first | {"data/test-0.parquet": numbered(["anna"], 0)}
+                | {f"data/{other}.parquet": numbered(["cora", "dan"], 0)})  # fmt: skip
+    words = (
+        "parquet are those of .*, in other files those of .*, and `datasets` would make them one"
+    )
+    for _ in range(2):  # once it is here, too
+        with pytest.raises(DataError, match=words) as refused:
+            find_utterances(f"hf://me/numbers{asked}")
+        assert {"anna", "cora, dan"} <= set(
+            re.findall("those of (anna|cora, dan)", str(refused.value))
+        )
 
 
 def test_one_config_of_several(hub: FakeHub, mistakes: None) -> None:

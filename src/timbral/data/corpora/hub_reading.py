@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from timbral.data.corpora.hub_dataset import HubDataset
 from timbral.data.corpora.hub_failures import one_line_failures
+from timbral.data.corpora.hub_labels import check_speaker_numbers
 from timbral.data.corpora.hub_recordings import HubFiles, read_hub_files
 from timbral.data.corpora.hub_stream import write_rows
 from timbral.data.corpora.hugging_face import read_splits
@@ -138,6 +139,7 @@ def _quiet() -> Iterator[None]:
 def _whole(name: HubDataset, builder: DatasetBuilder) -> dict[str, list[Path]]:
     """The Arrow files of all splits, or of the one that is named, in the cache of `datasets`."""
     builder.download_and_prepare()
+    check_speaker_numbers(name, builder)
     found: Any = builder.as_dataset(split=name.split or None)
     splits = {"": found} if name.split else dict(found)
     return {
@@ -188,7 +190,9 @@ def _counted_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Pa
     file = folder / f"{_owner(name)}-{_digest(where, name, name.rows)}.arrow"
     with cache_lock(f"datasets-{_owner(name)}"):
         if not file.is_file():
-            write_rows(builder.as_streaming_dataset(name.split), name.rows or (0, None), file)
+            stream = builder.as_streaming_dataset(name.split)
+            check_speaker_numbers(name, builder, name.split)
+            write_rows(stream, name.rows or (0, None), file)
     return file
 
 

@@ -22,7 +22,9 @@ from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.json_parsing import parse_json
 
-__all__ = ["BY_NAME", "HUGGING_FACE", "ColumnChoice", "is_saved_dataset", "read_splits"]
+__all__ = [
+    "BY_NAME", "HUGGING_FACE", "ColumnChoice", "is_saved_dataset", "label_names", "read_splits",
+]  # fmt: skip
 
 OWN_CACHE = "cache-"
 """starts of names of files in which the library keeps what a script made of a dataset"""
@@ -158,7 +160,7 @@ class _Columns:
                 f"{choice.advice}"
             )
         labels = {
-            name: list(map(str, features[name].get("names", [])))
+            name: label_names(schema, name)
             for name in others
             if _kind(features, name) == "ClassLabel"
         }
@@ -219,6 +221,15 @@ def _features(schema: pa.Schema) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}
+
+
+def label_names(schema: pa.Schema, column: str) -> list[str]:
+    """Whose numbers a column's are (ClassLabel), 0 first; none where it has no numbers, or the
+    file says nothing of them."""
+    features = _features(schema)
+    if _kind(features, column) != "ClassLabel":
+        return []
+    return list(map(str, features[column].get("names") or []))
 
 
 def _kind(features: Mapping[str, Any], column: str) -> str:

@@ -1,0 +1,89 @@
+"""Whether the files of a Hub's dataset mean the same speakers by the same numbers.
+
+A column of numbers with names (ClassLabel) has its names in each file, but `datasets` takes one
+file's for all files and splits: number 0 of another file, whoever that is, would become this one's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from timbral.data.column_aliases import find_columns
+from timbral.data.corpora.hub_dataset import HubDataset
+from timbral.data.corpora.hugging_face import label_names
+from timbral.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
+
+__all__ = ["check_speaker_numbers"]
+
+ADDRESS = re.compile(r"hf://datasets/(?P<repo_id>[^@]+)@(?P<revision>[^/]+)/(?P<filename>.+)")
+"""as `datasets` writes where a file of the Hub is"""
+FILE = r"\g<filename>"
+NAMES_SHOWN = 3
+
+
+def check_speaker_numbers(name: HubDataset, builder: DatasetBuilder, split: str = "") -> None:
+    """Raises DataError where two files give the numbers of speakers different names.
+
+    Looks at the files of all splits that are on this machine; of a `split`, which is streamed, at
+    all its files and the first of all, where they are. One may have more names than another.
+    """
+    features: Any = builder.info.features or {}
+    column = name.columns.speaker or find_columns(list(features)).get("speaker", "")
+    if not getattr(features.get(column), "names", None):
+        return
+    most: list[str] = []
+    for address, schema in _remote(builder, split) if split else _downloaded(builder):
+        own = label_names(schema, column)
+        fewer, most = sorted((own, most), key=len)
+        if fewer != most[: len(fewer)]:
+            other = fewer if own == most else most
+            raise DataError(
+                f"{name}: the numbers in column {column!r} of {ADDRESS.sub(FILE, address)} are "
+                f"those of {_shown(own)}, in other files those of {_shown(other)}, and `datasets` "
+                "would make them one; load each file by itself, with load_dataset('parquet', "
+                "data_files=FILE), save_to_disk it, and name the folders"
+            )
+
+
+def _addresses(builder: DatasetBuilder, split: str = "") -> list[str]:
+    """Of all files; of a split's and of the very first one, whose names `datasets` takes."""
+    files: Any = builder.config.data_files
+    splits = {name: list(map(str, found)) for name, found in dict(files or {}).items()}
+    every = [address for found in splits.values() for address in found]
+    return list(dict.fromkeys([*every[:1], *splits.get(split, [])])) if split else every
+
+
+def _downloaded(builder: DatasetBuilder) -> Iterator[tuple[str, pa.Schema]]:
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    for address in _addresses(builder):
+        found = ADDRESS.fullmatch(address)
+        where = found and try_to_load_from_cache(
+            **found.groupdict(), repo_type="dataset", cache_dir=constants.HF_HUB_CACHE
+        )
+        if isinstance(where, str):
+            with suppress(pa.ArrowInvalid):  # of another format
+                yield address, pa.parquet.read_schema(where)
+
+
+def _remote(builder: DatasetBuilder, split: str) -> Iterator[tuple[str, pa.Schema]]:
+    from datasets import config
+    from huggingface_hub import HfFileSystem
+
+    there = HfFileSystem(endpoint=config.HF_ENDPOINT)
+    for address in filter(ADDRESS.fullmatch, _addresses(builder, split)):
+        with suppress(pa.ArrowInvalid), there.open(address, "rb") as file:
+            yield address, pa.parquet.read_schema(file)
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + ", …" * (len(names) > NAMES_SHOWN)
