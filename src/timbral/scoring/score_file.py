@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +26,8 @@ FORMS = "`score label path path`, `label path path score` or `path path score`"
 SIX_DECIMALS = pa.decimal128(24, 6)
 LARGEST_TABLED = 100
 """score; those of log-likelihood ratios may be larger, or infinite"""
-ROWS = 2**20
-"""lines that are put together at one time"""
+ROWS = 2**16
+"""lines that are put together at one time: few stay in the processor's cache"""
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,80 @@ def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> Non
     ends = (delimiter, "\n" if labeled else delimiter)
     sides = [pc.binary_join_element_wise(names, end, "") for end in ends]
     behind = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
+    digits = _digits(scores, behind)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        lines = _LineWriter(file)
         for start in range(0, len(trials), ROWS):
             rows = slice(start, start + ROWS)
-            both = zip(sides, (trials.first, trials.second), strict=True)
-            words = [side.take(pa.array(each[rows])) for side, each in both]
-            kinds = trials.labels[rows] if labeled else np.zeros(len(words[0]), dtype=np.int8)
-            score = _six_decimals(scores[rows].astype(np.float64), behind, kinds)
-            words = [*score, *words] if labeled else [*words, *score]
-            lines = pc.binary_join_element_wise(*words, "")
-            bounds = np.frombuffer(lines.buffers()[1], np.int32)[[0, len(lines)]]
-            file.write(memoryview(lines.buffers()[2])[slice(*bounds.tolist())])
+            words = list(zip(sides, (trials.first[rows], trials.second[rows]), strict=True))
+            kinds = trials.labels[rows] if labeled else np.zeros(len(words[0][1]), dtype=np.int8)
+            score = _six_decimals(scores[rows].astype(np.float64), digits, behind, kinds)
+            lines.write([*score, *words] if labeled else [*words, *score])
 
 
-def _six_decimals(scores: Floats, behind: Sequence[str], kinds: NDArray[np.int8]) -> list[pa.Array]:
+_Texts: TypeAlias = tuple[pa.Array, NDArray[Any]]
+"""texts (K,), and which of them stands in each line (N,)"""
+
+
+class _LineWriter:
+    """Puts lines together of texts that stand in tables.
+
+    All texts of a block of lines are taken from one table at once, as they follow each other: what
+    Arrow then holds is what the file holds, and nothing is joined.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._tables: list[pa.Array] = []
+        self._table, self._starts = pa.array([], pa.string()), np.zeros(1, np.int64)
+
+    def write(self, pieces: Sequence[_Texts]) -> None:
+        """Write lines (N,), each of its text of every piece."""
+        tables = [texts for texts, _ in pieces]
+        known = len(tables) == len(self._tables)
+        if not (known and all(map(operator.is_, tables, self._tables))):
+            self._tables, self._table = tables, pa.concat_arrays(tables)
+            self._starts = np.cumsum([0, *map(len, tables)])
+        places = np.empty((len(pieces[0][1]), len(pieces)), dtype=np.int32)
+        for column, (_, rows) in enumerate(pieces):
+            np.add(rows, self._starts[column], out=places[:, column], casting="unsafe")
+        lines = self._table.take(pa.array(places.ravel()))
+        _, bounds, content = lines.buffers()
+        self._file.write(memoryview(content)[: np.frombuffer(bounds, np.int32)[len(lines)]])
+
+
+def _digits(scores: Vectors | Floats, behind: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
+    """Scores (N,) up to their third decimal, positive and then negative ones, and the next three
+    with each end; None where scores are too large for tables.
+    """
+    largest = float(np.abs(scores).max(initial=0.0))
+    if not np.rint(largest * 1e6) < LARGEST_TABLED * 1e6:
+        return None
+    numbers = range(int(np.rint(largest * 1e6)) // 1000 + 1)
+    heads = [f"{number // 1000}.{number % 1000:03d}" for number in numbers]
+    tails = [f"{number:03d}{end}" for end in behind for number in range(1000)]
+    return pa.array([*heads, *(f"-{head}" for head in heads)]), pa.array(tails)
+
+
+def _six_decimals(
+    scores: Floats,
+    digits: tuple[pa.Array, pa.Array] | None,
+    behind: Sequence[str],
+    kinds: NDArray[np.int8],
+) -> list[_Texts]:
     """Scores (N,) with six decimals, and what stands behind each by its kind (N,), in two pieces.
 
-    The pieces are looked up in tables of all numbers of three digits, which is faster than to
-    write digits.
+    The pieces are looked up in tables of all numbers of three digits, `_digits`, which is faster
+    than to write digits.
     """
-    millionths = np.rint(scores * 1e6)
-    if not np.abs(millionths).max(initial=0.0) < LARGEST_TABLED * 1e6:
+    if digits is None:
         texts = pa.array(scores).cast(SIX_DECIMALS, safe=False).cast(pa.string())
-        return [texts, pa.array(behind).take(pa.array(kinds))]
-    upper, lower = np.divmod(np.abs(millionths).astype(np.int64), 1000)
-    count = int(upper.max(initial=0)) + 1
-    digits = [f"{number // 1000}.{number % 1000:03d}" for number in range(count)]
-    heads = pa.array([*digits, *(f"-{number}" for number in digits)])
-    tails = pa.array([f"{number:03d}{end}" for end in behind for number in range(1000)])
-    return [
-        heads.take(pa.array(upper + np.where(millionths < 0, count, 0))),
-        tails.take(pa.array(lower + 1000 * kinds.astype(np.int64))),
-    ]
+        return [(texts, np.arange(len(scores))), (pa.array(behind), kinds)]
+    heads, tails = digits
+    millionths = np.rint(scores * 1e6)
+    upper, lower = np.divmod(np.abs(millionths).astype(np.int32), np.int32(1000))
+    upper += np.where(millionths < 0, np.int32(len(heads) // 2), np.int32(0))
+    return [(heads, upper), (tails, lower + 1000 * kinds.astype(np.int32))]
 
 
 def read_scores(path: str | Path) -> ScoredList:
