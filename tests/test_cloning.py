@@ -231,6 +231,39 @@ def test_folders_are_matched_by_name(tmp_path: Path) -> None:
         find_clones([touch(tmp_path / "x", "7.wav"), flat])
 
 
+def test_nothing_of_one_name_is_merged(tmp_path: Path) -> None:
+    references = touch(tmp_path / "ref", "anna/1.wav", "anna/2.wav")
+    folders = [touch(tmp_path / name / "out", "1.wav", "2.wav") for name in ("a", "b")]
+    found = find_clones([*folders, references])
+    assert {each.system for each in found.clones} == {"a/out", "b/out"}
+    lists = []
+    for folder in folders:
+        lists.append(folder.parent / "pairs.txt")
+        lists[-1].write_text("out/x/1.wav r.wav\nout/y/1.wav r.wav\nout/y/1.wav q.wav\n")
+    found = find_clones(lists)
+    assert {each.system for each in found.clones} == {"a/pairs", "b/pairs"}
+    assert [each.name for each in found.clones] == ["x/1", "y/1", "y/1"] * 2
+    with pytest.raises(DataError, match="is named twice"):
+        find_clones([lists[0], lists[0]])
+    lists[0].write_text("out/1.wav r.wav\nout/2.wav r.wav\nout/1.wav r.wav\n")
+    with pytest.raises(DataError, match=r"lists .*out/1\.wav with .* 2 times"):
+        find_clones(lists)
+    touch(folders[0], "1.flac")
+    with pytest.raises(DataError, match=r"1\.flac and .*1\.wav: differ in their suffixes alone"):
+        find_clones([*folders, references])
+    (folders[0] / "1.flac").unlink()
+    flat = touch(tmp_path / "flat", "2.ogg", "2.wav")
+    with pytest.raises(DataError, match=r"2\..* differ in their suffixes alone"):
+        find_clones([*folders, flat])
+
+
+def test_an_empty_folder_of_synthesized_recordings_is_told(tmp_path: Path) -> None:
+    references = touch(tmp_path / "ref", "anna/1.wav")
+    (tmp_path / "tts").mkdir()
+    with pytest.raises(DataError, match=r"no audio is in .*/tts$"):
+        find_clones([tmp_path / "tts", references])
+
+
 def test_words_are_encoders_and_sources(tmp_path: Path) -> None:
     touch(tmp_path, "run/checkpoint.json", "out/a.wav")
     encoders = ("ecapa", str(tmp_path / "run"), "there/enc.onnx")

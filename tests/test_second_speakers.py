@@ -9,78 +9,101 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import timbral
 from conftest import Ask
 from timbral.audio.decode import decode
-from timbral.bulk import window_vectors
-from timbral.embeddings.audit.second_speaker import (
-    WindowedRecording,
-    _replaced,
-    find_second_speakers,
-)
+from timbral.bulk import part_vectors
+from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.vectors import unit_length
+from timbral.inference.speech_parts import _cut
 from timbral.inference.speech_windows import speech_windows
 
-SPEAKERS, EACH, WINDOWS = 20, 10, 7
+SPEAKERS, EACH = 20, 10
 
 
-def recordings(planted: Sequence[int] = ()) -> tuple[list[WindowedRecording], np.ndarray]:
-    """Windows around a center of each speaker; planted ones end in the next speaker's windows."""
+def recordings(planted: Sequence[int] = ()) -> tuple[SplitRecordings, np.ndarray]:
+    """Parts around a center of each speaker; of planted ones the second is the next speaker's."""
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(SPEAKERS + 1, 32))
     codes = np.repeat(np.arange(SPEAKERS), EACH)
-    found = []
-    for row, code in enumerate(codes):
-        middle = np.repeat(centers[code][None], WINDOWS, axis=0)
-        if row in planted:
-            middle[-3:] = centers[code + 1]
-        noisy = middle + 0.6 * rng.normal(size=middle.shape) + 1.5
-        vectors = unit_length(noisy.astype(np.float32))
-        found.append(WindowedRecording(vectors, 0.5 * np.arange(WINDOWS), 1.0))
-    return found, codes
+    seconds = rng.uniform(1, 4, size=(len(codes), 2))
+    middle = np.stack([centers[codes]] * 2, axis=1)
+    for row in planted:
+        middle[row, 1] = centers[codes[row] + 1]
+    noisy = middle + 0.6 * rng.normal(size=middle.shape) / np.sqrt(seconds[:, :, None]) + 1.5
+    vectors = unit_length(noisy.astype(np.float32))
+    return SplitRecordings(np.arange(len(codes)), vectors, seconds, seconds[:, 0]), codes
+
+
+def blocks(all_: SplitRecordings, size: int = 64) -> list[SplitRecordings]:
+    numbers = np.arange(len(all_.rows)) // size
+    return [all_.part(numbers == number) for number in range(numbers.max() + 1)]
+
+
+def found_in(split: SplitRecordings, codes: np.ndarray) -> list[int]:
+    found = find_second_speakers(blocks(split), codes)
+    return sorted(each.recording for each in found if each.probability >= 0.5)
 
 
 def test_planted_recordings_are_found_and_nothing_else() -> None:
     planted = [3, 77, 120, 191]
-    windows, codes = recordings(planted)
-    found = [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
-    assert sorted(each.recording for each in found) == planted
-    assert all(1.5 <= each.seconds <= 2.5 for each in found)
-    windows, codes = recordings()
-    assert not [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
+    split, codes = recordings(planted)
+    assert found_in(split, codes) == planted
+    first = next(find_second_speakers(blocks(split), codes))
+    assert first.seconds == split.moments[first.recording]
+    assert found_in(*recordings()) == []
 
 
 def test_a_wrong_label_is_no_second_speaker() -> None:
     """Nor are many planted recordings taken for what is usual."""
-    windows, codes = recordings()
-    windows[3], windows[77] = windows[77], windows[3]
-    found = [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
-    assert found == []
+    split, codes = recordings()
+    split.parts[[3, 77]] = split.parts[[77, 3]]
+    assert found_in(split, codes) == []
     planted = list(range(3, 200, 10))
-    windows, codes = recordings(planted)
-    found = [each for each in find_second_speakers(windows, codes) if each.probability >= 0.5]
-    assert sorted(each.recording for each in found) == planted
+    assert found_in(*recordings(planted)) == planted
+
+
+def test_blocks_of_any_size_give_the_same() -> None:
+    split, codes = recordings([3, 77])
+    one, many = (list(find_second_speakers(blocks(split, size), codes)) for size in (200, 7))
+    assert [each.recording for each in one] == [each.recording for each in many]
+    np.testing.assert_allclose(
+        [each.probability for each in one], [each.probability for each in many], atol=1e-6
+    )
 
 
 def test_what_tells_nothing_gives_nothing() -> None:
-    windows, codes = recordings()
-    assert list(find_second_speakers(windows[:5], codes[:5])) == [], "too few"
-    assert list(find_second_speakers(windows[:10], codes[:10])) == [], "one speaker"
-    none = WindowedRecording(np.zeros((0, 32), np.float32), np.zeros(0), 0.0)
-    found = list(find_second_speakers([none, *windows[5:25]], np.append([0], codes[5:25])))
-    assert {each.recording for each in found} == set(range(1, 21))
+    split, codes = recordings()
+    assert list(find_second_speakers([], codes)) == []
+    row = split.rows
+    assert found_in(split.part(row < 5), codes) == [], "too few"
+    assert found_in(split.part(row < 10), codes) == [], "one speaker"
+    some = list(find_second_speakers([split.part((row >= 5) & (row < 25))], codes))
+    assert {each.recording for each in some} == set(range(5, 25))
+    alone = np.arange(len(codes))
+    assert len(list(find_second_speakers([split], alone))) == len(codes), "one recording each"
 
 
-def test_a_window_across_the_change_is_of_both() -> None:
-    one, other = np.eye(2, dtype=np.float32)[:, None].repeat(4, axis=1)
-    recording = WindowedRecording(one, np.arange(4.0), 1.0)
-    at_end = _replaced(recording, other, 0.375, at_the_end=True)
-    at_start = _replaced(recording, other, 0.375, at_the_end=False)
-    both = [0.5**0.5] * 2
-    np.testing.assert_allclose(at_end, [[1, 0], [1, 0], both, [0, 1]], atol=1e-6)
-    np.testing.assert_allclose(at_start, [[0, 1], both, [1, 0], [1, 0]], atol=1e-6)
-    assert _replaced(recording, other[:1], 0.375, at_the_end=True) is None
+def test_the_same_vector_everywhere_gives_nothing() -> None:
+    split, codes = recordings()
+    split.parts[:] = split.parts[0, 0]
+    assert found_in(split, codes) == []
+
+
+def test_the_moment_is_where_windows_differ_most() -> None:
+    ranges = np.array([[start, start + 10] for start in range(100, 140, 5)])
+    vectors = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 0, 1, 1, 1]]
+    speech = (102, 144)
+    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 99)), [[102, 127], [127, 144]])
+    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 9)), [[118, 127], [127, 136]])
+    later = _cut(ranges, vectors, (126, 144), (5, 99))
+    np.testing.assert_array_equal(later, [[126, 132], [132, 144]], "the next moment that fits")
+    assert len(_cut(ranges, vectors, speech, (22, 99))) == 0, "too short for the encoder"
+    assert len(_cut(ranges[:1], vectors[:1], speech, (1, 99))) == 0
+    vectors[3] = np.nan
+    assert _cut(ranges, vectors, speech, (1, 99))[0].tolist() == [102, 127]
 
 
 @pytest.mark.parametrize(("seconds", "size"), [(0.5, 0), (1.0, 0.6), (3.0, 1.0), (9.0, 1.5)])
@@ -117,7 +140,7 @@ def test_audit_reads_the_recordings_and_is_resumed(
     assert "second-speaker" in (embedded / "audit.csv").read_text()
     assert "second speaker" not in ask("audit", embedded).out
 
-    monkeypatch.setattr(window_vectors, "_embed", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr(part_vectors, "_embed", lambda *_: pytest.fail("embedded again"))
     again = ask("audit", embedded, "--encoder", run, "--min-probability", 0)
     assert again.out == answer.out
     note = "two speakers in it? ("
@@ -128,12 +151,30 @@ def test_audit_reads_the_recordings_and_is_resumed(
 def test_a_damaged_or_missing_recording_is_named(ask: Ask, run: Path, embedded: Path) -> None:
     path = sorted((embedded.parent / "corpus").glob("*/*.wav"))[0]
     path.unlink()
-    (embedded / ".windows").mkdir()
-    (embedded / ".windows" / "000000.arrow").write_bytes(b"damaged")
+    assert ask("audit", embedded, "--encoder", run).code == 1
+    shards = sorted((embedded / ".parts").glob("*/*.arrow"))
+    assert len(shards) == 1
+    shards[0].write_bytes(b"damaged")
     answer = ask("audit", embedded, "--encoder", run)
+    assert shards[0].stat().st_size > 1000
     assert answer.code == 1
     assert f"1 recording not looked into; the first: {path}" in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_another_encoder_has_vectors_of_its_own(
+    ask: Ask, run: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask("audit", embedded, "--encoder", run).code == 0
+    other = timbral.load_encoder(run)
+    with torch.no_grad():
+        next(other.network.parameters()).mul_(1.1)
+    other.save(embedded.parent / "other")
+    assert ask("audit", embedded, "--encoder", embedded.parent / "other").code == 0
+    assert len(list((embedded / ".parts").glob("*"))) == 2
+    monkeypatch.setattr(part_vectors, "_embed", lambda *_: pytest.fail("embedded again"))
+    moved = embedded.rename(embedded.with_name("moved"))
+    assert ask("audit", moved, "--encoder", run).code == 0
 
 
 def test_only_the_corpus_is_read(ask: Ask, run: Path, embedded: Path) -> None:

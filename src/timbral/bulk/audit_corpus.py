@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from timbral.bulk.part_vectors import KeptParts, embed_parts
 from timbral.bulk.readable_audio import ReadableAudio
-from timbral.bulk.window_vectors import NOT_READ, embed_windows
 from timbral.data.manifest import Utterance
 from timbral.embeddings.audit.findings_file import write_findings
 from timbral.errors import AudioError, DataError
@@ -17,13 +17,12 @@ from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
 
 if TYPE_CHECKING:
-    from timbral.embeddings.audit.second_speaker import WindowedRecording
     from timbral.inference.embedder import Embedder
 
 __all__ = ["audit"]
 
-WINDOWS_FOLDER = ".windows"
-"""in an `embed` folder: the vectors of windows, from which a killed job is resumed"""
+PARTS_FOLDER = ".parts"
+"""in an `embed` folder: the vectors of recordings' parts, from which a killed job is resumed"""
 
 
 def audit(
@@ -47,8 +46,8 @@ def audit(
         other: another such folder, of the same encoder, such as that of trials beside training:
             speakers that are in both are found, too
         encoder: an Embedder, or what `load_encoder` takes: it reads the recordings again, in
-            windows, and finds those in which a second speaker talks; None: they are not read. The
-            vectors of windows are kept in the folder, in .windows/, and a killed audit is resumed
+            parts, and finds those in which a second speaker talks; None: they are not read. The
+            vectors of parts are kept in the folder, in .parts/, and a killed audit is resumed
         corpus: with `encoder`, a folder or URL, below which recordings may be read; None: those of
             the corpus that was embedded, if it lies on this machine
         failures: a list, to which an AudioError is added for each recording that was not read
@@ -63,49 +62,46 @@ def audit(
     """
     listed: list[AudioError] = [] if failures is None else failures
 
-    def windows_of(table: pa.Table) -> list[WindowedRecording]:
+    def parts_of(table: pa.Table) -> KeptParts:
         assert encoder is not None
         audio = ReadableAudio(Path(embeddings), corpus)
-        return _windows_of(table, encoder, audio, Path(embeddings), listed, progress)
+        return _parts_of(table, encoder, audio, Path(embeddings), listed, progress)
 
     return write_findings(
         embeddings,
         output,
         min_probability=min_probability,
         other=other,
-        windows_of=None if encoder is None else windows_of,
+        parts_of=None if encoder is None else parts_of,
     )
 
 
-def _windows_of(
+def _parts_of(
     table: pa.Table,
     encoder: Embedder | str | Path,
     audio: ReadableAudio,
     embeddings: Path,
     failures: list[AudioError],
     progress: Progress,
-) -> list[WindowedRecording]:
-    """The windows of each row's recording; those that may not be read join the `failures`."""
-    columns = table.select(["utterance", "speaker", "session", "path"]).to_pylist()
-    refusals = [audio.refusal(row["path"]) for row in columns]
-    failures += [
-        AudioError(row["path"] or row["utterance"], refusal, "unreadable")
-        for row, refusal in zip(columns, refusals, strict=True)
-        if refusal
-    ]
-    readable = np.flatnonzero([not refusal for refusal in refusals]).tolist()
+) -> KeptParts:
+    """The parts of the rows' recordings; those that may not be read join the `failures`."""
+    columns = [table[name].to_pylist() for name in ("utterance", "speaker", "session", "path")]
+    readable, utterances = [], []
+    for row, (utterance, speaker, session, path) in enumerate(zip(*columns, strict=True)):
+        refusal = audio.refusal(path)
+        if refusal:
+            failures.append(AudioError(path or utterance, refusal, "unreadable"))
+        else:
+            readable.append(row)
+            utterances.append(Utterance(utterance, speaker, session, path, corpus=""))
     if not readable:
         raise DataError(f"{embeddings}: no recording of it is read: {failures[0]}")
 
-    rows = [Utterance(**columns[row], corpus="") for row in readable]
-    found, failed = embed_windows(
-        _embedder(encoder), rows, _folder(embeddings), root=embeddings, progress=progress
+    parts, failed = embed_parts(
+        _embedder(encoder), utterances, np.array(readable), _folder(embeddings), progress=progress
     )
     failures += failed
-    windows: list[WindowedRecording] = [NOT_READ] * len(columns)
-    for row, recording in zip(readable, found, strict=True):
-        windows[row] = recording
-    return windows
+    return parts
 
 
 def _embedder(encoder: Embedder | str | Path) -> Embedder:
@@ -116,7 +112,7 @@ def _embedder(encoder: Embedder | str | Path) -> Embedder:
 
 
 def _folder(embeddings: Path) -> Path:
-    """Where the vectors of windows are kept: in the folder, or beside the table."""
+    """Where the vectors of parts are kept: in the folder, or beside the table."""
     if embeddings.is_dir():
-        return embeddings / WINDOWS_FOLDER
-    return embeddings.with_name(f"{WINDOWS_FOLDER}-{embeddings.stem}")
+        return embeddings / PARTS_FOLDER
+    return embeddings.with_name(f"{PARTS_FOLDER}-{embeddings.stem}")

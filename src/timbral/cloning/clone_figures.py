@@ -180,14 +180,7 @@ def compare_systems(
     view: EncoderView, first: str, second: str, draws: SpeakerDraws
 ) -> Difference | None:
     """The difference of two systems on the utterances of both; None where there are none."""
-    of_first, of_second = (
-        {
-            (clone.name, clone.speaker): cosine
-            for clone, cosine in zip(view.clones, view.cosines, strict=True)
-            if clone.system == system
-        }
-        for system in (first, second)
-    )
+    of_first, of_second = (_cosines_by_name(view, system) for system in (first, second))
     both = sorted(of_first.keys() & of_second.keys())
     if not both:
         return None
@@ -195,3 +188,14 @@ def compare_systems(
     speakers = [speaker for _, speaker in both]
     interval = draws.interval(draws.means(values, draws.codes(speakers)), len(set(speakers)))
     return Difference(view.encoder, first, second, len(both), float(values.mean()), interval)
+
+
+def _cosines_by_name(view: EncoderView, system: str) -> dict[tuple[str, str], float]:
+    """The mean cosine of a system's clones of each name and speaker, which may have several
+    references.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for clone, cosine in zip(view.clones, view.cosines, strict=True):
+        if clone.system == system:
+            found.setdefault((clone.name, clone.speaker), []).append(float(cosine))
+    return {key: float(np.mean(cosines)) for key, cosines in found.items()}

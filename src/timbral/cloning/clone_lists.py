@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +44,39 @@ def read_clone_list(path: Path) -> list[ListedClone]:
     if not rows:
         raise DataError(f"{path}: lists no clone")
     below = path.resolve().parent
-    return [
-        ListedClone(
-            row.get("name") or Path(row["synthesized"]).stem,
-            location_below(below, row["synthesized"]),
-            location_below(below, row["reference"]),
-            row.get("speaker", ""),
-            row.get("system", ""),
-        )
+    pairs = [
+        (location_below(below, row["synthesized"]), location_below(below, row["reference"]))
         for row in rows
     ]
+    systems = [row.get("system", "") for row in rows]
+    _refuse_repeated_pairs(list(zip(systems, pairs, strict=True)), path)
+    names = _names([synthesized for synthesized, _ in pairs], systems)
+    return [
+        ListedClone(row.get("name") or name, *pair, row.get("speaker", ""), row.get("system", ""))
+        for row, name, pair in zip(rows, names, pairs, strict=True)
+    ]
+
+
+def _refuse_repeated_pairs(pairs: Sequence[tuple[str, tuple[str, str]]], path: Path) -> None:
+    pair, count = Counter(pairs).most_common(1)[0]
+    if count > 1:
+        raise DataError(
+            f"{path}: lists {pair[1][0]} with {pair[1][1]} {count} times, and it would count as "
+            "often; keep one"
+        )
+
+
+def _names(synthesized: Sequence[str], systems: Sequence[str]) -> list[str]:
+    """What clones are called: as their files, where two files of a system are called alike by
+    their paths below the folder of all.
+    """
+    stems = [Path(path).stem for path in synthesized]
+    files = set(zip(systems, synthesized, strict=True))
+    if len({(system, Path(path).stem) for system, path in files}) == len(files):
+        return stems
+    folders = [str(Path(path).parent) for path in synthesized]
+    common = f"{os.path.commonpath(folders)}/" if len({path[:1] for path in folders}) == 1 else ""
+    return [str(Path(path.removeprefix(common)).with_suffix("")) for path in synthesized]
 
 
 def _table_rows(path: Path) -> list[dict[str, str]]:
@@ -110,6 +135,6 @@ def read_meta(path: Path) -> list[ListedClone]:
 def _refuse_repeated(names: Sequence[str], path: Path) -> None:
     if not names:
         raise DataError(f"{path}: lists no clone")
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
+    repeated, count = Counter(names).most_common(1)[0]
+    if count > 1:
         raise DataError(f"{path}: names {repeated!r} more than once")

@@ -22,6 +22,8 @@ NO_SPEAKERS = (
     "there is no anchor of the same speaker; `corpus` or a column speaker names them"
 )
 
+SAME_NAME = "differ in their suffixes alone, so it is not clear which one is meant; keep one"
+
 
 def find_clones(
     sources: Sequence[str | Path],
@@ -63,8 +65,8 @@ def _real_recordings(corpus: str | Path, layout: str) -> tuple[RealRecording, ..
 
 def _of_lists(paths: Sequence[Path], real: tuple[RealRecording, ...]) -> CloneSet:
     listed = [
-        replace(clone, system=clone.system or path.stem)
-        for path in paths
+        replace(clone, system=clone.system or system)
+        for path, system in zip(paths, _systems(paths), strict=True)
         for clone in read_clone_list(path)
     ]
     return _with_speakers(listed, real)
@@ -74,7 +76,7 @@ def _of_meta(
     listed: Sequence[ListedClone], folders: Sequence[Path], real: tuple[RealRecording, ...]
 ) -> CloneSet:
     clones, failures = [], []
-    for folder in folders:
+    for folder, system in zip(folders, _systems(folders), strict=True):
         if not folder.is_dir():
             raise DataError(f"{folder}: is no folder; name that of the synthesized recordings")
         by_name = _by_name(folder)
@@ -84,7 +86,7 @@ def _of_meta(
                 missing = f"{folder}/{each.name}.wav"
                 failures.append(AudioError(missing, "no such file", "missing"))
             else:
-                clones.append(replace(each, synthesized=path, system=_system(folder)))
+                clones.append(replace(each, synthesized=path, system=system))
     return replace(_with_speakers(clones, real), failures=tuple(failures))
 
 
@@ -96,10 +98,14 @@ def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, .
         )
     *folders, last = paths
     references, known = _references(last, layout)
-    names = {_name(each.path, last): each for each in references}
+    names: dict[str, RealRecording] = {}
+    for each in references:
+        before = names.setdefault(_name(each.path, last), each)
+        if before is not each:
+            raise DataError(f"{each.path} and {before.path}: {SAME_NAME}")
     stems = _unique_stems(names)
     listed, failures = [], []
-    for folder in folders:
+    for folder, system in zip(folders, _systems(folders), strict=True):
         for name, path in sorted(_by_name(folder).items()):
             found = names.get(name) or stems.get(Path(name).name)
             if found is None:
@@ -107,7 +113,7 @@ def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, .
                 failures.append(AudioError(path, reason, "missing"))
                 continue
             speaker = found.speaker if known else ""
-            listed.append(ListedClone(name, path, found.path, speaker, _system(folder)))
+            listed.append(ListedClone(name, path, found.path, speaker, system))
     extra = (*references, *real) if known else real
     return replace(_with_speakers(listed, extra), failures=tuple(failures))
 
@@ -159,7 +165,13 @@ def _against_speakers(found: CloneSet) -> CloneSet:
 
 def _by_name(folder: Path) -> dict[str, str]:
     """Path of each recording below a folder, by its name from there without the suffix."""
-    return {_name(os.fspath(path), folder): os.path.abspath(path) for path in audio_files(folder)}
+    paths: dict[str, str] = {}
+    for file in audio_files(folder):
+        path = os.path.abspath(file)
+        before = paths.setdefault(_name(os.fspath(file), folder), path)
+        if before != path:
+            raise DataError(f"{before} and {path}: {SAME_NAME}")
+    return paths
 
 
 def _name(path: str, folder: Path) -> str:
@@ -175,5 +187,19 @@ def _unique_stems(names: dict[str, RealRecording]) -> dict[str, RealRecording]:
     return {stem: found[0] for stem, found in stems.items() if len(found) == 1}
 
 
-def _system(folder: Path) -> str:
-    return Path(os.path.abspath(folder)).name
+def _systems(paths: Sequence[Path]) -> list[str]:
+    """What the systems of these folders or lists are called: by as much of the path as tells them
+    apart.
+    """
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    repeated = next((path for path in whole if whole.count(path) > 1), None)
+    if repeated is not None:
+        raise DataError(f"{repeated}: is named twice; name each system once")
+    ends = [each.with_suffix("") if each.is_file() else each for each in whole]
+    length = 1
+    while length < max(len(each.parts) for each in ends):
+        names = ["/".join(each.parts[-length:]) for each in ends]
+        if len(set(names)) == len(names):
+            return names
+        length += 1
+    return [str(each) for each in whole]

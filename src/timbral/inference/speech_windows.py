@@ -1,21 +1,19 @@
-"""Windows of a recording that are mostly speech, and their vectors."""
+"""Windows of a recording that are mostly speech."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.short_time import analyze, frame_length
 from timbral.audio.quality.sound_features import windows_of
 from timbral.audio.quality.sound_model import classify
 from timbral.audio.quality.speech_frames import mark_speech
-from timbral.embeddings.audit.second_speaker import WindowedRecording
-from timbral.embeddings.vectors import finite_rows
-from timbral.inference.embedder import Embedder
 from timbral.inference.windows import sliding_windows
 from timbral.io.types import Floats, Ints
 
-__all__ = ["SPEECH_FRACTION", "speech_fractions", "speech_windows", "windowed_recordings"]
+__all__ = ["SPEECH_FRACTION", "speech_extent", "speech_fractions", "speech_windows"]
 
 SPEECH_FRACTION = 0.5
 """of a window, at least; vectors of pauses lie anywhere"""
@@ -29,13 +27,25 @@ MOST_WINDOWS = 400
 
 def speech_fractions(wave: Wave, sample_rate: int, ranges: Ints) -> Floats:
     """Which fraction (W,) of each range (W, 2) of samples of a wave (T,) is speech."""
-    frames = analyze(wave, sample_rate)
-    marks = mark_speech(frames.bands, classify(*windows_of(frames)).speech)
+    marks = _marks(wave, sample_rate)
     counts = np.concatenate([[0], np.cumsum(marks)])
     length = frame_length(sample_rate)
     starts = np.minimum(ranges[:, 0] // length, marks.size - 1)
     ends = np.clip(ranges[:, 1] // length, starts + 1, marks.size)
     return np.asarray((counts[ends] - counts[starts]) / (ends - starts))
+
+
+def speech_extent(wave: Wave, sample_rate: int) -> tuple[int, int]:
+    """The first sample of a wave (T,) that is speech, and the end of the last; (0, 0) for none."""
+    spoken = np.flatnonzero(_marks(wave, sample_rate)) * frame_length(sample_rate)
+    if not len(spoken):
+        return 0, 0
+    return int(spoken[0]), min(int(spoken[-1]) + frame_length(sample_rate), len(wave))
+
+
+def _marks(wave: Wave, sample_rate: int) -> NDArray[np.bool_]:
+    frames = analyze(wave, sample_rate)
+    return mark_speech(frames.bands, classify(*windows_of(frames)).speech)
 
 
 def speech_windows(wave: Wave, sample_rate: int, min_samples: int) -> Ints:
@@ -50,27 +60,3 @@ def speech_windows(wave: Wave, sample_rate: int, min_samples: int) -> Ints:
         return np.zeros((0, 2), np.int64)
     ranges = sliding_windows(len(wave), size, max(size // 2, len(wave) // MOST_WINDOWS))
     return ranges[speech_fractions(wave, sample_rate, ranges) >= SPEECH_FRACTION]
-
-
-def windowed_recordings(embedder: Embedder, waves: list[Wave]) -> list[WindowedRecording]:
-    """The windows of recordings, waves (T,) that `embedder.load_audio` gave, in few batches."""
-    rate, least = embedder.sample_rate, embedder.runtime.network.min_samples
-    ranges = [speech_windows(wave, rate, least) for wave in waves]
-    cut = [
-        wave[start:end]
-        for wave, each in zip(waves, ranges, strict=True)
-        for start, end in each.tolist()
-    ]
-    vectors = (
-        embedder.encode_preprocessed(cut)
-        if cut
-        else np.zeros((0, embedder.embedding_dim), np.float32)
-    )
-    found = []
-    for each in ranges:
-        own, vectors = vectors[: len(each)], vectors[len(each) :]
-        finite = finite_rows(own)
-        size = int(each[0, 1] - each[0, 0]) if len(each) else 0
-        starts = each[finite, 0].astype(np.float64) / rate
-        found.append(WindowedRecording(own[finite].astype(np.float32), starts, size / rate))
-    return found

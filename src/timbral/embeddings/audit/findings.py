@@ -9,7 +9,7 @@ good as the encoder and as these imitations, no better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from timbral.embeddings.audit.duplicates import find_duplicates
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
 from timbral.embeddings.audit.same_speaker import find_same_speakers
-from timbral.embeddings.audit.second_speaker import WindowedRecording, find_second_speakers
+from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.audit.shared_speaker import find_shared_speakers
 from timbral.embeddings.table import vectors_of
 from timbral.embeddings.vectors import centered
@@ -63,12 +63,12 @@ def audit(
     table: pa.Table,
     min_probability: float = 0.5,
     other: pa.Table | None = None,
-    windows: Sequence[WindowedRecording] | None = None,
+    parts: Iterable[SplitRecordings] | None = None,
 ) -> pa.Table:
     """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
 
     With another corpus, as trials beside training, also the speakers that are in both; with the
-    `windows` of each row's recording also the recordings in which a second speaker talks.
+    `parts` of recordings also those in which a second speaker talks.
 
     The label of a speaker's only utterance cannot be checked; other kinds of findings need
     speakers with several utterances, too.
@@ -83,8 +83,8 @@ def audit(
     ]
     if other is not None:
         rows += _shared_speakers(corpus, table, other, min_probability)
-    if windows is not None:
-        rows += _second_speakers(corpus, windows, min_probability)
+    if parts is not None:
+        rows += _second_speakers(corpus, parts, min_probability)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -195,9 +195,9 @@ def _duplicates(corpus: _Corpus, least: float) -> Iterator[dict[str, Any]]:
 
 
 def _second_speakers(
-    corpus: _Corpus, windows: Sequence[WindowedRecording], least: float
+    corpus: _Corpus, parts: Iterable[SplitRecordings], least: float
 ) -> Iterator[dict[str, Any]]:
-    for found in find_second_speakers(windows, corpus.codes):
+    for found in find_second_speakers(parts, corpus.codes):
         if found.probability >= least:
             yield {
                 "kind": "second-speaker",

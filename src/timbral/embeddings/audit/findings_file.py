@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.embeddings.audit import findings
-from timbral.embeddings.audit.second_speaker import WindowedRecording
+from timbral.embeddings.audit.second_speaker import SplitRecordings
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
 from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import claim_file
@@ -23,12 +23,12 @@ def write_findings(
     *,
     min_probability: float,
     other: str | Path | None,
-    windows_of: Callable[[pa.Table], Sequence[WindowedRecording]] | None,
+    parts_of: Callable[[pa.Table], Iterable[SplitRecordings]] | None,
 ) -> pa.Table:
     """Find what `timbral.bulk.audit_corpus.audit` says, and write it.
 
-    `windows_of` gives the windows of the recording of each row, once everything else is checked;
-    None: recordings with a second speaker are not looked for.
+    `parts_of` gives the parts of the rows' recordings, once everything else is checked; None:
+    recordings with a second speaker are not looked for.
     """
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
@@ -39,8 +39,8 @@ def write_findings(
     beside = None if other is None else read_embeddings(other)
     if beside is not None:
         _check_encoders(corpus, beside, embeddings, other)
-    windows = None if windows_of is None else windows_of(corpus)
-    table = findings.audit(corpus, min_probability, beside, windows)
+    parts = None if parts_of is None else parts_of(corpus)
+    table = findings.audit(corpus, min_probability, beside, parts)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table

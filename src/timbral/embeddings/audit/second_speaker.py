@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["SecondSpeaker", "WindowedRecording", "find_second_speakers"]
+__all__ = ["SecondSpeaker", "SplitRecordings", "find_second_speakers"]
 
-LEAST_WINDOWS = 2
 LEAST_RECORDINGS = 8
-"""with windows, of two speakers or more; fewer tell nothing about what is usual"""
-LEAST_FRACTION, LARGEST_FRACTION = 0.2, 0.5
-"""of a recording that the second speaker has where one is imitated"""
-INDEPENDENT = 0.5
-"""of a window: they overlap by half"""
+"""in two parts, of two speakers or more; fewer tell nothing about what is usual"""
+NOT_AVERAGED = 0.3
+"""of a second's variance, what more speech does not average out"""
 MOST_OTHERS = 3
 """of a speaker's other recordings, however many there are: all may be of another day than this"""
-IMITATIONS = 1000
-DRAWS_EACH = 20
-"""that are tried for an imitation before it is given up"""
+EVIDENCE = 0.25
+"""of the log ratio: windows of a recording are less independent than the model takes them to be"""
 PRIOR = 0.01
 """It is not estimated from the corpus: one speaker's scores have a long tail, which would be
 taken for many recordings of two."""
 FOLDS = 5
-TRUSTED = 0.9
-"""of the recordings, those with the lowest scores: of one speaker, whatever else is found"""
+ROUNDS, TRUSTED = 2, 0.9
+"""how often, and on which fraction of the recordings, those with the lowest scores, the model is
+fitted again: recordings of two speakers would be taken for what is usual"""
 
 
 @dataclass(frozen=True)
-class WindowedRecording:
-    """Windows of one recording that are mostly speech, in their order."""
+class SplitRecordings:
+    """Recordings (K), each cut in two at the moment before and behind which it differs most."""
 
-    vectors: Vectors
-    """(W, E), unit length"""
-    starts: Floats
-    """seconds (W,)"""
-    window_seconds: float
+    rows: Ints
+    """the recordings' numbers in the corpus (K,)"""
+    parts: Vectors
+    """vectors of what lies before and behind the moment (K, 2, E), unit length"""
+    seconds: Floats
+    """that each part lasts (K, 2)"""
+    moments: Floats
+    """seconds from the recording's start (K,)"""
+
+    def part(self, which: NDArray[np.bool_]) -> SplitRecordings:
+        return SplitRecordings(
+            self.rows[which], self.parts[which], self.seconds[which], self.moments[which]
+        )
+
+    @property
+    def counts(self) -> Floats:
+        """How many independent seconds each part is worth (K, 2)."""
+        return np.asarray(1 / (1 / self.seconds + NOT_AVERAGED))
 
 
 @dataclass(frozen=True)
@@ -55,221 +66,154 @@ class SecondSpeaker:
     probability: float
 
 
-@dataclass(frozen=True)
-class _Split:
-    """Two parts of W windows, the first of `first` ones, and their cosine."""
-
-    cosine: float
-    score: float
-    first: int
-    windows: int
-
-    @property
-    def scores(self) -> tuple[float, float]:
-        """More windows have more splits, of which the best score is taken, and say more."""
-        return self.score, float(np.log(self.windows))
-
-
 def find_second_speakers(
-    recordings: Sequence[WindowedRecording], codes: Ints
+    recordings: Iterable[SplitRecordings], codes: Ints
 ) -> Iterator[SecondSpeaker]:
     """Recordings of which one part is another speaker's, the most probable first.
 
-    `codes` (N,) are the labels of the recordings' speakers. The score is the highest log ratio,
-    over all moments, of two speakers before and behind it, one of whom is the label's, over one
-    speaker, who may be the label's or not (`two_covariance`). Two speakers are imitated by windows
-    of one recording that take the place of another one's, by speakers with different labels, from
-    a moment on or up to it; what one speaker is, the recordings say themselves, without those
-    that are probably of two.
+    `codes` (N,) are the labels of the corpus's speakers. The score is the log ratio of two
+    speakers before and behind the moment, one of whom is the label's, over one speaker, who may be
+    the label's or not (`two_covariance`). How much the parts of one speaker's recordings differ is
+    learned from the recordings themselves, without those with the highest scores.
 
-    `recordings` are read four times, in their order, and then a few at random, so they need not
-    be in memory.
+    `recordings`, in blocks of any size, are gone through eight times, so they need not be in
+    memory.
     """
-    rows = [row for row, each in enumerate(recordings) if len(each.vectors) >= LEAST_WINDOWS]
-    if len(rows) < LEAST_RECORDINGS or len(set(codes[rows].tolist())) < 2:
+    corpus = _Corpus.of(recordings, codes)
+    if corpus is None:
         return
-    corpus = _Corpus.of(recordings, codes, rows)
-    splits = [corpus.best_split(row, corpus.windows(row)) for row in rows]
-    imitated = [corpus.best_split(row, each).scores for row, each in _imitations(corpus)]
-    if not imitated:
-        return
-    probability = _probabilities(np.array([each.scores for each in splits]), np.array(imitated))
-    for index in np.argsort(-probability, kind="stable"):
-        split, row = splits[index], rows[index]
+    for _ in range(ROUNDS):
+        scores = np.full(len(codes), np.inf)
+        for block in recordings:
+            scores[block.rows] = corpus.scores(block)
+        known = np.isfinite(scores)
+        trusted = known & (scores <= np.quantile(scores[known], TRUSTED))
+        models = _models(recordings, corpus.common, trusted)
+        corpus = replace(corpus, models=models)
+    found = [
+        (block.rows, corpus.scores(block), corpus.cosines(block), block.moments)
+        for block in recordings
+    ]
+    rows, scores, cosines, moments = (np.concatenate(each) for each in zip(*found, strict=True))
+    odds = np.clip(EVIDENCE * scores + np.log(PRIOR / (1 - PRIOR)), -60, 60)
+    probability = 1 / (1 + np.exp(-odds))
+    for index in np.argsort(-odds, kind="stable"):
         yield SecondSpeaker(
-            row,
-            split.cosine,
-            float(recordings[row].starts[split.first]),
+            int(rows[index]),
+            float(cosines[index]),
+            float(moments[index]),
             float(probability[index]),
         )
 
 
 @dataclass(frozen=True)
 class _Corpus:
-    """What is known of all recordings that have windows enough."""
+    """What is known of all recordings in two parts."""
 
-    recordings: Sequence[WindowedRecording]
-    rows: list[int]
     codes: Ints
     """(N,)"""
     common: Vectors
-    """the mean (E,) of the recordings' means, which tells nothing about anybody"""
+    """the mean (E,) of the recordings' vectors, which tells nothing about anybody"""
     models: list[TwoCovariance]
     """one for each fold of the recordings, fitted on the other folds: in a model that has seen it,
-    what sets a recording's two speakers apart is what differs between windows"""
+    what sets a recording's two speakers apart is what differs within recordings"""
     sums: Floats
-    """of the means of each speaker's recordings (S, E)"""
-    counts: Ints
+    """of each speaker's recordings (S, E)"""
+    numbers: Ints
     """of these recordings (S,)"""
 
     @classmethod
-    def of(cls, recordings: Sequence[WindowedRecording], codes: Ints, rows: list[int]) -> _Corpus:
-        common = sum(recordings[row].vectors.mean(axis=0) for row in rows) / len(rows)
-        size = len(common)
-        sums = np.zeros((int(codes.max()) + 1, size))
-        scatter, power, count = np.zeros((FOLDS, size, size)), np.zeros(FOLDS), np.zeros(FOLDS)
-        for row in rows:
-            vectors = unit_length(recordings[row].vectors - common).astype(np.float64)
-            mean = vectors.mean(axis=0)
-            around = vectors - mean
-            scatter[row % FOLDS] += (around.T @ around) * (len(vectors) / (len(vectors) - 1))
-            power[row % FOLDS] += float(np.square(vectors).sum())
-            count[row % FOLDS] += len(vectors)
-            sums[codes[row]] += mean
-        models = [
-            TwoCovariance.fit(
-                (scatter.sum(axis=0) - scatter[fold]) / (count.sum() - count[fold]),
-                float((power.sum() - power[fold]) / (count.sum() - count[fold])),
-            )
-            for fold in range(FOLDS)
-        ]
-        counts = np.bincount(codes[rows], minlength=len(sums))
-        return cls(recordings, rows, codes, common, models, sums, counts)
-
-    def _model(self, row: int) -> TwoCovariance:
-        return self.models[row % FOLDS]
-
-    def windows(self, row: int) -> Vectors:
-        """Unit vectors (W, E) of a recording's windows, without what all have in common."""
-        return unit_length(self.recordings[row].vectors - self.common)
-
-    def best_split(self, row: int, vectors: Vectors) -> _Split:
-        """The two parts of windows (W, E) that are most probably two speakers'; each has a fifth
-        of them or more. They take the place of the recording `row`.
-        """
-        model = self._model(row)
-        placed = vectors @ model.axes
-        count = len(vectors)
-        least = max(1, int(np.ceil(LEAST_FRACTION * count)))
-        firsts = np.arange(least, count - least + 1)
-        sums = np.cumsum(placed, axis=0)
-        head, tail = firsts.astype(np.float64), (count - firsts).astype(np.float64)
-        before = MeanVector(sums[firsts - 1] / head[:, None], np.asarray(INDEPENDENT * head))
-        behind = MeanVector(
-            (sums[-1] - sums[firsts - 1]) / tail[:, None], np.asarray(INDEPENDENT * tail)
-        )
-        scores = _two_speakers(model, before, behind, self._others(row))
-        best = int(scores.argmax())
-        first = int(firsts[best])
-        parts = unit_length(np.stack([vectors[:first].sum(axis=0), vectors[first:].sum(axis=0)]))
-        return _Split(float(parts[0] @ parts[1]), float(scores[best]), first, count)
-
-    def _others(self, row: int) -> MeanVector | None:
-        """The speaker's other recordings; None where there are none."""
-        code = self.codes[row]
-        count = int(self.counts[code]) - 1
-        if count < 1:
+    def of(cls, recordings: Iterable[SplitRecordings], codes: Ints) -> _Corpus | None:
+        """None where they are too few to tell anything."""
+        total, numbers = 0, np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
+        common: Floats | None = None
+        for block in recordings:
+            total += len(block.rows)
+            numbers += np.bincount(codes[block.rows], minlength=len(numbers))
+            mean = _whole(block.parts, block.seconds).sum(axis=0)
+            common = mean if common is None else common + mean
+        if common is None or total < LEAST_RECORDINGS or np.count_nonzero(numbers) < 2:
             return None
-        mean = (self.sums[code] - self.windows(row).mean(axis=0)) / count
-        return MeanVector(mean @ self._model(row).axes, np.array(float(min(count, MOST_OTHERS))))
+        middle = np.asarray(common / total, dtype=np.float32)
+        sums = np.zeros((len(numbers), len(middle)))
+        for block in recordings:
+            np.add.at(sums, codes[block.rows], _whole(_around(block.parts, middle), block.seconds))
+        everything = np.ones(len(codes), dtype=bool)
+        return cls(codes, middle, _models(recordings, middle, everything), sums, numbers)
+
+    def cosines(self, block: SplitRecordings) -> Floats:
+        vectors = _around(block.parts, self.common)
+        return np.asarray((vectors[:, 0] * vectors[:, 1]).sum(axis=1))
+
+    def scores(self, block: SplitRecordings) -> Floats:
+        """The log ratio of each recording (K,)."""
+        vectors, counts = _around(block.parts, self.common), block.counts
+        code = self.codes[block.rows]
+        number = self.numbers[code] - 1
+        rest = self.sums[code] - _whole(vectors, block.seconds)
+        others = rest / np.maximum(number, 1)[:, None]
+        worth = np.maximum(np.minimum(number, MOST_OTHERS), 1e-9)
+        scores = np.zeros(len(block.rows))
+        for fold, model in enumerate(self.models):
+            own = block.rows % FOLDS == fold
+            before, behind = (
+                MeanVector(vectors[own, side] @ model.axes, counts[own, side]) for side in (0, 1)
+            )
+            of_label = MeanVector(others[own] @ model.axes, worth[own])
+            scores[own] = _two_speakers(model, before, behind, of_label, number[own] > 0)
+        return scores
+
+
+def _models(
+    recordings: Iterable[SplitRecordings], common: Vectors, trusted: NDArray[np.bool_]
+) -> list[TwoCovariance]:
+    """A model for each fold, of the recordings of the others that are `trusted` (N,)."""
+    size = len(common)
+    scatter, inverse, count = np.zeros((FOLDS, size, size)), np.zeros(FOLDS), np.zeros(FOLDS)
+    for everything in recordings:
+        block = everything.part(trusted[everything.rows])
+        vectors, inverses = _around(block.parts, common), 1 / block.counts
+        apart = (vectors[:, 0] - vectors[:, 1]) / np.sqrt(inverses.sum(axis=1))[:, None]
+        for fold in range(FOLDS):
+            own = block.rows % FOLDS == fold
+            scatter[fold] += apart[own].T @ apart[own]
+            inverse[fold] += inverses[own].mean(axis=1).sum()
+            count[fold] += np.count_nonzero(own)
+    models = []
+    for fold in range(FOLDS):
+        others = np.arange(FOLDS) != fold
+        number = max(count[others].sum(), 1.0)
+        within = scatter[others].sum(axis=0) / number
+        models.append(TwoCovariance.fit(within, 1.0, inverse[others].sum() / number))
+    return models
+
+
+def _around(parts: Vectors, common: Vectors) -> Floats:
+    """Unit vectors (K, 2, E) of parts, without what all have in common."""
+    return unit_length(parts - common).astype(np.float64)
+
+
+def _whole(vectors: Floats | Vectors, seconds: Floats) -> Floats:
+    """The mean (K, E) of parts, in which every second counts the same."""
+    weights = seconds / seconds.sum(axis=1, keepdims=True)
+    return np.asarray((vectors * weights[:, :, None]).sum(axis=1))
 
 
 def _two_speakers(
-    model: TwoCovariance, before: MeanVector, behind: MeanVector, others: MeanVector | None
+    model: TwoCovariance,
+    before: MeanVector,
+    behind: MeanVector,
+    others: MeanVector,
+    known: NDArray[np.bool_],
 ) -> Floats:
-    """Log ratios (T,): one part is the label's, the other one another's, over one speaker."""
+    """Log ratios (K,): one part is the label's, the other one another's, over one speaker.
+
+    `known` (K,): whether there are others of the label; else both parts are anybody's.
+    """
     apart = model.log_ratio(before, behind)
-    if others is None:
-        return apart
     ratios = []
     for own, another in ((before, behind), (behind, before)):
         over_label = model.log_ratio(another, own.with_(others))
         over_mislabeled = apart - model.log_ratio(own, others)
         ratios.append(np.minimum(over_label, over_mislabeled))
-    return np.maximum(*ratios)
-
-
-def _probabilities(scores: Floats, imitated: Floats) -> Floats:
-    """Probability (N,) that each row of `scores` (N, 2) is of two speakers.
-
-    Of the imitated ones the first column is normal around a line over the second. Of one speaker
-    it is logistic: a sigh, a laugh or a noise makes more scores high than a normal distribution
-    has. Its center and scale are medians, which the few recordings of two speakers hardly move.
-    """
-    center, deviation = _around_line(imitated)
-    usual, _ = _around_line(scores[scores[:, 0] <= np.quantile(scores[:, 0], TRUSTED)])
-    residuals = scores[:, 0] - usual(scores[:, 1])
-    residuals -= np.median(residuals)
-    scale = float(np.median(np.abs(residuals))) / np.log(3) + 1e-3
-    distance = np.minimum(scores[:, 0] - center(scores[:, 1]), 0.0) / deviation
-    of_two = -np.log(deviation * np.sqrt(2 * np.pi)) - 0.5 * distance**2
-    of_one = -np.log(scale) - residuals / scale - 2 * np.logaddexp(0, -residuals / scale)
-    odds = np.clip(of_two - of_one + np.log(PRIOR / (1 - PRIOR)), -60, 60)
-    probability = 1 / (1 + np.exp(-odds))
-    return np.asarray(np.where(residuals > 0, probability, 0.0))
-
-
-def _around_line(scores: Floats) -> tuple[Callable[[Floats], Floats], float]:
-    """The line of the first column of `scores` (N, 2) over the second, and the deviation."""
-    design = np.column_stack([np.ones(len(scores)), scores[:, 1]])
-    line = np.linalg.lstsq(design, scores[:, 0], rcond=None)[0]
-    deviation = float((scores[:, 0] - design @ line).std()) + 1e-3
-    return lambda column: np.asarray(line[0] + line[1] * column), deviation
-
-
-def _imitations(corpus: _Corpus) -> Iterator[tuple[int, Vectors]]:
-    """Windows (W, E) of recordings in which a second speaker talks, made of two recordings, and
-    the row of the first.
-    """
-    rng = np.random.default_rng(0)
-    rows, codes = corpus.rows, corpus.codes
-    for _ in range(IMITATIONS):
-        for _ in range(DRAWS_EACH):
-            one, other = (rows[index] for index in rng.integers(len(rows), size=2))
-            fraction = rng.uniform(LEAST_FRACTION, LARGEST_FRACTION)
-            at_the_end = bool(rng.random() < 0.5)
-            if codes[one] == codes[other]:
-                continue
-            recording = corpus.recordings[one]
-            own = WindowedRecording(corpus.windows(one), recording.starts, recording.window_seconds)
-            mixed = _replaced(own, corpus.windows(other), fraction, at_the_end)
-            if mixed is not None:
-                yield one, mixed
-                break
-
-
-def _replaced(
-    recording: WindowedRecording, other: Vectors, fraction: float, at_the_end: bool
-) -> Vectors | None:
-    """Windows (W, E) of which a `fraction` of the time is the other's; None when it has too few.
-
-    A window across the moment of change holds both, as much of each as there is time.
-
-        one      [────][────][────][────][────]
-        other                      [────][────]
-        change                       ↑           the fourth window is of both
-    """
-    size, starts = recording.window_seconds, recording.starts
-    length = starts[-1] + size
-    if at_the_end:
-        of_other = np.clip((starts + size - length * (1 - fraction)) / size, 0, 1)
-    else:
-        of_other = np.clip((length * fraction - starts) / size, 0, 1)
-    inside = np.flatnonzero(of_other > 0)
-    if not len(inside) or len(inside) > len(other):
-        return None
-    taken = other[: len(inside)] if at_the_end else other[-len(inside) :]
-    weight = of_other[inside, None]
-    mixed = recording.vectors.copy()
-    mixed[inside] = unit_length((1 - weight) * mixed[inside] + weight * taken)
-    return mixed
+    return np.where(known, np.maximum(*ratios), apart)

@@ -16,8 +16,8 @@ from timbral.io.types import Floats
 __all__ = ["MeanVector", "TwoCovariance"]
 
 SHRINKAGE = 0.8
-"""of the covariance within recordings toward one that is alike in all directions, which a few
-thousand windows need"""
+"""of the covariance within speakers toward one that is alike in all directions, which a few
+thousand vectors need"""
 LEAST_VARIANCE = 1e-6
 
 
@@ -38,7 +38,7 @@ class MeanVector:
 
 @dataclass(frozen=True)
 class TwoCovariance:
-    """The axes on which what differs between windows of a recording has variance 1."""
+    """The axes on which what differs between vectors of a speaker has variance 1."""
 
     axes: Floats
     """(E, E), to multiply vectors with"""
@@ -46,9 +46,9 @@ class TwoCovariance:
     """of speakers, along each axis (E,)"""
 
     @classmethod
-    def fit(cls, within: Floats, power: float) -> TwoCovariance:
-        """From the covariance (E, E) of windows around their recording's mean, and the mean of all
-        windows' squared length.
+    def fit(cls, within: Floats, power: float, inverse_count: float = 1.0) -> TwoCovariance:
+        """From the covariance (E, E) of vectors around their speaker's place, and the mean of their
+        squared lengths, which are of means of so many vectors: `inverse_count` is that of 1 / n.
 
         What the former does not explain is taken to be the speakers', alike in all directions: a
         corpus may have fewer speakers than directions.
@@ -57,7 +57,7 @@ class TwoCovariance:
         alike = max(float(np.trace(within)) / size, LEAST_VARIANCE)
         shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * alike * np.eye(size)
         variances, directions = np.linalg.eigh(shrunk)
-        between = max(power / size - alike, LEAST_VARIANCE)
+        between = max(power / size - alike * inverse_count, LEAST_VARIANCE)
         return cls(directions / np.sqrt(variances), between / variances)
 
     def log_ratio(self, one: MeanVector, other: MeanVector) -> Floats:

@@ -32,7 +32,7 @@ def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
     if repeated:
         raise DataError(
             f"{root}: {len(repeated)} names of recordings stand in several folders, such as "
-            f"{repeated[0]!r}, and embeds/ has one file for each name; embed the folders one by one"
+            f"{repeated[0]!r}, and embeds/ has one file for each name; rename the recordings"
         )
     return [Path("embeds") / f"embed-{name}.npy" for name in names]
 

@@ -1,0 +1,172 @@
+"""Vectors of the two parts of recordings that were embedded, for an audit; resumable.
+
+Finished shards lie in the `embed` folder, in .parts/; a killed job is resumed behind them, and
+recordings that were changed since are embedded again. What is found is read from the shards, one
+after the other, so that memory does not grow with the corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from timbral.audio.decode import Wave
+from timbral.bulk.embed_job import EmbedJob, tie_folder
+from timbral.bulk.shards import DAMAGED, Shard
+from timbral.data.manifest import Utterance
+from timbral.embeddings.audit.second_speaker import SplitRecordings
+from timbral.embeddings.table import vectors_of
+from timbral.errors import AudioError, DataError
+from timbral.inference.embedder import Embedder
+from timbral.inference.speech_parts import RecordingParts, parts_of
+from timbral.io.json_parsing import parse_json
+from timbral.io.storage import Folder
+from timbral.io.threads import map_ahead
+from timbral.io.types import Ints, Progress
+
+__all__ = ["KeptParts", "embed_parts"]
+
+SHARD_RECORDINGS = 64
+BATCH_RECORDINGS = 16
+"""whose audio is held decoded"""
+NUMBERS = ("moment", "before", "behind")
+
+
+@dataclass(frozen=True)
+class KeptParts:
+    """The parts of recordings, read from shards as often as they are gone through."""
+
+    folder: Folder
+    shards: tuple[tuple[str, Ints], ...]
+    """the name of each file, and the numbers of its recordings in the corpus"""
+
+    def __iter__(self) -> Iterator[SplitRecordings]:
+        for name, rows in self.shards:
+            content = self.folder.read(name)
+            try:
+                yield _parse(content or b"", rows)
+            except DAMAGED:
+                raise DataError(
+                    f"{self.folder.location}/{name}: was changed while it was read; start again"
+                ) from None
+
+
+def embed_parts(
+    embedder: Embedder,
+    utterances: Sequence[Utterance],
+    rows: Ints,
+    folder: Path,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> tuple[KeptParts, list[AudioError]]:
+    """The parts of every recording (N,), and why some have none.
+
+    `rows` (N,) are the recordings' numbers in the corpus. Shards are kept in `folder`, those of
+    other weights or another preprocessing in another folder of it.
+    """
+    job = replace(EmbedJob.of(embedder, ""), corpus="")  # recordings are told by their files
+    name = hashlib.sha256(job.as_json()).hexdigest()[:12]
+    kept = Folder(folder / name)
+    tie_folder(kept, job)
+    shards: list[tuple[str, Ints]] = []
+    failures: list[AudioError] = []
+    for start in range(0, len(utterances), SHARD_RECORDINGS):
+        progress(start, len(utterances))
+        end = start + SHARD_RECORDINGS
+        shard = Shard(start // SHARD_RECORDINGS, utterances[start:end])
+        failed = _saved_failures(kept, shard)
+        if failed is None:
+            kept.write(shard.file_name, _embed(embedder, shard))
+            failed = _saved_failures(kept, shard)
+            assert failed is not None, "it was just written"
+        shards.append((shard.file_name, rows[start:end]))
+        failures += failed
+    progress(len(utterances), len(utterances))
+    return KeptParts(kept, tuple(shards)), failures
+
+
+def _embed(embedder: Embedder, shard: Shard) -> bytes:
+    """A shard's file: a row a recording; those that failed are named in its metadata."""
+    fingerprint = shard.fingerprint()
+    failures: list[dict[str, str]] = []
+    numbers: list[int] = []
+    found: list[RecordingParts] = []
+    for rows, waves in _batches(embedder, shard, failures):
+        for row, parts in zip(rows, parts_of(embedder, waves), strict=True):
+            if parts is not None:
+                numbers.append(row)
+                found.append(parts)
+    size = 2 * embedder.embedding_dim
+    vectors = np.array([parts.vectors for parts in found], np.float32).reshape(-1)
+    table = pa.table(
+        {
+            "recording": pa.array(numbers, pa.int32()),
+            "moment": pa.array([parts.moment for parts in found], pa.float64()),
+            "before": pa.array([parts.seconds[0] for parts in found], pa.float64()),
+            "behind": pa.array([parts.seconds[1] for parts in found], pa.float64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), size),
+        }
+    ).replace_schema_metadata({"recordings": fingerprint, "failures": json.dumps(failures)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _batches(
+    embedder: Embedder, shard: Shard, failures: list[dict[str, str]]
+) -> Iterator[tuple[list[int], list[Wave]]]:
+    """Rows of a shard and their audio; what cannot be read joins the `failures`."""
+    rows: list[int] = []
+    waves: list[Wave] = []
+    paths = [utterance.path for utterance in shard.utterances]
+    for row, wave in enumerate(map_ahead(embedder.try_load_audio, paths)):
+        if isinstance(wave, AudioError):
+            failures.append(wave.as_dict())
+            continue
+        rows.append(row)
+        waves.append(wave)
+        if len(rows) == BATCH_RECORDINGS:
+            yield rows, waves
+            rows, waves = [], []
+    if rows:
+        yield rows, waves
+
+
+def _parse(content: bytes, rows: Ints) -> SplitRecordings:
+    """The recordings of a shard's file, whose numbers are `rows`; raises one of `DAMAGED`."""
+    table = pa.ipc.open_file(content).read_all()
+    table.validate(full=True)
+    parts = vectors_of(table) if len(table) else np.zeros((0, 2), np.float32)
+    numbers = np.stack([table[name].to_numpy() for name in NUMBERS])
+    seconds = numbers[1:].T
+    if not (np.isfinite(parts).all() and np.isfinite(numbers).all() and (seconds > 0).all()):
+        raise ValueError("its numbers are not those of parts")
+    return SplitRecordings(
+        rows[table["recording"].to_numpy()],
+        parts.reshape(len(table), 2, parts.shape[1] // 2),
+        seconds,
+        numbers[0],
+    )
+
+
+def _saved_failures(folder: Folder, shard: Shard) -> list[AudioError] | None:
+    """The failures of a shard that is saved and whole; None while it is not."""
+    content = folder.read(shard.file_name)
+    if content is None:
+        return None
+    try:
+        metadata = pa.ipc.open_file(content).schema.metadata
+        if not shard.is_made_of(metadata[b"recordings"].decode()):
+            return None
+        _parse(content, np.arange(len(shard.utterances)))
+        failures = parse_json(metadata[b"failures"])
+        return [AudioError(each["path"], each["reason"], each["kind"]) for each in failures]
+    except DAMAGED:
+        return None
