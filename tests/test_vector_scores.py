@@ -168,6 +168,25 @@ def test_paths_with_blanks_stand_between_tabs(tmp_path: Path) -> None:
     assert read_trial_list(tmp_path / "t.txt").names.to_pylist() == ["my a.wav", "my b.wav", "c"]
 
 
+def test_paths_with_blanks_may_be_quoted(tmp_path: Path) -> None:
+    """In a list that fits no other way; quotes in other lists belong to their names."""
+    text = '0 "c" d"e\n1 "my a.wav" "my b.wav"\n1 c "my a.wav"\n'
+    (tmp_path / "t.txt").write_text(text)
+    found = read_trial_list(tmp_path / "t.txt").trials()
+    assert [(each.first, each.second) for each in found] == [
+        ("c", 'd"e'),
+        ("my a.wav", "my b.wav"),
+        ("c", "my a.wav"),
+    ]
+    (tmp_path / "s.txt").write_text('0.5 1 "a b" c\n0.25 0 "a b" d\n')
+    assert read_scores(tmp_path / "s.txt").trials.names.to_pylist() == ["a b", "c", "d"]
+    (tmp_path / "t.txt").write_text('1 "c" d\n')
+    assert read_trial_list(tmp_path / "t.txt").names.to_pylist() == ['"c"', "d"]
+    (tmp_path / "t.txt").write_text('1 "my a.wav c\n')
+    with pytest.raises(DataError, match="separate the columns by tabs, or quote them"):
+        read_trial_list(tmp_path / "t.txt")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

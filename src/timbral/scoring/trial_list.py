@@ -7,9 +7,11 @@ arrays of bytes; anything else line by line, which also finds the line that is w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,7 @@ UNKNOWN = -1
 """label of a trial in a list without labels"""
 ODD_NAME = r"^[ #]| $|[\t\r\x00\"\x{FEFF}]"
 """what only reading line by line tells apart"""
+QUOTED = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
 
 
@@ -97,8 +100,9 @@ def read_trial_list(path: str | Path) -> TrialList:
 
     Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, target
     and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks; with tabs, paths may
-    hold blanks. Lines that begin with # are comments. Raises DataError when the file cannot be
-    read, is empty, or when lines differ, naming the first that does.
+    hold blanks, and so may paths in double quotes, in a list that fits no other way. Lines that
+    begin with # are comments. Raises DataError when the file cannot be read, is empty, or when
+    lines differ, naming the first that does.
     """
     path = Path(path)
     columns = read_columns(path, (2, 3), "a list of trials", FORMS)
@@ -138,20 +142,33 @@ def _read_regular(
     return None if any(pc.any(found).as_py() for found in odd) else columns
 
 
+_Split: TypeAlias = Callable[[str], list[str]]
+
+
+def _split_line(line: str) -> list[str]:
+    words = [word.strip(BLANKS) for word in line.split("\t")]
+    return words if all(words) and len(words) > 1 else split_words(line)
+
+
+def _split_quoted(line: str) -> list[str]:
+    """Words between blanks, or between double quotes, which are no part of them."""
+    return [quoted or plain for quoted, plain in QUOTED.findall(line)]
+
+
 def _read_each_line(
-    path: Path, counts: tuple[int, ...], content: str, forms: str
+    path: Path, counts: tuple[int, ...], content: str, forms: str, split: _Split = _split_line
 ) -> list[pa.DictionaryArray]:
     rows: list[list[str]] = []
     for number, line in read_lines(path, content):
         if line.startswith("#"):
             continue
-        words = [word.strip(BLANKS) for word in line.split("\t")]
-        if not all(words) or len(words) == 1:
-            words = split_words(line)
+        words = split(line)
         if len(words) not in counts or (rows and len(words) != len(rows[0])):
+            if split is not _split_quoted and len(_split_quoted(line)) in counts and '"' in line:
+                return _read_each_line(path, counts, content, forms, _split_quoted)
             raise DataError(
                 f"{path}:{number}: a trial is {forms}, the same in every line; got {line!r}; where "
-                "paths hold blanks, separate the columns by tabs"
+                "paths hold blanks, separate the columns by tabs, or quote them"
             )
         rows.append(words)
     columns = zip(*rows, strict=True) if rows else [[], []]
