@@ -351,3 +351,5 @@ def test_mistakes(ask: Ask, tmp_path: Path) -> None:
     assert "give encoders and behind them what" in ask("similarity", "ecapa", "--output", "o").err
     with pytest.raises(InputError, match="a list of encoders"):
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="ge2e-lstm is named twice"):
+        api.clone_similarity(["ge2e-lstm", "ecapa", "ge2e-lstm"], [tmp_path])

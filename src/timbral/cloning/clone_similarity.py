@@ -93,6 +93,12 @@ def clone_similarity(
     check_draws(draws)
     if isinstance(encoders, str | Path | Embedder) or not encoders:
         raise InputError("encoders: a list of encoders is needed, such as ['campplus-zh-en']")
+    named = [str(each) for each in encoders if isinstance(each, str | Path)]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"encoders: {twice} is named twice, which tells nothing more; name it once"
+        )
     inputs = [*sources, *(given for given in (meta, corpus) if given is not None)]
     if output is not None:
         claim_folder(Path(output), SIMILARITY, inputs)

@@ -65,7 +65,7 @@ def find_shared_speakers(
     both, within = _means(vectors, all_codes)
     if within is None:
         raise DataError(
-            "other: hardly any speaker of the two corpora has two recordings, from which it is "
+            "`other`: hardly any speaker of the two corpora has two recordings, from which it is "
             "learned how much a voice varies; who is in both cannot be told"
         )
     model = TwoCovariance.fit(within, 1.0)  # unit vectors have a mean square of 1
