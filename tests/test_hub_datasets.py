@@ -45,6 +45,7 @@ def test_names() -> None:
     for other in ("me/corpus", "s3://me/corpus", "hf://datasets/me/corpus/data", "hub:me/corpus"):
         assert hub_dataset(other) is None, other
     for wrong in ("hf://me", "hf://", "hf://me/x:", "hf://me/x:train[3:3]", "hf://me/x:t[-3:]",
+                  "hf://me/x:a\nb",
                   "hf://me/x#label=y", "hf://me/x#speaker", "hf://me/x:a/b/c"):  # fmt: skip
         with pytest.raises(DataError) as refused:
             hub_dataset(wrong)

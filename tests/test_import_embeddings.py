@@ -338,6 +338,14 @@ BAD: dict[str, tuple[Write, str]] = {
     "an scp without its ark": (file_of("v.scp", b"a v.ark:2\n"), "cannot be read"),
     "a damaged npy": (damaged_npy, r"cannot be read as \.npy"),
     "an npz that is none": (file_of("v.npz", b"PK"), r"cannot be read as \.npz"),
+    "an npz that is a pickle": (
+        file_of("v.npz", b"\x80\x04garbage" * 9),
+        r"\.npz \(it holds Python objects, or is no file of NumPy",
+    ),
+    "a torch file that is a pickle's beginning": (
+        file_of("v.pt", b"\x80\x04garbage" * 9),
+        "damaged or no file of torch",
+    ),
     "a pickle that runs something": (
         file_of("v.pkl", b"cbuiltins\nprint\n(S'x'\ntR."),
         "asks for builtins.print; only tensors",

@@ -173,8 +173,19 @@ def test_a_size_is_a_name_in_configs() -> None:
     content = {"encoder": {"name": "redimnet-b1", "embedding_dim": 256}}
     encoder = from_mapping(TrainConfig, content, "config.yaml").encoder
     assert encoder == replace(SIZES["redimnet-b1"], embedding_dim=256)
-    with pytest.raises(ConfigError, match="did you mean 'redimnet-b1'"):
-        from_mapping(TrainConfig, {"encoder": "redimnet-b11"}, "config.yaml")
+    for wrong, words in {
+        "redimnet-b11": "did you mean 'redimnet-b1'",
+        ("redimnet-b1",): "a name, or a mapping with a name, is needed",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            from_mapping(TrainConfig, {"encoder": wrong}, "config.yaml")
+    for settings, words in (
+        ({"name": ["redimnet-b1"]}, "unknown name"),
+        ({"name": "redimnet-b1", "blocks": [1]}, "a number for each stage is needed"),
+        ({"name": "redimnet-b1", "chanels": 3}, "did you mean 'channels'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            from_mapping(TrainConfig, {"encoder": settings}, "config.yaml")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
     settings = dict(settings)
     name = settings.pop("name", None)
     sizes = ENCODER_SIZES if registry is ENCODERS else {}
-    if name in sizes:
+    if isinstance(name, str) and name in sizes:
         published = sizes[name]
         return from_mapping(
             type(published), {**dataclasses.asdict(published), **settings}, f"{where} ({name})"

@@ -100,7 +100,7 @@ def _second_settings(state: Mapping[str, Tensor], text: str) -> Settings:
     data = recipe.get("dataset_args")
     if not isinstance(name, str) or not SECOND.match(name) or not isinstance(network, Mapping):
         raise CheckpointError(
-            f"{RECIPE} beside these weights is not of a ReDimNet2: model {name!r}"
+            f"{RECIPE} beside these weights is not of a ReDimNet2: model {name!r:.60}"
         )
     if not isinstance(data, Mapping) or data.get("frontend") != "tfmel":
         raise CheckpointError(

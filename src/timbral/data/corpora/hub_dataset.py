@@ -16,10 +16,12 @@ __all__ = ["GRAMMAR", "HubDataset", "hub_dataset"]
 GRAMMAR = "hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COLUMN&audio=COLUMN]"
 PREFIX = re.compile(r"hf://(?:datasets/)?(?!datasets/)")
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+LABEL = r"[^/\[\]:#\x00-\x1f\x7f]+"
+"""of a config or a split: no sign of the grammar, and none that breaks a line"""
 NAME = re.compile(
     rf"(?P<repository>{WORD}/{WORD})"
     r"(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/~-]{0,127}))?"
-    r"(?::(?:(?P<config>[^/\[\]:#]+)/)?(?P<split>[^/\[\]:#]+)"
+    rf"(?::(?:(?P<config>{LABEL})/)?(?P<split>{LABEL})"
     r"(?:\[(?P<first>\d*):(?P<last>\d*)\])?)?"
     r"(?:#(?P<columns>.+))?"
 )
@@ -63,7 +65,9 @@ def hub_dataset(source: str) -> HubDataset | None:
         return None
     found = NAME.fullmatch(rest.rstrip("/"))
     if found is None:
-        raise DataError(f"{source}: is no name of a dataset of the Hub, which is {GRAMMAR}")
+        raise DataError(
+            f"{' '.join(source.split())}: is no name of a dataset of the Hub, which is {GRAMMAR}"
+        )
     first, last = found["first"], found["last"]
     rows = None if first is None else (int(first or 0), int(last) if last else None)
     if rows is not None and rows[1] is not None and rows[0] >= rows[1]:

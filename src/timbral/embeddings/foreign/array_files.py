@@ -56,8 +56,15 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header raises anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = _reason(error)
         raise DataError(f"{path}: cannot be read as .npy ({reason})") from None
+
+
+def _reason(error: Exception) -> str:
+    """Why NumPy refused, without its advice to run what is in the file."""
+    if "pickle" in str(error):
+        return "it holds Python objects, or is no file of NumPy; only arrays of numbers are read"
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def read_npz(path: Path) -> Iterator[FoundVector]:
@@ -66,7 +73,7 @@ def read_npz(path: Path) -> Iterator[FoundVector]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = dict(content)
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = _reason(error)
         raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
     return _of_arrays(arrays, path)
 
