@@ -162,6 +162,17 @@ def test_a_damaged_or_missing_recording_is_named(ask: Ask, run: Path, embedded: 
     assert "Traceback" not in answer.err
 
 
+def test_too_few_recordings_are_told(ask: Ask, run: Path, embedded: Path) -> None:
+    corpus = embedded.parent / "corpus"
+    for folder in sorted(corpus.iterdir())[1:]:
+        shutil.rmtree(folder)
+    timbral.embed(run, corpus, embedded.parent / "few")
+    answer = ask("audit", embedded.parent / "few", "--encoder", run)
+    assert answer.code == 2
+    assert "8 recordings of two speakers or more are needed" in answer.err
+    assert "has 2 of 1 to read" in answer.err
+
+
 def test_another_encoder_has_vectors_of_its_own(
     ask: Ask, run: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

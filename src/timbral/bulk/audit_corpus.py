@@ -12,6 +12,7 @@ from timbral.bulk.part_vectors import KeptParts, embed_parts
 from timbral.bulk.readable_audio import ReadableAudio
 from timbral.data.manifest import Utterance
 from timbral.embeddings.audit.findings_file import write_findings
+from timbral.embeddings.audit.second_speaker import LEAST_RECORDINGS
 from timbral.errors import AudioError, DataError
 from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
@@ -96,6 +97,12 @@ def _parts_of(
             utterances.append(Utterance(utterance, speaker, session, path, corpus=""))
     if not readable:
         raise DataError(f"{embeddings}: no recording of it is read: {failures[0]}")
+    speakers = {row.speaker for row in utterances}
+    if len(utterances) < LEAST_RECORDINGS or len(speakers) < 2:
+        raise DataError(
+            f"`encoder`: {LEAST_RECORDINGS} recordings of two speakers or more are needed to "
+            f"learn what is usual; {embeddings} has {len(utterances)} of {len(speakers)} to read"
+        )
 
     parts, failed = embed_parts(
         _embedder(encoder), utterances, np.array(readable), _folder(embeddings), progress=progress

@@ -12,7 +12,7 @@ from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["SecondSpeaker", "SplitRecordings", "find_second_speakers"]
+__all__ = ["LEAST_RECORDINGS", "SecondSpeaker", "SplitRecordings", "find_second_speakers"]
 
 LEAST_RECORDINGS = 8
 """in two parts, of two speakers or more; fewer tell nothing about what is usual"""
