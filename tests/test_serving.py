@@ -199,6 +199,21 @@ def test_requests_that_are_none_are_refused(client: TestClient, paths: list[Path
     assert client.get("/embed").status_code == 405
 
 
+def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list[Path]) -> None:
+    def told(path: str, **request: Any) -> str:
+        answer = client.post(path, **request)
+        assert answer.status_code in (404, 422)
+        return str(answer.json()["message"])
+
+    upload = files(first=paths[0], second=paths[1])
+    misspelled = told("/verify", files=upload, data={"false_acept": "0.01"})
+    assert misspelled.startswith("false_acept: no such field; allowed: first, second, threshold, ")
+    assert "no such field; allowed: audio, measures" in told("/embed", files=upload)
+    assert "in the address" in told("/verify?false_accept=0.01", files=upload)
+    assert "got 'maybe'" in told("/verify", files=upload, data={"check_speakers": "maybe"})
+    assert "need a gallery" in told("/identify", files=files(audio=paths[0]))
+
+
 def test_answers_are_sent_at_once() -> None:
     """Without it a small answer's body waits 40 ms until its head is acknowledged."""
 

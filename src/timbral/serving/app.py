@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from timbral.serving.answers import (
     HealthAnswer,
     RefusalAnswer,
 )
+from timbral.serving.fields import refuse_unknown_fields
 from timbral.serving.gallery_endpoints import add_gallery_endpoints
 from timbral.serving.gate import Gate
 from timbral.serving.pages import add_pages
@@ -81,7 +82,7 @@ def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
 
 
 def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
-    @app.post("/embed", responses=REFUSALS)
+    @app.post("/embed", responses=REFUSALS, dependencies=[Depends(refuse_unknown_fields)])
     async def embed(
         audio: Annotated[list[UploadFile], File(description="one or more recordings")],
         measures: Annotated[bool, Form(description="answer with measures and risks, too")] = False,
@@ -90,7 +91,7 @@ def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
         contents = [await each.read() for each in audio]
         return await runner(lambda: service.embed(contents, measures=measures))
 
-    @app.post("/verify", responses=REFUSALS)
+    @app.post("/verify", responses=REFUSALS, dependencies=[Depends(refuse_unknown_fields)])
     async def verify(
         first: Annotated[UploadFile, File(description="a recording")],
         second: Annotated[UploadFile, File(description="what it is compared with")],
@@ -160,15 +161,31 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def refuse_fields(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
+        fields = [_of_field(each) for each in error.errors()]
         return answer(ErrorAnswer(422, "fields", "; ".join(fields)))
 
     @app.exception_handler(HTTPException)
-    async def refuse_request(_: Request, error: HTTPException) -> JSONResponse:
-        kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
-        return answer(
-            ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), error.detail)
-        )
+    async def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(_of_request(error, request.method, service.gallery is not None))
+
+
+def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAnswer:
+    """Of a request that no endpoint takes."""
+    kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
+    message = error.detail
+    if error.status_code == 404:
+        voices = "" if has_gallery else "; voices need a gallery: `timbral serve gallery.db`"
+        message = f"no such path; GET /api lists all{voices}"
+    elif error.status_code == 405:
+        message = f"{method} is not answered here; GET /api lists what is"
+    return ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), message)
+
+
+def _of_field(error: dict[str, Any]) -> str:
+    """What is wrong with one field, and what came, where that is a short text."""
+    came = error.get("input")
+    ending = f", got {came!r}" if isinstance(came, str) and len(came) <= 100 else ""
+    return f"{error['loc'][-1]}: {error['msg']}{ending}"
 
 
 def _full_disk(error: OSError) -> ErrorAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, UploadFile
+from fastapi import Depends, FastAPI, File, Form, UploadFile
 
 from timbral.serving.answers import (
     DeletionAnswer,
@@ -14,6 +14,7 @@ from timbral.serving.answers import (
     VoiceAnswer,
     VoiceListAnswer,
 )
+from timbral.serving.fields import refuse_unknown_fields
 from timbral.serving.gallery_service import GalleryService
 from timbral.serving.runner import Runner
 from timbral.serving.service import Service
@@ -38,8 +39,9 @@ def add_gallery_endpoints(
     gallery = service.gallery
     assert gallery is not None, "a service without a gallery has no such endpoints"
     _add_voices(app, gallery, runner)
+    known = [Depends(refuse_unknown_fields)]
 
-    @app.post("/enroll", responses={**refusals, **NOT_ENROLLED})
+    @app.post("/enroll", responses={**refusals, **NOT_ENROLLED}, dependencies=known)
     async def enroll(
         name: Annotated[str, Form(description="of the voice; any text")],
         audio: Annotated[list[UploadFile], File(description="recordings of this one speaker")],
@@ -55,7 +57,7 @@ def add_gallery_endpoints(
             lambda: gallery.enroll(name, contents, consent=consent or None, force=force)
         )
 
-    @app.post("/identify", responses=refusals)
+    @app.post("/identify", responses=refusals, dependencies=known)
     async def identify(
         audio: Annotated[UploadFile, File(description="a recording")],
         top: Annotated[int, Form(description="how many candidates are told", ge=1, le=1000)] = 5,
