@@ -227,6 +227,8 @@ def test_folders_are_matched_by_name(tmp_path: Path) -> None:
         find_clones([tmp_path / "tts", flat], to_speaker=True)
     known = find_clones([tmp_path / "tts", flat], corpus=touch(tmp_path / "c", "a/1.wav"))
     assert known.notes
+    with pytest.raises(DataError, match="is a recording; give folders of recordings or a list"):
+        find_clones([tmp_path / "tts/3.wav", tmp_path / "ref/ben/3.flac"])
     with pytest.raises(DataError, match="no synthesized recording has a reference; the first"):
         find_clones([touch(tmp_path / "x", "7.wav"), flat])
 

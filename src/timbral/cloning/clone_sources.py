@@ -19,7 +19,8 @@ __all__ = ["find_clones"]
 
 NO_SPEAKERS = (
     "the references' speakers are not known: each recording is taken for one of its own, so that "
-    "there is no anchor of the same speaker; `corpus` or a column speaker names them"
+    "there is no anchor of the same speaker, and the nearest other may be the same speaker; "
+    "`corpus` or a column speaker names them"
 )
 
 SAME_NAME = "differ in their suffixes alone, so it is not clear which one is meant; keep one"
@@ -64,6 +65,12 @@ def _real_recordings(corpus: str | Path, layout: str) -> tuple[RealRecording, ..
 
 
 def _of_lists(paths: Sequence[Path], real: tuple[RealRecording, ...]) -> CloneSet:
+    recordings = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    if recordings:
+        raise DataError(
+            f"{recordings[0]}: is a recording; give folders of recordings or a list of pairs (a "
+            "line: synthesized, reference), or compare two recordings by `timbral verify`"
+        )
     listed = [
         replace(clone, system=clone.system or system)
         for path, system in zip(paths, _systems(paths), strict=True)

@@ -140,7 +140,8 @@ def _check_header(path: Path) -> None:
         raise DataError(f"{path}: is a link to {path.readlink()}, which is not there")
     if not path.exists():
         raise DataError(
-            f"{path}: no such gallery{beside(path)} (`timbral enroll` and Gallery.create make one)"
+            f"{path}: no such gallery{beside(path)} "
+            "(`timbral enroll … --encoder ENCODER` and Gallery.create make one)"
         )
     if path.is_dir():
         raise DataError(f"{path}: is a folder; a gallery is one file")
