@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from timbral.errors import ConfigError, DataError
-from timbral.scoring.metrics import batch_eer, eer, error_rates, min_dcf
+from timbral.scoring.figures import compute_figures
+from timbral.scoring.metrics import ScoreCounts, batch_eer, eer, error_rates, min_dcf
 
 
 def test_rates_by_counting() -> None:
@@ -78,3 +79,32 @@ def test_unusable_scores_are_errors(scores: list[float], labels: list[int], word
 def test_prior_outside_0_and_1_is_an_error(p_target: float) -> None:
     with pytest.raises(ConfigError, match="`p_target` must lie between"):
         min_dcf([1.0, 2.0], [0, 1], p_target)
+
+
+def test_operating_points_are_those_of_a_search() -> None:
+    """Against every threshold tried, on random scores with ties and at the edges."""
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        scores = generator.integers(0, 8, generator.integers(4, 40)).astype(float)
+        labels = generator.permutation(np.arange(len(scores)) % 2)
+        rate = float(generator.choice([0.0, 0.01, 0.2, 0.5, 0.99]))
+        point = ScoreCounts.of(scores, labels).at_false_accept(rate)
+        allowed = [
+            threshold
+            for threshold in np.unique(scores)
+            if (scores[labels == 0] >= threshold).mean() <= rate
+        ]
+        assert point.threshold == (min(allowed) if allowed else None)
+        accepted = scores >= (np.inf if point.threshold is None else point.threshold)
+        assert point.false_accept == pytest.approx(accepted[labels == 0].mean())
+        assert point.false_reject == pytest.approx((~accepted[labels == 1]).mean())
+
+
+def test_rates_of_false_accepts_are_checked() -> None:
+    sides = np.array([0, 1]), np.array([1, 0])
+    for wrong in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ConfigError, match=r"`false_accept`: .*in \[0, 1\), such as 0.001"):
+            compute_figures([0.5, 0.1], [1, 0], *sides, draws=0, false_accepts=[wrong])
+    assert not compute_figures(
+        [0.5, 0.1], [1, 0], *sides, draws=0, false_accepts=[]
+    ).thresholds_line

@@ -89,7 +89,7 @@ def test_scores_are_cosines(files: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (figures.num_trials, figures.num_speakers) == (len(labels), NUM_SPEAKERS)
     assert set(figures.min_dcf) == {0.01, 0.05}
     assert main(["score", str(files / "v.npz"), str(files / "t.txt"), "--draws", "100"]) == 0
-    assert capsys.readouterr().out == figures.line + "\n"
+    assert capsys.readouterr().out == f"{figures.line}\n{figures.thresholds_line}\n"
 
 
 @pytest.mark.parametrize("form", ["npz", "safetensors", "ark", "scp", "parquet"])

@@ -14,8 +14,9 @@ from timbral.cli.common_options import DrawsOption, PriorsOption, SpeakersOption
 
 if TYPE_CHECKING:
     from timbral.scoring.condition_figures import Condition
+    from timbral.scoring.figures import Figures
 
-__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions"]
+__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions", "print_thresholds"]
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,20 @@ class ScoringOptions:
             "vectors; FILE has lines `name value` (spk2gender, utt2dur) or is a table",
         ),
     ] = ()
+    false_accept: Annotated[
+        tuple[float, ...],
+        option("RATE …", "the thresholds that keep these rates of false accepts on these trials"),
+    ] = (0.001, 0.01)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `timbral.score` and `timbral.evaluate` by these names."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def print_thresholds(figures: Figures) -> None:
+    """One line, if any was asked for."""
+    if figures.thresholds_line:
+        print(figures.thresholds_line)
 
 
 def print_conditions(conditions: Sequence[Condition]) -> None:

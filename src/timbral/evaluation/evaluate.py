@@ -12,7 +12,7 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.io.types import Progress
 from timbral.scoring.condition_values import ByColumns
-from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trials import read_labeled_list
@@ -40,6 +40,7 @@ def evaluate(
     enrollment: str | Path | None = None,
     enrollment_average: str = "vectors",
     by: ByColumns = (),
+    false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     allow_seen: bool = False,
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
@@ -69,6 +70,7 @@ def evaluate(
         enrollment: models and their recordings, as for `timbral.score`
         enrollment_average: of a model's recordings, ``vectors`` or ``scores``
         by: columns, for whose values the figures are given, too, as for `timbral.score`
+        false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
         allow_seen: evaluate also on speakers or recordings that the run of the encoder trained on,
             which says nothing of new ones; else they are refused. Of published encoders it is not
             known what they were trained on
@@ -80,7 +82,7 @@ def evaluate(
     """
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, with_list_columns(by, trials),
+        enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     check_root(listed.recordings.to_pylist(), root)

@@ -19,6 +19,7 @@ from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.condition_figures import Condition, condition_rows
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores
+from timbral.scoring.metrics import OperatingPoint
 from timbral.scoring.score_file import ScoredList
 
 __all__ = ["EVALUATION_PAGE", "write_evaluation_page"]
@@ -126,10 +127,20 @@ def _facts(figures: Figures) -> str:
     rows += [
         ("min Cllr", f"{figures.min_cllr:.3f} bits", ""),
         ("threshold at the EER", f"{figures.threshold:.4f}", ""),
+        *(_threshold_row(rate, point) for rate, point in figures.operating_points.items()),
         ("trials", f"{figures.num_trials:,}, {figures.num_targets:,} of them target trials", ""),
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
     return html_table(rows, ("", "", "95 % interval over speakers"))
+
+
+def _threshold_row(rate: float, point: OperatingPoint) -> tuple[str, str, str]:
+    threshold = "above every score" if point.threshold is None else f"{point.threshold:.4f}"
+    return (
+        f"threshold at {100 * rate:g} % false accepts",
+        f"{threshold}, {100 * point.false_reject:.2f} % false rejects",
+        "",
+    )
 
 
 def _by_condition(conditions: Sequence[Condition]) -> str:

@@ -119,7 +119,13 @@ def _condition(
     own = None
     if trials.is_labeled:
         own = compute_figures(
-            scores, trials.labels, first, second, p_targets=options.p_target, draws=options.draws
+            scores,
+            trials.labels,
+            first,
+            second,
+            p_targets=options.p_target,
+            false_accepts=options.false_accept,
+            draws=options.draws,
         )
     return Condition(
         column=column,

@@ -19,13 +19,20 @@ from timbral.scoring.intervals import (
     eer_of,
     min_dcf_of,
 )
-from timbral.scoring.metrics import ScoreCounts, check_p_target
+from timbral.scoring.metrics import (
+    OperatingPoint,
+    ScoreCounts,
+    check_false_accept,
+    check_p_target,
+)
 from timbral.scoring.ranked_trials import RankedTrials
 
-__all__ = ["DEFAULT_P_TARGETS", "Figures", "compute_figures"]
+__all__ = ["DEFAULT_FALSE_ACCEPTS", "DEFAULT_P_TARGETS", "Figures", "compute_figures"]
 
 DEFAULT_P_TARGETS = (0.01, 0.05)
 """priors of target trials that papers on VoxCeleb and VoxSRC report minDCF at"""
+DEFAULT_FALSE_ACCEPTS = (0.001, 0.01)
+"""rates that products are run at"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,9 @@ class Figures:
     min_dcf_intervals: dict[float, Interval] = field(repr=False)
     min_cllr: float
     """bits, after the best calibration that keeps the order of the scores"""
+    operating_points: dict[float, OperatingPoint]
+    """by the rate of false accepts that was asked for: the lowest threshold that keeps it on these
+    trials, which promises nothing of others (`timbral.calibrate` does)"""
     num_trials: int
     num_targets: int
     num_speakers: int
@@ -63,11 +73,21 @@ class Figures:
             f"speakers {self.num_speakers:,}"
         )
 
+    @property
+    def thresholds_line(self) -> str:
+        """The thresholds of `operating_points` in one line; empty if none was asked for."""
+        shown = [
+            f"{'none' if point.threshold is None else format(point.threshold, '.4f')} at "
+            f"{100 * rate:g} % false accepts ({100 * point.false_reject:.2f} % false rejects)"
+            for rate, point in self.operating_points.items()
+        ]
+        return f"thresholds {', '.join(shown)}" if shown else ""
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         values = asdict(self)
-        for name in ("min_dcf", "min_dcf_intervals"):
-            values[name] = {f"{prior:g}": value for prior, value in values[name].items()}
+        for name in ("min_dcf", "min_dcf_intervals", "operating_points"):
+            values[name] = {f"{key:g}": value for key, value in values[name].items()}
         return values
 
 
@@ -78,6 +98,7 @@ def compute_figures(
     second: Ints,
     *,
     p_targets: Sequence[float] = DEFAULT_P_TARGETS,
+    false_accepts: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     draws: int = 1000,
     seed: int = 0,
 ) -> Figures:
@@ -88,19 +109,24 @@ def compute_figures(
         labels: (N,), 1 for target trials
         first, second: (N,) the speakers of both sides, as numbers from 0
         p_targets: priors of target trials, each in (0, 1)
+        false_accepts: rates of false accepts for which thresholds are given, each in [0, 1)
         draws: of speakers, for the intervals, 100 or more; 0: none
         seed: of the draws
 
-    Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior.
+    Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior
+    or a rate.
     """
     if not p_targets:
         raise ConfigError("`p_target`: one prior of target trials or more is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
+    for asked in false_accepts:
+        check_false_accept(asked)
     check_draws(draws)
     trials = RankedTrials.of(scores, labels)
     counts = ScoreCounts.of_ranked(trials)
     rate, threshold = counts.eer()
+    points = {asked: counts.at_false_accept(asked) for asked in false_accepts}
     hull = convex_hull(counts)
     del counts  # of ten million trials a quarter of a gigabyte
     bootstrap, note = _bootstrap(trials, first, second, draws, seed)
@@ -119,6 +145,7 @@ def compute_figures(
         min_dcf={prior: hull.min_dcf(prior) for prior in p_targets},
         min_dcf_intervals=intervals,
         min_cllr=hull.min_cllr,
+        operating_points=points,
         num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
         num_targets=int(hull.targets.sum()),
         num_speakers=count_present(first, second),

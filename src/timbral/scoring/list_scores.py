@@ -80,7 +80,12 @@ def score_list(
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
         figures = compute_figures(
-            scores, listed.labels, *sides, p_targets=options.p_target, draws=options.draws
+            scores,
+            listed.labels,
+            *sides,
+            p_targets=options.p_target,
+            false_accepts=options.false_accept,
+            draws=options.draws,
         )
         guessed = options.speakers is None and found.speakers is None
         if guessed and figures.eer_interval is not None:

@@ -21,9 +21,11 @@ from timbral.scoring.ranked_trials import RankedTrials, check_scores
 
 __all__ = [
     "ErrorRates",
+    "OperatingPoint",
     "ScoreCounts",
     "actual_dcf",
     "batch_eer",
+    "check_false_accept",
     "check_p_target",
     "cllr",
     "detection_cost",
@@ -59,6 +61,18 @@ class ErrorRates:
         """Minimum of the normalized detection cost; see the function `min_dcf`."""
         check_p_target(p_target)
         return float(detection_cost(self.miss, self.false_alarm, p_target).min())
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold does to the trials: a score of it or more is accepted."""
+
+    threshold: float | None
+    """None: no score is accepted"""
+    false_accept: float
+    """rate among the non-target trials"""
+    false_reject: float
+    """rate among the target trials"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +113,19 @@ class ScoreCounts:
         after = bisect_left(range(len(missed)), 0.0, key=difference)
         return self._rates(slice(after - 1, after + 1), missed, rejected).eer()
 
+    def at_false_accept(self, rate: float) -> OperatingPoint:
+        """The lowest threshold that at most `rate`, in [0, 1], of the non-target trials reach."""
+        missed, rejected = self._below()
+        accepted = int(np.floor(rate * rejected[-1] * (1 + 1e-12)))
+        row = int(np.searchsorted(rejected, rejected[-1] - accepted))
+        rates = self._rates(slice(row, row + 1), missed, rejected)
+        threshold = float(rates.thresholds[0])
+        return OperatingPoint(
+            threshold if np.isfinite(threshold) else None,
+            float(rates.false_alarm[0]),
+            float(rates.miss[0]),
+        )
+
     def _below(self) -> tuple[Ints, Ints]:
         """Target and non-target trials (K + 1,) below each threshold."""
         missed, rejected = (
@@ -127,6 +154,14 @@ def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     Raises DataError as `error_rates` does.
     """
     return ScoreCounts.of(scores, labels).eer()
+
+
+def check_false_accept(rate: float) -> None:
+    """ConfigError for a rate that is none."""
+    if not 0.0 <= rate < 1.0:
+        raise ConfigError(
+            f"`false_accept`: a rate of false accepts lies in [0, 1), such as 0.001; got {rate:g}"
+        )
 
 
 def check_p_target(p_target: float) -> None:

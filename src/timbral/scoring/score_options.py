@@ -16,9 +16,9 @@ from timbral.scoring.enrollment import (
     read_enrollment,
     recordings_of,
 )
-from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS
 from timbral.scoring.intervals import check_draws
-from timbral.scoring.metrics import check_p_target
+from timbral.scoring.metrics import check_false_accept, check_p_target
 from timbral.scoring.trial_list import TrialList
 
 __all__ = ["NORMS", "ScoreOptions"]
@@ -30,7 +30,8 @@ NORMS = ("none", "mean", "as-norm", "nap")
 class ScoreOptions:
     """What `timbral.score` and `timbral.evaluate` take besides vectors and trials.
 
-    Raises ConfigError for an unknown norm, one without its cohort, a prior or a number of draws.
+    Raises ConfigError for an unknown norm, one without its cohort, a prior, a rate or a number of
+    draws.
     """
 
     norm: str = "none"
@@ -44,6 +45,7 @@ class ScoreOptions:
     enrollment: str | Path | None = None
     enrollment_average: str = "vectors"
     by: ByColumns = ()
+    false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, NORMS)
@@ -57,6 +59,8 @@ class ScoreOptions:
             raise ConfigError("`p_target`: one prior of target trials or more is needed")
         for prior in self.p_target:
             check_p_target(prior)
+        for rate in self.false_accept:
+            check_false_accept(rate)
         check_draws(self.draws)
 
     @property

@@ -10,7 +10,7 @@ from timbral.embeddings.named_vectors import read_vectors
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.condition_figures import Condition
 from timbral.scoring.condition_values import ByColumns
-from timbral.scoring.figures import DEFAULT_P_TARGETS, Figures
+from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_scores import score_list
 from timbral.scoring.score_file import write_scores
@@ -59,6 +59,7 @@ def score(
     enrollment: str | Path | None = None,
     enrollment_average: str = "vectors",
     by: ByColumns = (),
+    false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -90,6 +91,7 @@ def score(
             that column, a file of lines ``name value`` (Kaldi's spk2gender, utt2dur), a mapping.
             A list that `timbral.trials` drew has its corpus's columns beside it. Durations are
             binned by the shorter recording's
+        false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
@@ -97,7 +99,7 @@ def score(
     """
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, with_list_columns(by, trials),
+        enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
     )  # fmt: skip
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])

@@ -18,7 +18,12 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.early_checks import check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
-from timbral.cli.scoring_options import DEFAULT_SCORING, Scoring, print_conditions
+from timbral.cli.scoring_options import (
+    DEFAULT_SCORING,
+    Scoring,
+    print_conditions,
+    print_thresholds,
+)
 from timbral.cli.standard_streams import STANDARD, text_input
 from timbral.cli.wording import count
 from timbral.io.progress import bar
@@ -122,6 +127,7 @@ def _describe(result: Evaluation, output: Path) -> int:
     if result.interval_note:
         print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
     print(result.line)
+    print_thresholds(result)
     print_conditions(result.conditions)
     return code
 

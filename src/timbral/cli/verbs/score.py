@@ -13,7 +13,12 @@ from timbral.cli.common_options import (
     SOME_FAILED,
     option,
 )
-from timbral.cli.scoring_options import DEFAULT_SCORING, Scoring, print_conditions
+from timbral.cli.scoring_options import (
+    DEFAULT_SCORING,
+    Scoring,
+    print_conditions,
+    print_thresholds,
+)
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 
@@ -82,5 +87,6 @@ def _describe(result: ScoreSummary, output: Path | None) -> int:
         if result.figures.interval_note:
             print(result.figures.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
         print(result.figures.line)
+        print_thresholds(result.figures)
     print_conditions(result.conditions)
     return SOME_FAILED if result.missing else OK
