@@ -380,8 +380,8 @@ def test_second_embed_says_that_nothing_was_left_to_do(
     words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "o"]
     first, second = ask(*words), ask(*words)
     assert "complete already" not in first.out
-    assert second.out.startswith("was complete already: 48 utterances of 8 speakers (")
-    assert second.out.removeprefix("was complete already: ") == first.out.splitlines(True)[0]
+    assert second.out.startswith("all embedded already: 48 utterances of 8 speakers (")
+    assert second.out.removeprefix("all embedded already: ") == first.out.splitlines(True)[0]
 
 
 def test_bad_recordings_end_with_exit_code_1(

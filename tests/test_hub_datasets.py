@@ -274,7 +274,7 @@ def test_embed(hub: FakeHub, run: Path, tmp_path: Path, ask: Ask) -> None:
     assert (answer.code, answer.layout) == (0, "layout: datasets, 3 speakers: " + ", ".join(
         sorted({path.parent.name for path in VOICE_FILES})) + "\n")  # fmt: skip
     again = ask("embed", run, "hf://me/corpus:train", "--output", tmp_path / "emb")
-    assert again.out.startswith("was complete already: 6 utterances")
+    assert again.out.startswith("all embedded already: 6 utterances")
 
 
 def test_a_stream_is_encoded(hub: FakeHub, run: Path) -> None:

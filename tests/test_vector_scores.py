@@ -426,6 +426,17 @@ def test_compare_refuses_lists_that_differ(files: Path, capsys: pytest.CaptureFi
     assert "both give every trial the same score" in capsys.readouterr().err
 
 
+def test_compare_says_the_rates_of_too_few_speakers(tmp_path: Path) -> None:
+    scores = tmp_path / "scores.txt"
+    scores.write_text("0.9 1 a1 a2\n0.8 1 b1 b2\n0.2 0 a1 b1\n0.1 0 a2 b2\n")
+    with pytest.raises(
+        DataError, match=r"EER 0.00 % and 0.00 %; .* needs 5 of them or more; got 2"
+    ):
+        timbral.compare(scores, scores, draws=100)
+    with pytest.raises(DataError, match=r"report.html: is a page; give its folder"):
+        timbral.compare(scores, tmp_path / "report.html")
+
+
 def test_vectors_of_bfloat16(tmp_path: Path) -> None:
     """NumPy has no such numbers; as float32 they have the same value."""
     rows = torch.randn(3, 8).bfloat16()

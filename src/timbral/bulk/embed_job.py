@@ -71,6 +71,12 @@ class EmbedJob:
 
 
 DELETE_FOLDER = "delete the folder that it lies in, and what it holds is embedded again"
+WORDS = {
+    "weights_sha256": "weights, of another encoder (weights_sha256)",
+    "windows": "windows of utterances",
+    "corpus": "recordings, of another corpus",
+}
+"""for the fields that do not speak for themselves"""
 ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
     "weights_sha256": (str,),
     "preprocessing": (dict,),
@@ -101,6 +107,7 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
     differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_fields(job)
     if differing:
         raise DataError(
-            f"{folder.location}: holds vectors made with other {', '.join(differing)}; "
-            "choose another output folder, or delete that folder first"
+            f"{folder.location}: holds vectors made with other "
+            f"{', and other '.join(WORDS.get(name, name) for name in differing)}; choose another "
+            f"output folder, or delete {folder.location}, and all is embedded again"
         )

@@ -76,6 +76,6 @@ def torch_network(runtime: Runtime) -> SpeakerEncoder:
         if isinstance(runtime.network, SpeakerEncoder):
             return runtime.network
     raise ConfigError(
-        f"{runtime.network.name}: an exported model has no network of torch, so it can be neither "
+        f"an exported model ({runtime.network.name}) has no network of torch, so it can be neither "
         "saved, trained nor exported again; load the encoder that it was exported from"
     )

@@ -113,8 +113,14 @@ def compare(
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
     ranked = [RankedTrials.of(score, trials.labels) for score in scores]
-    bootstraps = [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
     rates = [ScoreCounts.of_ranked(each).error_rates() for each in ranked]
+    try:
+        bootstraps = [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
+    except DataError as error:
+        found = " and ".join(f"{100 * each.eer()[0]:.2f} %" for each in rates)
+        raise DataError(
+            f"{where}: EER {found}; whether that is a difference these trials cannot say: {error}"
+        ) from None
     figures: list[tuple[str, Figure, list[float]]] = [
         ("EER", eer_of, [each.eer()[0] for each in rates])
     ]

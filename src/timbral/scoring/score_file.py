@@ -135,6 +135,10 @@ def read_scores(path: str | Path) -> ScoredList:
     DataError when the file cannot be read or a score is no number.
     """
     path = Path(path) / SCORES if Path(path).is_dir() else Path(path)
+    if path.suffix == ".html":
+        raise DataError(
+            f"{path}: is a page; give its folder, {path.parent}, which holds the scores"
+        )
     columns = read_columns(path, (3, 4), "a file of scores", FORMS)
     words = set(LABELS)
     labels = None

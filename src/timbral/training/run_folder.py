@@ -99,7 +99,7 @@ class RunFolder:
         if candidates:
             raise CheckpointError(
                 f"{self.checkpoints}: none of {len(candidates)} checkpoints can be read; the "
-                f"newest: {warnings[-len(candidates)]}; force_restart trains from the first step"
+                f"newest: {warnings[-len(candidates)]}; `force_restart` trains from the first step"
             )
         return warnings
 

@@ -124,7 +124,7 @@ def _target(corpus: str, output: str | None, beside_audio: bool, format: str) ->
 
 def _print_summary(done: EmbedSummary, target: str) -> int:
     print(
-        f"{'was complete already: ' if done.reused else ''}"
+        f"{'all embedded already: ' if done.reused else ''}"
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
         f"({duration(done.audio_seconds)}) in {target}"
     )
