@@ -22,7 +22,7 @@ from timbral.scoring.intervals import (
     interval_of,
     min_dcf_of,
 )
-from timbral.scoring.metrics import ScoreCounts
+from timbral.scoring.metrics import ErrorRates, ScoreCounts
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores
@@ -114,13 +114,7 @@ def compare(
     scores = lists[0].scores[left], lists[1].scores[right]
     ranked = [RankedTrials.of(score, trials.labels) for score in scores]
     rates = [ScoreCounts.of_ranked(each).error_rates() for each in ranked]
-    try:
-        bootstraps = [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
-    except DataError as error:
-        found = " and ".join(f"{100 * each.eer()[0]:.2f} %" for each in rates)
-        raise DataError(
-            f"{where}: EER {found}; whether that is a difference these trials cannot say: {error}"
-        ) from None
+    bootstraps = _bootstraps(ranked, rates, sides, draws, seed, where)
     figures: list[tuple[str, Figure, list[float]]] = [
         ("EER", eer_of, [each.eer()[0] for each in rates])
     ]
@@ -139,6 +133,24 @@ def compare(
         GUESSED if speakers is None else "",
         np.array_equal(*scores),
     )
+
+
+def _bootstraps(
+    ranked: Sequence[RankedTrials],
+    rates: Sequence[ErrorRates],
+    sides: tuple[Ints, Ints],
+    draws: int,
+    seed: int,
+    where: str,
+) -> list[SpeakerBootstrap]:
+    """Of each system; DataError, with what the trials do say, for too few speakers."""
+    try:
+        return [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
+    except DataError as error:
+        found = " and ".join(f"{100 * each.eer()[0]:.2f} %" for each in rates)
+        raise DataError(
+            f"{where}: EER {found}; whether that is a difference these trials cannot say: {error}"
+        ) from None
 
 
 def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
