@@ -19,6 +19,7 @@ PUBLISHED_NAMES = (
     "ge2e-lstm",
     "campplus-zh-en",
     "ecapa",
+    "resnet34-voxceleb",
     "wavlm-base",
     "wavlm-base-plus",
     "wavlm-large",

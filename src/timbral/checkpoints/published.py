@@ -118,6 +118,23 @@ PUBLISHED: dict[str, PublishedWeights] = {
         format="speechbrain",
         extra="hub",
     ),
+    "resnet34-voxceleb": PublishedWeights(
+        Hub(
+            "pyannote/wespeaker-voxceleb-resnet34-LM",
+            ("pytorch_model.bin",),
+            "837717ddb9ff5507820346191109dc79c958d614",
+            {
+                "pytorch_model.bin": (
+                    "366edf44f4c80889a3eb7a9d7bdf02c4aede3127f7dd15e274dcdb826b143c56"
+                )
+            },
+        ),
+        license="CC-BY-4.0",
+        description="ResNet34 of WeSpeaker, trained on VoxCeleb, as pyannote's pipelines take it",
+        architecture="resnet",
+        format="pyannote",
+        extra="hub",
+    ),
     "wavlm-base": _wavlm("wavlm-base", "WavLM, 960 h", "efa81aae7ff777e464159e0f877d54eac5b84f81"),
     "wavlm-base-plus": _wavlm(
         "wavlm-base-plus",
