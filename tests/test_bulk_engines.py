@@ -248,7 +248,7 @@ def test_beside_audio_keeps_models_apart(embedder: Embedder, voices: Path, tmp_p
     api.embed(other, root, root, format="torch", model_name="two")
     assert len(list(root.glob("*/*.one_embedding"))) == 48
     assert len(list(root.glob("*/*.two_embedding"))) == 48
-    with pytest.raises(DataError, match="other weights_sha256"):
+    with pytest.raises(DataError, match="of another encoder"):
         api.embed(other, root, root, format="torch", model_name="one")
 
 

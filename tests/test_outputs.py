@@ -247,7 +247,7 @@ def test_unsaved_networks_are_told_apart(voices: Path, tmp_path: Path) -> None:
     refused(
         tmp_path,
         lambda: api.embed(another, voices, tmp_path / "vectors", pattern="*_00.ogg"),
-        "other weights_sha256",
+        "of another encoder",
     )
 
 
