@@ -221,13 +221,10 @@ def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) 
     """
     if not 0.0 <= rate <= 1.0:
         raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
-    targets, nontargets = RankedTrials.of(scores, labels).kinds
-    accepted = int(np.floor(rate * nontargets.size * (1 + 1e-12)))
-    if accepted >= nontargets.size:
+    point = ScoreCounts.of(scores, labels).at_false_accept(rate)
+    if point.false_accept == 1.0:
         return -np.inf
-    refused = nontargets[nontargets.size - 1 - accepted]
-    above = [each[np.searchsorted(each, refused, side="right") :] for each in (targets, nontargets)]
-    return float(min((each[0] for each in above if each.size), default=np.inf))
+    return np.inf if point.threshold is None else point.threshold
 
 
 def batch_eer(embeddings: Vectors, speakers: Ints) -> float:
