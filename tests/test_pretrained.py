@@ -24,8 +24,10 @@ from timbral.checkpoints import catalog, weight_sources
 from timbral.checkpoints import download as downloads
 from timbral.checkpoints.encoder_sizes import count_sizes, describe
 from timbral.checkpoints.foreign.base import ConvertedWeights
+from timbral.checkpoints.foreign.registry import FORMATS
 from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.weights_of_others import WEIGHTS_OF_OTHERS
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
@@ -262,6 +264,18 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (copy / "preprocessor_config.json").write_text(json.dumps(normalizing), "utf-8")
     api.load_encoder("wavlm-base-plus-sv", weights_dir=copy)
     assert len(conversions) == 2
+
+
+def test_every_format_says_whose_weights_it_reads_and_their_license(ask: Ask) -> None:
+    assert [one.format for one in WEIGHTS_OF_OTHERS] == sorted(FORMATS)
+    of_all = {name for one in WEIGHTS_OF_OTHERS for name in one.architectures}
+    assert of_all == ENCODERS.keys() - {"tdnn"}
+    rows = {row.name: row for row in api.models()}
+    assert [one.license for one in rows["resnet"].weights_of_others][:1] == ["CC-BY-4.0"]
+    assert rows["tdnn"].weights_of_others == ()
+    listed = ask("models").out
+    assert "redimnet                redimnet; ID R&D, Palabra AI, license MIT" in listed
+    assert "ddvc                    ecapa, wavlm; ddvc, license not stated" in listed
 
 
 def test_listed_sizes_are_those_of_the_networks() -> None:

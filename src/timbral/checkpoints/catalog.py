@@ -8,6 +8,7 @@ from timbral.checkpoints.cached_weights import is_downloaded
 from timbral.checkpoints.known_names import OWN_ENCODERS
 from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weight_sources import Shipped
+from timbral.checkpoints.weights_of_others import WeightsOfOthers, weights_of_others
 
 __all__ = ["ARCHITECTURES", "SIZES", "ModelInfo", "models"]
 
@@ -31,6 +32,8 @@ class ModelInfo:
     """they come with timbral"""
     extra: str = ""
     """what has to be installed to download them, as in ``timbral[extra]``"""
+    weights_of_others: tuple[WeightsOfOthers, ...] = ()
+    """of an architecture: weights of other projects that `convert` reads, with their licenses"""
 
 
 ARCHITECTURES = {
@@ -45,6 +48,9 @@ ARCHITECTURES = {
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
     "w2v-bert": (
         "w2v-BERT 2.0 with an adapter for each layer and attentive pooling, on 80 filter banks"
+    ),
+    "w2v-bert-ecapa": (
+        "w2v-BERT 2.0, its layers weighted, under a small ECAPA-TDNN, on 80 filter banks"
     ),
     "w2v-bert-mhfa": (
         "w2v-BERT 2.0 under multi-head factorized attentive pooling (MHFA), on 80 filter banks"
@@ -64,6 +70,7 @@ SIZES = {
     "resnet": (256, 6_634_336, 16_000),
     "tdnn": (192, 1_061_312, 16_000),
     "w2v-bert": (256, 586_652_736, 16_000),
+    "w2v-bert-ecapa": (256, 588_902_937, 16_000),
     "w2v-bert-mhfa": (256, 582_860_210, 16_000),
     "wavlm": (512, 100_229_337, 16_000),
     "wavlm-ecapa": (256, 323_863_833, 16_000),
@@ -85,7 +92,10 @@ encoders is there at once: to build a network only to count it takes seconds"""
 
 def models() -> list[ModelInfo]:
     """Encoders to train, at their default sizes, then published weights."""
-    rows = [ModelInfo(name, text, *SIZES[name]) for name, text in ARCHITECTURES.items()]
+    rows = [
+        ModelInfo(name, text, *SIZES[name], weights_of_others=weights_of_others(name))
+        for name, text in ARCHITECTURES.items()
+    ]
     rows += _own_encoders()
     for name, entry in PUBLISHED.items():
         row = ModelInfo(

@@ -89,21 +89,35 @@ def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
 def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
     """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
 
-    Where the checkpoint's are random it keeps those that it has, and its low-rank updates.
+    Where the checkpoint's are random it keeps those that it has, and its low-rank updates. So a
+    checkpoint with a random head is the body of an encoder with a head of another kind.
     """
     path = checkpoint.weights_path
     tensors = unpack(read_tensors(path), path)
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
-    for key, current in encoder.state_dict().items():
+    own = encoder.state_dict()
+    random = checkpoint.uninitialized_prefixes
+    if random:
+        unused = (*random, *encoder.unused_in_body)
+        tensors = {k: each for k, each in tensors.items() if k in own or not k.startswith(unused)}
+        random = (*random, *_head_prefixes(encoder))
+    for key, current in own.items():
         without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates
         if without_lora != key and without_lora in tensors:
             tensors[key] = tensors.pop(without_lora)
             continue
         is_new_update = ".lora_" in key and key not in tensors
-        if is_new_update or key.startswith(checkpoint.uninitialized_prefixes):
+        if is_new_update or key.startswith(random):
             tensors[key] = current
     load_strictly(encoder, tensors, path)
     checkpoint.check_weights()  # last: what does not fit is told better by its name
+
+
+def _head_prefixes(encoder: SpeakerEncoder) -> list[str]:
+    """How names of tensors start in the layers of the group `head`."""
+    head = encoder.layer_groups().get("head", [])
+    named = encoder.named_modules()
+    return [f"{name}." for name, module in named if any(module is each for each in head)]
 
 
 def load_optimizer(

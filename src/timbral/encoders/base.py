@@ -54,6 +54,8 @@ class SpeakerEncoder(nn.Module, ABC):
     zero_frames_behind: bool = False
     """whether a window that hangs over the end sees frames of zeros there, not those of a wave
     with zeros behind it"""
+    unused_in_body: ClassVar[tuple[str, ...]] = ()
+    """starts of names of tensors that weights of its body alone have, and it does not use"""
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal segments no longer than this, whose vectors are
     averaged: memory stays bounded"""

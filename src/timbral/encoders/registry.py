@@ -12,6 +12,7 @@ from timbral.encoders.redimnet.redimnet_sizes import SIZES as REDIMNET_SIZES
 from timbral.encoders.resnet import SIZES as RESNET_SIZES
 from timbral.encoders.resnet import ResnetEncoder
 from timbral.encoders.tdnn import TdnnEncoder
+from timbral.encoders.w2v_bert.w2v_bert_ecapa import W2vBertEcapaEncoder
 from timbral.encoders.w2v_bert.w2v_bert_encoder import W2vBertEncoder
 from timbral.encoders.w2v_bert.w2v_bert_mhfa import W2vBertMhfaEncoder
 from timbral.encoders.wavlm.encoder import WavlmEncoder
@@ -29,6 +30,7 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "resnet": ResnetEncoder,
     "tdnn": TdnnEncoder,
     "w2v-bert": W2vBertEncoder,
+    "w2v-bert-ecapa": W2vBertEcapaEncoder,
     "w2v-bert-mhfa": W2vBertMhfaEncoder,
     "wavlm": WavlmEncoder,
     "wavlm-ecapa": WavlmEcapaEncoder,

@@ -52,6 +52,7 @@ class WavlmMhfaEncoder(SpeakerEncoder):
         pooling_heads=4,
         compressed_channels=8,
     )
+    unused_in_body = ("transformer.layer_norm.",)
     longest_seconds = 20.0
     config: WavlmMhfaConfig
 

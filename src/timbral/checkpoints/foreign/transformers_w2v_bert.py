@@ -1,6 +1,7 @@
 """w2v-BERT 2.0 of transformers (``facebook/w2v-bert-2.0``): a folder with config.json and weights.
 
-It has no speaker head: that of `w2v-bert-mhfa` is newly initialized, to be trained first.
+It has no speaker head: that of `w2v-bert-mhfa` is newly initialized, to be trained first. The
+encoders with other heads begin with it, too (`load_weights`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes
 from timbral.encoders.wavlm_ecapa import WavlmEcapaConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["UNISPEECH"]
+__all__ = ["UNISPEECH", "ecapa_tensors"]
 
 WAVLM = "feature_extract.model."
 """before the names of WavLM's own tensors"""
@@ -32,9 +32,9 @@ MARKS = (
     "pooling.linear1.weight",
 )
 NAMES = (
-    (r"^feature_weight$", "layer_sum.layer_weights"),
-    (r"^layer1\.conv\.", "input.conv."),
-    (r"^layer1\.bn\.", "input.norm."),
+    (r"^feature_weight$", "pooling.layer_sum.layer_weights"),
+    (r"^layer1\.conv\.", "pooling.input.conv."),
+    (r"^layer1\.bn\.", "pooling.input.norm."),
     (r"\.Conv1dReluBn1\.conv\.", ".tdnn1.conv."),
     (r"\.Conv1dReluBn1\.bn\.", ".tdnn1.norm."),
     (r"\.Conv1dReluBn2\.conv\.", ".tdnn2.conv."),
@@ -42,22 +42,18 @@ NAMES = (
     (r"\.Res2Conv1dReluBn\.convs\.(\d+)\.", r".res2net_block.blocks.\1.conv."),
     (r"\.Res2Conv1dReluBn\.bns\.(\d+)\.", r".res2net_block.blocks.\1.norm."),
     (r"\.SE_Connect\.linear(\d)\.", r".se_block.conv\1."),
-    (r"^conv\.", "mfa.conv."),
-    (r"^pooling\.linear1\.", "asp.hidden."),
-    (r"^pooling\.linear2\.", "asp.scores."),
-    (r"^bn\.", "asp_bn."),
-    (r"^linear\.", "fc."),
+    (r"^conv\.", "pooling.mfa.conv."),
+    (r"^pooling\.linear1\.", "pooling.asp.hidden."),
+    (r"^pooling\.linear2\.", "pooling.asp.scores."),
+    (r"^bn\.", "pooling.asp_bn."),
+    (r"^linear\.", "pooling.fc."),
 )
-AS_MATRIX = re.compile(r"^asp\.(?:hidden|scores)\.weight$")
+AS_MATRIX = re.compile(r"^pooling\.asp\.(?:hidden|scores)\.weight$")
 """whose convolutions of kernel 1 are linear layers here"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of WavLM with an ECAPA-TDNN on its weighted layers, no recording changed before.
-
-    In a Res2Net block the last group of channels passes through, in ours the first one, so
-    channels in front of it and behind it change places, as in WeSpeaker's.
-    """
+    """Any size of WavLM with an ECAPA-TDNN on its weighted layers, no recording changed before."""
     wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
     try:
         config = _config(wavlm, state)
@@ -65,10 +61,21 @@ def convert(content: Content) -> ConvertedWeights:
         raise CheckpointError(
             f"these are not weights of UniSpeech's WavLM with ECAPA-TDNN: {error} is missing"
         ) from None
-    moved = torch.arange(config.channels).roll(config.channels // config.res2net_scale)
-    tensors = wavlm_tensors(wavlm)
+    head = ecapa_tensors(state, config.channels, config.res2net_scale)
+    tensors = wavlm_tensors(wavlm) | {f"encoder.{name}": each for name, each in head.items()}
+    return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
+
+
+def ecapa_tensors(state: Mapping[str, Tensor], channels: int, scale: int) -> dict[str, Tensor]:
+    """Tensors of the ECAPA-TDNN and of the layers' weights, as those of a `SmallEcapa`.
+
+    In a Res2Net block the last group of channels passes through, in ours the first one, so
+    channels in front of it and behind it change places, as in WeSpeaker's.
+    """
+    moved = torch.arange(channels).roll(channels // scale)
+    tensors: dict[str, Tensor] = {}
     for key, tensor in state.items():
-        name = re.sub(r"^layer([234])\.", lambda match: f"blocks.{int(match[1]) - 2}.", key)
+        name = re.sub(r"^layer([234])\.", lambda match: f"pooling.blocks.{int(match[1]) - 2}.", key)
         name = rename(name, NAMES)
         if AS_MATRIX.match(name) and tensor.ndim == 3:
             tensor = tensor[:, :, 0]
@@ -76,8 +83,8 @@ def convert(content: Content) -> ConvertedWeights:
             tensor = tensor[moved]
         elif name.endswith(".tdnn2.conv.weight"):
             tensor = tensor[:, moved]
-        tensors[f"encoder.{name}"] = tensor.contiguous()
-    return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
+        tensors[name] = tensor.contiguous()
+    return tensors
 
 
 def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmEcapaConfig:

@@ -13,7 +13,7 @@ __all__ = ["run"]
 
 
 def run() -> int:
-    """List encoders to train and published weights to download.
+    """List encoders to train, published weights to download, and whose weights convert reads.
 
     example: timbral models
     """
@@ -33,6 +33,11 @@ def run() -> int:
             state = "; downloaded" if row.downloaded else f"; timbral download {row.name}{needs}"
             state = "" if row.is_shipped else state
             print(f"  {'':<19}{row.source}, {row.license}{state}")
+    others = {one.format: one for row in rows for one in row.weights_of_others}
+    print("Weights of other projects, by the FORMAT of `timbral convert --from FORMAT`")
+    for name, one in sorted(others.items()):
+        license = one.license or "not stated"
+        print(f"  {name:<24}{', '.join(one.architectures)}; {one.publisher}, license {license}")
     for extra in dict.fromkeys(row.extra for row in rows if row.extra and not row.downloaded):
         if not is_installed(extra):
             print(f"timbral[{extra}] is not installed: {install_command(extra)}")

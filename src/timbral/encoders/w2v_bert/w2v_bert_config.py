@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
+from timbral.encoders.small_ecapa import SmallEcapaSizes
 from timbral.errors import ConfigError, check_ranges
 
-__all__ = ["W2vBertConfig", "W2vBertMhfaConfig", "W2vBertSizes"]
+__all__ = ["W2vBertConfig", "W2vBertEcapaConfig", "W2vBertMhfaConfig", "W2vBertSizes"]
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,12 @@ class W2vBertMhfaConfig(W2vBertSizes):
         self.check_body()
         head = ("pooling_heads", "compressed_channels", "embedding_dim")
         check_ranges(self, "encoder", **dict.fromkeys(head, (1, LARGEST_SIZE)))
+
+
+@dataclass(frozen=True)
+class W2vBertEcapaConfig(SmallEcapaSizes, W2vBertSizes):
+    """The defaults of the head are those of UniSpeech's on WavLM large."""
+
+    def __post_init__(self) -> None:
+        self.check_body()
+        self.ecapa()  # check its own sizes

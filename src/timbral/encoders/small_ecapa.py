@@ -1,0 +1,98 @@
+"""A small ECAPA-TDNN on the weighted sum of a network's hidden states, as UniSpeech's speaker
+verification builds it (Chen et al., WavLM, 2022, section V-C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from timbral.encoders.ecapa import (
+    EcapaConfig,
+    PlainAttentiveStatistics,
+    PlainLinear,
+    SERes2NetBlock,
+    ecapa_layer,
+)
+from timbral.encoders.layers.frames import at_least_float32
+from timbral.encoders.layers.norm import BatchNorm
+from timbral.encoders.wavlm.encoder import WeightedLayerSum
+
+__all__ = ["TINY_ECAPA", "SmallEcapa", "SmallEcapaSizes"]
+
+NORM_EPSILON = 1e-5
+MIN_VARIANCE = 1e-9
+"""below which the pooling takes no variance"""
+TINY_ECAPA: dict[str, Any] = {
+    "channels": 16,
+    "pooled_channels": 24,
+    "attention_channels": 8,
+    "se_channels": 8,
+    "res2net_scale": 4,
+    "embedding_dim": 16,
+}
+"""of the smallest one, in the `tiny_config` of each encoder that has one"""
+
+
+@dataclass(frozen=True)
+class SmallEcapaSizes:
+    """What the config of an encoder says for the head; the defaults are UniSpeech's."""
+
+    embedding_dim: int = 256
+    channels: int = 512
+    """of the ECAPA-TDNN"""
+    pooled_channels: int = 1536
+    attention_channels: int = 128
+    se_channels: int = 128
+    res2net_scale: int = 8
+
+    def ecapa(self) -> EcapaConfig:
+        """The sizes of the ECAPA-TDNN, built as WeSpeaker's; ConfigError for impossible ones."""
+        return EcapaConfig(
+            channels=self.channels,
+            pooled_channels=self.pooled_channels,
+            attention_channels=self.attention_channels,
+            se_channels=self.se_channels,
+            res2net_scale=self.res2net_scale,
+            embedding_dim=self.embedding_dim,
+            variant="wespeaker",
+            global_context=False,
+        )
+
+
+class SmallEcapa(nn.Module):
+    """States are summed, normalized over an utterance's frames, and go through three blocks."""
+
+    def __init__(self, config: EcapaConfig, states: int, state_size: int) -> None:
+        super().__init__()
+        self.layer_sum = WeightedLayerSum(states)
+        self.input = ecapa_layer(config, state_size, config.channels, 5)
+        self.blocks = nn.ModuleList(SERes2NetBlock(config, dilation) for dilation in (2, 3, 4))
+        self.mfa = PlainLinear(3 * config.channels, config.pooled_channels)
+        self.asp = PlainAttentiveStatistics(config, min_variance=MIN_VARIANCE)
+        self.asp_bn = BatchNorm(2 * config.pooled_channels)
+        self.fc = nn.Linear(2 * config.pooled_channels, config.embedding_dim)
+
+    def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
+        """States (B, F, H) before and behind each layer, mask (B, F) -> (B, E)."""
+        frames = self.input(_instance_normalized(self.layer_sum(states), mask), mask)
+        outputs = []
+        for block in self.blocks:
+            frames = block(frames, mask)
+            outputs.append(frames)
+        pooled = self.asp(self.mfa(torch.cat(outputs, dim=2), mask), mask)
+        embeddings: Tensor = self.fc(self.asp_bn(pooled))
+        return embeddings
+
+
+def _instance_normalized(frames: Tensor, mask: Tensor) -> Tensor:
+    """Frames (B, F, C), each channel to zero mean and unit variance over an utterance's own."""
+    inside = mask[:, :, None]
+    count = inside.sum(1, keepdim=True)
+    exact = at_least_float32(frames)
+    mean = (exact * inside).sum(1, keepdim=True) / count
+    centered = (exact - mean) * inside
+    variance = centered.square().sum(1, keepdim=True) / count
+    return (centered * (variance + NORM_EPSILON).rsqrt()).to(frames.dtype)
