@@ -34,7 +34,8 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
     assert table.column_names == [
         "utterance", "speaker", "session", "path", "duration_seconds", "embedding", "encoder",
-        "weights_sha256", "license", "speech_seconds", "risks", "embedding_sha256",
+        "weights_sha256", "license", "speech_seconds", "risks", "bandwidth_hz", "snr_db",
+        "embedding_sha256",
     ]  # fmt: skip
     assert table["utterance"].to_pylist() == [r.utterance for r in scan_corpus("folder", voices)]
     assert set(table["weights_sha256"].to_pylist()) == {embedder.weights_sha256}

@@ -19,7 +19,7 @@ from timbral.io.storage import Folder
 
 __all__ = ["with_known_rows"]
 
-MEASURED = ("duration_seconds", "speech_seconds", "risks")
+MEASURED = ("duration_seconds", "speech_seconds", "risks", "bandwidth_hz", "snr_db")
 SavedRow = tuple[FileState, EmbeddedRow]
 """of a recording: what its file was, and what was made of it"""
 

@@ -99,7 +99,9 @@ def _made_of(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:
     if quality is None:
         return EmbeddedRow(vector, seconds)
     risks = [risk.kind for risk in risks_of(quality)]
-    return EmbeddedRow(vector, seconds, quality.speech_seconds, risks)
+    return EmbeddedRow(
+        vector, seconds, quality.speech_seconds, risks, quality.bandwidth_hz, quality.snr_db
+    )
 
 
 def _read_ahead(

@@ -54,6 +54,8 @@ class EmbeddedRow:
     speech_seconds: float | None = None
     risks: list[str] | None = None
     """kinds; None where the recording was not measured"""
+    bandwidth_hz: float | None = None
+    snr_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class PartialShard:
             "license": [embedder.license] * len(rows),
             "speech_seconds": [row.speech_seconds for row in made],
             "risks": [row.risks for row in made],
+            "bandwidth_hz": [row.bandwidth_hz for row in made],
+            "snr_db": [row.snr_db for row in made],
             "embedding_sha256": [embedder.embedding_identity()] * len(rows),
         }
 

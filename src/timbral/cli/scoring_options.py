@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from timbral.scoring.condition_figures import Condition
     from timbral.scoring.figures import Figures
 
-__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions", "print_thresholds"]
+__all__ = ["DEFAULT_SCORING", "Scoring", "ScoringOptions", "print_conditions", "print_figures"]
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,29 @@ class ScoringOptions:
         tuple[float, ...],
         option("RATE …", "the thresholds that keep these rates of false accepts on these trials"),
     ] = (0.001, 0.01)
+    calibration: Annotated[
+        Path | None,
+        option(
+            "FILE",
+            "of this encoder, for Cllr and actual DCF; default: the encoder's own in evaluate, "
+            "none in score",
+        ),
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `timbral.score` and `timbral.evaluate` by these names."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def print_thresholds(figures: Figures) -> None:
-    """One line, if any was asked for."""
+def print_figures(figures: Figures) -> None:
+    """A line of error rates, one of thresholds and one of calibrated costs, as there are."""
+    if figures.calibration_note:
+        print(figures.calibration_note, file=sys.stderr)
+    print(figures.line)
     if figures.thresholds_line:
         print(figures.thresholds_line)
+    if figures.calibrated is not None:
+        print(figures.calibrated.line)
 
 
 def print_conditions(conditions: Sequence[Condition]) -> None:

@@ -15,9 +15,11 @@ utterances.parquet, one row an utterance in the corpus's order
     license            string      of these weights
     speech_seconds     float64     net speech in the recording (`Quality`)
     risks              [string]    kinds of its risks (`timbral.audio.quality.risks`)
+    bandwidth_hz       float64     likewise of the recording
+    snr_db             float64     likewise; null also where it has no pause
     embedding_sha256   string      of preprocessing and windows (`Embedder.embedding_identity`)
     =================  ==========  ========================================================
-    The last three are null in an older version's rows, two where mels were embedded.
+    The last five are null in an older version's rows, the measures where mels were embedded.
 speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
@@ -96,8 +98,9 @@ RISK_FIELDS = (
     pa.field("speech_seconds", pa.float64()),
     pa.field("risks", pa.list_(pa.string())),
 )
+LINE_FIELDS = (pa.field("bandwidth_hz", pa.float64()), pa.field("snr_db", pa.float64()))
 IDENTITY_FIELD = pa.field("embedding_sha256", pa.string())
-OPTIONAL_FIELDS = (*RISK_FIELDS, IDENTITY_FIELD)
+OPTIONAL_FIELDS = (*RISK_FIELDS, *LINE_FIELDS, IDENTITY_FIELD)
 """of utterances.parquet, behind the columns that every reader takes"""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import open_calibration, read_calibration
 from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
 from timbral.evaluation.root import check_root
 from timbral.inference.embedder import Embedder
@@ -42,6 +44,7 @@ def evaluate(
     by: ByColumns = (),
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     allow_seen: bool = False,
+    calibration: Calibration | str | Path | None = None,
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
@@ -74,20 +77,27 @@ def evaluate(
         allow_seen: evaluate also on speakers or recordings that the run of the encoder trained on,
             which says nothing of new ones; else they are refused. Of published encoders it is not
             known what they were trained on
+        calibration: of this encoder, or its file: Cllr and actual DCF of its log-likelihood ratios
+            are given, too; None: the encoder's own, if it has one and scores are cosines
 
     Raises DataError when the list cannot be read, its recordings are not below `root`, `output`
     holds other scores or anything else, `vectors` those of another encoder, or when too many trials
     cannot be scored: the vectors are kept. Recordings that cannot be used are counted in the
     result's `num_failures`.
     """
+    given = read_calibration(calibration) if isinstance(calibration, str | Path) else calibration
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
+        given,
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     check_root(listed.recordings.to_pylist(), root)
+    embedder = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+    if given is not None:
+        open_calibration(given, embedder.weights_identity(), embedder.embedding_identity())
     job = ListEvaluation(
-        load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
+        embedder,
         Path(trials),
         root,
         options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,23 @@ import pyarrow.compute as pc
 
 from timbral.bulk.embed_list import ListSummary, embed_recordings
 from timbral.bulk.engines import Engine
+from timbral.calibration.calibration import Calibration
 from timbral.data.training_list import Seen, TrainingList
-from timbral.embeddings.named_vectors import read_vectors
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluated_run import note_in_card
 from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, claim_evaluation
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, write_json, write_jsonl
 from timbral.io.storage import location_below
-from timbral.io.types import Progress
+from timbral.io.types import Ints, Progress
 from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
+from timbral.scoring.calibrated_scores import lacks_measures
 from timbral.scoring.condition_figures import Condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores, score_list
+from timbral.scoring.llr_comparison import LLRS
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
@@ -105,7 +108,7 @@ class ListEvaluation:
             write_jsonl(self.output / "failures.jsonl", embedded.failures)
         done = self._score(listed, recordings, vectors, embedded)
         if self.output is not None:
-            write_scores(self.output / SCORES, done.scored.trials, done.scored.scores)
+            self._write_scores(self.output, done)
         if done.figures is None:
             raise DataError(_one_kind(done, embedded))
         failures = len(embedded.failures)
@@ -127,6 +130,15 @@ class ListEvaluation:
             self._write_page(self.output, evaluation, done, recordings)
             note_in_card(self.embedder, self.output)
         return evaluation
+
+    @staticmethod
+    def _write_scores(output: Path, done: ListScores) -> None:
+        """The cosines, and llrs where there are any: else those of an earlier run go."""
+        write_scores(output / SCORES, done.scored.trials, done.scored.scores)
+        if done.calibrated is None:
+            (output / LLRS).unlink(missing_ok=True)
+        else:
+            write_scores(output / LLRS, done.scored.trials, done.calibrated.llrs)
 
     def _seen(self, recordings: NamedRecordings) -> Seen:
         """What of the list the encoder was trained on; DataError unless that is allowed."""
@@ -163,11 +175,27 @@ class ListEvaluation:
         rows = pc.index_in(pa.array(locations, pa.string()), value_set=found.paths)
         try:
             at = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
-            return score_list(listed, recordings, found, at, self.options)
+            own, note = self._own_calibration(found, at)
+            options = self.options if own is None else replace(self.options, calibration=own)
+            done = score_list(listed, recordings, found, at, options)
+            if note and done.figures is not None:
+                return replace(done, figures=replace(done.figures, calibration_note=note))
+            return done
         except DataError as error:
             if not embedded.failures:
                 raise
             raise DataError(f"{error}{_why(embedded)}") from None
+
+    def _own_calibration(self, found: NamedVectors, rows: Ints) -> tuple[Calibration | None, str]:
+        """The encoder's own, where none was given and it applies, or why it does not."""
+        own = self.embedder.calibration
+        if own is None or self.options.calibration is not None:
+            return None, ""
+        if not self.options.scores_are_cosines:
+            return None, "the encoder's calibration is of cosines, and these scores are none"
+        if lacking := lacks_measures(own, found, rows):
+            return None, f"the encoder's calibration was not applied: {lacking}"
+        return own, ""
 
     @property
     def _identity(self) -> dict[str, str]:

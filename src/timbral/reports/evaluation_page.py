@@ -18,6 +18,7 @@ from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.condition_figures import Condition, condition_rows
 from timbral.scoring.figures import Figures
+from timbral.scoring.intervals import Interval
 from timbral.scoring.list_scores import ListScores
 from timbral.scoring.metrics import OperatingPoint
 from timbral.scoring.score_file import ScoredList
@@ -92,6 +93,7 @@ def write_evaluation_page(
     sections = [
         f"<p><strong>{escape(note)}</strong></p>" if note else "",
         _facts(figures),
+        _calibrated(figures),
         '<div class="plots">',
         *(f"<figure>{curves.svg()}</figure>" for curves in plots.values()),
         "</div>",
@@ -116,14 +118,8 @@ def _facts(figures: Figures) -> str:
         ("EER on the convex hull", f"{100 * figures.eer_hull:.2f} %", ""),
     ]
     for prior, cost in figures.min_dcf.items():
-        bounds = figures.min_dcf_intervals.get(prior)
-        rows.append(
-            (
-                f"minDCF({prior:g})",
-                f"{cost:.3f}",
-                "" if bounds is None else f"{bounds.low:.3f} to {bounds.high:.3f}",
-            )
-        )
+        bounds = _bounds(figures.min_dcf_intervals.get(prior))
+        rows.append((f"minDCF({prior:g})", f"{cost:.3f}", bounds))
     rows += [
         ("min Cllr", f"{figures.min_cllr:.3f} bits", ""),
         ("threshold at the EER", f"{figures.threshold:.4f}", ""),
@@ -132,6 +128,28 @@ def _facts(figures: Figures) -> str:
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
     return html_table(rows, ("", "", "95 % interval over speakers"))
+
+
+def _calibrated(figures: Figures) -> str:
+    """Costs of the calibration's log-likelihood ratios, and what to know of them."""
+    costs = figures.calibrated
+    note = f"<p>{escape(figures.calibration_note)}</p>" if figures.calibration_note else ""
+    if costs is None:
+        return note
+    rows = [("Cllr", f"{costs.cllr:.3f} bits", _bounds(costs.cllr_interval))]
+    rows.append(("least Cllr of this order", f"{costs.min_cllr:.3f} bits", ""))
+    for prior, cost in costs.actual_dcf.items():
+        interval = costs.actual_dcf_intervals.get(prior)
+        rows.append((f"actual DCF({prior:g})", f"{cost:.3f}", _bounds(interval)))
+        rows.append((f"least DCF({prior:g}) of this order", f"{costs.min_dcf[prior]:.3f}", ""))
+    rows.append(("EER", f"{100 * costs.eer:.2f} %", ""))
+    table = html_table(rows, ("", "", "95 % interval over speakers"))
+    title = f"Log-likelihood ratios of the calibration ({costs.description or 'no description'})"
+    return f"<h2>{escape(title)}</h2>{table}{note}"
+
+
+def _bounds(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
 def _threshold_row(rate: float, point: OperatingPoint) -> tuple[str, str, str]:

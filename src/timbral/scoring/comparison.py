@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from timbral.scoring.intervals import (
     interval_of,
     min_dcf_of,
 )
+from timbral.scoring.llr_comparison import ComparedCost, compared_costs, llrs_of
 from timbral.scoring.metrics import ErrorRates, ScoreCounts
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores
+from timbral.scoring.speaker_means import SpeakerMeans
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
@@ -85,7 +87,8 @@ def compare(
     difference is known much better than their own intervals suggest.
 
     Args:
-        first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt
+        first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt. Of
+            two folders of calibrated evaluations Cllr and actual DCF are compared, too
         second: the other system's, in the same way. Where the two scored different trials, those
             that both did are compared, each pair once; 1 % of the pairs may be of one only
         speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
@@ -125,6 +128,11 @@ def compare(
     for name, figure, (one, other) in figures:
         drawn = [bootstrap.values(figure) for bootstrap in bootstraps]
         differences.append(Difference(name, one, other, interval_of(drawn[1] - drawn[0])))
+    llrs = [llrs_of(path, scored) for path, scored in zip((first, second), lists, strict=True)]
+    if llrs[0] is not None and llrs[1] is not None:
+        both = llrs[0].select(left), llrs[1].select(right)
+        means = SpeakerMeans(*sides, trials.labels == 1, draws=draws, seed=seed)
+        differences += _of_costs(compared_costs(both, trials.labels, means, p_target))
     return Comparison(
         tuple(differences),
         len(trials),
@@ -133,6 +141,12 @@ def compare(
         GUESSED if speakers is None else "",
         np.array_equal(*scores),
     )
+
+
+def _of_costs(costs: Iterable[ComparedCost]) -> Iterator[Difference]:
+    for each in costs:
+        interval = interval_of(each.drawn[1] - each.drawn[0])
+        yield Difference(each.name, *each.costs, interval)
 
 
 def _bootstraps(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from timbral.io.types import Floats, Ints
+from timbral.scoring.calibrated_scores import CalibratedScores
 from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval
+from timbral.scoring.metrics import ScoreCounts, actual_dcf, cllr
 from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
@@ -46,15 +49,29 @@ class Condition:
     eer_interval: Interval | None
     min_dcf: dict[str, float]
     """by prior of target trials"""
+    min_cllr: float | None = None
+    """bits; None where one kind of trial is missing"""
+    cllr: float | None = None
+    """bits, of the calibration's llrs; None without a calibration"""
+    least_cllr: float | None = None
+    """bits, that the order of these llrs allows"""
+    actual_dcf: dict[str, float] = field(default_factory=dict)
+    """by prior, of these llrs"""
 
 
 def figures_by_condition(
-    scored: ScoredList, speakers: Ints, values: Values, figures: Figures, options: ScoreOptions
+    scored: ScoredList,
+    calibrated: CalibratedScores | None,
+    speakers: Ints,
+    values: Values,
+    figures: Figures,
+    options: ScoreOptions,
 ) -> tuple[Condition, ...]:
     """Error rates for the values of each column.
 
     Args:
         scored: N labeled trials over K names
+        calibrated: their llrs, where there is a calibration
         speakers: a number of a speaker for each name (K,)
         values: by column
         figures: of the whole list
@@ -64,9 +81,11 @@ def figures_by_condition(
     for column, known in values.items():
         for value, rows in _groups(column, known, scored.trials):
             if rows.any():
-                conditions.append(
-                    _condition(column, value, scored, rows, speakers, figures, options)
-                )
+                found = _condition(column, value, scored, rows, speakers, figures, options)
+                labels = scored.trials.labels[rows]
+                if calibrated is not None and found.eer is not None:
+                    found = _with_costs(found, calibrated, rows, labels, options)
+                conditions.append(found)
     return tuple(conditions)
 
 
@@ -138,6 +157,23 @@ def _condition(
         eer=None if own is None else own.eer,
         eer_interval=None if own is None else own.eer_interval,
         min_dcf={} if own is None else {f"{p:g}": cost for p, cost in own.min_dcf.items()},
+        min_cllr=None if own is None else own.min_cllr,
+    )
+
+
+def _with_costs(
+    condition: Condition,
+    calibrated: CalibratedScores,
+    rows: Mask,
+    labels: NDArray[np.int8],
+    options: ScoreOptions,
+) -> Condition:
+    llrs = calibrated.llrs[rows]
+    return replace(
+        condition,
+        cllr=cllr(calibrated.said[rows], labels),
+        least_cllr=convex_hull(ScoreCounts.of(llrs, labels)).min_cllr,
+        actual_dcf={f"{p:g}": actual_dcf(llrs, labels, p) for p in options.p_target},
     )
 
 
@@ -154,7 +190,10 @@ def condition_rows(conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
         "miss %",
         "false alarm %",
     )
-    rows = [(*head, *(f"minDCF({prior})" for prior in priors))]
+    is_calibrated = any(each.cllr is not None for each in conditions)
+    actual = [f"actDCF({prior})" for prior in priors] if is_calibrated else []
+    costs = (*(f"minDCF({prior})" for prior in priors), "min Cllr")
+    rows = [(*head, *costs, *(["Cllr (min)", *actual] if is_calibrated else ()))]
     for each in conditions:
         interval = each.eer_interval
         bounds = [] if interval is None else [_percent(interval.low), _percent(interval.high)]
@@ -167,10 +206,23 @@ def condition_rows(conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
                 " to ".join(bounds),
                 _percent(each.miss),
                 _percent(each.false_alarm),
-                *(f"{each.min_dcf[prior]:.3f}" if each.min_dcf else "" for prior in priors),
+                *_costs(each.min_dcf, priors),
+                "" if each.min_cllr is None else f"{each.min_cllr:.3f}",
+                *(_calibrated_costs(each, priors) if is_calibrated else ()),
             )
         )
     return rows
+
+
+def _calibrated_costs(condition: Condition, priors: Sequence[str]) -> tuple[str, ...]:
+    if condition.cllr is None:
+        return ("",) * (1 + len(priors))
+    shown = f"{condition.cllr:.3f} ({condition.least_cllr:.3f})"
+    return shown, *_costs(condition.actual_dcf, priors)
+
+
+def _costs(of_priors: Mapping[str, float], priors: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{of_priors[prior]:.3f}" if of_priors else "" for prior in priors)
 
 
 def _percent(rate: float | None) -> str:

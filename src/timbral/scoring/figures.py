@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
+from timbral.scoring.calibrated_figures import CalibratedFigures
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import (
     Interval,
@@ -59,6 +60,10 @@ class Figures:
     num_targets: int
     num_speakers: int
     interval_note: str = ""
+    calibrated: CalibratedFigures | None = None
+    """costs of log-likelihood ratios, where a calibration applies"""
+    calibration_note: str = ""
+    """why the encoder's calibration was not applied, or what to know of it; else empty"""
 
     @property
     def line(self) -> str:
@@ -69,8 +74,8 @@ class Figures:
         )
         costs = "  ".join(f"minDCF({prior:g}) {cost:.3f}" for prior, cost in self.min_dcf.items())
         return (
-            f"EER {100 * self.eer:.2f} %{shown}  {costs}  trials {self.num_trials:,}  "
-            f"speakers {self.num_speakers:,}"
+            f"EER {100 * self.eer:.2f} %{shown}  {costs}  min Cllr {self.min_cllr:.3f}  "
+            f"trials {self.num_trials:,}  speakers {self.num_speakers:,}"
         )
 
     @property
@@ -88,6 +93,7 @@ class Figures:
         values = asdict(self)
         for name in ("min_dcf", "min_dcf_intervals", "operating_points"):
             values[name] = {f"{key:g}": value for key, value in values[name].items()}
+        values["calibrated"] = None if self.calibrated is None else self.calibrated.as_dict()
         return values
 
 

@@ -30,8 +30,10 @@ __all__ = [
     "Interval",
     "SpeakerBootstrap",
     "check_draws",
+    "check_speakers",
     "cllr_of",
     "count_present",
+    "draw_speakers",
     "eer_of",
     "interval_of",
     "min_dcf_of",
@@ -91,23 +93,9 @@ class SpeakerBootstrap:
         seed: int = 0,
     ) -> None:
         order, is_target = trials.order, trials.is_target
-        contrary = (first == second)[order] != is_target
-        if contrary.any():
-            row = int(order[contrary].min())
-            same = first[row] == second[row]
-            raise DataError(
-                f"trial {row + 1} is a {'non-target' if same else 'target'} trial, but its "
-                f"recordings are of {'one speaker' if same else 'two speakers'}"
-            )
-        present = count_present(first, second)
-        if present < MIN_SPEAKERS:
-            raise DataError(
-                f"an interval over speakers needs {MIN_SPEAKERS} of them or more; got {present}"
-            )
-        self.num_speakers = int(max(first.max(), second.max())) + 1
-        generator = np.random.default_rng(seed)
-        even = np.full(self.num_speakers, 1 / self.num_speakers)
-        counts = generator.multinomial(self.num_speakers, even, size=draws)
+        check_speakers(first, second, is_target, order)
+        counts = draw_speakers(first, second, draws, seed)
+        self.num_speakers = counts.shape[1]
         times = _smallest_integers(np.ascontiguousarray(counts.T))
         kinds = trials.kinds
         self.lows = _bins(*kinds)
@@ -135,6 +123,38 @@ class SpeakerBootstrap:
         rejected = np.cumsum(np.pad(self.nontargets, ((0, 0), (1, 0))), axis=1)
         with np.errstate(invalid="ignore"):
             return missed / missed[:, -1:], 1.0 - rejected / rejected[:, -1:]
+
+
+def check_speakers(
+    first: Ints, second: Ints, is_target: NDArray[np.bool_], order: Ints | slice = slice(None)
+) -> None:
+    """DataError unless speakers (N,) fit the kinds of trials, and are enough to draw from.
+
+    `is_target` (N,) is in the given `order` of the trials.
+    """
+    contrary = (first == second)[order] != is_target
+    if contrary.any():
+        row = int(np.arange(len(first))[order][contrary].min())
+        same = first[row] == second[row]
+        raise DataError(
+            f"trial {row + 1} is a {'non-target' if same else 'target'} trial, but its "
+            f"recordings are of {'one speaker' if same else 'two speakers'}"
+        )
+    present = count_present(first, second)
+    if present < MIN_SPEAKERS:
+        raise DataError(
+            f"an interval over speakers needs {MIN_SPEAKERS} of them or more; got {present}"
+        )
+
+
+def draw_speakers(first: Ints, second: Ints, draws: int, seed: int) -> Ints:
+    """How often each speaker is drawn (draws, S), of as many draws with replacement as there are.
+
+    `first` and `second` (N,) are the speakers of both sides of trials, numbers from 0 to S - 1.
+    """
+    speakers = int(max(first.max(), second.max())) + 1
+    even = np.full(speakers, 1 / speakers)
+    return np.asarray(np.random.default_rng(seed).multinomial(speakers, even, size=draws))
 
 
 def interval_of(values: Floats) -> Interval:

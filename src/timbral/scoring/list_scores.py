@@ -13,6 +13,8 @@ from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints, Vectors
+from timbral.scoring.calibrated_figures import calibrated_figures
+from timbral.scoring.calibrated_scores import CalibratedScores, calibrated_scores, lacks_measures
 from timbral.scoring.condition_figures import Condition, figures_by_condition
 from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
 from timbral.scoring.enrollment import NamedRecordings
@@ -51,6 +53,8 @@ class ListScores:
     """the recordings without a vector"""
     conditions: tuple[Condition, ...] = ()
     """of the columns that were asked for, where there are error rates"""
+    calibrated: CalibratedScores | None = None
+    """the trials' llrs, where there is a calibration"""
 
 
 def score_list(
@@ -69,30 +73,52 @@ def score_list(
         rows: (R,) the vector of each recording, -1 where there is none
         options: how
 
-    Raises DataError when too many trials have no vector, and for a cohort that cannot be used.
+    Raises DataError when too many trials have no vector, for a cohort that cannot be used, and for
+    vectors without what the calibration needs.
     """
     listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
     scores = _scores(listed, recordings, found, rows, options)
     speakers = _speakers(listed, recordings, found, rows, options)
     scored = ScoredList(listed, scores)
+    calibrated = None
+    if options.calibration is not None:
+        if lacking := lacks_measures(options.calibration, found, rows):
+            raise DataError(lacking)
+        calibrated = calibrated_scores(listed, recordings, found, rows, options.calibration)
     figures = None
     conditions: tuple[Condition, ...] = ()
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
-        figures = compute_figures(
-            scores,
-            listed.labels,
-            *sides,
-            p_targets=options.p_target,
-            false_accepts=options.false_accept,
-            draws=options.draws,
-        )
         guessed = options.speakers is None and found.speakers is None
-        if guessed and figures.eer_interval is not None:
-            figures = replace(figures, interval_note=GUESSED)
+        figures = _figures(scored, sides, calibrated, guessed, options)
         values = _values(recordings, found, rows, options)
-        conditions = figures_by_condition(scored, speakers, values, figures, options)
-    return ListScores(scored, figures, speakers, left_out, missing, conditions)
+        conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
+    return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated)
+
+
+def _figures(
+    scored: ScoredList,
+    sides: tuple[Ints, Ints],
+    calibrated: CalibratedScores | None,
+    guessed: bool,
+    options: ScoreOptions,
+) -> Figures:
+    """Of the whole list; `sides` are the speakers of its trials (N,), maybe `guessed`."""
+    labels, draws = scored.trials.labels, options.draws
+    figures = compute_figures(
+        scored.scores,
+        labels,
+        *sides,
+        p_targets=options.p_target,
+        false_accepts=options.false_accept,
+        draws=draws,
+    )
+    if guessed and figures.eer_interval is not None:
+        figures = replace(figures, interval_note=GUESSED)
+    if calibrated is None:
+        return figures
+    costs = calibrated_figures(calibrated, labels, *sides, p_targets=options.p_target, draws=draws)
+    return replace(figures, calibrated=costs, calibration_note=costs.note)
 
 
 def _values(

@@ -7,6 +7,7 @@ trial that is rejected, a false alarm a non-target trial that is accepted.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
     "ScoreCounts",
     "actual_dcf",
     "batch_eer",
+    "bayes_threshold",
     "check_false_accept",
     "check_p_target",
     "cllr",
@@ -190,9 +192,14 @@ def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> fl
     """
     check_p_target(p_target)
     llr, target = check_scores(llrs, labels)
-    accepted = llr >= np.log(1.0 - p_target) - np.log(p_target)
+    accepted = llr >= bayes_threshold(p_target)
     miss, false_alarm = 1.0 - accepted[target].mean(), accepted[~target].mean()
     return float(detection_cost(miss, false_alarm, p_target))
+
+
+def bayes_threshold(p_target: float) -> float:
+    """The llr from which accepting costs least, with unit costs: log((1 - p) / p)."""
+    return math.log1p(-p_target) - math.log(p_target)
 
 
 def detection_cost(miss: Any, false_alarm: Any, p_target: float) -> Floats:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from timbral.calibration.calibration import Calibration
 from timbral.errors import ConfigError, check_choice
 from timbral.io.files import file_sha256
 from timbral.io.storage import location_of
@@ -46,6 +47,7 @@ class ScoreOptions:
     enrollment_average: str = "vectors"
     by: ByColumns = ()
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, NORMS)
@@ -55,6 +57,11 @@ class ScoreOptions:
             )
         column_sources(self.by)
         check_choice("enrollment_average", self.enrollment_average, AVERAGES)
+        if self.calibration is not None and not self.scores_are_cosines:
+            raise ConfigError(
+                "`calibration`: one is of cosines of two voices, as `verify` compares them; leave "
+                "out `norm`, and average the `vectors` of models"
+            )
         if not self.p_target:
             raise ConfigError("`p_target`: one prior of target trials or more is needed")
         for prior in self.p_target:
@@ -62,6 +69,12 @@ class ScoreOptions:
         for rate in self.false_accept:
             check_false_accept(rate)
         check_draws(self.draws)
+
+    @property
+    def scores_are_cosines(self) -> bool:
+        """Of two voices as they are, which a calibration can be applied to."""
+        averages = self.enrollment is not None and self.enrollment_average == "scores"
+        return self.norm == "none" and not averages
 
     @property
     def scoring(self) -> str:

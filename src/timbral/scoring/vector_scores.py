@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration_file import read_calibration
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.io.outputs import FileKind, claim_file
+from timbral.scoring.calibrated_scores import check_vectors
 from timbral.scoring.condition_figures import Condition
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Figures
@@ -60,6 +63,7 @@ def score(
     enrollment_average: str = "vectors",
     by: ByColumns = (),
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
+    calibration: Calibration | str | Path | None = None,
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -92,18 +96,26 @@ def score(
             A list that `timbral.trials` drew has its corpus's columns beside it. Durations are
             binned by the shorter recording's
         false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
+        calibration: of the encoder of these vectors, or its file: Cllr and actual DCF of its
+            log-likelihood ratios are given, too. Needs a table that `embed` wrote; None: none
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
-    speaker of the trials in the cohort, and when too many trials have no vector; ConfigError for
-    an unknown `norm` and for one without its cohort.
+    speaker of the trials in the cohort, for a calibration of other vectors, and when too many
+    trials have no vector; ConfigError for an unknown `norm`, for one without its cohort, and for
+    one with a calibration.
     """
+    if isinstance(calibration, str | Path):
+        calibration = read_calibration(calibration)
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
+        calibration,
     )  # fmt: skip
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)
+    if calibration is not None:
+        check_vectors(calibration, found, vectors)
     recordings = options.recordings_of(listed)
     rows = found.rows_of(recordings.recordings, root)
     done = score_list(listed, recordings, found, rows, options)

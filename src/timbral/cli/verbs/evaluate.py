@@ -16,13 +16,13 @@ from timbral.cli.common_options import (
     load_embedder,
     option,
 )
-from timbral.cli.early_checks import check_folders
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.scoring_options import (
     DEFAULT_SCORING,
     Scoring,
     print_conditions,
-    print_thresholds,
+    print_figures,
 )
 from timbral.cli.standard_streams import STANDARD, text_input
 from timbral.cli.wording import count
@@ -86,6 +86,7 @@ def run(
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
+        check_files(scoring.calibration)
         listed = read_labeled_list(path)  # before torch is imported
         if scoring.enrollment is None:
             check_root(listed.names.to_pylist(), root)
@@ -126,8 +127,7 @@ def _describe(result: Evaluation, output: Path) -> int:
         print(result.seen_note, file=sys.stderr)
     if result.interval_note:
         print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
-    print(result.line)
-    print_thresholds(result)
+    print_figures(result)
     print_conditions(result.conditions)
     return code
 

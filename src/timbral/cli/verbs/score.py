@@ -17,7 +17,7 @@ from timbral.cli.scoring_options import (
     DEFAULT_SCORING,
     Scoring,
     print_conditions,
-    print_thresholds,
+    print_figures,
 )
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
@@ -86,7 +86,6 @@ def _describe(result: ScoreSummary, output: Path | None) -> int:
     else:
         if result.figures.interval_note:
             print(result.figures.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
-        print(result.figures.line)
-        print_thresholds(result.figures)
+        print_figures(result.figures)
     print_conditions(result.conditions)
     return SOME_FAILED if result.missing else OK

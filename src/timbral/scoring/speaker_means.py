@@ -1,0 +1,83 @@
+"""Means over trials in draws of speakers, exactly: for costs that need no order of the scores.
+
+A draw in which speaker a comes m times and speaker b n times gives a trial between them the weight
+m · n, a target trial of a the weight m (see `timbral.scoring.intervals`). So the sum of a cost over
+all trials is a form of the counts: costs are summed once for each pair of speakers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbral.io.types import Floats, Ints
+from timbral.scoring.intervals import draw_speakers
+
+__all__ = ["SpeakerMeans"]
+
+MOST_PAIRS = 2**24
+"""of speakers that have a place in memory each; of more, the trials are summed one by one"""
+BLOCK = 2**14
+"""trials at one time, of so many"""
+
+
+class SpeakerMeans:
+    """Means of costs over the trials of one kind, in draws of speakers with replacement.
+
+    Args:
+        first, second: (N,) the speakers of both sides of trials of both kinds, as numbers from 0
+        is_target: (N,)
+        draws: how often as many speakers are drawn as there are
+        seed: of the draws, which are those of `SpeakerBootstrap`
+    """
+
+    def __init__(
+        self,
+        first: Ints,
+        second: Ints,
+        is_target: NDArray[np.bool_],
+        *,
+        draws: int,
+        seed: int = 0,
+    ) -> None:
+        self._counts = draw_speakers(first, second, draws, seed).astype(np.float64)  # (draws, S)
+        self._is_target = is_target
+        self._first = first[is_target], first[~is_target]
+        self._second = second[~is_target]
+        ones = np.ones(len(first))
+        with np.errstate(invalid="ignore"):
+            self._weights = self._target_sums(ones), self._nontarget_sums(ones)
+
+    def of_targets(self, costs: Floats | NDArray[np.bool_]) -> Floats:
+        """Mean over target trials of `costs` (N,) in each draw (draws,); NaN where it has none."""
+        return self._divided(self._target_sums(costs), self._weights[0])
+
+    def of_nontargets(self, costs: Floats | NDArray[np.bool_]) -> Floats:
+        """Mean over non-target trials of `costs` (N,), likewise."""
+        return self._divided(self._nontarget_sums(costs), self._weights[1])
+
+    @staticmethod
+    def _divided(sums: Floats, weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.where(weights > 0, sums / weights, np.nan))
+
+    def _target_sums(self, costs: Floats | NDArray[np.bool_]) -> Floats:
+        speakers = self._counts.shape[1]
+        of_each = np.bincount(self._first[0], costs[self._is_target], minlength=speakers)
+        return np.asarray(self._counts @ of_each)
+
+    def _nontarget_sums(self, costs: Floats | NDArray[np.bool_]) -> Floats:
+        left, right, kept = self._first[1], self._second, costs[~self._is_target]
+        speakers = self._counts.shape[1]
+        if speakers**2 <= MOST_PAIRS:
+            places = left * np.int64(speakers) + right
+            of_pairs = np.bincount(places, kept, minlength=speakers**2)
+            of_pairs = of_pairs.reshape(speakers, speakers)
+            return np.asarray(((self._counts @ of_pairs) * self._counts).sum(axis=1))
+        times = np.ascontiguousarray(self._counts.T, dtype=np.float32)  # (S, draws)
+        sums = np.zeros(times.shape[1])
+        for start in range(0, len(kept), BLOCK):
+            rows = slice(start, start + BLOCK)
+            weights = times[left[rows]] * times[right[rows]]
+            sums += kept[rows].astype(np.float32) @ weights
+        return sums
