@@ -315,6 +315,14 @@ def two_names(folder: Path) -> Path:
     return folder / "v.ark"
 
 
+def parquet(**columns: Any) -> Write:
+    def write(folder: Path) -> Path:
+        pa.parquet.write_table(pa.table(columns), folder / "v.parquet")
+        return folder / "v.parquet"
+
+    return write
+
+
 BINARY = b"a \0BFV \4\x03\0\0\0" + np.ones(3, "<f4").tobytes()
 BAD: dict[str, tuple[Write, str]] = {
     "nothing there": (lambda folder: folder / "v.ark", "no such file or folder"),
@@ -366,6 +374,34 @@ BAD: dict[str, tuple[Write, str]] = {
     "a table without names": (file_of("v.csv", b"d0,d1\n1,2\n"), "whose vector a row is"),
     "a table with a word": (file_of("v.csv", b"utt,d0,d1\na,1,x\n"), "holds something else"),
     "a vector that is none": (file_of("v.csv", b"utt,emb\na,one\n"), "row 1: holds 'one' instead"),
+    "a list cut off": (file_of("v.csv", b'utt,emb\na,"[1, 2"\n'), r"row 1: holds '\[1, 2' instead"),
+    "Parquet that is none": (file_of("v.parquet", b"PAR1"), "cannot be read as Parquet"),
+    "Parquet with two vectors": (
+        parquet(utt=["a"], e1=[[1.0, 2.0]], e2=[[1.0, 2.0]]),
+        "which column holds the vectors.*embedding=e1; columns of lists: e1, e2",
+    ),
+    "Parquet without a vector": (parquet(utt=["a"], emb=[None]), "row 1: is empty, not a vector"),
+    "Parquet of words": (parquet(utt=["a"], emb=[["x"]]), "row 1: is text, not a vector"),
+    "CosyVoice without vectors": (
+        saved("spk2info.pt", {"s": {"speech_feat": torch.zeros(1, 5, 80)}}),
+        "s: has none of embedding, .*, only speech_feat",
+    ),
+    "Coqui of words": (
+        file_of("speakers.json", b'{"c": {"name": "s", "embedding": ["x"]}}'),
+        "c: is text, not a vector of numbers",
+    ),
+    "Coqui of matrices": (
+        file_of("speakers.json", b'{"c": {"name": "s", "embedding": [[1, 2], [3, 4]]}}'),
+        "c: is 2 x 2, not a vector",
+    ),
+    "WeSpeaker without its archive": (
+        lambda folder: file_of("xvector.scp", b"u /none/xvector.ark:3\n")(folder).parent,
+        r"xvector\.scp:1: .*xvector\.ark cannot be read",
+    ),
+    "SpeechBrain that runs something": (
+        lambda folder: file_of("stat_xvect.pkl", b"cbuiltins\nprint\n(S'x'\ntR.")(folder).parent,
+        "asks for builtins.print",
+    ),
     "several sizes": (
         file_of("v.ark", b"a [ 1 2 ]\nb [ 1 2 3 ]\n"),
         r"several sizes, so not of one encoder: 2 \(a\), 3 \(b\)",
@@ -382,6 +418,16 @@ def test_bad_input_is_one_line(case: str, tmp_path: Path) -> None:
         timbral.import_embeddings(write(tmp_path / "in"), tmp_path / "out")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_vectors_in_other_forms_are_told(tmp_path: Path) -> None:
+    """WeSpeaker's mean_vec.npy lies beside its archives."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "v.ark").write_text("a [ 1 2 ]\n")
+    np.save(source / "mean_vec.npy", np.ones(2))
+    with pytest.warns(UserWarning, match=r"as a folder of Kaldi; not read: mean_vec\.npy$"):
+        assert timbral.import_embeddings(source, tmp_path / "out").num_utterances == 1
 
 
 def test_vectors_that_cannot_be_used_are_counted(tmp_path: Path, ask: Ask) -> None:

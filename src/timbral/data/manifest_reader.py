@@ -119,6 +119,8 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
 
 
 def _check_columns(known: set[str], names: list[str], where: Path) -> None:
+    if not names:
+        raise DataError(f"{where}: is empty; a table with columns of paths and speakers is needed")
     for name in ("path", "speaker"):
         if name not in known:
             raise DataError(

@@ -206,6 +206,8 @@ def _json_rows(
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
+        if number == 1 and line.lstrip().startswith("["):
+            raise DataError(f"{path}: is a JSON array; an object a line is needed (`jq -c '.[]'`)")
         try:
             row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
         except (ValueError, RecursionError) as error:

@@ -159,6 +159,12 @@ class _Columns:
                 f"{path}: a dataset with {problem} is needed; it has {', '.join(schema.names)}; "
                 f"{choice.advice}"
             )
+        for name in ("speaker", "utterance", "session"):
+            column = found.get(name)
+            if column and (why := unfit_type(schema.field(column).type)):
+                raise DataError(
+                    f"{path}: the column {column!r}, which is the {name}, {why}; {choice.advice}"
+                )
         labels = {
             name: label_names(schema, name)
             for name in others

@@ -12,7 +12,7 @@ from timbral.data.corpora.corpus_files import audio_files
 from timbral.data.corpora.hugging_face import is_saved_dataset
 from timbral.data.lists.lhotse_cuts import is_cuts, is_shar
 
-__all__ = ["MARKS", "fitting_layouts"]
+__all__ = ["MARKS", "fitting_layouts", "missing_half"]
 
 SAMPLE_FILES = 200
 """recordings that are looked at, the first by name"""
@@ -22,6 +22,22 @@ def fitting_layouts(root: Path) -> list[str]:
     """Names of `LAYOUTS` whose marks the folder has; most often one or none."""
     root = Path(os.path.abspath(root))  # a mark may lie in the folder's own name
     return [layout for layout, is_at in MARKS.items() if is_at(root)]
+
+
+def missing_half(root: Path) -> str:
+    """What a folder lacks that has one of a layout's lists without the other; empty: nothing."""
+    for layout, has, lacks in (
+        ("kaldi", "wav.scp", "utt2spk"),
+        ("kaldi", "utt2spk", "wav.scp"),
+        ("lhotse", "*recordings*.jsonl*", "*supervisions*.jsonl*"),
+        ("lhotse", "*supervisions*.jsonl*", "*recordings*.jsonl*"),
+        ("datasets", "dataset_info.json", "**/*.arrow"),
+        ("datasets", "dataset_dict.json", "**/*.arrow"),
+    ):
+        if any(root.glob(has)) and not any(root.glob(lacks)):
+            lacking = lacks.removeprefix("**/")
+            return f"holds {has} and no {lacking}; layout {layout} needs both"
+    return ""
 
 
 def _is_kaldi(root: Path) -> bool:

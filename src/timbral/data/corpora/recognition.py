@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from timbral.data.corpora.layout_marks import fitting_layouts
+from timbral.data.corpora.layout_marks import fitting_layouts, missing_half
 from timbral.data.corpora.readings import Reading, describe_readings
 from timbral.data.corpora.registry import CORPORA, LAYOUTS, scan_rows
 from timbral.data.manifest import Manifest, Utterance
@@ -62,6 +62,8 @@ def read_folder(root: Path) -> Manifest:
     except DataError:
         if refused:  # the folder is of this layout, and holds no other recordings
             raise refused[0] from None
+        if lacking := missing_half(root):
+            raise DataError(f"{root}: {lacking}") from None
         raise
 
 
@@ -82,8 +84,10 @@ def _readings(
             continue
         if len(rows) > sum(failure.kind == "no-speaker" for failure in rows.failures):
             readings.append(Reading(layout, rows))
-        elif rows.failures and not len(rows) and layout not in CORPORA and refused is not None:
-            why = f"of {len(rows.failures)} failures the first: {rows.failures[0]}"
+        elif not len(rows) and layout not in CORPORA and refused is not None:
+            why = f"its lists (layout {layout}) are empty"
+            if rows.failures:
+                why = f"of {len(rows.failures)} failures the first: {rows.failures[0]}"
             refused.append(DataError(f"{root}: holds no utterances that can be used; {why}"))
     return readings
 

@@ -39,8 +39,7 @@ def _checked(scan: Callable[[Path], object], source: str) -> Callable[[Path], It
                     raise TypeError(f"it gave a {type(item).__name__} instead of an Utterance")
                 yield item  # type: ignore[misc]
         except Exception as error:
-            raise ConfigError(
-                f"{source} failed on {root} ({type(error).__name__}: {error})"
-            ) from None
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"{source} failed on {root} ({reason})") from None
 
     return checked

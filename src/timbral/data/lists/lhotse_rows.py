@@ -145,6 +145,8 @@ class ListedRecording:
 
     def segment(self, channels: set[str], start: float, seconds: float) -> Segment:
         """Seconds of some channels; ValueError when these are neither one nor all of a file."""
+        if seconds == 0:
+            raise ValueError("'duration' cannot be 0")
         fitting = [(file, names) for file, names in self.sources if channels <= set(names)]
         if not fitting:
             known = [name for _, names in self.sources for name in names]

@@ -42,6 +42,7 @@ def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
         raise DataError(f"{where}: is a list of unequal lists, not a vector") from None
     if array.dtype.kind not in "fiu" or not array.size:
         what = f"{type(value).__name__} of {array.dtype}" if array.size else "empty"
+        what = "text" if array.dtype.kind in "US" else what
         raise DataError(f"{where}: is {what}, not a vector of numbers")
     sizes = [size for size in array.shape if size != 1]
     if len(sizes) > 1:

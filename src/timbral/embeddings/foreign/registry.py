@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from timbral.embeddings.foreign.array_files import read_npy, read_npz, read_safetensors, read_tree
@@ -63,7 +64,7 @@ FOLDERS: tuple[tuple[str, str], ...] = (
     ("SpeechBrain", "**/stat_*.pkl"),
 )
 """what a folder is by the files in it, the surer first; only the files of the first that is there
-are read"""
+are read, and a warning names vectors that are not"""
 TREES = (".npy", ".pt")
 
 
@@ -88,9 +89,10 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
     for kind in (EMBEDDINGS, IMPORTED):
         if kind.is_in(folder):
             raise DataError(f"{folder}: holds {kind.content}; it needs no import")
-    for _, pattern in FOLDERS:
+    for project, pattern in FOLDERS:
         files = sorted(folder.glob(pattern))
         if files:
+            _tell_unread(folder, project, files)
             return joined(READERS[path.suffix.lower()](path, columns) for path in files)
     for suffix in TREES:
         if any(folder.rglob(f"*{suffix}")):
@@ -99,3 +101,18 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
         f"{folder}: holds no vectors that are read: files of Kaldi (.scp, .ark), CosyVoice, Coqui "
         "or SpeechBrain, or a tree of .npy or .pt files, one a recording; name a file itself"
     )
+
+
+def _tell_unread(folder: Path, project: str, files: Sequence[Path]) -> None:
+    """Warn of files of vectors in other forms: an scp names its archives, nothing the others."""
+    known = {".ark", ".scp", *(path.suffix for path in files)}
+    others = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix in READERS.keys() - known
+    )
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        warnings.warn(
+            f"{folder}: read as a folder of {project}; not read: {others[0]}{more}", stacklevel=2
+        )

@@ -116,6 +116,12 @@ def _vectors(
             as_vector(value if value is not None else [], f"{path}: row {row}")
             for row, value in enumerate(column.to_pylist(), start=1)
         ]
+    lists = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+    if lists:
+        raise DataError(
+            f"{path}: which column holds the vectors? name it, as in embedding={lists[0]}; columns "
+            f"of lists: {', '.join(lists[:12])}"
+        )
     numbered = _numbered_columns([name for name in names if name not in found.values()])
     if len(numbered) < 2:
         raise DataError(
@@ -142,8 +148,11 @@ def _numbered_columns(names: Sequence[str]) -> list[str]:
 
 
 def _parsed(text: str | None, where: str) -> np.ndarray[Any, Any]:
-    words = [word for word in WORDS.split(text or "") if word]
+    text = text or ""
+    words = [word for word in WORDS.split(text) if word]
     try:
+        if [text.count(opening) for opening in "[("] != [text.count(closing) for closing in "])"]:
+            raise ValueError("a list that is cut off")
         return as_vector(np.array([float(word) for word in words], np.float32), where)
     except ValueError:
         raise DataError(f"{where}: holds {text!r:.60} instead of a vector") from None
