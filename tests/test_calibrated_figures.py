@@ -17,6 +17,7 @@ from conftest import Ask
 from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
 from timbral.calibration.calibration_file import write_calibration
 from timbral.calibration.conditions import MAX_SNR_DB, Conditions, Ranges
+from timbral.calibration.known import calibration_of
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.scoring.calibrated_figures import calibrated_figures
@@ -280,6 +281,11 @@ def test_encoders_bring_their_calibration(run: Path, voices: Path, tmp_path: Pat
     assert costs["EER"].interval.low == costs["EER"].interval.high == 0
     assert costs["Cllr"].interval.low < costs["Cllr"].second - costs["Cllr"].first
     assert costs["actDCF(0.05)"].second == pytest.approx(other.calibrated.actual_dcf[0.05])
+
+    with pytest.raises(DataError, match="comes with no calibration; `timbral calibrate`"):
+        calibration_of(run)
+    encoder.save(tmp_path / "encoder")
+    assert calibration_of(tmp_path / "encoder").offset == own.offset
 
     scores = {"norm": "mean", "cohort": strangers(tmp_path, encoder.embedding_dim)}
     scores |= {"vectors": given["vectors"]}

@@ -180,6 +180,10 @@ def test_paths_with_blanks_may_be_quoted(tmp_path: Path) -> None:
     ]
     (tmp_path / "s.txt").write_text('0.5 1 "a b" c\n0.25 0 "a b" d\n')
     assert read_scores(tmp_path / "s.txt").trials.names.to_pylist() == ["a b", "c", "d"]
+    for separator in " \t":  # without blanks, too, where all paths are quoted
+        text = '1 "c" "d.wav"\n0 "d.wav" "e"\n'.replace(" ", separator)
+        (tmp_path / "t.txt").write_text(text)
+        assert read_trial_list(tmp_path / "t.txt").names.to_pylist() == ["c", "d.wav", "e"]
     (tmp_path / "t.txt").write_text('1 "c" d\n')
     assert read_trial_list(tmp_path / "t.txt").names.to_pylist() == ['"c"', "d"]
     (tmp_path / "t.txt").write_text('1 "my a.wav c\n')
@@ -407,6 +411,37 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "x.txt").write_text("0.5 1 a b\n0.1 0 a c\n")
     with pytest.raises(DataError, match="share no trial"):
         timbral.compare(files / "v", files / "x.txt")
+
+
+def test_scores_of_other_tools_are_read_and_written(files: Path) -> None:
+    """WeSpeaker and SpeechBrain put labels elsewhere, Kaldi's tools have none: one has them."""
+    timbral.score(files / "v.npz", files / "t.txt", files / "s.txt", draws=0)
+    rows = [line.split() for line in (files / "s.txt").read_text().splitlines()]
+    words = {"0": "nontarget", "1": "target"}
+    forms = {
+        "wespeaker": [f"{a} {b} {score} {words[label]}" for score, label, a, b in rows],
+        "speechbrain": [f"{a} {b} {label} {score}" for score, label, a, b in rows],
+        "labels-first": [f"{label} {a} {b} {score}" for score, label, a, b in rows],
+        "kaldi": [f"{a} {b} {score}" for score, label, a, b in rows],
+    }
+    expected = read_scores(files / "s.txt")
+    for name, lines in forms.items():
+        (files / name).write_text("\n".join(lines) + "\n")
+        found = read_scores(files / name)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        assert found.trials.names.equals(expected.trials.names)
+        if name != "kaldi":
+            np.testing.assert_array_equal(found.trials.labels, expected.trials.labels)
+        for pair in ((files / name, files / "s.txt"), (files / "s.txt", files / name)):
+            compared = timbral.compare(*pair, draws=100)
+            assert (compared.is_one_system, compared.num_trials) == (True, len(rows))
+    with pytest.raises(DataError, match="one needs labels at least"):
+        timbral.compare(files / "kaldi", files / "kaldi")
+    options = {"draws": 0, "order": "pair-first"}
+    timbral.score(files / "v.npz", files / "t.txt", files / "k.txt", **options)
+    assert (files / "k.txt").read_text() == (files / "kaldi").read_text()
+    with pytest.raises(ConfigError, match="order: unknown value"):
+        timbral.score(files / "v.npz", files / "t.txt", draws=0, order="score")
 
 
 def test_compare_refuses_lists_that_differ(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

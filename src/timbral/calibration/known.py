@@ -10,10 +10,25 @@ from timbral.calibration.calibration_file import CALIBRATION_FILE, read_calibrat
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.download import downloaded_folder
 from timbral.checkpoints.published import PUBLISHED
+from timbral.checkpoints.resolve import resolve
+from timbral.errors import DataError
 
-__all__ = ["known_calibration"]
+__all__ = ["calibration_of", "known_calibration"]
 
 SHIPPED = Path(__file__).parent / "published"
+
+
+def calibration_of(encoder: str | Path) -> Calibration:
+    """The calibration that an encoder comes with: a name, a run, or a checkpoint folder.
+
+    Raises CheckpointError as `resolve`, DataError where it comes with none.
+    """
+    found = known_calibration(resolve(encoder))
+    if found is None:
+        raise DataError(
+            f"{encoder}: comes with no calibration; `timbral calibrate` fits one to an evaluation"
+        )
+    return found
 
 
 def known_calibration(checkpoint: Checkpoint) -> Calibration | None:

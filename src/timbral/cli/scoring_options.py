@@ -65,7 +65,7 @@ class ScoringOptions:
         option(
             "FILE",
             "of this encoder, for Cllr and actual DCF; default: the encoder's own in evaluate, "
-            "none in score",
+            "none in score, which also takes the encoder that it comes with",
         ),
     ] = None
 

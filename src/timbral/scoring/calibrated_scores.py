@@ -44,7 +44,9 @@ class CalibratedScores:
         return np.asarray(np.clip(self.llrs, *self.limits))
 
 
-def check_vectors(calibration: Calibration, found: NamedVectors, source: object) -> None:
+def check_vectors(
+    calibration: Calibration, found: NamedVectors, vectors: object, source: str = ""
+) -> None:
     """DataError when vectors are not those of the calibration's weights and preprocessing.
 
     Vectors that do not say which weights they are of, as other tools' do, are refused, too.
@@ -53,10 +55,10 @@ def check_vectors(calibration: Calibration, found: NamedVectors, source: object)
     identities = [] if prepared is None else pc.unique(prepared.drop_null()).to_pylist()
     if not found.weights_sha256 or len(identities) != 1:
         raise DataError(
-            f"{source}: does not say of which weights and preprocessing its vectors are, as a "
+            f"{vectors}: does not say of which weights and preprocessing its vectors are, as a "
             "folder that `embed` wrote does, and a calibration is of one encoder"
         )
-    calibration.check_encoder(found.weights_sha256, str(identities[0]))
+    calibration.check_encoder(found.weights_sha256, str(identities[0]), source)
 
 
 def lacks_measures(calibration: Calibration, found: NamedVectors, rows: Ints) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
@@ -28,7 +29,7 @@ from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.speaker_means import SpeakerMeans
-from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_list import UNKNOWN, TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
 __all__ = ["Comparison", "Difference", "compare"]
@@ -87,7 +88,8 @@ def compare(
     difference is known much better than their own intervals suggest.
 
     Args:
-        first: scores as `evaluate` and `score` write them, or a folder that holds scores.txt. Of
+        first: scores as `evaluate`, `score` and other tools write them (`read_scores`), or a folder
+            that holds scores.txt; labels may stand in one of the two alone. Of
             two folders of calibrated evaluations Cllr and actual DCF are compared, too
         second: the other system's, in the same way. Where the two scored different trials, those
             that both did are compared, each pair once; 1 % of the pairs may be of one only
@@ -111,7 +113,7 @@ def compare(
             f"{where}: {left_out:,} trials were scored by one of them only, {len(left):,} by both; "
             "score one list with both, or set `skip_missing` to leave the others out"
         )
-    trials = lists[0].trials.select(left)
+    trials = _labeled(lists[0].trials.select(left), lists[1].trials.labels[right])
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
@@ -143,6 +145,11 @@ def compare(
     )
 
 
+def _labeled(trials: TrialList, labels: NDArray[np.int8]) -> TrialList:
+    """Trials (N,) with the other list's labels (N,) where they have none."""
+    return replace(trials, labels=np.where(trials.labels == UNKNOWN, labels, trials.labels))
+
+
 def _of_costs(costs: Iterable[ComparedCost]) -> Iterator[Difference]:
     for each in costs:
         interval = interval_of(each.drawn[1] - each.drawn[0])
@@ -169,8 +176,8 @@ def _bootstraps(
 
 def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
     """Rows of the trials that both lists have, in one order, and how many only one has."""
-    if not (one.trials.is_labeled and other.trials.is_labeled):
-        raise DataError(f"{where}: both need target and non-target trials, with their labels")
+    if not (one.trials.is_labeled or other.trials.is_labeled):
+        raise DataError(f"{where}: one needs labels at least, of target and non-target trials")
     names = pc.unique(pa.concat_arrays([one.trials.names, other.trials.names]))
     ours, theirs = _keys(one.trials, names), _keys(other.trials, names)
     if np.array_equal(ours, theirs):  # one list: pairs that it repeats stay repeated
@@ -179,7 +186,8 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
         _, left, right = np.intersect1d(ours, theirs, return_indices=True)
     if not len(left):
         raise DataError(f"{where}: share no trial; compare scores of one list of trials")
-    differs = one.trials.labels[left] != other.trials.labels[right]
+    labels = one.trials.labels[left], other.trials.labels[right]
+    differs = (labels[0] != labels[1]) & (labels[0] != UNKNOWN) & (labels[1] != UNKNOWN)
     if differs.any():
         raise DataError(f"{where}: {differs.sum()} trials are labeled differently in the two")
     return left, right, len(np.setxor1d(ours, theirs))

@@ -18,11 +18,16 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Floats, Vectors
 from timbral.scoring.trial_list import LABELS, UNKNOWN, TrialList, read_columns, to_trials
 
-__all__ = ["SCORES", "ScoredList", "read_scores", "write_scores"]
+__all__ = ["ORDERS", "SCORES", "ScoredList", "read_scores", "write_scores"]
 
 SCORES = "scores.txt"
 """in the folder of an evaluation"""
-FORMS = "`score label path path`, `label path path score` or `path path score`"
+FORMS = (
+    "`score label path path`, `label path path score`, `path path score label`, "
+    "`path path label score` or `path path score`"
+)
+ORDERS = ("score-first", "pair-first")
+"""of what a line holds: with labels where they are known, or never"""
 SIX_DECIMALS = pa.decimal128(24, 6)
 LARGEST_TABLED = 100
 """score; those of log-likelihood ratios may be larger, or infinite"""
@@ -38,8 +43,12 @@ class ScoredList:
     scores: Floats | Vectors
 
 
-def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> None:
+def write_scores(
+    path: Path, trials: TrialList, scores: Vectors | Floats, order: str = "score-first"
+) -> None:
     """Write lines ``score label path path``, or ``path path score`` of trials without labels.
+
+    With the `order` ``pair-first`` the latter of all trials, as Kaldi's tools take them.
 
     Between tabs where a name holds blanks, else between blanks. Raises DataError for names that
     cannot stand in such a file.
@@ -48,7 +57,7 @@ def write_scores(path: Path, trials: TrialList, scores: Vectors | Floats) -> Non
     if pc.any(pc.match_substring_regex(names, r"[\t\n\r]|^ | $|^$")).as_py():
         raise DataError("a name with a tab, a line break or a blank at an end cannot be written")
     delimiter = "\t" if pc.any(pc.match_substring(names, " ")).as_py() else " "
-    labeled = bool((trials.labels != UNKNOWN).all())
+    labeled = order == ORDERS[0] and bool((trials.labels != UNKNOWN).all())
     ends = (delimiter, "\n" if labeled else delimiter)
     sides = [pc.binary_join_element_wise(names, end, "") for end in ends]
     behind = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
@@ -131,8 +140,9 @@ def _six_decimals(
 def read_scores(path: str | Path) -> ScoredList:
     """Read scores of `write_scores` and of other tools, or the scores.txt of a folder.
 
-    Lines are ``score label path path``, ``label path path score`` or ``path path score``. Raises
-    DataError when the file cannot be read or a score is no number.
+    Lines are ``score label path path``, ``label path path score``, ``path path score label``
+    (WeSpeaker), ``path path label score`` (SpeechBrain) or ``path path score``. Raises DataError
+    when the file cannot be read or a score is no number.
     """
     path = Path(path) / SCORES if Path(path).is_dir() else Path(path)
     if path.suffix == ".html":
@@ -142,11 +152,10 @@ def read_scores(path: str | Path) -> ScoredList:
     columns = read_columns(path, (3, 4), "a file of scores", FORMS)
     words = set(LABELS)
     labels = None
-    if len(columns) == 4 and set(columns[0].dictionary.to_pylist()) <= words:
-        labels, *columns = columns
-        score = columns.pop()
-    elif len(columns) == 4:
-        score, labels, *columns = columns
+    if len(columns) == 4:
+        label_at, score_at = _order(columns)
+        labels, score = columns[label_at], columns[score_at]
+        columns = [each for at, each in enumerate(columns) if at not in (label_at, score_at)]
     else:
         score = columns.pop()
     if labels is not None and not set(labels.dictionary.to_pylist()) <= words:
@@ -159,3 +168,11 @@ def read_scores(path: str | Path) -> ScoredList:
     if np.isnan(values).any():
         raise DataError(f"{path}: a score is NaN")
     return ScoredList(to_trials(labels, *columns), values[score.indices.to_numpy()])
+
+
+def _order(columns: Sequence[pa.DictionaryArray]) -> tuple[int, int]:
+    """Which of four columns are the labels and the scores; ours where none fits, for the error."""
+    for label_at, score_at in ((0, 3), (1, 0), (3, 2), (2, 3)):
+        if set(columns[label_at].dictionary.to_pylist()) <= set(LABELS):
+            return label_at, score_at
+    return 1, 0

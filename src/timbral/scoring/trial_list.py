@@ -100,7 +100,8 @@ def read_trial_list(path: str | Path) -> TrialList:
 
     Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, target
     and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks; with tabs, paths may
-    hold blanks, and so may paths in double quotes, in a list that fits no other way. Lines that
+    hold blanks, and so may paths in double quotes, in a list that fits no other way or where all
+    paths are quoted. Lines that
     begin with # are comments. Raises DataError when the file cannot be read, is empty, or when
     lines differ, naming the first that does.
     """
@@ -112,6 +113,8 @@ def read_trial_list(path: str | Path) -> TrialList:
         if at is None:
             raise DataError(_without_label(path))
         labels = columns.pop(at)
+    if all(map(_are_quoted, columns)):
+        columns = [_unquoted(column) for column in columns]
     return to_trials(labels, *columns)
 
 
@@ -189,6 +192,15 @@ def to_trials(
         for column in (first, second)
     )
     return TrialList(codes, left, right, names)
+
+
+def _are_quoted(column: pa.DictionaryArray) -> bool:
+    return bool(pc.all(pc.match_substring_regex(column.dictionary, '^".+"$')).as_py())
+
+
+def _unquoted(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    names = pc.replace_substring_regex(column.dictionary, '^"|"$', "")
+    return pa.DictionaryArray.from_arrays(column.indices, names)
 
 
 def _are_labels(column: pa.DictionaryArray) -> bool:

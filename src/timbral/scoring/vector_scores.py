@@ -9,6 +9,7 @@ from pathlib import Path
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
 from timbral.embeddings.named_vectors import read_vectors
+from timbral.errors import check_choice
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.calibrated_scores import check_vectors
 from timbral.scoring.condition_figures import Condition
@@ -16,7 +17,7 @@ from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_scores import score_list
-from timbral.scoring.score_file import write_scores
+from timbral.scoring.score_file import ORDERS, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import read_trial_list
 
@@ -64,6 +65,7 @@ def score(
     by: ByColumns = (),
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     calibration: Calibration | str | Path | None = None,
+    order: str = ORDERS[0],
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -71,7 +73,7 @@ def score(
         vectors: what `read_vectors` takes: a folder or table that `embed` wrote, .npz,
             .safetensors, or Kaldi's .scp and .ark, also of other tools
         trials: a list as `read_trial_list` reads it; names are ids of the vectors, or paths
-        output: a file for lines ``score label path path``; None: none
+        output: a file for lines in the `order` below; None: none
         root: where relative paths of the list start, when they stand for the paths of `embed`
         norm: ``none``; ``mean``, which subtracts the cohort's mean from every vector; ``as-norm``,
             adaptive s-norm; ``nap``, which takes out of every vector what differs most between
@@ -96,16 +98,21 @@ def score(
             A list that `timbral.trials` drew has its corpus's columns beside it. Durations are
             binned by the shorter recording's
         false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
-        calibration: of the encoder of these vectors, or its file: Cllr and actual DCF of its
-            log-likelihood ratios are given, too. Needs a table that `embed` wrote; None: none
+        calibration: of the encoder of these vectors, its file, or the encoder that it comes with:
+            Cllr and actual DCF of its log-likelihood ratios are given, too. Needs a table that
+            `embed` wrote; None: none
+        order: of `output`: ``score-first``, lines ``score label path path``, or ``path path score``
+            for a list without labels; ``pair-first``, ``path path score`` always
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, for a calibration of other vectors, and when too many
     trials have no vector; ConfigError for an unknown `norm`, for one without its cohort, and for
     one with a calibration.
     """
+    check_choice("order", order, ORDERS)
+    source = "" if isinstance(calibration, Calibration) else str(calibration)
     if isinstance(calibration, str | Path):
-        calibration = read_calibration(calibration)
+        calibration = _calibration_of(calibration)
     options = ScoreOptions(
         norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
         enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
@@ -115,12 +122,12 @@ def score(
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)
     if calibration is not None:
-        check_vectors(calibration, found, vectors)
+        check_vectors(calibration, found, vectors, source)
     recordings = options.recordings_of(listed)
     rows = found.rows_of(recordings.recordings, root)
     done = score_list(listed, recordings, found, rows, options)
     if output is not None:
-        write_scores(Path(output), done.scored.trials, done.scored.scores)
+        write_scores(Path(output), done.scored.trials, done.scored.scores, order)
     return ScoreSummary(
         done.figures,
         len(done.scored.trials),
@@ -130,3 +137,12 @@ def score(
         found.weights_sha256,
         done.conditions,
     )
+
+
+def _calibration_of(source: str | Path) -> Calibration:
+    """A calibration's file, or the calibration that an encoder comes with."""
+    if Path(source).is_file() or Path(source).suffix == ".json":
+        return read_calibration(source)
+    from timbral.calibration.known import calibration_of  # with torch
+
+    return calibration_of(source)

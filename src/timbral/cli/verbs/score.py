@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
@@ -48,7 +48,11 @@ def run(
     vectors: VectorsFile,
     trials: TrialsFile,
     *,
-    output: Annotated[Path | None, option("FILE", "for lines `score label a b`")] = None,
+    output: Annotated[Path | None, option("FILE", "for the scores, by --order")] = None,
+    order: Annotated[
+        Literal["score-first", "pair-first"],
+        option(None, "of --output: `score label a b`, or `a b score` as Kaldi's tools take it"),
+    ] = "score-first",
     root: Annotated[Path, option("FOLDER", "where paths of the list start")] = Path(),
     scoring: Scoring = DEFAULT_SCORING,
 ) -> int:
@@ -64,7 +68,7 @@ def run(
 
         tune_cpu()
     with text_input(trials) as path:
-        result = api.score(vectors, path, output, root=root, **scoring.arguments())
+        result = api.score(vectors, path, output, root=root, order=order, **scoring.arguments())
     return _describe(result, output)
 
 
