@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
 import pytest
 import soundfile
 import torch
@@ -14,6 +19,7 @@ import torch
 import timbral
 from conftest import Ask
 from timbral.audio.decode import decode
+from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk import part_vectors
 from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.vectors import unit_length
@@ -52,7 +58,18 @@ def test_planted_recordings_are_found_and_nothing_else() -> None:
     split, codes = recordings(planted)
     assert found_in(split, codes) == planted
     first = next(find_second_speakers(blocks(split), codes))
-    assert first.seconds == split.moments[first.recording]
+    assert first.moment == split.moments[first.recording]
+    assert all(
+        each.is_behind
+        for each in find_second_speakers(blocks(split), codes)
+        if each.recording in planted
+    )
+    turned = replace(split, parts=split.parts[:, ::-1], seconds=split.seconds[:, ::-1])
+    assert not any(
+        each.is_behind
+        for each in find_second_speakers(blocks(turned), codes)
+        if each.recording in planted
+    )
     assert found_in(*recordings()) == []
 
 
@@ -143,9 +160,42 @@ def test_audit_reads_the_recordings_and_is_resumed(
     monkeypatch.setattr(part_vectors, "_embed", lambda *_: pytest.fail("embedded again"))
     again = ask("audit", embedded, "--encoder", run, "--min-probability", 0)
     assert again.out == answer.out
-    note = "two speakers in it? ("
+    table = pa.parquet.read_table(embedded / "audit.parquet")
+    row = table.filter(pa.compute.equal(table["kind"], "second-speaker")).to_pylist()[0]
+    assert 0 < row["moment_seconds"] < 10
+    when = (
+        "from {moment_seconds:.1f} s on"
+        if row["second_voice"] == "behind"
+        else ("until {moment_seconds:.1f} s")
+    )
+    said = f"{row['utterance']} of {row['speaker']}: another voice {when.format(**row)}"
+    assert said in answer.out
     timbral.map(embedded, embedded.parent / "map.html")
-    assert (embedded.parent / "map.html").read_text().count(note) >= 8
+    page = (embedded.parent / "map.html").read_text()
+    assert len(re.findall(r"another voice (until|from) \d+\.\d s( on)?\? \(", page)) >= 8
+
+
+def test_the_moment_is_one_of_the_recording_as_it_is(
+    run: Path, embedded: Path, tmp_path: Path
+) -> None:
+    """Also where an encoder's preprocessing cuts the silence before it."""
+    found = []
+    for trim, silence in (("none", 0.0), ("energy", 0.0), ("energy", 2.0)):
+        corpus = tmp_path / f"{trim}{silence}"
+        for path in sorted((embedded.parent / "corpus").glob("*/*.wav")):
+            wave, rate = soundfile.read(path, dtype="float32")
+            target = corpus / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(target, np.pad(wave, (round(silence * rate), 0)), rate)
+        encoder = timbral.load_encoder(run).with_inference(Preprocessing(trim))
+        out = tmp_path / f"out-{corpus.name}"
+        timbral.embed(encoder, corpus, out)
+        table = timbral.audit(out, encoder=encoder, min_probability=0)
+        rows = table.filter(pa.compute.equal(table["kind"], "second-speaker")).to_pylist()
+        found.append({row["utterance"]: row["moment_seconds"] for row in rows})
+    plain, trimmed, moved = found
+    assert plain.keys() == trimmed.keys() == moved.keys()
+    assert all(abs(moved[name] - trimmed[name] - 2) < 0.03 for name in moved)
 
 
 def test_a_damaged_or_missing_recording_is_named(ask: Ask, run: Path, embedded: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from timbral.audio import vad
 from timbral.audio.decode import Wave
-from timbral.audio.preprocessing import Preprocessing, load
+from timbral.audio.preprocessing import Preprocessing, load, seconds_in_recording
 from timbral.demo.shipped import VOICES
 from timbral.errors import ConfigError, MissingExtraError
 
@@ -57,6 +57,21 @@ def test_silero_equals_its_streaming_network(speech: Wave) -> None:
     assert "silero_vad" not in sys.modules
 
 
+@pytest.mark.parametrize("trim", ["none", "energy", "webrtc", "silero", "edges", "quiet-ends"])
+def test_times_say_where_what_is_left_lay(speech: Wave, trim: str) -> None:
+    padded = np.concatenate([np.zeros(8_000, np.float32), speech])
+    prepared = Preprocessing(trim=trim, min_rms_dbfs=None)
+    wave, kept = prepared.with_times(padded, 16_000, 16_000)
+    np.testing.assert_array_equal(wave, prepared(padded, 16_000, 16_000))
+    ranges = [padded[round(16_000 * a) : round(16_000 * b)] for a, b in kept]
+    np.testing.assert_array_equal(wave, np.concatenate(ranges))
+    assert (kept[0, 0] >= 0.3) == (trim != "none")
+    for sample in (0, 20_000, 50_000, len(wave) - 1):
+        when = seconds_in_recording(kept, sample / 16_000)
+        assert padded[round(16_000 * when)] == wave[sample]
+    assert seconds_in_recording(kept, len(wave) / 16_000) == pytest.approx(kept[-1, 1])
+
+
 @pytest.mark.parametrize("trim", ["energy", "webrtc", "silero"])
 def test_pauses_are_cut_and_speech_is_kept(speech: Wave, trim: str) -> None:
     kept = Preprocessing(trim=trim, min_rms_dbfs=None)(speech, 16_000, 16_000)
@@ -68,13 +83,13 @@ def test_pauses_are_cut_and_speech_is_kept(speech: Wave, trim: str) -> None:
 
 def test_silero_finds_no_speech_in_noise() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    assert vad.keep_voiced(noise, 16_000, "silero").size == 0
-    assert vad.keep_voiced(noise, 16_000, "energy").size > 30_000
+    assert not vad.voiced_frames(noise, 16_000, "silero")[0].any()
+    assert vad.voiced_frames(noise, 16_000, "energy")[0].all()
 
 
 def test_silero_needs_16_khz_and_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="takes 16000 Hz, not 8000 Hz"):
-        vad.keep_voiced(np.zeros(8_000, np.float32), 8_000, "silero")
+        vad.voiced_frames(np.zeros(8_000, np.float32), 8_000, "silero")
     vad._silero.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"\[vad\].*pip install"):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -323,6 +323,48 @@ def test_what_findings_play_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert [index for index, clip in enumerate(clips) if clip] == [0, 3, 7]
 
 
+def test_a_finding_with_a_moment_has_a_clip_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: path)
+    paths = ["a.wav", "b.wav#t=10,30&speed=2", "c.wav"]
+    points = [Point(f"u{row}", "anna", path, row, 0) for row, path in enumerate(paths)]
+    findings = [
+        MapFinding("second-speaker", 98, "u1: another voice", [1], 7.0),
+        MapFinding("duplicate", 97, "u0 and u2", [0, 2]),
+        MapFinding("second-speaker", 96, "u2: another voice", [2], 1.5),
+    ]
+    summary = write_voice_map(points, tmp_path / "map.html", title="", findings=findings)
+    data, clips = data_and_clips(tmp_path / "map.html")
+    assert (summary.num_points, summary.num_clips) == (3, 3)
+    assert clips == [*paths, "b.wav#t=18,30&speed=2", "c.wav"]
+    assert [each["clip"] for each in data["findings"]] == [3, None, 4]
+    assert "3 of 3 points have sound" in (tmp_path / "map.html").read_text()
+    refused = [replace(point, refusal="outside the corpus") for point in points]
+    summary = write_voice_map(refused, tmp_path / "map.html", title="", findings=findings)
+    data, clips = data_and_clips(tmp_path / "map.html")
+    assert clips == [""] * 5
+    assert len(summary.unreadable) == len(data["failed"]) == 3
+    assert [each["clip"] for each in data["findings"]] == [None] * 3
+
+
+def test_the_clip_around_a_moment_holds_it(tmp_path: Path) -> None:
+    point = demo_points(1, 1)[0]
+    wave = np.tile(load(point.path), 6)
+    soundfile.write(tmp_path / "long.wav", wave, 16_000)
+    long = replace(point, path=str(tmp_path / "long.wav"))
+    seconds = len(wave) / 16_000
+    findings = [MapFinding("second-speaker", 98, "", [0], at) for at in (9.0, seconds - 0.5)]
+    write_voice_map([long], tmp_path / "map.html", title="", findings=findings)
+    data, clips = data_and_clips(tmp_path / "map.html")
+    for each, start in zip(data["findings"], (6.0, seconds - 3.5), strict=True):
+        clip, _ = soundfile.read(io.BytesIO(base64.b64decode(clips[each["clip"]])))
+        expected = wave[round(start * 16_000) :][:96_000]
+        assert abs(len(clip) - len(expected)) < 1_600
+        length = min(len(clip), len(expected))
+        assert np.corrcoef(clip[:length], expected[:length])[0, 1] > 0.9
+
+
 def test_a_finding_plays_its_sides() -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2]] + 0.01
     vectors[0, 3] = 1.0
@@ -339,13 +381,19 @@ def test_a_finding_plays_its_sides() -> None:
         ("duplicate", ("c", "s", "e", "t"), [2, 4]),
         ("shared-speaker", ("d", "t", "x", "y"), [3]),
         ("second-speaker", ("f", "u", None, None), [5]),
+        ("second-speaker", ("e", "t", None, None), [4]),
         ("duplicate", ("gone", "s", "away", "t"), None),
     ]
     given = [
         {"kind": kind, "probability": 0.9, **dict(zip(names, values, strict=True))}
+        | {"moment_seconds": 6.25, "second_voice": "before" if values[0] == "e" else "behind"}
         for kind, values, _ in rows
     ]
     found = map_findings(pa.Table.from_pylist(given), pa.table(columns))
     assert [each.points for each in found] == [points for *_, points in rows if points]
     assert found[0].text == "f: s rather than u?"
+    assert [each.text for each in found if each.moment] == [
+        "f: another voice from 6.2 s on",
+        "e: another voice until 6.2 s",
+    ]
     assert {kind for kind, *_ in rows} == KINDS.keys()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import timbral
 from timbral.reports.map_columns import MapColumn
@@ -116,3 +117,37 @@ def test_a_click_on_a_finding_plays_both_sides(tmp_path: Path) -> None:
         )
         [[played, ringed, error]] = look(page, click)
         assert (played, ringed, error) == (["u1", "u4"], [1, 4], "")
+
+
+def test_a_second_speaker_is_played_where_it_is_heard(tmp_path: Path) -> None:
+    """Not the recording's start, which a click on its point plays; also after a replay."""
+    voice = next((Path(timbral.__file__).parent / "demo" / "voices").glob("*/*_0*.ogg"))
+    wave, rate = soundfile.read(voice)
+    soundfile.write(tmp_path / "long.wav", np.tile(wave, 4), rate)
+    points = [Point(f"u{row}", "s", str(tmp_path / "long.wav"), row, row) for row in range(4)]
+    findings = [MapFinding("second-speaker", 97, "u2: another voice from 7.0 s on", [2], 7.0)]
+    steps = (
+        "(async () => { const audio = document.getElementById('audio'), played = [];"
+        "const clips = JSON.parse(document.getElementById('map-clips').textContent);"
+        "const data = JSON.parse(document.getElementById('map-data').textContent);"
+        "const at = () => clips.findIndex((clip) => audio.src.endsWith(clip));"
+        "audio.addEventListener('playing', () => played.push("
+        "[document.getElementById('now-utterance').textContent, at()]));"
+        "const button = document.querySelector('#finding-list button');"
+        "for (const act of [() => button.click(), () => document.getElementById('replay').click(),"
+        "() => document.getElementById('next').click()]) { const before = played.length; act();"
+        "for (let i = 0; i < 100 && played.length === before; i++)"
+        "await new Promise((done) => setTimeout(done, 50)); }"
+        "return [played, data.findings[0].clip, document.getElementById('error').textContent] })()"
+    )
+    for inside in (2_000, 3):
+        page = tmp_path / f"map{inside}.html"
+        write_voice_map(
+            points, page, title="", clip_seconds=2, most_inside=inside, findings=findings
+        )
+        [[played, clip, error]] = look(page, steps)
+        assert clip == 4
+        assert error == ""
+        assert [each[0] for each in played] == ["u2", "u2", "u3"]
+        assert [each[1] for each in played][:2] == [4, 4]
+        assert played[2][1] < 4

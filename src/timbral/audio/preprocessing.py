@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.audio.decode import SAMPLE_RATE, Wave, decode, failures_of, resample
-from timbral.audio.quiet_ends import cut_quiet_ends
-from timbral.audio.vad import check_detector, keep_voiced
+from timbral.audio.quiet_ends import loud_extent
+from timbral.audio.vad import check_detector, kept_of_frames, voiced_frames
 from timbral.errors import AudioError, ConfigError, did_you_mean
+from timbral.io.types import Floats
 
-__all__ = ["TRIMS", "Preprocessing", "gain_to", "load", "rms_dbfs_of"]
+__all__ = ["TRIMS", "Preprocessing", "gain_to", "load", "rms_dbfs_of", "seconds_in_recording"]
 
 TRIMS = ("none", "energy", "silero", "edges", "quiet-ends", "webrtc")
 """ways to cut silence"""
@@ -49,23 +51,34 @@ class Preprocessing:
         check_detector(self.trim)
 
     def __call__(self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio") -> Wave:
-        """Resample, raise and trim one recording: (T,) -> (T',). AudioError when nothing is left.
+        """Resample, raise and trim one: (T,) -> (T',). AudioError when nothing is left."""
+        return self.with_times(wave, source_rate, target_rate, name)[0]
+
+    def with_times(
+        self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio"
+    ) -> tuple[Wave, Floats]:
+        """The same, and which seconds of the recording are left, one range behind another (K, 2).
 
         ddvc trims before it resamples, PaddleSpeech after it has raised the level.
         """
+        kept = np.array([[0.0, wave.size / source_rate]])
         if self.trim == "edges":
-            wave = _trim_edges(wave)
+            first, end = _loud_samples(wave)
+            wave, kept = wave[first:end], np.array([[first, end]]) / source_rate
         wave = resample(wave, source_rate, target_rate)
         if self.min_rms_dbfs is not None and wave.size:
             wave = _raise_rms(wave, self.min_rms_dbfs)
         if self.trim == "quiet-ends" and wave.size:
-            wave = cut_quiet_ends(wave)
+            first, end = loud_extent(wave)
+            wave, kept = wave[first:end], np.array([[first, end]]) / target_rate
         if self.trim in ("energy", "silero", "webrtc") and wave.size:
-            wave = keep_voiced(wave, target_rate, self.trim)
+            flags, size = voiced_frames(wave, target_rate, self.trim)
+            wave = kept_of_frames(wave, flags, size)
+            kept = _runs(flags) * (size / target_rate)
         if wave.size == 0:
             reason = f"nothing is left after trimming silence ({self.trim})"
             raise AudioError(name, reason, "trimmed-away")
-        return wave
+        return wave, kept
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,6 +110,24 @@ def gain_to(target_dbfs: float, rms_dbfs: float) -> np.float32:
     return np.float32(10 ** (max(0.0, target_dbfs - rms_dbfs) / 20))
 
 
-def _trim_edges(wave: Wave) -> Wave:
+def _loud_samples(wave: Wave) -> tuple[int, int]:
     inside = np.flatnonzero(np.square(wave) > EDGE_POWER)
-    return wave[inside[0] : inside[-1] + 1] if inside.size else wave[:0]
+    return (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+
+
+def _runs(flags: NDArray[np.bool_]) -> Floats:
+    """First and end number (K, 2) of each run of flags (F,) that are set."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return edges.reshape(-1, 2).astype(np.float64)
+
+
+def seconds_in_recording(kept: Floats, seconds: float) -> float:
+    """Seconds in a recording of what lies `seconds` into what trimming left of it.
+
+    `kept` (K, 2) as `Preprocessing.with_times` gives it. What lies where a pause was cut out is
+    taken to come behind the pause.
+    """
+    lengths = kept[:, 1] - kept[:, 0]
+    ends = np.cumsum(lengths)
+    row = min(int(np.searchsorted(ends, seconds, side="right")), len(kept) - 1)
+    return float(kept[row, 1] - (ends[row] - seconds))

@@ -6,7 +6,7 @@ import numpy as np
 
 from timbral.audio.decode import Wave
 
-__all__ = ["cut_quiet_ends"]
+__all__ = ["loud_extent"]
 
 FRAME_SAMPLES, STEP_SAMPLES = 2048, 512
 """of the level, whatever the rate"""
@@ -16,8 +16,8 @@ LEAST_RMS = 1e-5
 """quieter frames, and the loudest one, count as this"""
 
 
-def cut_quiet_ends(wave: Wave) -> Wave:
-    """What lies between the first and the last loud frame of a wave: (T,) -> (T',).
+def loud_extent(wave: Wave) -> tuple[int, int]:
+    """First and end sample of what lies between the first and the last loud frame of a wave (T,).
 
     The RMS level of 2,048 samples around every 512th one, zeros beyond both ends; loud is within
     20 dB of the loudest. It is chatterbox's way, and that of ``librosa.effects.trim``.
@@ -28,4 +28,4 @@ def cut_quiet_ends(wave: Wave) -> Wave:
     power = (squares[starts + FRAME_SAMPLES] - squares[starts]) / FRAME_SAMPLES
     rms = np.maximum(np.sqrt(np.maximum(power, 0.0)), LEAST_RMS)
     loud = np.flatnonzero(rms > rms.max() * 10 ** (-RANGE_DB / 20))
-    return wave[loud[0] * STEP_SAMPLES : (loud[-1] + 1) * STEP_SAMPLES]
+    return int(loud[0]) * STEP_SAMPLES, min(int(loud[-1] + 1) * STEP_SAMPLES, len(wave))

@@ -135,7 +135,7 @@ class StreamedPreprocessing:
 
 
 class VoicedStream:
-    """`keep_voiced` with WebRTC's detector, of samples that come in chunks."""
+    """What `voiced_frames` keeps with WebRTC's detector, of samples that come in chunks."""
 
     def __init__(self, sample_rate: int) -> None:
         self._detect = webrtc_detector(sample_rate)

@@ -23,8 +23,9 @@ __all__ = [
     "FRAMES_BEFORE",
     "FRAME_MS",
     "check_detector",
-    "keep_voiced",
     "kept_frames",
+    "kept_of_frames",
+    "voiced_frames",
     "webrtc_detector",
 ]
 
@@ -54,17 +55,29 @@ def check_detector(trim: str) -> None:
         _silero()
 
 
-def keep_voiced(wave: Wave, sample_rate: int, trim: str) -> Wave:
-    """Speech only, joined: (T,) -> (T',). `trim` is energy, webrtc or silero."""
+def voiced_frames(wave: Wave, sample_rate: int, trim: str) -> tuple[Flags, int]:
+    """Which frames (F,) of a wave (T,) are speech, and the samples of a frame.
+
+    `trim` is energy, webrtc or silero; Silero's last frame may be partial, of others there are
+    whole ones alone.
+    """
     if trim == "silero":
-        return _keep_silero(wave, sample_rate)
+        return _silero_frames(wave, sample_rate), SILERO_FRAME
     size = sample_rate * FRAME_MS // 1000
     frames = wave[: wave.size - wave.size % size].reshape(-1, size)
     if frames.shape[0] == 0:
-        return wave[:0]
+        return np.zeros(0, dtype=bool), size
     flags = (webrtc_detector(sample_rate) if trim == "webrtc" else _energy_flags)(frames)
-    kept = kept_frames(flags)
-    return wave[: frames.size] if kept.all() else frames[kept].reshape(-1)
+    return kept_frames(flags), size
+
+
+def kept_of_frames(wave: Wave, kept: Flags, size: int) -> Wave:
+    """The frames of a wave that are kept, joined: (T,) -> (T',)."""
+    if kept.all():
+        return wave[: kept.size * size]
+    if kept.size * size > wave.size:
+        return wave[np.repeat(kept, size)[: wave.size]]
+    return wave[: kept.size * size].reshape(-1, size)[kept].reshape(-1)
 
 
 def kept_frames(flags: Flags) -> Flags:
@@ -119,11 +132,10 @@ def _webrtc() -> Any:
     return _webrtcvad
 
 
-def _keep_silero(wave: Wave, sample_rate: int) -> Wave:
+def _silero_frames(wave: Wave, sample_rate: int) -> Flags:
     if sample_rate != SILERO_RATE:
         raise ConfigError(f"trim silero takes {SILERO_RATE} Hz, not {sample_rate} Hz")
-    kept = _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_FRAMES)
-    return wave if kept.all() else wave[np.repeat(kept, SILERO_FRAME)[: wave.size]]
+    return _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_FRAMES)
 
 
 def speech_probabilities(wave: Wave) -> NDArray[np.float32]:

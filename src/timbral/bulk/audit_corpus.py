@@ -56,7 +56,9 @@ def audit(
 
     Returns:
         the findings, a row each, by kind and from the surest; columns kind, probability,
-        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
+        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path, and of
+        a second speaker moment_seconds, where the voice changes, and second_voice, before or
+        behind it
 
     Raises ConfigError for an impossible probability, DataError for another folder, for an `other`
     of another encoder, or when no recording may be read.

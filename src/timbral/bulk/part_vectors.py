@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import seconds_in_recording
 from timbral.bulk.embed_job import EmbedJob, tie_folder
 from timbral.bulk.shards import DAMAGED, Shard
 from timbral.data.manifest import Utterance
@@ -25,10 +26,9 @@ from timbral.embeddings.table import vectors_of
 from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
 from timbral.inference.speech_parts import RecordingParts, parts_of
-from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder
 from timbral.io.threads import map_ahead
-from timbral.io.types import Ints, Progress
+from timbral.io.types import Floats, Ints, Progress
 
 __all__ = ["KeptParts", "embed_parts"]
 
@@ -97,11 +97,12 @@ def _embed(embedder: Embedder, shard: Shard) -> bytes:
     failures: list[dict[str, str]] = []
     numbers: list[int] = []
     found: list[RecordingParts] = []
-    for rows, waves in _batches(embedder, shard, failures):
-        for row, parts in zip(rows, parts_of(embedder, waves), strict=True):
+    for rows, waves, kept in _batches(embedder, shard, failures):
+        for row, parts, times in zip(rows, parts_of(embedder, waves), kept, strict=True):
             if parts is not None:
                 numbers.append(row)
-                found.append(parts)
+                moment = seconds_in_recording(times, parts.moment)
+                found.append(replace(parts, moment=moment))
     size = 2 * embedder.embedding_dim
     vectors = np.array([parts.vectors for parts in found], np.float32).reshape(-1)
     table = pa.table(
@@ -121,22 +122,27 @@ def _embed(embedder: Embedder, shard: Shard) -> bytes:
 
 def _batches(
     embedder: Embedder, shard: Shard, failures: list[dict[str, str]]
-) -> Iterator[tuple[list[int], list[Wave]]]:
-    """Rows of a shard and their audio; what cannot be read joins the `failures`."""
+) -> Iterator[tuple[list[int], list[Wave], list[Floats]]]:
+    """Rows of a shard, their audio, and the seconds that trimming left of it (K, 2).
+
+    What cannot be read joins the `failures`.
+    """
     rows: list[int] = []
     waves: list[Wave] = []
+    kept: list[Floats] = []
     paths = [utterance.path for utterance in shard.utterances]
-    for row, wave in enumerate(map_ahead(embedder.try_load_audio, paths)):
-        if isinstance(wave, AudioError):
-            failures.append(wave.as_dict())
+    for row, loaded in enumerate(map_ahead(embedder.loader.try_load_with_times, paths)):
+        if isinstance(loaded, AudioError):
+            failures.append(loaded.as_dict())
             continue
         rows.append(row)
-        waves.append(wave)
+        waves.append(loaded[0])
+        kept.append(loaded[1])
         if len(rows) == BATCH_RECORDINGS:
-            yield rows, waves
-            rows, waves = [], []
+            yield rows, waves, kept
+            rows, waves, kept = [], [], []
     if rows:
-        yield rows, waves
+        yield rows, waves, kept
 
 
 def _parse(content: bytes, rows: Ints) -> SplitRecordings:
@@ -158,15 +164,5 @@ def _parse(content: bytes, rows: Ints) -> SplitRecordings:
 
 def _saved_failures(folder: Folder, shard: Shard) -> list[AudioError] | None:
     """The failures of a shard that is saved and whole; None while it is not."""
-    content = folder.read(shard.file_name)
-    if content is None:
-        return None
-    try:
-        metadata = pa.ipc.open_file(content).schema.metadata
-        if not shard.is_made_of(metadata[b"recordings"].decode()):
-            return None
-        _parse(content, np.arange(len(shard.utterances)))
-        failures = parse_json(metadata[b"failures"])
-        return [AudioError(each["path"], each["reason"], each["kind"]) for each in failures]
-    except DAMAGED:
-        return None
+    numbers = np.arange(len(shard.utterances))
+    return shard.saved_failures(folder, lambda content: _parse(content, numbers))

@@ -38,7 +38,7 @@ def embed_missing(
             missing.append(shard)
         else:
             work.done += len(shard.utterances)
-            work.failures += failures
+            work.failures += len(failures)
     work.show()
     if missing:
         begun = with_known_rows(missing, folder)

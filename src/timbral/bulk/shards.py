@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from typing import Any
@@ -91,10 +91,13 @@ class Shard:
         pairs = zip(self.utterances, saved["files"], strict=True)
         return all(FileState(*file).is_of(row.path) for row, file in pairs)
 
-    def saved_failures(self, folder: Folder) -> int | None:
-        """How many recordings of this shard failed; None while it is not embedded and saved.
+    def saved_failures(
+        self, folder: Folder, check: Callable[[bytes], object] = bytes
+    ) -> list[AudioError] | None:
+        """The recordings of this shard that failed; None while it is not embedded and saved.
 
-        A damaged file counts as none: the shard is embedded again.
+        A damaged file counts as none, also one of which `check` raises one of `DAMAGED`: the shard
+        is embedded again.
         """
         content = folder.read(self.file_name)
         if content is None:
@@ -103,7 +106,9 @@ class Shard:
             metadata = pa.ipc.open_file(content).schema.metadata
             if not self.is_made_of(metadata[b"recordings"].decode()):
                 return None
-            return len(parse_json(metadata[b"failures"]))
+            check(content)
+            failures = parse_json(metadata[b"failures"])
+            return [AudioError(each["path"], each["reason"], each["kind"]) for each in failures]
         except DAMAGED:
             return None
 

@@ -23,6 +23,7 @@ from timbral.encoders.native_windows import Windows
 from timbral.errors import AudioError
 from timbral.inference.recordings import name_of, read_recording
 from timbral.io.threads import map_ahead
+from timbral.io.types import Floats
 
 __all__ = ["RecordingLoader", "embedding_identity"]
 
@@ -56,6 +57,15 @@ class RecordingLoader:
         name = name_of(audio, argument)
         with self.limit.turn:
             return self._prepare(*self._read(audio, name, sample_rate), name)
+
+    def try_load_with_times(self, path: str | Path) -> tuple[Wave, Floats] | AudioError:
+        """As `try_load`, with the seconds of the recording that trimming left (K, 2)."""
+        name = os.fspath(path)
+        try:
+            with self.limit.turn:
+                return self._prepare_with_times(*self._read(path, name, None), name)
+        except AudioError as error:
+            return error
 
     def try_load(self, path: str | Path) -> Wave | AudioError:
         """As `load`, but a recording that cannot be used gives its error."""
@@ -112,13 +122,16 @@ class RecordingLoader:
         return read_recording(audio, name, sample_rate, self.sample_rate, self.limit)
 
     def _prepare(self, samples: Wave, rate: int, name: str) -> Wave:
+        return self._prepare_with_times(samples, rate, name)[0]
+
+    def _prepare_with_times(self, samples: Wave, rate: int, name: str) -> tuple[Wave, Floats]:
         self.limit.check(name, len(samples), rate, 1)
         with failures_of(name):
-            wave = self.preprocessing(samples, rate, self.sample_rate, name)
+            wave, kept = self.preprocessing.with_times(samples, rate, self.sample_rate, name)
         if wave.size < self.min_samples:
             reason = (
                 f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
                 f"{self.encoder} needs {self.min_samples / self.sample_rate:.2f} s or more"
             )
             raise AudioError(name, reason, "too-short")
-        return wave
+        return wave, kept

@@ -29,7 +29,7 @@ class RecordingParts:
     seconds: tuple[float, float]
     """that they last"""
     moment: float
-    """seconds from the recording's start"""
+    """seconds from the start of the wave"""
 
 
 def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from timbral.embeddings.audit.findings import when_talking
 from timbral.embeddings.table import group_rows, vectors_of
 from timbral.embeddings.vectors import medoid_row, unit_length
 from timbral.io.types import Vectors
@@ -23,7 +24,7 @@ TEXTS = {
     "mixed-speaker": "{speaker}, such as {utterance}",
     "duplicate": "{utterance} and {other_utterance}",
     "shared-speaker": "{speaker}, there {other_speaker}",
-    "second-speaker": "{utterance}",
+    "second-speaker": "{utterance}: another voice {when}",
 }
 SIDES = {
     "mislabeled": ("utterance", "other_speaker"),
@@ -45,6 +46,8 @@ class MapFinding:
     percent: int
     text: str
     points: list[int]
+    moment: float | None = None
+    """in seconds of the recording, around which it is played; None: from its start"""
 
 
 def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
@@ -64,7 +67,9 @@ def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
         if points:
             listed[kind] += 1
             percent = round(100 * finding["probability"])
-            found.append(MapFinding(kind, percent, TEXTS[kind].format(**finding), points))
+            moment = finding["moment_seconds"] if kind == "second-speaker" else None
+            text = TEXTS[kind].format(**finding, when=when_talking(finding) if moment else "")
+            found.append(MapFinding(kind, percent, text, points, moment))
     return found
 
 

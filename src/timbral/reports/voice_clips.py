@@ -20,7 +20,7 @@ from timbral.audio.preprocessing import load
 from timbral.audio.segments import Segment
 from timbral.errors import AudioError
 
-__all__ = ["Clips", "encode_clips"]
+__all__ = ["Clips", "encode_clips", "path_around"]
 
 THREADS = min(8, os.cpu_count() or 1)
 CLIPS_AHEAD = 4 * THREADS
@@ -31,6 +31,13 @@ RESAMPLING_MARGIN = 0.5
 """seconds read beyond a clip, so that its last samples are those of the whole recording"""
 
 
+def path_around(path: str, moment: float, seconds: float) -> str:
+    """A recording from half of `seconds` before a moment of it, in seconds as it is played."""
+    recording = Segment.of(path)
+    start = recording.start + max(0.0, moment - seconds / 2) * recording.speed
+    return str(replace(recording, start=start))
+
+
 @dataclass(frozen=True)
 class Clips:
     """The clips of N recordings; those that had no room are empty and in no list."""
@@ -39,10 +46,6 @@ class Clips:
     """(N,): base64 MP3, or what `keep` made of it; "" for a recording without a clip"""
     failures: dict[int, str]
     """why some could not be read, by their index"""
-
-    @property
-    def count(self) -> int:
-        return sum(map(bool, self.addresses))
 
 
 def encode_clips(

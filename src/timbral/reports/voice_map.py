@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from timbral.plots.palette import palette
 from timbral.reports.clip_folder import ClipFolder
 from timbral.reports.map_columns import MapColumn
 from timbral.reports.map_findings import MapFinding
-from timbral.reports.voice_clips import Clips, encode_clips
+from timbral.reports.voice_clips import Clips, encode_clips, path_around
 
 __all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
 
@@ -70,7 +70,8 @@ def write_voice_map(
 ) -> PageSummary:
     """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
 
-    Each point plays the first `clip_seconds` of its recording, embedded as MP3; of more than
+    Each point plays the first `clip_seconds` of its recording, embedded as MP3, and a finding with
+    a moment as many seconds around that; of more than
     `most_inside` points they lie beside the page, in the folder PAGE-sound, which goes with it, up
     to `max_folder_megabytes`. What `findings` play comes before all else. When all clips
     would take more than `max_megabytes` (10⁶ bytes, as embedded; the page adds 5 MB of its own),
@@ -86,19 +87,25 @@ def write_voice_map(
     beside = ClipFolder(Path(output)) if len(points) > most_inside else None
     if beside is not None:
         beside.claim()
+    recordings, moments = _with_moments(points, findings, clip_seconds)
     clips = encode_clips(
-        [point.path for point in points],
-        [point.speaker for point in points],
-        {index: point.refusal for index, point in enumerate(points) if point.refusal},
+        [each.path for each in recordings],
+        [each.speaker for each in recordings],
+        {index: each.refusal for index, each in enumerate(recordings) if each.refusal},
         seconds=clip_seconds,
         max_bytes=(max_megabytes if beside is None else max_folder_megabytes) * 1e6,
-        on_clip=lambda done: progress(done, len(points)),
-        first=[point for finding in findings for point in finding.points],
+        on_clip=lambda done: progress(min(done, len(points)), len(points)),
+        first=_played_first(findings, moments),
         keep=str if beside is None else beside.keep,
     )
     progress(len(points), len(points))
     speakers = sorted({point.speaker for point in points})
-    data = _data(points, speakers, clips.failures, columns, findings)
+    failures = {row: why for row, why in sorted(clips.failures.items()) if row < len(points)}
+    data = _data(points, speakers, failures, columns)
+    data["findings"] = [
+        asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None}
+        for finding, clip in zip(findings, moments, strict=True)
+    ]
     page = _fill_template(title, data | {"beside": beside is not None}, clips, library)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
@@ -106,12 +113,42 @@ def write_voice_map(
         beside.remove_others()
     return PageSummary(
         num_points=len(points),
-        num_clips=clips.count,
+        num_clips=_num_sounding(clips, len(points)),
         num_speakers=len(speakers),
-        unreadable=[
-            (points[index].path, reason) for index, reason in sorted(clips.failures.items())
-        ],
+        unreadable=[(points[row].path, why) for row, why in failures.items()],
     )
+
+
+def _with_moments(
+    points: Sequence[Point], findings: Sequence[MapFinding], seconds: float
+) -> tuple[list[Point], list[int | None]]:
+    """The points, behind them one for each finding with a moment, whose path begins shortly before
+    it; and the number of that for each finding."""
+    recordings: list[Point] = list(points)
+    numbers: list[int | None] = []
+    for finding in findings:
+        if finding.moment is None:
+            numbers.append(None)
+            continue
+        point = points[finding.points[0]]
+        numbers.append(len(recordings))
+        path = path_around(point.path, finding.moment, seconds)
+        recordings.append(replace(point, path=path))
+    return recordings, numbers
+
+
+def _played_first(findings: Sequence[MapFinding], moments: Sequence[int | None]) -> list[int]:
+    """The numbers of recordings that findings play: around a moment, or else from the start."""
+    each = zip(findings, moments, strict=True)
+    return [
+        row
+        for finding, moment in each
+        for row in (*([] if moment is None else [moment]), *finding.points)
+    ]
+
+
+def _num_sounding(clips: Clips, num_points: int) -> int:
+    return sum(map(bool, clips.addresses[:num_points]))
 
 
 def _check(points: Sequence[Point], clip_seconds: float, max_megabytes: float) -> None:
@@ -131,7 +168,6 @@ def _data(
     speakers: Sequence[str],
     failures: dict[int, str],
     columns: Sequence[MapColumn],
-    findings: Sequence[MapFinding],
 ) -> dict[str, Any]:
     index_of = {speaker: index for index, speaker in enumerate(speakers)}
     return {
@@ -144,16 +180,16 @@ def _data(
         "x": [round(float(point.x), 5) for point in points],
         "y": [round(float(point.y), 5) for point in points],
         "failed": failures,
-        "findings": [asdict(each) for each in findings],
         "columns": [{**asdict(each), "colors": palette(len(each.values))} for each in columns],
     }
 
 
 def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str) -> str:
     """Fill all markers in one pass, so that no name of an utterance is taken for a marker."""
-    total = len(clips.addresses)
-    sound = f"{clips.count:,} of {total:,} points have sound"
-    if clips.count < total:
+    total = len(data["x"])
+    sounding = _num_sounding(clips, total)
+    sound = f"{sounding:,} of {total:,} points have sound"
+    if sounding < total:
         sound += "; pale ones do not"
     content = {
         "TITLE": html.escape(title),

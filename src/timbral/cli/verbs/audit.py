@@ -131,12 +131,15 @@ def _end(failures: Sequence[AudioError]) -> int:
 
 
 def _describe(row: dict[str, Any]) -> str:
+    from timbral.embeddings.audit.findings import when_talking
+
+    if row["kind"] == "second-speaker":
+        return "{utterance} of {speaker}: another voice ".format(**row) + when_talking(row)
     names = {
         "mislabeled": "{utterance} of {speaker}: {other_speaker}?",
         "same-speaker": "{speaker} and {other_speaker}",
         "mixed-speaker": "{speaker}, for example {utterance}",
         "duplicate": "{utterance} and {other_utterance}",
-        "second-speaker": "{utterance} of {speaker}",
         "shared-speaker": "{speaker} here and {other_speaker} there, for example {utterance} and "
         "{other_utterance}",
     }

@@ -150,7 +150,7 @@ def _print_report(report: SimilarityReport, output: Path) -> int:
         )
         print(
             f"{each.first} - {each.second}: {each.mean:+.3f}{interval} by {each.encoder}"
-            f"{'' if each.is_clear else ', no clear difference'}"
+            f"{', no clear difference' if each.interval and not each.is_clear else ''}"
         )
     for flag in report.flags:
         print(f"warning: {flag}", file=sys.stderr)

@@ -9,7 +9,7 @@ good as the encoder and as these imitations, no better.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from timbral.embeddings.vectors import centered
 from timbral.io.outputs import FileKind
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["FINDINGS", "KINDS", "audit", "notes"]
+__all__ = ["FINDINGS", "KINDS", "audit", "notes", "when_talking"]
 
 KINDS = {
     "mislabeled": "utterances nearer to another speaker than to their own",
@@ -50,11 +50,14 @@ SCHEMA = pa.schema(
         ("cosine", pa.float64()),
         ("other_cosine", pa.float64()),
         ("path", pa.string()),
+        ("moment_seconds", pa.float64()),
+        ("second_voice", pa.string()),
     ]
 )
 """`cosine` is to the speaker, or between the two that the row names; `other_cosine` to the other.
 For a mixed speaker `utterance` is one of its smaller cluster. For a second speaker `cosine` is
-between the two parts of the recording."""
+between the two parts of the recording, the voice changes at `moment_seconds` of it, and
+`second_voice` says on which side of that the other one talks: before or behind."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
@@ -205,7 +208,15 @@ def _second_speakers(
                 **corpus.example(found.recording),
                 "speaker": str(corpus.speakers[corpus.codes[found.recording]]),
                 "cosine": found.cosine,
+                "moment_seconds": round(found.moment, 3),
+                "second_voice": "behind" if found.is_behind else "before",
             }
+
+
+def when_talking(finding: Mapping[str, Any]) -> str:
+    """When a second speaker talks, for a line of text: from 6.2 s on."""
+    moment = f"{finding['moment_seconds']:.1f} s"
+    return f"from {moment} on" if finding["second_voice"] == "behind" else f"until {moment}"
 
 
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
@@ -230,7 +241,8 @@ def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]
         elif row["kind"] == "mixed-speaker":
             by_utterance.setdefault(utterance, []).append(f"a second speaker? {percent}")
         elif row["kind"] == "second-speaker":
-            by_utterance.setdefault(utterance, []).append(f"two speakers in it? {percent}")
+            text = f"another voice {when_talking(row)}? {percent}"
+            by_utterance.setdefault(utterance, []).append(text)
         elif row["kind"] == "duplicate":
             by_utterance.setdefault(utterance, []).append(f"copy of {other}? {percent}")
             by_utterance.setdefault(other, []).append(f"copy of {utterance}? {percent}")

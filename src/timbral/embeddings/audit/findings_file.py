@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 
 from timbral.embeddings.audit import findings
@@ -77,8 +79,12 @@ def read_findings(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{path}: is no table of findings ({reason}); delete it, or audit the folder again"
+            f"{path}: is no table of findings ({reason}); delete it, and audit the folder again"
         ) from None
     if table["probability"].null_count or table["kind"].null_count:
         raise DataError(f"{path}: has findings without a kind or a probability; audit again")
+    second = table.filter(pa.compute.equal(table["kind"], "second-speaker"))
+    moments = second["moment_seconds"].to_numpy()
+    if not (np.isfinite(moments) & (moments >= 0)).all():  # none is not a number
+        raise DataError(f"{path}: has second speakers without a moment; audit again")
     return table

@@ -57,13 +57,18 @@ class SplitRecordings:
 
 @dataclass(frozen=True)
 class SecondSpeaker:
-    """A recording's number, the cosine of its two parts, where the second begins, the probability
-    that they are of two speakers."""
+    """A recording in which a second speaker talks before or behind a moment."""
 
     recording: int
+    """its number in the corpus"""
     cosine: float
-    seconds: float
+    """of its two parts"""
+    moment: float
+    """seconds from the recording's start, where the voice changes"""
+    is_behind: bool
+    """whether the part behind the moment is the second speaker's, else that before it"""
     probability: float
+    """that the parts are of two speakers"""
 
 
 def find_second_speakers(
@@ -85,16 +90,17 @@ def find_second_speakers(
     for _ in range(ROUNDS):
         scores = np.full(len(codes), np.inf)
         for block in recordings:
-            scores[block.rows] = corpus.scores(block)
+            scores[block.rows] = corpus.scores(block)[0]
         known = np.isfinite(scores)
         trusted = known & (scores <= np.quantile(scores[known], TRUSTED))
         models = _models(recordings, corpus.common, trusted)
         corpus = replace(corpus, models=models)
     found = [
-        (block.rows, corpus.scores(block), corpus.cosines(block), block.moments)
+        (block.rows, *corpus.scores(block), corpus.cosines(block), block.moments)
         for block in recordings
     ]
-    rows, scores, cosines, moments = (np.concatenate(each) for each in zip(*found, strict=True))
+    columns = (np.concatenate(each) for each in zip(*found, strict=True))
+    rows, scores, is_behind, cosines, moments = columns
     odds = np.clip(EVIDENCE * scores + np.log(PRIOR / (1 - PRIOR)), -60, 60)
     probability = 1 / (1 + np.exp(-odds))
     for index in np.argsort(-odds, kind="stable"):
@@ -102,6 +108,7 @@ def find_second_speakers(
             int(rows[index]),
             float(cosines[index]),
             float(moments[index]),
+            bool(is_behind[index]),
             float(probability[index]),
         )
 
@@ -145,23 +152,25 @@ class _Corpus:
         vectors = _around(block.parts, self.common)
         return np.asarray((vectors[:, 0] * vectors[:, 1]).sum(axis=1))
 
-    def scores(self, block: SplitRecordings) -> Floats:
-        """The log ratio of each recording (K,)."""
+    def scores(self, block: SplitRecordings) -> tuple[Floats, NDArray[np.bool_]]:
+        """The log ratio of each recording (K,), and whether its second speaker talks behind."""
         vectors, counts = _around(block.parts, self.common), block.counts
         code = self.codes[block.rows]
         number = self.numbers[code] - 1
         rest = self.sums[code] - _whole(vectors, block.seconds)
         others = rest / np.maximum(number, 1)[:, None]
         worth = np.maximum(np.minimum(number, MOST_OTHERS), 1e-9)
-        scores = np.zeros(len(block.rows))
+        scores, is_behind = np.zeros(len(block.rows)), np.zeros(len(block.rows), dtype=bool)
         for fold, model in enumerate(self.models):
             own = block.rows % FOLDS == fold
             before, behind = (
                 MeanVector(vectors[own, side] @ model.axes, counts[own, side]) for side in (0, 1)
             )
             of_label = MeanVector(others[own] @ model.axes, worth[own])
-            scores[own] = _two_speakers(model, before, behind, of_label, number[own] > 0)
-        return scores
+            scores[own], is_behind[own] = _two_speakers(
+                model, before, behind, of_label, number[own] > 0
+            )
+        return scores, is_behind
 
 
 def _models(
@@ -205,10 +214,12 @@ def _two_speakers(
     behind: MeanVector,
     others: MeanVector,
     known: NDArray[np.bool_],
-) -> Floats:
-    """Log ratios (K,): one part is the label's, the other one another's, over one speaker.
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Log ratios (K,): one part is the label's, the other one another's, over one speaker; and
+    whether that is the part behind.
 
-    `known` (K,): whether there are others of the label; else both parts are anybody's.
+    `known` (K,): whether there are others of the label; else both parts are anybody's, and the
+    shorter one is taken for the second speaker's.
     """
     apart = model.log_ratio(before, behind)
     ratios = []
@@ -216,4 +227,5 @@ def _two_speakers(
         over_label = model.log_ratio(another, own.with_(others))
         over_mislabeled = apart - model.log_ratio(own, others)
         ratios.append(np.minimum(over_label, over_mislabeled))
-    return np.where(known, np.maximum(*ratios), apart)
+    is_behind = np.where(known, ratios[0] >= ratios[1], behind.count <= before.count)
+    return np.where(known, np.maximum(*ratios), apart), is_behind
