@@ -320,7 +320,12 @@ def test_known_names_are_those_of_the_published_weights() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("verify a", "verify takes two recordings, and before them an encoder unless it is"),
+        (
+            "verify a",
+            "verify compares two recordings, got 1 recording; as in `timbral verify a.wav",
+        ),
+        ("gallery g.db", "timbral gallery takes an action first, got 'g.db'; allowed: check, "),
+        ("gallery lisst g.db", "timbral gallery takes an action first, got 'lisst'; did you mean"),
         ("prepare a", "--output FOLDER is missing (the prepared data; a killed run is resumed"),
         ("prepare a --output", "--output FOLDER needs a value; see: timbral prepare --help"),
         ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),

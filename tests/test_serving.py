@@ -211,6 +211,12 @@ def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list
     assert "no such field; allowed: audio, measures" in told("/embed", files=upload)
     assert "in the address" in told("/verify?false_accept=0.01", files=upload)
     assert "got 'maybe'" in told("/verify", files=upload, data={"check_speakers": "maybe"})
+    text = {"first": "a.wav", "second": "b.wav"}
+    assert told("/verify", data=text) == (
+        "first: takes a file, text came; as curl sends it: -F first=@a.wav"
+    )
+    number = files(first=paths[0], second=paths[1], prior=paths[0])
+    assert told("/verify", files=number).startswith("prior: takes text, a file came; ")
     assert "need a gallery" in told("/identify", files=files(audio=paths[0]))
 
 

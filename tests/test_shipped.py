@@ -67,7 +67,7 @@ def test_a_name_without_its_recordings_is_a_mistake(ask: Ask) -> None:
     ):
         answer = ask("verify", *words)
         assert answer.code == 2
-        assert "verify takes two recordings" in answer.err
+        assert "verify compares two recordings" in answer.err
 
 
 def test_it_is_small_and_says_where_it_comes_from() -> None:

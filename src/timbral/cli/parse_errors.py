@@ -44,7 +44,11 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
             message = _unknown(event.tokens, flags) or f"unexpected word {event.tokens[0]!r}"
         elif isinstance(event, events.InvalidChoice):
             hint = did_you_mean(event.value, event.choices)
-            message = f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
+            message = (
+                f"{event.prog} takes an action first, got {event.value!r}{hint}"
+                if event.argument.is_positional()
+                else f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
+            )
         elif isinstance(event, events.BadValue):
             message = f"{_name(event.argument)} needs a value"
         elif isinstance(event, events.InstantiationFailure) and event.argument is not None:

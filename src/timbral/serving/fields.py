@@ -1,8 +1,8 @@
-"""Fields of a request that an endpoint does not have."""
+"""Fields of a request that an endpoint does not have, or not so."""
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import Request, params
 
 from timbral.serving.refusals import ServiceError
 
@@ -10,15 +10,23 @@ __all__ = ["refuse_unknown_fields"]
 
 
 async def refuse_unknown_fields(request: Request) -> None:
-    """ServiceError for fields that would not count: misspelled, or in the address.
+    """ServiceError for fields that would not count: misspelled, or in the address; and for text
+    where a file belongs, or a file where text does.
 
     Passed over, `false_acept=0.01` would be answered at another rate than the one asked for.
     """
-    allowed = [field.alias for field in request.scope["route"].dependant.body_params]
+    fields = request.scope["route"].dependant.body_params
+    takes_file = {field.alias: isinstance(field.field_info, params.File) for field in fields}
     for name in request.query_params:
-        message = f"{name[:100]}: stands in the address; send it as a field of the form"
-        raise ServiceError(422, "fields", message)
-    for name in await request.form():
-        if name not in allowed:
-            message = f"{name[:100]}: no such field; allowed: {', '.join(allowed)}"
-            raise ServiceError(422, "fields", message)
+        raise _refusal(name, "stands in the address; send it as a field of the form")
+    for name, value in (await request.form()).multi_items():
+        if name not in takes_file:
+            raise _refusal(name, f"no such field; allowed: {', '.join(takes_file)}")
+        if takes_file[name] and isinstance(value, str):
+            raise _refusal(name, f"takes a file, text came; as curl sends it: -F {name}=@a.wav")
+        if not takes_file[name] and not isinstance(value, str):
+            raise _refusal(name, f"takes text, a file came; as curl sends it: -F {name}=VALUE")
+
+
+def _refusal(name: str, message: str) -> ServiceError:
+    return ServiceError(422, "fields", f"{name[:100]}: {message}")
