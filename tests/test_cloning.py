@@ -200,6 +200,13 @@ def test_meta_lst(tmp_path: Path) -> None:
     assert {each.speaker for each in found.real} == {clone.speaker}
     assert [Path(each.path).name for each in found.real] == ["p.wav", "u1.wav"]
     assert [failure.path for failure in found.failures] == [f"{tmp_path}/outputs/u2.wav"]
+    assert "speakers are told by their prompts alone" in found.notes[0]
+    touch(tmp_path, "prompts/q.wav", "prompts/r.wav", "outputs/u2.wav")
+    lines += "u3|words|prompts/q.wav|other|prompts/p.wav\nu4|w|prompts/r.wav|o\n"
+    (tmp_path / "meta.lst").write_text(lines)
+    found = find_clones([tmp_path / "outputs"], meta=tmp_path / "meta.lst")
+    assert len({clone.speaker for clone in found.clones}) == 1, "lines link p and q"
+    assert len(found.clones) == 3
     for content, words in (("a|b|c\n", "got 3 fields"), ("a|b|c|d\na|b|c|e\n", "more than once")):
         (tmp_path / "meta.lst").write_text(content)
         with pytest.raises(DataError, match=words):

@@ -22,6 +22,10 @@ NO_SPEAKERS = (
     "there is no anchor of the same speaker, and the nearest other may be the same speaker; "
     "`corpus` or a column speaker names them"
 )
+PROMPTS_ALONE = (
+    "speakers are told by their prompts alone: where two prompts are one person's, the nearest "
+    "other may be that person, and intervals are too narrow; `corpus` with both prompts names them"
+)
 
 SAME_NAME = "differ in their suffixes alone, so it is not clear which one is meant; keep one"
 
@@ -138,18 +142,34 @@ def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], b
 def _with_speakers(listed: Sequence[ListedClone], real: Iterable[RealRecording]) -> CloneSet:
     """Clones whose references have speakers: of the list, of the real recordings, or their own."""
     known = {each.path: each for each in real}
-    clones, used, unknown = [], [], False
+    clones, used, notes = [], [], set()
+    first_of = _linked(listed)
     for each in listed:
         recording = known.get(each.reference)
         speaker = each.speaker or (recording.speaker if recording else "")
-        unknown |= not speaker and not each.truth
-        speaker = speaker or each.reference
+        if not speaker:
+            notes.add(PROMPTS_ALONE if each.truth else NO_SPEAKERS)
+        speaker = speaker or first_of[each.reference]
         clones.append(Clone(each.name, each.system, each.synthesized, (each.reference,), speaker))
         used.append(recording or RealRecording(each.reference, speaker))
         if each.truth:
             used.append(RealRecording(each.truth, speaker, "recording of the text"))
-    notes = (NO_SPEAKERS,) if unknown else ()
-    return CloneSet(tuple(clones), unique([*used, *known.values()]), notes=notes)
+    return CloneSet(tuple(clones), unique([*used, *known.values()]), notes=tuple(sorted(notes)))
+
+
+def _linked(listed: Sequence[ListedClone]) -> dict[str, str]:
+    """For each reference the first one of all that are known to be of its speaker.
+
+    A line of meta.lst says that its two recordings are of one speaker, and each may stand in other
+    lines, too.
+    """
+    first_of: dict[str, str] = {}
+    for each in listed:
+        one = first_of.setdefault(each.reference, each.reference)
+        other = first_of.setdefault(each.truth, one) if each.truth else one
+        if other != one:
+            first_of = {path: one if first == other else first for path, first in first_of.items()}
+    return first_of
 
 
 def _against_speakers(found: CloneSet) -> CloneSet:
