@@ -48,6 +48,6 @@ def flags_of(run: Callable[..., int]) -> dict[str, str]:
 def percent(fraction: float) -> str:
     """With so many digits that neither 0 % nor 100 % is said of what is neither."""
     digits = 1
-    while digits < 6 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
+    while digits < 6 and 0 < fraction < 1 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
         digits += 1
     return f"{100 * fraction:.{digits}f} %"

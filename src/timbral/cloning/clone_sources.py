@@ -23,8 +23,8 @@ NO_SPEAKERS = (
     "`corpus` or a column speaker names them"
 )
 PROMPTS_ALONE = (
-    "speakers are told by their prompts alone: where two prompts are one person's, the nearest "
-    "other may be that person, and intervals are too narrow; `corpus` with both prompts names them"
+    "speakers are told by their prompts alone: where two prompts are of one, the nearest other "
+    "may be the same speaker, and intervals are too narrow; `corpus` with both prompts names them"
 )
 
 SAME_NAME = "differ in their suffixes alone, so it is not clear which one is meant; keep one"
