@@ -47,6 +47,7 @@ h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }}
+th {{ overflow-wrap: normal }}
 .warn {{ color: var(--warn); font-weight: 600 }}
 svg {{ width: 14rem; height: 1.6rem; display: block }}
 .axis {{ stroke: var(--line); stroke-width: 2 }} .range {{ stroke: var(--mean); stroke-width: 5;
