@@ -9,7 +9,7 @@ import pytest
 
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
-from timbral.gallery import bounded_search
+from timbral.gallery import bounded_search, voice_index
 from timbral.gallery.bounded_search import BLOCK_ROWS, BoundedSearch
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CosineEvidence
@@ -115,8 +115,15 @@ def test_many_equal_voices_are_found_whole() -> None:
     np.testing.assert_allclose(scores, best[0], atol=1e-6)
 
 
+@pytest.fixture(params=[10, 10_000], ids=["cells", "one by one"])
+def least_in_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index looks through cells from so many voices on."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(voice_index, "LEAST_IN_CELLS", request.param)
+
+
+@pytest.mark.usefixtures("least_in_cells")
 def test_index_is_kept_up_with_the_gallery(tmp_path: Path) -> None:
-    pytest.importorskip("usearch")
     gallery = Gallery.create(tmp_path / "gallery.db", ENCODER)
     random = np.random.default_rng(0)
     vectors = unit(random, 800)
@@ -133,9 +140,9 @@ def test_index_is_kept_up_with_the_gallery(tmp_path: Path) -> None:
     np.testing.assert_allclose(exact[1][:, 0], indexed[1][:, 0], atol=0.1)
 
 
+@pytest.mark.usefixtures("least_in_cells")
 def test_copies_do_not_hide_others_in_the_index() -> None:
     """As in findings/usearch_copies_hide_voices.sh, where a tenth of the others is lost."""
-    pytest.importorskip("usearch")
     random = np.random.default_rng(0)
     speakers = np.repeat(unit(random, 100), 10, axis=0)
     vectors = speakers + 0.02 * random.standard_normal(speakers.shape).astype(np.float32)

@@ -230,7 +230,7 @@ class VoiceCollection:
     def build_index(self, progress: Progress = lambda done, total: None) -> float:
         """Make an index for `search`, in the memory of this process, and keep it up to date.
 
-        Of 100,000 voices it takes a minute and more. Needs the extra ``[gallery]``.
+        Of a million voices it takes a minute and more. Needs the extra ``[gallery]``.
 
         Returns:
             the fraction of made-up new recordings of a sample of its own voices whose nearest

@@ -21,8 +21,6 @@ from timbral.io.types import Floats, Ints, Progress, Vectors
 
 __all__ = ["OtherVoices", "Snapshot", "VoiceMatrix"]
 
-MORE_ENTRIES = 16
-"""of an index, among which cosines decide: its vectors are of 8-bit integers"""
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
 NEAR_VOICES = 64
@@ -169,7 +167,7 @@ class VoiceMatrix:
             return index
 
     def _search_index(self, index: VoiceIndex, query: Vectors, top: int) -> Found:
-        ids = index.search(query, top + MORE_ENTRIES)
+        ids = index.search(query, top)
         if len(ids) < min(top, len(self)):  # many of them were removed
             return self._search_bounded(query, top)
         rows = np.array([self._rows[id] for id in ids], np.int64)
