@@ -169,6 +169,25 @@ def test_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
     assert not (tmp_path / "labels.parquet").exists()
 
 
+def test_cosines_that_show_no_threshold_ask_for_one(
+    tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    """Eight speakers whose cosines with each other lie between 0 and 0.6."""
+    random = np.random.default_rng(0)
+    sides = random.standard_normal((2, 1, 16)) + 0.7 * random.standard_normal((2, 4, 16))
+    speakers = np.repeat(sides.reshape(8, 16), 4, axis=0)
+    vectors = speakers + 0.4 * random.standard_normal(speakers.shape)
+    vectors = np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    folder = write_vectors(tmp_path / "vectors", vectors, ["nobody"] * 32)
+    labels = tmp_path / "labels.parquet"
+    told = ask("cluster", folder, "--output", labels)
+    assert told.code == 2
+    assert "these 32 recordings do not show" in told.err
+    assert "give --threshold" in told.err
+    assert not labels.exists()
+    assert ask("cluster", folder, "--output", labels, "--threshold", "0.7").code == 0
+
+
 def test_the_verb(tmp_path: Path, ask: Callable[..., Any]) -> None:
     folder, _ = corpus(tmp_path)
     said = ask("cluster", folder, "--output", tmp_path / "labels.parquet")

@@ -10,6 +10,7 @@ from timbral.embeddings.clusters.average_linkage import (
     cluster_sums,
     nearest_clusters,
 )
+from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
 
 __all__ = ["best_threshold", "least_threshold"]
@@ -17,6 +18,8 @@ __all__ = ["best_threshold", "least_threshold"]
 PAIRS = 200_000
 DEVIATIONS = 4.0
 """of cosines of different speakers above their middle, where hardly any two come"""
+COPIES = 0.99
+"""the least cosine that is one of copies rather than of recordings"""
 STEP = 0.02
 MEASURED = 2_000
 """recordings at most whose silhouettes are computed"""
@@ -27,7 +30,8 @@ def least_threshold(vectors: Vectors) -> float:
 
     Nearly all pairs of recordings are of different speakers, and those that are not have the
     higher cosines. So the lower half of the cosines tells how those of different speakers are
-    spread: their middle is the mode, their deviation that of what lies below it.
+    spread: their middle is the mode, their deviation that of what lies below it. Raises DataError
+    where no cosine would be high enough.
     """
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(vectors), (2, PAIRS))
@@ -41,7 +45,14 @@ def least_threshold(vectors: Vectors) -> float:
     middle = _mode(np.sort(cosines))
     below = cosines[cosines <= middle]
     deviation = float(np.sqrt(np.mean((below - middle) ** 2)))
-    return float(np.clip(middle + DEVIATIONS * deviation, 0.0, 1.0))
+    least = middle + DEVIATIONS * deviation
+    if least >= 1.0 and middle < COPIES:
+        raise DataError(
+            f"the cosines of these {len(vectors):,} recordings do not show from which one on two "
+            "are one speaker's (too few speakers, or all are one): give --threshold, as a cosine "
+            "that two recordings of one speaker have in this encoder, such as 0.5"
+        )
+    return float(np.clip(least, 0.0, 1.0))
 
 
 def best_threshold(vectors: Vectors, tree: ClusterTree, least: float) -> float:
