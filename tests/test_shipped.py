@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors
+import soundfile
 import torch
 
 from conftest import Ask
@@ -44,6 +47,25 @@ def test_two_recordings_are_compared_at_once(nothing_cached: Path, ask: Ask) -> 
     assert "different speakers" in ask("verify", RECORDINGS[0], STRANGER).out
     assert answer.out == ask("verify", "campplus-int8", *RECORDINGS).out
     assert not nothing_cached.exists()
+
+
+def test_sounds_without_speech_are_not_decided_on(tmp_path: Path, ask: Ask) -> None:
+    """Noise and a tone, which a calibration alone would call the same speaker."""
+    random = np.random.default_rng(0)
+    noise, tone = tmp_path / "noise.wav", tmp_path / "tone.wav"
+    soundfile.write(noise, 0.1 * random.standard_normal(64_000), 16_000)
+    soundfile.write(tone, 0.3 * np.sin(0.2 * np.arange(64_000)), 16_000)
+    answer = ask("verify", noise, tone, "--exit-code")
+    assert answer.code == 4
+    assert f"not decided: no speech was found in {noise} and {tone}" in answer.out
+    assert "probability" not in answer.out.split("not decided")[0]
+    found = json.loads(ask("verify", RECORDINGS[0], noise, "--json").out)
+    assert (found["same"], found["probability"], found["llr"]) == (None, None, None)
+    assert f"no speech was found in {noise}, so" in found["why"]
+    asked = json.loads(ask("verify", RECORDINGS[0], noise, "--threshold", "0.9", "--json").out)
+    assert asked["same"] is False
+    together = api.load_encoder().verify([RECORDINGS[0], noise], RECORDINGS[1])
+    assert together.same is not None  # one of the two holds speech
 
 
 def test_python_takes_it_where_no_encoder_is_named(nothing_cached: Path) -> None:

@@ -47,7 +47,7 @@ class VoiceIndex:
     """Finds which voices may be nearest; their cosines are computed from their own vectors.
 
     Its cells are those of the voices that it is given first: when there are many times as many
-    later on, it is slower than one that is made anew.
+    later on, it is slower than one that is made again.
     """
 
     def __init__(self, embedding_dim: int) -> None:
@@ -74,10 +74,10 @@ class VoiceIndex:
             self._index = self._of_cells(vectors)
         for start in range(0, len(ids), BLOCK_VOICES):
             end = min(start + BLOCK_VOICES, len(ids))
-            new = [row for row in range(start, end) if self._assign(ids[row], vectors[row])]
-            if new:
+            added = [row for row in range(start, end) if self._assign(ids[row], vectors[row])]
+            if added:
                 with self._one_thread():
-                    self._index.add(self._even(vectors[new]))  # entries are counted as they come
+                    self._index.add(self._even(vectors[added]))  # entries are counted as they come
             if progress is not None:
                 progress(end, len(ids))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from timbral.embeddings.similarity import similarity
 from timbral.errors import ConfigError
 from timbral.io.types import Vectors
 
-__all__ = ["Decision", "PairScore", "Question", "decide"]
+__all__ = ["Decision", "PairScore", "Question", "decide", "without_speech"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 
@@ -36,12 +37,13 @@ class Decision:
     """score from which the answer is yes, with a calibration for recordings such as these; None
     when none is known"""
     same: bool | None
-    """whether the score reaches the threshold; None without a threshold"""
+    """whether the score reaches the threshold; None without a threshold, and where a calibration
+    decides and a side holds no speech"""
     llr: float | None
     """natural logarithm of the likelihood ratio, same speaker : different speakers; None without a
-    calibration"""
+    calibration, or without speech"""
     probability: float | None
-    """that the speaker is the same, in [0, 1]; None without a calibration"""
+    """that the speaker is the same, in [0, 1]; None without a calibration, or without speech"""
     why: str
     """what was compared with what, and what is missing for more"""
     prior: float | None = None
@@ -126,6 +128,17 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
     if question.calibration is None:
         return _decide_by_cosine(score.cosine, question)
     return _decide_by_llr(score, question, question.calibration, first, second)
+
+
+def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
+    """A decision that is not taken, as no speech was found in the recordings of these names."""
+    why = (
+        f"no speech was found in {' and '.join(names)}, so that nothing is said of who speaks "
+        f"(cosine {decision.score:.3f}); `threshold` decides by the cosine alone"
+    )
+    return replace(
+        decision, same=None, llr=None, probability=None, false_accept_bound=None, why=why
+    )
 
 
 def _decide_by_cosine(score: float, question: Question) -> Decision:

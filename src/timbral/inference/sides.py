@@ -9,11 +9,11 @@ import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
-from timbral.audio.quality.risks import risks_of
+from timbral.audio.quality.risks import is_speech, risks_of
 from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
-from timbral.inference.decision import Decision, PairScore, Question, decide
+from timbral.inference.decision import Decision, PairScore, Question, decide, without_speech
 from timbral.inference.loader import RecordingLoader
 from timbral.inference.recordings import check_finite, name_of, several_recordings
 from timbral.io.types import Vectors
@@ -30,6 +30,11 @@ class Side:
     conditions: Conditions
     measured: tuple[tuple[str, Quality], ...]
     """names and measures"""
+
+    @property
+    def holds_speech(self) -> bool:
+        """Whether any of its recordings does."""
+        return any(is_speech(quality) for _, quality in self.measured)
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,17 @@ def _load(
 
 
 def compare_sides(one: Side, other: Side, question: Question) -> Decision:
-    """What `Embedder.verify` answers of two sides; it also warns of their recordings' risks."""
+    """What `Embedder.verify` answers of two sides; it also warns of their recordings' risks.
+
+    A calibration says nothing of sounds that are no speech, so it does not decide on them; a
+    threshold that was given does.
+    """
     score = PairScore.of(one.voice, other.voice, question.calibration)
     decision = decide(score, question, one.conditions, other.conditions)
+    if decision.probability is not None and question.threshold is None:
+        silent = [side.measured[0][0] for side in (one, other) if not side.holds_speech]
+        if silent:
+            decision = without_speech(decision, list(dict.fromkeys(silent)))
     return _with_risks(decision, one, other)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from timbral.audio.quality.measures import Quality
 
-__all__ = ["RISK_KINDS", "Risk", "risks_of"]
+__all__ = ["RISK_KINDS", "Risk", "is_speech", "risks_of"]
 
 SPEECH_PROBABILITY = 0.5
 """under which there is no speech: both errors are rare there (docs/check.md has the rates)"""
@@ -38,7 +38,7 @@ class Risk:
 
 
 def _no_speech(quality: Quality) -> str | None:
-    if _is_speech(quality):
+    if is_speech(quality):
         return None
     return (
         f"no speech was found in it (probability {quality.speech_probability:.2f}): it is noise, "
@@ -47,7 +47,7 @@ def _no_speech(quality: Quality) -> str | None:
 
 
 def _short(quality: Quality) -> str | None:
-    if not _is_speech(quality) or quality.speech_seconds >= SHORT_SECONDS:
+    if not is_speech(quality) or quality.speech_seconds >= SHORT_SECONDS:
         return None
     return (
         f"{quality.speech_seconds:.1f} s of net speech are little to decide on: record "
@@ -56,13 +56,13 @@ def _short(quality: Quality) -> str | None:
 
 
 def _clipped(quality: Quality) -> str | None:
-    if not _is_speech(quality) or quality.clipped_fraction < CLIPPED_FRACTION:
+    if not is_speech(quality) or quality.clipped_fraction < CLIPPED_FRACTION:
         return None
     return f"{quality.clipped_fraction:.1%} of its samples are clipped: record it with less gain"
 
 
 def _narrow_band(quality: Quality) -> str | None:
-    if not _is_speech(quality) or quality.bandwidth_hz > NARROW_HZ:
+    if not is_speech(quality) or quality.bandwidth_hz > NARROW_HZ:
         return None
     return (
         f"nothing lies above {quality.bandwidth_hz / 1000:.1f} kHz, as on a telephone: compare it "
@@ -83,13 +83,13 @@ def _channels_differ(quality: Quality) -> str | None:
 
 
 def _quiet(quality: Quality) -> str | None:
-    if not _is_speech(quality) or quality.speech_dbfs >= QUIET_DBFS:
+    if not is_speech(quality) or quality.speech_dbfs >= QUIET_DBFS:
         return None
     return f"speech has {quality.speech_dbfs:.0f} dBFS: record it louder, nearer to the microphone"
 
 
 def _noisy(quality: Quality) -> str | None:
-    if not _is_speech(quality) or quality.snr_db is None or quality.snr_db >= NOISY_DB:
+    if not is_speech(quality) or quality.snr_db is None or quality.snr_db >= NOISY_DB:
         return None
     return (
         f"speech is only {quality.snr_db:.0f} dB above the pauses: record it nearer to the "
@@ -103,7 +103,8 @@ def _music(quality: Quality) -> str | None:
     return f"{quality.music_fraction:.0%} of it is music or tones: cut these out"
 
 
-def _is_speech(quality: Quality) -> bool:
+def is_speech(quality: Quality) -> bool:
+    """Whether a recording holds any, more likely than not."""
     return quality.speech_probability >= SPEECH_PROBABILITY
 
 

@@ -70,7 +70,7 @@ def run(
     channel: ChannelOption = "mix",
     json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
     exit_code: Annotated[
-        bool, option(None, "0: same speaker, 3: different speakers, 4: no threshold is known")
+        bool, option(None, "0: same speaker, 3: different speakers, 4: not decided")
     ] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
@@ -125,6 +125,10 @@ def _print_decision(decision: Decision) -> None:
     if decision.threshold is None:
         print(f"cosine {decision.score:.3f}")
         print("no threshold is known for this encoder (no validation); give one with --threshold")
+        return
+    if decision.same is None:
+        print(f"cosine {decision.score:.3f}")
+        print("not decided: " + name_flags(decision.why, ["verify"]))
         return
     score, limit = decision.compared
     print(f"cosine {score}")

@@ -212,9 +212,14 @@ export function measure(samples, tables, channels = [samples]) {
   };
 }
 
+// Whether a recording holds any speech, more likely than not.
+export function holdsSpeech(found, { risks }) {
+  return found.speech_probability >= risks.speech_probability;
+}
+
 // What speaks against deciding on a recording, in words.
 export function risksOf(found, { risks }) {
-  if (found.speech_probability < risks.speech_probability) {
+  if (!holdsSpeech(found, { risks })) {
     return ["no speech was found in it: it is noise, music, tones or silence"];
   }
   const said = [];

@@ -3,7 +3,7 @@
 import { load } from "./audio.js";
 import { decide } from "./calibration.js";
 import { encode } from "./encoder.js";
-import { measure, risksOf } from "./quality.js";
+import { holdsSpeech, measure, risksOf } from "./quality.js";
 import { Slot } from "./recorder.js";
 import { comparison, element, percent, verdict } from "./results.js";
 
@@ -29,11 +29,17 @@ export async function compare(slots, asked = {}) {
   const sides = [];
   for (const slot of slots) sides.push(await understand(slot));
   const decision = decide(sides.map((side) => side.vector), sides.map((side) => side.measured), site.calibration, asked);
+  if (decision.probability !== null && sides.some((side) => !holdsSpeech(side.measured, site.quality))) {
+    Object.assign(decision, { same: null, llr: null, probability: null });
+  }
   return { ...decision, why: reason(decision), first: sides[0].measured, second: sides[1].measured, vectors: sides.map((side) => side.vector) };
 }
 
 function reason(decision) {
   if (decision.threshold === null) return `Cosine ${decision.score.toFixed(3)}; this encoder has no calibration.`;
+  if (decision.same === null) {
+    return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of them, so that nothing is said of who speaks.`;
+  }
   const promised = decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
   return `Cosine ${decision.score.toFixed(3)}; from ${decision.threshold.toFixed(3)} on the answer is yes${promised}. `
     + `It rests on ${site.calibration.fitted_on.num_speakers} speakers: ${site.calibration.fitted_on.description}.`;

@@ -23,7 +23,7 @@ export function verdict(kind, answer, ...lines) {
 
 export function comparison(answer) {
   const kind = answer.same === null ? "open" : answer.same ? "yes" : "no";
-  const said = { yes: "Same speaker", no: "Different speakers", open: "No threshold is known" }[kind];
+  const said = { yes: "Same speaker", no: "Different speakers", open: answer.threshold === null ? "No threshold is known" : "Not decided" }[kind];
   const lines = [];
   if (answer.probability !== null) {
     lines.push(`Probability of the same speaker: ${percent(answer.probability)}`);
