@@ -90,6 +90,9 @@ class Calibration:
     nuisance: tuple[tuple[float, ...], ...] = ()
     """(D, E) orthonormal directions that are taken out of both vectors before their cosine; empty:
     none is"""
+    measured: bool = True
+    """False: nothing is known of its data's conditions, as of vectors of other tools; `ranges` then
+    say nothing, and no condition is taken into account"""
 
     @property
     def uses_conditions(self) -> bool:
@@ -142,6 +145,11 @@ class Calibration:
 
     def warnings(self, first: Conditions, second: Conditions) -> list[str]:
         """What of one trial lies outside the ranges of the data, in words."""
+        if not self.measured:
+            return [
+                "the calibration knows nothing of its recordings: lengths, lines and noise unlike "
+                "theirs go unnoticed"
+            ]
         sides = (first, second)
         said = []
         for name, what, unit in (

@@ -82,6 +82,8 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
     columns = {len(calibration.offset), len(calibration.scale)}
     if len(columns) != 1 or not columns <= {1, 1 + len(FEATURES)}:
         return f"offset and scale should have 1 or {1 + len(FEATURES)} numbers each"
+    if calibration.uses_conditions and not calibration.measured:
+        return "takes conditions into account that were not measured"
     if not all(map(math.isfinite, _numbers(asdict(calibration)))):
         return "holds a number that is not finite"
     ranges = calibration.ranges

@@ -1,4 +1,4 @@
-"""From an evaluation's folder to a Calibration."""
+"""From an evaluation, or scores and their vectors, to a Calibration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import numpy as np
 from timbral.calibration.calibration import Calibration, FittedOn
 from timbral.calibration.calibration_file import CALIBRATION, CALIBRATION_FILE, write_calibration
 from timbral.calibration.conditions import Ranges
-from timbral.errors import ConfigError, DataError
-from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
-from timbral.evaluation.evaluation_job import EvaluationJob
-from timbral.io.files import read_json
+from timbral.errors import ConfigError
+from timbral.evaluation.calibration_source import CalibrationSource
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.scoring.calibration_fit import DIRECTIONS, Fit, TrialData, fit_trials
@@ -31,74 +29,76 @@ def calibrate(
     vectors: str | Path | None = None,
     directions: int | None = None,
     min_speech: float = 0.0,
+    root: str | Path = "",
     description: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Calibration:
-    """Fit a Calibration to an evaluation, for `verify` with the same encoder.
+    """Fit a Calibration to an evaluation, for `verify` with the same encoder, or to scores.
 
     The recordings are read again and measured: net speech, bandwidth, noise. Those of the trials
     should be like the ones that will be compared later, and of many speakers. From their vectors
     are taken the directions in which recordings of one speaker differ most (nuisance attribute
     projection), as many as make it better on speakers that it was not fitted on.
 
+    Scores of a list of trials are calibrated from the vectors that they are the cosines of, also of
+    other tools' (`import_embeddings`), of whose recordings nothing is known: the calibration is
+    then one for all conditions (`measured` is False), and `score` and galleries take it for vectors
+    of the same name and hash.
+
     Args:
-        evaluation: a folder that `evaluate` wrote, with its recordings where they were
+        evaluation: a folder that `evaluate` wrote, with its recordings where they were; or a file
+            that `score` wrote
         output: the file; None: calibration.json in the folder
         speakers: the speaker of each name in the list, or a file of lines ``name speaker``; None:
-            recordings that target trials join are of one
-        vectors: the evaluation's, where they are not any more where it left them
+            those of the vectors' table with scores that have one; else recordings that target
+            trials join are of one
+        vectors: the evaluation's, where they are not any more where it left them; those that were
+            scored
         directions: how many are taken out, fewer than vectors have dimensions; 0: none, and no
-            vectors are read; None: as many as help, at most 40
+            vectors of an evaluation are read; None: as many as help, at most 40
         min_speech: seconds of net speech that both recordings of a trial need; others are left out,
             and no rate of false accepts is promised of recordings that have less
+        root: of scores: where their relative paths start, as for `score`
         description: what the recordings are, for whoever relies on the calibration
         progress: called with the recordings measured so far, and their number
 
     Raises DataError when the folder holds no evaluation or normalized scores, a recording or the
-    vectors cannot be read any more, trials are of fewer than 20 speakers, or scores do not rise
-    with likeness; ConfigError for an impossible `min_speech`.
+    vectors cannot be read any more, scores are not the cosines of the vectors, these do not say of
+    which weights they are, trials are of fewer than 20 speakers, or scores do not rise with
+    likeness; ConfigError for an impossible `min_speech`, and scores without `vectors` or `output`.
     """
     if not 0 <= min_speech < math.inf:
         raise ConfigError(f"`min_speech` is a number of seconds, such as 2; got {min_speech}")
-    folder = Path(evaluation)
-    path = folder / CALIBRATION_FILE if output is None else Path(output)
-    job = EvaluationJob.of_folder(folder)
-    if job is None:
-        raise DataError(f"{folder}: holds no evaluation; `timbral evaluate --output` writes one")
-    if job.scoring:
-        raise DataError(
-            f"{folder}: its scores are normalized ({job.scoring}); verify compares cosines, and so "
-            "a calibration is of cosines"
+    given = Path(evaluation)
+    if output is None and given.is_file():
+        raise ConfigError("`output`: name the file for the calibration of these scores")
+    path = given / CALIBRATION_FILE if output is None else Path(output)
+    claim_file(path, CALIBRATION, [given])
+    if given.is_file():
+        source = CalibrationSource.of_scores(given, speakers, vectors, root, min_speech)
+    else:
+        source = CalibrationSource.of_evaluation(
+            given, speakers, vectors, min_speech, directions != 0, progress
         )
-    claim_file(path, CALIBRATION)
+    data = source.trials.data
+    ranges = Ranges.of(source.trials.conditions)
     tried = DIRECTIONS if directions is None else (directions,)
-    found = None if directions == 0 else read_evaluated_vectors(folder, job, vectors)
-    trials = read_evaluated_trials(folder, job, speakers, progress)
-    if min_speech:
-        trials = trials.with_speech(min_speech)
-    ranges = Ranges.of(trials.conditions)
-    recordings = None if found is None else trials.with_vectors(found, job.root)
-    fit = fit_trials(trials.data, ranges, recordings, directions=tried)
+    fit = fit_trials(data, ranges, source.recordings, directions=tried)
     calibration = Calibration(
-        _encoder(folder),
-        job.weights_sha256,
-        job.embedding_sha256,
+        source.encoder,
+        source.weights_sha256,
+        source.embedding_sha256,
         fit.offset,
         fit.scale,
         ranges,
         fit.limits,
         fit.points,
-        _fitted_on(fit, trials.data, description or Path(job.root).name),
+        _fitted_on(fit, data, description or source.description),
         tuple(tuple(row) for row in fit.nuisance.tolist()),
+        source.measured,
     )
     write_calibration(path, calibration)
     return calibration
-
-
-def _encoder(folder: Path) -> str:
-    content = read_json(folder / "evaluation.json")
-    name = content.get("encoder") if isinstance(content, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def _fitted_on(fit: Fit, data: TrialData, description: str) -> FittedOn:

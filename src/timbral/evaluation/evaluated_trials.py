@@ -20,7 +20,7 @@ from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob
 from timbral.io.files import read_json
 from timbral.io.storage import location_below
 from timbral.io.threads import map_ahead
-from timbral.io.types import Ints, Progress
+from timbral.io.types import Ints, Progress, Vectors
 from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.score_file import SCORES, read_scores
 from timbral.scoring.trial_speakers import speakers_of
@@ -80,15 +80,20 @@ class EvaluatedTrials:
                 f"vector, such as {locations[int(np.argmin(rows))]}; give the `vectors` of this "
                 "evaluation"
             )
-        speakers = np.zeros(len(self.names), dtype=np.int64)
-        speakers[self.rows[0]], speakers[self.rows[1]] = self.data.first, self.data.second
-        recordings = TrialVectors(found.vectors[rows], speakers, *self.rows)
-        none = recordings.nuisance(0)
-        if np.abs(recordings.cosines(none) - self.data.scores).max() > COSINE_ERROR:
+        recordings = self.recordings(found.vectors[rows])
+        if recordings is None:
             raise DataError(
                 "the scores of the evaluation are not the cosines of these vectors; evaluate again"
             )
         return recordings
+
+    def recordings(self, vectors: Vectors) -> TrialVectors | None:
+        """The recordings with their vectors (R, E); None when the scores are not their cosines."""
+        speakers = np.zeros(len(self.names), dtype=np.int64)
+        speakers[self.rows[0]], speakers[self.rows[1]] = self.data.first, self.data.second
+        recordings = TrialVectors(vectors, speakers, *self.rows)
+        errors = recordings.cosines(recordings.nuisance(0)) - self.data.scores
+        return recordings if np.abs(errors).max() <= COSINE_ERROR else None
 
 
 def read_evaluated_trials(

@@ -17,7 +17,14 @@ from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.pairs import pair_cosines
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["CalibratedScores", "calibrated_scores", "check_vectors", "lacks_measures"]
+__all__ = [
+    "CalibratedScores",
+    "calibrated_scores",
+    "check_vectors",
+    "conditions_of",
+    "identity_of",
+    "lacks_measures",
+]
 
 ROWS = 2**16
 """trials at one time, in the cache"""
@@ -49,31 +56,55 @@ def check_vectors(
 ) -> None:
     """DataError when vectors are not those of the calibration's weights and preprocessing.
 
-    Vectors that do not say which weights they are of, as other tools' do, are refused, too.
+    Vectors that do not say which weights they are of, as other tools' files do, are refused, too.
+    """
+    weights, prepared = identity_of(found, vectors)
+    if calibration.embedding_sha256 and not prepared:
+        raise _of_no_encoder(vectors)
+    calibration.check_encoder(weights, prepared, source)
+
+
+def identity_of(found: NamedVectors, vectors: object) -> tuple[str, str]:
+    """The hash of the vectors' weights, and that of preprocessing and windows, maybe empty.
+
+    It is empty for vectors of other tools, where the hash of the weights stands for both. Raises
+    DataError for vectors that do not say which weights they are of, or are prepared in two ways.
     """
     prepared = found.columns.get("embedding_sha256")
     identities = [] if prepared is None else pc.unique(prepared.drop_null()).to_pylist()
-    if not found.weights_sha256 or len(identities) != 1:
-        raise DataError(
-            f"{vectors}: does not say of which weights and preprocessing its vectors are, as a "
-            "folder that `embed` wrote does, and a calibration is of one encoder"
-        )
-    calibration.check_encoder(found.weights_sha256, str(identities[0]), source)
+    if not found.weights_sha256 or len(identities) > 1:
+        raise _of_no_encoder(vectors)
+    return found.weights_sha256, str(identities[0]) if identities else ""
+
+
+def _of_no_encoder(vectors: object) -> DataError:
+    return DataError(
+        f"{vectors}: does not say of which weights and preprocessing its vectors are, as a folder "
+        "that `embed` wrote does, and a calibration is of one encoder; other tools' vectors get a "
+        "name and a hash by `timbral import-embeddings`"
+    )
 
 
 def lacks_measures(calibration: Calibration, found: NamedVectors, rows: Ints) -> str:
     """Why the calibration cannot be applied to vectors (R,) for want of measures; else empty."""
-    if not calibration.uses_conditions:
-        return ""
-    taken = pa.array(rows[rows >= 0])
-    columns = [found.columns.get(name) for name in MEASURES]
-    if all(column is not None and not column.take(taken).null_count for column in columns):
+    if not calibration.uses_conditions or _are_measured(found, rows[rows >= 0]):
         return ""
     return (
         "the calibration takes speech, bandwidth and noise of the recordings into account, and "
         "the vectors' table has no such columns for all of them, as an older version of timbral "
         "and other tools write none; embed into a new folder"
     )
+
+
+def _are_measured(found: NamedVectors, rows: Ints) -> bool:
+    taken = pa.array(rows)
+    columns = [found.columns.get(name) for name in MEASURES]
+    return all(column is not None and not column.take(taken).null_count for column in columns)
+
+
+def conditions_of(found: NamedVectors, rows: Ints) -> Conditions | None:
+    """Those of recordings (R,), as the vectors' table has them; None where it has not all."""
+    return _measures(found, rows, np.arange(len(rows))) if _are_measured(found, rows) else None
 
 
 def calibrated_scores(
@@ -123,6 +154,10 @@ def _conditions(
     """Of each name (K,): all its speech, and its worst line."""
     if not calibration.uses_conditions:  # any will do
         return Conditions(*np.ones((3, len(starts))))
+    return _measures(found, rows, starts)
+
+
+def _measures(found: NamedVectors, rows: Ints, starts: Ints) -> Conditions:
     speech, bandwidth, snr = (_numbers(found, name, rows) for name in (*MEASURES, "snr_db"))
     snr = np.where(np.isnan(snr), MAX_SNR_DB, np.minimum(snr, MAX_SNR_DB))
     return Conditions(

@@ -183,8 +183,10 @@ def _with_or_without_conditions(
     data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, count: int
 ) -> _Form:
     llrs = _cross_validated(data, ranges, folds, scores_of, 1)
+    columns = 1 + len(FEATURES)
+    if not np.ptp(_design(data, ranges, columns), axis=0).any():  # the same in all trials
+        return _Form(count, 1, llrs)
     with suppress(ScoresFallError):  # then the cosine alone has to do
-        columns = 1 + len(FEATURES)
         of_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
         if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
             return _Form(count, columns, of_conditions)

@@ -17,17 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+EvaluationSource = Annotated[
+    Positional[Path],
+    option("EVALUATION", "a folder that evaluate wrote, or a file that score wrote"),
+]
+VectorsOption = Annotated[
+    Path | None,
+    option(
+        "VECTORS", "of the evaluation, where they are not where it left them; of scores, always"
+    ),
+]
+
 
 def run(
-    evaluation: Annotated[Positional[Path], option("EVALUATION", "a folder that evaluate wrote")],
+    evaluation: EvaluationSource,
     *,
     output: Annotated[
-        Path | None, option("FILE", "default: calibration.json in the folder")
+        Path | None, option("FILE", "default: calibration.json in the folder; needed for scores")
     ] = None,
     speakers: SpeakersOption = None,
-    vectors: Annotated[
-        Path | None, option("FOLDER", "of the evaluation, where they are not where it left them")
-    ] = None,
+    vectors: VectorsOption = None,
     directions: Annotated[
         int | None,
         option(
@@ -44,6 +53,7 @@ def run(
             "is promised of recordings that have less",
         ),
     ] = 0.0,
+    root: Annotated[Path, option("FOLDER", "of scores: where their paths start")] = Path(),
     description: Annotated[
         str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
     ] = "",
@@ -63,6 +73,7 @@ def run(
             vectors=vectors,
             directions=directions,
             min_speech=min_speech,
+            root=root,
             description=description,
             progress=advance,
         )
@@ -89,3 +100,8 @@ def _show(fitted: Calibration, path: Path) -> None:
         f"it uses the cosine{without} {used}; false accepts can be promised down to "
         f"{100 * least:.2g} %"
     )
+    if not fitted.measured:
+        print(
+            f"it is of vectors of {fitted.encoder} ({fitted.weights_sha256[:8]}) and knows nothing "
+            "of their recordings: it holds for lengths, lines and noise like theirs"
+        )

@@ -1,0 +1,187 @@
+"""What a Calibration is fitted to: trials, vectors of their recordings, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.calibration.conditions import Conditions
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.errors import ConfigError, DataError
+from timbral.evaluation.evaluated_trials import (
+    EvaluatedTrials,
+    read_evaluated_trials,
+    read_evaluated_vectors,
+)
+from timbral.evaluation.evaluation_job import EvaluationJob
+from timbral.io.files import read_json
+from timbral.io.types import Ints, Progress
+from timbral.scoring.calibrated_scores import conditions_of, identity_of
+from timbral.scoring.calibration_fit import TrialData
+from timbral.scoring.score_file import read_scores
+from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_speakers import numbered, speakers_of
+from timbral.scoring.trial_vectors import TrialVectors
+
+__all__ = ["CalibrationSource"]
+
+Speakers = str | Path | Mapping[str, str] | None
+"""as for `calibrate`"""
+
+
+@dataclass(frozen=True)
+class CalibrationSource:
+    """Trials of one encoder's vectors."""
+
+    encoder: str
+    weights_sha256: str
+    embedding_sha256: str
+    """of preprocessing and windows; empty for vectors of other tools"""
+    description: str
+    trials: EvaluatedTrials
+    recordings: TrialVectors | None
+    """None: no directions are taken out"""
+    measured: bool
+    """whether the conditions of the trials are known"""
+
+    @classmethod
+    def of_evaluation(
+        cls,
+        folder: Path,
+        speakers: Speakers,
+        vectors: str | Path | None,
+        min_speech: float,
+        with_vectors: bool,
+        progress: Progress,
+    ) -> CalibrationSource:
+        """A folder that `evaluate` wrote; its recordings are read again and measured."""
+        job = EvaluationJob.of_folder(folder)
+        if job is None:
+            raise DataError(
+                f"{folder}: holds no evaluation; `timbral evaluate --output` writes one"
+            )
+        if job.scoring:
+            raise DataError(
+                f"{folder}: its scores are normalized ({job.scoring}); verify compares cosines, "
+                "and so a calibration is of cosines"
+            )
+        found = read_evaluated_vectors(folder, job, vectors) if with_vectors else None
+        trials = read_evaluated_trials(folder, job, speakers, progress)
+        if min_speech:
+            trials = trials.with_speech(min_speech)
+        return cls(
+            _encoder(folder),
+            job.weights_sha256,
+            job.embedding_sha256,
+            Path(job.root).name,
+            trials,
+            None if found is None else trials.with_vectors(found, job.root),
+            True,
+        )
+
+    @classmethod
+    def of_scores(
+        cls,
+        scores: Path,
+        speakers: Speakers,
+        vectors: str | Path | None,
+        root: str | Path,
+        min_speech: float,
+    ) -> CalibrationSource:
+        """A file that `score` wrote, and the vectors that it scored.
+
+        Conditions are those that the vectors' table has of all recordings. Vectors of other tools
+        have none. Raises DataError for scores that are not the vectors' cosines.
+        """
+        if vectors is None:
+            raise ConfigError(
+                f"`vectors`: {scores} does not say of which encoder its scores are; give the "
+                "vectors that were scored"
+            )
+        listed, found = read_scores(scores), read_vectors(vectors)
+        weights, prepared = identity_of(found, vectors)
+        if not listed.trials.is_labeled:
+            raise DataError(
+                f"{scores}: a calibration needs target and non-target trials, with a label each, "
+                "as `score` writes them of a list with labels"
+            )
+        rows = _rows(listed.trials, found, root, vectors)
+        measured = conditions_of(found, rows)
+        if measured is None and (prepared or min_speech):
+            raise DataError(
+                f"{vectors}: its table lacks net speech and bandwidth of recordings"
+                + (
+                    ", as an older version of timbral wrote none; embed into a new folder"
+                    if prepared
+                    else ", and without them nothing can be left out by `min_speech`"
+                )
+            )
+        trials = _trials(listed.trials, listed.scores, speakers, found, rows, measured)
+        if min_speech:
+            trials = trials.with_speech(min_speech)
+            rows = found.rows_of(trials.names, root)
+        recordings = trials.recordings(found.vectors[rows])
+        if recordings is None:
+            raise DataError(
+                f"{scores}: its scores are not the cosines of the vectors in {vectors}; a "
+                "calibration is of one encoder's cosines, so score these vectors, without a `norm`"
+            )
+        return cls(
+            found.encoder, weights, prepared, scores.name, trials, recordings, measured is not None
+        )
+
+
+def _encoder(folder: Path) -> str:
+    content = read_json(folder / "evaluation.json")
+    name = content.get("encoder") if isinstance(content, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _rows(trials: TrialList, found: NamedVectors, root: str | Path, vectors: str | Path) -> Ints:
+    """The vector of each name (K,); DataError when one has none."""
+    rows = found.rows_of(trials.names, root)
+    if (rows < 0).any():
+        raise DataError(
+            f"{np.count_nonzero(rows < 0):,} of {len(rows):,} recordings of the trials have no "
+            f"vector in {vectors}, the first {trials.names[int(np.argmin(rows))].as_py()!r}; give "
+            "the vectors that were scored, and the `root` if names are paths from there (scores of "
+            "`enrollment` models cannot be calibrated)"
+        )
+    return rows
+
+
+def _trials(
+    trials: TrialList,
+    scores: object,
+    speakers: Speakers,
+    found: NamedVectors,
+    rows: Ints,
+    measured: Conditions | None,
+) -> EvaluatedTrials:
+    if speakers is None and found.speakers is not None:
+        names = found.speakers.take(pa.array(rows))
+        unknown = pc.sum(pc.equal(names, "")).as_py()
+        if unknown:
+            raise DataError(
+                f"{unknown:,} of {len(rows):,} recordings of the trials have no speaker in the "
+                "vectors' table; give `speakers`"
+            )
+        of_names = numbered(names)
+    else:
+        of_names = speakers_of(trials, speakers)
+    conditions = Conditions(*np.ones((3, len(rows)))) if measured is None else measured
+    sides = trials.first.astype(np.int64), trials.second.astype(np.int64)
+    data = TrialData(
+        np.asarray(scores, dtype=np.float64),
+        trials.labels.astype(np.int64),
+        of_names[sides[0]],
+        of_names[sides[1]],
+        conditions.rows(sides[0]),
+        conditions.rows(sides[1]),
+    )
+    return EvaluatedTrials(data, trials.names, sides, conditions)
