@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import Ask
@@ -104,6 +105,22 @@ def test_gallery_is_listed_changed_and_exported(
     assert len(Gallery(path)) == 0
     assert ask("gallery", "merge", path, "x 1").code == 2
     assert ask("gallery", "export", path).code == 2
+
+
+def test_imported_vectors_are_enrolled(ask: Ask, tmp_path: Path) -> None:
+    """Nothing is known of how long their recordings are, so none is too short."""
+    random = np.random.default_rng(0)
+    voices = np.repeat(random.standard_normal((6, 32)), 4, axis=0)
+    vectors = (voices + 0.1 * random.standard_normal(voices.shape)).astype(np.float32)
+    names = {f"u{row}": vector for row, vector in enumerate(vectors)}
+    np.savez(tmp_path / "vectors.npz", **names)
+    speakers = tmp_path / "utt2spk"
+    speakers.write_text("".join(f"u{row} s{row // 4}\n" for row in range(len(vectors))))
+    source, folder = tmp_path / "vectors.npz", tmp_path / "imported"
+    assert ask("import-embeddings", source, "--output", folder, "--speakers", speakers).code == 0
+    answer = ask("enroll", tmp_path / "gallery.db", "--embeddings", folder)
+    assert answer.code == 0, answer.err
+    assert "6 voices with 24 recordings added" in answer.out
 
 
 def test_speakers_of_an_embed_folder_are_enrolled(

@@ -180,7 +180,7 @@ class Guard:
         label = new[0].source if len(new) == 1 else f"{len(new)} recordings"
         voice = [*candidates.enrolled, *new]
         seconds = float(conditions_of(voice).together.speech_seconds[0])
-        if seconds < SHORT_SECONDS:
+        if seconds < SHORT_SECONDS and all(each.has_length for each in voice):
             reason = (
                 f"{seconds:.1f} s of net speech are too little for a voice: enroll "
                 f"{SHORT_SECONDS:g} s or more, 10 s and several recordings are better"

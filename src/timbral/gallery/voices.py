@@ -53,6 +53,11 @@ class EnrolledRecording:
     mapped: bool = False
     """whether its vector was another encoder's, which a migration mapped"""
 
+    @property
+    def has_length(self) -> bool:
+        """Whether anything is known of how long it is: of vectors of other tools nothing is."""
+        return self.speech_seconds is not None or self.duration_seconds > 0
+
 
 @dataclass(frozen=True)
 class VoiceSummary:
