@@ -29,6 +29,8 @@ COLUMNS = (
     "license",
     "speech_seconds",
     "risks",
+    "bandwidth_hz",
+    "snr_db",
     "embedding_sha256",
     "enrolled_at",
 )
@@ -80,6 +82,8 @@ def _table(
                 "license": "",
                 "speech_seconds": each.speech_seconds,
                 "risks": list(each.risks),
+                "bandwidth_hz": each.bandwidth_hz,
+                "snr_db": each.snr_db,
                 "embedding_sha256": encoder.embedding_sha256,
                 "enrolled_at": each.added_at,
             }

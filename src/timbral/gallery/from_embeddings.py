@@ -80,7 +80,7 @@ class EmbeddedSpeakers:
         """Each speaker with their recordings."""
         from timbral.embeddings.table import group_rows
 
-        columns = ["path", "duration_seconds", "speech_seconds", "risks"]
+        columns = ["path", "duration_seconds", "speech_seconds", "bandwidth_hz", "snr_db", "risks"]
         columns = [name for name in columns if name in self.table.column_names]
         for speaker, rows in group_rows(self.table["speaker"].to_pylist()):
             values = self.table.select(columns).take(rows).to_pylist()
@@ -92,6 +92,8 @@ class EmbeddedSpeakers:
                         each["path"],
                         duration_seconds=each["duration_seconds"],
                         speech_seconds=each.get("speech_seconds"),
+                        bandwidth_hz=each.get("bandwidth_hz"),
+                        snr_db=each.get("snr_db"),
                         risks=tuple(each.get("risks") or ()),
                     )
                     for row, each in zip(rows, values, strict=True)

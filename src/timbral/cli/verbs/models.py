@@ -13,7 +13,9 @@ __all__ = ["run"]
 
 
 def run() -> int:
-    """List encoders to train, published weights to download, and whose weights convert reads.
+    """List encoders to train and published weights to download.
+
+    Also whose weights `convert` reads, and under which license these are.
 
     example: timbral models
     """
