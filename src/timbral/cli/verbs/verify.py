@@ -111,10 +111,8 @@ def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
     is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
     if len(words) == 2 and not is_encoder:
         return (DEFAULT_ENCODER, *words)
-    found = "the encoder {} and {}" if is_encoder else "{}{}"
-    found = found.format(
-        words[0] if is_encoder else "", count(len(words) - is_encoder, "recording")
-    )
+    found = count(len(words) - is_encoder, "recording")
+    found = f"the encoder {words[0]} and {found}" if is_encoder else found
     raise ConfigError(
         f"verify compares two recordings, got {found}; as in `timbral verify a.wav b.wav`, by "
         f"{DEFAULT_ENCODER}, or `timbral verify campplus-zh-en a.wav b.wav`, by another encoder"
