@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import timbral
@@ -15,9 +16,10 @@ from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.weight_sources import Hub
+from timbral.checkpoints.weights import build_encoder, load_optimizer
 from timbral.encoders.wavlm_ecapa import WavlmEcapaConfig
 from timbral.errors import CheckpointError, ConfigError
-from timbral.io.files import file_sha256
+from timbral.io.files import file_sha256, read_json, write_json
 
 SMALL = WavlmEcapaConfig(
     hidden_size=16,
@@ -74,6 +76,34 @@ def test_the_hub_s_copy_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     embedder = timbral.load_encoder("wavlm-sim-o", device="cpu")
     assert_same(embedder, golden["names"], golden["vectors"])
     assert timbral.download("wavlm-sim-o", path) == folder, "a copy of one's own"
+
+
+def test_checkpoints_of_older_versions_are_read(tmp_path: Path) -> None:
+    """The head's tensors were the encoder's own once, in weights and in the optimizer's state."""
+    golden = np.load(GOLDEN / "unispeech.npz")
+    folder = tmp_path / "run"
+    timbral.load_encoder(saved(weights(), tmp_path), device="cpu").save(folder)
+    path = folder / "model.safetensors"
+    named = load_file(path)
+    save_file({name.replace(".pooling.", "."): each for name, each in named.items()}, path)
+    metadata = read_json(folder / "checkpoint.json")
+    write_json(folder / "checkpoint.json", {**metadata, "weights_sha256": file_sha256(path)})
+    embedder = timbral.load_encoder(folder, device="cpu")
+    assert_same(embedder, golden["names"], golden["vectors"])
+
+    network = build_encoder(SMALL)
+    parameters = dict(network.named_parameters())
+    optimizer = torch.optim.Adam(parameters.values())
+    kept = {
+        f"encoder.{name.replace('pooling.', '', 1)}:{key}": torch.full_like(each, 2.0)
+        for name, each in parameters.items()
+        for key in ("exp_avg", "exp_avg_sq")
+    }
+    steps = {f"{name.partition(':')[0]}:step": torch.tensor(3.0) for name in kept}
+    save_file({**kept, **steps}, folder / "optimizer.safetensors")
+    load_optimizer(Checkpoint.read(folder), optimizer, {"encoder": network})
+    assert optimizer.state[network.pooling.fc.weight]["exp_avg"].mean() == 2.0
+    assert len(optimizer.state) == len(parameters)
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:

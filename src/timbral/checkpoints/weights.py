@@ -95,6 +95,7 @@ def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
     path = checkpoint.weights_path
     tensors = unpack(read_tensors(path), path)
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
+    tensors = _with_new_names(encoder, tensors)
     own = encoder.state_dict()
     random = checkpoint.uninitialized_prefixes
     if random:
@@ -120,6 +121,17 @@ def _head_prefixes(encoder: SpeakerEncoder) -> list[str]:
     return [f"{name}." for name, module in named if any(module is each for each in head)]
 
 
+def _with_new_names(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file that an older version wrote, under the names that they have now."""
+    return {_new_name(module, name): tensor for name, tensor in tensors.items()}
+
+
+def _new_name(module: nn.Module, name: str) -> str:
+    renamed = module.renamed if isinstance(module, SpeakerEncoder) else {}
+    found = ((old, new) for old, new in renamed.items() if name.startswith(old))
+    return next((new + name.removeprefix(old) for old, new in found), name)
+
+
 def load_optimizer(
     checkpoint: Checkpoint,
     optimizer: torch.optim.Optimizer,
@@ -141,6 +153,9 @@ def load_optimizer(
     optimizer.state.clear()
     for full_name, tensor in read_tensors(checkpoint.optimizer_path).items():
         name, _, key = full_name.rpartition(":")
+        prefix, _, own_name = name.partition(".")
+        if prefix in modules:
+            name = f"{prefix}.{_new_name(modules[prefix], own_name)}"
         parameter = parameters.get(name)
         if parameter is not None and parameter in learning:
             size = torch.Size() if key == "step" else parameter.shape
@@ -196,6 +211,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     Names, shapes and kinds of number must be the module's, and every number finite; the
     precision may differ.
     """
+    tensors = _with_new_names(module, tensors)
     wanted = module.state_dict()
     problems = [f"{key} is missing" for key in wanted if key not in tensors]
     problems += [f"{key} is no tensor of the model" for key in tensors if key not in wanted]
@@ -211,7 +227,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     for key, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise CheckpointError(f"{source}: {key} holds numbers that are not finite")
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(tensors)
 
 
 def _misfit(tensor: Tensor, expected: Tensor) -> str:

@@ -7,6 +7,7 @@ F frames, M mels, C channels, E embedding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ class SpeakerEncoder(nn.Module, ABC):
     with zeros behind it"""
     unused_in_body: ClassVar[tuple[str, ...]] = ()
     """starts of names of tensors that weights of its body alone have, and it does not use"""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """starts of names of tensors in files of older versions, each with what it is now"""
     longest_seconds: ClassVar[float] = 120.0
     """longer utterances are embedded in equal segments no longer than this, whose vectors are
     averaged: memory stays bounded"""

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -38,6 +40,11 @@ class WavlmEcapaEncoder(SpeakerEncoder):
     config_type = WavlmEcapaConfig
     tiny_config = WavlmEcapaConfig(**TINY_SIZES, **TINY_ECAPA, mask_time_prob=0.05)
     longest_seconds = 30.0
+    renamed: ClassVar[Mapping[str, str]] = {
+        f"{layer}.": f"pooling.{layer}."
+        for layer in ("layer_sum", "input", "blocks", "mfa", "asp", "asp_bn", "fc")
+    }
+    """until 2026-11-29 the layers of the head were the encoder's own"""
     config: WavlmEcapaConfig
 
     def __init__(self, config: WavlmEcapaConfig) -> None:
