@@ -1,7 +1,10 @@
 # Everything runs in .venv; nothing needs to be installed by hand but Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
-# Modules are compiled when they are first imported: most of what is installed never is.
+# Modules are compiled when they are first imported: most of what is installed never is. They must
+# be kept then, whatever the environment says: to compile torch takes longer than most tests, and
+# every process that a test starts would do it.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-slow fuzz check bench format clean
