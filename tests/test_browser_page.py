@@ -6,9 +6,11 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,18 +27,22 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.quality.measure import measure
 from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
-from timbral.calibration.conditions import Ranges
+from timbral.calibration.calibration_file import calibration_document
+from timbral.calibration.conditions import Conditions, Ranges
 from timbral.demo.shipped import VOICES
+from timbral.embeddings.vectors import unit_length
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
-from timbral.exporting import browser_runtime, parity
+from timbral.exporting import browser_page, browser_runtime, parity
 from timbral.exporting.browser_page import export_page
 from timbral.exporting.browser_runtime import FILES, read_runtime
+from timbral.inference.decision import PairScore, Question, decide
 from timbral.inference.embedder import Embedder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+PAGE = Path(browser_page.__file__).parent / "page"
 CHROMIUM = shutil.which("chromium")
 RECORDINGS = [sorted((VOICES / name).glob("*.ogg"))[0] for name in ("am_adam", "af_bella")]
 in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -200,6 +206,56 @@ def test_without_npm_it_is_said_how_to_get_the_package(
     monkeypatch.setattr(browser_runtime.shutil, "which", lambda name: None)
     with pytest.raises(CheckpointError, match=r"npm is not installed, .* `npm pack"):
         read_runtime()
+
+
+DECIDE = """
+import { decide } from %s;
+import { readFileSync } from "node:fs";
+const { calibration, trials } = JSON.parse(readFileSync(0, "utf8"));
+const answers = trials.map(([vectors, sides]) => decide(vectors, sides, calibration));
+console.log(JSON.stringify(answers));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@pytest.mark.parametrize("measured", [True, False])
+def test_the_page_decides_as_decide_does(encoder: Embedder, measured: bool) -> None:
+    """Its calibration.js alone, also below the ranges and where conditions are not known."""
+    calibration = made_up_calibration(encoder)
+    if not measured:
+        calibration = replace(calibration, offset=(-2.0,), scale=(4.0,), measured=False)
+    generator = np.random.default_rng(1)
+    vectors = unit_length(generator.standard_normal((40, 2, encoder.embedding_dim)))
+    seconds, hertz = generator.uniform(0.2, 25, (40, 2)), generator.uniform(2500, 8000, (40, 2))
+    sides = [
+        [
+            {"speech_seconds": s, "bandwidth_hz": h, "snr_db": None}
+            for s, h in zip(*each, strict=True)
+        ]
+        for each in zip(seconds.tolist(), hertz.tolist(), strict=True)
+    ]
+    asked = {
+        "calibration": calibration_document(calibration),
+        "trials": list(zip(vectors.tolist(), sides, strict=True)),
+    }
+    script = DECIDE % json.dumps((PAGE / "calibration.js").as_uri())
+    run = subprocess.run(
+        ["node", "--input-type=module", "--eval", script],
+        input=json.dumps(asked), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for row, answer in enumerate(json.loads(run.stdout)):
+        one, other = vectors[row].astype(np.float32)
+        first, second = (
+            Conditions(np.array([seconds[row, i]]), np.array([hertz[row, i]]), np.array([60.0]))
+            for i in (0, 1)
+        )
+        score = PairScore.of(one, other, calibration)
+        decision = decide(score, Question(calibration=calibration), first, second)
+        assert answer["same"] == decision.same
+        assert answer["probability"] == pytest.approx(decision.probability, abs=1e-5)
+        assert answer["threshold"] == pytest.approx(decision.threshold, abs=1e-5)
+        assert answer["bound"] == decision.false_accept_bound
+        assert bool(answer["warnings"]) == bool(decision.warnings)
 
 
 @pytest.fixture(scope="module")

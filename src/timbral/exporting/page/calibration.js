@@ -38,7 +38,11 @@ function compensate(vector, directions) {
   return unit(left);
 }
 
-function outside(measured, ranges) {
+function warningsOf(measured, calibration) {
+  if (!calibration.measured) {
+    return ["the calibration knows nothing of its recordings: lengths, lines and noise unlike theirs go unnoticed"];
+  }
+  const ranges = calibration.ranges;
   const said = [];
   for (const [name, what, digits, unitName] of [
     ["speech_seconds", "net speech", 1, "s"], ["bandwidth_hz", "bandwidth", 0, "Hz"],
@@ -53,7 +57,8 @@ function outside(measured, ranges) {
 }
 
 // Of two vectors and measures: what the page shows. `prior` is the probability of the same speaker
-// before anything was compared, `falseAccept` a rate that the calibration promises, or null.
+// before anything was compared, `falseAccept` a rate that the calibration promises, or null. `bound`
+// is null where no rate of false accepts is promised of such recordings.
 export function decide(vectors, measured, calibration, { prior = 0.5, falseAccept = null } = {}) {
   const cosine = dot(...vectors);
   if (!calibration) return { same: null, score: cosine, threshold: null, probability: null, warnings: [] };
@@ -68,6 +73,7 @@ export function decide(vectors, measured, calibration, { prior = 0.5, falseAccep
     : calibration.points.find((point) => point.false_accept_bound <= falseAccept);
   if (promised === undefined) throw new Error(`The data of the calibration cannot promise ${falseAccept}.`);
   const least = promised ? promised.llr : -odds;
+  const warnings = warningsOf(measured, calibration);
   return {
     same: raw >= least,
     score,
@@ -75,7 +81,8 @@ export function decide(vectors, measured, calibration, { prior = 0.5, falseAccep
     threshold: (least - offset) / scale,
     llr,
     probability: 0.5 * (1 + Math.tanh((llr + odds) / 2)),
-    bound: calibration.points.findLast((point) => point.llr <= least)?.false_accept_bound ?? 1,
-    warnings: outside(measured, calibration.ranges),
+    bound: warnings.length ? null
+      : calibration.points.findLast((point) => point.llr <= least)?.false_accept_bound ?? 1,
+    warnings,
   };
 }

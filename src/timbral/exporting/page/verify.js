@@ -40,7 +40,8 @@ function reason(decision) {
   if (decision.same === null) {
     return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of them, so that nothing is said of who speaks.`;
   }
-  const promised = decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
+  const promised = decision.bound === null ? "; no rate of false accepts is promised of such recordings"
+    : decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
   return `Cosine ${decision.score.toFixed(3)}; from ${decision.threshold.toFixed(3)} on the answer is yes${promised}. `
     + `It rests on ${site.calibration.fitted_on.num_speakers} speakers: ${site.calibration.fitted_on.description}.`;
 }
