@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,32 @@ def test_signal_is_an_exception_once(
 
     assert ends_with(work) == 128 + number
     assert capsys.readouterr().err == LINES[number]
+
+
+@pytest.mark.parametrize("number", LINES)
+def test_signal_where_c_has_called_python(
+    number: signal.Signals, handlers: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As LLVM does while numba compiles: ctypes prints an exception there, and passes over it."""
+
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def within() -> int:
+        signal.raise_signal(number)
+        return 0
+
+    def work(call: Callable[[], object]) -> int:
+        call()
+        time.sleep(5)
+        return 0
+
+    for call in (ctypes.CFUNCTYPE(ctypes.c_int)(within), Destroyed):
+        assert ends_with(partial(work, call)) == 128 + number
+        signal.signal(number, signal.default_int_handler)
+        assert capfd.readouterr().err == LINES[number]
+    assert sys.unraisablehook.__module__ != Interruption.__module__
 
 
 def test_ignored_signal_stays_ignored(handlers: None) -> None:

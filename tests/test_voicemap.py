@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import sys
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,22 +22,15 @@ from timbral.audio.preprocessing import load
 from timbral.bulk.embed_job import EmbedJob
 from timbral.embeddings.audit.findings import KINDS
 from timbral.embeddings.table import write_table
-from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.errors import ConfigError, DataError
 from timbral.io.files import write_json
 from timbral.plots import projection
-from timbral.reports import voice_clips, voice_map
+from timbral.reports import voice_clips
 from timbral.reports.map_findings import MapFinding, map_findings
 from timbral.reports.voice_map import Point, write_voice_map
 
 VOICES = Path(timbral.__file__).parent / "demo" / "voices"
-PLOTLY_JS = voice_map._plotly_js
 HOSTILE = "</script><b>&\u2028'\"@@CLIPS@@\\g<0>\udc80"
-
-
-@pytest.fixture(autouse=True)
-def small_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare each test the 5 MB of plotly, unless it puts PLOTLY_JS back."""
-    monkeypatch.setattr(voice_map, "_plotly_js", lambda: "/* plotly */")
 
 
 def demo_points(speakers: int, each: int) -> list[Point]:
@@ -191,19 +183,18 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert data["failed"] == {"0": "no such file"}
 
 
-def test_the_page_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_map, "_plotly_js", PLOTLY_JS)
+def test_the_page_needs_no_network(tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     write_voice_map(demo_points(1, 1), page, title="One & only", clip_seconds=0.5)
     text = page.read_text(encoding="utf-8")
-    assert len(text) > 1_000_000
-    assert "scattergl" in text
+    assert "function scatterPlot(" in text
     assert "<title>One &amp; only</title>" in text
     tags = Tags(text)
     assert not [attrs for tag, attrs in tags.seen if tag == "script" and "src" in attrs]
     assert [attrs["href"] for tag, attrs in tags.seen if "href" in attrs] == ["data:,"]
     policy = next(attrs for _, attrs in tags.seen if attrs.get("http-equiv"))
     assert "default-src 'none'" in str(policy["content"])
+    assert "unsafe-eval" not in str(policy["content"])
     assert not re.search(r"@@[A-Z]+@@", text)
 
 
@@ -233,14 +224,6 @@ def test_interruption_leaves_the_old_page(tmp_path: Path) -> None:
         write_voice_map(demo_points(2, 2), page, title="", progress=stop)
     assert page.read_text() == "old"
     assert list(tmp_path.iterdir()) == [page]
-
-
-def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_map, "_plotly_js", PLOTLY_JS)
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(MissingExtraError, match=r"the voice map needs .*\[map\]"):
-        write_voice_map(demo_points(1, 1), tmp_path / "map.html", title="")
-    assert list(tmp_path.iterdir()) == []
 
 
 def embedded(folder: Path, corpus: str, paths: list[str]) -> Path:

@@ -3,7 +3,8 @@
 Where Python imports a module the process ends at once: nothing is in work there, and the C code of
 numpy or torch would swallow an exception (or print it) instead of passing it on. Anywhere else the
 exception `Interruption` runs through the verb, which removes its temporary files and ends its
-workers. A second signal ends the process as it would end any other.
+workers. Where C has called Python (LLVM's compiler, destructors) an exception is lost; it is raised
+again a moment later. A second signal ends the process as it would end any other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 """for type checkers it is true; little is imported before signals are answered"""
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from sys import UnraisableHookArgs
     from types import FrameType
     from typing import NoReturn
 
@@ -24,6 +26,8 @@ __all__ = ["Interruption", "answer", "run_interruptibly"]
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 IMPORTING = "<frozen importlib._bootstrap>"
 """the file of the frames in which Python imports"""
+MOMENT = 0.005
+"""seconds, after which C has returned from where it called Python"""
 
 
 class Interruption(KeyboardInterrupt):
@@ -45,10 +49,12 @@ def run_interruptibly(main: Callable[[], int]) -> NoReturn:
     taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, _interrupt)
+    sys.unraisablehook, report = _again_if_lost(sys.unraisablehook), sys.unraisablehook
     try:
         code = main()
     except KeyboardInterrupt as error:
         code = answer(error)
+    sys.unraisablehook = report
     for number in taken:  # while Python ends, there is nobody to catch an exception
         signal.signal(number, signal.SIG_DFL)
     sys.exit(code)
@@ -67,6 +73,27 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         os.write(2, f"{_line(number)}\n".encode())
         os._exit(128 + number)
     raise Interruption(number)
+
+
+def _again_if_lost(
+    report: Callable[[UnraisableHookArgs], object],
+) -> Callable[[UnraisableHookArgs], object]:
+    """A hook for exceptions that nobody can catch; all but interruptions are reported as before."""
+
+    def hook(lost: UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, Interruption):
+            report(lost)
+            return
+        number = lost.exc_value.number
+
+        def again(received: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            _interrupt(number, frame)
+
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+
+    return hook
 
 
 def _line(number: int) -> str:

@@ -26,7 +26,7 @@ MIN_FOR_UMAP = 5  # fewer points have no neighborhoods to keep: principal compon
 
 def check_installed() -> None:
     """Raise MissingExtraError now rather than after a long computation."""
-    if any(find_spec(name) is None for name in ("umap", "matplotlib", "plotly")):
+    if any(find_spec(name) is None for name in ("umap", "matplotlib")):
         raise MissingExtraError("plotting embeddings", "map")
 
 

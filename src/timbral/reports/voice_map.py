@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 from timbral.io.types import Progress
@@ -71,19 +71,17 @@ def write_voice_map(
     """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
 
     Each point plays the first `clip_seconds` of its recording, embedded as MP3, and a finding with
-    a moment as many seconds around that; of more than
-    `most_inside` points they lie beside the page, in the folder PAGE-sound, which goes with it, up
-    to `max_folder_megabytes`. What `findings` play comes before all else. When all clips
-    would take more than `max_megabytes` (10⁶ bytes, as embedded; the page adds 5 MB of its own),
-    speakers take turns until that much is used, each with utterances spread evenly over its list;
-    the other points are drawn pale. A recording that cannot be read leaves its point without
-    sound. Points can be colored by each of the `columns` instead of by speaker. The same input
-    gives the same bytes. `progress` is called with (done, total).
+    a moment as many seconds around that; of more than `most_inside` points they lie beside the
+    page, in the folder PAGE-sound, which goes with it, up to `max_folder_megabytes`. What
+    `findings` play comes before all else. When all clips would take more than `max_megabytes`
+    (10⁶ bytes, as embedded), speakers take turns until that much is used, each with utterances
+    spread evenly over its list; the other points are drawn pale. A recording that cannot be read
+    leaves its point without sound. Points can be colored by each of the `columns` instead of by
+    speaker. The same input gives the same bytes. `progress` is called with (done, total).
     Raises DataError when there is no point or one is not finite, ConfigError for limits out of
-    range, MissingExtraError without plotly.
+    range.
     """
     _check(points, clip_seconds, max_megabytes)
-    library = _plotly_js()
     beside = ClipFolder(Path(output)) if len(points) > most_inside else None
     if beside is not None:
         beside.claim()
@@ -106,7 +104,7 @@ def write_voice_map(
         asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None}
         for finding, clip in zip(findings, moments, strict=True)
     ]
-    page = _fill_template(title, data | {"beside": beside is not None}, clips, library)
+    page = _fill_template(title, data | {"beside": beside is not None}, clips)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     if beside is not None:
@@ -184,7 +182,7 @@ def _data(
     }
 
 
-def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str) -> str:
+def _fill_template(title: str, data: dict[str, Any], clips: Clips) -> str:
     """Fill all markers in one pass, so that no name of an utterance is taken for a marker."""
     total = len(data["x"])
     sounding = _num_sounding(clips, total)
@@ -195,13 +193,16 @@ def _fill_template(title: str, data: dict[str, Any], clips: Clips, library: str)
         "TITLE": html.escape(title),
         "COUNTS": f"{_count(total, 'utterance')} · {_count(len(data['speakers']), 'speaker')}",
         "SOUND": sound,
-        "PLOTLY": library,
+        "SCATTER": _part("scatter.js"),
         "DATA": _script_json(data),
         "CLIPS": _script_json(clips.addresses),
         "MEDIA": "data: blob: 'self' file:" if data["beside"] else "data: blob:",
     }
-    template = files("timbral.reports").joinpath("voice_map.html").read_text(encoding="utf-8")
-    return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], template)
+    return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], _part("voice_map.html"))
+
+
+def _part(name: str) -> str:
+    return files("timbral.reports").joinpath(name).read_text(encoding="utf-8")
 
 
 def _count(number: int, noun: str) -> str:
@@ -212,11 +213,3 @@ def _script_json(value: object) -> str:
     """JSON that is safe inside <script>: no character in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _plotly_js() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("the voice map", "map") from None
-    return str(get_plotlyjs())
