@@ -105,6 +105,9 @@ def test_verify_warns_of_a_call_until_a_channel_is_chosen(
     alone = encoder.verify((wave[:, 0], rate), good)
     assert json.loads(first.out)["score"] == pytest.approx(alone.score, abs=1e-5)
     assert ask("verify", run, call, good, "--channel", "3").code == 2
+    second = ask("verify", run, call, good, "--channel", "2", "--json")
+    other = encoder.verify((wave[:, 1], rate), good)  # a mono side is taken as it is
+    assert json.loads(second.out)["score"] == pytest.approx(other.score, abs=1e-5)
 
 
 def test_a_decision_warns_of_each_recording(run: Path, corpus: Path) -> None:

@@ -172,7 +172,8 @@ def _channel(samples: Samples, segment: Segment, name: str) -> Samples:
     if segment.channel is None:
         return samples
     if segment.channel >= samples.shape[1]:
-        reason = f"has no channel {segment.channel}; it has {samples.shape[1]}, counted from 0"
+        held = f"{samples.shape[1]}, counted from 0 (#channel=0)"
+        reason = f"has no channel {segment.channel}; it has {held}"
         raise AudioError(name, reason, "no-such-segment")
     return samples[:, segment.channel : segment.channel + 1]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from timbral.audio.call_side import side_of_call
 from timbral.audio.decode import decode_channels, failures_of
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.risks import risks_of
-from timbral.audio.segments import on_channel
 from timbral.bulk.check_sources import recordings_of
 from timbral.bulk.check_summary import CHECKS, Checked, CheckSummary
 from timbral.errors import AudioError, ConfigError
@@ -40,7 +41,7 @@ def check(
     Args:
         recordings: a recording's path or URL, a corpus's folder or table, or a list of these
         layout: how the folder of a corpus is laid out, as for `inspect`
-        channel: which one of each recording is checked, from 1; None: all of them
+        channel: which one of each recording is checked, from 1, where it has several; None: all
         encoder: an Embedder, or what `load_encoder` takes, that looks for several speakers in one
             recording; None: that is not looked for
         output: a table to write (.parquet or .csv), one row a recording; None: none
@@ -57,11 +58,9 @@ def check(
     if output is not None:
         claim_file(Path(output), CHECKS, sources)
     paths, failures = recordings_of(sources, layout)
-    if channel is not None:
-        if channel < 1:
-            raise ConfigError(f"channel: channels are counted from 1, got {channel}")
-        paths = [on_channel(path, channel - 1) for path in paths]
-    summary = _check_all(paths, failures, _embedder(encoder), progress)
+    if channel is not None and channel < 1:
+        raise ConfigError(f"channel: channels are counted from 1, got {channel}")
+    summary = _check_all(paths, channel, failures, _embedder(encoder), progress)
     if output is not None:
         summary.write(Path(output))
     return summary
@@ -76,6 +75,7 @@ def _embedder(encoder: Embedder | str | Path | None) -> Embedder | None:
 
 def _check_all(
     paths: Sequence[str],
+    channel: int | None,
     failures: Iterable[AudioError],
     embedder: Embedder | None,
     progress: Progress,
@@ -83,7 +83,7 @@ def _check_all(
     """Check recordings, which are read in threads; what cannot be read joins the `failures`."""
     checked: list[Checked] = []
     failed = list(failures)
-    for done, found in enumerate(map_ahead(_try_check, paths), start=1):
+    for done, found in enumerate(map_ahead(partial(_try_check, channel), paths), start=1):
         if isinstance(found, AudioError):
             failed.append(found)
         else:
@@ -92,8 +92,9 @@ def _check_all(
     return CheckSummary(tuple(checked), tuple(failed))
 
 
-def _try_check(path: str) -> Checked | AudioError:
+def _try_check(channel: int | None, path: str) -> Checked | AudioError:
     try:
+        path = path if channel is None else side_of_call(path, channel)
         with failures_of(path):
             quality = measure(*decode_channels(path))
             return Checked(path, quality, risks_of(quality))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from timbral.audio.segments import on_channel
+from timbral.audio.call_side import side_of_call
 from timbral.cli.early_checks import check_folders
 from timbral.cli.encoder_downloads import download_missing, refuse_unreachable
 from timbral.cli.wording import count
@@ -121,13 +121,17 @@ Layout = Annotated[
 
 ChannelOption = Annotated[
     Literal["1", "2", "mix"],
-    option(None, "of stereo recordings, such as calls: one channel, or the mean of all"),
+    option(
+        None,
+        "of stereo recordings, such as calls: one channel, or the mean of all; mono ones are taken "
+        "as they are",
+    ),
 ]
 
 
 def with_channel(path: str, channel: str) -> str:
     """The path of a recording with what `ChannelOption` says."""
-    return path if channel == "mix" else on_channel(path, int(channel) - 1)
+    return path if channel == "mix" else side_of_call(path, int(channel))
 
 
 @dataclass(frozen=True)
