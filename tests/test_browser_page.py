@@ -139,8 +139,8 @@ def test_what_cannot_be_a_page_is_refused(
             "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER",
         ),
         (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
-        (("--web", "page", "--precision", "int8"), "allowed: fp32 or fp16"),
-        (("--sherpa", "a.onnx", "--precision", "fp16"), "does not go with --sherpa"),
+        (("--web", "page", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
+        (("--sherpa", "a.onnx", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
     ):
         answer = ask("export", "campplus-zh-en", *words)
         assert answer.code == 2

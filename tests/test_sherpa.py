@@ -17,7 +17,7 @@ from timbral.audio.decode import Wave
 from timbral.encoders.frontends import KALDI_FBANK_80, WESPEAKER_FBANK_80, FbankConfig, KaldiFbank
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
-from timbral.exporting import parity, sherpa_file
+from timbral.exporting import parity, sherpa_file, shipped_trials
 from timbral.exporting.sherpa_features import SherpaFbank, fit_correction
 from timbral.exporting.sherpa_file import export_for_sherpa
 from timbral.inference.embedder import Embedder
@@ -93,6 +93,17 @@ def test_file(filter_banks: str, expected: tuple[str, str], tmp_path: Path) -> N
         timbral.load_encoder(path)
 
 
+def test_weights_of_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LARGEST_EER_RISE", 0.3)  # of random weights, on few trials
+    recordings = shipped_trials.trial_recordings()[:6]
+    monkeypatch.setattr(shipped_trials, "trial_recordings", lambda: recordings)
+    summary = export_for_sherpa(made(), tmp_path / "sherpa.onnx", precision="int8")
+    assert 0.99 < summary.parity.cosine < 1.0
+    assert summary.parity.eer is not None
+    kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "sherpa.onnx").graph.initializer}
+    assert onnx.TensorProto.INT8 in kinds
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lstm: sherpa-onnx computes 80 Kaldi filter banks"):
         export_for_sherpa(made("lstm"), tmp_path / "x.onnx")
@@ -113,6 +124,3 @@ def test_verb(ask: Ask, tmp_path: Path) -> None:
     both = ask("export", "campplus-zh-en", "--sherpa", "a.onnx", "--output", "b.onnx")
     assert both.code == 2
     assert "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER; one of them" in both.err
-    precise = ask("export", "campplus-zh-en", "--sherpa", "a.onnx", "--precision", "fp16")
-    assert precise.code == 2
-    assert "does not go with --sherpa" in precise.err

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.errors import CheckpointError
+from timbral.exporting.shipped_trials import ShippedTrials
 from timbral.inference.exported_model import Parity
 from timbral.io.types import Vectors
 
-__all__ = ["check_parity", "measure_parity", "parity_waves", "shipped_recordings"]
+__all__ = [
+    "check_parity",
+    "measure_parity",
+    "parity_waves",
+    "shipped_recordings",
+    "with_error_rates",
+]
 
-LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.9999}
-LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 5e-3}
+Embed: TypeAlias = Callable[[Sequence[Wave]], Vectors]
+
+LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.9999, "int8": 0.99}
+LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 5e-3, "int8": 0.1}
+LARGEST_EER_RISE = 0.005
+"""of int8, on the trials of the shipped voices"""
 LARGEST_BATCH_DIFFERENCE = 1e-4
 SEED = 17
 LONGEST_SECONDS = 30.0
@@ -37,6 +50,27 @@ def check_parity(parity: Parity, precision: str) -> None:
             f"{largest:g}), in a batch {parity.batch_difference:.1e} (allowed "
             f"{LARGEST_BATCH_DIFFERENCE:g}); nothing was written"
         )
+    if parity.eer is None or parity.eer_fp32 is None:
+        return
+    if parity.eer > parity.eer_fp32 + LARGEST_EER_RISE:
+        raise CheckpointError(
+            f"in {precision} the encoder makes more errors: EER {100 * parity.eer:.2f} instead of "
+            f"{100 * parity.eer_fp32:.2f} % on {parity.num_trials:,} trials of the shipped voices "
+            f"(allowed: {100 * LARGEST_EER_RISE:g} points more); nothing was written; export it "
+            "in fp16"
+        )
+
+
+def with_error_rates(
+    parity: Parity, trials: ShippedTrials, reference: Embed, exported: Embed
+) -> Parity:
+    """Parity with the EERs of both functions, which make vectors (N, E) of waves (T,)."""
+    return replace(
+        parity,
+        num_trials=len(trials.labels[0]),
+        eer=trials.eer(exported),
+        eer_fp32=trials.eer(reference),
+    )
 
 
 def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
@@ -64,8 +98,8 @@ def shipped_recordings() -> list[Path]:
 
 
 def measure_parity(
-    reference: Callable[[Sequence[Wave]], Vectors],
-    exported: Callable[[Sequence[Wave]], Vectors],
+    reference: Embed,
+    exported: Embed,
     waves: Sequence[Wave],
     sample_rate: int,
 ) -> Parity:

@@ -16,15 +16,17 @@ from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.frontends import KaldiFbank
 from timbral.errors import ConfigError
-from timbral.exporting.export_encoder import check_export
+from timbral.exporting.export_encoder import check_export, store_weights
 from timbral.exporting.parity import (
     check_parity,
     measure_parity,
     parity_waves,
     shipped_recordings,
+    with_error_rates,
 )
 from timbral.exporting.replacements import with_replacements
 from timbral.exporting.sherpa_features import SherpaFbank, fit_correction
+from timbral.exporting.shipped_trials import ShippedTrials
 from timbral.exporting.tracing import trace
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import Parity
@@ -78,7 +80,9 @@ class SherpaGraph(nn.Module):
         return functional.normalize(self.network.embed_features(frames, lengths), dim=1)
 
 
-def export_for_sherpa(encoder: Embedder | str | Path, output: str | Path) -> SherpaSummary:
+def export_for_sherpa(
+    encoder: Embedder | str | Path, output: str | Path, *, precision: str = "fp32"
+) -> SherpaSummary:
     """Write an encoder as a file for sherpa-onnx's SpeakerEmbeddingExtractor.
 
     sherpa-onnx computes other filter banks than those that encoders are trained on
@@ -90,11 +94,12 @@ def export_for_sherpa(encoder: Embedder | str | Path, output: str | Path) -> She
         encoder: an Embedder, or what `load_encoder` takes, whose front-end are 80 Kaldi filter
             banks (`campplus`, `resnet`, `eres2net-v2`)
         output: the file, which ends in .onnx
+        precision: of its weights, as `export` takes it
 
     Raises ConfigError for another front-end, and as `timbral.export`.
     """
     path = Path(output)
-    check_for_sherpa(path)
+    check_for_sherpa(path, precision)
     embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
     network = embedder.network
     frontend = network.frontend
@@ -116,7 +121,8 @@ def export_for_sherpa(encoder: Embedder | str | Path, output: str | Path) -> She
         network.name,
     )
     proto.producer_name, proto.producer_version = PRODUCER, __version__
-    measured = _measure(proto, graph, embedder, path)
+    store_weights(proto, precision)
+    measured = _measure(proto, graph, embedder, path, precision)
     _describe(proto, embedder, measured)
     content = proto.SerializeToString()
     with atomic_write(path) as temporary:
@@ -124,13 +130,13 @@ def export_for_sherpa(encoder: Embedder | str | Path, output: str | Path) -> She
     return SherpaSummary(path, len(content), *measured)
 
 
-def check_for_sherpa(path: Path) -> None:
+def check_for_sherpa(path: Path, precision: str) -> None:
     """ConfigError or MissingExtraError for what can be known before an encoder is loaded."""
-    check_export(path, "fp32")
+    check_export(path, precision)
 
 
 def _measure(
-    proto: onnx.ModelProto, graph: SherpaGraph, embedder: Embedder, path: Path
+    proto: onnx.ModelProto, graph: SherpaGraph, embedder: Embedder, path: Path, precision: str
 ) -> tuple[Parity, float, float, float]:
     """Parity, mean and least cosine to the encoder's own vectors, and the mean uncorrected."""
     session = open_session(proto.SerializeToString(), path)
@@ -149,9 +155,14 @@ def _measure(
             return np.concatenate([module(each).numpy() for each in banks(waves)])
 
     rate = embedder.sample_rate
-    waves = parity_waves(max(LEAST_SAMPLES, embedder.network.min_samples), rate)
-    parity = measure_parity(lambda given: torch_vectors(graph, given), onnx_vectors, waves, rate)
-    check_parity(parity, "fp32")
+    least = max(LEAST_SAMPLES, embedder.network.min_samples)
+    waves = parity_waves(least, rate)
+    fed = lambda given: torch_vectors(graph, given)  # noqa: E731
+    parity = measure_parity(fed, onnx_vectors, waves, rate)
+    if precision == "int8":
+        trials = ShippedTrials.of(embedder.load_audio, rate, least)
+        parity = with_error_rates(parity, trials, fed, onnx_vectors)
+    check_parity(parity, precision)
     own = embedder.encode(waves)
     cosines = (own * onnx_vectors(waves)).sum(1)
     plain = (own * torch_vectors(uncorrected, waves)).sum(1)

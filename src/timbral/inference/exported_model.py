@@ -85,6 +85,12 @@ class Parity:
     """of one number of a vector"""
     batch_difference: float
     """of the exported vectors in a batch to those of each recording alone"""
+    num_trials: int = 0
+    """of the shipped voices, on which error rates were measured: of int8"""
+    eer: float | None = None
+    """in [0, 1], of the exported vectors on these trials"""
+    eer_fp32: float | None = None
+    """of torch's float32 on the same"""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ Precision = Annotated[
     str,
     option(
         "PRECISION",
-        "of the weights in the file: fp32, or fp16 for half the size; both are computed in float32",
+        "of the weights in the file: fp32, fp16 for half the size, int8 for less than a third; "
+        "all are computed in float32",
     ),
 ]
 
@@ -67,13 +68,13 @@ def run(
     from timbral import api
     from timbral.exporting.export_encoder import check_export
 
-    _check_options([output, sherpa, web], web, onnxruntime_web, precision)
+    _check_options([output, sherpa, web], web, onnxruntime_web)
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
         return _export_page(encoder, running, web, onnxruntime_web, precision)
     if sherpa is not None:
-        return _export_for_sherpa(encoder, running, sherpa)
+        return _export_for_sherpa(encoder, running, sherpa, precision)
     assert output is not None
     check_export(output, precision)
     made = api.export(load_embedder(encoder, running), output, precision=precision)
@@ -99,13 +100,13 @@ def _export_page(
     return OK
 
 
-def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path) -> int:
+def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path, precision: str) -> int:
     from timbral import api
     from timbral.exporting.sherpa_file import check_for_sherpa
 
-    check_for_sherpa(path)
-    made = api.export_for_sherpa(load_embedder(encoder, running), path)
-    print(f"{path}: {made.num_bytes / 1e6:.1f} MB, for sherpa-onnx")
+    check_for_sherpa(path, precision)
+    made = api.export_for_sherpa(load_embedder(encoder, running), path, precision=precision)
+    print(f"{path}: {made.num_bytes / 1e6:.1f} MB, {precision}, for sherpa-onnx")
     _print_parity(made.parity)
     print(
         f"note: sherpa-onnx's filter banks are not those that the encoder was trained on; its "
@@ -120,7 +121,6 @@ def _check_options(
     outputs: Sequence[Path | None],
     web: Path | None,
     onnxruntime_web: Path | None,
-    precision: str,
 ) -> None:
     if len([output for output in outputs if output is not None]) != 1:
         raise ConfigError(
@@ -128,8 +128,6 @@ def _check_options(
         )
     if web is None and onnxruntime_web is not None:
         raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
-    if outputs[1] is not None and precision != "fp32":
-        raise ConfigError(f"--precision {precision} does not go with --sherpa; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:
@@ -138,3 +136,8 @@ def _print_parity(parity: Parity) -> None:
         f"cosine {parity.cosine:.7f}, largest difference {parity.max_difference:.0e}, in a batch "
         f"{parity.batch_difference:.0e}"
     )
+    if parity.eer is not None and parity.eer_fp32 is not None:
+        print(
+            f"EER on {parity.num_trials:,} trials of the shipped voices, 2 s each: "
+            f"{100 * parity.eer:.2f} %, in fp32 {100 * parity.eer_fp32:.2f} %"
+        )

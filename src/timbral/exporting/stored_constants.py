@@ -1,0 +1,90 @@
+"""Constants of an exported graph, stored in another form that nodes turn back into float32."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["Store", "Stored", "Use", "replace_constants"]
+
+LEAST_NUMBERS = 1_024
+"""of a constant that is stored in another form; biases, norms and sizes stay as they are"""
+EXACT = ("frontend", "correction")
+"""in the names of what computes or mends filter banks, whose matrices stay as they are"""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A node that takes a constant, as its input number `index`."""
+
+    node: onnx.NodeProto
+    index: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What takes the place of a constant: tensors, and nodes that make it of them at opening."""
+
+    tensors: Sequence[onnx.TensorProto]
+    nodes: Sequence[onnx.NodeProto]
+
+
+Store: TypeAlias = Callable[[str, np.ndarray, Sequence[Use]], Stored | None]
+"""a constant's name, numbers and uses to its stored form; None: it stays as it is"""
+
+
+def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
+    """Store the large constants of float32 in another form, in place.
+
+    A runtime turns them back once, when it opens the file: no input of the nodes depends on what
+    the graph is given.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    graph = proto.graph
+    uses = _uses(graph)
+    kept: list[onnx.NodeProto] = []
+    made: list[onnx.NodeProto] = []
+    tensors: list[onnx.TensorProto] = []
+
+    def replaced(name: str, tensor: onnx.TensorProto) -> bool:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < LEAST_NUMBERS:
+            return False
+        if any(word in f"{name} {use.node.name}" for use in uses[name] for word in EXACT):
+            return False
+        stored = store(name, numpy_helper.to_array(tensor), uses[name])
+        if stored is None:
+            return False
+        tensors.extend(stored.tensors)
+        made.extend(stored.nodes)
+        return True
+
+    left = [each for each in graph.initializer if not replaced(each.name, each)]
+    for node in graph.node:
+        values = [each.t for each in _values(node)]
+        if not (values and replaced(node.output[0], values[0])):
+            kept.append(node)
+    for repeated, content in ((graph.initializer, [*left, *tensors]), (graph.node, [*made, *kept])):
+        copies = [type(each).FromString(each.SerializeToString()) for each in content]
+        del repeated[:]
+        repeated.extend(copies)
+
+
+def _uses(graph: onnx.GraphProto) -> Mapping[str, list[Use]]:
+    uses: dict[str, list[Use]] = defaultdict(list)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            uses[name].append(Use(node, index))
+    return uses
+
+
+def _values(node: onnx.NodeProto) -> Iterator[onnx.AttributeProto]:
+    if node.op_type == "Constant":
+        yield from (each for each in node.attribute if each.name == "value")
