@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from timbral.cli.verbs import prepare as prepare_verb
 from timbral.data.corpora.passed_over import count_passed_over, in_words
 from timbral.data.corpora.registry import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
-from timbral.data.manifest import Utterance
+from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.prepare import prepare
 from timbral.reports import inspection_page
@@ -167,12 +168,41 @@ def test_whole_numbers_are_in_whole_bins(
     assert found == (counts, edges)
 
 
+def test_bins_begin_at_round_numbers() -> None:
+    """Also where all values are nearly one, or one is far beyond."""
+    for low, high, step in ((3.004, 35.123, 5), (-61.2, -3.2, 5), (0.912, 0.957, 0.005)):
+        counts, edges = inspection_page._histogram(np.linspace(low, high, 500))
+        assert sum(counts) == 500
+        assert edges[0] <= low < edges[1]
+        assert edges[-1] == high
+        np.testing.assert_allclose(np.diff(edges[:-1]), step)
+        assert (
+            np.abs(np.array(edges[:-1]) / step - np.rint(np.array(edges[:-1]) / step)).max() < 1e-9
+        )
+    assert inspection_page._histogram(np.array([2.5] * 500 + [90.0])) == ([501], [2.5, 90.0])
+    assert inspection_page._histogram(np.array([2.5, np.nextafter(2.5, 3)]))[0] == [2]
+    assert inspection_page._number(12345) == "12,345"
+    chart = inspection_page._chart(*inspection_page._histogram(np.linspace(3.004, 35.123, 500)))
+    ticks = re.findall(r'y="152"[^>]*>([^<]*)<', chart)
+    assert ticks == ["0", "5", "10", "15", "20", "25", "35.1"]
+
+
+def test_sessions_are_counted_where_they_are_named(tmp_path: Path, voices: Path) -> None:
+    rows = [replace(row, session="") for row in scan_corpus("folder", voices)[:4]]
+    assert re.search("sessions +none named\n", describe(inspect_data(Manifest.of(rows))))
+    named = [replace(row, session=f"{at // 2}") for at, row in enumerate(rows)]
+    found = inspect_data(Manifest.of(named))
+    assert re.search("sessions +2\n", describe(found))
+    write_inspection(found, tmp_path / "page.html")
+    assert "<h2>RMS level (dBFS)</h2>" in (tmp_path / "page.html").read_text()
+
+
 def test_ticks_have_room() -> None:
     """On a narrow screen, too, where a digit is 9 of 600 wide; the last one ends with the bars."""
     for numbers in (np.linspace(-61.234, -3.2, 500), np.arange(1000, 9000), np.arange(4)):
         counts, edges = inspection_page._histogram(numbers)
         chart = inspection_page._chart(counts, edges)
-        tick = r'<text x="([\d.]+)" y="152"( text-anchor="end")?>([-\d.]+)</text>'
+        tick = r'<text x="([\d.]+)" y="152"( text-anchor="end")?>([-,\d.]+)</text>'
         ticks = re.findall(tick, chart)
         assert len(ticks) >= 2
         spans = sorted(

@@ -23,6 +23,7 @@ __all__ = ["INSPECTION_PAGE", "describe", "write_inspection"]
 INSPECTION_PAGE = FileKind("a page that `inspect` wrote", signature=b'content="timbral inspect"')
 
 BINS = 12
+MOST_ROUND_BINS = 15
 LETTER = 9
 """the widest a digit is, of the 600 that a chart is wide, on a narrow screen"""
 WIDEST_BAR = 100
@@ -38,7 +39,9 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark }}
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: #1d1d1f; background: #fff }}
-h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
+h1 {{ font-size: 1.5rem; overflow-wrap: anywhere }}
+h1 + table td:first-child {{ white-space: nowrap }}
+h2 {{ font-size: 1.1rem; margin-top: 2rem }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd;
   vertical-align: top; overflow-wrap: anywhere }}
@@ -61,7 +64,7 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "what": inspection.kind,
         "utterances": f"{inspection.utterances:,}, {duration(3600 * inspection.hours)}",
         "speakers": f"{inspection.speakers:,}, with {_spread(inspection.per_speaker)}",
-        "sessions": f"{inspection.sessions:,}",
+        "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none named",
         "rates": rates or "unknown",
         "duplicates": f"{sum(map(len, groups)):,} in {len(groups):,} groups of equal content",
         "suspicious": suspects or "nothing",
@@ -97,9 +100,10 @@ def describe(inspection: Inspection) -> str:
         bars = "".join(BARS[-(-7 * count // top)] if count else " " for count in counts)
         data = np.asarray(values)
         if data.size and data.min() == data.max():
-            shown = f"{data.max():.4g} {unit}".rstrip() + ", all of them"
+            shown = f"{_number(data.max())} {unit}".rstrip() + ", all of them"
         else:
-            shown = f"{edges[0]:.4g} {bars} {edges[-1]:.4g} {unit}".rstrip()
+            low = data.min() if data.size else edges[0]
+            shown = f"{_number(low, 3)} {bars} {_number(edges[-1], 3)} {unit}".rstrip()
         lines.append(f"{name:13} {shown}")
     return "\n".join(lines)
 
@@ -107,26 +111,43 @@ def describe(inspection: Inspection) -> str:
 def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
     """Counts and edges of equal bins; the last one also holds the highest hundredth.
 
-    Bins of whole numbers begin at whole numbers, and are as many as there are of these, or fewer.
+    Bins begin at round numbers. Those of whole numbers begin at whole numbers, and are as many as
+    there are of these, or fewer.
     """
     data = np.asarray(values)
     if not data.size:
         return [0], [0.0, 0.0]
-    high = float(np.quantile(data, 0.99))
-    bins: int | ArrayLike = BINS
+    low, high = data.min(), np.quantile(data, 0.99)
     if data.dtype.kind in "iu":
-        low, high = int(data.min()), math.ceil(high)
-        width = -(-(high - low + 1) // BINS)
-        bins = np.arange(low, high + width + 1, width)
-    counts, edges = np.histogram(np.minimum(data, high), bins)
+        first, last = int(low), math.ceil(high)
+        width = -(-(last - first + 1) // BINS)
+        edges = np.arange(first, last + width + 1, width)
+    elif high - low > 1e-6 * abs(high):
+        step = _round_step((high - low) / (MOST_ROUND_BINS - 1))
+        edges = np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step
+    else:
+        return [data.size], [float(low), float(data.max())]
+    counts, _ = np.histogram(np.clip(data, edges[0], edges[-1]), edges)
     return counts.tolist(), [*edges[:-1].tolist(), float(data.max())]
+
+
+def _round_step(least: float) -> float:
+    """The next of 1, 2, 5, 10, 20, …, also of 0.1, 0.2, 0.5."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+
+
+def _number(value: float, digits: int = 4) -> str:
+    """With at most so many digits, but for whole numbers, which keep theirs."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.{digits}g}"
 
 
 def write_inspection(inspection: Inspection, path: Path) -> None:
     """Write the page."""
     sections = [html_table(facts(inspection).items(), ())]
     for name, (values, unit) in _histograms(inspection).items():
-        sections.append(f"<h2>{escape(name.capitalize())}{f' ({unit})' if unit else ''}</h2>")
+        head = escape(name[0].upper() + name[1:] + (f" ({unit})" if unit else ""))
+        sections.append(f"<h2>{head}</h2>")
         sections.append(_chart(*_histogram(values)))
     if inspection.duplicates:
         groups = [("<br>".join(map(escape, group)),) for group in inspection.duplicates]
@@ -144,7 +165,7 @@ def write_inspection(inspection: Inspection, path: Path) -> None:
 def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
     """Bars, their counts, and where bins begin: as many of these as have room."""
     width, height = min(600 / len(counts), WIDEST_BAR), 120
-    ticks = [f"{edge:.4g}" for edge in edges]
+    ticks = [*(_number(edge) for edge in edges[:-1]), _number(edges[-1], 3)]
     longest = LETTER * (max(map(len, ticks)) + 1)
     step = max(1, math.ceil(longest / width))
     top = max(*counts, 1)

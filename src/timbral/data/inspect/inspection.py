@@ -73,6 +73,7 @@ class Inspection:
     utterances: int
     speakers: int
     sessions: int
+    """that are named; 0 where no utterance has one"""
     seconds: Floats
     """lengths of the utterances that have one"""
     per_speaker: Ints
@@ -122,7 +123,7 @@ def inspect_data(
         kind=data.kind,
         utterances=len(data.manifest),
         speakers=len(per_speaker),
-        sessions=len(set(zip(speakers, sessions, strict=True))),
+        sessions=len({each for each in zip(speakers, sessions, strict=True) if each[1]}),
         seconds=data.seconds[readable],
         per_speaker=np.array(list(per_speaker.values())),
         rates=Counter(rate for rate in data.rates if rate > 0),
