@@ -72,6 +72,12 @@ def test_help_of_a_verb(verb: str, ask: Ask) -> None:
     assert "None" not in text
 
 
+def test_help_behind_other_words_is_the_same(ask: Ask) -> None:
+    text = ask("evaluate", "--help").out
+    assert ask("evaluate", "campplus", "trials.txt", "--draws", "3", "--help").out == text
+    assert "ENCODER TRIALS" in text
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_a_help_text(verb: str) -> None:
     for name, annotation in options_of(load_verb(verb)).items():

@@ -226,6 +226,8 @@ def test_weights_of_other_shapes_are_errors(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"blocks\.1\.tdnn2\.conv\.bias is missing; asp_bn"):
         api.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(CheckpointError, match="; they look like those of speechbrain"):
+        read_foreign(tmp_path, "wespeaker")
     with pytest.raises(CheckpointError, match=r"'mfa\.conv\.conv\.weight' is missing"):
         SPEECHBRAIN.convert(Content({"blocks.0.conv.conv.weight": torch.zeros(8, 80, 5)}))
 

@@ -108,6 +108,14 @@ def test_offline(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         api.load_encoder("some/other", download=True)
 
 
+def test_a_gated_repository_asks_for_consent(hub: FakeHub) -> None:
+    """All may see what it holds, as on the Hub, and nobody has it without consent."""
+    hub.repositories["some/wavlm"] = Repository(gated=True)
+    hub.repositories["some/wavlm"].commit(WAVLM)
+    with pytest.raises(CheckpointError, match="some/wavlm: asks for consent: accept its terms"):
+        api.load_encoder("some/wavlm", download=True)
+
+
 BAD_REPOSITORIES: dict[str, tuple[dict[str, bytes], str]] = {
     "no weights": ({"README.md": b"x"}, r"holds no weights that are read here \(README\.md\)"),
     "nothing": ({}, "it is empty"),

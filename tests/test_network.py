@@ -13,9 +13,23 @@ from pathlib import Path
 import pytest
 
 from timbral.cli.verb_table import VERBS
+from timbral.demo.shipped import VOICES
 
 GOLDEN = Path(__file__).parent / "golden"
 NO_WORK = {"configs", "corpora", "models"}
+NOT_RUN = {"demo", "push", "serve"}
+"""the demo does what other verbs do, push is there to connect, and serve waits for those who do"""
+OWN = """
+from timbral.encoders.tdnn import TdnnConfig, TdnnEncoder
+
+class MineConfig(TdnnConfig):
+    pass
+
+class Mine(TdnnEncoder):
+    name = "mine"
+    config_type = MineConfig
+    tiny_config = MineConfig(channels=16)
+"""
 
 WATCH = """
 import os, sys
@@ -47,6 +61,7 @@ def test_no_verb_asks_anybody(run: Path, voices: Path, tmp_path: Path) -> None:
     first, second, *_ = sorted(voices.glob("*/*"))
     out = tmp_path / "out"
     out.mkdir()
+    (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "c.yaml").write_text(
         "encoder: {name: tdnn, channels: 16}\n"
         "data: {speakers_per_batch: 4, utterances_per_speaker: 3, crop_seconds: 0.8}\n"
@@ -68,15 +83,26 @@ def test_no_verb_asks_anybody(run: Path, voices: Path, tmp_path: Path) -> None:
         f"speakers {out}/e --output {out}/voices.parquet",
         f"audit {out}/e",
         f"map {out}/e --output {out}/map.html",
+        f"cluster {out}/e --output {out}/clusters.parquet",
+        f"import-embeddings {out}/e/utterances.parquet --output {out}/imported",
+        f"trials {VOICES} --output {out}/all.txt --per-speaker 3",
+        f"evaluate {run} {out}/all.txt --root {VOICES} --output {out}/evaluation --allow-seen",
+        f"calibrate {out}/evaluation --output {out}/calibration.json",
+        f"similarity {run} {voices} {voices} --output {out}/similarity",
         f"trials {voices} --output {out}/trials.txt --per-speaker 10",
-        f"evaluate {run} {out}/trials.txt --root {voices} --output {out}/evaluation",
         f"score {out}/e {out}/trials.txt --output {out}/scores.txt",
         f"compare {out}/evaluation {out}/evaluation",
+        f"check {first}",
         f"verify {run} {first} {second}",
+        f"enroll {out}/gallery somebody {first} {second} --encoder {run}",
+        f"gallery list {out}/gallery",
+        f"identify {out}/gallery {first} --threshold 0.5",
+        f"check-encoder {tmp_path}/mine.py:Mine",
+        f"export {run} --output {out}/encoder.onnx",
         f"download wavlm-base-plus-sv --weights-dir {copy}",
         f"convert {copy} --output {out}/converted",
     ]
-    assert {command.split()[0] for command in commands} == VERBS.keys() - {"demo"}
+    assert {command.split()[0] for command in commands} == VERBS.keys() - NOT_RUN
     (tmp_path / "sitecustomize.py").write_text(WATCH)
     (tmp_path / "verbs.py").write_text(RUN)
     log = tmp_path / "strace.log"

@@ -247,10 +247,12 @@ class ModelCard:
         return "\n\n".join(parts)
 
     def _limits(self) -> str:
+        measured = bool(self.evaluations) or self.validation_eer is not None
         limits = [
             "Vectors compare only with vectors of these very weights, prepared the same way.",
-            "Error rates depend on microphones, codecs, noise, languages and lengths: those above "
-            "hold for recordings like the ones they were measured on.",
+            "Error rates depend on microphones, codecs, noise, languages and lengths"
+            + measured * ": those above hold for recordings like the ones they were measured on"
+            + ".",
             "Short recordings say less: with the encoders measured, 1 s of speech has several "
             "times the errors of 4 s.",
         ]

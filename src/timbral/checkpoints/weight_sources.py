@@ -158,6 +158,7 @@ class Hub:
     def _snapshot(self, *, again: bool) -> Path:
         try:
             from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import GatedRepoError
         except ImportError:
             raise MissingExtraError(f"the Hugging Face Hub ({self.repository})", "hub") from None
         try:
@@ -167,6 +168,11 @@ class Hub:
                 allow_patterns=list(self.files),
                 force_download=again,
             )
+        except GatedRepoError:
+            raise CheckpointError(
+                f"{self.repository}: asks for consent: accept its terms on its page, then "
+                "`hf auth login`"
+            ) from None
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
             reason = str(error).strip().partition("\n")[0]
             raise CheckpointError(

@@ -82,6 +82,8 @@ def parse(verb: str, words: Sequence[str]) -> int:
 
     run_verb = load_verb(verb)
     options = (tyro.conf.FlagCreatePairsOff,)
+    if asked := {"-h", "--help"}.intersection(words):
+        words = list(asked)[:1]  # behind others, tyro leaves out what was given
     with parse_errors_in_one_line(run_verb, words):
         return tyro.cli(run_verb, prog=f"timbral {verb}", args=words, config=options)
 

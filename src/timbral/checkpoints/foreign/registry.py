@@ -65,7 +65,7 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
         check_beside(encoder)
         return FORMATS[name].convert(encoder)
     except CheckpointError as error:
-        raise CheckpointError(f"{source}: {error}") from None
+        raise CheckpointError(f"{source}: {error}{_of_another(format, content)}") from None
     except (
         ArithmeticError,
         ConfigError,
@@ -77,7 +77,17 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
         # Tensors of other shapes than a reader expects; it takes them apart without asking.
         raise CheckpointError(
             f"{source}: these are not weights of the format {FORMATS[name].description!r}: {error}"
+            f"{_of_another(format, content)}"
         ) from None
+
+
+def _of_another(format: str | None, content: Content) -> str:
+    """What to say of weights that are not of the format that was named."""
+    try:
+        name, _ = _recognized(content)
+    except CheckpointError:
+        return ""
+    return "" if format in (None, name) else f"; they look like those of {name}"
 
 
 def _of(format: str, content: Content) -> Content:

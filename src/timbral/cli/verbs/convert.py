@@ -41,10 +41,12 @@ def run(
     example: timbral convert encoder.pt --output converted
     """
     from timbral import api
+    from timbral.encoders.registry import ENCODERS
 
     made = api.convert(weights, output, from_)
-    step = f", step {made.step}" if made.step else ""
-    print(f"{type(made.config.encoder).__name__.removesuffix('Config')}{step}: {output}")
+    kinds = {encoder.config_type: name for name, encoder in ENCODERS.items()}
+    step = f", step {made.step:,}" if made.step else ""
+    print(f"{kinds[type(made.config.encoder)]}{step}: {output}")
     if made.uninitialized_prefixes:
         print(f"warning: {api.uninitialized_message(made)}", file=sys.stderr)
     return OK
