@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def test_a_list_of_a_folder(voices: Path, tmp_path: Path) -> None:
     told, guessed = (timbral.compare(scored, scored, speakers=who, draws=100) for who in (of, None))
     assert (told.num_speakers, told.note) == (8, "")
     assert "guessed" in guessed.note
+    shutil.copy(of, tmp_path / "s.txt.utt2spk")
+    assert timbral.compare(scored, scored, draws=100) == told
     timbral.trials(voices, tmp_path / "t.txt", per_speaker=6)  # its own list is replaced
     (tmp_path / "notes.txt").write_text("mine\n")
     with pytest.raises(DataError, match="not a list of trials"):

@@ -102,8 +102,8 @@ SpeakersOption = Annotated[
     Path | None,
     option(
         "FILE",
-        "lines `recording speaker`, for the intervals; without it the speakers of the vectors, or "
-        "the recordings that target trials join",
+        "lines `recording speaker`, for the intervals; without it LIST.utt2spk beside the list, "
+        "the speakers of the vectors, or the recordings that target trials join",
     ),
 ]
 DrawsOption = Annotated[int, option("N", "draws of speakers for the intervals; 0: none")]

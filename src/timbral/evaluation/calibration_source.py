@@ -23,7 +23,8 @@ from timbral.io.files import read_json
 from timbral.io.types import Ints, Progress
 from timbral.scoring.calibrated_scores import conditions_of, identity_of
 from timbral.scoring.calibration_fit import TrialData
-from timbral.scoring.score_file import read_scores
+from timbral.scoring.list_speakers import listed_speakers
+from timbral.scoring.score_file import SCORES, read_scores
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import numbered, speakers_of
 from timbral.scoring.trial_vectors import TrialVectors
@@ -71,7 +72,8 @@ class CalibrationSource:
                 "and so a calibration is of cosines"
             )
         found = read_evaluated_vectors(folder, job, vectors) if with_vectors else None
-        trials = read_evaluated_trials(folder, job, speakers, progress)
+        of_names = listed_speakers(speakers, folder / SCORES)
+        trials = read_evaluated_trials(folder, job, of_names, progress)
         if min_speech:
             trials = trials.with_speech(min_speech)
         return cls(

@@ -16,6 +16,7 @@ from timbral.io.types import Progress
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS
 from timbral.scoring.list_columns import with_list_columns
+from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trials import read_labeled_list
 
@@ -66,7 +67,8 @@ def evaluate(
         top_k: how many of the cohort count in ``as-norm``
         directions: how many are taken out by ``nap``
         speakers: for the intervals, the speaker of each name in the list, or a file of lines
-            ``name speaker`` (Kaldi's utt2spk); None: recordings that target trials join are of one
+            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials`
+            writes; without it, recordings that target trials join are of one
         p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
         draws: of speakers, for the intervals, 100 or more; 0: none
         skip_missing: leave out all trials of recordings that cannot be used; else 1 % may be
@@ -87,8 +89,8 @@ def evaluate(
     """
     given = read_calibration(calibration) if isinstance(calibration, str | Path) else calibration
     options = ScoreOptions(
-        norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
+        norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
+        skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
         given,
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded

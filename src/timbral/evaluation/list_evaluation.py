@@ -30,11 +30,12 @@ from timbral.scoring.condition_figures import Condition
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures
 from timbral.scoring.list_scores import ListScores, score_list
+from timbral.scoring.list_speakers import speakers_file, write_speakers
 from timbral.scoring.llr_comparison import LLRS
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
-from timbral.scoring.trial_speakers import known_speakers
+from timbral.scoring.trial_speakers import known_speakers, speaker_names
 from timbral.scoring.trials import read_labeled_list
 
 __all__ = ["Evaluation", "ListEvaluation"]
@@ -109,6 +110,7 @@ class ListEvaluation:
         done = self._score(listed, recordings, vectors, embedded)
         if self.output is not None:
             self._write_scores(self.output, done)
+            self._write_speakers(self.output, done, recordings)
         if done.figures is None:
             raise DataError(_one_kind(done, embedded))
         failures = len(embedded.failures)
@@ -139,6 +141,16 @@ class ListEvaluation:
             (output / LLRS).unlink(missing_ok=True)
         else:
             write_scores(output / LLRS, done.scored.trials, done.calibrated.llrs)
+
+    def _write_speakers(self, output: Path, done: ListScores, recordings: NamedRecordings) -> None:
+        """Who speaks, beside the scores, for `calibrate` and `compare`; nothing that is guessed."""
+        if self.options.speakers is None:
+            speakers_file(output / SCORES).unlink(missing_ok=True)
+            return
+        names = done.scored.trials.names
+        models = None if recordings.are_single else recordings
+        speakers = speaker_names(names, self.options.speakers, models)
+        write_speakers(output / SCORES, zip(names.to_pylist(), speakers.to_pylist(), strict=True))
 
     def _seen(self, recordings: NamedRecordings) -> Seen:
         """What of the list the encoder was trained on; DataError unless that is allowed."""

@@ -14,9 +14,9 @@ import numpy as np
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.sources import find_utterances
 from timbral.errors import ConfigError, DataError
-from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.list_columns import COLUMNS_OF_NAMES, columns_file, write_columns
+from timbral.scoring.list_speakers import speakers_file, write_speakers
 from timbral.scoring.speaker_groups import speaker_groups
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import write_trials
@@ -62,7 +62,7 @@ def trials(
     Args:
         source: a corpus as `inspect` takes it, or utterances
         output: the list, lines ``label path path``; paths below a folder `source` start from it.
-            Beside it, OUTPUT.utt2spk has the speaker of each recording, for `speakers` of
+            Beside it, OUTPUT.utt2spk has the speaker of each recording, for the intervals of
             `evaluate`, `score` and `compare`
         layout: how a corpus's folder is laid out; ``auto`` recognizes it
         per_speaker: target trials of each speaker, and as many non-target ones with others; fewer
@@ -82,7 +82,7 @@ def trials(
     found = list(manifest)
     inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
-    of_names = Path(f"{output}.utt2spk")
+    of_names = speakers_file(output)
     claim_file(of_names, SPEAKERS_OF_NAMES, inputs)
     of_columns = columns_file(output)
     claim_file(of_columns, COLUMNS_OF_NAMES, inputs)
@@ -94,7 +94,7 @@ def trials(
         seed=seed,
     )
     names = [_name(row.path, source) for row in found]
-    _write_speakers(of_names, names, found)
+    write_speakers(output, zip(names, (row.speaker for row in found), strict=True))
     write_columns(of_columns, names, manifest)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])
     targets_of = Counter(found[first].speaker for label, first, _ in drawn if label)
@@ -209,12 +209,6 @@ def _nontargets(
             seen.add((min(one, other), max(one, other)))
             drawn.append((0, one, other))
     return drawn
-
-
-def _write_speakers(path: Path, names: Sequence[str], rows: Sequence[Utterance]) -> None:
-    lines = (f"{name}\t{row.speaker}\n" for name, row in zip(names, rows, strict=True))
-    with atomic_write(path) as temporary:
-        temporary.write_text("".join(lines), "utf-8")
 
 
 def _name(path: str, source: str | Path | Manifest) -> str:

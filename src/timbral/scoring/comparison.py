@@ -23,11 +23,12 @@ from timbral.scoring.intervals import (
     interval_of,
     min_dcf_of,
 )
+from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.llr_comparison import ComparedCost, compared_costs, llrs_of
 from timbral.scoring.metrics import ErrorRates, ScoreCounts
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
-from timbral.scoring.score_file import ScoredList, read_scores
+from timbral.scoring.score_file import ScoredList, read_scores, scores_file
 from timbral.scoring.speaker_means import SpeakerMeans
 from timbral.scoring.trial_list import UNKNOWN, TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
@@ -94,7 +95,8 @@ def compare(
         second: the other system's, in the same way. Where the two scored different trials, those
             that both did are compared, each pair once; 1 % of the pairs may be of one only
         speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
-            (Kaldi's utt2spk); None: recordings that target trials join are of one speaker
+            (Kaldi's utt2spk); None: what `evaluate` wrote beside the scores, and without
+            it, recordings that target trials join are of one speaker
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers, 100 or more
         seed: of the draws
@@ -114,6 +116,8 @@ def compare(
             "score one list with both, or set `skip_missing` to leave the others out"
         )
     trials = _labeled(lists[0].trials.select(left), lists[1].trials.labels[right])
+    for path in (first, second):
+        speakers = listed_speakers(speakers, scores_file(path))
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]

@@ -18,7 +18,7 @@ from timbral.io.files import atomic_write
 from timbral.io.types import Floats, Vectors
 from timbral.scoring.trial_list import LABELS, UNKNOWN, TrialList, read_columns, to_trials
 
-__all__ = ["ORDERS", "SCORES", "ScoredList", "read_scores", "write_scores"]
+__all__ = ["ORDERS", "SCORES", "ScoredList", "read_scores", "scores_file", "write_scores"]
 
 SCORES = "scores.txt"
 """in the folder of an evaluation"""
@@ -137,6 +137,11 @@ def _six_decimals(
     return [(heads, upper), (tails, lower + 1000 * kinds.astype(np.int32))]
 
 
+def scores_file(path: str | Path) -> Path:
+    """The file of scores that a path means: its own, or that of a folder."""
+    return Path(path) / SCORES if Path(path).is_dir() else Path(path)
+
+
 def read_scores(path: str | Path) -> ScoredList:
     """Read scores of `write_scores` and of other tools, or the scores.txt of a folder.
 
@@ -144,7 +149,7 @@ def read_scores(path: str | Path) -> ScoredList:
     (WeSpeaker), ``path path label score`` (SpeechBrain) or ``path path score``. Raises DataError
     when the file cannot be read or a score is no number.
     """
-    path = Path(path) / SCORES if Path(path).is_dir() else Path(path)
+    path = scores_file(path)
     if path.suffix == ".html":
         raise DataError(
             f"{path}: is a page; give its folder, {path.parent}, which holds the scores"

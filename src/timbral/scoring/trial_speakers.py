@@ -88,7 +88,10 @@ def speaker_names(
         found = pc.coalesce(found, one_of_each(look_up(models.recordings, of), models))
     if found.null_count:
         missing = names.filter(pc.is_null(found))
-        raise DataError(f"{len(missing)} recordings have no speaker, the first: {missing[0]}")
+        where = "" if isinstance(given, Mapping) else f"{given}: "
+        raise DataError(
+            f"{where}{len(missing)} recordings have no speaker, the first: {missing[0]}"
+        )
     return found
 
 

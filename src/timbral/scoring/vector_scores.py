@@ -17,6 +17,7 @@ from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_scores import score_list
+from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.score_file import ORDERS, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import read_trial_list
@@ -83,8 +84,9 @@ def score(
         top_k: how many of the cohort count in ``as-norm``; all of a smaller cohort
         directions: how many are taken out by ``nap``
         speakers: for the intervals, the speaker of each name in the list, or a file of lines
-            ``name speaker`` (Kaldi's utt2spk); None: the vectors' speakers, and where these are not
-            known, recordings that target trials join
+            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials`
+            writes, or the vectors' speakers, and where neither is known, recordings that target
+            trials join
         p_target: priors of target trials for minDCF, each in (0, 1)
         draws: of speakers, for the intervals; 0: none
         skip_missing: leave out all trials without a vector; else 1 % may be missing
@@ -114,8 +116,8 @@ def score(
     if isinstance(calibration, str | Path):
         calibration = _calibration_of(calibration)
     options = ScoreOptions(
-        norm, cohort, top_k, directions, speakers, p_target, draws, skip_missing,
-        enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
+        norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
+        skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
         calibration,
     )  # fmt: skip
     if output is not None:

@@ -89,7 +89,8 @@ class RunIdentity:
             raise TrainingError(
                 f"{folder}: holds a run with other settings\n"
                 f"{_table(('setting', 'that run', 'now'), differing)}\n"
-                "choose another output, or rename that run with `force_restart`"
+                "choose another output, in which `checkpoint_path` resumes from that run's last "
+                "checkpoint with these settings; or rename that run with `force_restart`"
             )
 
     def _differences(self, other: RunIdentity) -> list[tuple[str, str, str]]:

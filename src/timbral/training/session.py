@@ -13,9 +13,11 @@ import torch
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import build_encoder, load_weights
+from timbral.config.yaml import name_of
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.contract import refuse_broken
-from timbral.errors import ConfigError
+from timbral.encoders.registry import ENCODERS
+from timbral.errors import CheckpointError, ConfigError
 from timbral.io.devices import check_precision, pick_device, resolve_precision
 from timbral.io.types import StepProgress
 from timbral.losses.base import SpeakerLoss
@@ -104,8 +106,19 @@ def _run_job(
 
 def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> StartingWeights | None:
     """Give the encoder its first weights; a copy of them where they will be compared with."""
-    load_weights(encoder, initial)
     name = initial.name or str(job.options.init)
+    try:
+        load_weights(encoder, initial)
+    except CheckpointError as error:
+        wanted, there = (
+            name_of(ENCODERS, config.encoder) for config in (job.config, initial.config)
+        )
+        if wanted == there:
+            raise
+        raise CheckpointError(
+            f"`init` {name} has the encoder {there}, and this config {wanted}; take a config with "
+            f"{there}, of those that `timbral configs` lists"
+        ) from error
     return StartingWeights.of(encoder, name) if job.options.keep_old else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +64,9 @@ def run(
     example: timbral calibrate evaluation/campplus-zh-en/trials --output calibration.json
     """
     from timbral import api
+    from timbral.scoring.list_speakers import listed_speakers
+    from timbral.scoring.score_file import scores_file
+    from timbral.scoring.trial_speakers import GUESSED
 
     check_folders(evaluation)
     with bar("measuring") as advance:
@@ -77,6 +81,8 @@ def run(
             description=description,
             progress=advance,
         )
+    if evaluation.is_dir() and listed_speakers(speakers, scores_file(evaluation)) is None:
+        print(GUESSED.replace("`speakers`", "--speakers"), file=sys.stderr)
     _show(fitted, output or evaluation / "calibration.json")
     return OK
 

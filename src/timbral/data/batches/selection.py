@@ -43,7 +43,10 @@ def split_speakers(
             "none is left to train on"
         )
     if len(held_out) == 1:
-        raise DataError("validation needs two speakers or more, to have pairs of two voices")
+        raise DataError(
+            "`validation_speakers`: two or more are needed, to have pairs of two voices; 0 trains "
+            "without validation"
+        )
     return store.rows_of(speakers - held_out), store.rows_of(held_out)
 
 
