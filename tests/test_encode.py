@@ -180,6 +180,8 @@ def test_unusable_recordings(encoder: Embedder, audio: object, words: str) -> No
         (np.ones(16_000, np.uint8), "got uint8"),
         (torch.ones(16_000, dtype=torch.complex64), "got complex64"),
         (np.array(["a", "b"]), "got <U1"),
+        (torch.ones(16_000, device="meta"), "cannot be read from this tensor"),
+        (torch.ones(16_000).to_sparse(), "cannot be read from this tensor"),
     ],
 )
 def test_other_objects_are_no_recordings(encoder: Embedder, audio: object, words: str) -> None:
@@ -300,6 +302,7 @@ def test_similarity_of_vectors(encoder: Embedder, paths: list[Path]) -> None:
         ([[1.0, 2.0], [1.0]], "got list"),
         (np.ones((2, 4)), "vectors of 4 and of 3 dimensions .* two encoders"),
         (1.0, "got float"),
+        (np.ones((2, 3), np.complex64), r"got ndarray \(2, 3\)"),
     ],
 )
 def test_similarity_of_other_shapes_is_an_error(first: object, words: str) -> None:
@@ -405,6 +408,14 @@ def test_pickled_encoder_is_the_same(encoder: Embedder, paths: list[Path]) -> No
     assert encoder.to("cpu") is encoder
 
 
-def test_unknown_encoder_is_an_error() -> None:
-    with pytest.raises(TimbralError, match="neither a run folder nor a known encoder"):
-        timbral.load_encoder("nowhere")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere", "neither a run folder nor a known encoder"),
+        ("", "holds no checkpoint"),
+        ("/", "/: holds no checkpoint"),
+    ],
+)
+def test_unknown_encoder_is_an_error(name: str, words: str) -> None:
+    with pytest.raises(TimbralError, match=words):
+        timbral.load_encoder(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import InputError
@@ -46,8 +47,8 @@ def _vectors(values: Any, argument: str) -> Vectors:
     """Vectors (N, E) or (E,) as float32."""
     try:
         if isinstance(values, list | tuple):
-            return _checked(np.array([_array(row) for row in values], dtype=np.float32))
-        return _checked(np.asarray(_array(values), dtype=np.float32))
+            return _checked(np.array([_array(row) for row in values]))
+        return _checked(np.asarray(_array(values)))
     except (TypeError, ValueError):
         raise InputError(
             f"{argument}: vectors are an array, a tensor or a list, of shape (N, E) or (E,); got "
@@ -59,7 +60,9 @@ def _array(values: Any) -> Any:
     return values.detach().cpu().float().numpy() if is_tensor(values) else values
 
 
-def _checked(vectors: Vectors) -> Vectors:
+def _checked(vectors: NDArray[Any]) -> Vectors:
     if vectors.ndim not in (1, 2) or not vectors.shape[-1]:
         raise ValueError("not one vector, and not vectors")
-    return vectors
+    if np.iscomplexobj(vectors):
+        raise TypeError("cosines are of real numbers")
+    return np.asarray(vectors, dtype=np.float32)

@@ -172,7 +172,10 @@ def one_channel(samples: object, name: str) -> NDArray[Any]:
         raise InputError(
             f"{name}: samples (T,) as a NumPy array or tensor are needed, got {_describe(samples)}"
         )
-    array = _as_array(samples)
+    try:
+        array = _as_array(samples)
+    except (TypeError, NotImplementedError) as error:  # a sparse tensor, or one without data
+        raise InputError(f"{name}: samples cannot be read from this tensor ({error})") from None
     if array.ndim == 2 and 1 in array.shape:
         array = array.reshape(-1)
     if array.ndim != 1:

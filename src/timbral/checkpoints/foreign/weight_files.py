@@ -69,7 +69,7 @@ def find_weights(source: Path) -> Path:
     """The file of weights that a path stands for: itself, or one in its folder."""
     if source.is_file():
         return source
-    paddle = source.with_name(f"{source.name}.pdparams")  # PaddleSpeech leaves the suffix out
+    paddle = Path(f"{source}.pdparams")  # PaddleSpeech leaves the suffix out
     if paddle.is_file():
         return paddle
     for name in WEIGHT_FILES:
