@@ -252,6 +252,13 @@ def mistakes(
         "unknown flag": (["prepare", voices, "--outputt", voices], "--output"),
         "unknown verb": (["embbed"], "did you mean 'embed'"),
         "unknown config": (["train", "tdnn-ge2e", *train[2:]], "did you mean 'tdnn-ge2e-small'"),
+        "empty word": (["verify", recording, ""], f"behind {recording} stands an empty word"),
+        "empty option": ([*train[:2], "--data", ""], "behind --data stands an empty word"),
+        "nothing to check": (["check", "--exit-code"], "name a recording"),
+        "nobody to identify": (["identify", "g.db", "--exit-code"], "name a recording"),
+        "one of a pair": (
+            ["gallery", "migrate", "g.db", "--bridge", tmp], "--bridge: takes 2 values, got 1"
+        ),
         "no verb": ([], "usage: timbral VERB"),
     }  # fmt: skip
 

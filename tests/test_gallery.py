@@ -118,6 +118,43 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, content: bytes) 
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "voices SET vector = x'0102'",
+        "voices SET vector = 'text'",
+        "voices SET vector = zeroblob(63)",
+        "voices SET snr_db = 'loud'",
+        "recordings SET vector = zeroblob(4)",
+        "recordings SET vector = CAST(x'0000c07f' || zeroblob(60) AS BLOB)",
+        "recordings SET risks = 'no JSON'",
+        "recordings SET risks = '5'",
+        "recordings SET speech_seconds = 'long'",
+        "recordings SET source = x'ff00'",
+        "gallery SET embedding_dim = 'x'",
+        "gallery SET embedding_dim = 5",
+        "gallery SET changes = 'x'",
+    ],
+)
+def test_rows_that_nobody_enrolled_are_damage(gallery: Gallery, change: str) -> None:
+    gallery.add("one", recordings(1))
+    gallery.close()
+    with sqlite3.connect(gallery.location, isolation_level=None) as other:
+        other.execute(f"UPDATE {change}")
+    with pytest.raises(DataError, match=r"gallery\.db: is damaged \(.+\); restore it"):
+        read_all(gallery.location)
+
+
+def read_all(location: str) -> None:
+    opened = Gallery(location)
+    try:
+        opened.voices()
+        opened.voice("one")
+        opened.matrix()
+    finally:
+        opened.close()
+
+
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)

@@ -16,7 +16,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.data.lists.export import claim_list
 from timbral.data.prepared.store import Store
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import DataError, TimbralError
+from timbral.errors import ConfigError, DataError, TimbralError
 from timbral.evaluation.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 from timbral.inference.embedder import Embedder
 from timbral.io.outputs import PREPARED, claim_file, claim_folder
@@ -137,6 +137,19 @@ def test_tables_are_written_over_those_of_their_kind_only(embedded: Path, tmp_pa
     refused(tmp_path, lambda: api.speakers(embedded, other), "is not a table of speakers")
     (tmp_path / "audit.csv").write_text("name,amount\n")
     refused(tmp_path, lambda: api.audit(embedded, other), "audit.csv: is there and is not")
+
+
+def test_outputs_without_a_name_or_of_another_kind(embedded: Path, tmp_path: Path) -> None:
+    root = Path("/")
+    with pytest.raises(DataError, match=r"/: is not empty|/: cannot be made"):
+        claim_folder(root, PREPARED)
+    with pytest.raises(DataError, match=r"/: is a folder"):
+        claim_file(root, MAP_PAGE)
+    for folder in (".", "/"):
+        with pytest.raises(DataError, match="is a folder"):
+            api.audit(embedded, folder)
+    with pytest.raises(ConfigError, match=r"in Parquet; call it something\.parquet"):
+        api.speakers(embedded, tmp_path / "voices.csv")
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "tsv", "jsonl"])

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from timbral.audio.call_side import side_of_call
 from timbral.cli.early_checks import check_folders
 from timbral.cli.encoder_downloads import download_missing, refuse_unreachable
 from timbral.cli.wording import count
@@ -131,7 +130,11 @@ ChannelOption = Annotated[
 
 def with_channel(path: str, channel: str) -> str:
     """The path of a recording with what `ChannelOption` says."""
-    return path if channel == "mix" else side_of_call(path, int(channel))
+    if channel == "mix":
+        return path
+    from timbral.audio.call_side import side_of_call  # imports numpy
+
+    return side_of_call(path, int(channel))
 
 
 @dataclass(frozen=True)

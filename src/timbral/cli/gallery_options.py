@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from timbral.calibration.calibration import Calibration
     from timbral.gallery.encoder_identity import EncoderIdentity
     from timbral.gallery.evidence import Evidence
+    from timbral.gallery.gallery import Gallery
 
-__all__ = ["GalleryCalibration", "GalleryLocation", "evidence_for"]
+__all__ = ["GalleryCalibration", "GalleryLocation", "encoder_of", "evidence_for"]
 
 GalleryLocation = Annotated[
     Positional[str], option("GALLERY", "a file, or postgresql://USER@HOST/DATABASE")
@@ -24,6 +25,21 @@ GalleryCalibration = Annotated[
     Path | None,
     option("FILE", "of the gallery's encoder, as calibrate writes it; default: the encoder's own"),
 ]
+
+
+def encoder_of(gallery: Gallery) -> str:
+    """What `load_encoder` takes for a gallery's own encoder; ConfigError where nothing is known."""
+    from timbral.checkpoints.known_names import refuse_unknown
+    from timbral.errors import CheckpointError, ConfigError
+
+    try:
+        refuse_unknown(gallery.encoder.name)
+    except CheckpointError:
+        raise ConfigError(
+            f"{gallery.location}: its encoder is {gallery.encoder}, and nothing is known by that "
+            "name; give its run folder, checkpoint or file as `encoder`"
+        ) from None
+    return gallery.encoder.name
 
 
 def evidence_for(

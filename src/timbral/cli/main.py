@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from timbral.cli.crash import describe_crash
+from timbral.cli.empty_words import refuse_empty_words
 from timbral.cli.help import HELP
 from timbral.cli.interruption import answer
 from timbral.cli.parse_errors import parse_errors_in_one_line
@@ -80,6 +81,7 @@ def parse(verb: str, words: Sequence[str]) -> int:
     """Run a verb with these options; SystemExit after ``--help``, ConfigError for wrong ones."""
     import tyro  # takes as long as all the rest of `timbral --help`
 
+    refuse_empty_words(words)
     run_verb = load_verb(verb)
     options = (tyro.conf.FlagCreatePairsOff,)
     if asked := {"-h", "--help"}.intersection(words):

@@ -63,6 +63,9 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
 
 def _cause(message: str) -> str:
     """In one line: of an option that may be left out, tyro says why each of its types was not."""
+    several = re.search(r"input length (\d+) did not match expected argument count (\d+)", message)
+    if several:
+        return "takes {1} values, got {0}".format(*several.groups())
     causes = re.findall(r"^- <class '(?!NoneType)\w+'>: (.+)$", message, re.MULTILINE)
     return str(causes[-1]) if causes else " ".join(message.split())
 

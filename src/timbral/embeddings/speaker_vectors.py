@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from timbral.embeddings.aggregate import speaker_table
-from timbral.embeddings.table import SPEAKERS, read_embeddings, write_table
+from timbral.embeddings.table import SPEAKERS, check_parquet_name, read_embeddings, write_table
 from timbral.io.outputs import claim_file
 
 __all__ = ["speakers"]
@@ -42,6 +42,7 @@ def speakers(
     """
     if output is not None:
         claim_file(Path(output), SPEAKERS, [embeddings])
+        check_parquet_name(Path(output))
     table = speaker_table(
         read_embeddings(embeddings),
         aggregate,

@@ -51,7 +51,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from timbral.embeddings.utterance_columns import utterance_columns
-from timbral.errors import DataError
+from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 from timbral.io.types import Ints, Vectors
@@ -62,6 +62,7 @@ __all__ = [
     "RISK_FIELDS",
     "SPEAKERS",
     "UTTERANCES",
+    "check_parquet_name",
     "embedded_schema",
     "group_rows",
     "read_embeddings",
@@ -175,6 +176,12 @@ def read_embeddings(folder: str | Path) -> pa.Table:
         raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
     schema = utterance_schema(embedding_dim)
     return pa.table([columns[name] for name in schema.names], schema)
+
+
+def check_parquet_name(path: Path) -> None:
+    """ConfigError for a table of vectors that is called otherwise."""
+    if path.suffix.lower() != ".parquet":
+        raise ConfigError(f"{path}: the table is written in Parquet; call it something.parquet")
 
 
 def write_table(table: pa.Table, path: Path) -> None:

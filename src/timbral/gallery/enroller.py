@@ -20,7 +20,8 @@ from timbral.gallery.migration import Migration
 from timbral.gallery.refused_searches import WHOLE_VOICE
 from timbral.gallery.voice_matrix import OtherVoices, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
-from timbral.gallery.voice_store import VoiceStore, bytes_of
+from timbral.gallery.voice_rows import bytes_of
+from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice, checked_recordings, voice_vector
 from timbral.io.types import Progress, Vectors
 

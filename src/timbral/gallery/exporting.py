@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timbral.errors import ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording
@@ -48,10 +47,9 @@ def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> i
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from timbral.embeddings.table import embedded_schema
+    from timbral.embeddings.table import check_parquet_name, embedded_schema
 
-    if path.suffix.lower() != ".parquet":
-        raise ConfigError(f"{path}: the table is written in Parquet; call it something.parquet")
+    check_parquet_name(path)
     claim_file(path, EXPORT)
     schema = embedded_schema(encoder.embedding_dim).append(pa.field("enrolled_at", pa.string()))
     count = 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,17 @@ from timbral.gallery.database import Database
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.refused_searches import RefusedSearch, RefusedSearches
 from timbral.gallery.voice_names import check_consent
+from timbral.gallery.voice_rows import (
+    RECORDING_COLUMNS,
+    VOICE_COLUMNS,
+    bytes_of,
+    recording_of,
+    summary_of,
+    text_of,
+    values_of,
+    vectors_of,
+    whole_of,
+)
 from timbral.gallery.voices import (
     EnrolledRecording,
     Voice,
@@ -31,13 +42,6 @@ __all__ = ["VoiceBlock", "VoiceStore", "first_row", "now"]
 BLOCK_VOICES = 10_000
 """read at a time: a gallery of a million is not in memory twice"""
 LARGEST_ID = 2**62
-VOICE_COLUMNS = (
-    "name, num_recordings, speech_seconds, created_at, consent, consent_at, enroll_again"
-)
-RECORDING_COLUMNS = (
-    "vector, source, sha256, duration_seconds, speech_seconds, bandwidth_hz, snr_db, risks, "
-    "added_at, mapped"
-)
 INSERT_RECORDING = (
     f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES "
     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -101,7 +105,11 @@ class VoiceStore:
         )
         if not rows:
             raise DataError(f"{self.location}: is damaged (it names no encoder)")
-        return EncoderIdentity(*rows[0])
+        with self._only_what_it_writes():
+            name, weights, prepared, size = rows[0]
+            return EncoderIdentity(
+                text_of(name), text_of(weights), text_of(prepared), whole_of(size)
+            )
 
     def migration(self) -> str:
         """What `set_migration` kept; empty for a gallery that came of none."""
@@ -126,7 +134,8 @@ class VoiceStore:
 
     def changes(self) -> int:
         """The number of the last transaction that wrote."""
-        return int(self.database.query("SELECT changes FROM gallery")[0][0])
+        with self._only_what_it_writes():
+            return whole_of(self.database.query("SELECT changes FROM gallery")[0][0])
 
     def changed_since(self, change: int) -> Iterator[VoiceBlock]:
         """The voices that later transactions touched.
@@ -140,13 +149,14 @@ class VoiceStore:
             (*last, BLOCK_VOICES),
         ):
             last = rows[-1][7], rows[-1][0]
-            vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4")
-            yield VoiceBlock(
-                [row[0] for row in rows],
-                [row[1] for row in rows],
-                vectors.astype(np.float32).reshape(len(rows), -1),
-                np.array([row[3:7] for row in rows], np.float64),
-            )
+            with self._only_what_it_writes():
+                block = VoiceBlock(
+                    [row[0] for row in rows],
+                    [text_of(row[1]) for row in rows],
+                    vectors_of([row[2] for row in rows], self._size),
+                    np.array([row[3:7] for row in rows], np.float64),
+                )
+            yield block
 
     def removed_since(self, change: int) -> list[int]:
         """The numbers of the voices that later transactions removed."""
@@ -158,7 +168,7 @@ class VoiceStore:
     def summaries(self) -> Iterator[VoiceSummary]:
         """Every voice without its vectors, in no order."""
         for row in self.database.query(f"SELECT {VOICE_COLUMNS} FROM voices"):
-            yield VoiceSummary(*row)
+            yield self._summary(row)
 
     def voice(self, name: str) -> Voice | None:
         """A voice with its recordings, in the order in which they came; None: no such voice."""
@@ -167,7 +177,7 @@ class VoiceStore:
         )
         if not rows:
             return None
-        return Voice(VoiceSummary(*rows[0][1:]), self._recordings(rows[0][0]))
+        return Voice(self._summary(rows[0][1:]), self._recordings(rows[0][0]))
 
     def all_recordings(self) -> Iterator[list[tuple[str, EnrolledRecording]]]:
         """Every recording with its voice's name, in blocks; those of a voice one after another."""
@@ -180,7 +190,9 @@ class VoiceStore:
             (last[0], *last, BLOCK_VOICES),
         ):
             last = rows[-1][1], rows[-1][-1]
-            yield [(row[0], _recording(row[2:])) for row in rows]
+            with self._only_what_it_writes():
+                block = [(text_of(row[0]), recording_of(row[2:], self._size)) for row in rows]
+            yield block
 
     def owners(self, hashes: Iterable[str]) -> dict[str, str]:
         """Of hashes of recordings that are enrolled, the voices' names."""
@@ -223,7 +235,7 @@ class VoiceStore:
         ids = self.database.query("SELECT id FROM voices WHERE name = ?", (name,))
         before = self._recordings(ids[0][0]) if ids else ()
         id = ids[0][0] if ids else self._insert_voice(name, recordings, time)
-        self.database.insert(INSERT_RECORDING, [_values(id, each, time) for each in recordings])
+        self.database.insert(INSERT_RECORDING, [values_of(id, each, time) for each in recordings])
         self._set_voice(id, [*before, *recordings])
         if consent is not None:
             self.database.query(
@@ -296,7 +308,29 @@ class VoiceStore:
             f"SELECT {RECORDING_COLUMNS}, id FROM recordings WHERE voice_id = ? ORDER BY id",
             (voice,),
         )
-        return tuple(map(_recording, rows))
+        with self._only_what_it_writes():
+            return tuple(recording_of(row, self._size) for row in rows)
+
+    def _summary(self, row: tuple[Any, ...]) -> VoiceSummary:
+        """What `VOICE_COLUMNS` hold."""
+        with self._only_what_it_writes():
+            return summary_of(row)
+
+    @cached_property
+    def _size(self) -> int:
+        """E"""
+        return self.encoder().embedding_dim
+
+    @contextmanager
+    def _only_what_it_writes(self) -> Iterator[None]:
+        """Within, a row that timbral did not write so is damage: the file may be a stranger's."""
+        try:
+            yield
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{self.location}: is damaged ({reason}); restore it from a backup"
+            ) from None
 
     def _insert_voice(self, name: str, recordings: Sequence[EnrolledRecording], time: str) -> int:
         rows = self.database.query(
@@ -325,49 +359,3 @@ class VoiceStore:
                 id,
             ),
         )
-
-
-def _recording(row: tuple[Any, ...]) -> EnrolledRecording:
-    """What `RECORDING_COLUMNS` and the number hold."""
-    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
-    return EnrolledRecording(
-        vector_of(vector),
-        source,
-        sha256,
-        duration,
-        speech,
-        bandwidth,
-        snr,
-        tuple(json.loads(risks)),
-        added_at,
-        id,
-        bool(mapped),
-    )
-
-
-def _values(voice: int, recording: EnrolledRecording, time: str) -> tuple[object, ...]:
-    """A recording as `INSERT_RECORDING` takes it."""
-    each = replace(recording, added_at=recording.added_at or time)
-    return (
-        voice,
-        bytes_of(each.vector),
-        each.source,
-        each.sha256,
-        each.duration_seconds,
-        each.speech_seconds,
-        each.bandwidth_hz,
-        each.snr_db,
-        json.dumps(each.risks),
-        each.added_at,
-        int(each.mapped),
-    )
-
-
-def bytes_of(vector: Vectors) -> bytes:
-    """A vector as the tables hold it: float32, little-endian."""
-    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
-
-
-def vector_of(content: Any) -> Vectors:
-    """The vector (E,) of what `bytes_of` wrote."""
-    return np.frombuffer(content, dtype="<f4").astype(np.float32)

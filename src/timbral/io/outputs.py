@@ -169,7 +169,8 @@ def claim_file(path: Path, kind: FileKind, inputs: Iterable[str | Path] = ()) ->
 
 def _check_parents(path: Path) -> None:
     """DataError when what is above `path` is no folder, or one in which nothing can be written."""
-    nearest = next(parent for parent in Path(os.path.abspath(path)).parents if _is_there(parent))
+    absolute = Path(os.path.abspath(path))
+    nearest = next((each for each in absolute.parents if _is_there(each)), absolute)
     if not nearest.is_dir():
         raise DataError(f"{path}: cannot be made, {nearest} is a file; choose another `output`")
     if not path.exists() and not os.access(nearest, os.W_OK | os.X_OK):

@@ -110,14 +110,10 @@ def compare(
     lists = [read_scores(path) for path in (first, second)]
     where = f"{first} and {second}"
     left, right, left_out = _shared(lists[0], lists[1], where)
-    if are_too_many(left_out, left_out + len(left)) and not skip_missing:
-        raise DataError(
-            f"{where}: {left_out:,} trials were scored by one of them only, {len(left):,} by both; "
-            "score one list with both, or set `skip_missing` to leave the others out"
-        )
+    if not skip_missing:
+        _refuse_many(left_out, len(left), where)
     trials = _labeled(lists[0].trials.select(left), lists[1].trials.labels[right])
-    for path in (first, second):
-        speakers = listed_speakers(speakers, scores_file(path))
+    speakers = listed_speakers(speakers, scores_file(first), scores_file(second))
     of_names = speakers_of(trials, speakers)
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
@@ -147,6 +143,15 @@ def compare(
         GUESSED if speakers is None else "",
         np.array_equal(*scores),
     )
+
+
+def _refuse_many(left_out: int, count: int, where: str) -> None:
+    """DataError when more trials than a few were scored by one system only."""
+    if are_too_many(left_out, left_out + count):
+        raise DataError(
+            f"{where}: {left_out:,} trials were scored by one of them only, {count:,} by both; "
+            "score one list with both, or set `skip_missing` to leave the others out"
+        )
 
 
 def _labeled(trials: TrialList, labels: NDArray[np.int8]) -> TrialList:

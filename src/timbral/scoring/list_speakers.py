@@ -16,10 +16,10 @@ def speakers_file(listed: str | Path) -> Path:
     return Path(f"{listed}.utt2spk")
 
 
-def listed_speakers(given: Speakers | None, listed: str | Path) -> Speakers | None:
-    """The speakers that are `given`, else the file of them beside a list, if it is there."""
-    beside = speakers_file(listed)
-    return beside if given is None and beside.is_file() else given
+def listed_speakers(given: Speakers | None, *lists: str | Path) -> Speakers | None:
+    """The speakers that are `given`, else the file of them beside the first list that has one."""
+    beside = [] if given is not None else [speakers_file(each) for each in lists]
+    return next((path for path in beside if path.is_file()), given)
 
 
 def write_speakers(listed: str | Path, speakers: Iterable[tuple[str, str]]) -> None:

@@ -30,6 +30,8 @@ __all__ = ["find_weights", "holds_weights", "read_content"]
 
 TORCH_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """the first object in files of torch before 1.6"""
+LONGEST_REASON = 200
+"""characters of an error of a reader, which may quote the whole file"""
 LEGACY_PICKLES = 4
 """with which such a file begins: that number, a version, sizes of numbers, and the content"""
 SAVE_TENSORS = (
@@ -189,7 +191,7 @@ def _unknown_names(error: Exception, content: bytes) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0][:LONGEST_REASON] or type(error).__name__
 
 
 def _read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from timbral.cli.common_options import OK, SpeakersOption, option
 from timbral.cli.early_checks import check_folders
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -64,9 +64,6 @@ def run(
     example: timbral calibrate evaluation/campplus-zh-en/trials --output calibration.json
     """
     from timbral import api
-    from timbral.scoring.list_speakers import listed_speakers
-    from timbral.scoring.score_file import scores_file
-    from timbral.scoring.trial_speakers import GUESSED
 
     check_folders(evaluation)
     with bar("measuring") as advance:
@@ -81,10 +78,19 @@ def run(
             description=description,
             progress=advance,
         )
-    if evaluation.is_dir() and listed_speakers(speakers, scores_file(evaluation)) is None:
-        print(GUESSED.replace("`speakers`", "--speakers"), file=sys.stderr)
+    if evaluation.is_dir():
+        _warn_of_guess(evaluation, speakers)
     _show(fitted, output or evaluation / "calibration.json")
     return OK
+
+
+def _warn_of_guess(evaluation: Path, speakers: Path | None) -> None:
+    from timbral.scoring.list_speakers import listed_speakers
+    from timbral.scoring.score_file import scores_file
+    from timbral.scoring.trial_speakers import GUESSED
+
+    if listed_speakers(speakers, scores_file(evaluation)) is None:
+        print(name_flags(GUESSED, ["calibrate"]), file=sys.stderr)
 
 
 def _show(fitted: Calibration, path: Path) -> None:

@@ -20,6 +20,7 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import by_kind, count, name_flags
+from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def run(
     """
     from timbral import api
 
+    if not recordings:
+        raise ConfigError("name a recording, or several; folders and tables are taken, too")
     check_folders(*(given for given in recordings if "#" not in given))
     embedder = None if encoder is None else load_embedder(encoder, running)
     with bar("checking") as advance:

@@ -22,7 +22,12 @@ from timbral.cli.common_options import (
     with_channel,
 )
 from timbral.cli.early_checks import check_files, check_folders, check_recordings
-from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, evidence_for
+from timbral.cli.gallery_options import (
+    GalleryCalibration,
+    GalleryLocation,
+    encoder_of,
+    evidence_for,
+)
 from timbral.cli.wording import count
 from timbral.errors import ConfigError, EnrollmentError
 
@@ -122,7 +127,7 @@ def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) ->
     if encoder is None:
         from timbral.gallery.gallery import Gallery
 
-        encoder = Gallery(gallery).encoder.name
+        encoder = encoder_of(Gallery(gallery))
     return load_embedder(encoder, running)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -22,9 +22,9 @@ from timbral.cli.common_options import (
     with_channel,
 )
 from timbral.cli.early_checks import check_files, check_folders
-from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation
+from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, encoder_of
 from timbral.cli.wording import count, name_flags, percent
-from timbral.errors import AudioError
+from timbral.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
     from timbral.gallery.identification import Identification
@@ -67,12 +67,14 @@ def run(
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
+    if not recordings:
+        raise ConfigError("name a recording, or several, behind the gallery")
     check_files(calibration)
     check_folders(strangers)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
-    embedder = load_embedder(encoder or opened.encoder.name, running)
+    embedder = load_embedder(encoder or encoder_of(opened), running)
     from timbral.gallery.identifier import Identifier
 
     identifier = Identifier(
@@ -85,9 +87,14 @@ def run(
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
-    if not exit_code or all(named):
+    is_decided = identifier.is_calibrated or false_accept is not None
+    return _code(named, is_decided) if exit_code else OK
+
+
+def _code(named: Sequence[bool], is_decided: bool) -> int:
+    if all(named):
         return OK
-    return NOBODY if identifier.is_calibrated or false_accept is not None else UNDECIDED
+    return NOBODY if is_decided else UNDECIDED
 
 
 def _tell_all(

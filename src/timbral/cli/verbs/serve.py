@@ -17,6 +17,7 @@ from timbral.cli.common_options import (
     option,
     options_of,
 )
+from timbral.cli.gallery_options import encoder_of
 from timbral.errors import ConfigError
 from timbral.serving.extras import check_installed
 from timbral.serving.settings import ServiceSettings
@@ -102,7 +103,7 @@ def run(
         )
     with listen(host, port) as listening:
         enrolled = None if gallery is None or create else Gallery(gallery)
-        name = encoder or (enrolled and enrolled.encoder.name)
+        name = encoder or (enrolled and encoder_of(enrolled))
         if not name:
             raise ConfigError("name an `encoder`, or a gallery that is there: it knows its encoder")
         embedder = load_embedder(name, running, torch_threads=MAIN_THREADS)

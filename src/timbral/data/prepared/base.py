@@ -120,6 +120,6 @@ def _why_not_prepared(folder: Path) -> str:
     if any(True for _ in audio_files(folder)):
         return (
             "no prepared data here, but recordings; prepare them first: "
-            f"timbral prepare {folder} --output {folder.name}-prepared"
+            f"timbral prepare {folder} --output {folder.absolute().name}-prepared"
         )
     return "no prepared data here; make it with `timbral prepare CORPUS --output FOLDER`"

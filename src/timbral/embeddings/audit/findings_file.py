@@ -35,8 +35,8 @@ def write_findings(
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
     path = findings_path(Path(embeddings)) if output is None else Path(output)
-    for target in (path, path.with_suffix(".csv")):
-        claim_file(target, findings.FINDINGS, [embeddings])
+    claim_file(path, findings.FINDINGS, [embeddings])
+    claim_file(path.with_suffix(".csv"), findings.FINDINGS, [embeddings])
     corpus = read_embeddings(embeddings)
     beside = None if other is None else read_embeddings(other)
     if beside is not None:

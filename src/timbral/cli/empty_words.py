@@ -1,0 +1,25 @@
+"""An empty word on a command line, which a path would take for the current folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from timbral.errors import ConfigError
+
+__all__ = ["refuse_empty_words"]
+
+TEXTS = ("--consent", "--description", "--license", "--model-name", "--opts", "--project")
+"""options whose value may be empty"""
+
+
+def refuse_empty_words(words: Sequence[str]) -> None:
+    """ConfigError for an empty word in the place of a name or path."""
+    before = "the verb"
+    for word in words:
+        if not word and before not in TEXTS:
+            raise ConfigError(
+                f"behind {before} stands an empty word, which is no name and no path; is a "
+                "variable of the shell empty?"
+            )
+        if word:
+            before = word

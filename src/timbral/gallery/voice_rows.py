@@ -1,0 +1,112 @@
+"""Rows of a gallery's tables as voices and recordings, and back.
+
+A file may be damaged, or a stranger's: a row that timbral did not write so is a ValueError or a
+TypeError here, and damage to `VoiceStore`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from timbral.gallery.voices import EnrolledRecording, VoiceSummary
+from timbral.io.types import Vectors
+
+__all__ = [
+    "RECORDING_COLUMNS",
+    "VOICE_COLUMNS",
+    "bytes_of",
+    "recording_of",
+    "summary_of",
+    "text_of",
+    "values_of",
+    "vectors_of",
+    "whole_of",
+]
+
+BYTES_OF_NUMBER = 4
+VOICE_COLUMNS = (
+    "name, num_recordings, speech_seconds, created_at, consent, consent_at, enroll_again"
+)
+RECORDING_COLUMNS = (
+    "vector, source, sha256, duration_seconds, speech_seconds, bandwidth_hz, snr_db, risks, "
+    "added_at, mapped"
+)
+
+
+def summary_of(row: tuple[Any, ...]) -> VoiceSummary:
+    """What `VOICE_COLUMNS` hold."""
+    return VoiceSummary(text_of(row[0]), whole_of(row[1]), float(row[2]), *map(text_of, row[3:]))
+
+
+def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
+    """What `RECORDING_COLUMNS` and the number hold; `size` is E."""
+    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
+    return EnrolledRecording(
+        vectors_of([vector], size)[0],
+        text_of(source),
+        text_of(sha256),
+        float(duration),
+        _measured(speech),
+        _measured(bandwidth),
+        _measured(snr),
+        tuple(map(text_of, json.loads(risks))),
+        text_of(added_at),
+        id,
+        bool(mapped),
+    )
+
+
+def _measured(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def text_of(value: object) -> str:
+    """A text that is one."""
+    if not isinstance(value, str):
+        raise TypeError(f"a text is expected, got {value!r:.40}")
+    return value
+
+
+def whole_of(value: object) -> int:
+    """A whole number that is one."""
+    if not isinstance(value, int):
+        raise TypeError(f"a whole number is expected, got {value!r:.40}")
+    return value
+
+
+def values_of(voice: int, recording: EnrolledRecording, time: str) -> tuple[object, ...]:
+    """A recording as `VoiceStore` inserts it."""
+    each = replace(recording, added_at=recording.added_at or time)
+    return (
+        voice,
+        bytes_of(each.vector),
+        each.source,
+        each.sha256,
+        each.duration_seconds,
+        each.speech_seconds,
+        each.bandwidth_hz,
+        each.snr_db,
+        json.dumps(each.risks),
+        each.added_at,
+        int(each.mapped),
+    )
+
+
+def bytes_of(vector: Vectors) -> bytes:
+    """A vector as the tables hold it: float32, little-endian."""
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def vectors_of(contents: Sequence[bytes], size: int) -> Vectors:
+    """The vectors (N, E) of what `bytes_of` wrote; ValueError for others, `size` is E."""
+    if {len(each) for each in contents} != {BYTES_OF_NUMBER * size}:
+        raise ValueError(f"a vector has not {size} numbers")
+    vectors = np.frombuffer(b"".join(contents), "<f4").astype(np.float32).reshape(-1, size)
+    if not np.isfinite(vectors).all():
+        raise ValueError("a vector is not finite")
+    return vectors
