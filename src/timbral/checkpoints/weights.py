@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from timbral.checkpoints.allocation import AllocationLimit
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.packed_weights import unpack
+from timbral.checkpoints.undrawn_weights import UndrawnWeights
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
@@ -78,26 +78,30 @@ def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
     """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
     try:
         numbers = count_numbers(checkpoint.weights_path)
-        with torch.random.fork_rng(devices=[]):  # it draws weights, which are replaced
+        with torch.random.fork_rng(devices=[]), UndrawnWeights():
             encoder = build_encoder(checkpoint.config.encoder, numbers)
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint.folder}: {error}") from error
-    load_weights(encoder, replace(checkpoint, uninitialized_prefixes=()))
+    load_weights(encoder, checkpoint, all_stored=True)
     return encoder.eval()
 
 
-def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
+def load_weights(
+    encoder: SpeakerEncoder, checkpoint: Checkpoint, *, all_stored: bool = False
+) -> None:
     """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
 
     Where the checkpoint's are random it keeps those that it has, and its low-rank updates. So a
-    checkpoint with a random head is the body of an encoder with a head of another kind.
+    checkpoint with a random head is the body of an encoder with a head of another kind. With
+    `all_stored` it keeps nothing: the checkpoint has to hold every weight, as those of its own
+    encoder do.
     """
     path = checkpoint.weights_path
     tensors = unpack(read_tensors(path), path)
     tensors = with_prefix(tensors, "average") or with_prefix(tensors, "encoder")
     tensors = _with_new_names(encoder, tensors)
     own = encoder.state_dict()
-    random = checkpoint.uninitialized_prefixes
+    random = () if all_stored else checkpoint.uninitialized_prefixes
     if random:
         unused = (*random, *encoder.unused_in_body)
         tensors = {k: each for k, each in tensors.items() if k in own or not k.startswith(unused)}
@@ -107,7 +111,7 @@ def load_weights(encoder: SpeakerEncoder, checkpoint: Checkpoint) -> None:
         if without_lora != key and without_lora in tensors:
             tensors[key] = tensors.pop(without_lora)
             continue
-        is_new_update = ".lora_" in key and key not in tensors
+        is_new_update = not all_stored and ".lora_" in key and key not in tensors
         if is_new_update or key.startswith(random):
             tensors[key] = current
     load_strictly(encoder, tensors, path)
