@@ -34,6 +34,7 @@ from timbral.exporting import parity
 from timbral.exporting.export_encoder import export
 from timbral.exporting.half_weights import halve_weights
 from timbral.exporting.replacements import DftFbank, DftMelSpectrogram, with_replacements
+from timbral.exporting.tracing import OPSET
 from timbral.gallery.gallery import Gallery
 from timbral.inference import onnx_runtime
 from timbral.inference.embedder import Embedder
@@ -155,6 +156,16 @@ def test_a_last_window_counts_from_three_quarters(samples: int, pairs: dict[str,
     wave = np.random.default_rng(samples).normal(0, 0.1, samples).astype(np.float32)
     plain, exported = pairs["lstm"].plain, pairs["lstm"].exported
     assert np.abs(exported.encode(wave) - plain.encode(wave)).max() < 1e-4
+
+
+def test_the_graph_has_operators_of_onnx_alone_and_each_value_once(pairs: dict[str, Pair]) -> None:
+    for pair in pairs.values():
+        proto = onnx.load(pair.path)
+        assert {(each.domain, each.version) for each in proto.opset_import} == {("", OPSET)}
+        assert {node.domain for node in proto.graph.node} == {""}
+        made_of = {(node.op_type, *node.input, str(node.attribute)) for node in proto.graph.node}
+        assert len(made_of) == len(proto.graph.node)
+        assert not {node.op_type for node in proto.graph.node} & {"Constant", "Identity"}
 
 
 def test_metadata(pairs: dict[str, Pair]) -> None:

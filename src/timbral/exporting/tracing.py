@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from timbral.errors import CheckpointError
+from timbral.exporting.simplified_graph import simplified
 
 if TYPE_CHECKING:
     import onnx
@@ -27,7 +28,8 @@ def trace(
     dynamic_axes: Mapping[str, Mapping[int, str]],
     name: str,
 ) -> onnx.ModelProto:
-    """The graph of a module in evaluation, traced on these inputs; `name` is that of its encoder.
+    """The graph of a module in evaluation, traced on these inputs and simplified; `name` is that of
+    its encoder.
 
     By torch's older exporter: the newer one takes 100 s for CAM++. The older would make
     constants of sizes that depend on the input where code computes with Python's numbers; that is
@@ -57,4 +59,4 @@ def trace(
             f"{name}: cannot be written as ONNX ({reason}); a network of one's own must "
             "use operators that ONNX has"
         ) from error
-    return onnx.load_from_string(buffer.getvalue())
+    return simplified(onnx.load_from_string(buffer.getvalue()), name)
