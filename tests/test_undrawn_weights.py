@@ -32,7 +32,8 @@ def test_nothing_is_drawn() -> None:
     with UndrawnWeights():
         layers = nn.Sequential(nn.Linear(3, 4), nn.Conv1d(4, 5, 3))
     assert torch.equal(torch.get_rng_state(), before)
-    assert layers[0].weight.isnan().all() and layers[1].weight.isnan().all()
+    assert layers[0].weight.isnan().all()
+    assert layers[1].weight.isnan().all()
 
 
 @pytest.mark.usefixtures("filled")

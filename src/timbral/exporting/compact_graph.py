@@ -11,11 +11,10 @@ __all__ = ["compact"]
 
 
 def compact(proto: onnx.ModelProto) -> None:
-    """Keep each constant once, as an initializer, and number values and nodes, in place.
+    """Keep each constant once, and number values and nodes, in place.
 
-    Of the graph of CAM++, 10,600 nodes, names are 1 MB and two of five nodes the same few sizes.
-    Names of inputs and outputs stay. A graph with graphs within it, which name its values, stays
-    as it is.
+    Of the graph of CAM++ names are 0.8 MB. Names of inputs and outputs stay. A graph with graphs
+    within it, which name its values, stays as it is.
     """
     graph = proto.graph
     if any(each.HasField("g") or each.graphs for node in graph.node for each in node.attribute):
@@ -30,27 +29,21 @@ def compact(proto: onnx.ModelProto) -> None:
         number = f"v{len(names)}"
         return names.setdefault(name, number)
 
-    def keep(name: str, tensor: onnx.TensorProto) -> None:
+    for tensor in graph.initializer:
         copy = type(tensor).FromString(tensor.SerializeToString())
         copy.name = ""
         content = copy.SerializeToString(deterministic=True)
-        if name not in names and content in constants:
-            names[name] = constants[content]
-            return
-        constants[content] = copy.name = short(name)
-        tensors.append(copy)
-
-    for tensor in graph.initializer:
-        keep(tensor.name, tensor)
+        if tensor.name not in names and content in constants:
+            names[tensor.name] = constants[content]
+        else:
+            constants[content] = copy.name = short(tensor.name)
+            tensors.append(copy)
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            keep(node.output[0], node.attribute[0].t)
-            continue
-        copy = type(node).FromString(node.SerializeToString())
-        copy.name = copy.doc_string = ""
-        copy.input[:] = [short(name) for name in node.input]
-        copy.output[:] = [short(name) for name in node.output]
-        nodes.append(copy)
+        renamed = type(node).FromString(node.SerializeToString())
+        renamed.name = renamed.doc_string = ""
+        renamed.input[:] = [short(name) for name in node.input]
+        renamed.output[:] = [short(name) for name in node.output]
+        nodes.append(renamed)
     del graph.initializer[:], graph.node[:], graph.value_info[:]
     graph.initializer.extend(tensors)
     graph.node.extend(nodes)
