@@ -211,6 +211,10 @@ def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list
     assert "no such field; allowed: audio, measures" in told("/embed", files=upload)
     assert "in the address" in told("/verify?false_accept=0.01", files=upload)
     assert "got 'maybe'" in told("/verify", files=upload, data={"check_speakers": "maybe"})
+    twice = [*upload.items(), *files(first=paths[2]).items()]
+    assert told("/verify", files=twice) == "first: came twice; send it once"
+    priors = {"prior": ["0.1", "0.2"]}
+    assert told("/verify", files=upload, data=priors) == "prior: came twice; send it once"
     text = {"first": "a.wav", "second": "b.wav"}
     assert told("/verify", data=text) == (
         "first: takes a file, text came; as curl sends it: -F first=@a.wav"

@@ -116,7 +116,8 @@ class PairScore:
         cosine = float(similarity(first, second))
         if calibration is None or not calibration.nuisance:
             return cls(cosine, cosine)
-        return cls(cosine, float(calibration.scores(first, second)[0]))
+        compensated = float(calibration.scores(first, second)[0])
+        return cls(cosine, min(max(compensated, -1.0), 1.0))  # rounding passes 1
 
 
 def decide(score: PairScore, question: Question, first: Conditions, second: Conditions) -> Decision:

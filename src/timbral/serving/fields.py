@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_origin
+
 from fastapi import Request, params
 
 from timbral.serving.refusals import ServiceError
@@ -11,12 +13,16 @@ __all__ = ["refuse_unknown_fields"]
 
 async def refuse_unknown_fields(request: Request) -> None:
     """ServiceError for fields that would not count: misspelled, or in the address; and for text
-    where a file belongs, or a file where text does.
+    where a file belongs, a file where text does, or the same twice where one is taken.
 
     Passed over, `false_acept=0.01` would be answered at another rate than the one asked for.
     """
     fields = request.scope["route"].dependant.body_params
     takes_file = {field.alias: isinstance(field.field_info, params.File) for field in fields}
+    takes_several = {
+        field.alias for field in fields if get_origin(field.field_info.annotation) is list
+    }
+    came: set[str] = set()
     for name in request.query_params:
         raise _refusal(name, "stands in the address; send it as a field of the form")
     for name, value in (await request.form()).multi_items():
@@ -26,6 +32,9 @@ async def refuse_unknown_fields(request: Request) -> None:
             raise _refusal(name, f"takes a file, text came; as curl sends it: -F {name}=@a.wav")
         if not takes_file[name] and not isinstance(value, str):
             raise _refusal(name, f"takes text, a file came; as curl sends it: -F {name}=VALUE")
+        if name in came and name not in takes_several:
+            raise _refusal(name, "came twice; send it once")
+        came.add(name)
 
 
 def _refusal(name: str, message: str) -> ServiceError:
