@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
+import soundfile
 
 from conftest import Answer, Ask, without_progress
 from timbral.checkpoints.known_names import PUBLISHED_NAMES
 from timbral.checkpoints.published import PUBLISHED
+from timbral.cli import early_checks
+from timbral.cli.early_checks import announce_length
 from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
@@ -377,6 +381,17 @@ def test_an_encoder_that_was_left_out(
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)
     assert message in answer.err
     assert answer.err.startswith("error: CORPUS" if "./c.wav" in words else "error: ENCODER is")
+
+
+def test_long_recordings_are_announced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "long.wav", np.zeros(16_000 * 31), 16_000)
+    announce_length(tmp_path / "long.wav", "s3://bucket/a.wav", tmp_path / "missing.wav")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(early_checks, "LONG_SECONDS", 60.0)
+    announce_length(tmp_path / "long.wav", f"{tmp_path}/long.wav#t=1,30")
+    assert capsys.readouterr().err == "reading 1.0 min of audio …\n"
 
 
 def test_words_that_may_be_encoders_are_left_alone(ask: Ask, run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_gallery_is_listed_changed_and_exported(
     assert ask("gallery", "rename", path, first, "x 1").code == 0
     number = Gallery(path).voice(second).recordings[0].id
     assert ask("gallery", "remove", path, second, "--recordings", number).code == 0
-    assert ask("gallery", "merge", path, "x 1", second).out.endswith("now 3\n")
+    merged = ask("gallery", "merge", path, "x 1", second)
+    assert merged.out.endswith("now 3\n")
+    assert re.search(r"the two voices had a cosine of -?[01]\.\d\d\n", merged.err)
     answer = ask("gallery", "remove", path, "x 1", "nobody-else")
     assert answer.code == 2
     assert len(Gallery(path)) == 1

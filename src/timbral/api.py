@@ -346,10 +346,10 @@ def embed(
     from timbral.bulk.embed import embed_corpus
     from timbral.bulk.engines import DEFAULT_ENGINE
     from timbral.data.sources import find_utterances
-    from timbral.inference.load import load_encoder
+    from timbral.inference.load import embedder_of
 
     return embed_corpus(
-        load_encoder(encoder) if isinstance(encoder, str | Path) else encoder,
+        embedder_of(encoder),
         find_utterances(source, layout, pattern, mel_files=True),
         source,
         output,

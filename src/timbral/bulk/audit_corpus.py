@@ -14,7 +14,7 @@ from timbral.data.manifest import Utterance
 from timbral.embeddings.audit.findings_file import write_findings
 from timbral.embeddings.audit.second_speaker import LEAST_RECORDINGS
 from timbral.errors import AudioError, DataError
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.io.types import Progress
 
 if TYPE_CHECKING:
@@ -107,17 +107,10 @@ def _parts_of(
         )
 
     parts, failed = embed_parts(
-        _embedder(encoder), utterances, np.array(readable), _folder(embeddings), progress=progress
+        embedder_of(encoder), utterances, np.array(readable), _folder(embeddings), progress=progress
     )
     failures += failed
     return parts
-
-
-def _embedder(encoder: Embedder | str | Path) -> Embedder:
-    if not isinstance(encoder, str | Path):
-        return encoder
-
-    return load_encoder(encoder)
 
 
 def _folder(embeddings: Path) -> Path:

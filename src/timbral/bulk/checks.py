@@ -15,7 +15,7 @@ from timbral.audio.quality.risks import risks_of
 from timbral.bulk.check_sources import recordings_of
 from timbral.bulk.check_summary import CHECKS, Checked, CheckSummary
 from timbral.errors import AudioError, ConfigError
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.inference.several_speakers import several_speakers
 from timbral.io.outputs import claim_file
 from timbral.io.threads import map_ahead
@@ -60,17 +60,11 @@ def check(
     paths, failures = recordings_of(sources, layout)
     if channel is not None and channel < 1:
         raise ConfigError(f"channel: channels are counted from 1, got {channel}")
-    summary = _check_all(paths, channel, failures, _embedder(encoder), progress)
+    embedder = None if encoder is None else embedder_of(encoder)
+    summary = _check_all(paths, channel, failures, embedder, progress)
     if output is not None:
         summary.write(Path(output))
     return summary
-
-
-def _embedder(encoder: Embedder | str | Path | None) -> Embedder | None:
-    if not isinstance(encoder, str | Path):
-        return encoder
-
-    return load_encoder(encoder)
 
 
 def _check_all(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from timbral.audio.segments import Segment
 from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.errors import AudioError, ConfigError, DataError
+from timbral.io.durations import duration
 from timbral.io.near_names import beside
 from timbral.io.storage import is_url
 
-__all__ = ["check_config", "check_files", "check_folders", "check_question", "check_recordings"]
+__all__ = [
+    "announce_length",
+    "check_config",
+    "check_files",
+    "check_folders",
+    "check_question",
+    "check_recordings",
+]
+
+LONG_SECONDS = 600.0
+"""of audio, which take from ten seconds to minutes"""
 
 
 def check_recordings(*paths: str | Path) -> None:
@@ -19,6 +31,16 @@ def check_recordings(*paths: str | Path) -> None:
         file = Segment.of(path).file
         if not is_url(file) and not Path(file).exists():
             raise AudioError(path, "no such file", "missing")
+
+
+def announce_length(*paths: str | Path) -> None:
+    """Say on standard error that recordings are long, before they are embedded without a word."""
+    from timbral.audio.decode import stated_seconds  # imports numpy
+
+    stated = [stated_seconds(path) for path in map(str, paths) if not is_url(path)]
+    seconds = sum(each for each in stated if each is not None)
+    if seconds >= LONG_SECONDS:
+        print(f"reading {duration(seconds)} of audio …", file=sys.stderr, flush=True)
 
 
 def check_folders(*folders: str | Path | None) -> None:

@@ -22,7 +22,7 @@ class EngineOptions:
 
     workers: Annotated[
         int | None,
-        option("N", "processes of one core each, with ray actors; default: as many as pay off"),
+        option("N", "processes of one core each, or Ray's actors; default: as many as pay off"),
     ] = None
     engine: Annotated[Literal["local", "ray"], option(None, "ray is Ray Data on a cluster")] = (
         "local"

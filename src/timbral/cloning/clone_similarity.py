@@ -27,7 +27,7 @@ from timbral.cloning.encoder_view import EncoderView, encode_recordings
 from timbral.cloning.gaming import GamingFlag, gaming_flags
 from timbral.errors import AudioError, DataError, InputError
 from timbral.inference.embedder import Embedder
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.io.files import write_jsonl
 from timbral.io.outputs import SIMILARITY, claim_folder
 from timbral.io.types import Progress
@@ -121,7 +121,7 @@ def _views(
     failures = {failure.path: failure for failure in found.failures}
     views = []
     for number, given in enumerate(encoders):
-        embedder = load_encoder(given) if isinstance(given, str | Path) else given
+        embedder = embedder_of(given)
         encoded, failed = encode_recordings(
             embedder, paths, partial(_advance, progress, number * len(paths), total)
         )

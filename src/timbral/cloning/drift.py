@@ -12,7 +12,7 @@ import pyarrow.csv
 from timbral.data.sources import find_utterances
 from timbral.errors import AudioError, ConfigError, MissingExtraError
 from timbral.inference.embedder import Embedder
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.io.files import atomic_write, write_json
 from timbral.io.outputs import DRIFT_FILE, SIMILARITY, claim_folder
 from timbral.io.types import Floats, Vectors
@@ -73,7 +73,7 @@ def voice_drift(
 
     Raises AudioError for recordings that cannot be used, ConfigError for windows too short.
     """
-    embedder = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+    embedder = embedder_of(encoder)
     inputs = [given for given in (recording, reference, corpus) if given is not None]
     if output is not None:
         claim_folder(Path(output), SIMILARITY, inputs)

@@ -11,7 +11,7 @@ from timbral.calibration.calibration_file import open_calibration, read_calibrat
 from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
 from timbral.evaluation.root import check_root
 from timbral.inference.embedder import Embedder
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.io.types import Progress
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS
@@ -95,7 +95,7 @@ def evaluate(
     )  # fmt: skip
     listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
     check_root(listed.recordings.to_pylist(), root)
-    embedder = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+    embedder = embedder_of(encoder)
     if given is not None:
         open_calibration(given, embedder.weights_identity(), embedder.embedding_identity())
     job = ListEvaluation(

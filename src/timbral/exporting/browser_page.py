@@ -14,7 +14,7 @@ from timbral.exporting.browser_runtime import FILES, read_runtime
 from timbral.exporting.export_encoder import check_export, export
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import Parity
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.io.files import atomic_folder, read_json, write_json
 from timbral.io.outputs import BROWSER_PAGE, claim_folder
 
@@ -81,7 +81,7 @@ def export_page(
     """
     folder = Path(output)
     check_browser_page(folder, precision)
-    embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
+    embedder = embedder_of(encoder, device="cpu")
     _check_encoder(embedder)
     runtime = read_runtime(onnxruntime_web)
     with atomic_folder(folder) as temporary:

@@ -33,7 +33,7 @@ from timbral.inference.exported_model import (
     Parity,
     with_hash,
 )
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.inference.onnx_runtime import open_session
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.files import atomic_write
@@ -89,7 +89,7 @@ def export(
     """
     path = Path(output)
     check_export(path, precision)
-    embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
+    embedder = embedder_of(encoder, device="cpu")
     network = embedder.network
     claim_file(path, EXPORTED_MODEL, [encoder] if isinstance(encoder, str | Path) else [])
     proto = _trace(graph_of(network), network)

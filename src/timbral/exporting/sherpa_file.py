@@ -30,7 +30,7 @@ from timbral.exporting.shipped_trials import ShippedTrials
 from timbral.exporting.tracing import trace
 from timbral.inference.embedder import Embedder
 from timbral.inference.exported_model import Parity
-from timbral.inference.load import load_encoder
+from timbral.inference.load import embedder_of
 from timbral.inference.onnx_runtime import open_session
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind, claim_file
@@ -100,7 +100,7 @@ def export_for_sherpa(
     """
     path = Path(output)
     check_for_sherpa(path, precision)
-    embedder = load_encoder(encoder, device="cpu") if isinstance(encoder, str | Path) else encoder
+    embedder = embedder_of(encoder, device="cpu")
     network = embedder.network
     frontend = network.frontend
     if type(frontend) is not KaldiFbank or frontend.num_features != 80:

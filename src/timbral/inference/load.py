@@ -10,7 +10,7 @@ from timbral.inference.exported_model import is_exported
 from timbral.inference.load_exported import load_exported
 from timbral.io.loaded_torch import refuse_without_torch
 
-__all__ = ["load_encoder"]
+__all__ = ["embedder_of", "load_encoder"]
 
 
 def load_encoder(
@@ -54,3 +54,8 @@ def load_encoder(
     from timbral.inference.load_checkpoint import load_named
 
     return load_named(encoder, device, precision, compile, weights_dir, download)
+
+
+def embedder_of(encoder: Embedder | str | Path, *, device: str = "auto") -> Embedder:
+    """An Embedder as it is, anything else as `load_encoder` takes it, on `device`."""
+    return load_encoder(encoder, device=device) if isinstance(encoder, str | Path) else encoder

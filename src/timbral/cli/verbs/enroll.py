@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_folders, check_recordings
+from timbral.cli.early_checks import announce_length, check_files, check_folders, check_recordings
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
@@ -88,6 +88,7 @@ def run(
     if not recordings:
         raise ConfigError("name a voice and recordings of it, or give `embeddings`")
     _check_voice(name, recordings)
+    announce_length(*recordings)
     embedder = _open_encoder(gallery, encoder, running)
     from timbral.gallery.gallery import Gallery
 

@@ -183,10 +183,14 @@ def _remove(gallery: Gallery, request: Request) -> int:
 
 
 def _merge(gallery: Gallery, request: Request) -> int:
+    from timbral.embeddings.similarity import similarity
+
     into, other = request.names
+    alike = float(similarity(gallery.voice(into).vector, gallery.voice(other).vector))
     gallery.merge(into, other)
     recordings = gallery.voice(into).summary.num_recordings
     print(f"{into}: has the recordings of {other}, now {recordings:,}")
+    print(f"note: the two voices had a cosine of {alike:.2f}", file=sys.stderr)
     return OK
 
 

@@ -19,7 +19,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_question, check_recordings
+from timbral.cli.early_checks import announce_length, check_files, check_question, check_recordings
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import ConfigError
 
@@ -82,6 +82,7 @@ def run(
     check_recordings(first, second)
     check_files(calibration)
     check_question(threshold, false_accept, prior)
+    announce_length(first, second)
     embedder = load_embedder(encoder, running)
     decision = embedder.verify(
         with_channel(first, channel),
