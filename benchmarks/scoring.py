@@ -2,7 +2,10 @@
 
     python benchmarks/scoring.py [--trials 10_000_000] [--vectors 100_000] [--cohort 3_000]
 
-One core. Beside it in the same run, on a sample of the trials: scikit-learn's cosine of one trial
+One core. The same again, calibrated: Cllr and actual DCF of a Calibration's log-likelihood ratios,
+with directions and conditions taken into account, beside the figures of the cosines (a Calibration
+is of cosines, so it comes without as-norm); what that costs is what it takes longer than without.
+Beside it in the same run, on a sample of the trials: scikit-learn's cosine of one trial
 at a time, which is what WeSpeaker's scoring calls. Times are of the processor; memory is the most
 that the process needed.
 """
@@ -22,6 +25,8 @@ import torch
 from _memory import peak_megabytes
 from sklearn.metrics.pairwise import cosine_similarity
 
+from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
+from timbral.calibration.conditions import Ranges
 from timbral.io.devices import tune_cpu
 from timbral.scoring.vector_scores import score
 
@@ -36,7 +41,14 @@ def write_input(folder: Path, trials: int, vectors: int, cohort: int) -> None:
     values = rng.normal(size=(SPEAKERS, DIMENSIONS))[of] + 1.6 * rng.normal(
         size=(vectors, DIMENSIONS)
     )
-    write_table(folder / "vectors.parquet", names, of.astype(str), values)
+    measures = {
+        "weights_sha256": ["weights"] * vectors,
+        "embedding_sha256": ["prepared"] * vectors,
+        "speech_seconds": rng.uniform(1, 12, vectors),
+        "bandwidth_hz": rng.uniform(3400, 8000, vectors),
+        "snr_db": rng.uniform(0, 60, vectors),
+    }
+    write_table(folder / "vectors.parquet", names, of.astype(str), values, **measures)
     strangers = rng.normal(size=(cohort, DIMENSIONS))
     ids = np.array([f"c{row}" for row in range(cohort)])
     write_table(folder / "cohort.parquet", ids, ids, strangers)
@@ -51,12 +63,32 @@ def write_input(folder: Path, trials: int, vectors: int, cohort: int) -> None:
     pa.csv.write_csv(pa.table(texts, ["label", "a", "b"]), folder / "trials.txt", options)
 
 
-def write_table(path: Path, names: np.ndarray, speakers: np.ndarray, values: np.ndarray) -> None:
+def write_table(
+    path: Path, names: np.ndarray, speakers: np.ndarray, values: np.ndarray, **further: object
+) -> None:
     floats = pa.array(values.astype(np.float32).ravel())
     vectors = pa.FixedSizeListArray.from_arrays(floats, values.shape[1])
     columns = [pa.array(names), pa.array(speakers), pa.array(names), vectors]
-    table = pa.table(columns, ["utterance", "speaker", "path", "embedding"])
+    columns += [pa.array(column) for column in further.values()]
+    table = pa.table(columns, ["utterance", "speaker", "path", "embedding", *further])
     pa.parquet.write_table(table, path)
+
+
+def made_calibration() -> Calibration:
+    """One that takes ten directions and all conditions into account."""
+    directions, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(DIMENSIONS, 10)))
+    return Calibration(
+        "made up",
+        "weights",
+        "prepared",
+        (-4.0, 0.2, 0.1, 0.2, -0.2, 0.05),
+        (12.0, 0.3, 0.1, 0.1, -0.1, 0.1),
+        Ranges((1.0, 12.0), (3400.0, 8000.0), (5.0, 60.0)),
+        (-6.0, 6.0),
+        (OperatingPoint(0.0, 0.1, 0.2, 0.1, 0.2),),
+        FittedOn("made up", "", 1000, 10_000, 10_000, 0.2, 0.1, 0.3, 0.1),
+        tuple(map(tuple, directions.T.tolist())),
+    )
 
 
 def main() -> None:
@@ -73,20 +105,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_input(folder, options.trials, options.vectors, options.cohort)
-        started = time.process_time()
-        result = score(
-            folder / "vectors.parquet",
-            folder / "trials.txt",
-            folder / "scores.txt",
-            norm="as-norm",
-            cohort=folder / "cohort.parquet",
-            top_k=options.top_k,
-            draws=options.draws,
-        )
-        seconds = time.process_time() - started
-    assert result.figures is not None
-    print(result.figures.line)
-    print(f"timbral: {seconds:.1f} s for {options.trials:,} trials, {peak_megabytes():,.0f} MB")
+        normalize = {"norm": "as-norm", "cohort": folder / "cohort.parquet", "top_k": options.top_k}
+        ways = {
+            "as-norm": normalize,
+            "cosines": {},
+            "calibrated": {"calibration": made_calibration()},
+        }
+        taken = {}
+        for name, how in ways.items():
+            started = time.process_time()
+            result = score(
+                folder / "vectors.parquet",
+                folder / "trials.txt",
+                folder / "scores.txt",
+                draws=options.draws,
+                **how,
+            )
+            taken[name] = time.process_time() - started
+            assert result.figures is not None
+            print(f"{name}: {result.figures.line}")
+            print(
+                f"{name}: {taken[name]:.1f} s for {options.trials:,} trials, "
+                f"{peak_megabytes():,.0f} MB"
+            )
+    assert result.figures.calibrated is not None
+    print(result.figures.calibrated.line)
+    seconds, cost = taken["as-norm"], taken["calibrated"] - taken["cosines"]
+    print(f"Cllr and actual DCF by a calibration: {cost:.1f} s; with as-norm {seconds + cost:.1f}")
     rows = np.random.default_rng(1).normal(size=(2, SAMPLE, 1, DIMENSIONS)).astype(np.float32)
     started = time.process_time()
     for left, right in zip(*rows, strict=True):

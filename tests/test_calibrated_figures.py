@@ -14,14 +14,14 @@ import pytest
 
 import timbral
 from conftest import Ask
-from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
+from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint, design
 from timbral.calibration.calibration_file import write_calibration
 from timbral.calibration.conditions import MAX_SNR_DB, Conditions, Ranges
 from timbral.calibration.known import calibration_of
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.scoring.calibrated_figures import calibrated_figures
-from timbral.scoring.calibrated_scores import CalibratedScores
+from timbral.scoring.calibrated_scores import CalibratedScores, compensated_cosines
 from timbral.scoring.intervals import SpeakerBootstrap, cllr_of, draw_speakers
 from timbral.scoring.metrics import actual_dcf, cllr
 from timbral.scoring.ranked_trials import RankedTrials
@@ -37,6 +37,7 @@ LABELS = (OF[PAIRS[:, 0]] == OF[PAIRS[:, 1]]).astype(int)
 SECONDS = RNG.uniform(0.3, 20, len(OF))
 BANDWIDTH = RNG.choice([3800.0, 8000.0], len(OF))
 SNR = [None if row % 7 == 0 else float(RNG.uniform(0, 70)) for row in range(len(OF))]
+SNR_DB = [MAX_SNR_DB if snr is None else min(snr, MAX_SNR_DB) for snr in SNR]
 CALIBRATION = Calibration(
     "some",
     "weights",
@@ -127,7 +128,8 @@ def test_means_in_draws_are_sums_of_products(most: int, monkeypatch: pytest.Monk
     costs = rng.normal(size=len(first))
     means = SpeakerMeans(first, second, first == second, draws=100, seed=4)
     counts = draw_speakers(first, second, 100, 4)
-    for kind, found in ((1, means.of_targets(costs)), (0, means.of_nontargets(costs))):
+    own, others = means.split(costs)
+    for kind, found in ((1, means.of_targets(own)), (0, means.of_nontargets(others))):
         for times, value in zip(counts, found, strict=True):
             weights = [
                 (times[a] if kind else times[a] * times[b]) if y == kind else 0
@@ -149,6 +151,32 @@ def test_intervals_are_those_of_the_same_draws() -> None:
     assert found.cllr_interval.high == pytest.approx(expected.high, abs=1e-9)
     interval = found.actual_dcf_intervals[0.05]
     assert interval.low < found.actual_dcf[0.05] < interval.high
+
+
+def test_cosines_without_directions_are_those_of_the_vectors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the cosines as they are, or again from them where directions leave next to nothing."""
+    rng = np.random.default_rng(5)
+    basis = np.linalg.qr(rng.normal(size=(SIZE, SIZE)))[0].T.astype(np.float32)
+    vectors = np.append(VECTORS, np.zeros((1, SIZE)), axis=0).astype(np.float32)
+    unit = unit_length(vectors)
+    for directions, least in ((1, 0.0), (3, 0.0), (3, 2.0), (7, 1 / 16)):
+        monkeypatch.setattr("timbral.scoring.calibrated_scores.LEAST_LEFT", least)
+        taken = replace(CALIBRATION, nuisance=tuple(map(tuple, basis[:directions].tolist())))
+        first, second = np.append(PAIRS, [[0, len(OF)]], axis=0).astype(np.int32).T
+        cosines = (unit[first] * unit[second]).sum(axis=1)
+        found = compensated_cosines(cosines, first, second, unit, taken)
+        expected = taken.scores(vectors[first], vectors[second])
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_lines_are_those_of_the_features_that_were_fitted() -> None:
+    sides = [Conditions(SECONDS[rows], BANDWIDTH[rows], np.array(SNR_DB)[rows]) for rows in PAIRS.T]
+    features = design(*(CALIBRATION.ranges.clip(each) for each in sides), 6)
+    lines = CALIBRATION.lines(*(CALIBRATION.measures(each) for each in sides))
+    assert lines[:, 0] == pytest.approx(features @ np.array(CALIBRATION.offset), abs=1e-12)
+    assert lines[:, 1] == pytest.approx(features @ np.array(CALIBRATION.scale), abs=1e-12)
 
 
 def test_score_gives_costs_of_llrs(files: Path) -> None:

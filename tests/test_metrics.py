@@ -7,7 +7,7 @@ import pytest
 
 from timbral.errors import ConfigError, DataError
 from timbral.scoring.figures import compute_figures
-from timbral.scoring.metrics import ScoreCounts, batch_eer, eer, error_rates, min_dcf
+from timbral.scoring.metrics import SortedScores, batch_eer, eer, error_rates, min_dcf
 
 
 def test_rates_by_counting() -> None:
@@ -88,7 +88,7 @@ def test_operating_points_are_those_of_a_search() -> None:
         scores = generator.integers(0, 8, generator.integers(4, 40)).astype(float)
         labels = generator.permutation(np.arange(len(scores)) % 2)
         rate = float(generator.choice([0.0, 0.01, 0.2, 0.5, 0.99]))
-        point = ScoreCounts.of(scores, labels).at_false_accept(rate)
+        point = SortedScores.of(scores, labels).at_false_accept(rate)
         allowed = [
             threshold
             for threshold in np.unique(scores)

@@ -11,7 +11,7 @@ from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.metrics import (
-    ScoreCounts,
+    SortedScores,
     actual_dcf,
     cllr,
     eer,
@@ -104,7 +104,7 @@ def test_figures_are_those_of_slow_implementations() -> None:
         ]
         assert cllr(scores, labels) == pytest.approx(sum(bits) / 2, abs=1e-12)
         if number % 10 == 0:
-            hull = convex_hull(ScoreCounts.of(scores, labels))
+            hull = convex_hull(SortedScores.of(scores, labels))
             assert hull.eer == pytest.approx(slow_eer(slow_hull(points)), abs=1e-12)
             assert hull.min_cllr == pytest.approx(slow_min_cllr(scores, labels), abs=1e-12)
 
@@ -112,18 +112,18 @@ def test_figures_are_those_of_slow_implementations() -> None:
 def test_edges() -> None:
     labels = np.array([1, 1, 0, 0])
     perfect, inverted, tied = np.array([2.0, 3, 0, 1]), np.array([0.0, 1, 2, 3]), np.zeros(4)
-    assert eer(perfect, labels)[0] == 0 == convex_hull(ScoreCounts.of(perfect, labels)).eer
-    assert convex_hull(ScoreCounts.of(perfect, labels)).min_cllr == 0
+    assert eer(perfect, labels)[0] == 0 == convex_hull(SortedScores.of(perfect, labels)).eer
+    assert convex_hull(SortedScores.of(perfect, labels)).min_cllr == 0
     assert eer(inverted, labels)[0] == 1
-    assert convex_hull(ScoreCounts.of(inverted, labels)).eer == 0.5
-    assert convex_hull(ScoreCounts.of(inverted, labels)).min_cllr == 1
+    assert convex_hull(SortedScores.of(inverted, labels)).eer == 0.5
+    assert convex_hull(SortedScores.of(inverted, labels)).min_cllr == 1
     for order in (labels, labels[::-1]):
-        assert eer(tied, order)[0] == 0.5 == convex_hull(ScoreCounts.of(tied, order)).eer
+        assert eer(tied, order)[0] == 0.5 == convex_hull(SortedScores.of(tied, order)).eer
         assert min_dcf(tied, order, 0.05) == 1
     certain = np.array([np.inf, np.inf, -np.inf, -np.inf])
     assert (eer(certain, labels)[0], cllr(certain, labels)) == (0, 0)
     assert cllr(-certain, labels) == np.inf
-    assert convex_hull(ScoreCounts.of(certain, labels)).min_cllr == 0
+    assert convex_hull(SortedScores.of(certain, labels)).min_cllr == 0
     assert cllr(tied, labels) == 1
     with pytest.raises(DataError, match="4 target trials and 0 non-target"):
         eer(perfect, np.ones(4))
@@ -134,9 +134,9 @@ def test_edges() -> None:
 def test_large_hull_is_that_of_single_joins(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = RNG.integers(0, 2, 30_000)
     scores = RNG.normal(size=30_000) + labels
-    fast = convex_hull(ScoreCounts.of(scores, labels))
+    fast = convex_hull(SortedScores.of(scores, labels))
     monkeypatch.setattr("timbral.scoring.hull.FEW_BLOCKS", 10**9)
-    slow = convex_hull(ScoreCounts.of(scores, labels))
+    slow = convex_hull(SortedScores.of(scores, labels))
     assert np.array_equal(fast.targets, slow.targets)
     assert np.array_equal(fast.scores, slow.scores)
     assert fast.targets.sum() + fast.nontargets.sum() == 30_000

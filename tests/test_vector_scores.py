@@ -19,14 +19,16 @@ from timbral.embeddings.named_vectors import read_vectors
 from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints, Vectors
+from timbral.scoring.hull import convex_hull, min_cllr_of
 from timbral.scoring.intervals import (
     SpeakerBootstrap,
     _smallest_integers,
     _weights,
+    draw_speakers,
     eer_of,
     interval_of,
 )
-from timbral.scoring.metrics import eer
+from timbral.scoring.metrics import SortedScores, eer
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.nuisance import nuisance_directions
 from timbral.scoring.pairs import pair_cosines
@@ -385,6 +387,31 @@ def test_bins_of_large_lists_give_the_same_intervals(monkeypatch: pytest.MonkeyP
     binned = SpeakerBootstrap(trials, *sides, draws=50)
     assert len(binned.lows) < len(exact.lows) / 3
     assert binned.values(eer_of) == pytest.approx(exact.values(eer_of), abs=2e-3)
+    assert binned.values(min_cllr_of) == pytest.approx(exact.values(min_cllr_of), abs=2e-3)
+
+
+def test_min_cllr_in_draws_is_that_of_trials_so_often_repeated() -> None:
+    """Of tied scores too, of draws without a target trial, and joined one by one."""
+    for seed in range(30):
+        scores, labels, *sides = draw_figures(seed, 5)
+        kept = np.random.default_rng(seed).random(len(scores)) < (0.2 if seed % 3 else 1.0)
+        kept[[labels.argmin(), labels.argmax()]] = True
+        scores, labels, first, second = (each[kept] for each in (scores, labels, *sides))
+        scores = scores.round(2 if seed % 2 else 9)
+        trials = RankedTrials.of(scores, labels)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("timbral.scoring.intervals.MIN_SPEAKERS", 2)
+            patched.setattr("timbral.scoring.hull.FEW_BLOCKS", 10 if seed % 3 else 10**6)
+            found = SpeakerBootstrap(trials, first, second, draws=100).values(min_cllr_of)
+        counts = draw_speakers(first, second, 100, 0)
+        for times, value in zip(counts, found, strict=True):
+            weights = np.where(labels == 1, times[first], times[first] * times[second])
+            drawn = np.repeat(scores, weights), np.repeat(labels, weights)
+            if len(set(drawn[1])) < 2:
+                assert np.isnan(value)
+            else:
+                expected = convex_hull(SortedScores.of(*drawn)).min_cllr
+                assert value == pytest.approx(expected, abs=1e-9)
 
 
 def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

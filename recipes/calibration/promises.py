@@ -26,7 +26,7 @@ from timbral.io.types import Floats
 from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import SpeakerBootstrap
-from timbral.scoring.metrics import ScoreCounts, cllr, eer
+from timbral.scoring.metrics import SortedScores, cllr, eer
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import SCORES, read_scores
 from timbral.scoring.trial_vectors import TrialVectors
@@ -100,7 +100,7 @@ def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[st
     scores = cell.recordings.cosines(np.array(calibration.nuisance, np.float32))
     llrs = calibration.llr(scores, *sides)
     rate, _ = eer(scores, trials.labels)
-    hull = convex_hull(ScoreCounts.of(llrs, trials.labels))
+    hull = convex_hull(SortedScores.of(llrs, trials.labels))
     yield (
         f"| {cell.name} | EER {100 * rate:.1f}, Cllr {cllr(llrs, trials.labels):.3f} "
         f"(least {hull.min_cllr:.3f}) |"

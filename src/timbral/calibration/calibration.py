@@ -105,17 +105,25 @@ class Calibration:
         """
         if not self.nuisance:
             return unit_length(vectors)
-        if vectors.shape[-1] != len(self.nuisance[0]):
-            raise DataError(
-                f"the calibration takes directions of {len(self.nuisance[0])} dimensions out of "
-                f"vectors, and these have {vectors.shape[-1]}: it is of another encoder"
-            )
+        self._check_size(vectors)
         return project_out(vectors, self._directions)
 
     def scores(self, first: Vectors, second: Vectors) -> Floats:
         """The cosines (N,) that this calibration is of, of vectors (N, E), (1, E) or (E,)."""
         one, other = (np.atleast_2d(self.compensate(side)) for side in (first, second))
         return np.asarray((one * other).sum(axis=1, dtype=np.float64))
+
+    def parts(self, vectors: Vectors) -> Vectors:
+        """How long unit vectors (N, E) are along each of the directions `nuisance` (N, D)."""
+        self._check_size(vectors)
+        return np.asarray(vectors @ self._directions.T)
+
+    def _check_size(self, vectors: Vectors) -> None:
+        if vectors.shape[-1] != len(self.nuisance[0]):
+            raise DataError(
+                f"the calibration takes directions of {len(self.nuisance[0])} dimensions out of "
+                f"vectors, and these have {vectors.shape[-1]}: it is of another encoder"
+            )
 
     @cached_property
     def _directions(self) -> Vectors:
@@ -140,8 +148,36 @@ class Calibration:
         return np.asarray((llr - offset) / scale)
 
     def _line(self, first: Conditions, second: Conditions) -> tuple[Floats, Floats]:
-        features = design(self.ranges.clip(first), self.ranges.clip(second), len(self.offset))
-        return features @ np.array(self.offset), features @ np.array(self.scale)
+        offset, scale = self.lines(self.measures(first), self.measures(second)).T
+        return offset, scale
+
+    def measures(self, conditions: Conditions) -> Floats:
+        """Of recordings (N, 4), within the ranges, and a 1: what `lines` takes."""
+        octaves = self.ranges.clip(conditions).octaves
+        return np.concatenate((octaves, np.ones((len(octaves), 1))), axis=1)
+
+    def lines(self, first: Floats, second: Floats) -> Floats:
+        """Offset and scale of the llr over the score (N, 2), from `measures` of both sides (N, 4).
+
+        `FEATURES` are linear in the lower and in the higher measure of both sides; as such they
+        are taken, since millions of trials have few recordings.
+        """
+        of_lower, of_higher = self._of_measures
+        return np.asarray(
+            np.minimum(first, second) @ of_lower + np.maximum(first, second) @ of_higher
+        )
+
+    @cached_property
+    def _of_measures(self) -> tuple[Floats, Floats]:
+        """What offset and scale are of the lower and of the higher measure (4, 2)."""
+        of_lower, of_higher = np.zeros((2, 4, 2))
+        lines = np.array([self.offset, self.scale]).T
+        of_lower[3] = lines[0]
+        if self.uses_conditions:
+            _, shorter, longer, narrower, difference, noisier = lines
+            of_lower[:3] = shorter, narrower - difference, noisier
+            of_higher[:2] = longer, difference
+        return of_lower, of_higher
 
     def warnings(self, first: Conditions, second: Conditions) -> list[str]:
         """What of one trial lies outside the ranges of the data, in words."""

@@ -48,6 +48,14 @@ class Conditions:
         return Conditions(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @property
+    def octaves(self) -> Floats:
+        """Net speech (octaves of seconds), bandwidth (octaves from 8 kHz) and SNR (tens of dB)
+        (N, 3), of which `FEATURES` are made.
+        """
+        bands = np.log2(np.asarray(self.bandwidth_hz) / 8000.0)
+        return np.stack([np.log2(self.speech_seconds), bands, self.snr_db / 10.0], axis=-1)
+
+    @property
     def together(self) -> Conditions:
         """Of recordings that are one side of a trial: all their speech, and the worst line."""
         return Conditions(
@@ -86,14 +94,7 @@ class Ranges:
 
 def pair_features(first: Conditions, second: Conditions) -> Floats:
     """`FEATURES` of trials (N, 5); the order of the sides does not matter."""
-    lengths = np.log2([first.speech_seconds, second.speech_seconds])
-    bands = np.log2(np.array([first.bandwidth_hz, second.bandwidth_hz]) / 8000.0)
-    noise = np.minimum(first.snr_db, second.snr_db) / 10.0
-    columns = (
-        lengths.min(axis=0),
-        lengths.max(axis=0),
-        bands.min(axis=0),
-        bands.max(axis=0) - bands.min(axis=0),
-        noise,
-    )
+    both = first.octaves, second.octaves
+    low, high = np.minimum(*both), np.maximum(*both)
+    columns = low[:, 0], high[:, 0], low[:, 1], high[:, 1] - low[:, 1], low[:, 2]
     return np.stack(columns, axis=-1)

@@ -15,9 +15,9 @@ from timbral.errors import DataError
 from timbral.io.types import Floats
 from timbral.plots.error_plots import draw_calibration, draw_det, draw_scores
 from timbral.scoring.figures import Figures
-from timbral.scoring.hull import convex_hull
+from timbral.scoring.hull import hull_of_levels
 from timbral.scoring.logistic import fit_logistic
-from timbral.scoring.metrics import ScoreCounts, error_rates
+from timbral.scoring.metrics import error_rates
 from timbral.scoring.score_file import ScoredList
 
 __all__ = ["CalibrationCurve", "Curves", "DetCurve", "ScoreHistograms"]
@@ -164,7 +164,7 @@ class CalibrationCurve:
         kept = targets + others > 0
         if not (targets.any() and others.any()):
             return cls(bounds[[0, -1]], np.array([0.5]), np.empty(0), np.empty(0))
-        hull = convex_hull(ScoreCounts(bounds[:-1][kept], targets[kept], others[kept]))
+        hull = hull_of_levels(bounds[:-1][kept], targets[kept], others[kept])
         scores = np.linspace(bounds[0], bounds[-1], MAX_POINTS)
         return cls(
             np.append(hull.scores, bounds[-1]),

@@ -121,7 +121,7 @@ def _facts(figures: Figures) -> str:
         bounds = _bounds(figures.min_dcf_intervals.get(prior))
         rows.append((f"minDCF({prior:g})", f"{cost:.3f}", bounds))
     rows += [
-        ("min Cllr", f"{figures.min_cllr:.3f} bits", ""),
+        ("min Cllr", f"{figures.min_cllr:.3f} bits", _bounds(figures.min_cllr_interval)),
         ("threshold at the EER", f"{figures.threshold:.4f}", ""),
         *(_threshold_row(rate, point) for rate, point in figures.operating_points.items()),
         ("trials", f"{figures.num_trials:,}, {figures.num_targets:,} of them target trials", ""),

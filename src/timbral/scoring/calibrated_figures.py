@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from timbral.errors import DataError
-from timbral.io.types import Floats, Ints, Vectors
+from timbral.io.types import Floats, Ints
 from timbral.scoring.calibrated_scores import CalibratedScores
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval, check_speakers, interval_of
-from timbral.scoring.metrics import ScoreCounts, actual_dcf, bayes_threshold, cllr, detection_cost
+from timbral.scoring.metrics import SortedScores, bayes_threshold, detection_cost, llr_costs
+from timbral.scoring.ranked_trials import check_scores
 from timbral.scoring.speaker_means import SpeakerMeans
 
 __all__ = ["CalibratedFigures", "actual_costs", "calibrated_figures", "cllrs"]
+
+Kinds: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+"""llrs of target trials (T,) and of non-target trials (U,)"""
 
 
 @dataclass(frozen=True)
@@ -87,27 +91,30 @@ def calibrated_figures(
     seed: int = 0,
 ) -> CalibratedFigures:
     """Costs of llrs; arguments and errors as those of `timbral.scoring.figures.compute_figures`."""
-    said = scores.said
-    counts = ScoreCounts.of(scores.llrs, labels)
-    hull = convex_hull(counts)
-    eer, _ = counts.eer()
-    del counts  # of ten million trials a quarter of a gigabyte
-    actual = {prior: actual_dcf(scores.llrs, labels, prior) for prior in p_targets}
-    means = _means(first, second, np.asarray(labels) == 1, draws, seed)
+    llrs, is_target = check_scores(scores.llrs, labels)
+    kinds = llrs[is_target], llrs[~is_target]
+    ranked = SortedScores(*(np.sort(kind) for kind in kinds))
+    hull = convex_hull(ranked)
+    actual = {
+        prior: float(detection_cost(*ranked.rates(bayes_threshold(prior)), prior))
+        for prior in p_targets
+    }
+    bits = llr_costs(*(np.clip(kind, *scores.limits) for kind in kinds))
+    means = _means(first, second, is_target, draws, seed)
     intervals = (
         {}
         if means is None
         else {
-            prior: interval_of(actual_costs(means, scores.llrs, prior))
+            prior: interval_of(actual_costs(means, kinds, prior))
             for prior, cost in actual.items()
             if cost > 0  # where no error was made, draws have none either
         }
     )
     return CalibratedFigures(
-        cllr=cllr(said, labels),
-        cllr_interval=None if means is None else interval_of(cllrs(means, said)),
+        cllr=float(bits[0].mean() + bits[1].mean()) / 2,
+        cllr_interval=None if means is None else interval_of(cllrs(means, bits)),
         min_cllr=hull.min_cllr,
-        eer=eer,
+        eer=ranked.eer()[0],
         actual_dcf=actual,
         actual_dcf_intervals=intervals,
         min_dcf={prior: hull.min_dcf(prior) for prior in p_targets},
@@ -128,13 +135,13 @@ def _means(
     return SpeakerMeans(first, second, is_target, draws=draws, seed=seed) if draws else None
 
 
-def cllrs(means: SpeakerMeans, llrs: Floats | Vectors) -> Floats:
-    """Cllr in each draw (draws,)."""
-    of_target = means.of_targets(np.logaddexp(0.0, -llrs))
-    return np.asarray((of_target + means.of_nontargets(np.logaddexp(0.0, llrs))) / (2 * np.log(2)))
+def cllrs(means: SpeakerMeans, costs: tuple[Floats, Floats]) -> Floats:
+    """Cllr in each draw (draws,), from what the llrs of both kinds cost (`llr_costs`)."""
+    return (means.of_targets(costs[0]) + means.of_nontargets(costs[1])) / 2
 
 
-def actual_costs(means: SpeakerMeans, llrs: Floats | Vectors, prior: float) -> Floats:
-    """Actual DCF in each draw (draws,)."""
-    accepted = llrs >= bayes_threshold(prior)
-    return detection_cost(means.of_targets(~accepted), means.of_nontargets(accepted), prior)
+def actual_costs(means: SpeakerMeans, kinds: Kinds, prior: float) -> Floats:
+    """Actual DCF in each draw (draws,), of the llrs of target and of non-target trials."""
+    threshold = bayes_threshold(prior)
+    missed, accepted = kinds[0] < threshold, kinds[1] >= threshold
+    return detection_cost(means.of_targets(missed), means.of_nontargets(accepted), prior)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import MAX_SNR_DB, Conditions
 from timbral.embeddings.named_vectors import NamedVectors
+from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.enrollment import NamedRecordings
@@ -28,6 +31,9 @@ __all__ = [
 
 ROWS = 2**16
 """trials at one time, in the cache"""
+LEAST_LEFT = 1 / 16
+"""of a vector's squared length, without the directions"""
+Rows: TypeAlias = NDArray[np.integer[Any]]
 MEASURES = ("speech_seconds", "bandwidth_hz")
 """columns that every recording has which was measured; `snr_db` is missing without a pause"""
 
@@ -113,6 +119,7 @@ def calibrated_scores(
     found: NamedVectors,
     rows: Ints,
     calibration: Calibration,
+    cosines: Vectors,
 ) -> CalibratedScores:
     """The llr of each trial.
 
@@ -122,39 +129,71 @@ def calibrated_scores(
         found: the vectors, with the columns that `lacks_measures` looks for
         rows: (R,) the vector of each recording; names with a -1 are in no trial
         calibration: of the encoder of these vectors
+        cosines: (N,) of the trials' vectors as they are
     """
     rows = np.maximum(rows, 0)
     starts = recordings.starts[:-1]
-    if recordings.are_single:
-        sides = calibration.compensate(found.vectors)[rows]
-    else:
-        from timbral.embeddings.vectors import unit_length
-
-        means = np.add.reduceat(unit_length(found.vectors)[rows], starts)
-        sides = calibration.compensate(unit_length(means))
-    cosines = pair_cosines(sides, trials.first.astype(np.int64), trials.second.astype(np.int64))
-    conditions = _conditions(found, rows, starts, calibration)
+    if calibration.nuisance:
+        unit = unit_length(found.vectors)[rows]
+        if not recordings.are_single:
+            unit = unit_length(np.add.reduceat(unit, starts))
+        cosines = compensated_cosines(cosines, trials.first, trials.second, unit, calibration)
+    if not calibration.uses_conditions:
+        offset, scale = calibration.offset[0], calibration.scale[0]
+        llrs = np.asarray(offset + scale * cosines.astype(np.float64), dtype=np.float32)
+        return CalibratedScores(llrs, calibration.limits, calibration.fitted_on.description, 0)
+    conditions = _measures(found, rows, starts)  # all speech of a name, and its worst line
+    measures = calibration.measures(conditions)
     llrs = np.empty(len(cosines), dtype=np.float32)
     for start in range(0, len(cosines), ROWS):
         block = slice(start, start + ROWS)
-        both = (conditions.rows(side[block]) for side in (trials.first, trials.second))
-        llrs[block] = calibration.unlimited_llr(cosines[block], *both)
-    below = np.zeros(len(starts), dtype=bool)
-    if calibration.uses_conditions:
-        for each in fields(conditions):
-            low, _ = getattr(calibration.ranges, each.name)
-            below |= getattr(conditions, each.name) < low
-    outside = int(np.count_nonzero(below[trials.first] | below[trials.second]))
+        sides = (measures.take(side[block], axis=0) for side in (trials.first, trials.second))
+        offset, scale = calibration.lines(*sides).T
+        llrs[block] = offset + scale * cosines[block]
+    outside = _count_outside(conditions, calibration, trials)
     return CalibratedScores(llrs, calibration.limits, calibration.fitted_on.description, outside)
 
 
-def _conditions(
-    found: NamedVectors, rows: Ints, starts: Ints, calibration: Calibration
-) -> Conditions:
-    """Of each name (K,): all its speech, and its worst line."""
-    if not calibration.uses_conditions:  # any will do
-        return Conditions(*np.ones((3, len(starts))))
-    return _measures(found, rows, starts)
+def compensated_cosines(
+    cosines: Vectors, first: Rows, second: Rows, unit: Vectors, calibration: Calibration
+) -> Vectors:
+    """The cosines (N,) of pairs without the directions of a calibration.
+
+    What is left of unit vectors a and b without the parts p and q along the directions has the
+    cosine (a · b - p · q) / √((1 - p · p) (1 - q · q)): a · b is known, and p and q are short.
+
+    Args:
+        cosines: (N,) of the pairs
+        first, second: (N,) rows of both
+        unit: (K, E) at unit length
+        calibration: with directions (D, E)
+    """
+    parts = calibration.parts(unit)
+    left = 1.0 - np.einsum("ij,ij->i", parts, parts)
+    if left.min() < LEAST_LEFT:  # rounding would grow
+        return pair_cosines(
+            calibration.compensate(unit), *(np.asarray(side, np.int64) for side in (first, second))
+        )
+    scaled = np.concatenate((np.ones((len(parts), 1), np.float32), parts), axis=1)
+    scaled /= np.sqrt(left)[:, None]
+    found = np.empty_like(cosines)
+    for start in range(0, len(cosines), ROWS):
+        block = slice(start, start + ROWS)
+        one, other = (scaled.take(side[block], axis=0) for side in (first, second))
+        lengths = one[:, 0] * other[:, 0]
+        found[block] = cosines[block] * lengths - np.einsum("ij,ij->i", one[:, 1:], other[:, 1:])
+    return found
+
+
+def _count_outside(conditions: Conditions, calibration: Calibration, trials: TrialList) -> int:
+    """Trials of a name whose conditions (K,) are below the ranges of the calibration's data."""
+    below = np.zeros(len(conditions.snr_db), dtype=bool)
+    for each in fields(conditions):
+        low, _ = getattr(calibration.ranges, each.name)
+        below |= getattr(conditions, each.name) < low
+    if not below.any():
+        return 0
+    return int(np.count_nonzero(below[trials.first] | below[trials.second]))
 
 
 def _measures(found: NamedVectors, rows: Ints, starts: Ints) -> Conditions:

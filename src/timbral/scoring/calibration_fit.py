@@ -22,7 +22,7 @@ from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval, SpeakerBootstrap, cllr_of
 from timbral.scoring.logistic import fit_logistic
-from timbral.scoring.metrics import ScoreCounts, cllr
+from timbral.scoring.metrics import SortedScores, cllr
 from timbral.scoring.operating_points import operating_points
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.trial_vectors import TrialVectors
@@ -144,7 +144,7 @@ def fit_trials(
         nuisance,
         cllr(llrs, data.labels),
         bootstrap.interval(cllr_of(bootstrap.lows)),
-        convex_hull(ScoreCounts.of_ranked(ranked)).min_cllr,
+        convex_hull(SortedScores(*ranked.kinds)).min_cllr,
     )
 
 

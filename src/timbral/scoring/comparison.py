@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.figures import DEFAULT_P_TARGETS
+from timbral.scoring.hull import convex_hull, min_cllr_of
 from timbral.scoring.intervals import (
     MIN_DRAWS,
     Figure,
@@ -25,7 +26,7 @@ from timbral.scoring.intervals import (
 )
 from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.llr_comparison import ComparedCost, compared_costs, llrs_of
-from timbral.scoring.metrics import ErrorRates, ScoreCounts
+from timbral.scoring.metrics import SortedScores
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores, scores_file
@@ -118,16 +119,11 @@ def compare(
     sides = of_names[trials.first], of_names[trials.second]
     scores = lists[0].scores[left], lists[1].scores[right]
     ranked = [RankedTrials.of(score, trials.labels) for score in scores]
-    rates = [ScoreCounts.of_ranked(each).error_rates() for each in ranked]
+    kinds = [SortedScores(*each.kinds) for each in ranked]
+    rates = [each.eer()[0] for each in kinds]
     bootstraps = _bootstraps(ranked, rates, sides, draws, seed, where)
-    figures: list[tuple[str, Figure, list[float]]] = [
-        ("EER", eer_of, [each.eer()[0] for each in rates])
-    ]
-    for prior in p_target:
-        costs = [each.min_dcf(prior) for each in rates]
-        figures.append((f"minDCF({prior:g})", min_dcf_of(prior), costs))
     differences = []
-    for name, figure, (one, other) in figures:
+    for name, figure, (one, other) in [("EER", eer_of, rates), *_of_order(kinds, p_target)]:
         drawn = [bootstrap.values(figure) for bootstrap in bootstraps]
         differences.append(Difference(name, one, other, interval_of(drawn[1] - drawn[0])))
     llrs = [llrs_of(path, scored) for path, scored in zip((first, second), lists, strict=True)]
@@ -154,6 +150,17 @@ def _refuse_many(left_out: int, count: int, where: str) -> None:
         )
 
 
+def _of_order(
+    kinds: Sequence[SortedScores], p_target: Sequence[float]
+) -> Iterator[tuple[str, Figure, list[float]]]:
+    """Figures on the convex hull: name, of draws, and of each system."""
+    hulls = [convex_hull(each) for each in kinds]
+    for prior in p_target:
+        costs = [hull.min_dcf(prior) for hull in hulls]
+        yield f"minDCF({prior:g})", min_dcf_of(prior), costs
+    yield "min Cllr", min_cllr_of, [hull.min_cllr for hull in hulls]
+
+
 def _labeled(trials: TrialList, labels: NDArray[np.int8]) -> TrialList:
     """Trials (N,) with the other list's labels (N,) where they have none."""
     return replace(trials, labels=np.where(trials.labels == UNKNOWN, labels, trials.labels))
@@ -167,7 +174,7 @@ def _of_costs(costs: Iterable[ComparedCost]) -> Iterator[Difference]:
 
 def _bootstraps(
     ranked: Sequence[RankedTrials],
-    rates: Sequence[ErrorRates],
+    rates: Sequence[float],
     sides: tuple[Ints, Ints],
     draws: int,
     seed: int,
@@ -177,7 +184,7 @@ def _bootstraps(
     try:
         return [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
     except DataError as error:
-        found = " and ".join(f"{100 * each.eer()[0]:.2f} %" for each in rates)
+        found = " and ".join(f"{100 * rate:.2f} %" for rate in rates)
         raise DataError(
             f"{where}: EER {found}; whether that is a difference these trials cannot say: {error}"
         ) from None

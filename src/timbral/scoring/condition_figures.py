@@ -14,7 +14,7 @@ from timbral.scoring.calibrated_scores import CalibratedScores
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.hull import convex_hull
 from timbral.scoring.intervals import Interval
-from timbral.scoring.metrics import ScoreCounts, actual_dcf, cllr
+from timbral.scoring.metrics import SortedScores, actual_dcf, cllr
 from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
@@ -172,7 +172,7 @@ def _with_costs(
     return replace(
         condition,
         cllr=cllr(calibrated.said[rows], labels),
-        least_cllr=convex_hull(ScoreCounts.of(llrs, labels)).min_cllr,
+        least_cllr=convex_hull(SortedScores.of(llrs, labels)).min_cllr,
         actual_dcf={f"{p:g}": actual_dcf(llrs, labels, p) for p in options.p_target},
     )
 

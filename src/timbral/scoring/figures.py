@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.calibrated_figures import CalibratedFigures
-from timbral.scoring.hull import convex_hull
+from timbral.scoring.hull import convex_hull, min_cllr_of
 from timbral.scoring.intervals import (
     Interval,
     SpeakerBootstrap,
@@ -22,7 +22,7 @@ from timbral.scoring.intervals import (
 )
 from timbral.scoring.metrics import (
     OperatingPoint,
-    ScoreCounts,
+    SortedScores,
     check_false_accept,
     check_p_target,
 )
@@ -53,6 +53,7 @@ class Figures:
     min_dcf_intervals: dict[float, Interval] = field(repr=False)
     min_cllr: float
     """bits, after the best calibration that keeps the order of the scores"""
+    min_cllr_interval: Interval | None
     operating_points: dict[float, OperatingPoint]
     """by the rate of false accepts that was asked for: the lowest threshold that keeps it on these
     trials, which promises nothing of others (`timbral.calibrate` does)"""
@@ -68,13 +69,14 @@ class Figures:
     @property
     def line(self) -> str:
         """The figures in one line."""
-        interval = self.eer_interval
+        interval, of_cllr = self.eer_interval, self.min_cllr_interval
         shown = (
             "" if interval is None else f" ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
         )
+        bits = "" if of_cllr is None else f" ({of_cllr.low:.3f} to {of_cllr.high:.3f})"
         costs = "  ".join(f"minDCF({prior:g}) {cost:.3f}" for prior, cost in self.min_dcf.items())
         return (
-            f"EER {100 * self.eer:.2f} %{shown}  {costs}  min Cllr {self.min_cllr:.3f}  "
+            f"EER {100 * self.eer:.2f} %{shown}  {costs}  min Cllr {self.min_cllr:.3f}{bits}  "
             f"trials {self.num_trials:,}  speakers {self.num_speakers:,}"
         )
 
@@ -130,11 +132,9 @@ def compute_figures(
         check_false_accept(asked)
     check_draws(draws)
     trials = RankedTrials.of(scores, labels)
-    counts = ScoreCounts.of_ranked(trials)
-    rate, threshold = counts.eer()
-    points = {asked: counts.at_false_accept(asked) for asked in false_accepts}
-    hull = convex_hull(counts)
-    del counts  # of ten million trials a quarter of a gigabyte
+    kinds = SortedScores(*trials.kinds)
+    rate, threshold = kinds.eer()
+    hull = convex_hull(kinds)
     bootstrap, note = _bootstrap(trials, first, second, draws, seed)
     if rate == 0.0:
         bootstrap, note = None, note or "no interval: these trials have no error to draw"
@@ -151,7 +151,8 @@ def compute_figures(
         min_dcf={prior: hull.min_dcf(prior) for prior in p_targets},
         min_dcf_intervals=intervals,
         min_cllr=hull.min_cllr,
-        operating_points=points,
+        min_cllr_interval=None if bootstrap is None else bootstrap.interval(min_cllr_of),
+        operating_points={asked: kinds.at_false_accept(asked) for asked in false_accepts},
         num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
         num_targets=int(hull.targets.sum()),
         num_speakers=count_present(first, second),

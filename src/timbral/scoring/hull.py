@@ -9,16 +9,21 @@ independent evaluation of speaker detection, Computer Speech and Language 2006, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from timbral.io.types import Floats, Ints
-from timbral.scoring.metrics import ScoreCounts, check_p_target, detection_cost
+from timbral.scoring.metrics import SortedScores, check_p_target, detection_cost
 
-__all__ = ["Hull", "convex_hull"]
+__all__ = ["Hull", "convex_hull", "hull_of_levels", "min_cllr_of"]
 
 FEW_BLOCKS = 4096
 """from here on blocks are joined one by one"""
+SHRINKS = 7 / 8
+"""as they are when joining whole runs leaves more than this of them"""
+DRAWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -68,40 +73,98 @@ class Hull:
         return float(of_target + of_nontarget) / 2
 
 
-def _bits(llrs: Floats, trials: Ints) -> Floats:
+def _bits(llrs: Floats, trials: NDArray[Any]) -> Floats:
     """log2(1 + e^llr); 0 where there are no trials, as in a block whose ratio is infinite."""
     known = np.where(trials > 0, llrs, -np.inf)
     return np.asarray(np.logaddexp(0.0, known) / np.log(2))
 
 
-def convex_hull(counts: ScoreCounts) -> Hull:
-    """The hull of scores that are counted."""
-    starts = _pool(counts.targets, counts.targets + counts.nontargets)
-    in_each = (np.add.reduceat(kind, starts) for kind in (counts.targets, counts.nontargets))
-    return Hull(counts.scores[starts].astype(np.float64), *in_each)
+def convex_hull(trials: SortedScores) -> Hull:
+    """The hull of scores.
+
+    Non-target trials between one target trial and the next are of that one's block whatever comes:
+    so there are no more levels than scores of target trials, and one below.
+    """
+    scores, targets = np.unique(trials.targets, return_counts=True)
+    below = np.searchsorted(trials.nontargets, scores)
+    nontargets = np.diff(below, append=len(trials.nontargets))
+    if below[0]:
+        scores = np.append(trials.nontargets[0], scores)
+        targets, nontargets = np.append(0, targets), np.append(below[0], nontargets)
+    return hull_of_levels(scores, targets, nontargets)
 
 
-def _pool(targets: Ints, trials: Ints) -> Ints:
-    """First level of each block of PAV.
+def hull_of_levels(scores: ArrayLike, targets: Ints, nontargets: Ints) -> Hull:
+    """The hull of rising `scores` (K,), each of which so many trials of both kinds (K,) have."""
+    starts = _pool(targets, targets + nontargets, np.zeros(1, dtype=np.int64))
+    in_each = (np.add.reduceat(kind, starts) for kind in (targets, nontargets))
+    return Hull(np.asarray(scores, dtype=np.float64)[starts], *in_each)
 
-    Any order of joining neighbors that violate the order ends in the same blocks. So each pass
-    joins whole runs in which the share of target trials does not rise; when few blocks are left,
+
+def min_cllr_of(miss: Floats, false_alarm: Floats) -> Floats:
+    """min Cllr in bits of each draw (draws,), of rates (draws, bins + 1) at rising thresholds.
+
+    NaN for a draw without trials of one kind.
+    """
+    costs = np.full(len(miss), np.nan)
+    drawn = np.flatnonzero(~np.isnan(miss[:, -1] + false_alarm[:, -1]))
+    for start in range(0, len(drawn), DRAWS_AT_ONCE):
+        rows = drawn[start : start + DRAWS_AT_ONCE]
+        costs[rows] = _min_cllrs(np.diff(miss[rows]), -np.diff(false_alarm[rows]))
+    return costs
+
+
+def _min_cllrs(targets: Floats, nontargets: Floats) -> Floats:
+    """min Cllr in bits (draws,); what share of each kind's trials is in a bin (draws, bins)."""
+    kept = targets + nontargets > 0  # what is nothing of nothing has no place in the order
+    firsts = np.append(0, np.cumsum(kept.sum(axis=1)))[:-1]
+    both = targets[kept], nontargets[kept]
+    starts = _pool(both[0], both[0] + both[1], firsts)
+    of, among = (np.add.reduceat(kind, starts) for kind in both)
+    with np.errstate(divide="ignore"):
+        llrs = np.log(of) - np.log(among)
+    costs = of * _bits(-llrs, of) + among * _bits(llrs, among)
+    return np.asarray(np.add.reduceat(costs, np.searchsorted(starts, firsts))) / 2
+
+
+def _pool(targets: NDArray[Any], trials: NDArray[Any], firsts: Ints) -> Ints:
+    """First level of each block of PAV, of levels that lie one after another.
+
+    `targets` and `trials` (K,), none of them 0, are those of each level; with the levels `firsts`
+    begin further sets of trials, whose blocks are their own. Any order of joining neighbors that
+    violate the order ends in the same blocks. So each pass joins whole runs in which the share of
+    target trials does not rise; when few blocks are left, or joining whole runs no longer helps,
     they are joined one by one.
     """
     starts = np.arange(len(targets))
-    counts = targets, trials
+    begins = np.zeros(len(targets), dtype=bool)
+    begins[firsts] = True
+    of, among = targets, trials
     while len(starts) > FEW_BLOCKS:
-        of, among = counts
-        behind = np.flatnonzero(of[1:]) + 1  # without a target trial the share does not rise
-        rises = of[behind] * among[behind - 1] > of[behind - 1] * among[behind]
-        if rises.sum() + 1 == len(starts):
+        rises = begins.copy()
+        rises[1:] |= of[1:] * among[:-1] > of[:-1] * among[1:]
+        kept = np.flatnonzero(rises)
+        if len(kept) == len(starts):
             return starts
-        kept = np.append(0, behind[rises])
-        starts = starts[kept]
-        counts = np.add.reduceat(of, kept), np.add.reduceat(among, kept)
-    blocks: list[tuple[int, int, int]] = []  # first level, target trials, trials
-    for start, target, total in zip(starts.tolist(), *(c.tolist() for c in counts), strict=True):
-        while blocks and target * blocks[-1][2] <= blocks[-1][1] * total:
+        helps = len(kept) < SHRINKS * len(starts)
+        starts, begins = starts[kept], begins[kept]
+        of, among = np.add.reduceat(of, kept), np.add.reduceat(among, kept)
+        if not helps:
+            break
+    return _join_one_by_one(starts, of, among, begins)
+
+
+def _join_one_by_one(
+    starts: Ints, targets: NDArray[Any], trials: NDArray[Any], begins: NDArray[np.bool_]
+) -> Ints:
+    """As `_pool`, of blocks that begin with the levels `starts`."""
+    blocks: list[tuple[int, Any, Any]] = []  # first level, target trials, trials
+    own = 0  # where the blocks of this set begin
+    levels = zip(*(each.tolist() for each in (starts, targets, trials, begins)), strict=True)
+    for start, target, total, is_first in levels:
+        if is_first:
+            own = len(blocks)
+        while len(blocks) > own and target * blocks[-1][2] <= blocks[-1][1] * total:
             start, target, total = (
                 blocks[-1][0],
                 blocks[-1][1] + target,

@@ -84,7 +84,7 @@ def score_list(
     if options.calibration is not None:
         if lacking := lacks_measures(options.calibration, found, rows):
             raise DataError(lacking)
-        calibrated = calibrated_scores(listed, recordings, found, rows, options.calibration)
+        calibrated = calibrated_scores(listed, recordings, found, rows, options.calibration, scores)
     figures = None
     conditions: tuple[Condition, ...] = ()
     if listed.is_labeled:

@@ -15,7 +15,7 @@ from timbral.errors import DataError
 from timbral.io.files import read_json
 from timbral.io.types import Floats, Ints
 from timbral.scoring.calibrated_figures import actual_costs, cllrs
-from timbral.scoring.metrics import actual_dcf, cllr
+from timbral.scoring.metrics import actual_dcf, cllr, llr_costs
 from timbral.scoring.score_file import ScoredList, read_scores
 from timbral.scoring.speaker_means import SpeakerMeans
 
@@ -88,9 +88,9 @@ def compared_costs(
     """Cllr and actual DCF of the llrs of two systems, each without and with limits (N,)."""
     said = [limited for _, limited in both]
     one, other = (cllr(llrs, labels) for llrs in said)
-    drawn = [cllrs(means, llrs) for llrs in said]
+    drawn = [cllrs(means, llr_costs(*means.split(llrs))) for llrs in said]
     yield ComparedCost("Cllr", (one, other), (drawn[0], drawn[1]))
     for prior in p_targets:
         one, other = (actual_dcf(llrs, labels, prior) for llrs, _ in both)
-        drawn = [actual_costs(means, llrs, prior) for llrs, _ in both]
+        drawn = [actual_costs(means, means.split(llrs), prior) for llrs, _ in both]
         yield ComparedCost(f"actDCF({prior:g})", (one, other), (drawn[0], drawn[1]))

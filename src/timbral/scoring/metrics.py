@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError
 from timbral.io.types import Floats, Ints, Vectors
-from timbral.scoring.ranked_trials import RankedTrials, check_scores
+from timbral.scoring.ranked_trials import check_scores
 
 __all__ = [
     "ErrorRates",
     "OperatingPoint",
-    "ScoreCounts",
+    "SortedScores",
     "actual_dcf",
     "batch_eer",
     "bayes_threshold",
@@ -33,9 +33,14 @@ __all__ = [
     "detection_cost",
     "eer",
     "error_rates",
+    "llr_costs",
     "min_dcf",
     "threshold_at_false_alarm",
 ]
+
+
+BLOCK = 2**15
+"""llrs at one time, in the cache"""
 
 
 @dataclass(frozen=True)
@@ -78,67 +83,83 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
-class ScoreCounts:
-    """Distinct scores (K,), the lowest first, and how many trials of both kinds have each (K,)."""
+class SortedScores:
+    """Scores of target trials (T,) and of non-target trials (U,), each from the lowest up."""
 
-    scores: NDArray[Any]
-    targets: Ints
-    nontargets: Ints
-
-    @classmethod
-    def of(cls, scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
-        """Count `scores` (N,) under `labels` (N,); DataError as `RankedTrials.of` raises it."""
-        return cls.of_ranked(RankedTrials.of(scores, labels))
+    targets: NDArray[Any]
+    nontargets: NDArray[Any]
 
     @classmethod
-    def of_ranked(cls, trials: RankedTrials) -> ScoreCounts:
-        """Count the scores of trials."""
-        ends = np.flatnonzero(np.append(trials.scores[1:] != trials.scores[:-1], True))
-        up_to = np.cumsum(trials.is_target, dtype=np.int64)[ends]
-        targets = np.diff(up_to, prepend=0)
-        return cls(trials.scores[ends], targets, np.diff(ends, prepend=-1) - targets)
+    def of(cls, scores: ArrayLike, labels: ArrayLike) -> SortedScores:
+        """Sort `scores` (N,) by `labels` (N,); DataError as `check_scores` raises it."""
+        score, target = check_scores(scores, labels)
+        return cls(np.sort(score[target]), np.sort(score[~target]))
 
     def error_rates(self) -> ErrorRates:
         """Rates at each score as threshold, and at one above all, which rejects everything."""
-        return self._rates(slice(None), *self._below())
+        thresholds = np.unique(np.concatenate((self.targets, self.nontargets)))
+        miss, rejected = (
+            np.append(np.searchsorted(kind, thresholds) / len(kind), 1.0)
+            for kind in (self.targets, self.nontargets)
+        )
+        return ErrorRates(np.append(thresholds.astype(np.float64), np.inf), miss, 1.0 - rejected)
 
     def eer(self) -> tuple[float, float]:
         """Equal error rate in [0, 1] and its threshold; see the function `eer`.
 
         As `error_rates().eer()`, but of millions of thresholds only a few are looked at.
         """
-        missed, rejected = self._below()
 
-        def difference(row: int) -> float:
-            return float(missed[row] / missed[-1] - (1.0 - rejected[row] / rejected[-1]))
+        def difference(score: Any) -> float:
+            miss, false_alarm = self.rates(score)
+            return miss - false_alarm
 
-        after = bisect_left(range(len(missed)), 0.0, key=difference)
-        return self._rates(slice(after - 1, after + 1), missed, rejected).eer()
+        crossing = [
+            kind[row]
+            for kind in (self.targets, self.nontargets)
+            if (row := bisect_left(kind, 0.0, key=difference)) < len(kind)
+        ]
+        after = min(crossing) if crossing else None
+        before = max(
+            kind[row - 1]
+            for kind in (self.targets, self.nontargets)
+            if (row := len(kind) if after is None else int(np.searchsorted(kind, after)))
+        )
+        rates = zip(self.rates(before), self.rates(after), strict=True)
+        thresholds = np.array([before, np.inf if after is None else after], dtype=np.float64)
+        return ErrorRates(thresholds, *(np.array(both) for both in rates)).eer()
 
     def at_false_accept(self, rate: float) -> OperatingPoint:
         """The lowest threshold that at most `rate`, in [0, 1], of the non-target trials reach."""
-        missed, rejected = self._below()
-        accepted = int(np.floor(rate * rejected[-1] * (1 + 1e-12)))
-        row = int(np.searchsorted(rejected, rejected[-1] - accepted))
-        rates = self._rates(slice(row, row + 1), missed, rejected)
-        threshold = float(rates.thresholds[0])
-        return OperatingPoint(
-            threshold if np.isfinite(threshold) else None,
-            float(rates.false_alarm[0]),
-            float(rates.miss[0]),
+        accepted = int(np.floor(rate * len(self.nontargets) * (1 + 1e-12)))
+        rejected = len(self.nontargets) - accepted
+        threshold = (
+            self._next_above(self.nontargets[rejected - 1])
+            if rejected
+            else min(self.targets[0], self.nontargets[0])
         )
+        miss, false_accept = self.rates(threshold)
+        known = threshold is not None and np.isfinite(threshold)
+        return OperatingPoint(float(threshold) if known else None, false_accept, miss)
 
-    def _below(self) -> tuple[Ints, Ints]:
-        """Target and non-target trials (K + 1,) below each threshold."""
+    def rates(self, threshold: Any) -> tuple[float, float]:
+        """Miss and false-alarm rate at a threshold; None: above all."""
+        if threshold is None:
+            return 1.0, 0.0
         missed, rejected = (
-            np.append(0, np.cumsum(kind)) for kind in (self.targets, self.nontargets)
+            int(np.searchsorted(kind, kind.dtype.type(threshold)))
+            for kind in (self.targets, self.nontargets)
         )
-        return missed, rejected
+        return missed / len(self.targets), 1.0 - rejected / len(self.nontargets)
 
-    def _rates(self, rows: slice, missed: Ints, rejected: Ints) -> ErrorRates:
-        miss = missed[rows] / missed[-1]
-        thresholds = np.append(self.scores[rows].astype(np.float64), np.inf)
-        return ErrorRates(thresholds[: len(miss)], miss, 1.0 - rejected[rows] / rejected[-1])
+    def _next_above(self, score: Any) -> Any:
+        """The lowest score above one; None where there is none."""
+        above = [
+            kind[row]
+            for kind in (self.targets, self.nontargets)
+            if (row := int(np.searchsorted(kind, score, side="right"))) < len(kind)
+        ]
+        return min(above) if above else None
 
 
 def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
@@ -146,7 +167,7 @@ def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
 
     Tied scores are accepted or rejected together. Raises DataError as `check_scores` does.
     """
-    return ScoreCounts.of(scores, labels).error_rates()
+    return SortedScores.of(scores, labels).error_rates()
 
 
 def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
@@ -155,7 +176,7 @@ def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     Between the two thresholds where the curves cross, both rates are taken as straight lines.
     Raises DataError as `error_rates` does.
     """
-    return ScoreCounts.of(scores, labels).eer()
+    return SortedScores.of(scores, labels).eer()
 
 
 def check_false_accept(rate: float) -> None:
@@ -215,9 +236,26 @@ def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
     `error_rates` does.
     """
     llr, target = check_scores(llrs, labels)
-    of_target = np.logaddexp(0.0, -llr[target]).mean(dtype=np.float64)
-    of_nontarget = np.logaddexp(0.0, llr[~target]).mean(dtype=np.float64)
-    return float((of_target + of_nontarget) / (2 * np.log(2)))
+    of_target, of_nontarget = llr_costs(llr[target], llr[~target])
+    return float(of_target.mean() + of_nontarget.mean()) / 2
+
+
+def llr_costs(targets: NDArray[Any], nontargets: NDArray[Any]) -> tuple[Floats, Floats]:
+    """What each llr costs in bits: of target trials (T,) log2(1 + 1 / ratio), of others (U,)
+    log2(1 + ratio). Cllr is the mean of both means.
+    """
+    return _bits(targets, -1.0), _bits(nontargets, 1.0)
+
+
+def _bits(llrs: NDArray[Any], sign: float) -> Floats:
+    """log2(1 + e^(sign · llr)) (N,): as np.logaddexp, in two thirds of the time."""
+    bits = np.empty(len(llrs))
+    for start in range(0, len(llrs), BLOCK):
+        rows = slice(start, start + BLOCK)
+        signed = sign * llrs[rows].astype(np.float64)
+        bits[rows] = np.maximum(signed, 0.0) + np.log1p(np.exp(-np.abs(signed)))
+    bits /= np.log(2)
+    return bits
 
 
 def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) -> float:
@@ -228,7 +266,7 @@ def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) 
     """
     if not 0.0 <= rate <= 1.0:
         raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
-    point = ScoreCounts.of(scores, labels).at_false_accept(rate)
+    point = SortedScores.of(scores, labels).at_false_accept(rate)
     if point.false_accept == 1.0:
         return -np.inf
     return np.inf if point.threshold is None else point.threshold

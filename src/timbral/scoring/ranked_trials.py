@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class RankedTrials:
         order = order_of_scores(score)
         return cls(order, score[order], target[order])
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Scores of target trials and of non-target trials, rising."""
         return self.scores[self.is_target], self.scores[~self.is_target]

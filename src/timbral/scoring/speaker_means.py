@@ -7,13 +7,17 @@ all trials is a form of the counts: costs are summed once for each pair of speak
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from timbral.io.types import Floats, Ints
 from timbral.scoring.intervals import draw_speakers
 
-__all__ = ["SpeakerMeans"]
+__all__ = ["Costs", "SpeakerMeans"]
+
+Costs: TypeAlias = Floats | NDArray[np.bool_]
 
 MOST_PAIRS = 2**24
 """of speakers that have a place in memory each; of more, the trials are summed one by one"""
@@ -42,18 +46,24 @@ class SpeakerMeans:
     ) -> None:
         self._counts = draw_speakers(first, second, draws, seed).astype(np.float64)  # (draws, S)
         self._is_target = is_target
-        self._first = first[is_target], first[~is_target]
-        self._second = second[~is_target]
-        ones = np.ones(len(first))
-        with np.errstate(invalid="ignore"):
-            self._weights = self._target_sums(ones), self._nontarget_sums(ones)
+        self._targets = first[is_target]
+        self._sides = first[~is_target], second[~is_target]
+        speakers = self._counts.shape[1]
+        self._pairs: Ints | None = None
+        if speakers**2 <= MOST_PAIRS:
+            self._pairs = self._sides[0] * np.int64(speakers) + self._sides[1]
+        self._weights = self._target_sums(None), self._nontarget_sums(None)
 
-    def of_targets(self, costs: Floats | NDArray[np.bool_]) -> Floats:
-        """Mean over target trials of `costs` (N,) in each draw (draws,); NaN where it has none."""
+    def split(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values of all trials (N,), of target trials (T,) and of non-target trials (U,)."""
+        return values[self._is_target], values[~self._is_target]
+
+    def of_targets(self, costs: Costs) -> Floats:
+        """Mean over target trials of `costs` (T,) in each draw (draws,); NaN where it has none."""
         return self._divided(self._target_sums(costs), self._weights[0])
 
-    def of_nontargets(self, costs: Floats | NDArray[np.bool_]) -> Floats:
-        """Mean over non-target trials of `costs` (N,), likewise."""
+    def of_nontargets(self, costs: Costs) -> Floats:
+        """Mean over non-target trials of `costs` (U,), likewise."""
         return self._divided(self._nontarget_sums(costs), self._weights[1])
 
     @staticmethod
@@ -61,19 +71,17 @@ class SpeakerMeans:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(weights > 0, sums / weights, np.nan))
 
-    def _target_sums(self, costs: Floats | NDArray[np.bool_]) -> Floats:
-        speakers = self._counts.shape[1]
-        of_each = np.bincount(self._first[0], costs[self._is_target], minlength=speakers)
-        return np.asarray(self._counts @ of_each)
+    def _target_sums(self, costs: Costs | None) -> Floats:
+        """Of as many costs; None: of ones."""
+        return np.asarray(self._counts @ _summed(self._targets, costs, self._counts.shape[1]))
 
-    def _nontarget_sums(self, costs: Floats | NDArray[np.bool_]) -> Floats:
-        left, right, kept = self._first[1], self._second, costs[~self._is_target]
+    def _nontarget_sums(self, costs: Costs | None) -> Floats:
         speakers = self._counts.shape[1]
-        if speakers**2 <= MOST_PAIRS:
-            places = left * np.int64(speakers) + right
-            of_pairs = np.bincount(places, kept, minlength=speakers**2)
-            of_pairs = of_pairs.reshape(speakers, speakers)
+        if self._pairs is not None:
+            of_pairs = _summed(self._pairs, costs, speakers**2).reshape(speakers, speakers)
             return np.asarray(((self._counts @ of_pairs) * self._counts).sum(axis=1))
+        left, right = self._sides
+        kept = np.ones(len(left), dtype=bool) if costs is None else costs
         times = np.ascontiguousarray(self._counts.T, dtype=np.float32)  # (S, draws)
         sums = np.zeros(times.shape[1])
         for start in range(0, len(kept), BLOCK):
@@ -81,3 +89,10 @@ class SpeakerMeans:
             weights = times[left[rows]] * times[right[rows]]
             sums += kept[rows].astype(np.float32) @ weights
         return sums
+
+
+def _summed(places: Ints, costs: Costs | None, count: int) -> Floats:
+    """The sum of the costs in each place (count,); what is only counted takes half the time."""
+    if costs is not None and costs.dtype == np.bool_:
+        places, costs = places[costs], None
+    return np.bincount(places, costs, minlength=count).astype(np.float64)
