@@ -256,6 +256,14 @@ def test_store_holds_what_the_file_holds(tmp_path: Path, tone: Tone) -> None:
     np.testing.assert_allclose(stored / 32_768, wave / np.abs(wave).max(), atol=4e-5)
 
 
+def test_a_name_that_is_no_utf8_is_told(tmp_path: Path, tone: Tone) -> None:
+    path = tmp_path / "M\udcfcller.wav"
+    soundfile.write(tmp_path / "a.wav", tone(0.2), 16_000)
+    (tmp_path / "a.wav").rename(path)
+    with pytest.raises(AudioError, match=r"M\\xfcller.wav: the name is not UTF-8; rename"):
+        decode(path)
+
+
 def test_channels_that_cancel_out(tmp_path: Path, tone: Tone) -> None:
     wave = tone(0.5)
     channels = np.stack([0.3 * wave[::-1], wave, 0.1 * wave, -1.4 * wave - 0.3 * wave[::-1]], 1)

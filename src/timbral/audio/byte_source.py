@@ -20,6 +20,7 @@ __all__ = [
     "ByteSource",
     "check_regular",
     "content_source",
+    "not_utf8",
     "open_source",
     "undecodable",
     "why_unreadable",
@@ -87,10 +88,20 @@ def open_source(
         with open_url(file) as remote:
             yield ByteSource(name, remote, remote.size(), remote.read(HEAD_BYTES))
         return
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        raise not_utf8(file) from None
     with open(file, "rb", buffering=0, opener=_open_at_once) as raw:
         status = os.fstat(raw.fileno())
         _check_regular(name, status.st_mode)
         yield ByteSource(name, raw, status.st_size, raw.read(HEAD_BYTES), file)
+
+
+def not_utf8(path: str) -> AudioError:
+    """The error of a recording whose name no table could hold."""
+    printable = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return AudioError(printable, "the name is not UTF-8; rename the file", "bad-name")
 
 
 def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:

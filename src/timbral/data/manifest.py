@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.audio.byte_source import not_utf8
 from timbral.data.further_columns import (
     OWN_NAMES,
     RESERVED,
@@ -182,8 +182,7 @@ def _name_error(row: Utterance) -> AudioError | None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        printable = os.fsencode(row.path).decode("utf-8", "backslashreplace")
-        return AudioError(printable, "the name is not UTF-8; rename the file", "bad-name")
+        return not_utf8(row.path)
     return None
 
 
