@@ -149,6 +149,15 @@ def test_what_is_left_out_is_said(tmp_path: Path, ask: Ask) -> None:
     assert "column 'words' is left out: it holds lists, objects or bytes\n" in answer.err
 
 
+def test_columns_with_one_reason_are_told_in_one_line(ask: Ask, tmp_path: Path) -> None:
+    table = write_lines(tmp_path / "t.csv", "path,speaker,license,risks,age", "a.wav,x,MIT,short,3")
+    answer = ask("export-list", table, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
+    told = [line for line in answer.err.splitlines() if "left out" in line]
+    assert told == [
+        "columns license, risks are left out: each is a name of timbral's own; rename it to keep it"
+    ]
+
+
 def test_odd_columns_of_tables(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"path,speaker,x,x,bad,,good\na,s,1,2,\xff,3,4\nb,s,1,2,,3,\n")
     found = find_utterances(tmp_path / "t.csv")

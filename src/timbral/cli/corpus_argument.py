@@ -79,8 +79,14 @@ def tell_columns(found: Manifest) -> None:
     """What is known of the utterances besides their names, and which columns are left out."""
     if found.further_names:
         print(f"columns: {', '.join(found.further_names)}", file=sys.stderr)
+    names_of: dict[str, list[str]] = {}
     for name, reason in found.left_out.items():
-        print(f"column {name!r} is left out: it {reason}", file=sys.stderr)
+        names_of.setdefault(reason, []).append(name)
+    for reason, names in names_of.items():
+        if len(names) == 1:
+            print(f"column {names[0]!r} is left out: it {reason}", file=sys.stderr)
+        else:  # nearly all of a table that timbral wrote
+            print(f"columns {', '.join(names)} are left out: each {reason}", file=sys.stderr)
 
 
 def _tell_lopsided(found: Manifest) -> None:
