@@ -16,7 +16,6 @@ from timbral.scoring.metrics import (
     cllr,
     eer,
     min_dcf,
-    threshold_at_false_alarm,
 )
 
 RNG = np.random.default_rng(7)
@@ -155,11 +154,14 @@ def test_actual_costs_are_those_of_bayes_decisions() -> None:
 
 def test_thresholds_at_false_alarm_rates() -> None:
     scores, labels = np.arange(20.0), np.r_[np.zeros(10), np.ones(10)]
+    counts = SortedScores.of(scores, labels)
     for rate in (0.0, 0.1, 0.25, 0.3, 0.9):
-        threshold = threshold_at_false_alarm(scores, labels, rate)
-        assert threshold in scores
-        assert (scores[:10] >= threshold).mean() <= rate < (scores[:10] >= threshold - 1).mean()
-    assert threshold_at_false_alarm([0.0, 1.0, 1.0], [1, 0, 0], 0.5) == np.inf  # a tie
-    assert threshold_at_false_alarm(scores, labels, 1.0) == -np.inf
-    with pytest.raises(ConfigError, match="lies in"):
-        threshold_at_false_alarm(scores, labels, 1.5)
+        point = counts.at_false_accept(rate)
+        assert point.threshold is not None
+        assert point.threshold in scores
+        assert point.false_accept == pytest.approx((scores[:10] >= point.threshold).mean())
+        assert point.false_accept <= rate
+        assert rate < (scores[:10] >= point.threshold - 1).mean()
+    tied = SortedScores.of([0.0, 1.0, 1.0], [1, 0, 0]).at_false_accept(0.5)
+    assert (tied.threshold, tied.false_accept, tied.false_reject) == (None, 0.0, 1.0)
+    assert counts.at_false_accept(1.0).false_accept == 1.0

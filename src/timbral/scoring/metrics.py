@@ -35,7 +35,6 @@ __all__ = [
     "error_rates",
     "llr_costs",
     "min_dcf",
-    "threshold_at_false_alarm",
 ]
 
 
@@ -256,20 +255,6 @@ def _bits(llrs: NDArray[Any], sign: float) -> Floats:
         bits[rows] = np.maximum(signed, 0.0) + np.log1p(np.exp(-np.abs(signed)))
     bits /= np.log(2)
     return bits
-
-
-def threshold_at_false_alarm(scores: ArrayLike, labels: ArrayLike, rate: float) -> float:
-    """The lowest score that at most `rate` of the non-target trials reach.
-
-    Infinite when no score is that high, minus infinity when all may be accepted. Raises DataError
-    as `error_rates` does, ConfigError for a rate outside [0, 1].
-    """
-    if not 0.0 <= rate <= 1.0:
-        raise ConfigError(f"a false-alarm rate lies in [0, 1], such as 0.001; got {rate}")
-    point = SortedScores.of(scores, labels).at_false_accept(rate)
-    if point.false_accept == 1.0:
-        return -np.inf
-    return np.inf if point.threshold is None else point.threshold
 
 
 def batch_eer(embeddings: Vectors, speakers: Ints) -> float:
