@@ -54,6 +54,8 @@ svg {{ width: 14rem; height: 1.6rem; display: block }}
   opacity: .45 }}
 .mean {{ fill: var(--mean) }}
 audio {{ width: 14rem; height: 2rem; display: block }}
+@media (max-width: 60rem) {{ table {{ display: block; overflow-x: auto }}
+  td {{ overflow-wrap: break-word }} svg, audio {{ width: 9rem }} }}
 </style></head><body><h1>Similarity of clones to their references</h1>{body}</body></html>
 """
 

@@ -66,7 +66,7 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "speakers": f"{inspection.speakers:,}, with {_spread(inspection.per_speaker)}",
         "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none named",
         "rates": rates or "unknown",
-        "duplicates": f"{sum(map(len, groups)):,} in {len(groups):,} groups of equal content",
+        "duplicates": f"{sum(map(len, groups)):,} in {_groups(len(groups))} of equal content",
         "suspicious": suspects or "nothing",
     }
     if inspection.passed_over:
@@ -74,6 +74,10 @@ def facts(inspection: Inspection) -> dict[str, str]:
     if inspection.measured:
         lines["measured"] = f"{inspection.measured:,} utterances, evenly spread"
     return lines
+
+
+def _groups(number: int) -> str:
+    return f"{number:,} {'group' if number == 1 else 'groups'}"
 
 
 def _spread(per_speaker: Ints) -> str:
