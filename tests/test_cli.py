@@ -302,7 +302,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
         "--false-accept lies between 0 and 1": [*verify, "--false-accept", "7"],
         "--threshold: a cosine lies in [-1, 1], got 7": [*verify, "--threshold", "7"],
         "corpus: no such file or folder": ["embed", "ecapa", "corpus", "--output", tmp_path / "o"],
-        "both target and non-target": ["evaluate", "ge2e-lstm", tmp_path / "t.txt"],
+        "none of 2 recordings is there": ["evaluate", "ge2e-lstm", tmp_path / "t.txt"],
         "corpus: no such folder": ["prepare", "corpus", "--output", tmp_path / "o"],
         "unknown value 'flacc'": ["prepare", tmp_path, "--format", "flacc", "--output", "o"],
         "unknown layout 'vctkk'": ["prepare", tmp_path, "--layout", "vctkk", "--output", "o"],

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Ask
 from timbral import api
+from timbral.checkpoints.model_card import read_evaluations
 from timbral.data.manifest import Utterance
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
@@ -67,6 +68,43 @@ def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None
     of.write_text("nobody s\n")
     with pytest.raises(DataError, match="recordings have no speaker, the first"):
         api.evaluate(embedder, trials, voices, speakers=of)
+
+
+def test_lists_without_error_rates_are_scored(
+    run: Path, voices: Path, trials: Path, tmp_path: Path, ask: Ask
+) -> None:
+    """Without labels, or of one kind: the same scores, from vectors that further lists share."""
+    listed = [trial for trial in read_trials(trials) if trial.label == 1][:8]
+    texts = {
+        "unlabeled": "".join(f"{trial.first} {trial.second}\n" for trial in listed),
+        "targets": "".join(f"1 {trial.first} {trial.second}\n" for trial in listed),
+    }
+    shared = ["--root", voices, "--vectors", tmp_path / "vectors", "--output"]
+    assert ask("evaluate", run, trials, *shared, tmp_path / "all").code == 0
+    known = {
+        tuple(line.split()[2:]): line.split()[0]
+        for line in (tmp_path / "all" / "scores.txt").read_text().splitlines()
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+        output = tmp_path / name
+        answer = ask("evaluate", run, tmp_path / f"{name}.txt", *shared, output)
+        assert answer.code == 0
+        assert "no error rates" in answer.err
+        assert "EER" not in answer.out
+        lines = [line.split() for line in (output / "scores.txt").read_text().splitlines()]
+        expected = [(known[trial.first, trial.second], trial) for trial in listed]
+        for words, (score, trial) in zip(lines, expected, strict=True):
+            of_list = [trial.first, trial.second]
+            assert words == ([*of_list, score] if name == "unlabeled" else [score, "1", *of_list])
+        written = json.loads((output / "evaluation.json").read_text())
+        assert (written["num_trials"], written["num_failures"]) == (8, 0)
+        assert "eer" not in written
+        assert written["weights_sha256"]
+        assert not (output / "report.html").exists()
+        assert read_evaluations([output], written["weights_sha256"]) == []
+    again = ask("evaluate", run, tmp_path / "targets.txt", *shared, tmp_path / "unlabeled")
+    assert (again.code, "of another list" in again.err) == (2, True)
 
 
 def test_trials_of_unusable_recordings_are_left_out_and_counted(

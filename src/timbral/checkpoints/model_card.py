@@ -273,6 +273,8 @@ def read_evaluations(folders: Iterable[Path], weights_sha256: str) -> list[CardE
         path = folder / "evaluation.json"
         if path.exists():
             content = read_json(path)
+            if isinstance(content, dict) and "eer" not in content and "num_trials" in content:
+                continue  # of a list without error rates
             evaluation = _evaluation(content, path)
             if content.get("weights_sha256") == weights_sha256:
                 found.append(evaluation)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import open_calibration, read_calibration
-from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation
+from timbral.evaluation.list_evaluation import Evaluation, ListEvaluation, ScoredRecordings
 from timbral.evaluation.root import check_root
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import embedder_of
@@ -18,9 +19,10 @@ from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.score_options import ScoreOptions
+from timbral.scoring.trial_list import TrialList, read_trial_list
 from timbral.scoring.trials import read_labeled_list
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "score_recordings"]
 
 
 def evaluate(
@@ -53,7 +55,8 @@ def evaluate(
 
     Args:
         encoder: an Embedder, or what `load_encoder` takes
-        trials: a list as `timbral.score` takes it, of target and non-target trials
+        trials: a list as `timbral.score` takes it, of target and non-target trials; others have no
+            error rates: embed their recordings, and `timbral.score` scores them
         root: the folder or URL that relative paths of the list start from
         output: a folder for evaluation.json, scores.txt, failures.jsonl and report.html; None: no
             files
@@ -87,24 +90,61 @@ def evaluate(
     cannot be scored: the vectors are kept. Recordings that cannot be used are counted in the
     result's `num_failures`.
     """
-    given = read_calibration(calibration) if isinstance(calibration, str | Path) else calibration
     options = ScoreOptions(
         norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
         skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
-        given,
+        _read(calibration),
     )  # fmt: skip
-    listed = options.recordings_of(read_labeled_list(trials))  # before the encoder is loaded
-    check_root(listed.recordings.to_pylist(), root)
-    embedder = embedder_of(encoder)
-    if given is not None:
-        open_calibration(given, embedder.weights_identity(), embedder.embedding_identity())
-    job = ListEvaluation(
-        embedder,
-        Path(trials),
-        root,
-        options,
-        None if output is None else Path(output),
-        allow_seen,
-    )
+    listed = read_labeled_list(trials)
+    job = _job(encoder, trials, listed, root, output, options, allow_seen)
     with job.vectors_folder(vectors) as folder:
         return job.run(folder, engine, progress)
+
+
+def score_recordings(
+    encoder: Embedder | str | Path,
+    trials: str | Path,
+    root: str | Path = ".",
+    output: str | Path | None = None,
+    progress: Progress = lambda done, total: None,
+    *,
+    vectors: str | Path | None = None,
+    engine: Engine = DEFAULT_ENGINE,
+    allow_seen: bool = False,
+    speakers: str | Path | Mapping[str, str] | None = None,
+    calibration: Calibration | str | Path | None = None,
+    **scoring: Any,
+) -> ScoredRecordings:
+    """As `evaluate`, of a list without error rates: without labels, or with one kind of trial.
+
+    Scores are written, with a calibration log-likelihood ratios too, and evaluation.json without
+    figures; no page. Raises as `evaluate` does.
+    """
+    known = listed_speakers(speakers, trials)
+    options = ScoreOptions(**scoring, speakers=known, calibration=_read(calibration))
+    job = _job(encoder, trials, read_trial_list(trials), root, output, options, allow_seen)
+    with job.vectors_folder(vectors) as folder:
+        return job.score(folder, engine, progress)
+
+
+def _read(calibration: Calibration | str | Path | None) -> Calibration | None:
+    return read_calibration(calibration) if isinstance(calibration, str | Path) else calibration
+
+
+def _job(
+    encoder: Embedder | str | Path,
+    trials: str | Path,
+    listed: TrialList,
+    root: str | Path,
+    output: str | Path | None,
+    options: ScoreOptions,
+    allow_seen: bool,
+) -> ListEvaluation:
+    """What is to be done; the encoder is loaded when the list has been checked."""
+    check_root(options.recordings_of(listed).recordings.to_pylist(), root)
+    embedder = embedder_of(encoder)
+    if options.calibration is not None:
+        identity = embedder.weights_identity(), embedder.embedding_identity()
+        open_calibration(options.calibration, *identity)
+    folder = None if output is None else Path(output)
+    return ListEvaluation(embedder, Path(trials), root, options, folder, allow_seen)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +35,11 @@ from timbral.scoring.list_speakers import speakers_file, write_speakers
 from timbral.scoring.llr_comparison import LLRS
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.score_options import ScoreOptions
-from timbral.scoring.trial_list import TrialList
+from timbral.scoring.trial_list import TrialList, read_trial_list
 from timbral.scoring.trial_speakers import known_speakers, speaker_names
 from timbral.scoring.trials import read_labeled_list
 
-__all__ = ["Evaluation", "ListEvaluation"]
+__all__ = ["Evaluation", "ListEvaluation", "ScoredRecordings"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ class Evaluation(Figures):
 
 
 @dataclass(frozen=True)
+class ScoredRecordings:
+    """What scoring a list without error rates ended with: it has no labels, or of one kind only."""
+
+    num_trials: int
+    """scored"""
+    num_failures: int
+    """recordings that could not be used"""
+    num_missing: int
+    """trials left out for want of them"""
+
+
+@dataclass(frozen=True)
 class ListEvaluation:
     """One evaluation: what, on what, how, and where its results go (None: nowhere)."""
 
@@ -92,9 +105,47 @@ class ListEvaluation:
         """Embed into the folder `vectors`, score from it, and write the results."""
         listed = read_labeled_list(self.trials)
         recordings = self.options.recordings_of(listed)
-        list_sha256 = file_sha256(self.trials)
         seen = self._seen(recordings)
+        done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
+        if done.figures is None:
+            raise DataError(_one_kind(done, embedded))
+        failures = len(embedded.failures)
+        evaluation = Evaluation(
+            **vars(done.figures),
+            num_failures=failures,
+            num_missing=done.num_missing,
+            conditions=done.conditions,
+            num_seen_speakers=len(seen.speakers),
+            num_seen_recordings=len(seen.recordings),
+        )
         if self.output is not None:
+            self._write_results(self.output, evaluation.as_dict(), vectors)
+            self._write_page(self.output, evaluation, done, recordings)
+            note_in_card(self.embedder, self.output)
+        return evaluation
+
+    def score(self, vectors: Path, engine: Engine, progress: Progress) -> ScoredRecordings:
+        """As `run`, of a list that has no error rates: scores are written, and no page."""
+        listed = read_trial_list(self.trials)
+        recordings = self.options.recordings_of(listed)
+        self._seen(recordings)
+        done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
+        scored = ScoredRecordings(len(done.scored.trials), len(embedded.failures), done.num_missing)
+        if self.output is not None:
+            self._write_results(self.output, asdict(scored), vectors)
+        return scored
+
+    def _embed_and_score(
+        self,
+        listed: TrialList,
+        recordings: NamedRecordings,
+        vectors: Path,
+        engine: Engine,
+        progress: Progress,
+    ) -> tuple[ListScores, ListSummary]:
+        """Scores and failures, which are written."""
+        if self.output is not None:
+            list_sha256 = file_sha256(self.trials)
             job = EvaluationJob.of(self.embedder, list_sha256, self.root, self.options)
             claim_evaluation(self.output, job)
         embedded = embed_recordings(
@@ -111,27 +162,15 @@ class ListEvaluation:
         if self.output is not None:
             self._write_scores(self.output, done)
             self._write_speakers(self.output, done, recordings)
-        if done.figures is None:
-            raise DataError(_one_kind(done, embedded))
-        failures = len(embedded.failures)
-        evaluation = Evaluation(
-            **vars(done.figures),
-            num_failures=failures,
-            num_missing=done.num_missing,
-            conditions=done.conditions,
-            num_seen_speakers=len(seen.speakers),
-            num_seen_recordings=len(seen.recordings),
-        )
-        if self.output is not None:
-            identity = {
-                **self._identity,
-                "trial_list_sha256": list_sha256,
-                "vectors": str(vectors.absolute()),
-            }
-            write_json(self.output / "evaluation.json", {**evaluation.as_dict(), **identity})
-            self._write_page(self.output, evaluation, done, recordings)
-            note_in_card(self.embedder, self.output)
-        return evaluation
+        return done, embedded
+
+    def _write_results(self, output: Path, results: Mapping[str, Any], vectors: Path) -> None:
+        identity = {
+            **self._identity,
+            "trial_list_sha256": file_sha256(self.trials),
+            "vectors": str(vectors.absolute()),
+        }
+        write_json(output / "evaluation.json", {**results, **identity})
 
     @staticmethod
     def _write_scores(output: Path, done: ListScores) -> None:

@@ -39,8 +39,8 @@ def read_labeled_list(path: str | Path) -> TrialList:
         raise DataError(
             f"{path}: both target and non-target trials are needed, such as `label path path`; got "
             f"{targets} target and {nontargets} non-target trials, and "
-            f"{len(listed) - targets - nontargets} without a label; such a list is scored without "
-            "error rates by `timbral score`, from vectors that `timbral embed` writes"
+            f"{len(listed) - targets - nontargets} without a label; such a list has no "
+            "error rates; `timbral score` scores it from vectors that `timbral embed` writes"
         )
     return listed
 

@@ -29,7 +29,7 @@ from timbral.cli.wording import count
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
-    from timbral.evaluation.list_evaluation import Evaluation
+    from timbral.evaluation.list_evaluation import Evaluation, ScoredRecordings
 
 __all__ = ["run"]
 
@@ -81,16 +81,17 @@ def run(
     """
     from timbral import api
     from timbral.evaluation.root import check_root
-    from timbral.scoring.trials import read_labeled_list
+    from timbral.scoring.trial_list import read_trial_list
 
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
         check_files(scoring.calibration)
-        listed = read_labeled_list(path)  # before torch is imported
+        listed = read_trial_list(path)  # before torch is imported
         if scoring.enrollment is None:
             check_root(listed.names.to_pylist(), root)
         embedder = load_embedder(encoder, running)
+        from timbral.evaluation.evaluate import score_recordings
         from timbral.evaluation.evaluation_job import default_folders
         from timbral.scoring.score_options import ScoreOptions
 
@@ -101,8 +102,9 @@ def run(
                 embedder, path, root, options, _home(encoder), list_name
             )
             vectors = vectors or shared
+        evaluate = api.evaluate if listed.is_labeled else score_recordings
         with bar("embedding") as advance:
-            result = api.evaluate(
+            result = evaluate(
                 embedder,
                 path,
                 root,
@@ -116,12 +118,17 @@ def run(
     return _describe(result, output)
 
 
-def _describe(result: Evaluation, output: Path) -> int:
+def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
     """Print what came out; the exit code."""
+    from timbral.evaluation.list_evaluation import Evaluation
+
     code = count_failures(result.num_failures, output)
     if result.num_missing:
         print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
+    if not isinstance(result, Evaluation):
+        print("no error rates: they need target and non-target trials", file=sys.stderr)
+        return code
     print(f"report: {output / 'report.html'}")
     if result.seen_note:
         print(result.seen_note, file=sys.stderr)
