@@ -15,11 +15,13 @@ from timbral.audio.decode import Wave
 from timbral.calibration.calibration_file import calibration_document
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, MissingExtraError
+from timbral.exporting.byte_activations import quantize_activations
 from timbral.exporting.byte_weights import quantize_weights
 from timbral.exporting.compact_graph import compact
 from timbral.exporting.graph import WaveGraph, WindowGraph, graph_of
 from timbral.exporting.half_weights import halve_weights
 from timbral.exporting.parity import check_parity, measure_parity, parity_waves, with_error_rates
+from timbral.exporting.range_recordings import RangeCorpus, range_waves
 from timbral.exporting.shipped_trials import ShippedTrials
 from timbral.exporting.tracing import trace
 from timbral.inference.embedder import Embedder
@@ -52,6 +54,8 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], None]] = {
     "int8": quantize_weights,
 }
 """what each does to the weights of a graph"""
+STATIC = "int8-static"
+"""weights of 8 bits, and products over frames computed in 8 bits by ranges that are known before"""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,16 @@ class ExportSummary:
     path: Path
     num_bytes: int
     parity: Parity
+    num_products: int = 0
+    """that are computed in 8 bits"""
 
 
 def export(
-    encoder: Embedder | str | Path, output: str | Path, *, precision: str = "fp32"
+    encoder: Embedder | str | Path,
+    output: str | Path,
+    *,
+    precision: str = "fp32",
+    calibrate: RangeCorpus | None = None,
 ) -> ExportSummary:
     """Write an encoder as one ONNX file that takes waveforms, and measure how near its vectors are.
 
@@ -78,39 +88,51 @@ def export(
         precision: of the weights in the file: ``fp32``; ``fp16`` for about half the size; or
             ``int8`` for less than a third, for which error rates on shipped voices are measured,
             too. All are computed in float32
+        calibrate: with ``int8``: a corpus, as `find_utterances` takes it, or utterances; products
+            over frames are then computed in 8 bits, with the ranges that its recordings show
 
     Raises:
-        ConfigError: another precision, another ending, or an encoder that is exported already
+        ConfigError: another precision, another ending, `calibrate` without ``int8``, or an encoder
+            that is exported already
         CheckpointError: the network holds what ONNX cannot express, or the vectors are not those
             of torch (fp32: cosine below 0.99999, or a difference above 1e-4; fp16: 0.9999 and
-            5e-3; int8: 0.99 and 0.1, or an EER that is 0.5 points higher); nothing is written then
-        DataError: `output` holds something else
+            5e-3; int8: 0.99 and 0.1, or an EER that is 0.5 points higher), or none of its
+            products gains by `calibrate`; nothing is written then
+        DataError: `output` holds something else; too few recordings to calibrate on can be used
         MissingExtraError: onnx or onnxruntime is not installed
     """
     path = Path(output)
-    check_export(path, precision)
+    check_export(path, precision, calibrate is not None)
     embedder = embedder_of(encoder, device="cpu")
     network = embedder.network
     claim_file(path, EXPORTED_MODEL, [encoder] if isinstance(encoder, str | Path) else [])
+    waves = [] if calibrate is None else range_waves(calibrate, embedder)
     proto = _trace(graph_of(network), network)
+    products = quantize_activations(proto, waves, network.sample_rate, path) if waves else 0
     store_weights(proto, precision)
-    parity = _measure(proto, embedder, path, precision)
-    check_parity(parity, precision)
-    metadata = _metadata(embedder, precision, parity)
+    stated = STATIC if products else precision
+    parity = _measure(proto, embedder, path, stated)
+    check_parity(parity, stated)
+    metadata = _metadata(embedder, stated, parity, products)
     proto.metadata_props.add(key="timbral", value=json.dumps(metadata.as_dict()))
     proto.metadata_props.add(key="file_sha256", value=NO_HASH)
     content = with_hash(proto.SerializeToString())
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
-    return ExportSummary(path, len(content), parity)
+    return ExportSummary(path, len(content), parity, products)
 
 
-def check_export(path: Path, precision: str) -> None:
+def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
     """ConfigError or MissingExtraError for what can be known before an encoder is loaded."""
     if precision not in PRECISIONS:
         *others, last = PRECISIONS
         allowed = f"{', '.join(others)} or {last}"
         raise ConfigError(f"precision: {precision!r} is not offered; allowed: {allowed}")
+    if calibrated and precision != "int8":
+        raise ConfigError(
+            f"`calibrate` gives the ranges of numbers in 8 bits, and the precision is {precision}: "
+            "add precision int8, or leave the corpus out"
+        )
     if path.suffix.lower() != ".onnx":
         raise ConfigError(f"{path}: the name of an exported model ends in .onnx; choose another")
     try:
@@ -158,13 +180,15 @@ def _measure(proto: onnx.ModelProto, embedder: Embedder, path: Path, precision: 
     waves = parity_waves(network.min_samples, network.sample_rate)
     reference = lambda given: plain.embed_waves(given, network.windows)  # noqa: E731
     parity = measure_parity(reference, exported, waves, network.sample_rate)
-    if precision != "int8":
+    if not precision.startswith("int8"):
         return parity
     trials = ShippedTrials.of(embedder.load_audio, network.sample_rate, network.min_samples)
     return with_error_rates(parity, trials, embedder.encode_preprocessed, exported)
 
 
-def _metadata(embedder: Embedder, precision: str, parity: Parity) -> ExportedModel:
+def _metadata(
+    embedder: Embedder, precision: str, parity: Parity, num_products: int
+) -> ExportedModel:
     network, calibration = embedder.network, embedder.calibration
     weights, windows = embedder.weights_identity(), network.windows
     facts = ExportedNetwork(
@@ -187,6 +211,7 @@ def _metadata(embedder: Embedder, precision: str, parity: Parity) -> ExportedMod
         embedding_identity=embedder.embedding_identity(),
         precision=precision,
         parity=parity,
+        num_products=num_products,
         license=embedder.license,
         threshold=embedder.threshold,
         uninitialized_prefixes=embedder.uninitialized_prefixes,

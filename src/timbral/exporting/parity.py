@@ -28,11 +28,12 @@ __all__ = [
 
 Embed: TypeAlias = Callable[[Sequence[Wave]], Vectors]
 
-LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.9999, "int8": 0.99}
-LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 5e-3, "int8": 0.1}
+LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.9999, "int8": 0.99, "int8-static": 0.92}
+LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 5e-3, "int8": 0.1, "int8-static": 0.2}
 LARGEST_EER_RISE = 0.005
 """of int8, on the trials of the shipped voices"""
-LARGEST_BATCH_DIFFERENCE = 1e-4
+LARGEST_BATCH_DIFFERENCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-4, "int8-static": 0.03}
+"""the last: where batch mates change the last bit of a number, it may be rounded to another step"""
 SEED = 17
 LONGEST_SECONDS = 30.0
 NUM_LENGTHS = 6
@@ -42,13 +43,14 @@ NUM_LENGTHS = 6
 def check_parity(parity: Parity, precision: str) -> None:
     """CheckpointError when vectors are not as near as a precision promises."""
     least, largest = LEAST_COSINE[precision], LARGEST_DIFFERENCE[precision]
+    in_batch = LARGEST_BATCH_DIFFERENCE[precision]
     near = parity.cosine >= least and parity.max_difference <= largest
-    if not (near and parity.batch_difference <= LARGEST_BATCH_DIFFERENCE):
+    if not (near and parity.batch_difference <= in_batch):
         raise CheckpointError(
             f"the exported model's vectors are not those of torch: cosine {parity.cosine:.6f} "
             f"(needed {least}), largest difference {parity.max_difference:.1e} (allowed "
             f"{largest:g}), in a batch {parity.batch_difference:.1e} (allowed "
-            f"{LARGEST_BATCH_DIFFERENCE:g}); nothing was written"
+            f"{in_batch:g}); nothing was written"
         )
     if parity.eer is None or parity.eer_fp32 is None:
         return

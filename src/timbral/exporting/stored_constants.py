@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Store", "Stored", "Use", "replace_constants"]
+__all__ = ["EXACT", "Store", "Stored", "Use", "constant_values", "replace_constants"]
 
 LEAST_NUMBERS = 1_024
 """of a constant that is stored in another form; biases, norms and sizes stay as they are"""
@@ -75,6 +75,36 @@ def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
         copies = [type(each).FromString(each.SerializeToString()) for each in content]
         del repeated[:]
         repeated.extend(copies)
+
+
+def constant_values(graph: onnx.GraphProto) -> Callable[[str], np.ndarray | None]:
+    """What gives the numbers of a value that is constant, or only another shape of one."""
+    from onnx import numpy_helper
+
+    tensors = {each.name: each for each in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+
+    def values(name: str) -> np.ndarray | None:
+        if name in tensors:
+            return numpy_helper.to_array(tensors[name])
+        node = makers.get(name)
+        if node is None:
+            return None
+        for each in _values(node):
+            return numpy_helper.to_array(each.t)
+        given = values(node.input[0]) if node.op_type in ("Flatten", "Transpose") else None
+        return None if given is None else _reshaped(node, given)
+
+    return values
+
+
+def _reshaped(node: onnx.NodeProto, given: np.ndarray) -> np.ndarray:
+    """What Flatten or Transpose makes of a constant."""
+    settings = {each.name: each for each in node.attribute}
+    if node.op_type == "Transpose":
+        return given.transpose(tuple(settings["perm"].ints) if "perm" in settings else None)
+    axis = settings["axis"].i if "axis" in settings else 1
+    return given.reshape(int(np.prod(given.shape[:axis])), -1)
 
 
 def _uses(graph: onnx.GraphProto) -> Mapping[str, list[Use]]:

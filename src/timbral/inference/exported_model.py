@@ -108,6 +108,8 @@ class ExportedModel:
     precision: str
     parity: Parity
     """how near the vectors are to those of torch, as measured when the file was written"""
+    num_products: int = 0
+    """that are computed in 8 bits"""
     license: str = ""
     threshold: float | None = None
     uninitialized_prefixes: tuple[str, ...] = ()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from timbral.cli.common_options import (
     OK,
     Encoder,
+    Layout,
     RunningOptions,
     load_embedder,
     option,
 )
+from timbral.cli.corpus_argument import find_corpus
 from timbral.cli.early_checks import check_files
 from timbral.errors import ConfigError
 
@@ -54,6 +56,15 @@ def run(
         option("PATH", "for --web: the npm package, a folder or .tgz; default: npm downloads it"),
     ] = None,
     precision: Precision = "fp32",
+    calibrate: Annotated[
+        str | None,
+        option(
+            "CORPUS",
+            "with --precision int8: products over frames are computed in 8 bits, too, with the "
+            "ranges that 64 of its recordings show",
+        ),
+    ] = None,
+    layout: Layout = "auto",
     weights_dir: Annotated[
         Path | None,
         option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
@@ -65,10 +76,7 @@ def run(
 
     example: timbral export campplus-zh-en --output campplus.onnx
     """
-    from timbral import api
-    from timbral.exporting.export_encoder import check_export
-
-    _check_options([output, sherpa, web], web, onnxruntime_web)
+    _check_options([output, sherpa, web], web, onnxruntime_web, calibrate, layout)
     check_files(onnxruntime_web)
     running = RunningOptions(device="cpu", weights_dir=weights_dir)
     if web is not None:
@@ -76,9 +84,26 @@ def run(
     if sherpa is not None:
         return _export_for_sherpa(encoder, running, sherpa, precision)
     assert output is not None
-    check_export(output, precision)
-    made = api.export(load_embedder(encoder, running), output, precision=precision)
-    print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}")
+    return _export_file(encoder, running, output, precision, calibrate, layout)
+
+
+def _export_file(
+    encoder: str,
+    running: RunningOptions,
+    output: Path,
+    precision: str,
+    calibrate: str | None,
+    layout: str,
+) -> int:
+    from timbral import api
+    from timbral.exporting.export_encoder import check_export
+
+    check_export(output, precision, calibrate is not None)
+    corpus = None if calibrate is None else find_corpus(calibrate, layout)
+    embedder = load_embedder(encoder, running)
+    made = api.export(embedder, output, precision=precision, calibrate=corpus)
+    in_8_bits = f", {made.num_products} products in 8 bits" if made.num_products else ""
+    print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}{in_8_bits}")
     _print_parity(made.parity)
     return OK
 
@@ -121,6 +146,8 @@ def _check_options(
     outputs: Sequence[Path | None],
     web: Path | None,
     onnxruntime_web: Path | None,
+    calibrate: str | None,
+    layout: str,
 ) -> None:
     if len([output for output in outputs if output is not None]) != 1:
         raise ConfigError(
@@ -128,6 +155,10 @@ def _check_options(
         )
     if web is None and onnxruntime_web is not None:
         raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
+    if calibrate is not None and outputs[0] is None:
+        raise ConfigError("--calibrate goes with --output only; leave it out")
+    if calibrate is None and layout != "auto":
+        raise ConfigError("--layout is that of the corpus of --calibrate; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:
