@@ -303,3 +303,19 @@ def test_vectors_open_as_a_dataset(hub: FakeHub, run: Path, tmp_path: Path) -> N
         "parquet", data_files=files["utterances"], split="train", streaming=True
     )
     assert next(iter(stream))["utterance"] == found[0]["utterance"]
+
+
+def test_a_name_without_its_mark_is_told_the_mark(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for verb in ("prepare", "export-list", "inspect"):
+        output = () if verb == "inspect" else ("--output", "out.csv")
+        answer = ask(verb, "some/speech", *output)
+        assert "some/speech: no such folder; a dataset of the Hugging Face Hub is written " in (
+            answer.err
+        ), verb
+    answer = ask("embed", "campplus-int8", "some/speech", "--output", "out")
+    assert "is written hf://some/speech" in answer.err
+    (tmp_path / "some").mkdir()
+    assert "hf://" not in ask("prepare", "some/speech", "--output", "out").err

@@ -13,13 +13,28 @@ from timbral.cli.wording import count
 if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
 
-__all__ = ["STDIN", "find_corpus", "tell_columns"]
+__all__ = ["STDIN", "check_corpus", "find_corpus", "tell_columns"]
 
 STDIN = "-"
 NEARLY_ALL = 0.9
 """of the utterances: a speaker who holds as many may be none"""
 FEW = 10
 """utterances of which nothing is said"""
+
+
+def check_corpus(corpus: str) -> None:
+    """DataError for CORPUS that is not there, with the Hub's name of what may be a dataset."""
+    from timbral.audio.segments import Segment
+    from timbral.cli.early_checks import check_folders
+    from timbral.data.corpora.hub_dataset import dataset_hint
+    from timbral.errors import DataError
+
+    if corpus == STDIN:
+        return
+    file = Segment.of(corpus).file
+    if hint := dataset_hint(file):
+        raise DataError(f"{file}: no such file or folder{hint}")
+    check_folders(file)
 
 
 def find_corpus(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from timbral.audio.segments import Segment
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
@@ -20,8 +19,8 @@ from timbral.cli.common_options import (
     option,
     tell_passed_over,
 )
-from timbral.cli.corpus_argument import STDIN, find_corpus
-from timbral.cli.early_checks import check_files, check_folders
+from timbral.cli.corpus_argument import check_corpus, find_corpus
+from timbral.cli.early_checks import check_files
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.wording import by_kind, count
 from timbral.embeddings.formats.registry import FORMATS
@@ -91,7 +90,7 @@ def run(
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """
     target = _target(corpus, output, beside_audio, format)
-    check_folders(None if corpus == STDIN else Segment.of(corpus).file)
+    check_corpus(corpus)
     check_files(settings.config)
     found = find_corpus(corpus, layout, pattern, mel_files=True)  # before torch is imported
     from timbral.compat.inference_settings import with_settings

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from timbral.data.corpora.hugging_face import ColumnChoice
 from timbral.errors import DataError
 
-__all__ = ["GRAMMAR", "HubDataset", "hub_dataset"]
+__all__ = ["GRAMMAR", "HubDataset", "dataset_hint", "hub_dataset"]
 
 GRAMMAR = "hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COLUMN&audio=COLUMN]"
 PREFIX = re.compile(r"hf://(?:datasets/)?(?!datasets/)")
@@ -76,6 +77,13 @@ def hub_dataset(source: str) -> HubDataset | None:
         found["repository"], found["revision"] or "", found["config"] or "", found["split"] or "",
         rows, _choice(found["columns"] or "", source),
     )  # fmt: skip
+
+
+def dataset_hint(missing: str) -> str:
+    """What to add to the message that a path is missing, where it may be a dataset's name."""
+    if NAME.fullmatch(missing) is None or Path(missing).parent.exists():
+        return ""
+    return f"; a dataset of the Hugging Face Hub is written hf://{missing}"
 
 
 def _choice(text: str, source: str) -> ColumnChoice:

@@ -14,6 +14,7 @@ from timbral.data.corpora.cnceleb import CNCELEB1, CNCELEB2
 from timbral.data.corpora.commonvoice import COMMON_VOICE
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.folders import FOLDER, TREE
+from timbral.data.corpora.hub_dataset import dataset_hint
 from timbral.data.corpora.hugging_face import HUGGING_FACE
 from timbral.data.corpora.librispeech import LIBRISPEECH, LIBRISPEECH_OTHER, LIBRITTS
 from timbral.data.corpora.magicdata import MAGICDATA
@@ -128,7 +129,8 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
         if any(True for _ in TREE.scan(root)):
             problem += "; layout tree takes recordings at any depth"
     else:
-        problem = f"{root}: " + ("is not a folder" if root.exists() else "no such folder")
+        missing = f"no such folder{dataset_hint(str(root))}"
+        problem = f"{root}: " + ("is not a folder" if root.exists() else missing)
     expected = ["expected below it:", *corpus.expected]
     present = ["found:", *_outline(root)]
     width = max(map(len, expected)) + 3
