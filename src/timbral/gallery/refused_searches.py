@@ -64,7 +64,7 @@ class RefusedSearches:
         rows = self._database.query(
             "SELECT name_sha256, recording_sha256, llr FROM refused_searches ORDER BY 1, 2"
         )
-        return [RefusedSearch(*row) for row in rows]
+        return [RefusedSearch(name, recording, float(llr)) for name, recording, llr in rows]
 
 
 def name_hash(name: str) -> str:

@@ -20,12 +20,12 @@ __all__ = [
     "RECORDING_COLUMNS",
     "VOICE_COLUMNS",
     "bytes_of",
+    "checked_text",
+    "checked_whole",
     "recording_of",
     "summary_of",
-    "text_of",
     "values_of",
     "vectors_of",
-    "whole_of",
 ]
 
 BYTES_OF_NUMBER = 4
@@ -40,7 +40,9 @@ RECORDING_COLUMNS = (
 
 def summary_of(row: tuple[Any, ...]) -> VoiceSummary:
     """What `VOICE_COLUMNS` hold."""
-    return VoiceSummary(text_of(row[0]), whole_of(row[1]), float(row[2]), *map(text_of, row[3:]))
+    return VoiceSummary(
+        checked_text(row[0]), checked_whole(row[1]), float(row[2]), *map(checked_text, row[3:])
+    )
 
 
 def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
@@ -48,14 +50,14 @@ def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
     vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
     return EnrolledRecording(
         vectors_of([vector], size)[0],
-        text_of(source),
-        text_of(sha256),
+        checked_text(source),
+        checked_text(sha256),
         float(duration),
         _measured(speech),
         _measured(bandwidth),
         _measured(snr),
-        tuple(map(text_of, json.loads(risks))),
-        text_of(added_at),
+        tuple(map(checked_text, json.loads(risks))),
+        checked_text(added_at),
         id,
         bool(mapped),
     )
@@ -65,14 +67,14 @@ def _measured(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def text_of(value: object) -> str:
+def checked_text(value: object) -> str:
     """A text that is one."""
     if not isinstance(value, str):
         raise TypeError(f"a text is expected, got {value!r:.40}")
     return value
 
 
-def whole_of(value: object) -> int:
+def checked_whole(value: object) -> int:
     """A whole number that is one."""
     if not isinstance(value, int):
         raise TypeError(f"a whole number is expected, got {value!r:.40}")

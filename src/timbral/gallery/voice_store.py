@@ -20,12 +20,12 @@ from timbral.gallery.voice_rows import (
     RECORDING_COLUMNS,
     VOICE_COLUMNS,
     bytes_of,
+    checked_text,
+    checked_whole,
     recording_of,
     summary_of,
-    text_of,
     values_of,
     vectors_of,
-    whole_of,
 )
 from timbral.gallery.voices import (
     EnrolledRecording,
@@ -108,7 +108,10 @@ class VoiceStore:
         with self._only_what_it_writes():
             name, weights, prepared, size = rows[0]
             return EncoderIdentity(
-                text_of(name), text_of(weights), text_of(prepared), whole_of(size)
+                checked_text(name),
+                checked_text(weights),
+                checked_text(prepared),
+                checked_whole(size),
             )
 
     def migration(self) -> str:
@@ -135,7 +138,7 @@ class VoiceStore:
     def changes(self) -> int:
         """The number of the last transaction that wrote."""
         with self._only_what_it_writes():
-            return whole_of(self.database.query("SELECT changes FROM gallery")[0][0])
+            return checked_whole(self.database.query("SELECT changes FROM gallery")[0][0])
 
     def changed_since(self, change: int) -> Iterator[VoiceBlock]:
         """The voices that later transactions touched.
@@ -152,7 +155,7 @@ class VoiceStore:
             with self._only_what_it_writes():
                 block = VoiceBlock(
                     [row[0] for row in rows],
-                    [text_of(row[1]) for row in rows],
+                    [checked_text(row[1]) for row in rows],
                     vectors_of([row[2] for row in rows], self._size),
                     np.array([row[3:7] for row in rows], np.float64),
                 )
@@ -191,7 +194,7 @@ class VoiceStore:
         ):
             last = rows[-1][1], rows[-1][-1]
             with self._only_what_it_writes():
-                block = [(text_of(row[0]), recording_of(row[2:], self._size)) for row in rows]
+                block = [(checked_text(row[0]), recording_of(row[2:], self._size)) for row in rows]
             yield block
 
     def owners(self, hashes: Iterable[str]) -> dict[str, str]:
@@ -298,7 +301,8 @@ class VoiceStore:
 
     def refused_searches(self) -> list[RefusedSearch]:
         """What was refused because it sounds like another voice."""
-        return self._refused.all()
+        with self._only_what_it_writes():
+            return self._refused.all()
 
     def _id(self, name: str) -> int:
         return int(self.database.query("SELECT id FROM voices WHERE name = ?", (name,))[0][0])
