@@ -11,11 +11,17 @@ import pytest
 from timbral.audio.decode import check_wave, decode
 from timbral.errors import AudioError, EnrollmentError, MissingExtraError, Refusal, TimbralError
 from timbral.installation import install_command
+from timbral.scoring.calibration_fit import ScoresFallError
+from timbral.serving.refusals import ServiceError
+
+ELSEWHERE = (ScoresFallError, ServiceError)
+"""defined beside what raises them, and known to `tree` once they are imported"""
 
 ARGUMENTS: dict[type[TimbralError], tuple[object, ...]] = {
     AudioError: ("a.wav", "no such file", "missing"),
     EnrollmentError: ("adam", (Refusal("a.wav", "short", "too little speech"),)),
     MissingExtraError: ("trim silero", "vad"),
+    ServiceError: (422, "fields", "a message"),
 }
 """of the classes that take more than a message"""
 
