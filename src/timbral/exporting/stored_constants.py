@@ -12,7 +12,15 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["EXACT", "Store", "Stored", "Use", "constant_values", "replace_constants"]
+__all__ = [
+    "EXACT",
+    "LEAST_NUMBERS",
+    "Store",
+    "Stored",
+    "Use",
+    "constant_values",
+    "replace_constants",
+]
 
 LEAST_NUMBERS = 1_024
 """of a constant that is stored in another form; biases, norms and sizes stay as they are"""
