@@ -141,6 +141,7 @@ def test_what_cannot_be_a_page_is_refused(
         (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
         (("--web", "page", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
         (("--sherpa", "a.onnx", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
+        (("--web", tmp_path / "notes"), "choose a new or empty folder as --web"),
     ):
         answer = ask("export", "campplus-zh-en", *words)
         assert answer.code == 2

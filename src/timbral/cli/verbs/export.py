@@ -16,7 +16,7 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.corpus_argument import find_corpus
 from timbral.cli.early_checks import check_files
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from timbral.inference.exported_model import Parity
@@ -114,7 +114,10 @@ def _export_page(
     from timbral import api
     from timbral.exporting.browser_page import check_browser_page
 
-    check_browser_page(web, precision)  # before the encoder is loaded
+    try:
+        check_browser_page(web, precision)  # before the encoder is loaded
+    except DataError as error:
+        raise DataError(str(error).replace("`output`", "`web`")) from None
     page = api.export_page(
         load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web, precision=precision
     )
