@@ -49,14 +49,16 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem aut
 h1 {{ font-size: 1.5rem; overflow-wrap: anywhere }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere }}
+  vertical-align: top }}
+td {{ overflow-wrap: anywhere }} .errors td:first-child {{ white-space: nowrap }}
+.wide {{ overflow-x: auto }} .wide td, .wide th {{ white-space: nowrap }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 2rem }} figure {{ margin: 0; flex: 1 1 22rem }}
 svg {{ width: 100%; max-width: 30rem; height: auto }}
 svg text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
 .axis {{ stroke: var(--line); fill: none }} .curve {{ fill: none; stroke-width: 2 }}
 .target {{ stroke: var(--target) }} .other {{ stroke: var(--other) }}
 .cut {{ stroke: currentColor; stroke-dasharray: 4 3; fill: none }}
-audio {{ width: 14rem; height: 2rem; display: block }}
+audio {{ width: 100%; max-width: 14rem; height: 2rem; display: block }}
 </style></head><body><h1>{title}</h1>{body}</body></html>
 """
 
@@ -167,7 +169,8 @@ def _by_condition(conditions: Sequence[Condition]) -> str:
     for column in dict.fromkeys(each.column for each in conditions):
         chosen = [each for each in conditions if each.column == column]
         head, *rows = condition_rows(chosen)
-        sections.append(f"<h2>By {escape(column)}</h2>{html_table(rows, head)}")
+        table = f'<div class="wide" tabindex="0">{html_table(rows, head)}</div>'
+        sections.append(f"<h2>By {escape(column)}</h2>{table}")
     return "".join(sections)
 
 
@@ -210,7 +213,7 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
             )
             for row in shown
         ]
-        body = html_rows(cells) if cells else "<p>None.</p>"
+        body = f'<div class="errors">{html_rows(cells)}</div>' if cells else "<p>None.</p>"
         more = f", the surest {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
         sections.append(f"<h2>{title}{more}</h2>{body}")
     return "".join(sections)
