@@ -51,7 +51,8 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top }}
 td {{ overflow-wrap: anywhere }} .errors td:first-child {{ white-space: nowrap }}
-.wide {{ overflow-x: auto }} .wide td, .wide th {{ white-space: nowrap }}
+.wide {{ overflow-x: auto; font-size: .8rem }} .wide td {{ overflow-wrap: normal }}
+.wide td, .wide th {{ padding-right: .6rem }} .wide td:first-child {{ white-space: nowrap }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 2rem }} figure {{ margin: 0; flex: 1 1 22rem }}
 svg {{ width: 100%; max-width: 30rem; height: auto }}
 svg text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
