@@ -103,6 +103,8 @@ def test_lists_without_error_rates_are_scored(
         assert written["weights_sha256"]
         assert not (output / "report.html").exists()
         assert read_evaluations([output], written["weights_sha256"]) == []
+    answer = ask("calibrate", tmp_path / "unlabeled", "--output", tmp_path / "c.json")
+    assert (answer.code, "is fitted on target and non-target" in answer.err) == (2, True)
     again = ask("evaluate", run, tmp_path / "targets.txt", *shared, tmp_path / "unlabeled")
     assert (again.code, "of another list" in again.err) == (2, True)
 

@@ -109,6 +109,11 @@ def read_evaluated_trials(
     """
     scored = read_scores(folder / SCORES)
     trials = scored.trials
+    if not trials.is_labeled:
+        raise DataError(
+            f"{folder / SCORES}: a calibration is fitted on target and non-target trials; evaluate "
+            "a list with both"
+        )
     of_names = speakers_of(trials, speakers)
     locations = [location_below(job.root, name) for name in trials.names.to_pylist()]
     conditions = _measure(locations, progress)

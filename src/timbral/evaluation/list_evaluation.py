@@ -132,7 +132,9 @@ class ListEvaluation:
         done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
         scored = ScoredRecordings(len(done.scored.trials), len(embedded.failures), done.num_missing)
         if self.output is not None:
-            self._write_results(self.output, asdict(scored), vectors)
+            said = done.calibrated
+            results = {"calibrated": None if said is None else {"limits": said.limits}}
+            self._write_results(self.output, asdict(scored) | results, vectors)
         return scored
 
     def _embed_and_score(
