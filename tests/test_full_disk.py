@@ -149,7 +149,7 @@ def test_map(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
     words = ["embed", run, few, "--layout", "tree", "--device", "cpu", "--output", embeddings]
     assert ask(*words).code == 0
     words = ["map", embeddings, "--output", page]
-    for size, written in ((10_000, []), (1_000_000, ["map.png"])):
+    for size, written in ((10_000, []), (60_000, ["map.png"])):
         with files_up_to(size):
             answer = ask(*words)
         assert (answer.code, len(answer.err.splitlines())) == (2, 1), answer.err

@@ -302,7 +302,7 @@ def test_excluded_speakers_are_never_read(
         ("nobody", "0", "1 of 1 listed speakers are not in the data, such as 'nobody'"),
         ("", "0", "names no speaker"),
         (None, "8", "takes all 8 speakers"),
-        (None, "1", "two speakers or more"),
+        (None, "1", "two or more are needed"),
         (None, "missing.txt", "cannot be read"),
         ("ALL", "0", "excludes every speaker"),
     ],

@@ -180,7 +180,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     ]
     data, _ = data_and_clips(wild)
     assert data["utterance"] == data["speakers"] == data["path"] == data["note"] == [HOSTILE]
-    assert data["failed"] == {"0": "no such file"}
+    assert data["failed"] == {"0": "the name is not UTF-8; rename the file"}
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
