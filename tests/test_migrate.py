@@ -273,6 +273,9 @@ class Constant:
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.full(len(scores), self.ratio)
 
+    def said(self, llr: float, cosine: float | None = None) -> str:
+        return f"llr {llr:+.1f}"
+
 
 def test_native_recordings_take_over(folder: Path, migrated: MigrationSummary) -> None:
     gallery = Gallery(folder / "new.db")

@@ -17,7 +17,7 @@ from timbral.io.types import Floats, Vectors
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
 
-__all__ = ["CalibratedEvidence", "CosineEvidence", "Evidence", "evidence_of"]
+__all__ = ["CalibratedEvidence", "CosineEvidence", "Evidence", "evidence_of", "llr_in_words"]
 
 UNKNOWN_COSINE = 0.45
 """threshold for an encoder of which nothing is known; that of campplus-zh-en for 4 s of speech"""
@@ -38,6 +38,9 @@ class Evidence(Protocol):
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         """Ratios (N,) of scores (N,), same speaker : different speakers, without ends."""
 
+    def said(self, llr: float, cosine: float | None = None) -> str:
+        """A ratio in words, with the cosine that it is of, where that is known."""
+
 
 @dataclass(frozen=True)
 class CalibratedEvidence:
@@ -54,6 +57,9 @@ class CalibratedEvidence:
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.calibration.unlimited_llr(scores, first, second)
+
+    def said(self, llr: float, cosine: float | None = None) -> str:
+        return llr_in_words(llr, cosine)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,15 @@ class CosineEvidence:
     def cosine(self, llr: float) -> float:
         """The cosine that has this ratio."""
         return self.threshold + llr / SLOPE
+
+    def said(self, llr: float, cosine: float | None = None) -> str:
+        cosine = self.cosine(llr) if cosine is None else cosine
+        return f"cosine {cosine:.2f}, threshold {self.threshold:.2f}"
+
+
+def llr_in_words(llr: float, cosine: float | None) -> str:
+    """A ratio of a calibration, and the cosine that it is of, where that is known."""
+    return f"{'' if cosine is None else f'cosine {cosine:.2f}, '}llr {llr:+.1f}"
 
 
 def evidence_of(encoder: Embedder, calibration: Calibration | str | Path | None = None) -> Evidence:

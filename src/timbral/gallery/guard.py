@@ -135,7 +135,8 @@ class Guard:
             worst = int(np.argmin(ratios))
             if ratios[worst] >= 0:
                 break
-            found[kept[worst]] = _disagrees(candidates, kept, kept[worst], ratios[worst])
+            said = self.evidence.said(ratios[worst])
+            found[kept[worst]] = _disagrees(candidates, kept, kept[worst], said)
             kept = [*kept[:worst], *kept[worst + 1 :]]
         if found and len(found) >= len(kept) + len(candidates.enrolled):
             reason = (
@@ -162,8 +163,8 @@ class Guard:
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
                 reason = (
-                    f"it sounds more like the voice {name!r} (cosine {cosine:.2f}, llr "
-                    f"{ratio:+.1f}) than like {candidates.name!r} (llr {own:+.1f}), which it would "
+                    f"it sounds more like the voice {name!r} ({self.evidence.said(ratio, cosine)}) "
+                    f"than like {candidates.name!r} ({self.evidence.said(own)}), which it would "
                     "make more like it: leave it out, or enroll it there"
                 )
                 found[row] = Refusal(recording.source, "another-voice", reason)
@@ -200,7 +201,7 @@ class Guard:
         else:
             kind, what = "already-enrolled", "this voice sounds like"
         reason = (
-            f"{what} the voice {name!r} (cosine {cosine:.2f}, llr {ratio:+.1f}): enroll under that "
+            f"{what} the voice {name!r} ({self.evidence.said(ratio, cosine)}): enroll under that "
             "name, or `merge` them when they are one speaker"
         )
         return Refusal(label, kind, reason)
@@ -312,7 +313,7 @@ def _problem(
     return None
 
 
-def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, ratio: float) -> Refusal:
+def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, said: str) -> Refusal:
     rest = [candidates.recordings[each].source for each in kept if each != row]
     if candidates.enrolled:
         against = f"{len(candidates.enrolled)} enrolled ones of {candidates.name!r}"
@@ -320,7 +321,7 @@ def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, ratio: flo
     else:
         against = rest[0] if len(rest) == 1 else f"the {len(rest)} others"
     reason = (
-        f"it does not sound like {against} (llr {ratio:+.1f}, which speaks for another speaker): "
+        f"it does not sound like {against} ({said}, which speaks for another speaker): "
         "listen to it, and leave it out"
     )
     return Refusal(candidates.recordings[row].source, "disagrees", reason)

@@ -10,6 +10,7 @@ import numpy as np
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
+from timbral.gallery.evidence import llr_in_words
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of
 from timbral.io.types import Floats, Vectors
@@ -33,6 +34,9 @@ class MappedEvidence:
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.migration.calibration.unlimited_llr(scores, first, second)
+
+    def said(self, llr: float, cosine: float | None = None) -> str:
+        return llr_in_words(llr, cosine)
 
 
 def refuse_unlike_mapped(

@@ -209,17 +209,18 @@ def _export(gallery: Gallery, request: Request) -> int:
 
 
 def _check(gallery: Gallery, request: Request) -> int:
-    found = gallery.check(evidence_for(gallery.encoder, request.calibration, request.encoder))
+    evidence = evidence_for(gallery.encoder, request.calibration, request.encoder)
+    found = gallery.check(evidence)
     if request.json:
         print(dumps(asdict(found), indent=2, ensure_ascii=False))
         return SOME_FAILED if found.alike or found.disagreeing else OK
     print(f"{count(found.num_voices, 'voice')}, by {found.rests_upon}")
     print(f"{count(len(found.alike), 'pair')} of voices that may be one speaker's")
     for pair in found.alike:
-        print(f"  {pair.first} and {pair.second}: cosine {pair.cosine:.2f}, llr {pair.llr:+.1f}")
+        print(f"  {pair.first} and {pair.second}: {evidence.said(pair.llr, pair.cosine)}")
     print(f"{count(len(found.disagreeing), 'recording')} that may be another speaker's")
     for each in found.disagreeing:
-        print(f"  {each.voice}, recording {each.id} ({each.source}): llr {each.llr:+.1f}")
+        print(f"  {each.voice}, recording {each.id} ({each.source}): {evidence.said(each.llr)}")
     return SOME_FAILED if found.alike or found.disagreeing else OK
 
 
