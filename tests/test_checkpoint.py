@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from conftest import files_up_to
 from timbral import api
 from timbral.checkpoints.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
 from timbral.checkpoints.weights import build_encoder, load_network
@@ -174,13 +174,9 @@ def test_full_disk_is_an_error_and_leaves_the_earlier_checkpoint(copy: Path) -> 
     checkpoint = find_checkpoint(copy)
     network = load_network(checkpoint)
     before = checkpoint.weights_sha256
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
-    try:
-        with pytest.raises(OSError, match=r"a file may not be so large here .*step-4"):
-            save_checkpoint(checkpoint, {"encoder": network})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    refused = pytest.raises(OSError, match=r"a file may not be so large here .*step-4")
+    with files_up_to(5000), refused:
+        save_checkpoint(checkpoint, {"encoder": network})
     find_checkpoint(copy).check_weights()
     assert checkpoint.weights_sha256 == before
     assert not list(checkpoint.folder.parent.glob(".*"))

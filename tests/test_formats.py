@@ -36,6 +36,7 @@ from timbral.data.manifest_reader import read_manifest
 table, output, format, limit = sys.argv[1:]
 if int(limit):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), -1))
 module.SHARD_UTTERANCES = 8
 def show(done, total):

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import errno
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import soundfile
 
-from conftest import Ask
+from conftest import Ask, files_up_to
 from timbral import api
 from timbral.data.prepared.store import Store
 from timbral.plots import projection
 
 GOLDEN = Path(__file__).parent / "golden"
 REASON = "a file may not be so large here"
-
-
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file may become larger: the system then refuses to write, as a full disk or quota does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def assert_ends(ask: Ask, size: int, *words: object) -> None:
