@@ -73,6 +73,8 @@ def test_verb(ask: Ask, corpus: Path, tmp_path: Path) -> None:
     recordings = [str(path) for path in trial_recordings()[:2]]
     cosines = (loaded.encode(recordings) * plain.encode(recordings)).sum(1)
     assert 0.95 < cosines.min() < 1.0
+    alone = [loaded.encode(each) for each in recordings]
+    assert np.array_equal(loaded.encode(recordings), np.stack(alone))
 
 
 def test_what_goes_with_a_corpus(ask: Ask, corpus: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from timbral.inference.exported_model import (
     FORMAT,
     NO_HASH,
     PRODUCER,
+    STATIC,
     ExportedModel,
     ExportedNetwork,
     Parity,
@@ -54,8 +55,6 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], None]] = {
     "int8": quantize_weights,
 }
 """what each does to the weights of a graph"""
-STATIC = "int8-static"
-"""weights of 8 bits, and products over frames computed in 8 bits by ranges that are known before"""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ __all__ = [
     "FORMAT",
     "NO_HASH",
     "PRODUCER",
+    "STATIC",
     "ExportedModel",
     "ExportedNetwork",
     "Parity",
@@ -39,6 +40,10 @@ EXPORTED_MODEL = FileKind("an exported model", signature=b"\x12\x07timbral")
 NO_HASH = "0" * 64
 OTHER_FILE = b"\n\x08location"
 """in ONNX, where weights lie in another file; our files hold all of theirs"""
+
+STATIC = "int8-static"
+"""a precision: weights of 8 bits, and products over frames computed in 8 bits by ranges that are
+known before"""
 
 
 @dataclass(frozen=True)

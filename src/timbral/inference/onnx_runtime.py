@@ -12,7 +12,12 @@ from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.native_windows import Windows
 from timbral.errors import CheckpointError, ConfigError, MissingExtraError
-from timbral.inference.exported_model import ExportedModel, ExportedNetwork, read_content
+from timbral.inference.exported_model import (
+    STATIC,
+    ExportedModel,
+    ExportedNetwork,
+    read_content,
+)
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.loaded_torch import Device, cpu_device, cpu_threads
 from timbral.io.types import Vectors
@@ -163,7 +168,9 @@ class OnnxRuntime:
 
     def _embed(self, waves: Sequence[Wave]) -> Vectors:
         vectors = np.empty((len(waves), self.network.embedding_dim), dtype=np.float32)
-        limit = SECONDS_PER_BATCH * self.network.sample_rate
+        # In a batch the last bit of a number may be another one, and a step of 8 bits with it.
+        alone = self.precision == STATIC
+        limit = 0 if alone else SECONDS_PER_BATCH * self.network.sample_rate
         for rows in rows_by_length([len(wave) for wave in waves], limit):
             vectors[rows] = self._run([waves[row] for row in rows], "vectors")
         return vectors
