@@ -36,6 +36,9 @@ from timbral.encoders.registry import ENCODERS
 from timbral.io import devices
 from timbral.plots import projection
 
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # of tests that import onnxruntime by themselves
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of two processes on two cores
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start

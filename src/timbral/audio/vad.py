@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.errors import ConfigError, MissingExtraError
+from timbral.io.loaded_onnxruntime import import_onnxruntime
 
 __all__ = [
     "FRAMES_AHEAD",
@@ -165,7 +166,7 @@ def _silero() -> Any:
     """
     package = importlib.util.find_spec("silero_vad")
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError:
         package = None
     if package is None or not package.submodule_search_locations:

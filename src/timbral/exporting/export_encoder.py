@@ -40,6 +40,7 @@ from timbral.inference.load import embedder_of
 from timbral.inference.onnx_runtime import open_session
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.files import atomic_write
+from timbral.io.loaded_onnxruntime import import_onnxruntime
 from timbral.io.outputs import claim_file
 from timbral.io.types import Vectors
 from timbral.version import __version__
@@ -136,7 +137,8 @@ def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
         raise ConfigError(f"{path}: the name of an exported model ends in .onnx; choose another")
     try:
         import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+
+        import_onnxruntime()
     except ImportError:
         raise MissingExtraError("exporting an encoder", "export") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timbral.errors import CheckpointError
+from timbral.io.loaded_onnxruntime import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnx
@@ -24,8 +25,8 @@ def simplified(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     Raises CheckpointError when it cannot take the graph of the encoder of this name.
     """
     import onnx
-    import onnxruntime
 
+    onnxruntime = import_onnxruntime()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         options = onnxruntime.SessionOptions()

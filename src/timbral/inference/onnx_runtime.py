@@ -19,6 +19,7 @@ from timbral.inference.exported_model import (
     read_content,
 )
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
+from timbral.io.loaded_onnxruntime import import_onnxruntime
 from timbral.io.loaded_torch import Device, cpu_device, cpu_threads
 from timbral.io.types import Vectors
 
@@ -39,7 +40,7 @@ def open_session(content: bytes, path: Path) -> Any:
     Raises MissingExtraError without onnxruntime, CheckpointError when it cannot take the model.
     """
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError:
         raise MissingExtraError(f"{path}: an exported model", "onnx") from None
     options = onnxruntime.SessionOptions()
