@@ -33,6 +33,7 @@ from timbral.data.training_list import TRAINING_LIST
 from timbral.demo import shipped, whole_job
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
+from timbral.exporting import parity, shipped_trials
 from timbral.io import devices
 from timbral.plots import projection
 
@@ -126,6 +127,16 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Answer(code, out, re.sub(LAYOUT_LINE, "", err, flags=re.M), "".join(layouts))
 
     return run
+
+
+@pytest.fixture
+def quick_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an export measures is measured on few, short recordings."""
+    recordings = shipped_trials.trial_recordings()[:12]
+    monkeypatch.setattr(shipped_trials, "trial_recordings", lambda: recordings)
+    monkeypatch.setattr(parity, "LONGEST_SECONDS", 2.0)
+    monkeypatch.setattr(parity, "NUM_LENGTHS", 1)
+    monkeypatch.setattr(parity, "LARGEST_EER_RISE", 0.2)  # of random weights, on 66 trials
 
 
 @pytest.fixture(scope="session")

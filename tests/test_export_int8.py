@@ -19,7 +19,7 @@ from timbral.audio.decode import Wave
 from timbral.checkpoints.packed_weights import pack, unpack
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError
-from timbral.exporting import parity, shipped_trials
+from timbral.exporting import parity
 from timbral.exporting.byte_weights import quantize_weights
 from timbral.exporting.compact_graph import compact
 from timbral.exporting.export_encoder import export
@@ -30,14 +30,7 @@ from timbral.inference.embedder import Embedder
 FAST = ("lstm", "tdnn")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measured on few, short recordings."""
-    recordings = trial_recordings()[:12]
-    monkeypatch.setattr(shipped_trials, "trial_recordings", lambda: recordings)
-    monkeypatch.setattr(parity, "LONGEST_SECONDS", 2.0)
-    monkeypatch.setattr(parity, "NUM_LENGTHS", 1)
-    monkeypatch.setattr(parity, "LARGEST_EER_RISE", 0.2)  # of random weights, on 66 trials
+pytestmark = pytest.mark.usefixtures("quick_parity")
 
 
 def made(name: str) -> Embedder:

@@ -19,7 +19,7 @@ from timbral import api
 from timbral.data.sources import find_utterances
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
-from timbral.exporting import byte_activations, parity, shipped_trials
+from timbral.exporting import byte_activations
 from timbral.exporting.byte_activations import quantize_activations
 from timbral.exporting.export_encoder import export
 from timbral.exporting.shipped_trials import trial_recordings
@@ -27,13 +27,8 @@ from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(quick_parity: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured on few, short recordings; products of small encoders count."""
-    recordings = trial_recordings()[:12]
-    monkeypatch.setattr(shipped_trials, "trial_recordings", lambda: recordings)
-    monkeypatch.setattr(parity, "LONGEST_SECONDS", 2.0)
-    monkeypatch.setattr(parity, "NUM_LENGTHS", 1)
-    monkeypatch.setattr(parity, "LARGEST_EER_RISE", 0.2)  # of random weights, on 66 trials
     monkeypatch.setattr(byte_activations, "LEAST_WEIGHTS", 256)
 
 

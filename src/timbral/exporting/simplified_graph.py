@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timbral.errors import CheckpointError
-from timbral.io.loaded_onnxruntime import import_onnxruntime
+from timbral.inference.onnx_runtime import open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -26,21 +25,9 @@ def simplified(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """
     import onnx
 
-    onnxruntime = import_onnxruntime()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        options.enable_mem_reuse = options.enable_mem_pattern = False  # opens faster
-        options.log_severity_level = 4  # what fails is raised
-        try:
-            onnxruntime.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its classes have no common base of their own
-            reason = str(error).splitlines()[0][:200]
-            raise CheckpointError(f"{name}: onnxruntime cannot take its graph ({reason})") from None
+        open_session(proto.SerializeToString(), name, simplified_to=path)
         made = onnx.load(path)
     used = {node.domain for node in made.graph.node}
     domains = [each for each in made.opset_import if each.domain in used]

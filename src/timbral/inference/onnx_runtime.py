@@ -34,8 +34,11 @@ WINDOWS_AT_ONCE = 64
 """of one wave: longer waves go through the graph in blocks of so many windows"""
 
 
-def open_session(content: bytes, path: Path) -> Any:
+def open_session(content: bytes, path: Path | str, simplified_to: Path | None = None) -> Any:
     """onnxruntime's session of a model, on the CPU, with the threads that torch has or would have.
+
+    `simplified_to` is a file that the model is written to, in operators of ONNX, when constants are
+    folded and equal values joined; the session computes that one. `path` is what errors call it.
 
     Raises MissingExtraError without onnxruntime, CheckpointError when it cannot take the model.
     """
@@ -50,6 +53,9 @@ def open_session(content: bytes, path: Path) -> Any:
     # the arena finds free memory at run time, and without a plan takes no more of it.
     options.enable_mem_reuse = options.enable_mem_pattern = False
     options.log_severity_level = 4  # what fails is raised
+    if simplified_to is not None:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(simplified_to)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its classes have no common base of their own
