@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from conftest import Ask
+from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.sources import find_utterances
 from timbral.demo.shipped import VOICES
 from timbral.errors import TimbralError
@@ -202,3 +205,43 @@ def test_bad_input_is_one_line(case: str, tmp_path: Path, monkeypatch: pytest.Mo
         raise found.failures[0]
     line, *more = str(raised.value).splitlines()
     assert not more or (case == "no dataset" and more[0].split()[0] == "expected"), line
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus with a folder that the system refuses to list, also for who may read everything."""
+    for name in ("anna", "berta", "locked"):
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+        (tmp_path / "corpus" / name / f"{name}_1.ogg").write_bytes(CONTENT)
+    scan = os.scandir
+
+    def scandir(path: str | Path) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("layout", ["auto", "folder", "tree"])
+def test_a_folder_that_cannot_be_read_is_a_failure(closed: Path, layout: str) -> None:
+    found = find_utterances(closed, layout)
+    assert [row.speaker for row in found] == ["anna", "berta"]
+    (failure,) = found.failures
+    assert (failure.path, failure.kind) == (str(closed / "locked"), "unreadable")
+    assert "Permission denied" in failure.reason
+    assert not count_passed_over([closed], found)  # the recording in it cannot be seen
+
+
+def test_check_reads_all_but_a_folder_that_cannot_be_read(closed: Path, ask: Ask) -> None:
+    (closed / "anna" / "broken.wav").write_bytes(b"no sound")
+    answer = ask("check", closed)
+    assert (answer.code, answer.out.count(" s of speech in ")) == (1, 2)
+    assert f"{closed / 'locked'}: the folder cannot be read (Permission denied)" in answer.err
+    assert "1 recording and 1 folder could not be read" in answer.err
+
+
+def test_a_corpus_that_cannot_be_read_at_all(closed: Path) -> None:
+    with pytest.raises(TimbralError, match="the folder cannot be read"):
+        find_utterances(closed / "locked", "folder")

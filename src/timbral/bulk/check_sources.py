@@ -32,8 +32,10 @@ def recordings_of(sources: Iterable[str | Path], layout: str) -> tuple[list[str]
             paths.append(source)
             continue
         plain = Path(source).is_dir() and layout_of(source, layout) == PLAIN
-        if plain and (files := [str(path) for path in audio_files(Path(source))]):
+        if plain:
+            files = [str(path) for path in audio_files(Path(source), failures)]
             paths += files
+        if plain and files:
             continue
         utterances = find_utterances(source, layout)
         paths += utterances.table["path"].to_pylist()

@@ -47,4 +47,4 @@ def _no_encoder(word: str) -> str:
             return "a recording"
         is_list = path.suffix.lower() in (*LIST_SUFFIXES, *TABLE_SUFFIXES)
         return "a list" if is_list else ""
-    return "a folder with recordings" if path.is_dir() and any(audio_files(path)) else ""
+    return "a folder with recordings" if path.is_dir() and any(audio_files(path, [])) else ""

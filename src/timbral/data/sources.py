@@ -94,7 +94,7 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
     if format is not None:
         return Manifest.of_own_table(read_table(path)[0])
     for kind in (EMBEDDINGS, IMPORTED):
-        if kind.is_in(path) and not any(audio_files(path)):
+        if kind.is_in(path) and not any(audio_files(path, [])):
             raise DataError(f"{path}: holds {kind.content}, and no recordings; name the corpus")
     if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)

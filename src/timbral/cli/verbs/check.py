@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from timbral.cli.common_options import (
 )
 from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import by_kind, count, name_flags
-from timbral.errors import ConfigError
+from timbral.errors import AudioError, ConfigError
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -103,11 +104,18 @@ def _counts(summary: CheckSummary) -> str:
     return f"{checked}, {summary.num_risky:,} at risk{': ' if kinds else ''}{kinds}"
 
 
+def _unread(failures: Sequence[AudioError]) -> str:
+    """``2 recordings and 1 folder``."""
+    folders = sum(Path(failure.path).is_dir() for failure in failures)
+    kinds = (("recording", len(failures) - folders), ("folder", folders))
+    return " and ".join(count(number, kind) for kind, number in kinds if number)
+
+
 def _end(summary: CheckSummary, exit_code: bool) -> int:
     """Name what could not be read; the exit code."""
     for failure in summary.failures:
         print(failure, file=sys.stderr)
     if summary.failures:
-        print(f"{count(len(summary.failures), 'recording')} could not be read", file=sys.stderr)
+        print(f"{_unread(summary.failures)} could not be read", file=sys.stderr)
     risky = exit_code and summary.num_risky
     return SOME_FAILED if summary.failures or risky else OK

@@ -8,38 +8,56 @@ from pathlib import Path
 
 from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.data.prepared.marks import MARKS, prepared_format
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 
 __all__ = ["absolute_path", "audio_files"]
 
+MAKE_IT_READABLE = "make it readable, or move it out of the corpus"
 
-def audio_files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+
+def audio_files(
+    root: Path, unreadable: list[AudioError] | None = None, above: tuple[str, ...] = ()
+) -> Iterator[Path]:
     """Every audio file below `root`, in sorted order; hidden ones not.
 
     Links are followed, except those that lead back to a folder that they lie in (`above`: the real
     paths of the folders on the way down). Prepared data below `root` is passed over: it is made of
-    the recordings. Raises DataError for a folder that cannot be read.
+    the recordings. A folder below `root` that cannot be read joins `unreadable`; raises DataError
+    for `root` itself, and for any where `unreadable` is None.
     """
     real = os.path.realpath(root)
     if real in above:
         return
-    try:
-        with os.scandir(root) as unsorted:
-            entries = sorted(unsorted, key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(
-            f"{root}: the folder cannot be read ({error.strerror}); make it readable, or move it "
-            "out of the corpus"
-        ) from None
+    entries = _entries(root, unreadable if above else None)
     if above and any(entry.name in MARKS for entry in entries) and _is_prepared(Path(root)):
         return
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from audio_files(Path(entry.path), (*above, real))
+        if _is_folder(entry):
+            yield from audio_files(Path(entry.path), unreadable, (*above, real))
         elif Path(entry.name).suffix.lower() in AUDIO_SUFFIXES:
             yield Path(entry.path)
+
+
+def _entries(root: Path, unreadable: list[AudioError] | None) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by names; nothing where it joins `unreadable`."""
+    try:
+        with os.scandir(root) as unsorted:
+            return sorted(unsorted, key=lambda entry: entry.name)
+    except OSError as error:
+        why = f"the folder cannot be read ({error.strerror}); {MAKE_IT_READABLE}"
+        if unreadable is None:
+            raise DataError(f"{root}: {why}") from None
+        unreadable.append(AudioError(absolute_path(root), why, "unreadable"))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link into a folder that nobody may enter; reading it says so
+        return False
 
 
 def _is_prepared(folder: Path) -> bool:

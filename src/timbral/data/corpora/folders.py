@@ -30,7 +30,8 @@ def utterances_below(
     A recording that lies in no speaker's folder is a failure. Empty `suffixes` are any; `speakers`
     None are all.
     """
-    for path in audio_files(root):
+    unreadable: list[AudioError] = []
+    for path in audio_files(root, unreadable):
         relative = path.relative_to(root)
         folders = relative.parts[:-1]
         if suffixes and path.suffix.lower() not in suffixes:
@@ -40,6 +41,7 @@ def utterances_below(
         elif speakers is None or folders[0] in speakers:
             name = relative.with_suffix("").as_posix()
             yield Utterance(name, folders[0], "/".join(folders[1:]), absolute_path(path), corpus)
+    yield from unreadable
 
 
 def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Scan:
@@ -52,15 +54,17 @@ def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Sc
     return scan
 
 
-def _scan_tree(root: Path) -> Iterator[Utterance]:
+def _scan_tree(root: Path) -> Iterator[Utterance | AudioError]:
     """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
     root = Path(os.path.abspath(root))  # the name of "." is empty
-    for path in audio_files(root):
+    unreadable: list[AudioError] = []
+    for path in audio_files(root, unreadable):
         relative = path.relative_to(root)
         speaker = relative.parent.as_posix() if len(relative.parts) > 1 else root.name
         yield Utterance(
             relative.with_suffix("").as_posix(), speaker, "", absolute_path(path), "tree"
         )
+    yield from unreadable
 
 
 def _scan_folder(root: Path) -> Iterator[Utterance | AudioError]:

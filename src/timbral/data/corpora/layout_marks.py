@@ -69,7 +69,7 @@ def _most(paths: Sequence[Path], is_right: Callable[[Path], bool]) -> bool:
 
 
 def _sample(folder: Path) -> list[Path]:
-    return list(islice(audio_files(folder), SAMPLE_FILES)) if folder.is_dir() else []
+    return list(islice(audio_files(folder, []), SAMPLE_FILES)) if folder.is_dir() else []
 
 
 def _is_vctk(root: Path) -> bool:

@@ -28,13 +28,16 @@ def _scan_chapters(corpus: str) -> Scan:
         return with_details(by_chapter(root), _genders(root))
 
     def by_chapter(root: Path) -> Iterator[Utterance | AudioError]:
-        for path in audio_files(Path(os.path.abspath(root))):  # it may be a speaker's folder
+        unreadable: list[AudioError] = []
+        top = Path(os.path.abspath(root))  # it may be a speaker's folder
+        for path in audio_files(top, unreadable):
             speaker, _, chapter_utterance = path.stem.replace("-", "_").partition("_")
             chapter = chapter_utterance.partition("_")[0]
             if path.parts[-3:-1] == (speaker, chapter):
                 yield Utterance(path.stem, speaker, chapter, absolute_path(path), corpus)
             else:
                 yield AudioError(absolute_path(path), NO_CHAPTER, "no-speaker")
+        yield from unreadable
 
     return scan
 

@@ -36,14 +36,16 @@ def _speaker_info(root: Path) -> Details:
     return details
 
 
-def _recordings(root: Path) -> Iterator[Utterance]:
+def _recordings(root: Path) -> Iterator[Utterance | AudioError]:
     """VCTK: ``wav48_silence_trimmed/`` (0.92, first microphone), ``wav48/`` (0.80) or ``wav/``."""
     for name in ("wav48_silence_trimmed", "wav48", "wav"):
         if (root / name).is_dir():
-            for path in audio_files(root / name):
+            unreadable: list[AudioError] = []
+            for path in audio_files(root / name, unreadable):
                 stem = path.stem.removesuffix("_mic1")
                 if path.parent.parent == root / name and not stem.endswith("_mic2"):
                     yield Utterance(stem, path.parent.name, "", absolute_path(path), "vctk")
+            yield from unreadable
             return
 
 

@@ -117,7 +117,7 @@ def _why_not_prepared(folder: Path) -> str:
         return "is a file, and no folder that `timbral prepare` made"
     if (folder / "plan.json").exists():
         return "preparation was not finished; start the same `timbral prepare` again"
-    if any(True for _ in audio_files(folder)):
+    if any(True for _ in audio_files(folder, [])):
         return (
             "no prepared data here, but recordings; prepare them first: "
             f"timbral prepare {folder} --output {folder.absolute().name}-prepared"

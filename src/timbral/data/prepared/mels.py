@@ -57,7 +57,7 @@ def holds_mels(folder: Path) -> bool:
     format = prepared_format(folder)
     if format is not None or not folder.is_dir():
         return format == "npy"
-    if any(audio_files(folder)):  # the first recording answers
+    if any(audio_files(folder, [])):  # the first recording answers
         return False
     return any(path.is_file() for path in folder.glob("*/*.npy"))
 
