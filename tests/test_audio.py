@@ -120,13 +120,23 @@ def test_wrong_headers_are_errors(tmp_path: Path, tone: Tone) -> None:
 
 def test_arrays(tone: Tone) -> None:
     wave = tone(0.5)
-    as_int16 = check_wave(to_int16(wave), "x")
-    np.testing.assert_allclose(as_int16, wave, atol=2e-5)
+    as_integers = to_int16(wave)
+    np.testing.assert_allclose(check_wave(as_integers, "x"), wave, atol=2e-5)
     assert check_wave(wave.astype(np.float64), "x").dtype == np.float32
     with pytest.raises(AudioError, match="one channel"):
         check_wave(np.zeros((2, 100)), "x")
     with pytest.raises(AudioError, match="uint8"):
         check_wave(np.zeros(100, np.uint8), "x")
+    with pytest.raises(AudioError, match=r"int64.*samples.astype\(np.int16\)"):
+        check_wave(as_integers.astype(np.int64), "x")
+    with pytest.raises(
+        AudioError, match=r"is silent: its int32 samples reach .*astype\(np.int16\)"
+    ):
+        check_wave(as_integers.astype(np.int32), "x")
+    as_int32 = (wave.astype(np.float64) * 2**31).astype(np.int32)
+    np.testing.assert_allclose(check_wave(as_int32, "x"), wave, atol=1e-6)
+    with pytest.raises(AudioError, match=r"is silent$"):
+        check_wave(np.zeros(100, np.int32), "x")
 
 
 def test_int16_is_clipped_not_wrapped() -> None:

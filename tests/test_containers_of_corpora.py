@@ -18,6 +18,7 @@ import pytest
 from conftest import Ask
 from timbral.audio.decode import decode
 from timbral.audio.segments import Segment
+from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.manifest import Manifest
 from timbral.data.sources import find_utterances
 from timbral.errors import AudioError, DataError
@@ -140,7 +141,13 @@ def test_splits_and_names_of_datasets(rows: Rows, tmp_path: Path) -> None:
     write_datasets(tmp_path / "test", rows[:1])
     write_datasets(tmp_path / "more", [*rows, rows[0]])
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test", "more"]}')
-    names = {row.utterance for row in find_utterances(tmp_path, "datasets")}
+    (tmp_path / "test" / "state.json").write_text("{}")
+    (tmp_path / "notes.json").write_text("{}")
+    found = find_utterances(tmp_path, "datasets")
+    assert count_passed_over([tmp_path], found) == {
+        ".json": 1
+    }  # not what the dataset says of itself
+    names = {row.utterance for row in found}
     assert f"test/{rows[0][0]}" in names
     assert "more/00000004" in names  # names that are there twice are numbered
     assert len(names) == 2 * len(rows) + 2

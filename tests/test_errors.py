@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from timbral.audio.decode import check_wave, decode
-from timbral.errors import AudioError, EnrollmentError, MissingExtraError, Refusal, TimbralError
+from timbral.errors import (
+    AudioError,
+    EnrollmentError,
+    MergeError,
+    MissingExtraError,
+    Refusal,
+    TimbralError,
+)
 from timbral.installation import install_command
 from timbral.scoring.calibration_fit import ScoresFallError
 from timbral.serving.refusals import ServiceError
@@ -20,6 +27,7 @@ ELSEWHERE = (ScoresFallError, ServiceError)
 ARGUMENTS: dict[type[TimbralError], tuple[object, ...]] = {
     AudioError: ("a.wav", "no such file", "missing"),
     EnrollmentError: ("adam", (Refusal("a.wav", "short", "too little speech"),)),
+    MergeError: ("adam", (Refusal("eve", "disagrees", "another speaker"),)),
     MissingExtraError: ("trim silero", "vad"),
     ServiceError: (422, "fields", "a message"),
 }

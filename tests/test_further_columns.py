@@ -158,6 +158,19 @@ def test_columns_with_one_reason_are_told_in_one_line(ask: Ask, tmp_path: Path) 
     ]
 
 
+def test_nothing_is_said_of_columns_that_timbral_wrote(ask: Ask, tmp_path: Path) -> None:
+    """A table of `cluster` or `embed` that is given back loses nothing that is not made again."""
+    header = "path,speaker,duration_seconds,embedding,encoder,weights_sha256,license,confidence"
+    table = write_lines(tmp_path / "labels.csv", header, "a.wav,x,1.5,none,mine,abc,MIT,0.9")
+    answer = ask("export-list", table, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
+    assert answer.err == "columns: confidence\n"
+    other = write_lines(
+        tmp_path / "t.csv", "path,speaker,duration_seconds,license", "a.wav,x,1,MIT"
+    )
+    answer = ask("export-list", other, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
+    assert answer.err.startswith("column 'license' is left out: it is a name of timbral's own")
+
+
 def test_odd_columns_of_tables(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"path,speaker,x,x,bad,,good\na,s,1,2,\xff,3,4\nb,s,1,2,,3,\n")
     found = find_utterances(tmp_path / "t.csv")

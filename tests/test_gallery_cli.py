@@ -16,6 +16,7 @@ from timbral import api
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.load import load_encoder
 
 
@@ -98,6 +99,9 @@ def test_gallery_is_listed_changed_and_exported(
     assert ask("gallery", "rename", path, first, "x 1").code == 0
     number = Gallery(path).voice(second).recordings[0].id
     assert ask("gallery", "remove", path, second, "--recordings", number).code == 0
+    itself = ask("gallery", "merge", path, "x 1", "x 1")
+    assert itself.code == 2
+    assert "itself" in itself.err
     merged = ask("gallery", "merge", path, "x 1", second)
     assert merged.out.endswith("now 3\n")
     assert re.search(r"the two voices had a cosine of -?[01]\.\d\d\n", merged.err)
@@ -151,3 +155,39 @@ def test_speakers_of_an_embed_folder_are_enrolled(
     assert "of the encoder's validation" in json.loads(answer.out)["rests_upon"]
     assert "guess" not in answer.err
     assert Gallery(path).encoder == EncoderIdentity.of(load_encoder(run))
+
+
+def test_merging_two_speakers_is_refused(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    gallery = Gallery.create(path, EncoderIdentity("mine", "a" * 64, "b" * 64, 2))
+    for name, vector in (("anna", [1.0, 0.0]), ("berta", [0.13, 0.99]), ("carla", [0.9, 0.1])):
+        recording = EnrolledRecording(np.array(vector, np.float32), name, name, 4.0, 3.0)
+        gallery.add(name, [recording])
+    answer = ask("gallery", "merge", path, "anna", "berta")
+    assert answer.code == 1
+    assert "refused: berta: it does not sound like 'anna' (cosine 0.13" in answer.err
+    assert "nothing was merged; --force merges all the same" in answer.err
+    assert len(gallery) == 3
+    assert ask("gallery", "merge", path, "anna", "carla").code == 0
+    assert ask("gallery", "merge", path, "anna", "berta", "--force").out.endswith("now 3\n")
+    assert ask("gallery", "list", path, "--force").code == 2
+
+
+def test_a_refused_first_enrollment_leaves_no_gallery(
+    ask: Ask, tmp_path: Path, run: Path, voices: Path
+) -> None:
+    recording = next(voices.glob("*/*.ogg"))
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    path = tmp_path / "new" / "gallery.db"
+    twice = ("enroll", path, "anna", recording, recording, "--encoder", run)
+    for words in (twice, ("enroll", path, "anna", broken, "--encoder", run, "--force")):
+        answer = ask(*words)
+        assert answer.code == 1
+        assert "nothing was enrolled" in answer.err
+        assert not path.parent.exists()
+    answer = ask(*twice, "--partial")
+    assert answer.code == 1
+    assert "1 recording added" in answer.out
+    assert "same recording" in answer.err
+    assert len(Gallery(path)) == 1

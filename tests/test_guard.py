@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import timbral
-from timbral.errors import DataError, EnrollmentError
+from timbral.errors import DataError, EnrollmentError, MergeError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence, evidence_of
 from timbral.gallery.gallery import Gallery
@@ -281,3 +281,18 @@ def searches(gallery: Gallery) -> StrangerSearches:
     found = stranger_searches(gallery, Voices.of(gallery.snapshot(), EVIDENCE))
     assert found is not None
     return found
+
+
+def test_voices_of_two_speakers_are_not_merged(gallery: Gallery) -> None:
+    adam, eve = Speaker(1), Speaker(2)
+    for name, speaker in (("adam", adam), ("adam again", adam), ("eve", eve)):
+        gallery.add(name, [speaker.says(), speaker.says()])
+    before = gallery.voices()
+    with pytest.raises(MergeError, match=r"nothing was merged.*does not sound like 'adam'") as one:
+        gallery.merge("adam", "eve", EVIDENCE)
+    assert "threshold 0.50" in str(one.value)
+    assert str(pickle.loads(pickle.dumps(one.value))) == str(one.value)
+    assert gallery.voices() == before
+    gallery.merge("adam", "adam again", EVIDENCE)
+    gallery.merge("adam", "eve")  # nobody asks
+    assert [each.num_recordings for each in gallery.voices()] == [6]

@@ -208,6 +208,21 @@ def test_signal_where_c_has_called_python(
     assert sys.unraisablehook.__module__ != Interruption.__module__
 
 
+@pytest.mark.parametrize("number", LINES)
+@pytest.mark.parametrize("taken", [False, True])
+def test_signal_while_python_ends(number: signal.Signals, taken: bool) -> None:
+    """Modules as large as numba and torch take half a second; a second signal says no more."""
+    code = (
+        "import atexit, signal\n"
+        "from timbral.cli.interruption import run_interruptibly\n"
+        f"atexit.register(signal.raise_signal, {number.value})\n"
+        f"run_interruptibly(lambda: signal.raise_signal({number.value}) if {taken} else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ended = -number if taken else 128 + number
+    assert (done.returncode, done.stderr) == (ended, LINES[number])
+
+
 def test_ignored_signal_stays_ignored(handlers: None) -> None:
     """As it is in jobs that a shell has started in the background."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

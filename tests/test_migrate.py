@@ -14,7 +14,7 @@ import pytest
 from conftest import Ask
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
-from timbral.errors import DataError, EnrollmentError
+from timbral.errors import DataError, EnrollmentError, MergeError
 from timbral.gallery.bridge import Unlabeled, fit_bridge
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CosineEvidence
@@ -258,6 +258,11 @@ def test_mapped_voices_are_compared_by_the_calibration_of_the_migration(
     gallery.enroll_vectors("again", same, never_same, force=True)
     (pair,) = gallery.check(never_same).alike
     assert {pair.first, pair.second} == {"again", "s2-1"}
+    with pytest.raises(MergeError, match="both voices were mapped"):
+        gallery.merge("s2-1", "s2-2", Constant(9.0))
+    with pytest.raises(MergeError, match="does not sound like 's2-2'"):
+        gallery.merge("s2-2", "again", Constant(9.0))
+    gallery.merge("s2-1", "again", never_same)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
     ├── DataError           a corpus, manifest, store, trial or speaker list cannot be used
     ├── ConfigError         a setting is unknown, of the wrong type or out of range
     ├── EnrollmentError     recordings are refused as those of a voice
+    │   └── MergeError      two voices of a gallery do not sound like one speaker
     ├── InputError          what was given as a recording or vectors is none (a TypeError, too)
     ├── CheckpointError     a checkpoint or weight file cannot be used
     ├── MissingExtraError   an optional dependency is asked for and not installed
@@ -31,6 +32,7 @@ __all__ = [
     "DataError",
     "EnrollmentError",
     "InputError",
+    "MergeError",
     "MissingExtraError",
     "Refusal",
     "TimbralError",
@@ -125,9 +127,20 @@ class EnrollmentError(TimbralError):
         super().__init__(voice, tuple(refusals))
         self.voice, self.refusals = voice, tuple(refusals)
 
+    @property
+    def reasons(self) -> str:
+        """What was refused and why, in one line."""
+        return "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
+
     def __str__(self) -> str:
-        reasons = "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
-        return f"{self.voice}: nothing was enrolled. {reasons}. `force` enrolls all the same"
+        return f"{self.voice}: nothing was enrolled. {self.reasons}. `force` enrolls all the same"
+
+
+class MergeError(EnrollmentError):
+    """Two voices of a gallery do not sound like one speaker; nothing was merged."""
+
+    def __str__(self) -> str:
+        return f"{self.voice}: nothing was merged. {self.reasons}. Without `evidence` nobody asks"
 
 
 class InputError(TimbralError, TypeError):

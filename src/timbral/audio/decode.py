@@ -62,6 +62,10 @@ AUDIO_SUFFIXES = frozenset({*LIBSNDFILE_SUFFIXES, *FFMPEG_SUFFIXES})
 PLAUSIBLE_RATES = (1_000, 768_000)
 """lowest and highest sample rate in Hz; headers that say others are broken"""
 TOO_LARGE = "its header claims more audio than fits into memory"
+NARROWER = (
+    "give 16-bit numbers as int16 (samples.astype(np.int16)), 32-bit numbers as int32, or floats "
+    "in [-1, 1]"
+)
 SILENCE_PEAK = 2 / 32_768
 """two steps of 16-bit audio: dither, not sound"""
 CANCELLATION = 0.01
@@ -307,6 +311,9 @@ def as_float32(wave: NDArray[Any], name: str) -> Wave:
     if wave.ndim != 1:
         reason = f"one channel of shape (T,) is needed, got shape {wave.shape}"
         raise AudioError(name, reason, "unsupported")
+    if np.issubdtype(wave.dtype, np.int64):
+        reason = f"its samples are int64, which says nothing of their full scale; {NARROWER}"
+        raise AudioError(name, reason, "unsupported")
     if np.issubdtype(wave.dtype, np.signedinteger):
         wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)
     elif not np.issubdtype(wave.dtype, np.floating):
@@ -315,19 +322,27 @@ def as_float32(wave: NDArray[Any], name: str) -> Wave:
     return wave.astype(np.float32, copy=False)
 
 
+def _of_fewer_bits(wave: NDArray[Any]) -> str:
+    """What to add where 16-bit numbers may have come in integers of 32 bits."""
+    if wave.dtype != np.int32 or not wave.any():
+        return ""
+    largest = int(np.abs(wave.astype(np.int64)).max())
+    return f": its int32 samples reach {largest:,} of 2,147,483,648; {NARROWER}"
+
+
 def check_wave(wave: NDArray[Any], name: str) -> Wave:
     """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError when it holds no usable sound.
 
     Integer arrays are taken as PCM and scaled to [-1, 1], floats beyond it as `to_full_scale` says.
     """
-    wave = as_float32(wave, name)
+    given, wave = wave, as_float32(wave, name)
     if wave.size == 0:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
     peak = _peak(wave)
     if not np.isfinite(peak):
         raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:
-        raise AudioError(name, "the recording is silent", "silent")
+        raise AudioError(name, f"the recording is silent{_of_fewer_bits(given)}", "silent")
     return wave if peak <= 1.0 else to_full_scale(wave, peak, name)
 
 

@@ -91,16 +91,24 @@ def _tell_reading(found: Manifest, layout: str) -> None:
 
 
 def tell_columns(found: Manifest) -> None:
-    """What is known of the utterances besides their names, and which columns are left out."""
+    """What is known of the utterances besides their names, and which columns are left out.
+
+    Those that timbral wrote and makes again are no loss, so that nothing is said of them.
+    """
+    from timbral.data.further_columns import made_by_timbral
+
     if found.further_names:
         print(f"columns: {', '.join(found.further_names)}", file=sys.stderr)
     names_of: dict[str, list[str]] = {}
+    own = made_by_timbral(found.left_out)
     for name, reason in found.left_out.items():
+        if name in own:
+            continue
         names_of.setdefault(reason, []).append(name)
     for reason, names in names_of.items():
         if len(names) == 1:
             print(f"column {names[0]!r} is left out: it {reason}", file=sys.stderr)
-        else:  # nearly all of a table that timbral wrote
+        else:
             print(f"columns {', '.join(names)} are left out: each {reason}", file=sys.stderr)
 
 

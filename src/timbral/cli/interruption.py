@@ -4,7 +4,8 @@ Where Python imports a module the process ends at once: nothing is in work there
 numpy or torch would swallow an exception (or print it) instead of passing it on. Anywhere else the
 exception `Interruption` runs through the verb, which removes its temporary files and ends its
 workers. Where C has called Python (LLVM's compiler, destructors) an exception is lost; it is raised
-again a moment later. A second signal ends the process as it would end any other.
+again a moment later. Where Python ends, after the verb's work is done, the line is printed, too. A
+second signal ends the process as it would end any other.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def run_interruptibly(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt as error:
         code = answer(error)
     sys.unraisablehook = report
-    for number in taken:  # while Python ends, there is nobody to catch an exception
-        signal.signal(number, signal.SIG_DFL)
+    for number in taken:  # while Python ends, which takes a while, nobody catches an exception
+        untouched = signal.getsignal(number) == _interrupt
+        signal.signal(number, _end if untouched else signal.SIG_DFL)
     sys.exit(code)
 
 
@@ -70,9 +72,14 @@ def answer(error: KeyboardInterrupt) -> int:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     if _is_importing(frame):
-        os.write(2, f"{_line(number)}\n".encode())
-        os._exit(128 + number)
+        _end(number, frame)
     raise Interruption(number)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Say it and end the process at once."""
+    os.write(2, f"{_line(number)}\n".encode())
+    os._exit(128 + number)
 
 
 def _again_if_lost(

@@ -25,6 +25,7 @@ __all__ = [
     "as_further",
     "concatenated",
     "joined",
+    "made_by_timbral",
     "table_of_rows",
     "unfit_columns",
     "unfit_type",
@@ -41,6 +42,11 @@ OWN_NAMES = frozenset((
     "reason", "kind",
 ))  # fmt: skip
 """of the columns that timbral itself writes into tables of utterances"""
+MADE_AGAIN = frozenset((
+    "duration_seconds", "speech_seconds", "risks", "embedding", "encoder", "weights_sha256",
+    "embedding_sha256",
+))  # fmt: skip
+"""of them those that nobody else calls so, and that say nothing that the recording does not"""
 RESERVED = "is a name of timbral's own; rename it to keep it"
 NESTED = "holds lists, objects or bytes"
 
@@ -69,6 +75,14 @@ def unfit_columns(schema: pa.Schema) -> dict[str, str]:
         for field in schema
     }
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def made_by_timbral(left_out: Mapping[str, str]) -> frozenset[str]:
+    """Which columns that are left out of a table timbral itself wrote, and makes again."""
+    if left_out.get("duration_seconds") != RESERVED:
+        return frozenset()
+    license = {"license"} if "weights_sha256" in left_out else set()  # that of the vectors
+    return frozenset(left_out) & (MADE_AGAIN | license)
 
 
 def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

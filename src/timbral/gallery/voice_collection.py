@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from timbral.embeddings.vectors import has_direction, unit_length
-from timbral.errors import DataError, InputError
+from timbral.errors import DataError, InputError, MergeError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enroller import Enroller, in_blocks
+from timbral.gallery.evidence import Evidence
 from timbral.gallery.exporting import export_gallery
+from timbral.gallery.merging import refusal_to_merge
 from timbral.gallery.migration import migration_of
 from timbral.gallery.opening_gallery import create_database, open_database
 from timbral.gallery.refused_searches import RefusedSearch
@@ -187,16 +189,27 @@ class VoiceCollection:
         """Overwrite what was deleted; False while another process still reads it."""
         return self._store.database.erase()
 
-    def merge(self, into: str, other: str) -> None:
+    def merge(self, into: str, other: str, evidence: Evidence | None = None) -> None:
         """Give all recordings of the voice `other` to the voice `into`; `other` is gone.
 
-        Raises DataError when one of them is not there, or both are the same.
+        Args:
+            into: the voice that stays
+            other: the voice that goes
+            evidence: what decides whether they are one speaker's, such as `evidence_of(encoder)`;
+                None: nobody asks
+
+        Raises DataError when one of them is not there, or both are the same, and MergeError when
+        the evidence speaks for two speakers.
         """
         with self._matrix.writing():
-            names = [self.voice(name).name for name in (into, other)]
-            if names[0] == names[1]:
+            first, second = self.voice(into), self.voice(other)
+            if first.name == second.name:
                 raise DataError(f"{into!r} cannot be merged into itself; name two voices")
-            self._store.merge(*names)
+            if evidence is not None:
+                refusal = refusal_to_merge(first, second, evidence, self.migration)
+                if refusal is not None:
+                    raise MergeError(first.name, [refusal])
+            self._store.merge(first.name, second.name)
 
     def rename(self, name: str, new_name: str) -> None:
         """Call a voice something else; DataError when that name is taken."""

@@ -29,6 +29,12 @@ BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", "it is a GGUF model; weights of PyTorch or Paddle are read"),
     (0, b"\x93NUMPY", "it is one NumPy array; weights are a dictionary of tensors"),
     (0, b"PAR1", "it is a Parquet table, not weights"),
+    (
+        0,
+        b"SQLite format 3\0",
+        "it is an SQLite database, such as a gallery of enrolled voices, which `timbral gallery` "
+        "and `timbral identify` take; weights are in a file of the encoder's own",
+    ),
     (0, b"RIFF", "it is a recording (RIFF), not weights"),
     (0, b"fLaC", "it is a recording (FLAC), not weights"),
     (0, b"OggS", "it is a recording (Ogg), not weights"),

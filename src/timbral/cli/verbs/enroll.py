@@ -90,10 +90,11 @@ def run(
     _check_voice(name, recordings)
     announce_length(*recordings)
     embedder = _open_encoder(gallery, encoder, running)
-    from timbral.gallery.gallery import Gallery
+    from timbral.gallery.first_enrollment import enroll_at
 
     try:
-        enrollment = Gallery.create(gallery, embedder).enroll(
+        enrollment = enroll_at(
+            gallery,
             name,
             [with_channel(str(path), channel) for path in recordings],
             embedder,

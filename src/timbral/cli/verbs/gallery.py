@@ -15,7 +15,7 @@ from timbral.cli.common_options import DEFAULT_RUNNING, OK, SOME_FAILED, load_em
 from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, evidence_for
 from timbral.cli.wording import count, percent
-from timbral.errors import ConfigError
+from timbral.errors import ConfigError, MergeError
 
 if TYPE_CHECKING:
     from timbral.gallery.gallery import Gallery
@@ -24,7 +24,8 @@ __all__ = ["run"]
 
 
 EncoderOption = Annotated[
-    str | None, option("ENCODER", "with check: the gallery's, for its calibration or threshold")
+    str | None,
+    option("ENCODER", "with check and merge: the gallery's, for its calibration or threshold"),
 ]
 BridgeOption = Annotated[
     tuple[Path, Path] | None,
@@ -61,6 +62,7 @@ class Request:
     bridge: tuple[Path, Path] | None
     unlabeled: tuple[tuple[Path, Path], ...]
     domain: Path | None
+    force: bool
     json: bool
 
 
@@ -70,9 +72,9 @@ def run(
         option(
             None,
             "list: all voices; show, remove: those that are named; merge: the second into the "
-            "first; rename: the first to the second; export: a table of all vectors; check: voices "
-            "that may be one, recordings that may be another's; migrate: a new gallery with "
-            "another encoder's vectors, without the audio",
+            "first, if they sound like one speaker; rename: the first to the second; export: a "
+            "table of all vectors; check: voices that may be one, recordings that may be "
+            "another's; migrate: a new gallery with another encoder's vectors, without the audio",
         ),
     ],
     gallery: GalleryLocation,
@@ -91,6 +93,7 @@ def run(
     bridge: BridgeOption = None,
     unlabeled: UnlabeledOption = (),
     domain: DomainOption = None,
+    force: Annotated[bool, option(None, "with merge: whatever the voices sound like")] = False,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
     """What a gallery holds; remove, merge, export, check, migrate.
@@ -98,13 +101,15 @@ def run(
     example: timbral gallery list gallery.db
     """
     check_files(calibration)
+    if force and action != "merge":
+        raise ConfigError("`force` goes with merge")
     if recordings and (action != "remove" or len(names) != 1):
         raise ConfigError("`recordings` goes with remove and the name of one voice")
     from timbral.gallery.gallery import Gallery
 
     _check_names(action, names)
     request = Request(
-        names, recordings, output, calibration, encoder, to, bridge, unlabeled, domain, json
+        names, recordings, output, calibration, encoder, to, bridge, unlabeled, domain, force, json
     )
     with Gallery(gallery) as opened:
         return ACTIONS[action](opened, request)
@@ -187,7 +192,16 @@ def _merge(gallery: Gallery, request: Request) -> int:
 
     into, other = request.names
     alike = float(similarity(gallery.voice(into).vector, gallery.voice(other).vector))
-    gallery.merge(into, other)
+    evidence = None
+    if not request.force:
+        evidence = evidence_for(gallery.encoder, request.calibration, request.encoder)
+    try:
+        gallery.merge(into, other, evidence)
+    except MergeError as error:
+        for each in error.refusals:
+            print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
+        print(f"{into}: nothing was merged; --force merges all the same", file=sys.stderr)
+        return SOME_FAILED
     recordings = gallery.voice(into).summary.num_recordings
     print(f"{into}: has the recordings of {other}, now {recordings:,}")
     print(f"note: the two voices had a cosine of {alike:.2f}", file=sys.stderr)

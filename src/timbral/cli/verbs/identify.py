@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_folders
+from timbral.cli.early_checks import announce_length, check_files, check_folders
 from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, encoder_of
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError, ConfigError
@@ -67,10 +67,7 @@ def run(
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
-    if not recordings:
-        raise ConfigError("name a recording, or several, behind the gallery")
-    check_files(calibration)
-    check_folders(strangers)
+    _check(recordings, calibration, strangers)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
@@ -89,6 +86,15 @@ def run(
         return SOME_FAILED
     is_decided = identifier.is_calibrated or false_accept is not None
     return _code(named, is_decided) if exit_code else OK
+
+
+def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> None:
+    """ConfigError for no recordings, DataError for files that are not there; tells a long wait."""
+    if not recordings:
+        raise ConfigError("name a recording, or several, behind the gallery")
+    check_files(calibration)
+    check_folders(strangers)
+    announce_length(*recordings)
 
 
 def _code(named: Sequence[bool], is_decided: bool) -> int:

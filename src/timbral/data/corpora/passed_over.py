@@ -13,6 +13,9 @@ from timbral.data.manifest import Manifest, Utterance
 
 __all__ = ["count_passed_over", "in_words"]
 
+TOP_LIST = frozenset({"dataset_dict.json"})
+LISTS_OF_DATASETS = TOP_LIST | {"dataset_info.json", "state.json"}
+"""what a saved dataset says of itself, beside its Arrow files and above them"""
 NAMED_SUFFIXES = 5
 """in words; the rest are counted together"""
 
@@ -69,7 +72,8 @@ def _names(root: str) -> Iterator[str]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (name for name in names if not name.startswith("."))
+        lists = LISTS_OF_DATASETS if any(name.endswith(".arrow") for name in names) else TOP_LIST
+        yield from (name for name in names if name[:1] != "." and name not in lists)
 
 
 def _is_our_own(names: Iterable[str]) -> bool:

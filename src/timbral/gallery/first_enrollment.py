@@ -1,0 +1,79 @@
+"""Enrollment at a location: a gallery is made by the first voice that may enter it, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbral.calibration.calibration import Calibration
+from timbral.errors import EnrollmentError, Refusal
+from timbral.gallery.enrollment_result import Enrollment
+from timbral.gallery.evidence import Evidence, evidence_of
+from timbral.gallery.gallery import Gallery
+from timbral.gallery.guard import Candidates, Guard
+from timbral.gallery.measuring import measure_recordings
+from timbral.gallery.opening_gallery import is_server
+from timbral.gallery.voice_names import checked_name
+from timbral.gallery.voices import EnrolledRecording
+
+if TYPE_CHECKING:
+    from timbral.inference.embedder import Embedder
+
+__all__ = ["enroll_at"]
+
+
+def enroll_at(
+    location: str | Path,
+    name: str,
+    recordings: Sequence[object],
+    encoder: Embedder,
+    *,
+    consent: str | None = None,
+    force: bool = False,
+    partial: bool = False,
+    calibration: Calibration | str | Path | None = None,
+) -> Enrollment:
+    """As `Gallery.enroll`, in the gallery at a location, which is made where there is none.
+
+    Where nothing may be enrolled there is no gallery afterwards either.
+    """
+    if is_server(location) or Path(location).exists():
+        return Gallery.create(location, encoder).enroll(
+            name,
+            recordings,
+            encoder,
+            consent=consent,
+            force=force,
+            partial=partial,
+            calibration=calibration,
+        )
+    checked_name(name)
+    evidence = evidence_of(encoder, calibration)
+    measured, unusable = measure_recordings(encoder, recordings)
+    _refuse_first(name, measured, unusable, evidence, force=force, partial=partial)
+    return Gallery.create(location, encoder).enroll_vectors(
+        name,
+        measured,
+        evidence,
+        consent=consent,
+        force=force,
+        partial=partial,
+        refused=unusable,
+    )
+
+
+def _refuse_first(
+    name: str,
+    measured: Sequence[EnrolledRecording],
+    unusable: Sequence[Refusal],
+    evidence: Evidence,
+    *,
+    force: bool,
+    partial: bool,
+) -> None:
+    """EnrollmentError where an empty gallery would enroll nothing of these recordings."""
+    found = {} if force or not measured else Guard(evidence).refusals(Candidates(name, measured))
+    refusals = (*unusable, *dict.fromkeys(found.values()))
+    if len(found) == len(measured) or (refusals and not (partial or force)):
+        raise EnrollmentError(name, refusals)

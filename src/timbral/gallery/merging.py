@@ -1,0 +1,47 @@
+"""May two voices of a gallery become one? Only if they speak for one speaker."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timbral.errors import Refusal
+from timbral.gallery.evidence import Evidence
+from timbral.gallery.mapped_voice import MappedEvidence
+from timbral.gallery.migration import Migration
+from timbral.gallery.voices import Voice, conditions_of, counted
+
+__all__ = ["refusal_to_merge"]
+
+
+def refusal_to_merge(
+    into: Voice, other: Voice, evidence: Evidence, migration: Migration | None
+) -> Refusal | None:
+    """Why the recordings of `other` must not join the voice `into`; None when they may.
+
+    As at enrollment, the llr of the two has to be 0 or more. Voices that a migration mapped are
+    compared with those of the encoder's own by its calibration; with each other they are not, for
+    no calibration is of such cosines.
+    """
+    sides = [counted(voice.recordings) for voice in (into, other)]
+    mapped = [side[0].mapped for side in sides] if migration is not None else [False, False]
+    if migration is not None and all(mapped):
+        reason = (
+            f"both voices were mapped from {migration.old_encoder}, and how alike mapped voices of "
+            "one speaker are is not known: merge them in the gallery that they came from, or "
+            "enroll new recordings first"
+        )
+        return Refusal(other.name, "disagrees", reason)
+    compared: Evidence = evidence
+    if migration is not None and any(mapped):
+        compared = MappedEvidence(migration)
+    first, second = compared.compensate(np.stack([into.vector, other.vector]))
+    cosine = float(first @ second)
+    conditions = [conditions_of(side).together for side in sides]
+    (ratio,) = compared.llr(np.array([cosine]), *conditions)
+    if ratio >= 0:
+        return None
+    reason = (
+        f"it does not sound like {into.name!r} ({compared.said(float(ratio), cosine)}, which "
+        "speaks for another speaker): listen to a recording of each"
+    )
+    return Refusal(other.name, "disagrees", reason)
