@@ -289,6 +289,27 @@ def test_every_verb_takes_them(tmp_path: Path, ask: Ask) -> None:
     assert ask("embed", "x", tmp_path, "--output", emb).code == 2
 
 
+def test_trials_are_drawn_from_them(tmp_path: Path, ask: Ask) -> None:
+    """By the ids that `score` takes; not where nothing says who speaks."""
+    random = np.random.default_rng(2)
+    rows = {f"s{number % 6} {number}": random.standard_normal(8) for number in range(24)}
+    np.savez(tmp_path / "v.npz", **rows)
+    (tmp_path / "who").write_text("".join(f"{name}\t{name[:2]}\n" for name in rows))
+    timbral.import_embeddings(tmp_path / "v.npz", tmp_path / "e", speakers=tmp_path / "who")
+    drawn = ask("trials", tmp_path / "e", "--per-speaker", "4", "--output", tmp_path / "t")
+    assert (drawn.code, "24 target trials and 24 non-target" in drawn.out) == (0, True), drawn.err
+    assert "names in the list: the vectors' utterances" in drawn.err
+    assert not (tmp_path / "t.columns.tsv").exists(), "norm is no property of a voice"
+    scored = timbral.score(tmp_path / "e", tmp_path / "t", tmp_path / "s", draws=0)
+    assert (scored.num_trials, scored.missing) == (48, ())
+    assert timbral.compare(tmp_path / "s", tmp_path / "s", draws=100).num_speakers == 6
+    timbral.import_embeddings(tmp_path / "v.npz", tmp_path / "nobody")
+    refused = ask("trials", tmp_path / "nobody", "--output", tmp_path / "t2")
+    assert (refused.code, refused.err.count("error: ")) == (2, 1)
+    assert "24 of 24 vectors have no speaker, the first 's0 0'" in refused.err
+    assert not (tmp_path / "t2").exists()
+
+
 def damaged_npy(folder: Path) -> Path:
     (folder / "v.npy").write_bytes(b"\x93NUMPY\x01\x00")
     return folder / "v.npy"

@@ -20,6 +20,7 @@ from timbral.scoring.list_speakers import speakers_file, write_speakers
 from timbral.scoring.speaker_groups import speaker_groups
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import write_trials
+from timbral.scoring.utterances_of_vectors import holds_vectors, utterances_of_vectors
 
 __all__ = ["TrialSummary", "draw_balanced", "trials"]
 
@@ -60,8 +61,10 @@ def trials(
     """Draw a list of trials from a corpus, as many for every speaker, and write it.
 
     Args:
-        source: a corpus as `inspect` takes it, or utterances
-        output: the list, lines ``label path path``; paths below a folder `source` start from it.
+        source: a corpus as `inspect` takes it, utterances, or a folder of vectors, of `embed` or
+            `import_embeddings`
+        output: the list, lines ``label path path``; paths below a folder `source` start from it;
+            of vectors ``label id id``, as `score` takes them.
             Beside it, OUTPUT.utt2spk has the speaker of each recording, for the intervals of
             `evaluate`, `score` and `compare`
         layout: how a corpus's folder is laid out; ``auto`` recognizes it
@@ -78,7 +81,13 @@ def trials(
     Raises DataError when the corpus cannot be read, gives no trial of one kind, or when a speaker
     has no gender; ConfigError for a `per_speaker` below 1.
     """
-    manifest = source if isinstance(source, Manifest) else find_utterances(source, layout)
+    of_vectors = isinstance(source, str | Path) and holds_vectors(source)
+    if isinstance(source, Manifest):
+        manifest = source
+    elif of_vectors:
+        manifest = utterances_of_vectors(source)
+    else:
+        manifest = find_utterances(source, layout)
     found = list(manifest)
     inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
@@ -93,7 +102,7 @@ def trials(
         groups=speaker_groups(manifest, genders, same),
         seed=seed,
     )
-    names = [_name(row.path, source) for row in found]
+    names = [row.utterance if of_vectors else _name(row.path, source) for row in found]
     write_speakers(output, zip(names, (row.speaker for row in found), strict=True))
     write_columns(of_columns, names, manifest)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])

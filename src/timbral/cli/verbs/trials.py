@@ -13,13 +13,16 @@ from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.wording import count
 
 if TYPE_CHECKING:
+    from timbral.data.manifest import Manifest
     from timbral.scoring.balanced_trials import TrialSummary
 
 __all__ = ["run"]
 
 
 def run(
-    corpus: Annotated[Positional[str], option("CORPUS", "a folder, a table, or prepared data")],
+    corpus: Annotated[
+        Positional[str], option("CORPUS", "a folder, a table, prepared data, vectors")
+    ],
     *,
     output: Annotated[Path, option("FILE", "the list: lines `label path path`")],
     layout: Layout = "auto",
@@ -45,8 +48,7 @@ def run(
     """
     from timbral import api
 
-    found = find_corpus(corpus, layout)
-    source = found if corpus == STDIN else corpus
+    source = _told(corpus, layout)
     drawn = api.trials(
         source,
         output,
@@ -58,6 +60,17 @@ def run(
         seed=seed,
     )
     return _describe(drawn, output, per_speaker, across_sessions)
+
+
+def _told(corpus: str, layout: str) -> str | Manifest:
+    """What trials are drawn from; says how a corpus was read."""
+    from timbral.scoring.utterances_of_vectors import holds_vectors
+
+    if corpus != STDIN and holds_vectors(corpus):
+        print("names in the list: the vectors' utterances, as `score` takes them", file=sys.stderr)
+        return corpus
+    found = find_corpus(corpus, layout)
+    return found if corpus == STDIN else corpus
 
 
 def _describe(drawn: TrialSummary, output: Path, per_speaker: int, across_sessions: bool) -> int:

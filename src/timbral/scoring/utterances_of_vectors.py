@@ -1,0 +1,54 @@
+"""The utterances of a folder of vectors, for lists of trials that name them by their ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from timbral.data.corpora.corpus_files import audio_files
+from timbral.data.manifest import COLUMNS, Manifest, check_unique
+from timbral.embeddings.table import UTTERANCES, read_embeddings
+from timbral.errors import DataError
+from timbral.io.outputs import EMBEDDINGS, IMPORTED
+
+__all__ = ["holds_vectors", "utterances_of_vectors"]
+
+
+def holds_vectors(source: str | Path) -> bool:
+    """Whether a source is a folder that `embed` or `import-embeddings` wrote, and no corpus."""
+    path = Path(source)
+    if not any(kind.is_in(path) for kind in (EMBEDDINGS, IMPORTED)):
+        return False
+    return not any(audio_files(path))
+
+
+def utterances_of_vectors(folder: str | Path) -> Manifest:
+    """The utterances whose vectors a folder holds, with what else its table says of them.
+
+    Raises DataError when the table cannot be read, for an id that comes twice, and for vectors of
+    which nothing says who speaks: taken for one more speaker they would make false trials.
+    """
+    table = read_embeddings(folder)
+    speakers = table["speaker"]
+    unnamed = table.filter(pc.equal(speakers, ""))["utterance"]
+    if len(unnamed):
+        raise DataError(
+            f"{folder}: {len(unnamed):,} of {len(table):,} vectors have no speaker, the first "
+            f"{unnamed[0].as_py()!r}; who speaks is said by `import-embeddings --speakers FILE` "
+            "(lines `utterance speaker`), or by the corpus that is embedded"
+        )
+    own = table.append_column("corpus", pa.array([""] * len(table), pa.string()))
+    found = own.select(COLUMNS.names)
+    whole = pa.parquet.ParquetFile(Path(folder) / UTTERANCES)
+    others = [
+        field.name
+        for field in whole.schema_arrow
+        if field.name not in (*own.column_names, "norm") and not pa.types.is_nested(field.type)
+    ]
+    read = whole.read(others)
+    for name in others:
+        found = found.append_column(name, read[name])
+    return check_unique(Manifest.of_own_table(found), folder)
