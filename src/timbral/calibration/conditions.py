@@ -11,12 +11,10 @@ import numpy as np
 from timbral.audio.quality.measures import Quality
 from timbral.io.types import Floats
 
-__all__ = ["CALIBRATED_RISKS", "FEATURES", "Conditions", "Ranges", "pair_features"]
+__all__ = ["FEATURES", "Conditions", "Ranges", "pair_features"]
 
 MAX_SNR_DB = 60.0
 """above this, and for recordings without a pause, noise does not matter"""
-CALIBRATED_RISKS = frozenset({"short", "narrow-band", "noisy"})
-"""risks that a calibration allows for: it has seen such recordings, or warns of them itself"""
 FEATURES = ("shorter", "longer", "narrower", "band difference", "noisier")
 """of a trial: net speech of both sides (octaves of seconds), bandwidth of the narrower side and its
 distance to the other (octaves of hertz), SNR of the noisier side (tens of dB)"""

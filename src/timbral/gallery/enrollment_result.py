@@ -26,6 +26,8 @@ class Enrollment:
     """of the voice, now"""
     speech_seconds: float
     """net, of the voice, now"""
+    warnings: tuple[str, ...] = ()
+    """what speaks against recordings that were enrolled, as `timbral check` says it"""
 
     @classmethod
     def of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ class Gallery(VoiceCollection):
             sources: what the recordings are called; None: paths, or their number
 
         Returns:
-            what was enrolled and, with `partial` or `force`, what was refused
+            what was enrolled, with what speaks against these recordings, and, with `partial` or
+            `force`, what was refused
 
         Raises EnrollmentError when something is refused, with a reason for each recording;
         DataError for another encoder than the gallery's, ConfigError for a name that is none.
@@ -83,16 +85,18 @@ class Gallery(VoiceCollection):
         given = [recordings] if several is None else several
         if not given:
             raise InputError("recordings: at least one is needed; the list is empty")
-        measured, unusable = measure_recordings(encoder, given, sample_rate, sources)
-        return self.enroll_vectors(
+        measured = measure_recordings(encoder, given, sample_rate, sources)
+        enrolled = self.enroll_vectors(
             name,
-            measured,
+            measured.recordings,
             evidence_of(encoder, calibration),
             consent=consent,
             force=force,
             partial=partial,
-            refused=unusable,
+            refused=measured.refusals,
         )
+        warnings = measured.warnings(enrolled.accepted, enrolled.speech_seconds)
+        return replace(enrolled, warnings=warnings)
 
     def enroll_vectors(
         self,

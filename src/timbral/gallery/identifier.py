@@ -12,6 +12,7 @@ import numpy as np
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.questions import check_prior
+from timbral.calibration.told_risks import is_narrow
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity
@@ -121,7 +122,7 @@ class Identifier:
         if not self._voices.count:
             why = "the gallery is empty"
             return Identification(
-                searched.name, None, (), 1.0, 0, self.prior, None, None, searched.risks(False), why
+                searched.name, None, (), 1.0, 0, self.prior, None, None, searched.risks(), why
             )
         found = self._voices.likeliest(unit_length(searched.vector[None]), searched.conditions)
         rows, cosines, llrs = found.rows[0], found.cosines[0], found.llrs[0]
@@ -154,7 +155,7 @@ class Identifier:
             self._false_accept_bound,
             (
                 *self._range_warnings(rows[0], searched.conditions),
-                *searched.risks(is_calibrated),
+                *searched.risks(is_calibrated and self._is_narrow(rows[0])),
             ),
             self._why(is_named),
         )
@@ -186,6 +187,10 @@ class Identifier:
             return ()
         enrolled = self._voices.conditions.rows([row])
         return self._evidence.calibration.warnings(enrolled, searched)
+
+    def _is_narrow(self, row: int) -> bool:
+        """Whether a voice is of telephone recordings."""
+        return is_narrow(float(self._voices.conditions.bandwidth_hz[row]))
 
     def _why(self, is_named: bool) -> str:
         count = self._voices.count

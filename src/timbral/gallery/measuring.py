@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
-from timbral.audio.quality.risks import risks_of
+from timbral.audio.quality.risks import SHORT_SECONDS, Risk, is_speech, risks_of
 from timbral.audio.segments import Segment
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, Refusal
@@ -25,7 +26,27 @@ from timbral.io.types import Vectors
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
 
-__all__ = ["measure_recordings"]
+__all__ = ["MeasuredRecordings", "measure_recordings"]
+
+
+@dataclass(frozen=True)
+class MeasuredRecordings:
+    """What a gallery may hold of recordings, and what speaks against them."""
+
+    recordings: list[EnrolledRecording]
+    refusals: list[Refusal]
+    """those that give no vector"""
+    risks: dict[str, list[Risk]]
+    """by the recordings' sources"""
+
+    def warnings(self, enrolled: Sequence[str], voice_seconds: float) -> tuple[str, ...]:
+        """Of the sources that were enrolled, into a voice of so much net speech."""
+        return tuple(
+            f"{source}: {risk.kind}: {risk.message}"
+            for source in enrolled
+            for risk in self.risks[source]
+            if risk.kind != "short" or voice_seconds < SHORT_SECONDS
+        )
 
 
 def measure_recordings(
@@ -33,8 +54,8 @@ def measure_recordings(
     recordings: Sequence[object],
     sample_rate: float | None = None,
     sources: Sequence[str] | None = None,
-) -> tuple[list[EnrolledRecording], list[Refusal]]:
-    """Read and embed recordings; those that give no vector are the refusals.
+) -> MeasuredRecordings:
+    """Read and embed recordings.
 
     Args:
         embedder: of the gallery's encoder
@@ -42,29 +63,33 @@ def measure_recordings(
         sample_rate: in Hz, of samples that come without a rate
         sources: what each is called; None: its path, or ``recordings[ROW]``
     """
-    measured, refusals = [], []
+    found = MeasuredRecordings([], [], {})
     for row, audio in enumerate(recordings):
         name = sources[row] if sources else _name_of(audio, row)
         try:
-            measured.append(_measure(embedder, _content_of(audio), name, sample_rate))
+            recording, risks = _measure(embedder, _content_of(audio), name, sample_rate)
         except AudioError as error:
-            refusals.append(Refusal(name, "unusable", error.reason))
-    return measured, refusals
+            found.refusals.append(Refusal(name, "unusable", error.reason))
+        else:
+            found.recordings.append(recording)
+            found.risks[name] = risks
+    return found
 
 
 def _measure(
     embedder: Embedder, audio: object, name: str, sample_rate: float | None
-) -> EnrolledRecording:
+) -> tuple[EnrolledRecording, list[Risk]]:
     from timbral.inference.several_speakers import several_speakers_of
 
     wave, quality = embedder.loader.load_measured(audio, name, sample_rate)
     vectors = embedder.encode_preprocessed([wave])
     if not finite_rows(vectors).all():
         raise no_finite_vector(name)
-    risks = [risk.kind for risk in risks_of(quality)]
-    if "no-speech" not in risks and several_speakers_of(embedder, wave) is not None:
-        risks.append("several-speakers")
-    return _recording(vectors[0], name, _sha256(audio, wave), quality, risks)
+    risks = list(risks_of(quality))
+    if is_speech(quality) and (second := several_speakers_of(embedder, wave)) is not None:
+        risks.append(second)
+    kinds = [risk.kind for risk in risks]
+    return _recording(vectors[0], name, _sha256(audio, wave), quality, kinds), risks
 
 
 def _recording(

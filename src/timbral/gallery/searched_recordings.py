@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
-from timbral.audio.quality.risks import risks_of
-from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
+from timbral.calibration.conditions import Conditions
+from timbral.calibration.told_risks import is_narrow, told_risks
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.recordings import name_of, no_finite_vector
@@ -37,13 +37,13 @@ class SearchedRecording:
     def conditions(self) -> Conditions:
         return Conditions.of([self.quality])
 
-    def risks(self, calibrated: bool) -> tuple[str, ...]:
-        """What speaks against the recording, in words."""
-        return tuple(
-            f"{self.name}: {risk.kind}: {risk.message}"
-            for risk in risks_of(self.quality)
-            if not (calibrated and risk.kind in CALIBRATED_RISKS)
-        )
+    def risks(self, narrow_voice: bool = False) -> tuple[str, ...]:
+        """What speaks against the recording, in words.
+
+        With `narrow_voice` it is compared, by a calibration, with a voice of telephone recordings.
+        """
+        narrow = narrow_voice and is_narrow(self.quality.bandwidth_hz)
+        return tuple(told_risks([(self.name, self.quality)], narrow_allowed=narrow))
 
 
 def read_recordings(

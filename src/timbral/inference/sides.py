@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
-from timbral.audio.quality.risks import is_speech, risks_of
-from timbral.calibration.conditions import CALIBRATED_RISKS, Conditions
+from timbral.audio.quality.risks import is_speech
+from timbral.calibration.conditions import Conditions
+from timbral.calibration.told_risks import is_narrow, told_risks
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
 from timbral.inference.decision import Decision, PairScore, Question, decide, without_speech
@@ -101,14 +102,10 @@ def compare_sides(one: Side, other: Side, question: Question) -> Decision:
 
 
 def _with_risks(decision: Decision, *sides: Side) -> Decision:
-    calibrated = decision.probability is not None
-    found = dict.fromkeys(_messages(sides, calibrated))  # a recording against itself: once
-    return replace(decision, warnings=(*decision.warnings, *found))
-
-
-def _messages(sides: Sequence[Side], calibrated: bool) -> Iterator[str]:
-    for side in sides:
-        for name, quality in side.measured:
-            for risk in risks_of(quality):
-                if not (calibrated and risk.kind in CALIBRATED_RISKS):
-                    yield f"{name}: {risk.kind}: {risk.message}"
+    measured = [side.measured for side in sides]
+    narrow = decision.probability is not None and all(
+        is_narrow(quality.bandwidth_hz) for side in measured for _, quality in side
+    )
+    found = [risk for side in measured for risk in told_risks(side, narrow_allowed=narrow)]
+    once = dict.fromkeys(found)  # a recording against itself
+    return replace(decision, warnings=(*decision.warnings, *once))

@@ -141,6 +141,8 @@ class EnrollmentAnswer(BaseModel):
     """of the voice, now"""
     speech_seconds: float
     """net, of the voice, now"""
+    warnings: list[str]
+    """what speaks against recordings that were enrolled"""
 
 
 class VoiceSummaryAnswer(BaseModel):

@@ -51,6 +51,7 @@ class GalleryService:
             refused=refused,
             num_recordings=found.num_recordings,
             speech_seconds=found.speech_seconds,
+            warnings=list(found.warnings),
         )
 
     def identify(

@@ -28,7 +28,7 @@ from timbral.cli.gallery_options import (
     encoder_of,
     evidence_for,
 )
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 from timbral.errors import ConfigError, EnrollmentError
 
 if TYPE_CHECKING:
@@ -166,8 +166,10 @@ def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
             "refused": [each._asdict() for each in enrollment.refused],
             "num_recordings": enrollment.num_recordings,
             "speech_seconds": enrollment.speech_seconds,
+            "warnings": enrollment.warnings,
         }
         print(dumps(content, indent=2, ensure_ascii=False))
+        _warn(enrollment)
         return failed
     for each in enrollment.refused:
         print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
@@ -177,7 +179,13 @@ def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
         f"{what} of {count(enrollment.num_recordings, 'recording')}, "
         f"{enrollment.speech_seconds:.1f} s of speech"
     )
+    _warn(enrollment)
     return failed
+
+
+def _warn(enrollment: Enrollment) -> None:
+    for warning in enrollment.warnings:
+        print(f"note: {name_flags(warning, ['enroll'])}", file=sys.stderr)
 
 
 def _report_error(error: EnrollmentError, json: bool) -> int:

@@ -33,10 +33,15 @@ export function comparison(answer) {
   const measured = element("div", "", "measured");
   measured.append(recording("First recording", answer.first), recording("Second recording", answer.second));
   shown.push(measured);
-  const seen = answer.warnings.filter((each) => !/^(first|second): /.test(each));
-  if (seen.length) shown.push(list("Keep in mind", seen, "risk"));
+  shown.push(...keepInMind(answer.warnings));
   if (answer.timeline) shown.push(timeline(answer.timeline, answer.threshold));
   return shown;
+}
+
+// What speaks against the recordings themselves stands with their measures.
+export function keepInMind(warnings) {
+  const rest = warnings.filter((each) => !/^(first|second|audio): /.test(each));
+  return rest.length ? [list("Keep in mind", rest, "risk")] : [];
 }
 
 export function recording(title, measures) {

@@ -1,7 +1,7 @@
 // The page of the service: compare, identify, enroll, list.
 
 import { Slot } from "./recorder.js";
-import { comparison, element, percent, recording, table, verdict } from "./results.js";
+import { comparison, element, keepInMind, percent, recording, table, verdict } from "./results.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -81,7 +81,7 @@ async function identify(fields, slots) {
   ]);
   const card = element("div", "", "card candidates");
   card.append(element("h3", "Nearest voices"), table(["name", "probability", "cosine"], rows));
-  shown.push(card, recording("Recording", answer.recording));
+  shown.push(card, recording("Recording", answer.recording), ...keepInMind(answer.warnings));
   return shown;
 }
 

@@ -1,0 +1,37 @@
+"""Which risks of recordings are told beside a decision: all but those that it allows for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import NARROW_HZ, SHORT_SECONDS, risks_of
+
+__all__ = ["is_narrow", "told_risks"]
+
+
+def told_risks(
+    recordings: Sequence[tuple[str, Quality]], *, narrow_allowed: bool = False
+) -> Iterator[str]:
+    """What speaks against the recordings of one voice, in words, with their names.
+
+    A short recording is no risk beside others that hold enough speech together.
+
+    Args:
+        recordings: names and measures
+        narrow_allowed: whether a calibration, which knows such lines, compares them with recordings
+            of the same kind
+    """
+    together = sum(quality.speech_seconds for _, quality in recordings)
+    allowed = {"short"} if together >= SHORT_SECONDS else set()
+    if narrow_allowed:
+        allowed.add("narrow-band")
+    for name, quality in recordings:
+        for risk in risks_of(quality):
+            if risk.kind not in allowed:
+                yield f"{name}: {risk.kind}: {risk.message}"
+
+
+def is_narrow(bandwidth_hz: float) -> bool:
+    """Whether a recording is of the band of a telephone."""
+    return bandwidth_hz <= NARROW_HZ
