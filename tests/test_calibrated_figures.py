@@ -268,10 +268,43 @@ def test_calibrations_that_do_not_fit(files: Path, ask: Ask) -> None:
         timbral.score(files / "v.npz", files / "t", calibration=CALIBRATION)
 
 
+def test_llrs_are_written_beside_scores(files: Path, ask: Ask) -> None:
+    llrs = np.array([slow_llr(a, b) for a, b in PAIRS])
+    words = ["score", files / "v.parquet", files / "t", "--draws", "0"]
+    own = ["--calibration", files / "c.json"]
+    answer = ask(*words, *own, "--llrs", files / "llrs.txt")
+    assert (answer.code, f"llrs: {files / 'llrs.txt'}\n" in answer.out) == (0, True)
+    rows = [line.split() for line in (files / "llrs.txt").read_text().splitlines()]
+    assert [(a, b) for a, b, _ in rows] == [(NAMES[a], NAMES[b]) for a, b in PAIRS]
+    np.testing.assert_allclose([float(row[2]) for row in rows], llrs, atol=1e-5)
+    table = files / "llrs.tsv"
+    given = ["--llrs", table, "--prior", "0.01", "--output", files / "scores.txt"]
+    assert ask(*words, *own, *given).code == 0
+    heading, *lines = table.read_text().splitlines()
+    assert heading.split("\t") == ["first", "second", "label", "score", "llr", "probability"]
+    columns = list(zip(*(line.split("\t") for line in lines), strict=True))
+    assert columns[2] == tuple(map(str, LABELS))
+    scores = [line.split()[0] for line in (files / "scores.txt").read_text().splitlines()]
+    assert list(columns[3]) == scores
+    expected = 1 / (1 + 99 * np.exp(-np.clip(llrs, *CALIBRATION.limits)))
+    np.testing.assert_allclose(np.array(columns[5], float), expected, atol=1e-5)
+    assert ask(*words, *own, *given).code == 0  # its own kind is replaced
+    for more, told in (
+        (["--llrs", files / "l"], "--llrs are what a calibration makes of scores"),
+        ([*own, "--llrs", files / "t"], "choose another --llrs"),
+        ([*own, "--llrs", files / "a", "--output", files / "a"], "choose another --llrs"),
+        ([*own, "--llrs", files / "a", "--prior", "1"], "--prior"),
+    ):
+        answer = ask(*words, *more)
+        assert (answer.code, told in answer.err) == (2, True)
+
+
 def test_lists_without_labels_and_calibrations(files: Path) -> None:
     (files / "t").write_text("".join(f"{NAMES[a]} {NAMES[b]}\n" for a, b in PAIRS[:20]))
-    done = timbral.score(files / "v.parquet", files / "t", calibration=CALIBRATION)
+    table = files / "l.tsv"
+    done = timbral.score(files / "v.parquet", files / "t", calibration=CALIBRATION, llrs=table)
     assert (done.figures, done.num_trials) == (None, 20)
+    assert [line.split("\t")[2] for line in table.read_text().splitlines()] == ["label"] + 20 * [""]
 
 
 def test_encoders_bring_their_calibration(run: Path, voices: Path, tmp_path: Path) -> None:

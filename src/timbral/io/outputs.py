@@ -151,31 +151,33 @@ def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
             )
 
 
-def claim_file(path: Path, kind: FileKind, inputs: Iterable[str | Path] = ()) -> None:
-    """DataError when `path` is one of `inputs`, or holds anything but output of this kind."""
-    _refuse_inputs(path, inputs)
-    _check_parents(path)
+def claim_file(
+    path: Path, kind: FileKind, inputs: Iterable[str | Path] = (), argument: str = "output"
+) -> None:
+    """DataError when `path`, an `argument`, is one of `inputs`, or holds what is of other kinds."""
+    _refuse_inputs(path, inputs, argument)
+    _check_parents(path, argument)
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file as `output`")
+        raise DataError(f"{path}: is a folder; name a file as `{argument}`")
     if not path.exists():
         return
     if path.is_file() and (path.stat().st_size == 0 or kind.is_in(path)):
         return
     raise DataError(
         f"{path}: is there and is not {kind.content}, so it is not overwritten; choose another "
-        "`output`, or delete that file first"
+        f"`{argument}`, or delete that file first"
     )
 
 
-def _check_parents(path: Path) -> None:
+def _check_parents(path: Path, argument: str = "output") -> None:
     """DataError when what is above `path` is no folder, or one in which nothing can be written."""
     absolute = Path(os.path.abspath(path))
     nearest = next((each for each in absolute.parents if _is_there(each)), absolute)
     if not nearest.is_dir():
-        raise DataError(f"{path}: cannot be made, {nearest} is a file; choose another `output`")
+        raise DataError(f"{path}: cannot be made, {nearest} is a file; choose another `{argument}`")
     if not path.exists() and not os.access(nearest, os.W_OK | os.X_OK):
         raise DataError(
-            f"{path}: cannot be made, {nearest} lets you write nothing; choose another `output`"
+            f"{path}: cannot be made, {nearest} lets you write nothing; choose another `{argument}`"
         )
 
 
@@ -186,11 +188,11 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
+def _refuse_inputs(path: Path, inputs: Iterable[str | Path], argument: str = "output") -> None:
     for given in inputs:
         if _is_same(path, Path(given)):
             raise DataError(
-                f"{path}: is what is read, and would be overwritten; choose another `output`"
+                f"{path}: is what is read, and would be overwritten; choose another `{argument}`"
             )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
+from timbral.calibration.questions import check_prior
 from timbral.embeddings.named_vectors import read_vectors
-from timbral.errors import check_choice
+from timbral.errors import ConfigError, check_choice
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.calibrated_scores import check_vectors
 from timbral.scoring.condition_figures import Condition
@@ -18,6 +19,7 @@ from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Fi
 from timbral.scoring.list_columns import with_list_columns
 from timbral.scoring.list_scores import score_list
 from timbral.scoring.list_speakers import listed_speakers
+from timbral.scoring.llr_file import LLR_FILE, LLR_TABLE, is_table, write_llrs
 from timbral.scoring.score_file import ORDERS, write_scores
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import read_trial_list
@@ -67,6 +69,8 @@ def score(
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     calibration: Calibration | str | Path | None = None,
     order: str = ORDERS[0],
+    llrs: str | Path | None = None,
+    prior: float = 0.5,
 ) -> ScoreSummary:
     """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
 
@@ -105,13 +109,20 @@ def score(
             `embed` wrote; None: none
         order: of `output`: ``score-first``, lines ``score label path path``, or ``path path score``
             for a list without labels; ``pair-first``, ``path path score`` always
+        llrs: a file for the log-likelihood ratios of the `calibration`, lines ``path path llr``; a
+            .tsv also has label, score and probability. None: none
+        prior: probability of the same speaker before anything was compared, for the probabilities
+            of `llrs`
 
     Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
     speaker of the trials in the cohort, for a calibration of other vectors, and when too many
-    trials have no vector; ConfigError for an unknown `norm`, for one without its cohort, and for
-    one with a calibration.
+    trials have no vector; ConfigError for an unknown `norm`, for one without its cohort, for one
+    with a calibration, and for `llrs` without a calibration.
     """
     check_choice("order", order, ORDERS)
+    check_prior(prior)
+    if llrs is not None and calibration is None:
+        raise ConfigError("`llrs` are what a calibration makes of scores: give a `calibration`")
     source = "" if isinstance(calibration, Calibration) else str(calibration)
     if isinstance(calibration, str | Path):
         calibration = _calibration_of(calibration)
@@ -122,6 +133,10 @@ def score(
     )  # fmt: skip
     if output is not None:
         claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
+    if llrs is not None:
+        kind = LLR_TABLE if is_table(Path(llrs)) else LLR_FILE
+        others = [vectors, trials, *options.files, *([] if output is None else [output])]
+        claim_file(Path(llrs), kind, others, "llrs")
     listed, found = read_trial_list(trials), read_vectors(vectors)
     if calibration is not None:
         check_vectors(calibration, found, vectors, source)
@@ -130,6 +145,8 @@ def score(
     done = score_list(listed, recordings, found, rows, options)
     if output is not None:
         write_scores(Path(output), done.scored.trials, done.scored.scores, order)
+    if llrs is not None and done.calibrated is not None:
+        write_llrs(Path(llrs), done.scored, done.calibrated, prior)
     return ScoreSummary(
         done.figures,
         len(done.scored.trials),

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+PriorOption = Annotated[
+    float,
+    option("P", "of the same speaker before anything was compared, for probabilities of --llrs"),
+]
 SHOWN = 3
 """recordings without a vector that are named"""
 
@@ -53,6 +57,15 @@ def run(
         Literal["score-first", "pair-first"],
         option(None, "of --output: `score label a b`, or `a b score` as Kaldi's tools take it"),
     ] = "score-first",
+    llrs: Annotated[
+        Path | None,
+        option(
+            "FILE",
+            "with --calibration: lines `a b llr`, as Kaldi's and NIST's tools take them; a .tsv "
+            "also has label, score and probability",
+        ),
+    ] = None,
+    prior: PriorOption = 0.5,
     root: Annotated[Path, option("FOLDER", "where paths of the list start")] = Path(),
     scoring: Scoring = DEFAULT_SCORING,
 ) -> int:
@@ -68,11 +81,14 @@ def run(
 
         tune_cpu()
     with text_input(trials) as path:
-        result = api.score(vectors, path, output, root=root, order=order, **scoring.arguments())
-    return _describe(result, output)
+        result = api.score(
+            vectors, path, output,
+            root=root, order=order, llrs=llrs, prior=prior, **scoring.arguments(),
+        )  # fmt: skip
+    return _describe(result, output, llrs)
 
 
-def _describe(result: ScoreSummary, output: Path | None) -> int:
+def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> int:
     """Print what came out; the exit code."""
     if result.missing:
         shown = ", ".join(result.missing[:SHOWN])
@@ -84,6 +100,8 @@ def _describe(result: ScoreSummary, output: Path | None) -> int:
         )
     if output is not None:
         print(f"scores: {output}")
+    if llrs is not None:
+        print(f"llrs: {llrs}")
     if result.figures is None:
         scored = count(result.num_trials, "trial")
         print(f"{scored} scored; error rates need target and non-target trials")

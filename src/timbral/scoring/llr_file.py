@@ -1,0 +1,73 @@
+"""Files of log-likelihood ratios, as the field's tools read them, or as a table with more."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.errors import DataError
+from timbral.io.files import atomic_write
+from timbral.io.outputs import FileKind
+from timbral.io.types import Floats, Vectors
+from timbral.scoring.calibrated_scores import CalibratedScores
+from timbral.scoring.score_file import ScoredList, write_scores
+from timbral.scoring.trial_list import UNKNOWN
+
+__all__ = ["LLR_FILE", "LLR_TABLE", "is_table", "write_llrs"]
+
+COLUMNS = ("first", "second", "label", "score", "llr", "probability")
+HEADING = "\t".join(COLUMNS)
+LLR_TABLE = FileKind("llrs of trials", line=HEADING)
+LLR_FILE = FileKind("llrs of trials", line=r"\S.*[ \t]\S.*[ \t]-?\d+\.\d{6}")
+ROWS = 2**16
+"""trials at one time"""
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file of this name gets all columns: .tsv."""
+    return path.suffix.lower() == ".tsv"
+
+
+def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, prior: float) -> None:
+    """Write what a calibration says of trials.
+
+    Lines ``path path llr``, natural logarithms without the calibration's limits: what Kaldi's and
+    NIST's tools take, and what Bayes' thresholds are compared with. A .tsv has a heading and
+    `COLUMNS`: the label (empty without one), the score, the same llr, and the probability of the
+    same speaker at `prior`, which ends where the calibration's data end, as `verify` says it.
+
+    Raises DataError for names that cannot stand in such a file.
+    """
+    if not is_table(path):
+        write_scores(path, scored.trials, calibrated.llrs, "pair-first")
+        return
+    trials = scored.trials
+    if pc.any(pc.match_substring_regex(trials.names, r"[\t\n\r]")).as_py():
+        raise DataError("a name with a tab or a line break cannot be written")
+    labels = pa.array(["0", "1", ""])
+    odds = math.log(prior) - math.log1p(-prior)
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(f"{HEADING}\n")
+        for start in range(0, len(trials), ROWS):
+            rows = slice(start, start + ROWS)
+            label = np.where(trials.labels[rows] == UNKNOWN, 2, trials.labels[rows])
+            columns = [
+                trials.names.take(pa.array(trials.first[rows])),
+                trials.names.take(pa.array(trials.second[rows])),
+                labels.take(pa.array(label)),
+                _text(scored.scores[rows]),
+                _text(calibrated.llrs[rows]),
+                _text(0.5 * (1.0 + np.tanh((calibrated.said[rows] + odds) / 2))),
+            ]
+            lines = pc.binary_join_element_wise(*columns, "\t")
+            file.write("\n".join(lines.to_pylist()) + "\n")
+
+
+def _text(numbers: Floats | Vectors) -> pa.Array:
+    """With six decimals."""
+    values = pa.array(np.asarray(numbers, dtype=np.float64))
+    return values.cast(pa.decimal128(24, 6), safe=False).cast(pa.string())
