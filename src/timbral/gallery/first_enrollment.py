@@ -50,17 +50,19 @@ def enroll_at(
         )
     checked_name(name)
     evidence = evidence_of(encoder, calibration)
-    measured, unusable = measure_recordings(encoder, recordings)
-    _refuse_first(name, measured, unusable, evidence, force=force, partial=partial)
-    return Gallery.create(location, encoder).enroll_vectors(
+    measured = measure_recordings(encoder, recordings)
+    given, unusable = measured.recordings, measured.refusals
+    _refuse_first(name, given, unusable, evidence, force=force, partial=partial)
+    enrolled = Gallery.create(location, encoder).enroll_vectors(
         name,
-        measured,
+        given,
         evidence,
         consent=consent,
         force=force,
         partial=partial,
         refused=unusable,
     )
+    return measured.told_in(enrolled)
 
 
 def _refuse_first(

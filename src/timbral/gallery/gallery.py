@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +94,7 @@ class Gallery(VoiceCollection):
             partial=partial,
             refused=measured.refusals,
         )
-        warnings = measured.warnings(enrolled.accepted, enrolled.speech_seconds)
-        return replace(enrolled, warnings=warnings)
+        return measured.told_in(enrolled)
 
     def enroll_vectors(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from timbral.audio.quality.risks import SHORT_SECONDS, Risk, is_speech, risks_of
 from timbral.audio.segments import Segment
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, Refusal
+from timbral.gallery.enrollment_result import Enrollment
 from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.recordings import name_of, no_finite_vector
 from timbral.io.files import file_sha256
@@ -39,14 +40,19 @@ class MeasuredRecordings:
     risks: dict[str, list[Risk]]
     """by the recordings' sources"""
 
-    def warnings(self, enrolled: Sequence[str], voice_seconds: float) -> tuple[str, ...]:
-        """Of the sources that were enrolled, into a voice of so much net speech."""
-        return tuple(
+    def told_in(self, enrollment: Enrollment) -> Enrollment:
+        """An enrollment with what speaks against those of the recordings that were enrolled.
+
+        A short one is no risk in a voice that holds enough speech.
+        """
+        is_short = enrollment.speech_seconds < SHORT_SECONDS
+        warnings = tuple(
             f"{source}: {risk.kind}: {risk.message}"
-            for source in enrolled
+            for source in enrollment.accepted
             for risk in self.risks[source]
-            if risk.kind != "short" or voice_seconds < SHORT_SECONDS
+            if risk.kind != "short" or is_short
         )
+        return replace(enrollment, warnings=warnings)
 
 
 def measure_recordings(
