@@ -131,12 +131,7 @@ def score(
         skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
         calibration,
     )  # fmt: skip
-    if output is not None:
-        claim_file(Path(output), SCORE_FILE, [vectors, trials, *options.files])
-    if llrs is not None:
-        kind = LLR_TABLE if is_table(Path(llrs)) else LLR_FILE
-        others = [vectors, trials, *options.files, *([] if output is None else [output])]
-        claim_file(Path(llrs), kind, others, "llrs")
+    _claim(output, llrs, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)
     if calibration is not None:
         check_vectors(calibration, found, vectors, source)
@@ -156,6 +151,18 @@ def score(
         found.weights_sha256,
         done.conditions,
     )
+
+
+def _claim(
+    output: str | Path | None, llrs: str | Path | None, inputs: Sequence[str | Path]
+) -> None:
+    """DataError for a file that may not be written."""
+    if output is not None:
+        claim_file(Path(output), SCORE_FILE, inputs)
+    if llrs is not None:
+        kind = LLR_TABLE if is_table(Path(llrs)) else LLR_FILE
+        others = inputs if output is None else [*inputs, output]
+        claim_file(Path(llrs), kind, others, "llrs")
 
 
 def _calibration_of(source: str | Path) -> Calibration:
