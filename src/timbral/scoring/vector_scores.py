@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
 from timbral.calibration.questions import check_prior
-from timbral.embeddings.named_vectors import read_vectors
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import ConfigError, check_choice
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.calibrated_scores import check_vectors
@@ -17,7 +18,7 @@ from timbral.scoring.condition_figures import Condition
 from timbral.scoring.condition_values import ByColumns
 from timbral.scoring.figures import DEFAULT_FALSE_ACCEPTS, DEFAULT_P_TARGETS, Figures
 from timbral.scoring.list_columns import with_list_columns
-from timbral.scoring.list_scores import score_list
+from timbral.scoring.list_scores import ListScores, score_list
 from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.llr_file import LLR_FILE, LLR_TABLE, is_table, write_llrs
 from timbral.scoring.score_file import ORDERS, write_scores
@@ -47,6 +48,19 @@ class ScoreSummary:
     weights_sha256: str
     conditions: tuple[Condition, ...] = ()
     """figures of the columns that were asked for"""
+
+    @classmethod
+    def of(cls, done: ListScores, found: NamedVectors) -> Self:
+        """Of a list, and the vectors that it was scored from."""
+        return cls(
+            done.figures,
+            len(done.scored.trials),
+            done.num_missing,
+            done.missing,
+            found.encoder,
+            found.weights_sha256,
+            done.conditions,
+        )
 
 
 def score(
@@ -142,15 +156,7 @@ def score(
         write_scores(Path(output), done.scored.trials, done.scored.scores, order)
     if llrs is not None and done.calibrated is not None:
         write_llrs(Path(llrs), done.scored, done.calibrated, prior)
-    return ScoreSummary(
-        done.figures,
-        len(done.scored.trials),
-        done.num_missing,
-        done.missing,
-        found.encoder,
-        found.weights_sha256,
-        done.conditions,
-    )
+    return ScoreSummary.of(done, found)
 
 
 def _claim(
