@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.embeddings.foreign.registry import read_foreign_vectors
+from timbral.embeddings.name_matching import match_loosely, without_suffix
 from timbral.embeddings.table import UTTERANCES, read_embeddings, vectors_of
 from timbral.embeddings.utterance_columns import COLUMNS
 from timbral.embeddings.vectors import has_directions
@@ -48,28 +48,40 @@ class NamedVectors:
     Durations in seconds are `duration`"""
 
     def rows_of(self, names: pa.Array, root: str | Path = "") -> Ints:
-        """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none."""
-        readings: list[tuple[pa.Array, Callable[[pa.Array], pa.Array]]] = [
-            (self.names, lambda left: left),
-            (self.names, lambda left: pc.replace_substring_regex(left, SUFFIX, "")),
+        """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none.
+
+        What is in no table by its very name is looked for without its suffix, and without folders
+        where one side has none (`match_loosely`).
+        """
+        readings: list[Callable[[pa.Array], Ints]] = [
+            lambda left: _index(left, self.names),
+            lambda left: _index(without_suffix(left), self.names),
         ]
-        if self.paths is not None:
-            readings += [(self.paths, lambda left: left), (self.paths, partial(_full_paths, root))]
+        if (paths := self.paths) is not None:
+            readings += [
+                lambda left: _index(left, paths),
+                lambda left: _index(_full_paths(root, left), paths),
+                lambda left: match_loosely(_full_paths(root, left), paths),
+            ]
+        readings.append(lambda left: match_loosely(left, self.names))
+        if paths is not None:
+            readings.append(lambda left: match_loosely(left, paths))
         rows = np.full(len(names), -1, dtype=np.int64)
-        for known, reading in readings:
+        for reading in readings:
             left = np.flatnonzero(rows < 0)
-            found = pc.index_in(reading(names.take(pa.array(left))), value_set=known)
-            rows[left] = pc.fill_null(found, -1)
+            if left.size:
+                rows[left] = reading(names.take(pa.array(left)))
         return rows
+
+
+def _index(names: pa.Array, known: pa.Array) -> Ints:
+    """The row of each name among `known`; -1 where there is none."""
+    return np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
 
 
 def _full_paths(root: str | Path, names: pa.Array) -> pa.Array:
     full = [os.path.abspath(os.path.join(root, name)) for name in names.to_pylist()]  # noqa: PTH118
     return pa.array(full, pa.string())
-
-
-SUFFIX = r"\.[A-Za-z0-9]{2,5}$"
-"""of a file of audio: ids of utterances have none"""
 
 
 def read_vectors(source: str | Path) -> NamedVectors:

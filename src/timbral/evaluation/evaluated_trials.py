@@ -17,8 +17,8 @@ from timbral.calibration.conditions import Conditions
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import AudioError, DataError
 from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob
+from timbral.evaluation.listed_files import ListedFiles
 from timbral.io.files import read_json
-from timbral.io.storage import location_below
 from timbral.io.threads import map_ahead
 from timbral.io.types import Ints, Progress, Vectors
 from timbral.scoring.calibration_fit import TrialData
@@ -71,7 +71,7 @@ class EvaluatedTrials:
 
         Raises DataError when one is missing, or the scores are not the vectors' cosines.
         """
-        locations = pa.array([location_below(root, name) for name in self.names.to_pylist()])
+        locations = pa.array(ListedFiles(root).locations(self.names.to_pylist()))
         paths = found.names if found.paths is None else found.paths
         rows = np.asarray(pc.fill_null(pc.index_in(locations, value_set=paths), -1))
         if (rows < 0).any():
@@ -115,7 +115,7 @@ def read_evaluated_trials(
             "a list with both"
         )
     of_names = speakers_of(trials, speakers)
-    locations = [location_below(job.root, name) for name in trials.names.to_pylist()]
+    locations = ListedFiles(job.root).locations(trials.names.to_pylist())
     conditions = _measure(locations, progress)
     data = TrialData(
         scored.scores.astype(np.float64),

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluated_run import note_in_card
 from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, claim_evaluation
+from timbral.evaluation.listed_files import ListedFiles
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, write_json, write_jsonl
-from timbral.io.storage import location_below
 from timbral.io.types import Ints, Progress
 from timbral.reports.evaluation_page import EVALUATION_PAGE, write_evaluation_page
 from timbral.scoring.calibrated_scores import lacks_measures
@@ -90,6 +91,10 @@ class ListEvaluation:
     output: Path | None
     allow_seen: bool = False
 
+    @cached_property
+    def _files(self) -> ListedFiles:
+        return ListedFiles(self.root)
+
     @contextmanager
     def vectors_folder(self, given: str | Path | None) -> Iterator[Path]:
         """The folder `given`, or that in the output, or one that is gone afterwards."""
@@ -152,7 +157,7 @@ class ListEvaluation:
             claim_evaluation(self.output, job)
         embedded = embed_recordings(
             self.embedder,
-            recordings.recordings.to_pylist(),
+            self._files.locations(recordings.recordings.to_pylist()),
             self.root,
             vectors,
             engine=engine,
@@ -198,12 +203,11 @@ class ListEvaluation:
         path = self.embedder.training_list
         if path is None:
             return Seen()
-        names = recordings.recordings.to_pylist()
         speakers: set[str] = set()
         if self.options.speakers is not None:
             known = known_speakers(recordings, self.options.speakers)
             speakers = set(known.drop_null().to_pylist())
-        locations = [location_below(self.root, name) for name in names]
+        locations = self._files.locations(recordings.recordings.to_pylist())
         seen = TrainingList.read(path).seen(locations, speakers)
         if seen and not self.allow_seen:
             raise DataError(
@@ -224,7 +228,7 @@ class ListEvaluation:
         if len(embedded.failures) == embedded.num_recordings:
             raise DataError(f"no trial could be scored{_why(embedded)}")
         found = read_vectors(vectors)
-        locations = [location_below(self.root, name) for name in recordings.recordings.to_pylist()]
+        locations = self._files.locations(recordings.recordings.to_pylist())
         rows = pc.index_in(pa.array(locations, pa.string()), value_set=found.paths)
         try:
             at = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
@@ -264,7 +268,7 @@ class ListEvaluation:
         title = f"{self.embedder.name} on {self.trials.name}"
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
-        locations = [location_below(self.root, name) for name in first]
+        locations = self._files.locations(first)
         write_evaluation_page(page, title, evaluation, done, locations, evaluation.seen_note)
 
 

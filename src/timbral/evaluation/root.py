@@ -7,7 +7,8 @@ from pathlib import Path
 
 from timbral.audio.segments import Segment
 from timbral.errors import DataError
-from timbral.io.storage import is_url, location_below
+from timbral.evaluation.listed_files import ListedFiles
+from timbral.io.storage import is_url
 
 __all__ = ["check_root"]
 
@@ -21,10 +22,15 @@ def check_root(recordings: Sequence[str], root: str | Path) -> None:
     Asked before anything is loaded or written. Recordings behind URLs are not looked for.
     """
     step = -(-len(recordings) // LOOKED_FOR) or 1
-    files = [Segment.of(location_below(root, name)).file for name in recordings[::step]]
+    listed = ListedFiles(root)
+    some = recordings[::step]
+    files = [Segment.of(location).file for location in listed.locations(some)]
     on_disk = [file for file in files if not is_url(file)]
     if on_disk and not any(Path(file).exists() for file in on_disk):
+        example = listed.example
+        there = f"and below {root} there is {example}" if example else f"{root} has no recordings"
         raise DataError(
             "`root` should be the folder that the paths of the list start from: "
-            f"none of {len(on_disk)} recordings is there, the first {on_disk[0]}"
+            f"none of {len(on_disk)} recordings is there, the first {on_disk[0]}; the list names "
+            f"{some[0]}, {there}"
         )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from timbral.embeddings.name_matching import match_loosely
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.figures import DEFAULT_P_TARGETS
@@ -194,19 +195,40 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     """Rows of the trials that both lists have, in one order, and how many only one has."""
     if not (one.trials.is_labeled or other.trials.is_labeled):
         raise DataError(f"{where}: one needs labels at least, of target and non-target trials")
-    names = pc.unique(pa.concat_arrays([one.trials.names, other.trials.names]))
-    ours, theirs = _keys(one.trials, names), _keys(other.trials, names)
+    spelled = _spelled_alike(other.trials.names, one.trials.names)
+    names = pc.unique(pa.concat_arrays([one.trials.names, spelled]))
+    ours = _keys(one.trials, names)
+    theirs = _keys(replace(other.trials, names=spelled), names)
     if np.array_equal(ours, theirs):  # one list: pairs that it repeats stay repeated
         left = right = np.arange(len(ours))
     else:
         _, left, right = np.intersect1d(ours, theirs, return_indices=True)
     if not len(left):
-        raise DataError(f"{where}: share no trial; compare scores of one list of trials")
+        examples = [
+            f"{each.names[int(each.first[0])]} with {each.names[int(each.second[0])]}"
+            for each in (one.trials, other.trials)
+        ]
+        raise DataError(
+            f"{where}: share no trial; compare scores of one list of trials (the first of one is "
+            f"{examples[0]}, of the other {examples[1]})"
+        )
     labels = one.trials.labels[left], other.trials.labels[right]
     differs = (labels[0] != labels[1]) & (labels[0] != UNKNOWN) & (labels[1] != UNKNOWN)
     if differs.any():
         raise DataError(f"{where}: {differs.sum()} trials are labeled differently in the two")
     return left, right, len(np.setxor1d(ours, theirs))
+
+
+def _spelled_alike(names: pa.Array, known: pa.Array) -> pa.Array:
+    """Names (K,), as `known` has them where they are the same but for suffix or folders."""
+    rows = np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
+    left = np.flatnonzero(rows < 0)
+    if not left.size:
+        return names
+    found = match_loosely(names.take(pa.array(left)), known)
+    found[np.isin(found, rows[rows >= 0])] = -1  # it has its very name in the other list
+    rows[left] = found
+    return pc.coalesce(known.take(pa.array(rows, mask=rows < 0)), names)
 
 
 def _keys(trials: TrialList, names: pa.Array) -> Ints:

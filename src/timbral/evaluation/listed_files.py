@@ -1,0 +1,78 @@
+"""Where the recordings of a list lie: lists name files, files without a suffix, or ids alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePath
+
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.errors import DataError
+from timbral.io.storage import is_url, location_below
+
+__all__ = ["ListedFiles"]
+
+
+class ListedFiles:
+    """The recordings below a folder, by the names that lists have for them.
+
+    A name with the suffix of a recording is a path from `root`, or a whole one, as is that of any
+    file that is there. Others are looked for among all recordings below `root`: the path without
+    its suffix, or the file's name alone. Nothing is looked for behind URLs.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = root
+
+    def locations(self, names: Sequence[str]) -> list[str]:
+        """The absolute path or URL of each name.
+
+        Raises DataError for a file's name alone that several recordings have.
+        """
+        return [self._location(name) for name in names]
+
+    @property
+    def example(self) -> str:
+        """Of a recording below the root, as a path from there; empty where there is none."""
+        return next(iter(self._by_path.values()), [""])[0]
+
+    def _location(self, name: str) -> str:
+        location = location_below(self.root, name)
+        if is_url(location) or "#" in name or PurePath(name).suffix.lower() in AUDIO_SUFFIXES:
+            return location
+        if Path(location).exists():
+            return location
+        found = self._by_path.get(name.removeprefix("./"), [])
+        if not found and "/" not in name:
+            found = self._by_name.get(name, [])
+        if len(found) > 1:
+            raise DataError(
+                f"{name}: {len(found)} recordings below {self.root} are called so, such as "
+                f"{found[0]} and {found[1]}; a list has to name them by their paths from there"
+            )
+        return location_below(self.root, found[0]) if found else location
+
+    @cached_property
+    def _by_path(self) -> dict[str, list[str]]:
+        """Paths from the root, by themselves without their suffix."""
+        if is_url(self.root):
+            return {}
+        root = Path(self.root)
+        found: dict[str, list[str]] = {}
+        for folder, folders, files in os.walk(root):
+            folders.sort()
+            for file in sorted(files):
+                suffix = PurePath(file).suffix
+                if suffix.lower() in AUDIO_SUFFIXES:
+                    path = (Path(folder) / file).relative_to(root).as_posix()
+                    found.setdefault(path.removesuffix(suffix), []).append(path)
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """Paths from the root, by the names of their files without a suffix."""
+        found: dict[str, list[str]] = {}
+        for stem, paths in self._by_path.items():
+            found.setdefault(stem.rsplit("/", 1)[-1], []).extend(paths)
+        return found
