@@ -7,6 +7,9 @@ import sys
 
 __all__ = ["main"]
 
+INTERRUPTED = {130, 143}
+"""exit codes of Ctrl-C and SIGTERM"""
+
 
 def main() -> None:
     """Run the verb that the command line names; see `timbral.cli.main` for the exit codes."""
@@ -17,7 +20,14 @@ def main() -> None:
     except KeyboardInterrupt:  # what answers it was being imported
         os.write(2, b"interrupted; what is finished is kept\n")
         sys.exit(130)
-    run_interruptibly(_main)
+    try:
+        run_interruptibly(_main)
+    except SystemExit as ended:
+        if ended.code in INTERRUPTED:
+            from timbral.cli.interruption import leave
+
+            leave(ended.code)
+        raise
 
 
 def _main() -> int:

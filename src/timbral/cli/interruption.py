@@ -10,9 +10,11 @@ second signal ends the process as it would end any other.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False
 """for type checkers it is true; little is imported before signals are answered"""
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Interruption", "answer", "run_interruptibly"]
+__all__ = ["Interruption", "answer", "leave", "run_interruptibly"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 IMPORTING = "<frozen importlib._bootstrap>"
@@ -74,6 +76,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_importing(frame):
         _end(number, frame)
     raise Interruption(number)
+
+
+def leave(code: int) -> NoReturn:
+    """End an interrupted process without taking apart what it has loaded.
+
+    LLVM, stopped while it compiled, crashes when that is done. What is registered for the end,
+    such as the removal of temporary folders, is done.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever reads it is gone, or it is closed
+            stream.flush()
+    os._exit(code)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
