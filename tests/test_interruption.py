@@ -223,6 +223,26 @@ def test_signal_while_python_ends(number: signal.Signals, taken: bool) -> None:
     assert (done.returncode, done.stderr) == (ended, LINES[number])
 
 
+def test_interruption_of_which_c_makes_another_exception() -> None:
+    """As torch does while it makes a tensor of a storage: no crash is reported."""
+    code = (
+        "import signal, sys\n"
+        "from timbral import __main__\n"
+        "from timbral.cli import main\n"
+        "def verb(words):\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        "    raise ValueError('could not determine the shape of object type')\n"
+        "main._run = verb\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, LINES[signal.SIGINT])
+
+
 def test_ignored_signal_stays_ignored(handlers: None) -> None:
     """As it is in jobs that a shell has started in the background."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,7 +4,8 @@ Where Python imports a module the process ends at once: nothing is in work there
 numpy or torch would swallow an exception (or print it) instead of passing it on. Anywhere else the
 exception `Interruption` runs through the verb, which removes its temporary files and ends its
 workers. Where C has called Python (LLVM's compiler, destructors) an exception is lost; it is raised
-again a moment later. Where Python ends, after the verb's work is done, the line is printed, too. A
+again a moment later; where C makes another exception of it, that one is answered as it would have
+been. Where Python ends, after the verb's work is done, the line is printed, too. A
 second signal ends the process as it would end any other.
 """
 
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Interruption", "answer", "leave", "run_interruptibly"]
+__all__ = ["Interruption", "answer", "leave", "received", "run_interruptibly"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 IMPORTING = "<frozen importlib._bootstrap>"
 """the file of the frames in which Python imports"""
 MOMENT = 0.005
 """seconds, after which C has returned from where it called Python"""
+
+
+_raised: list[Interruption] = []
+"""by a signal, of which there is one process"""
 
 
 class Interruption(KeyboardInterrupt):
@@ -52,11 +57,13 @@ def run_interruptibly(main: Callable[[], int]) -> NoReturn:
     taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, _interrupt)
+    _raised.clear()
     sys.unraisablehook, report = _again_if_lost(sys.unraisablehook), sys.unraisablehook
     try:
         code = main()
     except KeyboardInterrupt as error:
         code = answer(error)
+    _raised.clear()
     sys.unraisablehook = report
     for number in taken:  # while Python ends, which takes a while, nobody catches an exception
         untouched = signal.getsignal(number) == _interrupt
@@ -71,11 +78,17 @@ def answer(error: KeyboardInterrupt) -> int:
     return 128 + number
 
 
+def received() -> Interruption | None:
+    """The interruption that was raised, also where C code made another exception of it."""
+    return _raised[-1] if _raised else None
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     if _is_importing(frame):
         _end(number, frame)
-    raise Interruption(number)
+    _raised.append(Interruption(number))
+    raise _raised[-1]
 
 
 def leave(code: int) -> NoReturn:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from timbral.cli.crash import describe_crash
 from timbral.cli.empty_words import refuse_empty_words
 from timbral.cli.help import HELP
-from timbral.cli.interruption import answer
+from timbral.cli.interruption import answer, received
 from timbral.cli.parse_errors import parse_errors_in_one_line
 from timbral.cli.verb_table import VERBS, load_verb
 from timbral.cli.wording import name_flags
@@ -40,21 +40,27 @@ def run() -> int:
     try:
         code = _run(words)
         sys.stdout.flush()
-    except (TimbralError, OSError) as error:  # OSError: full disk, no permission
+    except Exception as error:
+        interruption = received()
+        return _report(error, words) if interruption is None else answer(interruption)
+    except KeyboardInterrupt as error:
+        return answer(error)
+    return code
+
+
+def _report(error: Exception, words: Sequence[str]) -> int:
+    """Print a line about what went wrong; returns the exit code."""
+    if isinstance(error, TimbralError | OSError):  # OSError: full disk, no permission
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return OK
         message = _refusal(error) if isinstance(error, OSError) else str(error)
         print(f"error: {name_flags(message, words[:1])}", file=sys.stderr)
         return USAGE
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            print(f"error: {NO_TORCH.format(' '.join(words[:1]))}", file=sys.stderr)
-            return USAGE
-        print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
-        return CRASHED
-    except KeyboardInterrupt as error:
-        return answer(error)
-    return code
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        print(f"error: {NO_TORCH.format(' '.join(words[:1]))}", file=sys.stderr)
+        return USAGE
+    print(f"error: {describe_crash(error, ' '.join(words[:1]))}", file=sys.stderr)
+    return CRASHED
 
 
 def _run(words: Sequence[str]) -> int:

@@ -26,6 +26,12 @@ from timbral.io.progress import bar
 
 __all__ = ["run"]
 
+NEEDS = {
+    "shared-speaker": "speakers that are in another corpus, too (--other EMBEDDINGS)",
+    "second-speaker": "recordings in which a second speaker talks (--encoder ENCODER)",
+}
+"""what is not looked for without an option"""
+
 
 @dataclass(frozen=True)
 class Recordings:
@@ -97,6 +103,8 @@ def run(
     passed_over = {"shared-speaker": other is None, "second-speaker": encoder is None}
     _print_findings(found.to_pylist(), [kind for kind, so in passed_over.items() if so], show)
     print(f"all of them: {target}, {target.with_suffix('.csv')}")
+    if others := [NEEDS[kind] for kind, so in passed_over.items() if so]:
+        print(f"not looked for: {', '.join(others)}", file=sys.stderr)
     return _end(failures)
 
 
@@ -114,7 +122,7 @@ def _print_findings(
         if kind in passed_over:
             continue
         rows = [row for row in findings if row["kind"] == kind]
-        print(f"{len(rows):,} {what}")
+        print(f"{what}: {len(rows):,}")
         for row in rows[:show]:
             print(f"  {100 * row['probability']:5.1f} %  {_describe(row)}")
 

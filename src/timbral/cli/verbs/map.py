@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from timbral.cli.common_options import OK, SOME_FAILED, Embeddings, option
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
@@ -45,7 +45,7 @@ def run(
         path, reason = page.unreadable[0]
         print(
             f"{count(len(page.unreadable), 'point')} without audio; the first: "
-            f"{': '.join(filter(None, (path, reason)))}",
+            f"{name_flags(': '.join(filter(None, (path, reason))), ['map'])}",
             file=sys.stderr,
         )
     return SOME_FAILED if page.unreadable else OK
