@@ -6,22 +6,25 @@ All are `embed` folders, by the old and the new encoder; the tested speakers are
 PREFIX chooses tested speakers by the beginning of their names (corpora). --unlabeled adds pairs of
 such folders to the bridge, whose speakers are not asked; --own N adds so many recordings, without
 their speakers, of one half of the tested speakers, and takes their mean in the new space; the other
-half is tested. Each voice is enrolled
-with 1 recording, and with all others than the one that is tested (19 of 20 in speechocean762).
+half is tested. With --folds K the tested speakers may be in the bridge: a Kth of them at a time is
+tested, and left out of it. Each voice is enrolled with 1 recording, and with all others than the
+one that is tested (19 of 20 in speechocean762).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from material import Material
 
 from timbral.embeddings.vectors import unit_length
-from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge
-from timbral.io.types import Ints, Vectors
+from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge, weighed
+from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of
 from timbral.scoring.metrics import eer
 from timbral.scoring.ranked_trials import RankedTrials
@@ -54,6 +57,10 @@ class Pair:
             one.vectors[a], other.vectors[b], np.unique(names, return_inverse=True)[1], names
         )
 
+    def rows(self, rows: Ints) -> Pair:
+        names = [self.names[row] for row in rows]
+        return Pair(self.old[rows], self.new[rows], self.speakers[rows], names)
+
     def halves(self, count: int) -> tuple[list[Unlabeled], Pair]:
         """Some recordings of every second speaker, and all of the other speakers.
 
@@ -69,42 +76,110 @@ class Pair:
         return [Unlabeled(self.old[chosen], self.new[chosen])], tested
 
 
-def figures(enrolled: Vectors, tested: Vectors, speakers: Ints) -> str:
-    """EER with 1 and with all other recordings of a voice, with 95 % intervals over speakers."""
-    shown = []
-    for single in (True, False):
-        scores, labels, first, second = [], [], [], []
+@dataclass(frozen=True)
+class Trials:
+    """Scores of enrolled voices and tested recordings."""
+
+    scores: Floats
+    same: Ints
+    voices: Ints
+    tested: Ints
+    """whose recording it is"""
+
+    @classmethod
+    def of(
+        cls,
+        enrolled: Vectors,
+        tested: Vectors,
+        speakers: Ints,
+        single: bool,
+        weigh: Callable[[Vectors], Vectors] = unit_length,
+    ) -> Trials:
+        """Voices of one recording (some draws), or of all others than the tested one.
+
+        `weigh` makes of the sum of a voice's vectors what products are taken with.
+        """
+
+        def voice_of(rows: Ints) -> Vectors:
+            return weigh(enrolled[rows].sum(axis=0)[None])[0]
+
+        found = []
         for seed in range(DRAWS_OF_ONE if single else 1):
             generator = np.random.default_rng(seed)
-            for voice in range(int(speakers.max()) + 1):
+            for voice in np.unique(speakers):
                 own = np.flatnonzero(speakers == voice)
                 chosen = generator.choice(own, 1) if single else own
-                vector = unit_length(enrolled[chosen].sum(axis=0))
-                cosines = tested @ vector
+                scores = tested @ voice_of(chosen)
+                kept = np.arange(len(speakers))
                 if single:
-                    kept = np.setdiff1d(np.arange(len(speakers)), chosen)
+                    kept = np.setdiff1d(kept, chosen)
                 else:
-                    kept = np.arange(len(speakers))
                     for row in own:
-                        rest = unit_length(enrolled[own].sum(axis=0) - enrolled[row])
-                        cosines[row] = tested[row] @ rest
-                scores.append(cosines[kept])
-                labels.append(speakers[kept] == voice)
-                first.append(np.full(len(kept), voice))
-                second.append(speakers[kept])
-        values, same = np.concatenate(scores), np.concatenate(labels).astype(np.int64)
-        bootstrap = SpeakerBootstrap(
-            RankedTrials.of(values, same), np.concatenate(first), np.concatenate(second), draws=500
-        )
+                        scores[row] = tested[row] @ voice_of(own[own != row])
+                same = (speakers[kept] == voice).astype(np.int64)
+                found.append(cls(scores[kept], same, np.full(len(kept), voice), speakers[kept]))
+        return cls.joined(found)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Trials]) -> Trials:
+        fields = [(each.scores, each.same, each.voices, each.tested) for each in parts]
+        return cls(*(np.concatenate(each) for each in zip(*fields, strict=True)))
+
+    def __str__(self) -> str:
+        """EER with its 95 % interval over speakers."""
+        ranked = RankedTrials.of(self.scores, self.same)
+        bootstrap = SpeakerBootstrap(ranked, self.voices, self.tested, draws=500)
         interval = bootstrap.interval(eer_of)
-        rate = 100 * eer(values, same)[0]
-        shown.append(f"{rate:.1f} ({100 * interval.low:.1f}–{100 * interval.high:.1f})")
-    return " / ".join(shown)
+        rate = 100 * eer(self.scores, self.same)[0]
+        return f"{rate:.1f} ({100 * interval.low:.1f}–{100 * interval.high:.1f})"
+
+
+def all_trials(bridge: Bridge, pair: Pair) -> dict[str, list[Trials]]:
+    """With one recording of a voice, and with all others, in each way of comparing."""
+    weigh = partial(weighed, matrix=bridge.origin)
+    own_mean = pair.old.mean(axis=0).astype(np.float64)
+    mapped, by_own = bridge.map(pair.old), bridge.map(pair.old, own_mean)
+    centered = weighed(pair.new - bridge.new_mean, bridge.backward)
+    own_centered = weighed(pair.new - pair.new.mean(axis=0), bridge.backward)
+    ways: dict[str, tuple[Vectors, Vectors, Callable[[Vectors], Vectors]]] = {
+        "old–old": (pair.old, pair.old, unit_length),
+        "new–new": (pair.new, pair.new, unit_length),
+        "mapped": (mapped, centered, weigh),
+        "mapped, by its own mean": (by_own, centered, weigh),
+        "mapped, own means on both sides": (by_own, own_centered, weigh),
+    }
+    return {
+        name: [
+            Trials.of(enrolled, tested, pair.speakers, single, weigh) for single in (True, False)
+        ]
+        for name, (enrolled, tested, weigh) in ways.items()
+    }
+
+
+def in_folds(bridged: Pair, pair: Pair, folds: int) -> dict[str, list[Trials]]:
+    """The same with the tested speakers in folds, each by a bridge of all others."""
+    found: dict[str, list[list[Trials]]] = {}
+    for fold in range(folds):
+        tested = pair.rows(np.flatnonzero(pair.speakers % folds == fold))
+        left = set(tested.names)
+        rest = bridged.rows(np.flatnonzero([name not in left for name in bridged.names]))
+        bridge = fit_bridge(rest.old, rest.new, rest.names)
+        for name, trials in all_trials(bridge, tested).items():
+            found.setdefault(name, []).append(trials)
+    return {
+        name: [Trials.joined(each) for each in zip(*parts, strict=True)]
+        for name, parts in found.items()
+    }
+
+
+def print_trials(found: dict[str, list[Trials]]) -> None:
+    for name, trials in found.items():
+        print(f"  {name}: {' / '.join(map(str, trials))}")
 
 
 def print_carried(bridge: Bridge, pair: Pair) -> None:
     """Whether what the map carries over tells how near a recording stays to its own voice."""
-    mapped, centered = bridge.map(pair.old), bridge.center(pair.new)
+    mapped, centered = bridge.map(pair.old), unit_length(pair.new - bridge.new_mean)
     carried = bridge.carried(pair.old)
     rows = np.arange(len(mapped))
     near = np.array(
@@ -130,6 +205,7 @@ def main() -> None:
     parser.add_argument("--bridge-prefix", default="")
     parser.add_argument("--unlabeled", type=Path, nargs="*", default=[], metavar="OLD NEW")
     parser.add_argument("--own", type=int, default=-1)
+    parser.add_argument("--folds", type=int, default=0)
     options = parser.parse_args()
     bridged = Pair.read(options.old_bridge, options.new_bridge, options.bridge_prefix)
     others = [
@@ -138,6 +214,10 @@ def main() -> None:
     ]
     for prefix in options.prefixes:
         pair = Pair.read(options.old_tested, options.new_tested, prefix)
+        if options.folds:
+            print(f"{prefix or 'all'}: {int(pair.speakers.max()) + 1} speakers in folds")
+            print_trials(in_folds(bridged, pair, options.folds))
+            continue
         own, added = [], others
         if options.own >= 0:
             own, pair = pair.halves(options.own)
@@ -150,21 +230,8 @@ def main() -> None:
         )
         for each in own:
             bridge = replace(bridge, new_mean=each.new.mean(axis=0).astype(np.float64))
-        own_mean = pair.old.mean(axis=0).astype(np.float64)
-        centered = bridge.center(pair.new)
         print(f"{prefix or 'all'}: {int(pair.speakers.max()) + 1} speakers")
-        for name, enrolled, tested in (
-            ("old–old", pair.old, pair.old),
-            ("new–new", pair.new, pair.new),
-            ("mapped", bridge.map(pair.old), centered),
-            ("mapped, by its own mean", bridge.map(pair.old, own_mean), centered),
-            (
-                "mapped, own means on both sides",
-                bridge.map(pair.old, own_mean),
-                unit_length(pair.new - pair.new.mean(axis=0)),
-            ),
-        ):
-            print(f"  {name}: {figures(enrolled, tested, pair.speakers)}")
+        print_trials(all_trials(bridge, pair))
         print_carried(bridge, pair)
 
 

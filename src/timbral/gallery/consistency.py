@@ -98,9 +98,8 @@ def _pairs(
         yield native[first[once]], native[second[once]], scores[once], evidence
     if migration is not None and len(native) and len(others):
         of_mapped = MappedEvidence(migration)
-        queries, voices = (
-            of_mapped.compensate(snapshot.vectors[rows]) for rows in (native, others)
-        )
+        queries = of_mapped.searched(snapshot.vectors[native])
+        voices = of_mapped.compensate(snapshot.vectors[others])
         for first, second, scores in _nearest(queries, voices):
             yield native[first], others[second], scores, of_mapped
 

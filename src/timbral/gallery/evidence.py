@@ -33,7 +33,10 @@ class Evidence(Protocol):
         """What decisions rest on, in words."""
 
     def compensate(self, vectors: Vectors) -> Vectors:
-        """Unit vectors (N, E) whose products are the scores, of vectors (N, E)."""
+        """What voices (N, E) are; their products with what `searched` makes are the scores."""
+
+    def searched(self, vectors: Vectors) -> Vectors:
+        """What recordings' vectors (N, E) are, when they are compared with voices."""
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         """Ratios (N,) of scores (N,), same speaker : different speakers, without ends."""
@@ -54,6 +57,9 @@ class CalibratedEvidence:
 
     def compensate(self, vectors: Vectors) -> Vectors:
         return self.calibration.compensate(vectors)
+
+    def searched(self, vectors: Vectors) -> Vectors:
+        return self.compensate(vectors)
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.calibration.unlimited_llr(scores, first, second)
@@ -79,6 +85,9 @@ class CosineEvidence:
 
     def compensate(self, vectors: Vectors) -> Vectors:
         return unit_length(vectors)
+
+    def searched(self, vectors: Vectors) -> Vectors:
+        return self.compensate(vectors)
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.asarray(SLOPE * (np.asarray(scores, np.float64) - self.threshold))

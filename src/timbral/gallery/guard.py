@@ -251,8 +251,8 @@ class Guard:
         """The scores of a voice (E,) and others (K,), and their llrs."""
 
         def compared(evidence: Evidence) -> tuple[Floats, Floats]:
-            one, *rest = evidence.compensate(np.stack([voice, *near.vectors]))
-            scores = (np.stack(rest) @ one).astype(np.float64)
+            (one,) = evidence.searched(voice[None])
+            scores = (evidence.compensate(near.vectors) @ one).astype(np.float64)
             return scores, evidence.llr(scores, conditions, near.conditions)
 
         scores, ratios = compared(self.evidence)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
+from timbral.gallery.bridge import weighed
 from timbral.gallery.evidence import llr_in_words
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of
@@ -25,12 +27,23 @@ class MappedEvidence:
     migration: Migration
 
     @property
+    def calibration(self) -> Calibration:
+        return self.migration.calibration
+
+    @property
     def description(self) -> str:
         return f"the calibration of a migration from {self.migration.old_encoder}"
 
     def compensate(self, vectors: Vectors) -> Vectors:
-        mean = np.asarray(self.migration.new_mean, np.float32)
-        return self.migration.calibration.compensate(unit_length(unit_length(vectors) - mean))
+        return self._weighed(vectors, self.migration.origin_matrix)
+
+    def searched(self, vectors: Vectors) -> Vectors:
+        return self._weighed(vectors, self.migration.backward_matrix)
+
+    def _weighed(self, vectors: Vectors, matrix: Floats | None) -> Vectors:
+        centered = np.asarray(unit_length(vectors) - np.array(self.migration.new_mean))
+        found = unit_length(centered) if matrix is None else weighed(centered, matrix)
+        return found.astype(np.float32)
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.migration.calibration.unlimited_llr(scores, first, second)
@@ -53,11 +66,11 @@ def refuse_unlike_mapped(
     if not all(each.mapped for each in enrolled.recordings):
         return {}
     evidence = MappedEvidence(migration)
-    vectors = np.stack([enrolled.vector, *(each.vector for each in given)])
-    voice, *others = evidence.compensate(vectors)
+    (voice,) = evidence.compensate(enrolled.vector[None])
+    others = evidence.searched(np.stack([each.vector for each in given]))
     rows = np.zeros(len(given), np.int64)
     known = conditions_of(enrolled.recordings).together.rows(rows)
-    ratios = evidence.llr(np.stack(others) @ voice, known, conditions_of(given))
+    ratios = evidence.llr(others @ voice, known, conditions_of(given))
     return {
         row: Refusal(
             each.source,

@@ -34,14 +34,16 @@ def refusal_to_merge(
     compared: Evidence = evidence
     if migration is not None and any(mapped):
         compared = MappedEvidence(migration)
-    first, second = compared.compensate(np.stack([into.vector, other.vector]))
-    cosine = float(first @ second)
+    enrolled, searched = (other, into) if mapped[1] else (into, other)
+    (voice,) = compared.compensate(enrolled.vector[None])
+    scores = compared.searched(searched.vector[None]) @ voice
     conditions = [conditions_of(side).together for side in sides]
-    (ratio,) = compared.llr(np.array([cosine]), *conditions)
+    (ratio,) = compared.llr(scores.astype(np.float64), *conditions)
     if ratio >= 0:
         return None
+    said = compared.said(float(ratio), min(float(scores[0]), 1.0))
     reason = (
-        f"it does not sound like {into.name!r} ({compared.said(float(ratio), cosine)}, which "
+        f"it does not sound like {into.name!r} ({said}, which "
         "speaks for another speaker): listen to a recording of each"
     )
     return Refusal(other.name, "disagrees", reason)

@@ -18,7 +18,7 @@ from timbral.gallery.bridge_calibration import PairedVectors, calibrate_bridge
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.migration import Migration, text_of
+from timbral.gallery.migration import Migration, text_of, text_of_matrix
 from timbral.gallery.opening_gallery import is_server, open_database
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice
@@ -106,6 +106,8 @@ def migrate_gallery(
         calibration,
         bridge.penalty,
         bridge.cross_eer,
+        text_of_matrix(bridge.origin),
+        text_of_matrix(bridge.backward),
     )
     with empty_temporary_folder(path) as folder:
         temporary = folder / "gallery.db"

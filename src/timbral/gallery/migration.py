@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.errors import ConfigError, DataError
+from timbral.io.types import Floats
 
-__all__ = ["Migration", "migration_of", "text_of"]
+__all__ = ["Migration", "migration_of", "text_of", "text_of_matrix"]
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,43 @@ class Migration:
     new_mean: tuple[float, ...]
     """(E,), subtracted from unit vectors on both sides"""
     calibration: Calibration
-    """of cosines of mapped voices and new recordings, so centered"""
+    """of scores of mapped voices and new recordings (`Bridge.scores`)"""
     penalty: float
     """of the map"""
     cross_eer: float
     """mapped voice / new recording, one recording each, on speakers that were not fitted on"""
+    origin: str = ""
+    """`Bridge.origin` as `text_of_matrix` writes it; empty in migrations older than it"""
+    backward: str = ""
+    """`Bridge.backward`, likewise"""
+
+    @cached_property
+    def origin_matrix(self) -> Floats | None:
+        """(E, old E), by which mapped voices are weighed; ValueError for damaged text."""
+        return self._matrix(self.origin)
+
+    @cached_property
+    def backward_matrix(self) -> Floats | None:
+        """(E, old E), by which new recordings are weighed; ValueError for damaged text."""
+        return self._matrix(self.backward)
+
+    def _matrix(self, text: str) -> Floats | None:
+        if not text:
+            return None
+        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+        if not np.isfinite(values).all():
+            raise ValueError("numbers that are not finite")
+        return values.reshape(len(self.new_mean), -1).astype(np.float64)
 
 
 def text_of(migration: Migration) -> str:
     """As the gallery keeps it."""
     return json.dumps(asdict(migration))
+
+
+def text_of_matrix(matrix: Floats) -> str:
+    """Rows of little-endian float32, base64."""
+    return base64.b64encode(matrix.astype("<f4").tobytes()).decode("ascii")
 
 
 def migration_of(text: str, location: str) -> Migration | None:
@@ -39,6 +71,8 @@ def migration_of(text: str, location: str) -> Migration | None:
     from timbral.config.yaml import from_mapping  # imports torch
 
     try:
-        return from_mapping(Migration, json.loads(text), location)
+        migration = from_mapping(Migration, json.loads(text), location)
+        _ = migration.origin_matrix, migration.backward_matrix
+        return migration
     except (ConfigError, TypeError, ValueError) as error:
         raise DataError(f"{location}: its migration is damaged ({error})") from None

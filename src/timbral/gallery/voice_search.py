@@ -11,10 +11,10 @@ import numpy as np
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
-from timbral.embeddings.vectors import unit_length
 from timbral.gallery.bounded_search import BoundedSearch, pays_off
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.exact_search import exact_search
+from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
 from timbral.gallery.voice_matrix import Snapshot
 from timbral.io.types import Floats, Ints, Vectors
@@ -36,18 +36,14 @@ class VoiceGroup:
     conditions: Conditions
     """(G,)"""
     evidence: Evidence
-    mean: Floats | None = None
-    """(E,), subtracted from what is searched; None: nothing is"""
 
     def likeliest(self, vectors: Vectors, conditions: Conditions) -> tuple[Ints, Vectors, Floats]:
         """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of voices that are nearest."""
-        centered = vectors if self.mean is None else unit_length(vectors - self.mean)
-        queries = self.evidence.compensate(centered)
-        found, cosines = self._nearest(queries)
+        found, scores = self._nearest(self.evidence.searched(vectors))
         searched = conditions.rows(np.repeat(np.arange(len(vectors)), found.shape[1]))
         enrolled = self.conditions.rows(found.ravel())
-        llrs = self.evidence.llr(cosines.ravel().astype(np.float64), enrolled, searched)
-        return self.rows[found], cosines, llrs.reshape(found.shape)
+        llrs = self.evidence.llr(scores.ravel().astype(np.float64), enrolled, searched)
+        return self.rows[found], np.clip(scores, -1, 1), llrs.reshape(found.shape)
 
     def _nearest(self, queries: Vectors) -> tuple[Ints, Vectors]:
         """Places in this group, and cosines (Q, K), of the voices nearest to each query."""
@@ -87,21 +83,14 @@ class Voices:
     def of(cls, snapshot: Snapshot, evidence: Evidence, migration: Migration | None = None) -> Self:
         """Of a gallery; `migration` says what cosines with voices are worth that it mapped."""
         groups = []
-        native = ~snapshot.mapped if migration is not None else np.ones(len(snapshot.names), bool)
-        for rows, of_rows, mean in (
-            (np.flatnonzero(native), evidence, None),
-            (
-                np.flatnonzero(~native),
-                evidence if migration is None else CalibratedEvidence(migration.calibration),
-                None if migration is None else np.array(migration.new_mean),
-            ),
-        ):
+        mapped = snapshot.mapped if migration is not None else np.zeros(len(snapshot.names), bool)
+        kinds: list[tuple[Ints, Evidence]] = [(np.flatnonzero(~mapped), evidence)]
+        if migration is not None:
+            kinds.append((np.flatnonzero(mapped), MappedEvidence(migration)))
+        for rows, of_rows in kinds:
             if len(rows):
-                vectors = snapshot.vectors[rows]
-                centered = vectors if mean is None else unit_length(vectors - mean)
-                conditions = snapshot.conditions.rows(rows)
-                compensated = of_rows.compensate(centered)
-                groups.append(VoiceGroup(rows, compensated, conditions, of_rows, mean))
+                vectors = of_rows.compensate(snapshot.vectors[rows])
+                groups.append(VoiceGroup(rows, vectors, snapshot.conditions.rows(rows), of_rows))
         return cls(snapshot.names, tuple(groups), snapshot.conditions)
 
     @property
@@ -114,7 +103,7 @@ class Voices:
         found = [
             (len(group.rows), group.evidence.calibration)
             for group in self.groups
-            if isinstance(group.evidence, CalibratedEvidence)
+            if isinstance(group.evidence, CalibratedEvidence | MappedEvidence)
         ]
         return tuple(found) if len(found) == len(self.groups) else ()
 
