@@ -30,8 +30,8 @@ class GamingFlag:
 
     def __str__(self) -> str:
         return (
-            f"{self.system}: {self.encoder} puts it {self.excess:.2f} of the way from the nearest "
-            "other speaker to the same one nearer than any other encoder does; if the system was "
+            f"{self.system}: its position is {self.excess:.2f} higher by {self.encoder} than by "
+            "any other encoder (0 is the nearest other speaker, 1 the same one); if the system was "
             f"trained or conditioned on {self.encoder}, that figure says nothing of the voice"
         )
 

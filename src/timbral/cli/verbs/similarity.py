@@ -19,7 +19,7 @@ from timbral.cli.common_options import (
     option,
 )
 from timbral.cli.early_checks import check_files, check_folders
-from timbral.cli.wording import percent
+from timbral.cli.wording import count, percent
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+SHOWN = 12
+"""of the comparisons of systems"""
 WEIGHT_SUFFIXES = (".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".pdparams", ".bin", ".tar")
 
 
@@ -142,7 +144,20 @@ def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 def _print_report(report: SimilarityReport, output: Path) -> int:
     for line in report.lines:
         print(line)
-    for each in report.differences:
+    _print_differences(report)
+    for flag in report.flags:
+        print(f"warning: {flag}", file=sys.stderr)
+    for note in report.notes:
+        print(f"note: {note.replace('`corpus`', '--corpus')}", file=sys.stderr)
+    if any("  position " in line for line in report.lines):
+        print("note: position 0 is the nearest other speaker, 1 the same one", file=sys.stderr)
+    print(f"report: {output / 'report.html'}")
+    return count_failures(len(report.failures), output)
+
+
+def _print_differences(report: SimilarityReport) -> None:
+    """The systems compared, or the first of many comparisons."""
+    for each in report.differences[:SHOWN]:
         interval = (
             ""
             if each.interval is None
@@ -152,9 +167,6 @@ def _print_report(report: SimilarityReport, output: Path) -> int:
             f"{each.first} - {each.second}: {each.mean:+.3f}{interval} by {each.encoder}"
             f"{', no clear difference' if each.interval and not each.is_clear else ''}"
         )
-    for flag in report.flags:
-        print(f"warning: {flag}", file=sys.stderr)
-    for note in report.notes:
-        print(f"note: {note.replace('`corpus`', '--corpus')}", file=sys.stderr)
-    print(f"report: {output / 'report.html'}")
-    return count_failures(len(report.failures), output)
+    if len(report.differences) > SHOWN:
+        more = count(len(report.differences) - SHOWN, "comparison")
+        print(f"and {more} more, in the report")
