@@ -129,3 +129,19 @@ def test_fewer_pairs_than_asked_for_are_told(ask: Ask, voices: Path, tmp_path: P
     assert (answer.code, answer.err) == (0, "")
     answer = ask(*words, "--per-speaker", 16)
     assert answer.err == "8 speakers with fewer than 16 target trials: too few recordings\n"
+
+
+def test_trials_of_some_speakers_alone(ask: Ask, voices: Path, tmp_path: Path) -> None:
+    names = sorted(folder.name for folder in voices.iterdir())[:2]
+    (tmp_path / "unseen.txt").write_text("\n".join(names))
+    output = tmp_path / "trials.txt"
+    words = ("trials", voices, "--output", output, "--only-speakers", tmp_path / "unseen.txt")
+    answer = ask(*words)
+    assert (answer.code, answer.out.count("of 2 speakers")) == (0, 1)
+    assert {line.split("/")[0].split()[-1] for line in output.read_text().splitlines()} == set(
+        names
+    )
+    (tmp_path / "unseen.txt").write_text("nobody\n")
+    answer = ask(*words)
+    assert answer.code == 2
+    assert "1 of 1 listed speakers are not in the data, such as 'nobody'" in answer.err

@@ -13,6 +13,8 @@ from timbral.cli.verb_table import VERBS, load_verb
 
 __all__ = ["by_kind", "count", "flags_of", "name_flags", "percent"]
 
+SMALLEST = 1e-6
+
 
 def count(number: int, singular: str, plural: str = "") -> str:
     """A number with its noun: ``1 speaker``, ``2,000 speakers``."""
@@ -46,8 +48,12 @@ def flags_of(run: Callable[..., int]) -> dict[str, str]:
 
 
 def percent(fraction: float) -> str:
-    """With so many digits that neither 0 % nor 100 % is said of what is neither."""
+    """With so many digits, up to four, that neither 0 % nor 100 % is said of what is neither."""
+    if 0 < fraction < SMALLEST:
+        return "<0.0001 %"
+    if 1 - SMALLEST < fraction < 1:
+        return ">99.9999 %"
     digits = 1
-    while digits < 6 and 0 < fraction < 1 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
+    while digits < 4 and 0 < fraction < 1 and float(f"{100 * fraction:.{digits}f}") in (0.0, 100.0):
         digits += 1
     return f"{100 * fraction:.{digits}f} %"

@@ -17,6 +17,7 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from timbral.audio.decode import as_float32
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.errors import AudioError, ConfigError, InputError
@@ -117,7 +118,8 @@ class StreamingVerifier:
     def add(self, samples: ArrayLike) -> StreamState:
         """Take the next samples (T,), at `sample_rate`, and say what is known now.
 
-        Floats lie in [-1, 1]; signed integers are PCM. Raises InputError for other shapes.
+        Floats lie in [-1, 1]; integers are PCM: int8, int16 or int32. Raises InputError for other
+        shapes, AudioError for other types.
         """
         chunk = np.asarray(samples)
         if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):
@@ -125,6 +127,7 @@ class StreamingVerifier:
                 "samples: one channel of shape (T,), of one type in all chunks, is needed; got "
                 f"{chunk.dtype} of shape {chunk.shape}"
             )
+        as_float32(chunk[:1], "samples")  # of a type that says its full scale
         seconds = self.state.seconds + len(chunk) / self.sample_rate
         self.state = replace(self.state, seconds=seconds)
         if self.state.verdict == "undecided":

@@ -10,9 +10,12 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.sources import find_utterances
+from timbral.data.speakers import read_speakers, select_speakers
 from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import FileKind, claim_file
 from timbral.scoring.list_columns import COLUMNS_OF_NAMES, columns_file, write_columns
@@ -56,6 +59,7 @@ def trials(
     across_sessions: bool = False,
     genders: str | Path | Mapping[str, str] | None = None,
     same: Sequence[str] = (),
+    only_speakers: str | Path | None = None,
     seed: int = 0,
 ) -> TrialSummary:
     """Draw a list of trials from a corpus, as many for every speaker, and write it.
@@ -76,10 +80,12 @@ def trials(
             spk2gender): non-target trials are within one gender; None: among all
         same: columns of the corpus, such as ``gender``, in which the speakers of a non-target trial
             have the same value
+        only_speakers: a file of speaker ids, one a line, of whom trials are drawn, such as those
+            that `train` was told to exclude; None: of all
         seed: of the draws; the same corpus and seed give the same list
 
-    Raises DataError when the corpus cannot be read, gives no trial of one kind, or when a speaker
-    has no gender; ConfigError for a `per_speaker` below 1.
+    Raises DataError when the corpus cannot be read, gives no trial of one kind, when a speaker has
+    no gender, or one of `only_speakers` is not there; ConfigError for a `per_speaker` below 1.
     """
     of_vectors = isinstance(source, str | Path) and holds_vectors(source)
     if isinstance(source, Manifest):
@@ -88,8 +94,10 @@ def trials(
         manifest = utterances_of_vectors(source)
     else:
         manifest = find_utterances(source, layout)
+    if only_speakers is not None:
+        manifest = _only(manifest, Path(only_speakers))
     found = list(manifest)
-    inputs = [x for x in (source, genders) if isinstance(x, str | Path)]
+    inputs = [x for x in (source, genders, only_speakers) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
     of_names = speakers_file(output)
     claim_file(of_names, SPEAKERS_OF_NAMES, inputs)
@@ -115,6 +123,14 @@ def trials(
         num_without_targets=num_speakers - len(targets_of),
         num_with_fewer=sum(each < per_speaker for each in targets_of.values()),
     )
+
+
+def _only(manifest: Manifest, file: Path) -> Manifest:
+    """The utterances of the speakers that a file lists."""
+    speakers = manifest.table["speaker"].cast(pa.string())
+    kept = select_speakers(read_speakers(file), pc.unique(speakers).to_pylist(), file)
+    rows = pc.is_in(speakers, value_set=pa.array(sorted(kept), pa.string()))
+    return manifest.with_rows(manifest.table.filter(rows))
 
 
 def draw_balanced(

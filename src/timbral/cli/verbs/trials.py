@@ -40,6 +40,12 @@ def run(
         tuple[str, ...],
         option("COLUMN …", "columns of the corpus that are alike in a non-target trial: gender"),
     ] = (),
+    only_speakers: Annotated[
+        Path | None,
+        option(
+            "FILE", "only of these, one a line, such as those that train --exclude-speakers had"
+        ),
+    ] = None,
     seed: Annotated[int, option("N", "another one draws another list")] = 0,
 ) -> int:
     """Draw a list of trials from a corpus, as many for every speaker.
@@ -57,6 +63,7 @@ def run(
         across_sessions=across_sessions,
         genders=genders,
         same=same,
+        only_speakers=only_speakers,
         seed=seed,
     )
     return _describe(drawn, output, per_speaker, across_sessions)
