@@ -202,6 +202,25 @@ def test_another_speaker_does_not_take_over_a_mapped_voice(folder: Path, tmp_pat
     assert not gallery.voice("s2-0").summary.enroll_again
 
 
+def test_a_mapped_voice_takes_its_own_recordings_beside_one_that_is_alike(
+    folder: Path, tmp_path: Path
+) -> None:
+    vectors, new, _ = both_encoders(40, seed=2)
+    with Gallery.create(tmp_path / "old.db", OLD) as old:
+        for voice in range(10):
+            old.add(f"s2-{voice}", recordings(vectors[voice * EACH : voice * EACH + 2]))
+        mixed = unit_length(0.4 * vectors[EACH + 1] + 0.6 * vectors[EACH * 2])
+        old.add("alike", recordings(mixed[None]))
+    bridge = (folder / "old.parquet", folder / "new.parquet")
+    migrate_gallery(tmp_path / "old.db", NEW, *bridge, tmp_path / "new.db")
+    own = recordings(new[EACH + 2 : EACH + 4])
+    with Gallery(tmp_path / "new.db") as gallery:
+        with pytest.raises(EnrollmentError, match=r"sounds like the voice .*llr"):
+            gallery.enroll_vectors("somebody", own, evidence=CosineEvidence(0.5))
+        gallery.enroll_vectors("s2-1", own, evidence=CosineEvidence(0.5))
+        assert not gallery.voice("s2-1").summary.enroll_again
+
+
 def test_a_gallery_made_meanwhile_stays(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,8 @@ class Enroller:
         owners = self._store.owners(each.sha256 for each in recordings)
         before = [each for each in enrolled.recordings if not each.mapped] if enrolled else ()
         others = OtherVoices(self._matrix, name, is_enrolled=enrolled is not None)
-        return Candidates(name, recordings, before, owners, others)
+        mapped = enrolled if enrolled and not before else None
+        return Candidates(name, recordings, before, owners, others, mapped)
 
     def _not_enrolled(
         self, name: str, recordings: Sequence[EnrolledRecording]

@@ -24,7 +24,7 @@ from timbral.errors import Refusal
 from timbral.gallery.evidence import Evidence
 from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
-from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
+from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of, voice_vector
 from timbral.io.types import Floats, Vectors
 
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
@@ -93,6 +93,8 @@ class Candidates:
     """voices' names by hashes of recordings that are enrolled"""
     others: Others | None = None
     """None: the gallery is empty"""
+    mapped: Voice | None = None
+    """the voice as a migration mapped it, while it has no recordings of the encoder's own"""
 
 
 class Guard:
@@ -101,7 +103,7 @@ class Guard:
     def __init__(self, evidence: Evidence, migration: Migration | None = None) -> None:
         """Decide by `evidence`, and of voices that a migration mapped by its own calibration."""
         self.evidence = evidence
-        self._of_mapped = None if migration is None else MappedEvidence(migration)
+        self._of_mapped = evidence if migration is None else MappedEvidence(migration)
 
     def refusals(self, candidates: Candidates) -> dict[int, Refusal]:
         """Which of the recordings may not enter, by their rows, and why; empty: all may.
@@ -159,11 +161,11 @@ class Guard:
         if not nearest:  # no other voice is there
             return {}
         owns = self._llrs_to_own(candidates, kept)
-        for row, own, (ratio, name, cosine) in zip(kept, owns, nearest, strict=True):
+        for row, own, (ratio, name, said) in zip(kept, owns, nearest, strict=True):
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
                 reason = (
-                    f"it sounds more like the voice {name!r} ({self.evidence.said(ratio, cosine)}) "
+                    f"it sounds more like the voice {name!r} ({said}) "
                     f"than like {candidates.name!r} ({self.evidence.said(own)}), which it would "
                     "make more like it: leave it out, or enroll it there"
                 )
@@ -190,8 +192,8 @@ class Guard:
         found = self._nearest([voice], candidates.others)
         if not found or candidates.others is None:
             return None
-        ratio, name, cosine = found[0]
-        if ratio < math.log(len(candidates.others)):
+        ratio, name, said = found[0]
+        if ratio < max(math.log(len(candidates.others)), self._llr_to_mapped(candidates, new)):
             return None
         if candidates.enrolled:
             old, other, _ = self._nearest([candidates.enrolled], candidates.others)[0]
@@ -201,7 +203,7 @@ class Guard:
         else:
             kind, what = "already-enrolled", "this voice sounds like"
         reason = (
-            f"{what} the voice {name!r} ({self.evidence.said(ratio, cosine)}): enroll under that "
+            f"{what} the voice {name!r} ({said}): enroll under that "
             "name, or `merge` them when they are one speaker"
         )
         return Refusal(label, kind, reason)
@@ -229,10 +231,23 @@ class Guard:
         scores = (self.evidence.compensate(vectors) * self.evidence.compensate(rest)).sum(axis=1)
         return self.evidence.llr(scores, conditions, others)
 
+    def _llr_to_mapped(
+        self, candidates: Candidates, recordings: Sequence[EnrolledRecording]
+    ) -> float:
+        """Of recordings together and the mapped voice that they are for; -inf where it is none."""
+        mapped = candidates.mapped
+        if mapped is None:
+            return -math.inf
+        conditions = conditions_of(mapped.recordings).together
+        own = Near((mapped.name,), mapped.vector[None], conditions, np.array([True]))
+        together = conditions_of(recordings).together
+        _, ratios = self._compare(voice_vector(recordings), together, own)
+        return float(ratios[0])
+
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
-    ) -> list[tuple[float, str, float]]:
-        """For each side the highest llr to another voice, that one's name, and the cosine.
+    ) -> list[tuple[float, str, str]]:
+        """For each side the highest llr to another voice, that one's name, and both in words.
 
         Empty where there is no other voice.
         """
@@ -244,7 +259,9 @@ class Guard:
             conditions = conditions_of(side).together.rows(np.zeros(len(near.names), np.int64))
             scores, ratios = self._compare(voice, conditions, near)
             best = int(np.argmax(ratios))
-            found.append((float(ratios[best]), near.names[best], float(scores[best])))
+            ratio, cosine = float(ratios[best]), min(float(scores[best]), 1.0)
+            evidence = self._of_mapped if near.mapped[best] else self.evidence
+            found.append((ratio, near.names[best], evidence.said(ratio, cosine)))
         return found
 
     def _compare(self, voice: Vectors, conditions: Conditions, near: Near) -> tuple[Floats, Floats]:
@@ -256,7 +273,7 @@ class Guard:
             return scores, evidence.llr(scores, conditions, near.conditions)
 
         scores, ratios = compared(self.evidence)
-        if self._of_mapped is None or not near.mapped.any():
+        if not near.mapped.any():
             return scores, ratios
         of_mapped = compared(self._of_mapped)
         return (
