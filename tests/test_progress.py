@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -10,6 +12,16 @@ from rich.console import Console
 from conftest import without_progress
 from timbral.io import progress
 from timbral.io.progress import Display, bar, corpus_bar, training_bar
+
+
+def test_a_log_gets_lines_of_a_step_that_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1.0)
+    with bar("drawing"):
+        time.sleep(1.3)
+    assert capsys.readouterr().err == "drawing: 0  0:01\n"
+    assert "progress" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture

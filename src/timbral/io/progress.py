@@ -8,6 +8,7 @@ The upper line always fits: the bar gives way, step and time left never do.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,14 +109,26 @@ def _shown(display: Display) -> Iterator[Callable[[], None]]:
             yield lambda: None  # it is drawn again by itself
         return
     last = display.started
+    printing, ended = threading.Lock(), threading.Event()
 
     def print_line() -> None:
         nonlocal last
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            console.print(Text(display.line()), soft_wrap=True)
+        with printing:
+            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                console.print(Text(display.line()), soft_wrap=True)
 
-    yield print_line
+    def print_lines() -> None:
+        while not ended.wait(max(SECONDS_BETWEEN_LINES, 1.0)):
+            print_line()
+
+    thread = threading.Thread(target=print_lines, name="progress", daemon=True)
+    thread.start()  # a step that takes minutes calls nobody
+    try:
+        yield print_line
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
