@@ -154,12 +154,19 @@ def test_a_layout_of_ones_own(name: str, voices: Path, tmp_path: Path, ask: Ask)
         ("broken", "KeyError"),
         ("Utterance", "a layout is a function"),
         ("call", "did you mean 'calls'"),
+        ("", "a layout is given as path.py:NAME, got"),
     ],
 )
 def test_mistakes_of_layouts(name: str, words: str, voices: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN_LAYOUT)
     with pytest.raises(ConfigError, match=words):
-        scan_corpus(f"{tmp_path / 'mine.py'}:{name}", voices)
+        scan_corpus(f"{tmp_path / 'mine.py'}:{name}".removesuffix(":"), voices)
+
+
+def test_a_file_that_ends_python(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(ConfigError, match=r"mine\.py: cannot be run \(SystemExit: 3\)"):
+        api.register_loss(f"{tmp_path / 'mine.py'}:Mine")
 
 
 def test_a_layout_that_finds_nothing(tmp_path: Path) -> None:
@@ -187,6 +194,9 @@ def test_an_encoder_on_trial(tmp_path: Path, ask: Ask, monkeypatch: pytest.Monke
     asked = ask("check-encoder", f"{tmp_path / 'mine.py'}:Statistics")
     assert asked.code == 0
     assert [line.split()[0] for line in asked.out.splitlines()] == ["ok"] * 6
+    forgotten = ask("check-encoder", tmp_path / "mine.py")
+    assert (forgotten.code, "is given as path.py:NAME, got" in forgotten.err) == (2, True)
+    assert forgotten.err.count("\n") == 1
 
 
 def test_an_encoder_that_leaks(store: Store, tmp_path: Path, ask: Ask) -> None:

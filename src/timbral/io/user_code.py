@@ -19,9 +19,9 @@ __all__ = ["is_user_source", "user_class", "user_object"]
 
 
 def is_user_source(name: str) -> bool:
-    """Whether a name is written ``path.py:NAME``."""
-    path, _, name = name.rpartition(":")
-    return path.endswith(".py") and bool(name)
+    """Whether a name is one of a Python file: ``path.py:NAME``, or that with NAME forgotten."""
+    path, _, own = name.rpartition(":")
+    return path.endswith(".py") or own.endswith(".py")
 
 
 def user_object(source: str, what: str) -> object:
@@ -30,7 +30,7 @@ def user_object(source: str, what: str) -> object:
     Raises ConfigError for another form, a file that cannot be run, and a name that it lacks.
     """
     path, _, name = source.rpartition(":")
-    if not is_user_source(source):
+    if not (path.endswith(".py") and name):
         raise ConfigError(f"{what} is given as path.py:NAME, got {source!r}")
     module = _run(path)
     if not hasattr(module, name):
@@ -74,6 +74,6 @@ def _run(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path}: cannot be run ({type(error).__name__}: {error})") from None
     return module
