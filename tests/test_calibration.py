@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
+from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint, promised
 from timbral.calibration.calibration_file import read_calibration, write_calibration
 from timbral.calibration.conditions import Conditions, Ranges
 from timbral.errors import ConfigError, DataError
@@ -64,7 +64,7 @@ def calibrate(data: TrialData) -> Calibration:
     )
     return Calibration(
         "simulated", "1" * 64, "2" * 64, fit.offset, fit.scale, ranges, fit.limits, fit.points,
-        fitted_on,
+        fitted_on, short_seconds=fit.short_seconds, short_points=fit.short_points,
     )  # fmt: skip
 
 
@@ -294,3 +294,57 @@ def test_questions_that_contradict_themselves_are_errors(calibration: Calibratio
         Question(false_accept=0.05)
     with pytest.raises(ConfigError, match="`prior` is the probability"):
         Question(prior=1.0)
+
+
+def halved(data: TrialData) -> TrialData:
+    """As of recordings with half the net speech: from 0.5 s on."""
+    first, second = data.first_conditions, data.second_conditions
+    return replace(
+        data,
+        first_conditions=replace(first, speech_seconds=first.speech_seconds / 2),
+        second_conditions=replace(second, speech_seconds=second.speech_seconds / 2),
+    )
+
+
+def test_short_recordings_keep_promises_of_their_own() -> None:
+    """At one llr they accept more strangers: the mixture's threshold would break the promise."""
+    calibration = calibrate(halved(simulate(60)))
+    assert calibration.short_seconds == 1.0
+    data = halved(simulate(200, seed=5, per_speaker=4))
+    sides = data.first_conditions, data.second_conditions
+    shorter = np.minimum(*(each.speech_seconds for each in sides))
+    llrs = calibration.unlimited_llr(data.scores, *sides)
+    strangers = llrs[(shorter < 1) & (data.labels == 0)]
+    mixture, own = calibration.threshold(0.1).llr, promised(0.1, calibration.short_points)
+    assert own is not None
+    assert mixture < own.llr
+    assert (strangers >= own.llr).mean() <= 0.1 < (strangers >= mixture).mean()
+    assert calibration.points_of(side(4.0), side(0.9)) == calibration.short_points
+    assert calibration.points_of(side(4.0), side(1.0)) == calibration.points
+    calibration = replace(calibration, ranges=replace(calibration.ranges, snr_db=(0.0, 60.0)))
+    score = PairScore(0.5, 0.5)
+    short, long = (
+        decide(score, Question(calibration=calibration, false_accept=0.1), side(4.0), side(seconds))
+        for seconds in (0.9, 1.1)
+    )
+    assert short.threshold is not None
+    assert long.threshold is not None
+    assert short.threshold > long.threshold
+    assert short.false_accept_bound is not None
+    assert short.false_accept_bound <= 0.1
+    least = min(point.false_accept_bound for point in calibration.points)
+    question = Question(calibration=calibration, false_accept=least)
+    refused = decide(score, question, side(4.0), side(0.9))
+    assert refused.false_accept_bound is None
+    assert "cannot be promised of recordings with less than 1 s" in refused.warnings[0]
+
+
+def test_data_of_few_short_recordings_have_one_promise() -> None:
+    data = simulate(40)
+    long = replace(data, first_conditions=side_of(data, 3.0), second_conditions=side_of(data, 4.0))
+    fit = fit_trials(long, Ranges.of(long.first_conditions), draws=100)
+    assert (fit.short_points, fit.short_seconds) == ((), 0.0)
+
+
+def side_of(data: TrialData, seconds: float) -> Conditions:
+    return Conditions(*(np.full(len(data.labels), value) for value in (seconds, 8e3, 40.0)))

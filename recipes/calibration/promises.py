@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from timbral.calibration.calibration import Calibration, OperatingPoint
+from timbral.calibration.calibration import promised as least_llr
 from timbral.calibration.calibration_file import read_calibration
 from timbral.evaluation.evaluated_trials import read_evaluated_trials, read_evaluated_vectors
 from timbral.evaluation.evaluation_job import EvaluationJob
@@ -107,10 +108,22 @@ def lines(cell: Cell, calibration: Calibration, elsewhere: float) -> Iterator[st
     )
     raw = calibration.unlimited_llr(scores, *sides)
     yield f"| llr 0 | {cell.rates(raw, 0.0)} |"
-    for promised, point in promises(calibration).items():
-        yield f"| promised {100 * promised:g} % | {cell.rates(raw, point.llr)} |"
+    for promised in promises(calibration):
+        above = margins(cell, calibration, raw, promised)
+        yield f"| promised {100 * promised:g} % | {cell.rates(above, 0.0)} |"
     for name, threshold in (COPIED | {"EER threshold of the data fitted on": elsewhere}).items():
         yield f"| {name} | {cell.rates(trials.scores, threshold)} |"
+
+
+def margins(cell: Cell, calibration: Calibration, raw: Floats, promised: float) -> Floats:
+    """How far the llrs of trials lie above their thresholds, as `verify` decides."""
+    trials = cell.trials
+    sides = trials.first_conditions, trials.second_conditions
+    shorter = np.minimum(*(side.speech_seconds for side in sides))
+    least = calibration.threshold(promised).llr
+    of_short = least_llr(promised, calibration.short_points)
+    short = shorter < calibration.short_seconds
+    return raw - np.where(short, least if of_short is None else of_short.llr, least)
 
 
 def promises(calibration: Calibration) -> dict[float, OperatingPoint]:

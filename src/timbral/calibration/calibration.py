@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ __all__ = [
     "OperatingPoint",
     "design",
     "lowest_scale",
+    "promised",
 ]
 
 
@@ -93,6 +95,11 @@ class Calibration:
     measured: bool = True
     """False: nothing is known of its data's conditions, as of vectors of other tools; `ranges` then
     say nothing, and no condition is taken into account"""
+    short_seconds: float = 0.0
+    """of net speech: a trial of a recording that has less keeps the promises of `short_points`"""
+    short_points: tuple[OperatingPoint, ...] = ()
+    """as `points`, of such trials alone: at one llr they accept more strangers, as they tell less;
+    empty: the data have too few, and `points` are of all trials"""
 
     @property
     def uses_conditions(self) -> bool:
@@ -202,16 +209,24 @@ class Calibration:
                 )
         return said
 
+    def points_of(self, first: Conditions, second: Conditions) -> tuple[OperatingPoint, ...]:
+        """Those of trials like this one: `short_points` where a side has little speech."""
+        shorter = min(float(side.speech_seconds[0]) for side in (first, second))
+        is_short = bool(self.short_points) and shorter < self.short_seconds
+        return self.short_points if is_short else self.points
+
     def threshold(self, false_accept: float) -> OperatingPoint:
         """The lowest llr at which other speakers' false accepts stay below a rate, 95 of 100 times.
+
+        Of the mixture of trials that the data are; `promised` is of trials like one.
 
         Raises ConfigError for a rate that the data cannot promise, with the one they can, and how
         many speakers it would take.
         """
         check_rate("false_accept", false_accept)
-        for point in self.points:
-            if point.false_accept_bound <= false_accept:
-                return point
+        found = promised(false_accept, self.points)
+        if found is not None:
+            return found
         raise self._refusal(
             "false_accept", false_accept, min(each.false_accept_bound for each in self.points)
         )
@@ -238,9 +253,14 @@ class Calibration:
             f"{needed:,} speakers would be needed"
         )
 
-    def false_accept_bound(self, llr: float) -> float:
-        """What false accepts at this threshold stay below, with other speakers, 95 of 100 times."""
-        below = [point for point in self.points if point.llr <= llr]
+    def false_accept_bound(
+        self, llr: float, points: Sequence[OperatingPoint] | None = None
+    ) -> float:
+        """What false accepts at this threshold stay below, with other speakers, 95 of 100 times.
+
+        `points` are those of the trial; None: of all trials.
+        """
+        below = [point for point in points or self.points if point.llr <= llr]
         return below[-1].false_accept_bound if below else 1.0
 
     def check_encoder(self, weights_sha256: str, embedding_sha256: str, source: str = "") -> None:
@@ -255,6 +275,11 @@ class Calibration:
             raise DataError(
                 f"{where}is a calibration of {self.encoder} with other preprocessing or windows"
             )
+
+
+def promised(false_accept: float, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
+    """The first of `points`, in rising order of llr, whose bound keeps a rate; None: none does."""
+    return next((each for each in points if each.false_accept_bound <= false_accept), None)
 
 
 def design(first: Conditions, second: Conditions, columns: int) -> Floats:

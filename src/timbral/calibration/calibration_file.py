@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, lowest_scale
+from timbral.calibration.calibration import Calibration, OperatingPoint, lowest_scale
 from timbral.calibration.conditions import FEATURES
 from timbral.config.dataclass_fields import dataclass_of
 from timbral.errors import ConfigError, DataError
@@ -94,16 +95,20 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
         return "ranges of speech_seconds and bandwidth_hz should lie above 0"
     if not lowest_scale(np.array(calibration.scale), ranges) > 0:
         return "scale should be above 0 everywhere in the ranges: the llr rises with the cosine"
-    return _what_is_wrong_with_points(calibration) or _what_is_wrong_with_directions(
-        calibration.nuisance
+    if not calibration.points:
+        return "points should be in rising order of llr, one or more"
+    return (
+        _what_is_wrong_with_points(calibration.points)
+        or _what_is_wrong_with_points(calibration.short_points)
+        or _what_is_wrong_with_directions(calibration.nuisance)
     )
 
 
-def _what_is_wrong_with_points(calibration: Calibration) -> str | None:
-    llrs = [point.llr for point in calibration.points]
-    if not llrs or llrs != sorted(llrs):
+def _what_is_wrong_with_points(points: Sequence[OperatingPoint]) -> str | None:
+    llrs = [point.llr for point in points]
+    if llrs != sorted(llrs):
         return "points should be in rising order of llr, one or more"
-    rates = [rate for point in calibration.points for rate in astuple(point)[1:]]
+    rates = [rate for point in points for rate in astuple(point)[1:]]
     if not all(0 <= rate <= 1 for rate in rates):
         return "rates of points should lie between 0 and 1"
     return None

@@ -83,7 +83,7 @@ def calibrate(
     data = source.trials.data
     ranges = Ranges.of(source.trials.conditions)
     tried = DIRECTIONS if directions is None else (directions,)
-    fit = fit_trials(data, ranges, source.recordings, directions=tried)
+    fit = fit_trials(data, ranges, source.recordings, directions=tried, measured=source.measured)
     calibration = Calibration(
         source.encoder,
         source.weights_sha256,
@@ -96,6 +96,8 @@ def calibrate(
         _fitted_on(fit, data, description or source.description),
         tuple(tuple(row) for row in fit.nuisance.tolist()),
         source.measured,
+        fit.short_seconds,
+        fit.short_points,
     )
     write_calibration(path, calibration)
     return calibration

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration import Calibration, OperatingPoint, promised
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.embeddings.similarity import similarity
@@ -164,21 +164,18 @@ def _decide_by_llr(
 ) -> Decision:
     llr = float(calibration.llr(pair.compensated, first, second)[0])
     probability = float(0.5 * (1.0 + np.tanh((llr + question.log_prior_odds) / 2)))
-    if question.false_accept is not None:
-        least = calibration.threshold(question.false_accept).llr
-        origin = f"at which at most {question.false_accept:g} of other speakers are accepted"
-    else:
-        least = -question.log_prior_odds
-        origin = f"for recordings such as these, at a prior of {question.prior:g}"
-    bound: float | None = calibration.false_accept_bound(least)
+    points, warnings = calibration.points_of(first, second), calibration.warnings(first, second)
+    if not warnings and question.false_accept and promised(question.false_accept, points) is None:
+        warnings = [_too_short_to_promise(question.false_accept, calibration)]
+    least, origin = _least_llr(question, calibration, points)
+    bound: float | None = calibration.false_accept_bound(least, points)
     score, threshold = pair.compensated, float(calibration.cosine(least, first, second)[0])
     if question.threshold is not None:
         score, threshold, origin = pair.cosine, question.threshold, "that was given"
         bound = None
         if not calibration.nuisance:
             least = float(calibration.unlimited_llr(threshold, first, second)[0])
-            bound = calibration.false_accept_bound(least)
-    warnings = calibration.warnings(first, second)
+            bound = calibration.false_accept_bound(least, points)
     if warnings and bound is not None:
         bound, warnings = None, [*warnings, NO_PROMISE]
         if question.false_accept is not None:
@@ -204,6 +201,25 @@ def _decide_by_llr(
         question.prior,
         bound,
         tuple(warnings),
+    )
+
+
+def _least_llr(
+    question: Question, calibration: Calibration, points: Sequence[OperatingPoint]
+) -> tuple[float, str]:
+    """From where the answer is yes, in words too; `points` are those of trials like this one."""
+    if question.false_accept is None:
+        least = -question.log_prior_odds
+        return least, f"for recordings such as these, at a prior of {question.prior:g}"
+    rate = question.false_accept
+    point = promised(rate, points) or calibration.threshold(rate)
+    return point.llr, f"at which at most {rate:g} of other speakers are accepted"
+
+
+def _too_short_to_promise(rate: float, calibration: Calibration) -> str:
+    return (
+        f"{rate:g} cannot be promised of recordings with less than {calibration.short_seconds:g} s "
+        "of net speech"
     )
 
 

@@ -40,6 +40,9 @@ fraction or less"""
 DIRECTIONS = (0, 1, 2, 5, 10, 20, 40)
 """numbers of nuisance directions that are tried, as far as the vectors allow"""
 DRAWS = 1000
+SHORT_SECONDS = 1.0
+"""of net speech on the shorter side, under which promises are made apart: the threshold of all
+trials accepts twice as many strangers there (docs/calibration.md), and from 1 to 2 s no more"""
 
 
 class ScoresFallError(DataError):
@@ -86,6 +89,16 @@ class Fit:
     cllr: float
     cllr_interval: Interval
     min_cllr: float
+    short_points: tuple[OperatingPoint, ...]
+    """of trials with a recording of less than `SHORT_SECONDS` of net speech; empty for too few"""
+
+    llrs: Floats
+    """(N,) of each trial by a fit without its speakers"""
+
+    @property
+    def short_seconds(self) -> float:
+        """0 without `short_points`."""
+        return SHORT_SECONDS if self.short_points else 0.0
 
 
 def fit_trials(
@@ -96,6 +109,7 @@ def fit_trials(
     directions: Sequence[int] = DIRECTIONS,
     draws: int = DRAWS,
     seed: int = 0,
+    measured: bool = True,
 ) -> Fit:
     """Fit llr = offset · (1, q) + (scale · (1, q)) · score to trials.
 
@@ -111,6 +125,7 @@ def fit_trials(
         directions: how many to try; a single number is taken
         draws: of speakers, for bounds and intervals
         seed: of folds and draws
+        measured: whether the conditions are known; else no trial is taken for a short one
 
     Raises DataError for fewer than `MIN_SPEAKERS` speakers, scores that do not rise with likeness,
     and a single number of directions that the recordings cannot show.
@@ -145,7 +160,27 @@ def fit_trials(
         cllr(llrs, data.labels),
         bootstrap.interval(cllr_of(bootstrap.lows)),
         convex_hull(SortedScores(*ranked.kinds)).min_cllr,
+        _short_points(data, llrs, draws, seed) if measured else (),
+        llrs,
     )
+
+
+def _short_points(
+    data: TrialData, llrs: Floats, draws: int, seed: int
+) -> tuple[OperatingPoint, ...]:
+    """Of the trials with little speech on a side; none where few speakers have such."""
+    conditions = data.first_conditions, data.second_conditions
+    is_short = np.minimum(*(side.speech_seconds for side in conditions)) < SHORT_SECONDS
+    short, llrs = data.select(is_short), llrs[is_short]
+    is_target = short.labels == 1
+    of_targets = np.unique(short.first[is_target])
+    of_others = np.union1d(short.first[~is_target], short.second[~is_target])
+    if min(len(of_targets), len(of_others)) < MIN_SPEAKERS:
+        return ()
+    sides = short.first, short.second
+    ranked = RankedTrials.of(llrs, short.labels)
+    bootstrap = SpeakerBootstrap(ranked, *sides, draws=draws, seed=seed)
+    return operating_points(bootstrap, llrs, short.labels, *sides)
 
 
 @dataclass(frozen=True)

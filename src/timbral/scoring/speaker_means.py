@@ -21,8 +21,8 @@ Costs: TypeAlias = Floats | NDArray[np.bool_]
 
 MOST_PAIRS = 2**24
 """of speakers that have a place in memory each; of more, the trials are summed one by one"""
-BLOCK = 2**14
-"""trials at one time, of so many"""
+BLOCK = 2**9
+"""trials at one time, of so many: their weights in 1,000 draws stay in the processor's cache"""
 
 
 class SpeakerMeans:

@@ -112,6 +112,12 @@ def _show(fitted: Calibration, path: Path) -> None:
         f"it uses the cosine{without} {used}; false accepts can be promised down to "
         f"{100 * least:.2g} %"
     )
+    if fitted.short_points:
+        least = min(point.false_accept_bound for point in fitted.short_points)
+        print(
+            f"of recordings with less than {fitted.short_seconds:g} s of net speech down to "
+            f"{100 * least:.2g} %"
+        )
     if not fitted.measured:
         print(
             f"it is of vectors of {fitted.encoder} ({fitted.weights_sha256[:8]}) and knows nothing "

@@ -69,11 +69,17 @@ export function decide(vectors, measured, calibration, { prior = 0.5, falseAccep
   const raw = offset + scale * score;
   const llr = Math.min(calibration.limits[1], Math.max(calibration.limits[0], raw));
   const odds = Math.log(prior / (1 - prior));
-  const promised = falseAccept === null ? null
-    : calibration.points.find((point) => point.false_accept_bound <= falseAccept);
+  const isShort = Math.min(...measured.map((each) => each.speech_seconds)) < (calibration.short_seconds ?? 0);
+  const points = isShort ? calibration.short_points : calibration.points;
+  const keeps = (point) => point.false_accept_bound <= falseAccept;
+  const ofSuch = falseAccept === null ? null : points.find(keeps);
+  const promised = ofSuch ?? (falseAccept === null ? null : calibration.points.find(keeps));
   if (promised === undefined) throw new Error(`The data of the calibration cannot promise ${falseAccept}.`);
   const least = promised ? promised.llr : -odds;
   const warnings = warningsOf(measured, calibration);
+  if (ofSuch === undefined && !warnings.length) {
+    warnings.push(`${falseAccept} cannot be promised of recordings with less than ${calibration.short_seconds} s of net speech`);
+  }
   return {
     same: raw >= least,
     score,
@@ -82,7 +88,7 @@ export function decide(vectors, measured, calibration, { prior = 0.5, falseAccep
     llr,
     probability: 0.5 * (1 + Math.tanh((llr + odds) / 2)),
     bound: warnings.length ? null
-      : calibration.points.findLast((point) => point.llr <= least)?.false_accept_bound ?? 1,
+      : points.findLast((point) => point.llr <= least)?.false_accept_bound ?? 1,
     warnings,
   };
 }
