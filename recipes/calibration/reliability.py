@@ -56,8 +56,8 @@ def wrong(llrs: Floats, data: TrialData, probability: float) -> str:
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     kinds = ~is_target, is_target
     rates = [reached[kind].mean() for kind in kinds]
-    doubts = [((1 - said) * reached)[kind].mean() for kind in kinds]
-    observed, expected = rates[0] / sum(rates), sum(doubts) / sum(rates)
+    remaining = [((1 - said) * reached)[kind].mean() for kind in kinds]
+    observed, expected = rates[0] / sum(rates), sum(remaining) / sum(rates)
     return f"{100 * observed:.1f} ({100 * low:.1f}–{100 * high:.1f}), {100 * expected:.1f}"
 
 
