@@ -61,17 +61,17 @@ def wrong(llrs: Floats, data: TrialData, probability: float) -> str:
     return f"{100 * observed:.1f} ({100 * low:.1f}–{100 * high:.1f}), {100 * expected:.1f}"
 
 
-def joined(parts: list[TrialData]) -> TrialData:
+def joined(lists: list[TrialData]) -> TrialData:
     """Trials of lists that were drawn alike: their speakers have the same numbers."""
-    same = all(np.array_equal(part.first, parts[0].first) for part in parts)
+    same = all(np.array_equal(each.first, lists[0].first) for each in lists)
     assert same, "these lists were not drawn of the same speakers; give one at a time"
 
     def column(name: str) -> Floats:
-        return np.concatenate([getattr(part, name) for part in parts])
+        return np.concatenate([getattr(each, name) for each in lists])
 
     def side(name: str) -> Conditions:
-        of = [vars(getattr(part, name)) for part in parts]
-        return Conditions(**{key: np.concatenate([each[key] for each in of]) for key in of[0]})
+        of = [vars(getattr(each, name)) for each in lists]
+        return Conditions(**{key: np.concatenate([row[key] for row in of]) for key in of[0]})
 
     return TrialData(
         *(column(name) for name in ("scores", "labels", "first", "second")),
