@@ -136,6 +136,33 @@ def test_prepare_and_embed_take_them(rows: Rows, run: Path, tmp_path: Path, ask:
     assert refused.code == 2
 
 
+def test_a_file_of_cuts_is_a_corpus(rows: Rows, tmp_path: Path, ask: Ask) -> None:
+    """As `export-list --format cuts` and lhotse write it, compressed or not, whatever its name."""
+    write_cuts(tmp_path / "c", rows)
+    packed = tmp_path / "c" / "cuts.jsonl.gz"
+    plain = tmp_path / "mine.jsonl"
+    plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    expected = find_utterances(tmp_path / "c")
+    for file in (packed, plain):
+        found = find_utterances(file)
+        assert (found.table, found.layout) == (expected.table, "lhotse-cuts")
+    written = ask(
+        "export-list", packed, "--format", "cuts", "--output", tmp_path / "again.jsonl.gz"
+    )
+    assert (written.code, "layout: lhotse-cuts" in written.err) == (0, True), written.err
+    assert find_utterances(tmp_path / "again.jsonl.gz").table["path"] == expected.table["path"]
+    for content, words in (
+        (packed.read_bytes()[:40], "cannot be read as Lhotse's cuts"),
+        (b"no gzip", "cannot be read as Lhotse's cuts"),
+        (gzip.compress(b'{"audio_filepath": "a.wav", "label": "s"}'), "cuts of Lhotse in .jsonl"),
+        (gzip.compress(b""), "cuts of Lhotse in .jsonl"),
+    ):
+        packed.write_bytes(content)
+        with pytest.raises(DataError, match=words) as refused:
+            find_utterances(packed)
+        assert "\n" not in str(refused.value)
+
+
 def test_splits_and_names_of_datasets(rows: Rows, tmp_path: Path) -> None:
     write_datasets(tmp_path / "train", rows)
     write_datasets(tmp_path / "test", rows[:1])

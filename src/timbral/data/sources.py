@@ -21,6 +21,7 @@ from timbral.data.listed_recordings import (
     read_recording_list,
     recordings,
 )
+from timbral.data.lists.lhotse_cuts import is_cut_file, read_cut_file
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.manifest_reader import read_rows
 from timbral.data.prepared.base import read_table
@@ -48,6 +49,7 @@ def find_utterances(
         a folder in a `layout` of `LAYOUTS`, or the URL of one;
         a dataset of the Hugging Face Hub, ``hf://USER/NAME:SPLIT`` (`hub_dataset`);
         a table of utterances (`read_manifest`), a file or a URL;
+        a file of Lhotse's cuts, .jsonl or .jsonl.gz;
         a list of recordings, one a line (`read_recording_list`), or one recording;
         a folder that `prepare` made: its source recordings; in the format flac its own files;
         a folder of precomputed mels: the recordings that they were made of.
@@ -103,12 +105,14 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
 
 
 def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manifest:
-    """One recording, a list, or a table."""
+    """One recording, a list, cuts of Lhotse, or a table."""
     path = Path(source)
     if is_recording(str(source)):
         return recordings([location_of(source)], layout, source)
     if path.suffix.lower() in LIST_SUFFIXES:
         return read_recording_list(path, root or path.resolve().parent, layout)
+    if is_cut_file(path):
+        return read_cut_file(path, root or path.resolve().parent)
     return read_rows(path, root)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.corpora.tar_members import TarMember, tar_members
-from timbral.data.lists.lhotse_rows import Line, ListedRecording, further_of, read_lines_of
-from timbral.data.manifest import Utterance
-from timbral.errors import AudioError
+from timbral.data.lists.lhotse_rows import (
+    Line,
+    ListedRecording,
+    further_of,
+    read_lines_in,
+    read_lines_of,
+)
+from timbral.data.manifest import Manifest, Utterance
+from timbral.errors import AudioError, DataError
 
-__all__ = ["LHOTSE_CUTS", "LHOTSE_SHAR", "is_cuts", "is_shar"]
+__all__ = ["LHOTSE_CUTS", "LHOTSE_SHAR", "is_cut_file", "is_cuts", "is_shar", "read_cut_file"]
 
 
 def is_shar(root: Path) -> bool:
@@ -25,9 +31,36 @@ def is_cuts(root: Path) -> bool:
     return any(root.glob("cuts*.jsonl")) or any(root.glob("cuts*.jsonl.gz"))
 
 
+def is_cut_file(path: Path) -> bool:
+    """Whether a file is a CutSet, by its suffix and its first line.
+
+    Raises DataError for one that is compressed and damaged.
+    """
+    name = path.name.lower()
+    if not name.endswith((".jsonl", ".jsonl.gz")):
+        return False
+    try:
+        first = next(read_lines_in(path, "cuts"), None)
+    except DataError:
+        if name.endswith(".gz"):
+            raise
+        return False
+    return first is not None and {"supervisions", "duration"} <= first.row.keys()
+
+
+def read_cut_file(path: Path, root: str | Path) -> Manifest:
+    """The utterances of one file of cuts; relative paths of recordings start from `root`."""
+    found = _utterances_of(read_lines_in(path, "cuts"), Path(root))
+    return Manifest.of(found, "lhotse-cuts")
+
+
 def _scan_cuts(root: Path) -> Iterator[Utterance | AudioError]:
+    yield from _utterances_of(read_lines_of(root, "cuts"), root)
+
+
+def _utterances_of(lines: Iterable[Line], root: Path) -> Iterator[Utterance | AudioError]:
     """A cut is an utterance: seconds of a recording, of one speaker."""
-    for line in read_lines_of(root, "cuts"):
+    for line in lines:
         try:
             given = Line(line.where, _object(line, "recording"))
             recording = ListedRecording.of(given, root)

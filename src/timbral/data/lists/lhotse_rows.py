@@ -21,7 +21,7 @@ from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
 from timbral.errors import AudioError, DataError
 
-__all__ = ["Line", "ListedRecording", "further_of", "read_lines_of", "scan_lhotse"]
+__all__ = ["Line", "ListedRecording", "further_of", "read_lines_in", "read_lines_of", "scan_lhotse"]
 
 TOLERANCE_SECONDS = 0.05
 """a supervision that begins and ends this near to its recording's ends covers it"""
@@ -264,14 +264,19 @@ def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
     if not paths:
         raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
     for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
-        try:
-            with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
-                for number, text in enumerate(file, start=1):
-                    if text.strip():
-                        yield _parse(f"{path}:{number}", text)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
+        yield from read_lines_in(path, kind)
+
+
+def read_lines_in(path: Path, kind: str) -> Iterator[Line]:
+    """Lines of one file; DataError where it cannot be read."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield _parse(f"{path}:{number}", text)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read as Lhotse's {kind} ({error})") from None
 
 
 class _Whole(str):
