@@ -109,6 +109,12 @@ def test_calibration_of_other_weights_is_refused(folder: Path) -> None:
 def test_mistakes_in_calibrate_are_errors(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no evaluation"):
         timbral.calibrate(tmp_path)
+    named = tmp_path / "run" / "evaluation" / "trials"
+    shutil.copytree(folder / "evaluation", named)
+    with pytest.raises(DataError, match=rf"holds no evaluation; name one of this run: {named}$"):
+        timbral.calibrate(tmp_path / "run")
+    with pytest.raises(ConfigError, match=rf"or name the evaluation's folder, {named}$"):
+        timbral.calibrate(named / "scores.txt", tmp_path / "c.json")
     with pytest.raises(DataError, match="choose another"):
         timbral.calibrate(folder / "evaluation", folder / "trials.txt")
     moved = tmp_path / "evaluation"

@@ -63,9 +63,7 @@ class CalibrationSource:
         """A folder that `evaluate` wrote; its recordings are read again and measured."""
         job = EvaluationJob.of_folder(folder)
         if job is None:
-            raise DataError(
-                f"{folder}: holds no evaluation; `timbral evaluate --output` writes one"
-            )
+            raise DataError(f"{folder}: holds no evaluation; {_where_evaluations_are(folder)}")
         if job.scoring:
             raise DataError(
                 f"{folder}: its scores are normalized ({job.scoring}); verify compares cosines, "
@@ -103,7 +101,7 @@ class CalibrationSource:
         if vectors is None:
             raise ConfigError(
                 f"`vectors`: {scores} does not say of which encoder its scores are; give the "
-                "vectors that were scored"
+                f"vectors that were scored{_or_folder(Path(scores))}"
             )
         listed, found = read_scores(scores), read_vectors(vectors)
         weights, prepared = identity_of(found, vectors)
@@ -187,3 +185,20 @@ def _trials(
         conditions.rows(sides[1]),
     )
     return EvaluatedTrials(data, trials.names, sides, conditions)
+
+
+def _where_evaluations_are(folder: Path) -> str:
+    """What to name instead of a folder that is a run's, or the scores of none."""
+    from timbral.checkpoints.run_card import EVALUATIONS  # imports torch
+
+    inside = sorted(path for path in (folder / EVALUATIONS).glob("*/") if path.is_dir())
+    found = [path for path in inside if EvaluationJob.of_folder(path) is not None]
+    if found:
+        return f"name one of this run: {', '.join(map(str, found))}"
+    return "`timbral evaluate --output` writes one"
+
+
+def _or_folder(scores: Path) -> str:
+    """That the folder of an evaluation's scores says it all."""
+    is_evaluation = EvaluationJob.of_folder(scores.parent) is not None
+    return f", or name the evaluation's folder, {scores.parent}" if is_evaluation else ""

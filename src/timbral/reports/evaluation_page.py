@@ -51,6 +51,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top }}
 td {{ overflow-wrap: anywhere }} .errors td:first-child {{ white-space: nowrap }}
+.figures td:first-child {{ overflow-wrap: normal }}
 .wide {{ overflow-x: auto; font-size: .8rem }} .wide td {{ overflow-wrap: normal }}
 .wide td, .wide th {{ padding-right: .6rem }} .wide td:first-child {{ white-space: nowrap }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 2rem }} figure {{ margin: 0; flex: 1 1 22rem }}
@@ -130,7 +131,8 @@ def _facts(figures: Figures) -> str:
         ("trials", f"{figures.num_trials:,}, {figures.num_targets:,} of them target trials", ""),
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
-    return html_table(rows, ("", "", "95 % interval over speakers"))
+    table = html_table(rows, ("", "", "95 % interval over speakers"))
+    return f"<div class=figures>{table}</div>"
 
 
 def _calibrated(figures: Figures) -> str:
@@ -148,7 +150,7 @@ def _calibrated(figures: Figures) -> str:
     rows.append(("EER", f"{100 * costs.eer:.2f} %", ""))
     table = html_table(rows, ("", "", "95 % interval over speakers"))
     title = f"Log-likelihood ratios of the calibration ({costs.description or 'no description'})"
-    return f"<h2>{escape(title)}</h2>{table}{note}"
+    return f"<h2>{escape(title)}</h2><div class=figures>{table}</div>{note}"
 
 
 def _bounds(interval: Interval | None) -> str:
