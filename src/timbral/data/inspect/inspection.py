@@ -205,7 +205,7 @@ def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[Suspect
     peak = float(np.abs(as_it_is).max())
     if peak > 1.0:
         gain = float(np.abs(wave).max()) / peak
-        yield "beyond full scale", f"peak {peak:.3g}; all of it is multiplied by {gain:.3g}"
+        yield "beyond full scale", f"peak {peak:.4g}; all of it is multiplied by {gain:.3g}"
     clipped = float(np.mean(np.abs(wave) >= 0.999))
     if clipped > CLIPPED_FRACTION:
         yield "clipped", f"{100 * clipped:.1f} % of the samples"
