@@ -163,6 +163,19 @@ def test_a_file_of_cuts_is_a_corpus(rows: Rows, tmp_path: Path, ask: Ask) -> Non
         assert "\n" not in str(refused.value)
 
 
+def test_one_archive_is_a_corpus(rows: Rows, tmp_path: Path) -> None:
+    write_webdataset(tmp_path / "c", rows)
+    folder = find_utterances(tmp_path / "c")
+    archives = sorted((tmp_path / "c").glob("*.tar"))
+    found = [row for archive in archives for row in find_utterances(archive)]
+    assert sorted(row.utterance for row in found) == sorted(row.utterance for row in folder)
+    assert {row.path for row in found} == {row.path for row in folder}
+    (tmp_path / "bad.tar").write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"bad\.tar") as refused:
+        find_utterances(tmp_path / "bad.tar")
+    assert "\n" not in str(refused.value)
+
+
 def test_splits_and_names_of_datasets(rows: Rows, tmp_path: Path) -> None:
     write_datasets(tmp_path / "train", rows)
     write_datasets(tmp_path / "test", rows[:1])

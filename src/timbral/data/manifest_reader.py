@@ -55,8 +55,8 @@ def read_rows(
         known = ", ".join(TABLE_SUFFIXES)
         raise DataError(
             f"{path}: a corpus is a folder, a recording, a table or a list of recordings; a table "
-            f"ends in {known}, a list in .txt, .lst or .list, and cuts of Lhotse in .jsonl or "
-            ".jsonl.gz"
+            f"ends in {known}, a list in .txt, .lst or .list, cuts of Lhotse in .jsonl or "
+            ".jsonl.gz, WebDataset's archives in .tar"
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     layout, taken = "", set(table.column_names)

@@ -15,6 +15,7 @@ from timbral.data.corpora.corpus_files import audio_files
 from timbral.data.corpora.hub_dataset import hub_dataset
 from timbral.data.corpora.recognition import AUTO, read_folder, recognize_layout
 from timbral.data.corpora.registry import CORPORA, scan_rows
+from timbral.data.corpora.webdataset import samples_of_archive
 from timbral.data.listed_recordings import (
     LIST_SUFFIXES,
     is_recording,
@@ -49,7 +50,7 @@ def find_utterances(
         a folder in a `layout` of `LAYOUTS`, or the URL of one;
         a dataset of the Hugging Face Hub, ``hf://USER/NAME:SPLIT`` (`hub_dataset`);
         a table of utterances (`read_manifest`), a file or a URL;
-        a file of Lhotse's cuts, .jsonl or .jsonl.gz;
+        a file of Lhotse's cuts, .jsonl or .jsonl.gz; a tar archive of WebDataset;
         a list of recordings, one a line (`read_recording_list`), or one recording;
         a folder that `prepare` made: its source recordings; in the format flac its own files;
         a folder of precomputed mels: the recordings that they were made of.
@@ -105,12 +106,15 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
 
 
 def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manifest:
-    """One recording, a list, cuts of Lhotse, or a table."""
+    """One recording, a list, cuts of Lhotse, an archive, or a table."""
     path = Path(source)
     if is_recording(str(source)):
         return recordings([location_of(source)], layout, source)
     if path.suffix.lower() in LIST_SUFFIXES:
         return read_recording_list(path, root or path.resolve().parent, layout)
+    if path.suffix.lower() == ".tar":
+        archive = Path(os.path.abspath(path))
+        return Manifest.of(samples_of_archive(archive, path.stem), "webdataset")
     if is_cut_file(path):
         return read_cut_file(path, root or path.resolve().parent)
     return read_rows(path, root)
