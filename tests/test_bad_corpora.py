@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from conftest import Ask
+from timbral.bulk.check_sources import recordings_of
 from timbral.data.corpora.passed_over import count_passed_over
-from timbral.data.sources import find_utterances
+from timbral.data.sources import find_utterances, layout_of
 from timbral.demo.shipped import VOICES
 from timbral.errors import TimbralError
 
@@ -245,3 +246,20 @@ def test_check_reads_all_but_a_folder_that_cannot_be_read(closed: Path, ask: Ask
 def test_a_corpus_that_cannot_be_read_at_all(closed: Path) -> None:
     with pytest.raises(TimbralError, match="the folder cannot be read"):
         find_utterances(closed / "locked", "folder")
+
+
+def test_marks_of_layouts_in_a_folder_that_cannot_be_read(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`stat` of a file in it is refused, which is no answer to whether the file is there."""
+    stat = Path.stat
+
+    def refused(path: Path, **options: bool) -> os.stat_result:
+        if "locked" in path.parts[:-1]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert layout_of(closed / "locked") == "folder"
+    with pytest.raises(TimbralError, match="the folder cannot be read"):
+        recordings_of([closed / "locked"], "auto")

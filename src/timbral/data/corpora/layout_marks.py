@@ -21,7 +21,14 @@ SAMPLE_FILES = 200
 def fitting_layouts(root: Path) -> list[str]:
     """Names of `LAYOUTS` whose marks the folder has; most often one or none."""
     root = Path(os.path.abspath(root))  # a mark may lie in the folder's own name
-    return [layout for layout, is_at in MARKS.items() if is_at(root)]
+    return [layout for layout, is_at in MARKS.items() if _is_marked(is_at, root)]
+
+
+def _is_marked(is_at: Callable[[Path], bool], root: Path) -> bool:
+    try:
+        return is_at(root)
+    except PermissionError:  # a folder that cannot be read is told where it is listed
+        return False
 
 
 def missing_half(root: Path) -> str:

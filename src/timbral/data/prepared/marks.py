@@ -20,9 +20,16 @@ def prepared_format(folder: Path) -> str | None:
     Raises DataError when one of `MARKS` is no JSON.
     """
     for name in MARKS:
-        if (folder / name).exists():
+        if _is_there(folder / name):
             metadata = read_json(folder / name)
             format = metadata.get("format") if isinstance(metadata, dict) else None
             if format in FORMAT_NAMES:
                 return str(format)
     return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # of its folder, which says so where it is listed
+        return False
