@@ -14,6 +14,7 @@ from timbral.embeddings.named_vectors import NamedVectors
 from timbral.errors import DataError
 from timbral.evaluation.listed_files import ListedFiles
 from timbral.evaluation.root import check_root
+from timbral.scoring.trial_speakers import look_up
 
 FILES = ["s1/a/one.wav", "s1/two.flac", "s2/two.wav", "s2/three.wav"]
 
@@ -45,6 +46,14 @@ def test_vectors_are_found_by_paths_without_suffixes(tmp_path: Path) -> None:
     found = NamedVectors(ids, np.eye(4, dtype=np.float32), paths)
     names = ["s1/two", "s2/two", "three", "s1/a/one.wav", "corpus-1", "two"]
     assert found.rows_of(pa.array(names), tmp_path).tolist() == [1, 2, 3, 0, 1, -1]
+
+
+def test_speakers_are_found_by_names_without_suffixes() -> None:
+    names = pa.array(["s1/two", "three", "s2/two.wav", None, "s9/two"])
+    of = {file: file[:2] for file in FILES}
+    assert look_up(names, of).to_pylist() == ["s1", "s2", "s2", None, None]
+    assert look_up(pa.array([], pa.string()), of).to_pylist() == []
+    assert look_up(names, {}).to_pylist() == 5 * [None]
 
 
 def test_files_are_found_below_the_root(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.embeddings.name_matching import match_loosely
 from timbral.errors import DataError
 from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
@@ -103,10 +104,17 @@ def known_speakers(recordings: NamedRecordings, given: Speakers) -> pa.Array:
 
 
 def look_up(names: pa.Array, of: Mapping[str, str]) -> pa.Array:
-    """The value of each name, or of its file's name without the suffix (K,); null without one."""
+    """The value of each name, or of its file's name without the suffix (K,); null without one.
+
+    What is still without one is looked for as `match_loosely` does it.
+    """
     known = pa.array(list(of), pa.string())
     stems = pc.replace_substring_regex(names, STEM, r"\1")
     rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (names, stems)))
+    if rows.null_count:
+        found = match_loosely(names.filter(pc.is_null(rows)), known)
+        rows = pc.replace_with_mask(rows, pc.is_null(rows), pa.array(found, pa.int32()))
+        rows = pc.if_else(pc.less(rows, 0), None, rows)
     return pa.array(list(of.values()), pa.string()).take(rows)
 
 
