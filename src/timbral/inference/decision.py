@@ -165,8 +165,9 @@ def _decide_by_llr(
     llr = float(calibration.llr(pair.compensated, first, second)[0])
     probability = float(0.5 * (1.0 + np.tanh((llr + question.log_prior_odds) / 2)))
     points, warnings = calibration.points_of(first, second), calibration.warnings(first, second)
+    refusal = NO_PROMISE
     if not warnings and question.false_accept and promised(question.false_accept, points) is None:
-        warnings = [_too_short_to_promise(question.false_accept, calibration)]
+        refusal = _too_short_to_promise(question.false_accept, calibration)
     least, origin = _least_llr(question, calibration, points)
     bound: float | None = calibration.false_accept_bound(least, points)
     score, threshold = pair.compensated, float(calibration.cosine(least, first, second)[0])
@@ -176,8 +177,8 @@ def _decide_by_llr(
         if not calibration.nuisance:
             least = float(calibration.unlimited_llr(threshold, first, second)[0])
             bound = calibration.false_accept_bound(least, points)
-    if warnings and bound is not None:
-        bound, warnings = None, [*warnings, NO_PROMISE]
+    if (warnings or refusal != NO_PROMISE) and bound is not None:
+        bound, warnings = None, [*warnings, refusal]
         if question.false_accept is not None:
             origin += " where recordings are like those of the calibration"
     data = calibration.fitted_on
@@ -217,9 +218,10 @@ def _least_llr(
 
 
 def _too_short_to_promise(rate: float, calibration: Calibration) -> str:
+    least = min(point.false_accept_bound for point in calibration.short_points)
     return (
         f"{rate:g} cannot be promised of recordings with less than {calibration.short_seconds:g} s "
-        "of net speech"
+        f"of net speech, {least:.2g} can"
     )
 
 
