@@ -136,7 +136,19 @@ class Hub:
         return self.revision
 
     def check_copy(self, path: Path) -> None:
-        """Any copy is taken: fine-tuned weights have the same names."""
+        """Raise CheckpointError for a file of a known name that is another one.
+
+        Of other files nothing is known, and they are taken.
+        """
+        only = self.sha256 if len(self.files) == 1 and path.is_file() else {}
+        for name, expected in self.sha256.items():
+            file = path if path.name == name or only else path / name
+            if file.is_file() and (digest := file_sha256(file)) != expected:
+                raise CheckpointError(
+                    f"{file}: has SHA-256 {digest}, and {name} of {self.repository} {expected}: "
+                    "the file is another one, or damaged; weights of your own are named by their "
+                    "path, not as published ones"
+                )
 
     @contextmanager
     def downloaded(self) -> Iterator[Path]:
