@@ -13,8 +13,6 @@ from timbral.io.progress import bar
 
 __all__ = ["run"]
 
-PLACING = "placing the points by UMAP; the first map on a machine takes longest, as it is compiled"
-
 
 def run(
     embeddings: Embeddings,
@@ -37,8 +35,7 @@ def run(
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output should name a page, such as map.html; got {output}")
-    print(PLACING, file=sys.stderr, flush=True)
-    with bar("drawing") as advance:
+    with bar("placing and drawing") as advance:
         plot, page = api.map(embeddings, output, advance, corpus=corpus)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
     if page.unreadable:
