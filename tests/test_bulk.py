@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
 
 from timbral import api
 from timbral.bulk.embed import embed_corpus
-from timbral.bulk.shards import SHARD_UTTERANCES
+from timbral.bulk.shards import SHARD_UTTERANCES, parse_shard
 from timbral.data.corpora.registry import scan_corpus
-from timbral.embeddings.table import read_embeddings, vectors_of
+from timbral.embeddings.table import LINE_FIELDS, embedded_schema, read_embeddings, vectors_of
 from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder
 
@@ -52,6 +53,22 @@ def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     )
     assert speakers["num_utterances"].to_pylist() == [6] * 8
     assert sum(speakers["duration_seconds"].to_pylist()) == pytest.approx(summary.audio_seconds)
+
+
+def test_shards_of_older_versions_join_those_of_this_one() -> None:
+    schema = embedded_schema(2)
+    older = pyarrow.schema([field for field in schema if field not in LINE_FIELDS])
+    read = []
+    for kept in (schema, older):
+        row = dict.fromkeys(kept.names, "x") | {"duration_seconds": 1.0, "embedding": [0.6, 0.8]}
+        row |= dict.fromkeys(("speech_seconds", "risks", "bandwidth_hz", "snr_db"))
+        table = pyarrow.Table.from_pylist([row], schema=kept)
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_file(sink, kept) as writer:
+            writer.write_table(table)
+        read.append(parse_shard(sink.getvalue().to_pybytes(), "a.arrow"))
+    joined = pyarrow.concat_tables([table.replace_schema_metadata(None) for table in read])
+    assert joined.column_names == schema.names
 
 
 def test_npy_is_the_tree_of_paddlespeech(embedder: Embedder, voices: Path, tmp_path: Path) -> None:

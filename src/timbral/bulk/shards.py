@@ -222,7 +222,8 @@ def parse_shard(content: bytes, path: str) -> pa.Table:
     for column in OPTIONAL_FIELDS:
         if column.name not in whole.column_names:  # an older version wrote it
             whole = whole.append_column(column, pa.nulls(len(table), column.type))
-    return whole
+    last = [column.name for column in OPTIONAL_FIELDS]  # in one order, as tables are joined
+    return whole.select([name for name in whole.column_names if name not in last] + last)
 
 
 def _checked(table: pa.Table, path: str) -> pa.Table:
