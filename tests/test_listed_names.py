@@ -71,6 +71,9 @@ def test_files_are_found_below_the_root(tmp_path: Path) -> None:
     check_root(["s1/two"], tmp_path)
     with pytest.raises(DataError, match=r"the list names s9/none, and below .* there is s1/two.f"):
         check_root(["s9/none"], tmp_path)
+    (tmp_path / "linked").symlink_to(tmp_path / "s1", target_is_directory=True)
+    linked = str(tmp_path / "linked" / "two.flac")
+    assert ListedFiles(tmp_path).locations(["linked/two"]) == [linked]
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no recordings"):
         check_root(["s9/none"], tmp_path / "empty")

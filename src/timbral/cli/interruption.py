@@ -5,8 +5,8 @@ numpy or torch would swallow an exception (or print it) instead of passing it on
 exception `Interruption` runs through the verb, which removes its temporary files and ends its
 workers. Where C has called Python (LLVM's compiler, destructors) an exception is lost; it is raised
 again a moment later; where C makes another exception of it, that one is answered as it would have
-been. Where Python ends, after the verb's work is done, the line is printed, too. A
-second signal ends the process as it would end any other.
+been. Where Python ends, after the verb's work is done, the line is printed, too. A second signal
+ends the process as it would end any other.
 """
 
 from __future__ import annotations

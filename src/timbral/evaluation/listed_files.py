@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePath
 
 from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.data.corpora.corpus_files import audio_files
 from timbral.errors import DataError
 from timbral.io.storage import is_url, location_below
 
@@ -35,7 +35,8 @@ class ListedFiles:
     @property
     def example(self) -> str:
         """Of a recording below the root, as a path from there; empty where there is none."""
-        return next(iter(self._by_path.values()), [""])[0]
+        paths = (found[0] for found in self._by_path.values())
+        return min(paths, key=lambda path: path.count("/"), default="")
 
     def _location(self, name: str) -> str:
         location = location_below(self.root, name)
@@ -56,17 +57,12 @@ class ListedFiles:
     @cached_property
     def _by_path(self) -> dict[str, list[str]]:
         """Paths from the root, by themselves without their suffix."""
-        if is_url(self.root):
+        if is_url(self.root) or not Path(self.root).is_dir():
             return {}
-        root = Path(self.root)
         found: dict[str, list[str]] = {}
-        for folder, folders, files in os.walk(root):
-            folders.sort()
-            for file in sorted(files):
-                suffix = PurePath(file).suffix
-                if suffix.lower() in AUDIO_SUFFIXES:
-                    path = (Path(folder) / file).relative_to(root).as_posix()
-                    found.setdefault(path.removesuffix(suffix), []).append(path)
+        for path in audio_files(Path(self.root), unreadable=[]):
+            relative = path.relative_to(self.root)
+            found.setdefault(relative.with_suffix("").as_posix(), []).append(relative.as_posix())
         return found
 
     @cached_property
