@@ -17,6 +17,7 @@ import torch
 
 from timbral import api
 from timbral.bulk.embed import embed_corpus
+from timbral.bulk.readable_audio import silence_of
 from timbral.bulk.shards import SHARD_UTTERANCES, parse_shard
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import LINE_FIELDS, embedded_schema, read_embeddings, vectors_of
@@ -326,3 +327,60 @@ def test_damaged_shard_is_embedded_again(embedder: Embedder, voices: Path, tmp_p
         shard.write_bytes(damaged)
         api.embed(embedder, voices, tmp_path)
         assert read_embeddings(tmp_path).equals(whole)
+
+
+def test_vectors_of_another_folder_are_reused(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    for speaker in sorted(voices.iterdir())[:2]:
+        shutil.copytree(speaker, corpus / speaker.name)
+    first = api.embed(embedder, corpus, tmp_path / "table")
+    again = api.embed(
+        embedder, corpus, tmp_path / "kaldi", format="kaldi", reuse=tmp_path / "table"
+    )
+    assert (again.reused, again.new_audio_seconds) == (True, 0.0)
+    assert again.num_utterances == first.num_utterances
+    api.embed(embedder, corpus, tmp_path / "again", format="kaldi")
+    for name in ("xvector.ark", "spk_xvector.ark", "utt2spk"):
+        assert (tmp_path / "kaldi" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    added = sorted(voices.glob("*/*.ogg"))[-1]
+    shutil.copy(added, corpus / sorted(corpus.iterdir())[0].name)
+    more = api.embed(embedder, corpus, tmp_path / "npy", format="npy", reuse=tmp_path / "kaldi")
+    assert more.num_utterances == first.num_utterances + 1
+    assert 0 < more.new_audio_seconds < 10
+
+
+def test_vectors_of_another_job_are_not_reused(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(sorted(voices.iterdir())[0], few / "a")
+    api.embed(embedder, few, tmp_path / "out")
+    with pytest.raises(DataError, match="other recordings, of another corpus"):
+        api.embed(embedder, voices, tmp_path / "new", reuse=tmp_path / "out")
+    with pytest.raises(DataError, match="is no folder of `embed`"):
+        api.embed(embedder, few, tmp_path / "new", reuse=few)
+    assert not list((tmp_path / "new").rglob("*.arrow"))
+
+
+def test_a_table_apart_from_its_corpus_has_no_sound(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(sorted(voices.iterdir())[0], few / "a")
+    api.embed(embedder, few, tmp_path / "out")
+    assert silence_of(tmp_path / "out", None) is None
+    apart = tmp_path / "labels" / "labels.parquet"
+    apart.parent.mkdir()
+    shutil.copy(tmp_path / "out" / "utterances.parquet", apart)
+    silence = silence_of(apart, None)
+    assert silence is not None
+    assert "no `corpus` is known" in silence.reason
+    assert silence.folder == str(few / "a")
+    assert silence_of(apart, few) is None
+    shutil.rmtree(few)
+    silence = silence_of(apart, None)
+    assert silence is not None
+    assert silence.folder == ""
+    assert silence_of(tmp_path / "missing.parquet", None) is None

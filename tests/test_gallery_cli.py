@@ -62,7 +62,7 @@ def test_mistakes_are_told_before_torch_is_imported(tmp_path: Path) -> None:
     )
     for words, message in (
         (["enroll", "g.db", "a", "missing.wav", "--encoder", "campplus-zh-en"], "no such file"),
-        (["enroll", "g.db", "a", "a.wav"], "--encoder ENCODER"),
+        (["enroll", "g.db", "a", "a.wav"], "timbral enroll g.db a a.wav --encoder campplus-int8`"),
         (["gallery", "show", "g.db", "a"], "no such gallery"),
         (["enroll", "g.db"], "--embeddings"),
     ):

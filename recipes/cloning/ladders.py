@@ -9,15 +9,18 @@ recording has the name that it has in OUTPUT/real; then
         --output report
 
 should fall along each ladder: `formants-1.06` moves the formants and leaves the pitch,
-`speed-1.06` moves both, `mels-20` is copy synthesis through so many mel filters and Griffin-Lim,
-`mixture+00dB` has another speaker underneath at that level. `attack-ENCODER` is another speaker,
-changed by gradients until that one encoder takes it for the speaker.
+`pitch-1.06` moves the pitch and leaves the formants, `speed-1.06` moves both, `mels-20` is copy
+synthesis through so many mel filters and Griffin-Lim, `mixture+00dB` has another speaker
+underneath at that level. `attack-ENCODER` is another speaker, changed by gradients until that one
+encoder takes it for the speaker. Steps that are there already are kept: a run that was cut off
+is resumed.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,11 @@ def move_formants(wave: Wave, factor: float) -> Wave:
 
 def change_speed(wave: Wave, factor: float) -> Wave:
     return soxr.resample(wave, RATE * factor, RATE)
+
+
+def move_pitch(wave: Wave, factor: float) -> Wave:
+    """Faster, and the formants moved back: the harmonics lie apart by the factor."""
+    return move_formants(change_speed(wave, factor), 1 / factor)
 
 
 def copy_through_mels(wave: Wave, n_mels: int) -> Wave:
@@ -124,6 +132,7 @@ def ladders() -> dict[str, Callable[[Wave, Wave], Wave]]:
     steps: dict[str, Callable[[Wave, Wave], Wave]] = {"as-it-is": lambda wave, other: wave}
     for factor in FACTORS:
         steps[f"formants-{factor}"] = lambda wave, other, f=factor: move_formants(wave, f)
+        steps[f"pitch-{factor}"] = lambda wave, other, f=factor: move_pitch(wave, f)
         steps[f"speed-{factor}"] = lambda wave, other, f=factor: change_speed(wave, f)
     for mels in MELS:
         steps[f"mels-{mels}"] = lambda wave, other, m=mels: copy_through_mels(wave, m)
@@ -143,24 +152,29 @@ def main() -> None:
     names = sorted(waves)
     other = {name: names[(at + len(names) // 3) % len(names)] for at, name in enumerate(names)}
     for name in names:
-        write(given.output / "real", name, waves[name])
-    for name in names[::2]:
-        for step, change in ladders().items():
-            write(given.output / "steps" / step, name, change(waves[name], waves[other[name]]))
+        write(given.output / "real", name, partial(np.copy, waves[name]))
+    for step, change in ladders().items():
+        folder = given.output / "steps" / step
+        for name in names[::2]:
+            write(folder, name, partial(change, waves[name], waves[other[name]]))
     if given.attack:
         embedder = timbral.load_encoder(given.attack)
+        folder = given.output / "steps" / f"attack-{given.attack}"
         for speaker in sorted({name[0] for name in names}):
             own = [wave for name, wave in waves.items() if name[0] == speaker]
             voice = embedder.encode_speaker(own)
             for name in [name for name in names[::2] if name[0] == speaker]:
-                folder = given.output / "steps" / f"attack-{given.attack}"
-                write(folder, name, attack(embedder, waves[other[name]], voice))
+                write(folder, name, partial(attack, embedder, waves[other[name]], voice))
 
 
-def write(folder: Path, name: tuple[str, str], wave: Wave) -> None:
+def write(folder: Path, name: tuple[str, str], make: Callable[[], Wave]) -> None:
     path = folder / name[0] / f"{name[1]}.wav"
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave, RATE, "FLOAT")
+    begun = path.with_suffix(".part")
+    soundfile.write(begun, make(), RATE, "FLOAT", format="WAV")
+    begun.replace(path)
 
 
 if __name__ == "__main__":

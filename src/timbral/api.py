@@ -319,6 +319,7 @@ def embed(
     pattern: str | None = None,
     format: str = "parquet",
     model_name: str | None = None,
+    reuse: str | Path | None = None,
     engine: Engine | None = None,
     progress: EmbedProgress | None = None,
 ) -> EmbedSummary:
@@ -334,13 +335,15 @@ def embed(
         format: ``parquet`` (utterances.parquet, speakers.parquet), ``npy`` (PaddleSpeech),
             ``torch`` (ddvc), ``safetensors``, ``kaldi``, ``cosyvoice``, ``coqui`` or ``rtvc``
         model_name: in ddvc's file names; None: the encoder's name
+        reuse: where an earlier call left the vectors of this encoder and corpus, in any format;
+            only what is new or changed is embedded
         engine: who computes, such as ``timbral.Engine(workers=4)``; None: this process
         progress: called with utterances done, all of them, seconds of audio, and failures
 
     Raises:
         ConfigError: unknown format, layout or device
-        DataError: the source cannot be read, `output` holds vectors of other weights or of another
-            corpus, or no recording could be used
+        DataError: the source cannot be read, `output` or `reuse` holds vectors of other weights or
+            of another corpus, or no recording could be used
         CheckpointError: the encoder cannot be loaded
     """
     from timbral.bulk.embed import embed_corpus
@@ -355,6 +358,7 @@ def embed(
         output,
         format=format,
         model_name=model_name,
+        reuse=reuse,
         engine=engine or DEFAULT_ENGINE,
         progress=progress or (lambda done, total, seconds, failures: None),
     )

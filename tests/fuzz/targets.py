@@ -126,7 +126,7 @@ def make_job(folder: Path) -> None:
 
 
 def read_job(folder: Path) -> None:
-    EmbedJob.parse((folder / "job.json").read_bytes(), "job.json").differing_fields(JOB)
+    EmbedJob.parse((folder / "job.json").read_bytes(), "job.json").differing_words(JOB)
 
 
 def make_corpus(folder: Path) -> list[Utterance]:

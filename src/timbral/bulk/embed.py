@@ -20,6 +20,7 @@ import pyarrow as pa
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
+from timbral.bulk.reused_shards import take_over_shards
 from timbral.bulk.shard_work import (
     EmbedProgress,
     WorkDone,
@@ -77,6 +78,7 @@ def embed_corpus(
     *,
     format: str = "parquet",
     model_name: str | None = None,
+    reuse: str | Path | None = None,
     engine: Engine = DEFAULT_ENGINE,
     progress: EmbedProgress = lambda done, total, seconds, failures: None,
 ) -> EmbedSummary:
@@ -86,9 +88,10 @@ def embed_corpus(
     folder, whose tree the formats npy and torch mirror; where it is the `output` too, they lie
     beside the audio. Recordings that cannot be used go to failures.jsonl.
     What is known of the utterances besides, such as gender, becomes columns of their table.
-    `model_name`, by default the encoder's, is part of ddvc's file names. Raises ConfigError for an
-    unknown format, DataError when `output` holds the vectors of other weights or of another
-    corpus, or when no recording could be used.
+    `model_name`, by default the encoder's, is part of ddvc's file names. `reuse` is a folder or URL
+    where an earlier job left the same vectors, in whichever format. Raises ConfigError for an
+    unknown format, DataError when `output` or `reuse` holds the vectors of other weights or of
+    another corpus, or when no recording could be used.
     """
     if not utterances:
         raise DataError("embedding a corpus needs at least one utterance, got none")
@@ -107,9 +110,12 @@ def embed_corpus(
         _refuse_existing(output, files)
     with _locked(output):
         folder = Folder(output) / shard_folder
-        tie_folder(folder, EmbedJob.of(embedder, root))
+        job = EmbedJob.of(embedder, root)
         rows, known = _names_and_all(utterances)
         shards = split_into_shards(rows, embedder.device.type)
+        if reuse is not None:
+            take_over_shards(reuse, folder, job, len(shards))
+        tie_folder(folder, job)
         done = embed_missing(embedder, shards, folder, engine, progress)
         table, failures = read_shards(shards, folder, rows)
         table = joined(table, known.table, known.further_names)

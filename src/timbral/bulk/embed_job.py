@@ -65,9 +65,11 @@ class EmbedJob:
     def as_json(self) -> bytes:
         return json.dumps(asdict(self), indent=2).encode()
 
-    def differing_fields(self, other: EmbedJob) -> list[str]:
+    def differing_words(self, other: EmbedJob) -> str:
+        """What is not the same in both, such as "recordings, of another corpus"; "" for nothing."""
         values, other_values = asdict(self), asdict(other)
-        return [name for name in values if values[name] != other_values[name]]
+        differing = [name for name in values if values[name] != other_values[name]]
+        return ", and other ".join(WORDS.get(name, name) for name in differing)
 
 
 DELETE_FOLDER = "delete the folder that it lies in, and what it holds is embedded again"
@@ -104,10 +106,9 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
             f"{folder.location}: holds the vectors of {there}, which those of {here} would "
             "replace; choose another output folder"
         )
-    differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_fields(job)
+    differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_words(job)
     if differing:
         raise DataError(
-            f"{folder.location}: holds vectors made with other "
-            f"{', and other '.join(WORDS.get(name, name) for name in differing)}; choose another "
-            f"output folder, or delete {folder.location}, and all is embedded again"
+            f"{folder.location}: holds vectors made with other {differing}; choose another output "
+            f" folder, or delete {folder.location}, and all is embedded again"
         )

@@ -7,17 +7,33 @@ recording into a page that is passed on.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
 
 from timbral.audio.segments import Segment
 from timbral.bulk.embed_job import JOB_FILE, EmbedJob
 from timbral.data.prepared.marks import prepared_format
 from timbral.data.sources import find_utterances
+from timbral.embeddings.table import UTTERANCES
 from timbral.errors import TimbralError
 from timbral.io.storage import is_url, location_of
 
-__all__ = ["ReadableAudio"]
+__all__ = ["ReadableAudio", "Silence", "silence_of"]
+
+
+@dataclass(frozen=True)
+class Silence:
+    """That no recording of a table of vectors may be read."""
+
+    reason: str
+    """the first recording, and why it is not read"""
+    folder: str
+    """that holds them all, to be named as `corpus`; "" where they are not on this machine"""
 
 
 class ReadableAudio:
@@ -61,6 +77,37 @@ class ReadableAudio:
                 continue
             return frozenset(os.path.abspath(Segment.of(row.path).file) for row in rows)
         return frozenset()
+
+
+def silence_of(embeddings: Path, corpus: str | Path | None) -> Silence | None:
+    """Whether a page of these vectors would have no sound at all; None where it may have some.
+
+    None, too, where the table cannot be read, which its readers tell.
+    """
+    table = embeddings / UTTERANCES if embeddings.is_dir() else embeddings
+    try:
+        paths = pyarrow.parquet.read_table(table, columns=["path"])["path"].to_pylist()
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError):
+        return None
+    audio = ReadableAudio(embeddings, corpus)
+    refusals = []
+    for path in paths:
+        refusals.append(audio.refusal(path))
+        if not refusals[-1]:
+            return None
+    if not refusals:
+        return None
+    reason = ": ".join(filter(None, (paths[0], refusals[0])))
+    return Silence(reason, _common_folder(path for path in paths if path))
+
+
+def _common_folder(paths: Iterable[str]) -> str:
+    """The lowest folder above all recordings; "" where one is elsewhere, or only the root is."""
+    files = {Segment.of(path).file for path in paths}
+    if not files or any(is_url(file) or not Path(file).is_file() for file in files):
+        return ""
+    folder = Path(os.path.commonpath([Path(file).absolute().parent for file in files]))
+    return str(folder) if folder != folder.parent else ""
 
 
 def _corpus_of_job(embeddings: Path) -> str | None:

@@ -34,6 +34,7 @@ __all__ = [
     "ShardResult",
     "parse_shard",
     "read_shard",
+    "shard_file_name",
     "split_into_shards",
 ]
 
@@ -69,7 +70,7 @@ class Shard:
 
     @property
     def file_name(self) -> str:
-        return f"{self.number:06d}.arrow"
+        return shard_file_name(self.number)
 
     def fingerprint(self) -> str:
         """Which utterances it is made of, and what their files are now, as JSON."""
@@ -189,6 +190,11 @@ class PartialShard:
             "snr_db": [row.snr_db for row in made],
             "embedding_sha256": [embedder.embedding_identity()] * len(rows),
         }
+
+
+def shard_file_name(number: int) -> str:
+    """Of the shard of this number in its folder."""
+    return f"{number:06d}.arrow"
 
 
 def split_into_shards(utterances: Sequence[Utterance], device: str) -> list[Shard]:

@@ -92,8 +92,9 @@ Encoder = Annotated[
     Positional[str],
     option(
         "ENCODER",
-        "a name of `timbral models`, a run folder, a checkpoint, another project's weights, "
-        "USER/REPO[@REVISION] of the Hugging Face Hub, or a model that `timbral export` wrote",
+        "a name of `timbral models` (campplus-int8 comes with timbral), a run folder, a "
+        "checkpoint, another project's weights, USER/REPO[@REVISION] of the Hugging Face Hub, or a "
+        "model that `timbral export` wrote",
     ),
 ]
 PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]

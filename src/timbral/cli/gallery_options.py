@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +18,16 @@ if TYPE_CHECKING:
     from timbral.gallery.evidence import Evidence
     from timbral.gallery.gallery import Gallery
 
-__all__ = ["GalleryCalibration", "GalleryLocation", "encoder_of", "evidence_for"]
+__all__ = [
+    "GalleryCalibration",
+    "GalleryLocation",
+    "check_has_encoder",
+    "encoder_of",
+    "evidence_for",
+]
 
+WORDS_SHOWN = 5
+"""of a command that is repeated with what it lacked"""
 GalleryLocation = Annotated[
     Positional[str], option("GALLERY", "a file, or postgresql://USER@HOST/DATABASE")
 ]
@@ -25,6 +35,28 @@ GalleryCalibration = Annotated[
     Path | None,
     option("FILE", "of the gallery's encoder, as calibrate writes it; default: the encoder's own"),
 ]
+
+
+def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
+    """ConfigError, with a command that works, where no gallery is yet that could tell its encoder.
+
+    `words` are those of the command that was given.
+    """
+    from timbral.checkpoints.known_names import DEFAULT_ENCODER
+    from timbral.errors import ConfigError
+    from timbral.gallery.opening_gallery import is_server
+    from timbral.io.near_names import beside
+
+    path = Path(gallery)
+    if is_server(gallery) or path.exists() or path.is_symlink():
+        return
+    shown = list(words) if len(words) <= WORDS_SHOWN else [*words[: WORDS_SHOWN - 1]]
+    more = " …" if len(shown) < len(words) else ""
+    raise ConfigError(
+        f"{gallery}: no such gallery{beside(path)}; a new one needs the encoder that it will keep, "
+        f"as in `timbral {shlex.join(shown)}{more} --encoder {DEFAULT_ENCODER}`, which comes with "
+        "timbral (others: `timbral models`)"
+    )
 
 
 def encoder_of(gallery: Gallery) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 __all__ = ["tell_missing_encoder"]
 
-NAMES_SHOWN = 3
-
 
 def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
     """That ENCODER is missing, with names that it may have; "" where the first word may be one.
@@ -20,14 +18,14 @@ def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
     """
     if not words or words[0].startswith("-") or not (found := _no_encoder(words[0])):
         return ""
-    from timbral.checkpoints.known_names import PUBLISHED_NAMES
+    from timbral.checkpoints.known_names import DEFAULT_ENCODER, PUBLISHED_NAMES
 
-    example = shlex.join([verb.split()[-1], "campplus-zh-en", words[0]])
-    names = ", ".join(PUBLISHED_NAMES[:NAMES_SHOWN])
+    example = shlex.join([verb.split()[-1], DEFAULT_ENCODER, *words])
+    names = ", ".join(name for name in PUBLISHED_NAMES if name != DEFAULT_ENCODER)
     return (
-        f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example} …`; "
-        f"names are {names} and others (`timbral models`), or it is a run folder or a file of "
-        "weights"
+        f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example}`; "
+        f"{DEFAULT_ENCODER} comes with timbral, other names are {names} (`timbral models`), "
+        "or it is a run folder or a file of weights"
     )
 
 

@@ -20,7 +20,7 @@ from timbral.cli.common_options import (
     tell_passed_over,
 )
 from timbral.cli.corpus_argument import check_corpus, find_corpus
-from timbral.cli.early_checks import check_files
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
 from timbral.cli.wording import by_kind, count
 from timbral.embeddings.formats.registry import FORMATS
@@ -48,6 +48,20 @@ class InferenceSettings:
 
 
 DEFAULT_SETTINGS = InferenceSettings()
+VectorFormat = Annotated[
+    str,
+    option(
+        names(FORMATS), "parquet is one table; npy is PaddleSpeech's, torch ddvc's, others by name"
+    ),
+]
+ReusedFolder = Annotated[
+    str | None,
+    option(
+        "FOLDER",
+        "where an earlier embed left the vectors of this encoder and corpus: they are written in "
+        "this --format, too, and only what is new or changed is embedded",
+    ),
+]
 
 
 def run(
@@ -71,16 +85,11 @@ def run(
     pattern: Annotated[
         str | None, option("PATTERN", "only recordings whose name fits it, such as '*.wav'")
     ] = None,
-    format: Annotated[
-        str,
-        option(
-            names(FORMATS),
-            "parquet is one table; npy is PaddleSpeech's, torch ddvc's, others by name",
-        ),
-    ] = "parquet",
+    format: VectorFormat = "parquet",
     model_name: Annotated[
         str | None, option("NAME", "the name in the file names of torch; default: the encoder's")
     ] = None,
+    reuse: ReusedFolder = None,
     engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
     settings: Annotated[InferenceSettings, arg(name="")] = DEFAULT_SETTINGS,
@@ -92,6 +101,7 @@ def run(
     target = _target(corpus, output, beside_audio, format)
     check_corpus(corpus)
     check_files(settings.config)
+    check_folders(reuse)
     found = find_corpus(corpus, layout, pattern, mel_files=True)  # before torch is imported
     from timbral.compat.inference_settings import with_settings
 
@@ -101,7 +111,7 @@ def run(
     with corpus_bar("embedding") as progress:
         done = embed_corpus(
             embedder, found, corpus, target, format=format, model_name=model_name,
-            engine=engine.engine_for(running), progress=progress,
+            reuse=reuse, engine=engine.engine_for(running), progress=progress,
         )  # fmt: skip
     return _print_summary(done, target)
 

@@ -25,6 +25,7 @@ from timbral.cli.early_checks import announce_length, check_files, check_folders
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
+    check_has_encoder,
     encoder_of,
     evidence_for,
 )
@@ -89,7 +90,7 @@ def run(
         raise ConfigError("name a voice and recordings of it, or give `embeddings`")
     _check_voice(name, recordings)
     announce_length(*recordings)
-    embedder = _open_encoder(gallery, encoder, running)
+    embedder = _open_encoder(gallery, name, recordings, encoder, running)
     from timbral.gallery.first_enrollment import enroll_at
 
     try:
@@ -124,9 +125,16 @@ def _check_voice(name: str, recordings: Sequence[Path]) -> None:
     check_recordings(*recordings)
 
 
-def _open_encoder(gallery: str, encoder: str | None, running: RunningOptions) -> Embedder:
-    """The encoder that is named, or the gallery's own."""
+def _open_encoder(
+    gallery: str,
+    name: str,
+    recordings: Sequence[Path],
+    encoder: str | None,
+    running: RunningOptions,
+) -> Embedder:
+    """The encoder that is named, or the gallery's own; a new gallery has none."""
     if encoder is None:
+        check_has_encoder(gallery, ["enroll", gallery, name, *map(str, recordings)])
         from timbral.gallery.gallery import Gallery
 
         encoder = encoder_of(Gallery(gallery))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,7 @@ def run(
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output should name a page, such as map.html; got {output}")
+    _tell_silence(embeddings, corpus)
     with bar("placing and drawing") as advance:
         plot, page = api.map(embeddings, output, advance, corpus=corpus)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
@@ -46,3 +48,18 @@ def run(
             file=sys.stderr,
         )
     return SOME_FAILED if page.unreadable else OK
+
+
+def _tell_silence(embeddings: Path, corpus: str | None) -> None:
+    """Before minutes of work: that no point will have sound, and what gives it."""
+    from timbral.bulk.readable_audio import silence_of
+
+    silence = silence_of(embeddings, corpus)
+    if silence is None:
+        return
+    where = f" (--corpus {shlex.quote(silence.folder)})" if silence.folder else ""
+    print(
+        "note: the page will have no sound, for none of the recordings is read; the first: "
+        f"{name_flags(silence.reason, ['map'])}{where}",
+        file=sys.stderr,
+    )
