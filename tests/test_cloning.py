@@ -13,6 +13,7 @@ import soundfile
 
 from conftest import SMALL, Ask
 from timbral import api
+from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.audio.quality.measures import Quality
 from timbral.calibration.calibration_file import read_calibration
@@ -23,13 +24,14 @@ from timbral.cloning.clone_figures import SpeakerDraws, _student, system_figures
 from timbral.cloning.clone_lists import read_clone_list, read_meta
 from timbral.cloning.clone_sources import find_clones
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
-from timbral.cloning.encoder_view import EncodedRecording, EncoderView
+from timbral.cloning.encoded_recording import EncodedRecording
+from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import gaming_flags
 from timbral.encoders.lstm import LstmEncoder
 from timbral.errors import DataError, InputError
 from timbral.inference.decision import PairScore, Question, decide
 from timbral.inference.embedder import Embedder
-from timbral.io.types import Floats
+from timbral.io.types import Floats, Vectors
 
 QUALITY = Quality(4.0, 4.0, -20.0, None, 8_000.0, 0.0, 1, None, 1.0, 0.0)
 
@@ -362,3 +364,38 @@ def test_mistakes(ask: Ask, tmp_path: Path) -> None:
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ge2e-lstm is named twice"):
         api.clone_similarity(["ge2e-lstm", "ecapa", "ge2e-lstm"], [tmp_path])
+
+
+def test_a_killed_comparison_is_resumed(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tts", "real"):
+        for speaker in sorted(voices.iterdir())[:2]:
+            shutil.copytree(speaker, tmp_path / name / speaker.name)
+    report = tmp_path / "report"
+    embedded: list[int] = []
+    encode = Embedder.encode_preprocessed
+
+    def count_and_stop(self: Embedder, waves: list[Wave], *rest: object) -> Vectors:
+        if sum(embedded) >= least:
+            raise KeyboardInterrupt
+        embedded.append(len(waves))
+        return encode(self, waves)
+
+    monkeypatch.setattr(Embedder, "encode_preprocessed", count_and_stop)
+    monkeypatch.setattr("timbral.cloning.encode_recordings.BATCH", 8)
+    least = 8
+    with pytest.raises(KeyboardInterrupt):
+        api.clone_similarity([embedder], [tmp_path / "tts", tmp_path / "real"], report)
+    least = 100
+    first = api.clone_similarity([embedder], [tmp_path / "tts", tmp_path / "real"], report)
+    assert sum(embedded) == 24
+    kept = sorted((report / ".recordings").rglob("*.arrow"))
+    kept[0].write_bytes(b"damaged")
+    kept[1].write_bytes(kept[1].read_bytes()[:-9])
+    changed = sorted((tmp_path / "tts").rglob("*.ogg"))[0]
+    changed.write_bytes(sorted((tmp_path / "tts").rglob("*.ogg"))[-1].read_bytes())
+    embedded.clear()
+    again = api.clone_similarity([embedder], [tmp_path / "tts", tmp_path / "real"], report)
+    assert 16 <= sum(embedded) <= 17
+    assert again.figures[0].mean < first.figures[0].mean

@@ -28,6 +28,8 @@ FARTHEST = 8
 CLIP_SECONDS = 8.0
 MAX_CLIP_BYTES = 4e6
 MAX_SPEAKERS = 200
+ROWS_SHOWN = 12
+"""of a table; longer ones are folded away, and those of the systems scroll"""
 UNKNOWN = "–"
 
 PAGE = """<!doctype html>
@@ -48,6 +50,10 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }}
 th {{ overflow-wrap: normal }}
+.box {{ max-height: 32rem; overflow: auto }}
+.box th {{ position: sticky; top: 0; background: var(--paper) }}
+summary {{ cursor: pointer; padding: .3rem 0 }} details h2 {{ display: inline; margin: 0 }}
+details h3 {{ display: inline; font-size: 1rem; font-weight: 500 }}
 .warn {{ color: var(--warn); font-weight: 600 }}
 svg {{ width: 14rem; height: 1.6rem; display: block }}
 .axis {{ stroke: var(--line); stroke-width: 2 }} .range {{ stroke: var(--mean); stroke-width: 5;
@@ -72,7 +78,7 @@ def write_clone_page(
     with suppress(MissingExtraError):  # the page has the figures anyway
         draw_anchored_values(folder / PLOT, [_anchored(view) for view in views])
     sections = [
-        *(f'<p class="warn">{escape(str(flag))}</p>' for flag in flags),
+        _flags(flags),
         *(f"<p>{escape(note)}</p>" for note in notes),
         _systems(figures),
         _differences(differences),
@@ -90,6 +96,27 @@ def _anchored(view: EncoderView) -> AnchoredValues:
         for system in systems
     }
     return AnchoredValues(view.encoder, of_system, view.same, view.other)
+
+
+def _flags(flags: Sequence[GamingFlag]) -> str:
+    """The warnings; of many, all but the first few are folded away."""
+    lines = [f'<p class="warn">{escape(str(flag))}</p>' for flag in flags]
+    more = "".join(lines[ROWS_SHOWN // 2 :])
+    first = "".join(lines[: ROWS_SHOWN // 2])
+    return f"{first}{_folded(f'{len(flags)} warnings in all', more)}" if more else first
+
+
+def _folded(title: str, content: str, *, is_open: bool = False, level: int = 2) -> str:
+    """A section under its title, which opens and closes it."""
+    return (
+        f"<details{' open' if is_open else ''}><summary><h{level}>{escape(title)}</h{level}>"
+        f"</summary>{_box(content)}</details>"
+    )
+
+
+def _box(content: str) -> str:
+    """A part of bounded height, which scrolls."""
+    return f'<div class="box" tabindex="0">{content}</div>'
 
 
 def _systems(figures: Sequence[SystemFigures]) -> str:
@@ -117,7 +144,7 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
         "1 the same speaker. The percentile is that of the median clone among real pairs of one "
         "speaker; the probability of the same speaker is at even odds.</p>"
     )
-    return f"<h2>Systems</h2>{_with_head(html_rows(rows), head)}{legend}"
+    return f"<h2>Systems</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
 
 
 def _with_head(table: str, head: Sequence[str]) -> str:
@@ -176,7 +203,8 @@ def _differences(differences: Sequence[Difference]) -> str:
         for each in differences
     ]
     head = ("systems", "encoder", "difference (95 %)", "clear", "clones of both")
-    return f"<h2>Systems compared, utterance by utterance</h2>{html_table(rows, head)}"
+    title = f"Systems compared, utterance by utterance ({len(rows):,})"
+    return _folded(title, html_table(rows, head), is_open=len(rows) <= ROWS_SHOWN)
 
 
 def _clones(views: Sequence[EncoderView]) -> str:
@@ -207,7 +235,7 @@ def _clones(views: Sequence[EncoderView]) -> str:
     )
     sound = dict(zip(used, clips.addresses, strict=True))
     head = ("clone", "reference", *(view.encoder for view in views))
-    sections = []
+    sections: list[str] = []
     for system, rows in chosen.items():
         cells = [
             (
@@ -220,9 +248,12 @@ def _clones(views: Sequence[EncoderView]) -> str:
             )
             for row in rows
         ]
-        title = f"{system}: the least similar clones first, by {view.encoder}"
-        sections.append(f"<h2>{escape(title)}</h2>{_with_head(html_rows(cells), head)}")
-    return "".join(sections)
+        table = _with_head(html_rows(cells), head)
+        sections.append(_folded(system, table, is_open=not sections, level=3))
+    title = f"Clones to listen to, the least similar first by {view.encoder}"
+    listed = "".join(sections)
+    shown = _box(listed) if len(sections) > ROWS_SHOWN else listed
+    return f"<h2>{escape(title)}</h2>{shown}"
 
 
 def _player(name: str, clip: str) -> str:
@@ -239,4 +270,5 @@ def _speakers(figures: Sequence[SystemFigures]) -> str:
     ]
     more = f", the first {MAX_SPEAKERS}" if len(rows) > MAX_SPEAKERS else ""
     head = ("speaker", "system", "encoder", "mean cosine")
-    return f"<h2>Speakers{more}</h2>{html_table(rows[:MAX_SPEAKERS], head)}"
+    table = html_table(rows[:MAX_SPEAKERS], head)
+    return _folded(f"Speakers{more}", table, is_open=len(rows) <= ROWS_SHOWN)

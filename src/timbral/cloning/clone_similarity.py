@@ -23,8 +23,10 @@ from timbral.cloning.clone_files import write_clone_table, write_figures
 from timbral.cloning.clone_page import write_clone_page
 from timbral.cloning.clone_sources import find_clones
 from timbral.cloning.clones import CloneSet
-from timbral.cloning.encoder_view import EncoderView, encode_recordings
+from timbral.cloning.encode_recordings import encode_recordings
+from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag, gaming_flags
+from timbral.cloning.kept_recordings import KeptRecordings
 from timbral.errors import AudioError, DataError, InputError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import embedder_of
@@ -80,7 +82,9 @@ def clone_similarity(
             folders of synthesized recordings, each of a system, and behind them the folder of the
             references, whose recordings have the same names
         output: a folder for report.html, similarity.png, similarity.json, clones.parquet,
-            clones.csv and failures.jsonl; None: none
+            clones.csv and failures.jsonl. The recordings' vectors are kept in it, too, so that a
+            killed comparison is resumed, and one more encoder or system costs only its own; None:
+            none
         meta: a meta.lst of seed-tts-eval; `sources` are then folders of synthesized recordings
         corpus: more recordings of the references' speakers, and of others, for the anchors
         layout: how the references' folder or `corpus` is laid out
@@ -105,7 +109,7 @@ def clone_similarity(
     found = find_clones(
         sources, meta=meta, corpus=corpus, layout=layout, to_speaker=to_speaker
     ).bounded()
-    views, failures = _views(encoders, found, progress)
+    views, failures = _views(encoders, found, output, progress)
     report = _report(views, found, failures, draws)
     if output is not None:
         _write(Path(output), report)
@@ -113,7 +117,10 @@ def clone_similarity(
 
 
 def _views(
-    encoders: Sequence[Embedder | str | Path], found: CloneSet, progress: Progress
+    encoders: Sequence[Embedder | str | Path],
+    found: CloneSet,
+    output: str | Path | None,
+    progress: Progress,
 ) -> tuple[list[EncoderView], list[AudioError]]:
     real = [each.path for each in found.real]
     paths = list(dict.fromkeys([*(clone.synthesized for clone in found.clones), *real]))
@@ -122,9 +129,9 @@ def _views(
     views = []
     for number, given in enumerate(encoders):
         embedder = embedder_of(given)
-        encoded, failed = encode_recordings(
-            embedder, paths, partial(_advance, progress, number * len(paths), total)
-        )
+        advance = partial(_advance, progress, number * len(paths), total)
+        kept = None if output is None else KeptRecordings(Path(output), embedder)
+        encoded, failed = encode_recordings(embedder, paths, advance, kept)
         failures |= {failure.path: failure for failure in failed}
         view = EncoderView.of(embedder, found, encoded)
         if not view.clones:

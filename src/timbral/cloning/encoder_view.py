@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.audio.decode import Wave
-from timbral.audio.quality.measures import Quality
 from timbral.calibration.conditions import Conditions
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
-from timbral.errors import AudioError
+from timbral.cloning.encoded_recording import EncodedRecording, unit
 from timbral.inference.embedder import Embedder
-from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Vectors
 
-__all__ = ["EncodedRecording", "EncoderView", "encode_recordings"]
+__all__ = ["EncoderView"]
 
-BATCH = 32
 SHIFT = 1e-12
-
-
-@dataclass(frozen=True)
-class EncodedRecording:
-    """A recording's vector, and what was measured of it."""
-
-    vector: Vectors
-    """(E,), of unit length"""
-    quality: Quality
-
-
-def encode_recordings(
-    embedder: Embedder, paths: Sequence[str], on_done: Callable[[int], None]
-) -> tuple[dict[str, EncodedRecording], list[AudioError]]:
-    """Vectors of recordings by path, and those that cannot be used; counts them to `on_done`."""
-    encoded: dict[str, EncodedRecording] = {}
-    failures: list[AudioError] = []
-
-    def load(path: str) -> tuple[Wave, Quality] | AudioError:
-        try:
-            return embedder.loader.load_measured(path, "path", None)
-        except AudioError as error:
-            return error
-
-    loaded = map_ahead(load, paths)
-    for start in range(0, len(paths), BATCH):
-        names = paths[start : start + BATCH]
-        pairs = [(name, next(loaded)) for name in names]
-        failures += [found for _, found in pairs if isinstance(found, AudioError)]
-        usable = [(name, found) for name, found in pairs if not isinstance(found, AudioError)]
-        waves = [wave for _, (wave, _) in usable]
-        vectors = embedder.encode_preprocessed(waves) if waves else np.empty((0, 0), np.float32)
-        for (name, (_, quality)), vector in zip(usable, vectors, strict=True):
-            if np.isfinite(vector).all():
-                encoded[name] = EncodedRecording(_unit(vector), quality)
-            else:
-                failures.append(AudioError(name, "has no finite vector", "not-finite"))
-        on_done(start + len(names))
-    return encoded, failures
 
 
 @dataclass(frozen=True)
@@ -171,14 +128,10 @@ class _RealVectors:
         return np.asarray((vectors * rest).sum(axis=1), np.float64)
 
 
-def _unit(vector: Vectors) -> Vectors:
-    return np.asarray(vector / (np.linalg.norm(vector) + SHIFT))
-
-
 def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
     """The mean of the references' vectors, of unit length (E,)."""
     vectors = [encoded[path].vector for path in clone.references if path in encoded]
-    return _unit(np.mean(vectors, axis=0))
+    return unit(np.mean(vectors, axis=0))
 
 
 def _probabilities(

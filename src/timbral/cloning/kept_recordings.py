@@ -1,0 +1,107 @@
+"""Vectors of an earlier or killed comparison, kept in its report's folder: they are not made again.
+
+A file holds the recordings of one batch. What cannot be read, or is of a recording that was changed
+since, is passed over, and the recording is embedded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from timbral.audio.quality.measures import Quality
+from timbral.bulk.embed_job import EmbedJob
+from timbral.bulk.shards import DAMAGED
+from timbral.cloning.encoded_recording import EncodedRecording
+from timbral.data.file_state import file_stamp
+from timbral.inference.embedder import Embedder
+from timbral.io.json_parsing import parse_json
+from timbral.io.storage import Folder
+
+__all__ = ["KEPT_FOLDER", "KeptRecordings"]
+
+KEPT_FOLDER = ".recordings"
+"""in the folder of a report"""
+
+
+class KeptRecordings:
+    """What one encoder, with its settings, made of recordings, by path."""
+
+    def __init__(self, report: Path, embedder: Embedder) -> None:
+        job = replace(EmbedJob.of(embedder, ""), corpus="")  # recordings are told by their files
+        name = hashlib.sha256(job.as_json()).hexdigest()[:12]
+        self._path = report / KEPT_FOLDER / name
+        self._folder = Folder(self._path)
+        self._dim = embedder.embedding_dim
+
+    def known(self, paths: Sequence[str]) -> dict[str, EncodedRecording]:
+        """Those of `paths` whose files are what they were."""
+        wanted = set(paths)
+        found: dict[str, EncodedRecording] = {}
+        for file in sorted(self._path.glob("*.arrow")):
+            try:
+                rows = list(_rows(file.read_bytes(), self._dim))
+            except DAMAGED:
+                continue
+            for path, stamp, recording in rows:
+                if path in wanted and stamp == file_stamp(path):
+                    found[path] = recording
+        return found
+
+    def add(self, recordings: Mapping[str, EncodedRecording]) -> None:
+        """Keep a batch, but for what lies on no disk, whose changes would not be seen."""
+        stamps = {path: file_stamp(path) for path in recordings}
+        kept = [path for path in recordings if stamps[path][0] >= 0]
+        if not kept:
+            return
+        vectors = np.array([recordings[path].vector for path in kept], np.float32)
+        table = pa.table(
+            {
+                "path": kept,
+                "size": [stamps[path][0] for path in kept],
+                "mtime_ns": [stamps[path][1] for path in kept],
+                "quality": [json.dumps(asdict(recordings[path].quality)) for path in kept],
+                "embedding": pa.FixedSizeListArray.from_arrays(
+                    pa.array(vectors.reshape(-1)), vectors.shape[1]
+                ),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        name = hashlib.sha256("\0".join(kept).encode()).hexdigest()[:16]
+        self._folder.write(f"{name}.arrow", bytes(sink.getvalue().to_pybytes()))
+
+
+def _rows(
+    content: bytes, dimension: int
+) -> Iterator[tuple[str, tuple[int, int], EncodedRecording]]:
+    """The recordings of a file, with their files' stamps; raises one of `DAMAGED`."""
+    table = pa.ipc.open_file(content).read_all()
+    table.validate(full=True)
+    vectors = table["embedding"].combine_chunks()
+    numbers = vectors.flatten().to_numpy().reshape(len(table), -1)
+    if numbers.shape[1] != dimension or not np.isfinite(numbers).all():
+        raise ValueError("its vectors are not the encoder's")
+    for row, vector in zip(table.drop(["embedding"]).to_pylist(), numbers, strict=True):
+        quality = _quality(parse_json(row["quality"]))
+        yield (
+            row["path"],
+            (row["size"], row["mtime_ns"]),
+            EncodedRecording(vector.astype(np.float32), quality),
+        )
+
+
+def _quality(values: Any) -> Quality:
+    names = {field.name for field in fields(Quality)}
+    numbers = [value for value in values.values() if value is not None]
+    if values.keys() != names or not all(isinstance(value, int | float) for value in numbers):
+        raise ValueError("its measures are not those of a recording")
+    return Quality(**values)
