@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import Ask
-from test_calibration import calibrate, simulate
+from test_calibration import calibrate, halved, simulate
+from timbral.audio.quality.measures import Quality
+from timbral.calibration.calibration import Calibration, promised
+from timbral.calibration.conditions import Ranges
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError, DataError
+from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.identifier import Identifier
 from timbral.gallery.posterior import posterior
-from timbral.gallery.search_rates import SearchRates, StrangerSearches
+from timbral.gallery.search_rates import SearchRates, StrangerSearches, VoicePairs
+from timbral.gallery.searched_recordings import SearchedRecording
+from timbral.gallery.stranger_searches import stranger_searches
 from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
@@ -71,7 +78,9 @@ def test_rate_that_cannot_be_promised_is_refused_with_what_it_takes() -> None:
 
 def test_small_gallery_takes_the_promise_of_the_calibration_times_its_size() -> None:
     calibration = calibrate(simulate(60))
-    rates = SearchRates(3, searches_of(np.eye(3, dtype=np.float32)), ((3, calibration),))
+    rates = SearchRates(
+        3, searches_of(np.eye(3, dtype=np.float32)), (VoicePairs(3, calibration.points, 20),)
+    )
     assert rates.least == 3 * calibration.points[-1].false_accept_bound
     llr = rates.threshold(0.3)
     assert llr == calibration.threshold(0.1).llr
@@ -122,17 +131,20 @@ def test_enrolled_recording_is_identified_and_a_rate_promised(
         enrolled.identify(path, encoder, false_accept=0.05)
 
 
+def calibration_of(encoder: Embedder, calibration: Calibration) -> Calibration:
+    """For the encoder, whose recordings all lie within its ranges."""
+    return replace(
+        calibration,
+        weights_sha256=encoder.weights_identity(),
+        embedding_sha256=encoder.embedding_identity(),
+        ranges=Ranges((0.01, 100.0), (1.0, 8000.0), (-100.0, 60.0)),
+    )
+
+
 def test_probabilities_come_from_the_calibration(
     enrolled: Gallery, encoder: Embedder, voices: Path
 ) -> None:
-    calibration = calibrate(simulate(60))
-    changed = calibration.__class__(
-        **{
-            **vars(calibration),
-            "weights_sha256": encoder.weights_identity(),
-            "embedding_sha256": encoder.embedding_identity(),
-        }
-    )
+    changed = calibration_of(encoder, calibrate(simulate(60)))
     paths = [sorted(folder.iterdir())[0] for folder in sorted(voices.iterdir())]
     missing = voices / "nobody.wav"
     identifier = Identifier(enrolled, encoder, top=6, false_accept=0.6, calibration=changed)
@@ -148,23 +160,107 @@ def test_probabilities_come_from_the_calibration(
         assert each.name == (each.candidates[0].name if is_named else None)
 
 
+def test_recordings_below_the_ranges_are_promised_no_rate(
+    enrolled: Gallery, encoder: Embedder, voices: Path
+) -> None:
+    calibration = calibration_of(encoder, calibrate(simulate(60)))
+    narrow = replace(calibration, ranges=replace(calibration.ranges, speech_seconds=(50.0, 100.0)))
+    path = str(next(voices.glob("*/*")))
+    identifier = Identifier(enrolled, encoder, false_accept=0.6, calibration=narrow)
+    found = identifier.identify(path)
+    assert found.threshold == identifier.rates.threshold(0.6)
+    assert found.false_accept_bound is None
+    assert "no rate of false accepts is promised of such recordings" in found.warnings
+    assert "where recordings are like those" in found.why
+
+
+def searched_for(seconds: float, encoder: Embedder) -> SearchedRecording:
+    vector = np.random.default_rng(5).standard_normal(encoder.embedding_dim).astype(np.float32)
+    quality = Quality(seconds, seconds, -20.0, 40.0, 8000, 0.0, 1, None, 1.0, 0.0)
+    return SearchedRecording("a.wav", vector, quality)
+
+
+def test_recordings_with_little_speech_are_promised_what_such_pairs_promise(
+    enrolled: Gallery, encoder: Embedder
+) -> None:
+    """At the threshold of all recordings more strangers are named than promised."""
+    calibration = calibration_of(encoder, calibrate(halved(simulate(60))))
+    least_of_all, least_of_short = (
+        6 * min(each.false_accept_bound for each in points)
+        for points in (calibration.points, calibration.short_points)
+    )
+    assert least_of_all < least_of_short < 0.9
+    identifier = Identifier(enrolled, encoder, false_accept=0.9, calibration=calibration)
+    long, short = (
+        identifier.identify_searched(searched_for(seconds, encoder)) for seconds in (1.1, 0.9)
+    )
+    assert long.threshold == calibration.threshold(0.9 / 6).llr
+    assert short.threshold == promised(0.9 / 6, calibration.short_points).llr
+    assert long.threshold < short.threshold
+    assert short.false_accept_bound <= 0.9
+    rate = (least_of_all + least_of_short) / 2
+    identifier = Identifier(enrolled, encoder, false_accept=rate, calibration=calibration)
+    long, short = (
+        identifier.identify_searched(searched_for(seconds, encoder)) for seconds in (1.1, 0.9)
+    )
+    assert long.false_accept_bound <= rate
+    assert short.false_accept_bound is None
+    assert short.threshold == long.threshold
+    assert any("less than 1 s of net speech" in each for each in short.warnings)
+
+
+def test_strangers_with_little_speech_promise_a_rate_of_such_searches(
+    enrolled: Gallery, encoder: Embedder, tmp_path: Path
+) -> None:
+    calibration = calibration_of(encoder, calibrate(halved(simulate(60))))
+    random = np.random.default_rng(2)
+    vectors = random.standard_normal((400, encoder.embedding_dim)).astype(np.float32)
+    seconds = np.where(np.arange(400) % 2, 0.8, 4.0)
+    table = table_of(vectors, encoder, 200).append_column("speech_seconds", pa.array(seconds))
+    pq.write_table(table, tmp_path / "strangers.parquet")
+    identifier = Identifier(
+        enrolled,
+        encoder,
+        false_accept=0.05,
+        calibration=calibration,
+        strangers=tmp_path / "strangers.parquet",
+    )
+    own = stranger_searches(
+        enrolled,
+        identifier._voices,
+        EmbeddedSpeakers.read(tmp_path / "strangers.parquet"),
+        shorter_than=1.0,
+    )
+    assert own is not None
+    assert (len(own.best), own.num_speakers, own.independent) == (200, 200, 200.0)
+    short = identifier.identify_searched(searched_for(0.9, encoder))
+    assert short.threshold == SearchRates(6, own).threshold(0.05)
+    assert short.false_accept_bound <= 0.05
+    assert identifier.identify_searched(searched_for(2.0, encoder)).threshold != short.threshold
+
+
+def table_of(vectors: Vectors, encoder: Embedder, speakers: int) -> pa.Table:
+    count = len(vectors)
+    return pa.table(
+        {
+            "utterance": [f"u{row}" for row in range(count)],
+            "speaker": [f"s{row * speakers // count}" for row in range(count)],
+            "path": [f"u{row}.wav" for row in range(count)],
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.ravel()), encoder.embedding_dim
+            ),
+            "encoder": [encoder.name] * count,
+            "weights_sha256": [encoder.weights_identity()] * count,
+        }
+    )
+
+
 def test_strangers_lower_the_rate_that_can_be_promised(
     enrolled: Gallery, encoder: Embedder, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(2)
     vectors = random.standard_normal((200, encoder.embedding_dim)).astype(np.float32)
-    table = pa.table(
-        {
-            "utterance": [f"u{row}" for row in range(200)],
-            "speaker": [f"s{row // 2}" for row in range(200)],
-            "path": [f"u{row}.wav" for row in range(200)],
-            "embedding": pa.FixedSizeListArray.from_arrays(
-                pa.array(vectors.ravel()), encoder.embedding_dim
-            ),
-            "encoder": [encoder.name] * 200,
-            "weights_sha256": [encoder.weights_identity()] * 200,
-        }
-    )
+    table = table_of(vectors, encoder, 100)
     pq.write_table(table, tmp_path / "strangers.parquet")
     rates = Identifier(enrolled, encoder, strangers=tmp_path / "strangers.parquet").rates
     assert rates.searches is not None

@@ -111,6 +111,27 @@ def test_nothing_is_decided_below_the_speech_that_is_promised_something_of() -> 
     assert verifier().add(np.full(RATE, 5.0)).warnings == ()
 
 
+def test_enrolled_side_with_little_speech_keeps_the_promises_of_such_pairs() -> None:
+    short = (
+        OperatingPoint(-4.1, 0.9, 0.95, 0.0, 0.001),
+        OperatingPoint(4.1, 0.0, 0.03, 0.9, 0.95),
+    )
+    calibration = replace(CALIBRATION, short_seconds=1.0, short_points=short)
+    long, little = (StoppingBounds.of(calibration, 0.05, 0.05, each) for each in (1.0, 0.9))
+    assert (long.reject_llr, long.accept_llr) == pytest.approx((np.log(0.05), -np.log(0.05)))
+    assert (little.reject_llr, little.accept_llr) == (-4.1, 4.1)
+    said = (
+        r"0\.02 cannot be promised of recordings with less than 1 s of net speech: .* below 0\.03"
+    )
+    with pytest.raises(ConfigError, match=said):
+        StoppingBounds.of(calibration, 0.02, 0.05, 0.9)
+    later = replace(calibration, short_seconds=2.5)
+    enrolled = Enrolled(np.eye(2)[0], ANY, StoppingBounds.of(later, 0.05, 0.05))
+    stream = StreamingVerifier(mean_of_seconds, enrolled, RATE)
+    states = [stream.add(np.full(RATE, 5.0)) for _ in range(3)]
+    assert [state.llr is None for state in states] == [True, True, False]
+
+
 def test_nothing_is_said_before_there_is_speech() -> None:
     stream = verifier()
     state = stream.add(np.zeros(20))

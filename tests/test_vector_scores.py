@@ -330,6 +330,60 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
         timbral.score(vectors, trials, norm="as-norm", cohort=files / "cohort.npz", top_k=1)
 
 
+def write_cohort(path: Path, speakers: list[str], folder: str) -> None:
+    vectors = made_vectors(2)[: len(speakers)].astype(np.float32)
+    table = pa.table(
+        {
+            "utterance": [f"c{row}" for row in range(len(vectors))],
+            "speaker": speakers,
+            "path": [f"{folder}/{name}/{row}.wav" for row, name in enumerate(speakers)],
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 16),
+        }
+    )
+    pa.parquet.write_table(table, path)
+
+
+def test_a_cohort_with_a_speaker_of_the_trials_is_refused(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the speakers that somebody gives, where the vectors know none, and by their folders."""
+    vectors, trials, cohort = files / "v.npz", files / "t.txt", files / "cohort.parquet"
+    write_cohort(cohort, ["s03", "x1", "x2"], "/data")
+    known = {"norm": "mean", "cohort": cohort, "draws": 0}
+    speakers = {name: name[:3] for name in NAMES}
+    with pytest.raises(
+        DataError, match="speakers of the trials are in the cohort: 1, the first s03"
+    ):
+        timbral.score(vectors, trials, speakers=speakers, **known)
+    others = {name: f"other-{name[:3]}" for name in NAMES}
+    assert timbral.score(vectors, trials, speakers=others, **known).cohort_note == ""
+    assert (
+        main(["score", str(vectors), str(trials), "--norm", "mean", "--cohort", str(cohort)]) == 0
+    )
+    assert "nothing says who speaks in the trials" in (told := capsys.readouterr().err)
+    assert "; --speakers tells it" in told
+    unknown = timbral.score(vectors, trials, norm="mean", cohort=files / "cohort.npz", draws=0)
+    assert "nothing says who speaks in the cohort" in unknown.cohort_note
+
+
+def test_recordings_in_the_folder_of_a_speaker_of_the_cohort_are_refused(files: Path) -> None:
+    unit = made_vectors(1)[:4].astype(np.float32)
+    paths = [f"/data/{name}/{row}.wav" for row, name in enumerate(("y", "y", "s03", "s03"))]
+    columns = {"utterance": paths, "speaker": [""] * 4, "path": paths}
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array(unit.ravel()), 16)
+    pa.parquet.write_table(pa.table({**columns, "embedding": embedding}), files / "e.parquet")
+    (files / "p.txt").write_text(f"1 {paths[0]} {paths[1]}\n0 {paths[0]} {paths[2]}\n")
+    options = {"norm": "mean", "cohort": files / "cohort.parquet", "draws": 0}
+    write_cohort(files / "cohort.parquet", ["s03", "x1", "x2"], "/data")
+    said = r"in the folders of 1 speaker \(the first: s03\) of the cohort"
+    with pytest.raises(DataError, match=said):
+        timbral.score(files / "e.parquet", files / "p.txt", **options)
+    speakers = dict(zip(paths, ("a", "a", "b", "b"), strict=True))
+    timbral.score(files / "e.parquet", files / "p.txt", speakers=speakers, **options)
+    write_cohort(files / "cohort.parquet", ["s03", "x1", "x2"], "/elsewhere")
+    assert timbral.score(files / "e.parquet", files / "p.txt", **options).cohort_note
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

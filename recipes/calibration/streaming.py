@@ -1,29 +1,53 @@
-"""How much speech a streaming verdict needs, against decisions after a fixed length.
+"""What a streaming verdict promises and keeps, and how much speech it needs.
 
-    python recipes/calibration/streaming.py ENCODER CORPORA
+    python recipes/calibration/streaming.py ENCODER CORPORA [--lengths]
 
 The speakers are those that calibrations are tested on (see recordings.py). A speaker is enrolled
-with 8 s of one side; 12 s of the other side, and of another speaker's, come in.
+with some seconds of one side; 12 s of the other side, and of another speaker's, come in, 0.25 s at
+a time, as they are or worse. Prints false accepts and false rejects with 95 % intervals over
+speakers, those of the first look apart, and how long it took. With --lengths: decisions after a
+fixed length beside it, of 8 s enrolled.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+import degrade
 import numpy as np
-from degrade import RATE
+from degrade import RATE, Sounds
 from recordings import Speaker, joined, speechocean, with_sessions
 
+from timbral.audio.decode import Wave
+from timbral.calibration.conditions import Conditions
+from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
-from timbral.inference.streaming import FIRST_LOOK, LOOK_FACTOR, StoppingBounds
-from timbral.io.types import Floats
+from timbral.inference.streaming import (
+    FIRST_LOOK,
+    LOOK_FACTOR,
+    Enrolled,
+    StoppingBounds,
+    StreamingVerifier,
+    StreamState,
+)
+from timbral.io.types import Floats, Vectors
+from timbral.scoring.speaker_means import SpeakerMeans
 
 LONGEST = 12.0
 LOOKS = FIRST_LOOK * LOOK_FACTOR ** np.arange(np.log(LONGEST) / np.log(LOOK_FACTOR))
 """seconds of audio, pauses included"""
 RATES = (0.05, 0.02)
+Rates: TypeAlias = tuple[float, float]
+PROMISES: tuple[Rates, ...] = ((0.05, 0.1), (0.01, 0.1))
+"""false accepts and false rejects"""
+REPEATED = 3
+"""pairs of each kind for a speaker"""
+CHUNK = RATE // 4
 
 
 def paths(embedder: Embedder, pairs: list[tuple[Speaker, Speaker]], seed: int) -> Floats:
@@ -47,27 +71,142 @@ def paths(embedder: Embedder, pairs: list[tuple[Speaker, Speaker]], seed: int) -
     return np.array(rows)
 
 
+def pairs_of(
+    groups: list[list[Speaker]], repeated: int, seed: int
+) -> tuple[list[tuple[Speaker, Speaker]], list[tuple[Speaker, Speaker]]]:
+    """Each speaker with itself, and with another of its group and gender."""
+    generator = np.random.default_rng(seed)
+    same = [(speaker, speaker) for group in groups for speaker in group] * repeated
+    different = []
+    for group in groups:
+        for speaker in group * repeated:
+            others = [x for x in group if x.gender == speaker.gender and x.name != speaker.name]
+            different.append((speaker, others[int(generator.integers(len(others)))]))
+    return same, different
+
+
+@dataclass(frozen=True)
+class Case:
+    """How the enrolled side and the stream are recorded."""
+
+    name: str
+    enrolled_seconds: float
+    change: Callable[[Wave, np.random.Generator], Wave] = lambda wave, generator: wave
+
+
+def listen(
+    embedder: Embedder, pair: tuple[Speaker, Speaker], case: Case, seed: list[int]
+) -> list[StreamState | None]:
+    """For each of `PROMISES` what is known at the verdict, or after all; None: not promised.
+
+    Nothing is promised either where a warning says that something lies outside the ranges.
+    """
+    generator = np.random.default_rng(seed)
+    enrolled, comes = pair
+    known = case.change(joined(enrolled.material(0), case.enrolled_seconds, generator), generator)
+    wave = case.change(joined(comes.material(1), LONGEST, generator), generator)
+    vector, conditions = embedder._measured_voice(known, "enrolled", RATE)
+    measured: dict[int, tuple[Vectors, Conditions]] = {}
+
+    def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions]:
+        if len(samples) not in measured:
+            measured[len(samples)] = embedder._measured_voice(samples, name, rate)
+        return measured[len(samples)]
+
+    states: list[StreamState | None] = []
+    for rates in PROMISES:
+        try:
+            bounds = StoppingBounds.of(
+                embedder.calibration, *rates, float(conditions.speech_seconds[0])
+            )
+        except ConfigError:
+            states.append(None)
+            continue
+        stream = StreamingVerifier(measure, Enrolled(vector, conditions, bounds), RATE)
+        for start in range(0, len(wave), CHUNK):
+            if stream.add(wave[start : start + CHUNK]).verdict != "undecided":
+                break
+        states.append(stream.state)
+    return states
+
+
+def report_case(embedder: Embedder, groups: list[list[Speaker]], case: Case) -> Iterator[str]:
+    """Rows of the table."""
+    pairs = [pair for kind in pairs_of(groups, REPEATED, seed=1) for pair in kind]
+    numbers = {id(each): n for n, each in enumerate(x for group in groups for x in group)}
+    states_of_pairs = [
+        listen(embedder, pair, case, [3, number]) for number, pair in enumerate(pairs)
+    ]
+    for rates, states in zip(PROMISES, zip(*states_of_pairs, strict=True), strict=True):
+        rows = [
+            (numbers[id(pair[0])], numbers[id(pair[1])], state)
+            for pair, state in zip(pairs, states, strict=True)
+            if state is not None and not state.warnings
+        ]
+        name = f"{case.name}, {100 * rates[0]:g} and {100 * rates[1]:g} %"
+        yield f"| {name} | {len(rows)} of {len(pairs)} promised | {' | '.join(errors(rows))} |"
+
+
+def errors(rows: list[tuple[int, int, StreamState]]) -> Iterator[str]:
+    """False accepts, then false rejects."""
+    first, second = (np.array([row[side] for row in rows]) for side in (0, 1))
+    is_target = first == second
+    verdicts = np.array([row[2].verdict for row in rows])
+    early = np.array([row[2].speech_seconds < FIRST_LOOK * LOOK_FACTOR for row in rows])
+    seconds = np.array([row[2].seconds for row in rows])
+    means = SpeakerMeans(first, second, is_target, draws=1000)
+    for wrong, kind, mean in (
+        ("same", ~is_target, means.of_nontargets),
+        ("different", is_target, means.of_targets),
+    ):
+        wrongly = verdicts[kind] == wrong
+        low, high = np.nanpercentile(mean(wrongly), [2.5, 97.5])
+        yield (
+            f"{100 * wrongly.mean():.1f} ({100 * low:.1f}–{100 * high:.1f}), at the first look "
+            f"{100 * (wrongly & early[kind]).mean():.1f}, undecided "
+            f"{100 * (verdicts[kind] == 'undecided').mean():.1f}, median "
+            f"{np.median(seconds[kind]):.2f} s"
+        )
+
+
+def cases(sounds: Sounds) -> list[Case]:
+    def in_noise(wave: Wave, generator: np.random.Generator) -> Wave:
+        noise = sounds.noises[int(generator.integers(len(sounds.noises)))]
+        return degrade.add_noise(wave, noise, 10.0, generator)
+
+    def by_telephone(wave: Wave, generator: np.random.Generator) -> Wave:
+        return degrade.telephone(wave, "mu-law")
+
+    return [
+        Case("8 s enrolled", 8.0),
+        Case("1 s enrolled", 1.0),
+        Case("8 s enrolled, by telephone", 8.0, by_telephone),
+        Case("8 s enrolled, noise of 10 dB", 8.0, in_noise),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("encoder")
     parser.add_argument("corpora", type=Path)
+    parser.add_argument("--lengths", action="store_true")
     options = parser.parse_args()
     embedder = load_encoder(options.encoder, device="cpu")
     _, dev = speechocean(options.corpora / "speechocean762-train")
     sessions = with_sessions("librispeech", options.corpora / "LibriSpeech")
     sessions += with_sessions("libritts", options.corpora / "LibriTTS")
     groups = [dev, sessions, with_sessions("vctk", options.corpora / "VCTK")]
-    generator = np.random.default_rng(0)
-    same = [(speaker, speaker) for group in groups for speaker in group] * 3
-    different = []
-    for group in groups:
-        for speaker in group * 3:
-            others = [x for x in group if x.gender == speaker.gender and x.name != speaker.name]
-            different.append((speaker, others[int(generator.integers(len(others)))]))
-    targets = paths(embedder, same, seed=1)
-    nontargets = paths(embedder, different, seed=2)
-    for rate in RATES:
-        report(embedder, targets, nontargets, rate)
+    if options.lengths:
+        same, different = pairs_of(groups, 3, seed=0)
+        targets, nontargets = paths(embedder, same, seed=1), paths(embedder, different, seed=2)
+        for rate in RATES:
+            report(embedder, targets, nontargets, rate)
+        return
+    noise = options.corpora / "noise"
+    sounds = Sounds.read([*(noise / "speechbrain").iterdir(), *(noise / "picovoice").iterdir()], [])
+    for case in cases(sounds):
+        for row in report_case(embedder, groups, case):
+            print(row, flush=True)
 
 
 def report(embedder: Embedder, targets: Floats, nontargets: Floats, rate: float) -> None:

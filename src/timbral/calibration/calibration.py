@@ -21,6 +21,7 @@ __all__ = [
     "Calibration",
     "FittedOn",
     "OperatingPoint",
+    "bound_at",
     "design",
     "lowest_scale",
     "promised",
@@ -211,8 +212,11 @@ class Calibration:
 
     def points_of(self, first: Conditions, second: Conditions) -> tuple[OperatingPoint, ...]:
         """Those of trials like this one: `short_points` where a side has little speech."""
-        shorter = min(float(side.speech_seconds[0]) for side in (first, second))
-        is_short = bool(self.short_points) and shorter < self.short_seconds
+        return self.points_at(min(float(side.speech_seconds[0]) for side in (first, second)))
+
+    def points_at(self, speech_seconds: float) -> tuple[OperatingPoint, ...]:
+        """Those of trials whose shorter side has so much net speech."""
+        is_short = bool(self.short_points) and speech_seconds < self.short_seconds
         return self.short_points if is_short else self.points
 
     def threshold(self, false_accept: float) -> OperatingPoint:
@@ -223,32 +227,51 @@ class Calibration:
         Raises ConfigError for a rate that the data cannot promise, with the one they can, and how
         many speakers it would take.
         """
-        check_rate("false_accept", false_accept)
-        found = promised(false_accept, self.points)
-        if found is not None:
-            return found
-        raise self._refusal(
-            "false_accept", false_accept, min(each.false_accept_bound for each in self.points)
-        )
+        return self._accepting(false_accept, self.points)
 
     def reject_threshold(self, false_reject: float) -> OperatingPoint:
         """The highest llr at which false rejects stay below a rate, 95 of 100 times.
 
         Raises ConfigError for a rate that the data cannot promise.
         """
-        check_rate("false_reject", false_reject)
-        for point in reversed(self.points):
-            if point.false_reject_bound <= false_reject:
-                return point
-        raise self._refusal(
-            "false_reject", false_reject, min(each.false_reject_bound for each in self.points)
-        )
+        return self._rejecting(false_reject, self.points)
 
-    def _refusal(self, argument: str, rate: float, least: float) -> ConfigError:
+    def thresholds(
+        self, false_accept: float, false_reject: float, *, speech_seconds: float
+    ) -> tuple[OperatingPoint, OperatingPoint]:
+        """`threshold` and `reject_threshold` of trials whose shorter side has so much net speech.
+
+        Raises ConfigError for a rate that the data cannot promise of such.
+        """
+        points = self.points_at(speech_seconds)
+        return self._accepting(false_accept, points), self._rejecting(false_reject, points)
+
+    def _accepting(self, rate: float, points: Sequence[OperatingPoint]) -> OperatingPoint:
+        check_rate("false_accept", rate)
+        found = promised(rate, points)
+        if found is not None:
+            return found
+        least = min(each.false_accept_bound for each in points)
+        raise self._refusal("false_accept", rate, least, points)
+
+    def _rejecting(self, rate: float, points: Sequence[OperatingPoint]) -> OperatingPoint:
+        check_rate("false_reject", rate)
+        for point in reversed(points):
+            if point.false_reject_bound <= rate:
+                return point
+        least = min(each.false_reject_bound for each in points)
+        raise self._refusal("false_reject", rate, least, points)
+
+    def _refusal(
+        self, argument: str, rate: float, least: float, points: Sequence[OperatingPoint]
+    ) -> ConfigError:
         speakers = self.fitted_on.num_speakers
         needed = math.ceil(speakers * least / rate)
+        of = ""
+        if points is not self.points:
+            of = f" of recordings with less than {self.short_seconds:g} s of net speech"
         return ConfigError(
-            f"`{argument}`: {rate:g} cannot be promised: the {speakers:,} speakers of the "
+            f"`{argument}`: {rate:g} cannot be promised{of}: the {speakers:,} speakers of the "
             f"calibration show that it is below {least:.2g} for others, not less; about "
             f"{needed:,} speakers would be needed"
         )
@@ -260,8 +283,7 @@ class Calibration:
 
         `points` are those of the trial; None: of all trials.
         """
-        below = [point for point in points or self.points if point.llr <= llr]
-        return below[-1].false_accept_bound if below else 1.0
+        return bound_at(llr, points or self.points)
 
     def check_encoder(self, weights_sha256: str, embedding_sha256: str, source: str = "") -> None:
         """DataError when this is not a calibration of these weights and preprocessing."""
@@ -275,6 +297,12 @@ class Calibration:
             raise DataError(
                 f"{where}is a calibration of {self.encoder} with other preprocessing or windows"
             )
+
+
+def bound_at(llr: float, points: Sequence[OperatingPoint]) -> float:
+    """What false accepts at this llr stay below, by `points` in rising order of llr."""
+    below = [point for point in points if point.llr <= llr]
+    return below[-1].false_accept_bound if below else 1.0
 
 
 def promised(false_accept: float, points: Sequence[OperatingPoint]) -> OperatingPoint | None:

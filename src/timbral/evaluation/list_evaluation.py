@@ -56,6 +56,8 @@ class Evaluation(Figures):
     num_seen_speakers: int = 0
     """of the trials, that the encoder was trained on, as far as it is known"""
     num_seen_recordings: int = 0
+    cohort_note: str = ""
+    """what could not be checked of the cohort, in words; else empty"""
 
     @property
     def seen_note(self) -> str:
@@ -78,6 +80,8 @@ class ScoredRecordings:
     """recordings that could not be used"""
     num_missing: int
     """trials left out for want of them"""
+    cohort_note: str = ""
+    """what could not be checked of the cohort, in words; else empty"""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class ListEvaluation:
             conditions=done.conditions,
             num_seen_speakers=len(seen.speakers),
             num_seen_recordings=len(seen.recordings),
+            cohort_note=done.cohort_note,
         )
         if self.output is not None:
             self._write_results(self.output, evaluation.as_dict(), vectors)
@@ -135,7 +140,9 @@ class ListEvaluation:
         recordings = self.options.recordings_of(listed)
         self._seen(recordings)
         done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
-        scored = ScoredRecordings(len(done.scored.trials), len(embedded.failures), done.num_missing)
+        scored = ScoredRecordings(
+            len(done.scored.trials), len(embedded.failures), done.num_missing, done.cohort_note
+        )
         if self.output is not None:
             said = done.calibrated
             results = {"calibrated": None if said is None else {"limits": said.limits}}
@@ -269,7 +276,8 @@ class ListEvaluation:
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
         locations = self._files.locations(first)
-        write_evaluation_page(page, title, evaluation, done, locations, evaluation.seen_note)
+        note = " ".join(filter(None, (evaluation.seen_note, evaluation.cohort_note)))
+        write_evaluation_page(page, title, evaluation, done, locations, note)
 
 
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:

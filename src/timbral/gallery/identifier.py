@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,19 @@ if TYPE_CHECKING:
     from timbral.inference.recordings import Recording
 
 __all__ = ["Identifier"]
+
+NO_PROMISE = "no rate of false accepts is promised of such recordings"
+
+
+@dataclass(frozen=True)
+class _Least:
+    """From where a voice is named."""
+
+    llr: float
+    bound: float | None
+    """of strangers' searches that reach it, 95 of 100 times; None: nothing is promised"""
+    refusal: str = ""
+    """why not, in words"""
 
 
 class Identifier:
@@ -74,9 +89,8 @@ class Identifier:
         self._again = {each.name for each in gallery.voices() if each.enroll_again}
         snapshot = gallery.snapshot()
         self._voices = Voices.of(snapshot, self._evidence, gallery.migration)
-        self._llr_threshold = None
-        if false_accept is not None and self._voices.count:
-            self._llr_threshold = self.rates.threshold(false_accept)
+        self._false_accept = false_accept if self._voices.count else None
+        self._least = None if self._false_accept is None else self._promised(self._false_accept)
 
     @property
     def is_calibrated(self) -> bool:
@@ -86,13 +100,54 @@ class Identifier:
     @cached_property
     def rates(self) -> SearchRates:
         """How often a stranger is given any name; computed when it is first asked for."""
-        strangers: Strangers = ()
-        if self._strangers is not None:
-            embedded = EmbeddedSpeakers.read(self._strangers)
-            self._gallery.encoder.check_same(embedded.encoder, self._gallery.location)
-            strangers = embedded
-        searches = stranger_searches(self._gallery, self._voices, strangers)
-        return SearchRates(self._voices.count, searches, self._voices.calibrations)
+        return self._rates(math.inf)
+
+    def _rates(self, shorter_than: float) -> SearchRates:
+        """Of recordings with less net speech than so many seconds; infinity: of all."""
+        voices, strangers = self._voices, self._known_strangers
+        searches = stranger_searches(self._gallery, voices, strangers, shorter_than=shorter_than)
+        pairs = voices.pairs(math.inf if shorter_than == math.inf else 0.0)
+        return SearchRates(voices.count, searches, pairs)
+
+    @cached_property
+    def _known_strangers(self) -> Strangers:
+        if self._strangers is None:
+            return ()
+        embedded = EmbeddedSpeakers.read(self._strangers)
+        self._gallery.encoder.check_same(embedded.encoder, self._gallery.location)
+        return embedded
+
+    @cached_property
+    def _short_seconds(self) -> float:
+        """Recordings with less net speech are searched at rates of their own; 0: none is."""
+        return max((each.short_seconds for _, each in self._voices.calibrations), default=0.0)
+
+    def _promised(self, false_accept: float) -> _Least:
+        """Of all recordings; raises ConfigError for a rate that cannot be promised."""
+        llr = self.rates.threshold(false_accept)
+        return _Least(llr, self.rates.bound(llr))
+
+    @cached_property
+    def _least_of_short(self) -> _Least:
+        """Of recordings with little speech; where nothing is promised of them that of all."""
+        assert self._least is not None
+        assert self._false_accept is not None
+        try:
+            rates = self._rates(self._short_seconds)
+            llr = rates.threshold(self._false_accept)
+        except ConfigError:
+            refusal = (
+                f"a rate of {self._false_accept:g} cannot be promised of searches of recordings "
+                f"with less than {self._short_seconds:g} s of net speech: it would take more of "
+                "such in the gallery or among the `strangers`"
+            )
+            return _Least(self._least.llr, None, refusal)
+        return _Least(llr, rates.bound(llr))
+
+    def _least_of(self, searched: Conditions) -> _Least | None:
+        """What decides on a recording; None where no rate was asked for."""
+        is_short = float(searched.speech_seconds[0]) < self._short_seconds
+        return self._least_of_short if self._least is not None and is_short else self._least
 
     def identify(self, recording: Recording, sample_rate: float | None = None) -> Identification:
         """Search one recording; AudioError where it cannot be used."""
@@ -131,8 +186,9 @@ class Identifier:
         nobody = None
         if is_calibrated:  # the data show no stronger evidence against a voice than the limit
             seen = np.maximum(llrs, min(each.limits[0] for _, each in self._voices.calibrations))
-            least = self._least_false_accept
-            probabilities, nobody = posterior(seen, self._voices.count, self.prior, least)
+            probabilities, nobody = posterior(
+                seen, self._voices.count, self.prior, self._least_false_accept
+            )
         candidates = tuple(
             Candidate(
                 self._voices.names[rows[rank]],
@@ -143,7 +199,11 @@ class Identifier:
             )
             for rank in range(min(self._top, len(rows)))
         )
-        is_named = self._is_named(float(llrs[0]), candidates[0].probability)
+        least = self._least_of(searched.conditions)
+        outside = self._range_warnings(rows[0], searched.conditions)
+        if least is not None and outside and least.bound is not None:
+            least = replace(least, bound=None, refusal=NO_PROMISE)
+        is_named = _is_named(float(llrs[0]), candidates[0].probability, least)
         return Identification(
             searched.name,
             candidates[0].name if is_named else None,
@@ -151,36 +211,25 @@ class Identifier:
             nobody,
             self._voices.count,
             self.prior,
-            self._threshold,
-            self._false_accept_bound,
+            self._shown_threshold(least),
+            None if least is None else least.bound,
             (
-                *self._range_warnings(rows[0], searched.conditions),
+                *outside,
+                *([] if least is None or not least.refusal else [least.refusal]),
                 *searched.risks(is_calibrated and self._is_narrow(rows[0])),
             ),
-            self._why(is_named),
+            self._why(is_named, least),
         )
-
-    def _is_named(self, llr: float, probability: float | None) -> bool:
-        if self._llr_threshold is not None:
-            return llr >= self._llr_threshold
-        return probability is not None and probability > 0.5
 
     @cached_property
     def _least_false_accept(self) -> float:
         return self.rates.least
 
-    @property
-    def _threshold(self) -> float | None:
-        if self.is_calibrated or self._llr_threshold is None:
-            return self._llr_threshold
+    def _shown_threshold(self, least: _Least | None) -> float | None:
+        if self.is_calibrated or least is None:
+            return None if least is None else least.llr
         evidence = self._evidence
-        return (
-            evidence.cosine(self._llr_threshold) if isinstance(evidence, CosineEvidence) else None
-        )
-
-    @cached_property
-    def _false_accept_bound(self) -> float | None:
-        return None if self._llr_threshold is None else self.rates.bound(self._llr_threshold)
+        return evidence.cosine(least.llr) if isinstance(evidence, CosineEvidence) else None
 
     def _range_warnings(self, row: int, searched: Conditions) -> Sequence[str]:
         if not isinstance(self._evidence, CalibratedEvidence):
@@ -192,15 +241,17 @@ class Identifier:
         """Whether a voice is of telephone recordings."""
         return is_narrow(float(self._voices.conditions.bandwidth_hz[row]))
 
-    def _why(self, is_named: bool) -> str:
+    def _why(self, is_named: bool, least: _Least | None) -> str:
         count = self._voices.count
         voices = f"{count:,} {'voice' if count == 1 else 'voices'}"
-        if self._llr_threshold is not None:
+        if least is not None:
             reaches = "reaches" if is_named else "is below"
+            bound = self.rates.bound(least.llr) if least.bound is None else least.bound
+            promise = f"at most {bound:.2g}"
+            like = ", where recordings are like those that it rests on" if least.refusal else ""
             return (
-                f"the likeliest of {voices} {reaches} the threshold, which at most "
-                f"{self._false_accept_bound:.2g} of the searches of speakers who are not enrolled "
-                "reach with any voice"
+                f"the likeliest of {voices} {reaches} the threshold, which {promise} of the "
+                f"searches of speakers who are not enrolled reach with any voice{like}"
             )
         if not self.is_calibrated:
             return (
@@ -212,3 +263,9 @@ class Identifier:
             f"the probability of the likeliest of {voices} {passes} one half, at a prior of "
             f"{self.prior:g} that the speaker is enrolled"
         )
+
+
+def _is_named(llr: float, probability: float | None, least: _Least | None) -> bool:
+    if least is not None:
+        return llr >= least.llr
+    return probability is not None and probability > 0.5

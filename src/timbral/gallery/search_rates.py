@@ -14,22 +14,27 @@ a search is looked at, not the N scores. Two kinds of data say how high it gets:
   they depend on each other (Boole). That helps in small galleries.
 
 Which of the two is used follows from their sizes alone, so that the bound of 95 % stays one.
+
+A calibration may promise apart what it promises of pairs with little speech, which accept more
+strangers at one llr. Recordings with so little are then searched at rates of their own: those of
+the searches of such recordings alone, or of such pairs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration import OperatingPoint, bound_at
 from timbral.calibration.questions import check_rate
 from timbral.errors import ConfigError
 from timbral.io.types import Floats
 from timbral.scoring.rate_bounds import poisson_bounds
 
-__all__ = ["SearchRates", "StrangerSearches"]
+__all__ = ["SearchRates", "StrangerSearches", "VoicePairs"]
 
 WITHOUT_ERRORS = 3.0
 """errors that n independent searches may have made in 5 of 100 cases without one being seen"""
@@ -68,14 +73,33 @@ class StrangerSearches:
 
 
 @dataclass(frozen=True)
+class VoicePairs:
+    """Some of the voices, and what a calibration promises of a recording and one of them."""
+
+    count: int
+    points: Sequence[OperatingPoint]
+    num_speakers: int
+    """of the calibration"""
+
+    def bound(self, llr: float) -> float:
+        """What the rate of strangers that any of them accepts stays below, 95 of 100 times."""
+        return self.count * bound_at(llr, self.points)
+
+    @property
+    def least(self) -> float:
+        """The smallest such rate."""
+        return self.count * min(point.false_accept_bound for point in self.points)
+
+
+@dataclass(frozen=True)
 class SearchRates:
     """What a search among N voices promises of strangers."""
 
     num_voices: int
     searches: StrangerSearches | None
     """None for a single voice, and where nobody has searched"""
-    pairs: tuple[tuple[int, Calibration], ...] = ()
-    """how many voices each calibration is for, all of them; empty without calibrations"""
+    pairs: tuple[VoicePairs, ...] = ()
+    """of all voices; empty without calibrations"""
 
     @property
     def least(self) -> float:
@@ -88,12 +112,7 @@ class SearchRates:
 
     @property
     def _least_of_pairs(self) -> float:
-        if not self.pairs:
-            return math.inf
-        return sum(
-            count * min(each.false_accept_bound for each in calibration.points)
-            for count, calibration in self.pairs
-        )
+        return sum(each.least for each in self.pairs) if self.pairs else math.inf
 
     def bound(self, llr: float) -> float:
         """What the rate of strangers with any name stays below at this llr, 95 of 100 times."""
@@ -101,7 +120,7 @@ class SearchRates:
             return float(self.searches.bounds(np.array([llr]))[0])
         if not self.pairs:
             return 1.0
-        return min(1.0, sum(count * each.false_accept_bound(llr) for count, each in self.pairs))
+        return min(1.0, sum(each.bound(llr) for each in self.pairs))
 
     def threshold(self, false_accept: float) -> float:
         """The lowest llr at which at most this fraction of strangers is given any name.
@@ -114,7 +133,7 @@ class SearchRates:
             candidates = np.nextafter(self.searches.best, np.inf)
             bounds = self.searches.bounds(candidates)
         else:
-            candidates = np.unique([each.llr for _, of in self.pairs for each in of.points])
+            candidates = np.unique([point.llr for each in self.pairs for point in each.points])
             bounds = np.array([self.bound(llr) for llr in candidates])
         kept = np.flatnonzero(bounds <= false_accept)
         if not len(kept):
@@ -128,7 +147,7 @@ class SearchRates:
             f"{2 * strangers:,} voices in the gallery",
         ]
         if self.pairs:
-            speakers = min(each.fitted_on.num_speakers for _, each in self.pairs)
+            speakers = min(each.num_speakers for each in self.pairs)
             needed = math.ceil(speakers * self._least_of_pairs / rate)
             ways.append(f"a calibration on about {needed:,} speakers")
         can = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,17 @@ BLOCK = 256
 
 
 def stranger_searches(
-    gallery: Gallery, voices: Voices, strangers: Strangers = ()
+    gallery: Gallery,
+    voices: Voices,
+    strangers: Strangers = (),
+    *,
+    shorter_than: float = math.inf,
 ) -> StrangerSearches | None:
     """The best llr of searches of enrolled recordings among the other voices, and of strangers.
 
-    Whom the guard refused as too much like another voice is among the strangers.
+    Whom the guard refused as too much like another voice is among the strangers. Only recordings
+    with less net speech than `shorter_than` seconds are searched; of the refused, whose length is
+    not kept, then as large a part as there are voices with such recordings.
 
     None where there is nothing to search. Recordings that a migration mapped are passed over: those
     that will be searched are embedded, not mapped.
@@ -45,13 +52,15 @@ def stranger_searches(
     if voices.count > MOST_VOICES:
         rows = np.linspace(0, voices.count - 1, MOST_VOICES).astype(np.intp)
     used = 0
-    for owners, recordings in _blocks(_enrolled(gallery, voices, rows)):
+    for owners, recordings in _blocks(_enrolled(gallery, voices, rows, shorter_than)):
         vectors = unit_length(np.stack([each.vector for each in recordings]))
         best.append(voices.best(vectors, conditions_of(recordings), exclude=owners))
         speakers.append(owners)
         used += len(np.unique(owners))
     independent = used / (1.0 + used / max(voices.count, 1))
-    found, of_strangers, count = _of_strangers(voices, strangers)
+    if shorter_than < math.inf:
+        rows = np.unique(np.concatenate([np.empty(0, np.intp), *speakers]))
+    found, of_strangers, count = _of_strangers(voices, strangers, shorter_than)
     refused, owners = _refused(gallery, voices, rows, voices.count + count + 1)
     best, speakers = [*best, *found, refused], [*speakers, *of_strangers, owners]
     if len(refused):
@@ -93,7 +102,7 @@ def _refused(
 
 
 def _enrolled(
-    gallery: Gallery, voices: Voices, rows: Ints
+    gallery: Gallery, voices: Voices, rows: Ints, shorter_than: float
 ) -> Iterator[tuple[int, EnrolledRecording]]:
     if voices.count < 2:  # nobody else is there
         return
@@ -102,8 +111,18 @@ def _enrolled(
             voice = gallery.voice(voices.names[row])
         except DataError:  # another process has just removed it
             continue
-        for each in [each for each in voice.recordings if not each.mapped][:MOST_RECORDINGS]:
+        own = [each for each in voice.recordings if not each.mapped]
+        for each in _shorter(own, shorter_than)[:MOST_RECORDINGS]:
             yield row, each
+
+
+def _shorter(
+    recordings: Sequence[EnrolledRecording], seconds: float
+) -> Sequence[EnrolledRecording]:
+    if seconds == math.inf or not recordings:
+        return recordings
+    speech = conditions_of(recordings).speech_seconds
+    return [each for each, has in zip(recordings, speech, strict=True) if has < seconds]
 
 
 def _blocks(
@@ -122,10 +141,16 @@ def _blocks(
         yield np.array(owners), held
 
 
-def _of_strangers(voices: Voices, strangers: Strangers) -> tuple[list[Floats], list[Ints], int]:
+def _of_strangers(
+    voices: Voices, strangers: Strangers, shorter_than: float
+) -> tuple[list[Floats], list[Ints], int]:
     """The best llr of each recording, its speaker's number, and how many speakers there are."""
     best, speakers, count = [], [], 0
-    for count, (_, recordings) in enumerate(strangers, start=1):
+    for _, every in strangers:
+        recordings = _shorter(every, shorter_than)
+        if not recordings:
+            continue
+        count += 1
         vectors = unit_length(np.stack([each.vector for each in recordings]))
         best.append(voices.best(vectors, conditions_of(recordings)))
         speakers.append(np.full(len(recordings), voices.count + count))

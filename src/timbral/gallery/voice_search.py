@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.exact_search import exact_search
 from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
+from timbral.gallery.search_rates import VoicePairs
 from timbral.gallery.voice_matrix import Snapshot
 from timbral.io.types import Floats, Ints, Vectors
 
@@ -106,6 +108,24 @@ class Voices:
             if isinstance(group.evidence, CalibratedEvidence | MappedEvidence)
         ]
         return tuple(found) if len(found) == len(self.groups) else ()
+
+    def pairs(self, speech_seconds: float = math.inf) -> tuple[VoicePairs, ...]:
+        """What calibrations promise of pairs with a recording of so much net speech.
+
+        Voices that rest on less count as such pairs, whatever is searched. Empty unless all voices
+        have a calibration.
+        """
+        if not self.calibrations:
+            return ()
+        found = []
+        for group, (_, calibration) in zip(self.groups, self.calibrations, strict=True):
+            speech = np.minimum(group.conditions.speech_seconds, speech_seconds)
+            short = int((speech < calibration.short_seconds).sum())
+            of_short, speakers = calibration.points_at(0.0), calibration.fitted_on.num_speakers
+            for count, points in ((short, of_short), (len(speech) - short, calibration.points)):
+                if count:
+                    found.append(VoicePairs(count, points, speakers))
+        return tuple(found)
 
     def likeliest(self, vectors: Vectors, conditions: Conditions) -> Found:
         """Of unit vectors (Q, E); K is N, or `LISTED` and more."""

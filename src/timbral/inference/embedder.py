@@ -272,8 +272,10 @@ class Embedder(SharedEncoder, WindowedEncoder):
         Raises ConfigError for rates that the calibration cannot promise, or without one.
         """
         known = self._known_calibration(calibration)
-        bounds = StoppingBounds.of(known, false_accept, false_reject)
+        StoppingBounds.of(known, false_accept, false_reject)  # may not be promised
         vector, conditions = self._measured_voice(enrolled, "enrolled", None)
+        seconds = float(conditions.speech_seconds[0])
+        bounds = StoppingBounds.of(known, false_accept, false_reject, seconds)
         side = Enrolled(vector, conditions, bounds)
         return StreamingVerifier(self._measured_voice, side, sample_rate or self.sample_rate)
 

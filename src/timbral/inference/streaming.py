@@ -44,18 +44,28 @@ class StoppingBounds:
     reject_llr: float
 
     @classmethod
-    def of(cls, calibration: Calibration | None, false_accept: float, false_reject: float) -> Self:
+    def of(
+        cls,
+        calibration: Calibration | None,
+        false_accept: float,
+        false_reject: float,
+        enrolled_seconds: float = math.inf,
+    ) -> Self:
         """Wald's bounds, or those of the data where these are stricter.
 
-        Raises ConfigError for rates that the calibration cannot promise, or without one.
+        `enrolled_seconds` is the net speech of the enrolled side: with very little of it the data
+        are those of such trials alone. Raises ConfigError for rates that the calibration cannot
+        promise, or without one.
         """
         if calibration is None:
             raise ConfigError(
                 "without a calibration no rate of errors can be promised, and this encoder has "
                 "none; `timbral calibrate` makes one"
             )
-        accept = max(calibration.threshold(false_accept).llr, -math.log(false_accept))
-        reject = min(calibration.reject_threshold(false_reject).llr, math.log(false_reject))
+        rates = false_accept, false_reject
+        accepts, rejects = calibration.thresholds(*rates, speech_seconds=enrolled_seconds)
+        accept = max(accepts.llr, -math.log(false_accept))
+        reject = min(rejects.llr, math.log(false_reject))
         low, high = calibration.limits
         if accept > high or reject < low:
             raise ConfigError(
@@ -96,9 +106,9 @@ class StreamState:
 class StreamingVerifier:
     """Compares samples that come in chunks with an enrolled speaker; `Embedder.verifier` makes one.
 
-    It looks at 1 s of net speech, or at the least that the calibration promises something of, and
-    again whenever there is a quarter more; at each look all of it is encoded. A verdict stays,
-    whatever follows.
+    It looks at 1 s of net speech, or at the least that the calibration promises as much of as of
+    more, and again whenever there is a quarter more; at each look all of it is encoded. A verdict
+    stays, whatever follows.
 
     Attributes:
         sample_rate: of the samples that come, in Hz
@@ -110,8 +120,9 @@ class StreamingVerifier:
         self._enrolled = enrolled
         self._chunks: list[Vectors] = []
         self._seconds_at_look = 0.0
-        least, _ = enrolled.bounds.calibration.ranges.speech_seconds
-        self._next_look = max(FIRST_LOOK, least)
+        calibration = enrolled.bounds.calibration
+        least, _ = calibration.ranges.speech_seconds
+        self._next_look = max(FIRST_LOOK, least, calibration.short_seconds)
         self.sample_rate = sample_rate
         self.state = StreamState()
 

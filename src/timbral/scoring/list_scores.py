@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.embeddings.named_vectors import NamedVectors
 from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.calibrated_figures import calibrated_figures
 from timbral.scoring.calibrated_scores import CalibratedScores, calibrated_scores, lacks_measures
+from timbral.scoring.cohort import read_cohort
 from timbral.scoring.condition_figures import Condition, figures_by_condition
 from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
 from timbral.scoring.enrollment import NamedRecordings
@@ -55,6 +56,8 @@ class ListScores:
     """of the columns that were asked for, where there are error rates"""
     calibrated: CalibratedScores | None = None
     """the trials' llrs, where there is a calibration"""
+    cohort_note: str = ""
+    """what could not be checked of the cohort, in words; else empty"""
 
 
 def score_list(
@@ -77,7 +80,8 @@ def score_list(
     vectors without what the calibration needs.
     """
     listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
-    scores = _scores(listed, recordings, found, rows, options)
+    strangers, note = _cohort(recordings, found, rows, options)
+    scores = _scores(listed, recordings, found, rows, options, strangers)
     speakers = _speakers(listed, recordings, found, rows, options)
     scored = ScoredList(listed, scores)
     calibrated = None
@@ -93,7 +97,19 @@ def score_list(
         figures = _figures(scored, sides, calibrated, guessed, options)
         values = _values(recordings, found, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
-    return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated)
+    return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
+
+
+def _cohort(
+    recordings: NamedRecordings, found: NamedVectors, rows: Ints, options: ScoreOptions
+) -> tuple[NamedVectors | None, str]:
+    """The cohort, where there is one, and what could not be checked of it."""
+    if options.cohort is None:
+        return None, ""
+    speakers: list[str] = []
+    if options.speakers is not None:
+        speakers = known_speakers(recordings, options.speakers).drop_null().unique().to_pylist()
+    return read_cohort(options.cohort, found, np.unique(rows[rows >= 0]), speakers)
 
 
 def _figures(
@@ -163,47 +179,17 @@ def _with_vectors(
     return trials.select(kept), left_out, tuple(missing.to_pylist())
 
 
-def _read_cohort(source: str | Path, vectors: NamedVectors, used: Ints) -> NamedVectors:
-    """The cohort's vectors; DataError when they are of another encoder or of a trial's speaker."""
-    cohort = read_vectors(source)
-    sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
-    if sizes[0] != sizes[1]:
-        raise DataError(
-            f"{source}: the cohort's vectors have {sizes[1]} dimensions, those of the trials "
-            f"{sizes[0]}; they are of two encoders"
-        )
-    if vectors.weights_sha256 and cohort.weights_sha256 not in ("", vectors.weights_sha256):
-        raise DataError(
-            f"{source}: the cohort's vectors are of {cohort.encoder} "
-            f"({cohort.weights_sha256[:8]}), the trials' of {vectors.encoder} "
-            f"({vectors.weights_sha256[:8]})"
-        )
-    taken = pa.array(used)
-    for known, others, what in (
-        (vectors.speakers, cohort.speakers, "speakers"),
-        (vectors.names, cohort.names, "utterances"),
-    ):
-        if known is not None and others is not None:
-            both = pc.unique(others).filter(pc.is_in(pc.unique(others), known.take(taken)))
-            if len(both):
-                raise DataError(
-                    f"{source}: {len(both)} {what} of the trials are in the cohort, the first "
-                    f"{both[0]}; name a cohort of speakers who are in no trial"
-                )
-    return cohort
-
-
 def _scores(
     trials: TrialList,
     recordings: NamedRecordings,
     found: NamedVectors,
     rows: Ints,
     options: ScoreOptions,
+    strangers: NamedVectors | None,
 ) -> Vectors:
-    """The score of each trial (N,)."""
+    """The score of each trial (N,), with the vectors of a cohort."""
     vectors, cohort = found.vectors, None
-    if options.cohort is not None:
-        strangers = _read_cohort(options.cohort, found, np.unique(rows[rows >= 0]))
+    if options.cohort is not None and strangers is not None:
         if options.norm == "mean":
             vectors = subtract_mean(vectors, strangers.vectors)
         elif options.norm == "nap":

@@ -25,7 +25,7 @@ from timbral.cli.scoring_options import (
     print_figures,
 )
 from timbral.cli.standard_streams import STANDARD, text_input
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
     code = count_failures(result.num_failures, output)
     if result.num_missing:
         print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
+    if result.cohort_note:
+        print(name_flags(result.cohort_note, ["evaluate"]), file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
     if not isinstance(result, Evaluation):
         print("no error rates: they need target and non-target trials", file=sys.stderr)

@@ -20,7 +20,7 @@ from timbral.cli.scoring_options import (
     print_figures,
 )
 from timbral.cli.standard_streams import text_input
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 
 if TYPE_CHECKING:
     from timbral.scoring.vector_scores import ScoreSummary
@@ -98,6 +98,8 @@ def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> i
             f"{', …' if len(result.missing) > SHOWN else ''}",
             file=sys.stderr,
         )
+    if result.cohort_note:
+        print(name_flags(result.cohort_note, ["score"]), file=sys.stderr)
     if output is not None:
         print(f"scores: {output}")
     if llrs is not None:

@@ -1,0 +1,89 @@
+"""The cohort that scores are normalized with: of the encoder, and of nobody who is in a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timbral.data.training_list import COLUMNS, TrainingList
+from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.errors import DataError
+from timbral.io.types import Ints
+
+__all__ = ["read_cohort"]
+
+STRANGERS = "name a cohort of speakers who are in no trial"
+UNCHECKED = (
+    "nothing says who speaks in {what}, so that recordings alone were compared: whether a speaker "
+    "of the trials is in the cohort is not known{advice}"
+)
+
+
+def read_cohort(
+    source: str | Path, vectors: NamedVectors, used: Ints, speakers: Sequence[str]
+) -> tuple[NamedVectors, str]:
+    """The cohort's vectors, and what could not be checked of it, in words, else empty.
+
+    `used` are the rows of `vectors` that the trials are of, `speakers` those of the trials as
+    somebody gave them; empty: those of the vectors, if they have any. Raises DataError for vectors
+    of another encoder, and for a recording or a speaker of the trials.
+    """
+    cohort = read_vectors(source)
+    _check_encoder(source, vectors, cohort)
+    taken = pa.array(used)
+    of_vectors = None if vectors.speakers is None else vectors.speakers.take(taken)
+    in_trials = pa.array(speakers, pa.string()) if speakers else of_vectors
+    for known, others, what in (
+        (in_trials, cohort.speakers, "speakers"),
+        (vectors.names.take(taken), cohort.names, "utterances"),
+        (None if vectors.paths is None else vectors.paths.take(taken), cohort.paths, "recordings"),
+    ):
+        if known is not None and others is not None:
+            both = pc.unique(others).filter(pc.is_in(pc.unique(others), known))
+            both = both.filter(pc.not_equal(both, ""))
+            if len(both):
+                raise DataError(
+                    f"{source}: {what} of the trials are in the cohort: {len(both):,}, the first "
+                    f"{both[0]}; {STRANGERS}"
+                )
+    if cohort.speakers is None:
+        advice = "; take one from `embed`, or import it with its speakers"
+        return cohort, UNCHECKED.format(what="the cohort", advice=advice)
+    if in_trials is None:
+        _check_folders(source, cohort, vectors, used)
+        return cohort, UNCHECKED.format(what="the trials", advice="; `speakers` tells it")
+    return cohort, ""
+
+
+def _check_encoder(source: str | Path, vectors: NamedVectors, cohort: NamedVectors) -> None:
+    sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
+    if sizes[0] != sizes[1]:
+        raise DataError(
+            f"{source}: the cohort's vectors have {sizes[1]} dimensions, those of the trials "
+            f"{sizes[0]}; they are of two encoders"
+        )
+    if vectors.weights_sha256 and cohort.weights_sha256 not in ("", vectors.weights_sha256):
+        raise DataError(
+            f"{source}: the cohort's vectors are of {cohort.encoder} "
+            f"({cohort.weights_sha256[:8]}), the trials' of {vectors.encoder} "
+            f"({vectors.weights_sha256[:8]})"
+        )
+
+
+def _check_folders(
+    source: str | Path, cohort: NamedVectors, vectors: NamedVectors, used: Ints
+) -> None:
+    """DataError for trials of recordings in the folder of one of the cohort's speakers."""
+    if vectors.paths is None or cohort.paths is None or cohort.speakers is None:
+        return
+    columns = {"speaker": cohort.speakers, "utterance": cohort.names, "path": cohort.paths}
+    listed = TrainingList(pa.table({name: columns[name] for name in COLUMNS}))
+    seen = listed.seen(vectors.paths.take(pa.array(used)).to_pylist(), set())
+    if seen:
+        raise DataError(
+            f"{source}: the trials have recordings in the folders of {seen} of the cohort; "
+            f"{STRANGERS}, or say with `speakers` who speaks in the trials"
+        )
