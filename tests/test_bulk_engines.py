@@ -82,7 +82,7 @@ def test_strict_stops_at_first_failure(embedder: Embedder, tmp_path: Path, voice
 def test_number_of_workers_follows_from_the_number_of_shards(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(engines, "usable_cores", lambda: 4)
     monkeypatch.setattr(engines, "embed_here", lambda *_: "here")
     monkeypatch.setattr(engines, "embed_in_processes", lambda *given: given[-1])
 

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Ask
 from timbral.installation import CHECKOUT, install_command, is_installed, packages_of
-from timbral.io.loaded_torch import usable_cores
+from timbral.io.cores import usable_cores
 
 REQUIREMENTS = ["numpy>=2", "av>=14; extra == 'ffmpeg'", 'b[c]>=1,<2 ; extra == "odd-name"']
 

@@ -32,7 +32,9 @@ def main() -> None:
 
 def _main() -> int:
     from timbral.cli.main import run
+    from timbral.io.cores import share_cores
 
+    share_cores()
     return run()
 
 

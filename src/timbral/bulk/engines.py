@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from timbral.bulk.pipeline import GroupProgress, embed_shards
 from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
+from timbral.io.cores import usable_cores
 from timbral.io.loaded_torch import limit_threads, torch_is_loaded
 from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.storage import Folder
@@ -77,7 +77,7 @@ DEFAULT_ENGINE = Engine()
 
 def _workers_that_pay(num_shards: int, device: str) -> int:
     """As many workers as gain more than the seconds in which they start."""
-    available = _num_gpus() if device == "cuda" else os.cpu_count() or 1
+    available = _num_gpus() if device == "cuda" else usable_cores()
     return max(1, min(available, num_shards // SHARDS_PER_WORKER))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from timbral.config.yaml import load_config
 from timbral.demo.results import NEXT_STEPS, DemoResults
 from timbral.demo.shipped import VOICES, num_voices, write_held_out
 from timbral.inference.embedder import Embedder
+from timbral.io.cores import usable_cores
 from timbral.io.files import read_json, rename_aside, write_json
 from timbral.io.outputs import DEMO, claim_folder
 from timbral.io.progress import bar, corpus_bar, training_bar
@@ -38,7 +38,7 @@ def run_demo(output: Path) -> int:
         console.print(f"the demo of another version was there; it was renamed to {renamed}")
     config = load_config(CONFIG)
     with bar("preparing") as progress:
-        api.prepare(VOICES, output / "data", workers=os.cpu_count() or 1, progress=progress)
+        api.prepare(VOICES, output / "data", workers=usable_cores(), progress=progress)
     trials, held_out = write_held_out(output)
     before = api.evaluate(_untrained(config), trials, VOICES, output / "before")
     training = _train(config, output, held_out)

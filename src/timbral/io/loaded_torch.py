@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from timbral.errors import CheckpointError
+from timbral.io.cores import usable_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,6 @@ __all__ = [
     "set_torch_threads",
     "torch_is_installed",
     "torch_is_loaded",
-    "usable_cores",
 ]
 
 
@@ -89,11 +89,6 @@ def cpu_threads() -> int:
     if asked.isdecimal() and int(asked):
         return int(asked)
     return usable_cores()
-
-
-def usable_cores() -> int:
-    """How many cores this process may use; all where the system does not say, as on macOS."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def limit_threads(count: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +18,11 @@ from timbral.audio.decode import SAMPLE_RATE, Wave, failures_of
 from timbral.audio.preprocessing import load
 from timbral.audio.segments import Segment
 from timbral.errors import AudioError
+from timbral.io.cores import usable_cores
 
 __all__ = ["Clips", "encode_clips", "path_around"]
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, usable_cores())
 CLIPS_AHEAD = 4 * THREADS
 """that may be encoded before it is known whether they fit"""
 MP3_COMPRESSION = 0.5

@@ -17,6 +17,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from timbral.errors import ConfigError, TimbralError
+from timbral.io.cores import threads_are_chosen
 from timbral.io.devices import tune_cpu
 from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.types import StepProgress
@@ -104,7 +105,7 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     end_with_parent()
     os.environ.update(environment)
-    if "OMP_NUM_THREADS" not in os.environ:  # the processes share the cores
+    if not threads_are_chosen():  # the processes share the cores
         torch.set_num_threads(max(1, torch.get_num_threads() // int(environment["WORLD_SIZE"])))
     tune_cpu()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from timbral.cli.corpus_argument import find_corpus, tell_columns
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
+from timbral.io.cores import usable_cores
 from timbral.io.durations import duration
 from timbral.io.progress import bar
 
@@ -61,7 +61,7 @@ def run(
     min_rms_dbfs: Annotated[
         str, option("DBFS|none", "the RMS level that quieter recordings are raised to")
     ] = "-30",
-    workers: Annotated[int, option("N", "processes")] = os.cpu_count() or 1,
+    workers: Annotated[int, option("N", "processes")] = usable_cores(),
 ) -> int:
     """Decode corpora once, into audio that training reads fast.
 

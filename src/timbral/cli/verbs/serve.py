@@ -129,7 +129,7 @@ def _count_workers(embedder: Embedder) -> int:
     """How many batches are computed at once: as many as cores, where each takes one."""
     if embedder.device.type != "cpu":
         return 1
-    from timbral.io.loaded_torch import usable_cores
+    from timbral.io.cores import usable_cores
 
     return usable_cores()
 

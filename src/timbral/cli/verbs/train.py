@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from timbral.cli.early_checks import check_config, check_files, check_folders
 from timbral.cli.standard_streams import text_input
 from timbral.cli.wording import count
 from timbral.errors import ConfigError
+from timbral.io.cores import usable_cores
 from timbral.io.progress import bar, training_bar
 from timbral.training.train_options import TrainOptions
 
@@ -156,7 +156,7 @@ def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
         api.resolve(options.init)  # before preparing, which may take hours and writes
     with bar("preparing") as advance:
         data, validation_data = ddvc_stores.prepare_audio(
-            run, output, workers=os.cpu_count() or 1, progress=advance
+            run, output, workers=usable_cores(), progress=advance
         )
     if options.validation_data is None and options.validation_speakers == "auto":
         # ddvc validates on recordings of their own, or (its null) not at all
