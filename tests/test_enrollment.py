@@ -13,6 +13,7 @@ from timbral.errors import DataError
 from timbral.scoring.enrollment import read_enrollment
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.score_file import read_scores
+from timbral.scoring.trial_list import read_trial_list
 
 NUM_SPEAKERS, EACH = 8, 5
 RNG = np.random.default_rng(3)
@@ -89,6 +90,33 @@ def test_lists_of_enrollments(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=words):
             read_enrollment(path)
+
+
+def test_trials_below_the_heading_of_nist(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    rows = "m\ta\ta\ttarget\t3\nn\ta\ta\tnontarget\t1\n"
+    for end in ("\n", "\r\n"):
+        text = f"modelid\tsegmentid\tside\ttargettype\tnum_enroll_segs\n{rows}"
+        path.write_bytes(text.replace("\n", end).encode())
+        found = read_trial_list(path)
+        assert found.names.to_pylist() == ["m", "n", "a"]
+        assert [(each.label, each.first, each.second) for each in found.trials()] == [
+            (1, "m", "a"),
+            (0, "n", "a"),
+        ]
+    path.write_text("modelid\tsegmentid\tside\nm\ta\ta\nm\tb\tb\n")
+    assert [each.label for each in read_trial_list(path).trials()] == [-1, -1]
+    for text, words in (
+        ("modelid\tsegmentid\tside\nm\ta\ta\nn\ta\tb\n", "two sides of a, which has one"),
+        ("modelid\tsegmentid\ttargettype\nm\ta\tyes\n", "targettype is target or nontarget"),
+        ("modelid\tsegmentid\tside\n", "no trials below its heading"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_trial_list(path)
+    path.write_text("modelid\tsegmentid\tside\nm\ta\ta\nm\tb\ta\nn\ta\tb\n")
+    with pytest.raises(DataError, match="names two sides of a"):
+        read_enrollment(path)
 
 
 def test_mistakes(files: Path) -> None:

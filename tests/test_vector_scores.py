@@ -330,6 +330,13 @@ def test_a_cohort_is_of_strangers(files: Path) -> None:
         timbral.score(vectors, trials, norm="as-norm", cohort=files / "cohort.npz", top_k=1)
 
 
+def test_trials_of_one_recording_are_told(files: Path) -> None:
+    with (files / "t.txt").open("a") as file:
+        file.write(f"1 {NAMES[0]} {NAMES[0]}\n")
+    result = timbral.score(files / "v.npz", files / "t.txt", draws=0)
+    assert result.note.startswith("1 trial compares a recording with itself")
+
+
 def write_cohort(path: Path, speakers: list[str], folder: str) -> None:
     vectors = made_vectors(2)[: len(speakers)].astype(np.float32)
     table = pa.table(
@@ -356,14 +363,14 @@ def test_a_cohort_with_a_speaker_of_the_trials_is_refused(
     ):
         timbral.score(vectors, trials, speakers=speakers, **known)
     others = {name: f"other-{name[:3]}" for name in NAMES}
-    assert timbral.score(vectors, trials, speakers=others, **known).cohort_note == ""
+    assert timbral.score(vectors, trials, speakers=others, **known).note == ""
     assert (
         main(["score", str(vectors), str(trials), "--norm", "mean", "--cohort", str(cohort)]) == 0
     )
     assert "nothing says who speaks in the trials" in (told := capsys.readouterr().err)
     assert "; --speakers tells it" in told
     unknown = timbral.score(vectors, trials, norm="mean", cohort=files / "cohort.npz", draws=0)
-    assert "nothing says who speaks in the cohort" in unknown.cohort_note
+    assert "nothing says who speaks in the cohort" in unknown.note
 
 
 def test_recordings_in_the_folder_of_a_speaker_of_the_cohort_are_refused(files: Path) -> None:
@@ -381,7 +388,7 @@ def test_recordings_in_the_folder_of_a_speaker_of_the_cohort_are_refused(files: 
     speakers = dict(zip(paths, ("a", "a", "b", "b"), strict=True))
     timbral.score(files / "e.parquet", files / "p.txt", speakers=speakers, **options)
     write_cohort(files / "cohort.parquet", ["s03", "x1", "x2"], "/elsewhere")
-    assert timbral.score(files / "e.parquet", files / "p.txt", **options).cohort_note
+    assert timbral.score(files / "e.parquet", files / "p.txt", **options).note
 
 
 @pytest.mark.parametrize(

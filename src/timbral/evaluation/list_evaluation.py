@@ -56,8 +56,8 @@ class Evaluation(Figures):
     num_seen_speakers: int = 0
     """of the trials, that the encoder was trained on, as far as it is known"""
     num_seen_recordings: int = 0
-    cohort_note: str = ""
-    """what could not be checked of the cohort, in words; else empty"""
+    note: str = ""
+    """what to know of the list and the cohort, in words; else empty"""
 
     @property
     def seen_note(self) -> str:
@@ -80,8 +80,8 @@ class ScoredRecordings:
     """recordings that could not be used"""
     num_missing: int
     """trials left out for want of them"""
-    cohort_note: str = ""
-    """what could not be checked of the cohort, in words; else empty"""
+    note: str = ""
+    """what to know of the list and the cohort, in words; else empty"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class ListEvaluation:
             conditions=done.conditions,
             num_seen_speakers=len(seen.speakers),
             num_seen_recordings=len(seen.recordings),
-            cohort_note=done.cohort_note,
+            note=done.note,
         )
         if self.output is not None:
             self._write_results(self.output, evaluation.as_dict(), vectors)
@@ -141,7 +141,7 @@ class ListEvaluation:
         self._seen(recordings)
         done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
         scored = ScoredRecordings(
-            len(done.scored.trials), len(embedded.failures), done.num_missing, done.cohort_note
+            len(done.scored.trials), len(embedded.failures), done.num_missing, done.note
         )
         if self.output is not None:
             said = done.calibrated
@@ -276,7 +276,7 @@ class ListEvaluation:
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
         locations = self._files.locations(first)
-        note = " ".join(filter(None, (evaluation.seen_note, evaluation.cohort_note)))
+        note = " ".join(filter(None, (evaluation.seen_note, evaluation.note)))
         write_evaluation_page(page, title, evaluation, done, locations, note)
 
 

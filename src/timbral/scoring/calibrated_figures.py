@@ -67,8 +67,9 @@ class CalibratedFigures:
         """What to know of them; else empty."""
         if not self.num_outside:
             return ""
+        have = "trial has" if self.num_outside == 1 else "trials have"
         return (
-            f"{self.num_outside:,} trials have a recording unlike those that the calibration was "
+            f"{self.num_outside:,} {have} a recording unlike those that the calibration was "
             f"fitted on ({self.description}): shorter, of a narrower band or noisier"
         )
 

@@ -215,7 +215,7 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     labels = one.trials.labels[left], other.trials.labels[right]
     differs = (labels[0] != labels[1]) & (labels[0] != UNKNOWN) & (labels[1] != UNKNOWN)
     if differs.any():
-        raise DataError(f"{where}: {differs.sum()} trials are labeled differently in the two")
+        raise DataError(f"{where}: trials are labeled differently in the two: {differs.sum():,}")
     return left, right, len(np.setxor1d(ours, theirs))
 
 

@@ -16,14 +16,13 @@ import pyarrow.compute as pc
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
+from timbral.scoring.nist_heading import HEADING, check_sides
 from timbral.scoring.trial_list import TrialList
 
 __all__ = ["AVERAGES", "NamedRecordings", "read_enrollment", "recordings_of"]
 
 AVERAGES = ("vectors", "scores")
 """what a model's recordings have averaged: their vectors, or the scores against each"""
-HEADER = "modelid"
-"""first word of the heading of NIST's lists, whose third column is the side of a call"""
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,24 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
     """Read lines ``model recording [recording …]``; a model may come again with more of them.
 
     Between tabs or blanks. NIST's heading (modelid segmentid side) is known, and its column of
-    sides left out. Raises DataError for a line without a recording, and for a recording that a
-    model has twice.
+    sides left out. Raises DataError for a line without a recording, for a recording that a model
+    has twice, and for one of which two sides are named.
     """
     path = Path(path)
     of_models: dict[str, dict[str, None]] = {}
     columns = None
+    sides: list[tuple[str, str]] = []
     for number, line in read_lines(path, "a list of enrollments"):
         words = [word.strip(BLANKS) for word in line.split("\t")]
         words = words if len(words) > 1 and all(words) else split_words(line)
-        if number == 1 and words[0] == HEADER:
+        if number == 1 and tuple(words[:2]) == HEADING:
             columns = 2
             continue
         if line.startswith("#"):
             continue
         model, *recordings = words[:columns]
+        if columns is not None and len(words) > columns:
+            sides.append((words[1], words[columns]))
         known = of_models.setdefault(model, {})
         repeated = [name for name in recordings if name in known]
         if not recordings or repeated or len(set(recordings)) < len(recordings):
@@ -85,6 +87,7 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
                 f"for a model; got {line!r}"
             )
         known.update(dict.fromkeys(recordings))
+    check_sides(path, sides)
     if not of_models:
         raise DataError(f"{path}: holds no models; a line is `model recording [recording …]`")
     return NamedRecordings.of(of_models)
@@ -102,7 +105,7 @@ def recordings_of(trials: TrialList, enrollment: NamedRecordings | None) -> Name
     unknown = first[at[first] < 0]
     if len(unknown):
         raise DataError(
-            f"{len(unknown)} models of the trials are not enrolled, the first "
+            f"{len(unknown):,} models of the trials are not enrolled, the first "
             f"{trials.names[int(unknown[0])]}; a trial names a model and then a recording"
         )
     both = second[at[second] >= 0]

@@ -56,8 +56,8 @@ class ListScores:
     """of the columns that were asked for, where there are error rates"""
     calibrated: CalibratedScores | None = None
     """the trials' llrs, where there is a calibration"""
-    cohort_note: str = ""
-    """what could not be checked of the cohort, in words; else empty"""
+    note: str = ""
+    """what to know of the list and the cohort, in words; else empty"""
 
 
 def score_list(
@@ -80,7 +80,7 @@ def score_list(
     vectors without what the calibration needs.
     """
     listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
-    strangers, note = _cohort(recordings, found, rows, options)
+    strangers, unchecked = _cohort(recordings, found, rows, options)
     scores = _scores(listed, recordings, found, rows, options, strangers)
     speakers = _speakers(listed, recordings, found, rows, options)
     scored = ScoredList(listed, scores)
@@ -97,7 +97,17 @@ def score_list(
         figures = _figures(scored, sides, calibrated, guessed, options)
         values = _values(recordings, found, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
+    note = "; ".join(filter(None, (_of_one_recording(listed, recordings), unchecked)))
     return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
+
+
+def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
+    """That trials compare a recording with itself, if any do."""
+    count = int((listed.first == listed.second).sum()) if recordings.are_single else 0
+    if not count:
+        return ""
+    trials = "1 trial compares" if count == 1 else f"{count:,} trials compare"
+    return f"{trials} a recording with itself, which says nothing of speakers: leave them out"
 
 
 def _cohort(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
+from timbral.scoring.nist_heading import has_heading, without_heading
 from timbral.scoring.regular_file import read_regular_columns
 
 __all__ = [
@@ -38,6 +39,8 @@ UNKNOWN = -1
 """label of a trial in a list without labels"""
 ODD_NAME = r"^[ #]| $|[\t\r\x00\"\x{FEFF}]"
 """what only reading line by line tells apart"""
+NIST_COLUMNS = tuple(range(2, 33))
+"""below NIST's heading: a key has many"""
 QUOTED = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
 
@@ -101,13 +104,21 @@ def read_trial_list(path: str | Path) -> TrialList:
     Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, target
     and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks; with tabs, paths may
     hold blanks, and so may paths in double quotes, in a list that fits no other way or where all
-    paths are quoted. Lines that
-    begin with # are comments. Raises DataError when the file cannot be read, is empty, or when
-    lines differ, naming the first that does.
+    paths are quoted. Lines that begin with # are comments. NIST's heading (modelid segmentid side
+    targettype …) says which columns are which. Raises DataError when the file cannot be read, is
+    empty, or when lines differ, naming the first that does.
     """
     path = Path(path)
-    columns = read_columns(path, (2, 3), "a list of trials", FORMS)
     labels = None
+    if has_heading(path):
+        columns = read_columns(path, NIST_COLUMNS, "a list of trials", FORMS)
+        labels, *columns = without_heading(path, columns)
+        if labels is not None and not _are_labels(labels):
+            raise DataError(f"{path}: targettype is target or nontarget, or 1 or 0")
+        if not len(columns[0]):
+            raise DataError(f"{path}: holds no trials below its heading")
+        return to_trials(labels, *columns)
+    columns = read_columns(path, (2, 3), "a list of trials", FORMS)
     if len(columns) == 3:
         at = next((index for index in (0, 2) if _are_labels(columns[index])), None)
         if at is None:

@@ -48,8 +48,8 @@ class ScoreSummary:
     weights_sha256: str
     conditions: tuple[Condition, ...] = ()
     """figures of the columns that were asked for"""
-    cohort_note: str = ""
-    """what could not be checked of the cohort, in words; else empty"""
+    note: str = ""
+    """what to know of the list and the cohort, in words; else empty"""
 
     @classmethod
     def of(cls, done: ListScores, found: NamedVectors) -> Self:
@@ -62,7 +62,7 @@ class ScoreSummary:
             found.encoder,
             found.weights_sha256,
             done.conditions,
-            done.cohort_note,
+            done.note,
         )
 
 

@@ -125,8 +125,8 @@ def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
     code = count_failures(result.num_failures, output)
     if result.num_missing:
         print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
-    if result.cohort_note:
-        print(name_flags(result.cohort_note, ["evaluate"]), file=sys.stderr)
+    if result.note:
+        print(name_flags(result.note, ["evaluate"]), file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
     if not isinstance(result, Evaluation):
         print("no error rates: they need target and non-target trials", file=sys.stderr)

@@ -98,8 +98,8 @@ def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> i
             f"{', …' if len(result.missing) > SHOWN else ''}",
             file=sys.stderr,
         )
-    if result.cohort_note:
-        print(name_flags(result.cohort_note, ["score"]), file=sys.stderr)
+    if result.note:
+        print(name_flags(result.note, ["score"]), file=sys.stderr)
     if output is not None:
         print(f"scores: {output}")
     if llrs is not None:

@@ -1,0 +1,59 @@
+"""The heading of NIST's lists, ``modelid segmentid side``, and what its columns mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from timbral.errors import DataError
+from timbral.io.text import BLANKS, open_text, split_words
+
+__all__ = ["HEADING", "check_sides", "has_heading", "without_heading"]
+
+HEADING = ("modelid", "segmentid")
+LABEL = "targettype"
+SIDE = "side"
+
+
+def has_heading(path: Path) -> bool:
+    """Whether the first line is NIST's heading; a file that cannot be read has none."""
+    try:
+        with open_text(path) as file:
+            return tuple(split_words(file.readline().rstrip("\r\n"))[:2]) == HEADING
+    except (OSError, DataError):
+        return False
+
+
+def without_heading(
+    path: Path, columns: list[pa.DictionaryArray]
+) -> tuple[pa.DictionaryArray | None, pa.DictionaryArray, pa.DictionaryArray]:
+    """Labels, where there are any, models and segments, of columns that begin with their names.
+
+    The sides of calls are left out. Raises DataError for a recording that comes with two.
+    """
+    named = {
+        column[0].as_py().strip(BLANKS): column.slice(1).cast(pa.string()).dictionary_encode()
+        for column in columns
+    }
+    segments = named[HEADING[1]]
+    if SIDE in named:
+        pairs = pa.table([segments.cast(pa.string()), named[SIDE].cast(pa.string())], ["0", "1"])
+        distinct = pairs.group_by(["0", "1"]).aggregate([])
+        check_sides(path, zip(*(column.to_pylist() for column in distinct.columns), strict=True))
+    return named.get(LABEL), named[HEADING[0]], segments
+
+
+def check_sides(path: Path, sides: Iterable[tuple[str, str]]) -> None:
+    """DataError where a recording comes with two sides: it has one vector.
+
+    `sides` are recordings with theirs.
+    """
+    known: dict[str, str] = {}
+    for recording, side in sides:
+        if known.setdefault(recording, side) != side:
+            raise DataError(
+                f"{path}: names two sides of {recording}, which has one vector; name its channels "
+                "`RECORDING#channel=0` and `RECORDING#channel=1`, in a list without a heading"
+            )
