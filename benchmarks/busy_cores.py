@@ -21,7 +21,7 @@ from collections import defaultdict
 
 from timbral.io.cores import SPIN_COUNT, usable_cores
 
-NEIGHBOR = "while True: pass"
+NEIGHBOR = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 def work(name: str, seconds: float) -> None:
