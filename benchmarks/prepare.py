@@ -91,7 +91,9 @@ def run_timbral(
     from timbral.audio.preprocessing import Preprocessing
     from timbral.data.corpora.registry import scan_corpus
     from timbral.data.prepared.prepare import prepare
+    from timbral.io.memory import keep_freed_memory
 
+    keep_freed_memory()  # as the command does
     preprocessing = Preprocessing(trim)
     utterances = scan_corpus("folder", root)
     prepare(utterances[:2], output / "warm", preprocessing, format=format)

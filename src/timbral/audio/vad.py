@@ -117,9 +117,10 @@ def webrtc_detector(sample_rate: int) -> Callable[[NDArray[np.float32]], Flags]:
         # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
         scaled = frames * np.float32(32_767)
         np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
-        rows = scaled.astype(np.int16).view(np.uint8)  # bytes are passed as they lie, uncopied
+        samples = memoryview(scaled.astype(np.int16).tobytes())  # whose slices are no copies
         length = frames.shape[1]
-        return np.array([process(detector, sample_rate, row, length) for row in rows], dtype=bool)
+        parts = (samples[at : at + 2 * length] for at in range(0, len(samples), 2 * length))
+        return np.array([process(detector, sample_rate, x, length) for x in parts], dtype=bool)
 
     return flags
 

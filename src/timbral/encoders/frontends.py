@@ -35,6 +35,8 @@ __all__ = [
 
 BLOCK_FRAMES = 1024
 """frames in one FFT on a CPU: larger batches leave its cache and are slower"""
+WAVE_BLOCK_FRAMES = 256
+"""of one wave: windows, spectrum and powers of so many stay in a core's own cache"""
 
 
 class Frontend(nn.Module, ABC):
@@ -124,6 +126,14 @@ def mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
     return waves.gather(1, index.clamp(min=0))
 
 
+def _with_zeros(wave: Tensor, start: int, stop: int) -> Tensor:
+    """Samples `start` to `stop` of a wave (T,), zeros before it and behind it."""
+    inside = wave[max(start, 0) : stop]
+    if start >= 0 and stop <= len(wave):
+        return inside
+    return nn.functional.pad(inside, (max(-start, 0), max(stop - len(wave), 0)))
+
+
 class MelSpectrogram(Frontend):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
@@ -164,11 +174,26 @@ class MelSpectrogram(Frontend):
         return torch.cat([self._mels(block) for block in frame_blocks(frames)], dim=1)
 
     def linear_mels(self, wave: Tensor) -> Tensor:
-        """One wave (T,) -> linear frames (F, M), as `forward` gives them with zeros as edges,
-        with less copying."""
-        half = self.config.window_samples // 2
-        frames = self._frames(nn.functional.pad(wave, (half, half)))
-        return torch.cat([self._mels(block) for block in torch.split(frames, BLOCK_FRAMES)])
+        """One wave (T,) -> linear frames (F, M), as `forward` gives them with zeros as edges.
+
+        Without gradients: all blocks of frames are computed in the same memory, which costs half
+        of what new memory for each does.
+        """
+        size, hop = self.config.window_samples, self.config.hop_samples
+        count = len(wave) // hop + 1
+        mels = wave.new_empty(count, self.num_features)
+        windowed = wave.new_empty(min(count, WAVE_BLOCK_FRAMES), size)
+        power = wave.new_empty(len(windowed), size // 2 + 1)
+        for start in range(0, count, WAVE_BLOCK_FRAMES):
+            stop = min(start + WAVE_BLOCK_FRAMES, count)
+            rows = slice(stop - start)
+            first, last = (number * hop - size // 2 for number in (start, stop - 1))
+            seen = _with_zeros(wave, first, last + size)
+            torch.mul(self._frames(seen), self.window, out=windowed[rows])
+            squares = torch.view_as_real(torch.fft.rfft(windowed[rows])).square_()
+            torch.add(squares[..., 0], squares[..., 1], out=power[rows])
+            torch.mm(power[rows], self.filters, out=mels[start:stop])
+        return mels
 
     def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:  # (B, T) -> (B, T + N)
         half = self.config.window_samples // 2

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 
 from timbral.errors import ConfigError, check_choice
+from timbral.io.memory import keep_freed_memory
 
 __all__ = [
     "PRECISIONS",
@@ -150,14 +149,7 @@ def tune_cpu() -> None:
     """Let this process compute fast on a CPU.
 
     Tiny gradients of a new LSTM are denormal numbers, which processors handle slowly: they
-    become zero. And glibc gives every large tensor back to the kernel, which then clears the
-    same pages at the next step: it is told to keep them (nearly twice as fast here).
+    become zero. And large tensors take the memory of earlier ones.
     """
     torch.set_flush_denormal(True)
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h: M_TRIM_THRESHOLD…
-            mallopt(mmap_max, 0)
-            mallopt(trim_threshold, 2**31 - 1)
-            mallopt(top_pad, 2**28)
+    keep_freed_memory()

@@ -21,6 +21,7 @@ from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
 from timbral.io.cores import usable_cores
 from timbral.io.durations import duration
+from timbral.io.memory import keep_freed_memory
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def run(
     level = _decibels(min_rms_dbfs)
     utterances = _find(corpus, layout, datasets_root, dataset_names)
     preprocessing = Preprocessing(default_trim(utterances) if trim == "auto" else trim, level)
+    keep_freed_memory()
     with bar("preparing") as advance:
         summary = api.prepare(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance

@@ -39,6 +39,7 @@ from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.file_names import check_file_names
 from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
 from timbral.io.locks import folder_lock
+from timbral.io.memory import keep_freed_memory
 from timbral.io.outputs import PREPARED, claim_folder
 from timbral.io.processes import end_with_parent, without_interrupts
 from timbral.io.types import Progress
@@ -248,6 +249,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
 
 def _start_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
+    keep_freed_memory()
     end_with_parent()
 
 
