@@ -77,6 +77,9 @@ def test_files_are_found_below_the_root(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no recordings"):
         check_root(["s9/none"], tmp_path / "empty")
+    with pytest.raises(DataError, match=r"the list names /nowhere/a\.wav$"):
+        check_root(["/nowhere/a.wav"], "/")  # whose disks are not looked through
+    assert ListedFiles("/").locations(["one"]) == ["/one"]
 
 
 def test_scores_of_two_tools_are_compared(tmp_path: Path) -> None:

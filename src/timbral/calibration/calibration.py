@@ -205,8 +205,8 @@ class Calibration:
             values = [float(getattr(side, name)[0]) for side in sides]
             if min(values) < low:
                 said.append(
-                    f"{what} of {min(values):.3g} {unit} is below what the calibration has seen "
-                    f"({low:.3g} to {high:.3g} {unit})"
+                    f"{what} of {_shown(min(values))} {unit} is below what the calibration has "
+                    f"seen ({_shown(low)} to {_shown(high)} {unit})"
                 )
         return said
 
@@ -297,6 +297,11 @@ class Calibration:
             raise DataError(
                 f"{where}is a calibration of {self.encoder} with other preprocessing or windows"
             )
+
+
+def _shown(value: float) -> str:
+    """Three digits; of large numbers all."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def bound_at(llr: float, points: Sequence[OperatingPoint]) -> float:

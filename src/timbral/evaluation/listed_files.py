@@ -19,7 +19,7 @@ class ListedFiles:
 
     A name with the suffix of a recording is a path from `root`, or a whole one, as is that of any
     file that is there. Others are looked for among all recordings below `root`: the path without
-    its suffix, or the file's name alone. Nothing is looked for behind URLs.
+    its suffix, or the file's name alone. Nothing is looked for behind URLs, nor below ``/``.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -31,6 +31,11 @@ class ListedFiles:
         Raises DataError for a file's name alone that several recordings have.
         """
         return [self._location(name) for name in names]
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the root is that of the file system: to look through all disks takes too long."""
+        return not is_url(self.root) and len(Path(self.root).resolve().parts) == 1
 
     @property
     def example(self) -> str:
@@ -57,7 +62,7 @@ class ListedFiles:
     @cached_property
     def _by_path(self) -> dict[str, list[str]]:
         """Paths from the root, by themselves without their suffix."""
-        if is_url(self.root) or not Path(self.root).is_dir():
+        if self.is_everything or is_url(self.root) or not Path(self.root).is_dir():
             return {}
         found: dict[str, list[str]] = {}
         for path in audio_files(Path(self.root), unreadable=[]):

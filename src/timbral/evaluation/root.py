@@ -28,9 +28,11 @@ def check_root(recordings: Sequence[str], root: str | Path) -> None:
     on_disk = [file for file in files if not is_url(file)]
     if on_disk and not any(Path(file).exists() for file in on_disk):
         example = listed.example
-        there = f"and below {root} there is {example}" if example else f"{root} has no recordings"
+        there = f", and below {root} there is {example}" if example else ""
+        if not example and not listed.is_everything:
+            there = f", {root} has no recordings"
         raise DataError(
             "`root` should be the folder that the paths of the list start from: "
             f"none of {len(on_disk)} recordings is there, the first {on_disk[0]}; the list names "
-            f"{some[0]}, {there}"
+            f"{some[0]}{there}"
         )
