@@ -167,6 +167,9 @@ def test_similarity_in_one_encoder_alone_is_flagged(embedder: Embedder) -> None:
     assert not gaming_flags([good, view_of(embedder, 1.0, 7)], ["tts"], draws)
     assert not gaming_flags([bad, view_of(embedder, 0.1, 8)], ["tts"], draws)
     assert not gaming_flags([good], ["tts"], draws)
+    unknown = view_of(embedder, 1.0, 9, system="other")  # has no clone of this system
+    for views in ([bad, good, unknown], [bad, unknown, good], [unknown, bad]):
+        assert not gaming_flags(views, ["tts"], draws)
 
 
 def test_lists_of_clones(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "SystemFigures",
     "compare_systems",
     "position_draws",
+    "position_of",
     "system_figures",
 ]
 
@@ -139,7 +140,7 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
         draws.interval(draws.means(cosines, codes), present),
         _mean(same),
         _mean(other),
-        position=_position(*_anchored(cosines, same, other)),
+        position=position_of(view, system),
         position_interval=draws.interval(position_draws(view, system, draws), present),
         percentile=float(np.median(view.percentiles[rows])),
         probability=_mean(view.probabilities[rows]),
@@ -167,9 +168,15 @@ def _anchored(cosines: Floats, same: Floats, other: Floats) -> tuple[Floats, Flo
     return cosines, same, other
 
 
-def _position(cosines: Floats, same: Floats, other: Floats) -> float:
-    low, high = _mean(other), _mean(same)
-    return (_mean(cosines) - low) / (high - low) if high != low else math.nan
+def position_of(view: EncoderView, system: str) -> float:
+    """Where a system lies between the anchors: 0 at the nearest other speaker, 1 at the same one.
+
+    Of the clones that have both anchors; NaN where none has.
+    """
+    rows = np.array([clone.system == system for clone in view.clones])
+    columns = _anchored(view.cosines[rows], view.same[rows], view.other[rows])
+    mean, high, low = map(_mean, columns)
+    return (mean - low) / (high - low) if high != low else math.nan
 
 
 def _mean(values: Floats) -> float:

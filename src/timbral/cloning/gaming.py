@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timbral.cloning.clone_figures import SpeakerDraws, position_draws, system_figures
+from timbral.cloning.clone_figures import SpeakerDraws, position_draws, position_of
 from timbral.cloning.encoder_view import EncoderView
 from timbral.scoring.intervals import Interval
 
@@ -49,17 +49,12 @@ def gaming_flags(
     flags = []
     for system in systems:
         positions = np.array([position_draws(view, system, draws) for view in views])
-        whole = [_position(view, system) for view in views]
+        whole = np.array([position_of(view, system) for view in views])
         for row, view in enumerate(views):
             others = np.delete(positions, row, axis=0).max(axis=0)
-            excess = whole[row] - max(np.delete(whole, row))
+            excess = float(whole[row] - np.delete(whole, row).max())  # NaN where one is not known
             present = len({clone.speaker for clone in view.clones if clone.system == system})
             interval = draws.interval(positions[row] - others, present)
             if (excess if interval is None else interval.low) > CLEAR_EXCESS:
-                flags.append(GamingFlag(system, view.encoder, float(excess), interval))
+                flags.append(GamingFlag(system, view.encoder, excess, interval))
     return flags
-
-
-def _position(view: EncoderView, system: str) -> float:
-    once = SpeakerDraws([clone.speaker for clone in view.clones], 0)
-    return system_figures(view, system, once).position
