@@ -67,10 +67,8 @@ class AudioInput:
         self._embed = embedder.encode_preprocessed
 
     def read(self, path: str) -> Content | AudioError:
-        try:
-            return Content(*self._loader.load_measured(path, "path", None))
-        except AudioError as error:
-            return error
+        loaded = self._loader.try_load_measured(path, "path")
+        return loaded if isinstance(loaded, AudioError) else Content(*loaded)
 
     def estimated_seconds(self, path: str) -> float:
         stated = stated_seconds(path)

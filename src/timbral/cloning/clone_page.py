@@ -18,6 +18,7 @@ from timbral.io.files import atomic_write
 from timbral.plots.anchored_values import AnchoredValues, draw_anchored_values
 from timbral.reports.html_tables import html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
+from timbral.scoring.intervals import Interval
 
 __all__ = ["CLONE_PAGE", "write_clone_page"]
 
@@ -152,12 +153,8 @@ def _with_head(table: str, head: Sequence[str]) -> str:
     return table.replace("<table>", f"<table><tr>{cells}</tr>", 1)
 
 
-def _range(interval: object) -> str:
-    low_high = str(interval) if interval is not None else ""
-    if not low_high:
-        return ""
-    low, high = low_high.split(" to ")
-    return f" ({float(low):.3f} to {float(high):.3f})"
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f" ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _number(value: float, digits: int = 3, unit: str = "") -> str:

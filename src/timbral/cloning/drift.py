@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from timbral.data.sources import find_utterances
+from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.errors import AudioError, ConfigError, MissingExtraError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import embedder_of
@@ -25,6 +27,7 @@ BEGINNING_SECONDS = 10.0
 BAND = (2.5, 97.5)
 """percentiles of real windows of one speaker"""
 BAND_SPEAKERS = 30
+"""of the corpus at most, spread over it"""
 BAND_WINDOWS = 6
 """of a recording, so that long ones do not decide"""
 
@@ -71,7 +74,8 @@ def voice_drift(
         layout: how the corpus is laid out
         seconds: length of a window; there is one every half of it
 
-    Raises AudioError for recordings that cannot be used, ConfigError for windows too short.
+    Raises AudioError for recordings that cannot be used, ConfigError for a recording
+    that is not longer than its beginning, and a `corpus` without two recordings of a speaker.
     """
     embedder = embedder_of(encoder)
     inputs = [given for given in (recording, reference, corpus) if given is not None]
@@ -80,16 +84,16 @@ def voice_drift(
     times, vectors = embedder.encode_windows(recording, seconds, seconds / 2)
     is_beginning = times[:, 1] <= max(BEGINNING_SECONDS, seconds)
     if reference is None:
-        voice = _unit(vectors[is_beginning].mean(axis=0))
+        voice = unit_mean(vectors[is_beginning])
         later = ~is_beginning
     else:
-        voice, later = _unit(embedder.encode(reference)), np.ones(len(times), dtype=bool)
+        voice, later = unit_length(embedder.encode(reference)), np.ones(len(times), dtype=bool)
     if not later.any():
         raise ConfigError(
             f"{recording}: is not longer than its beginning of {BEGINNING_SECONDS:g} s; name a "
             "`reference`"
         )
-    cosines = _rows(vectors) @ voice
+    cosines = unit_length(vectors) @ voice
     failures: list[str] = []
     band = None if corpus is None else _band(embedder, corpus, layout, seconds, failures)
     drift = VoiceDrift(
@@ -105,14 +109,6 @@ def voice_drift(
     if output is not None:
         _write(Path(output), drift, "its beginning" if reference is None else "the reference")
     return drift
-
-
-def _unit(vector: Vectors) -> Vectors:
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
-def _rows(vectors: Vectors) -> Vectors:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _slope(minutes: Floats, cosines: Vectors) -> float:
@@ -133,15 +129,15 @@ def _band(
         recordings.setdefault(row.speaker, []).append(row.path)
     speakers = [paths for _, paths in sorted(recordings.items()) if len(paths) > 1]
     cosines: list[float] = []
-    for paths in speakers[:: max(1, len(speakers) // BAND_SPEAKERS)]:
+    for paths in speakers[:: max(1, -(-len(speakers) // BAND_SPEAKERS))]:
         try:
-            voice = _unit(embedder.encode(paths[0]))
+            voice = unit_length(embedder.encode(paths[0]))
             times, vectors = embedder.encode_windows(paths[-1], seconds, seconds / 2)
         except AudioError as error:
             failures.append(str(error))
             continue
         whole = times[:, 1] - times[:, 0] >= 0.9 * seconds
-        cosines += (_rows(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()
+        cosines += (unit_length(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()
     if not cosines:
         raise ConfigError(
             f"corpus: {corpus} has no speaker with two usable recordings of {seconds:g} s or more"
@@ -157,11 +153,9 @@ def _write(folder: Path, drift: VoiceDrift, to: str) -> None:
     )
     with atomic_write(folder / "drift.csv") as temporary:
         pa.csv.write_csv(table, temporary)
-    try:
-        title = f"Similarity to {to}, {drift.encoder}"
-        middles = drift.times.mean(axis=1)
+    title = f"Similarity to {to}, {drift.encoder}"
+    middles = drift.times.mean(axis=1)
+    with suppress(MissingExtraError):  # the table has them
         draw_values_over_time(folder / "drift.png", middles, drift.cosines, drift.band, title)
-    except MissingExtraError:  # the table has them
-        pass
     content = asdict(drift) | {"times": drift.times.tolist(), "cosines": drift.cosines.tolist()}
     write_json(folder / DRIFT_FILE, content)

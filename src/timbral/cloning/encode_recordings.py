@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from timbral.audio.decode import Wave
-from timbral.audio.quality.measures import Quality
-from timbral.cloning.encoded_recording import EncodedRecording, unit
+from timbral.cloning.encoded_recording import EncodedRecording
 from timbral.cloning.kept_recordings import KeptRecordings
+from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
+from timbral.inference.recordings import no_finite_vector
 from timbral.io.threads import map_ahead
 
 __all__ = ["encode_recordings"]
 
 BATCH = 32
+"""recordings that are encoded, and kept, together"""
 
 
 def encode_recordings(
@@ -33,13 +34,7 @@ def encode_recordings(
     failures: list[AudioError] = []
     missing = [path for path in paths if path not in encoded]
 
-    def load(path: str) -> tuple[Wave, Quality] | AudioError:
-        try:
-            return embedder.loader.load_measured(path, "path", None)
-        except AudioError as error:
-            return error
-
-    loaded = map_ahead(load, missing)
+    loaded = map_ahead(lambda path: embedder.loader.try_load_measured(path, "path"), missing)
     for start in range(0, len(missing), BATCH):
         on_done(len(paths) - len(missing) + start)
         names = missing[start : start + BATCH]
@@ -49,11 +44,13 @@ def encode_recordings(
         waves = [wave for _, (wave, _) in usable]
         vectors = embedder.encode_preprocessed(waves) if waves else np.empty((0, 0), np.float32)
         batch: dict[str, EncodedRecording] = {}
-        for (name, (_, quality)), vector in zip(usable, vectors, strict=True):
-            if np.isfinite(vector).all():
-                batch[name] = EncodedRecording(unit(vector), quality)
+        for (name, (_, quality)), vector, finite in zip(
+            usable, unit_length(vectors), finite_rows(vectors), strict=True
+        ):
+            if finite:
+                batch[name] = EncodedRecording(vector, quality)
             else:
-                failures.append(AudioError(name, "has no finite vector", "not-finite"))
+                failures.append(no_finite_vector(name))
         if kept is not None:
             kept.add(batch)
         encoded |= batch

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from timbral.audio.quality.measures import Quality
 from timbral.io.types import Vectors
 
-__all__ = ["EncodedRecording", "unit"]
-
-SHIFT = 1e-12
+__all__ = ["EncodedRecording"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +17,3 @@ class EncodedRecording:
     vector: Vectors
     """(E,), of unit length"""
     quality: Quality
-
-
-def unit(vector: Vectors) -> Vectors:
-    """The vector (E,) with unit length."""
-    return np.asarray(vector / (np.linalg.norm(vector) + SHIFT))

@@ -9,13 +9,12 @@ import numpy as np
 
 from timbral.calibration.conditions import Conditions
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
-from timbral.cloning.encoded_recording import EncodedRecording, unit
+from timbral.cloning.encoded_recording import EncodedRecording
+from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats, Vectors
 
 __all__ = ["EncoderView"]
-
-SHIFT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -123,15 +122,14 @@ class _RealVectors:
     def _without_each(self, rows: Sequence[int]) -> Floats:
         """Cosine of each recording to the mean of the others."""
         vectors = self._vectors[list(rows)]
-        rest = vectors.sum(axis=0) - vectors
-        rest /= np.linalg.norm(rest, axis=1, keepdims=True) + SHIFT
+        rest = unit_length(vectors.sum(axis=0) - vectors)
         return np.asarray((vectors * rest).sum(axis=1), np.float64)
 
 
 def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
     """The mean of the references' vectors, of unit length (E,)."""
     vectors = [encoded[path].vector for path in clone.references if path in encoded]
-    return unit(np.mean(vectors, axis=0))
+    return unit_mean(np.stack(vectors))
 
 
 def _probabilities(

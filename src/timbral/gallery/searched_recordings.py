@@ -53,14 +53,10 @@ def read_recordings(
     names: Sequence[str] | None,
 ) -> Iterator[SearchedRecording | AudioError]:
     """In order; a recording that cannot be used gives its error."""
-
     called = names or [name_of(each, f"recordings[{n}]") for n, each in enumerate(recordings)]
 
     def load(row: int) -> tuple[Wave, Quality] | AudioError:
-        try:
-            return embedder.loader.load_measured(recordings[row], called[row], sample_rate)
-        except AudioError as error:
-            return error
+        return embedder.loader.try_load_measured(recordings[row], called[row], sample_rate)
 
     held: list[tuple[str, tuple[Wave, Quality] | AudioError]] = []
     samples = 0

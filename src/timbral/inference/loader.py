@@ -74,6 +74,15 @@ class RecordingLoader:
         except AudioError as error:
             return error
 
+    def try_load_measured(
+        self, audio: object, argument: str, sample_rate: float | None = None
+    ) -> tuple[Wave, Quality] | AudioError:
+        """As `load_measured`, but a recording that cannot be used gives its error."""
+        try:
+            return self.load_measured(audio, argument, sample_rate)
+        except AudioError as error:
+            return error
+
     def load_in_batches(
         self,
         recordings: Sequence[object],
