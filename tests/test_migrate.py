@@ -16,6 +16,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError, EnrollmentError, MergeError
 from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge
+from timbral.gallery.bridge_calibration import PairedVectors
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CosineEvidence
 from timbral.gallery.gallery import Gallery
@@ -45,14 +46,18 @@ def both_encoders(num_speakers: int, seed: int) -> tuple[Vectors, Vectors, list[
 
 
 def embed_folder(
-    path: Path, vectors: Vectors, speakers: list[str], encoder: EncoderIdentity
+    path: Path,
+    vectors: Vectors,
+    speakers: list[str],
+    encoder: EncoderIdentity,
+    names: str = "u{}.wav",
 ) -> Path:
     size = vectors.shape[1]
     table = pa.table(
         {
             "utterance": [f"u{row}" for row in range(len(vectors))],
             "speaker": speakers,
-            "path": [f"u{row}.wav" for row in range(len(vectors))],
+            "path": [names.format(row) for row in range(len(vectors))],
             "duration_seconds": [4.0] * len(vectors),
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), size),
             "encoder": [encoder.name] * len(vectors),
@@ -68,6 +73,17 @@ def recordings(vectors: Vectors, seconds: float = 4.0) -> list[EnrolledRecording
         EnrolledRecording(vector, f"{row}.wav", f"hash-{row}-{vector[0]}", seconds, seconds)
         for row, vector in enumerate(vectors)
     ]
+
+
+def test_recordings_without_paths_are_paired_with_their_own_speakers(tmp_path: Path) -> None:
+    """As vectors of other tools are imported: their utterances alone tell them apart."""
+    old, new, speakers = both_encoders(3, seed=4)
+    first = embed_folder(tmp_path / "old.parquet", old, speakers, OLD, names="")
+    second = embed_folder(tmp_path / "new.parquet", new[1:], speakers[1:], NEW, names="")
+    paired = PairedVectors.read(first, second, OLD, NEW)  # u0 of both, u1 of both, ...
+    assert paired.speakers == tuple(speakers[1:])
+    assert np.array_equal(paired.old, old[: len(new) - 1])
+    assert np.array_equal([each.vector for each in paired.recordings], new[1:])
 
 
 @pytest.fixture(scope="module")

@@ -263,7 +263,7 @@ def pairs_within(speakers: Ints, folds: Ints, nontargets: int, seed: int) -> tup
         pairs.append((first[others], second[others]))
         for speaker in np.unique(speakers[rows]):
             own = rows[speakers[rows] == speaker]
-            grid = np.array([(a, b) for a in own for b in own if a != b]).reshape(-1, 2)
-            pairs.append((grid[:, 0], grid[:, 1]))
+            one, other = np.repeat(own, len(own)), np.tile(own, len(own))
+            pairs.append((one[one != other], other[one != other]))
     first, second = (np.concatenate(side).astype(np.intp) for side in zip(*pairs, strict=True))
     return first, second

@@ -53,23 +53,18 @@ class PairedVectors:
         other.encoder.check_same(of_new, str(new))
         rows = {name: row for row, name in enumerate(one.table["utterance"].to_pylist())}
         names = other.table["utterance"].to_pylist()
-        pairs = [(rows[name], row) for row, name in enumerate(names) if name in rows]
-        if not pairs:
+        both = [row for row, name in enumerate(names) if name in rows]
+        if not both:
             raise DataError(
                 f"{old} and {new} have no utterance in common: embed the same corpus with both "
                 "encoders"
             )
-        of_each, speakers = {}, {}
-        for speaker, recordings in other:
-            for each in recordings:
-                of_each[each.source], speakers[each.source] = each, speaker
-        paths = other.table["path"].to_pylist()
-        kept = [paths[row] for _, row in pairs]
+        speakers = other.table["speaker"].to_pylist()
         return cls(
-            one.vectors[[row for row, _ in pairs]],
-            other.vectors[[row for _, row in pairs]],
-            tuple(speakers[path] for path in kept),
-            [of_each[path] for path in kept],
+            one.vectors[[rows[names[row]] for row in both]],
+            other.vectors[both],
+            tuple(speakers[row] for row in both),
+            other.recordings(np.array(both)),
         )
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from timbral.errors import DataError, Refusal
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.voices import EnrolledRecording
-from timbral.io.types import Vectors
+from timbral.io.types import Ints, Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,25 +80,26 @@ class EmbeddedSpeakers:
         """Each speaker with their recordings."""
         from timbral.embeddings.table import group_rows
 
+        for speaker, rows in group_rows(self.table["speaker"].to_pylist()):
+            yield speaker, self.recordings(rows)
+
+    def recordings(self, rows: Ints) -> list[EnrolledRecording]:
+        """Those of some rows (N,) of the table."""
         columns = ["path", "duration_seconds", "speech_seconds", "bandwidth_hz", "snr_db", "risks"]
         columns = [name for name in columns if name in self.table.column_names]
-        for speaker, rows in group_rows(self.table["speaker"].to_pylist()):
-            values = self.table.select(columns).take(rows).to_pylist()
-            yield (
-                speaker,
-                [
-                    EnrolledRecording(
-                        self.vectors[row],
-                        each["path"],
-                        duration_seconds=each["duration_seconds"],
-                        speech_seconds=each.get("speech_seconds"),
-                        bandwidth_hz=each.get("bandwidth_hz"),
-                        snr_db=each.get("snr_db"),
-                        risks=tuple(each.get("risks") or ()),
-                    )
-                    for row, each in zip(rows, values, strict=True)
-                ],
+        values = self.table.select(columns).take(rows).to_pylist()
+        return [
+            EnrolledRecording(
+                self.vectors[row],
+                each["path"],
+                duration_seconds=each["duration_seconds"],
+                speech_seconds=each.get("speech_seconds"),
+                bandwidth_hz=each.get("bandwidth_hz"),
+                snr_db=each.get("snr_db"),
+                risks=tuple(each.get("risks") or ()),
             )
+            for row, each in zip(rows, values, strict=True)
+        ]
 
 
 def _prepared_as(table: pa.Table) -> str:
