@@ -192,6 +192,9 @@ def test_names_are_any_text(gallery: Gallery) -> None:
     gallery.add("Zoe\u0308", recordings(2, 1))  # decomposed
     gallery.add("Zoë", recordings(3, 1))
     assert gallery.voice("Zoë").summary.num_recordings == 2
+    assert "Zoe\u0308" in gallery
+    assert "Zoë" in gallery
+    assert not any(other in gallery for other in ("Zoe", "", "nobody", 3, None))
 
 
 def test_vectors_that_are_none_are_refused(gallery: Gallery) -> None:

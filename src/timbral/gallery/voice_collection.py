@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from timbral.embeddings.vectors import has_direction, unit_length
-from timbral.errors import DataError, InputError, MergeError
+from timbral.errors import ConfigError, DataError, InputError, MergeError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enroller import Enroller, in_blocks
 from timbral.gallery.evidence import Evidence
@@ -79,7 +79,12 @@ class VoiceCollection:
         return self._store.count()
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._store.voice(name) is not None
+        if not isinstance(name, str):
+            return False
+        try:
+            return self._store.voice(checked_name(name)) is not None
+        except ConfigError:  # what cannot be a name is nobody's
+            return False
 
     def __enter__(self) -> Self:
         return self
