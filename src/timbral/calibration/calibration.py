@@ -18,6 +18,7 @@ from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Vectors
 
 __all__ = [
+    "NO_PROMISE",
     "Calibration",
     "FittedOn",
     "OperatingPoint",
@@ -26,6 +27,9 @@ __all__ = [
     "lowest_scale",
     "promised",
 ]
+
+NO_PROMISE = "no rate of false accepts is promised of such recordings"
+"""said of those outside the ranges of a calibration's data"""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,8 @@ class Calibration:
     def llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
         """Natural log-likelihood ratios (N,) of `scores` (N,): same speaker : different speakers.
 
-        Conditions outside the ranges of the data count as the nearest inside; `warnings` says so.
+        Conditions outside the ranges of the data count as the nearest inside; `warnings` tells
+        those below them.
         Ratios end at `limits` (as Vergeer et al. 2016 argue: the data cannot show stronger ones).
         """
         return np.clip(self.unlimited_llr(scores, first, second), *self.limits)
@@ -188,7 +193,9 @@ class Calibration:
         return of_lower, of_higher
 
     def warnings(self, first: Conditions, second: Conditions) -> list[str]:
-        """What of one trial lies outside the ranges of the data, in words."""
+        """What of one trial lies below the ranges of the data, in words: more speech, band and less
+        noise than they have do no harm.
+        """
         if not self.measured:
             return [
                 "the calibration knows nothing of its recordings: lengths, lines and noise unlike "

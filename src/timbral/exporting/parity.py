@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,7 +13,7 @@ import numpy as np
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.errors import CheckpointError
-from timbral.exporting.shipped_trials import ShippedTrials
+from timbral.exporting.shipped_trials import VOICES, ShippedTrials
 from timbral.inference.exported_model import Parity
 from timbral.io.types import Vectors
 
@@ -95,8 +94,7 @@ def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
 
 def shipped_recordings() -> list[Path]:
     """A fifth of the shipped voices' recordings."""
-    voices = Path(str(files("timbral"))) / "demo" / "voices"
-    return sorted(voices.glob("*/*.ogg"))[::5]
+    return sorted(VOICES.glob("*/*.ogg"))[::5]
 
 
 def measure_parity(

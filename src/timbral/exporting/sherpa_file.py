@@ -40,7 +40,7 @@ from timbral.version import __version__
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["SherpaSummary", "check_for_sherpa", "export_for_sherpa"]
+__all__ = ["SherpaSummary", "export_for_sherpa"]
 
 PRODUCER = "timbral-sherpa"
 SHERPA_FILE = FileKind("a model for sherpa-onnx", signature=b"\x12\x0etimbral-sherpa")
@@ -99,7 +99,7 @@ def export_for_sherpa(
     Raises ConfigError for another front-end, and as `timbral.export`.
     """
     path = Path(output)
-    check_for_sherpa(path, precision)
+    check_export(path, precision)
     embedder = embedder_of(encoder, device="cpu")
     network = embedder.network
     frontend = network.frontend
@@ -128,11 +128,6 @@ def export_for_sherpa(
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return SherpaSummary(path, len(content), *measured)
-
-
-def check_for_sherpa(path: Path, precision: str) -> None:
-    """ConfigError or MissingExtraError for what can be known before an encoder is loaded."""
-    check_export(path, precision)
 
 
 def _measure(

@@ -13,8 +13,9 @@ from timbral.audio.decode import Wave
 from timbral.io.types import Vectors
 from timbral.scoring.metrics import eer
 
-__all__ = ["ShippedTrials", "trial_recordings"]
+__all__ = ["VOICES", "ShippedTrials", "trial_recordings"]
 
+VOICES = Path(str(files("timbral"))) / "demo" / "voices"
 EVERY = 4
 """of a voice's twelve recordings: three are compared"""
 SECONDS = 2.0
@@ -65,6 +66,5 @@ class ShippedTrials:
 
 def trial_recordings() -> list[Path]:
     """Three recordings of each shipped voice."""
-    folder = Path(str(files("timbral"))) / "demo" / "voices"
-    voices = sorted(path for path in folder.iterdir() if path.is_dir())
+    voices = sorted(path for path in VOICES.iterdir() if path.is_dir())
     return [path for voice in voices for path in sorted(voice.glob("*.ogg"))[::EVERY]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration import NO_PROMISE, Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.questions import check_prior
 from timbral.calibration.told_risks import is_narrow
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from timbral.inference.recordings import Recording
 
 __all__ = ["Identifier"]
-
-NO_PROMISE = "no rate of false accepts is promised of such recordings"
 
 
 @dataclass(frozen=True)

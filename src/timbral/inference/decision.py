@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, OperatingPoint, promised
+from timbral.calibration.calibration import NO_PROMISE, Calibration, OperatingPoint, promised
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.embeddings.similarity import similarity
@@ -19,8 +19,6 @@ from timbral.io.types import Vectors
 __all__ = ["Decision", "PairScore", "Question", "decide", "without_speech"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
-
-NO_PROMISE = "no rate of false accepts is promised of such recordings"
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,9 @@ def _export_page(
 
 def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path, precision: str) -> int:
     from timbral import api
-    from timbral.exporting.sherpa_file import check_for_sherpa
+    from timbral.exporting.export_encoder import check_export
 
-    check_for_sherpa(path, precision)
+    check_export(path, precision)
     made = api.export_for_sherpa(load_embedder(encoder, running), path, precision=precision)
     print(f"{path}: {made.num_bytes / 1e6:.1f} MB, {precision}, for sherpa-onnx")
     _print_parity(made.parity)
