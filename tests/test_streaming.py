@@ -138,6 +138,36 @@ def test_nothing_is_said_before_there_is_speech() -> None:
     assert (state.verdict, state.llr, state.speech_seconds) == ("undecided", None, 0.0)
 
 
+def test_samples_that_are_no_recording_are_refused() -> None:
+    stream = verifier()
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        stream.add(np.array([0.0, np.nan]))
+
+    def of_another_scale(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions]:
+        raise AudioError(name, "samples lie outside [-1, 1]", "out-of-range")
+
+    enrolled = Enrolled(np.eye(2)[0], ANY, StoppingBounds.of(CALIBRATION, 0.05, 0.05))
+    with pytest.raises(AudioError, match="outside"):
+        StreamingVerifier(of_another_scale, enrolled, RATE).add(np.ones(2 * RATE))
+
+
+def test_what_holds_no_speech_is_nobody() -> None:
+    """It is looked at again when there is a quarter more of it, not with each chunk."""
+    looks = []
+
+    def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions] | None:
+        looks.append(len(samples) / rate)
+        return None if len(samples) < 3 * rate else mean_of_seconds(samples[: 3 * RATE], name, rate)
+
+    bounds = StoppingBounds.of(CALIBRATION, 0.05, 0.05)
+    stream = StreamingVerifier(measure, Enrolled(np.eye(2)[0], ANY, bounds), RATE)
+    states = [stream.add(np.full(RATE // 10, 5.0)) for _ in range(40)]
+    assert states[19].verdict == "undecided"
+    assert "no speech was found so far" in states[19].warnings[0]
+    assert (states[-1].verdict, states[-1].warnings) == ("same", ())
+    assert looks == pytest.approx([1.0, 2.0, 3.0], abs=0.25)
+
+
 def test_what_cannot_be_promised_is_refused() -> None:
     with pytest.raises(ConfigError, match="`false_accept`: 1e-05 cannot be promised"):
         StoppingBounds.of(CALIBRATION, 1e-5, 0.05)

@@ -50,21 +50,23 @@ REPEATED = 3
 CHUNK = RATE // 4
 
 
+def voice(embedder: Embedder, wave: Wave) -> tuple[Vectors, Conditions]:
+    """The vector and conditions of speech, however little it is."""
+    (side,) = embedder._sides({"samples": wave}, RATE)
+    return side.voice, side.conditions
+
+
 def paths(embedder: Embedder, pairs: list[tuple[Speaker, Speaker]], seed: int) -> Floats:
     """The llr at each look (pairs, looks); sides of a pair are the first's a and the second's b."""
     assert embedder.calibration is not None
     rows = []
     for number, (enrolled, comes) in enumerate(pairs):
         generator = np.random.default_rng([seed, number])
-        known = embedder._measured_voice(
-            joined(enrolled.material(0), 8.0, generator), "enrolled", RATE
-        )
+        known = voice(embedder, joined(enrolled.material(0), 8.0, generator))
         wave = joined(comes.material(1), LONGEST, generator)
         row = []
         for seconds in LOOKS:
-            vector, conditions = embedder._measured_voice(
-                wave[: round(seconds * RATE)], "samples", RATE
-            )
+            vector, conditions = voice(embedder, wave[: round(seconds * RATE)])
             score = embedder.calibration.scores(known[0], vector)
             row.append(float(embedder.calibration.unlimited_llr(score, known[1], conditions)[0]))
         rows.append(row)
@@ -105,12 +107,12 @@ def listen(
     enrolled, comes = pair
     known = case.change(joined(enrolled.material(0), case.enrolled_seconds, generator), generator)
     wave = case.change(joined(comes.material(1), LONGEST, generator), generator)
-    vector, conditions = embedder._measured_voice(known, "enrolled", RATE)
-    measured: dict[int, tuple[Vectors, Conditions]] = {}
+    vector, conditions = voice(embedder, known)
+    measured: dict[int, tuple[Vectors, Conditions] | None] = {}
 
-    def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions]:
+    def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions] | None:
         if len(samples) not in measured:
-            measured[len(samples)] = embedder._measured_voice(samples, name, rate)
+            measured[len(samples)] = embedder._measured_speech(samples, name, rate)
         return measured[len(samples)]
 
     states: list[StreamState | None] = []

@@ -110,5 +110,5 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
     if differing:
         raise DataError(
             f"{folder.location}: holds vectors made with other {differing}; choose another output "
-            f" folder, or delete {folder.location}, and all is embedded again"
+            f"folder, or delete {folder.location}, and all is embedded again"
         )

@@ -41,10 +41,14 @@ class _Least:
     """From where a voice is named."""
 
     llr: float
-    bound: float | None
-    """of strangers' searches that reach it, 95 of 100 times; None: nothing is promised"""
+    reached: float
+    """of strangers' searches, at most, 95 of 100 times, with recordings like those behind it"""
     refusal: str = ""
-    """why not, in words"""
+    """why that is not promised of a recording, in words; empty: it is"""
+
+    @property
+    def bound(self) -> float | None:
+        return None if self.refusal else self.reached
 
 
 class Identifier:
@@ -139,7 +143,7 @@ class Identifier:
                 f"with less than {self._short_seconds:g} s of net speech: it would take more of "
                 "such in the gallery or among the `strangers`"
             )
-            return _Least(self._least.llr, None, refusal)
+            return replace(self._least, refusal=refusal)
         return _Least(llr, rates.bound(llr))
 
     def _least_of(self, searched: Conditions) -> _Least | None:
@@ -199,8 +203,8 @@ class Identifier:
         )
         least = self._least_of(searched.conditions)
         outside = self._range_warnings(rows[0], searched.conditions)
-        if least is not None and outside and least.bound is not None:
-            least = replace(least, bound=None, refusal=NO_PROMISE)
+        if least is not None and outside and not least.refusal:
+            least = replace(least, refusal=NO_PROMISE)
         is_named = _is_named(float(llrs[0]), candidates[0].probability, least)
         return Identification(
             searched.name,
@@ -244,12 +248,11 @@ class Identifier:
         voices = f"{count:,} {'voice' if count == 1 else 'voices'}"
         if least is not None:
             reaches = "reaches" if is_named else "is below"
-            bound = self.rates.bound(least.llr) if least.bound is None else least.bound
-            promise = f"at most {bound:.2g}"
             like = ", where recordings are like those that it rests on" if least.refusal else ""
             return (
-                f"the likeliest of {voices} {reaches} the threshold, which {promise} of the "
-                f"searches of speakers who are not enrolled reach with any voice{like}"
+                f"the likeliest of {voices} {reaches} the threshold, which at most "
+                f"{least.reached:.2g} of the searches of speakers who are not enrolled reach with "
+                f"any voice{like}"
             )
         if not self.is_calibrated:
             return (

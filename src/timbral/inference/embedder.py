@@ -269,15 +269,21 @@ class Embedder(SharedEncoder, WindowedEncoder):
             false_accept: fraction of other speakers that are taken for this one, at most
             false_reject: fraction of cases in which this speaker is refused, at most
 
-        Raises ConfigError for rates that the calibration cannot promise, or without one.
+        Raises ConfigError for rates that the calibration cannot promise, or without one, InputError
+        for an enrolled side without speech.
         """
         known = self._known_calibration(calibration)
         StoppingBounds.of(known, false_accept, false_reject)  # may not be promised
-        vector, conditions = self._measured_voice(enrolled, "enrolled", None)
+        measured = self._measured_speech(enrolled, "enrolled", None)
+        if measured is None:
+            raise InputError(
+                "enrolled: no speech was found in it; noise, music and tones are nobody"
+            )
+        vector, conditions = measured
         seconds = float(conditions.speech_seconds[0])
         bounds = StoppingBounds.of(known, false_accept, false_reject, seconds)
         side = Enrolled(vector, conditions, bounds)
-        return StreamingVerifier(self._measured_voice, side, sample_rate or self.sample_rate)
+        return StreamingVerifier(self._measured_speech, side, sample_rate or self.sample_rate)
 
     def _known_calibration(self, given: Calibration | str | Path | None) -> Calibration | None:
         if given is None:
@@ -343,12 +349,15 @@ class Embedder(SharedEncoder, WindowedEncoder):
         names = [name_of(audio, f"{argument}[{row}]") for row, audio in enumerate(recordings)]
         return check_finite(np.concatenate(vectors), names)
 
-    def _measured_voice(
+    def _measured_speech(
         self, audio: object, argument: str, sample_rate: float | None
-    ) -> tuple[Vectors, Conditions]:
-        """The vector (E,) of a recording, or of a speaker with several, and its conditions."""
+    ) -> tuple[Vectors, Conditions] | None:
+        """The vector (E,) of a recording, or of a speaker with several, and its conditions.
+
+        None where no recording of it holds speech.
+        """
         (side,) = self._sides({argument: audio}, sample_rate)
-        return side.voice, side.conditions
+        return (side.voice, side.conditions) if side.holds_speech else None
 
     def _sides(self, given: Mapping[str, object], sample_rate: float | None) -> list[Side]:
         return load_sides(self.loader, self.encode_preprocessed, given, sample_rate)

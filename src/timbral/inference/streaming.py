@@ -31,8 +31,12 @@ LOOK_FACTOR = 1.25
 """more net speech until the next look: all looks together cost a few times the last one"""
 
 Verdict: TypeAlias = Literal["same", "different", "undecided"]
-Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions]]
-"""samples, what errors call them and their rate in Hz to a vector (E,) and conditions"""
+Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions] | None]
+"""samples, what errors call them and their rate in Hz to a vector (E,) and conditions; None where
+they hold no speech"""
+NOTHING_YET = ("empty", "silent", "too-short", "trimmed-away")
+"""kinds of errors that more samples may mend"""
+NO_SPEECH = "no speech was found so far: noise, music and tones are nobody"
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class StreamingVerifier:
         self._enrolled = enrolled
         self._chunks: list[Vectors] = []
         self._seconds_at_look = 0.0
+        self._least_seconds = 0.0
         calibration = enrolled.bounds.calibration
         least, _ = calibration.ranges.speech_seconds
         self._next_look = max(FIRST_LOOK, least, calibration.short_seconds)
@@ -130,7 +135,7 @@ class StreamingVerifier:
         """Take the next samples (T,), at `sample_rate`, and say what is known now.
 
         Floats lie in [-1, 1]; integers are PCM: int8, int16 or int32. Raises InputError for other
-        shapes, AudioError for other types.
+        shapes, AudioError for other types, NaN, and floats of another scale.
         """
         chunk = np.asarray(samples)
         if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):
@@ -139,12 +144,14 @@ class StreamingVerifier:
                 f"{chunk.dtype} of shape {chunk.shape}"
             )
         as_float32(chunk[:1], "samples")  # of a type that says its full scale
+        if not np.isfinite(chunk).all():
+            raise AudioError("samples", "they hold NaN or infinite values", "not-finite")
         seconds = self.state.seconds + len(chunk) / self.sample_rate
         self.state = replace(self.state, seconds=seconds)
         if self.state.verdict == "undecided":
             self._chunks.append(chunk)
             most_speech = self.state.speech_seconds + seconds - self._seconds_at_look
-            if most_speech >= self._next_look:
+            if most_speech >= self._next_look and seconds >= self._least_seconds:
                 self._look()
         return self.state
 
@@ -152,14 +159,20 @@ class StreamingVerifier:
         """Encode all that came, and decide if it is enough."""
         self._seconds_at_look = self.state.seconds
         try:
-            vector, conditions = self._measure(
-                np.concatenate(self._chunks), "samples", self.sample_rate
-            )
-        except AudioError:  # silent or too short so far
+            measured = self._measure(np.concatenate(self._chunks), "samples", self.sample_rate)
+        except AudioError as error:
+            if error.kind not in NOTHING_YET:
+                raise
             return
+        if measured is None:
+            self._least_seconds = self.state.seconds * LOOK_FACTOR
+            self.state = replace(self.state, warnings=(NO_SPEECH,))
+            return
+        vector, conditions = measured
         speech = float(conditions.speech_seconds[0])
         self.state = replace(self.state, speech_seconds=speech)
         if speech < self._next_look:
+            self.state = replace(self.state, warnings=())
             return
         self._next_look = speech * LOOK_FACTOR
         bounds, enrolled = self._enrolled.bounds, self._enrolled
