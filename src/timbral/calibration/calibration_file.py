@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
         return f"offset and scale should have 1 or {1 + len(FEATURES)} numbers each"
     if calibration.uses_conditions and not calibration.measured:
         return "takes conditions into account that were not measured"
-    if not all(map(math.isfinite, _numbers(asdict(calibration)))):
+    if not all(map(math.isfinite, _numbers(calibration))):
         return "holds a number that is not finite"
     ranges = calibration.ranges
     limits = (calibration.limits, *asdict(ranges).values())
@@ -108,7 +108,7 @@ def _what_is_wrong_with_points(points: Sequence[OperatingPoint]) -> str | None:
     llrs = [point.llr for point in points]
     if llrs != sorted(llrs):
         return "points should be in rising order of llr, one or more"
-    rates = [rate for point in points for rate in astuple(point)[1:]]
+    rates = [rate for point in points for rate in list(vars(point).values())[1:]]
     if not all(0 <= rate <= 1 for rate in rates):
         return "rates of points should lie between 0 and 1"
     return None
@@ -126,6 +126,8 @@ def _what_is_wrong_with_directions(nuisance: tuple[tuple[float, ...], ...]) -> s
 
 
 def _numbers(value: Any) -> list[float]:
+    if is_dataclass(value):  # `asdict` would copy thousands of numbers one by one
+        value = vars(value)
     if isinstance(value, dict):
         return [number for item in value.values() for number in _numbers(item)]
     if isinstance(value, tuple | list):

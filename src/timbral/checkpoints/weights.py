@@ -229,9 +229,18 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
             f"{'; '.join(problems[:3])}{more}"
         )
     for key, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if not _is_finite(tensor):
             raise CheckpointError(f"{source}: {key} holds numbers that are not finite")
     module.load_state_dict(tensors)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are, by the least and the largest: NaN is both, and nothing is copied."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    if tensor.element_size() == 1:  # torch compares no numbers of 8 bits
+        tensor = tensor.float()
+    return all(math.isfinite(float(each)) for each in tensor.aminmax())
 
 
 def _misfit(tensor: Tensor, expected: Tensor) -> str:

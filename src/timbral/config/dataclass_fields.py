@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from timbral.errors import ConfigError, did_you_mean
@@ -29,14 +30,18 @@ def dataclass_of(
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{where}: a mapping is needed, got {content!r}")
-    hints = typing.get_type_hints(cls)
-    names = field_names(cls)
+    hints, names = _type_hints(typing.cast(Any, cls)), field_names(cls)
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in names:
             raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(str(key), names)}")
         values[key] = _value(hints[key], value, f"{where}: {key}", special)
     return cls(**values)
+
+
+@lru_cache(maxsize=256)  # a calibration has hundreds of points of one class
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def field_names(cls: type) -> list[str]:
@@ -51,7 +56,10 @@ def _value(hint: Any, value: Any, where: str, special: Mapping[Any, Special]) ->
     if dataclasses.is_dataclass(hint):
         return dataclass_of(typing.cast(type, hint), value, where, special)
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_value(typing.get_args(hint)[0], item, where, special) for item in value)
+        item_type = typing.get_args(hint)[0]
+        if item_type is float and all(type(item) is float for item in value):
+            return tuple(value)  # long vectors, quickly
+        return tuple(_value(item_type, item, where, special) for item in value)
     if typing.get_origin(hint) is dict and isinstance(value, Mapping):
         value_type = typing.get_args(hint)[1]
         return {
