@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +403,25 @@ def test_a_killed_comparison_is_resumed(
     again = api.clone_similarity([embedder], [tmp_path / "tts", tmp_path / "real"], report)
     assert 16 <= sum(embedded) <= 17
     assert again.figures[0].mean < first.figures[0].mean
+
+
+def test_anchors_that_are_one_give_no_position(embedder: Embedder) -> None:
+    """An encoder to which others are as near as the speaker: any position may come out."""
+    good = view_of(embedder, 1.0, 1)
+    draws = SpeakerDraws([clone.speaker for clone in good.clones], 200)
+    assert system_figures(good, "tts", draws).position_interval is not None
+    random = np.random.default_rng(0)
+    blind = replace(good, other=good.same + 0.001 + 0.01 * random.standard_normal(len(good.same)))
+    figures = system_figures(blind, "tts", draws)
+    assert np.isnan(figures.position)
+    assert figures.position_interval is None
+    assert not gaming_flags([good, blind], ["tts"], draws)
+
+
+def test_encoders_that_differ_halfway_are_not_flagged(embedder: Embedder) -> None:
+    """As by a second voice underneath: both find it nearer to the speaker, one more so."""
+    near, halfway = view_of(embedder, 1.0, 1), view_of(embedder, 0.62, 2)
+    draws = SpeakerDraws([clone.speaker for clone in near.clones], 200)
+    positions = [system_figures(each, "tts", draws).position for each in (near, halfway)]
+    assert positions[1] > 0.5
+    assert not gaming_flags([near, halfway], ["tts"], draws)

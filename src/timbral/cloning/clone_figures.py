@@ -17,6 +17,7 @@ __all__ = [
     "Difference",
     "SpeakerDraws",
     "SystemFigures",
+    "anchors_are_apart",
     "compare_systems",
     "position_draws",
     "position_of",
@@ -41,7 +42,8 @@ class SystemFigures:
     other: float
     """mean of the nearest other speaker's"""
     position: float
-    """of the mean: 0 at the nearest other speaker, 1 at the same one; NaN without both"""
+    """of the mean: 0 at the nearest other speaker, 1 at the same one; NaN without both, and where
+    the encoder does not tell the one from the other"""
     position_interval: Interval | None
     percentile: float
     """median of the clones' percentiles among real pairs of one speaker, in percent"""
@@ -131,6 +133,7 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
     codes = draws.codes(speakers)
     present = len(set(speakers))
     cosines, same, other = view.cosines[rows], view.same[rows], view.other[rows]
+    apart = anchors_are_apart(view, system, draws)
     return SystemFigures(
         system,
         view.encoder,
@@ -140,8 +143,10 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
         draws.interval(draws.means(cosines, codes), present),
         _mean(same),
         _mean(other),
-        position=position_of(view, system),
-        position_interval=draws.interval(position_draws(view, system, draws), present),
+        position=position_of(view, system) if apart else math.nan,
+        position_interval=(
+            draws.interval(position_draws(view, system, draws), present) if apart else None
+        ),
         percentile=float(np.median(view.percentiles[rows])),
         probability=_mean(view.probabilities[rows]),
         of_speakers={
@@ -149,6 +154,17 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
             for speaker in sorted(set(speakers))
         },
     )
+
+
+def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bool:
+    """Whether the same speaker is clearly nearer than the nearest other one; else a ratio to their
+    distance may be any number (Fieller, Some problems in interval estimation, 1954).
+    """
+    rows = np.array([clone.system == system for clone in view.clones])
+    speakers = [clone.speaker for clone in view.clones if clone.system == system]
+    apart = view.same[rows] - view.other[rows]
+    interval = draws.interval(draws.means(apart, draws.codes(speakers)), len(set(speakers)))
+    return (_mean(apart) if interval is None else interval.low) > 0
 
 
 def position_draws(view: EncoderView, system: str, draws: SpeakerDraws) -> Floats:

@@ -167,6 +167,11 @@ def _report(
     notes = list(found.notes)
     if draws and any(each.interval is None for each in figures):
         notes.append(NO_INTERVAL)
+    notes += [
+        f"{encoder} gives no position: it does not tell the references' speakers clearly from the "
+        "nearest others"
+        for encoder in _without_position(figures)
+    ]
     hashes = {view.encoder: view.weights_sha256 for view in views}
     return SimilarityReport(
         tuple(figures),
@@ -176,6 +181,17 @@ def _report(
         tuple(line_of(each, hashes[each.encoder]) for each in figures),
         tuple(failures),
         tuple(notes),
+    )
+
+
+def _without_position(figures: Sequence[SystemFigures]) -> list[str]:
+    """Encoders that have both anchors of a system, and no position between them."""
+    return list(
+        dict.fromkeys(
+            each.encoder
+            for each in figures
+            if math.isnan(each.position) and not math.isnan(each.same + each.other)
+        )
     )
 
 

@@ -39,6 +39,11 @@ class EncoderView:
     """percent of real pairs of one speaker that are less similar; NaN without such pairs"""
     probabilities: Floats
     """that the speaker is the same, at even odds, by the encoder's calibration; NaN without one"""
+    margins: Floats
+    """how much nearer each clone is to its references than to other speakers on average; NaN where
+    no other is known. What all recordings of a channel have in common does not change it"""
+    real_margins: Floats
+    """the same of the speaker's other recordings"""
     across_sessions: bool
     """whether `same` is of other sessions for all clones"""
 
@@ -61,6 +66,7 @@ class EncoderView:
             ]
         )
         anchors = [real.anchors(clone, side) for clone, side in zip(clones, sides, strict=True)]
+        beyond = [real.others_of(clone.speaker) for clone in clones]
         pooled = np.sort(np.concatenate([each.pairs for each in anchors] or [np.empty(0)]))
         percentiles = np.full(len(clones), np.nan)
         if pooled.size:
@@ -74,6 +80,13 @@ class EncoderView:
             np.array([each.other for each in anchors]),
             percentiles,
             _probabilities(embedder, clones, sides, encoded),
+            np.array(
+                [
+                    float((side - others) @ encoded[clone.synthesized].vector)
+                    for clone, side, others in zip(clones, sides, beyond, strict=True)
+                ]
+            ),
+            np.array([each.margin for each in anchors]),
             bool(anchors) and all(each.across_sessions for each in anchors),
         )
 
@@ -84,6 +97,8 @@ class _Anchors:
     other: float
     pairs: Floats
     """cosines of the same speaker's single recordings"""
+    margin: float
+    """by how much their mean exceeds that of other speakers"""
     across_sessions: bool
 
 
@@ -100,6 +115,16 @@ class _RealVectors:
             [each.speaker for each in real], return_inverse=True
         )
         self._counts = np.bincount(self._codes)
+        sums = np.zeros((len(self._counts), self._vectors.shape[1]))
+        np.add.at(sums, self._codes, self._vectors)
+        self._voices = unit_length(sums)
+
+    def others_of(self, speaker: str) -> Vectors:
+        """The mean (E,) of all other speakers' voices; NaN where there are none."""
+        others = self._speakers != speaker
+        if not others.any():
+            return np.full(self._vectors.shape[1], np.nan)
+        return np.asarray(self._voices[others].mean(axis=0))
 
     def anchors(self, clone: Clone, side: Vectors) -> _Anchors:
         cosines = self._vectors @ side  # (R,)
@@ -109,13 +134,17 @@ class _RealVectors:
         own = [row for row in np.flatnonzero(~is_other[self._codes]).tolist() if row not in used]
         sessions = {self._real[row].session for row in used}
         apart = [row for row in own if self._real[row].session not in sessions]
-        pairs = np.asarray(cosines[apart or own], np.float64)
+        rows = apart or own
+        pairs = np.asarray(cosines[rows], np.float64)
         if not own and len(used) > 1:  # compared with all of the speaker: leave one out of them
-            pairs = self._without_each(sorted(used))
+            rows = sorted(used)
+            pairs = self._without_each(rows)
+        beyond = self._vectors[rows] @ self.others_of(clone.speaker)
         return _Anchors(
             float(pairs.mean()) if pairs.size else np.nan,
             float(means[is_other].max()) if is_other.any() else np.nan,
             pairs,
+            float((pairs - beyond).mean()) if pairs.size else np.nan,
             bool(apart),
         )
 

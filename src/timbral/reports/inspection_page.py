@@ -72,7 +72,8 @@ def facts(inspection: Inspection) -> dict[str, str]:
     if inspection.passed_over:
         lines["other files"] = in_words(inspection.passed_over)
     if inspection.measured:
-        lines["measured"] = f"{inspection.measured:,} utterances, evenly spread"
+        noun = "utterance" if inspection.measured == 1 else "utterances, evenly spread"
+        lines["measured"] = f"{inspection.measured:,} {noun}"
     return lines
 
 
