@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -16,13 +18,17 @@ import pytest
 import torch
 
 from timbral import api
+from timbral.audio.decode import Wave
 from timbral.bulk.embed import embed_corpus
+from timbral.bulk.embed_job import EmbedJob, tie_folder
 from timbral.bulk.readable_audio import silence_of
 from timbral.bulk.shards import SHARD_UTTERANCES, parse_shard
 from timbral.data.corpora.registry import scan_corpus
 from timbral.embeddings.table import LINE_FIELDS, embedded_schema, read_embeddings, vectors_of
 from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder
+from timbral.io.storage import Folder
+from timbral.io.types import Vectors
 
 
 @pytest.fixture
@@ -362,6 +368,58 @@ def test_vectors_of_another_job_are_not_reused(
     with pytest.raises(DataError, match="is no folder of `embed`"):
         api.embed(embedder, few, tmp_path / "new", reuse=few)
     assert not list((tmp_path / "new").rglob("*.arrow"))
+
+
+def test_a_copy_that_was_killed_is_resumed_and_is_nobody_elses(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 4)
+    few = tmp_path / "few"
+    for speaker in sorted(voices.iterdir())[:2]:
+        shutil.copytree(speaker, few / speaker.name)
+    api.embed(embedder, few, tmp_path / "out")
+    written: list[str] = []
+    write = Folder.write
+
+    def stop_behind_two(self: Folder, name: str, content: bytes) -> None:
+        if name.endswith(".arrow") and len(written) == 2:
+            raise KeyboardInterrupt
+        written.extend([name] if name.endswith(".arrow") else [])
+        write(self, name, content)
+
+    monkeypatch.setattr(Folder, "write", stop_behind_two)
+    with pytest.raises(KeyboardInterrupt):
+        api.embed(embedder, few, tmp_path / "new", format="npy", reuse=tmp_path / "out")
+    monkeypatch.setattr(Folder, "write", write)
+    other = replace(EmbedJob.of(embedder, few), weights_sha256="0" * 64)
+    with pytest.raises(DataError, match="of another encoder"):
+        tie_folder(Folder(tmp_path / "new") / ".embed", other)
+    done = api.embed(embedder, few, tmp_path / "new", format="npy", reuse=tmp_path / "out")
+    assert done.new_audio_seconds == 0
+
+
+def test_a_recording_that_is_written_while_it_is_embedded_is_embedded_again(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(sorted(voices.iterdir())[0], few / "a")
+    changing = sorted(few.rglob("*.ogg"))[0]
+    later = sorted(few.rglob("*.ogg"))[1].read_bytes()
+    encode = Embedder.encode_preprocessed
+
+    def write_later(self: Embedder, waves: list[Wave], *rest: Any) -> Vectors:
+        changing.write_bytes(later)
+        return encode(self, waves, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Embedder, "encode_preprocessed", write_later)
+        api.embed(embedder, few, tmp_path / "out")
+    again = api.embed(embedder, few, tmp_path / "out")
+    assert 0 < again.new_audio_seconds < 10
+    table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")
+    first, second = table["embedding"].to_pylist()[:2]
+    assert first == pytest.approx(second, abs=1e-5)
+    assert api.embed(embedder, few, tmp_path / "out").new_audio_seconds == 0
 
 
 def test_a_table_apart_from_its_corpus_has_no_sound(

@@ -425,3 +425,27 @@ def test_encoders_that_differ_halfway_are_not_flagged(embedder: Embedder) -> Non
     positions = [system_figures(each, "tts", draws).position for each in (near, halfway)]
     assert positions[1] > 0.5
     assert not gaming_flags([near, halfway], ["tts"], draws)
+
+
+def test_a_clone_that_is_written_while_it_is_embedded_is_embedded_again(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tts", "real"):
+        shutil.copytree(sorted(voices.iterdir())[0], tmp_path / name / "a")
+    clones = sorted((tmp_path / "tts").rglob("*.ogg"))
+    encode, last = Embedder.encode_preprocessed, clones[-1].read_bytes()
+    embedded: list[int] = []
+
+    def write_later(self: Embedder, waves: list[Wave], *rest: object) -> Vectors:
+        if not embedded:
+            clones[0].write_bytes(last)
+        embedded.append(len(waves))
+        return encode(self, waves)
+
+    monkeypatch.setattr(Embedder, "encode_preprocessed", write_later)
+    sides = [tmp_path / "tts", tmp_path / "real"]
+    first = api.clone_similarity([embedder], sides, tmp_path / "report")
+    embedded.append(-sum(embedded))
+    again = api.clone_similarity([embedder], sides, tmp_path / "report")
+    assert sum(embedded) == 1
+    assert again.figures[0].mean < first.figures[0].mean

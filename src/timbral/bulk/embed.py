@@ -115,7 +115,8 @@ def embed_corpus(
         shards = split_into_shards(rows, embedder.device.type)
         if reuse is not None:
             take_over_shards(reuse, folder, job, len(shards))
-        tie_folder(folder, job)
+        else:
+            tie_folder(folder, job)
         done = embed_missing(embedder, shards, folder, engine, progress)
         table, failures = read_shards(shards, folder, rows)
         table = joined(table, known.table, known.further_names)

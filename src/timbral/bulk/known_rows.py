@@ -6,12 +6,12 @@ every recording behind it into another one. Their vectors are still those of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from timbral.bulk.shards import DAMAGED, EmbeddedRow, Shard, parse_shard
-from timbral.data.file_state import FileState
+from timbral.data.file_state import FileState, file_stamp
 from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
 from timbral.io.json_parsing import parse_json
@@ -34,14 +34,17 @@ def with_known_rows(shards: Sequence[Shard], folder: Folder) -> list[Shard]:
         content = folder.read(shard.file_name)
         if content is not None:
             saved.update(_saved_rows(content, f"{folder.location}/{shard.file_name}"))
-    return [replace(shard, known=dict(_known(shard, saved))) for shard in shards]
+    return [_with_known(shard, saved) for shard in shards]
 
 
-def _known(shard: Shard, saved: dict[str, SavedRow]) -> Iterator[tuple[int, EmbeddedRow]]:
+def _with_known(shard: Shard, saved: dict[str, SavedRow]) -> Shard:
+    known, stamps = {}, {}
     for row, utterance in enumerate(shard.utterances) if saved else ():
         found = saved.get(utterance.path)
+        stamp = file_stamp(utterance.path)
         if found is not None and found[0].is_of(utterance.path):
-            yield row, found[1]
+            known[row], stamps[row] = found[1], stamp
+    return replace(shard, known=known, stamps=stamps)
 
 
 def _saved_rows(content: bytes, path: str) -> dict[str, SavedRow]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from timbral.audio.quality.risks import risks_of
 from timbral.bulk.inputs import Content, Input, input_of
 from timbral.bulk.shards import EmbeddedRow, PartialShard, Shard, ShardResult
+from timbral.data.file_state import file_stamp
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
@@ -30,6 +31,8 @@ BATCHES_PER_GROUP = 16
 GroupProgress = Callable[[int, float, int], None]
 """called with the utterances of a group, usable or not, the seconds of audio embedded, and how many
 were not usable"""
+_Look = tuple[tuple[int, int], float]
+"""the stamp of a recording's file, and its seconds, before it is read"""
 GROUPS_AHEAD = 2
 """whose audio is held decoded; a longer recording is read when nothing else is held"""
 
@@ -129,11 +132,11 @@ def _groups(
     embedder: Embedder, shards: Iterable[Shard], pool: ThreadPoolExecutor, limit: float
 ) -> Iterator[_Group]:
     """Groups of shards; a shard's lengths are looked up before the shard before it is read."""
-    upcoming: deque[tuple[Shard, Input, dict[int, Future[float]]]] = deque()
+    upcoming: deque[tuple[Shard, Input, dict[int, Future[_Look]]]] = deque()
     for shard in shards:
         input = input_of(embedder, shard.utterances[0].path)
         lengths = {
-            row: pool.submit(input.estimated_seconds, utterance.path)
+            row: pool.submit(_look, input, utterance.path)
             for row, utterance in enumerate(shard.utterances)
             if row not in shard.known
         }
@@ -144,14 +147,21 @@ def _groups(
         yield from _groups_by_length(*upcoming.popleft(), limit)
 
 
+def _look(input: Input, path: str) -> _Look:
+    return file_stamp(path), input.estimated_seconds(path)
+
+
 def _groups_by_length(
-    shard: Shard, input: Input, lengths: dict[int, Future[float]], limit: float
+    shard: Shard, input: Input, lengths: dict[int, Future[_Look]], limit: float
 ) -> Iterator[_Group]:
     """Groups of `limit` seconds or less, or of one longer recording; the shortest come first.
 
     One without rows, where all vectors of the shard are known.
     """
-    seconds = {row: length.result() for row, length in lengths.items()}
+    looks = {row: length.result() for row, length in lengths.items()}
+    seconds = {row: length for row, (_, length) in looks.items()}
+    stamps = {row: stamp for row, (stamp, _) in looks.items()}
+    shard = replace(shard, stamps={**shard.stamps, **stamps})
     rows: list[int] = []
     total = 0.0
     for row in sorted(seconds, key=seconds.__getitem__):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, EmbedJob
+from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, EmbedJob, tie_folder
 from timbral.bulk.shards import shard_file_name
 from timbral.errors import DataError
 from timbral.io.storage import Folder, is_url, location_of
@@ -18,16 +18,19 @@ def take_over_shards(earlier: str | Path, folder: Folder, job: EmbedJob, num_sha
     """Copy the shards of the same job that lie in the output folder `earlier` into `folder`.
 
     Those of recordings that have changed since are embedded again afterwards, as in a second run.
-    Nothing is copied into a folder whose own job has begun. Raises DataError where `earlier` holds
-    no vectors of this encoder and corpus.
+    `folder` is tied to the job first, so that a killed copy is nobody else's, and one that has
+    begun keeps its own shards. Raises DataError where `earlier` holds no vectors of this encoder
+    and corpus, or `folder` those of another job.
     """
-    if folder.read(JOB_FILE) is not None:
-        return
     source = _shards_of(earlier, job)
+    has_begun = folder.read(JOB_FILE) is not None
+    tie_folder(folder, job)
     for number in count():
-        content = source.read(shard_file_name(number))
+        name = shard_file_name(number)
+        content = source.read(name)
         if content is not None:
-            folder.write(shard_file_name(number), content)
+            if not (has_begun and folder.read(name) is not None):
+                folder.write(name, content)
         elif number >= num_shards:  # a killed job has gaps
             return
 

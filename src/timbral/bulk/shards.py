@@ -67,17 +67,25 @@ class Shard:
     utterances: Sequence[Utterance]
     known: Mapping[int, EmbeddedRow] = field(default_factory=dict)
     """by row, what need not be embedded again"""
+    stamps: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """by row, that of its file before it was read"""
 
     @property
     def file_name(self) -> str:
         return shard_file_name(self.number)
 
     def fingerprint(self) -> str:
-        """Which utterances it is made of, and what their files are now, as JSON."""
+        """Which utterances it is made of, and what their files are now, as JSON.
+
+        A file that was written since it was read, as in a folder that is being filled, has no
+        state: the recording is embedded again by the next job.
+        """
         rows = json.dumps([list(row.names().values()) for row in self.utterances])
         digest = hashlib.sha256(rows.encode()).hexdigest()
+        paths = [row.path for row in self.utterances]
+        stamps = map(self.stamps.get, range(len(paths)))
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
-            files = list(pool.map(FileState.of, (row.path for row in self.utterances)))
+            files = list(pool.map(FileState.of, paths, stamps))
         return json.dumps({"utterances": digest, "files": [astuple(file) for file in files]})
 
     def is_made_of(self, fingerprint: str) -> bool:

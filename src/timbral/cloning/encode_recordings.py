@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from timbral.audio.decode import Wave
+from timbral.audio.quality.measures import Quality
 from timbral.cloning.encoded_recording import EncodedRecording
 from timbral.cloning.kept_recordings import KeptRecordings
+from timbral.data.file_state import file_stamp
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
@@ -34,7 +37,13 @@ def encode_recordings(
     failures: list[AudioError] = []
     missing = [path for path in paths if path not in encoded]
 
-    loaded = map_ahead(lambda path: embedder.loader.try_load_measured(path, "path"), missing)
+    stamps: dict[str, tuple[int, int]] = {}
+
+    def load(path: str) -> tuple[Wave, Quality] | AudioError:
+        stamps[path] = file_stamp(path)  # before it is read: it may be being written
+        return embedder.loader.try_load_measured(path, "path")
+
+    loaded = map_ahead(load, missing)
     for start in range(0, len(missing), BATCH):
         on_done(len(paths) - len(missing) + start)
         names = missing[start : start + BATCH]
@@ -52,7 +61,7 @@ def encode_recordings(
             else:
                 failures.append(no_finite_vector(name))
         if kept is not None:
-            kept.add(batch)
+            kept.add(batch, stamps)
         encoded |= batch
     on_done(len(paths))
     return encoded, failures

@@ -55,9 +55,13 @@ class KeptRecordings:
                     found[path] = recording
         return found
 
-    def add(self, recordings: Mapping[str, EncodedRecording]) -> None:
-        """Keep a batch, but for what lies on no disk, whose changes would not be seen."""
-        stamps = {path: file_stamp(path) for path in recordings}
+    def add(
+        self, recordings: Mapping[str, EncodedRecording], stamps: Mapping[str, tuple[int, int]]
+    ) -> None:
+        """Keep a batch, but for what lies on no disk, whose changes would not be seen.
+
+        `stamps` are of the files before they were read.
+        """
         kept = [path for path in recordings if stamps[path][0] >= 0]
         if not kept:
             return

@@ -13,6 +13,8 @@ from timbral.io.files import file_sha256
 
 __all__ = ["FileState", "file_size", "file_stamp"]
 
+NO_FILE = -2
+"""bytes of a file whose state is not known"""
 REMEMBERED_FILES = 1024
 """digests that are kept: the segments of a long recording come one after another"""
 
@@ -43,9 +45,15 @@ class FileState:
     sha256: str
 
     @classmethod
-    def of(cls, path: str) -> Self:
-        """The state of the file of a recording; its content is read."""
+    def of(cls, path: str, read_at: tuple[int, int] | None = None) -> Self:
+        """The state of the file of a recording; its content is read.
+
+        `read_at` is the stamp that the file had before something was made of it: where it is
+        another now, the state is that of no file, for which of the two was used is not known.
+        """
         size, mtime_ns = file_stamp(path)
+        if read_at not in (None, (size, mtime_ns)):
+            return cls(NO_FILE, 0, "")
         return cls(size, mtime_ns, _digest(Segment.of(path).file, size, mtime_ns))
 
     def is_of(self, path: str) -> bool:
