@@ -5,9 +5,11 @@
 EMBEDDINGS is an `embed` folder of many speakers. Galleries of 10, 100 and 340 of them are drawn,
 with 3 recordings of the first half of each speaker's, as `timbral enroll` does it: whom the guard
 refuses is no part of them. Recordings of the second half are searched, and recordings of all the
-other speakers, who are strangers. TESTED are `embed` folders of other
-speakers, who are strangers only. Prints, for each rate that is asked for: strangers who are given
-any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong names.
+other speakers, who are strangers. TESTED are `embed` folders of other speakers, who are strangers
+only. All are decided at the threshold of all recordings, also those with little speech, for which
+`timbral identify` has stricter ones. Prints, for each rate that is asked for: strangers who are
+given any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong
+names.
 """
 
 from __future__ import annotations
@@ -171,7 +173,7 @@ def run(
             outside = drawn[drawn.index(inside[-1]) + 1 :]
             known, outside = outside[::2], outside[1::2]
             voices = Voices.of(gallery.snapshot(), evidence)
-            pairs = voices.calibrations
+            pairs = voices.pairs()
             alone = SearchRates(voices.count, stranger_searches(gallery, voices), pairs)
             strangers = [(name, material.recordings(rows)) for name, rows, _ in known]
             more = SearchRates(voices.count, stranger_searches(gallery, voices, strangers), pairs)
