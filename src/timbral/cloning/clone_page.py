@@ -51,7 +51,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }}
 th {{ overflow-wrap: normal }}
-.box {{ max-height: 32rem; overflow: auto }}
+.box {{ max-height: 32rem; overflow: auto; border-bottom: 2px solid var(--line) }}
 .box th {{ position: sticky; top: 0; background: var(--paper) }}
 summary {{ cursor: pointer; padding: .3rem 0 }} details h2 {{ display: inline; margin: 0 }}
 details h3 {{ display: inline; font-size: 1rem; font-weight: 500 }}
@@ -145,7 +145,8 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
         "1 the same speaker. The percentile is that of the median clone among real pairs of one "
         "speaker; the probability of the same speaker is at even odds.</p>"
     )
-    return f"<h2>Systems</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
+    title = f"Systems ({len({each.system for each in figures}):,})"
+    return f"<h2>{title}</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
 
 
 def _with_head(table: str, head: Sequence[str]) -> str:
@@ -233,6 +234,7 @@ def _clones(views: Sequence[EncoderView]) -> str:
     sound = dict(zip(used, clips.addresses, strict=True))
     head = ("clone", "reference", *(view.encoder for view in views))
     sections: list[str] = []
+    is_open = len(chosen) <= ROWS_SHOWN
     for system, rows in chosen.items():
         cells = [
             (
@@ -246,10 +248,10 @@ def _clones(views: Sequence[EncoderView]) -> str:
             for row in rows
         ]
         table = _with_head(html_rows(cells), head)
-        sections.append(_folded(system, table, is_open=not sections, level=3))
+        sections.append(_folded(system, table, is_open=is_open and not sections, level=3))
     title = f"Clones to listen to, the least similar first by {view.encoder}"
     listed = "".join(sections)
-    shown = _box(listed) if len(sections) > ROWS_SHOWN else listed
+    shown = listed if is_open else _box(listed)
     return f"<h2>{escape(title)}</h2>{shown}"
 
 
