@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timbral.bulk.embed_job import JOB_FILE, EmbedJob, tie_folder
+from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
 from timbral.bulk.reused_shards import take_over_shards
@@ -103,7 +103,7 @@ def embed_corpus(
     passed_over = count_passed_over([root], utterances)
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
-    shard_folder = f".embed-{name}" if several_models else ".embed"
+    shard_folder = f"{WORK_FOLDER}-{name}" if several_models else WORK_FOLDER
     _claim(output, beside_audio and FORMATS[format].mirrors_corpus)
     files = _planned_files(format, utterances, root, name)
     if not (Folder(output) / shard_folder).read(JOB_FILE):

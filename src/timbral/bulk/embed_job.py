@@ -5,8 +5,9 @@ A folder is only ever filled by one such job: other weights or another corpus ne
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from timbral.inference.embedder import Embedder
 from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder, location_of
 
-__all__ = ["JOB_FILE", "RECORDINGS_FILE", "EmbedJob", "tie_folder"]
+__all__ = ["JOB_FILE", "RECORDINGS_FILE", "WORK_FOLDER", "EmbedJob", "tie_folder"]
 
+WORK_FOLDER = ".embed"
+"""of a job in its output folder; formats beside the audio have one for each encoder, .embed-NAME"""
 JOB_FILE = "job.json"
 RECORDINGS_FILE = "recordings.json"
 """in a folder that lists of trials share, see `timbral.bulk.embed_list`"""
@@ -45,6 +48,11 @@ class EmbedJob:
         )
 
     @classmethod
+    def of_recordings(cls, embedder: Embedder) -> EmbedJob:
+        """That of recordings from anywhere, which are told by their files, not by a corpus."""
+        return replace(cls.of(embedder, ""), corpus="")
+
+    @classmethod
     def parse(cls, content: bytes, path: str) -> EmbedJob:
         """Read job.json; DataError, naming `path`, for anything else."""
         try:
@@ -64,6 +72,11 @@ class EmbedJob:
 
     def as_json(self) -> bytes:
         return json.dumps(asdict(self), indent=2).encode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the vectors, of which names of folders are made."""
+        return hashlib.sha256(self.as_json()).hexdigest()
 
     def differing_words(self, other: EmbedJob) -> str:
         """What is not the same in both, such as "recordings, of another corpus"; "" for nothing."""

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, EmbedJob, tie_folder
+from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, WORK_FOLDER, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
 from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
 from timbral.bulk.shards import Shard, split_into_shards
 from timbral.data.manifest import Manifest, Utterance
-from timbral.embeddings.table import write_parquet
+from timbral.embeddings.table import UTTERANCES, write_parquet
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import atomic_write
@@ -58,7 +58,7 @@ def embed_recordings(
     input_of(embedder, locations[0])  # raises before a folder is claimed
     claim_folder(folder, EMBEDDINGS)
     with folder_lock(folder):
-        work = Folder(folder) / ".embed"
+        work = Folder(folder) / WORK_FOLDER
         known = _claim(work, EmbedJob.of(embedder, root))
         seen = set(known)
         listed = [*known, *(location for location in locations if location not in seen)]
@@ -71,7 +71,7 @@ def embed_recordings(
         embed_missing(embedder, needed, work, engine, progress)
         table, failures = read_shards(_saved(shards, needed, work), work, utterances)
         write_failures(failures, folder)
-        with atomic_write(folder / "utterances.parquet") as temporary:
+        with atomic_write(folder / UTTERANCES) as temporary:
             write_parquet(table, temporary)
     failed = [failure for failure in failures if failure["path"] in wanted]
     return ListSummary(len(locations), failed)

@@ -138,6 +138,8 @@ def embed_in_processes(
                 _send_shard(in_hand, ready, next(remaining, None))
                 yield result
     finally:
+        for connection in in_hand:
+            connection.close()
         for process in processes:
             process.terminate()
             process.join()

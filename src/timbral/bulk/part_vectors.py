@@ -7,7 +7,6 @@ after the other, so that memory does not grow with the corpus.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import pyarrow as pa
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import seconds_in_recording
 from timbral.bulk.embed_job import EmbedJob, tie_folder
-from timbral.bulk.shards import DAMAGED, Shard
+from timbral.bulk.shards import DAMAGED, Shard, arrow_content
 from timbral.data.manifest import Utterance
 from timbral.embeddings.audit.second_speaker import SplitRecordings
 from timbral.embeddings.table import vectors_of
@@ -70,9 +69,8 @@ def embed_parts(
     `rows` (N,) are the recordings' numbers in the corpus. Shards are kept in `folder`, those of
     other weights or another preprocessing in another folder of it.
     """
-    job = replace(EmbedJob.of(embedder, ""), corpus="")  # recordings are told by their files
-    name = hashlib.sha256(job.as_json()).hexdigest()[:12]
-    kept = Folder(folder / name)
+    job = EmbedJob.of_recordings(embedder)
+    kept = Folder(folder / job.digest[:12])
     tie_folder(kept, job)
     shards: list[tuple[str, Ints]] = []
     failures: list[AudioError] = []
@@ -114,10 +112,7 @@ def _embed(embedder: Embedder, shard: Shard) -> bytes:
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), size),
         }
     ).replace_schema_metadata({"recordings": fingerprint, "failures": json.dumps(failures)})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
+    return arrow_content(table)
 
 
 def _batches(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.audio.segments import Segment
-from timbral.bulk.embed_job import JOB_FILE, EmbedJob
+from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob
 from timbral.data.prepared.marks import prepared_format
 from timbral.data.sources import find_utterances
 from timbral.embeddings.table import UTTERANCES
@@ -113,7 +113,7 @@ def _common_folder(paths: Iterable[str]) -> str:
 def _corpus_of_job(embeddings: Path) -> str | None:
     """Where the corpus of an `embed` folder lies, if it says so and that is no URL."""
     folder = embeddings if embeddings.is_dir() else embeddings.parent
-    for path in sorted(folder.glob(f".embed*/{JOB_FILE}")):
+    for path in sorted(folder.glob(f"{WORK_FOLDER}*/{JOB_FILE}")):
         try:
             corpus = EmbedJob.parse(path.read_bytes(), str(path)).corpus
         except (TimbralError, OSError):

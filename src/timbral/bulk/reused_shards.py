@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, EmbedJob, tie_folder
+from timbral.bulk.embed_job import (
+    JOB_FILE,
+    RECORDINGS_FILE,
+    WORK_FOLDER,
+    EmbedJob,
+    tie_folder,
+)
 from timbral.bulk.shards import shard_file_name
 from timbral.errors import DataError
 from timbral.io.storage import Folder, is_url, location_of
@@ -51,6 +57,6 @@ def _shards_of(earlier: str | Path, job: EmbedJob) -> Folder:
 
 
 def _candidates(earlier: str | Path) -> Iterator[Folder]:
-    yield Folder(earlier) / ".embed"
+    yield Folder(earlier) / WORK_FOLDER
     if not is_url(earlier):
-        yield from map(Folder, sorted(Path(earlier).glob(".embed-*")))
+        yield from map(Folder, sorted(Path(earlier).glob(f"{WORK_FOLDER}-*")))

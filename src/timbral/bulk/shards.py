@@ -32,6 +32,7 @@ __all__ = [
     "PartialShard",
     "Shard",
     "ShardResult",
+    "arrow_content",
     "parse_shard",
     "read_shard",
     "shard_file_name",
@@ -42,6 +43,7 @@ HASHING_THREADS = 4
 DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError)
 """what reading a damaged file of Arrow raises"""
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
+"""what a killed job embeds again, at most, for each worker"""
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ class Shard:
         A file that was written since it was read, as in a folder that is being filled, has no
         state: the recording is embedded again by the next job.
         """
-        rows = json.dumps([list(row.names().values()) for row in self.utterances])
-        digest = hashlib.sha256(rows.encode()).hexdigest()
         paths = [row.path for row in self.utterances]
         stamps = map(self.stamps.get, range(len(paths)))
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             files = list(pool.map(FileState.of, paths, stamps))
-        return json.dumps({"utterances": digest, "files": [astuple(file) for file in files]})
+        return json.dumps(
+            {"utterances": self._names_sha256(), "files": [astuple(file) for file in files]}
+        )
 
     def is_made_of(self, fingerprint: str) -> bool:
         """Whether the recordings are those that a fingerprint was taken of.
@@ -94,11 +96,15 @@ class Shard:
         A file of the same size that was written since is read: it may have been copied or touched.
         """
         saved = parse_json(fingerprint)
-        rows = json.dumps([list(row.names().values()) for row in self.utterances])
-        if saved["utterances"] != hashlib.sha256(rows.encode()).hexdigest():
+        if saved["utterances"] != self._names_sha256():
             return False
         pairs = zip(self.utterances, saved["files"], strict=True)
         return all(FileState(*file).is_of(row.path) for row, file in pairs)
+
+    def _names_sha256(self) -> str:
+        """Of the five columns of the utterances."""
+        rows = json.dumps([list(row.names().values()) for row in self.utterances])
+        return hashlib.sha256(rows.encode()).hexdigest()
 
     def saved_failures(
         self, folder: Folder, check: Callable[[bytes], object] = bytes
@@ -164,12 +170,9 @@ class PartialShard:
                 "failed_rows": json.dumps(sorted(self.failures)),
             }
         )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema) as writer:
-            writer.write_table(pa.table(self._columns(embedder), schema=schema))
         return ShardResult(
             file_name=self.shard.file_name,
-            content=sink.getvalue().to_pybytes(),
+            content=arrow_content(pa.table(self._columns(embedder), schema=schema)),
             num_utterances=len(self.rows),
             num_failures=len(failures),
             audio_seconds=sum(
@@ -198,6 +201,14 @@ class PartialShard:
             "snr_db": [row.snr_db for row in made],
             "embedding_sha256": [embedder.embedding_identity()] * len(rows),
         }
+
+
+def arrow_content(table: pa.Table) -> bytes:
+    """A table, with its metadata, as the content of an Arrow file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def shard_file_name(number: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from timbral.audio.quality.measures import Quality
 from timbral.bulk.embed_job import EmbedJob
-from timbral.bulk.shards import DAMAGED
+from timbral.bulk.shards import DAMAGED, arrow_content
 from timbral.cloning.encoded_recording import EncodedRecording
 from timbral.data.file_state import file_stamp
 from timbral.inference.embedder import Embedder
@@ -35,9 +35,7 @@ class KeptRecordings:
     """What one encoder, with its settings, made of recordings, by path."""
 
     def __init__(self, report: Path, embedder: Embedder) -> None:
-        job = replace(EmbedJob.of(embedder, ""), corpus="")  # recordings are told by their files
-        name = hashlib.sha256(job.as_json()).hexdigest()[:12]
-        self._path = report / KEPT_FOLDER / name
+        self._path = report / KEPT_FOLDER / EmbedJob.of_recordings(embedder).digest[:12]
         self._folder = Folder(self._path)
         self._dim = embedder.embedding_dim
 
@@ -77,11 +75,8 @@ class KeptRecordings:
                 ),
             }
         )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
         name = hashlib.sha256("\0".join(kept).encode()).hexdigest()[:16]
-        self._folder.write(f"{name}.arrow", bytes(sink.getvalue().to_pybytes()))
+        self._folder.write(f"{name}.arrow", arrow_content(table))
 
 
 def _rows(

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from timbral.bulk.embed_job import JOB_FILE, EmbedJob
+from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, read_json, write_json
@@ -31,7 +31,7 @@ __all__ = [
 VECTORS = "vectors"
 """the folder of vectors in that of an evaluation, or beside those of several"""
 
-WORK_FOLDER = ".evaluation"
+OWN_FOLDER = ".evaluation"
 JOB_NAME = "job.json"
 
 
@@ -65,7 +65,7 @@ class EvaluationJob:
     @classmethod
     def of_folder(cls, folder: Path) -> EvaluationJob | None:
         """The job of the scores in a folder; None when it holds none. DataError for other JSON."""
-        path = folder / WORK_FOLDER / JOB_NAME
+        path = folder / OWN_FOLDER / JOB_NAME
         if not path.exists():
             return None
         content = read_json(path)
@@ -108,7 +108,7 @@ def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
             f"{folder}: holds the scores of {job.difference(found)}; choose another `output`, or "
             "delete that folder first"
         )
-    write_json(folder / WORK_FOLDER / JOB_NAME, asdict(job))
+    write_json(folder / OWN_FOLDER / JOB_NAME, asdict(job))
 
 
 def default_folders(
@@ -127,10 +127,10 @@ def default_folders(
 def vectors_for(embedder: Embedder, root: str | Path, folder: Path) -> Path:
     """`folder`, with a hash behind its name where it holds vectors of other weights or root."""
     job = EmbedJob.of(embedder, root)
-    path = folder / ".embed" / JOB_FILE
+    path = folder / WORK_FOLDER / JOB_FILE
     if not path.exists() or EmbedJob.parse(path.read_bytes(), str(path)) == job:
         return folder
-    return folder.with_name(f"{folder.name}-{hashlib.sha256(job.as_json()).hexdigest()[:8]}")
+    return folder.with_name(f"{folder.name}-{job.digest[:8]}")
 
 
 def folder_for(job: EvaluationJob, folder: Path) -> Path:

@@ -116,7 +116,7 @@ class TorchRuntime:
     def _embed_whole(self, waves: Sequence[Wave]) -> Vectors:
         longest = int(self.network.longest_seconds * self.network.sample_rate)
         segments, owners = equal_segments(waves, longest)
-        limit = SECONDS_PER_BATCH.get(self.device.type, 16) * self.network.sample_rate
+        limit = self.seconds_per_batch * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
         with self._in_precision():
             for rows in rows_by_length([len(segment) for segment in segments], limit):

@@ -16,7 +16,7 @@ from timbral.cli.common_options import (
     SpeakersOption,
     option,
 )
-from timbral.cli.wording import count
+from timbral.cli.wording import count, name_flags
 
 __all__ = ["run"]
 
@@ -49,7 +49,7 @@ def run(
         skip_missing=skip_missing,
     )
     if result.note:
-        print(result.note.replace("`speakers`", "--speakers"), file=sys.stderr)
+        print(name_flags(result.note, ["compare"]), file=sys.stderr)
     if result.is_one_system:
         print("both give every trial the same score: the scores of one system", file=sys.stderr)
     print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
