@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from timbral.audio.quality.measures import Quality
 from timbral.io.types import Floats
@@ -15,6 +16,8 @@ __all__ = ["FEATURES", "Conditions", "Ranges", "pair_features"]
 
 MAX_SNR_DB = 60.0
 """above this, and for recordings without a pause, noise does not matter"""
+LEAST_SPEECH_SECONDS, LEAST_BANDWIDTH_HZ = 0.01, 1.0
+"""stand for less, since octaves are taken of both"""
 FEATURES = ("shorter", "longer", "narrower", "band difference", "noisier")
 """of a trial: net speech of both sides (octaves of seconds), bandwidth of the narrower side and its
 distance to the other (octaves of hertz), SNR of the noisier side (tens of dB)"""
@@ -34,11 +37,21 @@ class Conditions:
     @classmethod
     def of(cls, measured: Sequence[Quality]) -> Self:
         """Take the measures of recordings."""
-        snr = [MAX_SNR_DB if each.snr_db is None else each.snr_db for each in measured]
+        return cls.within_limits(
+            [each.speech_seconds for each in measured],
+            [each.bandwidth_hz for each in measured],
+            [MAX_SNR_DB if each.snr_db is None else each.snr_db for each in measured],
+        )
+
+    @classmethod
+    def within_limits(
+        cls, speech_seconds: ArrayLike, bandwidth_hz: ArrayLike, snr_db: ArrayLike
+    ) -> Self:
+        """Measures (N,) as numbers that have a logarithm, and no SNR above `MAX_SNR_DB`."""
         return cls(
-            np.maximum([each.speech_seconds for each in measured], 0.01),
-            np.maximum([each.bandwidth_hz for each in measured], 1.0),
-            np.minimum(snr, MAX_SNR_DB),
+            np.maximum(speech_seconds, LEAST_SPEECH_SECONDS),
+            np.maximum(bandwidth_hz, LEAST_BANDWIDTH_HZ),
+            np.minimum(snr_db, MAX_SNR_DB),
         )
 
     def rows(self, rows: object) -> Conditions:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timbral.calibration.conditions import Conditions
+from timbral.calibration.log_odds import probability_of
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
 from timbral.cloning.encoded_recording import EncodedRecording
 from timbral.embeddings.vectors import unit_length, unit_mean
@@ -179,5 +180,5 @@ def _probabilities(
         )
         score = embedder.calibration.scores(side, encoded[clone.synthesized].vector)
         llr = float(embedder.calibration.llr(score, first, second)[0])
-        probabilities.append(0.5 * (1 + np.tanh(llr / 2)))
+        probabilities.append(float(probability_of(llr)))
     return np.array(probabilities)

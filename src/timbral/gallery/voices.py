@@ -112,10 +112,10 @@ def conditions_of(recordings: Sequence[EnrolledRecording]) -> Conditions:
     What was not measured is taken from the risks where these tell it, and else for good: 8 kHz of
     band, no noise, and all of the duration speech.
     """
-    return Conditions(
-        np.maximum([_speech(each) for each in recordings], 0.01),
-        np.maximum([_bandwidth(each) for each in recordings], 1.0),
-        np.minimum([_snr(each) for each in recordings], MAX_SNR_DB),
+    return Conditions.within_limits(
+        [_speech(each) for each in recordings],
+        [_bandwidth(each) for each in recordings],
+        [_snr(each) for each in recordings],
     )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
-
 from timbral.calibration.calibration import NO_PROMISE, Calibration, OperatingPoint, promised
 from timbral.calibration.conditions import Conditions
+from timbral.calibration.log_odds import log_odds, probability_of
 from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.embeddings.similarity import similarity
 from timbral.errors import ConfigError
@@ -96,7 +94,7 @@ class Question:
 
     @property
     def log_prior_odds(self) -> float:
-        return math.log(self.prior) - math.log1p(-self.prior)
+        return log_odds(self.prior)
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def _decide_by_llr(
     second: Conditions,
 ) -> Decision:
     llr = float(calibration.llr(pair.compensated, first, second)[0])
-    probability = float(0.5 * (1.0 + np.tanh((llr + question.log_prior_odds) / 2)))
+    probability = float(probability_of(llr + question.log_prior_odds))
     points, warnings = calibration.points_of(first, second), calibration.warnings(first, second)
     refusal = NO_PROMISE
     if not warnings and question.false_accept and promised(question.false_accept, points) is None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from timbral.calibration.log_odds import probability_of
 from timbral.errors import DataError
 from timbral.io.types import Floats
 from timbral.plots.error_plots import draw_calibration, draw_det, draw_scores
@@ -168,7 +169,7 @@ class CalibrationCurve:
         scores = np.linspace(bounds[0], bounds[-1], MAX_POINTS)
         return cls(
             np.append(hull.scores, bounds[-1]),
-            _probability(hull.llrs),
+            probability_of(hull.llrs),
             scores,
             _logistic(bounds, targets, others, scores),
         )
@@ -209,10 +210,6 @@ class CalibrationCurve:
         draw_calibration(path, self.edges, self.steps, self.scores, self.logistic, title)
 
 
-def _probability(llrs: Floats) -> Floats:
-    return np.asarray(0.5 * (1 + np.tanh(llrs / 2)))
-
-
 def _logistic(bounds: Floats, targets: Floats, others: Floats, scores: Floats) -> Floats:
     """Probabilities at `scores` (M,) of a curve that is fitted to trials in bins (B,)."""
     middles = (bounds[:-1] + bounds[1:]) / 2
@@ -224,7 +221,7 @@ def _logistic(bounds: Floats, targets: Floats, others: Floats, scores: Floats) -
         offset, slope = fit_logistic(features, labels, weights, np.array([0.0, PENALTY]))
     except DataError:
         return np.empty(0)
-    return _probability(offset + slope * (scores - middle) / spread)
+    return probability_of(offset + slope * (scores - middle) / spread)
 
 
 def _probit(rate: float) -> float:

@@ -198,11 +198,11 @@ def _count_outside(conditions: Conditions, calibration: Calibration, trials: Tri
 
 def _measures(found: NamedVectors, rows: Ints, starts: Ints) -> Conditions:
     speech, bandwidth, snr = (_numbers(found, name, rows) for name in (*MEASURES, "snr_db"))
-    snr = np.where(np.isnan(snr), MAX_SNR_DB, np.minimum(snr, MAX_SNR_DB))
+    each = Conditions.within_limits(speech, bandwidth, np.where(np.isnan(snr), MAX_SNR_DB, snr))
     return Conditions(
-        np.maximum(np.add.reduceat(np.maximum(speech, 0.01), starts), 0.01),
-        np.maximum(np.minimum.reduceat(bandwidth, starts), 1.0),
-        np.minimum.reduceat(snr, starts),
+        np.add.reduceat(each.speech_seconds, starts),
+        np.minimum.reduceat(each.bandwidth_hz, starts),
+        np.minimum.reduceat(each.snr_db, starts),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.calibration.log_odds import log_odds, probability_of
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
@@ -49,7 +49,7 @@ def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, pri
     if pc.any(pc.match_substring_regex(trials.names, r"[\t\n\r]")).as_py():
         raise DataError("a name with a tab or a line break cannot be written")
     labels = pa.array(["0", "1", ""])
-    odds = math.log(prior) - math.log1p(-prior)
+    odds = log_odds(prior)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f"{HEADING}\n")
         for start in range(0, len(trials), ROWS):
@@ -61,7 +61,7 @@ def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, pri
                 labels.take(pa.array(label)),
                 _text(scored.scores[rows]),
                 _text(calibrated.llrs[rows]),
-                _text(0.5 * (1.0 + np.tanh((calibrated.said[rows] + odds) / 2))),
+                _text(probability_of(calibrated.said[rows] + odds)),
             ]
             lines = pc.binary_join_element_wise(*columns, "\t")
             file.write("\n".join(lines.to_pylist()) + "\n")

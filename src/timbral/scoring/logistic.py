@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from timbral.calibration.log_odds import probability_of
 from timbral.errors import DataError
 from timbral.io.types import Floats, Ints
 
@@ -31,7 +32,7 @@ def fit_logistic(features: Floats, labels: Ints, weights: Floats, penalty: Float
     coefficients = np.zeros(features.shape[1])
     value = _loss(coefficients, features, labels, weights, penalty)
     for _ in range(MAX_STEPS):
-        probability = _sigmoid(features @ coefficients)
+        probability = probability_of(features @ coefficients)
         gradient = features.T @ (weights * (probability - labels)) + penalty * coefficients
         curvature = weights * probability * (1.0 - probability)
         hessian = (features * curvature[:, None]).T @ features + np.diag(penalty)
@@ -59,7 +60,3 @@ def _loss(
     llr = features @ coefficients
     of_rows = np.logaddexp(0.0, np.where(labels == 1, -llr, llr))
     return float(weights @ of_rows + penalty @ coefficients**2 / 2)
-
-
-def _sigmoid(values: Floats) -> Floats:
-    return np.asarray(0.5 * (1.0 + np.tanh(values / 2)))

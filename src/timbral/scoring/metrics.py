@@ -7,7 +7,6 @@ trial that is rejected, a false alarm a non-target trial that is accepted.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timbral.calibration.log_odds import log_odds
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError
 from timbral.io.types import Floats, Ints, Vectors
@@ -219,7 +219,7 @@ def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> fl
 
 def bayes_threshold(p_target: float) -> float:
     """The llr from which accepting costs least, with unit costs: log((1 - p) / p)."""
-    return math.log1p(-p_target) - math.log(p_target)
+    return -log_odds(p_target)
 
 
 def detection_cost(miss: Any, false_alarm: Any, p_target: float) -> Floats:
