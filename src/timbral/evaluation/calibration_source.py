@@ -22,9 +22,8 @@ from timbral.evaluation.evaluation_job import EvaluationJob
 from timbral.io.files import read_json
 from timbral.io.types import Ints, Progress
 from timbral.scoring.calibrated_scores import conditions_of, identity_of
-from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.list_speakers import listed_speakers
-from timbral.scoring.score_file import SCORES, read_scores
+from timbral.scoring.score_file import SCORES, ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import numbered, speakers_of
 from timbral.scoring.trial_vectors import TrialVectors
@@ -121,7 +120,7 @@ class CalibrationSource:
                     else ", and without them nothing can be left out by `min_speech`"
                 )
             )
-        trials = _trials(listed.trials, listed.scores, speakers, found, rows, measured)
+        trials = _trials(listed, speakers, found, rows, measured)
         if min_speech:
             trials = trials.with_speech(min_speech)
             rows = found.rows_of(trials.names, root)
@@ -156,8 +155,7 @@ def _rows(trials: TrialList, found: NamedVectors, root: str | Path, vectors: str
 
 
 def _trials(
-    trials: TrialList,
-    scores: object,
+    listed: ScoredList,
     speakers: Speakers,
     found: NamedVectors,
     rows: Ints,
@@ -173,18 +171,9 @@ def _trials(
             )
         of_names = numbered(names)
     else:
-        of_names = speakers_of(trials, speakers)
+        of_names = speakers_of(listed.trials, speakers)
     conditions = Conditions(*np.ones((3, len(rows)))) if measured is None else measured
-    sides = trials.first.astype(np.int64), trials.second.astype(np.int64)
-    data = TrialData(
-        np.asarray(scores, dtype=np.float64),
-        trials.labels.astype(np.int64),
-        of_names[sides[0]],
-        of_names[sides[1]],
-        conditions.rows(sides[0]),
-        conditions.rows(sides[1]),
-    )
-    return EvaluatedTrials(data, trials.names, sides, conditions)
+    return EvaluatedTrials.of(listed, of_names, conditions)
 
 
 def _where_evaluations_are(folder: Path) -> str:

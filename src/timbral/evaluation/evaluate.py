@@ -147,4 +147,4 @@ def _job(
         identity = embedder.weights_identity(), embedder.embedding_identity()
         open_calibration(options.calibration, *identity)
     folder = None if output is None else Path(output)
-    return ListEvaluation(embedder, Path(trials), root, options, folder, allow_seen)
+    return ListEvaluation(embedder, Path(trials), listed, root, options, folder, allow_seen)

@@ -22,7 +22,7 @@ from timbral.io.files import read_json
 from timbral.io.threads import map_ahead
 from timbral.io.types import Ints, Progress, Vectors
 from timbral.scoring.calibration_fit import TrialData
-from timbral.scoring.score_file import SCORES, read_scores
+from timbral.scoring.score_file import SCORES, ScoredList, read_scores
 from timbral.scoring.trial_speakers import speakers_of
 from timbral.scoring.trial_vectors import TrialVectors
 
@@ -43,6 +43,21 @@ class EvaluatedTrials:
     """of both sides of the trials, (N,) each"""
     conditions: Conditions
     """(R,)"""
+
+    @classmethod
+    def of(cls, scored: ScoredList, speakers: Ints, conditions: Conditions) -> EvaluatedTrials:
+        """Of labeled trials over R names, with a number of a speaker (R,) for each."""
+        trials = scored.trials
+        first, second = trials.first.astype(np.int64), trials.second.astype(np.int64)
+        data = TrialData(
+            np.asarray(scored.scores, dtype=np.float64),
+            trials.labels.astype(np.int64),
+            speakers[first],
+            speakers[second],
+            conditions.rows(first),
+            conditions.rows(second),
+        )
+        return cls(data, trials.names, (first, second), conditions)
 
     def with_speech(self, seconds: float) -> EvaluatedTrials:
         """The trials of two recordings that hold so much net speech, in seconds, each.
@@ -116,17 +131,7 @@ def read_evaluated_trials(
         )
     of_names = speakers_of(trials, speakers)
     locations = ListedFiles(job.root).locations(trials.names.to_pylist())
-    conditions = _measure(locations, progress)
-    data = TrialData(
-        scored.scores.astype(np.float64),
-        trials.labels.astype(np.int64),
-        of_names[trials.first],
-        of_names[trials.second],
-        conditions.rows(trials.first),
-        conditions.rows(trials.second),
-    )
-    rows = trials.first.astype(np.int64), trials.second.astype(np.int64)
-    return EvaluatedTrials(data, trials.names, rows, conditions)
+    return EvaluatedTrials.of(scored, of_names, _measure(locations, progress))
 
 
 def _measure(locations: list[str], progress: Progress) -> Conditions:

@@ -36,9 +36,8 @@ from timbral.scoring.list_speakers import speakers_file, write_speakers
 from timbral.scoring.llr_comparison import LLRS
 from timbral.scoring.score_file import SCORES, write_scores
 from timbral.scoring.score_options import ScoreOptions
-from timbral.scoring.trial_list import TrialList, read_trial_list
+from timbral.scoring.trial_list import TrialList
 from timbral.scoring.trial_speakers import known_speakers, speaker_names
-from timbral.scoring.trials import read_labeled_list
 
 __all__ = ["Evaluation", "ListEvaluation", "ScoredRecordings"]
 
@@ -90,6 +89,8 @@ class ListEvaluation:
 
     embedder: Embedder
     trials: Path
+    listed: TrialList
+    """what the file `trials` holds"""
     root: str | Path
     options: ScoreOptions
     output: Path | None
@@ -112,10 +113,9 @@ class ListEvaluation:
 
     def run(self, vectors: Path, engine: Engine, progress: Progress) -> Evaluation:
         """Embed into the folder `vectors`, score from it, and write the results."""
-        listed = read_labeled_list(self.trials)
-        recordings = self.options.recordings_of(listed)
+        recordings = self.options.recordings_of(self.listed)
         seen = self._seen(recordings)
-        done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
+        done, embedded = self._embed_and_score(recordings, vectors, engine, progress)
         if done.figures is None:
             raise DataError(_one_kind(done, embedded))
         failures = len(embedded.failures)
@@ -136,10 +136,9 @@ class ListEvaluation:
 
     def score(self, vectors: Path, engine: Engine, progress: Progress) -> ScoredRecordings:
         """As `run`, of a list that has no error rates: scores are written, and no page."""
-        listed = read_trial_list(self.trials)
-        recordings = self.options.recordings_of(listed)
+        recordings = self.options.recordings_of(self.listed)
         self._seen(recordings)
-        done, embedded = self._embed_and_score(listed, recordings, vectors, engine, progress)
+        done, embedded = self._embed_and_score(recordings, vectors, engine, progress)
         scored = ScoredRecordings(
             len(done.scored.trials), len(embedded.failures), done.num_missing, done.note
         )
@@ -151,7 +150,6 @@ class ListEvaluation:
 
     def _embed_and_score(
         self,
-        listed: TrialList,
         recordings: NamedRecordings,
         vectors: Path,
         engine: Engine,
@@ -172,7 +170,7 @@ class ListEvaluation:
         )
         if self.output is not None:
             write_jsonl(self.output / "failures.jsonl", embedded.failures)
-        done = self._score(listed, recordings, vectors, embedded)
+        done = self._score(recordings, vectors, embedded)
         if self.output is not None:
             self._write_scores(self.output, done)
             self._write_speakers(self.output, done, recordings)
@@ -225,11 +223,7 @@ class ListEvaluation:
         return seen
 
     def _score(
-        self,
-        listed: TrialList,
-        recordings: NamedRecordings,
-        vectors: Path,
-        embedded: ListSummary,
+        self, recordings: NamedRecordings, vectors: Path, embedded: ListSummary
     ) -> ListScores:
         """Score from the vectors; DataError, with the first failure, when too many are missing."""
         if len(embedded.failures) == embedded.num_recordings:
@@ -241,7 +235,7 @@ class ListEvaluation:
             at = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
             own, note = self._own_calibration(found, at)
             options = self.options if own is None else replace(self.options, calibration=own)
-            done = score_list(listed, recordings, found, at, options)
+            done = score_list(self.listed, recordings, found, at, options)
             if note and done.figures is not None:
                 return replace(done, figures=replace(done.figures, calibration_note=note))
             return done
