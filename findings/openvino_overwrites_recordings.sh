@@ -8,7 +8,7 @@
 # call with share_inputs=False) copies its own recording into that array, the caller's. An enrolled recording of 3 s that was
 # embedded by a call is, after a test of 3 s by a request, the test: embedded again it has a cosine of 1 to the test's vector,
 # and about 0 to its own. A shorter test replaces the beginning; with a longer one nothing happens. Only calls
-# after calls leave it alone. Nothing is said.
+# after calls leave it alone. Nothing is said. 2025.3.0 did the same.
 # Who is hurt: whoever warms a model up, or embeds the enrollment, by compiled(x) and goes on by requests or the queue, and
 # uses the features again (windows, another model, augmentation, an average): they are somebody else's, and a window that is a
 # view of a recording is overwritten in the recording itself.
