@@ -1,10 +1,12 @@
 """Engines for one encoder: torch (timbral), onnxruntime and OpenVINO on the file that was exported.
 
     python benchmarks/engines.py ENCODER [--rounds 3] [--seconds 8] [--utterances 8] [--skip bf16]
+                                 [--calibrate CORPUS]
 
 Seconds of audio a second of processor time, one thread each, alternating, medians; the ratio to
 onnxruntime is the median of the rounds' own, so that a busy machine weighs on both; least cosine
-to the plain network in float32. Engines that are not installed are left out.
+to the plain network in float32. Engines that are not installed are left out, and bf16 where the
+processor has none. With CORPUS, recordings of many speakers, a file computed in 8 bits runs, too.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class PlainRuntime(TorchRuntime):
         self._embed_features = self.network.embed_features
 
 
-def engines(encoder: str, path: Path, skip: Sequence[str]) -> dict[str, Engine]:
+def engines(
+    encoder: str, path: Path, skip: Sequence[str], calibrate: Path | None, folder: Path
+) -> dict[str, Engine]:
     def of(embedder: Embedder) -> Engine:
         return lambda wave: embedder.encode_preprocessed([wave])[0]
 
@@ -75,6 +79,10 @@ def engines(encoder: str, path: Path, skip: Sequence[str]) -> dict[str, Engine]:
     if "bf16" not in skip and has_bf16():  # minutes where it is emulated
         made["timbral bf16"] = of(timbral.load_encoder(encoder, device="cpu", precision="bf16"))
     made[PEER] = of(timbral.load_encoder(path))
+    if calibrate is not None:
+        static = folder / "int8.onnx"
+        timbral.export(timbral_fp32, static, precision="int8", calibrate=calibrate)
+        made["onnxruntime int8, calibrated"] = of(timbral.load_encoder(static))
     return made | ({} if "openvino" in skip else openvino_engines(path))
 
 
@@ -94,6 +102,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--model", type=Path, help="its exported file; default: exported now")
+    parser.add_argument("--calibrate", type=Path, help="recordings that show the ranges of int8")
     parser.add_argument("--skip", nargs="*", default=[], choices=["bf16", "openvino"])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -101,7 +110,7 @@ def main() -> None:
     audio = sum(len(wave) for wave in waves) / 16_000
     with tempfile.TemporaryDirectory() as folder:
         path = options.model or Path(folder) / "model.onnx"
-        made = engines(options.encoder, path, options.skip)
+        made = engines(options.encoder, path, options.skip, options.calibrate, Path(folder))
         vectors = {name: np.stack([run(wave) for wave in waves]) for name, run in made.items()}
         spent: dict[str, list[float]] = {name: [] for name in made}
         for _ in range(options.rounds):
