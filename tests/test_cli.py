@@ -364,7 +364,7 @@ def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> N
     ("words", "message"),
     [
         (("embed", "VOICES", "--output", "x"), "which is a folder with recordings, as in"),
-        (("embed", "VOICES"), "`timbral embed campplus-zh-en"),
+        (("embed", "VOICES"), "`timbral embed campplus-int8"),
         (("embed", "./c.wav", "--output", "x"), "CORPUS is missing"),
         (("embed", "hf://me/corpus:train"), "which is a URL"),
         (("evaluate", "trials.txt", "--output", "x"), "which is a list"),
@@ -381,6 +381,14 @@ def test_an_encoder_that_was_left_out(
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)
     assert message in answer.err
     assert answer.err.startswith("error: CORPUS" if "./c.wav" in words else "error: ENCODER is")
+
+
+def test_an_encoder_behind_the_corpus(ask: Ask, voices: Path, tmp_path: Path) -> None:
+    answer = ask("embed", voices, "campplus-int8", "--output", tmp_path / "x")
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    example = f"as in `timbral embed campplus-int8 {voices}`"
+    assert f"which comes first, and the corpus behind it, {example}" in answer.err
+    assert not (tmp_path / "x").exists()
 
 
 def test_long_recordings_are_announced(

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -146,6 +147,22 @@ def embedded(run: Path, voices: Path, tmp_path: Path) -> Path:
             soundfile.write(corpus / folder.name / f"{path.stem}.wav", wave, rate)
     timbral.embed(run, corpus, tmp_path / "out")
     return tmp_path / "out"
+
+
+def test_a_recording_that_is_written_while_it_is_audited(
+    ask: Ask, run: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = sorted(embedded.parent.glob("corpus/*/*.wav"))[0]
+    parts_of = part_vectors.parts_of
+
+    def write_later(*arguments: Any) -> Any:
+        recording.write_bytes(recording.read_bytes() + bytes(2))
+        return parts_of(*arguments)
+
+    monkeypatch.setattr(part_vectors, "parts_of", write_later)
+    answer = ask("audit", embedded, "--encoder", run, "--min-probability", 0)
+    assert answer.code == 0
+    assert "recordings in which a second speaker talks: 8\n" in answer.out
 
 
 def test_audit_reads_the_recordings_and_is_resumed(

@@ -80,19 +80,18 @@ def embed_parts(
         shard = Shard(start // SHARD_RECORDINGS, utterances[start:end])
         failed = _saved_failures(kept, shard)
         if failed is None:
-            kept.write(shard.file_name, _embed(embedder, shard))
-            failed = _saved_failures(kept, shard)
-            assert failed is not None, "it was just written"
+            content, failed = _embed(embedder, shard)
+            kept.write(shard.file_name, content)
         shards.append((shard.file_name, rows[start:end]))
         failures += failed
     progress(len(utterances), len(utterances))
     return KeptParts(kept, tuple(shards)), failures
 
 
-def _embed(embedder: Embedder, shard: Shard) -> bytes:
-    """A shard's file: a row a recording; those that failed are named in its metadata."""
+def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
+    """A shard's file, a row a recording, and those that failed, which its metadata names."""
     fingerprint = shard.fingerprint()
-    failures: list[dict[str, str]] = []
+    failures: list[AudioError] = []
     numbers: list[int] = []
     found: list[RecordingParts] = []
     for rows, waves, kept in _batches(embedder, shard, failures):
@@ -111,12 +110,14 @@ def _embed(embedder: Embedder, shard: Shard) -> bytes:
             "behind": pa.array([parts.seconds[1] for parts in found], pa.float64()),
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), size),
         }
-    ).replace_schema_metadata({"recordings": fingerprint, "failures": json.dumps(failures)})
-    return arrow_content(table)
+    )
+    failed = json.dumps([failure.as_dict() for failure in failures])
+    table = table.replace_schema_metadata({"recordings": fingerprint, "failures": failed})
+    return arrow_content(table), failures
 
 
 def _batches(
-    embedder: Embedder, shard: Shard, failures: list[dict[str, str]]
+    embedder: Embedder, shard: Shard, failures: list[AudioError]
 ) -> Iterator[tuple[list[int], list[Wave], list[Floats]]]:
     """Rows of a shard, their audio, and the seconds that trimming left of it (K, 2).
 
@@ -128,7 +129,7 @@ def _batches(
     paths = [utterance.path for utterance in shard.utterances]
     for row, loaded in enumerate(map_ahead(embedder.loader.try_load_with_times, paths)):
         if isinstance(loaded, AudioError):
-            failures.append(loaded.as_dict())
+            failures.append(loaded)
             continue
         rows.append(row)
         waves.append(loaded[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -22,16 +23,26 @@ FEW = 10
 """utterances of which nothing is said"""
 
 
-def check_corpus(corpus: str) -> None:
-    """DataError for CORPUS that is not there, with the Hub's name of what may be a dataset."""
+def check_corpus(corpus: str, encoder: str) -> None:
+    """DataError for CORPUS that is not there, with the Hub's name of what may be a dataset.
+
+    ConfigError where it is the encoder, which comes first.
+    """
     from timbral.audio.segments import Segment
+    from timbral.checkpoints.known_names import PUBLISHED_NAMES
     from timbral.cli.early_checks import check_folders
     from timbral.data.corpora.hub_dataset import dataset_hint
-    from timbral.errors import DataError
+    from timbral.errors import ConfigError, DataError
 
     if corpus == STDIN:
         return
     file = Segment.of(corpus).file
+    if corpus in PUBLISHED_NAMES and not Path(corpus).exists():
+        example = shlex.join(["embed", corpus, encoder])
+        raise ConfigError(
+            f"{corpus} is an encoder, which comes first, and the corpus behind it, as in "
+            f"`timbral {example}`"
+        )
     if hint := dataset_hint(file):
         raise DataError(f"{file}: no such file or folder{hint}")
     check_folders(file)

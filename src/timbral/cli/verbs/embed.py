@@ -99,7 +99,7 @@ def run(
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """
     target = _target(corpus, output, beside_audio, format)
-    check_corpus(corpus)
+    check_corpus(corpus, encoder)
     check_files(settings.config)
     check_folders(reuse)
     found = find_corpus(corpus, layout, pattern, mel_files=True)  # before torch is imported
