@@ -622,7 +622,7 @@ def test_a_gallery_of_another_encoder_is_refused(
     for words, said in (
         ([tmp_path / "gallery.db", "--encoder", run], "vectors of two encoders do not compare"),
         ([tmp_path / "none.db", "--encoder", run], "none.db"),
-        ([], "name an --encoder, or a gallery"),
+        ([], "name an --encoder, such as campplus-int8"),
     ):
         answer = ask("serve", *words, "--port", 0)
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
