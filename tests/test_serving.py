@@ -509,6 +509,36 @@ def test_a_request_alone_is_computed_on_all_cores(
     assert used[:2] == [2, 1]
 
 
+def test_what_came_too_late_is_not_counted(embedder: Embedder, waves: list[Wave]) -> None:
+    slow = SlowRuntime(embedder)
+    counted: list[int] = []
+    batching = BatchingRuntime(
+        slow,
+        workers=1,
+        timeout_seconds=0.2,
+        observe=lambda recordings, seconds, computing: counted.append(recordings),
+    )
+    refused: list[ServiceError] = []
+
+    def ask(row: int) -> None:
+        try:
+            batching.embed_waves(waves[: row + 1], None)
+        except ServiceError as error:
+            refused.append(error)
+
+    threads = in_threads(ask, 1)
+    wait_until(lambda: slow.has_begun)
+    threads += in_threads(lambda row: ask(1), 1)
+    wait_until(lambda: batching.num_waiting == 1)
+    time.sleep(0.25)
+    slow.may.set()
+    for thread in threads:
+        thread.join()
+    batching.close()
+    assert counted == [1]
+    assert [error.kind for error in refused] == ["timeout"]
+
+
 def test_alone_on_busy_cores_one_thread_is_chosen() -> None:
     def chosen(cost: dict[int, float], count: int = 64) -> list[int]:
         threads = LoneThreads(4)

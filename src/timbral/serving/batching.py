@@ -195,13 +195,16 @@ class BatchingRuntime:
             if wanted != threads and self._lone_threads.most > 1:
                 set_torch_threads(wanted)  # of this thread of Python, not of the others
                 threads = wanted
+            waiting = _in_time(batch)
+            if not waiting:
+                continue
             start = time.monotonic()
-            _compute(self.runtime, batch)
+            _compute(self.runtime, waiting)
             computing = time.monotonic() - start
-            seconds = sum(job.samples for job in batch) / self.network.sample_rate
+            seconds = sum(job.samples for job in waiting) / self.network.sample_rate
             if is_alone and self._is_alone():
                 self._lone_threads.note(threads, computing / seconds)
-            self._observe(sum(len(job.waves) for job in batch), seconds, computing)
+            self._observe(sum(len(job.waves) for job in waiting), seconds, computing)
 
     def _is_alone(self) -> bool:
         """Whether nothing else is computed, or waits."""
@@ -232,15 +235,17 @@ class BatchingRuntime:
         return samples <= self._samples_per_batch and job.windows == first.windows
 
 
-def _compute(runtime: Runtime, batch: Sequence[_Job]) -> None:
-    """Give each job its vectors, or the error that it raises."""
+def _in_time(batch: Sequence[_Job]) -> list[_Job]:
+    """The jobs that somebody still waits for; the others are given the error of the time limit."""
     now = time.monotonic()
     for job in batch:
         if job.deadline < now:
             job.future.set_exception(ServiceError(503, "timeout", TOO_MUCH))
-    waiting = [job for job in batch if not job.future.done()]
-    if not waiting:
-        return
+    return [job for job in batch if not job.future.done()]
+
+
+def _compute(runtime: Runtime, waiting: Sequence[_Job]) -> None:
+    """Give each job its vectors, or the error that it raises."""
     try:
         waves = [wave for job in waiting for wave in job.waves]
         vectors = runtime.embed_waves(waves, waiting[0].windows)
@@ -249,7 +254,8 @@ def _compute(runtime: Runtime, batch: Sequence[_Job]) -> None:
             waiting[0].future.set_exception(error)
             return
         for job in waiting:  # one request's waves are not to fail another's
-            _compute(runtime, [job])
+            if _in_time([job]):
+                _compute(runtime, [job])
         return
     ends = np.cumsum([len(job.waves) for job in waiting])
     for job, rows in zip(waiting, np.split(vectors, ends[:-1]), strict=True):
