@@ -363,7 +363,13 @@ def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
 
 
 def test_mistakes(ask: Ask, tmp_path: Path) -> None:
-    assert "give encoders and behind them what" in ask("similarity", "ecapa", "--output", "o").err
+    told = ask("similarity", "ecapa", "--output", "o").err
+    assert "give encoders and behind them what they compare" in told
+    assert "`timbral similarity ecapa SYNTHESIZED REFERENCES --output report`" in told
+    assert (
+        f"similarity campplus-int8 {tmp_path} --"
+        in ask("similarity", tmp_path, "--output", "o").err
+    )
     with pytest.raises(InputError, match="a list of encoders"):
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ge2e-lstm is named twice"):

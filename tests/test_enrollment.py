@@ -110,6 +110,7 @@ def test_trials_below_the_heading_of_nist(tmp_path: Path) -> None:
         ("modelid\tsegmentid\tside\nm\ta\ta\nn\ta\tb\n", "two sides of a, which has one"),
         ("modelid\tsegmentid\ttargettype\nm\ta\tyes\n", "targettype is target or nontarget"),
         ("modelid\tsegmentid\tside\n", "no trials below its heading"),
+        ("modelid\tsegmentid\tside\tside\nm\ta\ta\ta\n", "two columns are called 'side'"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=words):

@@ -10,7 +10,7 @@ __all__ = ["tell_missing_encoder"]
 
 
 def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
-    """That ENCODER is missing, with names that it may have; "" where the first word may be one.
+    """That ENCODER is missing, with one that it may be; "" where the first word may be one.
 
     Args:
         verb: such as ``timbral embed``, which takes ENCODER and a corpus or list
@@ -18,14 +18,13 @@ def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
     """
     if not words or words[0].startswith("-") or not (found := _no_encoder(words[0])):
         return ""
-    from timbral.checkpoints.known_names import DEFAULT_ENCODER, PUBLISHED_NAMES
+    from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
     example = shlex.join([verb.split()[-1], DEFAULT_ENCODER, *words])
-    names = ", ".join(name for name in PUBLISHED_NAMES if name != DEFAULT_ENCODER)
     return (
         f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example}`; "
-        f"{DEFAULT_ENCODER} comes with timbral, other names are {names} (`timbral models`), "
-        "or it is a run folder or a file of weights"
+        f"{DEFAULT_ENCODER} comes with timbral, `timbral models` lists other names, and a run "
+        "folder or a file of weights is an encoder, too"
     )
 
 

@@ -31,12 +31,15 @@ def without_heading(
 ) -> tuple[pa.DictionaryArray | None, pa.DictionaryArray, pa.DictionaryArray]:
     """Labels, where there are any, models and segments, of columns that begin with their names.
 
-    The sides of calls are left out. Raises DataError for a recording that comes with two.
+    The sides of calls are left out. Raises DataError for a recording that comes with two, and for
+    two columns of one name.
     """
-    named = {
-        column[0].as_py().strip(BLANKS): column.slice(1).cast(pa.string()).dictionary_encode()
-        for column in columns
-    }
+    named: dict[str, pa.DictionaryArray] = {}
+    for column in columns:
+        name = column[0].as_py().strip(BLANKS)
+        if name in named:
+            raise DataError(f"{path}: two columns are called {name!r} in its heading; leave one")
+        named[name] = column.slice(1).cast(pa.string()).dictionary_encode()
     segments = named[HEADING[1]]
     if SIDE in named:
         pairs = pa.table([segments.cast(pa.string()), named[SIDE].cast(pa.string())], ["0", "1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -118,9 +119,14 @@ def _drift(
 def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
     encoders, sources = split_words(words)
     if not encoders or not sources:
+        from timbral.checkpoints.known_names import DEFAULT_ENCODER
+
+        example = shlex.join(
+            [*(encoders or [DEFAULT_ENCODER]), *(sources or ["SYNTHESIZED", "REFERENCES"])]
+        )
         raise ConfigError(
-            "give encoders and behind them what they compare, as in `timbral similarity "
-            "campplus-zh-en SYNTHESIZED REFERENCES --output report`"
+            "give encoders and behind them what they compare, as in "
+            f"`timbral similarity {example} --output report`"
         )
     return encoders, sources
 
