@@ -1,14 +1,18 @@
 """Open-set identification: what is promised of a search, and what happens.
 
     python recipes/gallery/identification.py CALIBRATION.json EMBEDDINGS [TESTED …]
+        [--crops CROPS] [--enroll-crops] [--sizes N …]
 
 EMBEDDINGS is an `embed` folder of many speakers. Galleries of 10, 100 and 340 of them are drawn,
 with 3 recordings of the first half of each speaker's, as `timbral enroll` does it: whom the guard
 refuses is no part of them. Recordings of the second half are searched, and recordings of all the
 other speakers, who are strangers. TESTED are `embed` folders of other speakers, who are strangers
-only. All are decided at the threshold of all recordings, also those with little speech, for which
-`timbral identify` has stricter ones. Prints, for each rate that is asked for: strangers who are
-given any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong
+only. Recordings with little speech are decided as `timbral identify` decides them, at thresholds
+of their own or without a promise, and counted apart; those below the ranges of the calibration, of
+which nothing is promised, are left out. CROPS is an `embed` folder of short crops of the speakers
+of EMBEDDINGS, as crops.py makes them: they are searched as well, known strangers bring theirs, and
+with `--enroll-crops` each voice has one. Prints, for each rate that is asked for: strangers who
+are given any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong
 names.
 """
 
@@ -23,16 +27,18 @@ from pathlib import Path
 
 import numpy as np
 from material import Material
+from numpy.typing import NDArray
 
-from timbral.calibration.calibration import Calibration
+from timbral.calibration.calibration import Calibration, promised
 from timbral.calibration.calibration_file import read_calibration
+from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError, EnrollmentError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.posterior import posterior
 from timbral.gallery.search_rates import SearchRates
-from timbral.gallery.stranger_searches import stranger_searches
+from timbral.gallery.stranger_searches import Strangers, stranger_searches
 from timbral.gallery.voice_search import Voices
 from timbral.gallery.voices import conditions_of
 from timbral.io.types import Floats, Ints
@@ -41,6 +47,8 @@ SIZES = {10: 60, 100: 24, 340: 12}
 """voices of a gallery, and how many galleries are drawn"""
 ENROLLED, SEARCHED = 3, 2
 RATES = (0.1, 0.05, 0.02, 0.01)
+Drawn = tuple[str, Ints, Ints]
+"""a speaker, rows to enroll and rows to search"""
 
 
 @dataclass
@@ -64,9 +72,14 @@ class Counts:
         low, high = 100 * np.percentile(rates, [2.5, 97.5])
         rate = 100 * np.mean([x for _, x in self.strangers])
         return (
-            f"strangers named {rate:.1f} ({low:.1f} to {high:.1f}) %, not found "
-            f"{100 * np.mean(self.missed):.1f} %, wrong name {100 * np.mean(self.wrong):.2f} %, "
-            f"galleries above the promise {100 * np.mean(self.broken):.0f} %"
+            f"{len(speakers)} strangers, named {rate:.1f} ({low:.1f} to {high:.1f}) %; "
+            + (
+                f"enrolled not found {100 * np.mean(self.missed):.1f} %, wrong name "
+                f"{100 * np.mean(self.wrong):.2f} %; "
+                if self.missed
+                else ""
+            )
+            + f"galleries above the promise {100 * np.mean(self.broken):.0f} %"
         )
 
 
@@ -78,69 +91,158 @@ class Search:
     right: Ints
     speakers: list[str]
     all_llrs: Floats
+    is_short: NDArray[np.bool_]
+    """whether it has less net speech than the calibration promises with all others"""
+
+    def rows(self, mask: NDArray[np.bool_]) -> Search:
+        speakers = [name for name, kept in zip(self.speakers, mask, strict=True) if kept]
+        each = (self.llrs, self.right, self.all_llrs, self.is_short)
+        llrs, right, all_llrs, is_short = (values[mask] for values in each)
+        return Search(llrs, right, speakers, all_llrs, is_short)
 
 
-def search(voices: Voices, material: Material, rows: Ints) -> Search:
+def search(voices: Voices, material: Material, rows: Ints, calibration: Calibration) -> Search:
+    every = conditions_of(material.recordings(rows))
+    rows = rows[is_promised(every, calibration)]
     conditions = conditions_of(material.recordings(rows))
     found = voices.likeliest(material.vectors[rows], conditions)
     llrs = found.llrs
     speakers = [material.speakers[row] for row in rows]
     best = [voices.names[row] for row in found.rows[:, 0]]
     right = np.array([a == b for a, b in zip(best, speakers, strict=True)])
-    return Search(llrs[:, 0], right, speakers, llrs)
+    is_short = conditions.speech_seconds < calibration.short_seconds
+    return Search(llrs[:, 0], right, speakers, llrs, is_short)
+
+
+def is_promised(conditions: Conditions, calibration: Calibration) -> NDArray[np.bool_]:
+    """Which recordings are not below the ranges of the calibration's data."""
+    ranges = calibration.ranges
+    return (
+        (conditions.speech_seconds >= ranges.speech_seconds[0])
+        & (conditions.bandwidth_hz >= ranges.bandwidth_hz[0])
+        & (conditions.snr_db >= ranges.snr_db[0])
+    )
 
 
 def searches_of_strangers(
     voices: Voices,
     material: Material,
-    outside: list[tuple[str, Ints, Ints]],
+    outside: list[Drawn],
     tested: dict[str, Material],
+    calibration: Calibration,
 ) -> dict[str, Search]:
     """Of the speakers that were drawn, where some are left, and of each other set, by its name."""
     sets = {
-        f" ({name})": search(voices, each, np.arange(len(each.names)))
+        f" ({name})": search(voices, each, np.arange(len(each.names)), calibration)
         for name, each in tested.items()
     }
     if outside:
         rows = np.concatenate([each for _, _, each in outside])
-        return {"": search(voices, material, rows), **sets}
+        return {"": search(voices, material, rows, calibration), **sets}
     return sets
 
 
+@dataclass(frozen=True)
+class Rates:
+    """What searches promise of all recordings, and of those with little speech."""
+
+    of_all: SearchRates
+    of_short: SearchRates
+
+    @classmethod
+    def of(
+        cls, gallery: Gallery, voices: Voices, calibration: Calibration, strangers: Strangers = ()
+    ) -> Rates:
+        of_short = stranger_searches(
+            gallery, voices, strangers, shorter_than=calibration.short_seconds
+        )
+        return cls(
+            SearchRates(
+                voices.count, stranger_searches(gallery, voices, strangers), voices.pairs()
+            ),
+            SearchRates(voices.count, of_short, voices.pairs(0.0)),
+        )
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where a voice is named."""
+
+    name: str
+    rate: float
+    of_all: float
+    of_short: float | None
+    """of recordings with little speech; None: nothing is promised of them"""
+
+    def parts(self, found: Search) -> Iterator[tuple[str, Search, float]]:
+        """Searches that are counted together: what they are, and the threshold."""
+        yield "", found.rows(~found.is_short), self.of_all
+        if self.of_short is None:
+            yield ", little speech, NOT PROMISED", found.rows(found.is_short), self.of_all
+        else:
+            yield ", little speech", found.rows(found.is_short), self.of_short
+
+
 def thresholds(
-    rates: SearchRates, with_strangers: SearchRates, calibration: Calibration
-) -> Iterator[tuple[str, float, float | None]]:
+    alone: Rates, with_strangers: Rates, calibration: Calibration
+) -> Iterator[Threshold]:
+    def at(source: SearchRates, rate: float) -> float | None:
+        try:
+            return source.threshold(rate)
+        except ConfigError:
+            return None
+
     for rate in RATES:
         pair = calibration.threshold(rate).llr
-        yield f"{100 * rate:g} %, threshold of one pair", rate, pair
-        for name, source in (("the gallery", rates), ("with strangers", with_strangers)):
-            try:
-                yield f"{100 * rate:g} %, {name}", rate, source.threshold(rate)
-            except ConfigError:
-                yield f"{100 * rate:g} %, {name}", rate, None
+        of_short_pair = promised(rate, calibration.points_at(0.0))
+        least = None if of_short_pair is None else of_short_pair.llr
+        yield Threshold(f"{100 * rate:g} %, threshold of one pair", rate, pair, least)
+        for name, source in (("the gallery", alone), ("with strangers", with_strangers)):
+            of_all = at(source.of_all, rate)
+            if of_all is not None:  # else `identify` refuses the rate
+                of_short = at(source.of_short, rate)
+                yield Threshold(f"{100 * rate:g} %, {name}", rate, of_all, of_short)
 
 
-def draw(material: Material, size: int, seed: int) -> Iterator[tuple[str, Ints, Ints]]:
-    """Speakers in random order, with rows to enroll and rows to search."""
-    generator = np.random.default_rng([size, seed])
-    rows_of = material.rows_of()
-    for speaker in generator.permutation(sorted(rows_of)):
-        rows = rows_of[speaker]
-        half = len(rows) // 2
-        yield (
-            str(speaker),
-            generator.permutation(rows[:half])[:ENROLLED],
-            generator.permutation(rows[half:])[:SEARCHED],
-        )
+@dataclass(frozen=True)
+class Recordings:
+    """Of speakers to enroll and to search: first whole ones, then crops."""
+
+    material: Material
+    num_whole: int
+
+    @classmethod
+    def read(cls, folder: Path, crops: Path | None) -> Recordings:
+        whole = Material.read(folder)
+        every = whole if crops is None else whole.joined(Material.read(crops))
+        return cls(every, len(whole.names))
+
+    def draw(self, size: int, seed: int, enroll_crops: bool) -> Iterator[Drawn]:
+        """Speakers in random order, with rows to enroll and rows to search."""
+        generator = np.random.default_rng([size, seed])
+        rows_of = self.material.rows_of()
+        for speaker in generator.permutation(sorted(rows_of)):
+            every = rows_of[speaker]
+            rows, crops = every[every < self.num_whole], every[every >= self.num_whole]
+            half = len(rows) // 2
+            enrolled = generator.permutation(rows[:half])[:ENROLLED]
+            searched = generator.permutation(rows[half:])[:SEARCHED]
+            of_first = np.array([Path(self.material.names[row]).name[0] == "a" for row in crops])
+            if len(crops):
+                of_second = generator.permutation(crops[~of_first])[:SEARCHED]
+                searched = np.append(searched, of_second)
+            if len(crops) and enroll_crops:
+                enrolled = np.append(enrolled, generator.permutation(crops[of_first])[:1])
+            yield str(speaker), enrolled, searched
 
 
 def enroll(
     gallery: Gallery,
     evidence: CalibratedEvidence,
     material: Material,
-    drawn: list[tuple[str, Ints, Ints]],
+    drawn: list[Drawn],
     size: int,
-) -> list[tuple[str, Ints, Ints]]:
+) -> list[Drawn]:
     """Enroll speakers until there are `size` voices, or nobody is left; those that are enrolled."""
     inside = []
     for each in drawn:
@@ -156,14 +258,19 @@ def enroll(
 
 
 def run(
-    material: Material, calibration: Calibration, size: int, tested: dict[str, Material]
+    recordings: Recordings,
+    calibration: Calibration,
+    size: int,
+    tested: dict[str, Material],
+    enroll_crops: bool,
 ) -> None:
     counts: dict[str, Counts] = {}
     stated: list[tuple[float, bool]] = []
     entropy: list[float] = []
     refused = 0
+    material = recordings.material
     for seed in range(SIZES[size]):
-        drawn = list(draw(material, size, seed))
+        drawn = list(recordings.draw(size, seed, enroll_crops))
         evidence = CalibratedEvidence(calibration)
         with tempfile.TemporaryDirectory() as folder:
             identity = EncoderIdentity("measured", "0", "0", material.vectors.shape[1])
@@ -173,39 +280,52 @@ def run(
             outside = drawn[drawn.index(inside[-1]) + 1 :]
             known, outside = outside[::2], outside[1::2]
             voices = Voices.of(gallery.snapshot(), evidence)
-            pairs = voices.pairs()
-            alone = SearchRates(voices.count, stranger_searches(gallery, voices), pairs)
+            alone = Rates.of(gallery, voices, calibration)
             strangers = [(name, material.recordings(rows)) for name, rows, _ in known]
-            more = SearchRates(voices.count, stranger_searches(gallery, voices, strangers), pairs)
-        targets = search(voices, material, np.concatenate([each for _, _, each in inside]))
-        sets = searches_of_strangers(voices, material, outside, tested)
+            more = Rates.of(gallery, voices, calibration, strangers)
+        rows = np.concatenate([each for _, _, each in inside])
+        targets = search(voices, material, rows, calibration)
+        sets = searches_of_strangers(voices, material, outside, tested, calibration)
         for suffix, strange in sets.items():
-            for name, rate, threshold in thresholds(alone, more, calibration):
-                if threshold is None or (suffix and "pair" in name):
-                    continue
-                count = counts.setdefault(name + suffix, Counts())
-                named = strange.llrs >= threshold
-                count.strangers += zip(strange.speakers, named.astype(float), strict=True)
-                count.broken.append(bool(named.mean() > rate))
-                count.missed.append(float(1 - (targets.right & (targets.llrs >= threshold)).mean()))
-                count.wrong.append(float((~targets.right & (targets.llrs >= threshold)).mean()))
+            for threshold in thresholds(alone, more, calibration):
+                if not suffix or "pair" not in threshold.name:
+                    count(counts, threshold, suffix, strange, targets)
         others = [(each, False) for suffix, each in sets.items() if not suffix]
         for found, is_target in ((targets, True), *others):
             for llrs, right in zip(found.all_llrs, found.right, strict=True):
                 seen = np.maximum(llrs, calibration.limits[0])
-                each, nobody = posterior(seen, size, 0.5, alone.least)
+                each, nobody = posterior(seen, size, 0.5, alone.of_all.least)
                 best = max(float(each[0]), nobody)
                 is_right = bool(right) if each[0] > nobody else not is_target
                 stated.append((best, is_right))
                 entropy.append(-np.log2(nobody if not is_target else max(1 - nobody, 1e-9)))
     print(
         f"{size} voices, {SIZES[size]} galleries; {100 * refused / SIZES[size] / size:.1f} % of "
-        f"voices refused as enrolled already; least promise {100 * alone.least:.2g} %, with "
-        f"{len(known)} strangers {100 * more.least:.2g} %"
+        f"voices refused as enrolled already; least promise {100 * alone.of_all.least:.2g} %, with "
+        f"{len(known)} strangers {100 * more.of_all.least:.2g} %; with little speech "
+        f"{100 * alone.of_short.least:.2g} and {100 * more.of_short.least:.2g} %"
     )
-    for name, count in counts.items():
-        print(f"  {name} [{len(count.broken)}]: {count}")
+    for name, each in counts.items():
+        print(f"  {name} [{len(each.broken)}]: {each}")
     _print_stated(stated, entropy)
+
+
+def count(
+    counts: dict[str, Counts], threshold: Threshold, suffix: str, strange: Search, targets: Search
+) -> None:
+    """Decide the searches of strangers and of voices in one gallery."""
+    of_targets = {name: found for name, found, _ in threshold.parts(targets)}
+    for part, found, llr in threshold.parts(strange):
+        if not len(found.llrs):
+            continue
+        each = counts.setdefault(threshold.name + part + suffix, Counts())
+        named = found.llrs >= llr
+        each.strangers += zip(found.speakers, named.astype(float), strict=True)
+        each.broken.append(bool(named.mean() > threshold.rate))
+        own = of_targets[part]
+        accepted = own.llrs >= llr
+        each.missed += (~(own.right & accepted)).astype(float).tolist()
+        each.wrong += (~own.right & accepted).astype(float).tolist()
 
 
 def _print_stated(stated: list[tuple[float, bool]], entropy: list[float]) -> None:
@@ -230,12 +350,15 @@ def main() -> None:
     parser.add_argument("calibration", type=Path)
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("tested", type=Path, nargs="*")
+    parser.add_argument("--crops", type=Path)
+    parser.add_argument("--enroll-crops", action="store_true")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES))
     options = parser.parse_args()
     calibration = read_calibration(options.calibration)
-    material = Material.read(options.embeddings)
+    recordings = Recordings.read(options.embeddings, options.crops)
     tested = {folder.name: Material.read(folder) for folder in options.tested}
-    for size in SIZES:
-        run(material, calibration, size, tested)
+    for size in options.sizes:
+        run(recordings, calibration, size, tested, options.enroll_crops)
 
 
 if __name__ == "__main__":

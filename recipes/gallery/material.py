@@ -42,6 +42,15 @@ class Material:
         measures = np.load(kept)["measures"]
         return cls(names, table["speaker"].to_pylist(), unit_length(vectors_of(table)), measures)
 
+    def joined(self, other: Material) -> Material:
+        """These recordings, then those of another."""
+        return Material(
+            [*self.names, *other.names],
+            [*self.speakers, *other.speakers],
+            np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.measures, other.measures]),
+        )
+
     def rows_of(self) -> dict[str, Ints]:
         """The rows of each speaker."""
         order: dict[str, list[int]] = {}
