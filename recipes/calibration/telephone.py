@@ -6,9 +6,9 @@ LISTS is the folder that recipes/accuracy/prepare.py wrote. Every recording of i
 cohort, is encoded as it is and through G.711 at 8 kHz (`degrade.telephone`). The cohort is of the
 speakers that recordings.py fits on, over the line of the list: four recordings of each speaker of
 speechocean762, and the one excerpt of each of LibriSpeech; for AS-norm the mean of each speaker.
-Prints EER with 95 % intervals over speakers, minDCF at 0.01 and 0.05, and the least Cllr; of
-cosines also the Cllr of the calibration that the encoder comes with, if it has one. OUTPUT keeps
-recordings and vectors.
+Prints EER with 95 % intervals over speakers (none where there is no error), minDCF at 0.01 and
+0.05, and the least Cllr; of cosines also the Cllr of the calibration that the encoder comes with,
+if it has one. OUTPUT keeps recordings and vectors.
 """
 
 from __future__ import annotations
@@ -88,14 +88,11 @@ def by_telephone(path: str, folder: Path) -> str:
 
 
 def cell(figures: Figures) -> str:
-    assert figures.eer_interval is not None, "too few speakers"
-    assert figures.min_cllr_interval is not None
     of_eer, of_cllr = figures.eer_interval, figures.min_cllr_interval
+    eer = "" if of_eer is None else f" ({100 * of_eer.low:.1f}–{100 * of_eer.high:.1f})"
+    cllr = "" if of_cllr is None else f" ({of_cllr.low:.2f}–{of_cllr.high:.2f})"
     costs = ", ".join(f"{figures.min_dcf[prior]:.2f}" for prior in (0.01, 0.05))
-    return (
-        f"{100 * figures.eer:.1f} ({100 * of_eer.low:.1f}–{100 * of_eer.high:.1f}) / {costs} / "
-        f"{figures.min_cllr:.2f} ({of_cllr.low:.2f}–{of_cllr.high:.2f})"
-    )
+    return f"{100 * figures.eer:.1f}{eer} / {costs} / {figures.min_cllr:.2f}{cllr}"
 
 
 def row(encoder: Embedder, vectors: Path, trials: Path, cohorts: dict[str, Path]) -> str:

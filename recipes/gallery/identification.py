@@ -10,8 +10,8 @@ other speakers, who are strangers. TESTED are `embed` folders of other speakers,
 only. Recordings with little speech are decided as `timbral identify` decides them, at thresholds
 of their own or without a promise, and counted apart; those below the ranges of the calibration, of
 which nothing is promised, are left out. CROPS is an `embed` folder of short crops of the speakers
-of EMBEDDINGS, as crops.py makes them: they are searched as well, known strangers bring theirs, and
-with `--enroll-crops` each voice has one. Prints, for each rate that is asked for: strangers who
+of EMBEDDINGS, as crops.py makes them: they are searched as well, known strangers bring one each,
+and with `--enroll-crops` each voice has one. Prints, for each rate that is asked for: strangers who
 are given any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong
 names.
 """
@@ -217,7 +217,7 @@ class Recordings:
         every = whole if crops is None else whole.joined(Material.read(crops))
         return cls(every, len(whole.names))
 
-    def draw(self, size: int, seed: int, enroll_crops: bool) -> Iterator[Drawn]:
+    def draw(self, size: int, seed: int) -> Iterator[Drawn]:
         """Speakers in random order, with rows to enroll and rows to search."""
         generator = np.random.default_rng([size, seed])
         rows_of = self.material.rows_of()
@@ -231,7 +231,6 @@ class Recordings:
             if len(crops):
                 of_second = generator.permutation(crops[~of_first])[:SEARCHED]
                 searched = np.append(searched, of_second)
-            if len(crops) and enroll_crops:
                 enrolled = np.append(enrolled, generator.permutation(crops[of_first])[:1])
             yield str(speaker), enrolled, searched
 
@@ -242,13 +241,18 @@ def enroll(
     material: Material,
     drawn: list[Drawn],
     size: int,
+    before: int,
 ) -> list[Drawn]:
-    """Enroll speakers until there are `size` voices, or nobody is left; those that are enrolled."""
+    """Enroll speakers until there are `size` voices, or nobody is left; those that are enrolled.
+
+    Of their rows to enroll those before `before`.
+    """
     inside = []
     for each in drawn:
         name, rows, _ = each
+        given = material.recordings(rows[rows < before])
         try:
-            gallery.enroll_vectors(name, material.recordings(rows), evidence, partial=True)
+            gallery.enroll_vectors(name, given, evidence, partial=True)
         except EnrollmentError:
             continue
         inside.append(each)
@@ -269,13 +273,14 @@ def run(
     entropy: list[float] = []
     refused = 0
     material = recordings.material
+    before = len(material.names) if enroll_crops else recordings.num_whole
     for seed in range(SIZES[size]):
-        drawn = list(recordings.draw(size, seed, enroll_crops))
+        drawn = list(recordings.draw(size, seed))
         evidence = CalibratedEvidence(calibration)
         with tempfile.TemporaryDirectory() as folder:
             identity = EncoderIdentity("measured", "0", "0", material.vectors.shape[1])
             gallery = Gallery.create(Path(folder) / "g.db", identity)
-            inside = enroll(gallery, evidence, material, drawn, size)
+            inside = enroll(gallery, evidence, material, drawn, size, before)
             refused += sum(each.recording_sha256 == "" for each in gallery.refused_searches())
             outside = drawn[drawn.index(inside[-1]) + 1 :]
             known, outside = outside[::2], outside[1::2]
