@@ -52,7 +52,8 @@ def test_every_encoder_is_written_in_8_bits(
     assert (TensorProto.INT8 in {each.data_type for each in proto.graph.initializer}) == large
     assert "DequantizeLinear" not in {node.op_type for node in proto.graph.node}
     matrices = [each for each in proto.graph.initializer if np.prod(each.dims) > 1e5]
-    assert TensorProto.FLOAT in {each.data_type for each in matrices}, "of the Fourier transform"
+    has_spectrum = not name.startswith("wavlm")  # which takes samples
+    assert (TensorProto.FLOAT in {each.data_type for each in matrices}) == has_spectrum
     loaded = api.load_encoder(path)
     assert loaded.precision == "int8"
     assert loaded.weights_sha256 == plain.weights_identity()
