@@ -246,6 +246,16 @@ def side(seconds: float, bandwidth: float = 8e3, snr: float = 40.0) -> Condition
     return Conditions(np.array([seconds]), np.array([bandwidth]), np.array([snr]))
 
 
+def test_a_recording_compared_with_itself_is_told(calibration: Calibration) -> None:
+    for question in (Question(threshold=0.5), Question(calibration=calibration)):
+        same, other = (
+            decide(PairScore(score, score), question, side(10), side(10)) for score in (1.0, 0.999)
+        )
+        assert same.same
+        assert "both sides are one recording" in same.warnings[-1]
+        assert not any("one recording" in each for each in other.warnings)
+
+
 def test_decision_says_a_probability_and_what_it_rests_on(calibration: Calibration) -> None:
     decision = decide(PairScore(0.9, 0.9), Question(calibration=calibration), side(10), side(10))
     assert decision.same

@@ -68,7 +68,7 @@ def test_a_calibrated_decision_tells_them(first: Quality, second: Quality, told:
     )
 
     def side(name: str, quality: Quality) -> Side:
-        voice: Vectors = np.eye(1, 16, dtype=np.float32)[0]
+        voice: Vectors = np.eye(16, dtype=np.float32)[len(name) % 2]
         return Side(voice, Conditions.of([quality]), ((name, quality),))
 
     question = Question(calibration=calibration)

@@ -17,6 +17,12 @@ from timbral.io.types import Vectors
 __all__ = ["Decision", "PairScore", "Question", "decide", "without_speech"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
+ONE_RECORDING = (
+    "both sides are one recording, or copies of it: two utterances of a speaker are never so "
+    "alike, and who speaks is not what this says"
+)
+ONE_RECORDING_COSINE = 0.99999
+"""from which on that is told; rounding is below 1e-6"""
 
 
 @dataclass(frozen=True)
@@ -120,11 +126,15 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
     """Compare a score with the threshold that was given, else the calibration's, else validated.
 
     `first` and `second` are the conditions of the two sides, one each. A threshold that was given
-    is one of cosines as they are.
+    is one of cosines as they are. A recording that is compared with itself is told.
     """
     if question.calibration is None:
-        return _decide_by_cosine(score.cosine, question)
-    return _decide_by_llr(score, question, question.calibration, first, second)
+        decision = _decide_by_cosine(score.cosine, question)
+    else:
+        decision = _decide_by_llr(score, question, question.calibration, first, second)
+    if score.cosine < ONE_RECORDING_COSINE:
+        return decision
+    return replace(decision, warnings=(*decision.warnings, ONE_RECORDING))
 
 
 def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
