@@ -19,7 +19,7 @@ __all__ = ["Decision", "PairScore", "Question", "decide", "without_speech"]
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 ONE_RECORDING = (
     "both sides are one recording, or copies of it: two utterances of a speaker are never so "
-    "alike, and who speaks is not what this says"
+    "alike, so that this tells nothing of who speaks"
 )
 ONE_RECORDING_COSINE = 0.99999
 """from which on that is told; rounding is below 1e-6"""

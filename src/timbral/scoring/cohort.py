@@ -42,8 +42,8 @@ def read_cohort(
         (None if vectors.paths is None else vectors.paths.take(taken), cohort.paths, "recordings"),
     ):
         if known is not None and others is not None:
-            both = pc.unique(others).filter(pc.is_in(pc.unique(others), known))
-            both = both.filter(pc.not_equal(both, ""))
+            distinct = pc.unique(others)
+            both = distinct.filter(pc.and_(pc.is_in(distinct, known), pc.not_equal(distinct, "")))
             if len(both):
                 raise DataError(
                     f"{source}: {what} of the trials are in the cohort: {len(both):,}, the first "

@@ -105,9 +105,11 @@ def run(
         enrolled = None if gallery is None or create else Gallery(gallery)
         name = encoder or (enrolled and encoder_of(enrolled))
         if not name:
+            from timbral.checkpoints.known_names import DEFAULT_ENCODER
+
             raise ConfigError(
-                "name an `encoder`, such as campplus-int8, which comes with timbral, or a gallery "
-                "that is there: it knows its encoder"
+                f"name an `encoder`, such as {DEFAULT_ENCODER}, which comes with timbral, or a "
+                "gallery that is there: it knows its encoder"
             )
         embedder = load_embedder(name, running, torch_threads=MAIN_THREADS)
         if create and gallery is not None:
