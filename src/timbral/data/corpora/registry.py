@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 
@@ -150,9 +151,13 @@ def _layout(name: str) -> Corpus:
 
 
 def _outline(root: Path) -> list[str]:
-    """What lies in a folder: its first entries, and the way down to the first file."""
+    """What lies in a folder: its first entries, and the way down to the first file.
+
+    Of one that is not there what lies beside it, names like its own first.
+    """
     if not root.is_dir():
-        beside = ", ".join(_entries(root.parent)[:OUTLINE_ENTRIES])
+        nearest = get_close_matches(root.name, _entries(root.parent), OUTLINE_ENTRIES, cutoff=0)
+        beside = ", ".join(nearest)
         return ["nothing", f"beside it: {beside}"] if beside else ["nothing"]
     names = _entries(root)
     lines = names[:OUTLINE_ENTRIES]
