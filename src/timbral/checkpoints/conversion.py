@@ -13,7 +13,6 @@ from torch import nn
 
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.foreign.base import ConvertedWeights
-from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.foreign.weight_files import find_weights
 from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHTS_FILE
 from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
@@ -58,6 +57,8 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     Raises DataError when `output` holds anything but a converted checkpoint, CheckpointError when
     the weights cannot be read or do not fit.
     """
+    from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
+
     source, output = Path(source), Path(output)
     claim_folder(output, CHECKPOINT, [source])
     write_converted(read_foreign(source, format), output, origin={"files": source_files(source)})
@@ -73,6 +74,8 @@ def convert_to_cache(source: Path) -> Path:
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()
     folder = cache_folder() / f"{find_weights(source).stem}-{digest[:16]}"
     if not is_whole(folder):
+        from timbral.checkpoints.foreign.registry import read_foreign
+
         with cache_lock(folder.name):
             if not is_whole(folder):  # nor has another process converted them in the meantime
                 write_converted(read_foreign(source), folder, source.stem, origin={"files": files})

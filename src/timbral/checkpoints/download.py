@@ -7,7 +7,6 @@ from pathlib import Path
 from timbral.checkpoints.cached_weights import weights_folder
 from timbral.checkpoints.checkpoint import Checkpoint, is_checkpoint
 from timbral.checkpoints.conversion import is_readable, is_whole, source_files, write_converted
-from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.foreign.weight_files import find_weights, holds_weights
 from timbral.checkpoints.hub_encoder import download_from_hub, pinned_folder
 from timbral.checkpoints.hub_names import hub_name
@@ -91,6 +90,8 @@ def _convert_copy(name: str, copy: Path) -> None:
 
 def _convert(name: str, source: Path, origin: dict[str, str]) -> None:
     """Convert weights into the cache, and note what they were converted from."""
+    from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
+
     entry = PUBLISHED[name]
     files = source_files(source)
     weights = read_foreign(source, entry.format)

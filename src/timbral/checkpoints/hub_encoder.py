@@ -9,7 +9,6 @@ from typing import Any
 
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.conversion import is_readable, is_whole, source_files, write_converted
-from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.checkpoints.hub_names import HubName
 from timbral.checkpoints.hub_pins import Pin, find_commit, find_pin, folder_of, pin_revision
 from timbral.checkpoints.hub_repository import HubListing, list_repository
@@ -67,6 +66,8 @@ def _write(files: Path, listing: HubListing, folder: Path) -> None:
     if METADATA_FILE in listing.needed():
         _copy_checkpoint(files, listing, folder, pinned, origin)
         return
+    from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
+
     weights = files / listing.needed()[0]
     try:
         converted = read_foreign(weights)

@@ -68,7 +68,8 @@ def _packed(tensor: Tensor) -> tuple[Tensor, Tensor]:
 def _grouped(tensor: Tensor) -> Tensor:
     """(out, …) to (out, groups, GROUP), with zeros behind the end."""
     rows = tensor.flatten(1)
-    rows = functional.pad(rows, (0, -rows.shape[1] % GROUP))
+    if missing := -rows.shape[1] % GROUP:
+        rows = functional.pad(rows, (0, missing))
     return rows.reshape(len(rows), -1, GROUP)
 
 

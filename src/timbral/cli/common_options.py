@@ -173,7 +173,7 @@ def load_embedder(
     """The Embedder that a verb's arguments ask for, in a process made fast for it.
 
     Call it last: it imports torch, which takes seconds, unless the encoder is an exported model.
-    `torch_threads` are set before torch computes anything; None leaves its own number.
+    `torch_threads` are those that compute; None leaves torch's own number.
     """
     from timbral.checkpoints.known_names import refuse_unknown
 
@@ -195,19 +195,22 @@ def load_embedder(
     from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()
-    if torch_threads is not None:
-        torch.set_num_threads(torch_threads)
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
     if running.weights_dir is None:
         download_missing(encoder)
-    embedder = api.load_encoder(
-        encoder,
-        device=running.device,
-        precision=running.precision,
-        compile=running.compile,
-        weights_dir=running.weights_dir,
-    )
+    computing = torch_threads or torch.get_num_threads()
+    torch.set_num_threads(1)  # more would wait for each other longer than they copy and fold
+    try:
+        embedder = api.load_encoder(
+            encoder,
+            device=running.device,
+            precision=running.precision,
+            compile=running.compile,
+            weights_dir=running.weights_dir,
+        )
+    finally:
+        torch.set_num_threads(computing)
     if running.precision == "bf16" and emulates_bf16(torch.device(embedder.device.type)):
         print(
             "note: this processor has no bf16 instructions, so --precision bf16 is slower than "

@@ -33,14 +33,18 @@ def check_recordings(*paths: str | Path) -> None:
             raise AudioError(path, "no such file", "missing")
 
 
-def announce_length(*paths: str | Path) -> None:
-    """Say on standard error that recordings are long, before they are embedded without a word."""
+def announce_length(*paths: str | Path) -> float:
+    """Say on standard error that recordings are long, before they are embedded without a word.
+
+    Returns the seconds that their headers state, together.
+    """
     from timbral.audio.decode import stated_seconds  # imports numpy
 
     stated = [stated_seconds(path) for path in map(str, paths) if not is_url(path)]
     seconds = sum(each for each in stated if each is not None)
     if seconds >= LONG_SECONDS:
         print(f"reading {duration(seconds)} of audio …", file=sys.stderr, flush=True)
+    return seconds
 
 
 def check_folders(*folders: str | Path | None) -> None:

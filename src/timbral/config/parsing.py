@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from timbral.errors import ConfigError
 
 __all__ = ["parse_document", "read_document"]
@@ -38,10 +36,7 @@ def parse_document(text: str, source: str) -> Any:
         raise ConfigError(f"{source}: is nested too deeply") from None
     except ValueError:
         pass
-    try:
-        return yaml.load(text, Loader=_OnceLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
-        raise ConfigError(f"{source}: is not YAML ({error})") from None
+    return _parse_yaml(text, source)
 
 
 class _RepeatedKeyError(ValueError):
@@ -58,18 +53,29 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a mapping with a key twice, of which PyYAML would take the last one alone."""
+def _parse_yaml(text: str, source: str) -> Any:
+    import yaml  # which the JSON of a checkpoint does not need
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # what it brings may be overridden
-                continue
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, str | int | float | None) and lines.setdefault(key, line) != line:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{_RepeatedKeyError(key)}: lines {lines[key]} and {line}"
-                )
-        return super().construct_mapping(node, deep)
+    class OnceLoader(yaml.SafeLoader):
+        """Refuses a mapping with a key twice, of which PyYAML would take the last one alone."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            lines: dict[Any, int] = {}
+            for key_node, _ in node.value:
+                if key_node.tag == "tag:yaml.org,2002:merge":  # what it brings may be overridden
+                    continue
+                key = self.construct_object(key_node, deep=True)
+                line = key_node.start_mark.line + 1
+                if (
+                    isinstance(key, str | int | float | None)
+                    and lines.setdefault(key, line) != line
+                ):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{_RepeatedKeyError(key)}: lines {lines[key]} and {line}"
+                    )
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader=OnceLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
+        raise ConfigError(f"{source}: is not YAML ({error})") from None

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from timbral.config.dataclass_fields import Special, dataclass_of, field_names
 from timbral.config.parsing import read_document
 from timbral.config.schema import TrainConfig
@@ -72,6 +70,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _override_all(content: dict[str, Any], words: Sequence[str], argument: str) -> None:
     """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
+    import yaml  # which reading a checkpoint does not need
+
     if len(words) % 2:
         raise ConfigError(f"{argument} takes pairs KEY VALUE; got {len(words)} words")
     for key, value in zip(words[::2], words[1::2], strict=True):

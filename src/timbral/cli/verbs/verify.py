@@ -31,6 +31,8 @@ __all__ = ["run"]
 
 DIFFERENT = 3
 UNDECIDED = 4
+SHORT_SECONDS = 20.0
+"""of both recordings: less is done sooner by one thread than by several, which have to start"""
 
 ThresholdOption = Annotated[
     float | None,
@@ -82,8 +84,10 @@ def run(
     check_recordings(first, second)
     check_files(calibration)
     check_question(threshold, false_accept, prior)
-    announce_length(first, second)
-    embedder = load_embedder(encoder, running)
+    seconds = announce_length(first, second)
+    embedder = load_embedder(
+        encoder, running, torch_threads=1 if 0 < seconds <= SHORT_SECONDS else None
+    )
     decision = embedder.verify(
         with_channel(first, channel),
         with_channel(second, channel),
