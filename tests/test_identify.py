@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -174,10 +175,60 @@ def test_recordings_below_the_ranges_are_promised_no_rate(
     assert "where recordings are like those" in found.why
 
 
-def searched_for(seconds: float, encoder: Embedder) -> SearchedRecording:
+def searched_for(
+    seconds: float, encoder: Embedder, speech_probability: float = 1.0
+) -> SearchedRecording:
     vector = np.random.default_rng(5).standard_normal(encoder.embedding_dim).astype(np.float32)
-    quality = Quality(seconds, seconds, -20.0, 40.0, 8000, 0.0, 1, None, 1.0, 0.0)
+    quality = Quality(seconds, seconds, -20.0, 40.0, 8000, 0.0, 1, None, speech_probability, 0.0)
     return SearchedRecording("a.wav", vector, quality)
+
+
+@pytest.mark.parametrize("false_accept", [None, 0.6])
+def test_recordings_without_speech_are_of_nobody(
+    enrolled: Gallery, encoder: Embedder, false_accept: float | None
+) -> None:
+    calibration = calibration_of(encoder, calibrate(simulate(60)))
+    identifier = Identifier(enrolled, encoder, false_accept=false_accept, calibration=calibration)
+    own = replace(searched_for(3.0, encoder), vector=enrolled.snapshot().vectors[0])
+    assert identifier.identify_searched(own).nobody is not None
+    noise = replace(own, quality=searched_for(3.0, encoder, 0.0).quality)
+    found = identifier.identify_searched(noise)
+    assert not found.holds_speech
+    assert (found.name, found.nobody, found.threshold, found.false_accept_bound) == (None,) * 4
+    assert {(each.llr, each.probability) for each in found.candidates} == {(None, None)}
+    assert found.candidates[0].score == pytest.approx(1.0)
+    assert "no speech was found in a.wav" in found.why
+    assert any("no-speech" in each for each in found.warnings)
+
+
+def test_questions_share_the_searches_of_strangers(
+    enrolled: Gallery, encoder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+
+    def counted(*args: Any, **kwargs: Any) -> StrangerSearches | None:
+        searches.append(kwargs["shorter_than"])
+        return stranger_searches(*args, **kwargs)
+
+    monkeypatch.setattr("timbral.gallery.gallery_rates.stranger_searches", counted)
+    calibration = calibration_of(encoder, calibrate(halved(simulate(60))))
+    identifier = Identifier(enrolled, encoder, calibration=calibration)
+    for rate in (0.9, 0.8):
+        asked = identifier.asking(top=2, false_accept=rate, prior=0.3)
+        alone = Identifier(
+            enrolled, encoder, top=2, false_accept=rate, prior=0.3, calibration=calibration
+        )
+        searches.clear()
+        for seconds in (0.9, 3.0):
+            searched = searched_for(seconds, encoder)
+            assert asked.identify_searched(searched) == alone.identify_searched(searched)
+    assert searches == [1.0]  # of `alone`
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"0\.0001 cannot be promised"):
+            identifier.asking(top=5, false_accept=0.0001, prior=0.5)
+    assert searches == [1.0]
+    with pytest.raises(ConfigError, match="top"):
+        identifier.asking(top=0, false_accept=None, prior=0.5)
 
 
 def test_recordings_with_little_speech_are_promised_what_such_pairs_promise(

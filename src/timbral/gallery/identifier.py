@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,12 +19,11 @@ from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence, CosineEvidence, evidence_of
-from timbral.gallery.from_embeddings import EmbeddedSpeakers
-from timbral.gallery.identification import Candidate, Identification
+from timbral.gallery.gallery_rates import GalleryRates
+from timbral.gallery.identification import Candidate, Identification, without_speech
 from timbral.gallery.posterior import posterior
 from timbral.gallery.search_rates import SearchRates
 from timbral.gallery.searched_recordings import SearchedRecording, read_recordings
-from timbral.gallery.stranger_searches import Strangers, stranger_searches
 from timbral.gallery.voice_search import Voices
 from timbral.io.types import Floats
 
@@ -81,16 +80,30 @@ class Identifier:
         Raises DataError for another encoder than the gallery's, ConfigError for a `false_accept`
         that the data cannot promise, with what would be needed.
         """
-        check_prior(prior)
-        if top < 1:
-            raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
         gallery.encoder.check_same(EncoderIdentity.of(encoder), gallery.location)
-        self.encoder, self.prior, self._top = encoder, prior, top
-        self._gallery, self._strangers = gallery, strangers
+        self.encoder = encoder
         self._evidence = evidence_of(encoder, calibration)
         self._again = {each.name for each in gallery.voices() if each.enroll_again}
         snapshot = gallery.snapshot()
         self._voices = Voices.of(snapshot, self._evidence, gallery.migration)
+        self._rates = GalleryRates(gallery, self._voices, strangers)
+        self._ask(top, false_accept, prior)
+
+    def asking(self, *, top: int, false_accept: float | None, prior: float) -> Identifier:
+        """Another question to the same voices, which are neither copied nor searched again.
+
+        Arguments and errors as of an Identifier.
+        """
+        other = copy.copy(self)
+        vars(other).pop("_least_of_short", None)
+        other._ask(top, false_accept, prior)
+        return other
+
+    def _ask(self, top: int, false_accept: float | None, prior: float) -> None:
+        check_prior(prior)
+        if top < 1:
+            raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
+        self.prior, self._top = prior, top
         self._false_accept = false_accept if self._voices.count else None
         self._least = None if self._false_accept is None else self._promised(self._false_accept)
 
@@ -99,25 +112,10 @@ class Identifier:
         """Whether all voices have a calibration, so that there are probabilities."""
         return bool(self._voices.calibrations) or not self._voices.count
 
-    @cached_property
+    @property
     def rates(self) -> SearchRates:
         """How often a stranger is given any name; computed when it is first asked for."""
-        return self._rates(math.inf)
-
-    def _rates(self, shorter_than: float) -> SearchRates:
-        """Of recordings with less net speech than so many seconds; infinity: of all."""
-        voices, strangers = self._voices, self._known_strangers
-        searches = stranger_searches(self._gallery, voices, strangers, shorter_than=shorter_than)
-        pairs = voices.pairs(math.inf if shorter_than == math.inf else 0.0)
-        return SearchRates(voices.count, searches, pairs)
-
-    @cached_property
-    def _known_strangers(self) -> Strangers:
-        if self._strangers is None:
-            return ()
-        embedded = EmbeddedSpeakers.read(self._strangers)
-        self._gallery.encoder.check_same(embedded.encoder, self._gallery.location)
-        return embedded
+        return self._rates.of_all
 
     @cached_property
     def _short_seconds(self) -> float:
@@ -135,7 +133,7 @@ class Identifier:
         assert self._least is not None
         assert self._false_accept is not None
         try:
-            rates = self._rates(self._short_seconds)
+            rates = self._rates.of_less_speech(self._short_seconds)
             llr = rates.threshold(self._false_accept)
         except ConfigError:
             refusal = (
@@ -189,7 +187,7 @@ class Identifier:
         if is_calibrated:  # the data show no stronger evidence against a voice than the limit
             seen = np.maximum(llrs, min(each.limits[0] for _, each in self._voices.calibrations))
             probabilities, nobody = posterior(
-                seen, self._voices.count, self.prior, self._least_false_accept
+                seen, self._voices.count, self.prior, self.rates.least
             )
         candidates = tuple(
             Candidate(
@@ -206,7 +204,7 @@ class Identifier:
         if least is not None and outside and not least.refusal:
             least = replace(least, refusal=NO_PROMISE)
         is_named = _is_named(float(llrs[0]), candidates[0].probability, least)
-        return Identification(
+        identified = Identification(
             searched.name,
             candidates[0].name if is_named else None,
             candidates,
@@ -222,10 +220,7 @@ class Identifier:
             ),
             self._why(is_named, least),
         )
-
-    @cached_property
-    def _least_false_accept(self) -> float:
-        return self.rates.least
+        return identified if searched.holds_speech else without_speech(identified)
 
     def _shown_threshold(self, least: _Least | None) -> float | None:
         if self.is_calibrated or least is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
+from timbral.audio.quality.risks import is_speech
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.told_risks import is_narrow, told_risks
 from timbral.embeddings.vectors import finite_rows
@@ -32,6 +33,10 @@ class SearchedRecording:
     name: str
     vector: Vectors
     quality: Quality
+
+    @property
+    def holds_speech(self) -> bool:
+        return is_speech(self.quality)
 
     @property
     def conditions(self) -> Conditions:

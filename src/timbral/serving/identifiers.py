@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Lock
 
 from timbral.gallery.gallery import Gallery
@@ -11,36 +10,26 @@ from timbral.inference.embedder import Embedder
 
 __all__ = ["Identifiers"]
 
-MOST_KEPT = 4
-"""for so many different questions; each holds a copy of the gallery"""
-
 
 class Identifiers:
-    """An Identifier for each question that is asked often, of the gallery as it is now."""
+    """An Identifier for each question, of the gallery as it is now: all share its voices."""
 
     def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
         self._gallery, self._embedder = gallery, embedder
         self._lock = Lock()
         self._version = -1
-        self._made: OrderedDict[tuple[int, float | None, float], Identifier] = OrderedDict()
+        self._latest: Identifier | None = None
 
     def get(self, top: int, false_accept: float | None, prior: float) -> Identifier:
-        """Arguments and errors as of `Identifier`."""
-        question = (top, false_accept, prior)
-        with self._lock:  # who waits for the same one need not make it, too
+        """Arguments and errors as of `Identifier`.
+
+        How often strangers are given a name is computed by the first question that asks for it; a
+        rate that cannot be promised is refused from what is known then.
+        """
+        with self._lock:  # who waits for the vectors need not copy them, too
             version = self._gallery.version
-            if version != self._version:
-                self._made.clear()
+            if self._latest is None or version != self._version:
+                self._latest = Identifier(self._gallery, self._embedder)
                 self._version = version
-            if question not in self._made:
-                self._made[question] = Identifier(
-                    self._gallery,
-                    self._embedder,
-                    top=top,
-                    false_accept=false_accept,
-                    prior=prior,
-                )
-            self._made.move_to_end(question)
-            if len(self._made) > MOST_KEPT:
-                self._made.popitem(last=False)
-            return self._made[question]
+            latest = self._latest
+        return latest.asking(top=top, false_accept=false_accept, prior=prior)

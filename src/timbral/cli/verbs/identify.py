@@ -80,12 +80,12 @@ def run(
     )  # fmt: skip
     paths = list(map(str, recordings))
     given = [with_channel(path, channel) for path in paths]
-    named, failed = _tell_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
+    told, failed = _tell_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
     is_decided = identifier.is_calibrated or false_accept is not None
-    return _code(named, is_decided) if exit_code else OK
+    return max(_code(each, is_decided) for each in told) if exit_code else OK
 
 
 def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> None:
@@ -97,27 +97,27 @@ def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path
     announce_length(*recordings)
 
 
-def _code(named: Sequence[bool], is_decided: bool) -> int:
-    if all(named):
+def _code(found: Identification, is_decided: bool) -> int:
+    if found.name is not None:
         return OK
-    return NOBODY if is_decided else UNDECIDED
+    return NOBODY if is_decided and found.holds_speech else UNDECIDED
 
 
 def _tell_all(
     answers: Iterable[Identification | AudioError], json: bool, several: bool
-) -> tuple[list[bool], int]:
-    """Print each answer as it comes; who is named, and how many recordings failed."""
-    named, failed = [], 0
+) -> tuple[list[Identification], int]:
+    """Print each answer as it comes; all of them, and how many recordings failed."""
+    told, failed = [], 0
     for found in answers:
         if isinstance(found, AudioError):
             print(f"error: {found}", file=sys.stderr)
             failed += 1
             continue
-        named.append(found.name is not None)
+        told.append(found)
         print(_as_json(found) if json else _in_words(found, several), flush=True)
         for warning in found.warnings:
             print(f"note: {name_flags(warning, ['identify'])}", file=sys.stderr)
-    return named, failed
+    return told, failed
 
 
 def _in_words(found: Identification, several: bool) -> str:
@@ -136,6 +136,8 @@ def _in_words(found: Identification, several: bool) -> str:
 def _answer(found: Identification) -> str:
     if not found.candidates:
         return "nobody: the gallery is empty"
+    if not found.holds_speech:
+        return "it cannot be said who it is: no speech was found"
     best = found.candidates[0]
     if found.false_accept_bound is not None:
         promise = f"any name is given to at most {percent(found.false_accept_bound)} of strangers"

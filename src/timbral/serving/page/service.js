@@ -69,10 +69,11 @@ async function compare(fields, slots) {
 async function identify(fields, slots) {
   addRecordings(fields, slots, 1);
   const answer = await ask("identify", { method: "POST", body: fields });
-  const kind = answer.name === null ? "no" : "yes";
+  const open = answer.name === null && answer.nobody === null && answer.threshold === null;
+  const kind = open ? "open" : answer.name === null ? "no" : "yes";
   const probability = answer.name === null ? answer.nobody : answer.candidates[0].probability;
   const shown = [verdict(
-    kind, answer.name ?? "Nobody who is enrolled",
+    kind, answer.name ?? (open ? "Not decided" : "Nobody who is enrolled"),
     ...(probability === null ? [] : [`Probability: ${percent(probability)}`]), answer.why)];
   const rows = answer.candidates.map((each) => [
     each.name,
