@@ -1,13 +1,13 @@
 """timbral: train, evaluate and run speaker encoders.
 
 >>> import timbral
->>> encoder = timbral.load_encoder("campplus-zh-en", download=True)  # doctest: +SKIP
+>>> encoder = timbral.load_encoder()  # the one that ships with timbral  # doctest: +SKIP
 >>> encoder.encode(["a.wav", "b.wav"]).shape  # doctest: +SKIP
 (2, 192)
 >>> encoder.verify("a.wav", "b.wav").score  # doctest: +SKIP
 0.83
 
-Vectors: load_encoder (gives an Embedder), similarity, embed, speakers, cluster, audit,
+Vectors: load_encoder (returns an Embedder), similarity, embed, speakers, cluster, audit,
     map, import_embeddings, PyannoteEmbedding
 Data: prepare, inspect, export_list
 Training: train, load_config, average, register_encoder, register_loss
@@ -16,8 +16,9 @@ Cloned voices: clone_similarity, voice_drift
 Decisions: check, Gallery, Identifier, migrate_gallery
 Weights: models, download, convert, export, export_for_sherpa, export_page
 
-Nothing is computed, downloaded or imported before it is asked for. Everything raises subclasses of
-TimbralError, whose messages say what came, what is allowed and what to do.
+Importing timbral is instant: torch is loaded on first use, and nothing is downloaded unless you ask
+for it. All errors are subclasses of TimbralError; their messages say what was given, what is
+allowed and what to do.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from __future__ import annotations
 from timbral.version import __version__
 
 TYPE_CHECKING = False
-"""for type checkers it is true; the module typing takes longer than Ctrl-C may go unanswered"""
+"""true for type checkers; importing typing would delay the answer to Ctrl-C"""
 if TYPE_CHECKING:
     from timbral.api import (
         BrowserPageSummary,

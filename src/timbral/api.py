@@ -1,4 +1,4 @@
-"""What `import timbral` offers, a function a verb, which imports its rooms when it is called."""
+"""The public functions of `import timbral`, one per verb; each imports its rooms when called."""
 
 from __future__ import annotations
 
@@ -162,17 +162,17 @@ def inspect(
     output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Inspection:
-    """Show what a corpus or prepared data holds, and what looks wrong in it.
+    """Describe a corpus or prepared data, and what looks wrong in it.
 
     Args:
-        source: a corpus's folder, a table of utterances, a folder that `prepare` made, or
-            precomputed mels; or utterances
-        layout: how a corpus's folder is laid out: ``folder`` (SPEAKER/[SESSION/]FILE), ``tree``,
-            ``kaldi``, ``lhotse``, or a name that ``timbral corpora`` lists; ``auto`` recognizes it
+        source: a corpus folder, a table of utterances, a folder from `prepare`, precomputed mels,
+            or utterances
+        layout: layout of the corpus folder: ``folder`` (SPEAKER/[SESSION/]FILE), ``tree``,
+            ``kaldi``, ``lhotse``, or a name from ``timbral corpora``; ``auto`` detects it
         output: a page (.html) with every suspicious recording; None: no page
-        progress: called with the utterances looked at so far, and their number
+        progress: called with the number of utterances inspected so far, and in all
 
-    Raises DataError when the source cannot be read or holds no utterance.
+    Raises DataError if the source cannot be read or has no utterances.
     """
     from timbral.data.inspect.inspection import inspect_data
     from timbral.io.outputs import claim_file
@@ -200,15 +200,15 @@ def export_list(
     """Write the list of a source's utterances for other tools.
 
     Args:
-        source: a corpus's folder, a table of utterances, a folder that `prepare` made, …, as
-            `inspect` takes it; or utterances
+        source: a corpus folder, a table of utterances, a folder from `prepare`, … as for `inspect`;
+            or utterances
         output: a file; for kaldi and lhotse a folder
         format: ``parquet``, ``csv``, ``tsv``, ``jsonl``, ``kaldi`` (a data directory), ``lhotse``
             (recordings and supervisions), ``cuts`` (Lhotse's CutSet) or ``nemo`` (JSON lines)
-        layout: how a corpus's folder is laid out
+        layout: layout of the corpus folder
 
     Returns:
-        how many utterances were written, and how many were not (some formats want durations)
+        the number of utterances written, and left out (some formats need durations)
     """
     from timbral.data.lists.export import claim_list, write_list
     from timbral.data.manifest import Manifest
@@ -240,34 +240,37 @@ def train(
     comet_key: str = "",
     progress: StepProgress | None = None,
 ) -> TrainSummary:
-    """Train one encoder on prepared data; a run folder that holds this run is resumed.
+    """Train an encoder on prepared data, or resume the run in `output`.
 
     Args:
-        config: a TrainConfig, as `load_config` gives it; the name of a config that comes with
-            timbral (``timbral configs`` lists them); or the path of a YAML file
-        data: a folder that `prepare` made, or precomputed mels
+        config: a TrainConfig from `load_config`, the name of a config (``timbral configs`` lists
+            them), or the path of a YAML file
+        data: a folder from `prepare`, or precomputed mels
         output: the run folder: config.yaml, metrics.jsonl, checkpoints, logs, plots
-        exclude_speakers: a file of speaker ids, one a line, that are never read
-        validation_speakers: speakers kept from training to validate on: a file of ids, or how
-            many; ``auto`` is a tenth of them, 20 at most; 0 is no validation
-        validation_data: other prepared data to validate on, instead of such speakers
-        device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
-        workers: processes of this machine that share each batch, to the same result
-        init: an encoder (name, run or checkpoint folder) whose weights training begins with
-        keep_classifier: begin with the loss of `init` too; the speakers must be the same
-        keep_old: prepared data of other voices, which must not get worse than with `init`: the
-            share of the trained weights that the run ends with is chosen on both kinds of voices
-        teacher: an encoder, as `init` or an exported file, whose vectors the loss compares with
-        checkpoint_path: a checkpoint to resume from, step and optimizer included, whatever `output`
-            holds, maybe with other data; goes with neither `init` nor `force_restart`
-        force_restart: rename a run that is in `output` (to OUTPUT.1), and train from the first step
-        trackers: any of comet, mlflow, tensorboard, visualdl, wandb, besides metrics.jsonl
-        project: the run's project in its trackers
-        comet_key: for Comet; without it, and without COMET_API_KEY, Comet works offline
-        progress: called with the step and its numbers: loss, batch_eer, val_eer, …
+        exclude_speakers: speakers to leave out altogether: a file of ids, one per line
+        validation_speakers: speakers held out for validation: a file of ids, or a number; ``auto``
+            is a tenth of all, at most 20; 0 is no validation
+        validation_data: prepared data for validation, instead of held-out speakers
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``
+        workers: processes on this machine that split each batch; the result is the same
+        init: an encoder (name, run or checkpoint folder) to initialize the weights from
+        keep_classifier: also initialize the loss from `init`; the speakers must be the same
+        keep_old: prepared data of other voices, which must not get worse than with `init`: at the
+            end the trained weights are averaged with those of `init` as far as needed
+        teacher: the teacher of a distillation loss: an encoder as for `init`, or an exported file
+        checkpoint_path: a checkpoint to resume from, with its step and optimizer, whatever is in
+            `output`; data may differ. Excludes `init` and `force_restart`
+        force_restart: rename an existing run in `output` (to OUTPUT.1) and train from the first
+            step
+        trackers: any of comet, mlflow, tensorboard, visualdl, wandb; metrics.jsonl is always
+            written
+        project: the project name in the trackers
+        comet_key: API key for Comet; without it and COMET_API_KEY, Comet runs offline
+        progress: called with the step and its metrics: loss, batch_eer, val_eer, …
 
-    Raises ConfigError for settings, DataError for data, CheckpointError for weights, TrainingError
-    when `output` holds another run or training diverges; all but that before `output` is touched.
+    Raises ConfigError for settings, DataError for data, CheckpointError for weights, and
+    TrainingError if `output` holds another run or training diverges. Except for divergence,
+    `output` is not touched before an error.
     """
     from timbral.config.named import load_config
     from timbral.training.train_job import TrainJob
@@ -298,7 +301,7 @@ def _path(path: str | Path | None) -> Path | None:
 
 
 def run_training(job: TrainJob, progress: StepProgress | None = None) -> TrainSummary:
-    """Do a job, in as many processes as it asks for; `train` describes what a job is made of."""
+    """Run a training job in its number of processes; see `train` for the contents of a job."""
     from timbral.io.devices import pick_device
     from timbral.training.launch import check_processes, launch
     from timbral.training.session import run_job
@@ -323,27 +326,27 @@ def embed(
     engine: Engine | None = None,
     progress: EmbedProgress | None = None,
 ) -> EmbedSummary:
-    """Vectors of every utterance and every speaker of a corpus, in files; a killed job is resumed.
+    """Write vectors for every utterance and speaker of a corpus, or resume such a job.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        source: a corpus's folder or URL, a table of utterances, or prepared data
-        output: a folder or URL, of the files and of what is done so far. Recordings that cannot be
-            used are listed in its failures.jsonl
-        layout: how a corpus's folder is laid out, as for `inspect`
-        pattern: only recordings whose name or end of path fits it, such as ``*.wav``; None: all
+        encoder: an Embedder, or anything that `load_encoder` takes
+        source: a corpus folder or URL, a table of utterances, or prepared data
+        output: a folder or URL for the files and the state of the job; unusable recordings are
+            listed in its failures.jsonl
+        layout: layout of the corpus folder, as for `inspect`
+        pattern: only recordings whose name or end of path matches, such as ``*.wav``; None: all
         format: ``parquet`` (utterances.parquet, speakers.parquet), ``npy`` (PaddleSpeech),
             ``torch`` (ddvc), ``safetensors``, ``kaldi``, ``cosyvoice``, ``coqui`` or ``rtvc``
-        model_name: in ddvc's file names; None: the encoder's name
-        reuse: where an earlier call left the vectors of this encoder and corpus, in any format;
-            only what is new or changed is embedded
-        engine: who computes, such as ``timbral.Engine(workers=4)``; None: this process
-        progress: called with utterances done, all of them, seconds of audio, and failures
+        model_name: name used in ddvc's file names; None: the encoder's name
+        reuse: output of an earlier call with this encoder and corpus, in any format; only new or
+            changed recordings are embedded
+        engine: how to parallelize, such as ``timbral.Engine(workers=4)``; None: this process
+        progress: called with utterances done, utterances in all, seconds of audio, and failures
 
     Raises:
         ConfigError: unknown format, layout or device
-        DataError: the source cannot be read, `output` or `reuse` holds vectors of other weights or
-            of another corpus, or no recording could be used
+        DataError: the source cannot be read, `output` or `reuse` has vectors of other weights or
+            another corpus, or no recording could be used
         CheckpointError: the encoder cannot be loaded
     """
     from timbral.bulk.embed import embed_corpus

@@ -92,9 +92,9 @@ Encoder = Annotated[
     Positional[str],
     option(
         "ENCODER",
-        "a name of `timbral models` (campplus-int8 comes with timbral), a run folder, a "
-        "checkpoint, another project's weights, USER/REPO[@REVISION] of the Hugging Face Hub, or a "
-        "model that `timbral export` wrote",
+        "a name from `timbral models` (campplus-int8 ships with timbral), a run folder, a "
+        "checkpoint, weights of another project, USER/REPO[@REVISION] on the Hugging Face "
+        "Hub, or a model from `timbral export`",
     ),
 ]
 PriorsOption = Annotated[tuple[float, ...], option("P …", "priors of target trials for minDCF")]
@@ -102,19 +102,23 @@ SpeakersOption = Annotated[
     Path | None,
     option(
         "FILE",
-        "lines `recording speaker`, for the intervals; without it LIST.utt2spk beside the list, "
-        "the speakers of the vectors, or the recordings that target trials join",
+        "lines `recording speaker`, for the intervals; default: LIST.utt2spk next to the "
+        "list, else the speakers of the vectors, else a guess from the target trials",
     ),
 ]
-DrawsOption = Annotated[int, option("N", "draws of speakers for the intervals; 0: none")]
-Embeddings = Annotated[Positional[Path], option("EMBEDDINGS", "a folder made by `timbral embed`")]
+DrawsOption = Annotated[
+    int, option("N", "bootstrap draws of speakers for the intervals; 0: no intervals")
+]
+Embeddings = Annotated[
+    Positional[Path], option("EMBEDDINGS", "a folder written by `timbral embed`")
+]
 Layout = Annotated[
     str,
     option(
         "LAYOUT",
-        "how the corpus lies on disk: folder (SPEAKER/[SESSION/]UTTERANCE.wav), tree (any depth), "
-        "kaldi, lhotse, a name of `timbral corpora`, or FILE.py:NAME of your own; auto recognizes "
-        "it",
+        "layout of the corpus on disk: folder (SPEAKER/[SESSION/]UTTERANCE.wav), tree (any "
+        "depth), kaldi, lhotse, a name from `timbral corpora`, or your own FILE.py:NAME; auto "
+        "detects it",
     ),
 ]
 
@@ -123,8 +127,8 @@ ChannelOption = Annotated[
     Literal["1", "2", "mix"],
     option(
         None,
-        "of stereo recordings, such as calls: one channel, or the mean of all; mono ones are taken "
-        "as they are",
+        "for stereo recordings such as calls: which channel to use, or the mean of all; mono "
+        "recordings are used as they are",
     ),
 ]
 
@@ -147,19 +151,20 @@ class RunningOptions:
         Literal["fp32", "tf32", "bf16"],
         option(
             None,
-            "bf16 is faster where the hardware has it, tf32 on CUDA; cosine to fp32 0.999 or more",
+            "bf16 is faster on hardware that supports it, tf32 on CUDA; cosine to fp32 at least "
+            "0.999",
         ),
     ] = "fp32"
     compile: Annotated[
-        bool, option(None, "compile the encoder with torch.compile: minutes at first")
+        bool, option(None, "compile the encoder with torch.compile; the first call takes minutes")
     ] = False
     weights_dir: Annotated[
         Path | None,
-        option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
+        option("FOLDER", "a local copy of the weights named by ENCODER, instead of a download"),
     ] = None
     encoder_class: Annotated[
         str | None,
-        option("FILE.py:CLASS", "the encoder's class, where it is one of your own"),
+        option("FILE.py:CLASS", "the class of the encoder, if it is your own"),
     ] = None
 
 

@@ -22,13 +22,17 @@ class EngineOptions:
 
     workers: Annotated[
         int | None,
-        option("N", "processes of one core each, or Ray's actors; default: as many as pay off"),
+        option(
+            "N",
+            "processes with one core each, or Ray actors; default: chosen by the size of the job",
+        ),
     ] = None
-    engine: Annotated[Literal["local", "ray"], option(None, "ray is Ray Data on a cluster")] = (
-        "local"
-    )
+    engine: Annotated[
+        Literal["local", "ray"], option(None, "ray runs on a cluster with Ray Data")
+    ] = "local"
     ray_address: Annotated[
-        str | None, option("ADDRESS", "of a running Ray cluster; default: one on this machine")
+        str | None,
+        option("ADDRESS", "address of a running Ray cluster; default: start one on this machine"),
     ] = None
     strict: Annotated[bool, option(None, "stop at the first recording that cannot be used")] = False
 

@@ -33,7 +33,11 @@ GalleryLocation = Annotated[
 ]
 GalleryCalibration = Annotated[
     Path | None,
-    option("FILE", "of the gallery's encoder, as calibrate writes it; default: the encoder's own"),
+    option(
+        "FILE",
+        "a calibration of the gallery's encoder, from `timbral calibrate`; default: the "
+        "encoder's own",
+    ),
 ]
 
 

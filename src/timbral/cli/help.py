@@ -21,12 +21,12 @@ def _stages() -> str:
 HELP = f"""\
 usage: timbral VERB ...
 
-Train, evaluate and run speaker encoders: a voice in, one vector out.
+Train, evaluate and run speaker encoders: a recording in, one vector out.
 
 {_stages()}
 
 Options
-  {"-h, --help":{_WIDTH}}  Show this text; `timbral VERB --help`: the options of a verb
+  {"-h, --help":{_WIDTH}}  Show this text; `timbral VERB --help` for the options of a verb
   {"-V, --version":{_WIDTH}}  Show the version
 
 Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130/143 interrupted

@@ -28,44 +28,51 @@ class ScoringOptions:
         Literal["none", "mean", "as-norm", "nap"],
         option(
             None,
-            "with --cohort: subtract its mean from the vectors; adaptive s-norm; or nap, which "
-            "takes out of them what differs most between recordings of one speaker",
+            "with --cohort: subtract its mean from the vectors; adaptive s-norm; or nuisance "
+            "attribute projection (nap), which removes the directions in which recordings of one "
+            "speaker differ most",
         ),
     ] = "none"
-    cohort: Annotated[Path | None, option("VECTORS", "of speakers who are in no trial")] = None
-    top_k: Annotated[int, option("N", "nearest vectors of the cohort in as-norm")] = 300
-    directions: Annotated[int, option("N", "that nap takes out of every vector")] = 5
+    cohort: Annotated[Path | None, option("VECTORS", "vectors of speakers who are in no trial")] = (
+        None
+    )
+    top_k: Annotated[int, option("N", "closest cohort vectors for as-norm")] = 300
+    directions: Annotated[int, option("N", "directions that nap removes from every vector")] = 5
     speakers: SpeakersOption = None
     p_target: PriorsOption = (0.01, 0.05)
     draws: DrawsOption = 1000
     skip_missing: Annotated[
-        bool, option(None, "leave out trials without a vector, however many they are")
+        bool, option(None, "leave out trials without a vector, even if there are many")
     ] = False
     enrollment: Annotated[
         Path | None,
-        option("FILE", "lines `model path [path …]`; trials then name a model and a recording"),
+        option(
+            "FILE",
+            "recordings of each model, lines `model path [path …]`; trials then name a model and "
+            "a recording",
+        ),
     ] = None
     enrollment_average: Annotated[
-        Literal["vectors", "scores"], option(None, "what a model's recordings have averaged")
+        Literal["vectors", "scores"], option(None, "what is averaged over a model's recordings")
     ] = "vectors"
     by: Annotated[
         tuple[str, ...],
         option(
             "COLUMN[=FILE] …",
-            "figures for each of its values too: duration, session or another column of the "
-            "vectors; FILE has lines `name value` (spk2gender, utt2dur) or is a table",
+            "also report figures for each value of a column: duration, session or another column "
+            "of the vectors; or of FILE, with lines `name value` (spk2gender, utt2dur) or a table",
         ),
     ] = ()
     false_accept: Annotated[
         tuple[float, ...],
-        option("RATE …", "the thresholds that keep these rates of false accepts on these trials"),
+        option("RATE …", "report the thresholds with these false accept rates on these trials"),
     ] = (0.001, 0.01)
     calibration: Annotated[
         Path | None,
         option(
             "FILE",
-            "of this encoder, for Cllr and actual DCF; default: the encoder's own in evaluate, "
-            "none in score, which also takes the encoder that it comes with",
+            "a calibration of this encoder, for Cllr and actual DCF; default: the encoder's own "
+            "in evaluate, none in score, which also takes the name of an encoder that has one",
         ),
     ] = None
 

@@ -1,4 +1,4 @@
-"""What `verify` answers."""
+"""The decision that `verify` returns."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ ONE_RECORDING = (
     "alike, so that this tells nothing of who speaks"
 )
 ONE_RECORDING_COSINE = 0.99999
-"""from which on that is told; rounding is below 1e-6"""
+"""a higher cosine gets that warning; rounding is below 1e-6"""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Are two recordings of one speaker? A score, what was decided, and why.
+    """The result of a comparison: a score, the decision, and the reason.
 
-    It has no truth value: ``if decision.same`` is a question, ``if decision`` would always be yes.
+    It has no truth value, because ``if decision`` would always be true: use ``decision.same``.
     """
 
     score: float
-    """cosine of the two vectors, in [-1, 1]; of what the calibration's nuisance directions leave of
-    them, unless the threshold was given"""
+    """cosine of the two vectors, in [-1, 1], after removing the calibration's nuisance directions;
+    the plain cosine if `threshold` was given"""
     threshold: float | None
-    """score from which the answer is yes, with a calibration for recordings such as these; None
-    when none is known"""
+    """lowest score of the same speaker, with a calibration for recordings like these; None if none
+    is known"""
     same: bool | None
-    """whether the score reaches the threshold; None without a threshold, and where a calibration
-    decides and a side holds no speech"""
+    """whether the score reaches the threshold; None without a threshold, and with a calibration if
+    one side has no speech"""
     llr: float | None
     """natural logarithm of the likelihood ratio, same speaker : different speakers; None without a
     calibration, or without speech"""
     probability: float | None
-    """that the speaker is the same, in [0, 1]; None without a calibration, or without speech"""
+    """probability of the same speaker, in [0, 1]; None without a calibration, or without speech"""
     why: str
-    """what was compared with what, and what is missing for more"""
+    """what was compared, and what is missing for a better answer"""
     prior: float | None = None
-    """probability of the same speaker before anything was compared, that `probability` rests on"""
+    """prior probability of the same speaker, used for `probability`"""
     false_accept_bound: float | None = None
-    """fraction of other speakers' pairs that reach this threshold, at most, in 95 of 100 cases;
-    None without a calibration, for recordings below its ranges, and for a cosine that was given
-    where nuisance is taken out"""
+    """upper bound, with 95 % confidence, on the fraction of different-speaker pairs that reach this
+    threshold; None without a calibration, for recordings outside its data, and if `threshold` was
+    given to a calibration with nuisance directions"""
     warnings: tuple[str, ...] = ()
-    """why the decision may be worth less than it says"""
+    """reasons why the decision may be less reliable"""
 
     @property
     def compared(self) -> tuple[str, str]:
-        """Score and threshold with three digits, or as many as show which of them is greater."""
+        """Score and threshold with three digits, or as many as are needed to tell them apart."""
         assert self.threshold is not None, "without a threshold nothing is compared"
         return _distinct(self.score, self.threshold)
 
@@ -69,16 +69,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of two recordings besides their score."""
+    """Settings of a comparison: threshold or rate, calibration, prior."""
 
     threshold: float | None = None
-    """cosine that was given"""
+    """cosine threshold given by the caller"""
     validated: float | None = None
-    """where misses and false alarms were equally frequent on the speakers that the encoder was
-    validated on; None for an encoder without validation"""
+    """the encoder's own threshold, the EER point of its validation speakers; None without
+    validation"""
     calibration: Calibration | None = None
     false_accept: float | None = None
-    """that the calibration has to promise"""
+    """rate that the calibration must promise"""
     prior: float = 0.5
 
     def __post_init__(self) -> None:
@@ -105,12 +105,12 @@ class Question:
 
 @dataclass(frozen=True)
 class PairScore:
-    """What two vectors have in common."""
+    """The cosine of two vectors, before and after removing nuisance directions."""
 
     cosine: float
-    """of the vectors as they are"""
+    """of the vectors as they are, which a given threshold is compared with"""
     compensated: float
-    """of what the calibration's nuisance directions leave of them; without any the same"""
+    """after removing the calibration's nuisance directions; without any the same"""
 
     @classmethod
     def of(cls, first: Vectors, second: Vectors, calibration: Calibration | None) -> Self:
@@ -123,10 +123,10 @@ class PairScore:
 
 
 def decide(score: PairScore, question: Question, first: Conditions, second: Conditions) -> Decision:
-    """Compare a score with the threshold that was given, else the calibration's, else validated.
+    """Compare a score with the given threshold, else the calibration's, else the validated one.
 
-    `first` and `second` are the conditions of the two sides, one each. A threshold that was given
-    is one of cosines as they are. A recording that is compared with itself is told.
+    `first` and `second` are the conditions of the two sides. A given threshold applies to plain
+    cosines. A recording compared with itself gets a warning.
     """
     if question.calibration is None:
         decision = _decide_by_cosine(score.cosine, question)
@@ -138,7 +138,7 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
 
 
 def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
-    """A decision that is not taken, as no speech was found in the recordings of these names."""
+    """The decision withdrawn, because no speech was found in the named recordings."""
     why = (
         f"no speech was found in {' and '.join(names)}, so that nothing is said of who speaks "
         f"(cosine {decision.score:.3f}); `threshold` decides by the cosine alone"
@@ -214,7 +214,7 @@ def _decide_by_llr(
 def _least_llr(
     question: Question, calibration: Calibration, points: Sequence[OperatingPoint]
 ) -> tuple[float, str]:
-    """From where the answer is yes, in words too; `points` are those of trials like this one."""
+    """The lowest llr of the same speaker, also in words; `points` are for trials like this one."""
     if question.false_accept is None:
         least = -question.log_prior_odds
         return least, f"for recordings such as these, at a prior of {question.prior:g}"
@@ -237,7 +237,7 @@ def _compare(score: float, threshold: float) -> str:
 
 
 def _distinct(score: float, threshold: float) -> tuple[str, str]:
-    """Both with three digits behind the point, or as many more as it takes to tell them apart."""
+    """Both with three decimals, or more if needed to tell them apart."""
     digits = 3
     while f"{score:.{digits}f}" == f"{threshold:.{digits}f}" and score != threshold and digits < 17:
         digits += 1

@@ -1,4 +1,4 @@
-"""The Embedder: the only road from audio to vectors."""
+"""The Embedder turns recordings into vectors; all of timbral's vectors are computed here."""
 
 from __future__ import annotations
 
@@ -44,30 +44,33 @@ BATCHES_IN_MEMORY = 16
 
 
 class Embedder(SharedEncoder, WindowedEncoder):
-    """A speaker encoder ready for use: recordings in, vectors out.
+    """A speaker encoder with its preprocessing: recordings in, vectors out.
 
-    It applies the preprocessing that the encoder was trained on. Vectors are float32 and of unit
-    length, so that the cosine of two is their dot product; neither what else is encoded with a
-    recording nor padding affects its vector (to 1e-5 in fp32; in bf16, whose rounding depends on
-    the shapes of a batch, to 4e-3, a cosine of 0.9999).
+    Vectors are float32 and of unit length, so the cosine of two is their dot product. Padding and
+    other recordings in a call do not affect a vector (to 1e-5 in fp32; to 4e-3, a cosine of
+    0.9999, in bf16, where rounding depends on the shape of the batch).
 
-    Wherever a recording is taken, it is a path or URL, the content of an audio file (bytes) or a
-    file open for reading them, samples as a NumPy array or tensor of shape (T,) or (1, T), a tuple
-    (samples, sample_rate), or a mapping with ``array`` and ``sampling_rate`` as Hugging Face
-    datasets have it. Floats lie in [-1, 1]; signed integers are PCM. Samples without a rate are at
-    `sample_rate` if that is given, else at the encoder's own rate. Files are decoded at their own
-    rate, and their channels averaged.
+    A recording can be:
+
+    - a path or URL
+    - the content of an audio file (bytes), or a binary file open for reading
+    - samples: a NumPy array or tensor of shape (T,) or (1, T), floats in [-1, 1] or signed PCM
+      integers, at `sample_rate` if given, else at the encoder's rate
+    - a tuple (samples, sample_rate)
+    - a mapping with ``array`` and ``sampling_rate``, as in Hugging Face datasets
+
+    Files are decoded at their own rate, and their channels are averaged.
 
     Attributes:
         embedding_dim: size E of a vector
-        sample_rate: the encoder's rate in Hz; everything is resampled to it
-        name, license: of the published weights; of others the architecture's name, and none
-        weights_sha256: hash of the file of weights; vectors of another hash do not compare
-        threshold: cosine at which misses and false alarms were equally frequent on the speakers
-            that training held out; None when nothing was held out
-        calibration, training_list: what its cosines are worth, what its run trained on; or None
-        preprocessing: what is done to every recording before the encoder sees it
-        windows: those whose mean is a recording's vector; None: recordings are encoded whole
+        sample_rate: the encoder's rate in Hz; all audio is resampled to it
+        name, license: of published weights; otherwise the architecture's name, and none
+        weights_sha256: hash of the weights file; vectors with different hashes are not comparable
+        threshold: cosine at the EER point of the validation speakers; None without validation
+        calibration: turns cosines into likelihood ratios; or None
+        training_list: file with the recordings that its run was trained on; or None
+        preprocessing: applied to every recording before the encoder
+        windows: windows whose vectors are averaged; None: recordings are encoded whole
         network: the encoder as a torch module; ConfigError for an exported model
     """
 
@@ -87,20 +90,22 @@ class Embedder(SharedEncoder, WindowedEncoder):
         calibration: Calibration | None = None,
         training_list: Path | None = None,
     ) -> None:
-        """Take a network as it is; `timbral.load_encoder` makes one from a name or a path.
+        """Wrap a network; use `timbral.load_encoder` to load one by name or path.
 
         Args:
-            network: the encoder; it is moved to `device` and put into evaluation mode; or a runtime
-            preprocessing: what it was trained on; None is timbral's default
+            network: the encoder, which is moved to `device` and put into evaluation mode, or a
+                runtime
+            preprocessing: the one it was trained with; None: timbral's default
             device: ``cpu``, ``cuda`` or ``cuda:N``
-            precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster where the
-                processor multiplies in it
-            compile: let torch compile the network: minutes at first, no gain (docs/encoders.md)
-            name: what vectors and files call this encoder; empty: the architecture's name
-            weights_sha256, license: hash of its file of weights; of the weights
-            threshold: cosine from which `verify` says that the speaker is the same
-            uninitialized_prefixes: starts of names of tensors that are random
-            calibration, training_list: of these weights, as the attributes
+            precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster on
+                processors with bf16 instructions
+            compile: use torch.compile, which takes minutes; no gain on CPUs (docs/encoders.md)
+            name: name of the encoder in tables and files; empty: the architecture's name
+            weights_sha256: hash of the weights file
+            license: license of the weights
+            threshold: lowest cosine that `verify` takes for the same speaker
+            uninitialized_prefixes: name prefixes of tensors that are random
+            calibration, training_list: see the attributes
         """
         self._runtime, self._limit = runtime_of(network, device, precision, compile), NO_LIMIT
         facts = self._runtime.network
@@ -141,7 +146,7 @@ class Embedder(SharedEncoder, WindowedEncoder):
         return hash_weights(self.network)
 
     def to(self, device: str | torch.device) -> Embedder:
-        """Compute on another device from now on; returns itself, as modules of torch do."""
+        """Move to another device; returns itself, like torch modules."""
         self._runtime.to(device)
         return self
 
@@ -153,13 +158,13 @@ class Embedder(SharedEncoder, WindowedEncoder):
         runtime: Runtime | None = None,
         limit: LengthLimit | None = None,
     ) -> Embedder:
-        """An Embedder of the same network, which both hold, that prepares recordings another way.
+        """A copy that shares the network but prepares recordings differently.
 
         Args:
-            preprocessing: what is done to every recording; None: as this one does
-            windows: whose mean is a recording's vector; None: those of this one
-            runtime: computes the vectors of this network; None: that of this one
-            limit: longer recordings are refused; None: as this one does
+            preprocessing: applied to every recording; None: the same
+            windows: windows whose vectors are averaged; None: the same
+            runtime: computes the network's vectors; None: the same
+            limit: longer recordings are refused; None: the same
         """
         other = copy.copy(self)
         other.preprocessing = preprocessing or self.preprocessing
@@ -171,7 +176,7 @@ class Embedder(SharedEncoder, WindowedEncoder):
         return other
 
     def embedding_identity(self) -> str:
-        """Hash of preprocessing and windows: with the weights', what decides a vector."""
+        """Hash of preprocessing and windows; with the weights' hash, it identifies vectors."""
         return embedding_identity(self.preprocessing, self.windows)
 
     def encode(
@@ -179,19 +184,19 @@ class Embedder(SharedEncoder, WindowedEncoder):
         audio: Recording | Sequence[Recording],
         sample_rate: float | None = None,
     ) -> Vectors:
-        """One recording to one vector (E,), a list or tuple of N recordings to N vectors (N, E).
+        """One recording to one vector (E,); a list or tuple of N recordings to vectors (N, E).
 
         Args:
             audio: a recording, in any form that the class describes, or a list or tuple of them
-            sample_rate: in Hz, of samples that come without a rate; None is the encoder's rate
+            sample_rate: rate in Hz of samples without a rate; None: the encoder's rate
 
         Returns:
             float32 vectors of unit length, in the order of the recordings
 
         Raises:
-            AudioError: a recording cannot be used: missing, unreadable, silent, too short, …; of
-                many the first such, whose error names it
-            InputError: what was given is no recording
+            AudioError: a recording cannot be used: missing, unreadable, silent, too short, …; the
+                error names the first such recording
+            InputError: an argument is not a recording
             ConfigError: the sample rate is impossible
         """
         recordings = several_recordings(audio)
@@ -202,9 +207,9 @@ class Embedder(SharedEncoder, WindowedEncoder):
     def encode_speaker(
         self, recordings: Sequence[Recording], sample_rate: float | None = None
     ) -> Vectors:
-        """Several recordings of one speaker to one vector (E,): the mean of theirs, unit length.
+        """Several recordings of one speaker to one vector (E,): their mean, of unit length.
 
-        `sample_rate` is that of samples that come without one, in Hz.
+        `sample_rate` is the rate in Hz of samples without a rate.
 
         Raises:
             AudioError: one of them cannot be used
@@ -227,24 +232,24 @@ class Embedder(SharedEncoder, WindowedEncoder):
         false_accept: float | None = None,
         prior: float = 0.5,
     ) -> Decision:
-        """Are two recordings of one speaker?
+        """Decide whether two recordings are of the same speaker.
 
         Args:
-            first: a recording; or a list of several of one speaker, of which the mean is taken
-            second: what it is compared with, likewise
-            threshold: cosine in [-1, 1] from which the answer is yes; None: that of the calibration
-                at this `prior`; without one the encoder's own (`threshold`), and without that there
-                is a score but no answer
-            sample_rate: in Hz, of samples that come without a rate
-            calibration: of this encoder, or its file; None: the encoder's own (`calibration`)
-            false_accept: fraction of different speakers that may be taken for one, in (0, 1): the
-                threshold is then one that the calibration promises
-            prior: probability of the same speaker before anything was compared, in (0, 1)
+            first: a recording, or a list of recordings of one speaker, which are averaged
+            second: the recording or list to compare with
+            threshold: lowest cosine of the same speaker, in [-1, 1]. None: the calibration's
+                threshold at this `prior`, else the encoder's own (`threshold`); without either
+                there is a score but no decision
+            sample_rate: rate in Hz of samples without a rate
+            calibration: a calibration of this encoder, or its file; None: the encoder's own
+            false_accept: highest false accept rate, in (0, 1), for which the calibration provides
+                the threshold
+            prior: prior probability of the same speaker, in (0, 1)
 
-        The decision's `warnings` name what speaks against a recording, as `timbral.check` does.
+        The decision's `warnings` list problems of the recordings, as `timbral.check` does.
 
         Raises ConfigError for a `false_accept` that the calibration cannot promise, DataError for a
-        calibration of other weights, and as `encode`.
+        calibration of other weights, and the errors of `encode`.
         """
         known = self._known_calibration(calibration)
         question = Question(threshold, self.threshold, known, false_accept, prior)
@@ -260,14 +265,14 @@ class Embedder(SharedEncoder, WindowedEncoder):
         false_accept: float = 0.01,
         false_reject: float = 0.05,
     ) -> StreamingVerifier:
-        """Compare a speaker with somebody who still talks, until it is clear who that is.
+        """Verify a speaker on a stream of audio, until the evidence is sufficient.
 
         Args:
             enrolled: a recording of the speaker, or a list of several
-            sample_rate: of the samples that will come, in Hz; None: the encoder's
+            sample_rate: rate in Hz of the stream; None: the encoder's rate
             calibration: as for `verify`
-            false_accept: fraction of other speakers that are taken for this one, at most
-            false_reject: fraction of cases in which this speaker is refused, at most
+            false_accept: highest fraction of other speakers who are accepted
+            false_reject: highest fraction of cases in which this speaker is rejected
 
         Raises ConfigError for rates that the calibration cannot promise, or without one, InputError
         for an enrolled side without speech.
@@ -295,24 +300,24 @@ class Embedder(SharedEncoder, WindowedEncoder):
         return similarity(first, second)
 
     def load_audio(self, audio: Recording, sample_rate: float | None = None) -> Wave:
-        """A recording as the encoder sees it, preprocessed (T,); errors as of `encode`."""
+        """The preprocessed recording (T,) as the encoder sees it; raises the errors of `encode`."""
         return self.loader.load(audio, "audio", sample_rate)
 
     def try_load_audio(self, path: str | Path) -> Wave | AudioError:
-        """As `load_audio`, but a recording that cannot be used gives its error."""
+        """Like `load_audio`, but returns the error of an unusable recording."""
         return self.loader.try_load(path)
 
     def try_load_many(
         self, paths: Iterable[str | Path], threads: int = 4
     ) -> Iterator[Wave | AudioError]:
-        """Load recordings in threads, in order, a failure in its place."""
+        """Load recordings in threads, in order; unusable ones give their error."""
         return map_ahead(self.try_load_audio, paths, threads)
 
     def encode_preprocessed(self, waves: Sequence[Wave]) -> Vectors:
-        """Waves (T,) as `load_audio` gives them or a store holds them to vectors (N, E).
+        """Vectors (N, E) of preprocessed waves (T,), from `load_audio` or a store.
 
-        What the encoder makes of damaged weights or of absurdly large samples may not be finite;
-        `finite_rows` tells which vectors are.
+        Damaged weights or absurdly large samples can give non-finite vectors; `finite_rows` says
+        which are finite.
         """
         return self._runtime.embed_waves(waves, self.windows)
 
@@ -342,7 +347,7 @@ class Embedder(SharedEncoder, WindowedEncoder):
     def _encode_many(
         self, recordings: Sequence[object], argument: str, sample_rate: float | None
     ) -> Vectors:
-        """Vectors (N, E); recordings are loaded in threads, and so many held as memory bears."""
+        """Vectors (N, E); recordings are loaded in threads, as many at once as memory allows."""
         limit = BATCHES_IN_MEMORY * self._runtime.seconds_per_batch * self.sample_rate
         batches = self.loader.load_in_batches(recordings, argument, sample_rate, limit)
         vectors = [self.encode_preprocessed(waves) for waves in batches]
@@ -352,9 +357,9 @@ class Embedder(SharedEncoder, WindowedEncoder):
     def _measured_speech(
         self, audio: object, argument: str, sample_rate: float | None
     ) -> tuple[Vectors, Conditions] | None:
-        """The vector (E,) of a recording, or of a speaker with several, and its conditions.
+        """The vector (E,) of a recording, or of several of one speaker, and their conditions.
 
-        None where no recording of it holds speech.
+        None if there is no speech in them.
         """
         (side,) = self._sides({argument: audio}, sample_rate)
         return (side.voice, side.conditions) if side.holds_speech else None

@@ -1,4 +1,4 @@
-"""From a name or a path to an Embedder."""
+"""Load an Embedder by name or path."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ def load_encoder(
     weights_dir: str | Path | None = None,
     download: bool = False,
 ) -> Embedder:
-    """A trained encoder, ready to turn recordings into vectors.
+    """Load a trained encoder that turns recordings into vectors.
 
     Args:
-        encoder: a name of `timbral.models()` (the default comes with timbral), a run folder
+        encoder: a name from `timbral.models()` (the default ships with timbral), a run folder
             (its best checkpoint, else the last), a checkpoint folder, a file or folder of weights
-            of another project, a repository of the Hugging Face Hub (``user/repo``,
-            ``user/repo@revision``), or a model that `timbral.export` wrote (.onnx; on the CPU, in
-            the precision that it was written in)
-        device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``
-        precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster where the
-            processor multiplies in it: its vectors keep a cosine of 0.999 or more to those of
-            ``fp32``
-        compile: let torch compile the encoder, which takes minutes at the first recording; on the
-            CPUs measured it gains nothing
-        weights_dir: for a name: a copy of its weights (a file, or a folder as the Hub has it), for
-            machines that cannot download them
-        download: for a name, also of the Hub: download its weights when they are not on this
-            machine. Nothing is ever downloaded without this, or a call of `timbral.download`
+            of another project, a Hugging Face Hub repository (``user/repo``,
+            ``user/repo@revision``), or a model from `timbral.export` (.onnx; on the CPU, in the
+            precision it was exported with)
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``
+        precision: ``fp32``; ``tf32``, faster on CUDA devices; or ``bf16``, faster on processors
+            with bf16 instructions, with a cosine to ``fp32`` of at least 0.999
+        compile: use torch.compile, which takes minutes at the first recording; no gain on the
+            CPUs measured
+        weights_dir: for a name: a local copy of its weights (a file, or a folder as on the Hub),
+            for machines that cannot download them
+        download: for a name or Hub repository: download the weights if they are not on this
+            machine. Nothing is downloaded without this or `timbral.download`
 
     Raises:
-        CheckpointError: there is no such encoder, it has not been downloaded, or it is damaged
+        CheckpointError: the encoder does not exist, is not downloaded, or is damaged
         ConfigError: unknown device or precision
-        MissingExtraError: downloading it needs an optional dependency
+        MissingExtraError: the download needs an optional dependency
 
-    Warns when parts of the weights are random, as those of a WavLM without a speaker head are.
+    Warns if parts of the weights are random, such as the head of a WavLM without a speaker head.
     """
     if weights_dir is None and is_exported(Path(encoder)):
         return load_exported(Path(encoder), device, precision, compile)
@@ -57,5 +56,5 @@ def load_encoder(
 
 
 def embedder_of(encoder: Embedder | str | Path, *, device: str = "auto") -> Embedder:
-    """An Embedder as it is, anything else as `load_encoder` takes it, on `device`."""
+    """The given Embedder, or the one that `load_encoder` loads on `device`."""
     return load_encoder(encoder, device=device) if isinstance(encoder, str | Path) else encoder

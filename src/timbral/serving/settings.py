@@ -1,4 +1,4 @@
-"""What the service allows."""
+"""Limits of the HTTP service."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["ServiceSettings"]
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Limits of what one request, and all of them together, may cost."""
+    """Limits for a single request and for all requests together."""
 
     max_upload_mb: float = 20.0
-    """megabytes of one request, all its files together"""
+    """largest request in megabytes, with all its files"""
     max_seconds: float = 300.0
-    """of one recording; longer ones are refused before they are decoded"""
+    """longest recording in seconds; longer ones are refused before decoding"""
     max_files: int = 10
-    """recordings in one request"""
+    """most recordings in one request"""
     max_waiting: int = 64
-    """requests that are in work or wait; more are answered with 503"""
+    """most requests in progress or waiting; more get status 503"""
     max_per_token: int = 0
-    """requests of one token that are in work or wait; more are answered with 429; 0: no limit"""
+    """most requests per token in progress or waiting; more get status 429; 0: no limit"""
     timeout_seconds: float = 30.0
-    """for an upload to arrive, and again for its answer"""
+    """time limit for an upload to arrive, and again for its answer"""
     threads: int = 16
-    """that decode recordings and wait for their vectors"""
+    """threads that decode recordings and wait for their vectors"""
 
     def __post_init__(self) -> None:
         check_ranges(

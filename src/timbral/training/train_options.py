@@ -1,4 +1,4 @@
-"""What a run is made of besides its config: one declaration for Python, command line and files."""
+"""Options of a run that are not in its config, declared once for Python, command line and files."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ __all__ = ["TrainOptions"]
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Who is trained and validated on, where it runs, what it starts from, who is told."""
+    """Training and validation speakers, device, starting weights, trackers."""
 
     exclude_speakers: Path | None = None
-    """a file of speaker ids, one a line, that are never read"""
+    """speakers to leave out altogether: a file of ids, one per line"""
     validation_speakers: str = "auto"
-    """speakers kept from training to validate on: a file of ids, or how many; auto is a tenth of
-    them, 20 at most"""
+    """speakers held out for validation: a file of ids, or a number; auto is a tenth of all, at most
+    20"""
     validation_data: Path | None = None
-    """other prepared data to validate on, instead of speakers of the training data"""
+    """prepared data for validation, instead of speakers held out from the training data"""
     device: str | None = None
-    """auto (or best), cpu, cuda (or gpu) or cuda:N; default auto, the GPU where there is one"""
+    """auto (or best), cpu, cuda (or gpu) or cuda:N; default: auto, the GPU if there is one"""
     workers: int = 1
-    """processes of this machine that share each batch, to the same result"""
+    """processes on this machine that split each batch; the result is the same"""
     init: str | None = None
-    """an encoder (name, run or checkpoint folder) whose weights training begins with"""
+    """an encoder (name, run or checkpoint folder) to initialize the weights from"""
     keep_classifier: bool = False
-    """begin with the loss of `init` too: w and b, or class weights, of the same speakers"""
+    """also initialize the loss from `init`: w and b, or class weights, for the same speakers"""
     keep_old: tuple[Path, ...] = ()
-    """prepared data of other voices, which must not get worse than with `init`: validation watches
-    them, and at the end decides how much of the trained weights is kept"""
+    """prepared data of other voices, which must not get worse than with `init`: validation monitors
+    them, and at the end the trained weights are averaged with those of `init` as far as needed"""
     teacher: str | None = None
-    """an encoder (name, run, checkpoint folder or exported file) whose vectors a loss that needs a
-    teacher compares with"""
+    """the teacher of a distillation loss: an encoder (name, run, checkpoint folder, exported
+    file)"""
     checkpoint_path: Path | None = None
-    """a checkpoint to resume from, step and optimizer included, maybe with other data, whatever the
-    run folder holds"""
+    """a checkpoint to resume from, with its step and optimizer, whatever is in the run folder; data
+    may differ"""
     force_restart: bool = False
-    """rename a run that is in the output folder (to OUTPUT.1) and train from the first step"""
+    """rename an existing run in the output folder (to OUTPUT.1) and train from the first step"""
     trackers: tuple[str, ...] = ()
     """any of comet, mlflow, tensorboard, visualdl, wandb; metrics.jsonl is always written"""
     project: str = "timbral"
-    """the run's project in its trackers"""
+    """the project name in the trackers"""
 
     def __post_init__(self) -> None:
         if self.checkpoint_path is not None and (self.force_restart or self.init is not None):

@@ -41,16 +41,16 @@ class Recordings:
         str | None,
         option(
             "ENCODER",
-            "also read the recordings, with this encoder, and find those with a second speaker; "
-            "a killed audit is resumed",
+            "also read the recordings with this encoder and find those with a second speaker; a "
+            "killed audit resumes",
         ),
     ] = None
     corpus: Annotated[
         str | None,
         option(
             "FOLDER",
-            "with --encoder: folder or URL below which recordings may be read; default: the corpus "
-            "that was embedded, if it lies on this machine",
+            "with --encoder: the folder or URL from which recordings may be read; default: the "
+            "embedded corpus, if it is on this machine",
         ),
     ] = None
 
@@ -65,24 +65,26 @@ def run(
         Path | None,
         option(
             "FILE.parquet",
-            "the table of findings, with a CSV beside it; default: audit.parquet in the folder, "
-            "where `timbral map` finds it and rings the utterances",
+            "the table of findings, also written as CSV; default: audit.parquet in the folder, "
+            "where `timbral map` finds it and marks the utterances",
         ),
     ] = None,
     other: Annotated[
         Path | None,
         option(
             "EMBEDDINGS",
-            "vectors of another corpus by the same encoder, such as trials beside training: "
-            "speakers that are in both are found, too",
+            "vectors of another corpus from the same encoder, such as the trials: also find "
+            "speakers that are in both",
         ),
     ] = None,
-    min_probability: Annotated[float, option("P", "leave out what is less probable")] = 0.5,
-    show: Annotated[int, option("N", "findings of each kind to print")] = 10,
+    min_probability: Annotated[
+        float, option("P", "leave out findings with a lower probability")
+    ] = 0.5,
+    show: Annotated[int, option("N", "number of findings of each kind to print")] = 10,
     recordings: Annotated[Recordings, arg(name="")] = DEFAULT_RECORDINGS,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Find wrong labels, split or mixed speakers, duplicates.
+    """Find wrong labels, split or mixed speakers, and duplicates.
 
     example: timbral audit embeddings
     """

@@ -19,12 +19,13 @@ def run(
         option("ENCODER ...", "run folders, checkpoints or names, all of one architecture"),
     ],
     *,
-    output: Annotated[Path, option("FOLDER", "the checkpoint; it stands wherever ENCODER does")],
+    output: Annotated[Path, option("FOLDER", "the checkpoint; use it as ENCODER")],
     weights: Annotated[
-        tuple[float, ...], option("W ...", "of the encoders, in their order; default: equal")
+        tuple[float, ...],
+        option("W ...", "weights of the encoders, in the same order; default: equal"),
     ] = (),
 ) -> int:
-    """Average weights, as of a fine-tuned encoder and its origin.
+    """Average weights, such as of a fine-tuned encoder and its origin.
 
     example: timbral average runs/tuned campplus-zh-en --weights 0.5 0.5 --output averaged
     """

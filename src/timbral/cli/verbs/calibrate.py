@@ -20,13 +20,11 @@ __all__ = ["run"]
 
 EvaluationSource = Annotated[
     Positional[Path],
-    option("EVALUATION", "a folder that evaluate wrote, or a file that score wrote"),
+    option("EVALUATION", "a folder from `timbral evaluate`, or a file from `timbral score`"),
 ]
 VectorsOption = Annotated[
     Path | None,
-    option(
-        "VECTORS", "of the evaluation, where they are not where it left them; of scores, always"
-    ),
+    option("VECTORS", "the vectors; needed for a file of scores, or if they were moved"),
 ]
 
 
@@ -34,7 +32,11 @@ def run(
     evaluation: EvaluationSource,
     *,
     output: Annotated[
-        Path | None, option("FILE", "default: calibration.json in the folder; needed for scores")
+        Path | None,
+        option(
+            "FILE",
+            "the calibration; default: calibration.json in the folder; needed for a file of scores",
+        ),
     ] = None,
     speakers: SpeakersOption = None,
     vectors: VectorsOption = None,
@@ -42,24 +44,26 @@ def run(
         int | None,
         option(
             "N",
-            "in which lines and rooms move vectors, to be taken out; default: as many as help; 0: "
-            "none",
+            "directions in which channels and rooms move vectors, to be removed; default: as many "
+            "as help; 0: none",
         ),
     ] = None,
     min_speech: Annotated[
         float,
         option(
             "SECONDS",
-            "of net speech that both recordings of a trial need; others are left out, and nothing "
-            "is promised of recordings that have less",
+            "net speech that both recordings of a trial need; other trials are left out, and "
+            "nothing is promised for shorter recordings",
         ),
     ] = 0.0,
-    root: Annotated[Path, option("FOLDER", "of scores: where their paths start")] = Path(),
+    root: Annotated[
+        Path, option("FOLDER", "for a file of scores: the folder that its paths are relative to")
+    ] = Path(),
     description: Annotated[
-        str, option("TEXT", "what the recordings are, for whoever relies on the calibration")
+        str, option("TEXT", "what the recordings are, stored for users of the calibration")
     ] = "",
 ) -> int:
-    """What a cosine is worth: probability, and promised error rates.
+    """Turn cosines into probabilities and promised error rates.
 
     example: timbral calibrate evaluation/campplus-zh-en/trials --output calibration.json
     """

@@ -39,20 +39,20 @@ def run(
     *,
     encoder: Annotated[
         str | None,
-        option("ENCODER", "also look for several speakers in one recording, with this encoder"),
+        option("ENCODER", "also look for several speakers within a recording, using this encoder"),
     ] = None,
     output: Annotated[
         Path | None, option("FILE", "write a table (.parquet or .csv) instead of lines")
     ] = None,
-    json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
+    json: Annotated[bool, option(None, "print one JSON object with everything")] = False,
     exit_code: Annotated[
-        bool, option(None, "end with 1 where any recording has a risk, as where one is unreadable")
+        bool, option(None, "exit with 1 also if any recording has a risk")
     ] = False,
     channel: ChannelOption = "mix",
     layout: Layout = "auto",
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Can a decision rest on a recording? Speech, noise, channels.
+    """Check whether recordings are good enough to decide on.
 
     example: timbral check a.wav b.wav
     """

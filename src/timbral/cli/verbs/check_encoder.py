@@ -16,14 +16,14 @@ BROKEN = 2
 def run(
     encoder: Annotated[
         Positional[str],
-        option("FILE.py:CLASS", "the class of an encoder of your own, or a name of `models`"),
+        option("FILE.py:CLASS", "the class of your own encoder, or a name from `timbral models`"),
     ],
     *,
     no_export: Annotated[
-        bool, option(None, "leave out the export to ONNX, which takes seconds")
+        bool, option(None, "skip the export to ONNX, which takes seconds")
     ] = False,
 ) -> int:
-    """Does an encoder of your own keep what every encoder promises?
+    """Test your own encoder: padding, batches, gradients, export.
 
     example: timbral check-encoder mine.py:Statistics
     """

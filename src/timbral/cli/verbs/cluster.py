@@ -19,25 +19,25 @@ def run(
         Path,
         option(
             "LABELS.parquet",
-            "the table of labels, which is a corpus for `embed` and `train` and a table for `map`, "
-            "`speakers` and `audit`; a CSV without vectors is written beside it, and a CSV of "
-            "speakers that may be one",
+            "the table of labels: a corpus for `embed` and `train`, a table for `map`, `speakers` "
+            "and `audit`. Also written: a CSV without vectors, and a CSV of clusters that may be "
+            "one speaker",
         ),
     ],
     threshold: Annotated[
         float | None,
         option(
             "COSINE",
-            "clusters are one speaker from this mean cosine on; higher gives more speakers. "
+            "clusters with at least this mean cosine are merged; higher gives more speakers. "
             "Default: estimated from the vectors",
         ),
     ] = None,
     min_utterances: Annotated[
-        int, option("N", "of a speaker; what is in smaller clusters is noise")
+        int, option("N", "recordings that a speaker needs; smaller clusters are noise")
     ] = 2,
-    show: Annotated[int, option("N", "pairs of speakers that may be one to print")] = 10,
+    show: Annotated[int, option("N", "number of pairs that may be one speaker to print")] = 10,
 ) -> int:
-    """Who is who in recordings without labels?
+    """Group unlabeled recordings by speaker.
 
     example: timbral cluster embeddings --output labels.parquet
     """

@@ -25,16 +25,18 @@ SOURCE = "scores as evaluate and score write them, or a folder that holds scores
 
 def run(
     first: Annotated[Positional[Path], option("SCORES", SOURCE)],
-    second: Annotated[Positional[Path], option("SCORES", "the other system's, on the same trials")],
+    second: Annotated[
+        Positional[Path], option("SCORES", "scores of the other system on the same trials")
+    ],
     *,
     speakers: SpeakersOption = None,
     p_target: PriorsOption = (0.01, 0.05),
     draws: DrawsOption = 1000,
     skip_missing: Annotated[
-        bool, option(None, "trials that only one of them scored are left out")
+        bool, option(None, "leave out trials that only one system scored")
     ] = False,
 ) -> int:
-    """Two systems on the same trials: is the difference real?
+    """Compare two systems on the same trials: is the difference real?
 
     example: timbral compare runs/old/evaluation/trials runs/new/evaluation/trials
     """

@@ -14,10 +14,11 @@ __all__ = ["run"]
 
 def run(
     name: Annotated[
-        Positional[str | None], option("[NAME]", "print this config, as a start for your own")
+        Positional[str | None],
+        option("[NAME]", "print this config, as a starting point for your own"),
     ] = None,
 ) -> int:
-    """List the training configs that come with timbral.
+    """List the training configs that ship with timbral.
 
     example: timbral configs campplus-ge2e > mine.yaml
     """

@@ -19,9 +19,7 @@ def run(
         arg(metavar="WEIGHTS", help="a file, or a folder of transformers or SpeechBrain"),
     ],
     *,
-    output: Annotated[
-        Path, arg(metavar="FOLDER", help="the checkpoint; it stands wherever ENCODER does")
-    ],
+    output: Annotated[Path, arg(metavar="FOLDER", help="the checkpoint; use it as ENCODER")],
     from_: Annotated[
         str | None,
         arg(
@@ -36,7 +34,7 @@ def run(
         ),
     ] = None,
 ) -> int:
-    """Convert another project's weights; none of its code runs.
+    """Convert another project's weights, without running its code.
 
     example: timbral convert encoder.pt --output converted
     """

@@ -11,9 +11,9 @@ __all__ = ["run"]
 
 
 def run(
-    *, output: Annotated[Path, option("FOLDER", "for everything that is made")] = Path("demo-run")
+    *, output: Annotated[Path, option("FOLDER", "folder for all results")] = Path("demo-run")
 ) -> int:
-    """The whole job in five minutes, on synthetic voices.
+    """Run the whole job in five minutes, on synthetic voices.
 
     example: timbral demo --output demo-run
     """

@@ -16,14 +16,15 @@ __all__ = ["run"]
 def run(
     names: Annotated[
         Positional[tuple[str, ...]],
-        option("NAME ...", "of `timbral models`, or USER/REPO[@REVISION] of the Hub"),
+        option("NAME ...", "names from `timbral models`, or USER/REPO[@REVISION] on the Hub"),
     ],
     *,
     weights_dir: Annotated[
-        Path | None, option("FOLDER", "a copy of the one name's weights, instead of a download")
+        Path | None,
+        option("FOLDER", "a local copy of the weights, instead of a download; for one name"),
     ] = None,
 ) -> int:
-    """Download encoders: published weights, or some of the Hub.
+    """Download published weights, or encoders from the Hub.
 
     example: timbral download campplus-zh-en
     """

@@ -43,7 +43,7 @@ class InferenceSettings:
     ] = None
     opts: Annotated[
         tuple[str, ...],
-        option("KEY VALUE ...", "keys of that file, such as data.partial_overlap_ratio 0.75"),
+        option("KEY VALUE ...", "overrides for that file, such as data.partial_overlap_ratio 0.75"),
     ] = ()
 
 
@@ -51,15 +51,15 @@ DEFAULT_SETTINGS = InferenceSettings()
 VectorFormat = Annotated[
     str,
     option(
-        names(FORMATS), "parquet is one table; npy is PaddleSpeech's, torch ddvc's, others by name"
+        names(FORMATS), "parquet is one table, npy the format of PaddleSpeech, torch that of ddvc"
     ),
 ]
 ReusedFolder = Annotated[
     str | None,
     option(
         "FOLDER",
-        "where an earlier embed left the vectors of this encoder and corpus: they are written in "
-        "this --format, too, and only what is new or changed is embedded",
+        "output of an earlier embed of this encoder and corpus: its vectors are reused, and "
+        "only new or changed recordings are embedded",
     ),
 ]
 
@@ -71,30 +71,31 @@ def run(
         option(
             "CORPUS",
             "a folder, a recording, a list, a table (path, speaker), prepared data, a URL "
-            "(s3://bucket/corpus, hf://user/dataset:split), or - for a list from standard input",
+            "(s3://bucket/corpus, hf://user/dataset:split), or - for a list on standard input",
         ),
     ],
     *,
     output: Annotated[
-        str | None, option("FOLDER", "folder or URL; a killed job is resumed there")
+        str | None, option("FOLDER", "folder or URL; a killed job resumes there")
     ] = None,
     beside_audio: Annotated[
-        bool, option(None, "a file (npy, torch) beside each recording, instead of --output")
+        bool, option(None, "write a file (npy, torch) next to each recording, instead of --output")
     ] = False,
     layout: Layout = "auto",
     pattern: Annotated[
-        str | None, option("PATTERN", "only recordings whose name fits it, such as '*.wav'")
+        str | None, option("PATTERN", "only recordings whose name matches, such as '*.wav'")
     ] = None,
     format: VectorFormat = "parquet",
     model_name: Annotated[
-        str | None, option("NAME", "the name in the file names of torch; default: the encoder's")
+        str | None,
+        option("NAME", "name used in the file names of torch; default: the encoder's name"),
     ] = None,
     reuse: ReusedFolder = None,
     engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
     settings: Annotated[InferenceSettings, arg(name="")] = DEFAULT_SETTINGS,
 ) -> int:
-    """Vectors of every utterance and every speaker of a corpus.
+    """Write vectors for every utterance and speaker of a corpus.
 
     example: timbral embed campplus-zh-en LibriTTS --layout libritts --output embeddings
     """

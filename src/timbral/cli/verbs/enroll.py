@@ -43,8 +43,8 @@ EncoderOption = Annotated[
     str | None,
     option(
         "ENCODER",
-        "of a new gallery, as embed takes it; default: the gallery's own; with embeddings for its "
-        "calibration or threshold",
+        "the encoder of a new gallery; default: the gallery's own. With --embeddings it "
+        "provides the calibration or threshold",
     ),
 ]
 SHOWN = 20
@@ -53,31 +53,37 @@ SHOWN = 20
 
 def run(
     gallery: GalleryLocation,
-    name: Annotated[Positional[str], option("NAME", "what the voice is called")] = "",
+    name: Annotated[Positional[str], option("NAME", "name of the speaker")] = "",
     recordings: Annotated[
-        Positional[tuple[Path, ...]], option("RECORDING", "recordings of this one speaker")
+        Positional[tuple[Path, ...]], option("RECORDING", "recordings of this speaker only")
     ] = (),
     *,
     encoder: EncoderOption = None,
     embeddings: Annotated[
         Path | None,
-        option("FOLDER", "instead of NAME and recordings: every speaker of an `embed` folder"),
+        option(
+            "FOLDER", "enroll every speaker of an `embed` folder, instead of NAME and RECORDING"
+        ),
     ] = None,
     consent: Annotated[
-        str | None, option("TEXT", "what the speaker agreed to, or where that is kept")
+        str | None, option("TEXT", "what the speaker consented to, or where the form is kept")
     ] = None,
-    partial: Annotated[bool, option(None, "enroll the recordings that are not refused")] = False,
-    force: Annotated[bool, option(None, "enroll all that give a vector; nothing is asked")] = False,
+    partial: Annotated[
+        bool, option(None, "enroll the recordings that are not refused, even if others are")
+    ] = False,
+    force: Annotated[
+        bool, option(None, "skip the checks: enroll every recording that gives a vector")
+    ] = False,
     calibration: GalleryCalibration = None,
     channel: ChannelOption = "mix",
-    json: Annotated[bool, option(None, "print one object of JSON")] = False,
+    json: Annotated[bool, option(None, "print one JSON object")] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Add a speaker's recordings to a gallery, if they fit.
+    """Add a speaker's recordings to a gallery, after checking them.
 
-    Refused are recordings with too little speech or a second speaker, that do not sound like the
-    voice's others, that are enrolled already, or that sound like another voice. Then nothing is
-    enrolled, unless --partial or --force says so; the exit code is 1.
+    A recording is refused if it has too little speech or a second speaker, does not match the
+    voice's other recordings, is already enrolled, or sounds like another voice. If any is refused,
+    nothing is enrolled and the exit code is 1, unless --partial or --force is given.
 
     example: timbral enroll gallery.db caller-17 a1.wav a2.wav --encoder campplus-zh-en
     """

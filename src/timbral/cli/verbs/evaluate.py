@@ -38,28 +38,28 @@ Trials = Annotated[
     Positional[Path],
     option(
         "TRIALS",
-        "lines `label path path`, label 1 for the same speaker, else 0; - is standard input",
+        "lines `label path path` with label 1 for the same speaker, else 0; - is standard input",
     ),
 ]
 Output = Annotated[
     Path | None,
     option(
         "FOLDER",
-        "for evaluation.json and scores.txt; default: evaluation/TRIALS in the run folder, or "
-        "evaluation/ENCODER/TRIALS in this folder for a name",
+        "folder for evaluation.json and scores.txt; default: evaluation/TRIALS in the run "
+        "folder, or evaluation/ENCODER/TRIALS in the current folder for a name",
     ),
 ]
 SharedVectors = Annotated[
     Path | None,
     option(
         "FOLDER",
-        "an embed folder for several lists, which embeds nothing twice; default: vectors in "
-        "--output, or beside TRIALS without it",
+        "an embed folder shared by several lists, so that nothing is embedded twice; default: "
+        "vectors in --output, or next to the results without it",
     ),
 ]
 
 AllowSeen = Annotated[
-    bool, option(None, "also speakers and recordings that the encoder was trained on")
+    bool, option(None, "allow trials with speakers and recordings that the encoder was trained on")
 ]
 
 
@@ -67,7 +67,7 @@ def run(
     encoder: Encoder,
     trials: Trials,
     *,
-    root: Annotated[str, option("FOLDER", "the folder or URL that the paths start from")] = ".",
+    root: Annotated[str, option("FOLDER", "the folder or URL that paths are relative to")] = ".",
     output: Output = None,
     vectors: SharedVectors = None,
     allow_seen: AllowSeen = False,
@@ -75,7 +75,7 @@ def run(
     engine: EngineChoice = DEFAULT_ENGINE,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """EER and minDCF of an encoder on a list of trials.
+    """Compute EER and minDCF of an encoder on a list of trials.
 
     example: timbral evaluate campplus-zh-en trials.txt --root VoxCeleb1/wav
     """

@@ -27,8 +27,8 @@ Precision = Annotated[
     str,
     option(
         "PRECISION",
-        "of the weights in the file: fp32, fp16 for half the size, int8 for less than a third; "
-        "all are computed in float32",
+        "precision of the stored weights: fp32, fp16 (half the size) or int8 (less than a "
+        "third); computation is in float32",
     ),
 ]
 
@@ -36,43 +36,43 @@ Precision = Annotated[
 def run(
     encoder: Encoder,
     *,
-    output: Annotated[
-        Path | None, option("FILE.onnx", "the file; it stands wherever ENCODER does")
-    ] = None,
+    output: Annotated[Path | None, option("FILE.onnx", "the file; use it as ENCODER")] = None,
     sherpa: Annotated[
         Path | None,
         option(
             "FILE.onnx",
-            "write a file for sherpa-onnx's extractor instead, whose vectors are "
-            "others than the encoder's own",
+            "write a file for sherpa-onnx's extractor instead; its vectors differ from the "
+            "encoder's own",
         ),
     ] = None,
     web: Annotated[
         Path | None,
-        option("FOLDER", "write a page instead, which compares recordings in the browser"),
+        option("FOLDER", "write a web page instead that compares recordings in the browser"),
     ] = None,
     onnxruntime_web: Annotated[
         Path | None,
-        option("PATH", "for --web: the npm package, a folder or .tgz; default: npm downloads it"),
+        option(
+            "PATH", "for --web: the npm package as a folder or .tgz; default: download it with npm"
+        ),
     ] = None,
     precision: Precision = "fp32",
     calibrate: Annotated[
         str | None,
         option(
             "CORPUS",
-            "with --precision int8: products over frames are computed in 8 bits, too, with the "
-            "ranges that 64 of its recordings show",
+            "with --precision int8: also compute products over frames in 8 bits, with ranges "
+            "measured on 64 of its recordings",
         ),
     ] = None,
     layout: Layout = "auto",
     weights_dir: Annotated[
         Path | None,
-        option("FOLDER", "a copy of the weights that the name ENCODER stands for; no download"),
+        option("FOLDER", "a local copy of the weights named by ENCODER, instead of a download"),
     ] = None,
 ) -> int:
-    """Write an encoder as one ONNX file, or as a page for browsers.
+    """Export an encoder as one ONNX file, or as a web page.
 
-    Either takes waveforms: everything from samples to vectors is in it.
+    Both take waveforms and contain everything from samples to vectors.
 
     example: timbral export campplus-zh-en --output campplus.onnx
     """

@@ -27,22 +27,23 @@ __all__ = ["run"]
 def run(
     corpus: Annotated[
         Positional[str],
-        option("CORPUS", "a corpus, a folder made by `timbral prepare`, or a table"),
+        option("CORPUS", "a corpus, a folder from `timbral prepare`, or a table"),
     ],
     *,
     output: Annotated[
-        Path, option("FILE", "a file, - for standard output; a folder for kaldi and lhotse")
+        Path, option("FILE", "a file, or - for standard output; a folder for kaldi and lhotse")
     ],
     format: Annotated[
         str,
         option(
             names(LIST_FORMATS),
-            "a table, a Kaldi data directory, Lhotse's manifests or cuts, NeMo's",
+            "format of the list: a table, a Kaldi data directory, Lhotse manifests or cuts, or a "
+            "NeMo manifest",
         ),
     ] = "parquet",
     layout: Layout = "auto",
 ) -> int:
-    """Write the list of a corpus's utterances, for other tools.
+    """Write a corpus's list of utterances, for other tools.
 
     example: timbral export-list data --format kaldi --output data-kaldi
     """

@@ -25,25 +25,29 @@ __all__ = ["run"]
 
 EncoderOption = Annotated[
     str | None,
-    option("ENCODER", "with check and merge: the gallery's, for its calibration or threshold"),
+    option(
+        "ENCODER", "with check and merge: the gallery's encoder, for its calibration or threshold"
+    ),
 ]
 BridgeOption = Annotated[
     tuple[Path, Path] | None,
-    option("OLD NEW", "with migrate: embed folders of one corpus by the old and new encoder"),
+    option(
+        "OLD NEW", "with migrate: embed folders of one corpus, from the old and the new encoder"
+    ),
 ]
 UnlabeledOption = Annotated[
     tuple[tuple[Path, Path], ...],
     option(
         "OLD NEW …",
-        "with migrate: more such folders, of other corpora, whose speakers need not be known",
+        "with migrate: more such folders from other corpora, whose speakers need not be known",
     ),
 ]
 DomainOption = Annotated[
     Path | None,
     option(
         "NEW",
-        "with migrate: an embed folder by the new encoder of recordings of the gallery's kind, "
-        "whose speakers need not be known",
+        "with migrate: an embed folder from the new encoder, of recordings like the "
+        "gallery's; speakers need not be known",
     ),
 ]
 Action = Literal["list", "show", "remove", "merge", "rename", "export", "check", "migrate"]
@@ -71,32 +75,36 @@ def run(
         Positional[Action],
         option(
             None,
-            "list: all voices; show, remove: those that are named; merge: the second into the "
-            "first, if they sound like one speaker; rename: the first to the second; export: a "
-            "table of all vectors; check: voices that may be one, recordings that may be "
-            "another's; migrate: a new gallery with another encoder's vectors, without the audio",
+            "list: list all voices; show, remove: the named voices; merge: merge the second into "
+            "the first, if they sound like one speaker; rename: rename the first to the second; "
+            "export: write a table of all vectors; check: find voices that may be one speaker, "
+            "and recordings that may be of another speaker; migrate: convert to another encoder's "
+            "vectors in a new gallery, without the audio",
         ),
     ],
     gallery: GalleryLocation,
     names: Annotated[Positional[tuple[str, ...]], option("NAME", "names of voices")] = (),
     *,
     recordings: Annotated[
-        tuple[int, ...], option("N …", "with remove: of one voice only these, as show numbers them")
+        tuple[int, ...],
+        option("N …", "with remove: only these recordings of one voice, numbered as in show"),
     ] = (),
     output: Annotated[
         Path | None,
-        option("FILE", "with export: a table as embed writes it; with migrate: the new gallery"),
+        option("FILE", "with export: the table; with migrate: the new gallery"),
     ] = None,
     calibration: GalleryCalibration = None,
     encoder: EncoderOption = None,
-    to: Annotated[str | None, option("ENCODER", "with migrate: whose vectors it will hold")] = None,
+    to: Annotated[str | None, option("ENCODER", "with migrate: the new encoder")] = None,
     bridge: BridgeOption = None,
     unlabeled: UnlabeledOption = (),
     domain: DomainOption = None,
-    force: Annotated[bool, option(None, "with merge: whatever the voices sound like")] = False,
+    force: Annotated[
+        bool, option(None, "with merge: merge even if the voices do not sound alike")
+    ] = False,
     json: Annotated[bool, option(None, "with list, show and check: print JSON")] = False,
 ) -> int:
-    """What a gallery holds; remove, merge, export, check, migrate.
+    """List, show, remove, merge, export, check or migrate voices.
 
     example: timbral gallery list gallery.db
     """

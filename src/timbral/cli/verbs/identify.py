@@ -37,33 +37,40 @@ UNDECIDED = 4
 
 def run(
     gallery: GalleryLocation,
-    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING", "who speaks in it?")],
+    recordings: Annotated[
+        Positional[tuple[Path, ...]], option("RECORDING", "recordings to identify")
+    ],
     *,
     encoder: Annotated[
-        str | None, option("ENCODER", "of the gallery, where its name is none of `timbral models`")
+        str | None,
+        option("ENCODER", "the gallery's encoder, if its name is not in `timbral models`"),
     ] = None,
-    top: Annotated[int, option("N", "candidates that are told of each recording")] = 5,
+    top: Annotated[int, option("N", "number of candidates to list for each recording")] = 5,
     false_accept: Annotated[
         float | None,
-        option("RATE", "searches of speakers who are not enrolled that end with any name, at most"),
+        option("RATE", "highest rate at which speakers who are not enrolled may get any name"),
     ] = None,
-    prior: Annotated[float, option("P", "probability that a speaker is enrolled at all")] = 0.5,
+    prior: Annotated[float, option("P", "prior probability that the speaker is enrolled")] = 0.5,
     strangers: Annotated[
         Path | None,
         option(
-            "VECTORS", "of speakers who are not enrolled, from embed: lower rates can be promised"
+            "VECTORS",
+            "an embed folder of speakers who are not enrolled, so that lower rates can be promised",
         ),
     ] = None,
     calibration: GalleryCalibration = None,
     channel: ChannelOption = "mix",
-    json: Annotated[bool, option(None, "print one object of JSON for each recording")] = False,
+    json: Annotated[bool, option(None, "print one JSON object for each recording")] = False,
     exit_code: Annotated[
         bool,
-        option(None, "0: every one is named, 3: somebody is not enrolled, 4: it cannot be said"),
+        option(
+            None,
+            "exit with 0: all recordings identified, 3: a speaker is not enrolled, 4: undecided",
+        ),
     ] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Who of the enrolled voices speaks in a recording, or nobody?
+    """Find which enrolled speaker is in a recording, if any.
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """

@@ -25,10 +25,12 @@ def run(
         ),
     ],
     *,
-    output: Annotated[Path, option("FOLDER", "stands wherever EMBEDDINGS does")],
-    encoder: Annotated[str, option("NAME", "of what made the vectors")] = "unknown",
+    output: Annotated[Path, option("FOLDER", "the folder; use it as EMBEDDINGS")],
+    encoder: Annotated[
+        str, option("NAME", "name of the encoder that computed the vectors")
+    ] = "unknown",
     weights: Annotated[
-        Path | None, option("FILE", "that encoder's weights, whose hash stands for it")
+        Path | None, option("FILE", "the weights file of that encoder, whose hash identifies it")
     ] = None,
     speakers: Annotated[
         Path | None, option("FILE", "lines `utterance speaker`, as Kaldi's utt2spk")
@@ -40,12 +42,13 @@ def run(
         tuple[str, ...],
         option(
             "NAME=COLUMN ...",
-            "what a table calls utterance, path, speaker, session, embedding; default: known names",
+            "column names of a table for utterance, path, speaker, session, embedding; default: "
+            "common names",
         ),
     ] = (),
-    license: Annotated[str, option("LICENSE", "of the encoder's weights")] = "",
+    license: Annotated[str, option("LICENSE", "license of the encoder's weights")] = "",
 ) -> int:
-    """Take over vectors of other tools, for all verbs.
+    """Import vectors of other tools.
 
     example: timbral import-embeddings exp/xvector.scp --speakers data/utt2spk --output emb
     """

@@ -17,13 +17,11 @@ __all__ = ["run"]
 def run(
     corpus: Annotated[
         Positional[str],
-        option(
-            "CORPUS", "a folder made by `timbral prepare`, precomputed mels, a corpus or a table"
-        ),
+        option("CORPUS", "a folder from `timbral prepare`, precomputed mels, a corpus or a table"),
     ],
     *,
     output: Annotated[
-        Path | None, option("PAGE.html", "write a page too, with every suspicious recording")
+        Path | None, option("PAGE.html", "also write a page with every suspicious recording")
     ] = None,
     layout: Layout = "auto",
 ) -> int:

@@ -18,17 +18,17 @@ __all__ = ["run"]
 def run(
     embeddings: Embeddings,
     *,
-    output: Annotated[Path, option("PAGE.html", "the page; a plot (.png) is written beside it")],
+    output: Annotated[Path, option("PAGE.html", "the page; a plot (.png) is also written")],
     corpus: Annotated[
         str | None,
         option(
             "FOLDER",
-            "folder or URL below which recordings may be read into the page; default: the corpus "
-            "that was embedded, if it lies on this machine",
+            "the folder or URL from which recordings may be copied into the page; default: the "
+            "embedded corpus, if it is on this machine",
         ),
     ] = None,
 ) -> int:
-    """Draw a map of voices: a click on a point plays the utterance.
+    """Draw a map of voices; clicking a point plays the utterance.
 
     example: timbral map embeddings --output map.html
     """

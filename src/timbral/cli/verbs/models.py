@@ -13,9 +13,9 @@ __all__ = ["run"]
 
 
 def run() -> int:
-    """List encoders to train and published weights to download.
+    """List architectures, published weights and readable formats.
 
-    Also whose weights `convert` reads, and under which license these are.
+    Also lists the projects whose weights `convert` reads, with their licenses.
 
     example: timbral models
     """

@@ -37,30 +37,36 @@ def run(
         option("[CORPUS]", "a folder, a recording, a list, a table (path, speaker), a URL, or -"),
     ] = None,
     *,
-    output: Annotated[Path, option("FOLDER", "the prepared data; a killed run is resumed there")],
+    output: Annotated[
+        Path, option("FOLDER", "folder for the prepared data; a killed run resumes there")
+    ],
     layout: Layout = "auto",
     datasets_root: Annotated[
-        Path | None, option("FOLDER", "several corpora instead of CORPUS: the folder they lie in")
+        Path | None, option("FOLDER", "the folder that holds several corpora, instead of CORPUS")
     ] = None,
     dataset_names: Annotated[
         tuple[str, ...],
-        option("NAME ...", "names of `timbral corpora` in --datasets-root, or NAME/SUBFOLDER"),
+        option(
+            "NAME ...",
+            "corpora in --datasets-root: names from `timbral corpora`, or NAME/SUBFOLDER",
+        ),
     ] = (),
     format: Annotated[
         str,
         option(
-            names(FORMATS), "16 kHz PCM, memory-mapped; PaddleSpeech's precomputed mels; FLAC files"
+            names(FORMATS),
+            "arrow: memory-mapped 16 kHz PCM; npy: PaddleSpeech's precomputed mels; flac: files",
         ),
     ] = "arrow",
     trim: Annotated[
         str,
         option(
             names(["auto", *TRIMS]),
-            "how silence is cut; auto: as is usual for these corpora, else none",
+            "how to trim silence; auto: the usual method for these corpora, else none",
         ),
     ] = "auto",
     min_rms_dbfs: Annotated[
-        str, option("DBFS|none", "the RMS level that quieter recordings are raised to")
+        str, option("DBFS|none", "quieter recordings are raised to this RMS level")
     ] = "-30",
     workers: Annotated[int, option("N", "processes")] = usable_cores(),
 ) -> int:

@@ -20,24 +20,29 @@ __all__ = ["run"]
 
 def run(
     encoder: Encoder,
-    repository: Annotated[Positional[str], option("USER/REPO", "on the Hugging Face Hub")],
+    repository: Annotated[
+        Positional[str], option("USER/REPO", "repository on the Hugging Face Hub")
+    ],
     *,
     license: Annotated[
-        str | None, option("LICENSE", "of the weights, such as apache-2.0 or cc-by-4.0")
+        str | None, option("LICENSE", "license of the weights, such as apache-2.0 or cc-by-4.0")
     ] = None,
     evaluations: Annotated[
         tuple[Path, ...],
-        option("FOLDER ...", "made by `timbral evaluate`; default: those in the run folder"),
+        option(
+            "FOLDER ...", "evaluations from `timbral evaluate`; default: those in the run folder"
+        ),
     ] = (),
     calibration: Annotated[
-        Path | None, option("FILE", "made by `timbral calibrate`, to go with the weights")
+        Path | None,
+        option("FILE", "a calibration from `timbral calibrate` to upload with the weights"),
     ] = None,
-    onnx: Annotated[bool, option(None, "with an exported model beside the weights")] = False,
+    onnx: Annotated[bool, option(None, "also upload an exported ONNX model")] = False,
     card: Annotated[
-        Path | None, option("README.md", "instead of the model card that is made")
+        Path | None, option("README.md", "your own model card, instead of the generated one")
     ] = None,
-    private: Annotated[bool, option(None, "only you can read a new repository")] = False,
-    revision: Annotated[str | None, option("BRANCH", "made where there is none")] = None,
+    private: Annotated[bool, option(None, "make a new repository private")] = False,
+    revision: Annotated[str | None, option("BRANCH", "branch; created if needed")] = None,
 ) -> int:
     """Upload an encoder with its model card to the Hub.
 

@@ -29,7 +29,7 @@ __all__ = ["run"]
 
 PriorOption = Annotated[
     float,
-    option("P", "of the same speaker before anything was compared, for probabilities of --llrs"),
+    option("P", "prior probability of the same speaker, for the probabilities in --llrs"),
 ]
 SHOWN = 3
 """recordings without a vector that are named"""
@@ -39,7 +39,7 @@ VectorsFile = Annotated[
     Positional[Path],
     option(
         "VECTORS",
-        "a folder or table that `embed` wrote, .npz, .safetensors, or Kaldi's .scp or .ark",
+        "a folder or table from `embed`, .npz, .safetensors, or Kaldi's .scp or .ark",
     ),
 ]
 TrialsFile = Annotated[
@@ -52,24 +52,28 @@ def run(
     vectors: VectorsFile,
     trials: TrialsFile,
     *,
-    output: Annotated[Path | None, option("FILE", "for the scores, by --order")] = None,
+    output: Annotated[
+        Path | None, option("FILE", "file for the scores, in the format of --order")
+    ] = None,
     order: Annotated[
         Literal["score-first", "pair-first"],
-        option(None, "of --output: `score label a b`, or `a b score` as Kaldi's tools take it"),
+        option(None, "format of --output: `score label a b`, or `a b score` as in Kaldi"),
     ] = "score-first",
     llrs: Annotated[
         Path | None,
         option(
             "FILE",
-            "with --calibration: lines `a b llr`, as Kaldi's and NIST's tools take them; a .tsv "
+            "with --calibration: write lines `a b llr`, as in Kaldi's and NIST's tools; a .tsv "
             "also has label, score and probability",
         ),
     ] = None,
     prior: PriorOption = 0.5,
-    root: Annotated[Path, option("FOLDER", "where paths of the list start")] = Path(),
+    root: Annotated[
+        Path, option("FOLDER", "the folder that paths in the list are relative to")
+    ] = Path(),
     scoring: Scoring = DEFAULT_SCORING,
 ) -> int:
-    """Score trials from vectors on disk, also other tools' vectors.
+    """Score trials from vectors on disk, also of other tools.
 
     example: timbral score embeddings trials.txt --root wavs --output scores.txt
     """

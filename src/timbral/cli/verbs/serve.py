@@ -32,24 +32,24 @@ GalleryArgument = Annotated[
     Positional[str | None],
     option(
         "GALLERY",
-        "enrolled voices: a file, or postgresql://USER@HOST/DATABASE; without it nobody is "
-        "enrolled or identified",
+        "enrolled voices: a file, or postgresql://USER@HOST/DATABASE; without it, enroll and "
+        "identify are off",
     ),
 ]
 EncoderOption = Annotated[
     str | None,
     option(
         "ENCODER",
-        "a name of `timbral models`, a run folder, a checkpoint, or another project's weights; "
-        "default: the gallery's, by its name",
+        "a name from `timbral models`, a run folder, a checkpoint, or weights of another "
+        "project; default: the gallery's encoder, by its name",
     ),
 ]
 TokensOption = Annotated[
     Path | None,
     option(
         "FILE",
-        "bearer tokens that are taken, one a line; default: those in the variable TIMBRAL_TOKENS; "
-        "without any, only this machine may ask",
+        "accepted bearer tokens, one per line; default: the environment variable "
+        "TIMBRAL_TOKENS; without tokens, only requests from this machine are accepted",
     ),
 ]
 LIMITS = options_of(
@@ -76,18 +76,18 @@ def run(
     *,
     encoder: EncoderOption = None,
     host: Annotated[str, option("HOST", "address to listen on; 0.0.0.0: all")] = "127.0.0.1",
-    port: Annotated[int, option("PORT", "0: any free one")] = 8080,
+    port: Annotated[int, option("PORT", "0: any free port")] = 8080,
     tokens: TokensOption = None,
-    create: Annotated[bool, option(None, "make the gallery where there is none")] = False,
-    quiet: Annotated[bool, option(None, "no line for each request")] = False,
+    create: Annotated[bool, option(None, "create the gallery if there is none")] = False,
+    quiet: Annotated[bool, option(None, "do not log requests")] = False,
     limits: Annotated[LIMITS, arg(name="")] = DEFAULT_LIMITS,  # type: ignore[valid-type]
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Answer over HTTP, with a page: embed, verify, enroll, identify.
+    """Serve embed, verify, enroll and identify over HTTP, with a page.
 
-    The page is at /, that of the API at /api.
+    The page is at /, the documentation of the API at /api.
 
-    SIGTERM and Ctrl-C stop it: what was taken is finished, and the exit code is 0.
+    SIGTERM and Ctrl-C stop it: accepted requests are finished, and the exit code is 0.
 
     example: timbral serve gallery.db --encoder campplus-zh-en --port 8080
     """

@@ -39,15 +39,15 @@ def run(
         Positional[tuple[str, ...]],
         option(
             "ENCODER … SOURCE",
-            "encoders, and behind them lists (synthesized, reference), or folders of synthesized "
-            "recordings and, last, that of the references",
+            "encoders, followed by lists (synthesized, reference), or by folders of synthesized "
+            "recordings and, last, the folder of references",
         ),
     ],
     *,
     output: Annotated[Path, option("FOLDER", "the report: page, plot, tables, JSON")],
     meta: Annotated[
         Path | None,
-        option("FILE", "meta.lst of seed-tts-eval: the sources are folders of its outputs"),
+        option("FILE", "meta.lst of seed-tts-eval; the sources are then output folders"),
     ] = None,
     corpus: Annotated[
         str | None,
@@ -61,14 +61,14 @@ def run(
         bool,
         option(
             None,
-            "of one long recording, SOURCE: its windows against its beginning, or against a second "
-            "recording; --corpus gives the band of one speaker",
+            "compare the windows of one long recording, SOURCE, with its beginning or with a "
+            "second recording; --corpus adds the range of one speaker",
         ),
     ] = False,
     draws: DrawsOption = 1000,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """How near do cloned voices come to their references?
+    """Measure how close cloned voices come to their references.
 
     example: timbral similarity campplus-zh-en ge2e-lstm SYNTHESIZED LibriTTS --output report
     """

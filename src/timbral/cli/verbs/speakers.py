@@ -20,20 +20,20 @@ def run(
         Literal["mean", "normalized-mean", "duration-weighted", "trimmed", "medoid"],
         option(
             None,
-            "mean: plain, as ddvc; normalized-mean: of unit vectors; duration-weighted: every "
-            "second counts the same; trimmed: without the farthest tenth; medoid: the utterance "
-            "nearest to all others",
+            "mean: the plain mean, as in ddvc; normalized-mean: of unit vectors; "
+            "duration-weighted: weighted by duration; trimmed: without the farthest tenth; "
+            "medoid: the utterance closest to all others",
         ),
     ] = "normalized-mean",
     group_by: Annotated[
-        Literal["speaker", "session", "cluster"], option(None, "what a vector stands for")
+        Literal["speaker", "session", "cluster"], option(None, "one vector for each of these")
     ] = "speaker",
-    clusters: Annotated[int, option("N", "how many a speaker has, with --group-by cluster")] = 2,
+    clusters: Annotated[int, option("N", "clusters per speaker, with --group-by cluster")] = 2,
     unit_length: Annotated[
         Literal["auto", "yes", "no"], option(None, "auto: yes for all but mean")
     ] = "auto",
 ) -> int:
-    """One vector per speaker, session or cluster.
+    """Compute one vector per speaker, session or cluster.
 
     example: timbral speakers embeddings --aggregate trimmed --output voices.parquet
     """

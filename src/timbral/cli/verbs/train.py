@@ -32,24 +32,28 @@ class Sources:
     """Where a run comes from and where it goes."""
 
     data: Annotated[
-        Path | None, option("FOLDER", "made by `timbral prepare`; ddvc's config names its own")
+        Path | None,
+        option("FOLDER", "prepared data from `timbral prepare`; a ddvc config names its own"),
     ] = None
     output: Annotated[
-        Path | None, option("FOLDER", "the run folder; ddvc's config names its own")
+        Path | None, option("FOLDER", "the run folder; a ddvc config names its own")
     ] = None
     encoder: Annotated[
-        str | None, option("FILE.py:CLASS", "an encoder of your own, instead of the config's")
+        str | None, option("FILE.py:CLASS", "your own encoder, instead of the config's")
     ] = None
     loss: Annotated[
-        str | None, option("FILE.py:CLASS", "a loss of your own, instead of the config's")
+        str | None, option("FILE.py:CLASS", "your own loss, instead of the config's")
     ] = None
     micro_batch_size: Annotated[
         int | None,
-        option("N", "utterances in the encoder at once: large batches in little memory"),
+        option(
+            "N",
+            "utterances that pass through the encoder at once, for large batches in little memory",
+        ),
     ] = None
     opts: Annotated[
         tuple[str, ...],
-        option("KEY VALUE ...", "replace values of the config, as in: schedule.steps 1000"),
+        option("KEY VALUE ...", "override values of the config, as in: schedule.steps 1000"),
     ] = ()
 
 
@@ -79,14 +83,14 @@ def run(
         Positional[Path | None],
         option(
             "[CONFIG]",
-            "a name of `timbral configs`, or a YAML file; ddvc's and PaddleSpeech's files are "
-            "read, too; PaddleSpeech's defaults without one",
+            "a name from `timbral configs`, or a YAML file (also of ddvc and PaddleSpeech); "
+            "default: PaddleSpeech's defaults",
         ),
     ] = None,
     sources: Annotated[Sources, arg(name="")] = NO_SOURCES,
     options: Options = DEFAULT_OPTIONS,
 ) -> int:
-    """Train an encoder; a run that is there is resumed exactly.
+    """Train an encoder; the same command resumes a stopped run.
 
     example: timbral train tdnn-ge2e-small --data data --output runs/tdnn
     """

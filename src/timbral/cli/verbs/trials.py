@@ -27,28 +27,32 @@ def run(
     output: Annotated[Path, option("FILE", "the list: lines `label path path`")],
     layout: Layout = "auto",
     per_speaker: Annotated[
-        int, option("N", "target trials of each speaker, and as many with others")
+        int, option("N", "target trials per speaker, and as many non-target trials")
     ] = 50,
     across_sessions: Annotated[
-        bool, option(None, "target trials pair different sessions: other rooms, other microphones")
+        bool, option(None, "target trials pair different sessions (rooms, microphones)")
     ] = False,
     genders: Annotated[
         Path | None,
-        option("FILE", "lines `speaker gender`: non-target trials are within one gender"),
+        option("FILE", "lines `speaker gender`: keep non-target trials within one gender"),
     ] = None,
     same: Annotated[
         tuple[str, ...],
-        option("COLUMN …", "columns of the corpus that are alike in a non-target trial: gender"),
+        option(
+            "COLUMN …",
+            "columns of the corpus that must be equal in non-target trials, such as gender",
+        ),
     ] = (),
     only_speakers: Annotated[
         Path | None,
         option(
-            "FILE", "only of these, one a line, such as those that train --exclude-speakers had"
+            "FILE",
+            "draw only these speakers, one per line, such as those of train --exclude-speakers",
         ),
     ] = None,
-    seed: Annotated[int, option("N", "another one draws another list")] = 0,
+    seed: Annotated[int, option("N", "random seed")] = 0,
 ) -> int:
-    """Draw a list of trials from a corpus, as many for every speaker.
+    """Draw a balanced list of trials from a corpus.
 
     example: timbral trials VoxCeleb1/wav --across-sessions --output trials.txt
     """

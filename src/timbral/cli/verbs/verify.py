@@ -38,21 +38,22 @@ ThresholdOption = Annotated[
     float | None,
     option(
         "COSINE",
-        "least cosine of the same speaker; default: the calibration's, or else where false accepts "
-        "and false rejects were equally frequent on the run's validation speakers",
+        "lowest cosine that means the same speaker; default: the calibration's threshold, "
+        "else the EER point on the run's validation speakers",
     ),
 ]
 CalibrationOption = Annotated[
     Path | None,
-    option("FILE", "of this encoder, as calibrate writes it; default: the encoder's own"),
+    option(
+        "FILE",
+        "a calibration of this encoder, from `timbral calibrate`; default: the encoder's own",
+    ),
 ]
 FalseAcceptOption = Annotated[
     float | None,
-    option("RATE", "different speakers taken for one, at most, as the calibration promises"),
+    option("RATE", "highest false accept rate; the calibration provides a threshold that keeps it"),
 ]
-PriorOption = Annotated[
-    float, option("P", "probability of the same speaker before anything was compared")
-]
+PriorOption = Annotated[float, option("P", "prior probability of the same speaker")]
 
 
 def run(
@@ -60,8 +61,8 @@ def run(
         Positional[tuple[str, ...]],
         option(
             "[ENCODER] FIRST SECOND",
-            "two recordings, and before them the encoder: a name of `timbral models`, a run, a "
-            f"checkpoint …; without it {DEFAULT_ENCODER}, which comes with timbral",
+            "two recordings, optionally preceded by an encoder: a name from `timbral models`, a "
+            f"run, a checkpoint …; default: {DEFAULT_ENCODER}, which ships with timbral",
         ),
     ],
     *,
@@ -70,13 +71,13 @@ def run(
     false_accept: FalseAcceptOption = None,
     prior: PriorOption = 0.5,
     channel: ChannelOption = "mix",
-    json: Annotated[bool, option(None, "print one object of JSON with everything")] = False,
+    json: Annotated[bool, option(None, "print one JSON object with everything")] = False,
     exit_code: Annotated[
-        bool, option(None, "0: same speaker, 3: different speakers, 4: not decided")
+        bool, option(None, "exit with 0: same speaker, 3: different speakers, 4: not decided")
     ] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
-    """Are two recordings of the same speaker?
+    """Decide whether two recordings are of the same speaker.
 
     example: timbral verify campplus-zh-en a.wav b.wav --false-accept 0.01
     """
@@ -110,7 +111,7 @@ def run(
 
 
 def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
-    """The encoder and the two recordings that a command line names; ConfigError for others."""
+    """The encoder and the two recordings of a command line; ConfigError for anything else."""
     if len(words) == 3:
         return words
     is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
@@ -119,8 +120,8 @@ def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
     found = count(len(words) - is_encoder, "recording")
     found = f"the encoder {words[0]} and {found}" if is_encoder else found
     raise ConfigError(
-        f"verify compares two recordings, got {found}; as in `timbral verify a.wav b.wav`, by "
-        f"{DEFAULT_ENCODER}, or `timbral verify campplus-zh-en a.wav b.wav`, by another encoder"
+        f"verify compares two recordings, got {found}; as in `timbral verify a.wav b.wav` "
+        f"(with {DEFAULT_ENCODER}) or `timbral verify campplus-zh-en a.wav b.wav`"
     )
 
 
