@@ -1,4 +1,4 @@
-"""A Calibration: what a cosine of one encoder is worth as evidence, and what was promised of it."""
+"""A Calibration: from cosines of one encoder to likelihood ratios and promised error rates."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ NO_PROMISE = "no rate of false accepts is promised of such recordings"
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What deciding at a likelihood ratio costs, on speakers that were not fitted on."""
+    """Error rates at a threshold on the likelihood ratio, for held-out speakers."""
 
     llr: float
-    """natural logarithm of the likelihood ratio from which the answer is yes"""
+    """the threshold: natural logarithm of the likelihood ratio"""
     false_accept: float
-    """of the non-target trials"""
+    """fraction of the non-target trials"""
     false_accept_bound: float
-    """what other speakers stay below in 95 of 100 cases"""
+    """upper bound for new speakers, with 95 % confidence"""
     false_reject: float
-    """of the target trials"""
+    """fraction of the target trials"""
     false_reject_bound: float
 
 
 @dataclass(frozen=True)
 class FittedOn:
-    """The data behind a Calibration, and how well it does on speakers that it was not fitted on."""
+    """The data behind a Calibration, and its quality on held-out speakers."""
 
     description: str
-    """what the recordings are, in the words of who made it"""
+    """what the recordings are, as given by its author"""
     sha256: str
-    """of trials, scores and measures"""
+    """hash of trials, scores and measures"""
     num_speakers: int
     num_targets: int
     num_nontargets: int
@@ -64,54 +64,53 @@ class FittedOn:
     cllr_high: float
     """95 % interval over speakers"""
     min_cllr: float
-    """bits, of the best calibration of these scores that keeps their order"""
+    """bits, of the best order-preserving calibration of these scores"""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the cosine of two recordings, and their conditions, to a log-likelihood ratio.
+    """Maps the cosine of two recordings, and their conditions, to a log-likelihood ratio.
 
-    The llr is linear in the cosine, with an offset and a scale that are linear in the measures of
+    The llr is linear in the cosine, with an offset and a scale that are linear in the measures q of
     both recordings: llr = offset · (1, q) + (scale · (1, q)) · cosine (logistic regression with
     quality measures: Mandasari et al., Quality measure functions for calibration of speaker
-    recognition systems in various duration conditions, IEEE TASLP 2013). The cosine may be that of
-    vectors without the directions in which lines and rooms move them (`scores`). Holds for one
-    encoder's weights and preprocessing, and within the ranges of its data.
+    recognition systems in various duration conditions, IEEE TASLP 2013). The cosine may be taken
+    after removing the directions in which channels and rooms move vectors (`scores`). Valid for one
+    encoder's weights and preprocessing, within the ranges of its data.
     """
 
     encoder: str
     weights_sha256: str
     embedding_sha256: str
-    """of preprocessing and windows"""
+    """hash of preprocessing and windows"""
     offset: tuple[float, ...]
-    """(1,), or (6,): of 1 and `FEATURES`"""
+    """(1,), or (6,): coefficients of 1 and `FEATURES`"""
     scale: tuple[float, ...]
     """likewise"""
     ranges: Ranges
-    """of the measures among the recordings of the data"""
+    """ranges of the measures in the data"""
     limits: tuple[float, float]
-    """lowest and highest llr that so much data can show: beyond them nothing was seen"""
+    """lowest and highest llr that this amount of data can support"""
     points: tuple[OperatingPoint, ...]
     """in rising order of llr"""
     fitted_on: FittedOn
     nuisance: tuple[tuple[float, ...], ...] = ()
-    """(D, E) orthonormal directions that are taken out of both vectors before their cosine; empty:
-    none is"""
+    """(D, E) orthonormal directions to remove from both vectors before their cosine; empty: none"""
     measured: bool = True
-    """False: nothing is known of its data's conditions, as of vectors of other tools; `ranges` then
-    say nothing, and no condition is taken into account"""
+    """False: the conditions of its data are unknown, as for vectors of other tools; `ranges` are
+    then meaningless, and no conditions are used"""
     short_seconds: float = 0.0
-    """of net speech: a trial of a recording that has less keeps the promises of `short_points`"""
+    """trials with a recording of less net speech than this use `short_points`"""
     short_points: tuple[OperatingPoint, ...] = ()
-    """as `points`, of such trials alone: at one llr they accept more strangers, as they tell less;
-    empty: the data have too few, and `points` are of all trials"""
+    """like `points`, for such trials only, which accept more impostors at the same llr; empty: the
+    data have too few, and `points` apply to all trials"""
 
     @property
     def uses_conditions(self) -> bool:
         return len(self.offset) > 1
 
     def compensate(self, vectors: Vectors) -> Vectors:
-        """Vectors (..., E) whose cosines this calibration is of: unit, without `nuisance`.
+        """Unit vectors (..., E) without the `nuisance` directions: the cosines to calibrate.
 
         Raises DataError for vectors of another size.
         """
@@ -121,12 +120,12 @@ class Calibration:
         return project_out(vectors, self._directions)
 
     def scores(self, first: Vectors, second: Vectors) -> Floats:
-        """The cosines (N,) that this calibration is of, of vectors (N, E), (1, E) or (E,)."""
+        """The cosines (N,) that this calibration takes, from vectors (N, E), (1, E) or (E,)."""
         one, other = (np.atleast_2d(self.compensate(side)) for side in (first, second))
         return np.asarray((one * other).sum(axis=1, dtype=np.float64))
 
     def parts(self, vectors: Vectors) -> Vectors:
-        """How long unit vectors (N, E) are along each of the directions `nuisance` (N, D)."""
+        """Components (N, D) of unit vectors (N, E) along the `nuisance` directions."""
         self._check_size(vectors)
         return np.asarray(vectors @ self._directions.T)
 
@@ -144,14 +143,14 @@ class Calibration:
     def llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
         """Natural log-likelihood ratios (N,) of `scores` (N,): same speaker : different speakers.
 
-        Conditions outside the ranges of the data count as the nearest inside; `warnings` tells
-        those below them.
-        Ratios end at `limits` (as Vergeer et al. 2016 argue: the data cannot show stronger ones).
+        Conditions outside the ranges of the data are clipped to them; `warnings` reports those
+        below. Ratios are clipped to `limits` (Vergeer et al. 2016: the data cannot support stronger
+        ones).
         """
         return np.clip(self.unlimited_llr(scores, first, second), *self.limits)
 
     def unlimited_llr(self, scores: ArrayLike, first: Conditions, second: Conditions) -> Floats:
-        """As `llr`, but without ends: what thresholds are compared with."""
+        """Like `llr`, but not clipped to `limits`; thresholds are compared with these."""
         offset, scale = self._line(first, second)
         return np.asarray(offset + scale * np.asarray(scores, dtype=np.float64))
 
@@ -165,15 +164,15 @@ class Calibration:
         return offset, scale
 
     def measures(self, conditions: Conditions) -> Floats:
-        """Of recordings (N, 4), within the ranges, and a 1: what `lines` takes."""
+        """The measures of recordings, clipped to the ranges, and a 1 (N, 4), for `lines`."""
         octaves = self.ranges.clip(conditions).octaves
         return np.concatenate((octaves, np.ones((len(octaves), 1))), axis=1)
 
     def lines(self, first: Floats, second: Floats) -> Floats:
         """Offset and scale of the llr over the score (N, 2), from `measures` of both sides (N, 4).
 
-        `FEATURES` are linear in the lower and in the higher measure of both sides; as such they
-        are taken, since millions of trials have few recordings.
+        `FEATURES` are linear in the lower and in the higher measure of both sides. They are
+        computed that way, because millions of trials share few recordings.
         """
         of_lower, of_higher = self._of_measures
         return np.asarray(
@@ -182,7 +181,7 @@ class Calibration:
 
     @cached_property
     def _of_measures(self) -> tuple[Floats, Floats]:
-        """What offset and scale are of the lower and of the higher measure (4, 2)."""
+        """Offset and scale as functions of the lower and of the higher measure, each (4, 2)."""
         of_lower, of_higher = np.zeros((2, 4, 2))
         lines = np.array([self.offset, self.scale]).T
         of_lower[3] = lines[0]
@@ -193,8 +192,9 @@ class Calibration:
         return of_lower, of_higher
 
     def warnings(self, first: Conditions, second: Conditions) -> list[str]:
-        """What of one trial lies below the ranges of the data, in words: more speech, band and less
-        noise than they have do no harm.
+        """Which conditions of a trial are below the ranges of the data, in words.
+
+        More speech, more bandwidth or less noise than in the data do no harm.
         """
         if not self.measured:
             return [
@@ -218,37 +218,37 @@ class Calibration:
         return said
 
     def points_of(self, first: Conditions, second: Conditions) -> tuple[OperatingPoint, ...]:
-        """Those of trials like this one: `short_points` where a side has little speech."""
+        """The points for a trial: `short_points` if one side has little speech."""
         return self.points_at(min(float(side.speech_seconds[0]) for side in (first, second)))
 
     def points_at(self, speech_seconds: float) -> tuple[OperatingPoint, ...]:
-        """Those of trials whose shorter side has so much net speech."""
+        """The points for trials whose shorter side has this much net speech."""
         is_short = bool(self.short_points) and speech_seconds < self.short_seconds
         return self.short_points if is_short else self.points
 
     def threshold(self, false_accept: float) -> OperatingPoint:
-        """The lowest llr at which other speakers' false accepts stay below a rate, 95 of 100 times.
+        """The lowest llr that keeps new speakers' false accepts below a rate, with 95 % confidence.
 
-        Of the mixture of trials that the data are; `promised` is of trials like one.
+        For the mixture of trials in the data; `promised` is for given points.
 
-        Raises ConfigError for a rate that the data cannot promise, with the one they can, and how
+        Raises ConfigError for a rate that the data cannot support, with the one they can, and how
         many speakers it would take.
         """
         return self._accepting(false_accept, self.points)
 
     def reject_threshold(self, false_reject: float) -> OperatingPoint:
-        """The highest llr at which false rejects stay below a rate, 95 of 100 times.
+        """The highest llr that keeps false rejects below a rate, with 95 % confidence.
 
-        Raises ConfigError for a rate that the data cannot promise.
+        Raises ConfigError for a rate that the data cannot support.
         """
         return self._rejecting(false_reject, self.points)
 
     def thresholds(
         self, false_accept: float, false_reject: float, *, speech_seconds: float
     ) -> tuple[OperatingPoint, OperatingPoint]:
-        """`threshold` and `reject_threshold` of trials whose shorter side has so much net speech.
+        """`threshold` and `reject_threshold` for trials whose shorter side has this much speech.
 
-        Raises ConfigError for a rate that the data cannot promise of such.
+        Raises ConfigError for a rate that the data cannot support for such trials.
         """
         points = self.points_at(speech_seconds)
         return self._accepting(false_accept, points), self._rejecting(false_reject, points)
@@ -278,22 +278,22 @@ class Calibration:
         if points is not self.points:
             of = f" of recordings with less than {self.short_seconds:g} s of net speech"
         return ConfigError(
-            f"`{argument}`: {rate:g} cannot be promised{of}: the {speakers:,} speakers of the "
-            f"calibration show that it is below {least:.2g} for others, not less; about "
-            f"{needed:,} speakers would be needed"
+            f"`{argument}`: {rate:g} cannot be promised{of}: with its {speakers:,} speakers, the "
+            f"calibration can promise no rate below {least:.2g}; about {needed:,} speakers would "
+            "be needed"
         )
 
     def false_accept_bound(
         self, llr: float, points: Sequence[OperatingPoint] | None = None
     ) -> float:
-        """What false accepts at this threshold stay below, with other speakers, 95 of 100 times.
+        """Bound on the false accepts of new speakers at this threshold, with 95 % confidence.
 
-        `points` are those of the trial; None: of all trials.
+        `points` are those for the trial; None: for all trials.
         """
         return bound_at(llr, points or self.points)
 
     def check_encoder(self, weights_sha256: str, embedding_sha256: str, source: str = "") -> None:
-        """DataError when this is not a calibration of these weights and preprocessing."""
+        """Raise DataError unless this is a calibration of these weights and preprocessing."""
         where = f"{source}: " if source else ""
         if self.weights_sha256 != weights_sha256:
             raise DataError(
@@ -307,23 +307,23 @@ class Calibration:
 
 
 def _shown(value: float) -> str:
-    """Three digits; of large numbers all."""
+    """Three significant digits; large numbers in full."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def bound_at(llr: float, points: Sequence[OperatingPoint]) -> float:
-    """What false accepts at this llr stay below, by `points` in rising order of llr."""
+    """The bound on false accepts at this llr, from `points` in rising order of llr."""
     below = [point for point in points if point.llr <= llr]
     return below[-1].false_accept_bound if below else 1.0
 
 
 def promised(false_accept: float, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
-    """The first of `points`, in rising order of llr, whose bound keeps a rate; None: none does."""
+    """The first of `points`, in rising order of llr, that keeps a rate; None: none does."""
     return next((each for each in points if each.false_accept_bound <= false_accept), None)
 
 
 def design(first: Conditions, second: Conditions, columns: int) -> Floats:
-    """1 and `FEATURES` of trials (N, 6), or 1 alone (N, 1)."""
+    """1 and the `FEATURES` of trials (N, 6), or only 1 (N, 1)."""
     features = pair_features(first, second)
     ones = np.ones((len(features), 1))
     return ones if columns == 1 else np.concatenate((ones, features), axis=1)

@@ -19,13 +19,13 @@ from timbral.errors import ConfigError
 __all__ = ["LARGEST_SIZE", "MOST_LAYERS", "EncoderConfig", "SpeakerEncoder"]
 
 LARGEST_SIZE = 65_536
-"""of a layer, kernel, stride or window: what configs of strangers may ask for"""
+"""upper limit for layers, kernels, strides and windows in configs, which may be untrusted"""
 MOST_LAYERS = 1_000
-"""of one kind in an encoder"""
+"""upper limit for layers of one kind in an encoder"""
 
 
 class EncoderConfig(Protocol):
-    """The frozen dataclass of any encoder: a config names its class in `ENCODERS`."""
+    """The frozen config dataclass of any encoder; the config names its class in `ENCODERS`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -33,8 +33,8 @@ class EncoderConfig(Protocol):
 class SpeakerEncoder(nn.Module, ABC):
     """Waveforms (B, T) to embeddings (B, E): a front-end and a backbone.
 
-    The embedding of one utterance depends neither on its batch mates nor on padding. It has the
-    scale that the architecture's authors gave it; the Embedder makes it unit length.
+    An embedding must not depend on padding or on the other utterances of the batch. Its scale is
+    that of the original architecture; the Embedder normalizes it to unit length.
     """
 
     name: ClassVar[str]
@@ -42,35 +42,35 @@ class SpeakerEncoder(nn.Module, ABC):
     config_type: ClassVar[type]
     """frozen dataclass whose instance the constructor takes"""
     tiny_config: ClassVar[Any] = None
-    """a config of a few thousand parameters, with which the contract is tested in seconds"""
+    """a config of a few thousand parameters, for fast tests of this contract"""
 
     config: Any
     frontend: Frontend
     embedding_dim: int
     """E"""
     min_samples: int
-    """shorter audio is an error"""
+    """shortest audio; anything shorter is an error"""
     windows: Windows | None = None
-    """None: utterances are embedded whole"""
+    """windows whose vectors are averaged; None: utterances are embedded whole"""
     zero_frames_behind: bool = False
-    """whether a window that hangs over the end sees frames of zeros there, not those of a wave
-    with zeros behind it"""
+    """whether a window that extends past the end is padded with zero frames, instead of with the
+    frames of a zero-padded wave"""
     unused_in_body: ClassVar[tuple[str, ...]] = ()
-    """starts of names of tensors that weights of its body alone have, and it does not use"""
+    """name prefixes of tensors in weights of the bare body that this encoder does not use"""
     renamed: ClassVar[Mapping[str, str]] = {}
-    """starts of names of tensors in files of older versions, each with what it is now"""
+    """name prefixes of tensors in files of older versions, mapped to the current ones"""
     longest_seconds: ClassVar[float] = 120.0
-    """longer utterances are embedded in equal segments no longer than this, whose vectors are
-    averaged: memory stays bounded"""
+    """longer utterances are split into equal segments of at most this length, whose vectors are
+    averaged, so that memory is bounded"""
 
     def __init__(self, config: Any) -> None:
-        """A subclass then sets `frontend`, `embedding_dim` and `min_samples`."""
+        """Subclasses then set `frontend`, `embedding_dim` and `min_samples`."""
         super().__init__()
         self.config = config
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms, in Hz."""
+        """Sample rate of the waveforms in Hz."""
         return self.frontend.sample_rate
 
     @property
@@ -81,9 +81,9 @@ class SpeakerEncoder(nn.Module, ABC):
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         """Layers from input to output, in named groups that can be frozen (`optimizer.freeze`).
 
-        The group `head` has a learning rate of its own; the layers before it are those of
-        `optimizer.layer_decay`. A layer takes over what an earlier one holds too; what none holds
-        counts as the first layer's. Default: everything is one layer of the group `body`.
+        The group `head` has its own learning rate; `optimizer.layer_decay` applies to the layers
+        before it. A parameter in several layers belongs to the last one; a parameter in none
+        belongs to the first layer. Default: everything is one layer of the group `body`.
         """
         return {"body": [self]}
 

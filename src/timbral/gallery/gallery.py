@@ -1,4 +1,4 @@
-"""The Gallery: enrolled voices, what may join them, and who among them speaks."""
+"""The Gallery: enrolled voices, guarded enrollment, identification."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["Gallery"]
 
 
 class Gallery(VoiceCollection):
-    """A database of enrolled voices, whose vectors are of one encoder.
+    """A database of enrolled voices, with vectors of one encoder.
 
-    Any number of processes may use one gallery at once; each sees what the others have enrolled at
-    its next call. What a call has enrolled is on the disk when it returns, and a process that is
-    killed leaves no half voice. Threads may share a Gallery; they take turns.
+    Any number of processes may use a gallery at the same time; each sees the others' enrollments at
+    its next call. When a call returns, its enrollments are on disk; a killed process leaves no
+    half-written voice. Threads may share a Gallery; they take turns.
 
-    Audio is not kept: of each recording its vector, its measures, where it came from and its hash.
+    Audio is not kept, only each recording's vector, measures, source and hash.
     """
 
     def enroll(
@@ -50,31 +50,31 @@ class Gallery(VoiceCollection):
         sample_rate: float | None = None,
         sources: Sequence[str] | None = None,
     ) -> Enrollment:
-        """Enroll recordings of one speaker, if they are that: of each other, and of nobody else.
+        """Enroll recordings of one speaker, after checking them.
 
-        Refused are recordings that hold no or too little speech, or a second speaker; that do not
-        sound like the voice's others; that are enrolled already; that sound more like another
-        voice; and a voice that is there under another name. `timbral.gallery.guard` says how that
-        is decided, by the calibration of the encoder where there is one.
+        A recording is refused if it has no or too little speech or a second speaker, does not match
+        the voice's other recordings, is already enrolled, or is closer to another voice. A voice is
+        refused if it is enrolled under another name. `timbral.gallery.guard` describes the checks,
+        which use the encoder's calibration if there is one.
 
         Args:
-            name: of the voice, any text; recordings are added where it is there
+            name: name of the voice, any text; recordings are added to an existing voice
             recordings: a recording as `Embedder.encode` takes it, or a list of several
             encoder: the gallery's encoder
-            consent: what the speaker agreed to, or where that is kept; noted with the time
-            force: enroll everything that gives a vector
-            partial: enroll what is not refused; without it nothing is enrolled when something is
+            consent: what the speaker consented to, or where the form is kept; stored with the time
+            force: skip the checks: enroll everything that gives a vector
+            partial: enroll what is not refused; otherwise nothing is enrolled if anything is
                 refused
-            calibration: of this encoder, or its file; None: the encoder's own (`calibration`)
-            sample_rate: in Hz, of samples that come without a rate
-            sources: what the recordings are called; None: paths, or their number
+            calibration: a calibration of this encoder, or its file; None: the encoder's own
+            sample_rate: rate in Hz of samples without a rate
+            sources: names of the recordings; None: their paths or numbers
 
         Returns:
-            what was enrolled, with what speaks against these recordings, and, with `partial` or
-            `force`, what was refused
+            what was enrolled, with the risks of these recordings and, with `partial` or `force`,
+            the refusals
 
-        Raises EnrollmentError when something is refused, with a reason for each recording;
-        DataError for another encoder than the gallery's, ConfigError for a name that is none.
+        Raises EnrollmentError with a reason for each refused recording, DataError if the encoder is
+        not the gallery's, ConfigError for an invalid name.
         """
         from timbral.gallery.measuring import measure_recordings
 
@@ -107,13 +107,13 @@ class Gallery(VoiceCollection):
         partial: bool = False,
         refused: Sequence[Refusal] = (),
     ) -> Enrollment:
-        """As `enroll`, of recordings whose vectors are there already.
+        """Like `enroll`, for recordings that already have vectors.
 
         Args:
             name, consent, force, partial: as for `enroll`
-            recordings: with vectors of the gallery's encoder, and measures
-            evidence: what decisions rest on, such as `evidence_of(encoder)`
-            refused: recordings that were refused before
+            recordings: recordings with vectors of the gallery's encoder and measures
+            evidence: a calibration or threshold for the checks, such as `evidence_of(encoder)`
+            refused: recordings that were already refused
         """
         return self._enroller.enroll(
             name,
@@ -136,13 +136,13 @@ class Gallery(VoiceCollection):
     ) -> EnrolledSpeakers:
         """Enroll every speaker of an `embed` folder, under the speaker's name.
 
-        Each voice is enrolled whole or refused; what a killed call has enrolled is passed over by
-        the next one.
+        Each voice is enrolled whole or refused. After a killed call, the next one skips voices that
+        are already enrolled.
 
         Args:
-            embeddings: a folder or table that `embed` made, with vectors of the gallery's encoder
+            embeddings: a folder or table from `embed`, with vectors of the gallery's encoder
             evidence, consent, force: as for `enroll_vectors`
-            progress: called with the speakers done so far, and their number
+            progress: called with the number of speakers done, and in all
 
         Raises DataError for vectors of another encoder.
         """
@@ -151,10 +151,12 @@ class Gallery(VoiceCollection):
         )
 
     def check(self, evidence: Evidence) -> GalleryCheck:
-        """Which voices may be one speaker's, and which recordings another's; changes nothing.
+        """Find voices that may be one speaker, and recordings that may be of another speaker.
+
+        Changes nothing.
 
         Args:
-            evidence: what decisions rest on, such as `evidence_of(encoder)`
+            evidence: a calibration or threshold for the checks, such as `evidence_of(encoder)`
         """
         return check_gallery(self._store, self.snapshot(), evidence, self.migration)
 
@@ -170,10 +172,10 @@ class Gallery(VoiceCollection):
         strangers: str | Path | None = None,
         sample_rate: float | None = None,
     ) -> Identification:
-        """Who of the enrolled voices speaks in a recording, or nobody of them?
+        """Find which enrolled speaker is in a recording, if any.
 
-        Arguments as for `Identifier`, which searches many recordings. Raises AudioError for a
-        recording that cannot be used, and as `Identifier` does.
+        Takes the arguments of `Identifier`, which is faster for many recordings. Raises AudioError
+        for an unusable recording, and the errors of `Identifier`.
         """
         from timbral.gallery.identifier import Identifier
 

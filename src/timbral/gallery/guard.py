@@ -1,10 +1,9 @@
-"""What may enter a voice: recordings that agree with each other and with nobody else.
+"""The checks on recordings that are to be enrolled under one voice.
 
-Decisions rest on log-likelihood ratios (llr), same speaker : different speakers. Recordings of one
-voice have to speak for one speaker (llr of 0 or more, each against all others together). Another
-voice of a gallery counts as the same speaker only from ln(N) on, N voices: that many chances there
-are that somebody is alike. A recording that is nearer to another voice than to its own is refused
-whatever their number.
+Checks use log-likelihood ratios (llr), same speaker : different speakers. Each recording must match
+the others of its voice together (llr of 0 or more). Another voice counts as the same speaker only
+from an llr of ln(N) on, with N voices in the gallery, because one of N may be similar by chance. A
+recording closer to another voice than to its own is refused for any N.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from timbral.io.types import Floats, Vectors
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
 
 REFUSALS = {
-    "bad-name": "the voice cannot be called so",
-    "unusable": "it gives no vector",
+    "bad-name": "the name is not allowed",
+    "unusable": "no vector could be computed",
     "no-speech": "no speech was found in it",
     "several-speakers": "another speaker talks in it",
     "channels-differ": "its channels hold different speakers",
@@ -52,11 +51,11 @@ RISKS = {
         "(#channel=0 behind the path is the first)"
     ),
 }
-"""risks with which a recording is refused; others are noted, and weigh through the calibration"""
+"""risks that refuse a recording; others are noted, and the calibration accounts for them"""
 LEAST_SECONDS = 0.5
-"""of net speech in a recording: vectors of less are nobody's"""
+"""net speech that a recording needs; with less, vectors do not identify a speaker"""
 SAME_RECORDING_COSINE = 0.9999
-"""of two recordings: the same one in another file format"""
+"""from this cosine on, two files are the same recording in different formats"""
 
 
 @dataclass(frozen=True)
@@ -69,46 +68,46 @@ class Near:
     conditions: Conditions
     """(K,)"""
     mapped: NDArray[np.bool_]
-    """(K,), which rest on vectors that a migration mapped"""
+    """(K,), whether a voice has only a vector mapped by a migration"""
 
 
 class Others(Protocol):
-    """The voices of a gallery, without that which is enrolled just now."""
+    """The voices of a gallery, except the one being enrolled."""
 
     def __len__(self) -> int: ...
 
     def nearest(self, vectors: Vectors) -> list[Near]:
-        """Of each of the unit vectors (N, E)."""
+        """The nearest voices of each unit vector (N, E)."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Recordings that somebody wants enrolled, and what the gallery holds."""
+    """Recordings to enroll, and the content of the gallery."""
 
     name: str
     recordings: Sequence[EnrolledRecording]
     enrolled: Sequence[EnrolledRecording] = ()
-    """recordings of the voice that are there already"""
+    """recordings of the voice that are already enrolled"""
     owners: Mapping[str, str] | None = None
-    """voices' names by hashes of recordings that are enrolled"""
+    """names of voices by the hash of their enrolled recordings"""
     others: Others | None = None
     """None: the gallery is empty"""
     mapped: Voice | None = None
-    """the voice as a migration mapped it, while it has no recordings of the encoder's own"""
+    """the voice as mapped by a migration, if it has no recordings of the new encoder"""
 
 
 class Guard:
     """Decides which recordings may enter a voice."""
 
     def __init__(self, evidence: Evidence, migration: Migration | None = None) -> None:
-        """Decide by `evidence`, and of voices that a migration mapped by its own calibration."""
+        """Use `evidence`, and for voices mapped by a migration the migration's calibration."""
         self.evidence = evidence
         self._of_mapped = evidence if migration is None else MappedEvidence(migration)
 
     def refusals(self, candidates: Candidates) -> dict[int, Refusal]:
-        """Which of the recordings may not enter, by their rows, and why; empty: all may.
+        """The refused recordings by row, with the reason; empty: none is refused.
 
-        Those that are refused do not count when the others are compared.
+        Refused recordings are left out when the others are compared.
         """
         refused = _refuse_alone(candidates)
         refused |= self._refuse_disagreeing(candidates, refused)

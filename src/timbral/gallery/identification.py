@@ -1,4 +1,4 @@
-"""What a search among enrolled voices answers."""
+"""The result of a search among enrolled voices."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Candidate:
     """natural logarithm of the likelihood ratio, this voice : somebody else; None without a
     calibration, or without speech"""
     probability: float | None
-    """that the recording is of this voice; None without a calibration, or without speech"""
+    """probability that the recording is of this voice; None without a calibration, or without
+    speech"""
     enroll_again: bool = False
-    """whether the voice is marked so, as by a migration that lost too much of it"""
+    """whether the voice should be enrolled again, because a migration lost too much of it"""
 
 
 @dataclass(frozen=True)
 class Identification:
-    """Who of the enrolled voices speaks in a recording, or nobody of them?
+    """Which enrolled speaker is in a recording, if any.
 
-    It has no truth value: ``if found.name is None`` is a question, ``if found`` would always be
-    yes.
+    It has no truth value, because ``if found`` would always be true: use ``found.name is None``.
     """
 
     recording: str
-    """what it is called"""
+    """name of the recording"""
     name: str | None
-    """of the voice that it is; None: nobody, as far as can be said, and always without speech"""
+    """name of the voice; None: no enrolled speaker, as far as can be said, and without speech"""
     candidates: tuple[Candidate, ...]
     """the likeliest first; empty for an empty gallery"""
     nobody: float | None
@@ -42,20 +42,20 @@ class Identification:
     speech"""
     num_voices: int
     prior: float
-    """probability that the speaker is enrolled, before anything was compared"""
+    """prior probability that the speaker is enrolled"""
     threshold: float | None
-    """llr from which the likeliest voice is named; without a calibration a cosine; None where no
-    rate was asked for: the voice is then named whose probability passes one half; and without
+    """lowest llr at which the likeliest voice is named (a cosine without a calibration); None if no
+    rate was given (a voice is then named if its probability exceeds one half), and without
     speech"""
     false_accept_bound: float | None
-    """fraction of strangers' searches that end with any name, at most, in 95 of 100 cases; None
-    where no rate was asked for, and without speech"""
+    """bound, with 95 % confidence, on the fraction of strangers who get any name; None if no rate
+    was given or none can be promised for this recording, and without speech"""
     warnings: tuple[str, ...]
-    """why the answer may be worth less than it says"""
+    """reasons why the answer may be less reliable"""
     why: str
-    """what was compared with what, and what is missing for more"""
+    """what was compared, and what is missing for a better answer"""
     holds_speech: bool = True
-    """False: no speech was found in the recording, so that nothing is said of who speaks"""
+    """False: no speech was found in the recording, so nobody is named"""
 
     def __bool__(self) -> bool:
         raise TypeError("an Identification is neither true nor false; ask whether name is None")

@@ -1,4 +1,4 @@
-"""Open-set identification: who of a gallery's voices speaks, or nobody of them."""
+"""Open-set identification: which enrolled speaker is in a recording, if any."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ __all__ = ["Identifier"]
 
 @dataclass(frozen=True)
 class _Least:
-    """From where a voice is named."""
+    """The lowest llr at which a voice is named."""
 
     llr: float
     reached: float
-    """of strangers' searches, at most, 95 of 100 times, with recordings like those behind it"""
+    """bound, with 95 % confidence, on strangers' searches that reach it"""
     refusal: str = ""
-    """why that is not promised of a recording, in words; empty: it is"""
+    """why the bound does not hold for a recording; empty: it holds"""
 
     @property
     def bound(self) -> float | None:
@@ -51,7 +51,7 @@ class _Least:
 
 
 class Identifier:
-    """Searches recordings among the voices of a gallery, as they are when it is made."""
+    """Searches recordings among the voices that a gallery has when the Identifier is created."""
 
     def __init__(
         self,
@@ -64,21 +64,21 @@ class Identifier:
         calibration: Calibration | str | Path | None = None,
         strangers: str | Path | None = None,
     ) -> None:
-        """Take a gallery's voices.
+        """Load the voices of a gallery.
 
         Args:
             gallery: enrolled voices
             encoder: the gallery's encoder
-            top: how many candidates are told of each recording
-            false_accept: fraction of searches of speakers not enrolled that may end with any
-                name; None: a voice is named when its probability passes one half
-            prior: probability that a speaker is enrolled at all, in (0, 1)
-            calibration: of the encoder, or its file; None: the encoder's own
-            strangers: an `embed` folder of speakers who are not enrolled, by the same encoder:
-                they show how often the search is wrong, beside the gallery's own recordings
+            top: number of candidates to return for each recording
+            false_accept: highest fraction of speakers not enrolled who may get any name; None: a
+                voice is named if its probability exceeds one half
+            prior: prior probability that the speaker is enrolled, in (0, 1)
+            calibration: a calibration of the encoder, or its file; None: the encoder's own
+            strangers: an `embed` folder, from the same encoder, of speakers who are not enrolled;
+                used with the gallery's own recordings to estimate the false accept rate
 
-        Raises DataError for another encoder than the gallery's, ConfigError for a `false_accept`
-        that the data cannot promise, with what would be needed.
+        Raises DataError if the encoder is not the gallery's, ConfigError for a `false_accept` that
+        the data cannot support, with what would be needed.
         """
         gallery.encoder.check_same(EncoderIdentity.of(encoder), gallery.location)
         self.encoder = encoder
@@ -114,7 +114,7 @@ class Identifier:
 
     @property
     def rates(self) -> SearchRates:
-        """How often a stranger is given any name; computed when it is first asked for."""
+        """How often a stranger gets any name; computed at first use."""
         return self._rates.of_all
 
     @cached_property

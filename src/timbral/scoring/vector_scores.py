@@ -1,4 +1,4 @@
-"""From vectors on disk to scored trials. The entry to scoring without audio."""
+"""Score trials from vectors on disk, without audio."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ SCORE_FILE = FileKind(
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """What scoring a list of trials ended with."""
+    """The result of scoring a list of trials."""
 
     figures: Figures | None
-    """None for a list without labels, or of one kind of trial"""
+    """None for a list without labels, or with only one kind of trial"""
     num_trials: int
-    """scored"""
+    """number of scored trials"""
     num_missing: int
-    """trials left out, as a recording of theirs has no vector"""
+    """number of trials left out because a recording has no vector"""
     missing: tuple[str, ...]
-    """the recordings without a vector"""
+    """recordings without a vector"""
     encoder: str
     weights_sha256: str
     conditions: tuple[Condition, ...] = ()
-    """figures of the columns that were asked for"""
+    """figures for the columns of `by`"""
     note: str = ""
-    """what to know of the list and the cohort, in words; else empty"""
+    """remarks on the list and the cohort; empty if there are none"""
 
     @classmethod
     def of(cls, done: ListScores, found: NamedVectors) -> Self:
-        """Of a list, and the vectors that it was scored from."""
+        """The summary of a scored list and the vectors used."""
         return cls(
             done.figures,
             len(done.scored.trials),
@@ -89,52 +89,51 @@ def score(
     llrs: str | Path | None = None,
     prior: float = 0.5,
 ) -> ScoreSummary:
-    """Score a list of trials from vectors: cosines, maybe normalized with a cohort.
+    """Score a list of trials from vectors: cosines, optionally normalized with a cohort.
 
     Args:
-        vectors: what `read_vectors` takes: a folder or table that `embed` wrote, .npz,
-            .safetensors, or Kaldi's .scp and .ark, also of other tools
-        trials: a list as `read_trial_list` reads it; names are ids of the vectors, or paths
-        output: a file for lines in the `order` below; None: none
-        root: where relative paths of the list start, when they stand for the paths of `embed`
-        norm: ``none``; ``mean``, which subtracts the cohort's mean from every vector; ``as-norm``,
-            adaptive s-norm; ``nap``, which takes out of every vector what differs most between
-            recordings of one speaker in the cohort
-        cohort: vectors of speakers who are in no trial, as `vectors`; for ``as-norm`` best one a
-            speaker, for ``nap`` several of each, over the lines that are to be compared
-        top_k: how many of the cohort count in ``as-norm``; all of a smaller cohort
-        directions: how many are taken out by ``nap``
-        speakers: for the intervals, the speaker of each name in the list, or a file of lines
-            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials`
-            writes, or the vectors' speakers, and where neither is known, recordings that target
-            trials join
+        vectors: a folder or table from `embed`, .npz, .safetensors, or Kaldi's .scp and .ark, also
+            of other tools (see `read_vectors`)
+        trials: a trial list (see `read_trial_list`); names are ids of the vectors, or paths
+        output: a file for the scores, in the format of `order`; None: none
+        root: the folder that relative paths of the list refer to, to match the paths of `embed`
+        norm: ``none``; ``mean``: subtract the cohort's mean from every vector; ``as-norm``:
+            adaptive s-norm; ``nap``: remove from every vector the directions in which recordings of
+            one speaker in the cohort differ most
+        cohort: vectors of speakers who are in no trial, like `vectors`; ideally one per speaker for
+            ``as-norm``, and for ``nap`` several per speaker, over the channels to compare
+        top_k: number of closest cohort vectors for ``as-norm``, at most the whole cohort
+        directions: number of directions that ``nap`` removes
+        speakers: for the intervals: the speaker of each name in the list, or a file of lines
+            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials` writes, else
+            the vectors' speakers, else groups of recordings connected by target trials
         p_target: priors of target trials for minDCF, each in (0, 1)
-        draws: of speakers, for the intervals; 0: none
-        skip_missing: leave out all trials without a vector; else 1 % may be missing
+        draws: bootstrap draws of speakers for the intervals; 0: no intervals
+        skip_missing: leave out all trials without a vector; otherwise at most 1 %
         enrollment: a file of lines ``model recording [recording …]``; a trial then names a model
-            and a recording. None: two recordings
-        enrollment_average: of a model's recordings, ``vectors`` (at unit length) or ``scores``
-        by: columns, for whose values the figures are given, too: ``duration``, ``session``,
-            ``gender``, … of the vectors' table, or a mapping from columns to sources, which hold
-            values of utterances, paths or speakers: a table (.csv, .tsv, .jsonl, .parquet) with
-            that column, a file of lines ``name value`` (Kaldi's spk2gender, utt2dur), a mapping.
-            A list that `timbral.trials` drew has its corpus's columns beside it. Durations are
-            binned by the shorter recording's
-        false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
-        calibration: of the encoder of these vectors, its file, or the encoder that it comes with:
-            Cllr and actual DCF of its log-likelihood ratios are given, too. Needs a table that
-            `embed` wrote; None: none
-        order: of `output`: ``score-first``, lines ``score label path path``, or ``path path score``
-            for a list without labels; ``pair-first``, ``path path score`` always
+            and a recording. None: trials name two recordings
+        enrollment_average: what to average over a model's recordings: ``vectors`` (of unit length)
+            or ``scores``
+        by: columns to report figures by: ``duration``, ``session``, ``gender``, … of the vectors'
+            table, or a mapping from columns to sources with values for utterances, paths or
+            speakers: a table (.csv, .tsv, .jsonl, .parquet) with that column, a file of lines
+            ``name value`` (Kaldi's spk2gender, utt2dur), or a mapping. A list from `timbral.trials`
+            has its corpus's columns in a file next to it. Durations are binned by the shorter
+            recording
+        false_accept: false accept rates to report thresholds for, each in [0, 1)
+        calibration: a calibration of the vectors' encoder, its file, or the name of an encoder that
+            has one; adds Cllr and actual DCF. Needs a table from `embed`; None: none
+        order: format of `output`: ``score-first``, lines ``score label path path`` (``path path
+            score`` for a list without labels), or ``pair-first``, always ``path path score``
         llrs: a file for the log-likelihood ratios of the `calibration`, lines ``path path llr``; a
             .tsv also has label, score and probability. None: none
-        prior: probability of the same speaker before anything was compared, for the probabilities
-            of `llrs`
+        prior: prior probability of the same speaker, for the probabilities in `llrs`
 
-    Raises DataError for what cannot be read, for vectors of another encoder in the cohort, for a
-    speaker of the trials in the cohort, for a calibration of other vectors, and when too many
-    trials have no vector; ConfigError for an unknown `norm`, for one without its cohort, for one
-    with a calibration, and for `llrs` without a calibration.
+    Raises:
+        DataError: a file cannot be read, the cohort has vectors of another encoder or speakers of
+            the trials, the calibration is of other vectors, or too many trials have no vector
+        ConfigError: unknown `norm`, `norm` without a cohort or with a calibration, or `llrs`
+            without a calibration
     """
     check_choice("order", order, ORDERS)
     check_prior(prior)
@@ -165,7 +164,7 @@ def score(
 def _claim(
     output: str | Path | None, llrs: str | Path | None, inputs: Sequence[str | Path]
 ) -> None:
-    """DataError for a file that may not be written."""
+    """Raise DataError for a file that must not be overwritten."""
     if output is not None:
         claim_file(Path(output), SCORE_FILE, inputs)
     if llrs is not None:
@@ -175,7 +174,7 @@ def _claim(
 
 
 def _calibration_of(source: str | Path) -> Calibration:
-    """A calibration's file, or the calibration that an encoder comes with."""
+    """The calibration in a file, or of a named encoder."""
     if Path(source).is_file() or Path(source).suffix == ".json":
         return read_calibration(source)
     from timbral.calibration.known import calibration_of  # with torch

@@ -37,13 +37,13 @@ MAX_SKIPPED_STEPS = 20  # a run that skips so many steps in a row will not recov
 
 @dataclass
 class TimeSpent:
-    """Seconds of a training, and where they went; validation is not counted."""
+    """Seconds of training time by activity, without validation."""
 
     total: float = 0.0
     data: float = 0.0
     """waiting for batches"""
     exchange: float = 0.0
-    """between ranks, waiting for the slowest included"""
+    """communication between ranks, including waiting for the slowest"""
 
     @property
     def data_wait_fraction(self) -> float:
@@ -66,8 +66,8 @@ def fit(
 ) -> TimeSpent:
     """Train from `state.step` to the last step.
 
-    `batches` holds, for each step that `state` has not taken, this rank's rows of the global
-    batches whose gradients are averaged.
+    For each remaining step, `batches` yields this rank's rows of the global batches whose gradients
+    are averaged.
     """
     trainer, spent = state.config.trainer, TimeSpent()
     while not state.is_finished:
@@ -106,17 +106,17 @@ def fit(
 
 @dataclass(frozen=True)
 class StepResult(Outcome):
-    """What a step made of its last global batch; the loss is the mean of its batches."""
+    """The outcome of a step for its last global batch; the loss is the mean over its batches."""
 
     grad_norm: Tensor
-    """() before it is cut to `max_grad_norm`"""
+    """() before clipping to `max_grad_norm`"""
 
 
 def train_step(state: TrainState, batches: Sequence[Batch], ranks: Ranks) -> StepResult:
-    """One step of the optimizer, with the mean gradient of `batches`, of which it gets its rows.
+    """One optimizer step with the mean gradient of `batches`, which hold this rank's rows.
 
-    A step whose loss or gradient is not finite changes nothing but the counters. Raises
-    TrainingError after MAX_SKIPPED_STEPS of them in a row.
+    If the loss or gradient is not finite, only the counters change. Raises TrainingError after
+    MAX_SKIPPED_STEPS such steps in a row.
     """
     config = state.config
     rows = ranks.rows(config.data.speakers_per_batch, config.data.utterances_per_speaker)
@@ -183,7 +183,7 @@ def _diverged(step: int, how: str, state: TrainState) -> TrainingError:
 
 
 def _check_weights(state: TrainState) -> None:
-    """TrainingError before weights that are not finite are validated or saved."""
+    """Raise TrainingError for non-finite weights, before they are validated or saved."""
     for name, module in state.modules().items():
         for parameter, weights in module.named_parameters():
             if not bool(torch.isfinite(weights).all()):
@@ -193,7 +193,7 @@ def _check_weights(state: TrainState) -> None:
 def _validate(
     state: TrainState, validation: Validation, ranks: Ranks, run: Run
 ) -> dict[str, float]:
-    """The first rank validates and plots; all get its numbers, for all decide by them."""
+    """Validate and plot on the first rank; all ranks get its metrics, which all decide by."""
     metrics = None
     _check_weights(state)
     if ranks.is_first:
@@ -206,7 +206,7 @@ def _validate(
 
 
 def _step_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
-    """The numbers of the step that was just taken; without those that are not finite."""
+    """Metrics of the last step, without those that are not finite."""
     values = {
         "loss": result.loss.item(),
         "batch_eer": _batch_eer(result),
@@ -220,7 +220,7 @@ def _step_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
 
 
 def _plateau_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
-    """The training number that a plateau is looked for in, of every step."""
+    """The training metric that the plateau schedule watches, for every step."""
     metric = state.config.schedule.plateau_metric
     if metric == "batch_eer":
         return {"batch_eer": _batch_eer(result)}
@@ -228,7 +228,7 @@ def _plateau_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
 
 
 def _batch_eer(outcome: Outcome) -> float:
-    """Over all pairs of the batch; 0.5 (chance) where embeddings are not finite."""
+    """EER over all pairs of the batch; 0.5 (chance) if embeddings are not finite."""
     vectors = outcome.embeddings.float().cpu().numpy()
     if not np.isfinite(vectors).all():
         return 0.5
