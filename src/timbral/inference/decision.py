@@ -18,8 +18,8 @@ __all__ = ["Decision", "PairScore", "Question", "decide", "without_speech"]
 
 NO_CALIBRATION = "llr and probability need a calibration, which this encoder does not have"
 ONE_RECORDING = (
-    "both sides are one recording, or copies of it: two utterances of a speaker are never so "
-    "alike, so that this tells nothing of who speaks"
+    "both sides are the same recording, or copies of it; two utterances of a speaker are never "
+    "this similar, so the result says nothing about the speaker"
 )
 ONE_RECORDING_COSINE = 0.99999
 """a higher cosine gets that warning; rounding is below 1e-6"""
@@ -140,7 +140,7 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
 def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
     """The decision withdrawn, because no speech was found in the named recordings."""
     why = (
-        f"no speech was found in {' and '.join(names)}, so that nothing is said of who speaks "
+        f"no speech was found in {' and '.join(names)}, so there is no decision "
         f"(cosine {decision.score:.3f}); `threshold` decides by the cosine alone"
     )
     return replace(

@@ -224,16 +224,16 @@ export function risksOf(found, { risks }) {
   }
   const said = [];
   if (found.speech_seconds < risks.short_seconds) {
-    said.push(`${found.speech_seconds.toFixed(1)} s of net speech are little to decide on: record ${risks.short_seconds} s or more`);
+    said.push(`${found.speech_seconds.toFixed(1)} s of net speech is too short for a reliable decision: record ${risks.short_seconds} s or more`);
   }
   if (found.clipped_fraction >= risks.clipped_fraction) said.push("it is clipped: record it with less gain");
   if (found.bandwidth_hz <= risks.narrow_hz) {
-    said.push(`nothing lies above ${(found.bandwidth_hz / 1000).toFixed(1)} kHz, as on a telephone: compare it with recordings of the same kind`);
+    said.push(`there is nothing above ${(found.bandwidth_hz / 1000).toFixed(1)} kHz, as on a telephone: compare it with recordings of the same kind`);
   }
-  if (found.speech_dbfs < risks.quiet_dbfs) said.push("it is quiet: record it louder, nearer to the microphone");
+  if (found.speech_dbfs < risks.quiet_dbfs) said.push("it is quiet: record louder or closer to the microphone");
   if (found.snr_db !== null && found.snr_db < risks.noisy_db) {
-    said.push(`speech is only ${found.snr_db.toFixed(0)} dB above the pauses: record it in a quieter room`);
+    said.push(`speech is only ${found.snr_db.toFixed(0)} dB above the pauses: record in a quieter room`);
   }
-  if (found.music_fraction >= risks.music_fraction) said.push("part of it is music or tones: cut these out");
+  if (found.music_fraction >= risks.music_fraction) said.push("part of it is music or tones: cut them out");
   return said;
 }

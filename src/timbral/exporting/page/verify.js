@@ -20,7 +20,7 @@ async function understand(slot) {
   const measured = measure(samples, site.quality, channels);
   const risks = risksOf(measured, site.quality);
   if (correlation !== null && correlation < site.quality.risks.channel_correlation) {
-    risks.push("its channels differ, as the two sides of a call do: their mean may be nobody's voice");
+    risks.push("its channels differ like the two sides of a call: their mean may mix two voices");
   }
   return { measured: { ...measured, risks: risks.map((message) => ({ kind: "risk", message })) }, vector: await encode(prepared) };
 }
@@ -38,7 +38,7 @@ export async function compare(slots, asked = {}) {
 function reason(decision) {
   if (decision.threshold === null) return `Cosine ${decision.score.toFixed(3)}; this encoder has no calibration.`;
   if (decision.same === null) {
-    return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of them, so that nothing is said of who speaks.`;
+    return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of them, so there is no decision.`;
   }
   const promised = decision.bound === null ? "; no rate of false accepts is promised of such recordings"
     : decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
