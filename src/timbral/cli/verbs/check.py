@@ -88,12 +88,15 @@ def _lines(checked: Checked) -> str:
 
 
 def _measures(quality: Quality) -> str:
+    from timbral.audio.quality.risks import is_speech  # imports numpy
+
     channels = {1: "mono", 2: "stereo"}.get(
         quality.num_channels, f"{quality.num_channels} channels"
     )
     snr = "no pauses" if quality.snr_db is None else f"SNR {quality.snr_db:.0f} dB"
+    speech = f"{quality.speech_seconds:.1f} s of speech" if is_speech(quality) else "no speech"
     return (
-        f"{quality.speech_seconds:.1f} s of speech in {quality.seconds:.1f} s, "
+        f"{speech} in {quality.seconds:.1f} s, "
         f"{quality.speech_dbfs:.0f} dBFS, {snr}, {quality.bandwidth_hz / 1000:.1f} kHz, {channels}"
     )
 
