@@ -51,8 +51,8 @@ def test_scores_of_imported_vectors(folder: Path, tmp_path: Path, ask: Ask) -> N
     done = ask("calibrate", folder / "s", "--vectors", folder / "named", "--output", tmp_path / "c")
     assert done.code == 0
     assert "of 40 speakers" in done.out
-    assert "it is of vectors of mine (" in done.out
-    assert "knows nothing of their recordings" in done.out
+    assert "it is for vectors of mine (" in done.out
+    assert "whose recordings are unknown" in done.out
     fitted = read_calibration(tmp_path / "c")
     assert (fitted.encoder, fitted.measured, fitted.uses_conditions) == ("mine", False, False)
     point = fitted.threshold(0.1)

@@ -256,8 +256,8 @@ def mistakes(
         "unknown flag": (["prepare", voices, "--outputt", voices], "--output"),
         "unknown verb": (["embbed"], "did you mean 'embed'"),
         "unknown config": (["train", "tdnn-ge2e", *train[2:]], "did you mean 'tdnn-ge2e-small'"),
-        "empty word": (["verify", recording, ""], f"behind {recording} stands an empty word"),
-        "empty option": ([*train[:2], "--data", ""], "behind --data stands an empty word"),
+        "empty word": (["verify", recording, ""], f"the word after {recording} is empty"),
+        "empty option": ([*train[:2], "--data", ""], "the word after --data is empty"),
         "nothing to check": (["check", "--exit-code"], "name a recording"),
         "nobody to identify": (["identify", "g.db", "--exit-code"], "name a recording"),
         "one of a pair": (
@@ -390,7 +390,7 @@ def test_an_encoder_behind_the_corpus(ask: Ask, voices: Path, tmp_path: Path) ->
     answer = ask("embed", voices, "campplus-int8", "--output", tmp_path / "x")
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)
     example = f"as in `timbral embed campplus-int8 {voices}`"
-    assert f"which comes first, and the corpus behind it, {example}" in answer.err
+    assert f"which comes before the corpus, {example}" in answer.err
     assert not (tmp_path / "x").exists()
 
 

@@ -364,7 +364,7 @@ def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
 
 def test_mistakes(ask: Ask, tmp_path: Path) -> None:
     told = ask("similarity", "ecapa", "--output", "o").err
-    assert "give encoders and behind them what they compare" in told
+    assert "give encoders, followed by what to compare" in told
     assert "`timbral similarity ecapa SYNTHESIZED REFERENCES --output report`" in told
     assert (
         f"similarity campplus-int8 {tmp_path} --"

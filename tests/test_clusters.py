@@ -192,6 +192,6 @@ def test_the_verb(tmp_path: Path, ask: Callable[..., Any]) -> None:
     folder, _ = corpus(tmp_path)
     said = ask("cluster", folder, "--output", tmp_path / "labels.parquet")
     assert said.code == 0
-    assert "12 speakers in 245 recordings, 5 of them of no speaker (noise)" in said.out
+    assert "12 speakers in 245 recordings, 5 of them in no cluster (noise)" in said.out
     again = ask("cluster", folder, "--output", tmp_path / "labels.parquet", "--threshold", 0.95)
     assert "0 speakers in 245 recordings" in again.out

@@ -40,8 +40,7 @@ def check_corpus(corpus: str, encoder: str) -> None:
     if corpus in PUBLISHED_NAMES and not Path(corpus).exists():
         example = shlex.join(["embed", corpus, encoder])
         raise ConfigError(
-            f"{corpus} is an encoder, which comes first, and the corpus behind it, as in "
-            f"`timbral {example}`"
+            f"{corpus} is an encoder, which comes before the corpus, as in `timbral {example}`"
         )
     if hint := dataset_hint(file):
         raise DataError(f"{file}: no such file or folder{hint}")

@@ -17,9 +17,6 @@ def refuse_empty_words(words: Sequence[str]) -> None:
     before = "the verb"
     for word in words:
         if not word and before not in TEXTS:
-            raise ConfigError(
-                f"behind {before} stands an empty word, which is no name and no path; is a "
-                "variable of the shell empty?"
-            )
+            raise ConfigError(f"the word after {before} is empty; is a shell variable empty?")
         if word:
             before = word

@@ -57,8 +57,8 @@ def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
     shown = list(words) if len(words) <= WORDS_SHOWN else [*words[: WORDS_SHOWN - 1]]
     more = " …" if len(shown) < len(words) else ""
     raise ConfigError(
-        f"{gallery}: no such gallery{beside(path)}; a new one needs the encoder that it will keep, "
-        f"as in `timbral {shlex.join(shown)}{more} --encoder {DEFAULT_ENCODER}`, which comes with "
+        f"{gallery}: no such gallery{beside(path)}; a new one needs an encoder, "
+        f"as in `timbral {shlex.join(shown)}{more} --encoder {DEFAULT_ENCODER}`, which ships with "
         "timbral (others: `timbral models`)"
     )
 
@@ -104,9 +104,9 @@ def evidence_for(
         return CalibratedEvidence(known)
     evidence = CosineEvidence()
     print(
-        f"note: no calibration of {encoder.name} is known: decisions rest on "
-        f"{evidence.description}; give one with --calibration, or the encoder, which may have a "
-        "threshold of its validation, with --encoder",
+        f"note: no calibration of {encoder.name} is known, so decisions use "
+        f"{evidence.description}; give one with --calibration, or give the encoder with "
+        "--encoder, which may have a threshold from its validation",
         file=sys.stderr,
     )
     return evidence

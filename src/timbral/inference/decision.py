@@ -88,9 +88,7 @@ class Question:
             return
         check_rate("false_accept", self.false_accept)
         if self.threshold is not None:
-            raise ConfigError(
-                "`threshold` and `false_accept` both say when the answer is yes; give one"
-            )
+            raise ConfigError("`threshold` and `false_accept` both set the threshold; give one")
         if self.calibration is None:
             raise ConfigError(
                 "`false_accept`: only a calibration can promise it, and this encoder has none; "

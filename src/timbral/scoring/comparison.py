@@ -187,7 +187,7 @@ def _bootstraps(
     except DataError as error:
         found = " and ".join(f"{100 * rate:.2f} %" for rate in rates)
         raise DataError(
-            f"{where}: EER {found}; whether that is a difference these trials cannot say: {error}"
+            f"{where}: EER {found}; these trials cannot tell whether they differ: {error}"
         ) from None
 
 

@@ -46,8 +46,8 @@ def _check_speakers(initial: Checkpoint, data: TrainingData) -> None:
     path = initial.training_list
     if path is None:
         raise ConfigError(
-            f"{initial.folder}: no list of its training speakers is there, so that nobody knows "
-            "whose its class weights are"
+            f"{initial.folder}: its list of training speakers is missing, so the speakers of "
+            "its class weights are unknown"
         )
     earlier = set(TrainingList.read(path).table["speaker"].unique().to_pylist())
     codes = set(data.data.speaker_codes[data.rows].tolist())

@@ -105,13 +105,13 @@ def _show(fitted: Calibration, path: Path) -> None:
         f"{count(data.num_nontargets, 'non-target trial')} of {count(data.num_speakers, 'speaker')}"
     )
     print(
-        f"Cllr {data.cllr:.3f} ({data.cllr_low:.3f} to {data.cllr_high:.3f}) on speakers that were "
-        f"not fitted on; {data.min_cllr:.3f} is the least that these scores allow"
+        f"Cllr {data.cllr:.3f} ({data.cllr_low:.3f} to {data.cllr_high:.3f}) on held-out "
+        f"speakers; the minimum for these scores is {data.min_cllr:.3f}"
     )
     least = min(point.false_accept_bound for point in fitted.points)
     taken = len(fitted.nuisance)
     used = "and conditions of the recordings" if fitted.uses_conditions else "alone"
-    without = f" without {count(taken, 'direction')} of lines and rooms" if taken else ""
+    without = f" without {count(taken, 'direction')} of channels and rooms" if taken else ""
     print(
         f"it uses the cosine{without} {used}; false accepts can be promised down to "
         f"{100 * least:.2g} %"
@@ -119,11 +119,11 @@ def _show(fitted: Calibration, path: Path) -> None:
     if fitted.short_points:
         least = min(point.false_accept_bound for point in fitted.short_points)
         print(
-            f"of recordings with less than {fitted.short_seconds:g} s of net speech down to "
+            f"for recordings with less than {fitted.short_seconds:g} s of net speech, down to "
             f"{100 * least:.2g} %"
         )
     if not fitted.measured:
         print(
-            f"it is of vectors of {fitted.encoder} ({fitted.weights_sha256[:8]}) and knows nothing "
-            "of their recordings: it holds for lengths, lines and noise like theirs"
+            f"it is for vectors of {fitted.encoder} ({fitted.weights_sha256[:8]}) whose recordings "
+            "are unknown: it holds for lengths, channels and noise like theirs"
         )

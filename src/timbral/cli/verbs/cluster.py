@@ -53,7 +53,7 @@ def run(
         )
     print(
         f"{count(found.num_speakers, 'speaker')} in {count(found.labels.num_rows, 'recording')}, "
-        f"{found.num_noise:,} of them of no speaker (noise); cut at a mean cosine of "
+        f"{found.num_noise:,} of them in no cluster (noise); merged down to a mean cosine of "
         f"{found.threshold:.3f}"
     )
     if found.merges.num_rows:

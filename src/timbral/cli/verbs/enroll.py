@@ -214,7 +214,7 @@ def _report_error(error: EnrollmentError, json: bool) -> int:
     for each in error.refusals:
         print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
     print(
-        f"{error.voice}: nothing was enrolled; --partial enrolls what is not refused, --force all",
+        f"{error.voice}: nothing was enrolled; --partial enrolls the others, --force all of them",
         file=sys.stderr,
     )
     return SOME_FAILED

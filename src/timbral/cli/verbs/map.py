@@ -59,7 +59,7 @@ def _tell_silence(embeddings: Path, corpus: str | None) -> None:
         return
     where = f" (--corpus {shlex.quote(silence.folder)})" if silence.folder else ""
     print(
-        "note: the page will have no sound, for none of the recordings is read; the first: "
+        "note: the page will have no audio, because no recording can be read; the first: "
         f"{name_flags(silence.reason, ['map'])}{where}",
         file=sys.stderr,
     )

@@ -108,8 +108,8 @@ def run(
             from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
             raise ConfigError(
-                f"name an `encoder`, such as {DEFAULT_ENCODER}, which comes with timbral, or a "
-                "gallery that is there: it knows its encoder"
+                f"name an `encoder`, such as {DEFAULT_ENCODER}, which ships with timbral, or an "
+                "existing gallery, whose encoder is then used"
             )
         embedder = load_embedder(name, running, torch_threads=MAIN_THREADS)
         if create and gallery is not None:

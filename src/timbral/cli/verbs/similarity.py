@@ -125,7 +125,7 @@ def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]
             [*(encoders or [DEFAULT_ENCODER]), *(sources or ["SYNTHESIZED", "REFERENCES"])]
         )
         raise ConfigError(
-            "give encoders and behind them what they compare, as in "
+            "give encoders, followed by what to compare, as in "
             f"`timbral similarity {example} --output report`"
         )
     return encoders, sources
