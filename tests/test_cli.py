@@ -345,7 +345,7 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ("gallery lisst g.db", "timbral gallery takes an action first, got 'lisst'; did you mean"),
         (
             "prepare a",
-            "--output FOLDER is missing (folder for the prepared data; a killed run resumes",
+            "--output FOLDER is missing (for the prepared data; a killed run resumes",
         ),
         ("prepare a --output", "--output FOLDER needs a value; see: timbral prepare --help"),
         ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),

@@ -1,4 +1,4 @@
-"""Check recordings, single ones or corpora: can a decision rest on them?"""
+"""Check whether recordings, single or in corpora, are good enough to decide on."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def check(
     output: str | Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> CheckSummary:
-    """Can a decision rest on these recordings? Their measures, and what speaks against each.
+    """Check whether recordings are good enough to decide on: their measures and risks.
 
     Args:
-        recordings: a recording's path or URL, a corpus's folder or table, or a list of these
-        layout: how the folder of a corpus is laid out, as for `inspect`
-        channel: which one of each recording is checked, from 1, where it has several; None: all
-        encoder: an Embedder, or what `load_encoder` takes, that looks for several speakers in one
-            recording; None: that is not looked for
-        output: a table to write (.parquet or .csv), one row a recording; None: none
-        progress: called with the recordings checked so far, and their number
+        recordings: the path or URL of a recording, a corpus folder or table, or a list of these
+        layout: layout of a corpus folder, as for `inspect`
+        channel: which channel to check, from 1, for recordings with several; None: all
+        encoder: an Embedder, or anything that `load_encoder` takes, to detect several speakers in a
+            recording; None: do not
+        output: a table to write (.parquet or .csv), one row per recording; None: none
+        progress: called with the number of recordings checked so far, and in all
 
     Returns:
         a CheckSummary: `.recordings`, each with `.path`, `.quality` and `.risks` (each with `.kind`
-        and `.message`), and `.failures`, an AudioError for each that cannot be read
+        and `.message`), and `.failures`, an AudioError for each unreadable recording
 
-    Raises DataError when a corpus cannot be read, or when `output` is there and no such table, and
-    ConfigError for a channel under 1.
+    Raises DataError if a corpus cannot be read or `output` exists and is not such a table,
+    ConfigError for a channel below 1.
     """
     sources = [recordings] if isinstance(recordings, str | Path) else list(recordings)
     if output is not None:

@@ -1,4 +1,4 @@
-"""One encoder from the weights of several: a fine-tuned one and the one it came from.
+"""Average the weights of several encoders, such as a fine-tuned one and its origin.
 
 Weights between the two often serve both domains better than either end
 (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, equation 1). It costs
@@ -29,18 +29,18 @@ __all__ = ["average", "weighted_mean"]
 def average(
     encoders: Sequence[str | Path], output: str | Path, weights: Sequence[float] = ()
 ) -> Checkpoint:
-    """Write an encoder whose weights are the average of others' as a checkpoint folder.
+    """Average the weights of encoders and write the result as a checkpoint folder.
 
     Args:
-        encoders: two or more of what `load_encoder` takes, all of one architecture and size
+        encoders: two or more encoders as for `load_encoder`, of one architecture and size
         output: the folder to write
-        weights: one for each encoder, 0 or more, which are divided by their sum; none: equal
+        weights: one for each encoder, 0 or more, normalized to sum 1; none: equal
 
     Returns:
         the new checkpoint; preprocessing, windows and counters (batch norm's) are the first
         encoder's
 
-    Raises ConfigError when they cannot be averaged, DataError when `output` is one of them or holds
+    Raises ConfigError if they cannot be averaged, DataError if `output` is one of them or holds
     anything but a checkpoint.
     """
     output = Path(output)

@@ -1,4 +1,4 @@
-"""The list of encoders: architectures to train, and published weights; asked without torch."""
+"""The catalog of architectures and published weights, which needs no torch."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ encoders is there at once: to build a network only to count it takes seconds"""
 
 
 def models() -> list[ModelInfo]:
-    """Encoders to train, at their default sizes, then published weights."""
+    """Architectures to train, at their default sizes, then published weights."""
     rows = [
         ModelInfo(name, text, *SIZES[name], weights_of_others=weights_of_others(name))
         for name, text in ARCHITECTURES.items()

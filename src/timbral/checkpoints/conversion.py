@@ -1,4 +1,4 @@
-"""Weights of other projects as checkpoint folders."""
+"""Convert weights of other projects to checkpoint folders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COUNTER = "num_batches_tracked"
 
 
 def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
-    """Write weights of another project as a checkpoint folder; nothing in them is run.
+    """Convert weights of another project to a checkpoint folder, without running any of its code.
 
     Args:
         source: a file, or a folder of transformers or SpeechBrain
@@ -49,13 +49,13 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
             ``wespeaker``, ``wespeaker-campplus``, ``wespeaker-ecapa``, ``wespeaker-mhfa``,
             ``wespeaker-redimnet``, ``wespeaker-w2v-bert``, ``pyannote``, ``redimnet``,
             ``transformers``, ``transformers-w2v-bert`` or ``unispeech``;
-            None: what the content shows
+            None: detected from the content
 
     Returns:
-        the new checkpoint, which `load_encoder` takes by its folder
+        the new checkpoint; pass its folder to `load_encoder`
 
-    Raises DataError when `output` holds anything but a converted checkpoint, CheckpointError when
-    the weights cannot be read or do not fit.
+    Raises DataError if `output` holds anything but a converted checkpoint, CheckpointError if the
+    weights cannot be read or do not fit.
     """
     from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
 

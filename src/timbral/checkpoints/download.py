@@ -1,4 +1,4 @@
-"""Published weights on this machine: downloaded, checked and converted once."""
+"""Download, check and convert published weights, once per machine."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ __all__ = ["download", "downloaded_folder", "is_missing"]
 
 
 def download(name: str, weights_dir: str | Path | None = None) -> Path:
-    """Get published weights, unless they are on this machine; returns their checkpoint folder.
+    """Download published weights unless they are on this machine; returns their checkpoint folder.
 
     Args:
-        name: of published weights, such as ``campplus-zh-en``; `timbral.models()` lists them. Or a
-            repository of the Hugging Face Hub, ``user/repo`` or ``user/repo@revision``, as it is
-            there now: the commit found is the one that the name stands for until this is called
-            again
-        weights_dir: a local copy (a file, or a folder as the Hub has it), which is converted
-            instead: nothing is downloaded
+        name: published weights such as ``campplus-zh-en`` (`timbral.models()` lists them), or a
+            Hugging Face Hub repository, ``user/repo`` or ``user/repo@revision``, in its current
+            state: the name then means this commit until the next call
+        weights_dir: a local copy (a file, or a folder as on the Hub) to convert instead, without a
+            download
 
-    They are checked and kept in the user's cache folder (``$TIMBRAL_CACHE`` names another). Several
-    processes may ask for the same at once. Raises ConfigError for an unknown name, CheckpointError
-    for weights that cannot be had, MissingExtraError where the Hub's client is not installed.
+    The weights are checked and kept in the user's cache folder (``$TIMBRAL_CACHE`` sets another).
+    Several processes may call this at the same time.
+
+    Raises ConfigError for an unknown name, CheckpointError if the weights are not available,
+    MissingExtraError if the Hub's client is not installed.
     """
     if name not in PUBLISHED:
         if (repository := hub_name(name)) is not None:

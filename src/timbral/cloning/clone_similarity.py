@@ -1,4 +1,4 @@
-"""Cloned voices: how similar to their references, by several encoders, between two anchors.
+"""Similarity of cloned voices to their references, by several encoders, between two anchors.
 
 The entry of this room.
 """
@@ -76,23 +76,22 @@ def clone_similarity(
     """Compare synthesized recordings with their references.
 
     Args:
-        encoders: Embedders, or what `load_encoder` takes; two or more tell a system that pleases
-            one of them alone
-        sources: lists of two columns or tables (synthesized, reference), each of a system; or
-            folders of synthesized recordings, each of a system, and behind them the folder of the
-            references, whose recordings have the same names
+        encoders: Embedders, or anything that `load_encoder` takes; with two or more, a system that
+            suits only one of them is flagged
+        sources: one list or table (synthesized, reference) per system; or one folder of synthesized
+            recordings per system, followed by the folder of references, whose recordings have the
+            same names
         output: a folder for report.html, similarity.png, similarity.json, clones.parquet,
-            clones.csv and failures.jsonl. The recordings' vectors are kept in it, too, so that a
-            killed comparison is resumed, and one more encoder or system costs only its own; None:
-            none
+            clones.csv, failures.jsonl, and the vectors, so that a killed comparison resumes and
+            another encoder or system costs only its own time; None: no files
         meta: a meta.lst of seed-tts-eval; `sources` are then folders of synthesized recordings
         corpus: more recordings of the references' speakers, and of others, for the anchors
-        layout: how the references' folder or `corpus` is laid out
-        to_speaker: compare with the mean of the speaker's recordings but the clone's reference
-        draws: of speakers, for the intervals; 0: none
-        progress: called with the recordings encoded so far, and how many will be
+        layout: layout of the references' folder and of `corpus`
+        to_speaker: compare with the mean of the speaker's recordings except the clone's reference
+        draws: bootstrap draws of speakers for the intervals; 0: no intervals
+        progress: called with the number of recordings encoded so far, and in all
 
-    Raises DataError when nothing can be compared, CheckpointError for encoders that cannot be used.
+    Raises DataError if nothing can be compared, CheckpointError for unusable encoders.
     """
     check_draws(draws)
     if isinstance(encoders, str | Path | Embedder) or not encoders:

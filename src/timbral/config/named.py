@@ -1,4 +1,4 @@
-"""The training configs that come with timbral, by name."""
+"""The training configs that ship with timbral, by name."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def describe_configs() -> dict[str, str]:
 
 
 def load_config(config: str | Path, overrides: Mapping[str, object] | None = None) -> TrainConfig:
-    """The settings of a training.
+    """Load a training config.
 
     Args:
-        config: the name of a config that comes with timbral, or the path of a YAML file
-        overrides: values that replace the file's, by dotted key: ``{"schedule.steps": 1000}``
+        config: the name of a config that ships with timbral, or the path of a YAML file
+        overrides: values that override the file's, by dotted key: ``{"schedule.steps": 1000}``
 
-    Raises ConfigError for what is unknown, of the wrong type or out of range.
+    Raises ConfigError for unknown keys, wrong types and values out of range.
     """
     from timbral.config import yaml  # which imports torch; the list of names has no need of it
 

@@ -1,9 +1,8 @@
-"""Vectors of other tools as an `embed` folder, so that everything that reads one works on them.
+"""Import vectors of other tools as an `embed` folder, for everything that reads one.
 
-Vectors become unit length, as `embed` writes them; the column `norm` keeps what they were divided
-by. The weights that made them are not known here, so a hash stands for them: of what the user calls
-the encoder, or, for an unknown one, of the vectors themselves. Two unknown encoders are never taken
-for one.
+Vectors are normalized to unit length as in `embed`; the column `norm` keeps the original length.
+The weights behind them are not available, so a hash identifies them: of the encoder's name, or for
+an unknown encoder of the vectors themselves. So two unknown encoders are never mixed up.
 """
 
 from __future__ import annotations
@@ -62,27 +61,28 @@ def import_embeddings(
     columns: Mapping[str, str] | None = None,
     license: str = "",
 ) -> ImportSummary:
-    """Write vectors of other tools as a folder that every verb takes where it takes embeddings.
+    """Import vectors of other tools as a folder for all commands that take embeddings.
 
     Args:
         sources: files or folders: Kaldi's .ark (binary, compressed, text) and .scp, .npy, .npz,
-            .safetensors, .pt and .pth of torch, pickles of arrays, CSV, TSV, JSONL, Parquet,
-            folders of WeSpeaker, SpeechBrain, CosyVoice and Coqui, trees of .npy or .pt files.
-            Nothing in them is run
+            .safetensors, torch's .pt and .pth, pickles of arrays, CSV, TSV, JSONL, Parquet, folders
+            of WeSpeaker, SpeechBrain, CosyVoice and Coqui, trees of .npy or .pt files. No code in
+            them is run
         output: the folder to write
-        encoder: the name of what made them; imports of one name and size are taken for one
-            encoder's. ``unknown``: nothing else is
-        weights: the file of that encoder's weights, whose hash then stands for it
-        speakers: a file of lines ``utterance speaker`` (utt2spk); None: what the sources say, the
-            folder of a file in a tree, a file utt2spk beside a source
-        paths: a file of lines ``utterance recording`` (wav.scp), for listening
-        columns: of a table: what its columns ``utterance``, ``path``, ``speaker``, ``session`` and
-            ``embedding`` are called, where the name does not say it
-        license: of the encoder's weights
+        encoder: name of the encoder that computed them; imports with the same name and size count
+            as one encoder. ``unknown``: different from all others
+        weights: the weights file of that encoder, whose hash then identifies it
+        speakers: a file of lines ``utterance speaker`` (utt2spk); None: the speakers in the
+            sources, the folder of a file in a tree, or a file utt2spk next to a source
+        paths: a file of lines ``utterance recording`` (wav.scp), for playback
+        columns: names of a table's columns for ``utterance``, ``path``, ``speaker``, ``session``
+            and ``embedding``, if they are not common ones
+        license: license of the encoder's weights
 
-    Vectors that are zero or not finite are listed in OUTPUT/failures.jsonl and counted. Raises
-    DataError when nothing can be read, for names that come twice and vectors of several sizes,
-    ConfigError for a name of an encoder that is empty or a column that is not there.
+    Zero and non-finite vectors are listed in OUTPUT/failures.jsonl and counted.
+
+    Raises DataError if nothing can be read, for duplicate names and mixed sizes; ConfigError for an
+    empty encoder name or a missing column.
     """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given or not encoder.strip():

@@ -23,11 +23,11 @@ def similarity(first: Any, second: Any) -> Vectors:
         second: vectors (M, E), or one (E,)
 
     Returns:
-        float32 cosines in [-1, 1] of shape (N, M); the axis of a single vector is left out, so
-        that two vectors give one number, of shape (). A vector of zeros has the cosine 0.
+        float32 cosines in [-1, 1] of shape (N, M); a single vector has no axis in the result, so
+        that two vectors give one number, of shape (). The cosine of a zero vector is 0.
 
     Raises:
-        InputError: what was given are no vectors, vectors of different sizes, or not finite
+        InputError: arguments are not vectors, differ in size, or are not finite
     """
     left, right = _vectors(first, "first"), _vectors(second, "second")
     for vectors, argument in ((left, "first"), (right, "second")):

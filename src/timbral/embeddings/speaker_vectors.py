@@ -1,4 +1,4 @@
-"""One vector for each speaker of an `embed` folder."""
+"""One vector per speaker of an `embed` folder."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ def speakers(
     clusters: int = 2,
     unit_length: bool | None = None,
 ) -> pa.Table:
-    """One vector for each speaker of an `embed` folder, or for each session or cluster of one.
+    """One vector per speaker, session or cluster of an `embed` folder.
 
     Args:
-        embeddings: a folder that `embed` made
+        embeddings: a folder from `embed`
         output: a Parquet file to write; None: none
-        aggregate: ``mean`` (plain, as ddvc), ``normalized-mean`` (of unit vectors),
-            ``duration-weighted`` (every second counts the same), ``trimmed`` (without the farthest
-            tenth) or ``medoid`` (the utterance nearest to all others)
-        group_by: what a vector stands for: ``speaker``, ``session`` or ``cluster``
-        clusters: of each speaker, with ``group_by="cluster"``
-        unit_length: whether vectors are made unit length; None: all but those of ``mean``
+        aggregate: ``mean`` (the plain mean, as in ddvc), ``normalized-mean`` (of unit vectors),
+            ``duration-weighted``, ``trimmed`` (without the farthest tenth) or ``medoid`` (the
+            utterance closest to all others)
+        group_by: one vector for each ``speaker``, ``session`` or ``cluster``
+        clusters: clusters per speaker, with ``group_by="cluster"``
+        unit_length: whether to normalize vectors to unit length; None: for all but ``mean``
 
     Returns:
-        a table with columns speaker, group, num_utterances, duration_seconds,
+        a table with the columns speaker, group, num_utterances, duration_seconds,
         mean_cosine_distance, embedding, utterance_ids, encoder, weights_sha256, license
 
-    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another folder.
+    Raises ConfigError for an unknown `aggregate` or `group_by`, DataError for another kind of
+    folder.
     """
     if output is not None:
         claim_file(Path(output), SPEAKERS, [embeddings])

@@ -1,4 +1,4 @@
-"""From an evaluation, or scores and their vectors, to a Calibration."""
+"""Fit a Calibration to an evaluation, or to scores and their vectors."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ def calibrate(
 ) -> Calibration:
     """Fit a Calibration to an evaluation, for `verify` with the same encoder, or to scores.
 
-    The recordings are read again and measured: net speech, bandwidth, noise. Those of the trials
-    should be like the ones that will be compared later, and of many speakers. From their vectors
-    are taken the directions in which recordings of one speaker differ most (nuisance attribute
-    projection), as many as make it better on speakers that it was not fitted on.
+    The recordings are read again and measured (net speech, bandwidth, noise). The trials should be
+    like those to be decided later, with many speakers. The directions in which recordings of one
+    speaker differ most are removed from the vectors (nuisance attribute projection), as many as
+    help on held-out speakers.
 
-    Scores of a list of trials are calibrated from the vectors that they are the cosines of, also of
-    other tools' (`import_embeddings`), of whose recordings nothing is known: the calibration is
-    then one for all conditions (`measured` is False), and `score` and galleries take it for vectors
-    of the same name and hash.
+    Scores, also of other tools' vectors (`import_embeddings`), are calibrated with the vectors that
+    they are cosines of. Their recordings are unknown, so there is one calibration for all
+    conditions (`measured` is False); `score` and galleries accept it for vectors with the same name
+    and hash.
 
     Args:
-        evaluation: a folder that `evaluate` wrote, with its recordings where they were; or a file
-            that `score` wrote
+        evaluation: a folder from `evaluate`, with its recordings in place, or a file from `score`
         output: the file; None: calibration.json in the folder
         speakers: the speaker of each name in the list, or a file of lines ``name speaker``; None:
-            those of the vectors' table with scores that have one; else recordings that target
-            trials join are of one
-        vectors: the evaluation's, where they are not any more where it left them; those that were
-            scored
-        directions: how many are taken out, fewer than vectors have dimensions; 0: none, and no
-            vectors of an evaluation are read; None: as many as help, at most 40
-        min_speech: seconds of net speech that both recordings of a trial need; others are left out,
-            and no rate of false accepts is promised of recordings that have less
-        root: of scores: where their relative paths start, as for `score`
-        description: what the recordings are, for whoever relies on the calibration
-        progress: called with the recordings measured so far, and their number
+            for scores, those of the vectors' table if it has any; else groups of recordings
+            connected by target trials
+        vectors: the vectors of the scores; for an evaluation only if they were moved
+        directions: number of directions to remove, fewer than the vectors' dimensions; 0: none, and
+            an evaluation's vectors are not read; None: as many as help, at most 40
+        min_speech: seconds of net speech that both recordings of a trial need; other trials are
+            left out, and no false accept rate is promised for shorter recordings
+        root: for scores: the folder that relative paths refer to, as for `score`
+        description: what the recordings are, stored for users of the calibration
+        progress: called with the number of recordings measured so far, and in all
 
-    Raises DataError when the folder holds no evaluation or normalized scores, a recording or the
-    vectors cannot be read any more, scores are not the cosines of the vectors, these do not say of
-    which weights they are, trials are of fewer than 20 speakers, or scores do not rise with
-    likeness; ConfigError for an impossible `min_speech`, and scores without `vectors` or `output`.
+    Raises:
+        DataError: the folder has no evaluation, or normalized scores; a recording or the vectors
+            cannot be read any more; scores are not the vectors' cosines; the vectors do not name
+            their weights; there are fewer than 20 speakers; or scores do not increase with
+            similarity
+        ConfigError: impossible `min_speech`, or scores without `vectors` or `output`
     """
     if not 0 <= min_speech < math.inf:
         raise ConfigError(f"`min_speech` is a number of seconds, such as 2; got {min_speech}")

@@ -1,4 +1,4 @@
-"""The verb evaluate: from an encoder and a list of trials to error rates. This room's entry."""
+"""Evaluation: from an encoder and a list of trials to error rates. The entry of this room."""
 
 from __future__ import annotations
 
@@ -51,44 +51,45 @@ def evaluate(
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
-    Its recordings are embedded as `timbral.embed` does it, then scored as `timbral.score` does.
+    Recordings are embedded as in `timbral.embed`, then scored as in `timbral.score`.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        trials: a list as `timbral.score` takes it, of target and non-target trials; others have no
-            error rates: embed their recordings, and `timbral.score` scores them
-        root: the folder or URL that relative paths of the list start from
+        encoder: an Embedder, or anything that `load_encoder` takes
+        trials: a list as for `timbral.score`, with target and non-target trials. (Other lists have
+            no error rates; embed their recordings and use `timbral.score`.)
+        root: the folder or URL that relative paths of the list refer to
         output: a folder for evaluation.json, scores.txt, failures.jsonl and report.html; None: no
             files
-        progress: called with the recordings embedded so far, and their number
-        vectors: a folder for the vectors, an `embed` folder. Other lists of the same encoder and
-            root may share it: what it has is not embedded again. None: `output`/vectors
-        engine: who computes, such as ``timbral.Engine(workers=4)``
+        progress: called with the number of recordings embedded so far, and in all
+        vectors: an `embed` folder for the vectors, which other lists of the same encoder and root
+            may share, so that nothing is embedded twice. None: `output`/vectors
+        engine: how to parallelize, such as ``timbral.Engine(workers=4)``
         norm: ``none``, ``mean``, ``as-norm`` or ``nap``, with `cohort`, `top_k` and `directions` as
             for `timbral.score`
         cohort: vectors of speakers who are in no trial
-        top_k: how many of the cohort count in ``as-norm``
-        directions: how many are taken out by ``nap``
-        speakers: for the intervals, the speaker of each name in the list, or a file of lines
-            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials`
-            writes; without it, recordings that target trials join are of one
-        p_target: prior probabilities of a target trial in minDCF, each in (0, 1)
-        draws: of speakers, for the intervals, 100 or more; 0: none
-        skip_missing: leave out all trials of recordings that cannot be used; else 1 % may be
+        top_k: number of closest cohort vectors for ``as-norm``
+        directions: number of directions that ``nap`` removes
+        speakers: for the intervals: the speaker of each name in the list, or a file of lines
+            ``name speaker`` (Kaldi's utt2spk); None: TRIALS.utt2spk, which `trials` writes, else
+            groups of recordings connected by target trials
+        p_target: priors of target trials for minDCF, each in (0, 1)
+        draws: bootstrap draws of speakers for the intervals, at least 100; 0: no intervals
+        skip_missing: leave out all trials with unusable recordings; otherwise at most 1 %
         enrollment: models and their recordings, as for `timbral.score`
-        enrollment_average: of a model's recordings, ``vectors`` or ``scores``
-        by: columns, for whose values the figures are given, too, as for `timbral.score`
-        false_accept: rates of false accepts, each in [0, 1), for which thresholds are given
-        allow_seen: evaluate also on speakers or recordings that the run of the encoder trained on,
-            which says nothing of new ones; else they are refused. Of published encoders it is not
-            known what they were trained on
-        calibration: of this encoder, or its file: Cllr and actual DCF of its log-likelihood ratios
-            are given, too; None: the encoder's own, if it has one and scores are cosines
+        enrollment_average: what to average over a model's recordings, ``vectors`` or ``scores``
+        by: columns to report figures by, as for `timbral.score`
+        false_accept: false accept rates to report thresholds for, each in [0, 1)
+        allow_seen: allow speakers and recordings that the encoder was trained on, although the
+            result then says nothing about new ones. Otherwise they are refused. (For published
+            encoders the training data are unknown.)
+        calibration: a calibration of this encoder, or its file; adds Cllr and actual DCF. None: the
+            encoder's own, if it has one and scores are cosines
 
-    Raises DataError when the list cannot be read, its recordings are not below `root`, `output`
-    holds other scores or anything else, `vectors` those of another encoder, or when too many trials
-    cannot be scored: the vectors are kept. Recordings that cannot be used are counted in the
-    result's `num_failures`.
+    Recordings that cannot be used are counted in the result's `num_failures`.
+
+    Raises DataError if the list cannot be read, its recordings are not below `root`, `output` holds
+    other scores or anything else, `vectors` has those of another encoder, or too many trials cannot
+    be scored (the vectors are kept).
     """
     options = ScoreOptions(
         norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
@@ -115,10 +116,10 @@ def score_recordings(
     calibration: Calibration | str | Path | None = None,
     **scoring: Any,
 ) -> ScoredRecordings:
-    """As `evaluate`, of a list without error rates: without labels, or with one kind of trial.
+    """Like `evaluate`, for a list without error rates: without labels, or with one kind of trial.
 
-    Scores are written, with a calibration log-likelihood ratios too, and evaluation.json without
-    figures; no page. Raises as `evaluate` does.
+    Writes scores, log-likelihood ratios if there is a calibration, and evaluation.json without
+    figures, but no page. Raises the errors of `evaluate`.
     """
     known = listed_speakers(speakers, trials)
     options = ScoreOptions(**scoring, speakers=known, calibration=_read(calibration))

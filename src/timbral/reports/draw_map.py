@@ -29,25 +29,24 @@ def map(
     *,
     corpus: str | Path | None = None,
 ) -> tuple[Path, PageSummary]:
-    """Draw the voices of an `embed` folder: a page on which a click plays the utterance.
+    """Draw a map of the voices in an `embed` folder: a page on which a click plays the utterance.
 
-    Utterances of the folder's findings, if `audit` was run, are ringed, and a list of findings
-    plays what each is about, both recordings of a pair one behind the other. Of more than 2,000
-    utterances the sound lies beside the page, in the folder PAGE-sound.
+    If `audit` was run, its findings are marked and listed, and can be played, both recordings of a
+    pair in turn. With more than 2,000 utterances the audio is next to the page, in the folder
+    PAGE-sound.
 
     Args:
-        embeddings: a folder that `embed` made
-        output: the page (.html); a plot of the same name (.png) is written beside it
-        progress: called with the recordings read so far, and their number
-        corpus: a folder or URL, below which recordings may be read; None: those of the corpus that
-            was embedded, if it lies on this machine. Nothing is read or fetched only because the
-            table names it
+        embeddings: a folder from `embed`
+        output: the page (.html); a plot of the same name (.png) is also written
+        progress: called with the number of recordings read so far, and in all
+        corpus: a folder or URL from which recordings may be read; None: the embedded corpus, if it
+            is on this machine. Nothing else is read or downloaded, whatever the table names
 
     Returns:
-        the plot's path, and what the page holds
+        the plot's path, and the content of the page
 
-    Raises DataError when `output` holds anything but an earlier map, MissingExtraError
-    when the optional dependencies of [map] are not installed.
+    Raises DataError if `output` holds anything but an earlier map, MissingExtraError if the
+    optional dependencies of [map] are not installed.
     """
     embeddings, output = Path(embeddings), Path(output)
     plot = output.with_suffix(".png")

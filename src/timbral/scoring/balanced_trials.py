@@ -1,4 +1,4 @@
-"""Lists of trials drawn from a corpus: as many for every speaker, the same every time."""
+"""Draw balanced, reproducible lists of trials from a corpus."""
 
 from __future__ import annotations
 
@@ -62,30 +62,29 @@ def trials(
     only_speakers: str | Path | None = None,
     seed: int = 0,
 ) -> TrialSummary:
-    """Draw a list of trials from a corpus, as many for every speaker, and write it.
+    """Draw a list of trials from a corpus, the same number for every speaker, and write it.
 
     Args:
-        source: a corpus as `inspect` takes it, utterances, or a folder of vectors, of `embed` or
+        source: a corpus as for `inspect`, utterances, or a folder of vectors from `embed` or
             `import_embeddings`
-        output: the list, lines ``label path path``; paths below a folder `source` start from it;
-            of vectors ``label id id``, as `score` takes them.
-            Beside it, OUTPUT.utt2spk has the speaker of each recording, for the intervals of
-            `evaluate`, `score` and `compare`
-        layout: how a corpus's folder is laid out; ``auto`` recognizes it
-        per_speaker: target trials of each speaker, and as many non-target ones with others; fewer
-            where there are not so many pairs
-        across_sessions: pair only recordings of different sessions in target trials, so that room
-            and microphone do not help
+        output: the list, lines ``label path path`` with paths relative to a folder `source`; for
+            vectors ``label id id``, as `score` takes them. OUTPUT.utt2spk is also written, with the
+            speaker of each recording, for the intervals of `evaluate`, `score` and `compare`
+        layout: layout of the corpus folder; ``auto`` detects it
+        per_speaker: target trials per speaker, and as many non-target trials; fewer if there are
+            not enough pairs
+        across_sessions: pair different sessions in target trials, so that room and microphone do
+            not help
         genders: the gender of each speaker, or a file of lines ``speaker gender`` (Kaldi's
-            spk2gender): non-target trials are within one gender; None: among all
-        same: columns of the corpus, such as ``gender``, in which the speakers of a non-target trial
-            have the same value
-        only_speakers: a file of speaker ids, one a line, of whom trials are drawn, such as those
-            that `train` was told to exclude; None: of all
-        seed: of the draws; the same corpus and seed give the same list
+            spk2gender): keep non-target trials within one gender; None: no restriction
+        same: columns of the corpus, such as ``gender``, that must be equal for the two speakers of
+            a non-target trial
+        only_speakers: a file of speaker ids, one per line, to draw from, such as those excluded
+            from `train`; None: all
+        seed: random seed; the same corpus and seed give the same list
 
-    Raises DataError when the corpus cannot be read, gives no trial of one kind, when a speaker has
-    no gender, or one of `only_speakers` is not there; ConfigError for a `per_speaker` below 1.
+    Raises DataError if the corpus cannot be read, has no trials of one kind, a speaker has no
+    gender, or one of `only_speakers` is missing; ConfigError for a `per_speaker` below 1.
     """
     of_vectors = isinstance(source, str | Path) and holds_vectors(source)
     if isinstance(source, Manifest):

@@ -1,4 +1,4 @@
-"""Two systems on the same trials: is the difference real?"""
+"""Compare two systems on the same trials: is the difference real?"""
 
 from __future__ import annotations
 
@@ -87,25 +87,25 @@ def compare(
 ) -> Comparison:
     """Compare two systems on the same trials, with the same speakers drawn for both.
 
-    Figures of two systems go up and down together when other speakers are drawn, so their
-    difference is known much better than their own intervals suggest.
+    The figures of two systems vary together when other speakers are drawn, so their difference is
+    much more precise than their separate intervals suggest.
 
     Args:
-        first: scores as `evaluate`, `score` and other tools write them (`read_scores`), or a folder
-            that holds scores.txt; labels may stand in one of the two alone. Of
-            two folders of calibrated evaluations Cllr and actual DCF are compared, too
-        second: the other system's, in the same way. Where the two scored different trials, those
-            that both did are compared, each pair once; 1 % of the pairs may be of one only
+        first: scores from `evaluate`, `score` or other tools (see `read_scores`), or a folder with
+            scores.txt; only one of the two needs labels. For two folders of calibrated evaluations,
+            Cllr and actual DCF are compared, too
+        second: the scores of the other system. If the two scored different trials, those in both
+            are compared, each pair once; 1 % of the pairs may be in only one
         speakers: the speaker of each name in the lists, or a file of lines ``name speaker``
-            (Kaldi's utt2spk); None: what `evaluate` wrote beside the scores, and without
-            it, recordings that target trials join are of one speaker
+            (Kaldi's utt2spk); None: those that `evaluate` saved with the scores, else groups of
+            recordings connected by target trials
         p_target: priors of target trials for minDCF, each in (0, 1)
-        draws: of speakers, 100 or more
-        seed: of the draws
-        skip_missing: leave out all trials that only one of them scored
+        draws: bootstrap draws of speakers, at least 100
+        seed: random seed of the draws
+        skip_missing: leave out all trials that only one system scored
 
-    Raises DataError when the two share no trials, label them differently, or when too many were
-    scored by only one of them.
+    Raises DataError if the two share no trials, label them differently, or too many were scored by
+    only one of them.
     """
     if draws < MIN_DRAWS:
         raise ConfigError(f"`draws` is {MIN_DRAWS} or more; got {draws}")

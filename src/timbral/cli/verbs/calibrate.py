@@ -26,6 +26,22 @@ VectorsOption = Annotated[
     Path | None,
     option("VECTORS", "the vectors; needed for a file of scores, or if they were moved"),
 ]
+DirectionsOption = Annotated[
+    int | None,
+    option(
+        "N",
+        "directions in which channels and rooms move vectors, to be removed; default: as many "
+        "as help; 0: none",
+    ),
+]
+MinSpeechOption = Annotated[
+    float,
+    option(
+        "SECONDS",
+        "net speech that both recordings of a trial need; other trials are left out, and "
+        "nothing is promised for shorter recordings",
+    ),
+]
 
 
 def run(
@@ -40,22 +56,8 @@ def run(
     ] = None,
     speakers: SpeakersOption = None,
     vectors: VectorsOption = None,
-    directions: Annotated[
-        int | None,
-        option(
-            "N",
-            "directions in which channels and rooms move vectors, to be removed; default: as many "
-            "as help; 0: none",
-        ),
-    ] = None,
-    min_speech: Annotated[
-        float,
-        option(
-            "SECONDS",
-            "net speech that both recordings of a trial need; other trials are left out, and "
-            "nothing is promised for shorter recordings",
-        ),
-    ] = 0.0,
+    directions: DirectionsOption = None,
+    min_speech: MinSpeechOption = 0.0,
     root: Annotated[
         Path, option("FOLDER", "for a file of scores: the folder that its paths are relative to")
     ] = Path(),

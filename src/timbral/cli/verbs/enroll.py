@@ -61,19 +61,13 @@ def run(
     encoder: EncoderOption = None,
     embeddings: Annotated[
         Path | None,
-        option(
-            "FOLDER", "enroll every speaker of an `embed` folder, instead of NAME and RECORDING"
-        ),
+        option("FOLDER", "an `embed` folder: enroll all of its speakers instead"),
     ] = None,
     consent: Annotated[
         str | None, option("TEXT", "what the speaker consented to, or where the form is kept")
     ] = None,
-    partial: Annotated[
-        bool, option(None, "enroll the recordings that are not refused, even if others are")
-    ] = False,
-    force: Annotated[
-        bool, option(None, "skip the checks: enroll every recording that gives a vector")
-    ] = False,
+    partial: Annotated[bool, option(None, "enroll what is not refused")] = False,
+    force: Annotated[bool, option(None, "enroll without the checks")] = False,
     calibration: GalleryCalibration = None,
     channel: ChannelOption = "mix",
     json: Annotated[bool, option(None, "print one JSON object")] = False,

@@ -37,13 +37,11 @@ UNDECIDED = 4
 
 def run(
     gallery: GalleryLocation,
-    recordings: Annotated[
-        Positional[tuple[Path, ...]], option("RECORDING", "recordings to identify")
-    ],
+    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING", "to identify")],
     *,
     encoder: Annotated[
         str | None,
-        option("ENCODER", "the gallery's encoder, if its name is not in `timbral models`"),
+        option("ENCODER", "the gallery's, if its name is not in `timbral models`"),
     ] = None,
     top: Annotated[int, option("N", "number of candidates to list for each recording")] = 5,
     false_accept: Annotated[
@@ -63,10 +61,7 @@ def run(
     json: Annotated[bool, option(None, "print one JSON object for each recording")] = False,
     exit_code: Annotated[
         bool,
-        option(
-            None,
-            "exit with 0: all recordings identified, 3: a speaker is not enrolled, 4: undecided",
-        ),
+        option(None, "exit with 0: all identified, 3: somebody is not enrolled, 4: undecided"),
     ] = False,
     running: Running = DEFAULT_RUNNING,
 ) -> int:

@@ -37,25 +37,19 @@ def run(
         option("[CORPUS]", "a folder, a recording, a list, a table (path, speaker), a URL, or -"),
     ] = None,
     *,
-    output: Annotated[
-        Path, option("FOLDER", "folder for the prepared data; a killed run resumes there")
-    ],
+    output: Annotated[Path, option("FOLDER", "for the prepared data; a killed run resumes there")],
     layout: Layout = "auto",
     datasets_root: Annotated[
         Path | None, option("FOLDER", "the folder that holds several corpora, instead of CORPUS")
     ] = None,
     dataset_names: Annotated[
         tuple[str, ...],
-        option(
-            "NAME ...",
-            "corpora in --datasets-root: names from `timbral corpora`, or NAME/SUBFOLDER",
-        ),
+        option("NAME ...", "names from `timbral corpora` in --datasets-root, or NAME/SUBFOLDER"),
     ] = (),
     format: Annotated[
         str,
         option(
-            names(FORMATS),
-            "arrow: memory-mapped 16 kHz PCM; npy: PaddleSpeech's precomputed mels; flac: files",
+            names(FORMATS), "memory-mapped 16 kHz PCM; PaddleSpeech's precomputed mels; FLAC files"
         ),
     ] = "arrow",
     trim: Annotated[

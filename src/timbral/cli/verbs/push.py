@@ -20,22 +20,18 @@ __all__ = ["run"]
 
 def run(
     encoder: Encoder,
-    repository: Annotated[
-        Positional[str], option("USER/REPO", "repository on the Hugging Face Hub")
-    ],
+    repository: Annotated[Positional[str], option("USER/REPO", "on the Hugging Face Hub")],
     *,
     license: Annotated[
         str | None, option("LICENSE", "license of the weights, such as apache-2.0 or cc-by-4.0")
     ] = None,
     evaluations: Annotated[
         tuple[Path, ...],
-        option(
-            "FOLDER ...", "evaluations from `timbral evaluate`; default: those in the run folder"
-        ),
+        option("FOLDER ...", "from `timbral evaluate`; default: those in the run folder"),
     ] = (),
     calibration: Annotated[
         Path | None,
-        option("FILE", "a calibration from `timbral calibrate` to upload with the weights"),
+        option("FILE", "from `timbral calibrate`, to upload with the weights"),
     ] = None,
     onnx: Annotated[bool, option(None, "also upload an exported ONNX model")] = False,
     card: Annotated[

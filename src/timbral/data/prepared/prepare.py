@@ -104,25 +104,25 @@ def prepare(
     workers: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> PrepareSummary:
-    """Turn recordings into data that training reads without waiting; a killed run is resumed.
+    """Decode recordings once into data that training reads fast, or resume such a job.
 
     Args:
-        source: a corpus's folder or URL, or a table of utterances, as `find_utterances` takes them;
+        source: a corpus folder or URL, or a table of utterances, as `find_utterances` takes them;
             or utterances (`scan_datasets` gives those of several corpora)
-        output: the folder to write, empty or with an earlier run of the same preparation
-        preprocessing: what is done to every recording; None: the default with the corpora's usual
-            trim (`default_trim`)
-        layout: how a corpus's folder is laid out, as for `inspect`
+        output: the folder to write, empty or with an earlier run of the same job
+        preprocessing: applied to every recording; None: the default, with the corpora's usual trim
+            (`default_trim`)
+        layout: layout of a corpus folder, as for `inspect`
         format: ``arrow`` (memory-mapped 16 kHz PCM), ``npy`` (PaddleSpeech's precomputed mels) or
             ``flac``
         workers: processes; with more than one a script needs ``if __name__ == "__main__":``
-        progress: called with the utterances done and their number
+        progress: called with the number of utterances done, and in all
 
-    What is known of the utterances besides, such as gender, becomes columns of the table; that of
-    finished data is brought up to date. Recordings that cannot be used are listed in
-    OUTPUT/failures.jsonl and counted. Raises
-    DataError when the source cannot be read, when the output holds other data or another process
-    writes there, or when no recording could be used.
+    Further columns of the utterances, such as gender, become columns of the table, also for
+    finished data. Unusable recordings are listed in OUTPUT/failures.jsonl and counted.
+
+    Raises DataError if the source cannot be read, the output holds other data, another process is
+    writing there, or no recording could be used.
     """
     check_choice("format", format, FORMATS)
     if workers < 1:

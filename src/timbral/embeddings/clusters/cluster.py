@@ -1,4 +1,4 @@
-"""Who is who in recordings without labels: clusters of their vectors, as tables."""
+"""Group unlabeled recordings by speaker: clusters of their vectors, as tables."""
 
 from __future__ import annotations
 
@@ -63,30 +63,30 @@ def cluster(
     min_utterances: int = 2,
     progress: Progress = lambda done, total: None,
 ) -> ClusterSummary:
-    """Find out who is who in an embedded corpus without labels; labels that are there are not used.
+    """Group the recordings of an embedded corpus by speaker; existing labels are not used.
 
-    Exact average linkage on cosine, in memory that grows with the number of recordings.
+    Exact average linkage on cosines, with memory linear in the number of recordings.
 
     Args:
-        embeddings: a folder that `embed` made, or such a table
-        output: a Parquet file of the labels; beside it a CSV without vectors, and a CSV of pairs
-            of speakers that may be one (``-merges.csv``). None: none
-        threshold: mean cosine from which on two clusters are one speaker; None: estimated from the
+        embeddings: a folder or table from `embed`
+        output: a Parquet file for the labels. A CSV without vectors is also written, and a CSV of
+            pairs of clusters that may be one speaker (``-merges.csv``). None: none
+        threshold: mean cosine from which on two clusters are merged; None: estimated from the
             vectors
-        min_utterances: of a speaker; what is in smaller clusters is noise
-        progress: called with the recordings that are done, and all
+        min_utterances: recordings that a speaker needs; smaller clusters are noise
+        progress: called with the number of recordings done, and in all
 
     Returns:
         the tables. `labels` has the columns of utterances.parquet, in its order, so it is a corpus,
-        a table of vectors and a manifest: `speaker` is ``cluster-0001`` and so on, from the largest
-        one; each recording of noise has a name of its own, ``noise-0001``, for nothing says that
-        two of them are one speaker. Beside these: given_speaker (the label before), cluster
-        (number, -1 for noise), confidence (probability that the label is right), cosine (mean, to
-        the other recordings of its speaker), other_speaker and other_cosine (the nearest other
+        a table of vectors and a manifest. `speaker` is ``cluster-0001`` and so on, from the
+        largest; each noise recording has its own label, ``noise-0001``, because two of them need
+        not be one speaker. Further columns: given_speaker (the label before), cluster (number, -1
+        for noise), confidence (probability that the label is right), cosine (mean cosine to the
+        other recordings of its speaker), other_speaker and other_cosine (the nearest other
         cluster).
 
-    Raises ConfigError for impossible options, DataError for another folder or an output that is
-    not overwritten.
+    Raises ConfigError for impossible options, DataError for another kind of folder or an output
+    that must not be overwritten.
     """
     if threshold is not None and not -1.0 <= threshold <= 1.0:
         raise ConfigError(f"threshold is a cosine, in [-1, 1]; got {threshold}")
