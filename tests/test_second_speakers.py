@@ -22,7 +22,9 @@ from conftest import Ask
 from timbral.audio.decode import decode
 from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk import part_vectors
+from timbral.embeddings.audit.known_speakers import KnownSpeakers
 from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
+from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
 from timbral.inference.speech_parts import _cut
 from timbral.inference.speech_windows import speech_windows
@@ -83,6 +85,40 @@ def test_a_wrong_label_is_no_second_speaker() -> None:
     assert found_in(*recordings(planted)) == planted
 
 
+def test_a_speaker_of_the_corpus_is_more_probable_than_a_stranger() -> None:
+    """For the same recordings: of the second speaker's own ones none is left, or all."""
+    planted = [3, 77, 120]
+    split, codes = recordings(planted)
+    known, unknown = (
+        {each.recording: each.probability for each in find_second_speakers([part], codes)}
+        for part in (split, split.part(~np.isin(codes, codes[planted] + 1)))
+    )
+    assert all(known[row] > unknown[row] for row in planted)
+
+
+@pytest.mark.parametrize("probability", [0.3, 0.9])
+def test_known_speakers_are_compared_as_one_by_one(probability: float) -> None:
+    rng = np.random.default_rng(3)
+    spread = rng.normal(size=(12, 12))
+    model = TwoCovariance.fit(spread @ spread.T / 12, 40.0)
+    means, counts = rng.normal(size=(7, 12)), np.array([1, 3, 0, 3, 2, 1, 3])
+    vectors, worth = rng.normal(size=(5, 12)), rng.uniform(0.2, 2, size=5)
+    own = np.array([0, 1, 3, 4, 6])
+    known = KnownSpeakers.of(model, means, counts)
+    found = known.anybody(MeanVector(vectors @ model.axes, worth), own, probability)
+    for row in range(5):
+        ratios = [
+            -model.log_ratio(
+                MeanVector(vectors[row] @ model.axes, worth[row]),
+                MeanVector(means[other] @ model.axes, np.float64(counts[other])),
+            )
+            for other in range(7)
+            if counts[other] and other != own[row]
+        ]
+        expected = np.log(1 - probability + probability * np.exp(ratios).mean())
+        assert found[row] == pytest.approx(expected, abs=1e-3)
+
+
 def test_blocks_of_any_size_give_the_same() -> None:
     split, codes = recordings([3, 77])
     one, many = (list(find_second_speakers(blocks(split, size), codes)) for size in (200, 7))
@@ -100,8 +136,10 @@ def test_what_tells_nothing_gives_nothing() -> None:
     assert found_in(split.part(row < 10), codes) == [], "one speaker"
     some = list(find_second_speakers([split.part((row >= 5) & (row < 25))], codes))
     assert {each.recording for each in some} == set(range(5, 25))
-    alone = np.arange(len(codes))
-    assert len(list(find_second_speakers([split], alone))) == len(codes), "one recording each"
+    alone = list(find_second_speakers([split], np.arange(len(codes))))
+    assert len(alone) == len(codes), "one recording each"
+    shorter = split.seconds[:, 1] <= split.seconds[:, 0]
+    assert all(each.is_behind == shorter[each.recording] for each in alone)
 
 
 def test_the_same_vector_everywhere_gives_nothing() -> None:
@@ -110,18 +148,36 @@ def test_the_same_vector_everywhere_gives_nothing() -> None:
     assert found_in(split, codes) == []
 
 
-def test_the_moment_is_where_windows_differ_most() -> None:
+def windows_of_two(change: int) -> tuple[np.ndarray, np.ndarray]:
+    """Half overlapping windows of 10 samples from 100 to 145, and vectors of one voice before a
+    moment and another one behind it; a window with both has a mixture.
+    """
     ranges = np.array([[start, start + 10] for start in range(100, 140, 5)])
-    vectors = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 0, 1, 1, 1]]
+    behind = np.clip((ranges[:, 1] - change) / 10, 0, 1)
+    return ranges, np.stack([1 - behind, behind], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("change", range(110, 136))
+def test_the_moment_is_where_windows_differ_most(change: int) -> None:
+    """Also between the middles of windows, and within a window that is left out."""
+    cut = _cut(*windows_of_two(change), (102, 144), (1, 99))
+    assert cut[0, 0] == 102
+    assert cut[1, 1] == 144
+    assert cut[0, 1] == cut[1, 0]
+    assert abs(cut[0, 1] - change) <= 3, "a third of a window"
+
+
+def test_parts_are_neither_too_short_nor_too_long() -> None:
+    ranges, vectors = windows_of_two(125)
     speech = (102, 144)
-    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 99)), [[102, 127], [127, 144]])
-    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 9)), [[118, 127], [127, 136]])
-    later = _cut(ranges, vectors, (126, 144), (5, 99))
-    np.testing.assert_array_equal(later, [[126, 132], [132, 144]], "the next moment that fits")
+    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 9)), [[116, 125], [125, 134]])
+    later = _cut(ranges, vectors, (122, 144), (5, 99))
+    assert 127 <= later[0, 1] <= 130, "a moment that fits"
     assert len(_cut(ranges, vectors, speech, (22, 99))) == 0, "too short for the encoder"
     assert len(_cut(ranges[:1], vectors[:1], speech, (1, 99))) == 0
+    assert len(_cut(ranges[:0], vectors[:0], speech, (1, 99))) == 0
     vectors[3] = np.nan
-    assert _cut(ranges, vectors, speech, (1, 99))[0].tolist() == [102, 127]
+    assert abs(_cut(ranges, vectors, speech, (1, 99))[0, 1] - 125) <= 2
 
 
 @pytest.mark.parametrize(("seconds", "size"), [(0.5, 0), (1.0, 0.6), (3.0, 1.0), (9.0, 1.5)])

@@ -10,7 +10,7 @@ from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.inference.embedder import Embedder
 from timbral.inference.speech_windows import speech_extent, speech_windows
-from timbral.io.types import Ints, Vectors
+from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["RecordingParts", "parts_of"]
 
@@ -36,7 +36,8 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
     """The parts of recordings, waves (T,) that `embedder.load_audio` gave, in few batches.
 
     The moment is where the mean vectors of the windows before and behind it have the lowest
-    cosine. None for a recording with fewer than two windows that are mostly speech.
+    cosine; a window in the middle of which it lies is in neither. None for a recording with fewer
+    than two windows that are mostly speech.
     """
     rate, min_samples = embedder.sample_rate, embedder.runtime.network.min_samples
     shortest, longest = (round(seconds * rate) for seconds in PART_SECONDS)
@@ -74,27 +75,53 @@ def _cut(ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple
     """First and end samples (2, 2) of both parts; (0, 2) where there are none.
 
     Windows (W, 2) of samples with their vectors (W, E), where speech begins and ends, and how long
-    a part is at least and at most. The moment lies in the middle of the last window before it and
-    the first behind it together.
+    a part is at least and at most. The moment lies between two windows, or in the middle of one,
+    which belongs to neither then, as both voices may be in it.
 
         [────────]                            windows overlap by half
              [────────]
                   [────────]
-          └ before ┘└─ behind ─┘              parts, from the first speech to the last
+          └ before ┘└─ behind ─┘              between the last two: in the middle of both together
+          └─ before ─┘└ behind ┘              in the middle of the last but one
     """
     finite = finite_rows(vectors)
     ranges, vectors = ranges[finite], unit_length(vectors[finite])
-    if len(ranges) < 2:
-        return np.zeros((0, 2), np.int64)
-    count, (begin, end), (least, most) = len(ranges), extent, lengths
-    edge = max(1, int(np.ceil(LEAST_FRACTION * count)))
-    firsts = np.arange(edge, count - edge + 1)
-    moments = (ranges[firsts - 1, 0] + ranges[firsts, 1]) // 2
+    (begin, end), (least, most) = extent, lengths
+    moments, cosines = _candidates(ranges, vectors)
     kept = (moments - begin >= least) & (end - moments >= least)
-    firsts, moments = firsts[kept], moments[kept]
-    if not len(firsts):
+    if not kept.any():
         return np.zeros((0, 2), np.int64)
-    sums = np.cumsum(vectors, axis=0, dtype=np.float64)
-    cosines = (unit_length(sums[firsts - 1]) * unit_length(sums[-1] - sums[firsts - 1])).sum(axis=1)
-    moment = int(moments[cosines.argmin()])
+    moment = _lowest(moments[kept], cosines[kept])
     return np.array([[max(begin, moment - most), moment], [moment, min(end, moment + most)]])
+
+
+def _candidates(ranges: Ints, vectors: Vectors) -> tuple[Ints, Floats]:
+    """Moments (M,), in their order, and the cosines of the mean vectors before and behind them."""
+    count = len(ranges)
+    edge = max(1, int(LEAST_FRACTION * count))
+    sums = np.cumsum(np.pad(vectors, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
+    moments, cosines = [], []
+    for left_out in (0, 1):
+        behind = np.arange(edge + left_out, count - edge + 1)  # the first window of that part
+        before = behind - left_out  # the end of the other one
+        if left_out:
+            moments.append(ranges[before].sum(axis=1) // 2)
+        else:
+            moments.append((ranges[behind - 1, 0] + ranges[behind, 1]) // 2)
+        parts = unit_length(sums[before]), unit_length(sums[-1] - sums[behind])
+        cosines.append((parts[0] * parts[1]).sum(axis=1))
+    order = np.argsort(np.concatenate(moments), kind="stable")
+    return np.concatenate(moments)[order], np.concatenate(cosines)[order]
+
+
+def _lowest(moments: Ints, cosines: Floats) -> int:
+    """The moment of the lowest of the cosines (M,), between the moments (M,) by a parabola."""
+    lowest = int(cosines.argmin())
+    if not 0 < lowest < len(moments) - 1:
+        return int(moments[lowest])
+    left, middle, right = cosines[lowest - 1 : lowest + 2]
+    bend = left - 2 * middle + right
+    if bend <= 0:
+        return int(moments[lowest])
+    step = (moments[lowest + 1] - moments[lowest - 1]) / 2
+    return int(np.rint(moments[lowest] + step * (left - right) / (2 * bend)))

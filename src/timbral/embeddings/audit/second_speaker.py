@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.embeddings.audit.known_speakers import KnownSpeakers
 from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
 from timbral.io.types import Floats, Ints, Vectors
@@ -20,11 +21,15 @@ NOT_AVERAGED = 0.3
 """of a second's variance, what more speech does not average out"""
 MOST_OTHERS = 3
 """of a speaker's other recordings, however many there are: all may be of another day than this"""
-EVIDENCE = 0.25
-"""of the log ratio: windows of a recording are less independent than the model takes them to be"""
+EVIDENCE = 0.1
+"""of the log ratio: numbers of a vector are less independent than the model takes them to be"""
 PRIOR = 0.01
 """It is not estimated from the corpus: one speaker's scores have a long tail, which would be
 taken for many recordings of two."""
+KNOWN = 0.5
+"""how often a second speaker is one of the corpus; else it is somebody who is not in it"""
+MISLABELED = 0.02
+"""recordings that are not the label's at all"""
 FOLDS = 5
 ROUNDS, TRUSTED = 2, 0.9
 """how often, and on which fraction of the recordings, those with the lowest scores, the model is
@@ -77,9 +82,10 @@ def find_second_speakers(
     """Recordings of which one part is another speaker's, the most probable first.
 
     `codes` (N,) are the labels of the corpus's speakers. The score is the log ratio of two
-    speakers before and behind the moment, one of whom is the label's, over one speaker, who may be
-    the label's or not (`two_covariance`). How much the parts of one speaker's recordings differ is
-    learned from the recordings themselves, without those with the highest scores.
+    speakers before and behind the moment, one of whom is the label's and the other any speaker of
+    the corpus or a stranger, over one speaker, who may be the label's or not (`two_covariance`).
+    How much the parts of one speaker's recordings differ is learned from the recordings
+    themselves, without those with the highest scores.
 
     `recordings`, in blocks of any size, are gone through eight times, so they need not be in
     memory.
@@ -95,8 +101,9 @@ def find_second_speakers(
         trusted = known & (scores <= np.quantile(scores[known], TRUSTED))
         models = _models(recordings, corpus.common, trusted)
         corpus = replace(corpus, models=models)
+    speakers = corpus.known_speakers()
     found = [
-        (block.rows, *corpus.scores(block), corpus.cosines(block), block.moments)
+        (block.rows, *corpus.scores(block, speakers), corpus.cosines(block), block.moments)
         for block in recordings
     ]
     columns = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -152,8 +159,20 @@ class _Corpus:
         vectors = _around(block.parts, self.common)
         return np.asarray((vectors[:, 0] * vectors[:, 1]).sum(axis=1))
 
-    def scores(self, block: SplitRecordings) -> tuple[Floats, NDArray[np.bool_]]:
-        """The log ratio of each recording (K,), and whether its second speaker talks behind."""
+    def known_speakers(self) -> list[KnownSpeakers]:
+        """All speakers, for each of the models."""
+        means = self.sums / np.maximum(self.numbers, 1)[:, None]
+        counts = np.minimum(self.numbers, MOST_OTHERS)
+        return [KnownSpeakers.of(model, means, counts) for model in self.models]
+
+    def scores(
+        self, block: SplitRecordings, known: list[KnownSpeakers] | None = None
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """The log ratio of each recording (K,), and whether its second speaker talks behind.
+
+        Without `known` speakers the second speaker is a stranger. Where nothing else of the label
+        is there, the shorter part is taken for the second speaker's.
+        """
         vectors, counts = _around(block.parts, self.common), block.counts
         code = self.codes[block.rows]
         number = self.numbers[code] - 1
@@ -167,9 +186,13 @@ class _Corpus:
                 MeanVector(vectors[own, side] @ model.axes, counts[own, side]) for side in (0, 1)
             )
             of_label = MeanVector(others[own] @ model.axes, worth[own])
-            scores[own], is_behind[own] = _two_speakers(
-                model, before, behind, of_label, number[own] > 0
-            )
+            anybody = np.zeros((3, np.count_nonzero(own)))
+            if known is not None:
+                for each, of_side in enumerate((before, behind, before.with_(behind))):
+                    anybody[each] = known[fold].anybody(of_side, code[own], KNOWN)
+            scores[own], told = _two_speakers(model, before, behind, of_label, anybody)
+            shorter = behind.count <= before.count
+            is_behind[own] = np.where(number[own] > 0, told, shorter)
         return scores, is_behind
 
 
@@ -212,20 +235,22 @@ def _two_speakers(
     model: TwoCovariance,
     before: MeanVector,
     behind: MeanVector,
-    others: MeanVector,
-    known: NDArray[np.bool_],
+    of_label: MeanVector,
+    anybody: Floats,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Log ratios (K,): one part is the label's, the other one another's, over one speaker; and
-    whether that is the part behind.
+    """Log ratios (K,) of two speakers, one of them the label's, over one; and whether the other
+    one's part is more probably that behind.
 
-    `known` (K,): whether there are others of the label; else both parts are anybody's, and the
-    shorter one is taken for the second speaker's.
+    `of_label` are the label's other recordings; of next to nothing, where there are none.
+    `anybody` (3, K) says by how much, in logarithms, the part before, that behind and both are
+    more probable as anybody's but the label's than as a stranger's.
     """
-    apart = model.log_ratio(before, behind)
+    one_voice = -model.log_ratio(before, behind)
     ratios = []
-    for own, another in ((before, behind), (behind, before)):
-        over_label = model.log_ratio(another, own.with_(others))
-        over_mislabeled = apart - model.log_ratio(own, others)
-        ratios.append(np.minimum(over_label, over_mislabeled))
-    is_behind = np.where(known, ratios[0] >= ratios[1], behind.count <= before.count)
-    return np.where(known, np.maximum(*ratios), apart), is_behind
+    for own, another, by_another in ((before, behind, anybody[1]), (behind, before, anybody[0])):
+        by_label = -model.log_ratio(own, of_label)
+        all_by_label = by_label - model.log_ratio(another, own.with_(of_label))
+        mislabeled = one_voice + anybody[2]
+        one = np.logaddexp(np.log(1 - MISLABELED) + all_by_label, np.log(MISLABELED) + mislabeled)
+        ratios.append(by_label + by_another - one)
+    return np.logaddexp(*ratios) - np.log(2), ratios[0] >= ratios[1]

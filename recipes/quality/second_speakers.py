@@ -1,0 +1,278 @@
+"""How many recordings with a second speaker `audit --encoder` finds, and how many it names wrongly.
+
+    python recipes/quality/second_speakers.py ../shared/data results speechocean762 --most 6
+    python recipes/quality/second_speakers.py ../shared/data results excerpts-pieces demo … --fit
+
+In each draw 2 % of a corpus's recordings are replaced by such in which another speaker of it takes
+30 or 50 % of the time; the recordings out of which the second speakers were cut are left out.
+Recordings are read once; draws differ in which ones are replaced. With `--fit` it says which
+constants of the score suit the corpora best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from planted import CORPORA, FRACTIONS, Corpus, plant
+from scipy.optimize import minimize
+from scipy.special import expit
+from sounds import RATE
+
+import timbral
+from timbral.bulk.part_vectors import embed_parts
+from timbral.data.manifest import Utterance
+from timbral.embeddings.audit.second_speaker import (
+    EVIDENCE,
+    PRIOR,
+    SplitRecordings,
+    find_second_speakers,
+)
+
+PLANTED = 0.02
+PLANTS = "plants.json"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A recording of the corpus with a second speaker in it."""
+
+    recording: int
+    other: int
+    """a recording of the second speaker"""
+    fraction: float
+    moment: float
+    seconds: float
+    is_behind: bool
+
+
+@dataclass(frozen=True)
+class Material:
+    """Recordings (N) of a corpus, and others (P) with a second speaker, in parts."""
+
+    codes: np.ndarray
+    """the speaker of each recording (N,)"""
+    plants: list[Plant]
+    parts: SplitRecordings
+    """those of the corpus are 0 to N - 1, the others N to N + P - 1; less what has no parts"""
+
+
+def write(corpus: Corpus, folder: Path, count: int) -> None:
+    """The recordings of a corpus, and `count` with a second speaker, as files."""
+    random = np.random.default_rng(0)
+    rows = [(speaker, wave) for speaker, waves in corpus.items() for wave in waves]
+    for row, (speaker, wave) in enumerate(rows):
+        (folder / speaker).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / speaker / f"{row:05d}.wav", wave, RATE)
+    plants: list[Plant] = []
+    (folder / "planted").mkdir(exist_ok=True)
+    while len(plants) < count:
+        row, other = random.integers(len(rows), size=2).tolist()
+        fraction = FRACTIONS[len(plants) % 2]
+        if rows[row][0] == rows[other][0]:
+            continue
+        made = plant(rows[row][1], rows[other][1], fraction, random)
+        if made is not None:
+            soundfile.write(folder / "planted" / f"{len(plants):05d}.wav", made.wave, RATE)
+            plants.append(Plant(row, other, fraction, made.moment, made.seconds, made.is_behind))
+    (folder / PLANTS).write_text(json.dumps([asdict(each) for each in plants]), "utf-8")
+
+
+def material(folder: Path, encoder: str) -> Material:
+    paths = sorted(
+        folder.glob("[!.]*/*.wav"), key=lambda path: (path.parts[-2] == "planted", path.name)
+    )
+    utterances = [
+        Utterance(str(path), path.parent.name, "", str(path), corpus="") for path in paths
+    ]
+    plants = [Plant(**each) for each in json.loads((folder / PLANTS).read_text("utf-8"))]
+    speakers = [each.speaker for each in utterances[: len(paths) - len(plants)]]
+    kept, failures = embed_parts(
+        timbral.load_encoder(encoder), utterances, np.arange(len(paths)), folder / ".parts"
+    )
+    assert not failures, failures
+    blocks = list(kept)
+    parts = SplitRecordings(
+        *(
+            np.concatenate([getattr(block, name) for block in blocks])
+            for name in ("rows", "parts", "seconds", "moments")
+        )
+    )
+    return Material(np.unique(speakers, return_inverse=True)[1], plants, parts)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What an audit of the corpus with some recordings replaced gave."""
+
+    planted: list[int]
+    """plants"""
+    found: dict[int, tuple[float, float, bool]]
+    """by recording: probability, moment, is_behind"""
+
+
+def draw(made: Material, random: np.random.Generator, *, outsiders: bool) -> Draw:
+    """Replace some recordings; with `outsiders` nothing else of the second speakers is there."""
+    size = len(made.codes)
+    wanted = max(1, round(PLANTED * size))
+    taken: dict[int, int] = {}
+    sources: set[int] = set()
+    for number in random.permutation(len(made.plants)).tolist():
+        each = made.plants[number]
+        if len(taken) < wanted and each.recording not in taken and each.recording not in sources:
+            taken[each.recording] = number
+            sources.add(each.other)
+    source, staying = np.arange(size), np.ones(size, dtype=bool)
+    if outsiders:
+        staying = ~np.isin(made.codes, made.codes[list(sources)])
+    staying[list(sources)] = False
+    for row, number in taken.items():
+        source[row], staying[row] = size + number, True
+    at = np.full(size + len(made.plants), -1)
+    at[made.parts.rows] = np.arange(len(made.parts.rows))
+    rows = np.flatnonzero(staying & (at[source] >= 0))
+    chosen = at[source[rows]]
+    parts = SplitRecordings(
+        rows, made.parts.parts[chosen], made.parts.seconds[chosen], made.parts.moments[chosen]
+    )
+    found = {
+        each.recording: (each.probability, each.moment, each.is_behind)
+        for each in find_second_speakers([parts], made.codes)
+    }
+    return Draw(list(taken.values()), found)
+
+
+def counts(made: Material, draws: list[Draw], least: float) -> np.ndarray:
+    """Found, planted and false alarms (S, 3) of each speaker, who is that of the label."""
+    table = np.zeros((made.codes.max() + 1, 3))
+    for each in draws:
+        planted = {made.plants[number].recording for number in each.planted}
+        for row in planted:
+            table[made.codes[row], 1] += 1
+        for row, (probability, _, _) in each.found.items():
+            if probability >= least:
+                table[made.codes[row], 0 if row in planted else 2] += 1
+    return table
+
+
+def rates(table: np.ndarray) -> tuple[float, float]:
+    """Which fraction was found, and which fraction of what is named is true."""
+    found, planted, wrong = table.sum(axis=0)
+    return found / planted, found / max(found + wrong, 1)
+
+
+def interval(table: np.ndarray, which: int) -> tuple[float, float]:
+    """95 % of 1,000 draws of the speakers."""
+    random = np.random.default_rng(0)
+    drawn = (table[random.integers(len(table), size=len(table))] for _ in range(1000))
+    low, high = np.nanquantile([rates(each)[which] for each in drawn], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def lines(made: Material, draws: list[Draw]) -> Iterator[str]:
+    for least in (0.1, 0.3, 0.5, 0.7, 0.9):
+        table = counts(made, draws, least)
+        found, true = rates(table)
+        of_found, of_true = interval(table, 0), interval(table, 1)
+        yield (
+            f"probability {least}: found {found:.0%} ({of_found[0]:.0%} to {of_found[1]:.0%}) of "
+            f"{table[:, 1].sum():.0f}, true {true:.0%} ({of_true[0]:.0%} to {of_true[1]:.0%}), "
+            f"{table[:, 2].sum():.0f} false alarms in {len(draws)} draws"
+        )
+    yield from by_length(made, draws)
+    known = [
+        (made.plants[number], each.found[made.plants[number].recording])
+        for each in draws
+        for number in each.planted
+        if each.found.get(made.plants[number].recording, (0.0,))[0] >= 0.5
+    ]
+    right = [plant.is_behind == is_behind for plant, (_, _, is_behind) in known]
+    away = [abs(plant.moment - moment) for plant, (_, moment, _) in known]
+    yield (
+        f"of those found {np.mean(right):.0%} on the right side; moment {np.median(away):.2f} s "
+        f"away in the median, {np.quantile(away, 0.9):.2f} s in nine of ten"
+    )
+
+
+def by_length(made: Material, draws: list[Draw]) -> Iterator[str]:
+    """How many were found, by how long the second speaker talks."""
+    planted = [(made.plants[number], each.found) for each in draws for number in each.planted]
+    for low, high in itertools.pairwise((0.0, 0.8, 1.2, 2.0, 100.0)):
+        found = [
+            found.get(plant.recording, (0.0,))[0] >= 0.5
+            for plant, found in planted
+            if low <= plant.seconds < high
+        ]
+        if found:
+            yield f"second speaker of {low} to {high} s: {sum(found)} of {len(found)}"
+
+
+def log_ratios(made: Material, draws: list[Draw]) -> tuple[np.ndarray, np.ndarray]:
+    """The score, of which the probability is made: of planted recordings, and of others."""
+    planted, others = [], []
+    for each in draws:
+        rows = {made.plants[number].recording for number in each.planted}
+        for row, (probability, _, _) in each.found.items():
+            odds = np.log(max(probability, 1e-30)) - np.log(max(1 - probability, 1e-15))
+            value = (odds - np.log(PRIOR / (1 - PRIOR))) / EVIDENCE
+            (planted if row in rows else others).append(value)
+    return np.array(planted), np.array(others)
+
+
+def fit(ratios: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    """EVIDENCE and PRIOR with the lowest cross-entropy, where 2 % are planted; each recording of
+    a kind counts the same.
+    """
+    planted, others = (np.concatenate(each) for each in zip(*ratios, strict=True))
+    odds = np.log(PLANTED / (1 - PLANTED))
+
+    def loss(weights: np.ndarray) -> float:
+        missed = np.logaddexp(0, -(weights[0] * planted + weights[1])).mean()
+        wrong = np.logaddexp(0, weights[0] * others + weights[1]).mean()
+        return float(PLANTED * missed + (1 - PLANTED) * wrong)
+
+    best = minimize(loss, [EVIDENCE, odds], method="Nelder-Mead").x
+    return (
+        f"EVIDENCE {best[0]:.3f}, PRIOR {expit(best[1]):.4f}: {loss(best):.5f}; "
+        f"as it is: {loss(np.array([EVIDENCE, np.log(PRIOR / (1 - PRIOR))])):.5f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("results", type=Path, help="folder for recordings and vectors")
+    parser.add_argument("corpora", nargs="+", choices=CORPORA)
+    parser.add_argument("--most", type=int, default=1000, help="recordings of a speaker")
+    parser.add_argument("--encoders", nargs="+", default=["campplus-zh-en"])
+    parser.add_argument("--plants", type=int, default=150)
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--outsiders", action="store_true", help="second speakers are strangers")
+    parser.add_argument("--fit", action="store_true")
+    options = parser.parse_args()
+    ratios = []
+    for name, encoder in itertools.product(options.corpora, options.encoders):
+        folder = options.results / name
+        if not (folder / PLANTS).exists():
+            corpus = CORPORA[name](options.data)
+            few = {speaker: waves[: options.most] for speaker, waves in corpus.items()}
+            write(few, folder, options.plants)
+        made = material(folder, encoder)
+        random = np.random.default_rng(1)
+        draws = [draw(made, random, outsiders=options.outsiders) for _ in range(options.draws)]
+        size, speakers = len(made.codes), made.codes.max() + 1
+        print(f"{name}, {encoder}: {size} recordings of {speakers} speakers")
+        print("\n".join(lines(made, draws)), flush=True)
+        ratios.append(log_ratios(made, draws))
+    if options.fit:
+        print(fit(ratios))
+
+
+if __name__ == "__main__":
+    main()
