@@ -62,7 +62,7 @@ class Identification:
 
 
 def without_speech(found: Identification) -> Identification:
-    """An answer that names nobody, as no speech was found in the recording."""
+    """The answer for a recording without speech, which names nobody."""
     candidates = tuple(replace(each, llr=None, probability=None) for each in found.candidates)
     return replace(
         found,
@@ -71,6 +71,6 @@ def without_speech(found: Identification) -> Identification:
         nobody=None,
         threshold=None,
         false_accept_bound=None,
-        why=f"no speech was found in {found.recording}, so that nothing is said of who speaks",
+        why=f"no speech was found in {found.recording}, so nobody is named",
         holds_speech=False,
     )

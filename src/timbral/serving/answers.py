@@ -206,7 +206,7 @@ class IdentificationAnswer(BaseModel):
     name: str | None
     """null: nobody, as far as can be said"""
     holds_speech: bool
-    """false: no speech was found in the recording, so that nothing is said of who speaks"""
+    """false: no speech was found in the recording, so nobody is named"""
     nobody: float | None
     """probability that the speaker is not enrolled"""
     candidates: list[CandidateAnswer]
