@@ -1,6 +1,7 @@
 """The service under load, on loopback: throughput, overload, kills, malformed uploads.
 
     python benchmarks/serve.py throughput [--seconds 10] [--rounds 3] [--clients 1 8 64]
+    python benchmarks/serve.py arrivals [--seconds 10] [--p95 0.25 0.5]
     python benchmarks/serve.py overload [--seconds 120]
     python benchmarks/serve.py kills [--kills 10]
     python benchmarks/serve.py malformed [--uploads 1000]
@@ -10,6 +11,10 @@
 in the event loop, one request after the other, and one that FastAPI runs in threads. Servers take
 turns; each is warm and alone while it is measured. Clients keep their connections and send 4 s of
 speech again and again, on the same cores as the server.
+
+`arrivals` says what each holds at equal p95: requests come at random times, whether earlier ones
+are answered or not, at rates that rise by a sixth until p95, from the time a request was due, is
+above the largest bound.
 """
 
 from __future__ import annotations
@@ -42,6 +47,9 @@ RATE = 16_000
 BOUNDARY = "timbral-benchmark"
 WARM_UP_SECONDS = 2.0
 MOST_CLIENTS = 128
+NEVER = 1e6
+FIRST_RATE = 1.0
+"""requests a second"""
 
 
 @dataclass
@@ -224,6 +232,54 @@ def throughput(args: argparse.Namespace) -> None:
             report(clients, runs)
 
 
+def arrivals(args: argparse.Namespace) -> None:
+    """The highest rate of arrivals that each holds with p95 within each bound."""
+    body = multipart([("audio", speech_clip())])
+    bounds = sorted(1000 * bound for bound in args.p95)
+    print(
+        "highest rate of arrivals with p95 of at most " + ", ".join(f"{b:.0f} ms" for b in bounds)
+    )
+    for name in ("timbral", "plain", "plain, in threads"):
+        held = dict.fromkeys(bounds, 0.0)
+        with server(name, args.encoder, *extra_words(name)) as (port, _):
+            load(port, body, 4, WARM_UP_SECONDS)
+            rate, p95 = FIRST_RATE, 0.0
+            while p95 <= bounds[-1]:
+                p95 = arrive(port, body, rate, args.seconds).percentile(95)
+                held |= {bound: rate for bound in bounds if p95 <= bound}
+                rate *= 7 / 6
+        print(f"{name:20}" + "".join(f"{rate:8.1f}" for rate in held.values()), flush=True)
+
+
+def arrive(port: int, body: bytes, rate: float, seconds: float) -> Answers:
+    """Requests at random times; one that is refused or lost counts as never answered."""
+    gaps = np.random.default_rng(0).exponential(1 / rate, size=int(rate * seconds))
+    due = iter(np.cumsum(gaps) + time.monotonic() + 0.1)
+    answers, lock = Answers(seconds=seconds), threading.Lock()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        while True:
+            with lock:
+                moment = next(due, None)
+            if moment is None:
+                break
+            time.sleep(max(0.0, moment - time.monotonic()))
+            try:
+                status, _ = post(connection, "/embed", body)
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                status = 0
+            with lock:
+                answers.statuses[status] += 1
+                taken = time.monotonic() - moment if status == 200 else NEVER
+                answers.latencies.append(taken)
+        connection.close()
+
+    run_threads([ask] * MOST_CLIENTS)
+    return answers
+
+
 def extra_words(name: str) -> list[str]:
     return ["--max-waiting", str(MOST_CLIENTS)] if name == "timbral" else []
 
@@ -374,6 +430,7 @@ def plain(args: argparse.Namespace) -> None:
 
 TASKS = {
     "throughput": throughput,
+    "arrivals": arrivals,
     "overload": overload,
     "kills": kills,
     "malformed": malformed,
@@ -387,6 +444,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--p95", type=float, nargs="+", default=[0.25, 0.5], help="seconds")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--uploads", type=int, default=1000)
     parser.add_argument("--port", type=int, default=0)
@@ -395,7 +453,7 @@ def main() -> None:
     if args.task == "plain":
         plain(args)
         return
-    defaults = {"throughput": 10.0, "overload": 120.0}
+    defaults = {"throughput": 10.0, "arrivals": 10.0, "overload": 120.0}
     given = args.seconds
     for task in TASKS if args.task == "all" else [args.task]:
         args.seconds = given or defaults.get(task, 0.0)
