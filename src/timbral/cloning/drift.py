@@ -1,4 +1,4 @@
-"""Whether a long recording keeps its voice: similarity over time, to its beginning or another."""
+"""Voice drift: similarity of a long recording, over time, to its beginning or to another one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BAND_WINDOWS = 6
 
 @dataclass(frozen=True)
 class VoiceDrift:
-    """Similarity of the windows of one recording to its voice."""
+    """Similarity of the windows of a recording to its voice."""
 
     encoder: str
     weights_sha256: str
@@ -63,19 +63,19 @@ def voice_drift(
     layout: str = "auto",
     seconds: float = 3.0,
 ) -> VoiceDrift:
-    """Compare each few seconds of a long recording with its voice.
+    """Compare the windows of a long recording with its voice.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        recording: a long one, such as a chapter that was synthesized
-        reference: a recording of the voice; None: the recording's first ten seconds
+        encoder: an Embedder, or anything that `load_encoder` takes
+        recording: a long recording, such as a synthesized chapter
+        reference: a recording of the voice; None: the first ten seconds
         output: a folder for drift.png, drift.csv and drift.json; None: none
-        corpus: real recordings of speakers with two or more each, which say what one speaker does
-        layout: how the corpus is laid out
-        seconds: length of a window; there is one every half of it
+        corpus: real recordings, two or more per speaker, for the range of one speaker
+        layout: layout of the corpus
+        seconds: length of a window; windows overlap by half
 
-    Raises AudioError for recordings that cannot be used, ConfigError for a recording
-    that is not longer than its beginning, and a `corpus` without two recordings of a speaker.
+    Raises AudioError for unusable recordings, ConfigError for a recording no longer than its
+    beginning, and for a `corpus` without two recordings of a speaker.
     """
     embedder = embedder_of(encoder)
     inputs = [given for given in (recording, reference, corpus) if given is not None]

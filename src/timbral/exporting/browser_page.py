@@ -1,4 +1,4 @@
-"""An encoder as a page: two recordings are compared in the browser, and nothing leaves it."""
+"""Export an encoder as a web page that compares two recordings in the browser."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Everything else is timbral's, Apache-2.0.
 
 @dataclass(frozen=True)
 class BrowserPageSummary:
-    """What `export_page` wrote."""
+    """The files that `export_page` wrote."""
 
     folder: Path
     num_bytes: int
@@ -64,20 +64,20 @@ def export_page(
     onnxruntime_web: Path | None = None,
     precision: str = "fp32",
 ) -> BrowserPageSummary:
-    """Write a folder that any server of files makes a page of: index.html and all that it needs.
+    """Write a web page, index.html and all that it needs, for any file server.
 
-    The page decodes two recordings, files or the microphone's, measures them, embeds them with the
-    exported encoder in onnxruntime-web, and answers by the encoder's calibration. Its content
-    security policy allows it to load its own files and nothing else.
+    The page decodes two recordings, from files or the microphone, measures them, embeds them with
+    the exported encoder in onnxruntime-web, and decides with the encoder's calibration. Its content
+    security policy allows only its own files.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        output: the folder, new, empty or of an earlier page, which is replaced
-        onnxruntime_web: the npm package, as `read_runtime` takes it; None: npm downloads it once
-        precision: of the model, as `export` takes it
+        encoder: an Embedder, or anything that `load_encoder` takes
+        output: a folder, new, empty or with an earlier page, which is replaced
+        onnxruntime_web: the npm package, as for `read_runtime`; None: npm downloads it once
+        precision: precision of the model, as for `export`
 
-    Raises ConfigError for an encoder whose recordings are trimmed or whose rate is not 16 kHz,
-    otherwise as `export` and `read_runtime`.
+    Raises ConfigError for an encoder that trims recordings or whose rate is not 16 kHz, and the
+    errors of `export` and `read_runtime`.
     """
     folder = Path(output)
     check_browser_page(folder, precision)

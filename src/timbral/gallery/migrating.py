@@ -1,4 +1,4 @@
-"""A gallery of another encoder's vectors, made without the audio; the old one stays as it is."""
+"""Convert a gallery to another encoder's vectors without the audio; the old one is not changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHORT_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class MigrationSummary:
-    """What a migration did."""
+    """The result of a migration."""
 
     output: str
     num_voices: int
@@ -66,23 +66,22 @@ def migrate_gallery(
     unlabeled: Sequence[tuple[str | Path, str | Path]] = (),
     domain: str | Path | None = None,
 ) -> MigrationSummary:
-    """Take enrolled voices to another encoder by a map between both encoders' vectors.
+    """Convert enrolled voices to another encoder with a map between the vectors of both.
 
     Args:
-        gallery: a gallery, or where it lies; it stays as it is
-        encoder: whose vectors the new gallery will hold
-        old_vectors: an `embed` folder of any corpus, by the gallery's encoder
-        new_vectors: of the same corpus, by `encoder`; recordings are matched by utterance
-        output: the new gallery's file, which is not there yet; it appears when all is done
-        unlabeled: further pairs of `embed` folders, as `old_vectors` and `new_vectors`, to which
-            the map is fitted, too; who speaks need not be known. Each is centered on its own.
-        domain: an `embed` folder by `encoder`, of recordings of the gallery's kind (its line and
-            its speakers' language); who speaks need not be known. New recordings are centered by
-            their mean; None: by the mean of `new_vectors`
+        gallery: a gallery, or its location; it is not changed
+        encoder: the new encoder
+        old_vectors: an `embed` folder of any corpus, from the gallery's encoder
+        new_vectors: the same corpus from `encoder`; recordings are matched by utterance
+        output: the file of the new gallery, which must not exist; it appears when complete
+        unlabeled: more pairs of `embed` folders like `old_vectors` and `new_vectors` to fit the map
+            to; speakers need not be known. Each is centered separately
+        domain: an `embed` folder from `encoder`, of recordings like the gallery's (channel,
+            language); speakers need not be known. New recordings are centered by their mean; None:
+            by the mean of `new_vectors`
 
-    Raises DataError for vectors of other encoders, for a bridge of fewer than 20 speakers with two
-    recordings each, for an `output` that is there, and for a gallery with voices that were mapped
-    before.
+    Raises DataError for vectors of other encoders, a bridge of fewer than 20 speakers with two
+    recordings each, an existing `output`, and a gallery with voices that were already mapped.
     """
     source = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
     identity = EncoderIdentity.of(encoder)

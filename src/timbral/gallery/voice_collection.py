@@ -1,4 +1,4 @@
-"""Voices in a database, with what lists, changes and searches them; nothing here asks who fits."""
+"""A database of voices: listing, changing and searching it, without enrollment checks."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ BULK_VOICES = 1000
 
 
 class VoiceCollection:
-    """What a Gallery is but for its guard: see there."""
+    """Everything in a Gallery except the enrollment guard; see Gallery."""
 
     def __init__(self, location: str | Path) -> None:
-        """Open a gallery that is there.
+        """Open an existing gallery.
 
         Args:
-            location: a file (SQLite) that `Gallery.create` or `timbral enroll` made, or
+            location: a file (SQLite) from `Gallery.create` or `timbral enroll`, or
                 ``postgresql://USER@HOST/DATABASE``
 
-        Raises DataError when there is none, or when the file is something else.
+        Raises DataError if there is none, or if the file is something else.
         """
         self._use(VoiceStore(open_database(location)))
 
     @classmethod
     def create(cls, location: str | Path, encoder: Embedder | EncoderIdentity) -> Self:
-        """Open a gallery for vectors of this encoder, which is made where there is none.
+        """Open a gallery for vectors of this encoder; create it if there is none.
 
-        Raises DataError when what is there is no gallery, or one of another encoder.
+        Raises DataError if the file is not a gallery, or one of another encoder.
         """
         identity = EncoderIdentity.of(encoder)
         gallery = cls.__new__(cls)
@@ -98,19 +98,19 @@ class VoiceCollection:
 
     @property
     def version(self) -> int:
-        """A number that grows with every change, of whatever process."""
+        """A number that increases with every change, by any process."""
         return self._store.changes()
 
     def close(self) -> None:
-        """Give the connection back; whatever is called next opens another."""
+        """Close the connection; the next call opens another."""
         self._store.database.close()
 
     def voices(self) -> list[VoiceSummary]:
-        """All voices in the order of their names, without vectors."""
+        """All voices sorted by name, without vectors."""
         return sorted(self._store.summaries(), key=lambda each: each.name)
 
     def voice(self, name: str) -> Voice:
-        """A voice with its recordings; DataError when there is none of this name."""
+        """A voice with its recordings; DataError if there is none of this name."""
         found = self._store.voice(checked_name(name))
         if found is None:
             names = [each.name for each in self._store.summaries()]
@@ -126,18 +126,18 @@ class VoiceCollection:
         consent: str | None = None,
         enroll_again: str | None = None,
     ) -> None:
-        """Enroll recordings whose vectors are there already, without asking whether they fit.
+        """Enroll recordings that already have vectors, without checks (unlike `enroll`).
 
-        `enroll` asks. Vectors are of the gallery's encoder: the caller has made sure of that.
+        The caller must make sure that the vectors are of the gallery's encoder.
 
         Args:
-            name: of the voice, which is made where there is none
+            name: name of the voice, which is created if needed
             recordings: one or more, with vectors (E,); `id` and an empty `added_at` are set
-            consent: what its speaker agreed to; None: what is noted stays
-            enroll_again: why the voice should be enrolled again; empty: it need not; None: what is
-                noted stays
+            consent: what the speaker consented to; None: keep the stored value
+            enroll_again: why the voice should be enrolled again; empty: it need not; None: keep the
+                stored value
 
-        Raises ConfigError for a name that is none, InputError for vectors that are not (E,).
+        Raises ConfigError for an invalid name, InputError for vectors that are not (E,).
         """
         self.add_many([(name, recordings)], consent=consent, enroll_again=enroll_again)
 
@@ -148,9 +148,9 @@ class VoiceCollection:
         consent: str | None = None,
         enroll_again: str | None = None,
     ) -> int:
-        """As `add`, of many voices, a thousand in a transaction; returns how many.
+        """Like `add`, for many voices, a thousand per transaction; returns their number.
 
-        When it is interrupted, the voices of finished transactions are enrolled.
+        If interrupted, the voices of finished transactions are enrolled.
         """
         count = 0
         for block in in_blocks(voices, BULK_VOICES):
@@ -164,17 +164,17 @@ class VoiceCollection:
         return count
 
     def remove(self, name: str, recordings: Sequence[int] = ()) -> bool:
-        """Delete a voice, or some of its recordings, and overwrite what was deleted.
+        """Delete a voice, or some of its recordings, and overwrite the deleted data.
 
         Args:
-            name: of the voice
-            recordings: their `id`; none: the voice with all of them
+            name: name of the voice
+            recordings: `id` of recordings to delete; none: the whole voice
 
         Returns:
-            whether it is overwritten in every file; False where another process was just reading
-            it: `erase` finishes that
+            whether the data are overwritten in every file; False if another process was reading
+            them: call `erase` later
 
-        Raises DataError when there is no such voice or recording.
+        Raises DataError if there is no such voice or recording.
         """
         with self._matrix.writing():
             known = [each.id for each in self.voice(name).recordings]
@@ -191,20 +191,20 @@ class VoiceCollection:
         return self.erase()
 
     def erase(self) -> bool:
-        """Overwrite what was deleted; False while another process still reads it."""
+        """Overwrite deleted data; False while another process still reads them."""
         return self._store.database.erase()
 
     def merge(self, into: str, other: str, evidence: Evidence | None = None) -> None:
-        """Give all recordings of the voice `other` to the voice `into`; `other` is gone.
+        """Move all recordings of the voice `other` to the voice `into`, and delete `other`.
 
         Args:
-            into: the voice that stays
-            other: the voice that goes
-            evidence: what decides whether they are one speaker's, such as `evidence_of(encoder)`;
-                None: nobody asks
+            into: the voice to keep
+            other: the voice to merge into it
+            evidence: a calibration or threshold to check that they are one speaker, such as
+                `evidence_of(encoder)`; None: no check
 
-        Raises DataError when one of them is not there, or both are the same, and MergeError when
-        the evidence speaks for two speakers.
+        Raises DataError if a voice does not exist or both are the same, MergeError if the evidence
+        says that they are two speakers.
         """
         with self._matrix.writing():
             first, second = self.voice(into), self.voice(other)
@@ -217,7 +217,7 @@ class VoiceCollection:
             self._store.merge(first.name, second.name)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Call a voice something else; DataError when that name is taken."""
+        """Rename a voice; DataError if the new name is taken."""
         target = checked_name(new_name)
         with self._matrix.writing():
             if target in self:
@@ -227,34 +227,34 @@ class VoiceCollection:
     def export(self, path: str | Path) -> int:
         """Write every recording's vector as a table (.parquet), for `audit`, `map`, `score`.
 
-        Returns how many there are. Raises DataError when `path` holds something else.
+        Returns their number. Raises DataError if `path` holds something else.
         """
         return export_gallery(self._store, self.encoder, Path(path))
 
     def matrix(self) -> tuple[tuple[str, ...], Vectors]:
-        """The names of all voices (N,) and their unit vectors (N, E), in no order."""
+        """The names of all voices (N,) and their unit vectors (N, E), in any order."""
         snapshot = self.snapshot()
         return snapshot.names, snapshot.vectors
 
     def snapshot(self) -> Snapshot:
-        """All voices as they are now: names, vectors, conditions; a copy."""
+        """A copy of all current voices: names, vectors, conditions."""
         self._matrix.refresh()
         return self._matrix.snapshot()
 
     def refused_searches(self) -> list[RefusedSearch]:
-        """What the guard refused because it sounds like another voice, as numbers."""
+        """Scores of recordings that the guard refused because they sound like another voice."""
         return self._store.refused_searches()
 
     def build_index(self, progress: Progress = lambda done, total: None) -> float:
-        """Make an index for `search`, in the memory of this process, and keep it up to date.
+        """Build an index for `search` in the memory of this process, and keep it up to date.
 
-        Of a million voices it takes a minute and more. Needs the extra ``[gallery]``.
+        For a million voices this takes a minute or more. Needs the extra ``[gallery]``.
 
         Returns:
-            the fraction of made-up new recordings of a sample of its own voices whose nearest
-            voice it finds
+            recall: the fraction of synthetic new recordings of its own voices whose nearest voice
+                it finds
 
-        Raises DataError when that is under 0.99.
+        Raises DataError if that is below 0.99.
         """
         self._matrix.refresh()
         return self._matrix.build_index(progress).recall
@@ -262,17 +262,17 @@ class VoiceCollection:
     def search(
         self, vectors: Vectors, top: int = 5, *, indexed: bool = False
     ) -> tuple[list[list[str]], Vectors]:
-        """The voices nearest to each of many vectors.
+        """The closest voices to each of many vectors.
 
         Args:
             vectors: (N, E), or one (E,)
-            top: how many of each
-            indexed: ask the index that `build_index` made: much faster in large galleries, but it
-                may miss a voice, most often one that is not near; else the search is exact
+            top: number of voices for each
+            indexed: use the index from `build_index`, which is much faster in large galleries but
+                may miss a voice, mostly ones that are not close; otherwise the search is exact
 
         Returns:
-            for each vector the names of the nearest voices, best first, and their cosines (N, K);
-            K is `top`, or the number of voices where that is less
+            for each vector the names of the closest voices, best first, and their cosines (N, K); K
+            is `top`, or the number of voices if that is less
         """
         queries = unit_length(np.atleast_2d(np.asarray(vectors, np.float32)))
         size = self.encoder.embedding_dim

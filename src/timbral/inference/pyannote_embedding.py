@@ -1,4 +1,4 @@
-"""An encoder as pyannote's pipelines take one (`PretrainedSpeakerEmbedding` of pyannote.audio 3).
+"""An encoder for pyannote's pipelines (like `PretrainedSpeakerEmbedding` of pyannote.audio 3).
 
 pyannote need not be installed.
 """
@@ -25,38 +25,38 @@ LEAST_WEIGHT = 0.5
 
 
 class PyannoteEmbedding:
-    """Batches of waveforms (B, 1, T) with masks (B, N) to vectors (B, E), for diarization.
+    """Waveforms (B, 1, T) with masks (B, N) to vectors (B, E), for diarization.
 
-    A vector is exactly that of the samples which its mask leaves, as a recording of their own:
-    what the mask takes away, and the rest of the batch, do not matter.
+    A vector is computed from exactly the samples that its mask keeps, as a separate recording:
+    masked samples and the rest of the batch do not matter.
     """
 
     metric = "cosine"
     """by which vectors are compared"""
 
     def __init__(self, encoder: Embedder | str | Path, device: str | torch.device = "cpu") -> None:
-        """Take an encoder, or what `timbral.load_encoder` takes; that is then put on `device`."""
+        """Wrap an Embedder, or load one as `timbral.load_encoder` does, on `device`."""
         if isinstance(encoder, str | Path):
             encoder = load_encoder(encoder, device=str(device))
         self.embedder: Embedder = encoder
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms, in Hz."""
+        """Sample rate of the waveforms in Hz."""
         return self.embedder.sample_rate
 
     @property
     def dimension(self) -> int:
-        """E"""
+        """Size E of a vector."""
         return self.embedder.embedding_dim
 
     @property
     def min_num_samples(self) -> int:
-        """Of fewer samples there is no vector."""
+        """Smallest number of samples that gives a vector."""
         return self.embedder.runtime.network.min_samples
 
     def to(self, device: str | torch.device) -> PyannoteEmbedding:
-        """Compute on another device from now on; returns itself."""
+        """Move to another device; returns itself."""
         self.embedder.to(device)
         return self
 

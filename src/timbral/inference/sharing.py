@@ -1,4 +1,4 @@
-"""An Embedder as a folder that others can use, and as a repository of the Hugging Face Hub."""
+"""Save an Embedder to a folder, or upload it to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SharedEncoder"]
 
 
 class SharedEncoder:
-    """What an Embedder has to be saved and shared."""
+    """The part of an Embedder that saves and uploads it."""
 
     preprocessing: Preprocessing
     name: str
@@ -45,19 +45,19 @@ class SharedEncoder:
         evaluations: Iterable[str | Path] = (),
         exported: str | Path | None = None,
     ) -> Path:
-        """Write a checkpoint folder that `load_encoder` and every verb take; returns its path.
+        """Write a checkpoint folder for `load_encoder` and all commands; returns its path.
 
-        It holds the weights (safetensors), the architecture's config, the preprocessing, name,
-        license, threshold and calibration, a model card (README.md; one that somebody wrote stays),
-        and no optimizer: training can start from it, not resume.
+        It has the weights (safetensors), the architecture's config, preprocessing, name, license,
+        threshold, calibration, and a model card (README.md; a card of your own is kept), but no
+        optimizer: training can start from it, not resume.
 
         Args:
             folder: new, empty, or with an earlier checkpoint
-            license: of the weights; None: what is known of them
-            evaluations: folders that `timbral.evaluate` wrote with these weights, for the card
-            exported: a model that `timbral.export` wrote of this encoder, to lie beside
+            license: license of the weights; None: the known one
+            evaluations: folders from `timbral.evaluate` with these weights, for the card
+            exported: a model from `timbral.export` of this encoder, to include
 
-        Raises DataError when the folder holds anything but an earlier checkpoint.
+        Raises DataError if the folder holds anything but an earlier checkpoint.
         """
         path = Path(folder)
         from timbral.inference.saving import save_with_card
@@ -79,19 +79,19 @@ class SharedEncoder:
     ) -> str:
         """Upload what `save` writes to the Hugging Face Hub; returns ``user/repo@commit``.
 
-        That name is what `load_encoder` takes anywhere. The repository is made where there is
-        none; files of other names in it stay.
+        `load_encoder` accepts that name anywhere. The repository is created if needed; its other
+        files stay.
 
         Args:
             repository: ``user/repo``
-            private: of a new repository
+            private: make a new repository private
             license, evaluations, exported: as for `save`
-            card: a README.md to take instead of the one that is made
-            revision: a branch, which is made where there is none; None: the main one
-            message: of the commit
+            card: your own README.md, instead of the generated one
+            revision: a branch, created if needed; None: the main one
+            message: commit message
 
-        Raises ConfigError for an impossible name, CheckpointError when the Hub refuses,
-        MissingExtraError without its client.
+        Raises ConfigError for an impossible name, CheckpointError if the Hub refuses,
+        MissingExtraError if its client is not installed.
         """
         from timbral.checkpoints.hub_upload import upload_folder
         from timbral.checkpoints.model_card import CARD_FILE, is_own_card

@@ -1,10 +1,9 @@
-"""Same or different speaker, while somebody still talks: a sequential test.
+"""Streaming verification with a sequential test.
 
 Wald's test (Sequential tests of statistical hypotheses, Annals of Mathematical Statistics 1945)
-stops when the likelihood ratio of all that was said so far leaves an interval. Whenever it may
-stop, a true likelihood ratio reaches 1 / α for different speakers in at most the fraction α of
-the cases (Ville's inequality), so that looking often does not cost what it costs with a fixed
-threshold.
+stops when the likelihood ratio of all speech so far leaves an interval. Whenever it stops, a true
+likelihood ratio reaches 1 / α for different speakers in at most a fraction α of the cases (Ville's
+inequality), so testing often does not cost what it costs with a fixed threshold.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ NO_SPEECH = "no speech was found so far: noise, music and tones are nobody"
 
 @dataclass(frozen=True)
 class StoppingBounds:
-    """The log-likelihood ratios at which a calibration's promises are reached."""
+    """The log-likelihood ratios at which the promised rates are reached."""
 
     calibration: Calibration
     accept_llr: float
@@ -55,11 +54,11 @@ class StoppingBounds:
         false_reject: float,
         enrolled_seconds: float = math.inf,
     ) -> Self:
-        """Wald's bounds, or those of the data where these are stricter.
+        """Wald's bounds, or those of the calibration's data if these are stricter.
 
-        `enrolled_seconds` is the net speech of the enrolled side: with very little of it the data
-        are those of such trials alone. Raises ConfigError for rates that the calibration cannot
-        promise, or without one.
+        `enrolled_seconds` is the net speech of the enrolled side; if there is little, the bounds
+        are those for such trials. Raises ConfigError for rates that the calibration cannot promise,
+        or without a calibration.
         """
         if calibration is None:
             raise ConfigError(
@@ -82,7 +81,7 @@ class StoppingBounds:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """The speaker that is waited for."""
+    """The enrolled speaker."""
 
     vector: Vectors
     """(E,)"""
@@ -92,7 +91,7 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class StreamState:
-    """What is known after so much speech."""
+    """The result after a given amount of speech."""
 
     verdict: Verdict = "undecided"
     """``undecided`` until the promised rates of errors are reached"""
@@ -108,15 +107,15 @@ class StreamState:
 
 
 class StreamingVerifier:
-    """Compares samples that come in chunks with an enrolled speaker; `Embedder.verifier` makes one.
+    """Compares a stream of samples with an enrolled speaker; created by `Embedder.verifier`.
 
-    It looks at 1 s of net speech, or at the least that the calibration promises as much of as of
-    more, and again whenever there is a quarter more; at each look all of it is encoded. A verdict
-    stays, whatever follows.
+    The first test is at 1 s of net speech, or at the amount from which the calibration makes its
+    general promises; further tests follow after every quarter more. Each test encodes all speech so
+    far. A verdict does not change afterward.
 
     Attributes:
-        sample_rate: of the samples that come, in Hz
-        state: what is known so far
+        sample_rate: rate of the stream in Hz
+        state: the result so far
     """
 
     def __init__(self, measure: Measure, enrolled: Enrolled, sample_rate: int) -> None:
@@ -132,10 +131,10 @@ class StreamingVerifier:
         self.state = StreamState()
 
     def add(self, samples: ArrayLike) -> StreamState:
-        """Take the next samples (T,), at `sample_rate`, and say what is known now.
+        """Add samples (T,) at `sample_rate`, and return the result so far.
 
-        Floats lie in [-1, 1]; integers are PCM: int8, int16 or int32. Raises InputError for other
-        shapes, AudioError for other types, NaN, and floats of another scale.
+        Floats must be in [-1, 1]; integers are PCM: int8, int16 or int32. Raises InputError for
+        other shapes, AudioError for other types, NaN, and floats out of range.
         """
         chunk = np.asarray(samples)
         if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):

@@ -126,12 +126,12 @@ class StreamedEncoder:
 
 
 class WindowStream:
-    """Windows of a recording that comes in chunks; `Embedder.window_stream` makes one.
+    """Windows of a recording that arrives in chunks; created by `Embedder.window_stream`.
 
-    It is for one thread.
+    Not thread-safe.
 
     Attributes:
-        sample_rate: of the samples that come, in Hz
+        sample_rate: rate of the stream in Hz
         closed: whether the recording has ended
     """
 
@@ -150,22 +150,21 @@ class WindowStream:
 
     @property
     def rms_dbfs(self) -> float:
-        """The level of what has come so far, in dBFS; -200 of silence."""
+        """The level so far, in dBFS; -200 for silence."""
         return self._prepared.rms_dbfs
 
     def push(self, samples: NDArray[Any] | Tensor) -> tuple[Floats, Vectors]:
-        """Take the next samples, and give the windows that are complete now.
+        """Add samples, and return the windows that are now complete.
 
         Args:
-            samples: (T,), as many as there are, at `sample_rate`: floats in [-1, 1] or signed
-                integers as PCM
+            samples: (T,) of any length, at `sample_rate`: floats in [-1, 1] or signed PCM integers
 
         Returns:
-            times (W, 2) in seconds of the prepared recording, and vectors (W, E); W may be 0
+            times (W, 2) in seconds of the preprocessed recording, and vectors (W, E); W may be 0
 
         Raises:
             InputError: another shape or type, or the stream is closed
-            AudioError: NaN, or outside [-1, 1]; none of them is taken, and nothing else changes
+            AudioError: NaN, or outside [-1, 1]; no sample is added, and the stream stays as it was
         """
         self._check_open()
         self._hold(self._prepared.push(one_channel(samples, "samples"), "samples"))
@@ -173,9 +172,9 @@ class WindowStream:
         return self._give(self._windows.ranges(self._next, last))
 
     def close(self) -> tuple[Floats, Vectors]:
-        """End the recording, and give its last windows, as `push` does.
+        """End the recording, and return its last windows like `push`.
 
-        Raises AudioError where it was silent or too short, as `encode_windows` would.
+        Raises AudioError if it was silent or too short, like `encode_windows`.
         """
         self._check_open()
         self.closed = True

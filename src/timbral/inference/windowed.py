@@ -1,4 +1,4 @@
-"""An encoder over time: a vector for each window, of a whole recording or of one that comes."""
+"""Encode over time: a vector for each window of a recording or a stream."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["WindowedEncoder"]
 
 
 class WindowedEncoder:
-    """What an Embedder has to encode windows."""
+    """The part of an Embedder that encodes windows."""
 
     preprocessing: Preprocessing
     windows: Windows | None
@@ -55,22 +55,21 @@ class WindowedEncoder:
         step: float | None = None,
         sample_rate: float | None = None,
     ) -> tuple[Floats, Vectors]:
-        """A vector for each of many windows of one recording, in order of time.
+        """Vectors of the windows of a recording, in order of time.
 
-        Without `seconds` and `step` the d-vector (`lstm`) takes its own windows, 1.6 s every
-        0.8 s, of which `encode` is the mean. Other encoders have none: they take 1.5 s every
-        0.75 s. Windows of `seconds` are encoded each as a recording of its own. The last one ends
-        with the recording.
+        Without `seconds` and `step` the d-vector (`lstm`) uses its own windows, 1.6 s every 0.8 s,
+        whose mean is `encode`. Other encoders use 1.5 s every 0.75 s. Windows of `seconds` are
+        encoded as separate recordings. The last window ends with the recording.
 
         Args:
             audio: one recording
-            seconds: length of a window; not shorter than the encoder's `min_samples`
-            step: seconds from one window's start to the next; default half a window
-            sample_rate: in Hz, of samples that come without a rate
+            seconds: length of a window, at least the encoder's `min_samples`
+            step: seconds between the starts of two windows; default: half a window
+            sample_rate: rate in Hz of samples without a rate
 
         Returns:
-            times (W, 2), start and end of each window in seconds of the preprocessed recording
-            (where `preprocessing.trim` cuts silence, of what is left), and vectors (W, E)
+            times (W, 2), start and end of each window in seconds of the preprocessed recording (if
+            `preprocessing.trim` cuts silence, of what is left), and vectors (W, E)
         """
         if several_recordings(audio) is not None:
             raise InputError("encode_windows takes one recording, not several")
@@ -93,23 +92,22 @@ class WindowedEncoder:
         *,
         rms_dbfs: float | None = None,
     ) -> WindowStream:
-        """The windows of `encode_windows`, of a recording that comes in chunks of any size.
+        """The windows of `encode_windows`, for a recording that arrives in chunks of any size.
 
-        ``stream.push(samples)`` gives times and vectors of the windows that are complete,
-        ``stream.close()`` the last ones. Together they are those of the whole recording (to 1e-6
-        in fp32), and no more of it is held than a window and a step. A window comes with the chunk
-        that holds its last sample; 0.04 s later for windows of the d-vector's own, up to 0.12 s
-        later where it is resampled, and 0.24 s where WebRTC's detector trims it.
+        ``stream.push(samples)`` returns times and vectors of the windows that are complete,
+        ``stream.close()`` the last ones. Together they equal those of the whole recording (to 1e-6
+        in fp32); at most a window and a step of audio is held. A window is returned with the chunk
+        that contains its last sample; 0.04 s later for the d-vector's own windows, up to 0.12 s
+        later if resampled, and 0.24 s if WebRTC's detector trims it.
 
         Args:
             seconds, step: as for `encode_windows`
-            sample_rate: of the samples that will come, in Hz; None: the encoder's
-            rms_dbfs: level of the whole recording, where `preprocessing.min_rms_dbfs` would raise
-                it; None: it is loud enough, and nothing is raised (a warning says at the end where
-                that was wrong)
+            sample_rate: rate in Hz of the stream; None: the encoder's rate
+            rms_dbfs: level of the whole recording, to raise it to `preprocessing.min_rms_dbfs`;
+                None: do not raise it (a warning at the end says if it should have been)
 
-        Raises ConfigError as `encode_windows`, and for a preprocessing that needs the whole
-        recording (`trim` energy, silero, edges and quiet-ends).
+        Raises ConfigError as `encode_windows`, and for preprocessing that needs the whole recording
+        (`trim` energy, silero, edges and quiet-ends).
         """
         rate = self.sample_rate if sample_rate is None else whole_rate(sample_rate, "samples")
         least, own = self._runtime.network.min_samples, self.windows

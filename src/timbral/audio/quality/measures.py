@@ -1,4 +1,4 @@
-"""What is measured of one recording."""
+"""Measures of a recording."""
 
 from __future__ import annotations
 
