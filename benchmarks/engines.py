@@ -26,6 +26,8 @@ import timbral
 from timbral.audio.preprocessing import load
 from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
+from timbral.inference.optimize import IN_8_BITS
+from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.devices import has_bf16
 
@@ -78,6 +80,8 @@ def engines(
     }
     if "bf16" not in skip and has_bf16():  # minutes where it is emulated
         made["timbral bf16"] = of(timbral.load_encoder(encoder, device="cpu", precision="bf16"))
+    if CAN_MULTIPLY_BYTES and type(network) in IN_8_BITS:
+        made["timbral int8"] = of(timbral.load_encoder(encoder, device="cpu", precision="int8"))
     made[PEER] = of(timbral.load_encoder(path))
     if calibrate is not None:
         static = folder / "int8.onnx"

@@ -148,11 +148,11 @@ class RunningOptions:
 
     device: Annotated[str, option("DEVICE", "auto, cpu, cuda or cuda:N")] = "auto"
     precision: Annotated[
-        Literal["fp32", "tf32", "bf16"],
+        Literal["fp32", "tf32", "bf16", "int8"],
         option(
             None,
             "bf16 is faster on hardware that supports it, tf32 on CUDA; cosine to fp32 at least "
-            "0.999",
+            "0.999; int8: CAM++ on CPUs with VNNI, nearly twice as fast, cosine 0.99",
         ),
     ] = "fp32"
     compile: Annotated[

@@ -13,8 +13,9 @@ import numpy as np
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.errors import CheckpointError
-from timbral.exporting.shipped_trials import VOICES, ShippedTrials
+from timbral.exporting.shipped_trials import ShippedTrials
 from timbral.inference.exported_model import Parity
+from timbral.inference.shipped_voices import VOICES
 from timbral.io.types import Vectors
 
 __all__ = [

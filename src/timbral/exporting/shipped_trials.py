@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from timbral.audio.decode import Wave
+from timbral.inference.shipped_voices import VOICES
 from timbral.io.types import Vectors
 from timbral.scoring.metrics import eer
 
-__all__ = ["VOICES", "ShippedTrials", "trial_recordings"]
+__all__ = ["ShippedTrials", "trial_recordings"]
 
-VOICES = Path(str(files("timbral"))) / "demo" / "voices"
 EVERY = 4
 """of a voice's twelve recordings: three are compared"""
 SECONDS = 2.0

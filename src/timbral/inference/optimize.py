@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.layers.packing import pack_weights
+from timbral.errors import ConfigError
+from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
+from timbral.inference.optimized.campplus_bytes import ByteCampplus
 from timbral.inference.optimized.campplus_folded import FoldedCampplus
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
-__all__ = ["InferenceNetwork", "optimize"]
+__all__ = ["InferenceNetwork", "optimize", "optimize_in_8_bits"]
 
 
 class InferenceNetwork(Protocol):
@@ -29,6 +32,9 @@ FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork
     CampplusEncoder: FoldedCampplus,
 }
 """how a network of exactly this class is folded; one of another class computes as it is"""
+IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
+    CampplusEncoder: ByteCampplus,
+}
 
 
 def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> InferenceNetwork:
@@ -44,9 +50,36 @@ def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> Inf
     not float32, and where this torch lacks the operators, which are not public.
     """
     if _can_fold(network):
-        return _UpToDate(network, dtype)
+        return _UpToDate(network, lambda: FOLDED[type(network)](network, dtype))
     pack_weights(network, dtype)
     return network
+
+
+def optimize_in_8_bits(network: SpeakerEncoder) -> InferenceNetwork:
+    """The network with products and convolutions of frames in 8 bits: other vectors, much sooner.
+
+    It runs some of the shipped voices through the network, to see how large its numbers become,
+    which takes seconds; again when weights change. Raises ConfigError where there is no such form:
+    for encoders that are not in `IN_8_BITS`, processors without VNNI, and where `optimize` returns
+    the network itself.
+    """
+    if type(network) not in IN_8_BITS:
+        raise ConfigError(
+            f"precision int8 is offered for {', '.join(each.name for each in IN_8_BITS)}, not for "
+            f"{network.name}; take precision fp32, or an exported model (timbral export "
+            "--precision int8)"
+        )
+    if not CAN_MULTIPLY_BYTES:
+        raise ConfigError(
+            "precision int8 needs a processor that multiplies bytes (AVX-512 with VNNI) and oneDNN "
+            "in torch; take precision fp32"
+        )
+    if network.training or not _can_fold(network):
+        raise ConfigError(
+            "precision int8 needs weights in float32 on the CPU, layers without hooks, and "
+            "evaluation mode; take precision fp32"
+        )
+    return _UpToDate(network, lambda: IN_8_BITS[type(network)](network))
 
 
 def _can_fold(network: SpeakerEncoder) -> bool:
@@ -69,15 +102,15 @@ def _has_hooks(module: nn.Module) -> bool:
 class _UpToDate:
     """A folded network whose weights are those of its original at every call."""
 
-    def __init__(self, network: SpeakerEncoder, dtype: torch.dtype) -> None:
-        self._network, self._dtype = network, dtype
+    def __init__(self, network: SpeakerEncoder, folded: Callable[[], InferenceNetwork]) -> None:
+        self._network, self._make = network, folded
         self._fold()
 
     def _fold(self) -> None:
         self._snapshot = WeightsSnapshot(self._network)
         self._folded: InferenceNetwork = self._network
         if _can_fold(self._network):
-            self._folded = FOLDED[type(self._network)](self._network, self._dtype)
+            self._folded = self._make()
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         if self._network.training:

@@ -15,7 +15,8 @@ from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.native_windows import Windows
-from timbral.inference.optimize import optimize
+from timbral.errors import ConfigError
+from timbral.inference.optimize import optimize, optimize_in_8_bits
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.devices import check_precision, float32_products
 from timbral.io.types import Vectors
@@ -50,7 +51,11 @@ class TorchRuntime:
     def _prepare(self) -> None:
         """Compile, or optimize: neither can be pickled, and both are of one device."""
         self._embed_features: Callable[[Tensor, Tensor], Tensor]
-        if self.compile:
+        if self.precision == "int8":
+            if self.compile:
+                raise ConfigError("an encoder in precision int8 is not compiled; leave compile out")
+            self._embed_features = optimize_in_8_bits(self.network).embed_features
+        elif self.compile:
             self._embed_features = torch.compile(self.network.embed_features, dynamic=True)
         else:
             optimized = optimize(self.network, self._dtype)
@@ -79,9 +84,9 @@ class TorchRuntime:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
         Each vector is what its wave alone gives (to 1e-5; in bf16 to 4e-3, for oneDNN rounds sums
-        in another order for other shapes of a batch; in tf32 to 1e-3). With `windows` it is the
-        mean of their unit vectors. Without, utterances are taken whole; those longer than
-        `longest_seconds` are cut into equal segments, whose unit vectors are averaged.
+        in another order for other shapes of a batch; in tf32 to 1e-3; in int8 exactly). With
+        `windows` it is the mean of their unit vectors. Without, utterances are taken whole; those
+        longer than `longest_seconds` are cut into equal segments, whose unit vectors are averaged.
         """
         if not len(waves):
             return np.empty((0, self.network.embedding_dim), dtype=np.float32)
@@ -105,6 +110,12 @@ class TorchRuntime:
     def _dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
+    @property
+    def _alone(self) -> bool:
+        """Whether utterances are computed one at a time: in 8 bits the last bit of a number, which
+        depends on the batch, can change a code, and so digits of a vector that are seen."""
+        return self.precision == "int8"
+
     @contextmanager
     def _in_precision(self) -> Iterator[None]:
         with (
@@ -116,7 +127,7 @@ class TorchRuntime:
     def _embed_whole(self, waves: Sequence[Wave]) -> Vectors:
         longest = int(self.network.longest_seconds * self.network.sample_rate)
         segments, owners = equal_segments(waves, longest)
-        limit = self.seconds_per_batch * self.network.sample_rate
+        limit = 0 if self._alone else self.seconds_per_batch * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
         with self._in_precision():
             for rows in rows_by_length([len(segment) for segment in segments], limit):
@@ -152,7 +163,7 @@ class TorchRuntime:
 
     def _embed_frames(self, windows: Iterator[Tensor], frames: int) -> Vectors:
         """Windows of features, (F, M) each, to unit vectors (W, E)."""
-        size = WINDOWS_PER_BATCH.get(self.device.type, 64)
+        size = 1 if self._alone else WINDOWS_PER_BATCH.get(self.device.type, 64)
         batches = [np.empty((0, self.network.embedding_dim), dtype=np.float32)]
         with self._in_precision():
             while batch := list(islice(windows, size)):

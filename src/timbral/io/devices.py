@@ -25,7 +25,7 @@ __all__ = [
     "tune_cpu",
 ]
 
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS = ("fp32", "tf32", "bf16", "int8")
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,6 +56,8 @@ def check_precision(precision: str, device: torch.device) -> None:
     check_choice("precision", precision, PRECISIONS)
     if precision == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision tf32 is one of CUDA devices; on {device} take fp32 or bf16")
+    if precision == "int8" and device.type != "cpu":
+        raise ConfigError(f"precision int8 is one of CPUs; on {device} take bf16 or fp32")
     if precision == "bf16" and device.type == "cpu" and not has_bf16():
         raise ConfigError(
             "this processor does not compute in bf16 (x86 needs AVX-512 or AVX-NE-CONVERT for it); "

@@ -3,6 +3,8 @@ that is not multiplication."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
 from timbral.inference.optimized.products import multiplies_in_onednn
 
-__all__ = ["FoldedCampplus"]
+__all__ = ["ONEDNN_SIZE_STEP", "FoldedCampplus", "tdnn_weight"]
 
 GAP = 4
 """frames between utterances: 2 behind the layer of stride 2, as far as the next layers see"""
@@ -23,14 +25,19 @@ MIN_VARIANCE = 1e-10
 """of `statistics_pooling`"""
 
 
+def tdnn_weight(encoder: CampplusEncoder, weight: Tensor) -> Tensor:
+    """The weights (C, K, 5) of the layer behind the front as (5, K, C), for what the front gives:
+    a mel's channels together, where the weights are for a channel's mels."""
+    channels, mels = encoder.config.front_channels, encoder.frontend.num_features // 8
+    return weight.view(-1, channels, mels, 5).permute(3, 2, 1, 0).flatten(1, 2)
+
+
 class FoldedTdnn:
     """The layer of kernel 5 and stride 2, its norm and ReLU: (size, K) -> (size / 2, C)."""
 
     def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
-        weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)  # (C, K, 5)
-        channels, mels = encoder.config.front_channels, encoder.frontend.num_features // 8
-        # the front gives a mel's channels together, the weights are for a channel's mels
-        weight = weight.view(-1, channels, mels, 5).permute(3, 2, 1, 0).flatten(1, 2)
+        weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
+        weight = tdnn_weight(encoder, weight)
         self._inputs = weight.shape[1]
         # Rows of two frames each: taps -2 and -1 are the row before, 0 and 1 this row, 2 the next.
         pairs = (weight[0:2].flatten(0, 1), weight[2:4].flatten(0, 1), weight[4])
@@ -51,22 +58,30 @@ class FoldedCampplus:
     @torch.inference_mode()
     def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._size_step = ONEDNN_SIZE_STEP if multiplies_in_onednn(dtype) else 2
-        self._front = FoldedFront(encoder.front, encoder.frontend.num_features, dtype)
-        self._tdnn = FoldedTdnn(encoder, dtype)
-        self._blocks: list[FoldedDenseBlock] = []
-        for block in encoder.blocks:
-            assert isinstance(block, DenseBlock)
-            self._blocks.append(FoldedDenseBlock(block, dtype))
+        self._size_step = 2
+        self._block_rows = BLOCK_ROWS
+        self._fold(encoder)
         self._scale, self._offset = (values.float() for values in encoder.norm.scale_and_offset())
         matrix, bias = scaled_rows(encoder.linear.weight, encoder.linear_norm)
         self._matrix, self._bias = matrix.t().float().contiguous(), bias.float()
+
+    def _fold(self, encoder: CampplusEncoder) -> None:
+        """Make the layers over frames."""
+        if multiplies_in_onednn(self._dtype):
+            self._size_step = ONEDNN_SIZE_STEP
+        mels = encoder.frontend.num_features
+        self._front = FoldedFront(encoder.front, mels, self._dtype)
+        self._tdnn: Callable[[Tensor], Tensor] = FoldedTdnn(encoder, self._dtype)
+        self._blocks: list[Callable[[Tensor, SegmentedStream], Tensor]] = []
+        for block in encoder.blocks:
+            assert isinstance(block, DenseBlock)
+            self._blocks.append(FoldedDenseBlock(block, self._dtype))
 
     @torch.inference_mode()
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         stream = FrameStream.of(frame_lengths.tolist(), GAP, self._size_step)
         halved = stream.halved()
-        block_rows = BLOCK_ROWS * torch.get_num_threads()
+        block_rows = self._block_rows * torch.get_num_threads()
         # every product below is asked for in its own precision
         with torch.autocast("cpu", enabled=False):
             segmented = SegmentedStream(halved, SEGMENT_FRAMES, block_rows, self._dtype)

@@ -14,6 +14,8 @@ the last 4 of the chunk before, which are kept (the first block's are computed a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -63,22 +65,40 @@ class FoldedBlock:
 class FoldedFront:
     """`FrontConvolutions` of a stream: (F, M) -> (F, M / 8 × C), a mel's channels together."""
 
+    kept_dtype: torch.dtype | None = None
+    """of what layers hand on, if it is not that of the features"""
+
     def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
         usual = CHUNK_FRAMES * torch.get_num_threads()
-        first = scaled_rows(front.conv1.weight, front.norm1)
-        self._first = FrontConvolution(*first, 1, usual + KEPT, mels, dtype)
+        self._dtype = dtype
+        self._first = self._folded_first(front, usual + KEPT, mels)
         self._kept_mels: list[int] = []
-        self._blocks: list[FoldedBlock] = []
+        self._blocks: list[Callable[[Tensor, FrameStream, int], Tensor]] = []
         for block in front.blocks:
             assert isinstance(block, ResidualBlock)
             self._kept_mels.append(mels)
-            self._blocks.append(FoldedBlock(block, usual, mels, dtype))
-            mels //= self._blocks[-1].mel_stride
+            self._blocks.append(self._folded_block(block, usual, mels))
+            mels //= block.conv1.stride[0]
         self._last_mels = mels
-        last = scaled_rows(front.conv2.weight, front.norm2)
-        self._last = FrontConvolution(*last, 2, usual, mels, dtype)
+        self._last = self._folded_last(front, usual, mels)
         self._channels = front.conv1.out_channels
-        self._dtype = dtype
+
+    def _folded_first(
+        self, front: FrontConvolutions, frames: int, mels: int
+    ) -> Callable[[Tensor], Tensor]:
+        first = scaled_rows(front.conv1.weight, front.norm1)
+        return FrontConvolution(*first, 1, frames, mels, self._dtype)
+
+    def _folded_block(
+        self, block: ResidualBlock, frames: int, mels: int
+    ) -> Callable[[Tensor, FrameStream, int], Tensor]:
+        return FoldedBlock(block, frames, mels, self._dtype)
+
+    def _folded_last(
+        self, front: FrontConvolutions, frames: int, mels: int
+    ) -> Callable[[Tensor], Tensor]:
+        last = scaled_rows(front.conv2.weight, front.norm2)
+        return FrontConvolution(*last, 2, frames, mels, self._dtype)
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
         size, chunks = _chunks(stream.size + FRAMES_BEHIND)
@@ -86,8 +106,9 @@ class FoldedFront:
         before = 3  # the first chunk sees features from frame -3 on
         padded = features.new_zeros(chunks * size + 8, features.shape[1], 1)
         padded[before : before + len(features), :, 0] = features
-        kept = [padded.new_zeros(KEPT, mels, channels) for mels in self._kept_mels]
-        kept.append(padded.new_zeros(2, self._last_mels, channels))
+        dtype = self.kept_dtype or self._dtype
+        kept = [torch.zeros(KEPT, mels, channels, dtype=dtype) for mels in self._kept_mels]
+        kept.append(torch.zeros(2, self._last_mels, channels, dtype=dtype))
         outputs = []
         for chunk in range(chunks):
             start = chunk * size - 2

@@ -1,0 +1,179 @@
+"""Products and convolutions in 8 bits: codes (u8) times fixed weights (s8).
+
+Weights have a step for each output. Sums are exact: only what comes in, and the weights, is
+rounded.
+
+The operators are torch's own for compiled graphs. They are not public, so everything here is used
+only where `CAN_MULTIPLY_BYTES` says that this build and this processor have them: without VNNI
+oneDNN adds two products in 16 bits, and cuts large sums off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from timbral.inference.optimized.products import CAN_FUSE
+
+__all__ = [
+    "CAN_MULTIPLY_BYTES",
+    "LARGEST_CODE",
+    "ByteConvolution",
+    "ByteProduct",
+    "nearest_weights",
+    "write_codes",
+]
+
+LARGEST_CODE = 255
+LARGEST_WEIGHT = 127
+ROUNDING = 2.0**23
+"""added to a float32 from 0 to 255, leaves the nearest whole number in its lowest 8 bits"""
+
+
+def _can_multiply_bytes() -> bool:
+    operators = ("qlinear_pointwise", "qlinear_prepack", "qconv2d_pointwise", "qconv_prepack")
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    return (
+        CAN_FUSE
+        and all(hasattr(torch.ops.onednn, name) for name in operators)
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and bool(has_vnni())
+    )
+
+
+CAN_MULTIPLY_BYTES = _can_multiply_bytes()
+
+
+def write_codes(numbers: Tensor, codes: Tensor) -> Tensor:
+    """Round numbers (float32, any size, overwritten) to `codes` (u8), limited to 0 … 255."""
+    numbers.clamp_(0.0, LARGEST_CODE).add_(ROUNDING)
+    # in two passes over memory; torch rounds float32 to u8 one number at a time
+    return codes.copy_(numbers.view(torch.int32))
+
+
+def _whole_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (O, ...) in s8, and the steps (O,)."""
+    largest = weights.flatten(1).abs().amax(1)
+    steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0)
+    whole = torch.round(weights / steps.view(-1, *(1,) * (weights.dim() - 1)))
+    return whole.to(torch.int8), steps.float()
+
+
+def nearest_weights(weights: Tensor) -> Tensor:
+    """Weights (O, ...) as a product in 8 bits has them, in float64."""
+    whole, steps = _whole_weights(weights.double())
+    return whole.double() * steps.double().view(-1, *(1,) * (weights.dim() - 1))
+
+
+@dataclass(frozen=True)
+class Code:
+    """What codes stand for: code `zero` for 0, and a code more for `step` more."""
+
+    step: float
+    zero: int = 0
+
+
+class ByteProduct:
+    """Codes (N, K) times a matrix (O, K), plus a bias: (N, O)."""
+
+    def __init__(self, matrix: Tensor, bias: Tensor | None, code: Code) -> None:
+        """`code` is that of what comes in."""
+        whole, steps = _whole_weights(matrix.double())
+        packed = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
+        self._weights = (packed, steps, torch.zeros(len(whole), dtype=torch.int8))
+        self._bias = None if bias is None else bias.float()
+        self._code = code
+
+    def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
+        """In float32, or as codes of `code`."""
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            codes,
+            self._code.step,
+            self._code.zero,
+            *self._weights,
+            self._bias,
+            *_output(code),
+            "relu" if relu else "none",
+            [],
+            "",
+        )
+        return product
+
+
+class ByteConvolution:
+    """A convolution of codes (H, W, C): (H', W', C'), with zeros beside W and nothing beside H."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        code: Code,
+        *,
+        stride: int = 1,
+        padding: int = 1,
+        dilation: int = 1,
+    ) -> None:
+        """`weight` is (C', C, H, W), `code` that of what comes in; the others are those of W."""
+        whole, steps = _whole_weights(weight.double())
+        self._where = ([1, stride], [0, padding], [1, dilation], 1)
+        packed = torch.ops.onednn.qconv_prepack(
+            whole.contiguous(memory_format=torch.channels_last),
+            steps,
+            code.step,
+            code.zero,
+            *self._where,
+        )
+        self._weights = (packed, steps, torch.zeros(len(whole), dtype=torch.int8))
+        self._bias = None if bias is None else bias.float()
+        self._code = code
+
+    def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
+        """In float32, or as codes of `code`."""
+        outputs: Tensor = torch.ops.onednn.qconv2d_pointwise(
+            _image(codes),
+            self._code.step,
+            self._code.zero,
+            *self._weights,
+            self._bias,
+            *self._where,
+            *_output(code),
+            "relu" if relu else "none",
+            [],
+            None,
+        )
+        return outputs.permute(0, 2, 3, 1)[0]
+
+    def add_to(self, added: Tensor, added_code: Code, codes: Tensor, code: Code) -> Tensor:
+        """The ReLU of the sum of the convolution and of codes `added` (H', W', C'), in place of
+        these, as codes of `code`."""
+        outputs: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(
+            _image(codes),
+            self._code.step,
+            self._code.zero,
+            *self._weights,
+            _image(added),
+            self._bias,
+            *self._where,
+            *_output(code),
+            added_code.step,
+            added_code.zero,
+            "sum",
+            1.0,
+            "relu",
+            [],
+            None,
+        )
+        return outputs.permute(0, 2, 3, 1)[0]
+
+
+def _image(codes: Tensor) -> Tensor:
+    """(H, W, C) as (1, C, H, W), without moving anything."""
+    return codes[None].permute(0, 3, 1, 2)
+
+
+def _output(code: Code | None) -> tuple[float, int, torch.dtype]:
+    if code is None:
+        return 1.0, 0, torch.float32
+    return code.step, code.zero, torch.uint8

@@ -1,0 +1,163 @@
+"""CAM++ in 8 bits: near the plain network's vectors, one utterance at a time, or refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conftest import SMALL, Ask
+from test_optimize import trained
+from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import load
+from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.layers.norm import BatchNorm
+from timbral.encoders.registry import ENCODERS
+from timbral.errors import ConfigError
+from timbral.inference import optimize as optimizing
+from timbral.inference.embedder import Embedder
+from timbral.inference.optimize import optimize_in_8_bits
+from timbral.inference.optimized import byte_ranges
+from timbral.inference.optimized.byte_channels import ByteChannels, ClampedCodes
+from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, write_codes
+from timbral.inference.optimized.byte_ranges import Seen
+from timbral.inference.shipped_voices import VOICES
+
+needs_bytes = pytest.mark.skipif(not CAN_MULTIPLY_BYTES, reason="this processor has no VNNI")
+RECORDINGS = sorted(VOICES.glob("*/*.ogg"))
+
+
+@pytest.fixture(autouse=True)
+def few_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_ranges, "EVERY", 160)
+
+
+@pytest.fixture(scope="module")
+def speech() -> list[Wave]:
+    return [load(path)[:length] for path, length in zip(RECORDINGS[7::90], LENGTHS, strict=False)]
+
+
+LENGTHS = (3_200, 48_000, 20_011, 3_300, 35_000)
+
+
+def in_8_bits(network: SpeakerEncoder) -> Embedder:
+    return Embedder(copy.deepcopy(network), precision="int8")
+
+
+@needs_bytes
+def test_vectors_are_near_those_of_the_plain_network(speech: Sequence[Wave]) -> None:
+    """Of random weights, with norms whose scales have both signs, and zero."""
+    network = trained("campplus")
+    plain = Embedder(copy.deepcopy(network)).encode_preprocessed(speech)
+    made = in_8_bits(network).encode_preprocessed(speech)
+    assert (plain * made).sum(1).min() > 0.98
+    assert np.abs(plain - made).max() > 1e-5
+
+
+@needs_bytes
+def test_batch_mates_change_nothing(speech: Sequence[Wave]) -> None:
+    embedder = in_8_bits(trained("campplus"))
+    together = embedder.encode_preprocessed(speech)
+    alone = np.concatenate([embedder.encode_preprocessed([wave]) for wave in speech])
+    assert np.array_equal(together, alone)
+
+
+@needs_bytes
+def test_padding_and_mates_do_not_matter_in_the_network(speech: Sequence[Wave]) -> None:
+    """Beyond a last bit that changes a code here and there."""
+    network = trained("campplus").eval()
+    computes = optimize_in_8_bits(network)
+    with torch.inference_mode():
+        features = [network.features(*single(wave)) for wave in speech]
+        lengths = torch.cat([length for _, length in features])
+        padded = torch.full((len(speech), int(lengths.max()) + 9, 80), torch.nan)
+        for row, (frames, length) in enumerate(features):
+            padded[row, : int(length)] = frames[0, : int(length)]
+        together = nn.functional.normalize(computes.embed_features(padded, lengths))
+        alone = [computes.embed_features(frames[:, : int(n)], n) for frames, n in features]
+    assert (together - nn.functional.normalize(torch.cat(alone))).abs().max() < 5e-3
+
+
+def single(wave: Wave) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(wave)[None], torch.tensor([len(wave)])
+
+
+@needs_bytes
+def test_weights_that_change_are_folded_again(speech: Sequence[Wave]) -> None:
+    embedder = in_8_bits(trained("campplus"))
+    before = embedder.encode_preprocessed(speech)
+    with torch.no_grad():
+        for parameter in embedder.network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    after = embedder.encode_preprocessed(speech)
+    expected = Embedder(copy.deepcopy(embedder.network)).encode_preprocessed(speech)
+    assert (after * expected).sum(1).min() > 0.98
+    assert np.abs(after - before).max() > 1e-2
+
+
+@torch.inference_mode()
+@needs_bytes
+def test_thresholds_are_exact_on_average() -> None:
+    """A norm, ReLU and product of codes is that of the numbers, but for rounding."""
+    generator = torch.Generator().manual_seed(1)
+    numbers = torch.randn(4_000, 64, generator=generator)
+    norm = BatchNorm(64).eval()
+    norm.weight.copy_(torch.linspace(-2, 2, 64))
+    norm.weight[5] = 0.0
+    norm.bias.copy_(torch.randn(64, generator=generator))
+    matrix, bias = torch.randn(32, 64, generator=generator), torch.randn(32, generator=generator)
+    expected = norm(numbers).relu() @ matrix.T + bias
+    before, behind = Seen(64), Seen(64)
+    before.see(numbers)
+    behind.see(norm(numbers))
+    channels = ByteChannels.for_numbers(before)
+    codes = torch.empty(numbers.shape, dtype=torch.uint8)
+    write_codes(((numbers - channels.low) / channels.step).float(), codes)
+    clamped = ClampedCodes(norm, channels, behind)
+    product = clamped.product(matrix, bias.double())
+    made = product(clamped.clamp(codes, torch.empty_like(codes)))
+    size = expected.std()
+    assert (made - expected).std() < 0.02 * size
+    assert (made - expected).mean(0).abs().max() < 0.002 * size
+
+
+@pytest.mark.parametrize(
+    ("numbers", "codes"), [([-9.0, 0.4, 0.6, 254.6, 300.0], [0, 0, 1, 255, 255])]
+)
+def test_codes_are_the_nearest(numbers: list[float], codes: list[int]) -> None:
+    made = write_codes(torch.tensor(numbers), torch.empty(len(numbers), dtype=torch.uint8))
+    assert made.tolist() == codes
+
+
+def test_other_encoders_are_refused() -> None:
+    network = ENCODERS["tdnn"](SMALL["tdnn"]).eval()
+    with pytest.raises(ConfigError, match="int8 is offered for campplus, not for tdnn"):
+        Embedder(network, precision="int8")
+
+
+def test_processors_without_the_instructions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizing, "CAN_MULTIPLY_BYTES", False)
+    with pytest.raises(ConfigError, match="needs a processor that multiplies bytes"):
+        in_8_bits(trained("campplus"))
+
+
+def test_compiled_networks_are_refused() -> None:
+    with pytest.raises(ConfigError, match="int8 is not compiled"):
+        Embedder(trained("campplus"), precision="int8", compile=True)
+
+
+@needs_bytes
+def test_networks_that_train_are_refused() -> None:
+    with pytest.raises(ConfigError, match="evaluation mode"):
+        optimize_in_8_bits(trained("campplus").train())
+
+
+@needs_bytes
+def test_verb(ask: Ask) -> None:
+    first, second = RECORDINGS[0], RECORDINGS[1]
+    answer = ask("verify", "campplus-int8", first, second, "--precision", "int8", "--json")
+    assert answer.code == 0, answer.err
