@@ -412,6 +412,7 @@ def test_pickled_encoder_is_the_same(encoder: Embedder, paths: list[Path]) -> No
     ("name", "words"),
     [
         ("nowhere", "neither a run folder nor a known encoder"),
+        ("nowhere.onnx", "nowhere.onnx: no such file; "),
         ("", "holds no checkpoint"),
         ("/", "/: holds no checkpoint"),
     ],

@@ -79,7 +79,9 @@ def test_own_windows_of_any_length(samples: int, edges: str, talk: Wave) -> None
 def test_windows_of_given_seconds(seconds: float | None, step: float | None, talk: Wave) -> None:
     encoder = made("tdnn")
     times, vectors = encoder.encode_windows(talk, seconds, step)
-    made_times, made_vectors = streamed(encoder.window_stream(seconds, step), talk, (999, 20_000))
+    made_times, made_vectors = streamed(
+        encoder.window_stream(seconds=seconds, step=step), talk, (999, 20_000)
+    )
     np.testing.assert_array_equal(made_times, times)
     np.testing.assert_allclose(made_vectors, vectors, atol=1e-6)
 
@@ -96,7 +98,7 @@ def test_chunks_of_another_rate(rate: int, talk: Wave) -> None:
 
 
 def test_windows_come_with_their_last_sample(talk: Wave) -> None:
-    stream = made("tdnn").window_stream(1.5, 0.75)
+    stream = made("tdnn").window_stream(seconds=1.5, step=0.75)
     assert len(stream.push(talk[:23_999])[0]) == 0
     times, vectors = stream.push(talk[23_999:24_000])
     np.testing.assert_allclose(times, [[0.0, 1.5]])
@@ -107,7 +109,7 @@ def test_windows_come_with_their_last_sample(talk: Wave) -> None:
 
 
 def test_little_is_held() -> None:
-    stream = made("tdnn").window_stream(1.0, 0.25)
+    stream = made("tdnn").window_stream(seconds=1.0, step=0.25)
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
     for _ in range(6):
         stream.push(noise)
@@ -215,7 +217,7 @@ def test_what_cannot_be_streamed_is_said_at_once() -> None:
             made("tdnn", Preprocessing(trim)).window_stream()
     encoder = made("tdnn")
     with pytest.raises(ConfigError, match="seconds: tdnn needs"):
-        encoder.window_stream(0.05)
+        encoder.window_stream(seconds=0.05)
     with pytest.raises(ConfigError, match="sample_rate is a whole number"):
         encoder.window_stream(sample_rate=10)
     with pytest.raises(ConfigError, match="rms_dbfs must lie in"):

@@ -118,7 +118,7 @@ def test_windows_come_without_torch(folder: Path) -> None:
         "import timbral, numpy as np, sys\n"
         "encoder = timbral.load_encoder('enc.onnx')\n"
         "wave = encoder.load_audio('voices/am_adam/0.ogg')\n"
-        "stream = encoder.window_stream(0.5, 0.5)\n"
+        "stream = encoder.window_stream(seconds=0.5, step=0.5)\n"
         "given = [stream.push(chunk)[1] for chunk in np.array_split(wave, 7)]\n"
         "given.append(stream.close()[1])\n"
         "whole = encoder.encode_windows(wave, 0.5, 0.5)[1]\n"

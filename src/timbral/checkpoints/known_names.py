@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timbral.checkpoints.hub_names import hub_name
 from timbral.errors import CheckpointError, did_you_mean
+from timbral.io.near_names import beside
 
 __all__ = ["DEFAULT_ENCODER", "OWN_ENCODERS", "PUBLISHED_NAMES", "refuse_unknown"]
 
@@ -28,6 +29,8 @@ PUBLISHED_NAMES = (
     "wavlm-sim-o",
 )
 """the names of `timbral.checkpoints.published.PUBLISHED`"""
+FILE_SUFFIXES = frozenset({".bin", ".ckpt", ".onnx", ".pt", ".pth", ".safetensors"})
+"""of exported models and files of weights"""
 
 
 def refuse_unknown(encoder: str | Path) -> None:
@@ -35,6 +38,8 @@ def refuse_unknown(encoder: str | Path) -> None:
     path, name = Path(encoder), str(encoder)
     if name in PUBLISHED_NAMES or path.exists() or hub_name(encoder) is not None:
         return
+    if path.suffix in FILE_SUFFIXES:
+        raise CheckpointError(f"{path}: no such file{beside(path)}")
     if path.name == name:
         raise CheckpointError(
             f"{name!r} is neither a run folder nor a known encoder"

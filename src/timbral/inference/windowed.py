@@ -86,10 +86,10 @@ class WindowedEncoder:
 
     def window_stream(
         self,
+        *,
         seconds: float | None = None,
         step: float | None = None,
         sample_rate: float | None = None,
-        *,
         rms_dbfs: float | None = None,
     ) -> WindowStream:
         """The windows of `encode_windows`, for a recording that arrives in chunks of any size.
