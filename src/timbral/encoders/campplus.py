@@ -109,8 +109,11 @@ class ContextMasking(nn.Module):
     Section 2.2: the gate depends on the segment only, so it is computed once a segment.
     """
 
-    def __init__(self, bottleneck: int, growth: int, dilation: int) -> None:
+    def __init__(
+        self, bottleneck: int, growth: int, dilation: int, segment_frames: int = SEGMENT_FRAMES
+    ) -> None:
         super().__init__()
+        self.segment_frames = segment_frames
         self.local = FrameConv(
             bottleneck, growth, 3, padding=dilation, dilation=dilation, bias=False
         )
@@ -119,26 +122,41 @@ class ContextMasking(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # zero outside the mask
         batch, count, channels = frames.shape
-        extra = -count % SEGMENT_FRAMES
+        size = self.segment_frames
+        extra = -count % size
         segments = functional.pad(frames, (0, 0, 0, extra))
-        sums = segments.view(batch, -1, SEGMENT_FRAMES, channels).sum(2)  # (B, F / 100, C)
-        inside = functional.pad(mask, (0, extra)).view(batch, -1, SEGMENT_FRAMES).sum(2)
+        sums = segments.view(batch, -1, size, channels).sum(2)  # (B, F / 100, C)
+        inside = functional.pad(mask, (0, extra)).view(batch, -1, size).sum(2)
         means = sums / inside.clamp(min=1)[:, :, None]
         utterance = sums.sum(1, keepdim=True) / inside.sum(1)[:, None, None]
         gate = torch.sigmoid(self.gate(functional.relu(self.squeeze(utterance + means))))
         outputs: Tensor = self.local(frames)
-        return outputs * gate.repeat_interleave(SEGMENT_FRAMES, dim=1)[:, :count]
+        return outputs * gate.repeat_interleave(size, dim=1)[:, :count]
+
+
+@dataclass(frozen=True)
+class DenseSizes:
+    """What the layers of a dense block have in common."""
+
+    growth: int
+    """channels that each layer adds"""
+    bottleneck: int
+    dilation: int
+    segment_frames: int = SEGMENT_FRAMES
+    """of two seconds"""
 
 
 class DenseLayer(nn.Module):
     """Bottleneck and context-aware masking; what it gives is appended to its input."""
 
-    def __init__(self, inputs: int, config: CampplusConfig, dilation: int) -> None:
+    def __init__(self, inputs: int, sizes: DenseSizes) -> None:
         super().__init__()
         self.norm1 = FrameBatchNorm(inputs)
-        self.bottleneck = FrameConv(inputs, config.bottleneck_channels, 1, bias=False)
-        self.norm2 = FrameBatchNorm(config.bottleneck_channels)
-        self.masking = ContextMasking(config.bottleneck_channels, config.growth_rate, dilation)
+        self.bottleneck = FrameConv(inputs, sizes.bottleneck, 1, bias=False)
+        self.norm2 = FrameBatchNorm(sizes.bottleneck)
+        self.masking = ContextMasking(
+            sizes.bottleneck, sizes.growth, sizes.dilation, sizes.segment_frames
+        )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         out = self.bottleneck(functional.relu(self.norm1(frames, mask), inplace=True))
@@ -147,21 +165,33 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Dense layers, then a transition that halves the channels."""
+    """Dense layers, then a transition to fewer channels: to half of them, or to `outputs`.
 
-    def __init__(self, inputs: int, layers: int, config: CampplusConfig, dilation: int) -> None:
+    It hands on every `stride`-th frame.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        layers: int,
+        sizes: DenseSizes,
+        outputs: int | None = None,
+        stride: int = 1,
+    ) -> None:
         super().__init__()
+        self.stride = stride
         self.layers = nn.ModuleList(
-            DenseLayer(inputs + index * config.growth_rate, config, dilation)
-            for index in range(layers)
+            DenseLayer(inputs + index * sizes.growth, sizes) for index in range(layers)
         )
-        channels = inputs + layers * config.growth_rate
+        channels = inputs + layers * sizes.growth
         self.norm = FrameBatchNorm(channels)
-        self.transition = FrameConv(channels, channels // 2, 1, bias=False)
+        self.transition = FrameConv(channels, outputs or channels // 2, 1, bias=False)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         for layer in self.layers:
             frames = layer(frames, mask)
+        if self.stride != 1:
+            frames, mask = frames[:, :: self.stride], mask[:, :: self.stride]
         outputs: Tensor = self.transition(functional.relu(self.norm(frames, mask), inplace=True))
         return outputs
 
@@ -186,7 +216,8 @@ class CampplusEncoder(SpeakerEncoder):
         self.tdnn_norm = FrameBatchNorm(channels)
         self.blocks = nn.ModuleList()
         for layers, dilation in zip(config.block_layers, DILATIONS, strict=True):
-            self.blocks.append(DenseBlock(channels, layers, config, dilation))
+            sizes = DenseSizes(config.growth_rate, config.bottleneck_channels, dilation)
+            self.blocks.append(DenseBlock(channels, layers, sizes))
             channels = (channels + layers * config.growth_rate) // 2
         self.norm = FrameBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_dim, bias=False)

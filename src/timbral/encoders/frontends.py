@@ -251,6 +251,7 @@ class FbankConfig:
     """a name in `FBANK_WINDOWS`"""
     full_scale: float = 1.0
     """what a sample of 1 counts as; only what is as faint as the floor under the logarithm tells"""
+    hop_samples: int = 160
 
 
 FBANK_FFT = 512
@@ -275,7 +276,7 @@ FBANK_WINDOWS = {"povey": _povey_window, "hamming": _hamming_window}
 class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
-    25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97,
+    25 ms windows every 10 ms (or `hop_samples`), only where they fit whole; mean removed, pre-emphasis 0.97,
     Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
     """
 
@@ -288,7 +289,7 @@ class KaldiFbank(Frontend):
         self.config = config
         self.sample_rate = 16_000
         self.window_samples = 400
-        self.hop_samples = 160
+        self.hop_samples = config.hop_samples
         self.num_features = config.n_mels
         window = FBANK_WINDOWS[config.window](self.window_samples)
         self.register_buffer("window", window * config.full_scale, persistent=False)

@@ -1,0 +1,67 @@
+"""Crops of speakers who are not trained on, to watch a student by.
+
+    python recipes/distillation/cut_down/held.py CORPORA STORE SHARDS
+
+Unchanged crops of 3.6 s of those whom recipes/distillation/prepare.py kept from STORE for a
+calibration (STORE.calibration-speakers.txt): up to six of each, shards SHARDS/held-CORPUS.pt with
+`speakers`, their numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from voices import banks_of, labeled, teacher_network
+
+from timbral.audio.decode import decode
+from timbral.data.corpora.registry import scan_corpus
+from timbral.encoders.frontends import FbankConfig, KaldiFbank
+
+FRAMES = 360
+CROPS = 6
+CORPORA = {
+    "librispeech": ("librispeech", "librispeech-251"),
+    "speechocean762": ("kaldi", "speechocean762-train"),
+}
+
+
+def crops_of(waves: list[np.ndarray], fbank: KaldiFbank) -> list[torch.Tensor]:
+    """Up to CROPS crops that share no frame."""
+    crops = []
+    for wave in waves:
+        banks = banks_of(fbank, wave)
+        crops += [crop for crop in banks.split(FRAMES) if len(crop) == FRAMES]
+    return crops[:CROPS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("shards", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    listed = options.store.with_name(f"{options.store.name}.calibration-speakers.txt")
+    names = listed.read_text("utf-8").split()
+    fbank, teacher = KaldiFbank(FbankConfig()), teacher_network()
+    for corpus, (layout, folder) in CORPORA.items():
+        recordings: dict[str, list[Path]] = {}
+        for row in scan_corpus(layout, options.corpora / folder):
+            name = f"{corpus}-{row.speaker}"
+            if name in names:
+                recordings.setdefault(name, []).append(Path(row.path))
+        crops, speakers = [], []
+        for number, name in enumerate(sorted(recordings)):
+            found = crops_of([decode(path)[0] for path in recordings[name]], fbank)
+            crops += found
+            speakers += [number] * len(found)
+        shard = labeled(teacher, crops) | {"speakers": torch.tensor(speakers)}
+        torch.save(shard, options.shards / f"held-{corpus}.pt")
+        print(f"{corpus}: {len(crops)} crops of {len(recordings)} speakers")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The student that fit.py began learns its teacher's vectors.
+
+    python recipes/distillation/cut_down/learn.py CORPORA SHARDS FITTED OUTPUT [--seconds N]
+
+The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
+the teacher's vectors and between crops; beside it, falling to nothing, what the dense blocks give.
+Norms keep the statistics that they were fitted with. OUTPUT becomes a state to go on with, which a
+run that is started again does, and OUTPUT.weights the averaged weights, every few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from pathlib import Path
+
+import torch
+from conditions import Conditions, centered
+from shards import Shard, batches, held_shards
+from torch import Tensor
+from torch.nn import functional
+
+from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.losses.distillation import DistillationConfig, DistillationLoss
+from timbral.scoring.metrics import eer
+
+BATCH = 32
+RATE = 1.5e-3
+LEAST_RATE = 0.01
+"""of the rate, at the end"""
+WARM_STEPS = 100
+DECAY = 0.02
+"""of weights"""
+RELATIONS = 5.0
+BLOCKS = 0.3
+"""weight of the blocks' outputs at first; half of that after BLOCK_SHARE of the time"""
+BLOCK_SHARE = 0.15
+AVERAGED = 0.998
+AS_THEY_ARE = 4
+"""every fourth batch is heard without conditions"""
+WATCH_STEPS = 250
+
+
+class Student:
+    """A network, and what its blocks and its last product make of crops of one length."""
+
+    def __init__(self, network: WideCampplusEncoder, channels: list[Tensor]) -> None:
+        """`channels` are those of the teacher that each block hands on."""
+        self.network = network.eval()
+        self.channels = channels
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Vectors (N, E), not of unit length, and the blocks' outputs."""
+        outputs: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda _, inputs, output: outputs.append(output))
+            for block in self.network.blocks
+        ]
+        lengths = torch.full((len(features),), features.shape[1])
+        vectors = self.network.embed_features(features, lengths)
+        for hook in hooks:
+            hook.remove()
+        return vectors, outputs
+
+    def block_loss(self, outputs: list[Tensor], shard: Shard) -> Tensor:
+        """Of the variance of the teacher's channels, the share that is not explained."""
+        total = outputs[0].new_zeros(())
+        for number, (output, channels) in enumerate(zip(outputs, self.channels, strict=True)):
+            taught = shard[f"block{number}"]
+            stride = taught.shape[1] // output.shape[1]
+            target = taught[:, ::stride, channels].flatten(0, 1)
+            rows = output.flatten(0, 1)
+            error = (rows - rows.mean(0)) - (target - target.mean(0))
+            total = total + (error.square().mean(0) / target.var(0).clamp(min=1e-3)).mean()
+        return total / len(outputs)
+
+
+@torch.no_grad()
+def watch(network: WideCampplusEncoder, held: dict[str, Shard]) -> str:
+    """Of crops of speakers who are not trained on: mean cosine to the teacher's, and EER."""
+    words = []
+    for name, shard in held.items():
+        features = centered(shard["banks"].float())
+        vectors = torch.cat([
+            functional.normalize(network.embed_features(part, torch.full((len(part),), 180)))
+            for part in features.split(64)
+        ])
+        cosine = float((vectors * shard["vectors"]).sum(1).mean())
+        speakers = shard["speakers"]
+        first, second = torch.triu_indices(len(speakers), len(speakers), 1)
+        rates = [
+            eer((rows[first] * rows[second]).sum(1).numpy(),
+                             (speakers[first] == speakers[second]).numpy())[0]
+            for rows in (vectors, shard["vectors"])
+        ]
+        words.append(f"{name} {cosine:.3f}, {100 * rates[0]:.1f} % ({100 * rates[1]:.1f})")
+    return "; ".join(words)
+
+
+class Run:
+    """A training and what it is saved as."""
+
+    def __init__(self, student: Student, output: Path, seconds: float) -> None:
+        self.student, self.output, self.seconds = student, output, seconds
+        self.averaged = copy.deepcopy(student.network)
+        self.learned = [p for p in student.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.learned, lr=RATE, weight_decay=DECAY)
+        self.loss = DistillationLoss(DistillationConfig(RELATIONS), student.network.embedding_dim, 2)
+        self.step, self.spent = 0, 0.0
+        if output.exists():
+            state = torch.load(output, weights_only=True)
+            student.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.spent = state["step"], state["spent"]
+
+    def save(self) -> None:
+        state = {
+            "network": self.student.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        for path, content in ((self.output, state), (self._weights(), state["averaged"])):
+            torch.save(content, path.with_suffix(".part"))
+            path.with_suffix(".part").rename(path)
+
+    def _weights(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.weights")
+
+    def take(self, shard: Shard, features: Tensor) -> dict[str, float]:
+        share = self.spent / self.seconds
+        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        self.optimizer.param_groups[0]["lr"] = RATE * falling * min(1.0, self.step / WARM_STEPS)
+        vectors, outputs = self.student(features)
+        cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), shard["vectors"])
+        blocks = self.student.block_loss(outputs, shard)
+        weight = BLOCKS * 0.5 ** (share / BLOCK_SHARE)
+        self.optimizer.zero_grad()
+        (cosine + weight * blocks).backward()
+        torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        kept = min(AVERAGED, 1 - 1 / (1 + self.step / 10))
+        with torch.no_grad():
+            for mean, now in zip(self.averaged.parameters(), self.learned, strict=True):
+                mean.lerp_(now, 1 - kept)
+        return {"loss": float(cosine.detach()), "blocks": float(blocks.detach())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("fitted", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--seconds", type=float, default=5400.0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    fitted = torch.load(options.fitted, weights_only=True)
+    network = WideCampplusEncoder(WideCampplusConfig())
+    network.load_state_dict(fitted["weights"])
+    run = Run(Student(network, fitted["channels"]), options.output, options.seconds)
+    conditions = Conditions.read(options.corpora, run.step)
+    held = held_shards(options.shards)
+    means: dict[str, float] = {}
+    for shard in batches(options.shards, BATCH, run.step):
+        began = time.monotonic()
+        plain = run.step % AS_THEY_ARE == 0
+        features = centered(shard["banks"]) if plain else conditions.apply(shard["banks"])
+        for name, value in run.take(shard, features).items():
+            means[name] = 0.98 * means.get(name, value) + 0.02 * value
+        run.spent += time.monotonic() - began
+        if run.step % WATCH_STEPS == 0:
+            run.save()
+            told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+            print(f"{run.step} ({run.spent:.0f} s): {told}; {watch(run.averaged, held)}", flush=True)
+        if run.spent >= options.seconds:
+            break
+    run.save()
+
+
+if __name__ == "__main__":
+    main()

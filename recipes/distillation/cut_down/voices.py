@@ -1,0 +1,232 @@
+"""Crops of many voices as log filter banks, and what the teacher makes of them.
+
+    python recipes/distillation/cut_down/voices.py STORE SHARDS [--crops N] [--first N]
+
+STORE is that of recipes/distillation/prepare.py. SHARDS becomes files of 128 crops each, of one
+length. The teacher labels whatever it hears, so a crop need not be of a voice that exists: the
+banks are stretched along time and along frequency, the spectrum's envelope (the tract) apart from
+its fine structure (the pitch), and some crops are two speakers at once. Crops come in pairs of one
+changed voice.
+
+A file `held-NNNNN.pt` holds crops, unchanged, of those whom prepare.py kept from STORE for a
+calibration; nothing is trained on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import timbral
+from timbral.data.prepared.open import open_prepared
+from timbral.data.prepared.store import Store
+from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.frontends import FbankConfig, KaldiFbank
+
+TEACHER = "campplus-zh-en"
+SHARD_CROPS = 128
+LENGTHS = (200, 280, 360)
+"""of crops, in frames of 10 ms"""
+CORPORA = {"librispeech": 0.38, "speechocean762": 0.3, "wake-words": 0.17, "voices": 0.15}
+MIXED = 0.08
+"""share of crops with two speakers"""
+CHANGED = 0.75
+"""share of voices that are changed"""
+TRACT, PITCH, TEMPO = 0.09, 0.07, 0.1
+"""standard deviations of the logarithms of stretches"""
+MOST = 0.25
+"""of those logarithms"""
+TEACHER_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Change:
+    """Factors by which a voice is stretched."""
+
+    tract: float = 1.0
+    pitch: float = 1.0
+    tempo: float = 1.0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Change:
+        if rng.random() > CHANGED:
+            return cls()
+        tract, pitch, tempo = rng.normal(0.0, (TRACT, PITCH, TEMPO)).clip(-MOST, MOST)
+        return cls(math.exp(tract), math.exp(min(max(tract + pitch, -MOST), MOST)), math.exp(tempo))
+
+    def apply(self, banks: Tensor) -> Tensor:
+        """Log filter banks (F, M) changed: (F / tempo, M)."""
+        if self == Change():
+            return banks
+        envelope = smoothed(banks)
+        fine = stretched_bands(banks - envelope, self.pitch)
+        changed = stretched_bands(envelope, self.tract) + fine
+        return stretched_time(changed, self.tempo)
+
+
+def smoothed(banks: Tensor, reach: int = 3) -> Tensor:
+    """The mean over neighboring bands, weighted by a triangle."""
+    weights = 1.0 - torch.arange(-reach, reach + 1).abs() / (reach + 1)
+    padded = torch.nn.functional.pad(banks[:, None], (reach, reach), mode="replicate")
+    return torch.nn.functional.conv1d(padded, (weights / weights.sum())[None, None])[:, 0]
+
+
+def stretched_bands(banks: Tensor, factor: float) -> Tensor:
+    """Banks (F, M) of a voice whose frequencies are multiplied by `factor`."""
+    count = banks.shape[1]
+    low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (20.0, 8000.0))
+    step = (high - low) / (count + 1)
+    mels = low + step * torch.arange(1, count + 1, dtype=torch.float64)
+    source = 1127.0 * torch.log1p(torch.expm1(mels / 1127.0) / factor)
+    return _between(banks.t(), ((source - low) / step - 1).clamp(0, count - 1)).t()
+
+
+def stretched_time(banks: Tensor, tempo: float) -> Tensor:
+    frames = max(2, int((len(banks) - 1) / tempo))
+    return _between(banks, (torch.arange(frames) * tempo).double())
+
+
+def _between(rows: Tensor, positions: Tensor) -> Tensor:
+    """Rows at positions between them."""
+    below = positions.floor().long().clamp(max=len(rows) - 2)
+    share = (positions - below).float()[:, None]
+    return rows[below] * (1 - share) + rows[below + 1] * share
+
+
+class Recordings:
+    """Log filter banks of a store's recordings, drawn by corpus and speaker."""
+
+    def __init__(self, store: Store) -> None:
+        self._banks = KaldiFbank(FbankConfig())
+        self._store = store
+        self._kept: dict[int, Tensor] = {}
+        corpora = np.array(store.table["corpus"].to_pylist())
+        self._speakers: dict[str, list[np.ndarray]] = {}
+        long = store.samples > 16_000 * 0.6
+        for corpus in CORPORA:
+            mine = np.flatnonzero((corpora == corpus) & long)
+            codes = store.speaker_codes[mine]
+            self._speakers[corpus] = [mine[codes == code] for code in np.unique(codes)]
+
+    def draw_speaker(self, rng: np.random.Generator) -> np.ndarray:
+        """Rows of somebody's recordings."""
+        corpus = rng.choice(list(CORPORA), p=list(CORPORA.values()))
+        speakers = self._speakers[str(corpus)]
+        return speakers[rng.integers(len(speakers))]
+
+    def banks(self, row: int) -> Tensor:
+        if row not in self._kept:
+            self._kept[row] = banks_of(self._banks, self._store.wave(row)).half()
+        return self._kept[row].float()
+
+    def stretch(self, rows: np.ndarray, frames: int, rng: np.random.Generator) -> Tensor:
+        """So many frames of somebody's, of several recordings where one is too short."""
+        parts, count = [], 0
+        while count < frames:
+            banks = self.banks(int(rng.choice(rows)))
+            start = int(rng.integers(max(1, len(banks) - (frames - count) + 1)))
+            parts.append(banks[start : start + frames - count])
+            count += len(parts[-1])
+        return torch.cat(parts)
+
+
+def banks_of(fbank: KaldiFbank, wave: np.ndarray) -> Tensor:
+    with torch.inference_mode():
+        waves = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None]
+        return fbank(waves, torch.tensor([waves.shape[1]]))[0][0].clone()
+
+
+def changed_pair(recordings: Recordings, frames: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Two crops (F, M) of one changed voice."""
+    rows, change = recordings.draw_speaker(rng), Change.draw(rng)
+    for _ in range(2):
+        source = recordings.stretch(rows, int(frames * change.tempo) + 3, rng)
+        crop = change.apply(source)[:frames]
+        if rng.random() < MIXED:
+            other = recordings.stretch(recordings.draw_speaker(rng), frames, rng)
+            crop = torch.logaddexp(crop, other + float(rng.uniform(-1.5, 1.5)))
+        yield crop
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the teacher makes of crops: frames at the student's rates, and vectors."""
+
+    first: Tensor
+    """what its first dense block takes, every 40 ms (N, F / 4, 128)"""
+    blocks: list[Tensor]
+    """what its dense blocks give: every 40 ms, 80 ms, 80 ms"""
+    vectors: Tensor
+
+
+@torch.inference_mode()
+def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
+    """Of log filter banks (N, F, M)."""
+    features = banks - banks.mean(1, keepdim=True)
+    lengths = torch.full((len(banks),), banks.shape[1])
+    seen: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
+        for block in teacher.blocks
+    ]
+    vectors = teacher.embed_features(features, lengths)
+    for hook in hooks:
+        hook.remove()
+    blocks = [seen[1][:, ::2], seen[3][:, ::4], seen[5][:, ::4]]
+    return Taught(seen[0][:, ::2], blocks, torch.nn.functional.normalize(vectors))
+
+
+def labeled(teacher: CampplusEncoder, crops: list[Tensor]) -> dict[str, Tensor]:
+    """A shard of crops (F, M): banks every 20 ms in float16, and what the teacher makes of them."""
+    banks = torch.stack(crops)
+    parts = [teach(teacher, part) for part in banks.split(TEACHER_BATCH)]
+    shard = {
+        "banks": banks[:, ::2].half(),
+        "first": torch.cat([part.first for part in parts]).half(),
+        "vectors": torch.cat([part.vectors for part in parts]),
+    }
+    for number in range(3):
+        shard[f"block{number}"] = torch.cat([part.blocks[number] for part in parts]).half()
+    return {name: values.clone() for name, values in shard.items()}
+
+
+def teacher_network() -> CampplusEncoder:
+    network = timbral.load_encoder(TEACHER, device="cpu").runtime.network
+    assert isinstance(network, CampplusEncoder)
+    return network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("--crops", type=int, default=20_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.shards.mkdir(parents=True, exist_ok=True)
+    store = open_prepared(options.store)
+    assert isinstance(store, Store)
+    recordings, teacher = Recordings(store), teacher_network()
+    for number in range(options.first, options.first + options.crops // SHARD_CROPS):
+        path = options.shards / f"voices-{number:05}.pt"
+        if path.exists():
+            continue
+        rng = np.random.default_rng(number)
+        frames = LENGTHS[number % len(LENGTHS)]
+        crops: list[Tensor] = []
+        while len(crops) < SHARD_CROPS:
+            crops += changed_pair(recordings, frames, rng)
+        torch.save(labeled(teacher, crops), path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+
+if __name__ == "__main__":
+    main()
