@@ -17,6 +17,7 @@ from test_encoders import CASES, make, pad
 from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.campplus_wide import WideCampplusEncoder
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
@@ -209,7 +210,7 @@ def test_embedders_optimize_and_can_be_pickled() -> None:
 
 
 def test_folded_encoders_are_known() -> None:
-    assert set(FOLDED) == {CampplusEncoder}
+    assert set(FOLDED) == {CampplusEncoder, WideCampplusEncoder}
 
 
 def test_stream_of_frames() -> None:

@@ -27,7 +27,7 @@ from timbral.losses.distillation import DistillationConfig, DistillationLoss
 from timbral.scoring.metrics import eer
 
 BATCH = 32
-RATE = 1.5e-3
+RATE = 1e-3
 LEAST_RATE = 0.01
 """of the rate, at the end"""
 WARM_STEPS = 100
@@ -40,7 +40,7 @@ BLOCK_SHARE = 0.15
 AVERAGED = 0.998
 AS_THEY_ARE = 4
 """every fourth batch is heard without conditions"""
-WATCH_STEPS = 250
+WATCH_STEPS = 200
 
 
 class Student:
@@ -107,7 +107,7 @@ class Run:
         self.averaged = copy.deepcopy(student.network)
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.learned, lr=RATE, weight_decay=DECAY)
-        self.loss = DistillationLoss(DistillationConfig(RELATIONS), student.network.embedding_dim, 2)
+        self.loss = DistillationLoss(DistillationConfig(RELATIONS))
         self.step, self.spent = 0, 0.0
         if output.exists():
             state = torch.load(output, weights_only=True)

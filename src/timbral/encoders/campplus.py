@@ -180,6 +180,7 @@ class DenseBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.segment_frames = sizes.segment_frames
         self.layers = nn.ModuleList(
             DenseLayer(inputs + index * sizes.growth, sizes) for index in range(layers)
         )

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.campplus_wide import WideCampplusEncoder
 from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.optimized.campplus_bytes import ByteCampplus
 from timbral.inference.optimized.campplus_folded import FoldedCampplus
+from timbral.inference.optimized.campplus_wide_folded import FoldedWideCampplus
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
@@ -30,6 +32,7 @@ class InferenceNetwork(Protocol):
 
 FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork]] = {
     CampplusEncoder: FoldedCampplus,
+    WideCampplusEncoder: FoldedWideCampplus,
 }
 """how a network of exactly this class is folded; one of another class computes as it is"""
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {

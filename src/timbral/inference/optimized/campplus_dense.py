@@ -92,7 +92,7 @@ class DenseScratch:
 
 
 class FoldedDenseBlock:
-    """A `DenseBlock`: (size, C) -> (size, C')."""
+    """A `DenseBlock`: (size, C) -> (size / stride, C')."""
 
     def __init__(self, block: DenseBlock, dtype: torch.dtype) -> None:
         self._layers: list[FoldedDenseLayer] = []
@@ -104,6 +104,7 @@ class FoldedDenseBlock:
         folded = self._clamped.matrix_and_bias(block.transition.matrix(), ones)
         self._transition = Product(*folded, dtype)
         self._channels = block.transition.in_channels
+        self._stride = block.stride
 
     def __call__(self, inputs: Tensor, stream: SegmentedStream) -> Tensor:
         frames = inputs.new_empty(len(inputs), self._channels)
@@ -113,6 +114,7 @@ class FoldedDenseBlock:
             layer(frames, stream, scratch)
         outputs = []
         for rows in scratch.rows:
+            rows = rows[:: self._stride]
             clamped = self._clamped.clamp(rows, out=scratch.room_for(rows))
             outputs.append(self._transition(clamped))
         return torch.cat(outputs)

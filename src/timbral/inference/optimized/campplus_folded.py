@@ -11,7 +11,7 @@ from torch import Tensor
 from timbral.encoders.campplus import SEGMENT_FRAMES, CampplusEncoder, DenseBlock
 from timbral.inference.optimized.campplus_dense import BLOCK_ROWS, FoldedDenseBlock
 from timbral.inference.optimized.campplus_front import FoldedFront
-from timbral.inference.optimized.folding import scaled_rows
+from timbral.inference.optimized.folding import scaled_rows, statistics
 from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
 from timbral.inference.optimized.products import multiplies_in_onednn
 
@@ -21,8 +21,6 @@ GAP = 4
 """frames between utterances: 2 behind the layer of stride 2, as far as the next layers see"""
 ONEDNN_SIZE_STEP = 32
 """of a stream, where oneDNN multiplies: few shapes, for which it keeps kernels"""
-MIN_VARIANCE = 1e-10
-"""of `statistics_pooling`"""
 
 
 def tdnn_weight(encoder: CampplusEncoder, weight: Tensor) -> Tensor:
@@ -90,12 +88,5 @@ class FoldedCampplus:
             for block in self._blocks:
                 frames = block(frames, segmented)
             frames = (frames.float() * self._scale).add_(self._offset).relu_()
-            pooled = torch.stack([_statistics(utterance) for utterance in halved.split(frames)])
+            pooled = torch.stack([statistics(utterance) for utterance in halved.split(frames)])
             return torch.addmm(self._bias, pooled, self._matrix)
-
-
-def _statistics(frames: Tensor) -> Tensor:
-    """`statistics_pooling`, unbiased, of one utterance (F, C) -> (2 C,)."""
-    mean = frames.mean(0)
-    variance = (frames - mean).square_().sum(0) / max(1, len(frames) - 1)
-    return torch.cat([mean, variance.clamp_(min=MIN_VARIANCE).sqrt_()])

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from timbral.encoders.layers.norm import BatchNorm
 
-__all__ = ["ClampedInput", "scaled_rows"]
+__all__ = ["ClampedInput", "scaled_rows", "statistics"]
+
+MIN_VARIANCE = 1e-10
+"""of `statistics_pooling`"""
 
 
 def scaled_rows(matrix: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
@@ -49,3 +52,10 @@ class ClampedInput:
         plain = matrix.double() * rows_scale[:, None]
         folded = (plain * self._scale).to(self._dtype).double()
         return folded, plain @ self._constant - folded @ self._threshold
+
+
+def statistics(frames: Tensor) -> Tensor:
+    """`statistics_pooling`, unbiased, of one utterance (F, C) -> (2 C,)."""
+    mean = frames.mean(0)
+    variance = (frames - mean).square_().sum(0) / max(1, len(frames) - 1)
+    return torch.cat([mean, variance.clamp_(min=MIN_VARIANCE).sqrt_()])

@@ -30,13 +30,14 @@ class FrameStream:
     """frames altogether, gaps included"""
 
     @classmethod
-    def of(cls, lengths: Sequence[int], gap: int, multiple: int) -> FrameStream:
-        """Gaps of at least `gap` behind each; starts are even, the size is a `multiple`."""
+    def of(cls, lengths: Sequence[int], gap: int, multiple: int, step: int = 2) -> FrameStream:
+        """Gaps of at least `gap` behind each; starts are multiples of `step`, the size is a
+        `multiple`."""
         starts, end = [], 0
         for length in lengths:
             starts.append(end)
             end += length + gap
-            end += end % 2
+            end += -end % step
         return cls(starts, list(lengths), -(-end // multiple) * multiple)
 
     def halved(self) -> FrameStream:
