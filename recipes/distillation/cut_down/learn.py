@@ -14,6 +14,7 @@ import argparse
 import copy
 import math
 import time
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -21,26 +22,29 @@ from conditions import Conditions, centered
 from shards import Shard, batches, held_shards
 from torch import Tensor
 from torch.nn import functional
+from whitened import WhitenedAdam
 
 from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
 from timbral.losses.distillation import DistillationConfig, DistillationLoss
 from timbral.scoring.metrics import eer
 
 BATCH = 32
-RATE = 1e-3
+RATE = 2e-4
+PLAIN_SHARE = 1.0
+"""of the rate, for what is no product"""
 LEAST_RATE = 0.01
 """of the rate, at the end"""
 WARM_STEPS = 100
-DECAY = 0.02
-"""of weights"""
 RELATIONS = 5.0
-BLOCKS = 0.3
+BLOCKS = 1.0
 """weight of the blocks' outputs at first; half of that after BLOCK_SHARE of the time"""
-BLOCK_SHARE = 0.15
+BLOCK_SHARE = 0.25
 AVERAGED = 0.998
 AS_THEY_ARE = 4
 """every fourth batch is heard without conditions"""
-WATCH_STEPS = 200
+EXAMPLES = 6
+"""batches that say how white the inputs of the products are"""
+WATCH_STEPS = 50
 
 
 class Student:
@@ -102,11 +106,15 @@ def watch(network: WideCampplusEncoder, held: dict[str, Shard]) -> str:
 class Run:
     """A training and what it is saved as."""
 
-    def __init__(self, student: Student, output: Path, seconds: float) -> None:
+    def __init__(
+        self, student: Student, output: Path, seconds: float, examples: list[Tensor]
+    ) -> None:
         self.student, self.output, self.seconds = student, output, seconds
         self.averaged = copy.deepcopy(student.network)
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.learned, lr=RATE, weight_decay=DECAY)
+        self.optimizer = WhitenedAdam(
+            student.network, lambda: [student(part) for part in examples].clear(), PLAIN_SHARE
+        )
         self.loss = DistillationLoss(DistillationConfig(RELATIONS))
         self.step, self.spent = 0, 0.0
         if output.exists():
@@ -134,15 +142,14 @@ class Run:
     def take(self, shard: Shard, features: Tensor) -> dict[str, float]:
         share = self.spent / self.seconds
         falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-        self.optimizer.param_groups[0]["lr"] = RATE * falling * min(1.0, self.step / WARM_STEPS)
+        rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
         vectors, outputs = self.student(features)
         cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), shard["vectors"])
         blocks = self.student.block_loss(outputs, shard)
         weight = BLOCKS * 0.5 ** (share / BLOCK_SHARE)
         self.optimizer.zero_grad()
         (cosine + weight * blocks).backward()
-        torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.step += 1
         kept = min(AVERAGED, 1 - 1 / (1 + self.step / 10))
         with torch.no_grad():
@@ -163,7 +170,11 @@ def main() -> None:
     fitted = torch.load(options.fitted, weights_only=True)
     network = WideCampplusEncoder(WideCampplusConfig())
     network.load_state_dict(fitted["weights"])
-    run = Run(Student(network, fitted["channels"]), options.output, options.seconds)
+    conditions = Conditions.read(options.corpora, 0)
+    drawn = islice(batches(options.shards, BATCH, 0), EXAMPLES)
+    examples = [conditions.apply(shard["banks"]) for shard in drawn]
+    student = Student(network, fitted["channels"])
+    run = Run(student, options.output, options.seconds, examples)
     conditions = Conditions.read(options.corpora, run.step)
     held = held_shards(options.shards)
     means: dict[str, float] = {}
