@@ -11,7 +11,7 @@ import pytest
 from timbral.encoders.registry import ENCODERS
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [*sorted(ROOT.glob("benchmarks/[a-z]*.py")), *sorted(ROOT.glob("recipes/*/*.py"))]
+SCRIPTS = [*sorted(ROOT.glob("benchmarks/[a-z]*.py")), *sorted(ROOT.glob("recipes/**/*.py"))]
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

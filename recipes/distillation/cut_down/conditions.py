@@ -66,7 +66,7 @@ class Conditions:
 
     def _room(self, banks: Tensor) -> Tensor:
         """Power that decays behind every frame, 0.15 to 1 s for 60 dB."""
-        count, frames, bands = banks.shape
+        count = len(banks)
         decay = 13.8 * 0.02 / self._uniform(count, 0.15, 1.0)
         tail = torch.exp(-decay * torch.arange(ROOM_FRAMES)) * decay
         tail = tail * torch.exp(self._uniform(count, -3.0, 1.0))

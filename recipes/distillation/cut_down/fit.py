@@ -176,24 +176,24 @@ def fit_block(
     `channels` are those of the teacher's input that the student has.
     """
     mask = torch.ones(1, 1, dtype=torch.bool)
-    inputs = teacher.frames.shape[2]
+    inputs, width = teacher.frames.shape[2], own.layers[0].masking.local.out_channels
     for number, layer in enumerate(own.layers):
         assert isinstance(layer, DenseLayer)
         first = FUSED * number
         group = [block.layers[index] for index in range(first, first + FUSED)]
         taught = [teacher.advance(index) for index in range(first, first + FUSED)]
-        known = torch.cat([channels, torch.arange(inputs, inputs + FUSED * 32 * number)])
+        known = torch.cat([channels, torch.arange(inputs, inputs + width * number)])
         norms = torch.stack(
-            [torch.stack([getattr(part.norm1, name)[known] for part in group]).mean(0)
-             for name in ("weight", "bias")]
+            [
+                torch.stack([getattr(part.norm1, name)[known] for part in group]).mean(0)
+                for name in ("weight", "bias")
+            ]
         )
         fit_layer(layer, frames, taught, norms)
         masks = mask.expand(frames.shape[:2])
-        frames = torch.cat(
-            [layer(part, masks[: len(part)]) for part in frames.split(PART)]
-        )
-        target = teacher.frames[:, :: teacher._stride, -FUSED * 32 :]
-        told(f"layer {number}", flat(frames[:, :, -FUSED * 32 :]), flat(target).float())
+        frames = torch.cat([layer(part, masks[: len(part)]) for part in frames.split(PART)])
+        target = teacher.frames[:, :: teacher._stride, -width:]
+        told(f"layer {number}", flat(frames[:, :, -width:]), flat(target).float())
     known = torch.cat([channels, torch.arange(inputs, teacher.frames.shape[2])])
     norms = torch.stack([block.norm.weight[known], block.norm.bias[known]])
     set_norm(own.norm, flat(frames), norms[0], norms[1])
@@ -241,12 +241,9 @@ def fit(
         heard = part[:, ::2]
         features = conditions.apply(heard) if number % 2 else centered(heard)
         frames.append(front_output(student, features))
-        seen: list[Tensor] = []
-        hook = teacher.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        lengths = torch.full((len(part),), part.shape[1])
-        vectors.append(functional.normalize(teacher.embed_features(centered(part), lengths)))
-        hook.remove()
-        inputs.append(seen[0].half())
+        taken, found = dense_input(teacher, centered(part))
+        inputs.append(taken.half())
+        vectors.append(functional.normalize(found))
     own, taught = torch.cat(frames), torch.cat(inputs)
     kept: list[Tensor] = []
     channels = torch.arange(own.shape[2])
@@ -272,6 +269,15 @@ def fit(
     set_norm(student.norm, flat(own), teacher.norm.weight[channels], teacher.norm.bias[channels])
     fit_vectors(student, own, torch.cat(vectors))
     return kept
+
+
+def dense_input(teacher: CampplusEncoder, features: Tensor) -> tuple[Tensor, Tensor]:
+    """What the teacher's first dense block takes, and its vectors, of crops of one length."""
+    seen: list[Tensor] = []
+    hook = teacher.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    vectors = teacher.embed_features(features, torch.full((len(features),), features.shape[1]))
+    hook.remove()
+    return seen[0], vectors
 
 
 def _weights_behind(teacher: CampplusEncoder, number: int, count: int) -> Tensor:

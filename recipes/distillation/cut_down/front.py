@@ -81,7 +81,9 @@ def main() -> None:
         optimizer.step()
         mean = 0.99 * mean + 0.01 * float(loss.detach())
         if step % 200 == 199:
-            print(f"{step + 1} steps, {mean:.3f}; held {watch(network, held, variance)}", flush=True)
+            print(
+                f"{step + 1} steps, {mean:.3f}; held {watch(network, held, variance)}", flush=True
+            )
             torch.save(network.state_dict(), options.output)
     torch.save(network.state_dict(), options.output)
 

@@ -3,9 +3,11 @@
     python recipes/distillation/cut_down/learn.py CORPORA SHARDS FITTED OUTPUT [--seconds N]
 
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
-the teacher's vectors and between crops; beside it, falling to nothing, what the dense blocks give.
+the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
+crop than its vector does and does not depend on whose voices there are.
 Norms keep the statistics that they were fitted with. OUTPUT becomes a state to go on with, which a
-run that is started again does, and OUTPUT.weights the averaged weights, every few minutes.
+run that is started again does; the folder OUTPUT.encoder, at the end, the encoder with averaged
+weights.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch.nn import functional
 from whitened import WhitenedAdam
 
 from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.inference.embedder import Embedder
 from timbral.losses.distillation import DistillationConfig, DistillationLoss
 from timbral.scoring.metrics import eer
 
@@ -35,16 +38,15 @@ PLAIN_SHARE = 1.0
 LEAST_RATE = 0.01
 """of the rate, at the end"""
 WARM_STEPS = 100
-RELATIONS = 5.0
-BLOCKS = 1.0
-"""weight of the blocks' outputs at first; half of that after BLOCK_SHARE of the time"""
-BLOCK_SHARE = 0.25
+RELATIONS = 2.0
+FRAMES, POOLED = 1.0, 1.0
+"""weights of what the blocks give: frames, and their means and deviations over a crop"""
 AVERAGED = 0.998
 AS_THEY_ARE = 4
 """every fourth batch is heard without conditions"""
 EXAMPLES = 6
 """batches that say how white the inputs of the products are"""
-WATCH_STEPS = 50
+WATCH_STEPS = 100
 
 
 class Student:
@@ -68,17 +70,30 @@ class Student:
             hook.remove()
         return vectors, outputs
 
-    def block_loss(self, outputs: list[Tensor], shard: Shard) -> Tensor:
-        """Of the variance of the teacher's channels, the share that is not explained."""
-        total = outputs[0].new_zeros(())
+    def block_losses(self, outputs: list[Tensor], shard: Shard) -> tuple[Tensor, Tensor]:
+        """Of the variance of the teacher's channels, the share that is not explained.
+
+        First of frames, then of their means and deviations over a crop.
+        """
+        frames, pooled = outputs[0].new_zeros(()), outputs[0].new_zeros(())
         for number, (output, channels) in enumerate(zip(outputs, self.channels, strict=True)):
             taught = shard[f"block{number}"]
             stride = taught.shape[1] // output.shape[1]
-            target = taught[:, ::stride, channels].flatten(0, 1)
-            rows = output.flatten(0, 1)
-            error = (rows - rows.mean(0)) - (target - target.mean(0))
-            total = total + (error.square().mean(0) / target.var(0).clamp(min=1e-3)).mean()
-        return total / len(outputs)
+            target = taught[:, ::stride, channels]
+            frames = frames + unexplained(output.flatten(0, 1), target.flatten(0, 1))
+            pooled = pooled + unexplained(moments(output), moments(target))
+        return frames / len(outputs), pooled / len(outputs)
+
+
+def unexplained(rows: Tensor, target: Tensor) -> Tensor:
+    """Of the variance of columns of `target`, the mean share that `rows` do not explain."""
+    error = (rows - rows.mean(0)) - (target - target.mean(0))
+    return (error.square().mean(0) / target.var(0).clamp(min=1e-3)).mean()
+
+
+def moments(frames: Tensor) -> Tensor:
+    """Means and deviations over time: (N, F, C) -> (N, 2 C)."""
+    return torch.cat([frames.mean(1), (frames.var(1) + 1e-4).sqrt()], dim=1)
 
 
 @torch.no_grad()
@@ -87,16 +102,20 @@ def watch(network: WideCampplusEncoder, held: dict[str, Shard]) -> str:
     words = []
     for name, shard in held.items():
         features = centered(shard["banks"].float())
-        vectors = torch.cat([
-            functional.normalize(network.embed_features(part, torch.full((len(part),), 180)))
-            for part in features.split(64)
-        ])
+        vectors = torch.cat(
+            [
+                functional.normalize(network.embed_features(part, torch.full((len(part),), 180)))
+                for part in features.split(64)
+            ]
+        )
         cosine = float((vectors * shard["vectors"]).sum(1).mean())
         speakers = shard["speakers"]
         first, second = torch.triu_indices(len(speakers), len(speakers), 1)
         rates = [
-            eer((rows[first] * rows[second]).sum(1).numpy(),
-                             (speakers[first] == speakers[second]).numpy())[0]
+            eer(
+                (rows[first] * rows[second]).sum(1).numpy(),
+                (speakers[first] == speakers[second]).numpy(),
+            )[0]
             for rows in (vectors, shard["vectors"])
         ]
         words.append(f"{name} {cosine:.3f}, {100 * rates[0]:.1f} % ({100 * rates[1]:.1f})")
@@ -132,12 +151,12 @@ class Run:
             "step": self.step,
             "spent": self.spent,
         }
-        for path, content in ((self.output, state), (self._weights(), state["averaged"])):
-            torch.save(content, path.with_suffix(".part"))
-            path.with_suffix(".part").rename(path)
+        torch.save(state, self.output.with_suffix(".part"))
+        self.output.with_suffix(".part").rename(self.output)
 
-    def _weights(self) -> Path:
-        return self.output.with_name(f"{self.output.name}.weights")
+    def save_encoder(self) -> None:
+        folder = self.output.with_name(f"{self.output.name}.encoder")
+        Embedder(copy.deepcopy(self.averaged)).save(folder, license="Apache-2.0")
 
     def take(self, shard: Shard, features: Tensor) -> dict[str, float]:
         share = self.spent / self.seconds
@@ -145,17 +164,17 @@ class Run:
         rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
         vectors, outputs = self.student(features)
         cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), shard["vectors"])
-        blocks = self.student.block_loss(outputs, shard)
-        weight = BLOCKS * 0.5 ** (share / BLOCK_SHARE)
+        frames, pooled = self.student.block_losses(outputs, shard)
         self.optimizer.zero_grad()
-        (cosine + weight * blocks).backward()
+        (cosine + FRAMES * frames + POOLED * pooled).backward()
         self.optimizer.step(rate)
         self.step += 1
         kept = min(AVERAGED, 1 - 1 / (1 + self.step / 10))
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.learned, strict=True):
                 mean.lerp_(now, 1 - kept)
-        return {"loss": float(cosine.detach()), "blocks": float(blocks.detach())}
+        told = {"loss": cosine, "frames": frames, "pooled": pooled}
+        return {name: float(value.detach()) for name, value in told.items()}
 
 
 def main() -> None:
@@ -188,10 +207,13 @@ def main() -> None:
         if run.step % WATCH_STEPS == 0:
             run.save()
             told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-            print(f"{run.step} ({run.spent:.0f} s): {told}; {watch(run.averaged, held)}", flush=True)
+            print(
+                f"{run.step} ({run.spent:.0f} s): {told}; {watch(run.averaged, held)}", flush=True
+            )
         if run.spent >= options.seconds:
             break
     run.save()
+    run.save_encoder()
 
 
 if __name__ == "__main__":

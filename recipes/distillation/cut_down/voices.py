@@ -43,31 +43,51 @@ TRACT, PITCH, TEMPO = 0.09, 0.07, 0.1
 """standard deviations of the logarithms of stretches"""
 MOST = 0.25
 """of those logarithms"""
+BEND = 1.5
+"""standard deviation, in bands, of the slowest wave that bends the tract's frequencies"""
+VOWELS, BREATH = 0.12, 0.25
+"""standard deviations of the logarithms of how lively the envelope is, and how rough the rest"""
 TEACHER_BATCH = 16
 
 
 @dataclass(frozen=True)
 class Change:
-    """Factors by which a voice is stretched."""
+    """What is done to a voice: factors by which it is stretched, and others."""
 
     tract: float = 1.0
     pitch: float = 1.0
     tempo: float = 1.0
+    bend: tuple[float, ...] = ()
+    """of the tract's frequencies: heights, in bands, of waves of half a period, one, and so on"""
+    vowels: float = 1.0
+    """how far the envelope moves about its mean"""
+    breath: float = 1.0
+    """how much the fine structure stands out"""
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Change:
         if rng.random() > CHANGED:
             return cls()
         tract, pitch, tempo = rng.normal(0.0, (TRACT, PITCH, TEMPO)).clip(-MOST, MOST)
-        return cls(math.exp(tract), math.exp(min(max(tract + pitch, -MOST), MOST)), math.exp(tempo))
+        vowels, breath = rng.normal(0.0, (VOWELS, BREATH)).clip(-2 * MOST, 2 * MOST)
+        return cls(
+            math.exp(tract),
+            math.exp(min(max(tract + pitch, -MOST), MOST)),
+            math.exp(tempo),
+            tuple(rng.normal(0.0, [BEND, BEND / 2, BEND / 3])),
+            math.exp(vowels),
+            math.exp(breath),
+        )
 
     def apply(self, banks: Tensor) -> Tensor:
         """Log filter banks (F, M) changed: (F / tempo, M)."""
         if self == Change():
             return banks
         envelope = smoothed(banks)
-        fine = stretched_bands(banks - envelope, self.pitch)
-        changed = stretched_bands(envelope, self.tract) + fine
+        fine = stretched_bands(banks - envelope, self.pitch) * self.breath
+        mean = envelope.mean(0)
+        lively = mean + (envelope - mean) * self.vowels
+        changed = stretched_bands(lively, self.tract, self.bend) + fine
         return stretched_time(changed, self.tempo)
 
 
@@ -78,14 +98,17 @@ def smoothed(banks: Tensor, reach: int = 3) -> Tensor:
     return torch.nn.functional.conv1d(padded, (weights / weights.sum())[None, None])[:, 0]
 
 
-def stretched_bands(banks: Tensor, factor: float) -> Tensor:
-    """Banks (F, M) of a voice whose frequencies are multiplied by `factor`."""
+def stretched_bands(banks: Tensor, factor: float, bend: tuple[float, ...] = ()) -> Tensor:
+    """Banks (F, M) of a voice whose frequencies are multiplied by `factor`, then bent."""
     count = banks.shape[1]
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (20.0, 8000.0))
     step = (high - low) / (count + 1)
     mels = low + step * torch.arange(1, count + 1, dtype=torch.float64)
     source = 1127.0 * torch.log1p(torch.expm1(mels / 1127.0) / factor)
-    return _between(banks.t(), ((source - low) / step - 1).clamp(0, count - 1)).t()
+    bands = (source - low) / step - 1
+    for number, height in enumerate(bend):
+        bands += height * torch.sin(math.pi * (number + 1) * torch.arange(count) / count)
+    return _between(banks.t(), bands.clamp(0, count - 1)).t()
 
 
 def stretched_time(banks: Tensor, tempo: float) -> Tensor:

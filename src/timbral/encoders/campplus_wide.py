@@ -38,7 +38,7 @@ BLOCK_STRIDES = (2, 1, 1)
 
 @dataclass(frozen=True)
 class WideCampplusConfig:
-    """Sizes of the network; the defaults have 2.2 million parameters."""
+    """Sizes of the network; the defaults have 2.4 million parameters."""
 
     block_layers: tuple[int, ...] = (3, 6, 4)
     """layers in each of the three dense blocks"""

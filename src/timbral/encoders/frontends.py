@@ -276,8 +276,8 @@ FBANK_WINDOWS = {"povey": _povey_window, "hamming": _hamming_window}
 class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
-    25 ms windows every 10 ms (or `hop_samples`), only where they fit whole; mean removed, pre-emphasis 0.97,
-    Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
+    25 ms windows every 10 ms (or `hop_samples`), only where they fit whole; mean removed,
+    pre-emphasis 0.97, Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
     """
 
     config: FbankConfig

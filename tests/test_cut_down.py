@@ -1,0 +1,134 @@
+"""The recipe that cuts a student from CAM++: its parts, on networks of a few channels."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
+from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.encoders.layers.conv import FrameConv, FrameConv2d
+
+FOLDER = Path(__file__).parents[1] / "recipes" / "distillation" / "cut_down"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Its modules by name, imported from beside each other."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in SCRIPTS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield lambda name: __import__(name)
+    for name in SCRIPTS:
+        sys.modules.pop(name, None)
+
+
+def test_ridge_finds_the_product(recipe: Any) -> None:
+    torch.manual_seed(0)
+    inputs, matrix, bias = torch.randn(400, 6), torch.randn(3, 6), torch.randn(3)
+    for wanted in (bias, torch.zeros(3)):
+        found = recipe("least_squares").ridge(
+            inputs, inputs @ matrix.t() + wanted, 1e-6, bias=bool(wanted.any())
+        )
+        assert (found[0] - matrix).abs().max() < 1e-3
+        assert (found[1] - wanted).abs().max() < 1e-3
+
+
+def test_the_best_columns_tell_what_others_do_not(recipe: Any) -> None:
+    torch.manual_seed(0)
+    strong, weak = torch.randn(500, 1), torch.randn(500, 1)
+    noise = torch.randn(500, 3)
+    columns = torch.cat([noise, strong, strong + 0.01 * noise[:, :1], weak], dim=1)
+    targets = torch.cat([3 * strong, weak], dim=1)
+    chosen = recipe("least_squares").best_columns(columns, targets, 2).tolist()
+    assert len({3, 4} & set(chosen)) == 1
+    assert 5 in chosen
+
+
+def test_stretched_bands_move_a_peak(recipe: Any) -> None:
+    voices = recipe("voices")
+    banks = torch.zeros(4, 80)
+    banks[:, 40] = 1.0
+    assert torch.equal(voices.Change().apply(banks), banks)
+    assert voices.stretched_bands(banks, 1.15).argmax(1).tolist() == [43] * 4
+    assert voices.stretched_bands(banks, 0.87).argmax(1).tolist() == [37] * 4
+    assert len(voices.stretched_time(torch.randn(100, 80), 1.25)) == 79
+
+
+def test_changes_and_conditions_follow_from_the_seed(recipe: Any) -> None:
+    voices, conditions = recipe("voices"), recipe("conditions")
+    banks, noise = torch.randn(6, 50, 80), [torch.randn(30, 80)]
+    drawn = [voices.Change.draw(np.random.default_rng(3)) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    heard = [conditions.Conditions(noise, 5).apply(banks) for _ in range(2)]
+    assert torch.equal(heard[0], heard[1])
+    assert heard[0].isfinite().all()
+    assert heard[0].mean(1).abs().max() < 1e-5
+    assert not torch.equal(heard[0], conditions.centered(banks))
+
+
+def test_a_step_is_alike_in_each_white_coordinate(recipe: Any) -> None:
+    """Of inputs that share a large mean: a step moves what tells them apart as far as that."""
+    torch.manual_seed(0)
+    inputs = 3.0 + torch.randn(2_000, 12)
+    layer = nn.Linear(12, 4)
+    before = layer.weight.detach().clone()
+    optimizer = recipe("whitened").WhitenedAdam(layer, lambda: layer(inputs), 0.5)
+    (layer(inputs) * torch.randn(2_000, 4)).sum().backward()
+    optimizer.step(1e-2)
+    (product,) = optimizer._products
+    sizes = (inputs @ before.t()).square().mean(0).sqrt()
+    white = (layer.weight.detach() - before) @ torch.linalg.inv(product.basis.t())
+    assert (white.abs() / sizes[:, None] - 1e-2).abs().max() < 1e-4
+    damped = product.basis.t() @ (inputs.t() @ inputs / 2_000) @ product.basis
+    assert damped.diagonal().max() < 1.0
+    assert (damped - damped.diagonal().diag()).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "layer", [FrameConv(5, 3, 3, padding=1, bias=False), FrameConv2d(2, 3, 3, mel_stride=2, padding=1)]
+)
+def test_rows_are_what_a_product_takes(recipe: Any, layer: nn.Module) -> None:
+    shape = (2, 7, 5) if isinstance(layer, FrameConv) else (2, 7, 6, 2)
+    inputs = torch.randn(shape)
+    rows = recipe("whitened")._rows(layer, inputs)
+    weight = layer.get_parameter("weight").flatten(1)
+    products: Tensor = rows @ weight.t()
+    expected = layer(inputs)
+    if isinstance(layer, FrameConv2d):  # rows go over bands first
+        expected = expected.transpose(1, 2)
+    assert (products - expected.reshape(-1, 3)).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_a_fitted_student_is_nearer_to_its_teacher(recipe: Any) -> None:
+    torch.manual_seed(0)
+    teacher = CampplusEncoder(CampplusConfig((4, 8, 4), 4, 16, 4, 8, 16)).eval()
+    student = WideCampplusEncoder(WideCampplusConfig((1, 2, 1), (12, 16, 16), 4, 16, 16, 12, 16))
+    student.eval()
+    banks = 2.0 * torch.randn(96, 1, 80) + torch.randn(96, 120, 80)
+    banks = banks + torch.sin(torch.arange(120)[:, None] * torch.rand(96, 1, 80))
+    conditions = recipe("conditions").Conditions([torch.randn(30, 80) - 30.0], 0)
+    features, frames = recipe("conditions").centered(banks[:, ::2]), torch.full((96,), 60)
+    target = functional.normalize(
+        teacher.embed_features(recipe("conditions").centered(banks), torch.full((96,), 120))
+    )
+
+    def distance() -> float:
+        """Root mean square difference of centered vectors, beside the teacher's own spread."""
+        vectors = functional.normalize(student.embed_features(features, frames))
+        error = (vectors - vectors.mean(0)) - (target - target.mean(0))
+        return float(error.norm() / (target - target.mean(0)).norm())
+
+    before = distance()
+    channels = recipe("fit").fit(student, teacher, banks, conditions)
+    assert [len(kept) for kept in channels] == [12, 16, 16]
+    assert distance() < 1.0 < before
