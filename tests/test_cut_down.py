@@ -68,11 +68,11 @@ def test_changes_and_conditions_follow_from_the_seed(recipe: Any) -> None:
     banks, noise = torch.randn(6, 50, 80), [torch.randn(30, 80)]
     drawn = [voices.Change.draw(np.random.default_rng(3)) for _ in range(2)]
     assert drawn[0] == drawn[1]
-    heard = [conditions.Conditions(noise, 5).apply(banks) for _ in range(2)]
-    assert torch.equal(heard[0], heard[1])
-    assert heard[0].isfinite().all()
-    assert heard[0].mean(1).abs().max() < 1e-5
-    assert not torch.equal(heard[0], conditions.centered(banks))
+    changed = [conditions.Conditions(noise, 5).apply(banks) for _ in range(2)]
+    assert torch.equal(changed[0], changed[1])
+    assert changed[0].isfinite().all()
+    assert changed[0].mean(1).abs().max() < 1e-5
+    assert not torch.equal(changed[0], conditions.centered(banks))
 
 
 def test_a_step_is_alike_in_each_white_coordinate(recipe: Any) -> None:
@@ -94,7 +94,8 @@ def test_a_step_is_alike_in_each_white_coordinate(recipe: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [FrameConv(5, 3, 3, padding=1, bias=False), FrameConv2d(2, 3, 3, mel_stride=2, padding=1)]
+    "layer",
+    [FrameConv(5, 3, 3, padding=1, bias=False), FrameConv2d(2, 3, 3, mel_stride=2, padding=1)],
 )
 def test_rows_are_what_a_product_takes(recipe: Any, layer: nn.Module) -> None:
     shape = (2, 7, 5) if isinstance(layer, FrameConv) else (2, 7, 6, 2)

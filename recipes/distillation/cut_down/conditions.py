@@ -61,8 +61,8 @@ class Conditions:
         drawn = torch.rand(count, generator=self._generator)
         return (low + (high - low) * drawn)[:, None, None]
 
-    def _met(self, count: int, share: float) -> Tensor:
-        return self._uniform(count) < share
+    def _met(self, count: int, fraction: float) -> Tensor:
+        return self._uniform(count) < fraction
 
     def _room(self, banks: Tensor) -> Tensor:
         """Power that decays behind every frame, 0.15 to 1 s for 60 dB."""
@@ -72,14 +72,14 @@ class Conditions:
         tail = tail * torch.exp(self._uniform(count, -3.0, 1.0))
         tail[:, :, 0] += 1.0
         power = torch.nn.functional.pad(banks.exp().transpose(1, 2), (ROOM_FRAMES - 1, 0))
-        heard = torch.nn.functional.conv1d(
+        changed = torch.nn.functional.conv1d(
             power.transpose(0, 1), tail.flip(2), groups=count
         )  # bands are its batch, crops its groups
-        heard = heard.permute(1, 2, 0).log()
-        return torch.where(self._met(count, ROOM), heard, banks)
+        changed = changed.permute(1, 2, 0).log()
+        return torch.where(self._met(count, ROOM), changed, banks)
 
     def _mixed(
-        self, banks: Tensor, other: Tensor, share: float, ratio: tuple[float, float]
+        self, banks: Tensor, other: Tensor, fraction: float, ratio: tuple[float, float]
     ) -> Tensor:
         """With another sound, whose mean power lies `ratio` (nepers of power) below."""
         count = len(banks)
@@ -87,7 +87,7 @@ class Conditions:
             values.exp().sum(2).mean(1).log()[:, None, None] for values in (banks, other)
         )
         other = other - other_level + level - self._uniform(count, *ratio)
-        return torch.where(self._met(count, share), torch.logaddexp(banks, other), banks)
+        return torch.where(self._met(count, fraction), torch.logaddexp(banks, other), banks)
 
     def _noise_of(self, frames: int) -> Tensor:
         pick = int(torch.randint(len(self._noise), (1,), generator=self._generator))

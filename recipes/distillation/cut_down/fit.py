@@ -6,7 +6,7 @@ FRONT is what front.py wrote. Behind it every product is fitted by least squares
 other, to what the teacher has at its place, on the student's own inputs: a wide layer's hidden
 units are the best of the four teacher's layers that it stands for, its local products and its
 gates are fitted to theirs, and a block hands on the channels of the teacher's that say most.
-The student hears crops in noise and rooms, the teacher the same crops before. OUTPUT becomes
+The student takes crops in noise and rooms, the teacher the same crops before. OUTPUT becomes
 `weights`, a state dict of a `WideCampplusEncoder`, and `channels`, those of the teacher's that each
 of its blocks hands on.
 """
@@ -35,7 +35,7 @@ from timbral.encoders.layers.pooling import statistics_pooling
 
 FRAMES = 280
 TEACHER_SEGMENT = 100
-PART = 64
+PIECE = 64
 """crops that go through a layer at once"""
 FUSED = 4
 """layers of the teacher that one of the student's stands for"""
@@ -68,28 +68,32 @@ class TeacherBlock:
         layer = self._block.layers[number]
         assert isinstance(layer, DenseLayer)
         parts, outputs = [], []
-        for frames in self.frames.split(PART):
-            part, output = _inside(layer, frames.float(), self._stride)
-            parts.append(part)
+        for frames in self.frames.split(PIECE):
+            piece, output = _inside(layer, frames.float(), self._stride)
+            parts.append(piece)
             outputs.append(output.half())
         self.frames = torch.cat([self.frames, torch.cat(outputs)], dim=2)
         names = ("hidden", "local", "squeezed", "gate")
-        return TeacherLayer(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        return TeacherLayer(
+            *(torch.cat([getattr(piece, name) for piece in parts]) for name in names)
+        )
 
     def transition(self) -> Tensor:
         """What the block gives (N, F, C'), float16."""
         mask = torch.ones(1, 1, dtype=torch.bool)
         return torch.cat(
             [
-                self._block.transition(functional.relu(self._block.norm(part.float(), mask))).half()
-                for part in self.frames.split(PART)
+                self._block.transition(
+                    functional.relu(self._block.norm(piece.float(), mask))
+                ).half()
+                for piece in self.frames.split(PIECE)
             ]
         )
 
 
 def segment_means(hidden: Tensor, size: int) -> Tensor:
     """An utterance's mean plus each segment's: (N, F, C) -> (N, S, C)."""
-    parts = [part.mean(1) for part in hidden.split(size, dim=1)]
+    parts = [piece.mean(1) for piece in hidden.split(size, dim=1)]
     return torch.stack(parts, dim=1) + hidden.mean(1, keepdim=True)
 
 
@@ -128,8 +132,8 @@ def fit_layer(layer: DenseLayer, frames: Tensor, taught: list[TeacherLayer], nor
     set_norm(layer.norm1, flat(frames), norms[0], norms[1])
     mask, masking = torch.ones(1, 1, dtype=torch.bool), layer.masking
     inputs = flat(functional.relu(layer.norm1(frames, mask)))
-    hidden = flat(torch.cat([part.hidden for part in taught], dim=2)).float()
-    local = flat(torch.cat([part.local for part in taught], dim=2)).float()
+    hidden = flat(torch.cat([piece.hidden for piece in taught], dim=2)).float()
+    local = flat(torch.cat([piece.local for piece in taught], dim=2)).float()
     kept = best_columns(functional.relu(hidden), local / local.std(0), layer.norm2.num_features)
     matrix, bias = ridge(inputs, hidden[:, kept])
     product = inputs @ matrix.t()
@@ -146,8 +150,8 @@ def fit_layer(layer: DenseLayer, frames: Tensor, taught: list[TeacherLayer], nor
 
 def fit_gate(masking: ContextMasking, active: Tensor, taught: list[TeacherLayer]) -> None:
     """The gates' two products, from hidden units (N, F, C)."""
-    squeezed = flat(torch.cat([part.squeezed for part in taught], dim=2))
-    gate = flat(torch.cat([part.gate for part in taught], dim=2))
+    squeezed = flat(torch.cat([piece.squeezed for piece in taught], dim=2))
+    gate = flat(torch.cat([piece.gate for piece in taught], dim=2))
     kept = best_columns(functional.relu(squeezed), gate, masking.squeeze.out_channels)
     context = flat(segment_means(active, masking.segment_frames))
     matrix, bias = ridge(context, squeezed[:, kept], 1e-2)
@@ -185,13 +189,13 @@ def fit_block(
         known = torch.cat([channels, torch.arange(inputs, inputs + width * number)])
         norms = torch.stack(
             [
-                torch.stack([getattr(part.norm1, name)[known] for part in group]).mean(0)
+                torch.stack([getattr(piece.norm1, name)[known] for piece in group]).mean(0)
                 for name in ("weight", "bias")
             ]
         )
         fit_layer(layer, frames, taught, norms)
         masks = mask.expand(frames.shape[:2])
-        frames = torch.cat([layer(part, masks[: len(part)]) for part in frames.split(PART)])
+        frames = torch.cat([layer(piece, masks[: len(piece)]) for piece in frames.split(PIECE)])
         target = teacher.frames[:, :: teacher._stride, -width:]
         told(f"layer {number}", flat(frames[:, :, -width:]), flat(target).float())
     known = torch.cat([channels, torch.arange(inputs, teacher.frames.shape[2])])
@@ -237,12 +241,12 @@ def fit(
 ) -> list[Tensor]:
     """All behind the front, on log filter banks (N, F, M); the channels that each block has."""
     frames, inputs, vectors = [], [], []
-    for number, part in enumerate(banks.split(PART)):
-        heard = part[:, ::2]
-        features = conditions.apply(heard) if number % 2 else centered(heard)
+    for number, piece in enumerate(banks.split(PIECE)):
+        taken = piece[:, ::2]
+        features = conditions.apply(taken) if number % 2 else centered(taken)
         frames.append(front_output(student, features))
-        taken, found = dense_input(teacher, centered(part))
-        inputs.append(taken.half())
+        begun, found = dense_input(teacher, centered(piece))
+        inputs.append(begun.half())
         vectors.append(functional.normalize(found))
     own, taught = torch.cat(frames), torch.cat(inputs)
     kept: list[Tensor] = []
@@ -293,10 +297,10 @@ def fit_vectors(student: WideCampplusEncoder, frames: Tensor, vectors: Tensor) -
     mask = torch.ones(frames.shape[:2], dtype=torch.bool)
     pooled = statistics_pooling(functional.relu(student.norm(frames, mask)), mask, unbiased=True)
     most = len(pooled) * 9 // 10
-    for share in (3e-2, 1e-1, 3e-1):
-        matrix, bias = ridge(pooled[:most], vectors[:most], share)
+    for fraction in (3e-2, 1e-1, 3e-1):
+        matrix, bias = ridge(pooled[:most], vectors[:most], fraction)
         found = functional.normalize(pooled[most:] @ matrix.t() + bias)
-        print(f"{share:g}: cosine {float((found * vectors[most:]).sum(1).mean()):.3f}")
+        print(f"{fraction:g}: cosine {float((found * vectors[most:]).sum(1).mean()):.3f}")
     matrix, bias = ridge(pooled, vectors, 1e-2)
     student.linear.weight.data.copy_(matrix)
     norm = student.linear_norm

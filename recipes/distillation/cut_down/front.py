@@ -69,10 +69,10 @@ def main() -> None:
     variance = everything.var(0).clamp(min=1e-3)
     began, mean = time.monotonic(), 1.0
     for step, shard in enumerate(batches(options.shards, BATCH, 0)):
-        share = (time.monotonic() - began) / options.seconds
-        if share >= 1:
+        fraction = (time.monotonic() - began) / options.seconds
+        if fraction >= 1:
             break
-        factor = min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * share))
+        factor = min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * fraction))
         optimizer.param_groups[0]["lr"] = RATE * factor + 1e-5
         features = conditions.apply(shard["banks"]) if step % 2 else centered(shard["banks"])
         loss = unexplained(front_output(network, features), shard["first"], variance)

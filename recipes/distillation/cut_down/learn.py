@@ -5,7 +5,7 @@
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
 the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
 crop than its vector does and does not depend on whose voices there are.
-Norms keep the statistics that they were fitted with. OUTPUT becomes a state to go on with, which a
+Norms keep the statistics that they were fitted with. OUTPUT becomes a state to resume from, which a
 run that is started again does; the folder OUTPUT.encoder, at the end, the encoder with averaged
 weights.
 """
@@ -33,7 +33,7 @@ from timbral.scoring.metrics import eer
 
 BATCH = 32
 RATE = 2e-4
-PLAIN_SHARE = 1.0
+PLAIN_FRACTION = 1.0
 """of the rate, for what is no product"""
 LEAST_RATE = 0.01
 """of the rate, at the end"""
@@ -43,7 +43,7 @@ FRAMES, POOLED = 1.0, 1.0
 """weights of what the blocks give: frames, and their means and deviations over a crop"""
 AVERAGED = 0.998
 AS_THEY_ARE = 4
-"""every fourth batch is heard without conditions"""
+"""every fourth batch is taken without conditions"""
 EXAMPLES = 6
 """batches that say how white the inputs of the products are"""
 WATCH_STEPS = 100
@@ -104,8 +104,8 @@ def watch(network: WideCampplusEncoder, held: dict[str, Shard]) -> str:
         features = centered(shard["banks"].float())
         vectors = torch.cat(
             [
-                functional.normalize(network.embed_features(part, torch.full((len(part),), 180)))
-                for part in features.split(64)
+                functional.normalize(network.embed_features(piece, torch.full((len(piece),), 180)))
+                for piece in features.split(64)
             ]
         )
         cosine = float((vectors * shard["vectors"]).sum(1).mean())
@@ -132,7 +132,7 @@ class Run:
         self.averaged = copy.deepcopy(student.network)
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
         self.optimizer = WhitenedAdam(
-            student.network, lambda: [student(part) for part in examples].clear(), PLAIN_SHARE
+            student.network, lambda: [student(piece) for piece in examples].clear(), PLAIN_FRACTION
         )
         self.loss = DistillationLoss(DistillationConfig(RELATIONS))
         self.step, self.spent = 0, 0.0
@@ -159,8 +159,8 @@ class Run:
         Embedder(copy.deepcopy(self.averaged)).save(folder, license="Apache-2.0")
 
     def take(self, shard: Shard, features: Tensor) -> dict[str, float]:
-        share = self.spent / self.seconds
-        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        fraction = self.spent / self.seconds
+        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
         rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
         vectors, outputs = self.student(features)
         cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), shard["vectors"])

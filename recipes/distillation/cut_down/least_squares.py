@@ -12,11 +12,12 @@ ROWS = 16_384
 
 
 def ridge(
-    inputs: Tensor, targets: Tensor, share: float = 1e-3, *, bias: bool = True
+    inputs: Tensor, targets: Tensor, fraction: float = 1e-3, *, bias: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Matrix (O, K) and bias (O,): targets (N, O) from inputs (N, K).
 
-    `share` of the inputs' mean variance is what is added to each one's. Without `bias` it is zero.
+    `fraction` of the inputs' mean variance is what is added to each one's. Without `bias` that
+    is zero.
     """
     mean_in, mean_out = (values.double().mean(0) * float(bias) for values in (inputs, targets))
     square = torch.zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
@@ -26,7 +27,7 @@ def ridge(
         y = y.float() - mean_out.float()
         square += x.t() @ x
         cross += x.t() @ y
-    square += share * square.diagonal().mean() * torch.eye(len(square), dtype=torch.float64)
+    square += fraction * square.diagonal().mean() * torch.eye(len(square), dtype=torch.float64)
     matrix = torch.linalg.solve(square, cross).t()
     return matrix.float(), (mean_out - matrix @ mean_in).float()
 

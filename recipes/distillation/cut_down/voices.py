@@ -3,7 +3,7 @@
     python recipes/distillation/cut_down/voices.py STORE SHARDS [--crops N] [--first N]
 
 STORE is that of recipes/distillation/prepare.py. SHARDS becomes files of 128 crops each, of one
-length. The teacher labels whatever it hears, so a crop need not be of a voice that exists: the
+length. The teacher labels whatever it takes, so a crop need not be of a voice that exists: the
 banks are stretched along time and along frequency, the spectrum's envelope (the tract) apart from
 its fine structure (the pitch), and some crops are two speakers at once. Crops come in pairs of one
 changed voice.
@@ -119,8 +119,8 @@ def stretched_time(banks: Tensor, tempo: float) -> Tensor:
 def _between(rows: Tensor, positions: Tensor) -> Tensor:
     """Rows at positions between them."""
     below = positions.floor().long().clamp(max=len(rows) - 2)
-    share = (positions - below).float()[:, None]
-    return rows[below] * (1 - share) + rows[below + 1] * share
+    fraction = (positions - below).float()[:, None]
+    return rows[below] * (1 - fraction) + rows[below + 1] * fraction
 
 
 class Recordings:
@@ -209,14 +209,14 @@ def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
 def labeled(teacher: CampplusEncoder, crops: list[Tensor]) -> dict[str, Tensor]:
     """A shard of crops (F, M): banks every 20 ms in float16, and what the teacher makes of them."""
     banks = torch.stack(crops)
-    parts = [teach(teacher, part) for part in banks.split(TEACHER_BATCH)]
+    parts = [teach(teacher, piece) for piece in banks.split(TEACHER_BATCH)]
     shard = {
         "banks": banks[:, ::2].half(),
-        "first": torch.cat([part.first for part in parts]).half(),
-        "vectors": torch.cat([part.vectors for part in parts]),
+        "first": torch.cat([piece.first for piece in parts]).half(),
+        "vectors": torch.cat([piece.vectors for piece in parts]),
     }
     for number in range(3):
-        shard[f"block{number}"] = torch.cat([part.blocks[number] for part in parts]).half()
+        shard[f"block{number}"] = torch.cat([piece.blocks[number] for piece in parts]).half()
     return {name: values.clone() for name, values in shard.items()}
 
 

@@ -3,7 +3,7 @@
 The inputs of a product are alike, and behind a ReLU none has a mean of zero: a step that is as
 large for each weight moves what they have in common a hundred times too far, and what tells them
 apart too little. With x' = T'x the white inputs (T = Q (L + d)^-1/2 of their second moments
-Q L Q'), y = W x = W' x', and Adam goes over W', whose every number changes y alike:
+Q L Q'), y = W x = W' x', and Adam learns W', whose every number changes y alike:
 
     gradient of W' = G T        W changes by (change of W') T'
 
@@ -66,19 +66,19 @@ class WhitenedAdam:
     """Of all of a network: products in white coordinates, the rest by plain Adam."""
 
     def __init__(
-        self, network: nn.Module, run_batches: Callable[[], None], plain_share: float
+        self, network: nn.Module, run_batches: Callable[[], None], plain_fraction: float
     ) -> None:
         """`run_batches` calls the network on examples; the rest learns at a share of the rate."""
         self._products = list(_products(network, run_batches))
         taken = {id(product.weight) for product in self._products}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in taken]
         self._plain = torch.optim.Adam(rest, betas=BETAS)
-        self._share, self._steps = plain_share, 0
+        self._plain_fraction, self._steps = plain_fraction, 0
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         self._steps += 1
-        self._plain.param_groups[0]["lr"] = rate * self._share
+        self._plain.param_groups[0]["lr"] = rate * self._plain_fraction
         self._plain.step()
         unbias = [1 - beta**self._steps for beta in BETAS]
         for product in self._products:
