@@ -23,6 +23,6 @@ def check_prior(prior: float) -> None:
     """ConfigError unless a prior probability lies between 0 and 1."""
     if not 0.0 < prior < 1.0:
         raise ConfigError(
-            f"`prior` is the prior probability of the same speaker, between "
+            f"`prior` is the probability of the same speaker before comparing, between "
             f"0 and 1, such as 0.5; got {prior}"
         )
