@@ -24,7 +24,7 @@ from timbral.embeddings.audit.second_speaker import SplitRecordings
 from timbral.embeddings.table import vectors_of
 from timbral.errors import AudioError, DataError
 from timbral.inference.embedder import Embedder
-from timbral.inference.speech_parts import RecordingParts, parts_of
+from timbral.inference.speech_parts import CUT_VERSION, RecordingParts, parts_of
 from timbral.io.storage import Folder
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Ints, Progress
@@ -67,10 +67,10 @@ def embed_parts(
     """The parts of every recording (N,), and why some have none.
 
     `rows` (N,) are the recordings' numbers in the corpus. Shards are kept in `folder`, those of
-    other weights or another preprocessing in another folder of it.
+    other weights, another preprocessing or another way of cutting in another folder of it.
     """
     job = EmbedJob.of_recordings(embedder)
-    kept = Folder(folder / job.digest[:12])
+    kept = Folder(folder / f"{job.digest[:12]}-{CUT_VERSION}")
     tie_folder(kept, job)
     shards: list[tuple[str, Ints]] = []
     failures: list[AudioError] = []

@@ -12,7 +12,10 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.speech_windows import speech_extent, speech_windows
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["RecordingParts", "parts_of"]
+__all__ = ["CUT_VERSION", "RecordingParts", "parts_of"]
+
+CUT_VERSION = 2
+"""of how recordings are cut: parts that are kept from another one are not reused"""
 
 LEAST_FRACTION = 0.2
 """of the windows, in each part"""
