@@ -57,7 +57,7 @@ class Bench:
     def precisions(self) -> list[str]:
         on_gpu = self.device.type == "cuda"
         computed = {"fp32": True, "tf32": on_gpu, "bf16": on_gpu or has_bf16()}
-        return [precision for precision in PRECISIONS if computed[precision]]
+        return [precision for precision in PRECISIONS if computed.get(precision)]
 
     @property
     def fast(self) -> str:

@@ -252,8 +252,8 @@ def test_a_recording_compared_with_itself_is_told(calibration: Calibration) -> N
             decide(PairScore(score, score), question, side(10), side(10)) for score in (1.0, 0.999)
         )
         assert same.same
-        assert "both sides are one recording" in same.warnings[-1]
-        assert not any("one recording" in each for each in other.warnings)
+        assert "both sides are the same recording" in same.warnings[-1]
+        assert not any("same recording" in each for each in other.warnings)
 
 
 def test_decision_says_a_probability_and_what_it_rests_on(calibration: Calibration) -> None:

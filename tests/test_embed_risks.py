@@ -98,7 +98,7 @@ def test_verify_warns_of_a_call_until_a_channel_is_chosen(
     wave, rate = soundfile.read(call, dtype="float32")
     mixed = ask("verify", run, call, good)
     assert f"note: {call}: channels-differ: " in mixed.err
-    assert "take --channel 1 or 2" in mixed.err
+    assert "use --channel 1 or 2" in mixed.err
     first = ask("verify", run, call, good, "--channel", "1", "--json")
     assert "channels-differ" not in first.err
     encoder = timbral.load_encoder(run)
@@ -114,6 +114,6 @@ def test_a_decision_warns_of_each_recording(run: Path, corpus: Path) -> None:
     encoder = timbral.load_encoder(run)
     short, good = corpus / "short" / "short.wav", corpus / "good" / "good.wav"
     [itself] = encoder.verify(good, good).warnings
-    assert itself.startswith("both sides are one recording")
+    assert itself.startswith("both sides are the same recording")
     [warning] = encoder.verify(short, [good, short]).warnings
     assert warning.startswith(f"{short}: short: ")

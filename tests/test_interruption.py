@@ -215,6 +215,7 @@ def test_signal_while_python_ends(number: signal.Signals, taken: bool) -> None:
     code = (
         "import atexit, signal\n"
         "from timbral.cli.interruption import run_interruptibly\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
         f"atexit.register(signal.raise_signal, {number.value})\n"
         f"run_interruptibly(lambda: signal.raise_signal({number.value}) if {taken} else 0)\n"
     )

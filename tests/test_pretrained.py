@@ -21,8 +21,8 @@ import pytest
 from conftest import Ask
 from timbral import api
 from timbral.checkpoints import catalog, weight_sources
-from timbral.checkpoints import download as downloads
 from timbral.checkpoints.encoder_sizes import count_sizes, describe
+from timbral.checkpoints.foreign import registry
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.foreign.registry import FORMATS
 from timbral.checkpoints.known_names import OWN_ENCODERS
@@ -251,13 +251,13 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     copy = tmp_path / "copy"
     shutil.copytree(GOLDEN / "wavlm-base-tiny", copy)
     conversions = []
-    read_foreign = downloads.read_foreign
+    read_foreign = registry.read_foreign
 
     def counted(source: Path, format: str | None = None) -> ConvertedWeights:
         conversions.append(source)
         return read_foreign(source, format)
 
-    monkeypatch.setattr(downloads, "read_foreign", counted)
+    monkeypatch.setattr(registry, "read_foreign", counted)
     first = api.load_encoder("wavlm-base-plus-sv", weights_dir=copy)
     assert (
         api.load_encoder("wavlm-base-plus-sv", weights_dir=copy).weights_sha256
@@ -273,7 +273,7 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_format_says_whose_weights_it_reads_and_their_license(ask: Ask) -> None:
     assert [one.format for one in WEIGHTS_OF_OTHERS] == sorted(FORMATS)
     of_all = {name for one in WEIGHTS_OF_OTHERS for name in one.architectures}
-    assert of_all == ENCODERS.keys() - {"tdnn"}
+    assert of_all == ENCODERS.keys() - {"tdnn", "campplus-wide"}
     rows = {row.name: row for row in api.models()}
     assert [one.license for one in rows["resnet"].weights_of_others][:1] == ["CC-BY-4.0"]
     assert rows["tdnn"].weights_of_others == ()

@@ -48,7 +48,8 @@ def test_banks_are_those_of_sherpa_onnx() -> None:
     banks = SherpaFbank(1.0).of_wave(torch.from_numpy(wave))
     assert banks.shape == (31, 80)
     found = torch.stack([banks[0], banks.mean(0), banks[-1]]).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # logs of energies as small as 1e-5: processors differ in their last digits
+    np.testing.assert_allclose(found, expected, atol=3e-4)
 
 
 @pytest.mark.parametrize("config", [KALDI_FBANK_80, WESPEAKER_FBANK_80])

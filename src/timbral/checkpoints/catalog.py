@@ -40,7 +40,9 @@ ARCHITECTURES = {
     "campplus": (
         "CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks"
     ),
-    "campplus-wide": "CAM++ with few, wide layers every 40 and 80 ms, on 80 Kaldi filter banks",
+    "campplus-wide": (
+        "CAM++ with few, wide layers at a low frame rate, on 80 Kaldi filter banks every 20 ms"
+    ),
     "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker",
     "eres2net-v2": "ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
