@@ -41,6 +41,8 @@ from timbral.scoring.trial_speakers import known_speakers, speaker_names
 
 __all__ = ["Evaluation", "ListEvaluation", "ScoredRecordings"]
 
+ROOT_ADVICE = "; `root` should be the folder that the paths of the trials start from"
+
 
 @dataclass(frozen=True)
 class Evaluation(Figures):
@@ -227,7 +229,7 @@ class ListEvaluation:
     ) -> ListScores:
         """Score from the vectors; DataError, with the first failure, when too many are missing."""
         if len(embedded.failures) == embedded.num_recordings:
-            raise DataError(f"no trial could be scored{_why(embedded)}")
+            raise DataError(f"no trial could be scored{_why(embedded)}{ROOT_ADVICE}")
         found = read_vectors(vectors)
         locations = self._files.locations(recordings.recordings.to_pylist())
         rows = pc.index_in(pa.array(locations, pa.string()), value_set=found.paths)
@@ -277,7 +279,7 @@ class ListEvaluation:
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:
     labels = done.scored.trials.labels
     kind = "target" if (labels == 1).any() else "non-target"
-    return f"only {kind} trials could be scored{_why(embedded)}"
+    return f"only {kind} trials could be scored{_why(embedded)}{ROOT_ADVICE}"
 
 
 def _why(embedded: ListSummary) -> str:
@@ -285,5 +287,5 @@ def _why(embedded: ListSummary) -> str:
     return (
         f", for {len(embedded.failures)} recordings could not be used, the first of them "
         f"{first['path']}: {first['reason']} (failures.jsonl has all; the vectors of the others "
-        "are kept); `root` should be the folder that the paths of the trials start from"
+        "are kept)"
     )
