@@ -50,6 +50,12 @@ class _Least:
         return None if self.refusal else self.reached
 
 
+def _check(top: int, prior: float) -> None:
+    check_prior(prior)
+    if top < 1:
+        raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
+
+
 class Identifier:
     """Searches recordings among the voices that a gallery has when the Identifier is created."""
 
@@ -80,6 +86,7 @@ class Identifier:
         Raises DataError if the encoder is not the gallery's, ConfigError for a `false_accept` that
         the data cannot support, with what would be needed.
         """
+        _check(top, prior)
         gallery.encoder.check_same(EncoderIdentity.of(encoder), gallery.location)
         self.encoder = encoder
         self._evidence = evidence_of(encoder, calibration)
@@ -100,9 +107,7 @@ class Identifier:
         return other
 
     def _ask(self, top: int, false_accept: float | None, prior: float) -> None:
-        check_prior(prior)
-        if top < 1:
-            raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
+        _check(top, prior)
         self.prior, self._top = prior, top
         self._false_accept = false_accept if self._voices.count else None
         self._least = None if self._false_accept is None else self._promised(self._false_accept)
