@@ -6,12 +6,12 @@ from pathlib import Path
 
 from timbral.data.manifest import Utterance
 from timbral.data.sources import find_utterances
+from timbral.inference.shipped_voices import VOICES
 from timbral.io.files import atomic_write
 from timbral.scoring.trials import draw_pairs
 
 __all__ = ["VOICES", "num_voices", "write_held_out"]
 
-VOICES = Path(__file__).parent / "voices"
 HOLD_OUT_EVERY = 4
 """every fourth voice is kept from training, to evaluate on"""
 
