@@ -242,7 +242,7 @@ def tone() -> Callable[[float, int], Wave]:
 
 @pytest.fixture
 def small_demo(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo takes eight voices and two steps, and places its points without UMAP."""
+    """The demo takes eight voices and two steps, and places its points by principal components."""
     config = tmp_path / "demo.yaml"
     config.write_text(
         "encoder: {name: tdnn, channels: 32}\n"
@@ -252,4 +252,4 @@ def small_demo(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for module in (whole_job, shipped):
         monkeypatch.setattr(module, "VOICES", voices)
     monkeypatch.setattr(whole_job, "CONFIG", config)
-    monkeypatch.setattr(projection, "MIN_FOR_UMAP", 100)
+    monkeypatch.setattr(projection, "MIN_FOR_NEIGHBORHOODS", 100)

@@ -158,6 +158,7 @@ def test_compiled_code_of_umap(
         def fit_transform(self, vectors: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(projection, "MIN_FOR_UMAP", 5)
     monkeypatch.setattr(projection, "_umap", lambda: SimpleNamespace(UMAP=FullDisk))
     words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "e"]
     assert ask(*words).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError, MissingExtraError
+from timbral.plots import projection
 from timbral.plots.palette import palette
 from timbral.plots.projection import project
 from timbral.plots.scatter import draw_scatter
@@ -23,8 +25,13 @@ def two_speakers(each: int = 10) -> NDArray[np.float32]:
     return (np.repeat(np.eye(2, 8), each, axis=0) + noise).astype(np.float32)
 
 
-def test_umap_separates_speakers_and_is_deterministic() -> None:
-    # one test, since the first call compiles for many seconds
+@pytest.mark.parametrize("method", ["t-SNE", "UMAP"])
+def test_speakers_are_apart_and_points_deterministic(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # one test, since the first call of UMAP compiles for many seconds
+    if method == "UMAP":
+        monkeypatch.setattr(projection, "MIN_FOR_UMAP", 5)
     vectors = two_speakers()
     state = np.random.get_state()[1].tolist()  # type: ignore[index]
     with warnings.catch_warnings(record=True) as caught:
@@ -47,6 +54,22 @@ def test_umap_separates_speakers_and_is_deterministic() -> None:
     outlier[0] = -1  # opposite to all the others
     assert np.isfinite(project(outlier)).all()
     assert np.isfinite(project(np.zeros((6, 3), dtype=np.float32))).all()
+
+
+def test_few_points_compile_nothing() -> None:
+    code = (
+        "import sys, numpy as np; from timbral.plots.projection import project; "
+        "project(np.random.default_rng(0).normal(size=(20, 8))); print('numba' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert answer.stdout.decode().strip() == "False"
+
+
+def test_copies_lie_side_by_side() -> None:
+    points = project(np.repeat(two_speakers(), 2, axis=0))
+    gaps = np.linalg.norm(points[0::2] - points[1::2], axis=1)
+    assert (gaps > 1e-4 * np.ptp(points)).all()
+    assert gaps.max() < 0.1 * np.ptp(points)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -89,9 +112,11 @@ def test_too_few_neighbors_is_an_error() -> None:
 
 
 def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtraError, match=r"plotting embeddings needs .*\[map\]"):
-        project(two_speakers())
+    for package, each in (("sklearn.manifold", 10), ("umap", 150)):
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, package, None)
+            with pytest.raises(MissingExtraError, match=r"plotting embeddings needs .*\[map\]"):
+                project(two_speakers(each))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"\[map\]"):
         draw_scatter(np.zeros((1, 2), dtype=np.float32), ["a"], tmp_path / "map.png")

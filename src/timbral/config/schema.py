@@ -141,7 +141,7 @@ class TrackingConfig:
     """What trackers get besides numbers. It changes nothing of a run, so it may change."""
 
     plot_every: int | None = None
-    """steps between two plots of a training batch on a plane (UMAP)"""
+    """steps between two plots of a training batch on a plane"""
     validation_plot_every: int | None = None
     """steps between two plots of the validation's utterances, each drawn at a validation"""
     audio_every: int | None = None

@@ -1,4 +1,4 @@
-"""Vectors (N, E) to points (N, 2) on a plane, by UMAP.
+"""Vectors (N, E) to points (N, 2) on a plane, by t-SNE or, where they are many, by UMAP.
 
 The distances on such a plane are for looking at, not for measuring.
 """
@@ -21,21 +21,24 @@ from timbral.io.types import Vectors
 
 __all__ = ["check_installed", "project"]
 
-MIN_FOR_UMAP = 5  # fewer points have no neighborhoods to keep: principal components then
+MIN_FOR_NEIGHBORHOODS = 5  # fewer points have none to keep: principal components then
+MIN_FOR_UMAP = 300  # fewer points take t-SNE less time than UMAP takes to compile itself
+APART = 0.02  # of the spread, what t-SNE's points are moved: those of equal vectors would coincide
 
 
 def check_installed() -> None:
     """Raise MissingExtraError now rather than after a long computation."""
-    if any(find_spec(name) is None for name in ("umap", "matplotlib")):
+    if any(find_spec(name) is None for name in ("umap", "sklearn", "matplotlib")):
         raise MissingExtraError("plotting embeddings", "map")
 
 
 def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors:
-    """Place vectors (N, E) on a plane by UMAP under the cosine metric: float32 (N, 2).
+    """Place vectors (N, E) on a plane so that neighbors under the cosine stay so: float32 (N, 2).
 
-    The same vectors and seed give the same points. `neighbors` above N - 1 count as N - 1; fewer
-    than 5 vectors are placed by principal components. Raises DataError when there is no vector or
-    one is not finite, ConfigError when neighbors < 2, MissingExtraError without umap.
+    By UMAP, fewer than 300 by t-SNE, fewer than 5 by principal components. The same vectors and
+    seed give the same points. `neighbors` above N - 1 count as N - 1. Raises DataError when there
+    is no vector or one is not finite, ConfigError when neighbors < 2, MissingExtraError without
+    what the method needs.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or 0 in vectors.shape:
@@ -45,8 +48,35 @@ def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors
         raise DataError(f"vector {row} of {len(vectors)} holds NaN or infinite values")
     if neighbors < 2:
         raise ConfigError(f"neighbors must be 2 or more: {neighbors}")
-    if len(vectors) < MIN_FOR_UMAP:
+    if len(vectors) < MIN_FOR_NEIGHBORHOODS:
         return _principal_plane(vectors)
+    if len(vectors) < MIN_FOR_UMAP:
+        return _by_tsne(vectors, seed, neighbors)
+    return _by_umap(vectors, seed, neighbors)
+
+
+def _by_tsne(vectors: Vectors, seed: int, neighbors: int) -> Vectors:
+    """t-SNE (van der Maaten and Hinton, 2008), from the principal plane; copies side by side."""
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError:
+        raise MissingExtraError("plotting embeddings", "map") from None
+    plane = _principal_plane(vectors)
+    start = 1e-4 * plane / max(float(plane.std()), 1e-12)
+    tsne = TSNE(
+        metric="cosine",
+        perplexity=min(neighbors, (len(vectors) - 1) / 3),
+        method="exact",
+        init=start,
+        random_state=seed,
+    )
+    points = tsne.fit_transform(vectors)
+    beside = np.random.default_rng(seed).normal(size=points.shape)
+    points += APART * max(float(points.std()), 1.0) * beside
+    return np.ascontiguousarray(points, dtype=np.float32)
+
+
+def _by_umap(vectors: Vectors, seed: int, neighbors: int) -> Vectors:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap warns of its seed, of tensorflow, of few points
         mapper = _umap().UMAP(

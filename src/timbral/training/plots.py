@@ -45,7 +45,7 @@ class LossSpikes:
 
 
 class RunPlots:
-    """Embeddings on a plane (UMAP), a color for each speaker."""
+    """Embeddings on a plane, a color for each speaker."""
 
     def __init__(self, run: Path, config: TrainConfig) -> None:
         self._folder = run / "plots"
