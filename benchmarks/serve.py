@@ -1,7 +1,7 @@
 """The service under load, on loopback: throughput, overload, kills, malformed uploads.
 
     python benchmarks/serve.py throughput [--seconds 10] [--rounds 3] [--clients 1 8 64]
-    python benchmarks/serve.py arrivals [--seconds 10] [--p95 0.25 0.5]
+    python benchmarks/serve.py arrivals [--seconds 10] [--p95 0.25 0.5] [--first-rate 1]
     python benchmarks/serve.py overload [--seconds 120]
     python benchmarks/serve.py kills [--kills 10]
     python benchmarks/serve.py malformed [--uploads 1000]
@@ -48,8 +48,6 @@ BOUNDARY = "timbral-benchmark"
 WARM_UP_SECONDS = 2.0
 MOST_CLIENTS = 128
 REFUSED_SECONDS = 1e6
-FIRST_RATE = 1.0
-"""requests a second"""
 
 
 @dataclass
@@ -243,7 +241,7 @@ def arrivals(args: argparse.Namespace) -> None:
         held = dict.fromkeys(bounds, 0.0)
         with server(name, args.encoder, *extra_words(name)) as (port, _):
             load(port, body, 4, WARM_UP_SECONDS)
-            rate, p95 = FIRST_RATE, 0.0
+            rate, p95 = args.first_rate, 0.0
             while p95 <= bounds[-1]:
                 p95 = arrive(port, body, rate, args.seconds).percentile(95)
                 held |= {bound: rate for bound in bounds if p95 <= bound}
@@ -445,6 +443,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--p95", type=float, nargs="+", default=[0.25, 0.5], help="seconds")
+    parser.add_argument("--first-rate", type=float, default=1.0, help="arrivals a second")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--uploads", type=int, default=1000)
     parser.add_argument("--port", type=int, default=0)

@@ -73,11 +73,14 @@ def test_what_the_environment_says_stays(machine: Path, monkeypatch: pytest.Monk
     assert threads_are_chosen()
 
 
-def test_the_command_says_it_before_torch_is_there() -> None:
+@pytest.mark.parametrize(
+    ("verb", "rounds"), [("embed", cores.SPIN_COUNT), ("serve", cores.SPIN_COUNT_SERVING)]
+)
+def test_the_command_says_it_before_torch_is_there(verb: str, rounds: str) -> None:
     code = (
         "import os, sys, timbral.cli.main as cli\n"
         "cli.run = lambda: print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules) or 0\n"
         "from timbral.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split() == [cores.SPIN_COUNT, "False"], done.stderr
+    done = subprocess.run([sys.executable, "-c", code, verb], capture_output=True, text=True)
+    assert done.stdout.split() == [rounds, "False"], done.stderr

@@ -548,8 +548,9 @@ def test_alone_on_busy_cores_one_thread_is_chosen() -> None:
             threads.note(found[-1], cost[found[-1]])
         return found
 
-    assert chosen({1: 0.1, 4: 0.03}, 70).count(4) == 3 + 60
-    assert chosen({1: 0.1, 4: 3.0}, 70).count(1) == 3 + 60
+    # three of each, then the slower one after 16, 32, 64, 128 and 128 batches
+    assert chosen({1: 0.1, 4: 0.03}, 380).count(1) == 3 + 5
+    assert chosen({1: 0.1, 4: 3.0}, 380).count(4) == 3 + 5
 
     threads = LoneThreads(4)
     for number in range(40):  # the first batch of four threads also starts them

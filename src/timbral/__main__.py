@@ -32,9 +32,9 @@ def main() -> None:
 
 def _main() -> int:
     from timbral.cli.main import run
-    from timbral.io.cores import share_cores
+    from timbral.io.cores import SPIN_COUNT, SPIN_COUNT_SERVING, share_cores
 
-    share_cores()
+    share_cores(SPIN_COUNT_SERVING if sys.argv[1:2] == ["serve"] else SPIN_COUNT)
     return run()
 
 

@@ -7,11 +7,21 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["CGROUPS", "SPIN_COUNT", "share_cores", "threads_are_chosen", "usable_cores"]
+__all__ = [
+    "CGROUPS",
+    "SPIN_COUNT",
+    "SPIN_COUNT_SERVING",
+    "share_cores",
+    "threads_are_chosen",
+    "usable_cores",
+]
 
 CGROUPS = Path("/sys/fs/cgroup")
 SPIN_COUNT = "3000"
 """rounds that a waiting thread turns before it sleeps"""
+SPIN_COUNT_SERVING = "10000"
+"""of `serve`, whose workers notice busy cores and then compute in one thread each; with fewer
+rounds threads fall asleep a hundred times in one request on free cores"""
 
 
 def usable_cores() -> int:
@@ -26,8 +36,8 @@ def usable_cores() -> int:
     return cores if granted is None else min(cores, max(1, math.ceil(granted)))
 
 
-def share_cores() -> None:
-    """Make torch's threads as many as there are cores, and sleep after some 50 µs of waiting.
+def share_cores(spin_count: str = SPIN_COUNT) -> None:
+    """Make torch's threads as many as there are cores, and sleep after so many rounds of waiting.
 
     It must be called before torch is imported, and changes nothing that the environment says. By
     default a container of two cores on a machine of 64 gets 64 threads, and threads of GNU's OpenMP
@@ -38,7 +48,7 @@ def share_cores() -> None:
     if "OMP_NUM_THREADS" not in os.environ and cores < (os.cpu_count() or 1):
         os.environ["OMP_NUM_THREADS"] = str(cores)
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+        os.environ["GOMP_SPINCOUNT"] = spin_count
 
 
 def threads_are_chosen() -> bool:

@@ -1,7 +1,8 @@
 """How many threads compute a batch that is alone: all cores where these are free, else one.
 
 Threads of one product wait for each other. Where other programs keep the cores busy, several are
-slower than one, by tens of times. So both are timed now and then.
+slower than one, by tens of times. So both are timed now and then, the slower one the more rarely
+the longer it has been the slower one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ KEPT = 5
 """times of each, whose median counts: the first batch of several threads also starts them"""
 FIRST = 3
 """batches of each, before either is thought faster"""
-OTHER_EVERY = 16
-"""batches: one of so many takes the slower number, to see whether it still is"""
+FIRST_PAUSE, LONGEST_PAUSE = 16, 128
+"""batches until the slower number is timed again; while it stays slower, the pause doubles"""
 
 
 class LoneThreads:
@@ -28,7 +29,8 @@ class LoneThreads:
             threads: deque(maxlen=KEPT) for threads in (most, 1)
         }
         """by number of threads the seconds of computing for a second of audio, newest last"""
-        self._count = 0
+        self._slower = 0
+        self._pause = self._left = FIRST_PAUSE
 
     def choose(self) -> int:
         """For the next batch."""
@@ -37,11 +39,18 @@ class LoneThreads:
         for threads, costs in self._costs.items():
             if len(costs) < FIRST:
                 return threads
-        self._count += 1
         faster, other = sorted(self._costs, key=lambda threads: median(self._costs[threads]))
+        if other != self._slower:
+            self._slower = other
+            self._pause = self._left = FIRST_PAUSE
         if self._costs[other][-1] < median(self._costs[faster]):
             return other  # again, to be sure: what kept it slow is gone
-        return other if self._count % OTHER_EVERY == 0 else faster
+        self._left -= 1
+        if self._left:
+            return faster
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._left = self._pause
+        return other
 
     def note(self, threads: int, cost: float) -> None:
         """What a batch that was alone from beginning to end has cost."""
