@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 
 from timbral.cli.early_checks import check_folders
 from timbral.cli.encoder_downloads import download_missing, refuse_unreachable
+from timbral.cli.quick_loading import without_collection
 from timbral.cli.wording import count
 
 if TYPE_CHECKING:
@@ -180,6 +181,11 @@ def load_embedder(
     Call it last: it imports torch, which takes seconds, unless the encoder is an exported model.
     `torch_threads` are those that compute; None leaves torch's own number.
     """
+    with without_collection():
+        return _load_embedder(encoder, running, torch_threads)
+
+
+def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | None) -> Embedder:
     from timbral.checkpoints.known_names import refuse_unknown
 
     refuse_unknown(encoder)
