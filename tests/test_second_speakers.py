@@ -22,6 +22,7 @@ from conftest import Ask
 from timbral.audio.decode import decode
 from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk import part_vectors
+from timbral.embeddings.audit import known_speakers, second_speaker
 from timbral.embeddings.audit.known_speakers import KnownSpeakers
 from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
@@ -97,14 +98,18 @@ def test_a_speaker_of_the_corpus_is_more_probable_than_a_stranger() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.3, 0.9])
-def test_known_speakers_are_compared_as_one_by_one(probability: float) -> None:
+@pytest.mark.parametrize("noises", [(0.5, 5.0), (0.02, 20.0)])
+def test_known_speakers_are_compared_as_one_by_one(
+    probability: float, noises: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(3)
     spread = rng.normal(size=(12, 12))
     model = TwoCovariance.fit(spread @ spread.T / 12, 40.0)
     means, counts = rng.normal(size=(7, 12)), np.array([1, 3, 0, 3, 2, 1, 3])
     vectors, worth = rng.normal(size=(5, 12)), rng.uniform(0.2, 2, size=5)
     own = np.array([0, 1, 3, 4, 6])
-    known = KnownSpeakers.of(model, means, counts)
+    monkeypatch.setattr(known_speakers, "MOST_RATIOS", 6)  # two vectors at a time
+    known = KnownSpeakers.of(model, means, counts, noises)
     found = known.anybody(MeanVector(vectors @ model.axes, worth), own, probability)
     for row in range(5):
         ratios = [
@@ -119,7 +124,8 @@ def test_known_speakers_are_compared_as_one_by_one(probability: float) -> None:
         assert found[row] == pytest.approx(expected, abs=1e-3)
 
 
-def test_blocks_of_any_size_give_the_same() -> None:
+def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_speaker, "BLOCK_RECORDINGS", 15)
     split, codes = recordings([3, 77])
     one, many = (list(find_second_speakers(blocks(split, size), codes)) for size in (200, 7))
     assert [each.recording for each in one] == [each.recording for each in many]

@@ -27,9 +27,9 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.speech_parts import CUT_VERSION, RecordingParts, parts_of
 from timbral.io.storage import Folder
 from timbral.io.threads import map_ahead
-from timbral.io.types import Floats, Ints, Progress
+from timbral.io.types import Floats, Ints, Progress, Vectors
 
-__all__ = ["KeptParts", "embed_parts"]
+__all__ = ["SHARD_RECORDINGS", "KeptParts", "embed_parts", "parts_table"]
 
 SHARD_RECORDINGS = 64
 BATCH_RECORDINGS = 16
@@ -100,20 +100,30 @@ def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
                 numbers.append(row)
                 moment = seconds_in_recording(times, parts.moment)
                 found.append(replace(parts, moment=moment))
-    size = 2 * embedder.embedding_dim
-    vectors = np.array([parts.vectors for parts in found], np.float32).reshape(-1)
-    table = pa.table(
-        {
-            "recording": pa.array(numbers, pa.int32()),
-            "moment": pa.array([parts.moment for parts in found], pa.float64()),
-            "before": pa.array([parts.seconds[0] for parts in found], pa.float64()),
-            "behind": pa.array([parts.seconds[1] for parts in found], pa.float64()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors), size),
-        }
-    )
+    vectors = np.array([parts.vectors for parts in found], np.float32)
+    seconds = np.array([parts.seconds for parts in found]).reshape(-1, 2)
+    moments = np.array([parts.moment for parts in found])
+    shape = (len(found), 2, embedder.embedding_dim)
+    table = parts_table(np.array(numbers, np.int32), vectors.reshape(shape), seconds, moments)
     failed = json.dumps([failure.as_dict() for failure in failures])
     table = table.replace_schema_metadata({"recordings": fingerprint, "failures": failed})
     return arrow_content(table), failures
+
+
+def parts_table(numbers: Ints, vectors: Vectors, seconds: Floats, moments: Floats) -> pa.Table:
+    """The rows of a shard: recordings' numbers in it (K,), parts (K, 2, E) and what they last
+    (K, 2), and the moments (K,) between them.
+    """
+    flat = pa.array(vectors.reshape(-1))
+    return pa.table(
+        {
+            "recording": pa.array(numbers, pa.int32()),
+            "moment": pa.array(moments, pa.float64()),
+            "before": pa.array(seconds[:, 0], pa.float64()),
+            "behind": pa.array(seconds[:, 1], pa.float64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, 2 * vectors.shape[2]),
+        }
+    )
 
 
 def _batches(

@@ -201,16 +201,17 @@ def _second_speakers(
     corpus: _Corpus, parts: Iterable[SplitRecordings], least: float
 ) -> Iterator[dict[str, Any]]:
     for found in find_second_speakers(parts, corpus.codes):
-        if found.probability >= least:
-            yield {
-                "kind": "second-speaker",
-                "probability": found.probability,
-                **corpus.example(found.recording),
-                "speaker": str(corpus.speakers[corpus.codes[found.recording]]),
-                "cosine": found.cosine,
-                "moment_seconds": round(found.moment, 3),
-                "second_voice": "behind" if found.is_behind else "before",
-            }
+        if found.probability < least:
+            return  # so are all that follow
+        yield {
+            "kind": "second-speaker",
+            "probability": found.probability,
+            **corpus.example(found.recording),
+            "speaker": str(corpus.speakers[corpus.codes[found.recording]]),
+            "cosine": found.cosine,
+            "moment_seconds": round(found.moment, 3),
+            "second_voice": "behind" if found.is_behind else "before",
+        }
 
 
 def when_talking(finding: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ KNOWN = 0.5
 MISLABELED = 0.02
 """recordings that are not the label's at all"""
 FOLDS = 5
+BLOCK_RECORDINGS = 4096
 ROUNDS, TRUSTED = 2, 0.9
 """how often, and on which fraction of the recordings, those with the lowest scores, the model is
 fitted again: recordings of two speakers would be taken for what is usual"""
@@ -48,6 +49,11 @@ class SplitRecordings:
     """that each part lasts (K, 2)"""
     moments: Floats
     """seconds from the recording's start (K,)"""
+
+    @classmethod
+    def joined(cls, blocks: Sequence[SplitRecordings]) -> SplitRecordings:
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(each, name) for each in blocks]) for name in names))
 
     def part(self, which: NDArray[np.bool_]) -> SplitRecordings:
         return SplitRecordings(
@@ -90,6 +96,7 @@ def find_second_speakers(
     `recordings`, in blocks of any size, are gone through eight times, so they need not be in
     memory.
     """
+    recordings = _LargerBlocks(recordings)
     corpus = _Corpus.of(recordings, codes)
     if corpus is None:
         return
@@ -121,6 +128,23 @@ def find_second_speakers(
 
 
 @dataclass(frozen=True)
+class _LargerBlocks:
+    """The same recordings in larger blocks: a few at a time take several times as long."""
+
+    blocks: Iterable[SplitRecordings]
+
+    def __iter__(self) -> Iterator[SplitRecordings]:
+        waiting: list[SplitRecordings] = []
+        for block in self.blocks:
+            waiting.append(block)
+            if sum(len(each.rows) for each in waiting) >= BLOCK_RECORDINGS:
+                yield SplitRecordings.joined(waiting)
+                waiting = []
+        if waiting:
+            yield SplitRecordings.joined(waiting)
+
+
+@dataclass(frozen=True)
 class _Corpus:
     """What is known of all recordings in two parts."""
 
@@ -135,13 +159,19 @@ class _Corpus:
     """of each speaker's recordings (S, E)"""
     numbers: Ints
     """of these recordings (S,)"""
+    least_count: float
+    """of a part"""
+    most_count: float
 
     @classmethod
     def of(cls, recordings: Iterable[SplitRecordings], codes: Ints) -> _Corpus | None:
         """None where they are too few to tell anything."""
         total, numbers = 0, np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
         common: Floats | None = None
+        least, most = np.inf, 0.0
         for block in recordings:
+            least = min(least, block.counts.min(initial=np.inf))
+            most = max(most, block.counts.max(initial=0.0))
             total += len(block.rows)
             numbers += np.bincount(codes[block.rows], minlength=len(numbers))
             mean = _whole(block.parts, block.seconds).sum(axis=0)
@@ -153,7 +183,8 @@ class _Corpus:
         for block in recordings:
             np.add.at(sums, codes[block.rows], _whole(_around(block.parts, middle), block.seconds))
         everything = np.ones(len(codes), dtype=bool)
-        return cls(codes, middle, _models(recordings, middle, everything), sums, numbers)
+        models = _models(recordings, middle, everything)
+        return cls(codes, middle, models, sums, numbers, float(least), float(most))
 
     def cosines(self, block: SplitRecordings) -> Floats:
         vectors = _around(block.parts, self.common)
@@ -163,7 +194,8 @@ class _Corpus:
         """All speakers, for each of the models."""
         means = self.sums / np.maximum(self.numbers, 1)[:, None]
         counts = np.minimum(self.numbers, MOST_OTHERS)
-        return [KnownSpeakers.of(model, means, counts) for model in self.models]
+        noises = (1 / (2 * self.most_count), 1 / self.least_count)  # of both parts, and of one
+        return [KnownSpeakers.of(model, means, counts, noises) for model in self.models]
 
     def scores(
         self, block: SplitRecordings, known: list[KnownSpeakers] | None = None
