@@ -153,7 +153,7 @@ class RunningOptions:
         option(
             None,
             "bf16 is faster on hardware that supports it, tf32 on CUDA; cosine to fp32 at least "
-            "0.999; int8: CAM++ on CPUs with VNNI, nearly twice as fast, cosine 0.99",
+            "0.999; int8: CAM++ on CPUs with VNNI, nearly twice as fast, cosine 0.997",
         ),
     ] = "fp32"
     compile: Annotated[

@@ -3,11 +3,10 @@
 A code k of channel c stands for low[c] + k step[c]. A norm and the ReLU behind it are a clamp of
 codes and no rounding again:
 
-    relu(a x + b) = a step (max(k, T) - T + d)   with the threshold t = (-b / a - low) / step,
-                                                 T = round(t), a > 0, and min for a < 0
+    relu(a x + b) = a step (max(k, T) - T)   with the threshold T = round((-b / a - low) / step),
+                                             a > 0, and min for a < 0
 
-What is beyond the threshold lacks T - t, for a threshold is a whole number here. The bias of the
-product makes up for it on average: d is T - t times the fraction of numbers beyond the threshold.
+The bias of the product makes up for what is rounded, on average of numbers that were seen.
 """
 
 from __future__ import annotations
@@ -22,16 +21,20 @@ from timbral.inference.optimized.byte_products import (
     LARGEST_CODE,
     ByteProduct,
     Code,
-    nearest_weights,
+    write_codes,
 )
-from timbral.inference.optimized.byte_ranges import Seen
+from timbral.inference.optimized.byte_ranges import Range
+from timbral.inference.optimized.byte_rounding import Moments
 
-__all__ = ["ONE", "ByteChannels", "ClampedCodes"]
+__all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_behind"]
 
 ONE = Code(1.0)
 """of numbers that are to be codes as they are"""
-MARGIN = 0.5
+MARGIN = 0.3
 """on either side of a channel, of the range that was seen: what is beyond is cut off"""
+DEVIATIONS = 5.0
+"""on either side of a channel's mean that are kept, too: of those that the encoder's norms know
+from its training, for few voices show what others have"""
 OWN_RANGE = 0.8
 """a step is the range of its channel to this power, times the largest range of all to the rest:
 with steps of very different sizes the weights are rounded worse"""
@@ -47,50 +50,78 @@ class ByteChannels:
     step: Tensor
 
     @classmethod
-    def for_numbers(cls, seen: Seen) -> ByteChannels:
-        width = seen.high - seen.low
-        low = seen.low - MARGIN * width
-        low = torch.where(seen.low >= 0, low.clamp(min=0.0), low)  # behind a ReLU
-        width = seen.high + MARGIN * width - low
+    def for_numbers(cls, seen: Range, known: Range | None = None) -> ByteChannels:
+        """`known` is what the numbers reach in training."""
+        margin = MARGIN * (seen.high - seen.low)
+        wide = Range(seen.low - margin, seen.high + margin)
+        wide = wide if known is None else wide | known
+        low = torch.where(seen.low >= 0, wide.low.clamp(min=0.0), wide.low)  # behind a ReLU
+        width = wide.high - low
         largest = width.max().clamp(min=1e-9)
         width = torch.maximum(width, LEAST_RANGE * largest)
         return cls(low, width**OWN_RANGE * largest ** (1 - OWN_RANGE) / LARGEST_CODE)
 
+    @classmethod
+    def before(cls, norm: BatchNorm, seen: Range) -> ByteChannels:
+        """For what goes into a norm."""
+        assert norm.running_mean is not None, "our encoders keep running statistics"
+        assert norm.running_var is not None
+        mean, width = norm.running_mean.double(), norm.running_var.double().sqrt() * DEVIATIONS
+        return cls.for_numbers(seen, Range(mean - width, mean + width))
+
+    @classmethod
+    def behind(cls, norm: BatchNorm, seen: Range) -> ByteChannels:
+        """For what comes out of a norm and a ReLU."""
+        width = norm.weight.double().abs() * DEVIATIONS
+        return cls.for_numbers(seen.relu(), Range(norm.bias - width, norm.bias + width).relu())
+
     def __getitem__(self, channels: slice) -> ByteChannels:
         return ByteChannels(self.low[channels], self.step[channels])
 
-    def as_codes(self, matrix: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """`matrix` (C, K) and `bias` (C,) for a product whose outputs are codes, to be rounded."""
-        return matrix.double() / self.step[:, None], (bias - self.low) / self.step
+    def as_codes(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (C, ...) and `bias` (C,) with which numbers, to be rounded, are codes."""
+        step = self.step.view(-1, *(1,) * (weight.dim() - 1))
+        return weight.double() / step, (bias - self.low) / self.step
 
 
-class ClampedCodes:
-    """A norm and the ReLU behind it, of codes."""
+class ClampedProduct:
+    """A norm, the ReLU behind it and a product, of codes."""
 
-    def __init__(self, norm: BatchNorm, channels: ByteChannels, seen: Seen) -> None:
-        """`seen` is what came out of the norm."""
+    def __init__(
+        self,
+        norm: BatchNorm,
+        matrix: Tensor,
+        bias: Tensor,
+        channels: ByteChannels,
+        frames: Tensor,
+    ) -> None:
+        """`matrix` (O, C) and `bias` (O,) are behind the norm; `frames` (N, C) are numbers of the
+        channels, such as will come."""
         scale, offset = norm.scale_and_offset()
         dead = scale == 0  # the channel is constant: relu(b), whatever comes in
-        self._constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
+        constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
         exact = (-offset / torch.where(dead, 1.0, scale) - channels.low) / channels.step
-        self._threshold = exact.round().clamp(0, LARGEST_CODE)
-        self._gain = scale * channels.step
-        self._shift = torch.where(dead, 0.0, seen.active * (self._threshold - exact))
-        mean = torch.where(dead, 0.0, seen.mean / torch.where(dead, 1.0, self._gain))
-        self._mean = mean - self._shift
-        """of what is left of a clamped code when the threshold is taken off"""
-        self._least = torch.where(scale >= 0, self._threshold, 0.0).to(torch.uint8)
-        self._most = torch.where(scale <= 0, self._threshold, LARGEST_CODE).to(torch.uint8)
+        threshold = exact.round().clamp(0, LARGEST_CODE)
+        self._least = torch.where(scale >= 0, threshold, 0.0).to(torch.uint8)
+        self._most = torch.where(scale <= 0, threshold, LARGEST_CODE).to(torch.uint8)
+        codes = torch.empty(frames.shape, dtype=torch.uint8)
+        write_codes((frames - channels.low.float()).div_(channels.step.float()), codes)
+        inputs = Moments.of(codes.clamp_(self._least, self._most).float())
+        gain = scale * channels.step
+        folded = matrix.double() * gain
+        mean = torch.where(dead, 0.0, relu_behind(norm, frames).mean(0) / gain)
+        bias = bias + matrix.double() @ constant + folded @ (mean - inputs.mean)
+        self._product = ByteProduct(folded, bias, ONE, inputs)
 
-    def clamp(self, codes: Tensor, out: Tensor) -> Tensor:
-        """Codes (N, C) clamped, written to `out` (N, C)."""
-        return torch.clamp(codes, self._least, self._most, out=out)
+    def __call__(
+        self, codes: Tensor, room: Tensor, relu: bool = False, code: Code | None = None
+    ) -> Tensor:
+        """Of codes (N, C), as `ByteProduct`; `room` (N, C) is overwritten."""
+        clamped = torch.clamp(codes, self._least, self._most, out=room)
+        return self._product(clamped, relu, code)
 
-    def product(self, matrix: Tensor, bias: Tensor) -> ByteProduct:
-        """Of clamped codes, in place of `matrix` (O, C) and `bias` (O,) behind norm and ReLU."""
-        matrix = matrix.double()
-        folded = matrix * self._gain
-        rounded = nearest_weights(folded)
-        bias = bias + matrix @ self._constant + folded @ self._shift
-        bias = bias - rounded @ self._threshold - (rounded - folded) @ self._mean
-        return ByteProduct(folded, bias, ONE)
+
+def relu_behind(norm: BatchNorm, frames: Tensor) -> Tensor:
+    """What a norm of frames (N, C) and a ReLU give."""
+    scale, offset = norm.scale_and_offset()
+    return torch.addcmul(offset.float(), frames, scale.float()).relu_()

@@ -1,7 +1,7 @@
 """Products and convolutions in 8 bits: codes (u8) times fixed weights (s8).
 
-Weights have a step for each output. Sums are exact: only what comes in, and the weights, is
-rounded.
+Weights have a step for each output, and are rounded as `byte_rounding` says. Sums are exact: only
+what comes in, and the weights, is rounded.
 
 The operators are torch's own for compiled graphs. They are not public, so everything here is used
 only where `CAN_MULTIPLY_BYTES` says that this build and this processor have them: without VNNI
@@ -10,11 +10,13 @@ oneDNN adds two products in 16 bits, and cuts large sums off.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.products import CAN_FUSE
 
 __all__ = [
@@ -22,12 +24,12 @@ __all__ = [
     "LARGEST_CODE",
     "ByteConvolution",
     "ByteProduct",
-    "nearest_weights",
     "write_codes",
 ]
 
 LARGEST_CODE = 255
-LARGEST_WEIGHT = 127
+HEADROOM = 1.3
+"""what other recordings may have more"""
 ROUNDING = 2.0**23
 """added to a float32 from 0 to 255, leaves the nearest whole number in its lowest 8 bits"""
 
@@ -53,20 +55,6 @@ def write_codes(numbers: Tensor, codes: Tensor) -> Tensor:
     return codes.copy_(numbers.view(torch.int32))
 
 
-def _whole_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (O, ...) in s8, and the steps (O,)."""
-    largest = weights.flatten(1).abs().amax(1)
-    steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0)
-    whole = torch.round(weights / steps.view(-1, *(1,) * (weights.dim() - 1)))
-    return whole.to(torch.int8), steps.float()
-
-
-def nearest_weights(weights: Tensor) -> Tensor:
-    """Weights (O, ...) as a product in 8 bits has them, in float64."""
-    whole, steps = _whole_weights(weights.double())
-    return whole.double() * steps.double().view(-1, *(1,) * (weights.dim() - 1))
-
-
 @dataclass(frozen=True)
 class Code:
     """What codes stand for: code `zero` for 0, and a code more for `step` more."""
@@ -74,16 +62,25 @@ class Code:
     step: float
     zero: int = 0
 
+    @classmethod
+    def of_range(cls, low: float, high: float) -> Code:
+        """For numbers from `low` to `high`, zero, and a little more."""
+        low, high = HEADROOM * min(low, 0.0), HEADROOM * max(high, 0.0)
+        if not 0 < high - low < math.inf:
+            return cls(1.0)
+        step = (high - low) / LARGEST_CODE
+        return cls(step, round(-low / step))
+
 
 class ByteProduct:
     """Codes (N, K) times a matrix (O, K), plus a bias: (N, O)."""
 
-    def __init__(self, matrix: Tensor, bias: Tensor | None, code: Code) -> None:
-        """`code` is that of what comes in."""
-        whole, steps = _whole_weights(matrix.double())
-        packed = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
-        self._weights = (packed, steps, torch.zeros(len(whole), dtype=torch.int8))
-        self._bias = None if bias is None else bias.float()
+    def __init__(self, matrix: Tensor, bias: Tensor, code: Code, inputs: Moments) -> None:
+        """`code` is that of what comes in, `inputs` are of what codes stand for."""
+        rounded = RoundedWeights.of(matrix, inputs)
+        packed = torch.ops.onednn.qlinear_prepack(rounded.whole.contiguous(), None)
+        self._weights = (packed, rounded.steps, torch.zeros(len(matrix), dtype=torch.int8))
+        self._bias = (bias + rounded.bias).float()
         self._code = code
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
@@ -108,25 +105,27 @@ class ByteConvolution:
     def __init__(
         self,
         weight: Tensor,
-        bias: Tensor | None,
+        bias: Tensor,
         code: Code,
+        inputs: Moments,
         *,
         stride: int = 1,
         padding: int = 1,
         dilation: int = 1,
     ) -> None:
-        """`weight` is (C', C, H, W), `code` that of what comes in; the others are those of W."""
-        whole, steps = _whole_weights(weight.double())
+        """`weight` is (C', C, H, W); `code` is that of what comes in, `inputs` are of what codes
+        (C × H × W) stand for; the others are those of W."""
+        rounded = RoundedWeights.of(weight.flatten(1), inputs)
         self._where = ([1, stride], [0, padding], [1, dilation], 1)
         packed = torch.ops.onednn.qconv_prepack(
-            whole.contiguous(memory_format=torch.channels_last),
-            steps,
+            rounded.whole.view(weight.shape).contiguous(memory_format=torch.channels_last),
+            rounded.steps,
             code.step,
             code.zero,
             *self._where,
         )
-        self._weights = (packed, steps, torch.zeros(len(whole), dtype=torch.int8))
-        self._bias = None if bias is None else bias.float()
+        self._weights = (packed, rounded.steps, torch.zeros(len(weight), dtype=torch.int8))
+        self._bias = (bias + rounded.bias).float()
         self._code = code
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:

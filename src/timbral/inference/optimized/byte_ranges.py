@@ -1,70 +1,64 @@
-"""How large CAM++'s numbers become, seen on shipped voices when the network is folded."""
+"""CAM++'s numbers on shipped voices: what its form in 8 bits is made for."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 
 from timbral.audio.preprocessing import load
 from timbral.encoders.campplus import CampplusEncoder, FrontConvolutions, ResidualBlock
+from timbral.encoders.layers.conv import FrameConv2d
 from timbral.encoders.layers.norm import FrameBatchNorm
-from timbral.inference.optimized.byte_products import LARGEST_CODE, Code
+from timbral.inference.optimized.byte_rounding import Moments
 from timbral.inference.shipped_voices import VOICES
 
-__all__ = ["Ranges", "Seen"]
+__all__ = ["Range", "SeenNumbers", "patches"]
 
 EVERY = 40
 """of the shipped recordings: 17, each of another voice"""
 SECONDS = 4.0
 """of each, at most"""
-HEADROOM = 1.3
-"""what other recordings may have more"""
+PATCH_FRAMES = 9
+"""one of so many frames is looked at in front: every frame has many mels"""
 
 
-class Seen:
-    """Of a tensor (..., C), of each channel: least and largest number; of those over zero, and of
-    zero instead of the others, how many and the mean."""
+class Range:
+    """The least and the largest number of each channel (C,), in float64."""
 
-    def __init__(self, channels: int) -> None:
-        self.low = torch.full((channels,), math.inf, dtype=torch.float64)
-        self.high = -self.low
-        self._sums = torch.zeros(channels, dtype=torch.float64)
-        self._positive = torch.zeros(channels, dtype=torch.float64)
-        self._rows = 0
+    def __init__(self, low: Tensor, high: Tensor) -> None:
+        self.low, self.high = low.double(), high.double()
 
-    def see(self, numbers: Tensor) -> None:
-        rows = numbers.flatten(0, -2)
-        low, high = rows.aminmax(dim=0)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        self._sums += rows.relu().sum(0)
-        self._positive += (rows > 0).sum(0)
-        self._rows += len(rows)
+    @classmethod
+    def of(cls, numbers: Tensor) -> Range:
+        """Numbers (..., C)."""
+        return cls(*numbers.flatten(0, -2).aminmax(dim=0))
 
-    @property
-    def mean(self) -> Tensor:
-        return self._sums / self._rows
+    def relu(self) -> Range:
+        return Range(self.low.clamp(min=0.0), self.high.clamp(min=0.0))
 
-    @property
-    def active(self) -> Tensor:
-        return self._positive / self._rows
+    def __or__(self, other: Range) -> Range:
+        return Range(torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
 
 
-class Ranges:
-    """What comes out of layers of an encoder, and goes into its front and into the last norm of
-    each dense block, for weights as they are now.
-
-    Of its two-dimensional layers the least and largest number are seen, and nothing of channels.
-    """
+class SeenNumbers:
+    """What goes into the products of an encoder, for weights as they are now."""
 
     def __init__(self, encoder: CampplusEncoder) -> None:
-        self.inputs: dict[nn.Module, Seen] = {}
-        self.outputs: dict[nn.Module, Seen] = {}
-        self._entered = {encoder.front, *(block.get_submodule("norm") for block in encoder.blocks)}
-        kinds = (FrameBatchNorm, ResidualBlock, FrontConvolutions)
-        layers = [each for each in encoder.modules() if isinstance(each, kinds)]
-        hooks = [layer.register_forward_hook(self._see) for layer in layers]
+        self._front_channels = encoder.config.front_channels
+        self.features: list[Tensor] = []
+        """of each recording (F, M)"""
+        self.ranges: dict[nn.Module, Range] = {}
+        """of what comes out of layers in front, by channel"""
+        self.inputs: dict[nn.Module, Moments] = {}
+        """of what each convolution in front, and the layer behind these, takes for one output"""
+        self._frames: dict[nn.Module, list[Tensor]] = {}
+        kinds = (FrameBatchNorm, ResidualBlock, FrameConv2d)
+        layers = [each for each in encoder.front.modules() if isinstance(each, kinds)]
+        hooks = [layer.register_forward_hook(self._see_in_front) for layer in layers]
+        hooks.append(encoder.front.register_forward_hook(self._see_front))
+        hooks.append(encoder.tdnn.register_forward_hook(self._see_tdnn))
+        norms = [block.get_submodule("norm") for block in encoder.blocks]
+        hooks += [norm.register_forward_hook(self._see_block) for norm in norms]
         try:
             with torch.autocast("cpu", enabled=False):
                 for path in sorted(VOICES.glob("*/*.ogg"))[::EVERY]:
@@ -75,32 +69,35 @@ class Ranges:
             for hook in hooks:
                 hook.remove()
 
-    def _see(self, layer: nn.Module, given: tuple[Tensor, ...], outputs: Tensor) -> None:
-        in_front = outputs.dim() == 4 or isinstance(layer, FrontConvolutions)
-        looked_at = [(self.outputs, outputs)]
-        if layer in self._entered:
-            looked_at.append((self.inputs, given[0]))
-        for seen, numbers in looked_at:
-            if in_front:
-                numbers = torch.stack(numbers.aminmax()).view(2, 1)
-            seen.setdefault(layer, Seen(numbers.shape[-1])).see(numbers)
+    def frames(self, norm: nn.Module) -> Tensor:
+        """What goes into the last norm of a dense block (N, C)."""
+        return torch.cat(self._frames[norm])
 
-    def code_behind(self, layer: nn.Module) -> Code:
-        """For what comes out of a layer and a ReLU."""
-        return _code(0.0, float(self.outputs[layer].high.max()))
+    def _see_front(self, layer: FrontConvolutions, given: tuple[Tensor, ...], _: Tensor) -> None:
+        self.features.append(given[0][0])
 
-    def code_of_inputs(self, layer: nn.Module) -> Code:
-        seen = self.inputs[layer]
-        return _code(float(seen.low.min()), float(seen.high.max()))
+    def _see_in_front(self, layer: nn.Module, given: tuple[Tensor, ...], outputs: Tensor) -> None:
+        if isinstance(layer, FrameConv2d):
+            size, stride = layer.kernel_size[0], layer.stride[0]
+            rows = patches(given[0][0], size, stride, PATCH_FRAMES)
+            self.inputs.setdefault(layer, Moments()).see(rows)
+            return
+        seen = Range.of(outputs)
+        self.ranges[layer] = self.ranges.get(layer, seen) | seen
 
-    def code_of_outputs(self, layer: nn.Module) -> Code:
-        seen = self.outputs[layer]
-        return _code(float(seen.low.min()), float(seen.high.max()))
+    def _see_tdnn(self, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        frames = given[0][0]  # a channel's mels together, which `ByteFront` gives mel by mel
+        frames = frames.view(len(frames), self._front_channels, -1).transpose(1, 2).flatten(1)
+        rows = frames.unfold(0, 5, 2).transpose(1, 2).flatten(1)
+        self.inputs.setdefault(layer, Moments()).see(rows)
+
+    def _see_block(self, norm: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        self._frames.setdefault(norm, []).append(given[0][0])
 
 
-def _code(low: float, high: float) -> Code:
-    low, high = HEADROOM * min(low, 0.0), HEADROOM * max(high, 0.0)
-    if not 0 < high - low < math.inf:
-        return Code(1.0)
-    step = (high - low) / LARGEST_CODE
-    return Code(step, round(-low / step))
+def patches(numbers: Tensor, size: int, mel_stride: int, every: int) -> Tensor:
+    """What a convolution of `size` × `size` takes of (F, M, C), of every so many frames: rows
+    (N, C × time × mel)."""
+    padded = nn.functional.pad(numbers, (0, 0, size // 2, size // 2))
+    taken = padded.unfold(0, size, every).unfold(1, size, mel_stride)
+    return taken.flatten(2).flatten(0, 1)

@@ -10,9 +10,15 @@ import torch
 from torch import Tensor
 
 from timbral.encoders.campplus import DenseBlock, DenseLayer
-from timbral.inference.optimized.byte_channels import ONE, ByteChannels, ClampedCodes
+from timbral.inference.optimized.byte_channels import (
+    ONE,
+    ByteChannels,
+    ClampedProduct,
+    relu_behind,
+)
 from timbral.inference.optimized.byte_products import ByteConvolution, write_codes
-from timbral.inference.optimized.byte_ranges import Ranges
+from timbral.inference.optimized.byte_ranges import Range
+from timbral.inference.optimized.byte_rounding import Moments
 from timbral.inference.optimized.campplus_dense import ContextGate
 from timbral.inference.optimized.frame_stream import SegmentedStream
 
@@ -22,21 +28,30 @@ __all__ = ["ByteDenseBlock"]
 class ByteDenseLayer:
     """A `DenseLayer`: reads the first channels of a block's frames, and writes the next ones."""
 
-    def __init__(self, layer: DenseLayer, channels: ByteChannels, ranges: Ranges) -> None:
-        """`channels` are those of the block."""
+    def __init__(self, layer: DenseLayer, channels: ByteChannels, frames: Tensor) -> None:
+        """`channels` are those of the block, `frames` (N, C) numbers such as will come."""
         local = layer.masking.local
         self._inputs = layer.bottleneck.in_channels
         self._outputs = slice(self._inputs, self._inputs + local.out_channels)
         taken, given = channels[: self._inputs], channels[self._outputs]
-        self._clamped = ClampedCodes(layer.norm1, taken, ranges.outputs[layer.norm1])
+        frames = frames[:, : self._inputs]
+        seen = relu_behind(layer.norm2, layer.bottleneck(relu_behind(layer.norm1, frames)))
+        hidden = ByteChannels.behind(layer.norm2, Range.of(seen))
         scale, offset = layer.norm2.scale_and_offset()
         matrix = layer.bottleneck.matrix().double() * scale[:, None]
-        self._bottleneck = self._clamped.product(matrix, offset)
-        self._hidden = ranges.code_behind(layer.norm2)
+        folded = hidden.as_codes(matrix, offset)
+        self._bottleneck = ClampedProduct(layer.norm1, *folded, taken, frames)
+        self._hidden = hidden.step.float()
         dilation = int(local.dilation[0])
-        weight = local.weight.double() / given.step[:, None, None]
+        weight = local.weight.double() * hidden.step[:, None] / given.step[:, None, None]
+        taps = seen.div(hidden.step.float()).unfold(0, 2 * dilation + 1, 1)[:, :, ::dilation]
         self._local = ByteConvolution(
-            weight[:, :, None], None, self._hidden, padding=dilation, dilation=dilation
+            weight[:, :, None],
+            weight.new_zeros(len(weight)),
+            ONE,
+            Moments.of(taps.flatten(1)),
+            padding=dilation,
+            dilation=dilation,
         )
         self._low = -(given.low / given.step).float()
         self._gate = ContextGate(layer.masking)
@@ -45,9 +60,9 @@ class ByteDenseLayer:
         """Codes (size, block's channels)."""
         (block,) = stream.blocks
         taken = frames[:, : self._inputs]
-        clamped = self._clamped.clamp(taken, room[: taken.numel()].view(taken.shape))
-        hidden = stream.stream.zero_gaps(self._bottleneck(clamped, True, self._hidden), 0)
-        sums = stream.over_segments([block.indicator @ hidden.float()]).mul_(self._hidden.step)
+        room = room[: taken.numel()].view(taken.shape)
+        hidden = stream.stream.zero_gaps(self._bottleneck(taken, room, True, ONE), 0)
+        sums = stream.over_segments([block.indicator @ hidden.float()]).mul_(self._hidden)
         local = self._local(hidden[None])[0]
         numbers = torch.addcmul(self._low, local, self._gate(sums, stream))
         write_codes(numbers, frames[:, self._outputs])
@@ -61,18 +76,18 @@ class ByteDenseBlock:
         block: DenseBlock,
         channels: ByteChannels,
         behind: ByteChannels | None,
-        ranges: Ranges,
+        frames: Tensor,
     ) -> None:
+        """`frames` (N, C) are numbers of its channels, such as will come."""
         self._layers: list[ByteDenseLayer] = []
         for layer in block.layers:
             assert isinstance(layer, DenseLayer)
-            self._layers.append(ByteDenseLayer(layer, channels, ranges))
-        self._clamped = ClampedCodes(block.norm, channels, ranges.outputs[block.norm])
+            self._layers.append(ByteDenseLayer(layer, channels, frames))
         matrix = block.transition.matrix().double()
         bias = matrix.new_zeros(len(matrix))
         if behind is not None:
             matrix, bias = behind[: len(matrix)].as_codes(matrix, bias)
-        self._transition = self._clamped.product(matrix, bias)
+        self._transition = ClampedProduct(block.norm, matrix, bias, channels, frames)
         self._made = None if behind is None else ONE
         self._channels = block.transition.in_channels
 
@@ -82,5 +97,4 @@ class ByteDenseBlock:
         room = torch.empty(frames.numel(), dtype=torch.uint8)
         for layer in self._layers:
             layer(frames, stream, room)
-        clamped = self._clamped.clamp(frames, room.view(frames.shape))
-        return self._transition(clamped, code=self._made)
+        return self._transition(frames, room.view(frames.shape), code=self._made)

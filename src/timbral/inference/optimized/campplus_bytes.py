@@ -7,8 +7,9 @@ from torch import Tensor
 
 from timbral.encoders.campplus import CampplusEncoder, DenseBlock
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
-from timbral.inference.optimized.byte_products import ByteProduct, Code
-from timbral.inference.optimized.byte_ranges import Ranges
+from timbral.inference.optimized.byte_products import ByteProduct
+from timbral.inference.optimized.byte_ranges import Range, SeenNumbers
+from timbral.inference.optimized.byte_rounding import Moments
 from timbral.inference.optimized.campplus_byte_dense import ByteDenseBlock
 from timbral.inference.optimized.campplus_byte_front import ByteFront
 from timbral.inference.optimized.campplus_folded import (
@@ -27,13 +28,21 @@ ALL_ROWS = 2**40
 class ByteTdnn:
     """The layer of kernel 5 and stride 2, its norm and ReLU: codes (size, K) -> (size / 2, C)."""
 
-    def __init__(self, encoder: CampplusEncoder, code: Code, channels: ByteChannels) -> None:
-        """Of codes of `code` to codes of `channels`, of which none is below zero."""
+    def __init__(
+        self,
+        encoder: CampplusEncoder,
+        given: ByteChannels,
+        channels: ByteChannels,
+        inputs: Moments,
+    ) -> None:
+        """Of codes of `given`, each mel's, to codes of `channels`, of which none is below zero."""
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
         taps = tdnn_weight(encoder, weight)  # (5, K, C)
         self._inputs = taps.shape[1]
         matrix = taps.permute(2, 0, 1).flatten(1)
-        self._product = ByteProduct(*channels[: len(matrix)].as_codes(matrix, bias), code)
+        steps = given.step.repeat(matrix.shape[1] // len(given.step))
+        matrix, bias = channels[: len(matrix)].as_codes(matrix * steps, bias)
+        self._product = ByteProduct(matrix, bias, ONE, inputs.divided(steps))
 
     def __call__(self, codes: Tensor) -> Tensor:
         padded = codes.new_zeros(len(codes) + 4, self._inputs)
@@ -52,12 +61,17 @@ class ByteCampplus(FoldedCampplus):
 
     def _fold(self, encoder: CampplusEncoder) -> None:
         self._size_step, self._block_rows = ONEDNN_SIZE_STEP, ALL_ROWS
-        ranges = Ranges(encoder)
-        self._front = ByteFront(encoder.front, encoder.frontend.num_features, ranges)
+        numbers = SeenNumbers(encoder)
+        front = ByteFront(encoder.front, encoder.frontend.num_features, numbers)
+        self._front = front
         blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
-        channels = [ByteChannels.for_numbers(ranges.inputs[block.norm]) for block in blocks]
-        self._tdnn = ByteTdnn(encoder, ranges.code_behind(encoder.front.norm2), channels[0])
+        frames = [numbers.frames(block.norm) for block in blocks]
+        channels = [
+            ByteChannels.before(block.norm, Range.of(seen))
+            for block, seen in zip(blocks, frames, strict=True)
+        ]
+        self._tdnn = ByteTdnn(encoder, front.made, channels[0], numbers.inputs.pop(encoder.tdnn))
+        behind = [*channels[1:], None]
         self._blocks = [
-            ByteDenseBlock(block, own, behind, ranges)
-            for block, own, behind in zip(blocks, channels, [*channels[1:], None], strict=True)
+            ByteDenseBlock(*each) for each in zip(blocks, channels, behind, frames, strict=True)
         ]
