@@ -10,7 +10,8 @@
 `throughput` compares with two plain FastAPI handlers that call `encoder.encode`: one that computes
 in the event loop, one request after the other, and one that FastAPI runs in threads. Servers take
 turns; each is warm and alone while it is measured. Clients keep their connections and send 4 s of
-speech again and again, on the same cores as the server.
+speech again and again, on the same cores as the server. `--precision int8` is the service's; the
+handlers compute in fp32, as what is written first does.
 
 `arrivals` says what each holds at equal p95: requests come at random times, whether earlier ones
 are answered or not, at rates that rise by a sixth until p95, from the time a request was due, is
@@ -214,7 +215,7 @@ def throughput(args: argparse.Namespace) -> None:
     names = ("timbral", "plain", "plain, in threads")
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(server(name, args.encoder, *extra_words(name)))
+            name: stack.enter_context(server(name, args.encoder, *extra_words(name, args)))
             for name in names
         }
         for port, _ in servers.values():
@@ -239,7 +240,7 @@ def arrivals(args: argparse.Namespace) -> None:
     )
     for name in ("timbral", "plain", "plain, in threads"):
         held = dict.fromkeys(bounds, 0.0)
-        with server(name, args.encoder, *extra_words(name)) as (port, _):
+        with server(name, args.encoder, *extra_words(name, args)) as (port, _):
             load(port, body, 4, WARM_UP_SECONDS)
             rate, p95 = args.first_rate, 0.0
             while p95 <= bounds[-1]:
@@ -278,8 +279,9 @@ def arrive(port: int, body: bytes, rate: float, seconds: float) -> Answers:
     return answers
 
 
-def extra_words(name: str) -> list[str]:
-    return ["--max-waiting", str(MOST_CLIENTS)] if name == "timbral" else []
+def extra_words(name: str, args: argparse.Namespace) -> list[str]:
+    own = ["--max-waiting", str(MOST_CLIENTS), "--precision", args.precision]
+    return own if name == "timbral" else []
 
 
 def report(clients: int, runs: dict[str, list[Answers]]) -> None:
@@ -439,6 +441,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("task", choices=[*TASKS, "all", "plain"])
     parser.add_argument("--encoder", default="campplus-zh-en")
+    parser.add_argument("--precision", default="fp32", help="of the service")
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
