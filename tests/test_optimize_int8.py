@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +16,18 @@ from test_optimize import trained
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.encoders.base import SpeakerEncoder
+from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
 from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimize import optimize_in_8_bits
-from timbral.inference.optimized import byte_ranges
+from timbral.inference.optimized import byte_numbers, byte_ranges
 from timbral.inference.optimized.byte_channels import ByteChannels, ClampedProduct
+from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, write_codes
-from timbral.inference.optimized.byte_ranges import Range
+from timbral.inference.optimized.byte_ranges import Range, SeenNumbers
 from timbral.inference.optimized.byte_rounding import LARGEST_WEIGHT, Moments, RoundedWeights
 from timbral.inference.shipped_voices import VOICES
 
@@ -33,8 +36,9 @@ RECORDINGS = sorted(VOICES.glob("*/*.ogg"))
 
 
 @pytest.fixture(autouse=True)
-def few_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_recordings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(byte_ranges, "EVERY", 160)
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,69 @@ def test_weights_that_change_are_folded_again(speech: Sequence[Wave]) -> None:
     assert np.abs(after - before).max() > 1e-2
 
 
+def made_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """To which a word is added each time that the shipped voices are run."""
+    runs: list[str] = []
+
+    class Watched(SeenNumbers):
+        def __init__(self, encoder: CampplusEncoder) -> None:
+            runs.append("run")
+            super().__init__(encoder)
+
+    monkeypatch.setattr(byte_numbers, "SeenNumbers", Watched)
+    return runs
+
+
+@needs_bytes
+def test_what_was_found_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speech: Sequence[Wave]
+) -> None:
+    runs = made_anew(monkeypatch)
+    network = trained("campplus")
+    first = in_8_bits(network).encode_preprocessed(speech)
+    assert len(runs) == 1
+    assert np.array_equal(in_8_bits(network).encode_preprocessed(speech), first)
+    assert len(runs) == 1
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.01)
+    in_8_bits(network)
+    assert len(runs) == 2
+    assert len(list(tmp_path.glob("int8/*"))) == 2
+
+
+@needs_bytes
+@pytest.mark.parametrize("damage", ["cut", "other bytes", "empty", "a folder"])
+def test_what_was_kept_and_is_damaged_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speech: Sequence[Wave], damage: str
+) -> None:
+    runs = made_anew(monkeypatch)
+    network = trained("campplus")
+    first = in_8_bits(network).encode_preprocessed(speech)
+    (file,) = tmp_path.glob("int8/*")
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "a folder":
+        file.mkdir()
+    else:
+        changed = bytes([content[-100] ^ 1])
+        damaged = {"cut": content[:-100], "empty": b""}
+        file.write_bytes(damaged.get(damage, content[:-100] + changed + content[-99:]))
+    assert np.array_equal(in_8_bits(network).encode_preprocessed(speech), first)
+    assert len(runs) == 2
+    assert damage == "a folder" or file.read_bytes() == content
+
+
+@needs_bytes
+def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(byte_numbers, "MOST_FILES", 2)
+    network = trained("campplus")
+    for _ in range(4):
+        with torch.no_grad():
+            next(network.parameters()).mul_(1.01)
+        in_8_bits(network)
+    assert len(list(tmp_path.glob("int8/*"))) == 2
+
+
 @torch.inference_mode()
 @needs_bytes
 def test_thresholds_are_exact_on_average() -> None:
@@ -115,7 +182,10 @@ def test_thresholds_are_exact_on_average() -> None:
     channels = ByteChannels.for_numbers(Range.of(numbers))
     codes = torch.empty(numbers.shape, dtype=torch.uint8)
     write_codes(((numbers - channels.low) / channels.step).float(), codes)
-    product = ClampedProduct(norm, matrix, bias, channels, numbers)
+    encoder = trained("campplus")
+    assert isinstance(encoder, CampplusEncoder)
+    folded = (matrix, bias.double())
+    product = ClampedProduct(norm, folded, channels, lambda: numbers, ByteNumbers(encoder))
     made = product(codes, torch.empty_like(codes))
     size = expected.std()
     assert (made - expected).std() < 0.02 * size
@@ -124,7 +194,9 @@ def test_thresholds_are_exact_on_average() -> None:
 
 def nearest(matrix: Tensor) -> RoundedWeights:
     """Rounded for inputs of which nothing is known."""
-    return RoundedWeights.of(matrix, Moments.of(torch.zeros(2, matrix.shape[1])))
+    return RoundedWeights.of(
+        matrix, torch.zeros(len(matrix)), Moments.of(torch.zeros(2, matrix.shape[1]))
+    )
 
 
 def test_rounding_errors_make_up_for_each_other() -> None:
@@ -133,11 +205,11 @@ def test_rounding_errors_make_up_for_each_other() -> None:
     mixed = torch.randn(20, 100, generator=generator)
     inputs = (torch.randn(3_000, 20, generator=generator) @ mixed).relu_()
     matrix = torch.randn(30, 100, generator=generator)
-    fitted = RoundedWeights.of(matrix, Moments.of(inputs[:2_000]))
+    fitted = RoundedWeights.of(matrix, torch.zeros(30), Moments.of(inputs[:2_000]))
     errors = []
     for rounded in (fitted, nearest(matrix)):
         weights = rounded.whole * rounded.steps[:, None]
-        made = inputs[2_000:] @ weights.T + rounded.bias.float()
+        made = inputs[2_000:] @ weights.T + rounded.bias
         errors.append((made - inputs[2_000:] @ matrix.T).square().mean())
     assert errors[0] < errors[1] / 3
     assert int(fitted.whole.int().abs().max()) == LARGEST_WEIGHT

@@ -62,9 +62,9 @@ def optimize_in_8_bits(network: SpeakerEncoder) -> InferenceNetwork:
     """The network with products and convolutions of frames in 8 bits: other vectors, much sooner.
 
     It runs some of the shipped voices through the network, to see how large its numbers become,
-    which takes seconds; again when weights change. Raises ConfigError where there is no such form:
-    for encoders that are not in `IN_8_BITS`, processors without VNNI, and where `optimize` returns
-    the network itself.
+    which takes seconds the first time that it is asked for such weights. Raises ConfigError where
+    there is no such form: for encoders that are not in `IN_8_BITS`, processors without VNNI, and
+    where `optimize` returns the network itself.
     """
     if type(network) not in IN_8_BITS:
         raise ConfigError(

@@ -11,12 +11,14 @@ The bias of the product makes up for what is rounded, on average of numbers that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from timbral.encoders.layers.norm import BatchNorm
+from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import (
     LARGEST_CODE,
     ByteProduct,
@@ -24,7 +26,7 @@ from timbral.inference.optimized.byte_products import (
     write_codes,
 )
 from timbral.inference.optimized.byte_ranges import Range
-from timbral.inference.optimized.byte_rounding import Moments
+from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 
 __all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_behind"]
 
@@ -90,28 +92,33 @@ class ClampedProduct:
     def __init__(
         self,
         norm: BatchNorm,
-        matrix: Tensor,
-        bias: Tensor,
+        folded: tuple[Tensor, Tensor],
         channels: ByteChannels,
-        frames: Tensor,
+        frames: Callable[[], Tensor],
+        numbers: ByteNumbers,
     ) -> None:
-        """`matrix` (O, C) and `bias` (O,) are behind the norm; `frames` (N, C) are numbers of the
-        channels, such as will come."""
+        """`folded` is the matrix (O, C) and bias (O,) behind the norm; `frames` makes
+        numbers (N, C) such as will come."""
         scale, offset = norm.scale_and_offset()
         dead = scale == 0  # the channel is constant: relu(b), whatever comes in
-        constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
         exact = (-offset / torch.where(dead, 1.0, scale) - channels.low) / channels.step
         threshold = exact.round().clamp(0, LARGEST_CODE)
         self._least = torch.where(scale >= 0, threshold, 0.0).to(torch.uint8)
         self._most = torch.where(scale <= 0, threshold, LARGEST_CODE).to(torch.uint8)
-        codes = torch.empty(frames.shape, dtype=torch.uint8)
-        write_codes((frames - channels.low.float()).div_(channels.step.float()), codes)
-        inputs = Moments.of(codes.clamp_(self._least, self._most).float())
-        gain = scale * channels.step
-        folded = matrix.double() * gain
-        mean = torch.where(dead, 0.0, relu_behind(norm, frames).mean(0) / gain)
-        bias = bias + matrix.double() @ constant + folded @ (mean - inputs.mean)
-        self._product = ByteProduct(folded, bias, ONE, inputs)
+
+        def rounded() -> RoundedWeights:
+            matrix, bias = folded
+            seen, gain = frames(), scale * channels.step
+            codes = torch.empty(seen.shape, dtype=torch.uint8)
+            write_codes((seen - channels.low.float()).div_(channels.step.float()), codes)
+            inputs = Moments.of(codes.clamp_(self._least, self._most).float())
+            mean = torch.where(dead, 0.0, relu_behind(norm, seen).mean(0) / gain)
+            of_codes = matrix.double() * gain
+            constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
+            bias = bias + matrix.double() @ constant + of_codes @ (mean - inputs.mean)
+            return RoundedWeights.of(of_codes, bias, inputs)
+
+        self._product = ByteProduct(numbers.next(RoundedWeights, rounded), ONE)
 
     def __call__(
         self, codes: Tensor, room: Tensor, relu: bool = False, code: Code | None = None

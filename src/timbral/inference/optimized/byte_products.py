@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
+from timbral.inference.optimized.byte_rounding import RoundedWeights
 from timbral.inference.optimized.products import CAN_FUSE
 
 __all__ = [
@@ -75,13 +75,12 @@ class Code:
 class ByteProduct:
     """Codes (N, K) times a matrix (O, K), plus a bias: (N, O)."""
 
-    def __init__(self, matrix: Tensor, bias: Tensor, code: Code, inputs: Moments) -> None:
-        """`code` is that of what comes in, `inputs` are of what codes stand for."""
-        rounded = RoundedWeights.of(matrix, inputs)
-        packed = torch.ops.onednn.qlinear_prepack(rounded.whole.contiguous(), None)
-        self._weights = (packed, rounded.steps, torch.zeros(len(matrix), dtype=torch.int8))
-        self._bias = (bias + rounded.bias).float()
-        self._code = code
+    def __init__(self, rounded: RoundedWeights, code: Code) -> None:
+        """`code` is that of what comes in."""
+        packed = torch.ops.onednn.qlinear_prepack(rounded.whole, None)
+        zeros = torch.zeros(len(rounded.whole), dtype=torch.int8)
+        self._weights = (packed, rounded.steps, zeros)
+        self._bias, self._code = rounded.bias, code
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
         """In float32, or as codes of `code`."""
@@ -104,29 +103,27 @@ class ByteConvolution:
 
     def __init__(
         self,
-        weight: Tensor,
-        bias: Tensor,
+        rounded: RoundedWeights,
+        size: tuple[int, int],
         code: Code,
-        inputs: Moments,
         *,
         stride: int = 1,
         padding: int = 1,
         dilation: int = 1,
     ) -> None:
-        """`weight` is (C', C, H, W); `code` is that of what comes in, `inputs` are of what codes
-        (C × H × W) stand for; the others are those of W."""
-        rounded = RoundedWeights.of(weight.flatten(1), inputs)
+        """`rounded` are weights (C', C × H × W) of `size` (H, W), `code` that of what comes in; the
+        others are those of W."""
+        weight = rounded.whole.view(len(rounded.whole), -1, *size)
         self._where = ([1, stride], [0, padding], [1, dilation], 1)
         packed = torch.ops.onednn.qconv_prepack(
-            rounded.whole.view(weight.shape).contiguous(memory_format=torch.channels_last),
+            weight.contiguous(memory_format=torch.channels_last),
             rounded.steps,
             code.step,
             code.zero,
             *self._where,
         )
         self._weights = (packed, rounded.steps, torch.zeros(len(weight), dtype=torch.int8))
-        self._bias = (bias + rounded.bias).float()
-        self._code = code
+        self._bias, self._code = rounded.bias, code
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
         """In float32, or as codes of `code`."""

@@ -65,20 +65,21 @@ class Moments:
 
 @dataclass(frozen=True)
 class RoundedWeights:
-    """Weights (O, K) in s8, the steps (O,) of the outputs, and what to add to their bias (O,)."""
+    """Weights (O, K) in s8, the steps (O,) of the outputs, and their bias (O,)."""
 
     whole: Tensor
     steps: Tensor
     bias: Tensor
 
     @classmethod
-    def of(cls, matrix: Tensor, inputs: Moments) -> RoundedWeights:
+    def of(cls, matrix: Tensor, bias: Tensor, inputs: Moments) -> RoundedWeights:
+        """The bias makes up for what rounding changes on average of `inputs`."""
         matrix = matrix.double()
         largest = matrix.abs().amax(1)
         steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0)
         whole = _rounded(matrix / steps[:, None], inputs.covariance)
-        bias = (matrix - whole * steps[:, None]) @ inputs.mean
-        return cls(whole.to(torch.int8).contiguous(), steps.float(), bias)
+        bias = bias + (matrix - whole * steps[:, None]) @ inputs.mean
+        return cls(whole.to(torch.int8).contiguous(), steps.float(), bias.float())
 
 
 def _rounded(weights: Tensor, covariance: Tensor) -> Tensor:

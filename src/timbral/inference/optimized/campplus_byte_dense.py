@@ -6,6 +6,9 @@ frames of a layer are codes, too: both the convolution and the sums over segment
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -16,9 +19,10 @@ from timbral.inference.optimized.byte_channels import (
     ClampedProduct,
     relu_behind,
 )
+from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import ByteConvolution, write_codes
 from timbral.inference.optimized.byte_ranges import Range
-from timbral.inference.optimized.byte_rounding import Moments
+from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.campplus_dense import ContextGate
 from timbral.inference.optimized.frame_stream import SegmentedStream
 
@@ -28,28 +32,46 @@ __all__ = ["ByteDenseBlock"]
 class ByteDenseLayer:
     """A `DenseLayer`: reads the first channels of a block's frames, and writes the next ones."""
 
-    def __init__(self, layer: DenseLayer, channels: ByteChannels, frames: Tensor) -> None:
-        """`channels` are those of the block, `frames` (N, C) numbers such as will come."""
+    def __init__(
+        self,
+        layer: DenseLayer,
+        channels: ByteChannels,
+        frames: Callable[[], Tensor],
+        numbers: ByteNumbers,
+    ) -> None:
+        """`channels` are those of the block, `frames` makes numbers (N, C) such as will come."""
         local = layer.masking.local
         self._inputs = layer.bottleneck.in_channels
         self._outputs = slice(self._inputs, self._inputs + local.out_channels)
         taken, given = channels[: self._inputs], channels[self._outputs]
-        frames = frames[:, : self._inputs]
-        seen = relu_behind(layer.norm2, layer.bottleneck(relu_behind(layer.norm1, frames)))
-        hidden = ByteChannels.behind(layer.norm2, Range.of(seen))
+
+        def inputs() -> Tensor:
+            return frames()[:, : self._inputs]
+
+        def hidden_frames() -> Tensor:
+            seen = layer.bottleneck(relu_behind(layer.norm1, inputs()))
+            return relu_behind(layer.norm2, seen)
+
+        hidden = numbers.next(
+            ByteChannels, lambda: ByteChannels.behind(layer.norm2, Range.of(hidden_frames()))
+        )
         scale, offset = layer.norm2.scale_and_offset()
-        matrix = layer.bottleneck.matrix().double() * scale[:, None]
-        folded = hidden.as_codes(matrix, offset)
-        self._bottleneck = ClampedProduct(layer.norm1, *folded, taken, frames)
+        folded = hidden.as_codes(layer.bottleneck.matrix().double() * scale[:, None], offset)
+        self._bottleneck = ClampedProduct(layer.norm1, folded, taken, inputs, numbers)
         self._hidden = hidden.step.float()
         dilation = int(local.dilation[0])
-        weight = local.weight.double() * hidden.step[:, None] / given.step[:, None, None]
-        taps = seen.div(hidden.step.float()).unfold(0, 2 * dilation + 1, 1)[:, :, ::dilation]
+
+        def rounded() -> RoundedWeights:
+            weight = local.weight.double() * hidden.step[:, None] / given.step[:, None, None]
+            codes = hidden_frames().div_(hidden.step.float())
+            taps = codes.unfold(0, 2 * dilation + 1, 1)[:, :, ::dilation].flatten(1)
+            bias = weight.new_zeros(len(weight))
+            return RoundedWeights.of(weight.flatten(1), bias, Moments.of(taps))
+
         self._local = ByteConvolution(
-            weight[:, :, None],
-            weight.new_zeros(len(weight)),
+            numbers.next(RoundedWeights, rounded),
+            (1, local.kernel_size[0]),
             ONE,
-            Moments.of(taps.flatten(1)),
             padding=dilation,
             dilation=dilation,
         )
@@ -76,18 +98,18 @@ class ByteDenseBlock:
         block: DenseBlock,
         channels: ByteChannels,
         behind: ByteChannels | None,
-        frames: Tensor,
+        numbers: ByteNumbers,
     ) -> None:
-        """`frames` (N, C) are numbers of its channels, such as will come."""
+        frames = cache(lambda: numbers.seen.frames(block.norm))
         self._layers: list[ByteDenseLayer] = []
         for layer in block.layers:
             assert isinstance(layer, DenseLayer)
-            self._layers.append(ByteDenseLayer(layer, channels, frames))
+            self._layers.append(ByteDenseLayer(layer, channels, frames, numbers))
         matrix = block.transition.matrix().double()
-        bias = matrix.new_zeros(len(matrix))
+        folded = (matrix, matrix.new_zeros(len(matrix)))
         if behind is not None:
-            matrix, bias = behind[: len(matrix)].as_codes(matrix, bias)
-        self._transition = ClampedProduct(block.norm, matrix, bias, channels, frames)
+            folded = behind[: len(matrix)].as_codes(*folded)
+        self._transition = ClampedProduct(block.norm, folded, channels, frames, numbers)
         self._made = None if behind is None else ONE
         self._channels = block.transition.in_channels
 

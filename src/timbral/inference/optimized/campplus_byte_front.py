@@ -13,10 +13,13 @@ from itertools import pairwise
 from operator import or_
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from timbral.encoders.campplus import FrontConvolutions, ResidualBlock
+from timbral.encoders.layers.conv import FrameConv2d
+from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
+from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import (
     ByteConvolution,
     ByteProduct,
@@ -24,7 +27,7 @@ from timbral.inference.optimized.byte_products import (
     write_codes,
 )
 from timbral.inference.optimized.byte_ranges import SeenNumbers, patches
-from timbral.inference.optimized.byte_rounding import Moments
+from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.campplus_front import FoldedFront
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
@@ -38,17 +41,21 @@ PARTS = 4
 class ByteFirst:
     """The first convolution, its norm and ReLU: features (F + 2, M, 1) -> codes (F, M, C)."""
 
-    def __init__(self, front: FrontConvolutions, made: ByteChannels, seen: SeenNumbers) -> None:
-        lows, highs = zip(*(features.aminmax() for features in seen.features), strict=True)
-        self._given = Code.of_range(float(min(lows)), float(max(highs)))
+    def __init__(self, front: FrontConvolutions, made: ByteChannels, numbers: ByteNumbers) -> None:
+        self._given = numbers.next(Code, lambda: _code_of_features(numbers.seen))
         self._offsets = torch.arange(PARTS) / PARTS - (PARTS - 1) / (2 * PARTS) + self._given.zero
-        inputs = Moments()
-        for features in seen.features:
-            codes = self._codes(features[:, :, None]).float() - self._given.zero
-            inputs.see(patches(codes * self._given.step, 3, 1, PARTS))
-        weight, bias = made.as_codes(*scaled_rows(front.conv1.weight, front.norm1))
-        weight = weight.transpose(2, 3).expand(-1, PARTS, -1, -1) / PARTS
-        self._convolution = ByteConvolution(weight, bias, self._given, inputs)
+
+        def rounded() -> RoundedWeights:
+            inputs = Moments()
+            for features in numbers.seen.features:
+                codes = self._codes(features[:, :, None]).float() - self._given.zero
+                inputs.see(patches(codes * self._given.step, 3, 1, PARTS))
+            weight, bias = made.as_codes(*scaled_rows(front.conv1.weight, front.norm1))
+            weight = weight.transpose(2, 3).expand(-1, PARTS, -1, -1) / PARTS
+            return RoundedWeights.of(weight.flatten(1), bias, inputs)
+
+        weights = numbers.next(RoundedWeights, rounded)
+        self._convolution = ByteConvolution(weights, (3, 3), self._given)
 
     def _codes(self, features: Tensor) -> Tensor:
         """(F, M, 1) -> (F, M, 4)."""
@@ -63,25 +70,27 @@ class ByteBlock:
     """A `ResidualBlock` of a chunk, of codes: (F + 4, M, C) -> (F, M', C)."""
 
     def __init__(
-        self, block: ResidualBlock, given: ByteChannels, made: ByteChannels, seen: SeenNumbers
+        self, block: ResidualBlock, given: ByteChannels, made: ByteChannels, numbers: ByteNumbers
     ) -> None:
         """Codes of `given` to codes of `made`, which are the same where there is no shortcut."""
         self._mel_stride = block.conv1.stride[0]
-        hidden = ByteChannels.behind(block.norm1, seen.ranges[block.norm1])
-        inputs, stride = seen.inputs[block.conv1], self._mel_stride
-        folded = hidden.as_codes(*scaled_rows(block.conv1.weight, block.norm1))
-        self._conv1 = _convolution(*folded, given, inputs, stride)
-        folded = made.as_codes(*scaled_rows(block.conv2.weight, block.norm2))
-        self._conv2 = _convolution(*folded, hidden, seen.inputs[block.conv2], 1)
+        hidden = numbers.next(
+            ByteChannels,
+            lambda: ByteChannels.behind(block.norm1, numbers.seen.ranges[block.norm1]),
+        )
+        self._conv1 = _convolution(block.conv1, block.norm1, given, hidden, numbers)
+        self._conv2 = _convolution(block.conv2, block.norm2, hidden, made, numbers)
         self._added, self._shortcut = ONE, None
-        if block.shortcut is not None:
-            shortcut = scaled_rows(block.shortcut.weight[:, :, 0, 0], block.shortcut_norm)
-            matrix, bias = made.as_codes(*shortcut)
-            added = seen.ranges[block.shortcut_norm]
-            lows, highs = added.low / made.step, added.high / made.step
-            self._added = Code.of_range(float(lows.min()), float(highs.max()))
-            inputs = seen.inputs[block.shortcut].divided(given.step)
-            self._shortcut = ByteProduct(matrix * given.step, bias, ONE, inputs)
+        if (shortcut := block.shortcut) is not None:
+
+            def code() -> Code:
+                added = numbers.seen.ranges[block.shortcut_norm]
+                lows, highs = added.low / made.step, added.high / made.step
+                return Code.of_range(float(lows.min()), float(highs.max()))
+
+            self._added = numbers.next(Code, code)
+            weights = _rounded(shortcut, block.shortcut_norm, given, made, numbers)
+            self._shortcut = ByteProduct(weights, ONE)
 
     def __call__(self, codes: Tensor, stream: FrameStream, first: int) -> Tensor:
         """`first` is the stream's frame that comes first in `codes`, which are overwritten."""
@@ -101,49 +110,81 @@ class ByteFront(FoldedFront):
 
     kept_dtype = torch.uint8
 
-    def __init__(self, front: FrontConvolutions, mels: int, seen: SeenNumbers) -> None:
-        self._seen = seen
-        channels = _channels(front, seen)
+    def __init__(self, front: FrontConvolutions, mels: int, numbers: ByteNumbers) -> None:
+        self._numbers = numbers
+        channels = _channels(front, numbers)
         self.made = channels[-1]
         """codes that come out, of each mel"""
         self._first_channels, self._from_to = channels[0], pairwise(channels)
         super().__init__(front, mels, torch.float32)
-        del self._seen  # which is large
+        del self._numbers  # which are many
 
     def _folded_first(self, front: FrontConvolutions, frames: int, mels: int) -> ByteFirst:
-        return ByteFirst(front, self._first_channels, self._seen)
+        return ByteFirst(front, self._first_channels, self._numbers)
 
     def _folded_block(self, block: ResidualBlock, frames: int, mels: int) -> ByteBlock:
-        return ByteBlock(block, *next(self._from_to), self._seen)
+        return ByteBlock(block, *next(self._from_to), self._numbers)
 
     def _folded_last(
         self, front: FrontConvolutions, frames: int, mels: int
     ) -> Callable[[Tensor], Tensor]:
-        given, made = next(self._from_to)
-        folded = made.as_codes(*scaled_rows(front.conv2.weight, front.norm2))
-        last = _convolution(*folded, given, self._seen.inputs[front.conv2], 2)
+        from_to = next(self._from_to)
+        last = _convolution(front.conv2, front.norm2, *from_to, self._numbers)
         return partial(last, relu=True, code=ONE)
 
 
-def _channels(front: FrontConvolutions, seen: SeenNumbers) -> list[ByteChannels]:
+def _code_of_features(seen: SeenNumbers) -> Code:
+    lows, highs = zip(*(features.aminmax() for features in seen.features), strict=True)
+    return Code.of_range(float(min(lows)), float(max(highs)))
+
+
+def _channels(front: FrontConvolutions, numbers: ByteNumbers) -> list[ByteChannels]:
     """Codes behind the first convolution, each block and the last convolution."""
-    alike = [[seen.ranges[front.norm1].relu()]]
+    alike: list[list[nn.Module]] = [[front.norm1]]
     for block in front.blocks:
         if block.shortcut is not None:
             alike.append([])
-        alike[-1].append(seen.ranges[block])  # a block without one adds to what it takes
-    alike.append([seen.ranges[front.norm2].relu()])
+        alike[-1].append(block)  # a block without one adds to what it takes
+    alike.append([front.norm2])
     made = []
-    for ranges in alike:
-        made += [ByteChannels.for_numbers(reduce(or_, ranges))] * len(ranges)
+    for layers in alike:
+        made += [numbers.next(ByteChannels, partial(_behind, layers, numbers))] * len(layers)
     return made
 
 
+def _behind(layers: list[nn.Module], numbers: ByteNumbers) -> ByteChannels:
+    """For what comes out of all of these layers and a ReLU."""
+    return ByteChannels.for_numbers(
+        reduce(or_, (numbers.seen.ranges[layer].relu() for layer in layers))
+    )
+
+
 def _convolution(
-    weight: Tensor, bias: Tensor, given: ByteChannels, inputs: Moments, mel_stride: int
+    convolution: FrameConv2d,
+    norm: BatchNorm,
+    given: ByteChannels,
+    made: ByteChannels,
+    numbers: ByteNumbers,
 ) -> ByteConvolution:
-    """Of weights (C', C, mel, time) for numbers, taking codes of `given`, none of them below
-    zero."""
-    weight = weight.transpose(2, 3) * given.step[:, None, None]
-    inputs = inputs.divided(given.step.repeat_interleave(weight[0, 0].numel()))
-    return ByteConvolution(weight, bias, ONE, inputs, stride=mel_stride)
+    """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
+    weights = _rounded(convolution, norm, given, made, numbers)
+    return ByteConvolution(weights, (3, 3), ONE, stride=convolution.stride[0])
+
+
+def _rounded(
+    convolution: FrameConv2d,
+    norm: BatchNorm,
+    given: ByteChannels,
+    made: ByteChannels,
+    numbers: ByteNumbers,
+) -> RoundedWeights:
+    """Of (C', C × time × mel), from codes of `given` to codes of `made`."""
+
+    def make() -> RoundedWeights:
+        weight, bias = made.as_codes(*scaled_rows(convolution.weight, norm))
+        weight = weight.transpose(2, 3) * given.step[:, None, None]
+        steps = given.step.repeat_interleave(weight[0, 0].numel())
+        inputs = numbers.seen.inputs[convolution].divided(steps)
+        return RoundedWeights.of(weight.flatten(1), bias, inputs)
+
+    return numbers.next(RoundedWeights, make)

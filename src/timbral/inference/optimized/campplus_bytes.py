@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from timbral.encoders.campplus import CampplusEncoder, DenseBlock
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
+from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import ByteProduct
-from timbral.inference.optimized.byte_ranges import Range, SeenNumbers
-from timbral.inference.optimized.byte_rounding import Moments
+from timbral.inference.optimized.byte_ranges import Range
+from timbral.inference.optimized.byte_rounding import RoundedWeights
 from timbral.inference.optimized.campplus_byte_dense import ByteDenseBlock
 from timbral.inference.optimized.campplus_byte_front import ByteFront
 from timbral.inference.optimized.campplus_folded import (
@@ -33,16 +36,21 @@ class ByteTdnn:
         encoder: CampplusEncoder,
         given: ByteChannels,
         channels: ByteChannels,
-        inputs: Moments,
+        numbers: ByteNumbers,
     ) -> None:
         """Of codes of `given`, each mel's, to codes of `channels`, of which none is below zero."""
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
         taps = tdnn_weight(encoder, weight)  # (5, K, C)
         self._inputs = taps.shape[1]
-        matrix = taps.permute(2, 0, 1).flatten(1)
-        steps = given.step.repeat(matrix.shape[1] // len(given.step))
-        matrix, bias = channels[: len(matrix)].as_codes(matrix * steps, bias)
-        self._product = ByteProduct(matrix, bias, ONE, inputs.divided(steps))
+
+        def rounded() -> RoundedWeights:
+            matrix = taps.permute(2, 0, 1).flatten(1)
+            steps = given.step.repeat(matrix.shape[1] // len(given.step))
+            folded = channels[: len(matrix)].as_codes(matrix * steps, bias)
+            inputs = numbers.seen.inputs.pop(encoder.tdnn)
+            return RoundedWeights.of(*folded, inputs.divided(steps))
+
+        self._product = ByteProduct(numbers.next(RoundedWeights, rounded), ONE)
 
     def __call__(self, codes: Tensor) -> Tensor:
         padded = codes.new_zeros(len(codes) + 4, self._inputs)
@@ -61,17 +69,20 @@ class ByteCampplus(FoldedCampplus):
 
     def _fold(self, encoder: CampplusEncoder) -> None:
         self._size_step, self._block_rows = ONEDNN_SIZE_STEP, ALL_ROWS
-        numbers = SeenNumbers(encoder)
+        numbers = ByteNumbers(encoder)
         front = ByteFront(encoder.front, encoder.frontend.num_features, numbers)
         self._front = front
         blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
-        frames = [numbers.frames(block.norm) for block in blocks]
         channels = [
-            ByteChannels.before(block.norm, Range.of(seen))
-            for block, seen in zip(blocks, frames, strict=True)
+            numbers.next(ByteChannels, partial(_channels, block, numbers)) for block in blocks
         ]
-        self._tdnn = ByteTdnn(encoder, front.made, channels[0], numbers.inputs.pop(encoder.tdnn))
+        self._tdnn = ByteTdnn(encoder, front.made, channels[0], numbers)
         behind = [*channels[1:], None]
         self._blocks = [
-            ByteDenseBlock(*each) for each in zip(blocks, channels, behind, frames, strict=True)
+            ByteDenseBlock(*each, numbers) for each in zip(blocks, channels, behind, strict=True)
         ]
+        numbers.keep()
+
+
+def _channels(block: DenseBlock, numbers: ByteNumbers) -> ByteChannels:
+    return ByteChannels.before(block.norm, Range.of(numbers.seen.frames(block.norm)))
