@@ -129,7 +129,7 @@ def test_verbs_take_names_as_text(
 def test_bad_arguments_are_named(tmp_path: Path, voices: Path) -> None:
     with pytest.raises(ConfigError, match=r"format: unknown value 'xml'; .*allowed: csv"):
         timbral.export_list(voices, tmp_path / "x", format="xml")
-    with pytest.raises(ConfigError, match=r"min_probability must lie in \[0, 1\], got 2"):
+    with pytest.raises(ConfigError, match=r"min_probability must be in \[0, 1\], got 2"):
         timbral.audit(tmp_path, min_probability=2.0)
     with pytest.raises(DataError, match=r"utterances\.parquet"):
         timbral.speakers(tmp_path)

@@ -343,9 +343,9 @@ def test_missing_recordings_are_an_error_before_the_first_step(
     (recordings / "bad").mkdir()
     (recordings / "bad" / "a.wav").write_text("no audio")
     for paths, words in (
-        ([], "paths names nothing"),
-        (["nowhere"], r"augment.noise.paths: nowhere: no such folder; expected are folders"),
-        ([str(recordings / "empty")], "no recordings in it"),
+        ([], "paths is empty"),
+        (["nowhere"], r"augment.noise.paths: nowhere: no such folder; folders"),
+        ([str(recordings / "empty")], "contains no recordings"),
         ([str(recordings / "bad")], "none of 1 recordings can be read"),
     ):
         content = {**to_mapping(small_config()), "augment": {"name": "light"}}
@@ -362,10 +362,10 @@ def test_missing_recordings_are_an_error_before_the_first_step(
         ("ligth", "unknown preset 'ligth'; did you mean 'light'"),
         ({"noize": {}}, "did you mean 'noise'"),
         ({"noise": {"probability": 2}}, r"augment.noise.probability must be in \[0, 1\]"),
-        ({"noise": {"snr_db": [5]}}, r"augment.noise.snr_db takes \[LOW, HIGH\]"),
-        ({"noise": {"snr_db": [15, 5]}}, r"takes \[LOW, HIGH\]"),
+        ({"noise": {"snr_db": [5]}}, r"augment.noise.snr_db must be \[LOW, HIGH\]"),
+        ({"noise": {"snr_db": [15, 5]}}, r"must be \[LOW, HIGH\]"),
         ({"name": "light", "noise": 3}, "a mapping is needed, got 3"),
-        ({"speed": {"factors": []}}, "takes different numbers"),
+        ({"speed": {"factors": []}}, "must be different numbers"),
         ({"speed": {"factors": [9.0]}}, r"different numbers in \[0.5, 2\]"),
         ({"spec_augment": {"max_time_fraction": 1.5}}, "spec_augment.max_time_fraction must be in"),
         ({"name": ["light"]}, "unknown preset"),

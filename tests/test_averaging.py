@@ -82,11 +82,11 @@ def test_weight_of_one_gives_that_encoder(tmp_path: Path, voices: Path) -> None:
     ("encoders", "weights", "words"),
     [
         ("ab", [1], "2 encoders and 1 weights"),
-        ("a", [1], "two or more encoders"),
+        ("a", [1], "at least two encoders"),
         ("ab", [1, -1], "weights must be 0 or more"),
         ("ab", [0, 0], "not all 0"),
         ("ab", [1, float("nan")], "weights must be"),
-        ("at", [1, 1], r"t is another encoder than .*a: tdnn \("),
+        ("at", [1, 1], r"t cannot be averaged with .*a, .*: tdnn \("),
     ],
 )
 def test_unlike_encoders_are_not_averaged(

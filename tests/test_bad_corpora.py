@@ -95,12 +95,16 @@ SHAR = {name.replace(".", "__"): each for name, each in SHAR.items()}
 ONE = tar(x__ogg=CONTENT, x__json=b'{"speaker": "s"}')
 
 BAD: dict[str, tuple[Write, str, str]] = {
-    "dataset without its file": (dataset(), "auto", r"and no \*\.arrow; layout datasets"),
+    "dataset without its file": (dataset(), "auto", r"but no \*\.arrow; layout datasets"),
     "dataset of no rows": (dataset(0, speaker=pa.array([], pa.string())), "auto", "are empty"),
     "dataset without audio": (dataset(content=b"", speaker=["x"]), "auto", "row 1: has no audio"),
     "dataset without speakers": (dataset(text=["x"]), "auto", "with a column of speakers"),
     "dataset of unknown speakers": (dataset(speaker=[None]), "datasets", "no audio|no speaker"),
-    "dataset of lists of speakers": (dataset(speaker=[["x"]]), "auto", "'speaker', .* holds lists"),
+    "dataset of lists of speakers": (
+        dataset(speaker=[["x"]]),
+        "auto",
+        "'speaker', .* contains lists",
+    ),
     "dataset's file cut off": (
         files(dataset_info__json="{}", a__arrow=b"ARROW1"),
         "auto",
@@ -113,7 +117,7 @@ BAD: dict[str, tuple[Write, str, str]] = {
     "no cuts": (files(cuts__jsonl=""), "auto", r"\(layout lhotse-cuts\) are empty"),
     "cut of 0 s": (cuts(duration=0), "auto", "'duration' cannot be 0"),
     "cut that begins at no number": (cuts(start="x"), "auto", "'start' cannot be \"x\""),
-    "cut of another channel": (cuts(channel=9), "auto", r"of the channels \['9'\]"),
+    "cut of another channel": (cuts(channel=9), "auto", r"uses the channels \['9'\]"),
     "cut of nobody": (cuts(supervisions=[]), "auto", "found no speaker"),
     "cut without sources": (cuts(recording={}), "auto", "has no 'sources'"),
     "cut of a command": (
@@ -121,51 +125,59 @@ BAD: dict[str, tuple[Write, str, str]] = {
         "auto",
         "its source is of the type 'command'",
     ),
-    "Shar without archives": (files(**SHAR), "lhotse-shar", r"no recording\.\*\.tar holds"),
+    "Shar without archives": (files(**SHAR), "lhotse-shar", r"no recording\.\*\.tar contains"),
     "Shar's archive damaged": (
         files(**SHAR, recording__000000__tar=b"x" * 2_000),
         "auto",
-        "cannot be read as a tar archive",
+        "cannot be read as an uncompressed tar archive",
     ),
     "recordings without supervisions": (
         files(recordings__jsonl="{}"),
         "auto",
-        r"holds \*recordings\*\.jsonl\* and no \*supervisions",
+        r"contains \*recordings\*\.jsonl\* but no \*supervisions",
     ),
-    "NeMo as a JSON array": (table("m.json", f"[{row()}]"), "auto", "is a JSON array; an object a"),
-    "NeMo without labels": (table("m.json", row(label=None)), "auto", "has no speaker; every row"),
+    "NeMo as a JSON array": (
+        table("m.json", f"[{row()}]"),
+        "auto",
+        "is a JSON array; one object per",
+    ),
+    "NeMo without labels": (
+        table("m.json", row(label=None)),
+        "auto",
+        "has no speaker, which every row",
+    ),
     "NeMo before its beginning": (
         table("m.json", row(offset=-1, duration=1)),
         "auto",
         "got -1 and",
     ),
     "NeMo with lists": (table("m.json", row(label=["x"])), "auto", "'label' should be text"),
-    "NeMo's bad line": (table("m.json", f"{row()}\n{{"), "auto", "m.json:2: .*no JSON"),
+    "NeMo's bad line": (table("m.json", f"{row()}\n{{"), "auto", "m.json:2: .*not JSON"),
     "NeMo's empty": (table("m.jsonl", ""), "auto", "m.jsonl: is empty; a table with columns"),
-    "tar damaged": (files(a__tar="x" * 2_000), "auto", "without compression .invalid header"),
-    "tar compressed": (files(a__tar=gzip.compress(ONE)), "auto", "without compression"),
+    "tar damaged": (files(a__tar="x" * 2_000), "auto", "uncompressed tar archive .invalid header"),
+    "tar compressed": (files(a__tar=gzip.compress(ONE)), "auto", "uncompressed tar archive"),
     "tar cut off": (files(a__tar=ONE[:3_000]), "auto", "unexpected end of data"),
     "tar of nothing": (files(a__tar=""), "auto", "empty file"),
     "tar with a list as JSON": (
         files(a__tar=tar(x__ogg=CONTENT, x__json=b"[1]")),
         "auto",
-        "an object is needed",
+        "object is needed",
     ),
     "tar with an object as speaker": (
         files(a__tar=tar(x__ogg=CONTENT, x__json=b'{"speaker": {}}')),
         "auto",
-        "no speaker stands in its JSON",
+        "cls file does not contain a speaker",
     ),
     "Kaldi without utt2spk": (
         files(wav__scp=f"a {RECORDING}\n"),
         "auto",
-        r"holds wav\.scp and no utt2spk; layout kaldi needs both",
+        r"contains wav\.scp but no utt2spk; layout kaldi needs both",
     ),
-    "Kaldi without wav.scp": (files(utt2spk="a x\n"), "auto", r"holds utt2spk and no wav\.scp"),
+    "Kaldi without wav.scp": (files(utt2spk="a x\n"), "auto", r"contains utt2spk but no wav\.scp"),
     "Kaldi with a pipe": (
         files(wav__scp="a curl http://x/a.wav |\n", utt2spk="a x\n"),
         "auto",
-        "curl is none of the commands understood",
+        "curl is not one of the commands understood",
     ),
     "Kaldi's segment backwards": (
         files(wav__scp=f"a {RECORDING}\n", utt2spk="u x\n", segments="u a 1 0\n"),
@@ -177,7 +189,7 @@ BAD: dict[str, tuple[Write, str, str]] = {
         "auto",
         "spk2age:1: is not UTF-8",
     ),
-    "list of nothing": (table("l.txt", "\n\n"), "auto", "lists no recording"),
+    "list of nothing": (table("l.txt", "\n\n"), "auto", "contains no recording"),
     "layout that raises": (
         files(l__py="def scan(folder):\n    raise RuntimeError('one\\ntwo')\n"),
         "l.py:scan",
@@ -186,9 +198,9 @@ BAD: dict[str, tuple[Write, str, str]] = {
     "layout of numbers": (
         files(l__py="def scan(folder):\n    return [1]\n"),
         "l.py:scan",
-        "it gave a int instead of an Utterance",
+        "it returned a int instead of an Utterance",
     ),
-    "layout that is no function": (files(l__py="x = 1\n"), "l.py:x", "is a function that takes"),
+    "layout that is no function": (files(l__py="x = 1\n"), "l.py:x", "or a function that takes"),
     "layout that is not there": (files(l__py="x = 1\n"), "l.py:y", "has no y"),
     "layout that is no Python": (files(l__py="def ("), "l.py:x", "cannot be run .SyntaxError"),
 }

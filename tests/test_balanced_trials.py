@@ -63,11 +63,11 @@ def test_corpora_without_trials() -> None:
     with pytest.raises(DataError, match="all recordings are of one speaker, 's0'"):
         draw_balanced(corpus(1), per_speaker=5)
     genders = {"s0": "male", "s1": "female"}
-    with pytest.raises(DataError, match="of one group; there are 1 female, 1 male"):
+    with pytest.raises(DataError, match="in the same group; there are 1 female, 1 male"):
         draw_balanced(corpus(2), per_speaker=5, groups=genders)
     with pytest.raises(DataError, match=r"5 of 6 speakers have no gender, the first: s1; .* s0"):
         speaker_groups(Manifest.of(corpus()), {"s0": "f"}, ())
-    with pytest.raises(ConfigError, match="`seed` is 0 or more; got -1"):
+    with pytest.raises(ConfigError, match="`seed` must be 0 or more; got -1"):
         draw_balanced(corpus(), per_speaker=5, seed=-1)
     with pytest.raises(ConfigError, match="1 or more; got 0"):
         draw_balanced(corpus(), per_speaker=0)
@@ -95,7 +95,7 @@ def test_a_list_of_a_folder(voices: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a list of trials"):
         timbral.trials(voices, tmp_path / "notes.txt")
     (tmp_path / "s2g").write_text("1 m\n2 f\n")
-    with pytest.raises(DataError, match="is what is read"):
+    with pytest.raises(DataError, match="is one of the inputs"):
         timbral.trials(voices, tmp_path / "s2g", genders=tmp_path / "s2g")
 
 
@@ -114,12 +114,12 @@ def test_the_list_that_is_read_is_not_overwritten(voices: Path, tmp_path: Path) 
     text = f"path\tspeaker\n{rows}"
     for table in (tmp_path / "corpus.tsv", tmp_path / "list.utt2spk.tsv"):
         table.write_text(text)
-        with pytest.raises(DataError, match="is what is read"):
+        with pytest.raises(DataError, match="is one of the inputs"):
             timbral.trials(table, table)
         assert table.read_text() == text
     genders = tmp_path / "t.txt.utt2spk"
     genders.write_text("".join(f"{path.name} m\n" for path in voices.iterdir()))
-    with pytest.raises(DataError, match="is what is read"):
+    with pytest.raises(DataError, match="is one of the inputs"):
         timbral.trials(voices, tmp_path / "t.txt", genders=genders)
 
 

@@ -125,7 +125,7 @@ def test_what_cannot_be_a_page_is_refused(
     encoder: Embedder, package: Path, tmp_path: Path, ask: Ask
 ) -> None:
     trimmed = Embedder(encoder.network, Preprocessing(trim="energy"), name="small")
-    with pytest.raises(ConfigError, match=r"small: its recordings are trimmed \(energy\)"):
+    with pytest.raises(ConfigError, match=r"small: recordings must be trimmed for it \(energy\)"):
         export_page(trimmed, tmp_path / "page", onnxruntime_web=package)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
@@ -133,10 +133,10 @@ def test_what_cannot_be_a_page_is_refused(
         export_page(encoder, tmp_path / "notes", onnxruntime_web=package)
     assert not (tmp_path / "page").exists()
     for words, said in (
-        ((), "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER"),
+        ((), "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER"),
         (
             ("--output", "a.onnx", "--web", "page"),
-            "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER",
+            "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER",
         ),
         (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
         (("--web", "page", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
@@ -157,7 +157,7 @@ def test_files_of_others_in_a_page_are_not_removed(
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     (page / "encoder.json").write_text("{}")
-    with pytest.raises(DataError, match="which `export` did not write and would remove"):
+    with pytest.raises(DataError, match="which was not written by `export` and would be removed"):
         export_page(encoder, page, onnxruntime_web=package)
     assert mine.read_text() == "mine"
 
@@ -172,7 +172,7 @@ def test_the_package_is_read_as_npm_lays_and_packs_it(package: Path, tmp_path: P
     with pytest.raises(ConfigError, match=r"ort-wasm-simd-threaded\.wasm is missing"):
         read_runtime(package)
     archive.write_bytes(archive.read_bytes()[:100])
-    with pytest.raises(ConfigError, match="is no archive of the npm package"):
+    with pytest.raises(ConfigError, match="is not an archive of the npm package"):
         read_runtime(archive)
 
 
@@ -194,8 +194,8 @@ def test_damaged_archives_are_told_in_one_line(damage: str, tmp_path: Path) -> N
         packed_bytes[-40_000:-20_000] = b"\xff" * 20_000
         archive.write_bytes(packed_bytes)
     if damage == "text":
-        archive.write_text("no archive")
-    with pytest.raises(ConfigError, match="is no archive of the npm package") as refused:
+        archive.write_text("not an archive")
+    with pytest.raises(ConfigError, match="is not an archive of the npm package") as refused:
         read_runtime(archive)
     assert "\n" not in str(refused.value)
 
@@ -205,7 +205,7 @@ def test_without_npm_it_is_said_how_to_get_the_package(
 ) -> None:
     monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path))
     monkeypatch.setattr(browser_runtime.shutil, "which", lambda name: None)
-    with pytest.raises(CheckpointError, match=r"npm is not installed, .* `npm pack"):
+    with pytest.raises(CheckpointError, match=r"with npm, which is not installed; .* `npm pack"):
         read_runtime()
 
 

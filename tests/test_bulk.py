@@ -256,7 +256,7 @@ def test_no_utterances_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
 
 
 def test_model_name_with_slash(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leave out /"):
+    with pytest.raises(ConfigError, match="remove the /"):
         api.embed(embedder, voices, tmp_path / "o", format="torch", model_name="microsoft/wavlm")
 
 
@@ -302,7 +302,7 @@ def test_unknown_format_is_an_error(embedder: Embedder, voices: Path, tmp_path: 
 
 
 def test_folder_without_embeddings_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no utterances\.parquet"):
+    with pytest.raises(DataError, match=r"contains no utterances\.parquet"):
         read_embeddings(tmp_path)
 
 
@@ -365,7 +365,7 @@ def test_vectors_of_another_job_are_not_reused(
     api.embed(embedder, few, tmp_path / "out")
     with pytest.raises(DataError, match="other recordings, of another corpus"):
         api.embed(embedder, voices, tmp_path / "new", reuse=tmp_path / "out")
-    with pytest.raises(DataError, match="is no folder of `embed`"):
+    with pytest.raises(DataError, match="is not a folder of `timbral embed`"):
         api.embed(embedder, few, tmp_path / "new", reuse=few)
     assert not list((tmp_path / "new").rglob("*.arrow"))
 
@@ -434,7 +434,7 @@ def test_a_table_apart_from_its_corpus_has_no_sound(
     shutil.copy(tmp_path / "out" / "utterances.parquet", apart)
     silence = silence_of(apart, None)
     assert silence is not None
-    assert "no `corpus` is known" in silence.reason
+    assert "the folder of its corpus is unknown" in silence.reason
     assert silence.folder == str(few / "a")
     assert silence_of(apart, few) is None
     shutil.rmtree(few)

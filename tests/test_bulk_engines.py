@@ -236,7 +236,7 @@ def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
     summary = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
     assert 0 < summary.num_utterances < 48
     assert all(path.endswith(".ogg") for path in read_embeddings(tmp_path)["path"].to_pylist())
-    with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
+    with pytest.raises(DataError, match=r"none of 48 recordings matches the pattern '\*\.wav'"):
         api.embed(embedder, voices, tmp_path / "o", pattern="*.wav")
 
 

@@ -107,13 +107,13 @@ def test_calibration_of_other_weights_is_refused(folder: Path) -> None:
 
 
 def test_mistakes_in_calibrate_are_errors(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no evaluation"):
+    with pytest.raises(DataError, match="contains no evaluation"):
         timbral.calibrate(tmp_path)
     named = tmp_path / "run" / "evaluation" / "trials"
     shutil.copytree(folder / "evaluation", named)
-    with pytest.raises(DataError, match=rf"holds no evaluation; name one of this run: {named}$"):
+    with pytest.raises(DataError, match=rf"contains no evaluation; give one of this run: {named}$"):
         timbral.calibrate(tmp_path / "run")
-    with pytest.raises(ConfigError, match=rf"or name the evaluation's folder, {named}$"):
+    with pytest.raises(ConfigError, match=rf"or give the evaluation's folder, {named}$"):
         timbral.calibrate(named / "scores.txt", tmp_path / "c.json")
     with pytest.raises(DataError, match="choose another"):
         timbral.calibrate(folder / "evaluation", folder / "trials.txt")
@@ -121,7 +121,7 @@ def test_mistakes_in_calibrate_are_errors(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "evaluation", moved)
     job = json.loads((moved / ".evaluation" / "job.json").read_text())
     (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"root": str(tmp_path)}))
-    with pytest.raises(DataError, match="no such file; the recordings of the evaluation have to"):
+    with pytest.raises(DataError, match="no such file; the recordings of the evaluation must"):
         timbral.calibrate(moved)
     (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"scoring": "as-norm 3"}))
     with pytest.raises(DataError, match="its scores are normalized"):
@@ -137,14 +137,14 @@ def test_vectors_of_the_evaluation(folder: Path, tmp_path: Path) -> None:
     content = json.loads((moved / "evaluation.json").read_text())
     assert content.pop("vectors") == str(folder / "evaluation" / "vectors")
     (moved / "evaluation.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="not where it left them; give `vectors`"):
+    with pytest.raises(DataError, match="no longer there; give `vectors`"):
         timbral.calibrate(moved, speakers=speakers)
     fitted = timbral.calibrate(moved, speakers=speakers, vectors=vectors, directions=3)
     assert np.shape(fitted.nuisance) == (3, 16)
     assert timbral.calibrate(moved, speakers=speakers, directions=0).nuisance == ()
     job = json.loads((moved / ".evaluation" / "job.json").read_text())
     (moved / ".evaluation" / "job.json").write_text(json.dumps(job | {"weights_sha256": "0" * 64}))
-    with pytest.raises(DataError, match="holds vectors of other weights"):
+    with pytest.raises(DataError, match="its vectors are from other weights"):
         timbral.calibrate(moved, speakers=speakers, vectors=vectors)
 
 
@@ -167,9 +167,9 @@ def test_little_speech_is_left_out(folder: Path, ask: Callable[..., Answer]) -> 
     assert not any("net speech" in each for each in fitted.warnings(long, long))
     done = ask(*words, "--min-speech", "60")
     assert done.code == 2
-    assert "--min-speech: no trial is of two recordings with 60 s" in done.err
+    assert "--min-speech: in no trial have both recordings 60 s" in done.err
     for seconds in (-1, math.inf, math.nan):
-        with pytest.raises(ConfigError, match="`min_speech` is a number of seconds"):
+        with pytest.raises(ConfigError, match="`min_speech` must be a number of seconds"):
             timbral.calibrate(folder / "evaluation", path, min_speech=seconds)
 
 

@@ -58,7 +58,7 @@ def test_scores_of_imported_vectors(folder: Path, tmp_path: Path, ask: Ask) -> N
     point = fitted.threshold(0.1)
     assert point.false_accept_bound <= 0.1
     assert fitted.llr([0.9], ANY, ANY)[0] > 0 > fitted.llr([-0.5], ANY, ANY)[0]
-    assert "go unnoticed" in fitted.warnings(ANY, ANY)[0]
+    assert "were not measured, so it cannot be said" in fitted.warnings(ANY, ANY)[0]
     done = ask("score", folder / "named", folder / "t", "--calibration", tmp_path / "c")
     assert done.code == 0
     assert "calibrated: Cllr" in done.out
@@ -70,7 +70,7 @@ def test_encoders_are_never_mixed(folder: Path, tmp_path: Path) -> None:
     )
     assert unknown.encoder == "unknown"
     for name, calibration in (("named", unknown), ("unknown", folder / "c.json")):
-        with pytest.raises(DataError, match="cosines of two encoders do not compare"):
+        with pytest.raises(DataError, match="cosines of different encoders cannot be compared"):
             timbral.score(folder / name, folder / "t", draws=0, calibration=calibration)
     rows = dict(np.load(folder / "v.npz"))
     generator = np.random.default_rng(1)
@@ -107,18 +107,20 @@ def test_tables_of_embed_bring_their_conditions(folder: Path, tmp_path: Path) ->
 
 def test_mistakes_are_errors(folder: Path, tmp_path: Path) -> None:
     output, named = tmp_path / "c", folder / "named"
-    with pytest.raises(ConfigError, match="`output`: name the file"):
+    with pytest.raises(ConfigError, match="`output`: give a file"):
         timbral.calibrate(folder / "s", vectors=named)
     with pytest.raises(ConfigError, match=r"`vectors`: .* give the vectors that were scored"):
         timbral.calibrate(folder / "s", output)
-    with pytest.raises(DataError, match="get a name and a hash by `timbral import-embeddings`"):
+    with pytest.raises(
+        DataError, match="`timbral import-embeddings` gives vectors of other tools a name"
+    ):
         timbral.calibrate(folder / "s", output, vectors=folder / "v.npz")
     with pytest.raises(DataError, match="would be overwritten"):
         timbral.calibrate(folder / "s", folder / "s", vectors=named)
-    with pytest.raises(DataError, match="nothing can be left out by `min_speech`"):
+    with pytest.raises(DataError, match="`min_speech` cannot leave anything out"):
         timbral.calibrate(folder / "s", output, vectors=named, min_speech=2)
     (tmp_path / "s").write_text("s00-0 s00-1 0.5\n")
-    with pytest.raises(DataError, match="needs target and non-target trials, with a label"):
+    with pytest.raises(DataError, match="needs labeled target and non-target trials"):
         timbral.calibrate(tmp_path / "s", output, vectors=named)
     (tmp_path / "s").write_text("0.5 1 s00-0 s00-1\n0.1 0 s00-0 nobody\n")
     with pytest.raises(DataError, match=r"1 of 3 recordings .* the first 'nobody'"):
@@ -126,5 +128,7 @@ def test_mistakes_are_errors(folder: Path, tmp_path: Path) -> None:
     write_calibration(output, read_calibration(folder / "c.json"))
     text = output.read_text().replace('"offset": [', '"offset": [1, 1, 1, 1, 1, ')
     output.write_text(text.replace('"scale": [', '"scale": [0, 0, 0, 0, 0, '))
-    with pytest.raises(DataError, match="takes conditions into account that were not measured"):
+    with pytest.raises(
+        DataError, match="uses recording conditions, but says that they were not measured"
+    ):
         read_calibration(output)

@@ -251,20 +251,20 @@ def test_calibrations_that_do_not_fit(files: Path, ask: Ask) -> None:
         assert len(answer.err.splitlines()) == 1
     answer = ask(*words, files / "c.json", "--norm", "mean", "--cohort", files / "v.parquet")
     assert answer.code == 2
-    assert "--calibration: one is of cosines" in answer.err
+    assert "--calibration is for cosines" in answer.err
     write_table(files / "v.parquet", bandwidth_hz=None)
     answer = ask(*words, files / "c.json")
     assert answer.code == 2
-    assert "no such columns for all of them" in answer.err
+    assert "table of vectors lacks these columns" in answer.err
     alone = replace(CALIBRATION, offset=(-4.0,), scale=(7.0,))  # takes no conditions
     assert timbral.score(
         files / "v.parquet", files / "t", draws=0, calibration=alone
     ).figures is not None  # fmt: skip
     write_table(files / "v.parquet", embedding_sha256=None)
-    with pytest.raises(DataError, match="does not say of which weights"):
+    with pytest.raises(DataError, match="does not say which weights"):
         timbral.score(files / "v.parquet", files / "t", calibration=CALIBRATION)
     np.savez(files / "v.npz", **dict(zip(NAMES, VECTORS.astype(np.float32), strict=True)))
-    with pytest.raises(DataError, match="does not say of which weights"):
+    with pytest.raises(DataError, match="does not say which weights"):
         timbral.score(files / "v.npz", files / "t", calibration=CALIBRATION)
 
 
@@ -290,7 +290,7 @@ def test_llrs_are_written_beside_scores(files: Path, ask: Ask) -> None:
     np.testing.assert_allclose(np.array(columns[5], float), expected, atol=1e-5)
     assert ask(*words, *own, *given).code == 0  # its own kind is replaced
     for more, told in (
-        (["--llrs", files / "l"], "--llrs are what a calibration makes of scores"),
+        (["--llrs", files / "l"], "--llrs needs a --calibration"),
         ([*own, "--llrs", files / "t"], "choose another --llrs"),
         ([*own, "--llrs", files / "a", "--output", files / "a"], "choose another --llrs"),
         ([*own, "--llrs", files / "a", "--prior", "1"], "--prior"),
@@ -343,7 +343,7 @@ def test_encoders_bring_their_calibration(run: Path, voices: Path, tmp_path: Pat
     assert costs["Cllr"].interval.low < costs["Cllr"].second - costs["Cllr"].first
     assert costs["actDCF(0.05)"].second == pytest.approx(other.calibrated.actual_dcf[0.05])
 
-    with pytest.raises(DataError, match="comes with no calibration; `timbral calibrate`"):
+    with pytest.raises(DataError, match="has no calibration; `timbral calibrate`"):
         calibration_of(run)
     encoder.save(tmp_path / "encoder")
     assert calibration_of(tmp_path / "encoder").offset == own.offset
@@ -352,11 +352,11 @@ def test_encoders_bring_their_calibration(run: Path, voices: Path, tmp_path: Pat
     scores |= {"vectors": given["vectors"]}
     normalized = timbral.evaluate(encoder, listed, voices, tmp_path / "n", **speakers, **scores)
     assert normalized.calibrated is None
-    assert "is of cosines" in normalized.calibration_note
+    assert "is for cosines" in normalized.calibration_note
     without_measures(tmp_path / "a" / "vectors")
     older = timbral.evaluate(encoder, listed, voices, tmp_path / "a", **speakers)
     assert older.calibrated is None
-    assert "was not applied: the calibration takes speech" in older.calibration_note
+    assert "was not applied: the calibration needs speech" in older.calibration_note
     assert not (tmp_path / "a" / "llrs.txt").exists()
 
 
@@ -380,7 +380,7 @@ def test_llrs_of_other_trials_are_not_compared(files: Path) -> None:
         shutil.copy(files / "t", files / name / "list")
         timbral.score(files / "v.parquet", files / "t", files / name / "scores.txt", draws=0)
         (files / name / "llrs.txt").write_text("0.1 1 x y\n")
-    with pytest.raises(DataError, match="is not of the trials beside it"):
+    with pytest.raises(DataError, match="does not belong to the trials in the same folder"):
         timbral.compare(files / "a", files / "b")
     for name in "ab":
         shutil.copy(files / name / "scores.txt", files / name / "llrs.txt")

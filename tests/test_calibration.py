@@ -171,14 +171,14 @@ def test_bounds_count_trials_of_the_same_speakers_once() -> None:
 
 def test_too_few_speakers_are_refused() -> None:
     few = simulate(19)
-    with pytest.raises(DataError, match="20 speakers or more; these trials have 19"):
+    with pytest.raises(DataError, match="at least 20 speakers; these trials have 19"):
         fit_trials(few, Ranges.of(few.first_conditions))
 
 
 def test_scores_upside_down_are_refused() -> None:
     data = simulate(40)
     turned = replace(data, scores=-data.scores)
-    with pytest.raises(DataError, match="a higher score does not mean more alike"):
+    with pytest.raises(DataError, match="a higher score does not mean the same speaker"):
         fit_trials(turned, Ranges.of(data.first_conditions), draws=100)
 
 
@@ -236,7 +236,7 @@ def test_other_content_is_an_error(
 
 def test_calibration_is_of_one_encoder(calibration: Calibration) -> None:
     calibration.check_encoder("1" * 64, "2" * 64)
-    with pytest.raises(DataError, match="cosines of two encoders do not compare"):
+    with pytest.raises(DataError, match="cosines of different encoders cannot be compared"):
         calibration.check_encoder("3" * 64, "2" * 64)
     with pytest.raises(DataError, match="other preprocessing"):
         calibration.check_encoder("1" * 64, "3" * 64)
@@ -287,8 +287,8 @@ def test_decision_at_a_promised_rate(calibration: Calibration) -> None:
 def test_conditions_outside_the_data_are_told(calibration: Calibration) -> None:
     decision = decide(PairScore(0.9, 0.9), Question(calibration=calibration), side(0.3), side(10))
     said, no_promise = decision.warnings
-    assert "net speech of 0.3 s is below what the calibration has seen" in said
-    assert "no rate of false accepts is promised" in no_promise
+    assert "net speech of 0.3 s is below what the calibration was fitted on" in said
+    assert "no false accept rate can be promised" in no_promise
     assert decision.false_accept_bound is None
     promised = Question(calibration=calibration, false_accept=0.05)
     assert (
@@ -300,7 +300,7 @@ def test_conditions_outside_the_data_are_told(calibration: Calibration) -> None:
 def test_questions_that_contradict_themselves_are_errors(calibration: Calibration) -> None:
     with pytest.raises(ConfigError, match="give one"):
         Question(threshold=0.5, calibration=calibration, false_accept=0.05)
-    with pytest.raises(ConfigError, match="only a calibration can promise it"):
+    with pytest.raises(ConfigError, match="needs a calibration, which this encoder does not have"):
         Question(false_accept=0.05)
     with pytest.raises(ConfigError, match="`prior` is the probability"):
         Question(prior=1.0)
@@ -346,7 +346,7 @@ def test_short_recordings_keep_promises_of_their_own() -> None:
     question = Question(calibration=calibration, false_accept=least)
     refused = decide(score, question, side(4.0), side(0.9))
     assert refused.false_accept_bound is None
-    assert "cannot be promised of recordings with less than 1 s" in refused.warnings[0]
+    assert "cannot be promised for recordings with less than 1 s" in refused.warnings[0]
 
 
 def test_data_of_few_short_recordings_have_one_promise() -> None:

@@ -76,7 +76,7 @@ def test_finished_data_of_a_replaced_recording_is_refused(
     os.utime(corpus / "anna" / "1.wav")
     assert again()
     record(corpus / "anna" / "1.wav", 3)
-    with pytest.raises(DataError, match=r"data of another recording than .* lies in .*/1\.wav"):
+    with pytest.raises(DataError, match=r"was prepared from another recording than .*/1\.wav"):
         again()
 
 

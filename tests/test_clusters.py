@@ -156,7 +156,7 @@ def test_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
     for options, reason in (
         ({"threshold": 1.5}, "threshold is a cosine"),
         ({"min_utterances": 0}, "min_utterances must be 1 or more"),
-        ({"output": tmp_path / "labels.txt"}, "output should name a table"),
+        ({"output": tmp_path / "labels.txt"}, "output must be a table"),
     ):
         with pytest.raises(ConfigError, match=reason):
             timbral.cluster(folder, **options)
@@ -165,7 +165,7 @@ def test_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
     (tmp_path / "labels.csv").write_text("a,b\n1,2\n")
     said = ask("cluster", folder, "--output", tmp_path / "labels.parquet")
     assert said.code == 2
-    assert "labels.csv: is there and is not a table of labels" in said.err
+    assert "labels.csv: exists and is not a table of labels" in said.err
     assert not (tmp_path / "labels.parquet").exists()
 
 
@@ -182,8 +182,8 @@ def test_cosines_that_show_no_threshold_ask_for_one(
     labels = tmp_path / "labels.parquet"
     told = ask("cluster", folder, "--output", labels)
     assert told.code == 2
-    assert "these 32 recordings do not show" in told.err
-    assert "give --threshold" in told.err
+    assert "no threshold can be estimated from the cosines of these 32 recordings" in told.err
+    assert "Give --threshold" in told.err
     assert not labels.exists()
     assert ask("cluster", folder, "--output", labels, "--threshold", "0.7").code == 0
 

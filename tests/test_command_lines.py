@@ -126,7 +126,7 @@ def test_settings_of_inference(tmp_path: Path) -> None:
         (["data.overlap", "1"], "unknown key"),
         (["data.mel_window_step", "5"], "is 10 in timbral"),
         (["data.n_mels"], "pairs KEY VALUE"),
-        (["data.partial_overlap_ratio", "1"], "overlap in"),
+        (["data.partial_overlap_ratio", "1"], "an overlap from 0"),
         (["data.partial_overlap_ratio", "abc"], "a number is needed, got 'abc'"),
         (["data.sampling_rate", "["], "a whole number is needed"),
     ):

@@ -92,10 +92,10 @@ def test_costs_are_of_speakers_whose_directions_were_not_seen() -> None:
 
 def test_directions_that_the_data_cannot_show_are_errors() -> None:
     data, recordings = simulate(lines=1.0)
-    with pytest.raises(ConfigError, match="`directions` is a number from 1 to 23"):
+    with pytest.raises(ConfigError, match="`directions` must be from 1 to 23"):
         fit(data, recordings, (SIZE,))
     alone = replace(recordings, speakers=np.arange(len(recordings.speakers)))
-    with pytest.raises(DataError, match="several recordings of each speaker"):
+    with pytest.raises(DataError, match="several recordings per speaker"):
         alone.nuisance(3)
 
 
@@ -113,18 +113,18 @@ def test_it_is_kept_with_the_calibration(tmp_path: Path) -> None:
     )
     expected = (read.compensate(vectors[:1]) @ read.compensate(vectors[1:]).T)[0]
     np.testing.assert_allclose(read.scores(vectors[0], vectors[1:]), expected, atol=1e-6)
-    with pytest.raises(DataError, match="directions of 24 dimensions out of vectors"):
+    with pytest.raises(DataError, match="for vectors with 24 numbers, these have"):
         read.compensate(vectors[:, :20])
 
 
 @pytest.mark.parametrize(
     ("nuisance", "message"),
     [
-        ([[1.0, 0.0], [0.0, 1.0]], "fewer than they have numbers"),
-        ([[1.0, 0.0, 0.0], [0.0, 1.0]], "of one length"),
+        ([[1.0, 0.0], [0.0, 1.0]], "fewer than each has numbers"),
+        ([[1.0, 0.0, 0.0], [0.0, 1.0]], "of equal length"),
         ([[2.0, 0.0, 0.0]], "of length 1"),
         ([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]], "orthogonal"),
-        ([[]], "fewer than they have numbers"),
+        ([[]], "fewer than each has numbers"),
         ([["a", 0.0, 0.0]], "nuisance"),
         (3, "nuisance"),
     ],
@@ -151,7 +151,7 @@ def test_decision_compares_what_is_left_of_the_vectors() -> None:
     decision = decide(pair, Question(calibration=calibration), side, side)
     assert decision.same
     assert decision.score == pair.compensated
-    assert f"as they are {pair.cosine:.3f}" in decision.why
+    assert f"with them {pair.cosine:.3f}" in decision.why
     assert decision.false_accept_bound is not None
     given = decide(pair, Question(threshold=0.5, calibration=calibration), side, side)
     assert given.same is False

@@ -135,7 +135,7 @@ def test_mistakes(files: Path) -> None:
     with pytest.raises(DataError, match=r"no recording of the list has a value; .* s00-0, .* s00"):
         score(f"gender={files / 'spk2gender'}")  # nothing says who speaks
     (files / "utt2dur").write_text("s00-0 long\n")
-    with pytest.raises(DataError, match="no number of seconds"):
+    with pytest.raises(DataError, match="not a number of seconds"):
         score(f"duration={files / 'utt2dur'}")
 
 

@@ -82,7 +82,7 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("schedule: {decay: cosin}", "did you mean 'cosine'"),
         ("data: {speakers_per_batch: 1}", "speakers_per_batch must be at least 2"),
         ("data: [1, 2]", "a mapping is needed"),
-        ("just text", "should hold the sections"),
+        ("just text", "should contain the sections"),
         ("a: [", "is not YAML"),
         ("a: 2001-99-99", "is not YAML"),
         ("[" * 5_000, "is nested too deeply"),
@@ -96,9 +96,9 @@ def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("schedule: {steps: 1}\ntrainer: {}\nschedule: {}\n", "'schedule' stands twice.*1 and 3"),
-        ("schedule:\n  steps: 1\n  steps: 2\n", "the key 'steps' stands twice.*lines 2 and 3"),
-        ('{"schedule": {"steps": 1, "steps": 2}}', "the key 'steps' stands twice"),
+        ("schedule: {steps: 1}\ntrainer: {}\nschedule: {}\n", "'schedule' is given twice.*1 and 3"),
+        ("schedule:\n  steps: 1\n  steps: 2\n", "the key 'steps' is given twice.*lines 2 and 3"),
+        ('{"schedule": {"steps": 1, "steps": 2}}', "the key 'steps' is given twice"),
     ],
 )
 def test_a_key_given_twice_is_an_error(tmp_path: Path, text: str, words: str) -> None:

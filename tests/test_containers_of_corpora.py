@@ -154,8 +154,8 @@ def test_a_file_of_cuts_is_a_corpus(rows: Rows, tmp_path: Path, ask: Ask) -> Non
     for content, words in (
         (packed.read_bytes()[:40], "cannot be read as Lhotse's cuts"),
         (b"no gzip", "cannot be read as Lhotse's cuts"),
-        (gzip.compress(b'{"audio_filepath": "a.wav", "label": "s"}'), "cuts of Lhotse in .jsonl"),
-        (gzip.compress(b""), "cuts of Lhotse in .jsonl"),
+        (gzip.compress(b'{"audio_filepath": "a.wav", "label": "s"}'), "cuts of Lhotse \\(\\.jsonl"),
+        (gzip.compress(b""), "cuts of Lhotse \\(\\.jsonl"),
     ):
         packed.write_bytes(content)
         with pytest.raises(DataError, match=words) as refused:
@@ -204,8 +204,8 @@ def test_bytes_within_a_file(tmp_path: Path, rows: Rows) -> None:
     seconds = decode(f"{path}#t=0.5,1&bytes=100,{len(content)}")[0]
     assert np.array_equal(seconds, decode(f"{rows[0][2]}#t=0.5,1")[0])
     for wrong, words in (
-        (f"{path}#bytes=100,{len(content) + 1}", "ends within the recording"),
-        (f"{path}#bytes=100,99999999999999", "ends within the recording"),
+        (f"{path}#bytes=100,{len(content) + 1}", "is cut short"),
+        (f"{path}#bytes=100,99999999999999", "is cut short"),
         (f"{path}#bytes=0,100", "cannot be read as audio"),
         (f"{tmp_path / 'none.tar'}#bytes=0,100", "no such file"),
         (f"{tmp_path}#bytes=0,100", "folder"),
@@ -241,9 +241,9 @@ def test_bad_members_of_webdataset_are_failures(rows: Rows, tmp_path: Path) -> N
     assert [row.utterance for row in found] == ["a/good"]
     told = failures(found)
     for words in (
-        "alone: no speaker", "two: has 2 recordings", "none: has 0 recordings", "list: its JSON",
+        "alone: its JSON (", "two: has 2 recordings", "none: has 0 recordings", "list: its JSON",
         "broken: its JSON", "bytes: its JSON or cls", "long.cls has 1,000,001 bytes",
-        "b.tar: cannot be read as a tar", "c.tar: cannot be read as a tar",
+        "b.tar: cannot be read as an uncomp", "c.tar: cannot be read as an uncomp",
     ):  # fmt: skip
         assert words in told, words
     assert len(found.failures) == 9
@@ -311,14 +311,14 @@ def test_bad_cuts_are_failures(rows: Rows, tmp_path: Path) -> None:
     next(iter(sorted((tmp_path / "s").glob("recording.*.tar")))).unlink()
     found = find_utterances(tmp_path / "s", "lhotse-shar")
     assert len(found) == 1
-    assert "no recording.*.tar holds its audio" in failures(found)
+    assert "no recording.*.tar contains its audio" in failures(found)
 
 
 @pytest.mark.parametrize("layout", ["auto", "webdataset"])
 def test_samples_without_speakers_are_told(layout: str, rows: Rows, tmp_path: Path) -> None:
     """And not that there is no audio, or that folders of speakers were expected."""
     write_tar(tmp_path / "corpus" / "shard.tar", {"a.ogg": rows[0][2].read_bytes()})
-    with pytest.raises(DataError, match="no speaker stands in its JSON") as refused:
+    with pytest.raises(DataError, match="cls file does not contain a speaker") as refused:
         find_utterances(tmp_path / "corpus", layout)
     assert "\n" not in str(refused.value)
     write_tar(tmp_path / "empty" / "shard.tar", {})

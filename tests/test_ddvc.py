@@ -136,7 +136,7 @@ def test_gradient_accumulation_until_the_scheduler_steps(tmp_path: Path) -> None
         1,
     )
     assert (schedule.plateau_every, schedule.plateau_metric) == (1, "loss")
-    with pytest.raises(ConfigError, match="name a metric of training"):
+    with pytest.raises(ConfigError, match="scheduler_metrics to a training metric"):
         read_config(tmp_path, **settings, scheduler_metrics="val_eer")
 
 
@@ -210,15 +210,18 @@ def test_opts_override_the_file(tmp_path: Path) -> None:
         ({"modl_sample_rate": 1}, "did you mean 'model_sample_rate'"),
         ({"model_sample_rate": 8000}, "model_sample_rate is 8000; supported: 16 kHz"),
         ({"activation_function": "relu"}, "supported: none"),
-        ({"accumalate_gradient_every_scheduler": True}, "avg_every must say after how many"),
+        (
+            {"accumalate_gradient_every_scheduler": True},
+            "scheduler_metrics_avg_every to the number of batches",
+        ),
         ({"num_epochs": "many"}, "num_epochs should be int, got 'many'"),
         ({"augment_noises_paths": "folder"}, "should be list, got 'folder'"),
         ({"force_restart": 3}, "should be bool"),
-        ({"train_data_root": None}, "train_data_root is needed"),
+        ({"train_data_root": None}, "train_data_root is required"),
         ({"val_data_root": 0}, "val_data_root should be str, got 0"),
         ({"data_parallel": 2}, "data_parallel should be list, got 2"),
         ({"window_size_s": 0}, "crop_seconds must be in"),
-        ({"learning_rate_init": 0.0}, "holds none; give a learning rate"),
+        ({"learning_rate_init": 0.0}, "contains none; set a learning rate"),
     ],
 )
 def test_mistakes(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -42,7 +42,7 @@ def test_folder_of_another_demo_is_renamed(tmp_path: Path) -> None:
     assert _claim(output) == tmp_path / "demo.1"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    with pytest.raises(DataError, match="does not hold a demo"):
+    with pytest.raises(DataError, match="does not contain a demo"):
         _claim(tmp_path / "other")
 
 

@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_an_error_before_anything_is_written(
         api.load_encoder(teacher, device="cpu").with_inference(Preprocessing("energy")), SPEEDS
     )
     student = api.load_encoder(teacher, device="cpu").network
-    with pytest.raises(ConfigError, match="prepare the corpus as the teacher takes it"):
+    with pytest.raises(ConfigError, match="prepare the corpus with those settings"):
         trimmed.check(student, store)
     assert not output.exists()
 
@@ -267,10 +267,10 @@ def test_crops_that_the_teacher_cannot_take_are_an_error(
     asked = Teacher(api.load_encoder(teacher, device="cpu"), SPEEDS)
     config = DataConfig(4, 2, crop_seconds=1.0)
     monkeypatch.setattr(asked.embedder.runtime.network, "min_samples", 20_000)
-    with pytest.raises(ConfigError, match=r"takes 1\.25 s or more: make the crops longer"):
+    with pytest.raises(ConfigError, match=r"needs at least 1\.25 s: make the crops longer"):
         asked.check_crops(config, store)
     asked.check_crops(dataclasses.replace(config, crop_seconds=1.25), store)
     mels = PrecomputedMels.__new__(PrecomputedMels)
     mels.folder = tmp_path
-    with pytest.raises(ConfigError, match="takes waves"):
+    with pytest.raises(ConfigError, match="needs waves"):
         asked.check_crops(config, mels)

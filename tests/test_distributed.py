@@ -236,7 +236,7 @@ def test_rows_of_ranks_are_whole_speakers_and_make_up_the_batch(store: Store) ->
         assert torch.equal(torch.cat([batch.waves for batch in batches]), whole.waves)
         assert torch.equal(torch.cat([batch.speakers for batch in batches]), whole.speakers)
         assert {own.largest for own in slices} == {max(map(len, batches))}
-    with pytest.raises(ConfigError, match="each needs a speaker or more"):
+    with pytest.raises(ConfigError, match="each needs at least one speaker"):
         Ranks(0, 6).rows(5, 3)
 
 
@@ -281,7 +281,7 @@ def test_impossible_numbers_of_processes_are_errors(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="need a GPU each"):
         check_processes(100, torch.device("cuda"))
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(ConfigError, match="torchrun has done so already"):
+    with pytest.raises(ConfigError, match="torchrun has already started them"):
         check_processes(2, cpu)
 
 

@@ -169,7 +169,7 @@ def test_coqui(table: pa.Table, voices: Path, tmp_path: Path) -> None:
         assert entry["name"] == row["speaker"]
         np.testing.assert_allclose(entry["embedding"], row["embedding"])
     twice = pa.concat_tables([table, table.slice(0, 1)])
-    with pytest.raises(DataError, match="1 recordings differ in their suffixes alone"):
+    with pytest.raises(DataError, match="1 recordings differ only in their suffixes"):
         FORMATS["coqui"].planned_files(twice, voices, "x")
 
 
@@ -182,5 +182,5 @@ def test_rtvc(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(vector, vectors_of(row)[0])
     assert len(list((tmp_path / "embeds").iterdir())) == len(table)
     twice = pa.concat_tables([table, table.slice(0, 1)])
-    with pytest.raises(DataError, match="1 names of recordings stand in several folders"):
+    with pytest.raises(DataError, match="1 names of recordings occur in several folders"):
         FORMATS["rtvc"].planned_files(twice, voices, "x")

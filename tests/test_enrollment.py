@@ -86,7 +86,7 @@ def test_lists_of_enrollments(tmp_path: Path) -> None:
         assert found.names.to_pylist() == ["m", "n"]
         assert found.recordings.to_pylist() == ["a", "b", "c"]
         assert found.starts.tolist() == [0, 2, 3]
-    for text, words in (("m\n", "e:1: a line is"), ("m a\nm a\n", "e:2"), ("", "no models")):
+    for text, words in (("m\n", "e:1: a line should be"), ("m a\nm a\n", "e:2"), ("", "no models")):
         path.write_text(text)
         with pytest.raises(DataError, match=words):
             read_enrollment(path)
@@ -107,16 +107,19 @@ def test_trials_below_the_heading_of_nist(tmp_path: Path) -> None:
     path.write_text("modelid\tsegmentid\tside\nm\ta\ta\nm\tb\tb\n")
     assert [each.label for each in read_trial_list(path).trials()] == [-1, -1]
     for text, words in (
-        ("modelid\tsegmentid\tside\nm\ta\ta\nn\ta\tb\n", "two sides of a, which has one"),
-        ("modelid\tsegmentid\ttargettype\nm\ta\tyes\n", "targettype is target or nontarget"),
+        ("modelid\tsegmentid\tside\nm\ta\ta\nn\ta\tb\n", "two sides of a, which has only one"),
+        ("modelid\tsegmentid\ttargettype\nm\ta\tyes\n", "targettype must be target or nontarget"),
         ("modelid\tsegmentid\tside\n", "no trials below its heading"),
-        ("modelid\tsegmentid\tside\tside\nm\ta\ta\ta\n", "two columns are called 'side'"),
+        (
+            "modelid\tsegmentid\tside\tside\nm\ta\ta\ta\n",
+            "two columns of its heading are called 'side'",
+        ),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=words):
             read_trial_list(path)
     path.write_text("modelid\tsegmentid\tside\nm\ta\ta\nm\tb\ta\nn\ta\tb\n")
-    with pytest.raises(DataError, match="names two sides of a"):
+    with pytest.raises(DataError, match="contains two sides of a"):
         read_enrollment(path)
 
 
@@ -137,7 +140,7 @@ def test_mistakes(files: Path) -> None:
     with pytest.raises(DataError, match="1 models of the trials are not enrolled, the first m9"):
         score()
     (files / "trials").write_text("m0 s0-3 tgt\nm1 m0 imp\n")
-    with pytest.raises(DataError, match="m0 stands for a model and for a recording"):
+    with pytest.raises(DataError, match="m0 is both a model and a recording"):
         score()
 
 

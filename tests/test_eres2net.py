@@ -47,7 +47,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     path, state = tmp_path / "weights.ckpt", weights("small")
     for changed, words in (
         ({"seg_1.weight": state["seg_1.weight"][:, :320]}, "takes 320 numbers instead of 2,560"),
-        ({"pool.linear1.weight": torch.zeros(2, 2, 1)}, "pooling has weights of its own"),
+        ({"pool.linear1.weight": torch.zeros(2, 2, 1)}, "its pooling has weights"),
         ({"layer2.0.conv1.weight": torch.zeros(8, 4, 3)}, "these weights"),
         ({"front.weight": torch.zeros(2)}, "front.weight"),
         ({"conv1.weight": torch.zeros(0, 1, 3, 3)}, "not weights of"),

@@ -104,7 +104,7 @@ def test_lists_without_error_rates_are_scored(
         assert not (output / "report.html").exists()
         assert read_evaluations([output], written["weights_sha256"]) == []
     answer = ask("calibrate", tmp_path / "unlabeled", "--output", tmp_path / "c.json")
-    assert (answer.code, "is fitted on target and non-target" in answer.err) == (2, True)
+    assert (answer.code, "needs target and non-target" in answer.err) == (2, True)
     again = ask("evaluate", run, tmp_path / "targets.txt", *shared, tmp_path / "unlabeled")
     assert (again.code, "of another list" in again.err) == (2, True)
 
@@ -125,7 +125,7 @@ def test_wrong_root_is_told_before_anything_is_written(
     words = ["evaluate", run, trials, "--root", tmp_path, "--output", output, "--device", "cpu"]
     answer = ask(*words)
     assert answer.code == 2
-    hint = "error: --root should be the folder that the paths of the list start from: none of "
+    hint = "error: --root should be the folder that the paths of the list are relative to: none of "
     assert answer.err.startswith(hint)
     assert not output.exists()
     with pytest.raises(DataError, match=r"^`root` should be the folder"):
@@ -234,7 +234,7 @@ def test_lists_share_vectors(
     with pytest.raises(DataError, match="vectors of lists of trials"):
         api.embed(embedder, voices, vectors)
     api.embed(embedder, voices, tmp_path / "corpus", pattern="*_00.ogg")
-    with pytest.raises(DataError, match="holds the vectors of a corpus"):
+    with pytest.raises(DataError, match="contains the vectors of a corpus"):
         api.evaluate(embedder, tmp_path / "a", voices, vectors=tmp_path / "corpus")
 
 
@@ -254,7 +254,7 @@ def test_trials_of_paths_with_blanks(tmp_path: Path) -> None:
     assert read_trials(path) == [Trial(1, "a b", "c d"), Trial(0, "a", "b")]
     path.write_text("a b target\na c nontarget\n")  # Kaldi's order
     assert read_trials(path) == [Trial(1, "a", "b"), Trial(0, "a", "c")]
-    with pytest.raises(DataError, match="cannot stand in a list of trials"):
+    with pytest.raises(DataError, match="cannot be written to a list of trials"):
         write_trials(path, [Trial(1, "a\tb", "c")])
 
 
@@ -264,7 +264,7 @@ def test_trials_of_paths_with_blanks(tmp_path: Path) -> None:
         ("1 a\n", "t.txt: .*such as `label path path`; got .*1 without a label"),
         ("1 a b\n2 a b\n", "t.txt:2"),
         ("1 a b\n", "both target and non-target"),
-        ("", "holds no trials"),
+        ("", "contains no trials"),
     ],
 )
 def test_mistakes_in_trial_lists_are_errors(tmp_path: Path, text: str, words: str) -> None:

@@ -187,5 +187,5 @@ def test_verb(ask: Ask, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["int4", "INT8", ""])
 def test_other_precisions_are_refused(precision: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not offered; allowed: fp32, fp16 or int8"):
+    with pytest.raises(ConfigError, match="is not supported; allowed: fp32, fp16 or int8"):
         export("campplus-int8", tmp_path / "model.onnx", precision=precision)

@@ -94,9 +94,9 @@ def test_what_goes_with_a_corpus(ask: Ask, corpus: Path, tmp_path: Path) -> None
 
 def test_too_few_recordings(corpus: Path, tmp_path: Path) -> None:
     rows = [row for row in find_utterances(corpus) if "speaker2" in row.path]
-    with pytest.raises(DataError, match=r"3 of 4 recordings can be used, and 8 are.*broken"):
+    with pytest.raises(DataError, match=r"only 3 of 4 recordings can be used; 8 are.*broken"):
         export(made("tdnn"), tmp_path / "a.onnx", precision="int8", calibrate=rows)
-    with pytest.raises(DataError, match="the corpus: 0 of 0 recordings"):
+    with pytest.raises(DataError, match="the corpus: only 0 of 0 recordings"):
         export(made("tdnn"), tmp_path / "a.onnx", precision="int8", calibrate=[])
     with pytest.raises(ConfigError, match="the precision is fp32"):
         export(made("tdnn"), tmp_path / "a.onnx", calibrate=corpus)

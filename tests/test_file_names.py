@@ -51,7 +51,7 @@ def test_two_recordings_of_one_name(
     rows = [("anna/a.ogg", "anna", "one"), ("anna/a.oga", "anna", "two")]
     make_table(tmp_path / "c", rows)
     listed = find_utterances(tmp_path / "c" / "list.parquet")
-    with pytest.raises(DataError, match="would have one file"):
+    with pytest.raises(DataError, match="would get the same file"):
         embed.embed_corpus(embedder, listed, tmp_path / "c", tmp_path / "o", format=format)
     assert not (tmp_path / "o").exists()
 
@@ -63,7 +63,7 @@ def names(rows: list[tuple[str, str, str]]) -> pa.Table:
 
 def test_two_speakers_of_one_name() -> None:
     table = names([("/c/x/a.wav", "s/x", "a"), ("/c/y/b.wav", "s_x", "b")])
-    with pytest.raises(DataError, match="would have one file"):
+    with pytest.raises(DataError, match="would get the same file"):
         check_file_names(FORMATS["torch"].planned_files(table, "/c", "ecapa"))
 
 
@@ -72,14 +72,14 @@ def test_long_names() -> None:
     with pytest.raises(DataError, match="256 bytes"):
         check_file_names(["a/" + "é" * 128])
     table = names([(f"/c/s/{'x' * 250}.wav", "s", "a")])
-    with pytest.raises(DataError, match="file systems take 255"):
+    with pytest.raises(DataError, match="file systems allow 255"):
         check_file_names(FORMATS["torch"].planned_files(table, "/c", "ecapa"))
 
 
 @pytest.mark.parametrize(("speaker", "utterance"), [("__metadata__", "a"), ("s", "__metadata__")])
 def test_name_that_safetensors_reserves(speaker: str, utterance: str) -> None:
     table = names([("/c/a.wav", speaker, utterance)])
-    with pytest.raises(DataError, match="keeps this name for itself"):
+    with pytest.raises(DataError, match="reserves this name"):
         FORMATS["safetensors"].planned_files(table, "/c", "x")
 
 

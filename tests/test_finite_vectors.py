@@ -120,16 +120,25 @@ NAN, FLOATS = float("nan"), [0.5, 0.25, 0.0]
 UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "nan": (
         {"embedding": [FLOATS, [NAN, 0.0, 1.0], FLOATS, [0.0, 0.0, float("inf")]]},
-        r"embedding holds NaN, infinite or absurdly large numbers in row 2, 4; leave such rows out",
+        r"embedding contains NaN, infinite or absurdly large numbers in row 2, 4; remove such rows",
     ),
     "absurd": ({"embedding": [[1e30, 0.0, 0.0]] * 4}, r"absurdly large .* in row 1, 2, 3 and 1 mo"),
-    "sizes": ({"embedding": [FLOATS, FLOATS, [1.0], FLOATS]}, "another size than 3 in row 3;"),
+    "sizes": (
+        {"embedding": [FLOATS, FLOATS, [1.0], FLOATS]},
+        "does not have 3 numbers like the first in row 3;",
+    ),
     "missing": ({"embedding": [FLOATS, None, FLOATS, FLOATS]}, "embedding is missing in row 2;"),
-    "no numbers": ({"embedding": [[], [], [], []]}, "column embedding should hold|hold no numbers"),
-    "texts": ({"embedding": ["1", "2", "3", "4"]}, "should hold lists of floats, it is string"),
+    "no numbers": (
+        {"embedding": [[], [], [], []]},
+        "column embedding should contain|contain no numbers",
+    ),
+    "texts": (
+        {"embedding": ["1", "2", "3", "4"]},
+        "should contain lists of floats, but its type is string",
+    ),
     "column": ({"speaker": None}, "it has no column speaker, only utterance, path, embedding"),
     "speaker": ({"speaker": ["a", None, "b", None]}, "speaker is missing in row 2, 4;"),
-    "lists": ({"speaker": [["a"]] * 4}, r"column speaker cannot be read, it is list"),
+    "lists": ({"speaker": [["a"]] * 4}, r"column speaker cannot be read, because its type is list"),
 }
 
 

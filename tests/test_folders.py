@@ -137,7 +137,7 @@ def test_lists_are_recognized(tmp_path: Path) -> None:
     [
         (
             ("wav/id1/v/1.wav", "wav/id2/v/1.wav"),
-            r"(?s)name the `layout`:\n  folder +1 speaker: wav\n.*voxceleb2  2 speakers: id1, id2",
+            r"(?s)choose a `layout`:\n  folder +1 speaker: wav\n.*voxceleb2  2 speakers: id1, id2",
         ),
         (("LibriTTS/dev/19/198/19_198_0_0.wav", "LibriTTS/dev/26/4/26_4_0_0.wav"), "libritts"),
         (
@@ -148,7 +148,7 @@ def test_lists_are_recognized(tmp_path: Path) -> None:
             ("asia/li/1.wav", "asia/wu/1.wav", "europe/anna/1.wav", "europe/ben/1.wav"),
             "folder  2 speakers: asia, europe\n  tree    4 speakers: asia/li, asia/wu, europe/anna",
         ),
-        (("1.wav", "2.wav"), "lie in no speaker's folder.*\n  tree  1 speaker: "),
+        (("1.wav", "2.wav"), "are not in speakers' folders.*\n  tree  1 speaker: "),
         (
             ("a/LibriTTS/19/198/19_198_0_0.wav", "a/VCTK/wav/p1/p1_1.wav"),
             "folder  1 speaker: a\n  tree +2 speakers",
@@ -158,7 +158,7 @@ def test_lists_are_recognized(tmp_path: Path) -> None:
                 *(f"LibriTTS/{n}/1/{n}_1_0.wav" for n in "46"),
                 *(f"VCTK/wav/p{n}/p{n}_1.wav" for n in "12"),
             ),
-            r"name one of the corpora in it: \S+/LibriTTS \(libritts\), \S+/VCTK \(vctk\)",
+            r"give one of the corpora in it: \S+/LibriTTS \(libritts\), \S+/VCTK \(vctk\)",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_recording_of_no_speaker_is_a_failure(
     touch(tmp_path / "corpus", "anna/1.wav", "2.wav")
     assert export_list.run(str(tmp_path / "corpus"), output=tmp_path / "a.csv", format="csv") == 1
     assert f"reasons: {tmp_path}/a.csv.failures.jsonl" in capsys.readouterr().err
-    assert "lies in no speaker's folder" in (tmp_path / "a.csv.failures.jsonl").read_text()
+    assert "is not in a speaker's folder" in (tmp_path / "a.csv.failures.jsonl").read_text()
     monkeypatch.chdir(tmp_path / "corpus")
     assert {row.speaker for row in find_utterances(".", "tree")} == {"anna", "corpus"}
 
@@ -224,7 +224,7 @@ def test_vectors_beside_the_audio_do_not_make_another_corpus(corpus: Path, tmp_p
     assert api.export_list(corpus, tmp_path / "list.csv", format="csv") == (len(before), 0)
     api.embed(embedder, corpus, tmp_path / "vectors", format="npy")
     for verb in (find_utterances, api.inspect):
-        with pytest.raises(DataError, match="holds vectors that `embed` made, and no recordings"):
+        with pytest.raises(DataError, match="contains vectors written by `embed`, not recordings"):
             verb(tmp_path / "vectors")
 
 
@@ -242,7 +242,7 @@ def test_a_store_copied_in_part_is_refused(corpus: Path, tmp_path: Path, damage:
     path = shard_path(tmp_path / "data", 0)
     if damage == "cut":
         os.truncate(path, path.stat().st_size // 3)
-        words = r"shards/00000\.arrow: has [\d,]+ bytes, and the table needs [\d,]+.*store was"
+        words = r"shards/00000\.arrow: has [\d,]+ bytes; its table needs .* at least [\d,]+"
     else:
         path.unlink()
         words = r"shards/00000\.arrow: is missing; the store was copied"

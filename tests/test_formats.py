@@ -151,13 +151,13 @@ def test_sessions_are_folders_of_flac(tmp_path: Path, voices: Path) -> None:
     ],
 )
 def test_names_never_lead_out_of_the_folder(tmp_path: Path, format: str, row: Utterance) -> None:
-    with pytest.raises(DataError, match="makes no file name"):
+    with pytest.raises(DataError, match="cannot be a file name"):
         prepare([row], tmp_path / "out", Preprocessing(), format=format)
 
 
 def test_two_utterances_with_one_file_name(tmp_path: Path) -> None:
     rows = [Utterance(name, "a", "", "x.wav", "c") for name in ("a/s_1/u", "a/s/1_u")]
-    with pytest.raises(DataError, match="would have one file"):
+    with pytest.raises(DataError, match="would get the same file"):
         prepare(rows, tmp_path / "out", Preprocessing(), format="npy")
 
 

@@ -15,7 +15,7 @@ from timbral.data.prepared.store import Store
 from timbral.plots import projection
 
 GOLDEN = Path(__file__).parent / "golden"
-REASON = "a file may not be so large here"
+REASON = "files of this size are not allowed here"
 
 
 def assert_ends(ask: Ask, size: int, *words: object) -> None:
@@ -164,7 +164,10 @@ def test_compiled_code_of_umap(
     assert ask(*words).code == 0
     answer = ask("map", tmp_path / "e", "--output", tmp_path / "map.html")
     assert answer.code == 2
-    assert "numba cannot write what it compiles (No space left on device); make room" in answer.err
+    assert (
+        "numba cannot write its compiled code (No space left on device); free some space"
+        in answer.err
+    )
     assert "NUMBA_CACHE_DIR" in answer.err
     assert not list(tmp_path.glob("*map*"))
 

@@ -139,14 +139,14 @@ def test_what_is_left_out_is_said(tmp_path: Path, ask: Ask) -> None:
     assert found.table["n"].to_pylist() == [None, str(10**30), "nan"]
     assert found.table["big"].to_pylist() == [None, None, 2**62]
     assert found.left_out == {
-        "license": "is a name of timbral's own; rename it to keep it",
+        "license": "has a name that timbral uses itself; rename it to keep it",
         "": "has no usable name",
-        "words": "holds lists, objects or bytes",
-        "story": "has texts of more than 1,000 characters",
+        "words": "contains lists, objects or bytes",
+        "story": "contains texts of more than 1,000 characters",
     }
     answer = ask("export-list", table, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
     assert "columns: ok, n, big, bad\n" in answer.err
-    assert "column 'words' is left out: it holds lists, objects or bytes\n" in answer.err
+    assert "column 'words' is left out: it contains lists, objects or bytes\n" in answer.err
 
 
 def test_columns_with_one_reason_are_told_in_one_line(ask: Ask, tmp_path: Path) -> None:
@@ -154,7 +154,8 @@ def test_columns_with_one_reason_are_told_in_one_line(ask: Ask, tmp_path: Path) 
     answer = ask("export-list", table, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
     told = [line for line in answer.err.splitlines() if "left out" in line]
     assert told == [
-        "columns license, risks are left out: each is a name of timbral's own; rename it to keep it"
+        "columns license, risks are left out: each has a name that timbral uses itself; "
+        "rename it to keep it"
     ]
 
 
@@ -168,7 +169,9 @@ def test_nothing_is_said_of_columns_that_timbral_wrote(ask: Ask, tmp_path: Path)
         tmp_path / "t.csv", "path,speaker,duration_seconds,license", "a.wav,x,1,MIT"
     )
     answer = ask("export-list", other, "--format", "jsonl", "--output", tmp_path / "out.jsonl")
-    assert answer.err.startswith("column 'license' is left out: it is a name of timbral's own")
+    assert answer.err.startswith(
+        "column 'license' is left out: it has a name that timbral uses itself"
+    )
 
 
 def test_odd_columns_of_tables(tmp_path: Path) -> None:
@@ -208,7 +211,9 @@ def test_types_that_differ_become_text() -> None:
     found = Manifest.of([*many, row("z", {"n": 0.5, "x": "no", "speaker": "?"})])
     assert found.table["n"].type == pa.float64()
     assert found.table["x"].to_pylist()[-2:] == ["8999", "no"]
-    assert found.left_out == {"speaker": "is a name of timbral's own; rename it to keep it"}
+    assert found.left_out == {
+        "speaker": "has a name that timbral uses itself; rename it to keep it"
+    }
     assert found[-1].further == {"n": 0.5, "x": "no"}
     plain = found.without_further()
     assert plain[-1].further == {}
@@ -317,7 +322,7 @@ def test_cuts_of_segments_channels_and_unreadable_files(tmp_path: Path) -> None:
         "part": f"{tmp_path}/a.wav#t=0.5,1.5&channel=1", "all": f"{tmp_path}/a.wav",
     }  # fmt: skip
     faster = Manifest.of([Utterance("f", "s", "", f"{tmp_path}/a.wav#speed=0.9", "c")])
-    with pytest.raises(DataError, match="holds recordings as they are"):
+    with pytest.raises(DataError, match="cannot express another rate, speed or level"):
         timbral.export_list(faster, tmp_path / "f.jsonl", format="cuts")
 
 
@@ -328,18 +333,20 @@ def test_a_column_that_somebody_added_is_not_lost(corpus: Path, tmp_path: Path) 
     table = pa.parquet.read_table(output)
     added = table.append_column("rating", pa.array([3] * len(table)))
     pa.parquet.write_table(added, output)
-    with pytest.raises(DataError, match=r"with the column 'rating'.* would be lost"):
+    with pytest.raises(DataError, match=r"has the column 'rating'.* would be lost"):
         timbral.export_list(corpus, output)
     assert pa.parquet.read_table(output).column_names == added.column_names
 
 
 def test_names_that_a_format_has_itself_are_refused(tmp_path: Path) -> None:
     rows = Manifest.of([Utterance("u", "s", "", "/a.wav", "c", further={"label": 1, "a b": 2})])
-    with pytest.raises(DataError, match="'label' would be the manifest's own key"):
+    with pytest.raises(DataError, match="'label' has the name of a key"):
         timbral.export_list(rows, tmp_path / "n.json", format="nemo")
     for further in ({"a b": 2, "a-b": 3}, {"spk": "x"}):
         taken = Manifest.of([Utterance("u", "s", "", "/a.wav", "c", further=further)])
-        with pytest.raises(DataError, match="cannot be a file of a Kaldi data directory"):
+        with pytest.raises(
+            DataError, match="cannot be written as a file of a Kaldi data directory"
+        ):
             timbral.export_list(taken, tmp_path / "k", format="kaldi")
 
 

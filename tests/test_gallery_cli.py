@@ -166,7 +166,7 @@ def test_merging_two_speakers_is_refused(ask: Ask, tmp_path: Path) -> None:
     answer = ask("gallery", "merge", path, "anna", "berta")
     assert answer.code == 1
     assert "refused: berta: it does not sound like 'anna' (cosine 0.13" in answer.err
-    assert "nothing was merged; --force merges all the same" in answer.err
+    assert "nothing was merged; --force merges them anyway" in answer.err
     assert len(gallery) == 3
     assert ask("gallery", "merge", path, "anna", "carla").code == 0
     assert ask("gallery", "merge", path, "anna", "berta", "--force").out.endswith("now 3\n")

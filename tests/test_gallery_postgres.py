@@ -91,7 +91,7 @@ def test_gallery_on_a_server(server: str, gallery: Gallery) -> None:
         assert "secret" not in other.location
         with pytest.raises(DataError, match="has no voice 'v3'"):
             other.voice("v3")
-        with pytest.raises(DataError, match="two encoders"):
+        with pytest.raises(DataError, match="different encoders"):
             Gallery.create(server, EncoderIdentity("other", "c" * 64, "", SIZE))
 
 
@@ -123,7 +123,7 @@ def test_several_processes_enroll_on_a_server(server: str, gallery: Gallery) -> 
 
 @pytest.mark.slow
 def test_errors_of_a_server_name_it_without_its_password(server: str) -> None:
-    with pytest.raises(DataError, match="there is no gallery in this database") as caught:
+    with pytest.raises(DataError, match="this database contains no gallery") as caught:
         Gallery(server)
     assert "secret" not in str(caught.value)
     with pytest.raises(DataError, match="PostgreSQL refuses") as caught:

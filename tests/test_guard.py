@@ -194,7 +194,7 @@ def test_evidence_is_the_calibration_of_the_encoder(run: Path) -> None:
     assert isinstance(evidence_of(encoder), CosineEvidence)
     assert "validation" in evidence_of(encoder).description
     shipped = Path(timbral.__file__).parent / "calibration/published/campplus-zh-en.json"
-    with pytest.raises(DataError, match="cosines of two encoders"):
+    with pytest.raises(DataError, match="cosines of different encoders"):
         evidence_of(encoder, shipped)
     from timbral.calibration.calibration_file import read_calibration
 
@@ -228,7 +228,7 @@ def test_recordings_are_measured_and_named(tmp_path: Path, voices: Path, encoder
     kept = gallery.voice("adam").recordings
     np.testing.assert_allclose(kept[0].vector, encoder.encode(paths[0]), atol=1e-5)
     assert all(len(each.sha256) == 64 and each.speech_seconds for each in kept)
-    with pytest.raises(EnrollmentError, match="two: it is enrolled already") as caught:
+    with pytest.raises(EnrollmentError, match="two: it is already enrolled") as caught:
         gallery.enroll("eve", paths[1], encoder, sources=["two"])
     assert caught.value.refusals[0].kind == "same-recording"
     noise = tmp_path / "noise.wav"
@@ -240,7 +240,7 @@ def test_recordings_are_measured_and_named(tmp_path: Path, voices: Path, encoder
         "missing.wav": "unusable",
     }
     other = EncoderIdentity("other", "f" * 64, "", encoder.embedding_dim)
-    with pytest.raises(DataError, match="two encoders"):
+    with pytest.raises(DataError, match="different encoders"):
         Gallery.create(tmp_path / "o.db", other).enroll("adam", paths, encoder)
 
 

@@ -112,16 +112,16 @@ def test_a_gated_repository_asks_for_consent(hub: FakeHub) -> None:
     """All may see what it holds, as on the Hub, and nobody has it without consent."""
     hub.repositories["some/wavlm"] = Repository(gated=True)
     hub.repositories["some/wavlm"].commit(WAVLM)
-    with pytest.raises(CheckpointError, match="some/wavlm: asks for consent: accept its terms"):
+    with pytest.raises(CheckpointError, match="some/wavlm: requires consent: accept its terms"):
         api.load_encoder("some/wavlm", download=True)
 
 
 BAD_REPOSITORIES: dict[str, tuple[dict[str, bytes], str]] = {
-    "no weights": ({"README.md": b"x"}, r"holds no weights that are read here \(README\.md\)"),
+    "no weights": ({"README.md": b"x"}, r"contains no weights timbral reads \(README\.md\)"),
     "nothing": ({}, "it is empty"),
     "several files of weights": (
         {"a.pt": b"", "b.pth": b""},
-        r"several files of weights \(a\.pt, b\.pth\); download the file",
+        r"several weight files \(a\.pt, b\.pth\); download the file",
     ),
     "a pickle that runs something": (
         {"model.pt": b"cbuiltins\nprint\n(S'x'\ntR."},
@@ -159,9 +159,9 @@ def test_what_is_not_there_or_not_allowed(hub: FakeHub, monkeypatch: pytest.Monk
     hub.repositories["other/private"] = Repository(private=True)
     with pytest.raises(CheckpointError, match="has no such repository, or you may not read it"):
         api.download("some/nothing")
-    with pytest.raises(CheckpointError, match="no revision 'v9'; it is a branch, a tag or a com"):
+    with pytest.raises(CheckpointError, match="no revision 'v9'; give a branch, a tag or a com"):
         api.download("some/wavlm@v9")
-    with pytest.raises(ConfigError, match="weights_dir is for published names"):
+    with pytest.raises(ConfigError, match="weights_dir goes with a published name"):
         api.download("some/wavlm", GOLDEN)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(CheckpointError, match="hf auth login"):
@@ -198,14 +198,14 @@ def test_push_refused(
     embedder: Embedder, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("small", "me/x/y", "me/a..b", "me/ü"):
-        with pytest.raises(ConfigError, match="its name is USER/REPO"):
+        with pytest.raises(ConfigError, match="Hugging Face Hub: USER/REPO"):
             embedder.push_to_hub(name)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(CheckpointError, match="does not let you write there"):
         embedder.push_to_hub("me/small")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     (tmp_path / "x.onnx").write_bytes(b"no model")
-    with pytest.raises(CheckpointError, match="no model that `timbral export` wrote"):
+    with pytest.raises(CheckpointError, match="was not written by `timbral export`"):
         embedder.push_to_hub("me/small", exported=tmp_path / "x.onnx")
     assert "me/small" not in hub.repositories
 
@@ -219,7 +219,7 @@ def test_command_line(ask: Ask, hub: FakeHub, run: Path, voices: Path) -> None:
     first, second = sorted(voices.glob("*/*.ogg"))[:2]
     verified = ask("verify", "me/small", first, second, "--json")
     assert verified.code == 0, verified.err
-    assert f"stands for its commit {name.partition('@')[2]}" in verified.err
+    assert f"is pinned to the commit {name.partition('@')[2]}" in verified.err
     expected = api.load_encoder(run).verify(first, second).score
     assert json.loads(verified.out)["score"] == pytest.approx(expected, abs=1e-6)
     again = ask("verify", "me/small", first, second, "--json")

@@ -124,15 +124,15 @@ def test_tar_archives(push: Push) -> None:
     assert {row.utterance: row.speaker for row in found} == {
         f"train-0/{path.stem}": path.parent.name for path in VOICE_FILES
     }
-    with pytest.raises(DataError, match="does not count samples in tar archives"):
+    with pytest.raises(DataError, match="cannot select samples in tar archives"):
         find_utterances("hf://me/shards:train[:2]")
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (AUDIO, "whose recordings they are; get them with `hf download"),
-        ({f"a/b/{name}": each for name, each in AUDIO.items()}, "get them with `hf download"),
+        (AUDIO, "do not show the speakers. Download it with `hf download"),
+        ({f"a/b/{name}": each for name, each in AUDIO.items()}, "Download it with `hf download"),
         ({**AUDIO, "metadata.csv": b"file_name,speaker\n\xff\xfe,b\n"}, "metadata.csv: "),
         ({**AUDIO, "metadata.csv": b"file_name,speaker\n../../etc/passwd,b\n"}, "no usable|1 fail"),
         ({**AUDIO, "metadata.jsonl": b"{'a'}\n"}, "metadata.jsonl: "),

@@ -171,8 +171,8 @@ def test_recordings_below_the_ranges_are_promised_no_rate(
     found = identifier.identify(path)
     assert found.threshold == identifier.rates.threshold(0.6)
     assert found.false_accept_bound is None
-    assert "no rate of false accepts is promised of such recordings" in found.warnings
-    assert "where recordings are like those" in found.why
+    assert "no false accept rate can be promised for such recordings" in found.warnings
+    assert "if the recordings are like those" in found.why
 
 
 def searched_for(

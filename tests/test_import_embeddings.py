@@ -347,33 +347,36 @@ def parquet(**columns: Any) -> Write:
 BINARY = b"a \0BFV \4\x03\0\0\0" + np.ones(3, "<f4").tobytes()
 BAD: dict[str, tuple[Write, str]] = {
     "nothing there": (lambda folder: folder / "v.ark", "no such file or folder"),
-    "an empty folder": (lambda folder: folder, "holds no vectors that are read"),
-    "another form": (file_of("v.h5", b"x"), r"is of no form that is read; files of vectors end"),
-    "an ark cut off": (file_of("v.ark", BINARY[:-2]), "a: is cut off: 3 numbers need 2 bytes"),
+    "an empty folder": (lambda folder: folder, "contains no readable vectors"),
+    "another form": (file_of("v.h5", b"x"), r"has an unknown form; files of vectors end"),
+    "an ark cut off": (file_of("v.ark", BINARY[:-2]), "a: is cut off: 3 numbers need 2 more bytes"),
     "an ark of a negative size": (
         file_of("v.ark", BINARY.replace(b"\x03\0\0\0", b"\xff\xff\xff\xff")),
-        "has the size -1; it is damaged",
+        "has the impossible size -1; it is damaged",
     ),
     "an ark of something else": (
         file_of("v.ark", b"a \0BXX \4"),
-        "is no vector of Kaldi; FV, DV, FM",
+        "is not a vector of Kaldi; allowed: FV, DV, FM",
     ),
-    "an ark without a name": (file_of("v.ark", b"[ 1 2 ]"), "neither a binary vector of Kaldi"),
-    "an ark of text that is no number": (file_of("v.ark", b"a [ 1 x ]"), "else than numbers"),
+    "an ark without a name": (file_of("v.ark", b"[ 1 2 ]"), "a binary vector of Kaldi"),
+    "an ark of text that is no number": (file_of("v.ark", b"a [ 1 x ]"), "other than numbers"),
     "an ark of several rows": (file_of("v.ark", b"a [ 1 2\n 3 4 ]"), "is 2 x 2, not a vector"),
-    "a name twice": (two_names, "'a' stands for 2 vectors"),
-    "an scp without an offset": (file_of("v.scp", b"a v.ark\n"), r"v\.scp:1: a line is `NAME"),
-    "an scp of rows": (file_of("v.scp", b"a v.ark:2[0:3]\n"), r"takes rows \[0:3\] of a matrix"),
+    "a name twice": (two_names, "2 vectors have the name 'a'"),
+    "an scp without an offset": (
+        file_of("v.scp", b"a v.ark\n"),
+        r"v\.scp:1: a line should be `NAME",
+    ),
+    "an scp of rows": (file_of("v.scp", b"a v.ark:2[0:3]\n"), r"selects rows \[0:3\] of a matrix"),
     "an scp without its ark": (file_of("v.scp", b"a v.ark:2\n"), "cannot be read"),
     "a damaged npy": (damaged_npy, r"cannot be read as \.npy"),
     "an npz that is none": (file_of("v.npz", b"PK"), r"cannot be read as \.npz"),
     "an npz that is a pickle": (
         file_of("v.npz", b"\x80\x04garbage" * 9),
-        r"\.npz \(it holds Python objects, or is no file of NumPy",
+        r"\.npz \(it contains Python objects or is not a NumPy file",
     ),
     "a torch file that is a pickle's beginning": (
         file_of("v.pt", b"\x80\x04garbage" * 9),
-        "damaged or no file of torch",
+        "damaged or not a file of torch",
     ),
     "a pickle that runs something": (
         file_of("v.pkl", b"cbuiltins\nprint\n(S'x'\ntR."),
@@ -382,9 +385,9 @@ BAD: dict[str, tuple[Write, str]] = {
     "a pickle cut off": (file_of("v.pkl", pickle.dumps(ROWS)[:-9]), "as a pickle of vectors"),
     "a torch file that runs something": (
         saved("v.pt", {"a": Path("x")}),
-        "asks for more than tensors and plain values",
+        "contains more than tensors and plain values",
     ),
-    "a torch file that is none": (file_of("v.pt", b"no"), "damaged or no file of torch"),
+    "a torch file that is none": (file_of("v.pt", b"no"), "damaged or not a file of torch"),
     "a dict without vectors": (
         saved("v.pt", {"a": {"name": "s", "age": 3}}),
         "has none of embedding, .*, only name, age",
@@ -392,14 +395,23 @@ BAD: dict[str, tuple[Write, str]] = {
     "a dict of words": (saved("v.pt", {"a": "word"}), "not a vector of numbers"),
     "JSON that is none": (file_of("v.json", b"{"), "is not readable JSON"),
     "a table without vectors": (file_of("v.csv", b"utt,spk\na,b\n"), "no column of vectors"),
-    "a table without names": (file_of("v.csv", b"d0,d1\n1,2\n"), "whose vector a row is"),
-    "a table with a word": (file_of("v.csv", b"utt,d0,d1\na,1,x\n"), "holds something else"),
-    "a vector that is none": (file_of("v.csv", b"utt,emb\na,one\n"), "row 1: holds 'one' instead"),
-    "a list cut off": (file_of("v.csv", b'utt,emb\na,"[1, 2"\n'), r"row 1: holds '\[1, 2' instead"),
+    "a table without names": (
+        file_of("v.csv", b"d0,d1\n1,2\n"),
+        "which recording or speaker each vector is of",
+    ),
+    "a table with a word": (file_of("v.csv", b"utt,d0,d1\na,1,x\n"), "contains something else"),
+    "a vector that is none": (
+        file_of("v.csv", b"utt,emb\na,one\n"),
+        "row 1: contains 'one' instead",
+    ),
+    "a list cut off": (
+        file_of("v.csv", b'utt,emb\na,"[1, 2"\n'),
+        r"row 1: contains '\[1, 2' instead",
+    ),
     "Parquet that is none": (file_of("v.parquet", b"PAR1"), "cannot be read as Parquet"),
     "Parquet with two vectors": (
         parquet(utt=["a"], e1=[[1.0, 2.0]], e2=[[1.0, 2.0]]),
-        "which column holds the vectors.*embedding=e1; columns of lists: e1, e2",
+        "which column contains the vectors.*embedding=e1; columns of lists: e1, e2",
     ),
     "Parquet without a vector": (parquet(utt=["a"], emb=[None]), "row 1: is empty, not a vector"),
     "Parquet of words": (parquet(utt=["a"], emb=[["x"]]), "row 1: is text, not a vector"),
@@ -425,7 +437,7 @@ BAD: dict[str, tuple[Write, str]] = {
     ),
     "several sizes": (
         file_of("v.ark", b"a [ 1 2 ]\nb [ 1 2 3 ]\n"),
-        r"several sizes, so not of one encoder: 2 \(a\), 3 \(b\)",
+        r"different sizes, so they are not from one encoder: 2 \(a\), 3 \(b\)",
     ),
     "nothing but zeros": (file_of("v.ark", b"a [ 0 0 ]\n"), "the first: a: the vector is zero"),
 }
@@ -473,7 +485,9 @@ def test_lists_of_speakers_and_paths(tmp_path: Path) -> None:
     assert table["path"].to_pylist() == ["/data/my file.wav"] + [""] * 11
     assert pc.all(pc.equal(table["license"], "mit")).as_py()
     (tmp_path / "who").write_text("other s\n")
-    with pytest.raises(DataError, match="names none of the vectors; its first is 'other'"):
+    with pytest.raises(
+        DataError, match=r"has no speaker for any of the vectors\. Its first name is 'other'"
+    ):
         timbral.import_embeddings(source, tmp_path / "o", speakers=tmp_path / "who")
 
 
@@ -499,5 +513,5 @@ def test_only_its_own_folder_is_written_again(tmp_path: Path) -> None:
     (tmp_path / "mine" / "x").touch()
     with pytest.raises(DataError, match="is not empty"):
         timbral.import_embeddings(source, tmp_path / "mine")
-    with pytest.raises(DataError, match="it needs no import"):
+    with pytest.raises(DataError, match="which needs no import"):
         timbral.import_embeddings(tmp_path / "out", tmp_path / "twice")

@@ -308,7 +308,7 @@ def test_the_last_lines_of_the_command(
     done = ask(*words)
     assert done.code == 0, done.err
     kept, heading, line = done.out.splitlines()[-3:]
-    assert kept.startswith("kept is share ")
+    assert kept.startswith("averaged: ")
     assert heading.startswith("EER of the start -> now [95 % interval")
     assert line.startswith("new voices ")
     assert ", old voices " in line
@@ -319,15 +319,15 @@ def test_the_last_lines_of_the_command(
     ("options", "message"),
     [
         ({"init": None}, "`keep_old` needs `init`"),
-        ({"validation_speakers": 0}, "`validation_speakers` 0 keeps none"),
-        ({"validation_speakers": 4}, "on 5 validation speakers or more .*; .* has 4: name more"),
-        ({"validation_speakers": "auto"}, "has 0: name more in validation_speakers"),
-        ({"keep_old": "new"}, "10 of the speakers of .* are in .*, too: af_alloy, af_aoede, "),
-        ({"keep_old": "few"}, "has 3 speakers with two recordings or more .*; 5 or more are"),
-        ({"keep_old": "otherwise"}, "was prepared with .*: prepare both alike"),
+        ({"validation_speakers": 0}, "`validation_speakers` is 0; hold out"),
+        ({"validation_speakers": 4}, "at least 5 validation speakers .*; .* has 4: hold out more"),
+        ({"validation_speakers": "auto"}, "has 0: hold out more with validation_speakers"),
+        ({"keep_old": "new"}, "10 of the speakers of .* are also in .*: af_alloy, af_aoede, "),
+        ({"keep_old": "few"}, "has 3 speakers with two or more recordings .*; at least 5 are"),
+        ({"keep_old": "otherwise"}, "was prepared with .*; prepare both with the same settings"),
         ({"keep_old": "missing"}, "no such folder"),
-        ({"keep_old": "recordings"}, "no prepared data here, but recordings; prepare them first"),
-        ({"keep_old": "twice"}, "names one folder twice"),
+        ({"keep_old": "recordings"}, "contains recordings, not prepared data; prepare them first"),
+        ({"keep_old": "twice"}, "contains a folder twice"),
     ],
 )
 def test_misuse_is_told_in_one_line(
@@ -381,7 +381,9 @@ def test_vectors_that_are_not_finite_end_the_choice(
 
     monkeypatch.setattr(chosen_weights, "_put_together", broken)
     config = small_config("tdnn", steps=1, validate_every=1)
-    with pytest.raises(TrainingError, match="share 0 of the trained weights are not finite"):
+    with pytest.raises(
+        TrainingError, match="with 0 of the trained weights, vectors are not finite"
+    ):
         tuned(config, new, tmp_path / "run", init=begun, keep_old=old.folder)
 
 

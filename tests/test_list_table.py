@@ -121,7 +121,7 @@ def test_no_session_is_not_called_none(tmp_path: Path, session: object) -> None:
         (
             "a.csv",
             'path,speaker,text\na.wav,x,"Yes\nb.wav,y,No\nc.wav,z,"\n"d.wav",x,\n',
-            "a.csv:2: a value that begins with a quote takes in the rows after it",
+            "a.csv:2: a quoted value extends over the following rows",
         ),
     ],
 )
@@ -160,14 +160,14 @@ def test_marks_and_line_ends_are_no_content(tmp_path: Path, mark: bytes, end: st
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", b"path,speaker\na.wav\n", "a.csv:2: has 1 values, and the header 2"),
+        ("a.csv", b"path,speaker\na.wav\n", "a.csv:2: has 1 values, but the header has 2"),
         ("a.csv", b"path;speaker\na.wav;x\n", "columns are separated by commas in .csv"),
         ("a.csv", b"path,speaker,speaker\na.wav,x,y\n", "has the column 'speaker' 2 times"),
         ("a.csv", b"path,speaker\n\xe9.wav,x\n", "is not UTF-8; save the table as UTF-8"),
         ("a.csv", "path,speaker\na.wav,x\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         ("a.csv", b"path,speaker\na\0.wav,x\n", "row 1 has a NUL character"),
-        ("a.csv", b"path,speaker\nC:\\d\\e.wav,x\n", "row 1 has a path of Windows"),
-        ("a.csv", b"path,speaker\nfile://host/e.wav,x\n", "names no file of this machine"),
+        ("a.csv", b"path,speaker\nC:\\d\\e.wav,x\n", "row 1 has the Windows path"),
+        ("a.csv", b"path,speaker\nfile://host/e.wav,x\n", "is not a file on this machine"),
         ("a.jsonl", b'{"path": "a", "speaker": "b"}\n[]\n', "a.jsonl:2: an object is needed"),
         (
             "a.jsonl",
@@ -234,11 +234,11 @@ def test_bad_lines_of_a_kaldi_folder_are_failures(tmp_path: Path) -> None:
         (supervision("v", duration="x"), "v: 'duration' cannot be \"x\""),
         (supervision("v", speaker=["a"]), "v: 'speaker' cannot be"),
         (supervision("v", speaker=None), "v: names no speaker"),
-        (supervision("v", recording_id="q"), "v: is of recording 'q', which is not listed"),
-        (supervision("v", channel=3), "v: is of the channels"),
+        (supervision("v", recording_id="q"), "v: belongs to recording 'q', which is not listed"),
+        (supervision("v", channel=3), "v: uses the channels"),
         (supervision("v", custom={"session": ["a"]}), "v: 'session' cannot be"),
-        ("[1]", "is no JSON object"),
-        ("{", "is no JSON object"),
+        ("[1]", "is not a JSON object"),
+        ("{", "is not a JSON object"),
     ],
 )
 def test_bad_lines_of_lhotse_are_failures(tmp_path: Path, row: object, words: str) -> None:
@@ -267,8 +267,8 @@ def test_names_of_lists_that_are_not_utf8(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("1 a b.wav c", "separate the columns by tabs"),
-        ("2 a b", "t.txt:2: a trial is `label path path`"),
-        ("1 a\0 b", "t.txt:2: holds a NUL"),
+        ("2 a b", "t.txt:2: a trial should be `label path path`"),
+        ("1 a\0 b", "t.txt:2: contains a NUL"),
         ("1 \udce9 b", "t.txt:2: is not UTF-8"),
     ],
 )

@@ -69,15 +69,15 @@ def test_files_are_found_below_the_root(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"{name}: 2 recordings .* such as s[13]/"):
             listed.locations([name])
     check_root(["s1/two"], tmp_path)
-    with pytest.raises(DataError, match=r"the list names s9/none, and below .* there is s1/two.f"):
+    with pytest.raises(DataError, match=r"the list has s9/none, and below .* there is s1/two.f"):
         check_root(["s9/none"], tmp_path)
     (tmp_path / "linked").symlink_to(tmp_path / "s1", target_is_directory=True)
     linked = str(tmp_path / "linked" / "two.flac")
     assert ListedFiles(tmp_path).locations(["linked/two"]) == [linked]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="has no recordings"):
+    with pytest.raises(DataError, match="contains no recordings"):
         check_root(["s9/none"], tmp_path / "empty")
-    with pytest.raises(DataError, match=r"the list names /nowhere/a\.wav$"):
+    with pytest.raises(DataError, match=r"the list has /nowhere/a\.wav$"):
         check_root(["/nowhere/a.wav"], "/")  # whose disks are not looked through
     assert ListedFiles("/").locations(["one"]) == ["/one"]
 
@@ -96,7 +96,9 @@ def test_scores_of_two_tools_are_compared(tmp_path: Path) -> None:
     found = timbral.compare(tmp_path / "one", tmp_path / "other", draws=100)
     assert (found.num_trials, found.num_left_out) == (len(pairs), 0)
     (tmp_path / "third").write_text("0.5 1 x y\n0.1 0 x z\n")
-    with pytest.raises(DataError, match=r"share no trial.*s0/u1.wav with s0/u0.wav.*x with y"):
+    with pytest.raises(
+        DataError, match=r"have no trial in common.*s0/u1.wav with s0/u0.wav.*x with y"
+    ):
         timbral.compare(tmp_path / "one", tmp_path / "third", draws=100)
 
 

@@ -32,14 +32,14 @@ def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def held(folder: Path) -> ExitStack:
     """The lock of a folder, with the warning about the file that stands for it."""
     stack = ExitStack()
-    with pytest.warns(UserWarning, match=r"no locks, so \.lock-file says"):
+    with pytest.warns(UserWarning, match=r"does not support locks, so the file \.lock-file marks"):
         stack.enter_context(folder_lock(folder))
     return stack
 
 
 def test_lock_file_stands_for_a_lock(no_flock: None, tmp_path: Path) -> None:
     with held(tmp_path):
-        own = rf"process {os.getpid()} on \S+ is writing .* \(this file system has no locks\)"
+        own = rf"process {os.getpid()} on \S+ is writing .* \(this file system does not support"
         with pytest.raises(DataError, match=own), folder_lock(tmp_path):
             pass
         assert (tmp_path / ".lock-file").exists()

@@ -245,7 +245,7 @@ def test_a_sum_in_a_config() -> None:
     scalars = build_loss(config.loss, E, S).scalars()
     assert scalars == pytest.approx({"ge2e_w": 10.0, "ge2e_b": -5.0, "aam_margin": 0.1})
     for wrong, words in (
-        ({**text, "weights": [1.0]}, "as many weights"),
+        ({**text, "weights": [1.0]}, "one weight for each"),
         ({**text, "terms": ["ge2", "aam"]}, "did you mean 'ge2e'"),
         ({"name": "ge2e", "kind": "contrst"}, "did you mean 'contrast'"),
         ({"name": ["ge2e"]}, r"unknown name \['ge2e'\]"),

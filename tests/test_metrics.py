@@ -77,7 +77,7 @@ def test_unusable_scores_are_errors(scores: list[float], labels: list[int], word
 
 @pytest.mark.parametrize("p_target", [0.0, 1.0, float("nan")])
 def test_prior_outside_0_and_1_is_an_error(p_target: float) -> None:
-    with pytest.raises(ConfigError, match="`p_target` must lie between"):
+    with pytest.raises(ConfigError, match="`p_target` must be between"):
         min_dcf([1.0, 2.0], [0, 1], p_target)
 
 
@@ -103,7 +103,9 @@ def test_operating_points_are_those_of_a_search() -> None:
 def test_rates_of_false_accepts_are_checked() -> None:
     sides = np.array([0, 1]), np.array([1, 0])
     for wrong in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ConfigError, match=r"`false_accept`: .*in \[0, 1\), such as 0.001"):
+        with pytest.raises(
+            ConfigError, match=r"`false_accept` must be a rate from 0 to below 1, such as 0.001"
+        ):
             compute_figures([0.5, 0.1], [1, 0], *sides, draws=0, false_accepts=[wrong])
     assert not compute_figures(
         [0.5, 0.1], [1, 0], *sides, draws=0, false_accepts=[]

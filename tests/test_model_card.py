@@ -84,7 +84,7 @@ def test_a_card_that_somebody_changed_stays(own_run: Path) -> None:
 
 def test_damaged_evaluations_are_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(json.dumps({"eer": "low"}))
-    with pytest.raises(DataError, match=r"evaluation\.json: is not what `timbral evaluate` writes"):
+    with pytest.raises(DataError, match=r"evaluation\.json: was not written by `timbral evaluate`"):
         read_evaluations([tmp_path], "")
 
 

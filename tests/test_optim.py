@@ -202,7 +202,7 @@ def test_step_that_is_not_finite_changes_nothing() -> None:
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)
     for _ in range(MAX_SKIPPED_STEPS - 1):
         step(state, config, broken)
-    with pytest.raises(TrainingError, match=r"diverged until step 23: .* 20 steps in a row is not"):
+    with pytest.raises(TrainingError, match=r"diverged by step 23: .* 20 steps in a row is not"):
         step(state, config, broken)
 
 

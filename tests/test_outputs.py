@@ -109,7 +109,7 @@ def test_an_average_is_not_written_over_its_input(embedder: Embedder, tmp_path: 
     refused(
         tmp_path,
         lambda: api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "a"),
-        "is what is read",
+        "is one of the inputs",
     )
     api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     api.average([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
@@ -136,19 +136,19 @@ def test_tables_are_written_over_those_of_their_kind_only(embedded: Path, tmp_pa
     other = tmp_path / "audit.parquet"
     refused(tmp_path, lambda: api.speakers(embedded, other), "is not a table of speakers")
     (tmp_path / "audit.csv").write_text("name,amount\n")
-    refused(tmp_path, lambda: api.audit(embedded, other), "audit.csv: is there and is not")
+    refused(tmp_path, lambda: api.audit(embedded, other), "audit.csv: exists and is not")
 
 
 def test_outputs_without_a_name_or_of_another_kind(embedded: Path, tmp_path: Path) -> None:
     root = Path("/")
-    with pytest.raises(DataError, match=r"/: is not empty|/: cannot be made"):
+    with pytest.raises(DataError, match=r"/: is not empty|/: cannot be created"):
         claim_folder(root, PREPARED)
     with pytest.raises(DataError, match=r"/: is a folder"):
         claim_file(root, MAP_PAGE)
     for folder in (".", "/"):
         with pytest.raises(DataError, match="is a folder"):
             api.audit(embedded, folder)
-    with pytest.raises(ConfigError, match=r"in Parquet; call it something\.parquet"):
+    with pytest.raises(ConfigError, match=r"as Parquet, so its name must end in \.parquet"):
         api.speakers(embedded, tmp_path / "voices.csv")
 
 
@@ -160,14 +160,14 @@ def test_lists_are_written_over_lists_only(voices: Path, tmp_path: Path, format:
     refused(
         tmp_path,
         lambda: api.export_list(table, table, format=format),
-        "is what is read",
+        "is one of the inputs",
     )
     link = tmp_path / f"link.{format}"
     link.symlink_to(table)
     refused(
         tmp_path,
         lambda: api.export_list(link, table, format=format),
-        "is what is read",
+        "is one of the inputs",
     )
     table.write_text("name,amount\nx,1\n")
     refused(
@@ -185,7 +185,7 @@ def test_folders_of_lists(voices: Path, tmp_path: Path, format: str) -> None:
     refused(
         tmp_path,
         lambda: api.export_list(folder, folder, format=format, layout=format),
-        "is what is read",
+        "is one of the inputs",
     )
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "wav.scp").write_text("a /a.wav\n")
@@ -220,7 +220,7 @@ def test_evaluate_leaves_the_scores_of_other_weights(
     refused(
         tmp_path,
         lambda: api.evaluate(other, trials, voices, tmp_path / "out"),
-        "holds the scores of other weights",
+        "contains the scores of other weights",
     )
     refused(tmp_path, lambda: api.evaluate(other, trials, voices, tmp_path), "is not empty")
 
@@ -290,7 +290,9 @@ def test_output_below_a_file_is_refused_before_the_work(
 ) -> None:
     (tmp_path / "file").touch()
     kind = PREPARED if claim is claim_folder else MAP_PAGE
-    with pytest.raises(DataError, match=r"x: cannot be made, .*/file is a file; choose another"):
+    with pytest.raises(
+        DataError, match=r"x: cannot be created, because .*/file is a file; choose another"
+    ):
         claim(tmp_path / "file" / "deeper" / "x", kind)
 
 

@@ -125,7 +125,7 @@ def test_a_loss_of_ones_own(store: Store, tmp_path: Path, ask: Ask) -> None:
         ("Compacts", "has no Compacts; did you mean 'Compact'"),
         ("Config", "derives from SpeakerLoss"),
         ("half", "derives from SpeakerLoss"),
-        ("Taken", "taken by a loss of timbral"),
+        ("Taken", "a loss of timbral already has the name"),
         ("SpeakerLoss", "`name` and `config_type`"),
     ],
 )
@@ -150,11 +150,11 @@ def test_a_layout_of_ones_own(name: str, voices: Path, tmp_path: Path, ask: Ask)
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("wrong", "gave a str instead of an Utterance"),
+        ("wrong", "returned a str instead of an Utterance"),
         ("broken", "KeyError"),
-        ("Utterance", "a layout is a function"),
+        ("Utterance", "a layout is a Corpus, or a function"),
         ("call", "did you mean 'calls'"),
-        ("", "a layout is given as path.py:NAME, got"),
+        ("", "a layout must be given as path.py:NAME, got"),
     ],
 )
 def test_mistakes_of_layouts(name: str, words: str, voices: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_encoder_on_trial(tmp_path: Path, ask: Ask, monkeypatch: pytest.Monke
     assert asked.code == 0
     assert [line.split()[0] for line in asked.out.splitlines()] == ["ok"] * 6
     forgotten = ask("check-encoder", tmp_path / "mine.py")
-    assert (forgotten.code, "is given as path.py:NAME, got" in forgotten.err) == (2, True)
+    assert (forgotten.code, "must be given as path.py:NAME, got" in forgotten.err) == (2, True)
     assert forgotten.err.count("\n") == 1
 
 

@@ -95,7 +95,7 @@ def test_train_and_use(
         ("mine.py:Statistic", "has no Statistic; did you mean 'Statistics'"),
         ("mine.py:Config", "derives from SpeakerEncoder"),
         ("mine.py:SpeakerEncoder", "`name` and `config_type`"),
-        ("mine.py:Taken", "taken by an encoder of timbral"),
+        ("mine.py:Taken", "an encoder of timbral already has the name"),
         ("broken.py:Statistics", "ZeroDivisionError"),
         ("absent.py:Statistics", "cannot be read"),
     ],

@@ -78,7 +78,7 @@ def test_paddlespeechs_keys_among_the_opts_of_a_timbral_config(tmp_path: Path) -
     ("text", "opts", "words"),
     [
         ("model: {num_layer: 2}", [], "did you mean 'model.num_layers'"),
-        ("model: 3", [], "the sections data, model, training"),
+        ("model: 3", [], "the sections data, model and training"),
         ("model: {}\nmore: {}", [], "more: a config of PaddleSpeech has the sections"),
         ("model: {num_layers: two}", [], "a whole number is needed, got 'two'"),
         ("model: {num_layers: 2.5}", [], "a whole number is needed"),
@@ -97,7 +97,7 @@ def test_mistakes(tmp_path: Path, text: str, opts: list[str], words: str) -> Non
 def test_missing_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--output is needed"):
         train.run(None, train.Sources(opts=("model.num_layers", "1")))
-    with pytest.raises(ConfigError, match="data is needed"):
+    with pytest.raises(ConfigError, match="data is required"):
         train.run(None, train.Sources(output=tmp_path / "run"))
 
 

@@ -169,14 +169,16 @@ def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
 
 
 def test_other_folders_are_no_store(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no prepared data here"):
+    with pytest.raises(DataError, match="contains no prepared data"):
         Store.open(tmp_path)
     with pytest.raises(DataError, match=r"nowhere: no such folder$"):
         Store.open(tmp_path / "nowhere")
     (tmp_path / "anna").mkdir()
     (tmp_path / "anna" / "a.wav").touch()
     command = f"timbral prepare {tmp_path} --output {tmp_path.name}-prepared"
-    with pytest.raises(DataError, match=f"but recordings; prepare them first: {command}$"):
+    with pytest.raises(
+        DataError, match=f"recordings, not prepared data; prepare them first: {command}$"
+    ):
         Store.open(tmp_path)
 
 
@@ -270,7 +272,7 @@ def test_two_files_with_one_id(tmp_path: Path) -> None:
         ("a wget -O - http://x/x.wav |", "a anna", "is a command"),
         ("a x.wav", "b anna", "no speaker for 'a'"),
         ("a", "a anna", "should be two words"),
-        ("a x.wav\na y.wav", "a anna", "'a' stands there more than once"),
+        ("a x.wav\na y.wav", "a anna", "'a' occurs more than once"),
     ],
 )
 def test_kaldi_mistakes(tmp_path: Path, scp: str, utt2spk: str, words: str) -> None:

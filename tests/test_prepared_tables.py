@@ -26,14 +26,14 @@ def copy(store: Store, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("column", "values", "words"),
     [
-        ("speaker", None, "has no column speaker, or several"),
-        ("start", None, "has no column start, or several"),
+        ("speaker", None, "needs exactly one column speaker"),
+        ("start", None, "needs exactly one column start"),
         ("speaker", [None], "column speaker has rows without a value"),
         ("speaker", [["a"]], "column speaker is list<.*>, not string"),
         ("samples", ["many"], "column samples is string, not int64"),
-        ("start", [-1], "column start holds impossible numbers"),
-        ("shard", [2**60], "column shard holds impossible numbers"),
-        ("shard", [2**40], "its table names shard 1099511627776"),
+        ("start", [-1], "column start contains impossible numbers"),
+        ("shard", [2**60], "column shard contains impossible numbers"),
+        ("shard", [2**40], "its table refers to shard 1099511627776"),
         ("shard", [3], r"00003\.arrow: is missing"),
     ],
 )
@@ -69,7 +69,7 @@ def test_unusable_totals_are_errors(copy: Path, voices: Path) -> None:
     path = copy / "store.json"
     content = json.loads(path.read_text("utf-8"))
     for totals, words in (
-        (None, "should hold `totals` of failures, hours"),
+        (None, "should contain `totals` of failures, hours"),
         ({**content["totals"], "hours": "9"}, "hours should be a number, got '9'"),
     ):
         path.write_text(json.dumps({**content, "totals": totals}), "utf-8")

@@ -77,11 +77,11 @@ def changed(case: str, *, settings: Any = (), tensors: Any = ()) -> dict[str, An
         ({"causal": "full"}, "model_config.causal 'full' is not known, only 'none'"),
         ({"pooling_func": "MQMHASTP"}, "pooling_func 'MQMHASTP' is not known"),
         ({"feat_type": "pt_stft"}, "feat_type 'pt_stft' is not known"),
-        ({"feat_type": "pt"}, "the features of this ReDimNet are not 'torchaudio'"),
+        ({"feat_type": "pt"}, "the features of this ReDimNet are 'torchaudio', but"),
         ({"block_1d_type": "sdwm_conv"}, "block_1d_type 'sdwm_conv' is not known"),
-        ({"dilations": [1, 2]}, "model_config has 'dilations', which is not known"),
+        ({"dilations": [1, 2]}, "model_config has the unknown key 'dilations'"),
         ({"spec_params": {"f_max": 8000}}, "spec_params.f_max 8000 is not known, only 7600"),
-        ({"spec_params": None}, "spec_params is missing: its defaults have changed"),
+        ({"spec_params": None}, "spec_params is missing; it is required"),
         ({"hop_length": 10**18}, "hop_length must be a whole number from 1 to 65536"),
         ({"hop_length": "160"}, "hop_length must be a whole number"),
         ({"group_divisor": None}, "group_divisor must be a whole number"),
@@ -105,8 +105,8 @@ def other_tensors(state: dict[str, Tensor]) -> dict[str, tuple[dict[str, Tensor]
     return {
         "no channels": ({stem: torch.zeros(0, 1, 3, 3)}, "not weights of"),
         "flat convolution": ({conv: torch.zeros(6, 4)}, "not weights of"),
-        "stride of none": ({conv: torch.zeros(6, 2, 1, 0)}, "not weights of|stages do not fit"),
-        "stride of three": ({conv: torch.zeros(6, 2, 1, 3)}, "stages do not fit|these weights"),
+        "stride of none": ({conv: torch.zeros(6, 2, 1, 0)}, "not weights of|stages do not match"),
+        "stride of three": ({conv: torch.zeros(6, 2, 1, 3)}, "stages do not match|these weights"),
         "other filters": ({filters: state[filters] * 1.1}, "melbanks_pt is not known"),
         "no bias": ({"bn.weight": torch.zeros(3)}, "not weights of|these weights"),
         "more": ({"backbone.mfa.0.weight": torch.zeros(3)}, "backbone.mfa.0.weight"),
@@ -129,7 +129,7 @@ def test_tensors_that_do_not_fit_are_refused(what: str, tmp_path: Path) -> None:
 def test_weights_alone_and_other_weights_are_refused(tmp_path: Path) -> None:
     path, file = tmp_path / "weights.pt", published("first")
     torch.save(file["state_dict"], path)
-    with pytest.raises(CheckpointError, match="alone do not say which features they take"):
+    with pytest.raises(CheckpointError, match="do not say which features they need"):
         read_foreign(path)
     torch.save({"model_config": file["model_config"], "state_dict": {"a": torch.ones(2)}}, path)
     with pytest.raises(CheckpointError, match=r"backbone.fin_wght1d.w is missing"):
@@ -181,7 +181,7 @@ def test_a_size_is_a_name_in_configs() -> None:
             from_mapping(TrainConfig, {"encoder": wrong}, "config.yaml")
     for settings, words in (
         ({"name": ["redimnet-b1"]}, "unknown name"),
-        ({"name": "redimnet-b1", "blocks": [1]}, "a number for each stage is needed"),
+        ({"name": "redimnet-b1", "blocks": [1]}, "need one number per stage"),
         ({"name": "redimnet-b1", "chanels": 3}, "did you mean 'channels'"),
     ):
         with pytest.raises(ConfigError, match=words):
@@ -191,7 +191,7 @@ def test_a_size_is_a_name_in_configs() -> None:
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"blocks": (1, 2)}, "a number for each stage is needed"),
+        ({"blocks": (1, 2)}, "need one number per stage"),
         ({"version": 1}, r"frame_strides must be numbers from 1 to 1 \(version 1\)"),
         ({"mels": 70}, "must be a multiple of the product of mel_strides"),
         ({"context_channels": (70,) * 6}, "must be multiples of 4"),

@@ -77,7 +77,7 @@ def test_a_broken_checkpoint_is_passed_over_with_a_warning(
         assert go(config, tmp_path / "run").resumed_from == 4
     messages = "\n".join(str(warning.message) for warning in warned)
     assert "checkpoint step-6 is ignored" in messages
-    assert ".step-8.writing was left half written" in messages
+    assert ".step-8.writing was left incomplete" in messages
     assert (checkpoints / "step-2-kept").is_dir()
     shutil.rmtree(checkpoints / "step-2-kept")
     assert "step-6 is ignored" in (tmp_path / "run" / "worker_0.log").read_text()
@@ -159,9 +159,9 @@ def test_initial_weights(
     torch.testing.assert_close(here[key], there[key], atol=1e-9, rtol=1e-6)
     with pytest.raises(TrainingError, match=r"data source\.initial_weights +[0-9a-f]{16} +none"):
         go(config, tmp_path / "r")
-    with pytest.raises(CheckpointError, match="has the encoder tdnn, and this config lstm; "):
+    with pytest.raises(CheckpointError, match="has the encoder tdnn, but this config has lstm; "):
         go(small_config("lstm"), tmp_path / "l", init=str(run))
     with pytest.raises(CheckpointError, match=r"did you mean 'ge2e-lstm'"):
         go(config, tmp_path / "n", init="ge2e-lstn")
-    with pytest.raises(ConfigError, match="neither `force_restart` nor `init`"):
+    with pytest.raises(ConfigError, match="combined with `force_restart` or `init`"):
         go(config, tmp_path / "n", init=str(run), checkpoint_path=run)

@@ -289,7 +289,7 @@ def test_a_damaged_or_missing_recording_is_named(ask: Ask, run: Path, embedded: 
     answer = ask("audit", embedded, "--encoder", run)
     assert shards[0].stat().st_size > 1000
     assert answer.code == 1
-    assert f"1 recording not looked into; the first: {path}" in answer.err
+    assert f"1 recording could not be examined; the first: {path}" in answer.err
     assert "Traceback" not in answer.err
 
 
@@ -300,8 +300,8 @@ def test_too_few_recordings_are_told(ask: Ask, run: Path, embedded: Path) -> Non
     timbral.embed(run, corpus, embedded.parent / "few")
     answer = ask("audit", embedded.parent / "few", "--encoder", run)
     assert answer.code == 2
-    assert "8 recordings of two speakers or more are needed" in answer.err
-    assert "has 2 of 1 to read" in answer.err
+    assert "at least 8 recordings of two or more speakers are needed" in answer.err
+    assert "has 2 readable ones of 1" in answer.err
 
 
 def test_another_encoder_has_vectors_of_its_own(
@@ -325,7 +325,7 @@ def test_only_the_corpus_is_read(ask: Ask, run: Path, embedded: Path) -> None:
     shutil.copy(embedded / "utterances.parquet", table)
     answer = ask("audit", table, "--encoder", run)
     assert answer.code == 2
-    assert "no `corpus` is known" in answer.err or "--corpus" in answer.err
+    assert "the folder of its corpus is unknown" in answer.err or "--corpus" in answer.err
     named = ask("audit", table, "--encoder", run, "--corpus", embedded.parent / "corpus")
     assert named.code == 0
     alone = ask("audit", embedded, "--corpus", embedded.parent / "corpus")

@@ -209,18 +209,18 @@ def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list
     misspelled = told("/verify", files=upload, data={"false_acept": "0.01"})
     assert misspelled.startswith("false_acept: no such field; allowed: first, second, threshold, ")
     assert "no such field; allowed: audio, measures" in told("/embed", files=upload)
-    assert "in the address" in told("/verify?false_accept=0.01", files=upload)
+    assert "part of the address" in told("/verify?false_accept=0.01", files=upload)
     assert "got 'maybe'" in told("/verify", files=upload, data={"check_speakers": "maybe"})
     twice = [*upload.items(), *files(first=paths[2]).items()]
-    assert told("/verify", files=twice) == "first: came twice; send it once"
+    assert told("/verify", files=twice) == "first: was sent twice; send it once"
     priors = {"prior": ["0.1", "0.2"]}
-    assert told("/verify", files=upload, data=priors) == "prior: came twice; send it once"
+    assert told("/verify", files=upload, data=priors) == "prior: was sent twice; send it once"
     text = {"first": "a.wav", "second": "b.wav"}
     assert told("/verify", data=text) == (
-        "first: takes a file, text came; as curl sends it: -F first=@a.wav"
+        "first: must be a file, got text; with curl: -F first=@a.wav"
     )
     number = files(first=paths[0], second=paths[1], prior=paths[0])
-    assert told("/verify", files=number).startswith("prior: takes text, a file came; ")
+    assert told("/verify", files=number).startswith("prior: must be text, got a file; ")
     assert "need a gallery" in told("/identify", files=files(audio=paths[0]))
 
 
@@ -573,9 +573,9 @@ def test_serve_refuses_in_one_line(
         port = taken.getsockname()[1]
         for words, said in (
             (["--port", port], "choose another --port"),
-            (["--host", "0.0.0.0"], "name a file with --tokens"),
+            (["--host", "0.0.0.0"], "give a file with --tokens"),
             (["--tokens", tmp_path / "none"], "tokens cannot be read (No such file"),
-            (["--port", 99_999], "--port lies between 0 and 65535"),
+            (["--port", 99_999], "--port must be between 0 and 65535"),
             (["--threads", 0], "threads must be in [1, 1000]: 0"),
         ):
             answer = ask("serve", "--encoder", run, *words)
@@ -651,7 +651,10 @@ def test_a_gallery_of_another_encoder_is_refused(
     identity = EncoderIdentity("other", "0" * 64, "", embedder.embedding_dim)
     Gallery.create(tmp_path / "gallery.db", identity).close()
     for words, said in (
-        ([tmp_path / "gallery.db", "--encoder", run], "vectors of two encoders do not compare"),
+        (
+            [tmp_path / "gallery.db", "--encoder", run],
+            "vectors of different encoders cannot be compared",
+        ),
         ([tmp_path / "none.db", "--encoder", run], "none.db"),
         ([], "name an --encoder, such as campplus-int8"),
     ):

@@ -90,7 +90,7 @@ def test_file(filter_banks: str, expected: tuple[str, str], tmp_path: Path) -> N
         (vector,) = session.run(None, {"x": banks})
         assert vector.shape == (1, embedder.embedding_dim)
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
-    with pytest.raises(CheckpointError, match=r"is no model that `timbral export` wrote"):
+    with pytest.raises(CheckpointError, match=r"was not written by `timbral export`"):
         timbral.load_encoder(path)
 
 
@@ -121,7 +121,7 @@ def test_verb(ask: Ask, tmp_path: Path) -> None:
     made().save(tmp_path / "encoder")
     done = ask("export", tmp_path / "encoder", "--sherpa", tmp_path / "sherpa.onnx")
     assert done.code == 0, done.err
-    assert "Do not compare them with the encoder's own" in done.out
+    assert "Do not compare them with vectors of the encoder" in done.out
     both = ask("export", "campplus-zh-en", "--sherpa", "a.onnx", "--output", "b.onnx")
     assert both.code == 2
-    assert "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER; one of them" in both.err
+    assert "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER" in both.err

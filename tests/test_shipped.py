@@ -108,7 +108,7 @@ def test_it_is_small_and_says_where_it_comes_from() -> None:
 def test_damage_and_copies_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:
-    with pytest.raises(CheckpointError, match="comes with timbral, and is not replaced by"):
+    with pytest.raises(CheckpointError, match="comes with timbral and cannot be replaced by"):
         api.download("campplus-int8", FOLDER)
     broken = tmp_path / "campplus-int8"
     shutil.copytree(FOLDER, broken)
@@ -180,5 +180,5 @@ def test_weights_in_8_bits_are_off_by_half_a_step() -> None:
     ],
 )
 def test_scales_that_fit_nothing_are_errors(tensors: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(CheckpointError, match=r"^a\.safetensors: matrix:scale is no scale"):
+    with pytest.raises(CheckpointError, match=r"^a\.safetensors: matrix:scale is not the scale"):
         unpack(tensors, Path("a.safetensors"))

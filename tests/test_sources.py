@@ -68,7 +68,7 @@ def test_patterns(voices: Path) -> None:
     assert [row.path for row in find_utterances(voices, pattern=f"*/{name.name}")] == [
         str(path) for path in sorted(voices.glob(f"*/{name.name}"))
     ]
-    with pytest.raises(DataError, match=r"none of 48 recordings fits the pattern '\*\.wav'"):
+    with pytest.raises(DataError, match=r"none of 48 recordings matches the pattern '\*\.wav'"):
         find_utterances(voices, pattern="*.wav")
 
 
@@ -131,7 +131,7 @@ def test_a_list_may_name_speakers(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a.wav ben\nc.wav  anna\n")
     assert [row.speaker for row in find_utterances(tmp_path / "list.txt")] == ["anna", "ben"]
     for content, words in {
-        "a.wav ben\nc.wav\n": r"list\.txt:2: names no speaker, and other lines do",
+        "a.wav ben\nc.wav\n": r"list\.txt:2: has no speaker, but other lines do",
         "a.wav\nutterance-1\n": r"list\.txt:2: a line is a path, .* got 'utterance-1'",
     }.items():
         (tmp_path / "list.txt").write_text(content)
@@ -178,10 +178,14 @@ def test_a_speaker_who_has_nearly_everything_is_told(ask: Ask, tmp_path: Path, l
             (tmp_path / "corpus" / speaker / f"{number}.wav").touch()
     words = ["export-list", "--layout", layout, "--output", tmp_path / "a.parquet"]
     answer = ask(*words, tmp_path / "corpus")
-    assert "warning: 19 of 20 utterances are of one speaker, 'wav'; if they are not" in answer.err
+    assert (
+        "warning: 19 of 20 utterances belong to one speaker, 'wav'; if they are not" in answer.err
+    )
     assert answer.layout == ("layout: folder, 2 speakers: b, wav\n" if layout == "auto" else "")
     shutil.rmtree(tmp_path / "corpus" / "b")
-    assert "warning: all 19 utterances are of one speaker" in ask(*words, tmp_path / "corpus").err
+    assert (
+        "warning: all 19 utterances belong to one speaker" in ask(*words, tmp_path / "corpus").err
+    )
 
 
 def test_unusable_sources_are_errors(tmp_path: Path) -> None:
@@ -190,8 +194,8 @@ def test_unusable_sources_are_errors(tmp_path: Path) -> None:
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "plan.json").write_text('{"format": "npy"}')
     for source, words in {
-        "a.txt": r"a\.txt: lists no recording",
-        "a.md": r"a table ends in \.parquet, .*, a list in \.txt",
+        "a.txt": r"a\.txt: contains no recording",
+        "a.md": r"a table \(\.parquet, .*, a list of recordings \(\.txt",
         "none": "no such folder",
         "unfinished": "preparation was not finished",
     }.items():

@@ -116,7 +116,7 @@ def test_killed_at_any_moment(
             time.sleep(0.01)
         assert process.returncode == -signal.SIGKILL
     (tmp_path / "broken" / "checkpoints" / ".step-8.writing").mkdir(exist_ok=True)
-    with pytest.warns(UserWarning, match="left half written by a killed run: ignored"):
+    with pytest.warns(UserWarning, match="left incomplete by a killed run and is ignored"):
         go("broken")
     assert_same_weights(weights(tmp_path / "whole", 10), weights(tmp_path / "broken", 10))
     best = [tmp_path / name / "checkpoints" / "best" for name in ("whole", "broken")]
@@ -189,7 +189,7 @@ def test_other_settings_are_refused_and_restart_renames_the_run(
     with folder_lock(tmp_path / "run"), pytest.raises(DataError, match="another timbral process"):
         go(small_config(steps=1), force_restart=True)
     (tmp_path / "run" / "run.json").unlink()
-    with pytest.raises(TrainingError, match="holds no run"):
+    with pytest.raises(TrainingError, match="does not contain a run"):
         go(small_config(steps=1), force_restart=True)
 
 
@@ -211,7 +211,7 @@ def test_training_leaves_the_process_as_it_was(
 
 def test_a_damaged_run_json_is_an_error(store: Store, small_config: Make, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"config": {}, "data": {"speakers": 3}}')
-    with pytest.raises(TrainingError, match=r"run\.json: is not of a run"):
+    with pytest.raises(TrainingError, match=r"run\.json: does not describe a run"):
         api.train(small_config(), store.folder, tmp_path, validation_speakers="0", device="cpu")
 
 
@@ -300,9 +300,9 @@ def test_excluded_speakers_are_never_read(
     ("exclude", "validation", "words"),
     [
         ("nobody", "0", "1 of 1 listed speakers are not in the data, such as 'nobody'"),
-        ("", "0", "names no speaker"),
-        (None, "8", "takes all 8 speakers"),
-        (None, "1", "two or more are needed"),
+        ("", "0", "contains no speaker"),
+        (None, "8", "hold out all 8 speakers"),
+        (None, "1", "at least two are needed"),
         (None, "missing.txt", "cannot be read"),
         ("ALL", "0", "excludes every speaker"),
     ],
@@ -347,7 +347,7 @@ def test_nothing_that_is_not_finite_is_validated_or_saved(
         nothing = np.full((99, 8), np.nan, np.float32)
         monkeypatch.setattr(Store, "embed", lambda data, embedder, rows: nothing[: len(rows)])
     config = small_config("tdnn", validate_every=1)
-    with pytest.raises(TrainingError, match=f"training diverged until step 1: {broken} of"):
+    with pytest.raises(TrainingError, match=f"training diverged by step 1: {broken} of"):
         api.train(config, store.folder, tmp_path / "r", validation_speakers="2", device="cpu")
     assert not list(tmp_path.glob("r/checkpoints/*"))
 

@@ -60,7 +60,7 @@ def test_seen_speakers_and_recordings_are_refused(
     assert "trained on 1 speakers and 2 recordings of these trials" in allowed.err
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (written["num_seen_speakers"], written["num_seen_recordings"]) == (1, 2)
-    assert "say nothing of new speakers" in (tmp_path / "out" / "report.html").read_text()
+    assert "say nothing about new speakers" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_seen_speakers_in_other_recordings(

@@ -261,14 +261,14 @@ def test_only_the_corpus_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = embedded(tmp_path / "e", str(corpus), paths)
     read, reasons = drawn(folder)
     assert read == inside
-    assert "is a URL, which is fetched only below a `corpus`" in reasons[urls[0]]
-    assert "lies outside the corpus" in reasons[private[0]]
+    assert "URLs are fetched only below the `corpus`" in reasons[urls[0]]
+    assert "is outside the corpus" in reasons[private[0]]
     assert drawn(folder, corpus="s3://bucket/")[0] == urls[1:]
     assert drawn(folder, corpus=tmp_path)[0] == sorted([*inside, *private])
     assert drawn(embedded(tmp_path / "u", "http://host", paths))[0] == []
     table = tmp_path / "list.csv"
     table.write_text(f"path,speaker\n{tmp_path}/private.wav,1\n")
-    assert drawn(embedded(tmp_path / "t", str(table), paths))[0] == private, "the list names it"
+    assert drawn(embedded(tmp_path / "t", str(table), paths))[0] == private, "the list has it"
 
 
 def test_sound_of_many_points_lies_beside_the_page(tmp_path: Path) -> None:

@@ -125,12 +125,12 @@ def test_a_head_that_was_trained_is_kept(tmp_path: Path) -> None:
         if k in dict.fromkeys(ENCODERS["wavlm-mhfa"].config_type.__dataclass_fields__)
     }
     encoder = build_encoder(ENCODERS["wavlm-mhfa"].config_type(**sizes))
-    with pytest.raises(CheckpointError, match="these weights are of another WavlmMhfaEncoder"):
+    with pytest.raises(CheckpointError, match="these weights do not fit this WavlmMhfaEncoder"):
         load_weights(encoder, checkpoint)
 
 
 def test_another_body_is_refused(w2v_bert: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="these weights are of another TdnnEncoder"):
+    with pytest.raises(CheckpointError, match="these weights do not fit this TdnnEncoder"):
         begun("tdnn", tmp_path / "out", w2v_bert)
-    with pytest.raises(CheckpointError, match="these weights are of another W2vBertMhfaEncoder"):
+    with pytest.raises(CheckpointError, match="these weights do not fit this W2vBertMhfaEncoder"):
         begun("w2v-bert-mhfa", tmp_path / "wide", w2v_bert, intermediate_size=64)

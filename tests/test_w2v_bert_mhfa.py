@@ -69,10 +69,10 @@ def test_a_body_alone_has_a_random_head(tmp_path: Path, capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("config", "changed", "words"),
     [
-        ({"add_adapter": True}, {}, "add_adapter is True; only False is known"),
+        ({"add_adapter": True}, {}, "add_adapter is True; only False is supported"),
         ({"position_embeddings_type": "rotary"}, {}, "position_embeddings_type is 'rotary'"),
-        ({"num_attention_heads": 5}, {}, "config.json is of no w2v-BERT that can be built"),
-        ({"hidden_size": "x"}, {}, "config.json is of no w2v-BERT that can be built"),
+        ({"num_attention_heads": 5}, {}, "no w2v-BERT can be built from config.json"),
+        ({"hidden_size": "x"}, {}, "no w2v-BERT can be built from config.json"),
         ({"model_type": "wav2vec2"}, {}, "weights of no known format|not weights of"),
         ({"num_hidden_layers": 2}, {}, "these weights"),
         ({}, {"encoder.more.weight": torch.ones(2)}, "encoder.more.weight"),

@@ -91,7 +91,7 @@ def test_other_resnets_are_refused(tmp_path: Path) -> None:
     path, state = tmp_path / "avg_model.pt", weights("basic")
     for changed, words in (
         ({"seg_1.weight": state["seg_1.weight"][:, :320]}, "takes 320 numbers instead of 640"),
-        ({"pool.linear1.weight": torch.zeros(2, 2, 1)}, "pooling has weights of its own"),
+        ({"pool.linear1.weight": torch.zeros(2, 2, 1)}, "its pooling has weights"),
         ({"layer2.0.conv1.weight": torch.zeros(8, 4, 3)}, "these weights"),
         ({"front.weight": torch.zeros(2)}, "front.weight"),
     ):

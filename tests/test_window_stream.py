@@ -134,7 +134,10 @@ def test_quiet_recordings_are_raised_by_what_is_known(talk: Wave) -> None:
         streamed(encoder.window_stream(), np.clip(20 * talk, -1, 1), (5_000,))
     np.testing.assert_array_equal(made_times, times)
     np.testing.assert_allclose(made_vectors, vectors, atol=1e-6)
-    with pytest.warns(UserWarning, match=r"level was -\d\d\.\d dBFS.*raised to -20: give rms_dbfs"):
+    with pytest.warns(
+        UserWarning,
+        match=r"stream was -\d\d\.\d dBFS.*to -20 dBFS: pass the expected level as rms_dbfs",
+    ):
         streamed(encoder.window_stream(), quiet, (5_000,))
 
 
@@ -184,7 +187,7 @@ def test_bad_chunks_are_refused_and_leave_the_stream_as_it_was(talk: Wave) -> No
     for bad, words in (
         (np.array([0.1, np.nan], np.float32), "NaN or infinite"),
         (np.array([0.1, -np.inf], np.float32), "NaN or infinite"),
-        (np.array([0.1, 1.5], np.float32), r"reach 1\.5; .*scale or clip"),
+        (np.array([0.1, 1.5], np.float32), r"reach 1\.5, .*scale or clip"),
     ):
         with pytest.raises(AudioError, match=words):
             stream.push(bad)
@@ -213,12 +216,12 @@ def test_recordings_that_are_none(samples: int, words: str, talk: Wave) -> None:
 
 def test_what_cannot_be_streamed_is_said_at_once() -> None:
     for trim in ("energy", "silero", "edges", "quiet-ends"):
-        with pytest.raises(ConfigError, match=f"trim {trim} needs a whole recording"):
+        with pytest.raises(ConfigError, match=f"trim {trim} needs the whole recording"):
             made("tdnn", Preprocessing(trim)).window_stream()
     encoder = made("tdnn")
     with pytest.raises(ConfigError, match="seconds: tdnn needs"):
         encoder.window_stream(seconds=0.05)
-    with pytest.raises(ConfigError, match="sample_rate is a whole number"):
+    with pytest.raises(ConfigError, match="sample_rate must be a whole number"):
         encoder.window_stream(sample_rate=10)
-    with pytest.raises(ConfigError, match="rms_dbfs must lie in"):
+    with pytest.raises(ConfigError, match="rms_dbfs must be in"):
         encoder.window_stream(rms_dbfs=float("nan"))

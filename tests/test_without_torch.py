@@ -108,7 +108,7 @@ def test_what_needs_torch_says_so(folder: Path) -> None:
     )
     assert codes == [2, 2]
     first, second = (line for line in errors.splitlines() if line.startswith("error:"))
-    assert first.startswith("error: campplus-int8: is computed with torch, which is not installed")
+    assert first.startswith("error: campplus-int8: needs torch, which is not installed")
     assert second == "error: timbral train: needs torch here, which is not installed; install it"
 
 

@@ -133,14 +133,17 @@ class EnrollmentError(TimbralError):
         return "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
 
     def __str__(self) -> str:
-        return f"{self.voice}: nothing was enrolled. {self.reasons}. `force` enrolls all the same"
+        return f"{self.voice}: nothing was enrolled. {self.reasons}. `force` enrolls anyway"
 
 
 class MergeError(EnrollmentError):
     """Two voices of a gallery do not sound like one speaker; nothing was merged."""
 
     def __str__(self) -> str:
-        return f"{self.voice}: nothing was merged. {self.reasons}. Without `evidence` nobody asks"
+        return (
+            f"{self.voice}: nothing was merged. {self.reasons}. Without `evidence` the voices "
+            "are not compared"
+        )
 
 
 class InputError(TimbralError, TypeError):

@@ -116,7 +116,7 @@ def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:
             raw.seek(offset)
             content = raw.read(min(size, os.fstat(raw.fileno()).st_size))
     if len(content) != size:
-        reason = f"the file ends within the recording: {len(content):,} of {size:,} bytes are there"
+        reason = f"the file is cut short: {len(content):,} of {size:,} bytes are there"
         raise AudioError(name, reason, "unreadable")
     return content
 
@@ -158,10 +158,10 @@ def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
     except OSError as refusal:
         return AudioError(name, f"cannot be opened ({refusal.strerror})", "unreadable")
     except ValueError:
-        return AudioError(name, "cannot be opened (its path holds a NUL character)", "bad-name")
+        return AudioError(name, "cannot be opened: the path contains a NUL character", "bad-name")
     _check_regular(name, status.st_mode)
     if stat.S_ISDIR(status.st_mode):
-        return AudioError(name, "is a folder; name a recording inside it", "unreadable")
+        return AudioError(name, "is a folder; give a recording inside it", "unreadable")
     return undecodable(name, status.st_size, error)
 
 

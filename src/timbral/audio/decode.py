@@ -61,7 +61,7 @@ AUDIO_SUFFIXES = frozenset({*LIBSNDFILE_SUFFIXES, *FFMPEG_SUFFIXES})
 """of the files that are taken for recordings in a folder; a path that is named may have any"""
 PLAUSIBLE_RATES = (1_000, 768_000)
 """lowest and highest sample rate in Hz; headers that say others are broken"""
-TOO_LARGE = "its header claims more audio than fits into memory"
+TOO_LARGE = "its header states more audio than fits into memory"
 NARROWER = (
     "give 16-bit numbers as int16 (samples.astype(np.int16)), 32-bit numbers as int32, or floats "
     "in [-1, 1]"
@@ -193,7 +193,7 @@ def _mono(samples: Samples, name: str) -> Wave:
             if loudest > SILENCE_PEAK and _rms(wave) < CANCELLATION * loudest:
                 reason = (
                     f"its channels cancel out ({_opposite(samples)} are of opposite phase), so "
-                    "their mean is silent; keep one of them"
+                    "their mean is silent; use one of them (#channel=0 behind the path)"
                 )
                 raise AudioError(name, reason, "silent")
     return wave
@@ -269,7 +269,7 @@ def _open_content(content: bytes, name: str, limit: LengthLimit) -> Iterator[Sou
 
 def _check_rate(path: str, sample_rate: int) -> None:
     if not PLAUSIBLE_RATES[0] <= sample_rate <= PLAUSIBLE_RATES[1]:
-        reason = f"its header claims an impossible rate of {sample_rate} Hz"
+        reason = f"its header states an impossible sample rate of {sample_rate} Hz"
         raise AudioError(path, reason, "unreadable")
 
 
@@ -309,10 +309,10 @@ def stated_seconds(path: str | Path) -> float | None:
 def as_float32(wave: NDArray[Any], name: str) -> Wave:
     """Samples (T,) as float32: integers are PCM, floats of whatever scale they have."""
     if wave.ndim != 1:
-        reason = f"one channel of shape (T,) is needed, got shape {wave.shape}"
+        reason = f"one channel of shape (T,) is needed, got an array of shape {wave.shape}"
         raise AudioError(name, reason, "unsupported")
     if np.issubdtype(wave.dtype, np.int64):
-        reason = f"its samples are int64, which says nothing of their full scale; {NARROWER}"
+        reason = f"its samples are int64, whose full scale is unknown; {NARROWER}"
         raise AudioError(name, reason, "unsupported")
     if np.issubdtype(wave.dtype, np.signedinteger):
         wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)

@@ -55,7 +55,7 @@ def decode_container(source: ByteSource) -> Sound:
         # tags need not be UTF-8
         with av.open(source.for_library(), metadata_errors="ignore") as container:
             if not container.streams.audio:
-                raise AudioError(source.name, "holds no audio stream", "unreadable")
+                raise AudioError(source.name, "contains no audio stream", "unreadable")
             stream = container.streams.audio[0]
             rate = int(stream.rate)
             stated = _stated_seconds(container, stream)
@@ -66,9 +66,7 @@ def decode_container(source: ByteSource) -> Sound:
             reason = f"cannot be read as audio ({error.strerror})"
             raise AudioError(source.name, reason, "unreadable") from None
         seconds = sum(frame.shape[1] for frame in frames) / rate
-        reason = (
-            f"the recording is truncated or damaged: nothing can be read behind {seconds:.2f} s"
-        )
+        reason = f"the recording is truncated or damaged: nothing can be read after {seconds:.2f} s"
         raise AudioError(source.name, f"{reason} ({error.strerror})", "truncated") from None
     if not frames:
         raise AudioError(source.name, "the recording is empty (no samples)", "empty")

@@ -33,7 +33,7 @@ def to_full_scale(wave: NDArray[np.float32], peak: float, name: str) -> NDArray[
     which = "samples" if beyond >= PCM_FRACTION else "single samples"
     raise AudioError(
         name,
-        f"its {which} reach {peak:.3g}; floats lie in [-1, 1], or are 16-bit numbers up to 32,768; "
-        "divide it by its full scale, or remove the clicks",
+        f"its {which} reach {peak:.3g}, but floats must be in [-1, 1] or 16-bit values up to "
+        "32,768; divide the recording by its full scale, or remove the clicks",
         "out-of-range",
     )

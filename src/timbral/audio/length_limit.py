@@ -31,21 +31,21 @@ class LengthLimit:
         seconds = num_samples / max(sample_rate, 1)
         if seconds > self.seconds:
             reason = (
-                f"{_length(seconds)} of audio are more than the {_length(self.seconds)} that are "
-                "taken; cut it"
+                f"{_length(seconds)} of audio is more than the limit of {_length(self.seconds)}; "
+                "cut it"
             )
             raise AudioError(name, reason, "too-long")
         if num_samples * channels > self.seconds * VALUES_PER_SECOND:
             reason = (
-                f"{channels} channels at {sample_rate:,} Hz are too much in {_length(seconds)}; "
-                "convert it to one channel at 16,000 Hz"
+                f"{channels} channels at {sample_rate:,} Hz are too much data for "
+                f"{_length(seconds)}; convert it to one channel at 16,000 Hz"
             )
             raise AudioError(name, reason, "too-large")
 
     def check_decoded(self, name: str, num_values: int, seconds: float) -> None:
         """AudioError for a recording of which so much was decoded, and more may follow."""
         if seconds > self.seconds or num_values > self.seconds * VALUES_PER_SECOND:
-            reason = f"it is longer than the {_length(self.seconds)} that are taken; cut it"
+            reason = f"it is longer than the limit of {_length(self.seconds)}; cut it"
             raise AudioError(name, reason, "too-long")
 
     def most_samples(self, sample_rate: int) -> int:

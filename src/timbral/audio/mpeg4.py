@@ -30,7 +30,7 @@ def check_boxes(source: ByteSource) -> None:
             break
         size, name = struct.unpack(">I4s", head[:8])
         if name == b"ftyp" and position > 0:
-            reason = f"a second file is joined to it at byte {position:,}; split them"
+            reason = f"a second file is appended at byte {position:,}; split them into two files"
             raise AudioError(source.name, reason, "unsupported")
         if size == 1 and len(head) == 16:  # 64 bits of size follow
             (size,) = struct.unpack(">Q", head[8:])

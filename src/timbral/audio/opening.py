@@ -130,7 +130,7 @@ def _check_not_joined(source: ByteSource, end: int) -> None:
     if end > 0 and magic in (source.read_at(end, 4), source.read_at(end + 1, 4)):
         raise AudioError(
             source.name,
-            f"a second file is joined to it at byte {end:,}, which nothing reads; split them",
+            f"a second file is appended at byte {end:,}, which would not be read; split them",
             "unsupported",
         )
 
@@ -139,8 +139,8 @@ def _check_not_wrapped(source: ByteSource, data: headers.Data, there: int) -> No
     """AudioError for a wav of more than 4 GiB, whose header has the rest of a division by that."""
     if data.size_format == "<I" and there - (data.size or 0) >= WAV_LIMIT:
         reason = (
-            f"{there / 2**30:.1f} GiB of samples are more than the header of a wav can state; "
-            "convert it to RF64, W64 or flac"
+            f"{there / 2**30:.1f} GiB of samples are more than the header of a wav file can "
+            "state; convert it to RF64, W64 or flac"
         )
         raise AudioError(source.name, reason, "unsupported")
 
@@ -221,8 +221,8 @@ def _chained(source: ByteSource, sounds: Sequence[Sound]) -> Sound:
     if len(rates) > 1:
         raise AudioError(
             source.name,
-            f"{len(sounds)} streams are joined in it, of {' and '.join(map(str, rates))} Hz; "
-            "split them, or convert it to one rate",
+            f"it consists of {len(sounds)} joined streams of {' and '.join(map(str, rates))} Hz; "
+            "split them, or convert it to one sample rate",
             "unsupported",
         )
     channels = {sound.channels for sound in sounds}

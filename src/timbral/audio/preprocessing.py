@@ -43,7 +43,7 @@ class Preprocessing:
             raise ConfigError(f"unknown trim {self.trim!r}{did_you_mean(self.trim, TRIMS)}")
         if self.min_rms_dbfs is not None and not -100.0 < self.min_rms_dbfs <= 0.0:
             raise ConfigError(
-                f"min_rms_dbfs must lie in (-100, 0] dBFS or be none: {self.min_rms_dbfs}"
+                f"min_rms_dbfs must be above -100 and at most 0 dBFS, or none: {self.min_rms_dbfs}"
             )
 
     def check_installed(self) -> None:

@@ -49,12 +49,12 @@ class StreamedPreprocessing:
         """
         if preprocessing.trim not in STREAMED_TRIMS:
             raise ConfigError(
-                f"trim {preprocessing.trim} needs a whole recording, so it cannot be streamed; "
-                "allowed: none and webrtc (encoder.with_inference takes another preprocessing, "
-                "which gives other vectors)"
+                f"trim {preprocessing.trim} needs the whole recording, so it cannot be used on a "
+                "stream; allowed: none and webrtc. encoder.with_inference sets another trim, "
+                "which changes the vectors"
             )
         if rms_dbfs is not None and not -200.0 <= rms_dbfs <= 0.0:  # also not a number
-            raise ConfigError(f"rms_dbfs must lie in [-200, 0] dBFS or be None: {rms_dbfs}")
+            raise ConfigError(f"rms_dbfs must be in [-200, 0] dBFS or None: {rms_dbfs}")
         self._least_dbfs, self._known_dbfs = preprocessing.min_rms_dbfs, rms_dbfs
         self._gain = np.float32(1)
         if self._least_dbfs is not None and rms_dbfs is not None:
@@ -84,8 +84,8 @@ class StreamedPreprocessing:
             raise AudioError(name, "the chunk holds NaN or infinite samples", "not-finite")
         if peak > 1.0:
             reason = (
-                f"its samples reach {peak:.3g}; a stream cannot be divided by its peak, which its "
-                "end may bring: scale or clip chunks to [-1, 1]"
+                f"its samples reach {peak:.3g}, but chunks of a stream must be in [-1, 1]; scale "
+                "or clip them (a stream cannot be divided by its peak, which may come later)"
             )
             raise AudioError(name, reason, "out-of-range")
         self._peak = max(self._peak, peak)
@@ -128,8 +128,8 @@ class StreamedPreprocessing:
         least, level = self._least_dbfs, self.rms_dbfs
         if least is not None and self._known_dbfs is None and level < least:
             warnings.warn(
-                f"the stream's level was {level:.1f} dBFS; the whole recording would have been "
-                f"raised to {least:g}: give rms_dbfs, the level that is expected",
+                f"the level of the stream was {level:.1f} dBFS. A whole recording would have been "
+                f"raised to {least:g} dBFS: pass the expected level as rms_dbfs",
                 stacklevel=4,
             )
 

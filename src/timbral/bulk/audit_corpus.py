@@ -98,12 +98,15 @@ def _parts_of(
             readable.append(row)
             utterances.append(Utterance(utterance, speaker, session, path, corpus=""))
     if not readable:
-        raise DataError(f"{embeddings}: no recording of it is read: {failures[0]}")
+        raise DataError(
+            f"{embeddings}: none of its recordings can be read. The first: {failures[0]}"
+        )
     speakers = {row.speaker for row in utterances}
     if len(utterances) < LEAST_RECORDINGS or len(speakers) < 2:
         raise DataError(
-            f"`encoder`: {LEAST_RECORDINGS} recordings of two speakers or more are needed to "
-            f"learn what is usual; {embeddings} has {len(utterances)} of {len(speakers)} to read"
+            f"`encoder`: at least {LEAST_RECORDINGS} recordings of two or more speakers are "
+            f"needed to learn what is usual; {embeddings} has {len(utterances)} readable ones of "
+            f"{len(speakers)}"
         )
 
     parts, failed = embed_parts(

@@ -166,7 +166,7 @@ def _check_names(format: str, model_name: str) -> None:
     check_choice("format", format, FORMATS)
     if Path(model_name).name != model_name:
         raise ConfigError(
-            f"model_name is part of file names and cannot be {model_name!r}; leave out /"
+            f"model_name is part of file names and cannot be {model_name!r}; remove the /"
         )
 
 
@@ -196,7 +196,7 @@ def _refuse_existing(output: str | Path, files: Sequence[Path]) -> None:
     for path in files if not is_url(output) else ():
         if (Path(output) / path).exists():
             raise DataError(
-                f"{Path(output) / path}: is there and was not made by this job, so it is not "
+                f"{Path(output) / path}: exists and was not made by this job, so it is not "
                 "overwritten; choose another `output`"
             )
 

@@ -85,7 +85,7 @@ class EmbedJob:
         return ", and other ".join(WORDS.get(name, name) for name in differing)
 
 
-DELETE_FOLDER = "delete the folder that it lies in, and what it holds is embedded again"
+DELETE_FOLDER = "delete its folder; its recordings are then embedded again"
 WORDS = {
     "weights_sha256": "weights, of another encoder (weights_sha256)",
     "windows": "windows of utterances",
@@ -116,12 +116,12 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
             ("a corpus", "lists of trials") if of_lists else ("lists of trials", "a corpus")
         )
         raise DataError(
-            f"{folder.location}: holds the vectors of {there}, which those of {here} would "
-            "replace; choose another output folder"
+            f"{folder.location}: contains the vectors of {there}; they would be replaced by those "
+            f"of {here}. Choose another output folder"
         )
     differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_words(job)
     if differing:
         raise DataError(
-            f"{folder.location}: holds vectors made with other {differing}; choose another output "
-            f"folder, or delete {folder.location}, and all is embedded again"
+            f"{folder.location}: contains vectors made with other {differing}; choose another "
+            f"output folder, or delete {folder.location} to embed everything again"
         )

@@ -96,7 +96,7 @@ def _claim(work: Folder, job: EmbedJob) -> list[str]:
     if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
         raise DataError(
             f"{work.location}/{RECORDINGS_FILE}: should be a list of paths; delete the folder "
-            f"{work.location}, and what it holds is embedded again"
+            f"{work.location} to embed its recordings again"
         )
     return known
 

@@ -180,8 +180,8 @@ def _receive(connection: Connection) -> ShardResult | _Started:
         message: ShardResult | _Started | TimbralError | OSError = connection.recv()
     except (EOFError, OSError):
         raise DataError(
-            "a worker process died (out of memory?); what is done is kept: start again, "
-            "perhaps with fewer workers"
+            "a worker process died (out of memory?). Finished work is kept: start again, perhaps "
+            "with fewer workers"
         ) from None
     if isinstance(message, TimbralError | OSError):
         raise message

@@ -52,7 +52,8 @@ class KeptParts:
                 yield _parse(content or b"", rows)
             except DAMAGED:
                 raise DataError(
-                    f"{self.folder.location}/{name}: was changed while it was read; start again"
+                    f"{self.folder.location}/{name}: was changed by another process while it was "
+                    "read; start again"
                 ) from None
 
 

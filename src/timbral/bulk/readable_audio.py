@@ -50,19 +50,23 @@ class ReadableAudio:
     def refusal(self, path: str) -> str:
         """Why a recording is not read; "" for one that may be."""
         if not path:
-            return "no recording of it is known; name them as `paths` when vectors are imported"
+            return "the path of its recording is unknown; pass `paths` when you import vectors"
         file = Segment.of(path).file
         if is_url(file):
             below = self._named and self._root is not None and file.startswith(f"{self._root}/")
-            return "" if below else "is a URL, which is fetched only below a `corpus` that is named"
+            return (
+                ""
+                if below
+                else ("is a URL; URLs are fetched only below the `corpus`, and none is given")
+            )
         if self._root is None:
-            return "is not read, for no `corpus` is known that it is of; name its folder"
+            return "is not read, because the folder of its corpus is unknown; give it as `corpus`"
         file = os.path.abspath(file)
         if file == self._root or file.startswith(self._root.rstrip("/") + "/"):
             return ""
         if not self._named and file in self._listed:
             return ""
-        return f"lies outside the corpus {self._root}; name a folder above it as `corpus`"
+        return f"is outside the corpus {self._root}; give a folder above both as `corpus`"
 
     @cached_property
     def _listed(self) -> frozenset[str]:

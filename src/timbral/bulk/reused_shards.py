@@ -43,7 +43,7 @@ def take_over_shards(earlier: str | Path, folder: Folder, job: EmbedJob, num_sha
 
 def _shards_of(earlier: str | Path, job: EmbedJob) -> Folder:
     """The folder of shards of the same job; formats beside the audio have one for each encoder."""
-    reason = "is no folder of `embed`, whose vectors could be reused"
+    reason = "is not a folder of `timbral embed`, so there are no vectors to reuse"
     for folder in _candidates(earlier):
         content = folder.read(JOB_FILE)
         if content is None or folder.read(RECORDINGS_FILE) is not None:

@@ -234,7 +234,8 @@ def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, s
     except DAMAGED as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{path}: is damaged ({reason}); delete it, and start again: it is embedded again"
+            f"{path}: is damaged ({reason}); delete it and start again, and its recordings are "
+            "embedded again"
         ) from None
     return table.replace_schema_metadata(None), failures
 

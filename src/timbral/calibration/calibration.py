@@ -28,7 +28,7 @@ __all__ = [
     "promised",
 ]
 
-NO_PROMISE = "no rate of false accepts is promised of such recordings"
+NO_PROMISE = "no false accept rate can be promised for such recordings"
 """said of those outside the ranges of a calibration's data"""
 
 
@@ -132,8 +132,8 @@ class Calibration:
     def _check_size(self, vectors: Vectors) -> None:
         if vectors.shape[-1] != len(self.nuisance[0]):
             raise DataError(
-                f"the calibration takes directions of {len(self.nuisance[0])} dimensions out of "
-                f"vectors, and these have {vectors.shape[-1]}: it is of another encoder"
+                f"the calibration was made for vectors with {len(self.nuisance[0])} numbers, "
+                f"these have {vectors.shape[-1]}: it belongs to another encoder"
             )
 
     @cached_property
@@ -198,8 +198,8 @@ class Calibration:
         """
         if not self.measured:
             return [
-                "the calibration knows nothing of its recordings: lengths, lines and noise unlike "
-                "theirs go unnoticed"
+                "the recordings that the calibration was fitted on were not measured, so it "
+                "cannot be said whether length, channel and noise of these are like theirs"
             ]
         sides = (first, second)
         said = []
@@ -212,8 +212,8 @@ class Calibration:
             values = [float(getattr(side, name)[0]) for side in sides]
             if min(values) < low:
                 said.append(
-                    f"{what} of {_shown(min(values))} {unit} is below what the calibration has "
-                    f"seen ({_shown(low)} to {_shown(high)} {unit})"
+                    f"{what} of {_shown(min(values))} {unit} is below what the calibration was "
+                    f"fitted on ({_shown(low)} to {_shown(high)} {unit})"
                 )
         return said
 
@@ -276,9 +276,9 @@ class Calibration:
         needed = math.ceil(speakers * least / rate)
         of = ""
         if points is not self.points:
-            of = f" of recordings with less than {self.short_seconds:g} s of net speech"
+            of = f" for recordings with less than {self.short_seconds:g} s of net speech"
         return ConfigError(
-            f"`{argument}`: {rate:g} cannot be promised{of}: with its {speakers:,} speakers, the "
+            f"`{argument}`: {rate:g} cannot be promised{of}. With its {speakers:,} speakers, the "
             f"calibration can promise no rate below {least:.2g}; about {needed:,} speakers would "
             "be needed"
         )
@@ -298,7 +298,8 @@ class Calibration:
         if self.weights_sha256 != weights_sha256:
             raise DataError(
                 f"{where}is a calibration of {self.encoder} ({self.weights_sha256[:8]}), not of "
-                f"these weights ({weights_sha256[:8]}): cosines of two encoders do not compare"
+                f"these weights ({weights_sha256[:8]}); cosines of different encoders cannot be "
+                "compared"
             )
         if self.embedding_sha256 != embedding_sha256:
             raise DataError(

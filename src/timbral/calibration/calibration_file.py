@@ -53,14 +53,14 @@ def read_calibration(path: str | Path) -> Calibration:
 def parse_calibration(content: Any, path: Path) -> Calibration:
     """The Calibration of a JSON object that lies in `path`; DataError for any other object."""
     if not isinstance(content, dict) or content.pop("calibration", None) != FORMAT:
-        raise DataError(f"{path}: is no calibration; `timbral calibrate` writes one")
+        raise DataError(f"{path}: is not a calibration; `timbral calibrate` writes one")
     try:
         calibration = dataclass_of(Calibration, content, str(path))
     except ConfigError as error:
         raise DataError(f"{error}; `timbral calibrate` writes calibrations") from None
     except TypeError:  # of a dataclass that lacks some of its fields
         raise DataError(
-            f"{path}: a key of a calibration is missing; `timbral calibrate` writes calibrations"
+            f"{path}: a key of the calibration is missing; `timbral calibrate` writes calibrations"
         ) from None
     if (reason := _what_is_wrong(calibration)) is not None:
         raise DataError(f"{path}: {reason}; `timbral calibrate` writes calibrations")
@@ -84,19 +84,22 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
     if len(columns) != 1 or not columns <= {1, 1 + len(FEATURES)}:
         return f"offset and scale should have 1 or {1 + len(FEATURES)} numbers each"
     if calibration.uses_conditions and not calibration.measured:
-        return "takes conditions into account that were not measured"
+        return "uses recording conditions, but says that they were not measured"
     if not all(map(math.isfinite, _numbers(calibration))):
-        return "holds a number that is not finite"
+        return "contains a number that is not finite"
     ranges = calibration.ranges
     limits = (calibration.limits, *asdict(ranges).values())
     if not all(len(pair) == 2 and pair[0] <= pair[1] for pair in limits):
         return "limits and ranges should be pairs, the lower number first"
     if not min(*ranges.speech_seconds, *ranges.bandwidth_hz) > 0:
-        return "ranges of speech_seconds and bandwidth_hz should lie above 0"
+        return "ranges of speech_seconds and bandwidth_hz should be above 0"
     if not lowest_scale(np.array(calibration.scale), ranges) > 0:
-        return "scale should be above 0 everywhere in the ranges: the llr rises with the cosine"
+        return (
+            "scale should be above 0 everywhere in the ranges, because the llr must rise with "
+            "the cosine"
+        )
     if not calibration.points:
-        return "points should be in rising order of llr, one or more"
+        return "points should contain one or more points, in rising order of llr"
     return (
         _what_is_wrong_with_points(calibration.points)
         or _what_is_wrong_with_points(calibration.short_points)
@@ -107,10 +110,10 @@ def _what_is_wrong(calibration: Calibration) -> str | None:
 def _what_is_wrong_with_points(points: Sequence[OperatingPoint]) -> str | None:
     llrs = [point.llr for point in points]
     if llrs != sorted(llrs):
-        return "points should be in rising order of llr, one or more"
+        return "points should contain one or more points, in rising order of llr"
     rates = [rate for point in points for rate in list(vars(point).values())[1:]]
     if not all(0 <= rate <= 1 for rate in rates):
-        return "rates of points should lie between 0 and 1"
+        return "rates of points should be between 0 and 1"
     return None
 
 
@@ -118,10 +121,10 @@ def _what_is_wrong_with_directions(nuisance: tuple[tuple[float, ...], ...]) -> s
     if not nuisance:
         return None
     if len({len(each) for each in nuisance}) != 1 or len(nuisance) >= len(nuisance[0]):
-        return "nuisance should hold directions of one length, fewer than they have numbers"
+        return "nuisance should contain directions of equal length, fewer than each has numbers"
     rows = np.array(nuisance)
     if np.abs(rows @ rows.T - np.eye(len(rows))).max() > ORTHONORMAL_ERROR:
-        return "nuisance should hold directions of length 1 that are orthogonal to each other"
+        return "nuisance should contain directions of length 1 that are orthogonal to each other"
     return None
 
 

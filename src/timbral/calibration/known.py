@@ -26,7 +26,7 @@ def calibration_of(encoder: str | Path) -> Calibration:
     found = known_calibration(resolve(encoder))
     if found is None:
         raise DataError(
-            f"{encoder}: comes with no calibration; `timbral calibrate` fits one to an evaluation"
+            f"{encoder}: has no calibration; `timbral calibrate` fits one from an evaluation"
         )
     return found
 

@@ -10,19 +10,19 @@ __all__ = ["check_prior", "check_rate", "check_threshold"]
 def check_threshold(threshold: float | None) -> None:
     """ConfigError unless a threshold, where there is one, is a cosine."""
     if threshold is not None and not -1.0 <= threshold <= 1.0:
-        raise ConfigError(f"`threshold`: a cosine lies in [-1, 1], got {threshold}")
+        raise ConfigError(f"`threshold` is a cosine and must be in [-1, 1], got {threshold}")
 
 
 def check_rate(argument: str, rate: float) -> None:
     """ConfigError unless a rate of errors lies between 0 and 1."""
     if not 0.0 < rate < 1.0:
-        raise ConfigError(f"`{argument}` lies between 0 and 1, such as 0.01; got {rate}")
+        raise ConfigError(f"`{argument}` must be between 0 and 1, such as 0.01; got {rate}")
 
 
 def check_prior(prior: float) -> None:
     """ConfigError unless a prior probability lies between 0 and 1."""
     if not 0.0 < prior < 1.0:
         raise ConfigError(
-            f"`prior` is the probability of the same speaker before comparing, between "
+            "`prior` is the probability of the same speaker before comparing and must be between "
             f"0 and 1, such as 0.5; got {prior}"
         )

@@ -40,8 +40,8 @@ class AllocationLimit(TorchFunctionMode):
             self.left -= _count(args, (kwargs or {}).get("size"))
             if self.left < 0:
                 raise ConfigError(
-                    f"an encoder of these sizes has more than {self.most_numbers:,} weights, and "
-                    "the file of weights holds fewer"
+                    f"an encoder of these sizes would need more than {self.most_numbers:,} "
+                    "weights, but the file contains fewer"
                 )
         return func(*args, **(kwargs or {}))
 

@@ -48,8 +48,8 @@ def average(
     weights = weights or [1.0] * len(encoders)
     if len(encoders) < 2 or len(weights) != len(encoders):
         raise ConfigError(
-            f"two or more encoders and a weight for each are needed, got {len(encoders)} encoders "
-            f"and {len(weights)} weights"
+            f"at least two encoders and a weight for each are needed, got {len(encoders)} "
+            f"encoders and {len(weights)} weights"
         )
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
         raise ConfigError(f"weights must be 0 or more, and not all 0: {list(weights)}")
@@ -60,8 +60,8 @@ def average(
     for other, network in zip(checkpoints, networks, strict=True):
         if _shapes(network) != _shapes(networks[0]):
             raise ConfigError(
-                f"{_title(other)} is another encoder than {_title(first)}: "
-                f"{_architecture(other)}, not {_architecture(first)}"
+                f"{_title(other)} cannot be averaged with {_title(first)}, because it has another "
+                f"architecture: {_architecture(other)}, not {_architecture(first)}"
             )
     states = [network.state_dict() for network in networks]
     networks[0].load_state_dict(weighted_mean(states, weights))

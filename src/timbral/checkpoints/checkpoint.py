@@ -132,9 +132,9 @@ class Checkpoint:
             raise CheckpointError(f"{self.weights_path}: cannot be read ({reason})") from None
         if self.recorded_sha256 not in ("", found):
             raise CheckpointError(
-                f"{self.weights_path}: is damaged: its SHA-256 is {found[:12]}…, written was "
-                f"{self.recorded_sha256[:12]}…; copy, download or convert it again; if it "
-                "was changed on purpose, delete weights_sha256 in checkpoint.json"
+                f"{self.weights_path}: is damaged: its SHA-256 is {found[:12]}…, but "
+                f"{self.recorded_sha256[:12]}… was recorded. Copy, download or convert it again; "
+                "if it was changed on purpose, delete weights_sha256 in checkpoint.json"
             )
 
     @property
@@ -203,7 +203,7 @@ class _Fields:
         for item in items:
             if not isinstance(item, str) or not item:
                 raise CheckpointError(
-                    f"{self.path}: {key} should hold words, got {_shortened(item)}"
+                    f"{self.path}: {key} should contain strings, got {_shortened(item)}"
                 )
         return tuple(items)
 
@@ -213,8 +213,8 @@ class _Fields:
         name = encoder.get("name") if isinstance(encoder, dict) else encoder
         if isinstance(name, str) and name not in ENCODERS:
             raise CheckpointError(
-                f"{self.path}: the encoder {name!r} is none of timbral's; register its class "
-                "first: register_encoder('PATH.PY:CLASS'), or the argument encoder_class"
+                f"{self.path}: timbral has no encoder {name!r}; register its class first: "
+                "register_encoder('PATH.PY:CLASS'), or the argument encoder_class"
             )
         loss = config.get("loss")
         if isinstance(loss, dict) and _is_unknown_loss(loss):

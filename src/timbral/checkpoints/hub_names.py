@@ -58,6 +58,6 @@ def check_repository(name: str) -> None:
     """ConfigError for what cannot be the name of a repository to write."""
     if REPOSITORY.fullmatch(name) is None or ".." in name or "--" in name:
         raise ConfigError(
-            f"{name!r} is no repository of the Hugging Face Hub; its name is USER/REPO, of "
+            f"{name!r} is not the name of a repository on the Hugging Face Hub: USER/REPO, of "
             "letters, digits, . _ and -"
         )

@@ -51,7 +51,7 @@ class HubListing:
         others = [name for name in self.files if name.endswith(WEIGHT_SUFFIXES)]
         if len(others) == 1 and "/" not in others[0]:
             return (others[0], *self._present(BESIDE_WEIGHTS))
-        what = "holds several files of weights" if others else "holds no weights that are read here"
+        what = "contains several weight files" if others else "contains no weights timbral reads"
         shown = others or list(self.files)
         more = f" and {len(shown) - MOST_FILES_SHOWN} more" * (len(shown) > MOST_FILES_SHOWN)
         raise CheckpointError(
@@ -106,7 +106,7 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
     reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
         (
             (GatedRepoError,),
-            "asks for consent: accept its terms on its page, then `hf auth login`",
+            "requires consent: accept its terms on its page, then run `hf auth login`",
         ),
         (
             (RepositoryNotFoundError,),
@@ -115,12 +115,12 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
         ),
         (
             (RevisionNotFoundError,),
-            f"has no revision {name.revision!r}; it is a branch, a tag or a commit",
+            f"has no revision {name.revision!r}; give a branch, a tag or a commit",
         ),
         (
             (OfflineModeIsEnabled, LocalEntryNotFoundError),
-            "no such folder, nothing of that name was downloaded from the Hugging Face Hub to this "
-            "machine, and HF_HUB_OFFLINE forbids to download it now",
+            "no such folder; no repository of that name was downloaded from the Hugging Face Hub "
+            "to this machine, and HF_HUB_OFFLINE forbids downloading it now",
         ),
     )
     for kinds, reason in reasons:
@@ -128,8 +128,8 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
             return CheckpointError(f"{name}: {reason}")
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return CheckpointError(
-        f"{name}: no such folder, and the Hugging Face Hub could not be asked for a repository of "
-        f"that name ({reason})"
+        f"{name}: no such folder, and the Hugging Face Hub could not be reached to look for a "
+        f"repository of that name ({reason})"
     )
 
 

@@ -38,8 +38,8 @@ def _why(repository: str, error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return (
-            f"{repository}: the Hugging Face Hub does not let you write there; log in with "
-            "`hf auth login`, with a token that may write"
+            f"{repository}: the Hugging Face Hub does not let you write there; run `hf auth "
+            "login` with a token that may write"
         )
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return f"{repository}: could not be uploaded to the Hugging Face Hub ({reason})"

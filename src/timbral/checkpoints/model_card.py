@@ -294,7 +294,7 @@ def _evaluation(content: Any, path: Path) -> CardEvaluation:
             "seen in training, in part" if seen else "",
         )
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: is not what `timbral evaluate` writes; evaluate again") from None
+        raise DataError(f"{path}: was not written by `timbral evaluate`; evaluate again") from None
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

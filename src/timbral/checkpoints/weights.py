@@ -165,7 +165,7 @@ def load_optimizer(
             size = torch.Size() if key == "step" else parameter.shape
             if not _is_state(key, tensor, size):
                 raise CheckpointError(
-                    f"{checkpoint.optimizer_path}: {full_name} is no state of the optimizer's"
+                    f"{checkpoint.optimizer_path}: {full_name} is not a state of the optimizer"
                 )
             # Adam keeps its step count on the CPU
             value = tensor if key == "step" else tensor.to(parameter.device)
@@ -173,8 +173,7 @@ def load_optimizer(
     for state in optimizer.state.values():
         if missing := ADAM_KEYS.difference(state):
             raise CheckpointError(
-                f"{checkpoint.optimizer_path}: {', '.join(sorted(missing))} of a parameter is "
-                "missing"
+                f"{checkpoint.optimizer_path}: a parameter lacks {', '.join(sorted(missing))}"
             )
 
 
@@ -218,19 +217,19 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     tensors = _with_new_names(module, tensors)
     wanted = module.state_dict()
     problems = [f"{key} is missing" for key in wanted if key not in tensors]
-    problems += [f"{key} is no tensor of the model" for key in tensors if key not in wanted]
+    problems += [f"{key} is not a tensor of the model" for key in tensors if key not in wanted]
     for key, expected in wanted.items():
         if key in tensors and (problem := _misfit(tensors[key], expected)):
             problems.append(f"{key} {problem}")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise CheckpointError(
-            f"{source}: these weights are of another {type(module).__name__}: "
+            f"{source}: these weights do not fit this {type(module).__name__}: "
             f"{'; '.join(problems[:3])}{more}"
         )
     for key, tensor in tensors.items():
         if not _is_finite(tensor):
-            raise CheckpointError(f"{source}: {key} holds numbers that are not finite")
+            raise CheckpointError(f"{source}: {key} contains numbers that are not finite")
     module.load_state_dict(tensors)
 
 
@@ -245,7 +244,7 @@ def _is_finite(tensor: Tensor) -> bool:
 
 def _misfit(tensor: Tensor, expected: Tensor) -> str:
     if tensor.shape != expected.shape:
-        return f"has shape {tuple(tensor.shape)}, the model {tuple(expected.shape)}"
+        return f"has shape {tuple(tensor.shape)}, the model has {tuple(expected.shape)}"
     if tensor.is_floating_point() != expected.is_floating_point():
-        return f"holds {tensor.dtype}, the model {expected.dtype}"
+        return f"contains {tensor.dtype}, the model {expected.dtype}"
     return ""

@@ -130,7 +130,7 @@ def _tell_lopsided(found: Manifest) -> None:
         return
     advice = ""
     if found.layout in ("folder", "tree"):
-        advice = "; if they are not, name the corpus's layout with --layout"
+        advice = "; if they are not, give the layout with --layout"
     some = "all" if len(counts) == 1 else f"{most:,} of"
-    what = f"{some} {count(len(found), 'utterance')} are of one speaker, {speaker!r}"
+    what = f"{some} {count(len(found), 'utterance')} belong to one speaker, {speaker!r}"
     print(f"warning: {what}{advice}", file=sys.stderr)

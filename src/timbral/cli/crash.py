@@ -25,7 +25,7 @@ def describe_crash(error: Exception, verb: str) -> str:
     log = _write_log(heading + "".join(traceback.format_exception(error)))
     what = " ".join(traceback.format_exception_only(error)[-1].split())
     where = "" if log is None else f" with the traceback in {log}"
-    return f"unexpected {what[:300]}; this is a fault of timbral, please report it{where}"
+    return f"unexpected {what[:300]}; this is a bug in timbral, please report it{where}"
 
 
 def _write_log(text: str) -> Path | None:

@@ -35,7 +35,7 @@ def download_missing(*encoders: str) -> None:
         name = hub_name(encoder)
         if name is not None and not name.is_commit:
             print(
-                f"{encoder} stands for its commit {resolve(encoder).origin['version']} from now "
-                f"on, until `timbral download {encoder}`",
+                f"{encoder} is pinned to the commit {resolve(encoder).origin['version']}, until "
+                f"you run `timbral download {encoder}`",
                 file=sys.stderr,
             )

@@ -72,8 +72,8 @@ def encoder_of(gallery: Gallery) -> str:
         refuse_unknown(gallery.encoder.name)
     except CheckpointError:
         raise ConfigError(
-            f"{gallery.location}: its encoder is {gallery.encoder}, and nothing is known by that "
-            "name; give its run folder, checkpoint or file as `encoder`"
+            f"{gallery.location}: its encoder {gallery.encoder} is not known on this machine; "
+            "give its run folder, checkpoint or file as `encoder`"
         ) from None
     return gallery.encoder.name
 

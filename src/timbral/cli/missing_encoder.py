@@ -22,8 +22,8 @@ def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
 
     example = shlex.join([verb.split()[-1], DEFAULT_ENCODER, *words])
     return (
-        f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example}`; "
-        f"{DEFAULT_ENCODER} comes with timbral, `timbral models` lists other names, and a run "
+        f"ENCODER is missing before {words[0]}, which is {found}, as in `timbral {example}`. "
+        f"{DEFAULT_ENCODER} comes with timbral and `timbral models` lists other names; a run "
         "folder or a file of weights is an encoder, too"
     )
 

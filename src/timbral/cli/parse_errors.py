@@ -45,7 +45,7 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
         elif isinstance(event, events.InvalidChoice):
             hint = did_you_mean(event.value, event.choices)
             message = (
-                f"{event.prog} takes an action first, got {event.value!r}{hint}"
+                f"{event.prog} needs an action first, got {event.value!r}{hint}"
                 if event.argument.is_positional()
                 else f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
             )

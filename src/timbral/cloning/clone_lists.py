@@ -42,7 +42,7 @@ def read_clone_list(path: Path) -> list[ListedClone]:
     """
     rows = _table_rows(path) if path.suffix.lower() in TABLE_SUFFIXES else _line_rows(path)
     if not rows:
-        raise DataError(f"{path}: lists no clone")
+        raise DataError(f"{path}: contains no clone")
     below = path.resolve().parent
     pairs = [
         (location_below(below, row["synthesized"]), location_below(below, row["reference"]))
@@ -61,8 +61,7 @@ def _refuse_repeated_pairs(pairs: Sequence[tuple[str, tuple[str, str]]], path: P
     pair, count = Counter(pairs).most_common(1)[0]
     if count > 1:
         raise DataError(
-            f"{path}: lists {pair[1][0]} with {pair[1][1]} {count} times, and it would count as "
-            "often; keep one"
+            f"{path}: lists {pair[1][0]} with {pair[1][1]} {count} times; list each pair once"
         )
 
 
@@ -84,8 +83,8 @@ def _table_rows(path: Path) -> list[dict[str, str]]:
     for needed in COLUMNS[:2]:
         if needed not in table.column_names:
             raise DataError(
-                f"{path}: has no column {needed!r}; synthesized and reference are needed, and "
-                f"name, speaker, system are taken too; it has: {', '.join(names)}"
+                f"{path}: has no column {needed!r}. synthesized and reference are required; name, "
+                f"speaker and system are optional; it has: {', '.join(names)}"
             )
     rows = [{key: value or "" for key, value in row.items()} for row in table.to_pylist()]
     for number, row in enumerate(rows, start=1):
@@ -100,12 +99,13 @@ def _line_rows(path: Path) -> list[dict[str, str]]:
     rows = []
     for number, line in lines:
         if line.count("|") >= 3:
-            raise DataError(f"{path}:{number}: is a line of meta.lst; name the file as `meta`")
+            raise DataError(f"{path}:{number}: is a line of meta.lst; give that file as `meta`")
         words = line.split("\t") if has_tabs else split_words(line)
         if len(words) != 2:
             raise DataError(
-                f"{path}:{number}: a line is the synthesized recording and its reference, got "
-                f"{len(words)} words; where paths hold blanks, separate them by tabs"
+                f"{path}:{number}: a line should contain the synthesized recording and its "
+                f"reference, got {len(words)} words; if paths contain spaces, separate them by "
+                "tabs"
             )
         rows.append(dict(zip(COLUMNS, words, strict=False)))
     return rows
@@ -122,7 +122,7 @@ def read_meta(path: Path) -> list[ListedClone]:
         fields = line.split("|")
         if len(fields) not in (4, 5) or not fields[0] or not fields[2]:
             raise DataError(
-                f"{path}:{number}: a line is {META}; got {len(fields)} fields between |"
+                f"{path}:{number}: a line should be {META}; got {len(fields)} fields separated by |"
             )
         truth = location_below(below, fields[4]) if fields[4:] and fields[4] else ""
         prompt = location_below(below, fields[2])
@@ -134,7 +134,7 @@ def read_meta(path: Path) -> list[ListedClone]:
 
 def _refuse_repeated(names: Sequence[str], path: Path) -> None:
     if not names:
-        raise DataError(f"{path}: lists no clone")
+        raise DataError(f"{path}: contains no clone")
     repeated, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{path}: names {repeated!r} more than once")
+        raise DataError(f"{path}: contains {repeated!r} more than once")

@@ -38,7 +38,7 @@ from timbral.version import __version__
 
 __all__ = ["SimilarityReport", "clone_similarity"]
 
-NO_INTERVAL = "no intervals: they are over speakers, of which five or more are needed"
+NO_INTERVAL = "no intervals: they need five or more speakers"
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def clone_similarity(
     named = [str(each) for each in encoders if isinstance(each, str | Path)]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
-        raise InputError(
-            f"encoders: {twice} is named twice, which tells nothing more; name it once"
-        )
+        raise InputError(f"encoders: {twice} is listed twice; list it once")
     inputs = [*sources, *(given for given in (meta, corpus) if given is not None)]
     if output is not None:
         claim_folder(Path(output), SIMILARITY, inputs)
@@ -167,8 +165,8 @@ def _report(
     if draws and any(each.interval is None for each in figures):
         notes.append(NO_INTERVAL)
     notes += [
-        f"{encoder} gives no position: it does not tell the references' speakers clearly from the "
-        "nearest others"
+        f"no position by {encoder}: it does not separate the references' speakers clearly from "
+        "the nearest others"
         for encoder in _without_position(figures)
     ]
     hashes = {view.encoder: view.weights_sha256 for view in views}

@@ -18,16 +18,17 @@ from timbral.io.storage import is_url
 __all__ = ["find_clones"]
 
 NO_SPEAKERS = (
-    "the references' speakers are not known: each recording is taken for one of its own, so that "
-    "there is no anchor of the same speaker, and the nearest other may be the same speaker; "
-    "`corpus` or a column speaker names them"
+    "the speakers of the references are unknown, so each recording counts as a speaker of its "
+    "own. There is no anchor for the same speaker, and the nearest other speaker may be the same "
+    "one. Give speakers with `corpus` or a column speaker"
 )
 PROMPTS_ALONE = (
-    "speakers are told by their prompts alone: where two prompts are of one, the nearest other "
-    "may be the same speaker, and intervals are too narrow; `corpus` with both prompts names them"
+    "speakers are known by their prompts only. If two prompts are of one speaker, the nearest "
+    "other speaker may be the same one, and intervals are too narrow. Give a `corpus` that "
+    "contains both prompts"
 )
 
-SAME_NAME = "differ in their suffixes alone, so it is not clear which one is meant; keep one"
+SAME_NAME = "differ only in their suffixes, so it is unclear which one is meant; keep one"
 
 
 def find_clones(
@@ -58,7 +59,7 @@ def find_clones(
         found = _of_folders(paths, layout, real)
     if not found.clones:
         named = ", ".join(map(str, paths if meta is not None else paths[:-1] or paths))
-        why = f"the first: {found.failures[0]}" if found.failures else f"no audio is in {named}"
+        why = f"the first: {found.failures[0]}" if found.failures else f"{named} contains no audio"
         raise DataError(f"no synthesized recording has a reference; {why}")
     return _against_speakers(found) if to_speaker else found
 
@@ -72,8 +73,8 @@ def _of_lists(paths: Sequence[Path], real: tuple[RealRecording, ...]) -> CloneSe
     recordings = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
     if recordings:
         raise DataError(
-            f"{recordings[0]}: is a recording; give folders of recordings or a list of pairs (a "
-            "line: synthesized, reference), or compare two recordings by `timbral verify`"
+            f"{recordings[0]}: is a recording. Give folders of recordings or a list of pairs "
+            "(lines: synthesized, reference); `timbral verify` compares two recordings"
         )
     listed = [
         replace(clone, system=clone.system or system)
@@ -89,7 +90,9 @@ def _of_meta(
     clones, failures = [], []
     for folder, system in zip(folders, _systems(folders), strict=True):
         if not folder.is_dir():
-            raise DataError(f"{folder}: is no folder; name that of the synthesized recordings")
+            raise DataError(
+                f"{folder}: is not a folder; give the folder of the synthesized recordings"
+            )
         by_name = _by_name(folder)
         for each in listed:
             path = by_name.get(each.name)
@@ -104,8 +107,8 @@ def _of_meta(
 def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, ...]) -> CloneSet:
     if len(paths) < 2 or not all(path.is_dir() for path in paths[:-1]):
         raise DataError(
-            "name a list of clones and references, or the folder of the synthesized recordings and "
-            f"behind it that of the references; got {', '.join(map(str, paths))}"
+            "give a list of clones and references, or the folder of the synthesized recordings "
+            f"followed by that of the references; got {', '.join(map(str, paths))}"
         )
     *folders, last = paths
     references, known = _references(last, layout)
@@ -120,7 +123,7 @@ def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, .
         for name, path in sorted(_by_name(folder).items()):
             found = names.get(name) or stems.get(Path(name).name)
             if found is None:
-                reason = f"has no reference of its name in {last}"
+                reason = f"has no reference of the same name in {last}"
                 failures.append(AudioError(path, reason, "missing"))
                 continue
             speaker = found.speaker if known else ""
@@ -183,10 +186,10 @@ def _against_speakers(found: CloneSet) -> CloneSet:
         if others:
             clones.append(replace(clone, references=tuple(others)))
         else:
-            reason = f"its speaker {clone.speaker} has no other recording than its reference"
+            reason = f"its speaker {clone.speaker} has no other recording than the reference"
             failures.append(AudioError(clone.synthesized, reason, "missing"))
     if not clones:
-        raise DataError(f"to_speaker: {failures[-1].reason}; name more of them as `corpus`")
+        raise DataError(f"to_speaker: {failures[-1].reason}; give more of them as `corpus`")
     return replace(found, clones=tuple(clones), failures=tuple(failures))
 
 
@@ -221,7 +224,7 @@ def _systems(paths: Sequence[Path]) -> list[str]:
     whole = [Path(os.path.abspath(path)) for path in paths]
     repeated = next((path for path in whole if whole.count(path) > 1), None)
     if repeated is not None:
-        raise DataError(f"{repeated}: is named twice; name each system once")
+        raise DataError(f"{repeated}: is given twice; give each system once")
     ends = [each.with_suffix("") if each.is_file() else each for each in whole]
     length = 1
     while length < max(len(each.parts) for each in ends):

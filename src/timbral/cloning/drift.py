@@ -90,8 +90,8 @@ def voice_drift(
         voice, later = unit_length(embedder.encode(reference)), np.ones(len(times), dtype=bool)
     if not later.any():
         raise ConfigError(
-            f"{recording}: is not longer than its beginning of {BEGINNING_SECONDS:g} s; name a "
-            "`reference`"
+            f"{recording}: is not longer than the {BEGINNING_SECONDS:g} s at its start that it is "
+            "compared with; give a `reference`"
         )
     cosines = unit_length(vectors) @ voice
     failures: list[str] = []

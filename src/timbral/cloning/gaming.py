@@ -45,9 +45,9 @@ class GamingFlag:
     def __str__(self) -> str:
         return (
             f"{self.system}: its position is {self.excess:.2f} higher by {self.encoder} than by "
-            "any other encoder (0 is the nearest other speaker, 1 the same one), and no other one "
-            "finds its speakers in it; if the system was trained or conditioned on "
-            f"{self.encoder}, that figure says nothing of the voice"
+            "any other encoder (0 is the nearest other speaker, 1 the same one), and no other "
+            f"encoder recognizes its speakers. If the system was trained with {self.encoder} or "
+            "takes its vectors, that figure says nothing about the voice"
         )
 
 

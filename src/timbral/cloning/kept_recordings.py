@@ -88,7 +88,7 @@ def _rows(
     vectors = table["embedding"].combine_chunks()
     numbers = vectors.flatten().to_numpy().reshape(len(table), -1)
     if numbers.shape[1] != dimension or not np.isfinite(numbers).all():
-        raise ValueError("its vectors are not the encoder's")
+        raise ValueError("its vectors are not from this encoder")
     for row, vector in zip(table.drop(["embedding"]).to_pylist(), numbers, strict=True):
         quality = _quality(parse_json(row["quality"]))
         yield (

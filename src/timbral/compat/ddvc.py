@@ -76,7 +76,7 @@ def _check(given: Settings, source: str) -> None:
             raise ConfigError(f"{source}: {key} should be {expected}, got {value!r}")
     for key in ("model_name", "train_data_root"):
         if not isinstance(given.get(key), str):
-            raise ConfigError(f"{source}: {key} is needed, a word; got {given.get(key)!r}")
+            raise ConfigError(f"{source}: {key} is required, a string; got {given.get(key)!r}")
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -123,9 +123,9 @@ def _accumulated(settings: Settings, source: str) -> Settings:
     batches = settings.get("schedule.plateau_every")
     if not batches or settings["schedule.plateau_metric"].startswith("val"):
         raise ConfigError(
-            f"{source}: accumalate_gradient_every_scheduler takes a step of the optimizer whenever "
-            "the scheduler takes one: scheduler_metrics_avg_every must say after how many "
-            "batches, and scheduler_metrics name a metric of training"
+            f"{source}: with accumalate_gradient_every_scheduler, the optimizer steps when the "
+            "scheduler does. Set scheduler_metrics_avg_every to the number of batches, and "
+            "scheduler_metrics to a training metric"
         )
     in_batches = {key: settings[key] for key in COUNTED_IN_BATCHES if settings.get(key)}
     in_steps = {key: max(1, int(count) // int(batches)) for key, count in in_batches.items()}
@@ -163,7 +163,7 @@ def _learning_rate_of_run(output: Path, source: str) -> float:
     except (DataError, KeyError, TypeError, ValueError):
         raise ConfigError(
             f"{source}: learning_rate_init 0 takes the learning rate of an earlier run, but "
-            f"{output} holds none; give a learning rate"
+            f"{output} contains none; set a learning rate"
         ) from None
 
 

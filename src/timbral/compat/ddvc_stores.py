@@ -36,7 +36,7 @@ def prepare_audio(
     Raises DataError, before anything is written, for a folder without recordings.
     """
     if run.training_audio is None:
-        raise ConfigError("data is needed: a folder made by `timbral prepare`")
+        raise ConfigError("data is required: a folder made by `timbral prepare`")
     corpora = {"training": _recordings(run.training_audio, run.sessions)}
     if run.validation_audio is not None:
         corpora["validation"] = _recordings(run.validation_audio, run.sessions)
@@ -53,7 +53,7 @@ def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
         rows = [row for row in rows if not row.session]
     if not rows:
         raise DataError(
-            f"{root}: no recordings of the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
+            f"{root}: no recordings in the layout SPEAKER/FILE; for SPEAKER/SESSION/FILE set "
             "multi_rec_session to true"
         )
     return rows

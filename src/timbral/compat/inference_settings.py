@@ -56,14 +56,14 @@ def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
     windows = embedder.windows
     if windows is None:
         names = ", ".join(key.partition(".")[2] for key in settings)
-        raise ConfigError(f"{embedder.name} takes whole utterances and has no {names}")
+        raise ConfigError(f"{embedder.name} takes whole utterances, so {names} do not apply")
     frames = int(settings.get(FRAMES, windows.frames))
     overlap = settings.get(OVERLAP, 1 - windows.step / windows.frames)
     coverage = settings.get(COVERAGE, windows.min_coverage)
     if frames < 1 or not 0 <= overlap < 1 or not 0 <= coverage <= 1:
         raise ConfigError(
             f"windows of {frames} frames, overlap {overlap:g}, coverage {coverage:g}: allowed are "
-            "1 or more frames, an overlap in [0, 1) and a coverage in [0, 1]"
+            "1 or more frames, an overlap from 0 to below 1 and a coverage in [0, 1]"
         )
     return Windows(frames, max(1, round(frames * (1 - overlap))), coverage)
 
@@ -72,7 +72,7 @@ def _flat(content: Any) -> dict[str, Any]:
     """Sections of the file as keys such as ``data.n_mels``."""
     if not isinstance(content, dict):
         raise ConfigError(
-            f"PaddleSpeech's config has the sections data, model, training: {content!r}"
+            f"a config of PaddleSpeech has the sections data, model and training, got {content!r}"
         )
     flat: dict[str, Any] = {}
     for section, values in content.items():

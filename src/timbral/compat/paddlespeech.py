@@ -138,7 +138,8 @@ def _own_keys(values: Settings, only: Iterable[str] | None = None) -> Settings:
 def _section(section: str, values: Any, source: str) -> Settings:
     if section not in ("data", "model", "training") or not isinstance(values, dict):
         raise ConfigError(
-            f"{source}: {section}: a config of PaddleSpeech has the sections data, model, training"
+            f"{source}: {section}: a config of PaddleSpeech has the sections data, model and "
+            "training"
         )
     return values
 

@@ -41,7 +41,7 @@ def parse_document(text: str, source: str) -> Any:
 
 class _RepeatedKeyError(ValueError):
     def __init__(self, key: object) -> None:
-        super().__init__(f"the key {key!r} stands twice in one section; keep one of them")
+        super().__init__(f"the key {key!r} is given twice in one section; keep one of them")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

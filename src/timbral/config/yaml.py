@@ -64,7 +64,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Read a file of YAML or JSON; ConfigError when it is none, or holds a section twice."""
     content = read_document(path)
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: should hold the sections {field_names(TrainConfig)}")
+        raise ConfigError(f"{path}: should contain the sections {field_names(TrainConfig)}")
     return content
 
 

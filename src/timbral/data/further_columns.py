@@ -47,8 +47,8 @@ MADE_AGAIN = frozenset((
     "embedding_sha256",
 ))  # fmt: skip
 """of them those that nobody else calls so, and that say nothing that the recording does not"""
-RESERVED = "is a name of timbral's own; rename it to keep it"
-NESTED = "holds lists, objects or bytes"
+RESERVED = "has a name that timbral uses itself; rename it to keep it"
+NESTED = "contains lists, objects or bytes"
 
 
 def as_further(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
@@ -60,9 +60,9 @@ def as_further(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
             continue
         column = _converted(table.column(place))
         if _longest(column) > LONGEST_TEXT:
-            left_out[name] = f"has texts of more than {LONGEST_TEXT:,} characters"
+            left_out[name] = f"contains texts of more than {LONGEST_TEXT:,} characters"
         elif len(kept) == MOST_COLUMNS:
-            left_out[name] = f"comes behind {MOST_COLUMNS} others"
+            left_out[name] = f"exceeds the limit of {MOST_COLUMNS} columns"
         else:
             kept[name] = column
     return _table(kept, len(table)), left_out
@@ -132,7 +132,7 @@ def _unfit_name(name: str, names: Sequence[str]) -> str:
         return "has no usable name"
     if name in OWN_NAMES:
         return RESERVED
-    return "stands there more than once" if names.count(name) > 1 else ""
+    return "occurs more than once" if names.count(name) > 1 else ""
 
 
 def _is_utf8(text: str) -> bool:

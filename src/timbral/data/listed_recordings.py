@@ -23,7 +23,7 @@ __all__ = ["LIST_SUFFIXES", "is_recording", "read_recording_list", "recordings"]
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 """of lists of recordings, one a line"""
-LINE = "a line is a path, and behind it, if it is known, the speaker"
+LINE = "a line is a path, optionally followed by the speaker"
 
 
 def is_recording(source: str) -> bool:
@@ -42,7 +42,7 @@ def read_recording_list(path: Path, root: str | Path, layout: str = AUTO) -> Man
     pairs = [_split(line, f"{path}:{number}") for number, line in lines]
     if len({speaker is None for _, speaker in pairs}) > 1:
         number = next(n for (n, _), (_, speaker) in zip(lines, pairs, strict=True) if not speaker)
-        raise DataError(f"{path}:{number}: names no speaker, and other lines do; {LINE}")
+        raise DataError(f"{path}:{number}: has no speaker, but other lines do; {LINE}")
     locations = [location_below(root, name) for name, _ in pairs]
     if not pairs or pairs[0][1] is None:
         return recordings(locations, layout, path)
@@ -60,7 +60,9 @@ def _split(line: str, where: str) -> tuple[str, str | None]:
     at = line.rfind("\t") if "\t" in line else max(line.rfind(blank) for blank in BLANKS)
     name, speaker = line[:at].strip(BLANKS), line[at + 1 :]
     if at < 0 or not is_recording(name):
-        raise DataError(f"{where}: {LINE}; a path ends like one of a recording, got {line[:80]!r}")
+        raise DataError(
+            f"{where}: {LINE}; a path ends in the suffix of a recording, got {line[:80]!r}"
+        )
     return name, speaker
 
 
@@ -72,7 +74,7 @@ def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Man
     speaker, which has the folder's name. Raises DataError as `read_folder` does, naming `source`.
     """
     if not locations:
-        raise DataError(f"{source}: lists no recording")
+        raise DataError(f"{source}: contains no recording")
     files = {location: _as_path(Segment.of(location).file) for location in locations}
     above = os.path.commonpath([_folder(file) for file in files.values()])
     with tempfile.TemporaryDirectory(prefix="timbral-names-") as names:
@@ -86,7 +88,7 @@ def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Man
         except DataError as error:
             raise DataError(f"{source}: {str(error).replace(names, '')}") from None
         row_of = {row.path.removeprefix(names): row for row in found}
-    why = f"is no utterance of the layout {found.layout}"
+    why = f"is not an utterance of the layout {found.layout}"
     return Manifest.of(
         (
             _named(row_of[file], location)

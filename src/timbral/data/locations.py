@@ -20,7 +20,7 @@ def path_of_file_url(url: str) -> str:
     """``file:///a%20b.wav`` as ``/a b.wav`` (RFC 8089); ValueError when it is of another host."""
     match = re.fullmatch(r"(?i)file:(?://(?:localhost)?)?(/.*)", url)
     if match is None or match[1].startswith("//"):
-        raise ValueError(f"{url!r} names no file of this machine; write file:///FOLDER/FILE")
+        raise ValueError(f"{url!r} is not a file on this machine; write file:///FOLDER/FILE")
     return unquote(match[1])
 
 
@@ -32,7 +32,7 @@ def listed_path(location: str, root: Path) -> str:
     """
     if re.match(WINDOWS_PATH, location):
         raise ValueError(
-            f"{location!r} is a path of Windows; write paths of this machine, with / between names"
+            f"{location!r} is a Windows path; write paths of this machine, with / as separator"
         )
     if re.match(FILE_URL, location):
         return path_of_file_url(location)

@@ -177,7 +177,7 @@ def _name_error(row: Utterance) -> AudioError | None:
     if text.isascii() and "\0" not in text:
         return None
     if "\0" in text:
-        reason = "a name holds a NUL character; correct the list"
+        reason = "a name contains a NUL character; correct the list"
         return AudioError(row.path.replace("\0", "\\0"), reason, "bad-name")
     try:
         text.encode()
@@ -192,8 +192,8 @@ def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) 
     if not len(manifest):
         why = ""
         if failures := manifest.failures:
-            why = f" that can be used; of {len(failures)} failures the first: {failures[0]}"
-        raise DataError(f"{where}: holds no utterances{why}")
+            why = f" that can be used; the first of {len(failures)} failures: {failures[0]}"
+        raise DataError(f"{where}: contains no utterances{why}")
     rows = manifest.table
     counts = pc.value_counts(rows["utterance"])
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")

@@ -54,9 +54,9 @@ def read_rows(
     if path.suffix.lower() not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
         raise DataError(
-            f"{path}: a corpus is a folder, a recording, a table or a list of recordings; a table "
-            f"ends in {known}, a list in .txt, .lst or .list, cuts of Lhotse in .jsonl or "
-            ".jsonl.gz, WebDataset's archives in .tar"
+            f"{path}: is not a corpus. A corpus is a folder, a recording, a table ({known}), a "
+            "list of recordings (.txt, .lst, .list), cuts of Lhotse (.jsonl, .jsonl.gz) or a "
+            "WebDataset archive (.tar)"
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     layout, taken = "", set(table.column_names)
@@ -95,7 +95,7 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
     for name in ("path", "speaker"):
         columns[name] = table[name]
         empty = pc.equal(pc.utf8_length(pc.fill_null(columns[name], "")), 0)
-        _refuse(empty, where, f"has no {name}; every row needs one")
+        _refuse(empty, where, f"has no {name}, which every row needs")
     columns["path"] = _local_paths(columns["path"], where)
     segments = _segments(table, columns["path"], where)
     if segments:
@@ -112,7 +112,7 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
             columns[name] = value
     for name in COLUMNS.names:
         holds_nul = pc.match_substring(columns[name], "\0")
-        _refuse(holds_nul, where, f"has a NUL character as {name}; remove it")
+        _refuse(holds_nul, where, f"has a NUL character in its {name}; remove it")
     below = pc.binary_join_element_wise(f"{location_of(root)}/", columns["path"], "")
     absolute = pc.match_substring_regex(columns["path"], "^(/|[A-Za-z0-9.+-]+://)")
     columns["path"] = pc.if_else(absolute, columns["path"], below)
@@ -121,12 +121,12 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
 
 def _check_columns(known: set[str], names: list[str], where: Path) -> None:
     if not names:
-        raise DataError(f"{where}: is empty; a table with columns of paths and speakers is needed")
+        raise DataError(f"{where}: is empty; a table with columns for paths and speakers is needed")
     for name in ("path", "speaker"):
         if name not in known:
             raise DataError(
-                f"{where}: has no column {name!r}, nor {', '.join(ALIASES[name])}; path and "
-                "speaker are needed, and utterance, session, corpus are taken too; it has: "
+                f"{where}: has no column {name!r}, nor {', '.join(ALIASES[name])}. path and "
+                "speaker are required; utterance, session and corpus are optional; it has: "
                 f"{', '.join(names)}"
             )
 
@@ -142,7 +142,7 @@ def _local_paths(paths: pa.ChunkedArray, where: Path) -> pa.ChunkedArray:
     windows = pc.match_substring_regex(paths, WINDOWS_PATH)
     if pc.any(windows).as_py():
         path = paths[pc.index(windows, True).as_py()].as_py()
-        what = f"has a path of Windows, {path!r}; write paths of this machine, with / between names"
+        what = f"has the Windows path {path!r}; write paths of this machine, with / as separator"
         _refuse(windows, where, what)
     urls = pc.match_substring_regex(paths, FILE_URL)
     if not pc.any(urls).as_py():

@@ -21,8 +21,10 @@ def read_pairs(path: Path, content: str) -> dict[str, str]:
     for number, line in read_lines(path, content):
         words = line.split("\t") if line.count("\t") == 1 else split_words(line, maxsplit=1)
         if len(words) != 2 or not words[0]:
-            raise DataError(f"{path}:{number}: {content} has lines `NAME VALUE`, got {line!r:.80}")
+            raise DataError(
+                f"{path}:{number}: {content} should have lines `NAME VALUE`, got {line!r:.80}"
+            )
         if words[0] in pairs:
-            raise DataError(f"{path}:{number}: {words[0]} comes a second time")
+            raise DataError(f"{path}:{number}: {words[0]} occurs a second time")
         pairs[words[0]] = words[1]
     return pairs

@@ -98,7 +98,7 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
         return Manifest.of_own_table(read_table(path)[0])
     for kind in (EMBEDDINGS, IMPORTED):
         if kind.is_in(path) and not any(audio_files(path, [])):
-            raise DataError(f"{path}: holds {kind.content}, and no recordings; name the corpus")
+            raise DataError(f"{path}: contains {kind.content}, not recordings; give the corpus")
     if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)
         return _own_files(mels.table, path) if mel_files else Manifest.of_own_table(mels.table)
@@ -166,8 +166,8 @@ def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
     fits = [PurePath(Segment.of(row.path).file).match(pattern) for row in found]
     if not any(fits):
         raise DataError(
-            f"{source}: none of {len(found)} recordings fits the pattern {pattern!r}, for example "
-            f"not {found[0].path}"
+            f"{source}: none of {len(found)} recordings matches the pattern {pattern!r}, for "
+            f"example not {found[0].path}"
         )
     return found.with_rows(found.table.filter(pa.array(fits)))
 
@@ -186,6 +186,7 @@ def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:
     if len(rules) > 1:
         usual = "; ".join(f"{', '.join(names)}: {trim}" for trim, names in sorted(rules.items()))
         raise ConfigError(
-            f"the corpora are usually trimmed in different ways ({usual}); name one trim"
+            f"these corpora are usually trimmed in different ways ({usual}); choose one trim for "
+            "all"
         )
     return next(iter(rules), "none")

@@ -15,7 +15,7 @@ def read_speakers(path: Path) -> list[str]:
     """Speaker ids, one a line; blank lines are ignored. DataError when none can be read."""
     speakers = [line for _, line in read_lines(path, "a list of speakers")]
     if not speakers:
-        raise DataError(f"{path}: names no speaker; one speaker id a line is needed")
+        raise DataError(f"{path}: contains no speaker; one speaker id per line is needed")
     return speakers
 
 

@@ -155,14 +155,16 @@ def _quoted_rows(
             return
         if reader.line_num - before > 1 and _takes_in_rows(row, delimiter, len(names)):
             raise DataError(
-                f"{path}:{line}: a value that begins with a quote takes in the rows after it; "
-                "close the quote in its line, or double it"
+                f"{path}:{line}: a quoted value extends over the following rows; close the quote "
+                "on its line, or double it if it belongs to the value"
             )
         before = reader.line_num
         if not row:
             continue
         if len(row) != len(names):
-            raise DataError(f"{path}:{line}: has {len(row)} values, and the header {len(names)}")
+            raise DataError(
+                f"{path}:{line}: has {len(row)} values, but the header has {len(names)}"
+            )
         yield row
 
 
@@ -207,11 +209,13 @@ def _json_rows(
         if not line.strip():
             continue
         if number == 1 and line.lstrip().startswith("["):
-            raise DataError(f"{path}: is a JSON array; an object a line is needed (`jq -c '.[]'`)")
+            raise DataError(
+                f"{path}: is a JSON array; one object per line is needed (`jq -c '.[]'` makes that)"
+            )
         try:
             row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
         except (ValueError, RecursionError) as error:
-            reason = f"cannot be read as a table of utterances (no JSON: {error})"
+            reason = f"cannot be read as a table of utterances (not JSON: {error})"
             raise DataError(f"{path}:{number}: {reason}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: an object is needed, got {line.strip()[:50]!r}")

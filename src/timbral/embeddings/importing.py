@@ -86,7 +86,9 @@ def import_embeddings(
     """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given or not encoder.strip():
-        raise ConfigError("import_embeddings needs a source and a name of the encoder, or unknown")
+        raise ConfigError(
+            "import_embeddings needs a source, and the name of the encoder or unknown"
+        )
     folder = Path(output)
     claim_folder(folder, IMPORTED, given)
     found = [each for source in given for each in read_foreign_vectors(Path(source), columns or {})]
@@ -95,7 +97,7 @@ def import_embeddings(
     kept, failures = _usable(found)
     if not kept:
         first = f"; the first: {failures[0]['path']}: {failures[0]['reason']}" if failures else ""
-        raise DataError(f"{given[0]}: holds no vectors that can be used{first}")
+        raise DataError(f"{given[0]}: contains no usable vectors{first}")
     _check_names(kept)
     vectors = _stacked(kept)
     digest = _identity(encoder, weights, kept, vectors)
@@ -129,8 +131,9 @@ def _with_speakers(
         named = [replace(each, speaker=known.get(each.name, each.speaker)) for each in found]
         if given is not None and not any(each.name in known for each in found):
             raise DataError(
-                f"{path}: names none of the vectors; its first is {next(iter(known), 'none')!r}, "
-                f"theirs {found[0].name if found else 'none'!r}"
+                f"{path}: has no speaker for any of the vectors. Its first name is "
+                f"{next(iter(known), 'none')!r}, that of the vectors "
+                f"{found[0].name if found else 'none'!r}"
             )
         found = named
     return found
@@ -149,9 +152,12 @@ def _usable(found: Sequence[FoundVector]) -> tuple[list[FoundVector], list[dict[
     for each in found:
         numbers = np.asarray(each.vector, dtype=np.float64)
         if not np.isfinite(numbers).all() or np.abs(numbers).max() > LARGEST_NUMBER:
-            reason, kind = "the vector holds NaN, infinite or absurdly large numbers", "not-finite"
+            reason, kind = (
+                "the vector contains NaN, infinite or absurdly large numbers",
+                "not-finite",
+            )
         elif not numbers.any():
-            reason, kind = "the vector is zero; no voice has that one", "empty"
+            reason, kind = "the vector is zero, so it is not from a voice", "empty"
         elif not each.name.strip() or "\0" in each.name:
             reason, kind = "the vector has no name", "bad-name"
         else:
@@ -165,8 +171,8 @@ def _check_names(kept: Sequence[FoundVector]) -> None:
     name, count = Counter(each.name for each in kept).most_common(1)[0]
     if count > 1:
         raise DataError(
-            f"the name {name!r} stands for {count} vectors; import sources that name other "
-            "recordings alike into folders of their own"
+            f"{count} vectors have the name {name!r}; import sources that use the same names for "
+            "other recordings into separate folders"
         )
 
 
@@ -176,8 +182,8 @@ def _stacked(kept: Sequence[FoundVector]) -> Vectors:
     if len(sizes) > 1:
         shown = ", ".join(f"{size} ({name})" for size, name in sorted(sizes.items())[:3])
         raise DataError(
-            f"the vectors are of several sizes, so not of one encoder: {shown}; import each on its "
-            "own"
+            f"the vectors have different sizes, so they are not from one encoder: {shown}; import "
+            "each size separately"
         )
     return np.stack([each.vector for each in kept]).astype(np.float32)
 

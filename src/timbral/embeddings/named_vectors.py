@@ -23,8 +23,8 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["READERS", "NamedVectors", "read_vectors"]
 
 FORMS = (
-    "a folder or table that `embed` wrote (.parquet), .npz and .safetensors with a vector under "
-    "each name, .scp and .ark of Kaldi"
+    "a folder or table written by `embed` (.parquet), .npz and .safetensors with one vector per "
+    "name, .scp and .ark of Kaldi"
 )
 
 
@@ -101,7 +101,7 @@ def read_vectors(source: str | Path) -> NamedVectors:
         raise DataError(f"{source}: no such file or folder; vectors are read from {FORMS}")
     found = reader(path)
     if not len(found.names):
-        raise DataError(f"{source}: holds no vectors")
+        raise DataError(f"{source}: contains no vectors")
     bad = np.flatnonzero(~np.isfinite(found.vectors).all(axis=1))
     if bad.size:
         name = found.names[int(bad[0])]
@@ -111,19 +111,16 @@ def read_vectors(source: str | Path) -> NamedVectors:
         )
     if not found.vectors.any(axis=1).all():
         zero = found.names[int(np.argmin(found.vectors.any(axis=1)))]
-        raise DataError(f"{source}: the vector of {zero} is zero; no voice has that one")
+        raise DataError(f"{source}: the vector of {zero} is zero, so it is not from a voice")
     if (bad := np.flatnonzero(~has_directions(found.vectors))).size:
         raise DataError(
-            f"{source}: {bad.size} of {len(found.names)} vectors are so long or so short that "
-            f"float32 does not hold their length, the first that of {found.names[int(bad[0])]}; "
-            "divide them by a number"
+            f"{source}: {bad.size} of {len(found.names)} vectors are too long or too short for "
+            f"float32, the first that of {found.names[int(bad[0])]}; divide them by a number"
         )
     if pc.count_distinct(found.names).as_py() < len(found.names):
         counts = pc.value_counts(found.names)
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-        raise DataError(
-            f"{source}: {len(twice)} names stand for several vectors, such as {twice[0]}"
-        )
+        raise DataError(f"{source}: {len(twice)} names have several vectors, such as {twice[0]}")
     return found
 
 
@@ -177,7 +174,7 @@ def _of_foreign(path: Path) -> NamedVectors:
     rows: dict[str, Any] = {}
     for found in read_foreign_vectors(path, {}):
         if found.name in rows:
-            raise DataError(f"{path}: {found.name} comes a second time")
+            raise DataError(f"{path}: {found.name} occurs a second time")
         if found.vector.dtype.kind != "f":
             raise DataError(
                 f"{path}: {found.name} is {found.vector.dtype} of shape {found.vector.shape}, not "
@@ -191,7 +188,7 @@ def _stacked(rows: Mapping[str, Any], path: Path) -> Vectors:
     sizes = {len(vector): name for name, vector in rows.items()}
     if len(sizes) > 1:
         shown = ", ".join(f"{size} ({name})" for size, name in sorted(sizes.items())[:3])
-        raise DataError(f"{path}: vectors are of several sizes: {shown}")
+        raise DataError(f"{path}: the vectors have different sizes: {shown}")
     return (
         np.stack(list(rows.values())).astype(np.float32) if rows else np.empty((0, 0), np.float32)
     )

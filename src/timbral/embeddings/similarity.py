@@ -36,8 +36,8 @@ def similarity(first: Any, second: Any) -> Vectors:
             raise InputError(f"{argument}: vector {np.argmin(finite)} is not finite")
     if left.shape[-1] != right.shape[-1]:
         raise InputError(
-            f"vectors of {left.shape[-1]} and of {right.shape[-1]} dimensions cannot be compared; "
-            "they are of two encoders"
+            f"vectors with {left.shape[-1]} and {right.shape[-1]} numbers cannot be compared; "
+            "they are from different encoders"
         )
     cosines = unit_length(left) @ unit_length(right).T
     return np.asarray(np.clip(cosines, -1.0, 1.0), dtype=np.float32)
@@ -51,8 +51,8 @@ def _vectors(values: Any, argument: str) -> Vectors:
         return _checked(np.asarray(_array(values)))
     except (TypeError, ValueError):
         raise InputError(
-            f"{argument}: vectors are an array, a tensor or a list, of shape (N, E) or (E,); got "
-            f"{type(values).__name__} {getattr(values, 'shape', '')}".rstrip()
+            f"{argument}: vectors must be an array, a tensor or a list, of shape (N, E) or (E,); "
+            f"got {type(values).__name__} {getattr(values, 'shape', '')}".rstrip()
         ) from None
 
 
@@ -62,7 +62,7 @@ def _array(values: Any) -> Any:
 
 def _checked(vectors: NDArray[Any]) -> Vectors:
     if vectors.ndim not in (1, 2) or not vectors.shape[-1]:
-        raise ValueError("not one vector, and not vectors")
+        raise ValueError("neither one vector nor several")
     if np.iscomplexobj(vectors):
         raise TypeError("cosines are of real numbers")
     return np.asarray(vectors, dtype=np.float32)

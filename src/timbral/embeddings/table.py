@@ -165,8 +165,8 @@ def read_embeddings(folder: str | Path) -> pa.Table:
         path /= UTTERANCES
     if not path.is_file():
         raise DataError(
-            f"{folder}: holds no utterances.parquet; make it with "
-            "`timbral embed ENCODER CORPUS --output FOLDER`"
+            f"{folder}: contains no utterances.parquet; make it with `timbral embed ENCODER "
+            "CORPUS --output FOLDER`"
         )
     try:
         table = pa.parquet.read_table(path)
@@ -181,7 +181,9 @@ def read_embeddings(folder: str | Path) -> pa.Table:
 def check_parquet_name(path: Path) -> None:
     """ConfigError for a table of vectors that is called otherwise."""
     if path.suffix.lower() != ".parquet":
-        raise ConfigError(f"{path}: the table is written in Parquet; call it something.parquet")
+        raise ConfigError(
+            f"{path}: the table is written as Parquet, so its name must end in .parquet"
+        )
 
 
 def write_table(table: pa.Table, path: Path) -> None:

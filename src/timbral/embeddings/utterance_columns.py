@@ -60,8 +60,8 @@ def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], in
     needed = {"embedding", *(name for name, (is_needed, _) in COLUMNS.items() if is_needed)}
     if missing := needed.difference(table.column_names):
         raise DataError(
-            f"{path}: is no table of utterances: it has no column {', '.join(sorted(missing))}, "
-            f"only {', '.join(table.column_names)}"
+            f"{path}: is not a table of utterances: it has no column "
+            f"{', '.join(sorted(missing))}, only {', '.join(table.column_names)}"
         )
     if repeated := [name for name in ("embedding", *COLUMNS) if table.column_names.count(name) > 1]:
         raise DataError(f"{path}: has the column {repeated[0]} more than once")
@@ -77,7 +77,9 @@ def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], in
             columns[name].validate(full=True)  # that texts are UTF-8
         except pa.ArrowException:
             kind = table.schema.field(name).type
-            raise DataError(f"{path}: column {name} cannot be read, it is {kind}") from None
+            raise DataError(
+                f"{path}: column {name} cannot be read, because its type is {kind}"
+            ) from None
         if is_needed:
             _refuse(columns[name].is_null().to_numpy(), path, f"{name} is missing")
     vectors = _vectors(table["embedding"], path)
@@ -93,13 +95,19 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
     if not is_list or not pa.types.is_floating(kind.value_type):
-        raise DataError(f"{path}: column embedding should hold lists of floats, it is {kind}")
+        raise DataError(
+            f"{path}: column embedding should contain lists of floats, but its type is {kind}"
+        )
     lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     _refuse(lists.is_null().to_numpy(zero_copy_only=False), path, "embedding is missing")
     sizes = pc.list_value_length(lists).to_numpy()
-    _refuse(np.asarray(sizes != sizes[0]), path, f"embedding has another size than {sizes[0]}")
+    _refuse(
+        np.asarray(sizes != sizes[0]),
+        path,
+        (f"embedding does not have {sizes[0]} numbers like the first"),
+    )
     if not sizes[0]:
-        raise DataError(f"{path}: embeddings hold no numbers")
+        raise DataError(f"{path}: embeddings contain no numbers")
     numbers = lists.flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     vectors: Vectors = numbers.reshape(len(lists), -1)
     fit = [
@@ -109,7 +117,7 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
     _refuse(
         ~np.concatenate(fit),
         path,
-        "embedding holds NaN, infinite or absurdly large numbers",
+        "embedding contains NaN, infinite or absurdly large numbers",
     )
     return vectors
 
@@ -120,4 +128,4 @@ def _refuse(rows: NDArray[np.bool_], path: object, what: str) -> None:
         first = ", ".join(f"{row + 1:,}" for row in np.flatnonzero(rows)[:LISTED_ROWS])
         count = int(rows.sum())
         more = f" and {count - LISTED_ROWS:,} more" if count > LISTED_ROWS else ""
-        raise DataError(f"{path}: {what} in row {first}{more}; leave such rows out")
+        raise DataError(f"{path}: {what} in row {first}{more}; remove such rows")

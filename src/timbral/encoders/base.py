@@ -97,8 +97,8 @@ class SpeakerEncoder(nn.Module, ABC):
         if self.frontend.config != GE2E_MEL:
             raise ConfigError(
                 f"{self.name} does not take precomputed mels: they are {GE2E_MEL.n_mels} linear "
-                "mel powers for the LSTM encoder, and its front-end makes other features; prepare "
-                "the recordings themselves (format arrow) instead"
+                "mel powers for the LSTM encoder, and this encoder computes other features; "
+                "prepare the recordings themselves (format arrow) instead"
             )
 
     @abstractmethod

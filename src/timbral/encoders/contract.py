@@ -61,8 +61,8 @@ def refuse_broken(encoder: SpeakerEncoder, name: str) -> None:
     if broken:
         words = "; ".join(f"{check.name}: {check.found}" for check in broken)
         raise ConfigError(
-            f"the encoder {name!r} breaks the contract of encoders ({words}); "
-            "`timbral check-encoder FILE.py:CLASS` tries it alone"
+            f"the encoder {name!r} breaks the rules for encoders ({words}); `timbral "
+            "check-encoder FILE.py:CLASS` tests it"
         )
 
 

@@ -70,15 +70,15 @@ class EcapaConfig:
         check_ranges(self, "encoder", res2net_scale=(2, MOST_LAYERS), stride=(1, 4))
         if self.channels % self.res2net_scale:
             raise ConfigError(
-                f"encoder.channels must be divisible by encoder.res2net_scale: "
-                f"{self.channels} is not by {self.res2net_scale}"
+                f"encoder.channels must be divisible by encoder.res2net_scale: {self.channels} is "
+                f"not divisible by {self.res2net_scale}"
             )
         if self.variant not in VARIANTS:
             raise ConfigError(
                 f"encoder.variant must be {' or '.join(VARIANTS)}, got {self.variant!r}"
             )
         if self.variant == "speechbrain" and not self.global_context:
-            raise ConfigError("encoder.global_context is false only with the variant wespeaker")
+            raise ConfigError("encoder.global_context may be false only with the variant wespeaker")
 
 
 def ecapa_layer(

@@ -80,7 +80,7 @@ class Eres2netV2Config:
         if self.width(0) < 1 or self.width(FUSED_STAGES[0]) < REDUCTION:
             raise ConfigError(
                 f"encoder.channels {self.channels} with base_width {self.base_width} leave no "
-                "channels in a group; more of one of them are needed"
+                "channels in a group; increase one of them"
             )
 
     def width(self, stage: int) -> int:

@@ -68,10 +68,10 @@ def calibrate(
         ConfigError: impossible `min_speech`, or scores without `vectors` or `output`
     """
     if not 0 <= min_speech < math.inf:
-        raise ConfigError(f"`min_speech` is a number of seconds, such as 2; got {min_speech}")
+        raise ConfigError(f"`min_speech` must be a number of seconds, such as 2; got {min_speech}")
     given = Path(evaluation)
     if output is None and given.is_file():
-        raise ConfigError("`output`: name the file for the calibration of these scores")
+        raise ConfigError("`output`: give a file for the calibration of these scores")
     path = given / CALIBRATION_FILE if output is None else Path(output)
     claim_file(path, CALIBRATION, [given])
     if given.is_file():

@@ -62,11 +62,11 @@ class CalibrationSource:
         """A folder that `evaluate` wrote; its recordings are read again and measured."""
         job = EvaluationJob.of_folder(folder)
         if job is None:
-            raise DataError(f"{folder}: holds no evaluation; {_where_evaluations_are(folder)}")
+            raise DataError(f"{folder}: contains no evaluation; {_where_evaluations_are(folder)}")
         if job.scoring:
             raise DataError(
-                f"{folder}: its scores are normalized ({job.scoring}); verify compares cosines, "
-                "and so a calibration is of cosines"
+                f"{folder}: its scores are normalized ({job.scoring}), but a calibration is for "
+                "plain cosines, as `verify` computes them; evaluate without a norm"
             )
         found = read_evaluated_vectors(folder, job, vectors) if with_vectors else None
         of_names = listed_speakers(speakers, folder / SCORES)
@@ -99,15 +99,15 @@ class CalibrationSource:
         """
         if vectors is None:
             raise ConfigError(
-                f"`vectors`: {scores} does not say of which encoder its scores are; give the "
+                f"`vectors`: {scores} does not say which encoder its scores are from; give the "
                 f"vectors that were scored{_or_folder(Path(scores))}"
             )
         listed, found = read_scores(scores), read_vectors(vectors)
         weights, prepared = identity_of(found, vectors)
         if not listed.trials.is_labeled:
             raise DataError(
-                f"{scores}: a calibration needs target and non-target trials, with a label each, "
-                "as `score` writes them of a list with labels"
+                f"{scores}: a calibration needs labeled target and non-target trials, as `score` "
+                "writes them for a list with labels"
             )
         rows = _rows(listed.trials, found, root, vectors)
         measured = conditions_of(found, rows)
@@ -115,9 +115,9 @@ class CalibrationSource:
             raise DataError(
                 f"{vectors}: its table lacks net speech and bandwidth of recordings"
                 + (
-                    ", as an older version of timbral wrote none; embed into a new folder"
+                    ", because an older version of timbral wrote it; embed into a new folder"
                     if prepared
-                    else ", and without them nothing can be left out by `min_speech`"
+                    else ", so `min_speech` cannot leave anything out"
                 )
             )
         trials = _trials(listed, speakers, found, rows, measured)
@@ -127,8 +127,9 @@ class CalibrationSource:
         recordings = trials.recordings(found.vectors[rows])
         if recordings is None:
             raise DataError(
-                f"{scores}: its scores are not the cosines of the vectors in {vectors}; a "
-                "calibration is of one encoder's cosines, so score these vectors, without a `norm`"
+                f"{scores}: its scores are not the cosines of the vectors in {vectors}. A "
+                "calibration is for cosines of one encoder, so score these vectors, without a "
+                "`norm`"
             )
         return cls(
             found.encoder, weights, prepared, scores.name, trials, recordings, measured is not None
@@ -148,8 +149,8 @@ def _rows(trials: TrialList, found: NamedVectors, root: str | Path, vectors: str
         raise DataError(
             f"{np.count_nonzero(rows < 0):,} of {len(rows):,} recordings of the trials have no "
             f"vector in {vectors}, the first {trials.names[int(np.argmin(rows))].as_py()!r}; give "
-            "the vectors that were scored, and the `root` if names are paths from there (scores of "
-            "`enrollment` models cannot be calibrated)"
+            "the vectors that were scored, and, if names are relative paths, the `root` (scores "
+            "of `enrollment` models cannot be calibrated)"
         )
     return rows
 
@@ -183,11 +184,11 @@ def _where_evaluations_are(folder: Path) -> str:
     inside = sorted(path for path in (folder / EVALUATIONS).glob("*/") if path.is_dir())
     found = [path for path in inside if EvaluationJob.of_folder(path) is not None]
     if found:
-        return f"name one of this run: {', '.join(map(str, found))}"
+        return f"give one of this run: {', '.join(map(str, found))}"
     return "`timbral evaluate --output` writes one"
 
 
 def _or_folder(scores: Path) -> str:
     """That the folder of an evaluation's scores says it all."""
     is_evaluation = EvaluationJob.of_folder(scores.parent) is not None
-    return f", or name the evaluation's folder, {scores.parent}" if is_evaluation else ""
+    return f", or give the evaluation's folder, {scores.parent}" if is_evaluation else ""

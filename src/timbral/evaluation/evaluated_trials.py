@@ -68,7 +68,7 @@ class EvaluatedTrials:
         kept = enough[self.rows[0]] & enough[self.rows[1]]
         if not kept.any():
             raise DataError(
-                f"`min_speech`: no trial is of two recordings with {seconds:g} s of net speech or "
+                f"`min_speech`: in no trial have both recordings {seconds:g} s of net speech or "
                 f"more; the longest has {self.conditions.speech_seconds.max():.1f} s"
             )
         left = [rows[kept] for rows in self.rows]
@@ -126,8 +126,8 @@ def read_evaluated_trials(
     trials = scored.trials
     if not trials.is_labeled:
         raise DataError(
-            f"{folder / SCORES}: a calibration is fitted on target and non-target trials; evaluate "
-            "a list with both"
+            f"{folder / SCORES}: a calibration needs target and non-target trials; evaluate a "
+            "list with both"
         )
     of_names = speakers_of(trials, speakers)
     locations = ListedFiles(job.root).locations(trials.names.to_pylist())
@@ -147,7 +147,7 @@ def _measure(locations: list[str], progress: Progress) -> Conditions:
             progress(len(found), len(locations))
     except AudioError as error:
         raise DataError(
-            f"{error}; the recordings of the evaluation have to be where they were"
+            f"{error}; the recordings of the evaluation must be where they were"
         ) from None
     return Conditions.of(found)
 
@@ -162,14 +162,14 @@ def read_evaluated_vectors(
     source = next(iter([Path(given)] if given is not None else _vectors_of(folder)), None)
     if source is None:
         raise DataError(
-            f"{folder}: its vectors are not where it left them; give `vectors`, or 0 `directions`, "
-            "which need none"
+            f"{folder}: its vectors are no longer there; give `vectors`, or set `directions` to "
+            "0, which needs none"
         )
     found = read_vectors(source)
     if found.weights_sha256 != job.weights_sha256:
         raise DataError(
-            f"{source}: holds vectors of other weights ({found.weights_sha256[:8]}) than those of "
-            f"the evaluation ({job.weights_sha256[:8]})"
+            f"{source}: its vectors are from other weights ({found.weights_sha256[:8]}) than the "
+            f"evaluation ({job.weights_sha256[:8]})"
         )
     return found
 

@@ -76,8 +76,8 @@ class EvaluationJob:
             or not all(isinstance(value, str) for value in content.values())
         ):
             raise DataError(
-                f"{path}: should hold {', '.join(names)} and nothing else; delete the folder "
-                f"{folder}, and it is evaluated again"
+                f"{path}: should contain {', '.join(names)} and nothing else; delete the folder "
+                f"{folder} to evaluate again"
             )
         return cls(**content)
 
@@ -105,8 +105,8 @@ def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
     found = EvaluationJob.of_folder(folder)
     if found is not None and found != job:
         raise DataError(
-            f"{folder}: holds the scores of {job.difference(found)}; choose another `output`, or "
-            "delete that folder first"
+            f"{folder}: contains the scores of {job.difference(found)}; choose another `output`, "
+            "or delete that folder first"
         )
     write_json(folder / OWN_FOLDER / JOB_NAME, asdict(job))
 

@@ -67,7 +67,7 @@ class Evaluation(Figures):
             return ""
         return (
             f"trained on {self.num_seen_speakers:,} speakers and {self.num_seen_recordings:,} "
-            "recordings of these trials: the figures say nothing of new speakers"
+            "recordings of these trials, so the figures say nothing about new speakers"
         )
 
 
@@ -218,9 +218,9 @@ class ListEvaluation:
         seen = TrainingList.read(path).seen(locations, speakers)
         if seen and not self.allow_seen:
             raise DataError(
-                f"{self.trials}: the encoder was trained on {seen} of these trials, says {path}; "
-                "figures on them say nothing of new speakers; set `allow_seen` to have them "
-                "nevertheless"
+                f"{self.trials}: according to {path}, the encoder was trained on {seen} of these "
+                "trials, so the figures would say nothing about new speakers; set `allow_seen` "
+                "to compute them anyway"
             )
         return seen
 
@@ -252,7 +252,7 @@ class ListEvaluation:
         if own is None or self.options.calibration is not None:
             return None, ""
         if not self.options.scores_are_cosines:
-            return None, "the encoder's calibration is of cosines, and these scores are none"
+            return None, "the encoder's calibration is for cosines, which these scores are not"
         if lacking := lacks_measures(own, found, rows):
             return None, f"the encoder's calibration was not applied: {lacking}"
         return own, ""
@@ -285,7 +285,6 @@ def _one_kind(done: ListScores, embedded: ListSummary) -> str:
 def _why(embedded: ListSummary) -> str:
     first = embedded.failures[0]
     return (
-        f", for {len(embedded.failures)} recordings could not be used, the first of them "
-        f"{first['path']}: {first['reason']} (failures.jsonl has all; the vectors of the others "
-        "are kept)"
+        f": {len(embedded.failures)} recordings could not be used, the first {first['path']}: "
+        f"{first['reason']} (all in failures.jsonl; the vectors of the others are kept)"
     )

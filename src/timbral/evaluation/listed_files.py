@@ -54,8 +54,8 @@ class ListedFiles:
             found = self._by_name.get(name, [])
         if len(found) > 1:
             raise DataError(
-                f"{name}: {len(found)} recordings below {self.root} are called so, such as "
-                f"{found[0]} and {found[1]}; a list has to name them by their paths from there"
+                f"{name}: {len(found)} recordings below {self.root} have this name, such as "
+                f"{found[0]} and {found[1]}; the list must give their paths below that folder"
             )
         return location_below(self.root, found[0]) if found else location
 

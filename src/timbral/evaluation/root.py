@@ -30,9 +30,9 @@ def check_root(recordings: Sequence[str], root: str | Path) -> None:
         example = listed.example
         there = f", and below {root} there is {example}" if example else ""
         if not example and not listed.is_everything:
-            there = f", {root} has no recordings"
+            there = f", {root} contains no recordings"
         raise DataError(
-            "`root` should be the folder that the paths of the list start from: "
-            f"none of {len(on_disk)} recordings is there, the first {on_disk[0]}; the list names "
+            "`root` should be the folder that the paths of the list are relative to: none of "
+            f"{len(on_disk)} recordings is there, the first {on_disk[0]}; the list has "
             f"{some[0]}{there}"
         )

@@ -107,8 +107,8 @@ def check_browser_page(folder: Path, precision: str) -> None:
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     if others := [name for name in found if name not in written]:
         raise DataError(
-            f"{folder}: also holds {others[0]!r}, which `export` did not write and would remove; "
-            "choose a new folder as `output`, or move that elsewhere"
+            f"{folder}: also contains {others[0]!r}, which was not written by `export` and would "
+            "be removed; choose a new folder as `output`, or move that file elsewhere"
         )
     check_export(folder / MODEL, precision)
 
@@ -117,13 +117,12 @@ def _check_encoder(embedder: Embedder) -> None:
     trim = embedder.preprocessing.trim
     if trim != "none":
         raise ConfigError(
-            f"{embedder.name}: its recordings are trimmed ({trim}), which the page cannot do; "
-            "take an encoder that is trained on untrimmed recordings"
+            f"{embedder.name}: recordings must be trimmed for it ({trim}), which the page cannot "
+            "do; use an encoder trained on untrimmed recordings"
         )
     if embedder.sample_rate != 16_000:
         raise ConfigError(
-            f"{embedder.name}: takes {embedder.sample_rate} Hz; the page measures recordings at "
-            "16000 Hz"
+            f"{embedder.name}: takes {embedder.sample_rate} Hz, but the page works at 16000 Hz"
         )
 
 

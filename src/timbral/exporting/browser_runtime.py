@@ -41,8 +41,9 @@ def read_runtime(given: Path | None = None) -> dict[str, bytes]:
     missing = [name for name in FILES if not (dist / name).is_file()]
     if missing:
         raise ConfigError(
-            f"{given}: is no folder of the npm package onnxruntime-web (dist/{missing[0]} is "
-            "missing); give node_modules/onnxruntime-web, or what `npm pack onnxruntime-web` wrote"
+            f"{given}: is not a folder of the npm package onnxruntime-web (dist/{missing[0]} is "
+            "missing); give node_modules/onnxruntime-web, or the file that `npm pack "
+            "onnxruntime-web` writes"
         )
     return {name: (dist / name).read_bytes() for name in FILES}
 
@@ -54,8 +55,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     except (KeyError, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         reason = str(error.args[0] if error.args else error).partition("\n")[0].rstrip(":")
         raise ConfigError(
-            f"{path}: is no archive of the npm package onnxruntime-web ({reason}); "
-            "`npm pack onnxruntime-web` writes one"
+            f"{path}: is not an archive of the npm package onnxruntime-web ({reason}); `npm pack "
+            "onnxruntime-web` writes one"
         ) from None
 
 
@@ -64,7 +65,7 @@ def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
     member = archive.getmember(name)
     file = archive.extractfile(member) if member.isreg() else None
     if file is None or member.size > MOST_BYTES:
-        raise ValueError(f"{name} is no file of at most {MOST_BYTES:,} bytes")
+        raise ValueError(f"{name} is not a regular file of at most {MOST_BYTES:,} bytes")
     return file.read()
 
 
@@ -81,10 +82,10 @@ def _downloaded() -> Path:
 
 def _download() -> bytes:
     wanted = f"onnxruntime-web@{VERSION}"
-    remedy = f"give a copy of it instead: `npm pack {wanted}` writes one anywhere"
+    remedy = f"or give a copy of the package: `npm pack {wanted}` writes one on any machine"
     npm = shutil.which("npm")
     if npm is None:
-        raise CheckpointError(f"npm is not installed, which downloads {wanted}; {remedy}")
+        raise CheckpointError(f"{wanted} is downloaded with npm, which is not installed; {remedy}")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", wanted, "--pack-destination", folder, "--silent"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -105,8 +105,8 @@ def quantize_activations(
     chosen = [each for each in products if each.is_over_frames]
     if not chosen:
         raise CheckpointError(
-            f"{path}: the encoder has no products over frames that 8 bits would make faster "
-            "(a recurrent layer is none); export it without a corpus to calibrate on"
+            f"{path}: the encoder has no products over frames that 8 bits would make faster (a "
+            "recurrent layer has none); export it without `calibrate`"
         )
     _insert(proto.graph, {each.node.output[0]: each for each in chosen})
     _remove_unused(proto.graph)

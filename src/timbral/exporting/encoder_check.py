@@ -37,7 +37,7 @@ def check_encoder(source: str, *, exported: bool = True) -> Iterator[ContractChe
         try:
             encoder = build_encoder(ENCODERS[name].config_type())
         except TypeError as error:
-            raise ConfigError(f"{source}: it cannot be made without arguments ({error})") from None
+            raise ConfigError(f"{source}: cannot be created without arguments ({error})") from None
     yield from check_contract(encoder)
     if exported:
         yield _check_export(Embedder(encoder.eval()))

@@ -127,14 +127,14 @@ def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
     if precision not in PRECISIONS:
         *others, last = PRECISIONS
         allowed = f"{', '.join(others)} or {last}"
-        raise ConfigError(f"precision: {precision!r} is not offered; allowed: {allowed}")
+        raise ConfigError(f"precision: {precision!r} is not supported; allowed: {allowed}")
     if calibrated and precision != "int8":
         raise ConfigError(
-            f"`calibrate` gives the ranges of numbers in 8 bits, and the precision is {precision}: "
-            "add precision int8, or leave the corpus out"
+            f"`calibrate` is for precision int8 only, and the precision is {precision}; add "
+            "precision int8, or leave `calibrate` out"
         )
     if path.suffix.lower() != ".onnx":
-        raise ConfigError(f"{path}: the name of an exported model ends in .onnx; choose another")
+        raise ConfigError(f"{path}: the name of an exported model must end in .onnx")
     try:
         import onnx  # noqa: F401
 

@@ -47,19 +47,19 @@ def check_parity(parity: Parity, precision: str) -> None:
     near = parity.cosine >= least and parity.max_difference <= largest
     if not (near and parity.batch_difference <= in_batch):
         raise CheckpointError(
-            f"the exported model's vectors are not those of torch: cosine {parity.cosine:.6f} "
+            f"the exported model's vectors differ from those of torch: cosine {parity.cosine:.6f} "
             f"(needed {least}), largest difference {parity.max_difference:.1e} (allowed "
-            f"{largest:g}), in a batch {parity.batch_difference:.1e} (allowed "
-            f"{in_batch:g}); nothing was written"
+            f"{largest:g}), in a batch {parity.batch_difference:.1e} (allowed {in_batch:g}); "
+            "nothing was written"
         )
     if parity.eer is None or parity.eer_fp32 is None:
         return
     if parity.eer > parity.eer_fp32 + LARGEST_EER_RISE:
         raise CheckpointError(
-            f"in {precision} the encoder makes more errors: EER {100 * parity.eer:.2f} instead of "
-            f"{100 * parity.eer_fp32:.2f} % on {parity.num_trials:,} trials of the shipped voices "
-            f"(allowed: {100 * LARGEST_EER_RISE:g} points more); nothing was written; export it "
-            "in fp16"
+            f"with precision {precision} the encoder makes more errors: EER "
+            f"{100 * parity.eer:.2f} instead of {100 * parity.eer_fp32:.2f} % on "
+            f"{parity.num_trials:,} trials of the shipped voices (allowed: "
+            f"{100 * LARGEST_EER_RISE:g} points more). Nothing was written; export it in fp16"
         )
 
 

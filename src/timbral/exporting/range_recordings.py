@@ -42,7 +42,7 @@ def range_waves(corpus: RangeCorpus, embedder: Embedder) -> list[Wave]:
     if len(waves) < LEAST_RECORDINGS:
         why = f"; {failures[0]}" if failures else ""
         raise DataError(
-            f"{what}: {len(waves)} of {num} recordings can be used, and {LEAST_RECORDINGS} are "
-            f"needed to see which numbers an encoder computes{why}"
+            f"{what}: only {len(waves)} of {num} recordings can be used; {LEAST_RECORDINGS} are "
+            f"needed to measure the ranges of the encoder's numbers{why}"
         )
     return waves

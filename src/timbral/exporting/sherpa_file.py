@@ -106,7 +106,7 @@ def export_for_sherpa(
     if type(frontend) is not KaldiFbank or frontend.num_features != 80:
         raise ConfigError(
             f"{network.name}: sherpa-onnx computes 80 Kaldi filter banks, and this encoder takes "
-            "something else; campplus, resnet and eres2net-v2 can be written for it"
+            "other features; allowed: campplus, resnet and eres2net-v2"
         )
     claim_file(path, SHERPA_FILE, [encoder] if isinstance(encoder, str | Path) else [])
     voices = [embedder.load_audio(recording) for recording in shipped_recordings()]
@@ -176,9 +176,9 @@ def _describe(
         "output_dim": embedder.embedding_dim,
         "sample_rate": embedder.sample_rate,
         "normalize_samples": 0 if full_scale == PCM_SCALE else 1,
-        "comment": f"timbral {__version__}: {embedder.name}, fed with sherpa-onnx's filter banks; "
-        f"cosine to the encoder's own vectors {cosine:.3f}, at least {least:.3f}: not to be "
-        "compared with them",
+        "comment": f"timbral {__version__}: {embedder.name} on sherpa-onnx's filter banks; cosine "
+        f"to the encoder's own vectors {cosine:.3f}, at least {least:.3f}: do not "
+        "compare them",
         "license": embedder.license,
         "weights_sha256": embedder.weights_identity(),
     }

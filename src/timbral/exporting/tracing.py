@@ -56,7 +56,7 @@ def trace(
     except Exception as error:  # of the exporter, which has many
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise CheckpointError(
-            f"{name}: cannot be written as ONNX ({reason}); a network of one's own must "
-            "use operators that ONNX has"
+            f"{name}: cannot be written as ONNX ({reason}); your own network must use operators "
+            "that ONNX has"
         ) from error
     return simplified(onnx.load_from_string(buffer.getvalue()), name)

@@ -150,8 +150,8 @@ def fit_bridge(
     several = int((np.bincount(numbers) > 1).sum())
     if several < MIN_SPEAKERS:
         raise DataError(
-            f"bridge: {MIN_SPEAKERS} speakers or more with two recordings each are needed in both "
-            f"tables; they have {several}"
+            f"bridge: both tables need at least {MIN_SPEAKERS} speakers with two recordings each; "
+            f"they have {several}"
         )
     one, other = unit_length(old), unit_length(new)
     folds = fold_of(numbers, seed)

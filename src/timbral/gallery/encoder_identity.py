@@ -42,14 +42,14 @@ class EncoderIdentity:
         """DataError when vectors of `other` do not compare with those of this one's gallery."""
         if (self.weights_sha256, self.embedding_dim) != (other.weights_sha256, other.embedding_dim):
             raise DataError(
-                f"{location}: holds vectors of {self}, and these are of {other}: vectors of two "
-                "encoders do not compare; use the gallery's encoder, or take the gallery to the "
-                "new one with `timbral gallery migrate`"
+                f"{location}: contains vectors of {self}, but these are of {other}, and vectors "
+                "of different encoders cannot be compared; use the gallery's encoder, or convert "
+                "the gallery with `timbral gallery migrate`"
             )
         known = self.embedding_sha256 and other.embedding_sha256
         if known and self.embedding_sha256 != other.embedding_sha256:
             raise DataError(
-                f"{location}: holds vectors of {self} with other preprocessing or windows than "
-                f"these of {other}; use the same preprocessing, or take the gallery to the new "
-                "one with `timbral gallery migrate`"
+                f"{location}: contains vectors of {self}, made with other preprocessing or "
+                f"windows than these of {other}; use the same preprocessing, or convert the "
+                "gallery with `timbral gallery migrate`"
             )

@@ -60,8 +60,8 @@ class EmbeddedSpeakers:
         weights = table["weights_sha256"].unique().to_pylist()
         if len(weights) != 1 or not weights[0]:
             raise DataError(
-                f"{embeddings}: should say which weights its vectors are of, those of one encoder; "
-                f"it has {len(weights)} different entries in weights_sha256"
+                f"{embeddings}: weights_sha256 should be the same for all its vectors, which must "
+                f"be of one encoder; it has {len(weights)} different values"
             )
         vectors = vectors_of(table)
         file = Path(embeddings) / UTTERANCES if Path(embeddings).is_dir() else Path(embeddings)

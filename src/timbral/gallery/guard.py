@@ -33,22 +33,23 @@ REFUSALS = {
     "unusable": "no vector could be computed",
     "no-speech": "no speech was found in it",
     "several-speakers": "another speaker talks in it",
-    "channels-differ": "its channels hold different speakers",
-    "too-little-speech": "it holds, or all hold, too little speech",
-    "same-recording": "it is enrolled already, or was given twice",
+    "channels-differ": "its channels contain different speakers",
+    "too-little-speech": "it, or all together, contain too little speech",
+    "same-recording": "it is already enrolled, or was given twice",
     "disagrees": "it does not sound like the voice's other recordings",
     "another-voice": "it sounds like another voice of the gallery",
-    "already-enrolled": "the voice is there under another name",
+    "already-enrolled": "the voice is already enrolled under another name",
 }
 """kinds of refusals"""
 RISKS = {
     "no-speech": "no speech was found in it: check that it is the right recording",
     "several-speakers": (
-        "another speaker talks in it: cut it into one recording for each speaker, and enroll one's"
+        "another speaker talks in it: cut it into one recording per speaker, and enroll only "
+        "those of one"
     ),
     "channels-differ": (
-        "its channels hold different speakers, as the two sides of a call do: enroll one channel "
-        "(#channel=0 behind the path is the first)"
+        "its channels contain different speakers, like the two sides of a call: enroll one "
+        "channel (#channel=0 behind the path is the first)"
     ),
 }
 """risks that refuse a recording; others are noted, and the calibration accounts for them"""
@@ -141,8 +142,8 @@ class Guard:
             kept = [*kept[:worst], *kept[worst + 1 :]]
         if found and len(found) >= len(kept) + len(candidates.enrolled):
             reason = (
-                "these recordings do not agree with each other, and none of two sides is larger: "
-                "enroll recordings of one speaker"
+                "these recordings do not agree with each other, and no majority does: enroll "
+                "recordings of one speaker"
             )
             for row in kept:
                 source = candidates.recordings[row].source
@@ -184,8 +185,8 @@ class Guard:
         seconds = float(conditions_of(voice).together.speech_seconds[0])
         if seconds < SHORT_SECONDS and all(each.has_length for each in voice):
             reason = (
-                f"{seconds:.1f} s of net speech are too little for a voice: enroll "
-                f"{SHORT_SECONDS:g} s or more, 10 s and several recordings are better"
+                f"{seconds:.1f} s of net speech are too little for a voice: enroll at least "
+                f"{SHORT_SECONDS:g} s, better 10 s in several recordings"
             )
             return Refusal(label, "too-little-speech", reason)
         found = self._nearest([voice], candidates.others)
@@ -202,8 +203,8 @@ class Guard:
         else:
             kind, what = "already-enrolled", "this voice sounds like"
         reason = (
-            f"{what} the voice {name!r} ({said}): enroll under that "
-            "name, or `merge` them when they are one speaker"
+            f"{what} the voice {name!r} ({said}): enroll under that name, or `merge` them if they "
+            "are one speaker"
         )
         return Refusal(label, kind, reason)
 
@@ -319,7 +320,7 @@ def _problem(
     if owner := owners.get(recording.sha256):
         return (
             "same-recording",
-            f"it is enrolled already, as a recording of {owner!r}: leave it out",
+            f"it is already enrolled, as a recording of {owner!r}: leave it out",
         )
     for other in seen:
         same = recording.sha256 and recording.sha256 == other.sha256
@@ -332,12 +333,12 @@ def _problem(
 def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, said: str) -> Refusal:
     rest = [candidates.recordings[each].source for each in kept if each != row]
     if candidates.enrolled:
-        against = f"{len(candidates.enrolled)} enrolled ones of {candidates.name!r}"
+        against = f"the {len(candidates.enrolled)} enrolled ones of {candidates.name!r}"
         against += f" and {len(rest)} of these" if rest else ""
     else:
         against = rest[0] if len(rest) == 1 else f"the {len(rest)} others"
     reason = (
-        f"it does not sound like {against} ({said}, which speaks for another speaker): "
-        "listen to it, and leave it out"
+        f"it does not sound like {against} ({said}, more like another speaker): listen to it, and "
+        "leave it out"
     )
     return Refusal(candidates.recordings[row].source, "disagrees", reason)

@@ -58,7 +58,7 @@ class Identification:
     """False: no speech was found in the recording, so nobody is named"""
 
     def __bool__(self) -> bool:
-        raise TypeError("an Identification is neither true nor false; ask whether name is None")
+        raise TypeError("an Identification is neither true nor false; use `name is not None`")
 
 
 def without_speech(found: Identification) -> Identification:

@@ -53,7 +53,7 @@ class _Least:
 def _check(top: int, prior: float) -> None:
     check_prior(prior)
     if top < 1:
-        raise ConfigError(f"top is a number of candidates, 1 or more; got {top}")
+        raise ConfigError(f"top must be a number of candidates, 1 or more; got {top}")
 
 
 class Identifier:
@@ -142,9 +142,9 @@ class Identifier:
             llr = rates.threshold(self._false_accept)
         except ConfigError:
             refusal = (
-                f"a rate of {self._false_accept:g} cannot be promised of searches of recordings "
-                f"with less than {self._short_seconds:g} s of net speech: it would take more of "
-                "such in the gallery or among the `strangers`"
+                f"a rate of {self._false_accept:g} cannot be promised for recordings with less "
+                f"than {self._short_seconds:g} s of net speech; more of such are needed in the "
+                "gallery or among the `strangers`"
             )
             return replace(self._least, refusal=refusal)
         return _Least(llr, rates.bound(llr))
@@ -248,20 +248,19 @@ class Identifier:
         voices = f"{count:,} {'voice' if count == 1 else 'voices'}"
         if least is not None:
             reaches = "reaches" if is_named else "is below"
-            like = ", where recordings are like those that it rests on" if least.refusal else ""
+            like = ", if the recordings are like those it was measured on" if least.refusal else ""
             return (
                 f"the likeliest of {voices} {reaches} the threshold, which at most "
-                f"{least.reached:.2g} of the searches of speakers who are not enrolled reach with "
-                f"any voice{like}"
+                f"{least.reached:.2g} of searches for speakers who are not enrolled reach{like}"
             )
         if not self.is_calibrated:
             return (
-                f"the nearest of {voices}; this encoder has no calibration, so that it cannot be "
-                "said whether it is that voice: give `false_accept`, or a calibration"
+                f"the nearest of {voices}; without a calibration of this encoder, it is unknown "
+                "whether it is that voice: give `false_accept` or `calibration`"
             )
         passes = "passes" if is_named else "does not pass"
         return (
-            f"the probability of the likeliest of {voices} {passes} one half, at a prior of "
+            f"the probability of the likeliest of {voices} {passes} one half, with a prior of "
             f"{self.prior:g} that the speaker is enrolled"
         )
 

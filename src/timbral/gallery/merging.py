@@ -26,9 +26,9 @@ def refusal_to_merge(
     mapped = [side[0].mapped for side in sides] if migration is not None else [False, False]
     if migration is not None and all(mapped):
         reason = (
-            f"both voices were mapped from {migration.old_encoder}, and how alike mapped voices of "
-            "one speaker are is not known: merge them in the gallery that they came from, or "
-            "enroll new recordings first"
+            f"both voices were mapped from {migration.old_encoder}, and it is unknown how similar "
+            "mapped voices of one speaker are: merge them in the original gallery, or enroll new "
+            "recordings first"
         )
         return Refusal(other.name, "disagrees", reason)
     compared: Evidence = evidence
@@ -43,7 +43,7 @@ def refusal_to_merge(
         return None
     said = compared.said(float(ratio), min(float(scores[0]), 1.0))
     reason = (
-        f"it does not sound like {into.name!r} ({said}, which "
-        "speaks for another speaker): listen to a recording of each"
+        f"it does not sound like {into.name!r} ({said}, more like another speaker): listen to a "
+        "recording of each"
     )
     return Refusal(other.name, "disagrees", reason)

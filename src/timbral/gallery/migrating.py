@@ -89,8 +89,8 @@ def migrate_gallery(
     mapped_before = [name for name, old in _mapped(source) if old]
     if mapped_before:
         raise DataError(
-            f"{source.location}: {len(mapped_before):,} voices were mapped from another encoder "
-            f"before, such as {mapped_before[0]!r}; migrate the gallery that they came from"
+            f"{source.location}: {len(mapped_before):,} of its voices are already mapped from "
+            f"another encoder, such as {mapped_before[0]!r}; migrate the original gallery"
         )
     paired = PairedVectors.read(old_vectors, new_vectors, source.encoder, identity)
     others = [PairedVectors.read(*each, source.encoder, identity).unlabeled for each in unlabeled]
@@ -138,16 +138,17 @@ def _give_name(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise DataError(
-            f"{path}: was made by somebody else meanwhile and stays; choose another `output`"
+            f"{path}: was created by another process in the meantime and is kept; choose another "
+            "`output`"
         ) from None
 
 
 def _claimed(output: str | Path) -> Path:
     if is_server(output):
-        raise DataError(f"{output}: a migration writes a file; copy it to a server afterwards")
+        raise DataError(f"{output}: the new gallery must be a file; copy it to a server afterwards")
     path = Path(output)
     if path.exists():
-        raise DataError(f"{path}: is there already; a migration writes a new gallery")
+        raise DataError(f"{path}: exists already; a migration writes a new gallery")
     return path
 
 
@@ -167,8 +168,8 @@ def _mean_of(domain: str | Path, identity: EncoderIdentity) -> Floats:
     recordings.encoder.check_same(identity, str(domain))
     if len(recordings.vectors) < MIN_DOMAIN:
         raise DataError(
-            f"{domain}: {MIN_DOMAIN} recordings or more of the gallery's kind are needed for their "
-            f"mean, and it has {len(recordings.vectors)}"
+            f"{domain}: at least {MIN_DOMAIN} recordings like the gallery's are needed to compute "
+            f"their mean, it has {len(recordings.vectors)}"
         )
     mean: Floats = unit_length(recordings.vectors).mean(axis=0).astype(np.float64)
     return mean
@@ -208,13 +209,13 @@ def _marks(source: Gallery, bridge: Bridge) -> dict[str, str]:
     for each in source.voices():
         if each.speech_seconds < SHORT_SECONDS:
             marks.setdefault(
-                each.name, f"its mapped vector rests on {each.speech_seconds:.1f} s of speech"
+                each.name, f"its mapped vector is from only {each.speech_seconds:.1f} s of speech"
             )
     names, vectors = source.matrix()
     carried = bridge.carried(vectors, _own_mean(source)) if len(names) else np.zeros(0)
     for name, fraction in zip(names, carried, strict=True):
         if fraction < bridge.least_carried:
             marks.setdefault(
-                name, "the map carries less of it over than of 95 in 100 voices of the bridge"
+                name, "the map keeps less of it than of 95 % of the voices in the bridge"
             )
     return marks

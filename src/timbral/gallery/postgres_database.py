@@ -72,13 +72,13 @@ class PostgresDatabase:
     def _check(self) -> None:
         if not self.query("SELECT to_regclass(?)", (f"{NAMESPACE}.gallery",))[0][0]:
             raise DataError(
-                f"{self.location}: there is no gallery in this database (`timbral enroll` and "
+                f"{self.location}: this database contains no gallery (`timbral enroll` and "
                 "Gallery.create make one)"
             )
         version = self.query("SELECT schema_version FROM gallery")[0][0]
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"{self.location}: is a gallery of version {version}, and this timbral reads "
+                f"{self.location}: is a gallery of version {version}, but this timbral reads "
                 f"version {SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
 

@@ -69,10 +69,10 @@ class SqliteDatabase:
                 for name in ("application_id", "user_version")
             ]
         if found[0] != APPLICATION_ID:
-            raise DataError(f"{self.path}: is an SQLite database of another program, no gallery")
+            raise DataError(f"{self.path}: is an SQLite database of another program, not a gallery")
         if found[1] != SCHEMA_VERSION:
             raise DataError(
-                f"{self.path}: is a gallery of version {found[1]}, and this timbral reads version "
+                f"{self.path}: is a gallery of version {found[1]}, but this timbral reads version "
                 f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
 
@@ -137,7 +137,7 @@ def _erased(connection: sqlite3.Connection) -> bool:
 
 def _check_header(path: Path) -> None:
     if path.is_symlink() and not path.exists():
-        raise DataError(f"{path}: is a link to {path.readlink()}, which is not there")
+        raise DataError(f"{path}: is a link to {path.readlink()}, which does not exist")
     if not path.exists():
         raise DataError(
             f"{path}: no such gallery{beside(path)} "
@@ -147,7 +147,7 @@ def _check_header(path: Path) -> None:
         raise DataError(f"{path}: is a folder; a gallery is one file")
     with open(path, "rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise DataError(f"{path}: is no gallery, but a file of another kind; choose another")
+            raise DataError(f"{path}: is another kind of file, not a gallery; choose another")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -202,7 +202,7 @@ def _explain(error: sqlite3.Error, path: Path) -> Exception:
     """SQLite's error as one of this library, with what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the primary code
     if code == sqlite3.SQLITE_FULL:
-        return OSError(errno.ENOSPC, "the disk is full; make room and start again", str(path))
+        return OSError(errno.ENOSPC, "the disk is full; free some space and start again", str(path))
     if code == sqlite3.SQLITE_BUSY:
         return UnavailableError(
             f"{path}: another process has been writing for {BUSY_SECONDS:g} s; try again later"

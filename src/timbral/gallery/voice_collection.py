@@ -180,7 +180,7 @@ class VoiceCollection:
             known = [each.id for each in self.voice(name).recordings]
             if missing := [id for id in recordings if id not in known]:
                 raise DataError(
-                    f"{self.location}: voice {name!r} has no recording {missing[0]}; its are "
+                    f"{self.location}: voice {name!r} has no recording {missing[0]}; it has "
                     f"{', '.join(map(str, known))}"
                 )
             if set(recordings) in (set(), set(known)):
@@ -209,7 +209,7 @@ class VoiceCollection:
         with self._matrix.writing():
             first, second = self.voice(into), self.voice(other)
             if first.name == second.name:
-                raise DataError(f"{into!r} cannot be merged into itself; name two voices")
+                raise DataError(f"{into!r} cannot be merged into itself; give two voices")
             if evidence is not None:
                 refusal = refusal_to_merge(first, second, evidence, self.migration)
                 if refusal is not None:
@@ -221,7 +221,7 @@ class VoiceCollection:
         target = checked_name(new_name)
         with self._matrix.writing():
             if target in self:
-                raise DataError(f"{self.location}: has a voice {target!r} already; `merge` them")
+                raise DataError(f"{self.location}: already has a voice {target!r}; `merge` them")
             self._store.rename(self.voice(name).name, target)
 
     def export(self, path: str | Path) -> int:
@@ -278,10 +278,10 @@ class VoiceCollection:
         size = self.encoder.embedding_dim
         if queries.shape[1:] != (size,) or not isinstance(top, int | np.integer) or top < 1:
             raise InputError(
-                f"vectors of {self.encoder} have {size} numbers and `top` is a whole number, 1 or "
-                f"more; got vectors of shape {queries.shape}, top {top}"
+                f"vectors of {self.encoder} have {size} numbers, and `top` must be a whole "
+                f"number, 1 or more; got vectors of shape {queries.shape}, top {top}"
             )
         if not has_direction(queries):
-            raise InputError("vectors that are searched should be finite numbers, not all 0")
+            raise InputError("the vectors to search must be finite numbers, not all 0")
         self._matrix.refresh()
         return self._matrix.search(queries, top, indexed=indexed)

@@ -27,10 +27,10 @@ def checked_name(name: str) -> str:
     are not enrolled.
     """
     if not isinstance(name, str):
-        raise ConfigError(f"name: a voice's name is text such as 'caller-17', got {name!r}")
+        raise ConfigError(f"name: a voice's name must be text such as 'caller-17', got {name!r}")
     composed = unicodedata.normalize("NFC", name)
     if reason := _what_is_wrong(composed):
-        raise ConfigError(f"name: {reason}, got {name!r}; a name is any text such as 'caller-17'")
+        raise ConfigError(f"name: {reason}, got {name!r}; any text such as 'caller-17' is allowed")
     return composed
 
 
@@ -39,22 +39,22 @@ def check_consent(consent: str) -> None:
     odd = {each for each in consent if unicodedata.category(each) in ("Cc", "Cs")} - set("\n\r\t")
     if odd or len(consent) > LONGEST_CONSENT:
         raise ConfigError(
-            f"consent: a note has at most {LONGEST_CONSENT:,} characters and no control characters "
-            "but line breaks"
+            f"consent: a note may have at most {LONGEST_CONSENT:,} characters, and no control "
+            "characters except line breaks"
         )
 
 
 def _what_is_wrong(name: str) -> str | None:
     if not name or name != name.strip():
-        return "a voice needs a name without blanks at its ends"
+        return "a voice needs a name without spaces at its ends"
     if len(name) > LONGEST:
-        return f"a name has at most {LONGEST} characters, this one {len(name):,}"
+        return f"a name may have at most {LONGEST} characters, this one has {len(name):,}"
     if any(unicodedata.category(each) in UNPRINTABLE or each in DIRECTION_MARKS for each in name):
-        return "a name holds no control characters or line breaks"
+        return "a name must not contain control characters or line breaks"
     if all(unicodedata.category(each) == "Cf" for each in name):
-        return "a name shows at least one character"
+        return "a name needs at least one visible character"
     if name in (".", ".."):
-        return "a name in an address cannot be . or .."
+        return "the names . and .. cannot be used in a web address"
     if name.casefold() == NOBODY:
-        return f"{NOBODY!r} is what `identify` answers for a voice that is not enrolled"
+        return f"`identify` uses {NOBODY!r} for a voice that is not enrolled"
     return None

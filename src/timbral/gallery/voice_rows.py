@@ -107,7 +107,7 @@ def bytes_of(vector: Vectors) -> bytes:
 def vectors_of(contents: Sequence[bytes], size: int) -> Vectors:
     """The vectors (N, E) of what `bytes_of` wrote; ValueError for others, `size` is E."""
     if {len(each) for each in contents} != {BYTES_OF_NUMBER * size}:
-        raise ValueError(f"a vector has not {size} numbers")
+        raise ValueError(f"a vector does not have {size} numbers")
     vectors = np.frombuffer(b"".join(contents), "<f4").astype(np.float32).reshape(-1, size)
     if not np.isfinite(vectors).all():
         raise ValueError("a vector is not finite")

@@ -104,7 +104,7 @@ class VoiceStore:
             "SELECT encoder, weights_sha256, embedding_sha256, embedding_dim FROM gallery"
         )
         if not rows:
-            raise DataError(f"{self.location}: is damaged (it names no encoder)")
+            raise DataError(f"{self.location}: is damaged (its encoder is missing)")
         with self._only_what_it_writes():
             name, weights, prepared, size = rows[0]
             return EncoderIdentity(

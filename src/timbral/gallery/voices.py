@@ -147,8 +147,8 @@ def checked_recordings(
         vector = np.asarray(each.vector)
         if vector.shape != (size,) or not has_direction(vector):
             raise InputError(
-                f"{each.source}: its vector should be {size} finite numbers, not all 0, as "
-                f"{encoder} makes them; got shape {vector.shape}"
+                f"{each.source}: its vector must be {size} finite numbers, not all 0, as "
+                f"{encoder} computes them; got shape {vector.shape}"
             )
     return [replace(each, vector=_at_unit_length(each.vector)) for each in recordings]
 

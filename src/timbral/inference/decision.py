@@ -64,7 +64,7 @@ class Decision:
         return _distinct(self.score, self.threshold)
 
     def __bool__(self) -> bool:
-        raise TypeError("a Decision is neither true nor false; ask decision.same")
+        raise TypeError("a Decision is neither true nor false; use decision.same")
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Question:
             raise ConfigError("`threshold` and `false_accept` both set the threshold; give one")
         if self.calibration is None:
             raise ConfigError(
-                "`false_accept`: only a calibration can promise it, and this encoder has none; "
-                "`timbral calibrate` makes one"
+                "`false_accept` needs a calibration, which this encoder does not have; `timbral "
+                "calibrate` makes one"
             )
         self.calibration.threshold(self.false_accept)  # may not be promised
 
@@ -138,8 +138,8 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
 def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
     """The decision withdrawn, because no speech was found in the named recordings."""
     why = (
-        f"no speech was found in {' and '.join(names)}, so there is no decision "
-        f"(cosine {decision.score:.3f}); `threshold` decides by the cosine alone"
+        f"no speech was found in {' and '.join(names)}, so there is no decision (cosine "
+        f"{decision.score:.3f}); with `threshold`, the cosine alone decides"
     )
     return replace(
         decision, same=None, llr=None, probability=None, false_accept_bound=None, why=why
@@ -150,8 +150,8 @@ def _decide_by_cosine(score: float, question: Question) -> Decision:
     threshold = question.validated if question.threshold is None else question.threshold
     if threshold is None:
         why = (
-            f"cosine {score:.3f}, and no threshold: this encoder was not validated when it was "
-            f"trained; give `threshold`. {NO_CALIBRATION}"
+            f"cosine {score:.3f}, and no threshold, because this encoder was trained without "
+            f"validation; give `threshold`. {NO_CALIBRATION}"
         )
         return Decision(score, None, None, None, None, why)
     origin = "of the encoder's validation" if question.threshold is None else "that was given"
@@ -192,8 +192,8 @@ def _decide_by_llr(
     )
     if calibration.nuisance:
         why += (
-            f", of vectors without the {len(calibration.nuisance)} directions in which lines and "
-            f"rooms move them most (their cosine is {pair.compensated:.3f}; as they are "
+            f", of vectors without the {len(calibration.nuisance)} directions in which channels "
+            f"and rooms move them most (their cosine is {pair.compensated:.3f}; with them "
             f"{pair.cosine:.3f})"
         )
     return Decision(
@@ -224,8 +224,8 @@ def _least_llr(
 def _too_short_to_promise(rate: float, calibration: Calibration) -> str:
     least = min(point.false_accept_bound for point in calibration.short_points)
     return (
-        f"{rate:g} cannot be promised of recordings with less than {calibration.short_seconds:g} s "
-        f"of net speech, {least:.2g} can"
+        f"{rate:g} cannot be promised for recordings with less than {calibration.short_seconds:g} "
+        f"s of net speech, but {least:.2g} can"
     )
 
 

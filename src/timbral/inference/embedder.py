@@ -282,7 +282,7 @@ class Embedder(SharedEncoder, WindowedEncoder):
         measured = self._measured_speech(enrolled, "enrolled", None)
         if measured is None:
             raise InputError(
-                "enrolled: no speech was found in it; noise, music and tones are nobody"
+                "enrolled: no speech was found in it; noise, music and tones identify nobody"
             )
         vector, conditions = measured
         seconds = float(conditions.speech_seconds[0])

@@ -130,16 +130,16 @@ class ExportedModel:
             content = parse_json(text)
             version = content.get("format") if isinstance(content, dict) else None
             if version != FORMAT:
-                raise ConfigError(f"format {version!r}; this timbral reads format {FORMAT}")
+                raise ConfigError(f"format {version!r}, but this timbral reads format {FORMAT}")
             model = dataclass_of(cls, content, "timbral")
         except (ConfigError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path}: its metadata cannot be used ({error})") from None
         network = model.network
         sizes = (network.sample_rate, network.embedding_dim, network.min_samples)
         if min(*sizes, network.hop_samples, network.longest_seconds) <= 0:
-            raise CheckpointError(f"{path}: its metadata names a size that is not positive")
+            raise CheckpointError(f"{path}: its metadata contains a size that is not positive")
         if network.window_frames < 0 or (network.window_frames and network.window_step < 1):
-            raise CheckpointError(f"{path}: its metadata names windows that cannot be")
+            raise CheckpointError(f"{path}: its metadata contains impossible windows")
         return model
 
     def as_dict(self) -> dict[str, Any]:
@@ -166,17 +166,17 @@ def read_content(path: Path) -> bytes:
         raise CheckpointError(f"{path}: cannot be read ({reason})") from None
     if EXPORTED_MODEL.signature not in content[:64]:
         raise CheckpointError(
-            f"{path}: is no model that `timbral export` wrote; only those hold their front-end and "
-            "say how recordings are prepared"
+            f"{path}: was not written by `timbral export`; only such models contain their "
+            "front-end and say how to prepare recordings"
         )
     if OTHER_FILE in content:
-        raise CheckpointError(f"{path}: names other files, which are not read; export it again")
+        raise CheckpointError(f"{path}: refers to other files, which are not read; export it again")
     stated = re.search(rb"file_sha256\x12\x40([0-9a-f]{64})", content[-(1 << 20) :])
     digest = stated.group(1) if stated else b""
     zeros = content.replace(digest, NO_HASH.encode(), 1) if digest else content
     if hashlib.sha256(zeros).hexdigest().encode() != digest:
         raise CheckpointError(
-            f"{path}: is damaged or was changed: its SHA-256 is not the one that was written; "
-            "copy or export it again"
+            f"{path}: is damaged or was changed: its SHA-256 is not the recorded one; copy or "
+            "export it again"
         )
     return content

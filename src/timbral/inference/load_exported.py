@@ -25,8 +25,8 @@ def load_exported(path: Path, device: str, precision: str, compile: bool) -> Emb
         raise ConfigError(f"device: an exported model runs on the cpu, not on {device!r}")
     if precision != "fp32" or compile:
         raise ConfigError(
-            f"{path}: an exported model has the precision that it was written in, and is not "
-            "compiled; leave precision and compile as they are"
+            f"{path}: precision and compile cannot be set for an exported model, which has the "
+            "precision of its export; leave them out"
         )
     runtime = OnnxRuntime(path)
     model = runtime.model

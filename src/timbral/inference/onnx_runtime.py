@@ -62,7 +62,7 @@ def open_session(content: bytes, path: Path | str, simplified_to: Path | None = 
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its classes have no common base of their own
         reason = str(error).splitlines()[0][:200]
-        raise CheckpointError(f"{path}: onnxruntime cannot take it ({reason})") from None
+        raise CheckpointError(f"{path}: onnxruntime cannot load it ({reason})") from None
 
 
 class OnnxRuntime:
@@ -95,7 +95,7 @@ class OnnxRuntime:
         expected = {"waves": "tensor(float)", "lengths": "tensor(int64)"}
         if takes != expected or "vectors" not in gives:
             raise CheckpointError(
-                f"{self.path}: its graph does not take waves and lengths to vectors; export the "
+                f"{self.path}: its graph does not map waves and lengths to vectors; export the "
                 "encoder again"
             )
 
@@ -106,7 +106,7 @@ class OnnxRuntime:
         vars(self).update(state)
         self._open()
         if self.model.weights_sha256 != state["model"].weights_sha256:
-            raise CheckpointError(f"{self.path}: is another model now than when the job began")
+            raise CheckpointError(f"{self.path}: was replaced by another model since the job began")
 
     @property
     def device(self) -> Device:
@@ -192,7 +192,7 @@ class OnnxRuntime:
         made: Vectors = self._session.run([output], {"waves": padded, "lengths": lengths})[0]
         if made.shape[-1] != self.network.embedding_dim:
             raise CheckpointError(
-                f"{self.path}: its graph gives {made.shape[-1]} numbers instead of "
+                f"{self.path}: its graph returns {made.shape[-1]} numbers instead of "
                 f"{self.network.embedding_dim}; export the encoder again"
             )
         return made

@@ -108,8 +108,7 @@ def _kept(waveforms: Tensor, masks: Tensor | None) -> Tensor:
     masks = torch.as_tensor(masks).detach().cpu().float()
     if masks.ndim != 2 or len(masks) != batch or not masks.shape[1]:
         raise InputError(
-            f"masks of shape ({batch}, N), one for each waveform, are needed, got "
-            f"{tuple(masks.shape)}"
+            f"masks of shape ({batch}, N), one per waveform, are needed, got {tuple(masks.shape)}"
         )
     stretched = functional.interpolate(masks[:, None], size=samples, mode="nearest")
     return stretched[:, 0] >= LEAST_WEIGHT

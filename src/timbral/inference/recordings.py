@@ -112,7 +112,7 @@ def read_recording(
     if callable(read := getattr(audio, "read", None)):
         content = read()
         if not isinstance(content, bytes):
-            raise InputError(f"{name}: a file has to be open for bytes ('rb'), not for text")
+            raise InputError(f"{name}: the file must be opened for bytes ('rb'), not for text")
         return decode_bytes(content, str(getattr(audio, "name", name)), limit)
     raise InputError(f"{name}: {TAKEN}; got {_describe(audio)}")
 
@@ -125,7 +125,7 @@ def whole_rate(rate: object, name: str) -> int:
         if math.isfinite(value) and value.is_integer() and low <= value <= high:
             return int(value)
     raise ConfigError(
-        f"{name}: sample_rate is a whole number of Hz from {low:,} to {high:,}, got {rate!r}"
+        f"{name}: sample_rate must be a whole number of Hz from {low:,} to {high:,}, got {rate!r}"
     )
 
 
@@ -180,14 +180,14 @@ def one_channel(samples: object, name: str) -> NDArray[Any]:
         array = array.reshape(-1)
     if array.ndim != 1:
         raise InputError(
-            f"{name}: one channel is needed, of shape (T,) or (1, T), got shape {array.shape}; "
+            f"{name}: one channel of shape (T,) or (1, T) is needed, got shape {array.shape}; "
             "average channels with samples.mean(axis), and give several recordings as a list"
         )
     if not (
         np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.signedinteger)
     ):
         raise InputError(
-            f"{name}: samples are floats in [-1, 1] or signed integers, got {array.dtype}"
+            f"{name}: samples must be floats in [-1, 1] or signed integers, got {array.dtype}"
         )
     return array
 

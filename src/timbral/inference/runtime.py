@@ -76,6 +76,6 @@ def torch_network(runtime: Runtime) -> SpeakerEncoder:
         if isinstance(runtime.network, SpeakerEncoder):
             return runtime.network
     raise ConfigError(
-        f"an exported model ({runtime.network.name}) has no network of torch, so it can be neither "
-        "saved, trained nor exported again; load the encoder that it was exported from"
+        f"an exported model ({runtime.network.name}) contains no torch network, so it cannot be "
+        "saved, trained or exported again; load the encoder that it was exported from"
     )

@@ -101,13 +101,13 @@ def _save(folder: Path, encoder: SharedEncoder, license: str) -> Checkpoint:
 def _check_same_encoder(exported: Path, weights_sha256: str) -> None:
     """CheckpointError for an exported model of other weights, as those of the run itself are."""
     if not is_exported(exported):
-        raise CheckpointError(f"{exported}: is no file that ends in .onnx")
+        raise CheckpointError(f"{exported}: is not a file that ends in .onnx")
     found = OnnxRuntime(exported).model.weights_sha256
     if found != weights_sha256:
         raise CheckpointError(
-            f"{exported}: is of weights {found[:8]}, and those saved are {weights_sha256[:8]}, so "
-            "their vectors would not be taken for the same encoder's; save the encoder to a "
-            "folder, and export that folder"
+            f"{exported}: was exported from weights {found[:8]}, but the saved ones are "
+            f"{weights_sha256[:8]}, so their vectors would count as those of another encoder; "
+            "save the encoder to a folder, and export that folder"
         )
 
 

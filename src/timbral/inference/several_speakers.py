@@ -44,8 +44,8 @@ def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
         return None
     seconds = smaller / len(vectors)
     message = (
-        f"about {seconds:.0%} of its speech is another speaker's: cut it into one recording for "
-        "each speaker"
+        f"another speaker talks in about {seconds:.0%} of its speech: cut it into one recording "
+        "per speaker"
     )
     return Risk("several-speakers", message)
 

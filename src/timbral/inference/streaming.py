@@ -35,7 +35,7 @@ Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions] 
 they hold no speech"""
 NOTHING_YET = ("empty", "silent", "too-short", "trimmed-away")
 """kinds of errors that more samples may mend"""
-NO_SPEECH = "no speech was found so far: noise, music and tones are nobody"
+NO_SPEECH = "no speech was found so far; noise, music and tones identify nobody"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class StoppingBounds:
         """
         if calibration is None:
             raise ConfigError(
-                "without a calibration no rate of errors can be promised, and this encoder has "
-                "none; `timbral calibrate` makes one"
+                "error rates can only be promised with a calibration, which this encoder does "
+                "not have; `timbral calibrate` makes one"
             )
         rates = false_accept, false_reject
         accepts, rejects = calibration.thresholds(*rates, speech_seconds=enrolled_seconds)
@@ -73,8 +73,8 @@ class StoppingBounds:
         if accept > high or reject < low:
             raise ConfigError(
                 f"false_accept {false_accept:g} and false_reject {false_reject:g} need an llr of "
-                f"{accept:.1f} and {reject:.1f}, and the calibration's data can show {high:.1f} "
-                f"and {low:.1f}; allow more errors"
+                f"{accept:.1f} and {reject:.1f}, but the data of the calibration support only "
+                f"{high:.1f} and {low:.1f}; allow more errors"
             )
         return cls(calibration, accept, reject)
 
@@ -139,12 +139,12 @@ class StreamingVerifier:
         chunk = np.asarray(samples)
         if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):
             raise InputError(
-                "samples: one channel of shape (T,), of one type in all chunks, is needed; got "
-                f"{chunk.dtype} of shape {chunk.shape}"
+                "samples: one channel of shape (T,), of the same type in all chunks, is needed; "
+                f"got {chunk.dtype} of shape {chunk.shape}"
             )
         as_float32(chunk[:1], "samples")  # of a type that says its full scale
         if not np.isfinite(chunk).all():
-            raise AudioError("samples", "they hold NaN or infinite values", "not-finite")
+            raise AudioError("samples", "they contain NaN or infinite values", "not-finite")
         seconds = self.state.seconds + len(chunk) / self.sample_rate
         self.state = replace(self.state, seconds=seconds)
         if self.state.verdict == "undecided":

@@ -53,7 +53,7 @@ class TorchRuntime:
         self._embed_features: Callable[[Tensor, Tensor], Tensor]
         if self.precision == "int8":
             if self.compile:
-                raise ConfigError("an encoder in precision int8 is not compiled; leave compile out")
+                raise ConfigError("compile is not available with precision int8; leave it out")
             self._embed_features = optimize_in_8_bits(self.network).embed_features
         elif self.compile:
             self._embed_features = torch.compile(self.network.embed_features, dynamic=True)

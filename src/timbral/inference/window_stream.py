@@ -192,7 +192,7 @@ class WindowStream:
 
     def _check_open(self) -> None:
         if self.closed:
-            raise InputError("the stream is closed; make another one for the next recording")
+            raise InputError("the stream is closed; open a new one for the next recording")
 
     def _hold(self, wave: Wave) -> None:
         self._held.append(wave)

@@ -47,7 +47,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ConfigError(f"device {device} is asked for, but torch sees {count} CUDA devices")
+        raise ConfigError(f"device {device} was requested, but torch sees {count} CUDA devices")
     return device
 
 
@@ -55,13 +55,13 @@ def check_precision(precision: str, device: torch.device) -> None:
     """ConfigError for a precision that is unknown, or that the device does not compute in."""
     check_choice("precision", precision, PRECISIONS)
     if precision == "tf32" and device.type != "cuda":
-        raise ConfigError(f"precision tf32 is one of CUDA devices; on {device} take fp32 or bf16")
+        raise ConfigError(f"precision tf32 is only for CUDA devices; on {device} use fp32 or bf16")
     if precision == "int8" and device.type != "cpu":
-        raise ConfigError(f"precision int8 is one of CPUs; on {device} take bf16 or fp32")
+        raise ConfigError(f"precision int8 is only for CPUs; on {device} use bf16 or fp32")
     if precision == "bf16" and device.type == "cpu" and not has_bf16():
         raise ConfigError(
-            "this processor does not compute in bf16 (x86 needs AVX-512 or AVX-NE-CONVERT for it); "
-            "take precision fp32"
+            "this processor cannot compute in bf16 (on x86, that needs AVX-512 or "
+            "AVX-NE-CONVERT); use precision fp32"
         )
 
 

@@ -20,14 +20,14 @@ def check_file_names(paths: Iterable[str | Path]) -> None:
     for path in map(str, paths):
         if path in seen:
             raise DataError(
-                f"two recordings or speakers would have one file, {path}; rename one of them, or "
-                "use a format that takes any names (parquet of vectors, arrow of recordings)"
+                f"two recordings or speakers would get the same file, {path}; rename one of them, "
+                "or use a format without such files (parquet for vectors, arrow for recordings)"
             )
         seen.add(path)
         for name in Path(path).parts:
             if len(os.fsencode(name)) > LONGEST_NAME:
                 raise DataError(
-                    f"{name[:40]}…: a file name of {len(os.fsencode(name))} bytes, where file "
-                    f"systems take {LONGEST_NAME}; shorten the id, or use a format that takes any "
-                    "names (parquet of vectors, arrow of recordings)"
+                    f"{name[:40]}…: its file name would have {len(os.fsencode(name))} bytes, but "
+                    f"file systems allow {LONGEST_NAME}; shorten the id, or use a format without "
+                    "such files (parquet for vectors, arrow for recordings)"
                 )

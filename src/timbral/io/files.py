@@ -103,9 +103,9 @@ def _under_its_name(path: Path) -> Iterator[None]:
 
 
 REFUSALS = {
-    errno.ENOSPC: "the disk is full; make room and start again",
-    errno.EDQUOT: "the quota of this disk is used up; make room and start again",
-    errno.EFBIG: "a file may not be so large here (`ulimit -f`, or the file system)",
+    errno.ENOSPC: "the disk is full; free some space and start again",
+    errno.EDQUOT: "the quota of this disk is used up; free some space and start again",
+    errno.EFBIG: "files of this size are not allowed here (`ulimit -f`, or the file system)",
 }
 """why nothing more can be written"""
 

@@ -76,8 +76,8 @@ def refuse_without_torch(encoder: str) -> None:
     """CheckpointError for an encoder that only torch computes, where it is not installed."""
     if not torch_is_installed():
         raise CheckpointError(
-            f"{encoder}: is computed with torch, which is not installed here; install it, or give "
-            "a model that `timbral export` wrote (.onnx)"
+            f"{encoder}: needs torch, which is not installed here; install it, or give a model "
+            "written by `timbral export` (.onnx)"
         )
 
 

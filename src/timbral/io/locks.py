@@ -74,7 +74,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise DataError(f"{folder}: a file stands where a folder is to be written") from None
+        raise DataError(f"{folder}: is a file, but a folder must be written here") from None
     with open(folder / ".lock", "w") as file:
         try:
             if not try_flock(file.fileno()):
@@ -94,8 +94,9 @@ def _lock_file(folder: Path) -> Iterator[None]:
     path = folder / LOCK_FILE
     _create(path)
     warnings.warn(
-        f"{folder}: this file system has no locks, so {path.name} says that this process writes "
-        "here; after a power cut, or a kill on another machine, delete it",
+        f"{folder}: this file system does not support locks, so the file {path.name} marks that "
+        "this process writes here; after a power failure, or a kill on another machine, delete "
+        "it",
         stacklevel=4,
     )
     try:
@@ -134,8 +135,9 @@ def _remove_abandoned(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     raise DataError(
-        f"{path.parent}: process {pid} on {host} is writing into this folder, as {path.name} says "
-        f"(this file system has no locks); {WAIT_OR_CHOOSE}; if it was killed, delete {path}"
+        f"{path.parent}: process {pid} on {host} is writing into this folder, according to "
+        f"{path.name} (this file system does not support locks); {WAIT_OR_CHOOSE}; if it was "
+        f"killed, delete {path}"
     )
 
 

@@ -64,18 +64,18 @@ class FolderKind:
 
 
 PREPARED = FolderKind("prepared data", ("plan.json", "store.json"))
-EMBEDDINGS = FolderKind("vectors that `embed` made", (".embed*/job.json",))
-IMPORTED = FolderKind("vectors that `import-embeddings` wrote", (".imported.json",))
+EMBEDDINGS = FolderKind("vectors written by `embed`", (".embed*/job.json",))
+IMPORTED = FolderKind("vectors written by `import-embeddings`", (".imported.json",))
 RUN = FolderKind("a training run", ("run.json",), ("*.log", "*.out", "*.err", "*.txt"))
 TRAINING_CHECKPOINT = FolderKind("a checkpoint of a training run", ("optimizer.safetensors",))
 CHECKPOINT = FolderKind("a checkpoint", ("checkpoint.json",))
 EVALUATION = FolderKind("an evaluation", (".evaluation/job.json",))
-LIST = FolderKind("a list that `export-list` made", (LIST_MARKER,))
+LIST = FolderKind("a list written by `export-list`", (LIST_MARKER,))
 DEMO = FolderKind("a demo", ("demo.json",))
 SIMILARITY_FILE = "similarity.json"
 DRIFT_FILE = "drift.json"
 SIMILARITY = FolderKind("a comparison of clones", (SIMILARITY_FILE, DRIFT_FILE))
-BROWSER_PAGE = FolderKind("a page that `export` wrote", ("encoder.json",))
+BROWSER_PAGE = FolderKind("a page written by `export`", ("encoder.json",))
 FOLDERS = (
     BROWSER_PAGE,
     PREPARED,
@@ -133,7 +133,7 @@ def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = 
     ]
     if others:
         raise DataError(
-            f"{folder}: is not empty (it has {others[0]!r}) and does not hold {kind.content}; "
+            f"{folder}: is not empty (it has {others[0]!r}) and does not contain {kind.content}; "
             "choose a new or empty folder as `output`"
         )
 
@@ -146,7 +146,7 @@ def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
     for other in FOLDERS:
         if other is not kind and other.is_in(folder):
             raise DataError(
-                f"{folder}: holds {other.content}, which would be mixed with {kind.content}; "
+                f"{folder}: contains {other.content}, which would be mixed with {kind.content}; "
                 "choose a new or empty folder as `output`"
             )
 
@@ -158,13 +158,13 @@ def claim_file(
     _refuse_inputs(path, inputs, argument)
     _check_parents(path, argument)
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file as `{argument}`")
+        raise DataError(f"{path}: is a folder; give a file as `{argument}`")
     if not path.exists():
         return
     if path.is_file() and (path.stat().st_size == 0 or kind.is_in(path)):
         return
     raise DataError(
-        f"{path}: is there and is not {kind.content}, so it is not overwritten; choose another "
+        f"{path}: exists and is not {kind.content}, so it is not overwritten; choose another "
         f"`{argument}`, or delete that file first"
     )
 
@@ -174,10 +174,13 @@ def _check_parents(path: Path, argument: str = "output") -> None:
     absolute = Path(os.path.abspath(path))
     nearest = next((each for each in absolute.parents if _is_there(each)), absolute)
     if not nearest.is_dir():
-        raise DataError(f"{path}: cannot be made, {nearest} is a file; choose another `{argument}`")
+        raise DataError(
+            f"{path}: cannot be created, because {nearest} is a file; choose another `{argument}`"
+        )
     if not path.exists() and not os.access(nearest, os.W_OK | os.X_OK):
         raise DataError(
-            f"{path}: cannot be made, {nearest} lets you write nothing; choose another `{argument}`"
+            f"{path}: cannot be created, because {nearest} is not writable; choose another "
+            f"`{argument}`"
         )
 
 
@@ -192,7 +195,8 @@ def _refuse_inputs(path: Path, inputs: Iterable[str | Path], argument: str = "ou
     for given in inputs:
         if _is_same(path, Path(given)):
             raise DataError(
-                f"{path}: is what is read, and would be overwritten; choose another `{argument}`"
+                f"{path}: is one of the inputs and would be overwritten; choose another "
+                f"`{argument}`"
             )
 
 

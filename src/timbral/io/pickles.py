@@ -58,8 +58,8 @@ class UnknownNameError(pickle.UnpicklingError):
 
     def __str__(self) -> str:
         return (
-            f"it asks for {self.name}; only tensors and plain values are read, for a pickle could "
-            "run anything"
+            f"it asks for {self.name}; only tensors and plain values are read, because a pickle "
+            "could run any code"
         )
 
 
@@ -148,7 +148,9 @@ class _Machine:
                 continue
             instruction = INSTRUCTIONS.get(opcode.name)
             if instruction is None:
-                raise pickle.UnpicklingError(f"{opcode.name} is no part of plain values and arrays")
+                raise pickle.UnpicklingError(
+                    f"{opcode.name} does not occur in plain values and arrays"
+                )
             instruction(self, argument)
         raise ValueError("the pickle has no end")
 
@@ -181,13 +183,13 @@ class _Machine:
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, list):
-            raise ValueError("appends to what is no list")
+            raise ValueError("it appends to something that is not a list")
         target.extend(_finished(item) for item in items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise ValueError("sets items of what is no dictionary")
+            raise ValueError("it sets items of something that is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str | int):
                 raise pickle.UnpicklingError(f"a key is {type(key).__name__}, not a string")
@@ -232,13 +234,13 @@ class _Machine:
                 number = self.tensor((), dtype, False, data)
                 return number if isinstance(number, list) else number.item()
             case _:
-                raise pickle.UnpicklingError(f"it calls {called} in a way that no array needs")
+                raise pickle.UnpicklingError(f"it calls {called} in a way that arrays do not need")
 
     def new_object(self) -> None:
         called, arguments = self.take(2)
         known = isinstance(called, _Name) and (called.module, called.name) in self.records
         if not known or arguments != ():
-            raise pickle.UnpicklingError(f"it makes an object of {called}")
+            raise pickle.UnpicklingError(f"it creates an object of {called}")
         self.stack.append(_Record())
 
     def build(self) -> None:
@@ -252,7 +254,7 @@ class _Machine:
             case _Array(None) as array, (int(), tuple(shape), _Dtype() as dtype, fortran, data):
                 array.tensor = self.tensor(shape, dtype, bool(fortran), data)
             case _:
-                raise pickle.UnpicklingError("an array or its type has a state of another kind")
+                raise pickle.UnpicklingError("an array or its type has an unknown kind of state")
 
     def tensor(
         self, shape: tuple[Any, ...], dtype: _Dtype, fortran: bool, data: Any
@@ -270,7 +272,7 @@ class _Machine:
             )
         self.bytes_left -= len(data)
         if self.bytes_left < 0:
-            raise pickle.UnpicklingError("its arrays hold more bytes than the file")
+            raise pickle.UnpicklingError("its arrays contain more bytes than the file")
         array = np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if fortran else "C")
         import torch
 
@@ -295,7 +297,7 @@ def _finished(value: Any) -> Any:
     if isinstance(value, _Record):
         return dict(value)
     if isinstance(value, _Name | _Dtype):
-        raise pickle.UnpicklingError("it holds a class instead of a value")
+        raise pickle.UnpicklingError("it contains a class instead of a value")
     return value
 
 

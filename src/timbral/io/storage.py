@@ -65,7 +65,9 @@ def _filesystem(scheme: str, bucket: str) -> tuple[Any, str]:
     except ImportError:
         raise MissingExtraError(f"{scheme}://", "remote") from None
     except ValueError as error:
-        raise DataError(f"{scheme}://: {error}; s3:// and gs:// work as they are") from None
+        raise DataError(
+            f"{scheme}://: {error}; s3:// and gs:// work without further packages"
+        ) from None
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
 
 

@@ -53,7 +53,7 @@ def read_lines(path: Path, content: str) -> list[tuple[int, str]]:
         if not line.isascii() and not _is_utf8(line):
             raise DataError(f"{path}:{number}: is not UTF-8; save the file as UTF-8")
         if "\0" in line:
-            raise DataError(f"{path}:{number}: holds a NUL character; remove it")
+            raise DataError(f"{path}:{number}: contains a NUL character; remove it")
         if stripped := line.strip(BLANKS):
             lines.append((number, stripped))
     return lines

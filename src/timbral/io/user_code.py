@@ -31,7 +31,7 @@ def user_object(source: str, what: str) -> object:
     """
     path, _, name = source.rpartition(":")
     if not (path.endswith(".py") and name):
-        raise ConfigError(f"{what} is given as path.py:NAME, got {source!r}")
+        raise ConfigError(f"{what} must be given as path.py:NAME, got {source!r}")
     module = _run(path)
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_own(value, module)]
@@ -55,7 +55,9 @@ def user_class(source: str, what: str, base: type, known: Mapping[str, type], ki
         raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
     taken = known.get(cls.name)
     if taken is not None and taken.__module__.startswith("timbral."):
-        raise ConfigError(f"{source}: the name {cls.name!r} is taken by {kind} of timbral")
+        raise ConfigError(
+            f"{source}: {kind} of timbral already has the name {cls.name!r}; choose another"
+        )
     return cls
 
 

@@ -80,8 +80,8 @@ def group_by_speaker(embeddings: Tensor, speakers: Tensor) -> Tensor:
     per_speaker = int(counts[0])
     if per_speaker < 2 or bool((counts != per_speaker).any()):
         raise TrainingError(
-            "this loss needs the same number (two or more) of utterances of each speaker in a "
-            f"batch; got between {int(counts.min())} and {int(counts.max())}"
+            "this loss needs equally many utterances (two or more) of each speaker in a batch; "
+            f"got between {int(counts.min())} and {int(counts.max())}"
         )
     order = torch.argsort(speakers, stable=True)
     # index_select: the backward pass of plain indexing sorts the indices first

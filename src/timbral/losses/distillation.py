@@ -41,7 +41,7 @@ class DistillationLoss(SpeakerLoss):
     config: DistillationConfig
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
-        raise TrainingError("the loss `distillation` needs a teacher: name one in `teacher`")
+        raise TrainingError("the loss `distillation` needs a teacher: give one as `teacher`")
 
     def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
         if teacher is None:

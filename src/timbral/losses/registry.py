@@ -34,7 +34,7 @@ class SumConfig:
     def __post_init__(self) -> None:
         if not self.terms or len(self.terms) != len(self.weights):
             raise ConfigError(
-                "loss: sum needs terms and as many weights; got "
+                "loss: sum needs at least one term, and one weight for each; got "
                 f"{len(self.terms)} terms and {len(self.weights)} weights"
             )
 
@@ -97,8 +97,8 @@ def build_loss(config: LossConfig, embedding_dim: int, num_speakers: int) -> Spe
     """
     if isinstance(config, UnknownLossConfig):
         raise ConfigError(
-            f"the loss {config.settings.get('name')!r} is none of timbral's; register its class "
-            "first: register_loss('PATH.PY:CLASS'), or the argument loss"
+            f"timbral has no loss {config.settings.get('name')!r}; register its class first: "
+            "register_loss('PATH.PY:CLASS'), or the argument loss"
         )
     for cls in LOSSES.values():
         if cls.config_type is type(config):

@@ -42,10 +42,10 @@ def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or 0 in vectors.shape:
-        raise DataError(f"vectors of shape (N, E), at least one, are needed; got {vectors.shape}")
+        raise DataError(f"at least one vector, of shape (N, E), is needed; got {vectors.shape}")
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise DataError(f"vector {row} of {len(vectors)} holds NaN or infinite values")
+        raise DataError(f"vector {row} of {len(vectors)} contains NaN or infinite values")
     if neighbors < 2:
         raise ConfigError(f"neighbors must be 2 or more: {neighbors}")
     if len(vectors) < MIN_FOR_NEIGHBORHOODS:
@@ -117,8 +117,8 @@ def _umap() -> Any:
 
 def _no_room_for_compiled(error: OSError) -> OSError:
     """The error of a disk on which numba, which keeps what it compiles, cannot write."""
-    remedy = "make room, or name a folder with room in NUMBA_CACHE_DIR"
-    what = f"numba cannot write what it compiles ({error.strerror or error}); {remedy}"
+    remedy = "free some space, or set NUMBA_CACHE_DIR to a folder on another disk"
+    what = f"numba cannot write its compiled code ({error.strerror or error}); {remedy}"
     return OSError(error.errno or errno.EIO, what)
 
 

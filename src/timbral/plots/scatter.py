@@ -41,11 +41,11 @@ def draw_scatter(
     """
     points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise DataError(f"points of shape (N, 2), at least one, are needed; got {points.shape}")
+        raise DataError(f"at least one point, of shape (N, 2), is needed; got {points.shape}")
     if len(speakers) != len(points):
-        raise DataError(f"{len(points)} points but {len(speakers)} speakers; one each is needed")
+        raise DataError(f"{len(points)} points but {len(speakers)} speakers; each point needs one")
     if not np.isfinite(points).all():
-        raise DataError("a point holds NaN or infinite values")
+        raise DataError("a point contains NaN or infinite values")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes
         figure = _plot(points, [str(speaker) for speaker in speakers], title)

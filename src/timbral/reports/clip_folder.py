@@ -29,11 +29,14 @@ class ClipFolder:
     def claim(self) -> None:
         """DataError when the folder holds anything that no map wrote."""
         if self.folder.exists() and not self.folder.is_dir():
-            raise DataError(f"{self.folder}: is a file where the map's sound goes; move it away")
+            raise DataError(
+                f"{self.folder}: is a file, but the folder with the map's audio must "
+                "be here; move it away"
+            )
         if others := [path for path in self._files() if not _is_clip(path)]:
             raise DataError(
-                f"{self.folder}: holds {others[0].name}, which no map wrote, where the map's sound "
-                "goes; choose another `output`"
+                f"{self.folder}: contains {others[0].name}, which no map wrote, but the map's "
+                "audio must be here; choose another `output`"
             )
 
     def keep(self, base64_mp3: str) -> str:

@@ -156,7 +156,7 @@ def _check(points: Sequence[Point], clip_seconds: float, max_megabytes: float) -
         if not (math.isfinite(point.x) and math.isfinite(point.y)):
             raise DataError(f"{point.utterance}: its point is not finite ({point.x}, {point.y})")
     if not 0.0 < clip_seconds <= 3_600.0:
-        raise ConfigError(f"clip_seconds must lie in (0, 3600]: {clip_seconds}")
+        raise ConfigError(f"clip_seconds must be above 0 and at most 3600: {clip_seconds}")
     if not max_megabytes >= 0.0:
         raise ConfigError(f"max_megabytes must be 0 or more: {max_megabytes}")
 

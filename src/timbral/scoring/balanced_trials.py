@@ -145,9 +145,9 @@ def draw_balanced(
     groups: of speakers, by speaker: non-target trials are within one; None: among all.
     """
     if per_speaker < 1:
-        raise ConfigError(f"`per_speaker` is a number of trials, 1 or more; got {per_speaker}")
+        raise ConfigError(f"`per_speaker` must be a number of trials, 1 or more; got {per_speaker}")
     if seed < 0:
-        raise ConfigError(f"`seed` is 0 or more; got {seed}")
+        raise ConfigError(f"`seed` must be 0 or more; got {seed}")
     rows_of: dict[str, list[int]] = {}
     for row, utterance in enumerate(utterances):
         rows_of.setdefault(utterance.speaker, []).append(row)
@@ -187,12 +187,12 @@ def _why_no_targets(
 def _why_no_nontargets(speakers: Sequence[str], groups: Mapping[str, str] | None) -> str:
     if len(speakers) == 1:
         return (
-            f"no non-target trial: all recordings are of one speaker, {speakers[0]!r}; if they are "
-            "not, name the corpus's `layout`"
+            f"no non-target trial: all recordings are of one speaker, {speakers[0]!r}; if they "
+            "are not, give the corpus's `layout`"
         )
     counts = Counter((groups or {}).get(speaker, "") for speaker in speakers)
     each = ", ".join(f"{count} {group}" for group, count in sorted(counts.items())[:FEW_GROUPS])
-    return f"no non-target trial: no two speakers are of one group; there are {each}"
+    return f"no non-target trial: no two speakers are in the same group; there are {each}"
 
 
 def _targets(

@@ -70,7 +70,7 @@ class CalibratedFigures:
         have = "trial has" if self.num_outside == 1 else "trials have"
         return (
             f"{self.num_outside:,} {have} a recording unlike those that the calibration was "
-            f"fitted on ({self.description}): shorter, of a narrower band or noisier"
+            f"fitted on ({self.description}): shorter, noisier or with less bandwidth"
         )
 
     def as_dict(self) -> dict[str, Any]:

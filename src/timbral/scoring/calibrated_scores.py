@@ -85,9 +85,9 @@ def identity_of(found: NamedVectors, vectors: object) -> tuple[str, str]:
 
 def _of_no_encoder(vectors: object) -> DataError:
     return DataError(
-        f"{vectors}: does not say of which weights and preprocessing its vectors are, as a folder "
-        "that `embed` wrote does, and a calibration is of one encoder; other tools' vectors get a "
-        "name and a hash by `timbral import-embeddings`"
+        f"{vectors}: does not say which weights and preprocessing its vectors were made with, as "
+        "a folder of `embed` does. A calibration is for one encoder; `timbral import-embeddings` "
+        "gives vectors of other tools a name and a hash"
     )
 
 
@@ -96,9 +96,9 @@ def lacks_measures(calibration: Calibration, found: NamedVectors, rows: Ints) ->
     if not calibration.uses_conditions or _are_measured(found, rows[rows >= 0]):
         return ""
     return (
-        "the calibration takes speech, bandwidth and noise of the recordings into account, and "
-        "the vectors' table has no such columns for all of them, as an older version of timbral "
-        "and other tools write none; embed into a new folder"
+        "the calibration needs speech, bandwidth and noise of all recordings, but the table of "
+        "vectors lacks these columns (older versions of timbral and other tools do not write "
+        "them); embed into a new folder"
     )
 
 
@@ -214,5 +214,7 @@ def _numbers(found: NamedVectors, name: str, rows: Ints) -> Floats:
     try:
         numbers = column.cast(pa.float64()).fill_null(np.nan)
     except pa.ArrowException:
-        raise DataError(f"the column {name} of the vectors' table should hold numbers") from None
+        raise DataError(
+            f"the column {name} of the table of vectors should contain numbers"
+        ) from None
     return np.asarray(numbers, dtype=np.float64)[rows]

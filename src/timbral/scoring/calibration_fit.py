@@ -133,7 +133,7 @@ def fit_trials(
     speakers = np.union1d(data.first, data.second)
     if len(speakers) < MIN_SPEAKERS:
         raise DataError(
-            f"a calibration needs {MIN_SPEAKERS} speakers or more; these trials have "
+            f"a calibration needs at least {MIN_SPEAKERS} speakers; these trials have "
             f"{len(speakers)}"
         )
     folds = np.zeros(int(speakers.max()) + 1, dtype=np.int64)
@@ -266,7 +266,9 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     """Offset and scale (columns,), with target and non-target trials of equal weight."""
     targets = int(data.labels.sum())
     if targets in (0, len(data.labels)):
-        raise DataError("a calibration needs target and non-target trials of every fifth speaker")
+        raise DataError(
+            "a calibration needs target and non-target trials in each fifth of the speakers"
+        )
     features = _design(data, ranges, columns)
     middle, spread = features[:, 1:].mean(axis=0), features[:, 1:].std(axis=0)
     varied = np.where(spread > 1e-6, spread, np.inf)  # what never changes gets no coefficient
@@ -286,8 +288,8 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     offset = offset - scale * score_middle
     if lowest_scale(scale, ranges) <= 0:
         raise ScoresFallError(
-            "in these trials a higher score does not mean more alike; the labels or the scores are "
-            "wrong, or there are too few trials"
+            "in these trials a higher score does not mean the same speaker; the labels or the "
+            "scores are wrong, or there are too few trials"
         )
     return offset, scale
 

@@ -15,10 +15,10 @@ from timbral.io.types import Ints
 
 __all__ = ["read_cohort"]
 
-STRANGERS = "name a cohort of speakers who are in no trial"
+STRANGERS = "give a cohort of speakers who are in no trial"
 UNCHECKED = (
-    "nothing says who speaks in {what}, so that recordings alone were compared: whether a speaker "
-    "of the trials is in the cohort is not known{advice}"
+    "the speakers of {what} are unknown, so only recordings were compared: a speaker of the "
+    "trials may be in the cohort{advice}"
 )
 
 
@@ -50,11 +50,11 @@ def read_cohort(
                     f"{both[0]}; {STRANGERS}"
                 )
     if cohort.speakers is None:
-        advice = "; take one from `embed`, or import it with its speakers"
+        advice = "; use vectors of `embed`, or import them with their speakers"
         return cohort, UNCHECKED.format(what="the cohort", advice=advice)
     if in_trials is None:
         _check_folders(source, cohort, vectors, used)
-        return cohort, UNCHECKED.format(what="the trials", advice="; `speakers` tells it")
+        return cohort, UNCHECKED.format(what="the trials", advice="; `speakers` can give them")
     return cohort, ""
 
 
@@ -62,13 +62,13 @@ def _check_encoder(source: str | Path, vectors: NamedVectors, cohort: NamedVecto
     sizes = vectors.vectors.shape[1], cohort.vectors.shape[1]
     if sizes[0] != sizes[1]:
         raise DataError(
-            f"{source}: the cohort's vectors have {sizes[1]} dimensions, those of the trials "
-            f"{sizes[0]}; they are of two encoders"
+            f"{source}: the cohort's vectors have {sizes[1]} numbers, those of the trials "
+            f"{sizes[0]}; they are from different encoders"
         )
     if vectors.weights_sha256 and cohort.weights_sha256 not in ("", vectors.weights_sha256):
         raise DataError(
-            f"{source}: the cohort's vectors are of {cohort.encoder} "
-            f"({cohort.weights_sha256[:8]}), the trials' of {vectors.encoder} "
+            f"{source}: the cohort's vectors are from {cohort.encoder} "
+            f"({cohort.weights_sha256[:8]}), those of the trials from {vectors.encoder} "
             f"({vectors.weights_sha256[:8]})"
         )
 
@@ -84,6 +84,6 @@ def _check_folders(
     seen = listed.seen(vectors.paths.take(pa.array(used)).to_pylist(), set())
     if seen:
         raise DataError(
-            f"{source}: the trials have recordings in the folders of {seen} of the cohort; "
-            f"{STRANGERS}, or say with `speakers` who speaks in the trials"
+            f"{source}: the trials have recordings in {seen} of the cohort's folders; "
+            f"{STRANGERS}, or give the speakers of the trials with `speakers`"
         )

@@ -56,7 +56,7 @@ class Difference:
     @property
     def verdict(self) -> str:
         if not self.is_clear:
-            return "these speakers do not tell which is better"
+            return "no clear difference on these speakers"
         return f"the {'first' if self.interval.low > 0 else 'second'} is better"
 
 
@@ -108,7 +108,7 @@ def compare(
     only one of them.
     """
     if draws < MIN_DRAWS:
-        raise ConfigError(f"`draws` is {MIN_DRAWS} or more; got {draws}")
+        raise ConfigError(f"`draws` must be {MIN_DRAWS} or more; got {draws}")
     lists = [read_scores(path) for path in (first, second)]
     where = f"{first} and {second}"
     left, right, left_out = _shared(lists[0], lists[1], where)
@@ -146,7 +146,7 @@ def _refuse_many(left_out: int, count: int, where: str) -> None:
     """DataError when more trials than a few were scored by one system only."""
     if are_too_many(left_out, left_out + count):
         raise DataError(
-            f"{where}: {left_out:,} trials were scored by one of them only, {count:,} by both; "
+            f"{where}: {left_out:,} trials were scored by only one of them, {count:,} by both; "
             "score one list with both, or set `skip_missing` to leave the others out"
         )
 
@@ -187,14 +187,16 @@ def _bootstraps(
     except DataError as error:
         found = " and ".join(f"{100 * rate:.2f} %" for rate in rates)
         raise DataError(
-            f"{where}: EER {found}; these trials cannot tell whether they differ: {error}"
+            f"{where}: EER {found}; no difference can be measured with these trials: {error}"
         ) from None
 
 
 def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
     """Rows of the trials that both lists have, in one order, and how many only one has."""
     if not (one.trials.is_labeled or other.trials.is_labeled):
-        raise DataError(f"{where}: one needs labels at least, of target and non-target trials")
+        raise DataError(
+            f"{where}: at least one of them needs labels of target and non-target trials"
+        )
     spelled = _spelled_alike(other.trials.names, one.trials.names)
     names = pc.unique(pa.concat_arrays([one.trials.names, spelled]))
     ours = _keys(one.trials, names)
@@ -209,13 +211,13 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
             for each in (one.trials, other.trials)
         ]
         raise DataError(
-            f"{where}: share no trial; compare scores of one list of trials (the first of one is "
-            f"{examples[0]}, of the other {examples[1]})"
+            f"{where}: have no trial in common; compare scores of the same list (the first of one "
+            f"is {examples[0]}, of the other {examples[1]})"
         )
     labels = one.trials.labels[left], other.trials.labels[right]
     differs = (labels[0] != labels[1]) & (labels[0] != UNKNOWN) & (labels[1] != UNKNOWN)
     if differs.any():
-        raise DataError(f"{where}: trials are labeled differently in the two: {differs.sum():,}")
+        raise DataError(f"{where}: have different labels for the same trials: {differs.sum():,}")
     return left, right, len(np.setxor1d(ours, theirs))
 
 

@@ -85,7 +85,7 @@ def seconds_of(
     try:
         seconds = np.asarray(each.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
     except pa.ArrowException as error:
-        raise DataError(f"{DURATION}: a value is no number of seconds ({error})") from None
+        raise DataError(f"{DURATION}: a value is not a number of seconds ({error})") from None
     return np.asarray(np.add.reduceat(seconds, recordings.starts[:-1]))
 
 
@@ -102,7 +102,7 @@ def _each_value(
         if column not in found.columns:
             has = ", ".join(found.columns) or "none"
             raise DataError(
-                f"{column}: the vectors have no such column (they have {has}); name a file with "
+                f"{column}: the vectors have no such column (they have {has}); give a file with "
                 f"its values, {column}=FILE"
             )
         return found.columns[column].take(pa.array(rows, mask=rows < 0))
@@ -116,7 +116,7 @@ def _each_value(
     if values.null_count == len(values):
         where = "the mapping" if isinstance(source, Mapping) else source
         raise DataError(
-            f"{column}: no recording of the list has a value; the list names "
+            f"{column}: no recording of the list has a value; the list has "
             f"{recordings.recordings[0]}, {where} {next(iter(known), 'nothing')}"
         )
     return values

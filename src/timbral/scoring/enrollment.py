@@ -83,13 +83,15 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
         repeated = [name for name in recordings if name in known]
         if not recordings or repeated or len(set(recordings)) < len(recordings):
             raise DataError(
-                f"{path}:{number}: a line is `model recording [recording …]`, each recording once "
-                f"for a model; got {line!r}"
+                f"{path}:{number}: a line should be `model recording [recording …]`, with each "
+                f"recording once per model; got {line!r}"
             )
         known.update(dict.fromkeys(recordings))
     check_sides(path, sides)
     if not of_models:
-        raise DataError(f"{path}: holds no models; a line is `model recording [recording …]`")
+        raise DataError(
+            f"{path}: contains no models; a line should be `model recording [recording …]`"
+        )
     return NamedRecordings.of(of_models)
 
 
@@ -106,12 +108,14 @@ def recordings_of(trials: TrialList, enrollment: NamedRecordings | None) -> Name
     if len(unknown):
         raise DataError(
             f"{len(unknown):,} models of the trials are not enrolled, the first "
-            f"{trials.names[int(unknown[0])]}; a trial names a model and then a recording"
+            f"{trials.names[int(unknown[0])]}; a trial should contain a model and then a "
+            "recording"
         )
     both = second[at[second] >= 0]
     if len(both):
         raise DataError(
-            f"{trials.names[int(both[0])]} stands for a model and for a recording of the trials"
+            f"{trials.names[int(both[0])]} is both a model and a recording of the trials; rename "
+            "one"
         )
     enrolled, bounds = enrollment.recordings.to_pylist(), enrollment.starts.tolist()
     return NamedRecordings.of(

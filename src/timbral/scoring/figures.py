@@ -125,7 +125,7 @@ def compute_figures(
     or a rate.
     """
     if not p_targets:
-        raise ConfigError("`p_target`: one prior of target trials or more is needed, such as 0.05")
+        raise ConfigError("`p_target`: at least one prior of target trials is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
     for asked in false_accepts:
@@ -137,7 +137,7 @@ def compute_figures(
     hull = convex_hull(kinds)
     bootstrap, note = _bootstrap(trials, first, second, draws, seed)
     if rate == 0.0:
-        bootstrap, note = None, note or "no interval: these trials have no error to draw"
+        bootstrap, note = None, note or "no interval: there is no error in these trials"
     intervals = (
         {}
         if bootstrap is None
@@ -164,7 +164,7 @@ def _bootstrap(
     trials: RankedTrials, first: Ints, second: Ints, draws: int, seed: int
 ) -> tuple[SpeakerBootstrap | None, str]:
     if not draws:
-        return None, "no interval was asked for"
+        return None, "no interval was requested"
     try:
         return SpeakerBootstrap(trials, first, second, draws=draws, seed=seed), ""
     except DataError as error:

@@ -30,7 +30,7 @@ def read_genders(given: str | Path | Mapping[str, str]) -> dict[str, str]:
     odd = next((name for name, word in written.items() if word.lower() not in GENDERS), None)
     if odd is not None:
         raise DataError(
-            f"{where}: {odd} has the gender {written[odd]!r}; a line is `speaker gender`, with one "
-            f"of {', '.join(GENDERS)}"
+            f"{where}: {odd} has the gender {written[odd]!r}; a line should be `speaker gender`, "
+            f"with one of {', '.join(GENDERS)}"
         )
     return {name: GENDERS[word.lower()] for name, word in written.items()}

@@ -143,7 +143,7 @@ def check_speakers(
     present = count_present(first, second)
     if present < MIN_SPEAKERS:
         raise DataError(
-            f"an interval over speakers needs {MIN_SPEAKERS} of them or more; got {present}"
+            f"an interval over speakers needs at least {MIN_SPEAKERS} of them; got {present}"
         )
 
 
@@ -166,7 +166,7 @@ def interval_of(values: Floats) -> Interval:
 def check_draws(draws: int) -> None:
     """ConfigError for a number of draws whose percentiles say nothing; 0 stands for no interval."""
     if draws and draws < MIN_DRAWS:
-        raise ConfigError(f"`draws` is {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
+        raise ConfigError(f"`draws` must be {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
 
 
 def eer_of(miss: Floats, false_alarm: Floats) -> Floats:

@@ -107,7 +107,7 @@ def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
     if not count:
         return ""
     trials = "1 trial compares" if count == 1 else f"{count:,} trials compare"
-    return f"{trials} a recording with itself, which says nothing of speakers: leave them out"
+    return f"{trials} a recording with itself, which says nothing about speakers: remove them"
 
 
 def _cohort(
@@ -179,12 +179,12 @@ def _with_vectors(
     kept = known[trials.first] & known[trials.second]
     left_out = len(trials) - int(kept.sum())
     if not kept.any() or (are_too_many(left_out, len(trials)) and not skip_missing):
-        advice = "`root` should be the folder that paths of the list start from"
+        advice = "`root` should be the folder that paths of the list are relative to"
         more = "" if not kept.any() else ", or set `skip_missing` to leave them out"
         raise DataError(
             f"{len(missing):,} of {len(rows):,} recordings in the list have no vector "
-            f"({left_out:,} of {len(trials):,} trials), the first {missing[0].as_py()!r}; "
-            f"vectors are those of {vectors.names[0].as_py()!r} and others; {advice}{more}"
+            f"({left_out:,} of {len(trials):,} trials), the first {missing[0].as_py()!r}; there "
+            f"are vectors of {vectors.names[0].as_py()!r} and others; {advice}{more}"
         )
     return trials.select(kept), left_out, tuple(missing.to_pylist())
 
@@ -226,8 +226,8 @@ def _scores(
 def _nuisance_of(source: str | Path, cohort: NamedVectors, options: ScoreOptions) -> Vectors:
     if cohort.speakers is None:
         raise DataError(
-            f"{source}: does not say whose the cohort's vectors are; nap needs the speakers, as a "
-            "folder or table that `embed` wrote has them"
+            f"{source}: does not contain the speakers of the cohort's vectors, which nap needs; "
+            "use a folder or table of `embed`"
         )
     return nuisance_directions(cohort.vectors, numbered(cohort.speakers), options.directions)
 

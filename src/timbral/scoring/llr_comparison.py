@@ -62,7 +62,7 @@ def llrs_of(folder: str | Path, scored: ScoredList) -> Llrs | None:
         and np.array_equal(trials.first, expected.first)
         and np.array_equal(trials.second, expected.second)
     ):
-        raise DataError(f"{path}: is not of the trials beside it; evaluate again")
+        raise DataError(f"{path}: does not belong to the trials in the same folder; evaluate again")
     return Llrs(found, _limits(read_json(Path(folder) / "evaluation.json"), path))
 
 
@@ -75,7 +75,9 @@ def _limits(content: Any, path: Path) -> tuple[float, float]:
         or not all(isinstance(each, int | float) and math.isfinite(each) for each in limits)
         or limits[0] > limits[1]
     ):
-        raise DataError(f"{path}: evaluation.json beside it has no limits of llrs; evaluate again")
+        raise DataError(
+            f"{path}: evaluation.json in the same folder has no limits of llrs; evaluate again"
+        )
     return float(limits[0]), float(limits[1])
 
 

@@ -49,8 +49,8 @@ def fit_logistic(features: Floats, labels: Ints, weights: Floats, penalty: Float
         if change <= TOLERANCE * max(value, 1e-12):
             return coefficients
     raise DataError(
-        "logistic regression does not converge: target and non-target scores do not overlap, so "
-        "that any likelihood ratio fits; more trials, or harder ones, are needed"
+        "logistic regression does not converge, because target and non-target scores do not "
+        "overlap; more trials, or harder ones, are needed"
     )
 
 

@@ -182,7 +182,7 @@ def check_false_accept(rate: float) -> None:
     """ConfigError for a rate that is none."""
     if not 0.0 <= rate < 1.0:
         raise ConfigError(
-            f"`false_accept`: a rate of false accepts lies in [0, 1), such as 0.001; got {rate:g}"
+            f"`false_accept` must be a rate from 0 to below 1, such as 0.001; got {rate:g}"
         )
 
 
@@ -190,7 +190,7 @@ def check_p_target(p_target: float) -> None:
     """ConfigError unless a prior of target trials lies between 0 and 1."""
     if not 0.0 < p_target < 1.0:
         raise ConfigError(
-            f"`p_target` must lie between 0 and 1, such as 0.05 or 0.01; got {p_target}"
+            f"`p_target` must be between 0 and 1, such as 0.05 or 0.01; got {p_target}"
         )
 
 

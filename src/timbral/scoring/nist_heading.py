@@ -38,7 +38,7 @@ def without_heading(
     for column in columns:
         name = column[0].as_py().strip(BLANKS)
         if name in named:
-            raise DataError(f"{path}: two columns are called {name!r} in its heading; leave one")
+            raise DataError(f"{path}: two columns of its heading are called {name!r}; remove one")
         named[name] = column.slice(1).cast(pa.string()).dictionary_encode()
     segments = named[HEADING[1]]
     if SIDE in named:
@@ -57,6 +57,7 @@ def check_sides(path: Path, sides: Iterable[tuple[str, str]]) -> None:
     for recording, side in sides:
         if known.setdefault(recording, side) != side:
             raise DataError(
-                f"{path}: names two sides of {recording}, which has one vector; name its channels "
-                "`RECORDING#channel=0` and `RECORDING#channel=1`, in a list without a heading"
+                f"{path}: contains two sides of {recording}, which has only one vector; write its "
+                "channels as `RECORDING#channel=0` and `RECORDING#channel=1`, in a list without "
+                "a heading"
             )

@@ -45,10 +45,11 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
     `top_k` that is no number of vectors in the cohort.
     """
     if len(cohort) < 2:
-        raise DataError(f"`cohort`: two vectors or more are needed, got {len(cohort)}")
+        raise DataError(f"`cohort`: at least two vectors are needed, got {len(cohort)}")
     if not 2 <= top_k <= len(cohort):
         raise ConfigError(
-            f"`top_k` is a number of vectors of the cohort, from 2 to {len(cohort)}; got {top_k}"
+            f"`top_k` must be from 2 to {len(cohort)}, the number of vectors in the cohort; got "
+            f"{top_k}"
         )
     others = np.ascontiguousarray(unit_length(cohort).T)
     statistics = np.empty((len(vectors), 2), dtype=np.float32)
@@ -61,7 +62,7 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
         statistics[rows, 1] = nearest.std(axis=1)
     if statistics[:, 1].min() < LEAST_SPREAD:
         raise DataError(
-            "`cohort`: its nearest vectors are all alike, so scores cannot be normalized by them; "
-            "give vectors of more speakers"
+            "`cohort`: its nearest vectors are all the same, so scores cannot be normalized with "
+            "them; give vectors of more speakers"
         )
     return statistics

@@ -32,15 +32,15 @@ def nuisance_directions(cohort: Vectors, codes: Ints, count: int) -> Vectors:
     """
     if not 1 <= count < cohort.shape[1]:
         raise ConfigError(
-            f"`directions` is a number from 1 to {cohort.shape[1] - 1}, fewer than the vectors "
-            f"have dimensions; got {count}"
+            f"`directions` must be from 1 to {cohort.shape[1] - 1}, less than the size of the "
+            f"vectors; got {count}"
         )
     counts = np.bincount(codes)
     repeated = int(np.maximum(counts - 1, 0).sum())
     if repeated < count:
         raise DataError(
-            f"`cohort`: {count} directions need several recordings of each speaker; "
-            f"{len(codes):,} vectors are of {np.count_nonzero(counts):,} speakers"
+            f"`cohort`: {count} directions need several recordings per speaker; there are "
+            f"{len(codes):,} vectors of {np.count_nonzero(counts):,} speakers"
         )
     unit = unit_length(cohort)
     means = speaker_sums(unit, codes, len(counts)) / np.maximum(counts, 1)[:, None]

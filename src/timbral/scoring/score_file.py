@@ -55,7 +55,10 @@ def write_scores(
     """
     names = trials.names
     if pc.any(pc.match_substring_regex(names, r"[\t\n\r]|^ | $|^$")).as_py():
-        raise DataError("a name with a tab, a line break or a blank at an end cannot be written")
+        raise DataError(
+            "a name that contains a tab or a line break, or begins or ends with a "
+            "space, cannot be written"
+        )
     delimiter = "\t" if pc.any(pc.match_substring(names, " ")).as_py() else " "
     labeled = order == ORDERS[0] and bool((trials.labels != UNKNOWN).all())
     ends = (delimiter, "\n" if labeled else delimiter)
@@ -152,7 +155,7 @@ def read_scores(path: str | Path) -> ScoredList:
     path = scores_file(path)
     if path.suffix == ".html":
         raise DataError(
-            f"{path}: is a page; give its folder, {path.parent}, which holds the scores"
+            f"{path}: is a page; give its folder {path.parent}, which contains the scores"
         )
     columns = read_columns(path, (3, 4), "a file of scores", FORMS)
     words = set(LABELS)
@@ -165,11 +168,15 @@ def read_scores(path: str | Path) -> ScoredList:
         score = columns.pop()
     if labels is not None and not set(labels.dictionary.to_pylist()) <= words:
         odd = next(word for word in labels.dictionary.to_pylist() if word not in words)
-        raise DataError(f"{path}: {odd!r} is no label (1, 0, target, nontarget); a line is {FORMS}")
+        raise DataError(
+            f"{path}: {odd!r} is not a label (1, 0, target, nontarget); a line should be {FORMS}"
+        )
     try:
         values = np.array(score.dictionary.to_pylist(), dtype=np.float64)
     except ValueError as error:
-        raise DataError(f"{path}: a score is no number ({error}); a line is {FORMS}") from None
+        raise DataError(
+            f"{path}: a score is not a number ({error}); a line should be {FORMS}"
+        ) from None
     if np.isnan(values).any():
         raise DataError(f"{path}: a score is NaN")
     return ScoredList(to_trials(labels, *columns), values[score.indices.to_numpy()])

@@ -53,17 +53,18 @@ class ScoreOptions:
         check_choice("norm", self.norm, NORMS)
         if (self.norm == "none") != (self.cohort is None):
             raise ConfigError(
-                "`norm` mean, as-norm and nap need a `cohort`, and a `cohort` needs one of them"
+                "`norm` mean, as-norm and nap need a `cohort`, and a `cohort` needs one of these "
+                "norms"
             )
         column_sources(self.by)
         check_choice("enrollment_average", self.enrollment_average, AVERAGES)
         if self.calibration is not None and not self.scores_are_cosines:
             raise ConfigError(
-                "`calibration`: one is of cosines of two voices, as `verify` compares them; leave "
+                "`calibration` is for cosines of two voices, as `verify` computes them; leave "
                 "out `norm`, and average the `vectors` of models"
             )
         if not self.p_target:
-            raise ConfigError("`p_target`: one prior of target trials or more is needed")
+            raise ConfigError("`p_target`: at least one prior of target trials is needed")
         for prior in self.p_target:
             check_p_target(prior)
         for rate in self.false_accept:

@@ -39,14 +39,14 @@ def _check_all_known(speakers: Sequence[str], known: Mapping[str, str], where: s
         some = ", ".join(sorted(known)[:3]) or "nobody"
         raise DataError(
             f"{len(unknown)} of {len(speakers)} speakers have no gender, the first: {unknown[0]}; "
-            f"{where} has those of {some}"
+            f"{where} contains {some}"
         )
 
 
 def _of_column(manifest: Manifest, column: str) -> dict[str, str]:
     if column not in manifest.further_names:
         has = did_you_mean(column, manifest.further_names) if manifest.further_names else ""
-        raise DataError(f"the corpus has no column {column!r}{has or ', nor any of such kind'}")
+        raise DataError(f"the corpus has no column {column!r}{has or ', and no similar one'}")
     found: dict[str, str] = {}
     for speaker, value in _pairs(manifest, column):
         if value == "":
@@ -54,7 +54,8 @@ def _of_column(manifest: Manifest, column: str) -> dict[str, str]:
         if found.setdefault(speaker, value) != value:
             raise DataError(
                 f"speaker {speaker} has several values of {column!r}, {found[speaker]} and "
-                f"{value}; non-target trials are drawn within what is one for each speaker"
+                f"{value}; to group non-target trials by a column, each speaker needs a single "
+                "value"
             )
     return found
 

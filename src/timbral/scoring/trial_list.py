@@ -114,9 +114,9 @@ def read_trial_list(path: str | Path) -> TrialList:
         columns = read_columns(path, NIST_COLUMNS, "a list of trials", FORMS)
         labels, *columns = without_heading(path, columns)
         if labels is not None and not _are_labels(labels):
-            raise DataError(f"{path}: targettype is target or nontarget, or 1 or 0")
+            raise DataError(f"{path}: targettype must be target or nontarget, or 1 or 0")
         if not len(columns[0]):
-            raise DataError(f"{path}: holds no trials below its heading")
+            raise DataError(f"{path}: contains no trials below its heading")
         return to_trials(labels, *columns)
     columns = read_columns(path, (2, 3), "a list of trials", FORMS)
     if len(columns) == 3:
@@ -138,7 +138,7 @@ def read_columns(
     """
     columns = _read_regular(path, counts, content) or _read_each_line(path, counts, content, forms)
     if not len(columns[0]):
-        raise DataError(f"{path}: holds no trials; a trial is {forms}")
+        raise DataError(f"{path}: contains no trials; a trial is {forms}")
     return columns
 
 
@@ -181,8 +181,9 @@ def _read_each_line(
             if split is not _split_quoted and len(_split_quoted(line)) in counts and '"' in line:
                 return _read_each_line(path, counts, content, forms, _split_quoted)
             raise DataError(
-                f"{path}:{number}: a trial is {forms}, the same in every line; got {line!r}; where "
-                "paths hold blanks, separate the columns by tabs, or quote them"
+                f"{path}:{number}: a trial should be {forms}, the same in every line; got "
+                f"{line!r}; if paths contain spaces, separate the columns by tabs, or quote the "
+                "paths"
             )
         rows.append(words)
     columns = zip(*rows, strict=True) if rows else [[], []]
@@ -224,4 +225,4 @@ def _without_label(path: Path) -> str:
     lines = [(number, words) for number, words in lines if not words[0].startswith("#")]
     at = max((0, -1), key=lambda column: sum(words[column] in LABELS for _, words in lines))
     number, words = next((n, words) for n, words in lines if words[at] not in LABELS)
-    return f"{path}:{number}: a trial is {FORMS}; got {' '.join(words)!r}"
+    return f"{path}:{number}: a trial should be {FORMS}; got {' '.join(words)!r}"

@@ -36,8 +36,8 @@ STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
 """of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
 
 GUESSED = (
-    "speakers are guessed from the target trials, and one whose trials do not hang together counts "
-    "as several, which narrows intervals; `speakers` tells who speaks"
+    "speakers are guessed from the target trials; one whose trials are not connected counts as "
+    "several, which makes intervals too narrow. Give the speakers with `speakers`"
 )
 
 
@@ -127,8 +127,8 @@ def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
         row = int(np.argmax(differs))
         name = recordings.names[int(recordings.name_of_each[row])]
         raise DataError(
-            f"{name} is enrolled with recordings of {expected[row]} and of {speakers[row]}; a "
-            "model is of one speaker"
+            f"{name} is enrolled with recordings of {expected[row]} and of {speakers[row]}, but a "
+            "model must be of one speaker"
         )
     return first
 
@@ -147,7 +147,8 @@ def read_map(path: Path) -> dict[str, str]:
         words = line.split("\t") if line.count("\t") == 1 else split_words(line)
         if len(words) != 2 or words[0] in speakers:
             raise DataError(
-                f"{path}:{number}: a line is `name speaker`, each name once; got {line!r}"
+                f"{path}:{number}: a line should be `name speaker`, with each name once; got "
+                f"{line!r}"
             )
         speakers[words[0]] = words[1]
     return speakers

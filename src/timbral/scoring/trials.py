@@ -37,10 +37,10 @@ def read_labeled_list(path: str | Path) -> TrialList:
     if not listed.is_labeled:
         targets, nontargets = (int((listed.labels == label).sum()) for label in (1, 0))
         raise DataError(
-            f"{path}: both target and non-target trials are needed, such as `label path path`; got "
-            f"{targets} target and {nontargets} non-target trials, and "
-            f"{len(listed) - targets - nontargets} without a label; such a list has no "
-            "error rates; `timbral score` scores it from vectors that `timbral embed` writes"
+            f"{path}: error rates need both target and non-target trials, such as `label path "
+            f"path`; got {targets} target and {nontargets} non-target trials, and "
+            f"{len(listed) - targets - nontargets} without a label. `timbral score` scores such a "
+            "list, from vectors that `timbral embed` writes"
         )
     return listed
 
@@ -106,8 +106,8 @@ def draw_cross_session_trials(
                 by_label[label].append(Trial(label, first.path, second.path))
     if not all(by_label):
         raise DataError(
-            "cross-session trials need a speaker with two sessions and two speakers of a corpus; "
-            f"got {len(by_label[1])} target and {len(by_label[0])} non-target pairs"
+            "cross-session trials need a speaker with two sessions, and two speakers of one "
+            f"corpus; got {len(by_label[1])} target and {len(by_label[0])} non-target pairs"
         )
     count = min(max_per_kind, *map(len, by_label))
     generator = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def trial_line(*words: str) -> str:
     for word in words:
         if word != word.strip(BLANKS) or any(separator in word for separator in "\t\n\r"):
             raise DataError(
-                f"{word!r}: cannot stand in a list of trials (a tab, a line break or a blank at an "
-                "end); rename the file"
+                f"{word!r}: cannot be written to a list of trials (it contains a tab or a line "
+                "break, or begins or ends with a space); rename the file"
             )
     return ("\t" if any(" " in word for word in words) else " ").join(words) + "\n"

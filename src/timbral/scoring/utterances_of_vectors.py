@@ -37,8 +37,8 @@ def utterances_of_vectors(folder: str | Path) -> Manifest:
     if len(unnamed):
         raise DataError(
             f"{folder}: {len(unnamed):,} of {len(table):,} vectors have no speaker, the first "
-            f"{unnamed[0].as_py()!r}; who speaks is said by `import-embeddings --speakers FILE` "
-            "(lines `utterance speaker`), or by the corpus that is embedded"
+            f"{unnamed[0].as_py()!r}; give speakers with `import-embeddings --speakers FILE` "
+            "(lines `utterance speaker`), or with the corpus that is embedded"
         )
     own = table.append_column("corpus", pa.array([""] * len(table), pa.string()))
     found = own.select(COLUMNS.names)

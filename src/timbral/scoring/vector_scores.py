@@ -138,7 +138,7 @@ def score(
     check_choice("order", order, ORDERS)
     check_prior(prior)
     if llrs is not None and calibration is None:
-        raise ConfigError("`llrs` are what a calibration makes of scores: give a `calibration`")
+        raise ConfigError("`llrs` needs a `calibration`, which computes them from scores")
     source = "" if isinstance(calibration, Calibration) else str(calibration)
     if isinstance(calibration, str | Path):
         calibration = _calibration_of(calibration)

@@ -36,10 +36,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         401: "No token, or an unknown one",
         413: "The upload is too large, or the recording too long",
-        415: "The file is no recording that timbral reads",
+        415: "timbral cannot read the file as a recording",
         422: "The recording, or a setting, cannot be used",
-        429: "This token has too many requests in work",
-        503: "Too much to do at the moment; try again after Retry-After seconds",
+        429: "This token has too many requests in progress",
+        503: "Too many requests at the moment; try again after Retry-After seconds",
     }.items()
 }
 DESCRIPTION = """Speaker encoder over HTTP. Recordings are uploaded as multipart/form-data, in any
@@ -147,7 +147,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(MemoryError)
     async def refuse_for_memory(_: Request, __: MemoryError) -> JSONResponse:
-        message = "there is no memory for it at the moment; try again later, or send less"
+        message = "there is not enough memory at the moment; try again later, or send less"
         return answer(ErrorAnswer(503, "memory", message))
 
     @app.exception_handler(OSError)
@@ -156,7 +156,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(Exception)  # its traceback is in the log
     async def admit_a_fault(_: Request, __: Exception) -> JSONResponse:
-        message = "an error that nobody foresaw; whoever runs the service finds it in the log"
+        message = "unexpected error; the details are in the log of the service"
         return answer(ErrorAnswer(500, "fault", message))
 
     @app.exception_handler(RequestValidationError)
@@ -177,7 +177,7 @@ def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAn
         voices = "" if has_gallery else "; voices need a gallery: `timbral serve gallery.db`"
         message = f"no such path; GET /api lists all{voices}"
     elif error.status_code == 405:
-        message = f"{method} is not answered here; GET /api lists what is"
+        message = f"{method} is not allowed here; GET /api lists what is"
     return ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), message)
 
 
@@ -192,5 +192,5 @@ def _full_disk(error: OSError) -> ErrorAnswer:
     """Of a full disk; other errors are faults, and raised again."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
-    message = "the service's disk is full; try again when whoever runs it has made room"
+    message = "the service's disk is full; try again when its operator has freed some space"
     return ErrorAnswer(503, "disk", message)

@@ -175,7 +175,7 @@ class BatchingRuntime:
         check_time_left()
         with self._lock:
             if self._closed:
-                raise ServiceError(503, "stopping", "the service is stopping; ask another one")
+                raise ServiceError(503, "stopping", "the service is stopping; use another one")
             self._jobs.append(job)
             self._wake()
         return job.future.result()

@@ -24,16 +24,16 @@ async def refuse_unknown_fields(request: Request) -> None:
     }
     came: set[str] = set()
     for name in request.query_params:
-        raise _refusal(name, "stands in the address; send it as a field of the form")
+        raise _refusal(name, "is part of the address; send it as a form field instead")
     for name, value in (await request.form()).multi_items():
         if name not in takes_file:
             raise _refusal(name, f"no such field; allowed: {', '.join(takes_file)}")
         if takes_file[name] and isinstance(value, str):
-            raise _refusal(name, f"takes a file, text came; as curl sends it: -F {name}=@a.wav")
+            raise _refusal(name, f"must be a file, got text; with curl: -F {name}=@a.wav")
         if not takes_file[name] and not isinstance(value, str):
-            raise _refusal(name, f"takes text, a file came; as curl sends it: -F {name}=VALUE")
+            raise _refusal(name, f"must be text, got a file; with curl: -F {name}=VALUE")
         if name in came and name not in takes_several:
-            raise _refusal(name, "came twice; send it once")
+            raise _refusal(name, "was sent twice; send it once")
         came.add(name)
 
 

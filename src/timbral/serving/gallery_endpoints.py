@@ -22,12 +22,14 @@ from timbral.serving.service import Service
 __all__ = ["add_gallery_endpoints"]
 
 NO_SUCH_VOICE: dict[int | str, dict[str, Any]] = {
-    404: {"model": RefusalAnswer, "description": "Nobody is enrolled under this name"}
+    404: {"model": RefusalAnswer, "description": "No voice of this name is enrolled"}
 }
 NOT_ENROLLED: dict[int | str, dict[str, Any]] = {
     409: {
         "model": RefusalAnswer,
-        "description": "The recordings do not fit together, or are another voice's",
+        "description": (
+            "The recordings do not sound like one speaker, or sound like another voice"
+        ),
     }
 }
 

@@ -89,7 +89,7 @@ class GalleryService:
 
     def _check(self, name: str) -> None:
         if name not in self._gallery:
-            raise ServiceError(404, "no-such-voice", f"nobody is enrolled as {name!r}")
+            raise ServiceError(404, "no-such-voice", f"no voice {name!r} is enrolled")
 
 
 def _recording(recording: EnrolledRecording) -> EnrolledRecordingAnswer:

@@ -126,7 +126,7 @@ class Gate:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ServiceError(400, "disconnected", "the upload broke off")
+                raise ServiceError(400, "disconnected", "the upload was interrupted")
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._service.settings.max_upload_bytes:
@@ -135,7 +135,7 @@ class Gate:
 
     def _too_large(self) -> ServiceError:
         most = self._service.settings.max_upload_mb
-        return ServiceError(413, "too-large", f"more than {most:g} MB in one request; send less")
+        return ServiceError(413, "too-large", f"a request may have at most {most:g} MB; send less")
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -145,7 +145,10 @@ def _check_origin(headers: Headers) -> None:
     """ServiceError (403) for a request that a page of another site makes in its visitor's name."""
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != headers.get("host"):
-        message = "pages of other sites may not ask; let a server of yours ask, with a token"
+        message = (
+            "pages of other sites may not use this service; send the request from a "
+            "server, with a token"
+        )
         raise ServiceError(403, "other-site", message)
 
 
@@ -158,7 +161,7 @@ def _check_host(headers: Headers) -> None:
     host = headers.get("host", "")
     name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
     if not is_loopback(name):
-        message = "without tokens this service answers under localhost and 127.0.0.1 only"
+        message = "without tokens, this service can only be used as localhost and 127.0.0.1"
         raise ServiceError(403, "other-site", message)
 
 

@@ -12,7 +12,7 @@ from timbral.serving.refusals import ServiceError
 
 __all__ = ["TOO_MUCH", "check_time_left", "deadline", "working_until"]
 
-TOO_MUCH = "there is too much to do at the moment; try again later"
+TOO_MUCH = "the service is too busy at the moment; try again later"
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 

@@ -36,7 +36,7 @@ class Runner:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job), self._timeout)
         except TimeoutError:
-            message = f"not done within {self._timeout:g} s; try again later"
+            message = f"not finished within {self._timeout:g} s; try again later"
             raise ServiceError(503, "timeout", message) from None
 
     async def to_the_end(self, function: Callable[[], R]) -> R:

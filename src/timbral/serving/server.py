@@ -23,7 +23,7 @@ KEEP_ALIVE_SECONDS = 15
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; ConfigError where that is impossible, as for a port in use."""
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"`port` lies between 0 and 65535, got {port}")
+        raise ConfigError(f"`port` must be between 0 and 65535, got {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -175,7 +175,10 @@ class Service:
         """ServiceError for more recordings than one request may have."""
         most = self.settings.max_files
         if len(contents) > most:
-            message = f"audio: {len(contents)} recordings are more than the {most} of one request"
+            message = (
+                f"audio: {len(contents)} recordings were sent, but one request may have at "
+                f"most {most}"
+            )
             raise ServiceError(413, "too-many-files", message)
 
     def _loaded(

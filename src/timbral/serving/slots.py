@@ -83,8 +83,10 @@ class Slots:
     def _check(self, token: int) -> None:
         settings = self._settings
         if token >= 0 and 0 < settings.max_per_token <= self._taken[token]:
-            message = f"{settings.max_per_token} requests of this token are in work; wait for them"
+            message = (
+                f"{settings.max_per_token} requests of this token are in progress; wait for them"
+            )
             raise ServiceError(429, "too-many-requests", message)
         if self._taken.total() >= settings.max_waiting:
-            message = f"{settings.max_waiting} requests are in work already; try again later"
+            message = f"{settings.max_waiting} requests are in progress; try again later"
             raise ServiceError(503, "overloaded", message)

@@ -55,13 +55,13 @@ def read_tokens(file: Path | None, environment: Mapping[str, str] = os.environ) 
     for word in words:
         if len(word) < MIN_LENGTH:
             raise ConfigError(
-                f"{source}: a token has {MIN_LENGTH} characters or more, so that nobody guesses "
-                f"it; one has {len(word)}"
+                f"{source}: a token needs at least {MIN_LENGTH} characters, so that it cannot be "
+                f"guessed; one has {len(word)}"
             )
         if not TOKEN.fullmatch(word):
             raise ConfigError(
-                f"{source}: a token is of letters, digits and - . _ ~ + /, with = at its end only; "
-                "one holds something else"
+                f"{source}: a token may contain letters, digits and - . _ ~ + /, and = only at "
+                "its end; one contains something else"
             )
     return Tokens(words)
 
@@ -71,7 +71,7 @@ def _read_file(file: Path) -> list[str]:
         mode = file.stat().st_mode
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"{file}: tokens cannot be read ({reason})") from None
     if mode & 0o077:
         raise ConfigError(
@@ -80,7 +80,7 @@ def _read_file(file: Path) -> list[str]:
     stripped = [line.strip() for line in lines]
     words = [line for line in stripped if line and not line.startswith("#")]
     if not words:
-        raise ConfigError(f"{file}: holds no token; write one a line")
+        raise ConfigError(f"{file}: contains no token; write one per line")
     return words
 
 

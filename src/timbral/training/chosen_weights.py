@@ -163,7 +163,7 @@ class _Scores:
         scores = np.concatenate([one.score(network) for _, one in self._kinds]).astype(np.float32)
         if not np.isfinite(scores).all():
             raise TrainingError(
-                f"`keep_old`: vectors of share {fraction:g} of the trained weights are not finite"
+                f"`keep_old`: with {fraction:g} of the trained weights, vectors are not finite"
             )
         with atomic_write(self._path(fraction)) as temporary, open(temporary, "wb") as file:
             np.save(file, scores)

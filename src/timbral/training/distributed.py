@@ -71,8 +71,9 @@ class Ranks:
         """
         if speakers < self.count:
             raise ConfigError(
-                f"data.speakers_per_batch is {speakers}, but {self.count} processes train: each "
-                "needs a speaker or more; raise it, or start fewer processes"
+                f"data.speakers_per_batch is {speakers}, but training uses {self.count} "
+                "processes, and each needs at least one speaker; raise it, or start fewer "
+                "processes"
             )
         first, end = (speakers * rank // self.count for rank in (self.rank, self.rank + 1))
         return RankRows(
@@ -186,6 +187,6 @@ def sync_batch_norm(encoder: nn.Module, ranks: Ranks) -> None:
         elif isinstance(module, _BatchNorm) and ranks.count > 1:
             raise TrainingError(
                 f"{type(encoder).__name__}.{name} is torch's {type(module).__name__}, whose "
-                "statistics are those of one process; "
-                "use timbral.encoders.layers.norm.BatchNorm there"
+                "statistics cover only one process; use timbral.encoders.layers.norm.BatchNorm "
+                "instead"
             )

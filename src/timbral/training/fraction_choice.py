@@ -89,11 +89,14 @@ class FractionChoice:
         """Why this share, in one sentence."""
         end = self.all[-1]
         if end.fraction == self.chosen.fraction:
-            return "the trained weights themselves are not worse than the start for any voices"
+            return "the trained weights are not worse than the start for any voices"
         worse = [change.name for change in end.voices if change.interval.low > 0]
         whom = f"worse than the start for {' and '.join(worse)}" if worse else "not the best"
         if not self.chosen.fraction:
-            return f"the start itself: the trained weights are {whom}, and no average is better"
+            return (
+                f"the start itself, because the trained weights are {whom}, and no average is "
+                "better"
+            )
         return f"the trained weights alone are {whom}"
 
     def as_dict(self) -> dict[str, Any]:

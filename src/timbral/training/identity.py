@@ -75,7 +75,7 @@ class RunIdentity:
             return cls(config, DataIdentity(**data))
         except (AttributeError, KeyError, TypeError):
             raise TrainingError(
-                f"{path}: is not of a run: it should hold `config` and `data`, with "
+                f"{path}: does not describe a run: it should contain `config` and `data`, with "
                 f"{', '.join(sorted(known))}"
             ) from None
 
@@ -87,10 +87,10 @@ class RunIdentity:
         differing = self._differences(other)
         if differing:
             raise TrainingError(
-                f"{folder}: holds a run with other settings\n"
-                f"{_table(('setting', 'that run', 'now'), differing)}\n"
-                "choose another output, in which `checkpoint_path` resumes from that run's last "
-                "checkpoint with these settings; or rename that run with `force_restart`"
+                f"{folder}: contains a run with other "
+                f"settings\n{_table(('setting', 'that run', 'now'), differing)}\nchoose another "
+                "output, where `checkpoint_path` can resume from that run's last checkpoint with "
+                "these settings; or rename that run with `force_restart`"
             )
 
     def _differences(self, other: RunIdentity) -> list[tuple[str, str, str]]:

@@ -28,7 +28,7 @@ def keep_classifier(loss_fn: nn.Module, initial: Checkpoint, data: TrainingData)
     where = initial.weights_path
     if not tensors:
         raise ConfigError(
-            f"{where}: holds no loss (saved, pushed and averaged encoders have none); "
+            f"{where}: contains no loss (saved, pushed and averaged encoders have none); "
             "`keep_classifier` needs a run folder or one of its checkpoints as `init`"
         )
     _check_speakers(initial, data)
@@ -55,7 +55,8 @@ def _check_speakers(initial: Checkpoint, data: TrainingData) -> None:
     if earlier != now:
         other = sorted(earlier ^ now)
         raise ConfigError(
-            f"`keep_classifier`: {initial.folder} was trained on {len(earlier)} speakers, and "
-            f"these are {len(now)}; only one of both has {', '.join(other[:3])}"
-            f"{' …' if len(other) > 3 else ''}. Data and `validation_speakers` must be that run's"
+            f"`keep_classifier`: {initial.folder} was trained on {len(earlier)} speakers, but "
+            f"there are {len(now)} now; only one of the two has "
+            f"{', '.join(other[:3])}{' …' if len(other) > 3 else ''}. Use the data and "
+            "`validation_speakers` of that run"
         )

@@ -43,7 +43,8 @@ def check_processes(count: int, device: torch.device) -> None:
         raise ConfigError(f"workers must be 1 or more, got {count}")
     if "RANK" in os.environ:
         raise ConfigError(
-            "workers starts processes of this machine, and torchrun has done so already"
+            "`workers` starts processes on this machine, but torchrun has already started them; "
+            "leave it out"
         )
     if device.type == "cuda" and count > torch.cuda.device_count():
         raise ConfigError(

@@ -176,9 +176,9 @@ def _count_skipped(state: TrainState, loss: Tensor) -> None:
 
 def _diverged(step: int, how: str, state: TrainState) -> TrainingError:
     return TrainingError(
-        f"training diverged until step {step}: {how}; the checkpoints before are kept: try a lower "
-        f"optimizer.learning_rate (it is {state.config.optimizer.learning_rate:g}) or precision "
-        "fp32, in another `output` or with `force_restart`"
+        f"training diverged by step {step}: {how}. The checkpoints before that are kept; try a "
+        f"lower optimizer.learning_rate (it is {state.config.optimizer.learning_rate:g}) or "
+        "precision fp32, in another `output` or with `force_restart`"
     )
 
 

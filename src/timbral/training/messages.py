@@ -76,6 +76,6 @@ CAUSES_FIRST: list[type[Failure]] = [Failed, Ended, Crashed]
 
 def _process_failed(rank: int, how: str) -> TrainingError:
     return TrainingError(
-        f"process {rank} failed ({how}) and ended the run; the same command resumes it; "
-        f"see worker_{rank}.log in the run folder"
+        f"process {rank} failed ({how}) and ended the run; the same command resumes it; see "
+        f"worker_{rank}.log in the run folder"
     )

@@ -74,8 +74,8 @@ def open_old_voices(
         old.check_encoder(encoder)
         if old.preprocessing != data.preprocessing:
             raise ConfigError(
-                f"`keep_old`: {folder} was prepared with {old.preprocessing}, and {data.folder} "
-                f"with {data.preprocessing}: prepare both alike"
+                f"`keep_old`: {folder} was prepared with {old.preprocessing}, but {data.folder} "
+                f"with {data.preprocessing}; prepare both with the same settings"
             )
         _refuse_shared(used, old)
         kept = _usable(old, encoder.min_samples)
@@ -88,9 +88,9 @@ def check_new_voices(data: PreparedData, rows: Ints) -> None:
     count = len(_with_two(data, rows))
     if count < MIN_SPEAKERS:
         raise DataError(
-            f"`keep_old` chooses on {MIN_SPEAKERS} validation speakers or more with two recordings "
-            f"or more each; {data.folder} has {count}: name more in validation_speakers, such as "
-            "20, or give validation_data"
+            f"`keep_old` needs at least {MIN_SPEAKERS} validation speakers with two or more "
+            f"recordings each; {data.folder} has {count}: hold out more with validation_speakers, "
+            "such as 20, or give validation_data"
         )
 
 
@@ -100,8 +100,8 @@ def _usable(old: PreparedData, min_samples: int) -> Ints:
     codes = _with_two(old, rows)
     if len(codes) < MIN_SPEAKERS:
         raise DataError(
-            f"`keep_old`: {old.folder} has {len(codes)} speakers with two recordings or more that "
-            f"are long enough; {MIN_SPEAKERS} or more are needed"
+            f"`keep_old`: {old.folder} has {len(codes)} speakers with two or more recordings that "
+            f"are long enough; at least {MIN_SPEAKERS} are needed"
         )
     count = min(MAX_SPEAKERS, len(codes))
     watched = codes[np.arange(count) * len(codes) // count]
@@ -128,9 +128,10 @@ def _refuse_shared(used: Sequence[tuple[PreparedData, Ints]], old: PreparedData)
         names = sorted(shared)
         more = " …" if len(names) > 3 else ""
         raise DataError(
-            f"`keep_old`: {len(names)} of the speakers of {old.folder} are in {used[0][0].folder}, "
-            f"too: {', '.join(names[:3])}{more}; old voices are others than those of training and "
-            "validation: name these in exclude_speakers, or prepare the old ones without them"
+            f"`keep_old`: {len(names)} of the speakers of {old.folder} are also in "
+            f"{used[0][0].folder}: {', '.join(names[:3])}{more}. Old voices must not be used in "
+            "training or validation: list them in exclude_speakers, or prepare the old voices "
+            "without them"
         )
 
 
@@ -145,5 +146,5 @@ def _names(folders: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
-        raise ConfigError("`keep_old` names one folder twice")
+        raise ConfigError("`keep_old` contains a folder twice")
     return names

@@ -117,8 +117,8 @@ def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in group_of):
         raise ConfigError(
-            f"optimizer.freeze: {', '.join(config.freeze)} is all that this encoder has; "
-            "nothing would be left to learn"
+            f"optimizer.freeze: {', '.join(config.freeze)} are all layers of this encoder, so "
+            "nothing would be left to train"
         )
 
 

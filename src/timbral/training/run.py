@@ -139,7 +139,7 @@ class Run:
 
     def note_fractions(self, step: int, done: int, total: int) -> None:
         """How many shares of the trained weights are scored: to the terminal and the log."""
-        self._log.line(f"keep_old: {done} of {total} shares of the trained weights are scored")
+        self._log.line(f"keep_old: {done} of {total} averages with the start are scored")
         if self._ranks.is_first:
             self._progress(step, {"weight_shares": done / total})
 

@@ -43,7 +43,9 @@ def rename_run(folder: Path) -> Path | None:
     if not folder.exists():
         return None
     if not (folder / "run.json").exists():
-        raise TrainingError(f"{folder}: holds no run, so it is not renamed; choose another output")
+        raise TrainingError(
+            f"{folder}: does not contain a run, so it is not renamed; choose another output"
+        )
     with folder_lock(folder):
         return rename_aside(folder)
 
@@ -84,7 +86,9 @@ class RunFolder:
         """
         warnings = []
         for half_written in self.checkpoints.glob(".step-*.writing"):
-            warnings.append(f"{half_written.name} was left half written by a killed run: ignored")
+            warnings.append(
+                f"{half_written.name} was left incomplete by a killed run and is ignored"
+            )
             shutil.rmtree(half_written, ignore_errors=True)
         last = pointed_to(self.checkpoints, "last")
         candidates = [last] if last else []

@@ -116,8 +116,8 @@ def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> Start
         if wanted == there:
             raise
         raise CheckpointError(
-            f"`init` {name} has the encoder {there}, and this config {wanted}; take a config with "
-            f"{there}, of those that `timbral configs` lists"
+            f"`init` {name} has the encoder {there}, but this config has {wanted}; use a config "
+            f"with {there}, from those that `timbral configs` lists"
         ) from error
     return StartingWeights.of(encoder, name) if job.options.keep_old else None
 
@@ -143,9 +143,9 @@ def _load_teacher(job: TrainJob, device: torch.device) -> Teacher | None:
 def _check_teacher(loss_fn: SpeakerLoss, teacher: Teacher | None) -> None:
     """ConfigError for a loss without the teacher that it needs, or a teacher that none asks."""
     if loss_fn.needs_teacher and teacher is None:
-        raise ConfigError(f"the loss {loss_fn.name} needs a teacher: name an encoder in `teacher`")
+        raise ConfigError(f"the loss {loss_fn.name} needs a teacher: give an encoder as `teacher`")
     if teacher is not None and not loss_fn.needs_teacher:
         raise ConfigError(
-            f"the loss {loss_fn.name} does not use a teacher: leave `teacher` out, or take the "
+            f"the loss {loss_fn.name} does not use a teacher: leave `teacher` out, or use the "
             "loss distillation, alone or as a term of sum"
         )

@@ -82,29 +82,30 @@ class Teacher:
         size = self.embedder.embedding_dim
         if student.embedding_dim != size:
             raise ConfigError(
-                f"the teacher {self.embedder.name} makes vectors of {size} numbers, the encoder of "
-                f"the config {student.embedding_dim}: set encoder.embedding_dim to {size}"
+                f"the teacher {self.embedder.name} returns vectors with {size} numbers, the "
+                f"encoder of the config {student.embedding_dim}: set encoder.embedding_dim to "
+                f"{size}"
             )
         if self.embedder.preprocessing != data.preprocessing:
             raise ConfigError(
-                f"{data.folder} was prepared with {data.preprocessing}, and the teacher "
-                f"{self.embedder.name} was trained on {self.embedder.preprocessing}: prepare the "
-                "corpus as the teacher takes it"
+                f"{data.folder} was prepared with {data.preprocessing}, but the teacher "
+                f"{self.embedder.name} was trained with {self.embedder.preprocessing}: prepare "
+                "the corpus with those settings"
             )
 
     def check_crops(self, config: DataConfig, data: PreparedData) -> None:
         """ConfigError unless the crops of the data are waves that are long enough for it."""
         if isinstance(data, PrecomputedMels):
             raise ConfigError(
-                f"data.teacher_input crops takes waves, and {data.folder} holds mels: prepare it "
-                "without --format npy, or set data.teacher_input to recordings"
+                f"data.teacher_input crops needs waves, but {data.folder} contains mels: prepare "
+                "it without --format npy, or set data.teacher_input to recordings"
             )
         least = self.embedder.runtime.network.min_samples / SAMPLE_RATE
         if config.crop_seconds < least:
             raise ConfigError(
-                f"data.crop_seconds is {config.crop_seconds:g}, and the teacher "
-                f"{self.embedder.name} takes {least:.3g} s or more: make the crops longer, or set "
-                "data.teacher_input to recordings"
+                f"data.crop_seconds is {config.crop_seconds:g}, but the teacher "
+                f"{self.embedder.name} needs at least {least:.3g} s: make the crops longer, or "
+                "set data.teacher_input to recordings"
             )
 
     def vectors(

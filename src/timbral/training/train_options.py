@@ -47,18 +47,18 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.checkpoint_path is not None and (self.force_restart or self.init is not None):
-            raise ConfigError("`checkpoint_path` goes with neither `force_restart` nor `init`")
+            raise ConfigError("`checkpoint_path` cannot be combined with `force_restart` or `init`")
         if self.keep_classifier and self.init is None:
-            raise ConfigError("`keep_classifier` needs `init`: whose class weights are kept")
+            raise ConfigError("`keep_classifier` needs `init`, whose class weights it keeps")
         if self.keep_old and self.init is None:
-            raise ConfigError("`keep_old` needs `init`: the encoder that training may not worsen")
+            raise ConfigError("`keep_old` needs `init`, the encoder whose accuracy it keeps")
         if self.keep_old and self.validation_speakers == "0":
             raise ConfigError(
-                "`keep_old` chooses on validation speakers, and `validation_speakers` 0 keeps none "
-                "from training: keep 5 or more"
+                "`keep_old` needs validation speakers, but `validation_speakers` is 0; hold out "
+                "5 or more"
             )
         if self.validation_data is not None and self.validation_speakers != "auto":
-            raise ConfigError("`validation_speakers` and `validation_data` exclude each other")
+            raise ConfigError("`validation_speakers` and `validation_data` cannot be combined")
 
     def with_defaults(self, defaults: TrainOptions) -> TrainOptions:
         """These options; those that were left as they are here become what `defaults` says."""

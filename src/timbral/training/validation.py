@@ -55,7 +55,7 @@ class Validation:
             self._pairs = np.array(draw_pairs(self._speakers))
         except DataError as error:
             raise DataError(
-                f"the validation speakers will not do: {error}; name others in "
+                f"these validation speakers cannot be used: {error}; choose others with "
                 "validation_speakers, or 0 for no validation"
             ) from None
 

@@ -40,7 +40,7 @@ def _config(layers: list[OnnxLayer]) -> CampplusConfig:
     """CAM++ as it is published, with vectors of the size of the last layer that has a matrix."""
     matrices = [each.tensors[0] for each in layers if each.operation != "BatchNormalization"]
     if not matrices:
-        raise CheckpointError("this ONNX model is no CAM++: it has no layers with weights")
+        raise CheckpointError("this ONNX model is not a CAM++: it has no layers with weights")
     return CampplusConfig(embedding_dim=len(matrices[-1]))
 
 
@@ -99,7 +99,9 @@ class _LayerReader:
         """A batch norm: scale, offset, mean, variance."""
         layer = self._next(name, ("BatchNormalization",))
         if len(layer.tensors) != 4:
-            raise CheckpointError(f"this ONNX model is no CAM++: {name} is no batch norm of four")
+            raise CheckpointError(
+                f"this ONNX model is not a CAM++: {name} is not a batch norm with four tensors"
+            )
         scale, offset, mean, variance = layer.tensors
         if name == "linear_norm":  # which has neither scale nor offset
             deviation = (variance + NORM_EPSILON).sqrt() / scale
@@ -126,19 +128,21 @@ class _LayerReader:
 
     def _next(self, name: str, operations: tuple[str, ...]) -> OnnxLayer:
         if self._taken == len(self._layers):
-            raise CheckpointError(f"this ONNX model is no CAM++: it ends before {name}")
+            raise CheckpointError(f"this ONNX model is not a CAM++: it ends before {name}")
         layer = self._layers[self._taken]
         self._taken += 1
         if layer.operation not in operations:
             raise CheckpointError(
-                f"this ONNX model is no CAM++: {layer.operation} stands where {name} should be"
+                f"this ONNX model is not a CAM++: {layer.operation} was found instead of {name}"
             )
         return layer
 
     def check_end(self) -> None:
         """Raise CheckpointError where layers are left."""
         if left := len(self._layers) - self._taken:
-            raise CheckpointError(f"this ONNX model is no CAM++: {left} layers are behind its last")
+            raise CheckpointError(
+                f"this ONNX model is not a CAM++: {left} layers follow its last one"
+            )
 
 
 COSYVOICE = Format(

@@ -39,7 +39,7 @@ def convert(content: Content) -> ConvertedWeights:
         tensors = wavlm_tensors(with_prefix(state, "model"))
         encoder = wavlm_config(tensors)
     else:
-        raise CheckpointError("these are not weights of ddvc: neither ECAPA nor WavLM in them")
+        raise CheckpointError("these are not weights of ddvc: they contain neither ECAPA nor WavLM")
     for key, tensor in state.items():
         if key.startswith("similarity_"):
             tensors[f"loss.{key}"] = tensor.reshape(-1)

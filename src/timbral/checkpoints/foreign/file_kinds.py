@@ -16,7 +16,7 @@ __all__ = ["is_onnx", "is_safetensors", "is_text", "missing_bytes", "why_no_weig
 LONGEST_HEADER = 100_000_000
 """bytes of a safetensors header, as the format bounds it"""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-UNPACK = "unpack it, and give the file of weights that is in it"
+UNPACK = "unpack it, and give the file of weights inside it"
 BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", f"it is a tar archive, as NeMo's .nemo files are; {UNPACK}"),
     (0, b"\x1f\x8b", f"it is packed with gzip; {UNPACK}"),
@@ -27,13 +27,13 @@ BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF", "it is HDF5, as Keras writes it; weights of PyTorch or Paddle are read"),
     (4, b"TFL3", "it is a TensorFlow Lite model; weights of PyTorch or Paddle are read"),
     (0, b"GGUF", "it is a GGUF model; weights of PyTorch or Paddle are read"),
-    (0, b"\x93NUMPY", "it is one NumPy array; weights are a dictionary of tensors"),
+    (0, b"\x93NUMPY", "it is a single NumPy array; weights are a dictionary of tensors"),
     (0, b"PAR1", "it is a Parquet table, not weights"),
     (
         0,
         b"SQLite format 3\0",
-        "it is an SQLite database, such as a gallery of enrolled voices, which `timbral gallery` "
-        "and `timbral identify` take; weights are in a file of the encoder's own",
+        "it is an SQLite database, perhaps a gallery of enrolled voices; those are for `timbral "
+        "gallery` and `timbral identify`. Give the file of the encoder's weights",
     ),
     (0, b"RIFF", "it is a recording (RIFF), not weights"),
     (0, b"fLaC", "it is a recording (FLAC), not weights"),
@@ -51,14 +51,14 @@ def why_no_weights(content: bytes) -> str | None:
         return "it is empty; download it again"
     if content.startswith(LFS_POINTER):
         return (
-            "it is a Git LFS pointer, a few lines in the place of the weights; download the file "
-            "itself, or install Git LFS, then: git lfs fetch && git lfs checkout"
+            "it is a Git LFS pointer, a few lines instead of the weights; download the file "
+            "itself, or install Git LFS and run: git lfs fetch && git lfs checkout"
         )
     start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
         return (
-            "it is a web page, such as a login or an error; download the file itself (on the Hub, "
-            "the address has /resolve/ where the page has /blob/)"
+            "it is a web page, such as a login or an error page; download the file itself (on "
+            "the Hub, its address has /resolve/ instead of /blob/)"
         )
     for offset, magic, reason in BEGINNINGS:
         if content[offset : offset + len(magic)] == magic:
@@ -106,8 +106,8 @@ def _about_zip(content: bytes) -> str | None:
         )
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         return (
-            "it is a TorchScript program, which is not run; load it with torch.jit.load where you "
-            "trust it, and save its state_dict with torch.save"
+            "it is a TorchScript program, which timbral does not run. If you trust it, load it "
+            "with torch.jit.load and save its state_dict with torch.save"
         )
     if names and all(name.endswith(".npy") for name in names):
         return "it is an archive of NumPy arrays (.npz); weights of PyTorch or Paddle are read"

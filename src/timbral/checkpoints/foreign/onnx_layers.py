@@ -45,7 +45,7 @@ def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
     try:
         graph = onnx.load_model_from_string(content).graph
     except Exception as error:  # protobuf's own, of several kinds
-        raise CheckpointError(f"it is no ONNX model that can be read ({error})") from None
+        raise CheckpointError(f"it is not a readable ONNX model ({error})") from None
     weights = {each.name: each for each in graph.initializer}
     weights |= {
         node.output[0]: attribute.t
@@ -66,7 +66,7 @@ def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
         for position, name in enumerate(name for name in names if name in weights):
             tensors[f"{PREFIX}.{number}.{node.op_type}.{position}"] = _tensor(weights[name])
     if not tensors:
-        raise CheckpointError("it holds no layers with weights")
+        raise CheckpointError("it contains no layers with weights")
     return tensors
 
 
@@ -74,7 +74,7 @@ def _tensor(weight: Any) -> Tensor:
     """An initializer's numbers."""
     if weight.external_data:
         raise CheckpointError(
-            "its weights lie in another file beside it; save it with the weights inside"
+            "its weights are in a separate file; save the model with its weights inside"
         )
     if weight.data_type not in DATA_TYPES:
         return torch.zeros(0)
@@ -84,7 +84,9 @@ def _tensor(weight: Any) -> Tensor:
     else:
         numbers = np.array(weight.double_data or weight.float_data, np.float32)
     if any(size < 0 for size in shape) or numbers.size != np.prod(shape, dtype=object):
-        raise CheckpointError(f"its weight {weight.name!r} has not the numbers that it says")
+        raise CheckpointError(
+            f"its weight {weight.name!r} has another number of values than it states"
+        )
     return torch.from_numpy(numbers.reshape(shape).astype(np.float32))
 
 

@@ -45,7 +45,7 @@ def _as_numbers(name: str, tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.uint16:
         return tensor.view(torch.bfloat16).float()
     if not tensor.is_floating_point():
-        raise CheckpointError(f"{name} holds {tensor.dtype}; weights are floating-point numbers")
+        raise CheckpointError(f"{name} contains {tensor.dtype}; weights are floating-point numbers")
     return tensor
 
 

@@ -128,7 +128,9 @@ def _config(state: Mapping[str, Tensor], settings: Settings) -> RedimnetConfig:
     strides = [1, *(stage["frame_stride"] for stage in stages)]
     fit = all(strides) and all(b % a == 0 for a, b in itertools.pairwise(strides))
     if not channels or not stages or not fit:
-        raise CheckpointError("these are not weights of ReDimNet: its stages do not fit")
+        raise CheckpointError(
+            "these are not weights of ReDimNet: the sizes of its stages do not match"
+        )
     head = state.get("backbone.head.weight")
     hidden = state["pool.linear1.weight"]
     pooled = len(state["pool.linear2.weight"])
@@ -166,7 +168,7 @@ def _stage(state: Mapping[str, Tensor], index: int) -> dict[str, int]:
     inside = {key: tensor for key, tensor in state.items() if re.match(before, key)}
     convs = [inside[key] for key in inside if re.fullmatch(rf"{before}2\.weight", key)]
     if len(convs) != 1:
-        raise CheckpointError(f"stage {index} of this ReDimNet has no convolution of its own")
+        raise CheckpointError(f"stage {index} of this ReDimNet has no convolution")
     context = [
         len(tensor) for key, tensor in inside.items() if key.endswith("red_dim_conv.0.weight")
     ]
@@ -207,11 +209,13 @@ def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> Non
             tensor.float().reshape(expected.shape), expected, rtol=0, atol=LARGEST_DIFFERENCE
         )
         if not same:
-            raise CheckpointError(f"the features of this ReDimNet are others: {key} is not known")
+            raise CheckpointError(
+                f"the features of this ReDimNet are of an unknown kind: {key} is not known"
+            )
     if own and any(key.startswith(FRONT_END) for key in state):
         raise CheckpointError(
-            f"the features of this ReDimNet are not {config.features!r} as its model_config says: "
-            f"{', '.join(own)} is not in the file"
+            f"model_config says that the features of this ReDimNet are {config.features!r}, but "
+            f"the file does not contain {', '.join(own)}"
         )
 
 

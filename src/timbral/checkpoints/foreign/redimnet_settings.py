@@ -76,16 +76,18 @@ def read_settings(whole: Mapping[Any, Any]) -> Settings:
     given = whole.get(KEY)
     if not isinstance(given, Mapping):
         raise CheckpointError(
-            "the weights of a ReDimNet alone do not say which features they take: the file needs "
-            "its model_config beside them, as the published ones have it (torch.save("
-            "{'model_config': {…}, 'state_dict': …}, FILE))"
+            "the weights of a ReDimNet do not say which features they need, so the file must "
+            "also contain its model_config, as the published files do "
+            "(torch.save({'model_config': {…}, 'state_dict': …}, FILE))"
         )
     check_network(given, KEY)
     # ReDimNet2's class cannot be built without it, and ReDimNet's takes none
     version = 2 if "causal" in given else 1
     of_features = given.get("spec_params", {} if version == 1 else None)
     if not isinstance(of_features, Mapping):
-        raise CheckpointError(f"{KEY}.spec_params is missing: its defaults have changed")
+        raise CheckpointError(
+            f"{KEY}.spec_params is missing; it is required, because its defaults have changed"
+        )
     check_features(of_features, f"{KEY}.spec_params")
     groups = given.get("agg_gnorm", False)  # True is as many as channels, a number itself
     if type(groups) is not bool and (type(groups) is not int or groups != given.get("C")):
@@ -120,7 +122,7 @@ def _check(
                 raise CheckpointError(f"{where}.{key} {_shown(value)} is not known, only {allowed}")
         elif key not in other:
             raise CheckpointError(
-                f"{where} has {_shown(key)}, which is not known: the network may be another one"
+                f"{where} has the unknown key {_shown(key)}, so the network may be another one"
             )
 
 

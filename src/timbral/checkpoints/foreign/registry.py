@@ -116,8 +116,8 @@ def _recognized(content: Content) -> tuple[str, Content]:
     names = [name for name in found if name not in inside]
     if len(names) > 1:
         raise CheckpointError(
-            f"these weights could be of {' or '.join(names)}, and nothing in the file "
-            "tells; convert them with `format` named"
+            f"these weights fit more than one format: {' or '.join(names)}; choose one with "
+            "`format`"
         )
     if not names:
         formats = "".join(f"\n  {name}: {one.description}" for name, one in FORMATS.items())

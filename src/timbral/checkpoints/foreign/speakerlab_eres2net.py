@@ -80,9 +80,9 @@ def _config(state: Mapping[str, Tensor]) -> Eres2netV2Config:
     pooled = state["seg_1.weight"].shape[1]
     if pooled != 2 * statistics or any(name.startswith("pool.") for name in state):
         raise CheckpointError(
-            "only ERes2NetV2 with temporal statistics pooling (TSTP) on 80 filter banks is known: "
-            f"this one's linear layer takes {pooled:,} numbers instead of {2 * statistics:,}, or "
-            "its pooling has weights of its own"
+            "only ERes2NetV2 with temporal statistics pooling (TSTP) on 80 filter banks is "
+            f"supported. The linear layer of this one takes {pooled:,} numbers instead of "
+            f"{2 * statistics:,}, or its pooling has weights"
         )
     return config
 

@@ -67,8 +67,9 @@ def convert(content: Content) -> ConvertedWeights:
     """
     if content.hyperparams and FEATURES not in content.hyperparams:
         raise CheckpointError(
-            f"the hyperparams.yaml beside it does not make its features by {FEATURES}, as encoders "
-            "for TTS do not; timbral's ECAPA-TDNN takes these, so its vectors would be others"
+            f"the features in its hyperparams.yaml are not made by {FEATURES}. timbral's "
+            "ECAPA-TDNN needs those; with others, as in encoders for TTS, its vectors would "
+            "differ"
         )
     return ConvertedWeights(*ecapa_tensors(only_tensors(content.values)))
 

@@ -121,7 +121,7 @@ def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wa
     for key, value in {**fixed, "add_adapter": False}.items():
         if content.get(key, value) != value:
             raise CheckpointError(
-                f"config.json: {key} is {content[key]!r}; only {value!r} is known"
+                f"config.json: {key} is {content[key]!r}; only {value!r} is supported"
             )
     taken = {name: content[name] for name in NEEDED}
     taken |= {name: content[name] for name in OPTIONAL if name in content}
@@ -140,15 +140,15 @@ def has_wavlm_config(content: Content) -> bool:
 def convert(content: Content) -> ConvertedWeights:
     """A folder of WavLM; without an x-vector head in it, the head is newly initialized."""
     if content.config is None or not has_wavlm_config(content):
-        raise CheckpointError("these are not weights of a WavLM beside its config.json")
+        raise CheckpointError("these are not weights of a WavLM, although config.json says so")
     tensors = wavlm_tensors(only_tensors(content.values))
     has_head = "encoder.head.projector.weight" in tensors
     try:
         config = config_from(content.config, tensors)
     except KeyError as error:
-        raise CheckpointError(f"config.json has no {error}; a WavLM's is needed") from None
+        raise CheckpointError(f"config.json has no {error}, which a WavLM needs") from None
     except (TypeError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"config.json is not of a WavLM that can be built: {error}") from None
+        raise CheckpointError(f"no WavLM can be built from config.json: {error}") from None
     return ConvertedWeights(config, tensors, uninitialized_prefixes=() if has_head else ("head.",))
 
 

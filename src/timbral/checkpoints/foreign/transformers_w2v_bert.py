@@ -66,7 +66,7 @@ def is_w2v_bert(content: Content) -> bool:
 def convert(content: Content) -> ConvertedWeights:
     """Any size of it; CheckpointError where config.json is not one of a w2v-BERT that is known."""
     if content.config is None or not is_w2v_bert(content):
-        raise CheckpointError("these are not weights of a w2v-BERT beside its config.json")
+        raise CheckpointError("these are not weights of a w2v-BERT, although config.json says so")
     config = _config(content.config)
     tensors: dict[str, Tensor] = {}
     for key, tensor in only_tensors(content.values).items():
@@ -87,16 +87,14 @@ def _config(content: Mapping[str, Any]) -> W2vBertMhfaConfig:
     for key, known in KNOWN.items():
         if content.get(key, known[0]) not in known:
             raise CheckpointError(
-                f"config.json: {key} is {content[key]!r:.60}; only {known[0]!r} is known"
+                f"config.json: {key} is {content[key]!r:.60}; only {known[0]!r} is supported"
             )
     try:
         sizes = {ours: content[theirs] for theirs, ours in SIZES.items() if theirs in content}
         return from_mapping(W2vBertMhfaConfig, sizes, "config.json")
     except (TypeError, ValueError, ConfigError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"config.json is of no w2v-BERT that can be built: {reason}"
-        ) from None
+        raise CheckpointError(f"no w2v-BERT can be built from config.json: {reason}") from None
 
 
 TRANSFORMERS_W2V_BERT = Format(

@@ -95,10 +95,12 @@ def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmEc
     sizes = wavlm_sizes(wavlm)
     groups = sum(bool(re.match(r"layer2\.Res2Conv1dReluBn\.convs\.\d+\.weight", k)) for k in state)
     if any(re.match(r"layer[234]\.shortcut\.", key) for key in state):
-        raise CheckpointError("UniSpeech's ECAPA-TDNN with blocks of different widths is not known")
+        raise CheckpointError(
+            "UniSpeech's ECAPA-TDNN with blocks of different widths is not supported"
+        )
     pooled = len(state["conv.weight"])
     if state["pooling.linear1.weight"].shape[1] != pooled:
-        raise CheckpointError("UniSpeech's ECAPA-TDNN with global context is not known")
+        raise CheckpointError("UniSpeech's ECAPA-TDNN with global context is not supported")
     return WavlmEcapaConfig(
         **sizes,
         do_normalize=sizes["do_stable_layer_norm"],

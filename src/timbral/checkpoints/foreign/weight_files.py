@@ -35,7 +35,7 @@ LONGEST_REASON = 200
 LEGACY_PICKLES = 4
 """with which such a file begins: that number, a version, sizes of numbers, and the content"""
 SAVE_TENSORS = (
-    "save the state_dict alone, in the project that the file comes from: "
+    "save only the state_dict, in the project that the file comes from: "
     "torch.save(model.state_dict(), FILE)"
 )
 
@@ -77,9 +77,8 @@ def find_weights(source: Path) -> Path:
     for name in WEIGHT_FILES:
         if (source / name).is_file():
             return source / name
-    what = (
-        f"holds none of {', '.join(WEIGHT_FILES)}" if source.is_dir() else "no such file or folder"
-    )
+    known = ", ".join(WEIGHT_FILES)
+    what = f"contains none of {known}" if source.is_dir() else "no such file or folder"
     raise CheckpointError(f"{source}: {what}")
 
 
@@ -172,7 +171,7 @@ def _reason(error: Exception, content: bytes) -> str:
     if content.startswith(b"PK") or content.endswith(b"."):  # the last instruction of a pickle
         return _first_line(error) if str(error).count("\n") == 0 else "it is damaged"
     if isinstance(error, pickle.UnpicklingError) and "\n" in str(error):
-        return "it is damaged or cut short, or holds more than tensors and plain values"
+        return "it is damaged or cut short, or contains more than tensors and plain values"
     return f"it is damaged or cut short ({_first_line(error)}); download it again"
 
 
@@ -215,6 +214,6 @@ def _read_configs(folder: Path) -> dict[str, Any] | None:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{folder / name}: is not JSON ({error})") from None
         if not isinstance(content, dict):
-            raise CheckpointError(f"{folder / name}: an object is needed, got {content!r:.60}")
+            raise CheckpointError(f"{folder / name}: a JSON object is needed, got {content!r:.60}")
         config.update(content)
     return config

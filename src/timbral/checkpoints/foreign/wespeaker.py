@@ -70,9 +70,9 @@ def _config(state: Mapping[str, Tensor]) -> ResnetConfig:
     pooled = state["seg_1.weight"].shape[1]
     if pooled != 2 * statistics or any(name.startswith("pool.") for name in state):
         raise CheckpointError(
-            "only ResNets with temporal statistics pooling (TSTP) on 80 filter banks are known: "
-            f"this one's linear layer takes {pooled:,} numbers instead of {2 * statistics:,}, or "
-            "its pooling has weights of its own"
+            "only ResNets with temporal statistics pooling (TSTP) on 80 filter banks are "
+            f"supported. The linear layer of this one takes {pooled:,} numbers instead of "
+            f"{2 * statistics:,}, or its pooling has weights"
         )
     return config
 

@@ -49,7 +49,7 @@ def convert(content: Content) -> ConvertedWeights:
         if not key.startswith(CLASSIFIER)
     }
     if "seg_2.weight" in state:
-        raise CheckpointError("a ReDimNet of WeSpeaker with two linear layers is not known")
+        raise CheckpointError("a ReDimNet of WeSpeaker with two linear layers is not supported")
     if FIRST_MARKS[0] in state:
         return converted(_as_authors(state), _first_settings(state), content.step)
     missing = next((mark for mark in AUTHORS_MARKS if mark not in state), None)
@@ -99,16 +99,16 @@ def _second_settings(state: Mapping[str, Tensor], text: str) -> Settings:
     network = recipe.get("model_args") or {}
     data = recipe.get("dataset_args")
     if not isinstance(name, str) or not SECOND.match(name) or not isinstance(network, Mapping):
-        raise CheckpointError(
-            f"{RECIPE} beside these weights is not of a ReDimNet2: model {name!r:.60}"
-        )
+        raise CheckpointError(f"{RECIPE} is not the recipe of a ReDimNet2: model {name!r:.60}")
     if not isinstance(data, Mapping) or data.get("frontend") != "tfmel":
         raise CheckpointError(
-            f"{RECIPE}: dataset_args.frontend must be tfmel, others are not known"
+            f"{RECIPE}: dataset_args.frontend must be tfmel; others are not supported"
         )
     features = data.get("tfmel_args") or {}
     if not isinstance(features, Mapping) or network.get("spec") not in (None, "fbank"):
-        raise CheckpointError(f"{RECIPE}: dataset_args.tfmel_args or model_args.spec is not known")
+        raise CheckpointError(
+            f"{RECIPE}: dataset_args.tfmel_args or model_args.spec is not supported"
+        )
     check_network(
         {key: value for key, value in network.items() if key not in ("feat_dim", "spec")},
         f"{RECIPE}: model_args",
@@ -133,15 +133,15 @@ def _second_settings(state: Mapping[str, Tensor], text: str) -> Settings:
 def _read_recipe(text: str) -> Mapping[str, Any]:
     if not text:
         raise CheckpointError(
-            "WeSpeaker's ReDimNet2 needs the config.yaml of its recipe beside the file, as the "
-            "published folders have it: what it says of the features is in no tensor"
+            "WeSpeaker's ReDimNet2 needs the config.yaml of its recipe in the same folder, as "
+            "published: the weights do not say which features they need"
         )
     try:
         recipe = parse_document(text, RECIPE)
     except ConfigError as error:
         raise CheckpointError(" ".join(str(error).split())) from None
     if not isinstance(recipe, Mapping):
-        raise CheckpointError(f"{RECIPE}: should hold the sections of a recipe of WeSpeaker")
+        raise CheckpointError(f"{RECIPE}: should contain the sections of a WeSpeaker recipe")
     return recipe
 
 

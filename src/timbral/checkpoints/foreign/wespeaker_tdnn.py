@@ -97,12 +97,13 @@ def _ecapa_config(state: Mapping[str, Tensor]) -> EcapaConfig:
         seen = state["pool.linear1.weight"].shape[1]
         if seen not in (pooled, 3 * pooled):
             raise CheckpointError(
-                f"the attention of WeSpeaker's ECAPA-TDNN sees {pooled} or {3 * pooled} numbers of "
-                f"a frame, this one's {seen}"
+                f"the attention of WeSpeaker's ECAPA-TDNN takes {pooled} or {3 * pooled} numbers "
+                f"per frame, this one's {seen}"
             )
         if any(name.startswith("bn2.") for name in state):
             raise CheckpointError(
-                "WeSpeaker's ECAPA-TDNN with batch norm behind its vectors (emb_bn) is not known"
+                "WeSpeaker's ECAPA-TDNN with a batch norm after its vectors (emb_bn) is not "
+                "supported"
             )
         return EcapaConfig(
             channels=len(state["layer1.conv.weight"]),

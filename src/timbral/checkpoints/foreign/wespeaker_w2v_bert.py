@@ -51,7 +51,7 @@ def convert(content: Content) -> ConvertedWeights:
     state = only_tensors(content.values)
     if any(".lora_" in name for name in state):
         raise CheckpointError(
-            "this w2v-BERT has low-rank updates (LoRA) beside its weights; merge them first, in "
+            "this w2v-BERT has low-rank updates (LoRA) next to its weights; merge them first, in "
             "the project that the file comes from"
         )
     try:

@@ -54,8 +54,8 @@ def only_encoder(encoders: list[Content]) -> Content:
         if not _same_tensors(first, other):
             places = " and ".join(_place(one) for one in (first, other))
             raise CheckpointError(
-                f"two different encoders are in it, below {places}; save the state_dict of the "
-                "wanted one to a file of its own"
+                f"it contains two different encoders, below {places}; save the state_dict of the "
+                "one you want to a file"
             )
     return first
 
@@ -74,9 +74,9 @@ def check_beside(encoder: Content) -> None:
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise CheckpointError(
-            f"beside the encoder (below {encoder.prefix.rstrip('.')}) are "
-            f"{', '.join(unknown[:3])}{more}, which may be a part of it; save the encoder's own "
-            "state_dict to a file, and use that"
+            f"next to the encoder (below {encoder.prefix.rstrip('.')}) the file contains "
+            f"{', '.join(unknown[:3])}{more}, which may belong to it; save only the encoder's "
+            "state_dict to a file, and give that"
         )
 
 

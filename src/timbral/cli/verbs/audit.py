@@ -134,7 +134,7 @@ def _end(failures: Sequence[AudioError]) -> int:
     if not failures:
         return OK
     print(
-        f"{count(len(failures), 'recording')} not looked into; the first: {failures[0]}",
+        f"{count(len(failures), 'recording')} could not be examined; the first: {failures[0]}",
         file=sys.stderr,
     )
     return SOME_FAILED

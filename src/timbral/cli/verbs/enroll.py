@@ -121,7 +121,7 @@ def _check_alone(name: object, others: bool) -> None:
 def _check_voice(name: str, recordings: Sequence[Path]) -> None:
     """ConfigError where the name was forgotten, AudioError for a recording that is not there."""
     if Path(name).is_file():
-        raise ConfigError(f"NAME comes before the recordings, and {name!r} is a recording")
+        raise ConfigError(f"NAME comes before the recordings, but {name!r} is a recording")
     check_recordings(*recordings)
 
 

@@ -124,7 +124,7 @@ def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
 
     code = count_failures(result.num_failures, output)
     if result.num_missing:
-        print(f"{count(result.num_missing, 'trial')} left out for want of them", file=sys.stderr)
+        print(f"{count(result.num_missing, 'trial')} left out because of them", file=sys.stderr)
     if result.note:
         print(name_flags(result.note, ["evaluate"]), file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")

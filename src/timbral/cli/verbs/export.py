@@ -137,10 +137,11 @@ def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path, precis
     print(f"{path}: {made.num_bytes / 1e6:.1f} MB, {precision}, for sherpa-onnx")
     _print_parity(made.parity)
     print(
-        f"note: sherpa-onnx's filter banks are not those that the encoder was trained on; its "
-        f"vectors have a mean cosine of {made.cosine:.3f} (least {made.least_cosine:.3f}) to the "
-        f"encoder's own, {made.uncorrected_cosine:.3f} without the layer that makes up for it. "
-        "Do not compare them with the encoder's own, nor take its threshold or calibration"
+        "note: sherpa-onnx computes other filter banks than the encoder was trained on. The "
+        f"vectors of the exported model have a mean cosine of {made.cosine:.3f} (least "
+        f"{made.least_cosine:.3f}) to those of the encoder, {made.uncorrected_cosine:.3f} without "
+        "the layer that corrects for it. Do not compare them with vectors of the encoder, and do "
+        "not use its threshold or calibration for them"
     )
     return OK
 
@@ -154,7 +155,7 @@ def _check_options(
 ) -> None:
     if len([output for output in outputs if output is not None]) != 1:
         raise ConfigError(
-            "give --output FILE.onnx, --sherpa FILE.onnx or --web FOLDER; one of them"
+            "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER"
         )
     if web is None and onnxruntime_web is not None:
         raise ConfigError("--onnxruntime-web goes with --web only; leave it out")

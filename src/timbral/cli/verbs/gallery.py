@@ -188,8 +188,8 @@ def _remove(gallery: Gallery, request: Request) -> int:
     if erased:
         return OK
     print(
-        "not overwritten yet: another process reads or writes the gallery; the next `remove` does "
-        "it, or the last process that closes the gallery",
+        "not overwritten yet, because another process uses the gallery; the next `remove`, or "
+        "the last process that closes the gallery, does it",
         file=sys.stderr,
     )
     return SOME_FAILED
@@ -208,7 +208,7 @@ def _merge(gallery: Gallery, request: Request) -> int:
     except MergeError as error:
         for each in error.refusals:
             print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
-        print(f"{into}: nothing was merged; --force merges all the same", file=sys.stderr)
+        print(f"{into}: nothing was merged; --force merges them anyway", file=sys.stderr)
         return SOME_FAILED
     recordings = gallery.voice(into).summary.num_recordings
     print(f"{into}: has the recordings of {other}, now {recordings:,}")
@@ -271,9 +271,8 @@ def _migrate(gallery: Gallery, request: Request) -> int:
     print(
         f"{done.output}: {count(done.num_voices, 'voice')} with "
         f"{count(done.num_recordings, 'recording')}, mapped to {embedder.name} by "
-        f"{count(done.num_paired, 'recording')} of {speakers}\n"
-        f"old enrolled, new tested, one recording each, speakers not fitted on: "
-        f"EER {percent(done.cross_eer)}"
+        f"{count(done.num_paired, 'recording')} of {speakers}\nold voices against new recordings "
+        f"of speakers that the mapping was not fitted on: EER {percent(done.cross_eer)}"
     )
     for name, reason in sorted(done.enroll_again.items()):
         print(f"  enroll again: {name}: {reason}")

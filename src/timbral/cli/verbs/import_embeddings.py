@@ -69,5 +69,7 @@ def run(
 def _pair(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not equals or not column:
-        raise ConfigError(f"--columns takes NAME=COLUMN, such as speaker=spk_id; got {text!r}")
+        raise ConfigError(
+            f"--columns takes pairs NAME=COLUMN, such as speaker=spk_id; got {text!r}"
+        )
     return name, column

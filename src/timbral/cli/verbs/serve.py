@@ -98,8 +98,8 @@ def run(
     known = read_tokens(tokens)
     if not known and not is_loopback(host):
         raise ConfigError(
-            f"other machines can reach {host!r}, and no tokens are given; name a file with "
-            "`tokens`, or let `host` be 127.0.0.1"
+            f"other machines can reach {host!r}, but no tokens are given; give a file with "
+            "`tokens`, or set `host` to 127.0.0.1"
         )
     with listen(host, port) as listening:
         enrolled = None if gallery is None or create else Gallery(gallery)

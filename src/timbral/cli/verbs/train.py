@@ -226,7 +226,7 @@ def _print_summary(done: TrainSummary) -> None:
     )
     if (choice := done.fraction_choice) is not None:
         print(
-            f"kept is share {choice.chosen.fraction:g} of the trained weights, the rest of "
+            f"averaged: {choice.chosen.fraction:g} of the trained weights, the rest of "
             f"{choice.start}: {choice.reason}"
         )
         print("EER of the start -> now [95 % interval of the change in points, over speakers]:")

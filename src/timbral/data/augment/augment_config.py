@@ -103,7 +103,7 @@ class SpeedConfig:
         wrong = [factor for factor in self.factors if not 0.5 <= factor <= 2.0]
         if wrong or not self.factors or len(set(self.factors)) < len(self.factors):
             raise ConfigError(
-                f"augment.speed.factors takes different numbers in [0.5, 2]: {list(self.factors)}"
+                f"augment.speed.factors must be different numbers in [0.5, 2]: {list(self.factors)}"
             )
 
 
@@ -152,7 +152,7 @@ class AugmentConfig:
 
 def _check_range(key: str, values: Range, low: float, high: float) -> None:
     if len(values) != 2 or not low <= values[0] <= values[1] <= high:
-        raise ConfigError(f"{key} takes [LOW, HIGH] within [{low:g}, {high:g}]: {list(values)}")
+        raise ConfigError(f"{key} must be [LOW, HIGH] within [{low:g}, {high:g}]: {list(values)}")
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

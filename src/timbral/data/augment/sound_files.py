@@ -84,17 +84,17 @@ def _find(section: str, paths: Sequence[str]) -> list[Path]:
     expected = f"folders (or files) of recordings: {', '.join(sorted(AUDIO_SUFFIXES))}"
     if not paths:
         raise DataError(
-            f"{section}.probability is above 0, but {section}.paths names nothing; it takes "
-            f"{expected}; or set {section}.probability to 0"
+            f"{section}.probability is above 0, but {section}.paths is empty; it takes "
+            f"{expected}. Or set {section}.probability to 0"
         )
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(f"{section}.paths: {path}: no such folder; expected are {expected}")
+            raise DataError(f"{section}.paths: {path}: no such folder; {expected} are needed")
         below = [path] if path.is_file() else list(audio_files(path))
         if not below:
             raise DataError(
-                f"{section}.paths: {path}: no recordings in it; expected are {expected}"
+                f"{section}.paths: {path}: contains no recordings; {expected} are needed"
             )
         files += below
     return [Path(os.path.abspath(file)) for file in files]

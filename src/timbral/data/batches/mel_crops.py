@@ -39,8 +39,8 @@ class MelCrops:
     ) -> None:
         if augmenter and augmenter.config != AugmentConfig():
             raise ConfigError(
-                "precomputed mels hold no waves to augment; prepare the recordings as a store "
-                "(format arrow), or leave out the config's augment section"
+                "precomputed mels contain no waves to augment; prepare the recordings as a store "
+                "(format arrow), or remove the config's augment section"
             )
         self._mels = mels
         self._rows = rows

@@ -39,13 +39,13 @@ def split_speakers(
         held_out = select_speakers(read_speakers(path), speakers, path)
     if held_out == speakers:
         raise DataError(
-            f"validation_speakers {validation} takes all {len(speakers)} speakers; "
-            "none is left to train on"
+            f"validation_speakers {validation} would hold out all {len(speakers)} speakers; none "
+            "is left to train on"
         )
     if len(held_out) == 1:
         raise DataError(
-            "`validation_speakers`: two or more are needed, to have pairs of two voices; 0 trains "
-            "without validation"
+            "`validation_speakers`: at least two are needed, for pairs of different speakers; 0 "
+            "trains without validation"
         )
     return store.rows_of(speakers - held_out), store.rows_of(held_out)
 

@@ -14,8 +14,8 @@ from timbral.errors import AudioError
 __all__ = ["FOLDER", "TREE", "speaker_folders", "utterances_below"]
 
 NO_SPEAKER = (
-    "lies in no speaker's folder; move it into one, or use the layout `tree`, which takes the name "
-    "of the folder that a recording lies in for its speaker"
+    "is not in a speaker's folder; move it into one, or use the layout `tree`, where the folder "
+    "that contains a recording is its speaker"
 )
 
 

@@ -28,7 +28,7 @@ NAME = re.compile(
 )
 COLUMNS = ("audio", "speaker")
 BY_THEIR_NAMES = ColumnChoice(
-    advice="the name of the corpus says which, with #speaker=COLUMN or #audio=COLUMN at its end"
+    advice="say which at the end of the corpus's name, with #speaker=COLUMN or #audio=COLUMN"
 )
 
 
@@ -67,12 +67,14 @@ def hub_dataset(source: str) -> HubDataset | None:
     found = NAME.fullmatch(rest.rstrip("/"))
     if found is None:
         raise DataError(
-            f"{' '.join(source.split())}: is no name of a dataset of the Hub, which is {GRAMMAR}"
+            f"{' '.join(source.split())}: is not the name of a dataset of the Hub: {GRAMMAR}"
         )
     first, last = found["first"], found["last"]
     rows = None if first is None else (int(first or 0), int(last) if last else None)
     if rows is not None and rows[1] is not None and rows[0] >= rows[1]:
-        raise DataError(f"{source}: asks for no rows; [FIRST:LAST] counts from 0, without LAST")
+        raise DataError(
+            f"{source}: selects no rows; [FIRST:LAST] counts from 0, and LAST is not included"
+        )
     return HubDataset(
         found["repository"], found["revision"] or "", found["config"] or "", found["split"] or "",
         rows, _choice(found["columns"] or "", source),
@@ -83,7 +85,7 @@ def dataset_hint(missing: str) -> str:
     """What to add to the message that a path is missing, where it may be a dataset's name."""
     if NAME.fullmatch(missing) is None or Path(missing).parent.exists():
         return ""
-    return f"; a dataset of the Hugging Face Hub is written hf://{missing}"
+    return f"; for a dataset of the Hugging Face Hub write hf://{missing}"
 
 
 def _choice(text: str, source: str) -> ColumnChoice:
@@ -91,7 +93,7 @@ def _choice(text: str, source: str) -> ColumnChoice:
     for name, _, column in pairs:
         if name not in COLUMNS or not column:
             raise DataError(
-                f"{source}: {name!r} says nothing of a column; behind # stand speaker=COLUMN, "
-                "audio=COLUMN, or both with & between them"
+                f"{source}: {name!r} does not choose a column; allowed after #: speaker=COLUMN, "
+                "audio=COLUMN, or both joined by &"
             )
     return replace(BY_THEIR_NAMES, **{name: column for name, _, column in pairs})

@@ -37,7 +37,7 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
     reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
         (
             (GatedRepoError,),
-            "asks for consent: accept its terms on its page, then `hf auth login`",
+            "requires consent: accept its terms on its page, then run `hf auth login`",
         ),
         (
             (RepositoryNotFoundError,),
@@ -46,11 +46,11 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
         ),
         (
             (RevisionNotFoundError,),
-            f"has no revision {name.revision!r}; it is a branch, a tag or a commit",
+            f"has no revision {name.revision!r}; give a branch, a tag or a commit",
         ),
         (
             (DataFilesNotFoundError, EmptyDatasetError),
-            "holds no files that `datasets` reads; encoders are no corpora",
+            "contains no files that `datasets` reads; an encoder is not a corpus",
         ),
     )
     causes = list(_causes(error))
@@ -58,11 +58,11 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
         if any(isinstance(cause, kinds) for cause in causes):
             return DataError(f"{name}: {reason}")
     if is_offline_mode():
-        reason = "was not downloaded to this machine, and HF_HUB_OFFLINE forbids to download it now"
+        reason = "was not downloaded to this machine, and HF_HUB_OFFLINE forbids downloading it now"
         return DataError(f"{name}: {reason}")
     said = [str(cause).strip().partition("\n")[0] for cause in causes]
     reason = next((each for each in said if each), type(error).__name__)
-    return DataError(f"{name}: cannot be had from the Hugging Face Hub, or not be read ({reason})")
+    return DataError(f"{name}: cannot be downloaded from the Hugging Face Hub or read ({reason})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

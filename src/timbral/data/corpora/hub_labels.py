@@ -47,10 +47,10 @@ def check_speaker_numbers(name: HubDataset, builder: DatasetBuilder, split: str 
         if fewer != most[: len(fewer)]:
             other = fewer if own == most else most
             raise DataError(
-                f"{name}: the numbers in column {column!r} of {ADDRESS.sub(FILE, address)} are "
-                f"those of {_shown(own)}, in other files those of {_shown(other)}, and `datasets` "
-                "would make them one; load each file by itself, with load_dataset('parquet', "
-                "data_files=FILE), save_to_disk it, and name the folders"
+                f"{name}: column {column!r} numbers its speakers differently in its files: "
+                f"{_shown(own)} in {ADDRESS.sub(FILE, address)}, {_shown(other)} in others, and "
+                "`datasets` would mix them. Load each file alone with load_dataset('parquet', "
+                "data_files=FILE), save it with save_to_disk, and give the folders"
             )
 
 

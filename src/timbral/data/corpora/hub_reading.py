@@ -57,7 +57,7 @@ def read_hub_dataset(name: HubDataset) -> Manifest:
 
 def _not_empty(name: HubDataset, rows: Manifest) -> Manifest:
     if not len(rows) and not rows.failures:
-        raise DataError(f"{name}: holds no rows")
+        raise DataError(f"{name}: contains no rows")
     return rows
 
 
@@ -95,8 +95,8 @@ def _check_client(name: HubDataset) -> None:
         raise MissingExtraError(f"datasets of the Hugging Face Hub ({name})", "datasets") from None
     if Path(name.repository).exists():
         raise DataError(
-            f"{name}: here is a folder {name.repository}, which `datasets` would read instead; "
-            "run this in another folder"
+            f"{name}: the current folder contains a folder {name.repository}, which `datasets` "
+            "would read instead; run this elsewhere"
         )
 
 
@@ -160,7 +160,9 @@ def _builder(name: HubDataset) -> tuple[HubDataset, DatasetBuilder]:
     if not name.config and len(configs) > 1 and name.split in configs:
         name = replace(name, config=name.split, split="")
     if not name.config and len(configs) > 1 and "default" not in configs:
-        raise DataError(f"{name}: has the configs {', '.join(configs)}; name one, as :CONFIG/SPLIT")
+        raise DataError(
+            f"{name}: has the configs {', '.join(configs)}; choose one with :CONFIG/SPLIT"
+        )
     builder = load_dataset_builder(
         name.repository, name.config or None, revision=name.revision or None
     )
@@ -185,7 +187,10 @@ def _counted_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Pa
     """An Arrow file with the rows that are asked for, in the cache."""
     if not name.split:
         splits = ", ".join(_splits(builder))
-        raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
+        raise DataError(
+            f"{name}: [FIRST:LAST] selects rows of one split, but the splits are "
+            f"{splits}; choose one"
+        )
     where = Path(builder.cache_dir).name  # the commit, and what else decides the content
     file = folder / f"{_owner(name)}-{_digest(where, name, name.rows)}.arrow"
     with cache_lock(f"datasets-{_owner(name)}"):

@@ -73,8 +73,8 @@ def _is_known(file: str) -> bool:
 def _by_hand(name: HubDataset) -> str:
     at = f" --revision {name.revision}" if name.revision else ""
     return (
-        "its files do not show whose recordings they are; get them with `hf download --repo-type "
-        f"dataset {name.repository}{at} --local-dir FOLDER`, and name FOLDER as the corpus"
+        "its files do not show the speakers. Download it with `hf download --repo-type dataset "
+        f"{name.repository}{at} --local-dir FOLDER`, and give FOLDER as the corpus"
     )
 
 
@@ -85,7 +85,10 @@ def read_hub_files(name: HubDataset, files: HubFiles) -> Manifest:
     """
     if name.rows is not None and len(files.splits) != 1:
         splits = ", ".join(files.splits)
-        raise DataError(f"{name}: [FIRST:LAST] counts the rows of a split, which are {splits}")
+        raise DataError(
+            f"{name}: [FIRST:LAST] selects rows of one split, but the splits are "
+            f"{splits}; choose one"
+        )
     left_out: dict[str, str] = {}
     found = Manifest.of(_rows(name, files, left_out), "datasets")
     return Manifest(found.table, found.failures, "datasets", {**left_out, **found.left_out})
@@ -100,7 +103,7 @@ def _rows(
         recordings = [file for file in listed if file not in {*archives, *tables}]
         start = f"{split}/" if len(files.splits) > 1 or not name.split else ""
         if archives and name.rows is not None:
-            raise DataError(f"{name}: [FIRST:LAST] does not count samples in tar archives")
+            raise DataError(f"{name}: [FIRST:LAST] cannot select samples in tar archives")
         local = _download(name, files.commit, archives)
         for archive in archives:
             shard = PurePosixPath(archive).with_suffix("").name
@@ -144,11 +147,11 @@ def _named(
             rows.append(
                 replace(row, path=file, corpus="datasets")
                 if file in present
-                else AudioError(f"{name}: {file}", f"is named by {table}, and not there", "missing")
+                else AudioError(f"{name}: {file}", f"is listed in {table}, but missing", "missing")
             )
     named = {row.path for row in rows if isinstance(row, Utterance)}
     rows += [
-        AudioError(f"{name}: {file}", "is in no row of the metadata", "no-speaker")
+        AudioError(f"{name}: {file}", "is not listed in the metadata", "no-speaker")
         for file in recordings
         if file not in named
     ]

@@ -36,7 +36,7 @@ class ColumnChoice:
 
     audio: str = ""
     speaker: str = ""
-    advice: str = "rename_column of `datasets` gives a column another name"
+    advice: str = "rename_column of `datasets` renames a column"
     """what to do where neither shows it"""
 
 
@@ -260,7 +260,7 @@ def _spans(content: pa.Array, base: int, path: Path) -> list[tuple[int, int] | N
     begin = data.address - base
     if not 0 <= begin <= path.stat().st_size - data.size:
         raise DataError(
-            f"{path}: its Arrow file is compressed, so that no recording lies in it as it is; save "
+            f"{path}: its Arrow file is compressed, so recordings cannot be read in place; save "
             "the dataset with save_to_disk of `datasets`"
         )
     return [

@@ -43,7 +43,7 @@ def missing_half(root: Path) -> str:
     ):
         if any(root.glob(has)) and not any(root.glob(lacks)):
             lacking = lacks.removeprefix("**/")
-            return f"holds {has} and no {lacking}; layout {layout} needs both"
+            return f"contains {has} but no {lacking}; layout {layout} needs both"
     return ""
 
 

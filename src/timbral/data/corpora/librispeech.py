@@ -15,7 +15,7 @@ from timbral.errors import AudioError
 
 __all__ = ["LIBRISPEECH", "LIBRISPEECH_OTHER", "LIBRITTS"]
 
-NO_CHAPTER = "does not lie in SPEAKER/CHAPTER/ with a name that begins with these two"
+NO_CHAPTER = "is not in SPEAKER/CHAPTER/, with a name that begins with these two"
 
 
 def _scan_chapters(corpus: str) -> Scan:

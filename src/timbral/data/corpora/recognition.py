@@ -52,8 +52,8 @@ def read_folder(root: Path) -> Manifest:
     readings = _readings(fitting_layouts(root), root, refused)
     if len(_of_other_speakers(readings)) > 1:
         raise DataError(
-            f"{root}: {len(readings)} layouts fit, and find other speakers; name the right one as "
-            f"`layout`:\n{describe_readings(readings)}"
+            f"{root}: {len(readings)} layouts fit, and they give different speakers; choose the "
+            f"right one with `layout`:\n{describe_readings(readings)}"
         )
     if readings:
         return readings[0].rows
@@ -87,8 +87,8 @@ def _readings(
         elif not len(rows) and layout not in CORPORA and refused is not None:
             why = f"its lists (layout {layout}) are empty"
             if rows.failures:
-                why = f"of {len(rows.failures)} failures the first: {rows.failures[0]}"
-            refused.append(DataError(f"{root}: holds no utterances that can be used; {why}"))
+                why = f"the first of {len(rows.failures)} failures: {rows.failures[0]}"
+            refused.append(DataError(f"{root}: contains no usable utterances; {why}"))
     return readings
 
 
@@ -112,13 +112,14 @@ def _read_plain(root: Path) -> Manifest:
         return scan_rows(PLAIN, root)  # says what is there
     if not len(rows):
         raise DataError(
-            f"{root}: the recordings lie in no speaker's folder; name a table with the columns "
-            f"path and speaker, or the `layout`:\n{describe_readings(trees)}"
+            f"{root}: the recordings are not in speakers' folders; give a table with the columns "
+            f"path and speaker, or a `layout`:\n{describe_readings(trees)}"
         )
     others = [layout for layout in CORPORA if layout not in (PLAIN, TREE)]
     readings = [Reading(PLAIN, rows), *trees, *_readings(others, root)]
     raise DataError(
-        f"{root}: the names do not show whether its folders are speakers, or hold them; name the "
+        f"{root}: the names do not show whether its folders are speakers or contain speakers; "
+        "choose a "
         f"`layout`:\n{describe_readings(_of_other_speakers(readings))}{_corpora_inside(root)}"
     )
 
@@ -166,4 +167,4 @@ def _corpora_inside(root: Path) -> str:
         for folder in folders
         if (layouts := fitting_layouts(folder))
     ]
-    return f"\nor name one of the corpora in it: {', '.join(found)}" if found else ""
+    return f"\nor give one of the corpora in it: {', '.join(found)}" if found else ""

@@ -128,7 +128,7 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
             return rows
         problem = f"{root}: no audio found in layout {layout}"
         if any(True for _ in TREE.scan(root)):
-            problem += "; layout tree takes recordings at any depth"
+            problem += "; layout tree finds recordings at any depth"
     else:
         missing = f"no such folder{dataset_hint(str(root))}"
         problem = f"{root}: " + ("is not a folder" if root.exists() else missing)

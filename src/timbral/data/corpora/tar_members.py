@@ -35,7 +35,9 @@ class TarMember:
     def text(self) -> str:
         """Its content; ValueError where that is no text, or very long."""
         if self.size > LARGEST_NOTE:
-            raise ValueError(f"{self.name} has {self.size:,} bytes; {LARGEST_NOTE:,} are read")
+            raise ValueError(
+                f"{self.name} has {self.size:,} bytes; at most {LARGEST_NOTE:,} are read"
+            )
         with open(self.archive, "rb") as file:
             file.seek(self.offset)
             return file.read(self.size).decode("utf-8-sig")
@@ -49,5 +51,5 @@ def tar_members(archive: Path) -> Iterator[TarMember | AudioError]:
                 if member.isreg():
                     yield TarMember(archive, member.name, member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        reason = f"cannot be read as a tar archive without compression ({error})"
+        reason = f"cannot be read as an uncompressed tar archive ({error})"
         yield AudioError(str(archive), reason, "unreadable")

@@ -23,8 +23,8 @@ def user_layout(source: str) -> Corpus:
         return Corpus(_checked(found.scan, source), found.expected, trim=found.trim)
     if not callable(found) or isinstance(found, type):
         raise ConfigError(
-            f"{source}: a layout is a function that takes a folder and gives its utterances, "
-            "timbral.data.manifest.Utterance, or a Corpus"
+            f"{source}: a layout is a Corpus, or a function that takes a folder and returns its "
+            "utterances (timbral.data.manifest.Utterance)"
         )
     return Corpus(_checked(found, source), (f"what {source} looks for",))
 
@@ -36,7 +36,7 @@ def _checked(scan: Callable[[Path], object], source: str) -> Callable[[Path], It
         try:
             for item in scan(root):  # type: ignore[attr-defined]
                 if not isinstance(item, Utterance | AudioError):
-                    raise TypeError(f"it gave a {type(item).__name__} instead of an Utterance")
+                    raise TypeError(f"it returned a {type(item).__name__} instead of an Utterance")
                 yield item  # type: ignore[misc]
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -31,8 +31,8 @@ def _scan_voxceleb1(root: Path) -> Iterator[Utterance | AudioError]:
     for (number, _), fields in zip(listed, lines, strict=True):
         if len(fields) < 5:
             raise DataError(
-                f"{root}/vox1_meta.csv: line {number} should have five fields between tabs (id, "
-                f"VGGFace id, gender, nationality, set), got {fields}"
+                f"{root}/vox1_meta.csv: line {number} should have five fields separated by tabs "
+                f"(id, VGGFace id, gender, nationality, set), got {fields}"
             )
     kept = {
         line[0]

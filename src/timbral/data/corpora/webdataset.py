@@ -55,7 +55,7 @@ def _utterance(name: str, files: Mapping[str, TarMember]) -> Utterance | AudioEr
     except ValueError as error:
         return AudioError(where, f"its JSON or cls cannot be read ({error})", "bad-line")
     if not fields.get("speaker"):
-        reason = "no speaker stands in its JSON (speaker, spk, …) or in a cls beside it"
+        reason = "its JSON (speaker, spk, …) or cls file does not contain a speaker"
         return AudioError(where, reason, "no-speaker")
     session = fields.get("session", "")
     recording = audio[0].recording
@@ -70,7 +70,7 @@ def _fields(files: Mapping[str, TarMember]) -> tuple[dict[str, str], dict[str, A
     if "json" in files:
         content: Any = parse_json(files["json"].text())
         if not isinstance(content, dict):
-            raise ValueError("an object is needed")
+            raise ValueError("a JSON object is needed")
         found = find_columns(list(content))
         further = {name: content[name] for name in content if name not in found.values()}
         for name, column in found.items():

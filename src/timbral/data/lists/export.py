@@ -57,8 +57,8 @@ def _check_columns_stay(manifest: Manifest, output: Path) -> None:
     lost = table_columns(output) - {*COLUMNS.names, *manifest.further_names}
     if lost:
         raise DataError(
-            f"{output}: is there with the column {min(lost)!r}, which this list does not have and "
-            "which would be lost; choose another `output`, or delete that file first"
+            f"{output}: exists and has the column {min(lost)!r}, which this list lacks and which "
+            "would be lost; choose another `output`, or delete that file first"
         )
 
 

@@ -78,7 +78,9 @@ def _in_recording(segment: Segment, recordings: _Pairs, root: Path) -> Segment:
     ValueError when there is none to be read.
     """
     if segment.file not in recordings.entries:
-        raise ValueError(f"wav.scp has no recording {segment.file!r}, as segments names it")
+        raise ValueError(
+            f"segments refers to the recording {segment.file!r}, which is not in wav.scp"
+        )
     where, location = recordings.entries[segment.file]
     if not is_pipe(location):
         return replace(segment, file=listed_path(location, root))
@@ -86,11 +88,12 @@ def _in_recording(segment: Segment, recordings: _Pairs, root: Path) -> Segment:
         piped = parse_pipe(location)
     except ValueError as error:
         raise ValueError(
-            f"{where}: is a command ({location!r}), and timbral runs no commands from lists; it "
-            f"takes some for what they mean, but {error}; write the audio to files and name those"
+            f"{where}: is a command ({location!r}). timbral runs no commands from lists; it "
+            f"understands some and reads the audio itself, but {error}. Write the audio to files "
+            "and list those"
         ) from None
     if piped.speed != 1 and (segment.start or segment.end != math.inf):
-        raise ValueError(f"{where}: a segment of a recording that is played faster is not read")
+        raise ValueError(f"{where}: segments of a recording with changed speed are not supported")
     end = min(segment.end + piped.start, piped.end)
     return replace(
         piped,
@@ -120,7 +123,7 @@ def _read_pairs(path: Path) -> _Pairs:
             reason = f"should be two words, got {line!r}"
             pairs.failures.append(AudioError(where, reason, "bad-line"))
         elif key in pairs.entries:
-            raise DataError(f"{where}: {key!r} stands there more than once; keep one of its lines")
+            raise DataError(f"{where}: {key!r} occurs more than once; keep one of its lines")
         else:
             pairs.entries[key] = (where, rest[0])
     return pairs
@@ -144,8 +147,8 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     repeated = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     if repeated:
         raise DataError(
-            f"{folder}: Kaldi's ids hold no blanks, and without them {repeated[0]!r} stands for "
-            "more than one utterance; rename one of them"
+            f"{folder}: ids of Kaldi cannot contain spaces, and without them {repeated[0]!r} "
+            "would stand for more than one utterance; rename one of them"
         )
     by_speaker: dict[str, list[str]] = {}
     for name, speaker, _, _ in rows:
@@ -177,8 +180,9 @@ def _check_expressible(manifest: Manifest) -> None:
     for row in manifest:
         if not Segment.of(row.path).is_as_recorded:
             raise DataError(
-                f"{row.path}: a list in Kaldi's format holds recordings as they are; write a table "
-                "(parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+                f"{row.path}: a list in Kaldi's format cannot express one channel, another rate, "
+                "speed or level, or a recording inside another file; write a table (parquet, "
+                "csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
             )
 
 

@@ -61,7 +61,7 @@ def _read(path: Path) -> dict[str, str]:
     for number, line in read_lines(path, "a list of a Kaldi data directory"):
         key, *rest = split_words(line, maxsplit=1)
         if key in values:
-            raise DataError(f"{path}:{number}: {key!r} stands there more than once; keep one")
+            raise DataError(f"{path}:{number}: {key!r} occurs more than once; keep one")
         if rest:
             values[key] = rest[0]
     return values
@@ -80,8 +80,8 @@ def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[
         word = NOT_IN_WORDS.sub("_", column)
         if f"utt2{word}" in OWN_FILES or word in {"utt", *taken}:
             raise DataError(
-                f"the column {column!r} cannot be a file of a Kaldi data directory: utt2{word} is "
-                "another one; rename the column, or write a table"
+                f"the column {column!r} cannot be written as a file of a Kaldi data directory, "
+                f"because utt2{word} has another meaning; rename the column, or write a table"
             )
         taken.add(word)
         values = [(name, speaker, _word(row.further.get(column))) for name, speaker, row in rows]

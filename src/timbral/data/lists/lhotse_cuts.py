@@ -84,7 +84,7 @@ def _scan_shar(root: Path) -> Iterator[Utterance | AudioError]:
         try:
             name = line.text("id")
             if name not in audio:
-                raise ValueError("no recording.*.tar holds its audio")
+                raise ValueError("no recording.*.tar contains its audio")
             yield _utterance(line, audio[name].recording)
         except ValueError as error:
             yield line.failure(error)
@@ -112,7 +112,7 @@ def _utterance(line: Line, path: str) -> Utterance:
 def _object(line: Line, key: str) -> Mapping[str, object]:
     value = line.row.get(key)
     if not isinstance(value, dict):
-        raise ValueError(f"has no {key!r}, as cuts of recorded audio have")
+        raise ValueError(f"has no {key!r}, which cuts of recorded audio have")
     return value
 
 

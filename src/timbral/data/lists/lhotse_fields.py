@@ -53,6 +53,7 @@ def check_expressible(rows: Iterable[Utterance]) -> None:
         changed = segment.rate is not None or segment.speed != 1 or segment.gain != 1
         if changed or segment.within is not None:
             raise DataError(
-                f"{row.path}: a list in Lhotse's format holds recordings as they are; write a "
-                "table (parquet, csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+                f"{row.path}: a list in Lhotse's format cannot express another rate, speed or "
+                "level, or a recording inside another file; write a table (parquet, csv, tsv, "
+                "jsonl), or the audio itself (`prepare`, format flac)"
             )

@@ -48,7 +48,7 @@ def recipe_layout(name: str) -> Corpus:
     if needed:
         raise DataError(
             f"the recipe {recipe} of Lhotse needs more than the corpus's folder: "
-            f"{', '.join(needed)}; run it in Lhotse, and name the folder of its manifests"
+            f"{', '.join(needed)}; run it in Lhotse, and give the folder of its manifests"
         )
     return Corpus(
         lambda root: _scan(prepare, recipe, root), (f"what lhotse prepare {recipe} reads",)

@@ -48,7 +48,7 @@ def scan_lhotse(root: Path) -> Iterator[Utterance | AudioError]:
         try:
             name = line.text("id")
             if name in recordings:
-                raise ValueError(f"recording {name!r} stands there more than once")
+                raise ValueError(f"recording {name!r} occurs more than once")
             recordings[name] = ListedRecording.of(line, root)
         except ValueError as error:
             unusable[name] = f"{line.where}: {error}"
@@ -72,7 +72,7 @@ class Line:
     def text(self, key: str) -> str:
         """The value of a key; ValueError when there is none that is text or a number."""
         if not self.row:
-            raise ValueError("is no JSON object")
+            raise ValueError("is not a JSON object")
         value = self.row.get(key)
         if not isinstance(value, str) or not value:
             raise ValueError(f"has no {key!r}" if value in (None, "") else _unfit(key, value))
@@ -151,14 +151,14 @@ class ListedRecording:
         if not fitting:
             known = [name for _, names in self.sources for name in names]
             raise ValueError(
-                f"is of the channels {sorted(channels)} of {known}, which are not of one file; "
-                "write them to a file of their own first"
+                f"uses the channels {sorted(channels)} of {known}, which are not in one file; "
+                "write them to one file first"
             )
         file, names = fitting[0]
         if len(channels) > 1 and channels != set(names):
             raise ValueError(
-                f"is of the channels {sorted(channels)} of {list(names)}; one or all of a file are "
-                "read: write them to a file of their own first"
+                f"uses the channels {sorted(channels)} of {list(names)}; only one or all channels "
+                "of a file can be read: write them to a file first"
             )
         channel = None if len(names) == 1 or len(channels) > 1 else names.index(min(channels))
         segment = replace(self.played, file=file, channel=channel)
@@ -175,8 +175,8 @@ def _transformed(played: Segment, transform: object) -> Segment:
     name, settings = given.get("name"), given.get("kwargs")
     if name not in TRANSFORMS or not isinstance(settings, dict):
         raise ValueError(
-            f"its transform {name!r} is not applied by timbral; {', '.join(TRANSFORMS)} are; write "
-            "the audio with it to files, as Lhotse's save_audios does, and list these"
+            f"its transform {name!r} is not supported, only {', '.join(TRANSFORMS)}; write the "
+            "transformed audio to files, as Lhotse's save_audios does, and list these"
         )
     return TRANSFORMS[name](played, settings)
 
@@ -222,7 +222,7 @@ def _utterance(
     if recording in unusable:
         raise ValueError(f"its recording cannot be used: {unusable[recording]}")
     if recording not in recordings:
-        raise ValueError(f"is of recording {recording!r}, which is not listed")
+        raise ValueError(f"belongs to recording {recording!r}, which is not listed")
     if line.row.get("speaker") in (None, ""):
         raise ValueError("names no speaker")
     channels = set(map(str, line.list("channel"))) or {"0"}
@@ -262,7 +262,7 @@ def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
     """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
     paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
     if not paths:
-        raise DataError(f"{root}: holds no *{kind}*.jsonl or *{kind}*.jsonl.gz")
+        raise DataError(f"{root}: contains no *{kind}*.jsonl or *{kind}*.jsonl.gz")
     for path in paths:
         yield from read_lines_in(path, kind)
 

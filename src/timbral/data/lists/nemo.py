@@ -28,8 +28,8 @@ def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
     """
     if taken := [name for name in manifest.further_names if name in KEYS]:
         raise DataError(
-            f"the column {taken[0]!r} would be the manifest's own key of that name; rename it, or "
-            "write a table (parquet, csv, tsv, jsonl)"
+            f"the column {taken[0]!r} has the name of a key that a NeMo manifest uses itself; "
+            "rename it, or write a table (parquet, csv, tsv, jsonl)"
         )
     rows: list[dict[str, Any]] = []
     failures = [failure.as_dict() for failure in manifest.failures]
@@ -52,8 +52,9 @@ def _row(row: Utterance, lengths: dict[str, tuple[int, int]]) -> dict[str, Any]:
     segment = Segment.of(row.path)
     if not segment.is_as_recorded:
         raise DataError(
-            f"{row.path}: a manifest of NeMo holds recordings as they are; write a table (parquet, "
-            "csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
+            f"{row.path}: a NeMo manifest cannot express one channel, another rate, speed or "
+            "level, or a recording inside another file; write a table (parquet, csv, tsv, "
+            "jsonl), or the audio itself (`prepare`, format flac)"
         )
     if segment.file not in lengths:
         rate, samples, _ = read_header(segment.file)

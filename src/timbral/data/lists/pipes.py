@@ -45,7 +45,7 @@ def parse_pipe(location: str) -> Segment:
     """
     *commands, behind = _commands(location)
     if behind or not commands:
-        raise ValueError("nothing may stand behind the last |")
+        raise ValueError("nothing may follow the last |")
     first, *others = [_taken(command, number > 0) for number, command in enumerate(commands)]
     return reduce(_after, others, first)
 
@@ -53,7 +53,7 @@ def parse_pipe(location: str) -> Segment:
 def _commands(location: str) -> list[list[str]]:
     """The words of each command between ``|``, as a shell would split them."""
     if SHELL.search(location) or not location.endswith("|"):
-        raise ValueError("it is more than one of the commands that are understood")
+        raise ValueError("a pipeline must end in | and must not contain shell syntax")
     lexer = shlex.shlex(location, posix=True, punctuation_chars="();<>|&")
     lexer.whitespace_split, lexer.commenters = True, ""
     commands: list[list[str]] = [[]]
@@ -61,7 +61,7 @@ def _commands(location: str) -> list[list[str]]:
         if word == "|":
             commands.append([])
         elif set(word) <= set("();<>|&"):
-            raise ValueError(f"{word!r} is of the shell, which is not run")
+            raise ValueError(f"{word!r} is shell syntax, and no shell is run")
         else:
             commands[-1].append(word)
     return commands
@@ -73,7 +73,7 @@ def _taken(command: list[str], reads_pipe: bool) -> Segment:
         raise ValueError("a command is missing before |")
     program = PurePosixPath(command[0]).name
     if program not in PROGRAMS:
-        raise ValueError(f"{program} is none of the commands understood: {', '.join(PROGRAMS)}")
+        raise ValueError(f"{program} is not one of the commands understood: {', '.join(PROGRAMS)}")
     taken = PROGRAMS[program](command[1:])
     if (taken.file == HERE) != reads_pipe:
         raise ValueError(f"{program} should read {'the pipe' if reads_pipe else 'a file'}")
@@ -83,11 +83,11 @@ def _taken(command: list[str], reads_pipe: bool) -> Segment:
 def _after(first: Segment, then: Segment) -> Segment:
     """Two commands, one after the other, as one. ValueError where that cannot be said."""
     if then.start or then.end != math.inf:
-        raise ValueError("seconds are cut out behind another command")
+        raise ValueError("seconds are cut after another command")
     if first.rate is not None and (then.rate is not None or then.speed != 1):
         raise ValueError("the rate is changed twice")
     if first.channel is not None and then.channel not in (None, 0):
-        raise ValueError("a second channel is taken where one is left")
+        raise ValueError("a second channel is selected where only one is left")
     return replace(
         first,
         channel=first.channel if first.channel is not None else then.channel,
@@ -149,7 +149,7 @@ def _flac(words: list[str]) -> Segment:
     if not letters <= set("cds") or not long <= FLAC_WORDS:
         raise ValueError(f"the options {' '.join(sorted(options))} of flac are not understood")
     if not ("d" in letters or "--decode" in long):
-        raise ValueError("flac without -d encodes")
+        raise ValueError("flac without -d would encode")
     return Segment(_file([word for word in words if word not in options], "flac"))
 
 
@@ -169,7 +169,7 @@ def _ffmpeg(words: list[str]) -> Segment:
     if len(outputs) != 1 or outputs[0] not in PIPED:
         raise ValueError("ffmpeg should write to -")
     if values.get("-ac", "1") not in ("1", "2"):
-        raise ValueError("ffmpeg makes one channel (-ac 1) or keeps two")
+        raise ValueError("ffmpeg may mix to one channel (-ac 1) or keep two")
     start = _number(values["-ss"], "-ss") if "-ss" in values else 0.0
     end = math.inf
     if "-t" in values:
@@ -194,7 +194,7 @@ def _ffmpeg_options(words: list[str]) -> tuple[list[str], list[str], dict[str, s
         elif word in FFMPEG_IGNORED:
             next(rest, None)
         elif word.startswith("-") and word != HERE and word not in FFMPEG_PLAIN:
-            raise ValueError(f"the option {word} of ffmpeg is not understood, or comes twice")
+            raise ValueError(f"the option {word} of ffmpeg is not understood, or is given twice")
         elif word not in FFMPEG_PLAIN:
             outputs.append(word)
     return names, outputs, values
@@ -215,7 +215,7 @@ def _sox(words: list[str]) -> Segment:
         elif name == "-r" and of_output:  # before the input it says what raw samples have
             rate = _rate(value)
         elif name == "-c" and of_output and value not in ("1", "2"):
-            raise ValueError("sox makes one channel (-c 1) or keeps two")
+            raise ValueError("sox may mix to one channel (-c 1) or keep two")
     return _with_effects(Segment(_file(names[:1], "sox"), rate=rate, gain=gain), effects)
 
 
@@ -240,7 +240,7 @@ def _with_effects(segment: Segment, words: list[str]) -> Segment:
     while words:
         name, *words = words
         if name not in EFFECTS or name in seen:
-            raise ValueError(f"the effect {name} of sox is not understood, or comes twice")
+            raise ValueError(f"the effect {name} of sox is not understood, or is given twice")
         seen.add(name)
         count = next((n for n, word in enumerate(words) if word in EFFECTS), len(words))
         segment = EFFECTS[name](segment, words[:count])

@@ -114,12 +114,12 @@ def _why_not_prepared(folder: Path) -> str:
     if not folder.exists():
         return "no such folder"
     if not folder.is_dir():
-        return "is a file, and no folder that `timbral prepare` made"
+        return "is a file, not a folder made by `timbral prepare`"
     if (folder / "plan.json").exists():
-        return "preparation was not finished; start the same `timbral prepare` again"
+        return "preparation was not finished; run the same `timbral prepare` again"
     if any(True for _ in audio_files(folder, [])):
         return (
-            "no prepared data here, but recordings; prepare them first: "
-            f"timbral prepare {folder} --output {folder.absolute().name}-prepared"
+            "contains recordings, not prepared data; prepare them first: timbral prepare "
+            f"{folder} --output {folder.absolute().name}-prepared"
         )
-    return "no prepared data here; make it with `timbral prepare CORPUS --output FOLDER`"
+    return "contains no prepared data; make it with `timbral prepare CORPUS --output FOLDER`"

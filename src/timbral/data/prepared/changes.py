@@ -62,8 +62,8 @@ def check_unchanged(
             stored = FORMATS[format].read(folder, location)
         if not _is_same(_convert(row.path, preprocessing, format), stored):
             raise DataError(
-                f"{folder}: holds data of another recording than the one that now lies in "
-                f"{row.path}; choose another `output`, or delete this folder first"
+                f"{folder}: was prepared from another recording than {row.path} is now; choose "
+                "another `output`, or delete this folder first"
             )
     write_times(folder, utterances, now)
 

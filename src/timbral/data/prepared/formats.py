@@ -92,8 +92,8 @@ def _check_name(row: Utterance, name: str) -> str:
     levels = name.split("/")
     if "/" in row.speaker or any(not level or level.startswith(".") for level in levels):
         raise DataError(
-            f"utterance {row.utterance!r} of speaker {row.speaker!r} makes no file name; "
-            "the format arrow takes any names"
+            f"utterance {row.utterance!r} of speaker {row.speaker!r} cannot be a file name; the "
+            "format arrow allows any names"
         )
     return name
 
@@ -136,8 +136,8 @@ def _mel(wave: Wave, name: str) -> NDArray[np.float32]:
     frames = wave.size // (SAMPLE_RATE // 100) + 1
     if frames < MIN_MEL_FRAMES:
         reason = (
-            f"too short for precomputed mels: {frames} frames of 10 ms after preprocessing, where "
-            f"{MIN_MEL_FRAMES} are needed"
+            f"too short for precomputed mels: {frames} frames of 10 ms after preprocessing; at "
+            f"least {MIN_MEL_FRAMES} are needed"
         )
         raise AudioError(name, reason, "too-short")
     return _mel_frontend()(wave)

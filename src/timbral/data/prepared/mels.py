@@ -81,14 +81,17 @@ class PrecomputedMels(PreparedData):
         folder = Path(folder)
         if prepared_format(folder) is not None:
             if (format := prepared_format(folder)) != "npy":
-                raise DataError(f"{folder}: holds no mels; the format npy does, this is {format}")
+                raise DataError(
+                    f"{folder}: contains no mels; they are in folders of the format "
+                    f"npy, this is {format}"
+                )
             table, preprocessing = read_table(folder, files=("file",), counts=("frames",))
             mels = cls(folder, table, table["frames"].to_numpy(), preprocessing)
             mels._check_no_file_is_missing()
             return mels
         rows = list(_list_rows(folder))
         if not rows:
-            raise DataError(f"{folder}: no precomputed mels: no SPEAKER/UTTERANCE.npy in it")
+            raise DataError(f"{folder}: contains no precomputed mels (SPEAKER/UTTERANCE.npy)")
         names = ["utterance", "speaker", "session", "path", "corpus", "file", "frames"]
         table = pa.table([list(column) for column in zip(*rows, strict=True)], names)
         mels = cls(folder, table, table["frames"].to_numpy(), PADDLESPEECH_PREPROCESSING)
@@ -131,7 +134,7 @@ class PrecomputedMels(PreparedData):
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
         """Vectors (N, E) of whole utterances. ConfigError for encoders that take no such mels."""
         if speed != 1.0:
-            raise ConfigError("precomputed mels have the speed of their recordings")
+            raise ConfigError("speed cannot be changed with precomputed mels")
         return embedder.encode_mels([self.mel(row) for row in rows])
 
     def update_hash(self, digest: hashlib._Hash, row: int) -> None:

@@ -178,7 +178,7 @@ def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, for
     if plan_path.exists():
         if read_json(plan_path) != plan:
             raise DataError(
-                f"{folder}: holds data prepared from other recordings or with other settings; "
+                f"{folder}: contains data prepared from other recordings or with other settings; "
                 "choose another `output`, or delete this folder first"
             )
     else:
@@ -236,7 +236,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise DataError(
-                "a worker process died (out of memory?); what is done is kept: start again, "
+                "a worker process died (out of memory?). Finished work is kept: start again, "
                 "perhaps with fewer workers"
             ) from None
         except BaseException:  # do not wait for the shards in work: they are begun again

@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # a verb's help names the formats without torch
 
 __all__ = ["Store", "shard_path", "write_shard"]
 
-COPY_AGAIN = "the store was copied in part or its disk was full: copy it again, or prepare it again"
+COPY_AGAIN = "the store was copied incompletely or its disk was full: copy or prepare it again"
 MOST_SHARDS = 10_000_000
 PCM_SCHEMA = pa.schema([("utterance", pa.string()), ("pcm", pa.large_list(pa.int16()))])
 
@@ -72,7 +72,7 @@ class Store(PreparedData):
         """Open a store; DataError when there is none, or another format, or it is incomplete."""
         folder = Path(folder)
         if (format := prepared_format(folder)) not in ("arrow", None):
-            raise DataError(f"{folder}: holds the format {format}, and arrow is needed here")
+            raise DataError(f"{folder}: has the format {format}, but arrow is needed here")
         table, preprocessing = read_table(folder, counts=("shard", "start", "samples"))
         store = cls(folder, table, preprocessing)
         store._check_shards()
@@ -82,7 +82,7 @@ class Store(PreparedData):
         """DataError for a shard that is missing or ends early: beyond it would be silence."""
         most = int(self._shard.max(initial=-1))
         if most >= MOST_SHARDS:
-            raise DataError(f"{self.folder}: its table names shard {most}; {COPY_AGAIN}")
+            raise DataError(f"{self.folder}: its table refers to shard {most}; {COPY_AGAIN}")
         ends = np.zeros(most + 1, np.int64)
         np.maximum.at(ends, self._shard, self._start + self.samples)
         for shard in np.flatnonzero(ends).tolist():
@@ -94,8 +94,8 @@ class Store(PreparedData):
                 raise DataError(f"{path}: is missing; {COPY_AGAIN}") from None
             if size < 2 * samples or size % 2:
                 raise DataError(
-                    f"{path}: has {size:,} bytes, and the table needs {2 * samples:,} or more, an "
-                    f"even number; {COPY_AGAIN}"
+                    f"{path}: has {size:,} bytes; its table needs an even number of at least "
+                    f"{2 * samples:,}; {COPY_AGAIN}"
                 )
 
     def _map(self, shard: int) -> NDArray[np.int16]:

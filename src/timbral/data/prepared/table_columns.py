@@ -15,7 +15,7 @@ __all__ = ["read_columns"]
 
 TEXTS = ("utterance", "speaker", "session", "path", "corpus")
 """that every table has"""
-REMEDY = "copy the folder again, or prepare it again"
+REMEDY = "copy or prepare the folder again"
 
 
 def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = ()) -> pa.Table:
@@ -33,7 +33,7 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
     kinds = dict.fromkeys((*TEXTS, *files), pa.string()) | dict.fromkeys(counts, pa.int64())
     for name, kind in kinds.items():
         if present.count(name) != 1:
-            raise DataError(f"{path}: has no column {name}, or several; {REMEDY}")
+            raise DataError(f"{path}: needs exactly one column {name}; {REMEDY}")
         number = present.index(name)
         try:
             column = table[number].cast(kind)
@@ -44,7 +44,7 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
         if column.null_count:
             raise DataError(f"{path}: column {name} has rows without a value; {REMEDY}")
         if name in counts and table.num_rows and not _are_counts(column):
-            raise DataError(f"{path}: column {name} holds impossible numbers; {REMEDY}")
+            raise DataError(f"{path}: column {name} contains impossible numbers; {REMEDY}")
         table = table.set_column(number, name, column)
     return table
 

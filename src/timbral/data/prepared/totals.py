@@ -28,7 +28,7 @@ class Totals:
         totals = metadata.get("totals") if isinstance(metadata, dict) else None
         names = {item.name for item in fields(cls)}
         if not isinstance(totals, dict) or totals.keys() != names:
-            raise DataError(f"{path}: should hold `totals` of {', '.join(sorted(names))}")
+            raise DataError(f"{path}: should contain `totals` of {', '.join(sorted(names))}")
         for name, value in totals.items():
             if type(value) not in (int, float):
                 raise DataError(f"{path}: {name} should be a number, got {value!r:.40}")

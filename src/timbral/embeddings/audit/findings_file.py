@@ -33,7 +33,7 @@ def write_findings(
     recordings with a second speaker are not looked for.
     """
     if not 0.0 <= min_probability <= 1.0:
-        raise ConfigError(f"min_probability must lie in [0, 1], got {min_probability}")
+        raise ConfigError(f"min_probability must be in [0, 1], got {min_probability}")
     path = findings_path(Path(embeddings)) if output is None else Path(output)
     claim_file(path, findings.FINDINGS, [embeddings])
     claim_file(path.with_suffix(".csv"), findings.FINDINGS, [embeddings])
@@ -60,13 +60,14 @@ def _check_encoders(one: pa.Table, two: pa.Table, name: object, other: object) -
     if one["embedding"].type != two["embedding"].type:
         sizes = [table["embedding"].type.list_size for table in (one, two)]
         raise DataError(
-            f"{other}: vectors of {sizes[1]} numbers, {name} has {sizes[0]}: embed both corpora "
-            "with one encoder"
+            f"{other}: its vectors have {sizes[1]} numbers, those of {name} {sizes[0]}; embed "
+            "both corpora with one encoder"
         )
     weights = [set(table["weights_sha256"].to_pylist()) - {""} for table in (one, two)]
     if all(weights) and weights[0].isdisjoint(weights[1]):
         raise DataError(
-            f"{other}: vectors of other weights than {name}: embed both corpora with one encoder"
+            f"{other}: its vectors are from other weights than those of {name}; embed both "
+            "corpora with one encoder"
         )
 
 
@@ -79,7 +80,7 @@ def read_findings(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{path}: is no table of findings ({reason}); delete it, and audit the folder again"
+            f"{path}: is not a table of findings ({reason}); delete it, and audit the folder again"
         ) from None
     if table["probability"].null_count or table["kind"].null_count:
         raise DataError(f"{path}: has findings without a kind or a probability; audit again")

@@ -65,8 +65,8 @@ def find_shared_speakers(
     both, within = _means(vectors, all_codes)
     if within is None:
         raise DataError(
-            "`other`: hardly any speaker of the two corpora has two recordings, from which it is "
-            "learned how much a voice varies; who is in both cannot be told"
+            "`other`: hardly any speaker of the two corpora has two recordings. These are needed "
+            "to learn how much a voice varies, so speakers in both corpora cannot be found"
         )
     model = TwoCovariance.fit(within, 1.0)  # unit vectors have a mean square of 1
     here, there = both.part(slice(len(names))), both.part(slice(len(names), None))

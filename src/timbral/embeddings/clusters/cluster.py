@@ -89,7 +89,7 @@ def cluster(
     that must not be overwritten.
     """
     if threshold is not None and not -1.0 <= threshold <= 1.0:
-        raise ConfigError(f"threshold is a cosine, in [-1, 1]; got {threshold}")
+        raise ConfigError(f"threshold is a cosine and must be in [-1, 1], got {threshold}")
     if min_utterances < 1:
         raise ConfigError(f"min_utterances must be 1 or more, got {min_utterances}")
     targets = _targets(Path(output), embeddings) if output is not None else None
@@ -112,7 +112,7 @@ def cluster(
 def _targets(output: Path, embeddings: str | Path) -> tuple[Path, Path, Path]:
     """The files that are written: the labels, their CSV, the merges; claimed."""
     if output.suffix.lower() != ".parquet":
-        raise ConfigError(f"output should name a table such as labels.parquet; got {output}")
+        raise ConfigError(f"output must be a table such as labels.parquet, got {output}")
     text, merges = output.with_suffix(".csv"), output.with_name(f"{output.stem}-merges.csv")
     claim_file(output, LABELS, [embeddings])
     claim_file(text, LABELS_CSV, [embeddings])

@@ -48,9 +48,9 @@ def least_threshold(vectors: Vectors) -> float:
     least = middle + DEVIATIONS * deviation
     if least >= 1.0 and middle < COPIES:
         raise DataError(
-            f"the cosines of these {len(vectors):,} recordings do not show from which one on two "
-            "are one speaker's (too few speakers, or all are one): give --threshold, as a cosine "
-            "that two recordings of one speaker have in this encoder, such as 0.5"
+            f"no threshold can be estimated from the cosines of these {len(vectors):,} recordings "
+            "(too few speakers, or only one). Give --threshold: a cosine above which two "
+            "recordings are of one speaker with this encoder, such as 0.5"
         )
     return float(np.clip(least, 0.0, 1.0))
 

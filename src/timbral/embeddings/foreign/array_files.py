@@ -30,12 +30,14 @@ def read_npy(path: Path) -> Iterator[FoundVector]:
     names = next((each for each in lists if each.is_file()), None)
     if names is None:
         raise DataError(
-            f"{path}: has {array.shape[0]:,} rows without names; put them, one a line, into "
-            f"{lists[0].name} beside it"
+            f"{path}: has {array.shape[0]:,} rows without names; put the names, one per line, "
+            f"into {lists[0].name} in the same folder"
         )
     lines = read_lines(names, "a list of names")
     if len(lines) != len(array):
-        raise DataError(f"{names}: has {len(lines):,} lines, {path.name} {len(array):,} rows")
+        raise DataError(
+            f"{names}: has {len(lines):,} lines, but {path.name} has {len(array):,} rows"
+        )
     for (_, name), row in zip(lines, array, strict=True):
         yield FoundVector(name, as_vector(row, f"{path}: {name}"))
 
@@ -63,7 +65,7 @@ def _load(path: Path) -> Any:
 def _reason(error: Exception) -> str:
     """Why NumPy refused, without its advice to run what is in the file."""
     if "pickle" in str(error):
-        return "it holds Python objects, or is no file of NumPy; only arrays of numbers are read"
+        return "it contains Python objects or is not a NumPy file; only arrays of numbers are read"
     return str(error).partition("\n")[0] or type(error).__name__
 
 

@@ -39,7 +39,7 @@ def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value)
     except ValueError:  # lists of several lengths
-        raise DataError(f"{where}: is a list of unequal lists, not a vector") from None
+        raise DataError(f"{where}: is a list of lists of different lengths, not a vector") from None
     if array.dtype.kind not in "fiu" or not array.size:
         what = f"{type(value).__name__} of {array.dtype}" if array.size else "empty"
         what = "text" if array.dtype.kind in "US" else what
@@ -48,7 +48,8 @@ def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
     if len(sizes) > 1:
         shape = " x ".join(map(str, array.shape))
         raise DataError(
-            f"{where}: is {shape}, not a vector: several under one name; average them, or name each"
+            f"{where}: is {shape}, not a vector: one name has several; average them, or give each "
+            "a name"
         )
     return array.reshape(-1)
 

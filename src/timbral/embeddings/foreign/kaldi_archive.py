@@ -44,7 +44,7 @@ def read_ark(path: Path) -> Iterator[tuple[str, Array]]:
         ends = [end for end in (content.find(b, at) for b in (b" ", b"\t")) if end > 0]
         name = _decoded(content[at : min(ends)]) if ends else ""
         if not name or len(name) > 4096:
-            raise DataError(f"{path}: byte {at}: the name of a vector should stand here")
+            raise DataError(f"{path}: byte {at}: the name of a vector is expected here")
         array, at = _object(content, min(ends) + 1, f"{path}: {name}")
         yield name, array
 
@@ -60,10 +60,10 @@ def read_scp(path: Path) -> Iterator[tuple[str, Array]]:
         words = split_words(line, maxsplit=1)
         entry = ENTRY.fullmatch(words[-1])
         if len(words) != 2 or entry is None:
-            raise DataError(f"{where}: a line is `NAME ARK:OFFSET`, got {line!r:.80}")
+            raise DataError(f"{where}: a line should be `NAME ARK:OFFSET`, got {line!r:.80}")
         ark, offset, rows = entry.groups()
         if rows:
-            raise DataError(f"{where}: takes rows {rows} of a matrix; write the vector itself")
+            raise DataError(f"{where}: selects rows {rows} of a matrix; write the vector itself")
         if ark not in archives:
             archive = Path(ark) if Path(ark).exists() else path.parent / Path(ark).name
             archives[ark] = _content(archive, where)
@@ -94,7 +94,9 @@ def _object(content: bytes, offset: int, where: str) -> tuple[Array, int]:
         sizes = []
         for _ in range(num_sizes):
             if content[begin : begin + 1] != b"\4":
-                raise DataError(f"{where}: byte {begin}: a size should stand here; it is damaged")
+                raise DataError(
+                    f"{where}: byte {begin}: a size is expected here; the file is damaged"
+                )
             sizes.append(_unpacked("<i", content, begin + 1, where)[0])
             begin += 5
         return _numbers(content, begin, tuple(sizes), kind, where)
@@ -102,7 +104,8 @@ def _object(content: bytes, offset: int, where: str) -> tuple[Array, int]:
         begin += 0 if token == b"CM " else 1  # CM2 and CM3 have their space behind them
         return _compressed(content, begin, token, where)
     raise DataError(
-        f"{where}: byte {offset}: {token!r} is no vector of Kaldi; FV, DV, FM, DM, CM, CM2, CM3 are"
+        f"{where}: byte {offset}: {token!r} is not a vector of Kaldi; allowed: FV, DV, FM, DM, "
+        "CM, CM2, CM3"
     )
 
 
@@ -121,7 +124,7 @@ def _numbers(
     if end > len(content):
         raise DataError(
             f"{where}: is cut off: {' x '.join(map(str, shape))} numbers need "
-            f"{end - len(content):,} bytes more; copy it again"
+            f"{end - len(content):,} more bytes; copy it again"
         )
     return np.frombuffer(content, kind, count, begin).reshape(shape), end
 
@@ -130,7 +133,9 @@ def _check_shape(shape: tuple[int, ...], where: str) -> int:
     """How many numbers; DataError where it cannot be so many."""
     count = int(np.prod([int(size) for size in shape], dtype=object))
     if min(shape) < 1 or count > MOST_NUMBERS:
-        raise DataError(f"{where}: has the size {' x '.join(map(str, shape))}; it is damaged")
+        raise DataError(
+            f"{where}: has the impossible size {' x '.join(map(str, shape))}; it is damaged"
+        )
     return count
 
 
@@ -159,12 +164,12 @@ def _text(content: bytes, offset: int, where: str) -> tuple[Array, int]:
     closed = content.find(b"]", offset)
     if opened is None or closed < 0:
         raise DataError(
-            f"{where}: byte {offset}: neither a binary vector of Kaldi stands here nor [ NUMBERS ]"
+            f"{where}: byte {offset}: a binary vector of Kaldi or [ NUMBERS ] is expected here"
         )
     lines = [line.split() for line in content[opened.end() : closed].split(b"\n")]
     try:
         rows = [[float(word) for word in line] for line in lines if line]
         array = np.array(rows[0] if len(rows) == 1 else rows, dtype=np.float32)
     except (ValueError, IndexError):
-        raise DataError(f"{where}: byte {offset}: holds something else than numbers") from None
+        raise DataError(f"{where}: byte {offset}: contains something other than numbers") from None
     return array, closed + 1

@@ -81,14 +81,14 @@ def read_foreign_vectors(source: Path, columns: Mapping[str, str]) -> list[Found
         return _read_folder(source, columns)
     reader = READERS.get(source.suffix.lower())
     if reader is None:
-        raise DataError(f"{source}: is of no form that is read; files of vectors end in {FORMS}")
+        raise DataError(f"{source}: has an unknown form; files of vectors end in {FORMS}")
     return list(reader(source, columns))
 
 
 def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
     for kind in (EMBEDDINGS, IMPORTED):
         if kind.is_in(folder):
-            raise DataError(f"{folder}: holds {kind.content}; it needs no import")
+            raise DataError(f"{folder}: contains {kind.content}, which needs no import")
     for project, pattern in FOLDERS:
         files = sorted(folder.glob(pattern))
         if files:
@@ -98,8 +98,9 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
         if any(folder.rglob(f"*{suffix}")):
             return list(read_tree(folder, suffix))
     raise DataError(
-        f"{folder}: holds no vectors that are read: files of Kaldi (.scp, .ark), CosyVoice, Coqui "
-        "or SpeechBrain, or a tree of .npy or .pt files, one a recording; name a file itself"
+        f"{folder}: contains no readable vectors: files of Kaldi (.scp, .ark), CosyVoice, Coqui "
+        "or SpeechBrain, or a tree of .npy or .pt files, one per recording. If it has a file of "
+        "vectors, give that file"
     )
 
 

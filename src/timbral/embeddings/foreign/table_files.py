@@ -67,8 +67,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
              if name != "embedding"}  # fmt: skip
     if "utterance" not in taken and "path" not in taken:
         raise DataError(
-            f"{path}: no column says whose vector a row is; name it, as in utterance=COLUMN; it "
-            f"has {', '.join(names[:12])}"
+            f"{path}: no column says which recording or speaker each vector is of; choose one "
+            f"with utterance=COLUMN; it has {', '.join(names[:12])}"
         )
     for row, vector in enumerate(vectors):
         values = {name: texts[row] for name, texts in taken.items()}
@@ -119,20 +119,20 @@ def _vectors(
     lists = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if lists:
         raise DataError(
-            f"{path}: which column holds the vectors? name it, as in embedding={lists[0]}; columns "
-            f"of lists: {', '.join(lists[:12])}"
+            f"{path}: it is unclear which column contains the vectors; choose it, as in "
+            f"embedding={lists[0]}; columns of lists: {', '.join(lists[:12])}"
         )
     numbered = _numbered_columns([name for name in names if name not in found.values()])
     if len(numbered) < 2:
         raise DataError(
-            f"{path}: has no column of vectors ({', '.join(ALIASES['embedding'][:5])}, …), nor one "
-            f"for each number (0, 1, …); it has {', '.join(names[:12])}"
+            f"{path}: has no column of vectors ({', '.join(ALIASES['embedding'][:5])}, …), and no "
+            f"column for each of their numbers (0, 1, …); it has {', '.join(names[:12])}"
         )
     try:
         columns = [table[name].cast(pa.float64()).to_numpy() for name in numbered]
     except pa.ArrowException as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: a column of numbers holds something else ({reason})") from None
+        raise DataError(f"{path}: a column of numbers contains something else ({reason})") from None
     return list(np.stack(columns, axis=1))
 
 
@@ -155,7 +155,7 @@ def _parsed(text: str | None, where: str) -> np.ndarray[Any, Any]:
             raise ValueError("a list that is cut off")
         return as_vector(np.array([float(word) for word in words], np.float32), where)
     except ValueError:
-        raise DataError(f"{where}: holds {text!r:.60} instead of a vector") from None
+        raise DataError(f"{where}: contains {text!r:.60} instead of a vector") from None
 
 
 def _texts(column: pa.ChunkedArray, path: Path) -> list[str]:

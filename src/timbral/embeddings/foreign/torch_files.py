@@ -81,10 +81,10 @@ def _load_torch(path: Path) -> Any:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         asked = [line for line in lines if "GLOBAL" in line]
         reason = (
-            "it asks for more than tensors and plain values, and could run anything; save a dict "
-            "of names and tensors instead"
+            "it contains more than tensors and plain values, so loading it could run any code; "
+            "save a dict of names and tensors instead"
             if asked
-            else f"it is damaged or no file of torch: {lines[0][:120]}"
+            else f"it is damaged or not a file of torch: {lines[0][:120]}"
         )
         raise DataError(f"{path}: cannot be read ({reason})") from None
 

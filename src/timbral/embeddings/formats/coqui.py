@@ -46,8 +46,8 @@ def _keys(table: pa.Table, root: str | Path) -> list[str]:
     repeated = len(keys) - len(set(keys))
     if repeated:
         raise DataError(
-            f"{root}: {repeated} recordings differ in their suffixes alone, which keys of Coqui "
-            "TTS do not hold; keep one of each"
+            f"{root}: {repeated} recordings differ only in their suffixes, which the keys of "
+            "Coqui TTS do not contain; keep one of each"
         )
     return keys
 

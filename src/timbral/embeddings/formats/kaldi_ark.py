@@ -19,8 +19,8 @@ def check_ids(ids: Sequence[str]) -> None:
     for name in ids:
         if not name or len(name.split()) != 1 or name != name.strip():
             raise DataError(
-                f"the id {name!r} is empty or has white space in it, which Kaldi's files cannot "
-                "hold; rename it, or use the format parquet"
+                f"the id {name!r} is empty or contains white space, which Kaldi's files do not "
+                "allow; rename it, or use the format parquet"
             )
 
 

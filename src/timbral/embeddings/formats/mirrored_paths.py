@@ -28,8 +28,8 @@ def mirrored_paths(table: pa.Table, root: str | Path, suffix: str) -> list[Path]
         segment = Segment.of(path)
         if not path.startswith(above):
             raise DataError(
-                f"{path} does not lie below {root}, so there is no tree to mirror; use the format "
-                "parquet"
+                f"{path} is not below {root}, so there is no folder structure to copy; use the "
+                "format parquet"
             )
         relative = Path(segment.file.removeprefix(above))
         stem = relative.stem if segment.is_whole else utterance.replace(os.sep, "_")

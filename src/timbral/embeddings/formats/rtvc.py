@@ -31,8 +31,8 @@ def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise DataError(
-            f"{root}: {len(repeated)} names of recordings stand in several folders, such as "
-            f"{repeated[0]!r}, and embeds/ has one file for each name; rename the recordings"
+            f"{root}: {len(repeated)} names of recordings occur in several folders, such as "
+            f"{repeated[0]!r}, but embeds/ has one file per name; rename the recordings"
         )
     return [Path("embeds") / f"embed-{name}.npy" for name in names]
 

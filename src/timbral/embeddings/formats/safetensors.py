@@ -51,8 +51,8 @@ def _check(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
     for column in ("utterance", "speaker"):
         if RESERVED in table[column].to_pylist():
             raise DataError(
-                f"{column} {RESERVED!r}: safetensors keeps this name for itself; rename it, or use "
-                "the format parquet"
+                f"{column} {RESERVED!r}: safetensors reserves this name; rename it, or use the "
+                "format parquet"
             )
     return []
 

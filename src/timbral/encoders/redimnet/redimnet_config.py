@@ -124,7 +124,7 @@ class RedimnetConfig:
         lengths = {name: len(getattr(self, name)) for name in PER_STAGE}
         if len(set(lengths.values())) > 1 or not 1 <= len(self.blocks) <= MOST_LAYERS:
             raise ConfigError(
-                "a number for each stage is needed in each of encoder."
+                "these settings need one number per stage each: encoder."
                 + ", ".join(f"{name} ({length})" for name, length in lengths.items())
             )
         bounds = {

@@ -92,7 +92,7 @@ class WavlmConfig:
         check_ranges(self, "encoder", **dict.fromkeys(fractions, (0.0, 1.0)))
         if self.feat_extract_norm not in ("group", "layer"):
             raise ConfigError(
-                f"encoder.feat_extract_norm is group or layer, got {self.feat_extract_norm!r}"
+                f"encoder.feat_extract_norm must be group or layer, got {self.feat_extract_norm!r}"
             )
         for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
             if self.hidden_size % getattr(self, name):
@@ -111,5 +111,5 @@ class WavlmConfig:
         if not same_length or not in_range or not 1 <= len(numbers) <= MOST_LAYERS:
             raise ConfigError(
                 f"these need equally many values, from 1 to {LARGEST_SIZE:,} each: "
-                f"{', '.join(f'{name} {each}' for name, each in values.items())}"
+                f"{', '.join((f'{name} {each}' for name, each in values.items()))}"
             )
