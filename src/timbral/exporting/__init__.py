@@ -1,1 +1,1 @@
-"""Encoders as graphs that take waveforms, for other runtimes, and how near these come."""
+"""Export encoders for other runtimes, as graphs from waveforms to vectors."""

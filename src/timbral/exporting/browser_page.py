@@ -34,9 +34,9 @@ OWN = (
     "spectra.js",
 )
 SHARED = ("service.css", "recorder.js", "results.js")
-"""with the page of the service"""
+"""files that the page shares with the page of the service"""
 LONGEST_SECONDS = 120
-"""that the page takes, at once and in the memory of a phone"""
+"""longest recording that the page accepts, so that it fits into the memory of a phone"""
 NOTICE = """\
 The folder onnxruntime holds files of onnxruntime-web, Copyright (c) Microsoft Corporation,
 MIT License: https://github.com/microsoft/onnxruntime/blob/main/LICENSE
@@ -51,9 +51,9 @@ class BrowserPageSummary:
 
     folder: Path
     num_bytes: int
-    """of all files"""
+    """size of all files together"""
     parity: Parity
-    """of the model with torch"""
+    """how close the model's vectors are to those of torch"""
     has_calibration: bool
 
 
@@ -100,7 +100,7 @@ def export_page(
 
 
 def check_browser_page(folder: Path, precision: str) -> None:
-    """What can be known before an encoder is loaded: DataError, or as `check_export`."""
+    """The checks that need no encoder: raises DataError, and the errors of `check_export`."""
     claim_folder(folder, BROWSER_PAGE)
     written = {MODEL, DESCRIPTION, NOTICE_FILE, RUNTIME, *OWN, *SHARED}
     written |= {f"{RUNTIME}/{name}" for name in FILES}
@@ -140,7 +140,7 @@ def _runtime_files(runtime: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _description(embedder: Embedder) -> dict[str, Any]:
-    """What the page has to know of the encoder, of its calibration, and of recordings."""
+    """What the page must know about the encoder, its calibration and recordings."""
     network = embedder.runtime.network
     calibration = embedder.calibration
     return {

@@ -19,11 +19,11 @@ __all__ = ["VERSION", "read_runtime"]
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web-{VERSION}.tgz"
 SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
-"""of the package's archive"""
+"""name of the package's archive"""
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-"""in dist/ of the package: the library, and its engine for processors, without graphics"""
+"""files in dist/ of the package: the library, and its WebAssembly engine for CPUs"""
 MOST_BYTES = 100_000_000
-"""of one of these files; the engine has 14 million"""
+"""upper limit for the size of one of these files; the engine has 14 million bytes"""
 
 
 def read_runtime(given: Path | None = None) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
 
 
 def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
-    """A file of an archive; ValueError for a link, which may lead anywhere, and a huge file."""
+    """A file of an archive; ValueError for a link, which may point anywhere, or a huge file."""
     member = archive.getmember(name)
     file = archive.extractfile(member) if member.isreg() else None
     if file is None or member.size > MOST_BYTES:

@@ -1,13 +1,13 @@
-"""Products of an exported graph in 8 bits on both sides: faster where a processor multiplies bytes.
+"""Compute products of an exported graph with 8-bit inputs and weights: faster on some CPUs.
 
-What a product over frames takes, x (…, in), is rounded to u8 by one scale and offset, which the
-smallest and largest numbers of some recordings give, and its weights W (in, out) to s8 by a scale
-for each output. Processors without VNNI add two neighboring products in 16 bits; weights whose sums
-could be cut off there have 7 bits, so that vectors do not depend on the machine.
+The input of a product over frames, x (…, in), is rounded to u8 with one scale and offset, from the
+smallest and largest values seen on some recordings. Its weights W (in, out) are rounded to s8 with
+one scale per output. Processors without VNNI add two neighboring products in 16 bits. Weights whose
+sums could overflow there get only 7 bits, so that vectors do not depend on the machine.
 
-A runtime finds QuantizeLinear and DequantizeLinear beside the product and multiplies whole numbers.
-Everything else stays in float32: convolutions, attention, what is computed once for an utterance or
-a segment, and norms, of which 8 bits take more than they save.
+A runtime that finds QuantizeLinear and DequantizeLinear around a product multiplies whole numbers.
+Everything else stays in float32: convolutions, attention, what is computed once per utterance or
+segment, and norms, for which 8 bits cost more time than they save.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 __all__ = ["quantize_activations"]
 
 LEAST_WEIGHTS = 4_096
-"""of a product; smaller ones gain nothing"""
+"""products with fewer weights gain nothing from 8 bits"""
 LEAST_ROWS_PER_SECOND = 16.0
-"""fewer are segments or utterances"""
+"""products with fewer rows are not over frames, but over segments or utterances"""
 STEPS = 255
 BITS_8, BITS_7 = 127, 63
-"""the largest whole number of a weight"""
+"""largest whole number that a weight may become"""
 LARGEST_PAIR = 32_767
-"""the sum of two products of whole numbers where there is no VNNI: what is larger is cut off"""
+"""largest sum of two products that does not overflow on processors without VNNI"""
 
 
 @dataclass
 class Product:
-    """A product (…, in) @ (in, out), and what was seen of its left side."""
+    """A product (…, in) @ (in, out), and the range of values seen as its left input."""
 
     node: onnx.NodeProto
     weights: np.ndarray
     low: float = 0.0
     highest: np.ndarray | None = None
-    """of each input (in,)"""
+    """highest value seen of each input (in,)"""
     rows_per_second: float = np.inf
 
     def see(self, values: np.ndarray, seconds: float) -> None:
-        """Take the numbers that it multiplied for a recording."""
+        """Extend the range by the values that were multiplied for one recording."""
         self.low = min(self.low, float(values.min()))
         highest = values.reshape(-1, values.shape[-1]).max(axis=0)
         self.highest = highest if self.highest is None else np.maximum(self.highest, highest)
@@ -70,7 +70,7 @@ class Product:
         return round(-self.low / self.scale)
 
     def whole_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(in, out) in int8, and the scales (out,)."""
+        """The weights (in, out) as int8, and the scale of each output (out,)."""
         assert self.highest is not None, "it has seen a recording"
         codes = np.rint(self.highest / self.scale) + self.zero
         for largest in (BITS_8, BITS_7):
@@ -90,12 +90,12 @@ class Product:
 def quantize_activations(
     proto: onnx.ModelProto, waves: Sequence[Wave], sample_rate: int, path: Path
 ) -> int:
-    """Take the products over frames to 8 bits, in place; returns how many these are.
+    """Convert the products over frames to 8 bits, in place; returns their number.
 
     Args:
-        proto: of a `WaveGraph`, with its own names
+        proto: the graph of a `WaveGraph`, with its original names
         waves: preprocessed recordings (T,), which give the ranges
-        path: of the file that is to be written, for messages
+        path: the file that will be written, for messages
 
     Raises CheckpointError for a graph without such products.
     """
@@ -114,7 +114,7 @@ def quantize_activations(
 
 
 def _largest_pair(products: np.ndarray) -> float:
-    """Of products (in, out), the largest sum of two neighbors of one sign, without a sign."""
+    """The largest magnitude of a sum of two neighboring products (in, out) of the same sign."""
     padded = np.pad(products, ((0, len(products) % 2), (0, 0)))
     signed = (padded.clip(min=0), -padded.clip(max=0))
     return max(float((each[::2] + each[1::2]).max()) for each in signed)
@@ -139,7 +139,7 @@ def _observe(
     sample_rate: int,
     path: Path,
 ) -> None:
-    """Run recordings through the graph, and let each product see what it multiplies."""
+    """Run recordings through the graph, and record the values that each product multiplies."""
     from onnx import helper
 
     watched = copy.deepcopy(proto)
@@ -154,7 +154,7 @@ def _observe(
 
 
 def _insert(graph: onnx.GraphProto, chosen: Mapping[str, Product]) -> None:
-    """Both sides of the products, which their outputs name, in 8 bits."""
+    """Insert the 8-bit inputs and weights of the `chosen` products, by names of outputs."""
     from onnx import helper, numpy_helper
 
     nodes: list[onnx.NodeProto] = []
@@ -196,7 +196,7 @@ def _insert(graph: onnx.GraphProto, chosen: Mapping[str, Product]) -> None:
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Nodes and constants that no output needs."""
+    """Remove nodes and constants that no output needs."""
     needed = {each.name for each in graph.output}
     kept: list[onnx.NodeProto] = []
     for node in reversed(graph.node):

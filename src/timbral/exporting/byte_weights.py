@@ -1,10 +1,10 @@
-"""The weights of an exported graph in 8 bits: a quarter of the file, computed in float32.
+"""Store the weights of an exported graph in 8 bits: a quarter of the file, computed in float32.
 
-A weight (out, …) is taken row by row, a row being the weights of one output, in groups of up to
-`GROUP` numbers. A group is stored as whole numbers Q, |Q| ≤ 127, and one scale s in float16:
-W ≈ s · Q, as `timbral.checkpoints.packed_weights` stores those of a checkpoint. In the graph they
-are cast, multiplied and reshaped, which every runtime does once, when it opens the file; with
-DequantizeLinear onnxruntime would do it for each utterance again.
+A weight (out, …) is stored row by row, where a row has the weights of one output, in groups of up
+to `GROUP` numbers. A group is stored as whole numbers Q, |Q| ≤ 127, and one scale s in float16: W ≈
+s · Q, as in `timbral.checkpoints.packed_weights` for checkpoints. The graph casts, multiplies and
+reshapes them, which every runtime does once, when it opens the file. (With DequantizeLinear,
+onnxruntime would do it again for each utterance.)
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["quantize_weights"]
 LARGEST = 127
 GROUP, LEAST_GROUP = 32, 8
 SMALL = 65_536
-"""numbers: smaller two-dimensional kernels, and smaller weights for what a recurrent layer takes,
-are stored in float16. They are few and matter more: nine tenths of what a d-vector's vectors would
-lose are of the weights that take its mels, which are powers"""
+"""smaller two-dimensional kernels, and smaller input weights of recurrent layers, are stored in
+float16. They are few and matter more: nine tenths of what a d-vector's vectors would lose in 8 bits
+comes from the weights that multiply its mels, which are powers"""
 COLUMNS = {"MatMul": 1, "Gemm": 1}
-"""operators whose weight, this input of theirs, is (in, out)"""
+"""operators with a weight of shape (in, out), and which of their inputs it is"""
 ROWS = {"Conv": 1, "ConvTranspose": 1, "Flatten": 0, "Reshape": 0, "Transpose": 0}
-"""operators whose weight is (out, …)"""
+"""operators with a weight of shape (out, …)"""
 RECURRENT = ("LSTM", "GRU", "RNN")
-"""whose weights, inputs 1 and 2, are (directions, out, in)"""
+"""operators with weights of shape (directions, out, in), as inputs 1 and 2"""
 
 
 def quantize_weights(proto: onnx.ModelProto) -> None:
@@ -60,7 +60,7 @@ def _as_bytes(name: str, values: np.ndarray, uses: Sequence[Use]) -> Stored | No
 
 
 def _row_axes(values: np.ndarray, use: Use) -> int | None:
-    """How many of the first axes count the outputs; 0: the second of two does; None: no weight."""
+    """How many leading axes count the outputs; 0: the last of two axes does; None: not a weight."""
     kind, index = use.node.op_type, use.index
     if COLUMNS.get(kind) == index and values.ndim == 2:
         return int(any(each.name == "transB" and each.i for each in use.node.attribute))
@@ -76,7 +76,7 @@ def _takes_features(use: Use) -> bool:
 
 
 def _quantized(name: str, rows: np.ndarray, shape: tuple[int, ...], turned: bool) -> Stored:
-    """Rows (out, in) in 8 bits, which nodes make float32 of; turned: (in, out)."""
+    """Rows (out, in) in 8 bits, with nodes that turn them into float32; `turned`: (in, out)."""
     from onnx import TensorProto, helper, numpy_helper
 
     groups = rows.reshape(len(rows), -1, _group(rows.shape[1]))
@@ -104,13 +104,13 @@ def _quantized(name: str, rows: np.ndarray, shape: tuple[int, ...], turned: bool
 
 
 def _group(length: int) -> int:
-    """How many numbers of a row have one scale: a divisor of its length."""
+    """How many numbers of a row share one scale: a divisor of the row's length."""
     divisors = (size for size in range(GROUP, LEAST_GROUP - 1, -1) if length % size == 0)
     return next(divisors, length)
 
 
 def _scale(scale: np.ndarray) -> np.ndarray:
-    """In float16, or as it is where that would round it by more than its 11 bits do."""
+    """The weight in float16, or unchanged if that would round it more than float16's 11 bits do."""
     limits = np.finfo(np.float16)
     fits = (scale == 0) | ((scale >= limits.tiny) & (scale <= limits.max))
     return scale.astype(np.float16 if fits.all() else np.float32)

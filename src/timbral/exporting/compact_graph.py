@@ -1,4 +1,4 @@
-"""An exported graph in fewer bytes: equal constants once, and short names."""
+"""Make the file of an exported graph smaller: equal constants only once, and short names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["compact"]
 
 
 def compact(proto: onnx.ModelProto) -> None:
-    """Keep each constant once, and number values and nodes, in place.
+    """Store each constant once, and replace the names of values and nodes by numbers, in place.
 
-    Of the graph of CAM++ names are 0.8 MB. Names of inputs and outputs stay. A graph with graphs
-    within it, which name its values, stays as it is.
+    Names take 0.8 MB in the graph of CAM++. Names of inputs and outputs stay. A graph that contains
+    other graphs, which refer to its values by name, is not changed.
     """
     graph = proto.graph
     if any(each.HasField("g") or each.graphs for node in graph.node for each in node.attribute):

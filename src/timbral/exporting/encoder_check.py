@@ -1,4 +1,4 @@
-"""A new encoder class on trial: the contract of encoders, and whether it can be exported."""
+"""Check a new encoder class: does it follow the rules for encoders, and can it be exported?"""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["check_encoder"]
 
 
 def check_encoder(source: str, *, exported: bool = True) -> Iterator[ContractCheck]:
-    """Try an encoder with the defaults of its config and random weights.
+    """Check an encoder with the defaults of its config and random weights.
 
     Args:
         source: ``path.py:Class``, which is run, or a name in `ENCODERS`
         exported: also export it, which takes seconds
 
-    Raises ConfigError where there is no such encoder, or its config has no defaults.
+    Raises ConfigError if there is no such encoder, or its config has no defaults.
     """
     name = register_encoder(source) if is_user_source(source) else source
     if name not in ENCODERS:

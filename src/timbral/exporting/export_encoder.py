@@ -55,7 +55,7 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], None]] = {
     "fp16": halve_weights,
     "int8": quantize_weights,
 }
-"""what each does to the weights of a graph"""
+"""how each precision stores the weights of a graph"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ExportSummary:
     num_bytes: int
     parity: Parity
     num_products: int = 0
-    """that are computed in 8 bits"""
+    """number of products that are computed in 8 bits"""
 
 
 def export(
@@ -123,7 +123,7 @@ def export(
 
 
 def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
-    """ConfigError or MissingExtraError for what can be known before an encoder is loaded."""
+    """The checks that need no encoder; raises ConfigError or MissingExtraError."""
     if precision not in PRECISIONS:
         *others, last = PRECISIONS
         allowed = f"{', '.join(others)} or {last}"
@@ -144,7 +144,7 @@ def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
 
 
 def _trace(graph: WaveGraph | WindowGraph, network: SpeakerEncoder) -> onnx.ModelProto:
-    """The graph in ONNX, traced on two utterances of unequal length."""
+    """The graph in ONNX, traced on two utterances of different lengths."""
     samples = max(3 * network.sample_rate, 2 * network.min_samples)
     lengths = torch.tensor([samples, samples - network.sample_rate // 3])
     dynamic = {name: {0: "batch"} for name in ("lengths", *graph.outputs)}
@@ -160,7 +160,7 @@ def _trace(graph: WaveGraph | WindowGraph, network: SpeakerEncoder) -> onnx.Mode
 
 
 def store_weights(proto: onnx.ModelProto, precision: str) -> None:
-    """Store the weights of a graph in a precision, and all of it in fewer bytes, in place."""
+    """Store the weights of a graph in a precision, and make its file smaller, in place."""
     PRECISIONS[precision](proto)
     compact(proto)
 

@@ -17,7 +17,7 @@ __all__ = ["WaveGraph", "WindowGraph", "graph_of"]
 
 
 class WaveGraph(nn.Module):
-    """Whole utterances; what lies behind an utterance's end does not matter."""
+    """Embed whole utterances; what follows the end of an utterance does not matter."""
 
     outputs = ("vectors",)
 
@@ -30,9 +30,11 @@ class WaveGraph(nn.Module):
 
 
 class WindowGraph(nn.Module):
-    """Utterances in windows: the mean of their unit vectors, unit length, and these (B, W, E).
+    """Embed utterances in windows: the mean of their unit vectors, at unit length, and these too.
 
-    Windows behind an utterance's own, where a longer one is in the batch, count for nothing.
+    The windows' vectors have shape (B, W, E).
+
+    Windows after the end of an utterance, in a batch with a longer one, are not counted.
     """
 
     outputs = ("vectors", "window_vectors")
@@ -42,7 +44,7 @@ class WindowGraph(nn.Module):
         self.network, self.windows = network, windows
         covered = windows.min_coverage * windows.frames * network.hop_samples
         self.least_covered = math.ceil(round(covered, 6))
-        """samples of the last window that are audio, at least: coverage as a whole number"""
+        """how many samples of the last window must be audio: the coverage as a number of samples"""
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         frames, step = self.windows.frames, self.windows.step
@@ -63,7 +65,7 @@ class WindowGraph(nn.Module):
         return functional.normalize((vectors * inside).sum(1), dim=1), vectors
 
     def _counts(self, lengths: Tensor) -> Tensor:
-        """How many windows each utterance has (B,), as `Windows.starts` says."""
+        """The number of windows of each utterance (B,), as in `Windows.starts`."""
         frames, step, hop = self.windows.frames, self.windows.step, self.network.hop_samples
         counts = torch.div(lengths + hop, hop, rounding_mode="floor") - frames + step + 1
         counts = torch.div(counts.clamp(min=1) + step - 1, step, rounding_mode="floor")
@@ -72,7 +74,7 @@ class WindowGraph(nn.Module):
 
 
 def graph_of(network: SpeakerEncoder) -> WaveGraph | WindowGraph:
-    """The graph of a network, which is copied."""
+    """The graph of a network; the network itself is copied."""
     exported = with_replacements(network)
     windows = exported.windows
     return WaveGraph(exported) if windows is None else WindowGraph(exported, windows)

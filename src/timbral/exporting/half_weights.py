@@ -1,4 +1,4 @@
-"""The weights of an exported graph in 16 bits: half the file, computed in float32 all the same."""
+"""Store the weights of an exported graph in 16 bits: half the file, still computed in float32."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["as_half", "halve_weights"]
 
 
 def halve_weights(proto: onnx.ModelProto) -> None:
-    """Store large constants in float16, each behind a cast to float32, in place."""
+    """Store large constants in float16, each followed by a cast to float32, in place."""
     replace_constants(proto, as_half)
 
 
 def as_half(name: str, values: np.ndarray, uses: Sequence[Use] = ()) -> Stored | None:
-    """A constant in float16 behind a cast; None where float16 cannot hold it (above 65,504)."""
+    """A constant in float16 with a cast; None if float16 cannot represent it (above 65,504)."""
     from onnx import TensorProto, helper, numpy_helper
 
     if not np.abs(values).max() <= np.finfo(np.float16).max:

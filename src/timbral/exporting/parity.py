@@ -1,4 +1,4 @@
-"""How near an exported model's vectors are to those of torch."""
+"""Measure how close an exported model's vectors are to those of torch."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Embed: TypeAlias = Callable[[Sequence[Wave]], Vectors]
 LEAST_COSINE = {"fp32": 0.99999, "fp16": 0.9999, "int8": 0.99, "int8-static": 0.92}
 LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 5e-3, "int8": 0.1, "int8-static": 0.2}
 LARGEST_EER_RISE = 0.005
-"""of int8, on the trials of the shipped voices"""
+"""largest allowed rise of the EER in int8, on the trials of the shipped voices"""
 LARGEST_BATCH_DIFFERENCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-4, "int8-static": 0.03}
-"""the last: where batch mates change the last bit of a number, it may be rounded to another step"""
+"""more for int8-static: a batch may change a number's last bit, which then rounds differently"""
 SEED = 17
 LONGEST_SECONDS = 30.0
 NUM_LENGTHS = 6
-"""random ones, besides the shortest and the longest"""
+"""number of random lengths, besides the shortest and the longest"""
 
 
 def check_parity(parity: Parity, precision: str) -> None:
-    """CheckpointError when vectors are not as near as a precision promises."""
+    """Raise CheckpointError if vectors are not as close as a precision promises."""
     least, largest = LEAST_COSINE[precision], LARGEST_DIFFERENCE[precision]
     in_batch = LARGEST_BATCH_DIFFERENCE[precision]
     near = parity.cosine >= least and parity.max_difference <= largest
@@ -66,7 +66,7 @@ def check_parity(parity: Parity, precision: str) -> None:
 def with_error_rates(
     parity: Parity, trials: ShippedTrials, reference: Embed, exported: Embed
 ) -> Parity:
-    """Parity with the EERs of both functions, which make vectors (N, E) of waves (T,)."""
+    """Parity with the EERs of two functions, both from waves (T,) to vectors (N, E)."""
     return replace(
         parity,
         num_trials=len(trials.labels[0]),
@@ -76,7 +76,7 @@ def with_error_rates(
 
 
 def parity_waves(min_samples: int, sample_rate: int) -> list[Wave]:
-    """Shipped voices, joined and cut: the shortest that is allowed, 30 s, and lengths between."""
+    """Shipped voices, joined and cut: the shortest allowed length, 30 s, and lengths between."""
     random = np.random.default_rng(SEED)
     recordings = shipped_recordings()
     longest = int(LONGEST_SECONDS * sample_rate)
@@ -104,7 +104,7 @@ def measure_parity(
     waves: Sequence[Wave],
     sample_rate: int,
 ) -> Parity:
-    """Compare the vectors (N, E) that two functions make of prepared waves (T,)."""
+    """Compare the vectors (N, E) that two functions compute from prepared waves (T,)."""
     expected = np.concatenate([reference([wave]) for wave in waves])
     alone = np.concatenate([exported([wave]) for wave in waves])
     together = exported(waves)

@@ -1,4 +1,4 @@
-"""Recordings that the ranges of an exported graph's numbers are taken from."""
+"""Recordings for measuring the ranges of the numbers in an exported graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RangeCorpus: TypeAlias = str | Path | Sequence[Utterance]
 NUM_RECORDINGS = 64
 LEAST_RECORDINGS = 8
 SECONDS = 6.0
-"""of each, from its beginning"""
+"""how many seconds of each recording are used, from its start"""
 
 
 def range_waves(corpus: RangeCorpus, embedder: Embedder) -> list[Wave]:
-    """Preprocessed recordings (T,), up to 64, spread over a corpus; unusable ones are left out.
+    """Up to 64 preprocessed recordings (T,), spread over a corpus; unusable ones are left out.
 
-    Raises DataError as `find_utterances` does, and where fewer than 8 can be used.
+    Raises the errors of `find_utterances`, and DataError if fewer than 8 can be used.
     """
     named = isinstance(corpus, str | Path)
     rows = find_utterances(corpus) if isinstance(corpus, str | Path) else corpus

@@ -1,8 +1,8 @@
-"""Layers of a graph for other runtimes: the same numbers, in operators that all of them have.
+"""Layers for exported graphs that compute the same numbers with operators that all runtimes have.
 
-ONNX's own STFT is slow and deviates by 1e-3 in onnxruntime, so the spectrum is a product with the
-matrix of the discrete Fourier transform. Batch norm, whose statistics are constants here, is a
-scale and an offset.
+ONNX's own STFT is slow and deviates by 1e-3 in onnxruntime, so the spectrum is computed as a
+product with the matrix of the discrete Fourier transform. Batch norm, whose statistics are constant
+here, becomes a scale and an offset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["DftFbank", "DftMelSpectrogram", "DftRedimnetMel", "FixedNorm", "with
 
 
 class DftPower(nn.Module):
-    """The power spectrum (..., n_fft / 2 + 1) of windows (..., N), zeros behind them."""
+    """The power spectrum (..., n_fft / 2 + 1) of windows (..., N), padded with zeros."""
 
     basis: Tensor
 
@@ -42,14 +42,14 @@ class DftPower(nn.Module):
 
 
 def _overlapping(waves: Tensor, size: int, hop: int) -> Tensor:
-    """As `waves.unfold(1, size, hop)`, for any length behind the export: (B, T) -> (B, F, N)."""
+    """Like `waves.unfold(1, size, hop)`, for any length after the export: (B, T) -> (B, F, N)."""
     starts = torch.arange((waves.shape[1] - size) // hop + 1, device=waves.device) * hop
     index = starts[:, None] + torch.arange(size, device=waves.device)
     return waves[:, index]
 
 
 class DftMelSpectrogram(MelSpectrogram):
-    """`MelSpectrogram` by a product, all frames at once."""
+    """`MelSpectrogram` as a product, for all frames at once."""
 
     def __init__(self, plain: MelSpectrogram) -> None:
         super().__init__(plain.config)
@@ -73,7 +73,7 @@ class DftMelSpectrogram(MelSpectrogram):
 
 
 class DftFbank(KaldiFbank):
-    """`KaldiFbank` by a product, all frames at once."""
+    """`KaldiFbank` as a product, for all frames at once."""
 
     def __init__(self, plain: KaldiFbank) -> None:
         super().__init__(plain.config)
@@ -91,7 +91,7 @@ class DftFbank(KaldiFbank):
 
 
 class DftRedimnetMel(RedimnetMel):
-    """`RedimnetMel` by a product, all frames at once."""
+    """`RedimnetMel` as a product, for all frames at once."""
 
     def __init__(self, plain: RedimnetMel) -> None:
         super().__init__(plain.config)
@@ -109,7 +109,7 @@ class DftRedimnetMel(RedimnetMel):
 
 
 class FixedNorm(nn.Module):
-    """A batch norm in evaluation, as a scale and an offset of each channel."""
+    """A batch norm in evaluation mode, as a scale and an offset per channel."""
 
     scale: Tensor
     offset: Tensor
@@ -135,7 +135,7 @@ REPLACEMENTS: dict[type[nn.Module], Callable[..., nn.Module]] = {
 
 @torch.no_grad()
 def with_replacements(network: SpeakerEncoder) -> SpeakerEncoder:
-    """A copy on the CPU, in evaluation, with the layers of a graph; gives the same vectors."""
+    """A copy on the CPU, in evaluation mode, with the layers above; its vectors are the same."""
     exported = copy.deepcopy(network).cpu().float().eval()
     for module in list(exported.modules()):
         for name, child in module.named_children():

@@ -1,10 +1,10 @@
-"""The filter banks that sherpa-onnx gives to encoders of speakers, and what makes up for them.
+"""sherpa-onnx's filter banks for speaker encoders, and a layer that corrects for them.
 
-Whatever a model was trained on, sherpa-onnx 1.13 to 2.0 computes 80 Kaldi filter banks with Povey's
-window, an upper edge of 7,600 Hz and frames that reach over both ends (features.h, whose defaults
-the extractor of speakers keeps). So each of its bands is another one, and nothing above
-7,600 Hz is taken. Most of that a fitted layer gives back: of each frame the logarithms of the
-banks, and of sums of neighboring banks, times a matrix.
+sherpa-onnx 1.13 to 2.0 computes the same features for every model: 80 Kaldi filter banks with
+Povey's window, an upper edge of 7,600 Hz and frames that extend over both ends (the defaults of
+features.h). So each of its bands differs from the one that an encoder was trained on, and nothing
+above 7,600 Hz is used. A fitted layer corrects most of that: it multiplies the logarithms of the
+banks, and of sums of neighboring banks, by a matrix.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ __all__ = ["BankCorrection", "SherpaFbank", "fit_correction"]
 
 HIGHEST_HZ = 7600.0
 BELOW, ABOVE = 3, 4
-"""bands around one whose powers are summed for it; above more, for the edge has moved down"""
+"""how many neighboring bands below and above a band are summed for it; more above, because the
+upper edge is lower in sherpa-onnx"""
 LEAST_SHARE = 0.05
-"""of its own power that a sum has at least: weights below zero may cancel"""
+"""least value of a sum, as a fraction of the band's own power, since negative weights may cancel"""
 RIDGE = 1e-4
-"""added to the variance of each input of the matrix, which are about 1"""
+"""regularization: added to the variance of each input of the matrix, which are about 1"""
 
 
 class SherpaFbank(KaldiFbank):
-    """What sherpa-onnx computes, of one whole recording."""
+    """What sherpa-onnx computes from one whole recording."""
 
     def __init__(self, full_scale: float) -> None:
         super().__init__(FbankConfig(full_scale=full_scale))
         self.filters = kaldi_mel(self.num_features, FBANK_FFT, self.sample_rate, HIGHEST_HZ)
 
     def of_wave(self, wave: Tensor) -> Tensor:
-        """One wave (T,) to frames (F, M): as Kaldi without snip-edges, mirrored at both ends."""
+        """One wave (T,) to frames (F, M), like Kaldi without snip-edges: mirrored at both ends."""
         samples = len(wave)
         count = (samples + self.hop_samples // 2) // self.hop_samples
         starts = torch.arange(count) * self.hop_samples
@@ -48,7 +49,7 @@ class SherpaFbank(KaldiFbank):
 
 
 class BankCorrection(nn.Module):
-    """sherpa-onnx's banks (B, F, M) to about those that an encoder was trained on."""
+    """From sherpa-onnx's banks (B, F, M) to approximately those that an encoder was trained on."""
 
     sums: Tensor
     matrix: Tensor
@@ -59,7 +60,7 @@ class BankCorrection(nn.Module):
         self.register_buffer("matrix", matrix)
 
     def inputs(self, banks: Tensor) -> Tensor:
-        """The logarithms of banks and of sums of them (..., 2 M)."""
+        """The logarithms of banks and of their sums (..., 2 M)."""
         powers = banks.exp()
         sums = torch.maximum(powers @ self.sums, powers * LEAST_SHARE)
         return torch.cat([banks, sums.log()], dim=-1)
@@ -71,10 +72,10 @@ class BankCorrection(nn.Module):
 
 @torch.no_grad()
 def fit_correction(own: KaldiFbank, waves: Sequence[Wave]) -> BankCorrection:
-    """The correction of least squares over the frames of some speech, for an encoder's front-end.
+    """Fit the correction by least squares to frames of some speech, for an encoder's front-end.
 
-    Powers are weighted so that relative errors count, and of each recording the mean is taken away:
-    encoders do the same.
+    Powers are weighted so that relative errors count. The mean of each recording is subtracted, as
+    encoders do.
     """
     sherpa = SherpaFbank(own.config.full_scale)
     given, wanted = [], []
@@ -97,7 +98,7 @@ def _centered(frames: Tensor) -> Tensor:
 
 
 def _fit_sums(given: Tensor, wanted: Tensor) -> Tensor:
-    """Weights (M, M) of neighboring powers (N, M) whose sums are nearest to others."""
+    """Weights (M, M) of neighboring powers (N, M) whose sums are closest to other powers."""
     bands = given.shape[1]
     weights = given.new_zeros(bands, bands)
     for band in range(bands):

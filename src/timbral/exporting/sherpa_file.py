@@ -45,7 +45,7 @@ __all__ = ["SherpaSummary", "export_for_sherpa"]
 PRODUCER = "timbral-sherpa"
 SHERPA_FILE = FileKind("a model for sherpa-onnx", signature=b"\x12\x0etimbral-sherpa")
 LEAST_SAMPLES = 16_000
-"""of the recordings on which it is measured"""
+"""shortest recording, in samples, on which the file is measured"""
 PCM_SCALE = 32_768.0
 
 
@@ -56,16 +56,16 @@ class SherpaSummary:
     path: Path
     num_bytes: int
     parity: Parity
-    """of the graph in onnxruntime and in torch, both with sherpa-onnx's filter banks"""
+    """how close the graph in onnxruntime is to torch, both with sherpa-onnx's filter banks"""
     cosine: float
-    """mean of what sherpa-onnx's vectors of some recordings have to the encoder's own"""
+    """mean cosine of its vectors to the encoder's own, on some recordings"""
     least_cosine: float
     uncorrected_cosine: float
-    """the mean without the fitted layer"""
+    """mean cosine without the fitted layer"""
 
 
 class SherpaGraph(nn.Module):
-    """sherpa-onnx's filter banks (B, F, M) of whole recordings to unit vectors (B, E)."""
+    """From sherpa-onnx's filter banks (B, F, M) of whole recordings to unit vectors (B, E)."""
 
     def __init__(self, network: SpeakerEncoder, correction: nn.Module) -> None:
         super().__init__()
@@ -85,18 +85,18 @@ def export_for_sherpa(
 ) -> SherpaSummary:
     """Write an encoder as a file for sherpa-onnx's SpeakerEmbeddingExtractor.
 
-    sherpa-onnx computes other filter banks than those that encoders are trained on
-    (`timbral.exporting.sherpa_features`). A layer in the graph, fitted to shipped voices, makes up
-    for most of it. The vectors are still others than the encoder's own: compare them with each
-    other only; thresholds and calibration of the encoder do not hold for them.
+    sherpa-onnx computes other filter banks than the encoder was trained on
+    (`timbral.exporting.sherpa_features`). A layer in the graph, fitted to shipped voices, corrects
+    most of that. Still, the vectors differ from the encoder's own: compare them only with each
+    other. The encoder's threshold and calibration do not apply to them.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes, whose front-end are 80 Kaldi filter
-            banks (`campplus`, `resnet`, `eres2net-v2`)
-        output: the file, which ends in .onnx
-        precision: of its weights, as `export` takes it
+        encoder: an Embedder, or anything that `load_encoder` takes, with 80 Kaldi filter banks as
+            its front-end (`campplus`, `resnet`, `eres2net-v2`)
+        output: the file, which must end in .onnx
+        precision: precision of its weights, as for `export`
 
-    Raises ConfigError for another front-end, and as `timbral.export`.
+    Raises ConfigError for another front-end, and the errors of `timbral.export`.
     """
     path = Path(output)
     check_export(path, precision)
@@ -133,7 +133,7 @@ def export_for_sherpa(
 def _measure(
     proto: onnx.ModelProto, graph: SherpaGraph, embedder: Embedder, path: Path, precision: str
 ) -> tuple[Parity, float, float, float]:
-    """Parity, mean and least cosine to the encoder's own vectors, and the mean uncorrected."""
+    """Parity, mean and least cosine to the encoder's own vectors, and the uncorrected mean."""
     session = open_session(proto.SerializeToString(), path)
     fbank = SherpaFbank(graph.network.frontend.config.full_scale)
     uncorrected = SherpaGraph(graph.network, nn.Identity()).eval()
@@ -167,7 +167,7 @@ def _measure(
 def _describe(
     proto: onnx.ModelProto, embedder: Embedder, measured: tuple[Parity, float, float, float]
 ) -> None:
-    """What sherpa-onnx reads, and where the file is from."""
+    """The metadata that sherpa-onnx reads, and the origin of the file."""
     _, cosine, least, _ = measured
     full_scale = embedder.network.frontend.config.full_scale
     entries = {

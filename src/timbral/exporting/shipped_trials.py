@@ -1,4 +1,4 @@
-"""What another precision does to decisions: error rates of both on trials of the shipped voices."""
+"""How a lower precision changes decisions: EERs in both, on trials of the shipped voices."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from timbral.scoring.metrics import eer
 __all__ = ["ShippedTrials", "trial_recordings"]
 
 EVERY = 4
-"""of a voice's twelve recordings: three are compared"""
+"""step through a voice's twelve recordings: three of them are compared"""
 SECONDS = 2.0
-"""of each, from its beginning: whole ones tell the voices apart without an error"""
+"""length of each, from its start; whole recordings would give no errors at all"""
 AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class ShippedTrials:
-    """Recordings of voices, cut: each pair within a gender is a trial.
+    """Short recordings of voices; every pair of one gender is a trial.
 
     Attributes:
         waves: (T,) each, preprocessed
-        voices: whose, in the same order; the second letter of a name is the gender
+        voices: the voice of each wave; the second letter of its name is the gender
     """
 
     waves: Sequence[Wave]
@@ -36,9 +36,9 @@ class ShippedTrials:
 
     @classmethod
     def of(cls, load: Callable[[Path], Wave], sample_rate: int, min_samples: int) -> ShippedTrials:
-        """Of the shipped voices, as `load` prepares them, cut to 2 s or to what an encoder needs.
+        """The shipped voices, read by `load` and cut to 2 s or to the minimum of an encoder.
 
-        Recordings that are shorter than what it needs are left out.
+        Recordings that are shorter than that are left out.
         """
         length = max(int(SECONDS * sample_rate), min_samples)
         loaded = [(path.parent.name, load(path)[:length]) for path in trial_recordings()]
@@ -47,7 +47,7 @@ class ShippedTrials:
 
     @property
     def labels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The trials: whether both are one voice's, and the rows of both (N,)."""
+        """The trials: whether both are of one voice, and the rows of both (N,)."""
         one, other = np.triu_indices(len(self.voices), 1)
         voices = np.array(self.voices)
         genders = np.array([voice[1] for voice in self.voices])
@@ -56,7 +56,7 @@ class ShippedTrials:
         return (voices[one] == voices[other]).astype(np.int8), one, other
 
     def eer(self, embed: Callable[[Sequence[Wave]], Vectors]) -> float:
-        """The equal error rate in [0, 1] of vectors (N, E) that `embed` makes of waves (T,)."""
+        """The equal error rate in [0, 1] with the vectors (N, E) that `embed` computes."""
         blocks = range(0, len(self.waves), AT_ONCE)
         vectors = np.concatenate([embed(self.waves[first : first + AT_ONCE]) for first in blocks])
         labels, one, other = self.labels

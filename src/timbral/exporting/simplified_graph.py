@@ -1,4 +1,4 @@
-"""An exported graph without what is known before a recording comes."""
+"""Simplify an exported graph: compute once what does not depend on the recording."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["simplified"]
 def simplified(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """The same graph with constants folded and equal values computed once, by onnxruntime.
 
-    A traced CAM++ has 10,600 nodes, most of them sizes of its masks, and 4,400 then; onnxruntime
-    opens them in a third of the time. Of its optimizations only the basic ones are used, which
-    keep to the operators of ONNX: the file is for any processor and any other engine.
+    A traced CAM++ has 10,600 nodes, most of them sizes of its masks. Afterwards it has 4,400, and
+    onnxruntime opens it in a third of the time. Only the basic optimizations are used, which keep
+    to the operators of ONNX, so that the file works on any processor and in any other engine.
 
-    Raises CheckpointError when it cannot take the graph of the encoder of this name.
+    Raises CheckpointError if onnxruntime cannot load the graph of the encoder of this name.
     """
     import onnx
 

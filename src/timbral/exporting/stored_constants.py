@@ -1,4 +1,4 @@
-"""Constants of an exported graph, stored in another form that nodes turn back into float32."""
+"""Store constants of an exported graph in another form, which nodes turn back into float32."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 LEAST_NUMBERS = 1_024
-"""of a constant that is stored in another form; biases, norms and sizes stay as they are"""
+"""smallest constant that is stored in another form; biases, norms and sizes stay unchanged"""
 EXACT = ("frontend", "correction")
-"""in the names of what computes or mends filter banks, whose matrices stay as they are"""
+"""in the names of nodes that compute or correct filter banks; their matrices stay unchanged"""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A node that takes a constant, as its input number `index`."""
+    """A node that uses a constant, as its input number `index`."""
 
     node: onnx.NodeProto
     index: int
@@ -38,21 +38,21 @@ class Use:
 
 @dataclass(frozen=True)
 class Stored:
-    """What takes the place of a constant: tensors, and nodes that make it of them at opening."""
+    """What replaces a constant: tensors, and nodes that compute the constant from them."""
 
     tensors: Sequence[onnx.TensorProto]
     nodes: Sequence[onnx.NodeProto]
 
 
 Store: TypeAlias = Callable[[str, np.ndarray, Sequence[Use]], Stored | None]
-"""a constant's name, numbers and uses to its stored form; None: it stays as it is"""
+"""from a constant's name, numbers and uses to its stored form; None: it stays unchanged"""
 
 
 def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
-    """Store the large constants of float32 in another form, in place.
+    """Store the large float32 constants in another form, in place.
 
-    A runtime turns them back once, when it opens the file: no input of the nodes depends on what
-    the graph is given.
+    A runtime turns them back once, when it opens the file, because the nodes do not depend on the
+    inputs of the graph.
     """
     from onnx import TensorProto, numpy_helper
 
@@ -86,7 +86,8 @@ def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
 
 
 def constant_values(graph: onnx.GraphProto) -> Callable[[str], np.ndarray | None]:
-    """What gives the numbers of a value that is constant, or only another shape of one."""
+    """A function from a value's name to its numbers; None if it is not constant, or a constant's
+    new shape."""
     from onnx import numpy_helper
 
     tensors = {each.name: each for each in graph.initializer}
@@ -107,7 +108,7 @@ def constant_values(graph: onnx.GraphProto) -> Callable[[str], np.ndarray | None
 
 
 def _reshaped(node: onnx.NodeProto, given: np.ndarray) -> np.ndarray:
-    """What Flatten or Transpose makes of a constant."""
+    """The output of Flatten or Transpose for a constant."""
     settings = {each.name: each for each in node.attribute}
     if node.op_type == "Transpose":
         return given.transpose(tuple(settings["perm"].ints) if "perm" in settings else None)

@@ -1,4 +1,4 @@
-"""A module of torch as a graph of ONNX."""
+"""Convert a torch module to a graph of ONNX."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ def trace(
     dynamic_axes: Mapping[str, Mapping[int, str]],
     name: str,
 ) -> onnx.ModelProto:
-    """The graph of a module in evaluation, traced on these inputs and simplified; `name` is that of
-    its encoder.
+    """The graph of a module in evaluation mode, traced on these inputs and simplified.
 
-    By torch's older exporter: the newer one takes 100 s for CAM++. The older would make
-    constants of sizes that depend on the input where code computes with Python's numbers; that is
-    what the many lengths of the parity are for.
+    Uses torch's older exporter, because the newer one takes 100 s for CAM++. The older one turns
+    sizes that depend on the input into constants where code computes with Python numbers; the many
+    lengths of the parity check would reveal that. `name` is the name of the encoder, for messages.
 
     Raises CheckpointError for what ONNX cannot express.
     """
