@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NO_PROMISE = "no false accept rate can be promised for such recordings"
-"""said of those outside the ranges of a calibration's data"""
+"""warning for recordings outside the ranges of a calibration's data"""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class FittedOn:
     num_targets: int
     num_nontargets: int
     cllr: float
-    """bits, cross-validated over speakers"""
+    """in bits, cross-validated over speakers"""
     cllr_low: float
     cllr_high: float
     """95 % interval over speakers"""
     min_cllr: float
-    """bits, of the best order-preserving calibration of these scores"""
+    """in bits, with the best order-preserving calibration of these scores"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Calibration:
     offset: tuple[float, ...]
     """(1,), or (6,): coefficients of 1 and `FEATURES`"""
     scale: tuple[float, ...]
-    """likewise"""
+    """as for `offset`"""
     ranges: Ranges
     """ranges of the measures in the data"""
     limits: tuple[float, float]
@@ -120,7 +120,7 @@ class Calibration:
         return project_out(vectors, self._directions)
 
     def scores(self, first: Vectors, second: Vectors) -> Floats:
-        """The cosines (N,) that this calibration takes, from vectors (N, E), (1, E) or (E,)."""
+        """The cosines (N,) to calibrate, from vectors (N, E), (1, E) or (E,)."""
         one, other = (np.atleast_2d(self.compensate(side)) for side in (first, second))
         return np.asarray((one * other).sum(axis=1, dtype=np.float64))
 
@@ -155,7 +155,7 @@ class Calibration:
         return np.asarray(offset + scale * np.asarray(scores, dtype=np.float64))
 
     def cosine(self, llr: float, first: Conditions, second: Conditions) -> Floats:
-        """The `scores` (N,) that have this `unlimited_llr` in these conditions."""
+        """The scores (N,) whose `unlimited_llr` in these conditions is `llr`."""
         offset, scale = self._line(first, second)
         return np.asarray((llr - offset) / scale)
 
@@ -171,8 +171,8 @@ class Calibration:
     def lines(self, first: Floats, second: Floats) -> Floats:
         """Offset and scale of the llr over the score (N, 2), from `measures` of both sides (N, 4).
 
-        `FEATURES` are linear in the lower and in the higher measure of both sides. They are
-        computed that way, because millions of trials share few recordings.
+        `FEATURES` are linear in the lower and in the higher measure of both sides. This is faster
+        than `design`, because millions of trials share few recordings.
         """
         of_lower, of_higher = self._of_measures
         return np.asarray(
@@ -192,7 +192,7 @@ class Calibration:
         return of_lower, of_higher
 
     def warnings(self, first: Conditions, second: Conditions) -> list[str]:
-        """Which conditions of a trial are below the ranges of the data, in words.
+        """Which conditions of a trial are below the ranges of the data, as text.
 
         More speech, more bandwidth or less noise than in the data do no harm.
         """
@@ -308,7 +308,7 @@ class Calibration:
 
 
 def _shown(value: float) -> str:
-    """Three significant digits; large numbers in full."""
+    """Three significant digits; all digits before the decimal point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -319,7 +319,7 @@ def bound_at(llr: float, points: Sequence[OperatingPoint]) -> float:
 
 
 def promised(false_accept: float, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
-    """The first of `points`, in rising order of llr, that keeps a rate; None: none does."""
+    """The first of `points`, in rising order of llr, that keeps a rate; None if none does."""
     return next((each for each in points if each.false_accept_bound <= false_accept), None)
 
 
@@ -333,7 +333,8 @@ def design(first: Conditions, second: Conditions, columns: int) -> Floats:
 def lowest_scale(scale: Floats, ranges: Ranges) -> float:
     """The smallest slope of the llr over the cosine in any conditions within `ranges`.
 
-    `FEATURES` are linear between the corners of the ranges of both sides, which are tried.
+    `FEATURES` are linear between the corners of the ranges of both sides, so only the corners are
+    computed.
     """
     corners = np.array(list(itertools.product(*asdict(ranges).values())))  # (8, 3)
     first, second = np.repeat(corners, len(corners), 0), np.tile(corners, (len(corners), 1))

@@ -29,9 +29,9 @@ __all__ = [
 
 FORMAT = 1
 ORTHONORMAL_ERROR = 1e-4
-"""of float32 that were written with all their digits, and some more"""
+"""tolerance for float32 numbers written with all their digits"""
 CALIBRATION_FILE = "calibration.json"
-"""of a checkpoint folder"""
+"""name of the file in a checkpoint folder"""
 CALIBRATION = FileKind("a calibration", signature=b'"calibration": ')
 
 
@@ -41,17 +41,17 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 
 
 def calibration_document(calibration: Calibration) -> dict[str, Any]:
-    """What its file holds, as one JSON object."""
+    """The content of a calibration's file, as one JSON object."""
     return {"calibration": FORMAT, **asdict(calibration)}
 
 
 def read_calibration(path: str | Path) -> Calibration:
-    """Read what `write_calibration` wrote; DataError for any other file."""
+    """Read a file from `write_calibration`; DataError for any other file."""
     return parse_calibration(read_json(Path(path)), Path(path))
 
 
 def parse_calibration(content: Any, path: Path) -> Calibration:
-    """The Calibration of a JSON object that lies in `path`; DataError for any other object."""
+    """The Calibration in a JSON object read from `path`; DataError for any other object."""
     if not isinstance(content, dict) or content.pop("calibration", None) != FORMAT:
         raise DataError(f"{path}: is not a calibration; `timbral calibrate` writes one")
     try:
@@ -70,7 +70,7 @@ def parse_calibration(content: Any, path: Path) -> Calibration:
 def open_calibration(
     given: Calibration | str | Path, weights_sha256: str, embedding_sha256: str
 ) -> Calibration:
-    """A Calibration, or that of a file; DataError when it is of other weights or preprocessing."""
+    """A Calibration, or that in a file; DataError if it is for other weights or preprocessing."""
     if isinstance(given, Calibration):
         given.check_encoder(weights_sha256, embedding_sha256)
         return given

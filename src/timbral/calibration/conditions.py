@@ -1,4 +1,4 @@
-"""What a score depends on besides the speakers: how much speech, over which line, in what noise."""
+"""What a score depends on besides the speakers: amount of speech, bandwidth and noise."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from timbral.io.types import Floats
 __all__ = ["FEATURES", "Conditions", "Ranges", "pair_features"]
 
 MAX_SNR_DB = 60.0
-"""above this, and for recordings without a pause, noise does not matter"""
+"""above this SNR, and in recordings without a pause, noise does not matter"""
 LEAST_SPEECH_SECONDS, LEAST_BANDWIDTH_HZ = 0.01, 1.0
-"""stand for less, since octaves are taken of both"""
+"""smaller values count as these, because logarithms are taken"""
 FEATURES = ("shorter", "longer", "narrower", "band difference", "noisier")
-"""of a trial: net speech of both sides (octaves of seconds), bandwidth of the narrower side and its
-distance to the other (octaves of hertz), SNR of the noisier side (tens of dB)"""
+"""features of a trial: net speech of both sides (octaves of seconds), bandwidth of the narrower
+side and how much wider the other is (octaves of hertz), SNR of the noisier side (tens of dB)"""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Measures of N recordings, or of one."""
+    """The measures of N recordings, or of one."""
 
     speech_seconds: Floats
     """net speech, above 0"""
@@ -36,7 +36,7 @@ class Conditions:
 
     @classmethod
     def of(cls, measured: Sequence[Quality]) -> Self:
-        """Take the measures of recordings."""
+        """The conditions from measures of recordings."""
         return cls.within_limits(
             [each.speech_seconds for each in measured],
             [each.bandwidth_hz for each in measured],
@@ -47,7 +47,7 @@ class Conditions:
     def within_limits(
         cls, speech_seconds: ArrayLike, bandwidth_hz: ArrayLike, snr_db: ArrayLike
     ) -> Self:
-        """Measures (N,) as numbers that have a logarithm, and no SNR above `MAX_SNR_DB`."""
+        """Conditions (N,) limited to values with a logarithm, and to SNRs up to `MAX_SNR_DB`."""
         return cls(
             np.maximum(speech_seconds, LEAST_SPEECH_SECONDS),
             np.maximum(bandwidth_hz, LEAST_BANDWIDTH_HZ),
@@ -55,20 +55,23 @@ class Conditions:
         )
 
     def rows(self, rows: object) -> Conditions:
-        """Of some of the recordings, as NumPy indexes."""
+        """The conditions of some of the recordings, by a NumPy index."""
         return Conditions(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @property
     def octaves(self) -> Floats:
-        """Net speech (octaves of seconds), bandwidth (octaves from 8 kHz) and SNR (tens of dB)
-        (N, 3), of which `FEATURES` are made.
+        """Net speech (octaves of seconds), bandwidth (octaves from 8 kHz) and SNR (tens of dB).
+
+        `FEATURES` are computed from these (N, 3).
         """
         bands = np.log2(np.asarray(self.bandwidth_hz) / 8000.0)
         return np.stack([np.log2(self.speech_seconds), bands, self.snr_db / 10.0], axis=-1)
 
     @property
     def together(self) -> Conditions:
-        """Of recordings that are one side of a trial: all their speech, and the worst line."""
+        """The conditions of one side of a trial that has several recordings: their total speech,
+        and the worst bandwidth and SNR.
+        """
         return Conditions(
             np.array([self.speech_seconds.sum()]),
             np.array([self.bandwidth_hz.min()]),

@@ -1,4 +1,4 @@
-"""The calibration that an encoder comes with: in its checkpoint folder, or shipped with timbral."""
+"""Find the calibration of an encoder: in its checkpoint folder, or shipped with timbral."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHIPPED = Path(__file__).parent / "published"
 
 
 def calibration_of(encoder: str | Path) -> Calibration:
-    """The calibration that an encoder comes with: a name, a run, or a checkpoint folder.
+    """The calibration of an encoder, which is a name, a run, or a checkpoint folder.
 
-    Raises CheckpointError as `resolve`, DataError where it comes with none.
+    Raises the errors of `resolve`, and DataError if the encoder has no calibration.
     """
     found = known_calibration(resolve(encoder))
     if found is None:
@@ -32,11 +32,11 @@ def calibration_of(encoder: str | Path) -> Calibration:
 
 
 def known_calibration(checkpoint: Checkpoint) -> Calibration | None:
-    """The calibration of a checkpoint's weights; None when nobody has fitted one.
+    """The calibration of a checkpoint's weights; None if it has none.
 
-    Published weights are downloaded from a pinned source, so that their name says which they are;
-    the file that they are kept in may have another hash with another version of safetensors.
-    Raises DataError for a damaged file.
+    Published weights are downloaded from a pinned source, so their name identifies them. The hash
+    of their converted file may differ with the version of safetensors. Raises DataError for a
+    damaged file.
     """
     beside = checkpoint.folder / CALIBRATION_FILE
     if beside.is_file():

@@ -1,4 +1,4 @@
-"""What can be asked of a calibration."""
+"""Checks of arguments: thresholds, error rates and priors."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["check_prior", "check_rate", "check_threshold"]
 
 
 def check_threshold(threshold: float | None) -> None:
-    """ConfigError unless a threshold, where there is one, is a cosine."""
+    """Raise ConfigError unless a threshold, if given, is a cosine."""
     if threshold is not None and not -1.0 <= threshold <= 1.0:
         raise ConfigError(f"`threshold` is a cosine and must be in [-1, 1], got {threshold}")
 
 
 def check_rate(argument: str, rate: float) -> None:
-    """ConfigError unless a rate of errors lies between 0 and 1."""
+    """Raise ConfigError unless an error rate is between 0 and 1."""
     if not 0.0 < rate < 1.0:
         raise ConfigError(f"`{argument}` must be between 0 and 1, such as 0.01; got {rate}")
 
 
 def check_prior(prior: float) -> None:
-    """ConfigError unless a prior probability lies between 0 and 1."""
+    """Raise ConfigError unless a prior probability is between 0 and 1."""
     if not 0.0 < prior < 1.0:
         raise ConfigError(
             "`prior` is the probability of the same speaker before comparing and must be between "

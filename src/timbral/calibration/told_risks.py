@@ -1,4 +1,4 @@
-"""Which risks of recordings are told beside a decision: all but those that it allows for."""
+"""The risks of recordings to show with a decision, unless its calibration accounts for them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["is_narrow", "told_risks"]
 def told_risks(
     recordings: Sequence[tuple[str, Quality]], *, narrow_allowed: bool = False
 ) -> Iterator[str]:
-    """What speaks against the recordings of one voice, in words, with their names.
+    """The risks of the recordings of one voice, as text, with the recordings' names.
 
-    A short recording is no risk beside others that hold enough speech together.
+    A short recording is no risk next to others if they contain enough speech together.
 
     Args:
         recordings: names and measures
-        narrow_allowed: whether a calibration, which knows such lines, compares them with recordings
-            of the same kind
+        narrow_allowed: whether a calibration that accounts for bandwidth compares them with
+            recordings of the same kind
     """
     together = sum(quality.speech_seconds for _, quality in recordings)
     allowed = {"short"} if together >= SHORT_SECONDS else set()
@@ -33,5 +33,5 @@ def told_risks(
 
 
 def is_narrow(bandwidth_hz: float) -> bool:
-    """Whether a recording is of the band of a telephone."""
+    """Whether a recording has the bandwidth of a telephone."""
     return bandwidth_hz <= NARROW_HZ

@@ -1,1 +1,1 @@
-"""Cloned voices against their references: how similar, beside what the same speaker reaches."""
+"""How similar cloned voices are to their references, compared with real recordings."""

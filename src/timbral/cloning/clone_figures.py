@@ -27,58 +27,58 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SystemFigures:
-    """What one encoder says of one system."""
+    """One encoder's results for one system."""
 
     system: str
     encoder: str
     num_clones: int
     num_speakers: int
     mean: float
-    """of the cosines"""
+    """mean cosine of the clones to their references"""
     interval: Interval | None
-    """of 95 %, over speakers; None with fewer than five of them"""
+    """95 % interval over speakers; None with fewer than five speakers"""
     same: float
-    """mean of the same speaker's real recordings, NaN where there are none"""
+    """mean cosine of real recordings of the same speaker; NaN if there are none"""
     other: float
-    """mean of the nearest other speaker's"""
+    """mean cosine of the nearest other speaker"""
     position: float
-    """of the mean: 0 at the nearest other speaker, 1 at the same one; NaN without both, and where
-    the encoder does not tell the one from the other"""
+    """where the mean lies: 0 at the nearest other speaker, 1 at the same one; NaN if one of the two
+    is missing, or if the encoder does not separate them"""
     position_interval: Interval | None
     percentile: float
-    """median of the clones' percentiles among real pairs of one speaker, in percent"""
+    """the clones' median percentile among real pairs of one speaker, in percent"""
     probability: float
-    """mean of the calibrated probabilities; NaN without a calibration"""
+    """mean calibrated probability; NaN without a calibration"""
     of_speakers: dict[str, float]
-    """mean cosine of each"""
+    """mean cosine of each speaker's clones"""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two systems by one encoder, on the clones that both have."""
+    """Two systems compared by one encoder, on the utterances that both have."""
 
     encoder: str
     first: str
     second: str
     num_clones: int
     mean: float
-    """of first - second, of cosines"""
+    """95 % interval of the difference first - second of cosines"""
     interval: Interval | None
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
 
 
 class SpeakerDraws:
-    """Draws of speakers with replacement, the same ones for every figure of these speakers.
+    """Bootstrap draws of speakers with replacement, the same for every figure of these speakers.
 
-    Clones often have few speakers, for which percentiles of the draws are too near to each other:
-    with six, 91 of 100 hold the mean. So the interval is that of Student's t around the draws'
-    median, with their standard deviation, which is too small by sqrt((S - 1) / S) (Efron and
-    Tibshirani, An introduction to the bootstrap, 1993, section 12.2; Hesterberg, What teachers
-    should know about the bootstrap, 2015).
+    Clones often have few speakers, for which percentiles of the draws are too close together: with
+    six, they contain the mean in only 91 of 100 cases. So the interval is that of Student's t
+    around the draws' median, with their standard deviation, which is too small by sqrt((S - 1) / S)
+    (Efron and Tibshirani, An introduction to the bootstrap, 1993, section 12.2; Hesterberg, What
+    teachers should know about the bootstrap, 2015).
     """
 
     def __init__(self, speakers: Sequence[str], draws: int, seed: int = 0) -> None:
@@ -89,11 +89,11 @@ class SpeakerDraws:
         self._times = generator.multinomial(count, np.full(count, 1 / count), size=draws)
 
     def codes(self, speakers: Sequence[str]) -> Ints:
-        """Numbers (N,) of speakers."""
+        """The index of each value's speaker (N,)."""
         return np.array([self._code[speaker] for speaker in speakers], dtype=np.int64)
 
     def means(self, values: Floats, codes: Ints) -> Floats:
-        """Means (draws,) of the values (N,) that are not NaN."""
+        """The mean of the values (N,) in each draw (draws,), without NaN."""
         known = ~np.isnan(values)
         size = len(self.speakers)
         sums = np.bincount(codes[known], values[known], size)
@@ -102,7 +102,7 @@ class SpeakerDraws:
             return np.asarray((self._times @ sums) / (self._times @ counts))
 
     def interval(self, values: Floats, present: int) -> Interval | None:
-        """Of 95 %, from a figure's values in all draws; None when fewer than five are present."""
+        """The 95 % interval from a figure's values in all draws; None below five speakers."""
         if present < MIN_SPEAKERS or not len(self._times) or np.isnan(values).all():
             return None
         center = float(np.nanmedian(values))
@@ -157,8 +157,10 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
 
 
 def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bool:
-    """Whether the same speaker is clearly nearer than the nearest other one; else a ratio to their
-    distance may be any number (Fieller, Some problems in interval estimation, 1954).
+    """Whether the same speaker is clearly nearer than the nearest other one.
+
+    Otherwise the ratio of the distances could be any number (Fieller, Some problems in interval
+    estimation, 1954).
     """
     rows = np.array([clone.system == system for clone in view.clones])
     speakers = [clone.speaker for clone in view.clones if clone.system == system]
@@ -168,7 +170,7 @@ def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bo
 
 
 def position_draws(view: EncoderView, system: str, draws: SpeakerDraws) -> Floats:
-    """Where a system lies between the anchors, in each draw (draws,)."""
+    """The position of a system between the anchors, in each draw (draws,)."""
     rows = np.array([clone.system == system for clone in view.clones])
     codes = draws.codes([clone.speaker for clone in view.clones if clone.system == system])
     columns = _anchored(view.cosines[rows], view.same[rows], view.other[rows])
@@ -178,16 +180,16 @@ def position_draws(view: EncoderView, system: str, draws: SpeakerDraws) -> Float
 
 
 def _anchored(cosines: Floats, same: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
-    """The values of clones that have both anchors, NaN for the others."""
+    """The values of clones that have both anchors; NaN for the others."""
     known = ~np.isnan(same) & ~np.isnan(other)
     cosines, same, other = (np.where(known, values, np.nan) for values in (cosines, same, other))
     return cosines, same, other
 
 
 def position_of(view: EncoderView, system: str) -> float:
-    """Where a system lies between the anchors: 0 at the nearest other speaker, 1 at the same one.
+    """The position of a system between the anchors: 0 at the nearest other speaker, 1 at the same.
 
-    Of the clones that have both anchors; NaN where none has.
+    Uses the clones that have both anchors; NaN if there are none.
     """
     rows = np.array([clone.system == system for clone in view.clones])
     columns = _anchored(view.cosines[rows], view.same[rows], view.other[rows])
@@ -202,7 +204,7 @@ def _mean(values: Floats) -> float:
 def compare_systems(
     view: EncoderView, first: str, second: str, draws: SpeakerDraws
 ) -> Difference | None:
-    """The difference of two systems on the utterances of both; None where there are none."""
+    """The difference of two systems on the utterances that both have; None if there are none."""
     of_first, of_second = (_cosines_by_name(view, system) for system in (first, second))
     both = sorted(of_first.keys() & of_second.keys())
     if not both:
@@ -214,7 +216,7 @@ def compare_systems(
 
 
 def _cosines_by_name(view: EncoderView, system: str) -> dict[tuple[str, str], float]:
-    """The mean cosine of a system's clones of each name and speaker, which may have several
+    """The mean cosine of a system's clones by name and speaker; a clone may have several
     references.
     """
     found: dict[tuple[str, str], list[float]] = {}

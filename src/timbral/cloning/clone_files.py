@@ -1,4 +1,4 @@
-"""What a comparison of clones leaves behind: similarity.json, clones.csv, clones.parquet."""
+"""Write the files of a comparison of clones: similarity.json, clones.csv, clones.parquet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_figures(
     lines: Sequence[str],
     notes: Sequence[str],
 ) -> None:
-    """Write similarity.json; figures that are not known are null."""
+    """Write similarity.json; unknown figures are null."""
     content = {
         "timbral": __version__,
         "encoders": [
@@ -63,7 +63,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_clone_table(folder: Path, views: Sequence[EncoderView]) -> None:
-    """Write clones.parquet and clones.csv: a row for each clone and encoder."""
+    """Write clones.parquet and clones.csv: one row per clone and encoder."""
     rows = [
         {
             "name": clone.name,

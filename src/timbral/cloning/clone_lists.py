@@ -1,4 +1,4 @@
-"""Lists of clones: two columns, tables, and meta.lst of seed-tts-eval."""
+"""Read lists of clones: two columns, tables, and meta.lst of seed-tts-eval."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ META = "name|prompt text|prompt recording|text[|recording of the text by the pro
 
 @dataclass(frozen=True)
 class ListedClone:
-    """A line of a list; paths are absolute ones or URLs."""
+    """A line of a list; paths are absolute, or URLs."""
 
     name: str
     synthesized: str
-    """empty where the list does not say"""
+    """empty if the list does not contain it"""
     reference: str
     speaker: str = ""
     system: str = ""
     truth: str = ""
-    """another recording of the reference's speaker, who says what was synthesized"""
+    """another recording of the reference's speaker, with the text that was synthesized"""
 
 
 def read_clone_list(path: Path) -> list[ListedClone]:
-    """A table with the columns `synthesized` and `reference`, or lines of two paths.
+    """Read a table with the columns `synthesized` and `reference`, or lines of two paths.
 
-    Columns `name`, `speaker` and `system` are taken when they are there. Words of a line are
-    separated by blanks, where there are tabs by these. Paths start at the list's folder. Raises
-    DataError that names the line.
+    The columns `name`, `speaker` and `system` are optional. Paths of a line are separated by tabs
+    if it has any, else by spaces. They are relative to the list's folder. Raises DataError with the
+    line.
     """
     rows = _table_rows(path) if path.suffix.lower() in TABLE_SUFFIXES else _line_rows(path)
     if not rows:
@@ -66,8 +66,8 @@ def _refuse_repeated_pairs(pairs: Sequence[tuple[str, tuple[str, str]]], path: P
 
 
 def _names(synthesized: Sequence[str], systems: Sequence[str]) -> list[str]:
-    """What clones are called: as their files, where two files of a system are called alike by
-    their paths below the folder of all.
+    """Names of clones: the names of their files, or their paths below the common folder if two
+    files of a system have the same name.
     """
     stems = [Path(path).stem for path in synthesized]
     files = set(zip(systems, synthesized, strict=True))
@@ -112,9 +112,9 @@ def _line_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_meta(path: Path) -> list[ListedClone]:
-    """Lines ``name|prompt text|prompt recording|text[|recording]``, as seed-tts-eval has them.
+    """Read lines ``name|prompt text|prompt recording|text[|recording]``, as in seed-tts-eval.
 
-    Paths start at the list's folder. Raises DataError that names the line.
+    Paths are relative to the list's folder. Raises DataError with the line.
     """
     below = path.resolve().parent
     listed = []

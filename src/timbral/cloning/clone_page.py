@@ -1,4 +1,4 @@
-"""A comparison of clones as one page: figures between their anchors, and clones to listen to."""
+"""Write a comparison of clones as one HTML page: figures between their anchors, and audio."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["CLONE_PAGE", "write_clone_page"]
 CLONE_PAGE = "report.html"
 PLOT = "similarity.png"
 FARTHEST = 8
-"""clones of each system that can be listened to, and as many of the nearest"""
+"""how many clones of each system can be played: as many of the least as of the most similar"""
 CLIP_SECONDS = 8.0
 MAX_CLIP_BYTES = 4e6
 MAX_SPEAKERS = 200
 ROWS_SHOWN = 12
-"""of a table; longer ones are folded away, and those of the systems scroll"""
+"""longer tables are folded; the table of systems scrolls"""
 UNKNOWN = "–"
 
 PAGE = """<!doctype html>
@@ -75,7 +75,7 @@ def write_clone_page(
     flags: Sequence[GamingFlag],
     notes: Sequence[str],
 ) -> None:
-    """Write report.html, and similarity.png beside it where matplotlib is installed."""
+    """Write report.html, and similarity.png if matplotlib is installed."""
     with suppress(MissingExtraError):  # the page has the figures anyway
         draw_anchored_values(folder / PLOT, [_anchored(view) for view in views])
     sections = [
@@ -100,7 +100,7 @@ def _anchored(view: EncoderView) -> AnchoredValues:
 
 
 def _flags(flags: Sequence[GamingFlag]) -> str:
-    """The warnings; of many, all but the first few are folded away."""
+    """The warnings; if there are many, all but the first few are folded."""
     lines = [f'<p class="warn">{escape(str(flag))}</p>' for flag in flags]
     more = "".join(lines[ROWS_SHOWN // 2 :])
     first = "".join(lines[: ROWS_SHOWN // 2])
@@ -108,7 +108,7 @@ def _flags(flags: Sequence[GamingFlag]) -> str:
 
 
 def _folded(title: str, content: str, *, is_open: bool = False, level: int = 2) -> str:
-    """A section under its title, which opens and closes it."""
+    """A section that its title opens and closes."""
     return (
         f"<details{' open' if is_open else ''}><summary><h{level}>{escape(title)}</h{level}>"
         f"</summary>{_box(content)}</details>"
@@ -116,7 +116,7 @@ def _folded(title: str, content: str, *, is_open: bool = False, level: int = 2) 
 
 
 def _box(content: str) -> str:
-    """A part of bounded height, which scrolls."""
+    """A part of limited height that scrolls."""
     return f'<div class="box" tabindex="0">{content}</div>'
 
 
@@ -163,7 +163,7 @@ def _number(value: float, digits: int = 3, unit: str = "") -> str:
 
 
 def _bar(figures: SystemFigures) -> str:
-    """A line from the nearest other speaker (0) to the same one (1), and where the mean lies."""
+    """A line from the nearest other speaker (0) to the same one (1), marked at the mean."""
     if math.isnan(figures.position):
         return UNKNOWN
 
@@ -206,7 +206,7 @@ def _differences(differences: Sequence[Difference]) -> str:
 
 
 def _clones(views: Sequence[EncoderView]) -> str:
-    """The farthest and nearest clones of each system in the first encoder, to listen to."""
+    """The least and most similar clones of each system by the first encoder, with audio players."""
     view = views[0]
     cosines = [
         {

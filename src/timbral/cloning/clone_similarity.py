@@ -1,6 +1,6 @@
-"""Similarity of cloned voices to their references, by several encoders, between two anchors.
+"""Compare cloned voices with their references, by several encoders.
 
-The entry of this room.
+Start reading this package here.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class SimilarityReport:
     figures: tuple[SystemFigures, ...]
     """of each system by each encoder"""
     differences: tuple[Difference, ...]
-    """of each two systems, by each encoder"""
+    """of each pair of systems by each encoder"""
     flags: tuple[GamingFlag, ...]
-    """systems that one encoder alone puts near their references"""
+    """systems that only one encoder places close to their references"""
     views: tuple[EncoderView, ...]
-    """the cosines, by encoder"""
+    """the cosines by each encoder"""
     lines: tuple[str, ...]
-    """a line for a paper, of each of `figures`"""
+    """a line for a paper, for each of `figures`"""
     failures: tuple[AudioError, ...]
     """recordings that could not be used"""
     notes: tuple[str, ...]
-    """what to know of the figures"""
+    """remarks on the figures"""
 
 
 def clone_similarity(
@@ -182,7 +182,7 @@ def _report(
 
 
 def _without_position(figures: Sequence[SystemFigures]) -> list[str]:
-    """Encoders that have both anchors of a system, and no position between them."""
+    """The notes on encoders that have both anchors of a system, but give it no position."""
     return list(
         dict.fromkeys(
             each.encoder
@@ -193,7 +193,7 @@ def _without_position(figures: Sequence[SystemFigures]) -> list[str]:
 
 
 def line_of(figures: SystemFigures, weights_sha256: str) -> str:
-    """One line with all that a paper has to say of a figure."""
+    """All that a paper should say about a figure, in one line."""
     words = [f"{figures.system}: SIM {figures.mean:.3f}"]
     if figures.interval is not None:
         low, high = figures.interval.low, figures.interval.high

@@ -1,4 +1,4 @@
-"""Which recordings are compared: from lists, from folders matched by name, from meta.lst."""
+"""Find the recordings to compare: from lists, from folders matched by name, or from meta.lst."""
 
 from __future__ import annotations
 
@@ -39,15 +39,18 @@ def find_clones(
     layout: str = "auto",
     to_speaker: bool = False,
 ) -> CloneSet:
-    """The clones that `sources` name, and real recordings of their speakers and of others.
+    """The clones in `sources`, with real recordings of their speakers and of others.
 
-    sources: lists (`read_clone_list`), each of a system; or folders of synthesized recordings, each
-        of a system, and behind them the folder of the references, whose recordings have the same
-        names; with `meta` only the folders of synthesized recordings.
-    corpus: more recordings of the references' speakers, and of others (`find_utterances`).
-    to_speaker: compare with the mean of the speaker's recordings but the one of the clone's name.
+    Args:
+        sources: lists (`read_clone_list`), one per system; or folders of synthesized recordings,
+            one per system, followed by the folder of the references, whose recordings have the same
+            names; with `meta`, only the folders of synthesized recordings
+        meta: a meta.lst of seed-tts-eval
+        corpus: more recordings of the references' speakers, and of others (`find_utterances`)
+        layout: layout of the references' folder and of `corpus`
+        to_speaker: compare with the mean of the speaker's recordings except the clone's reference
 
-    Raises DataError when nothing can be compared.
+    Raises DataError if nothing can be compared.
     """
     real = _real_recordings(corpus, layout) if corpus is not None else ()
     paths = [Path(source) for source in sources]
@@ -133,7 +136,7 @@ def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, .
 
 
 def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], bool]:
-    """The references, and whether their speakers are known: not in a folder without folders."""
+    """The references, and whether their speakers are known: not in a folder without subfolders."""
     inside = list(folder.iterdir()) if folder.is_dir() and layout == "auto" else []
     is_flat = not any(each.is_dir() for each in inside)
     if is_flat and any(each.suffix.lower() in AUDIO_SUFFIXES for each in inside):
@@ -143,7 +146,9 @@ def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], b
 
 
 def _with_speakers(listed: Sequence[ListedClone], real: Iterable[RealRecording]) -> CloneSet:
-    """Clones whose references have speakers: of the list, of the real recordings, or their own."""
+    """Clones with the speakers of their references: from the list, else from the real recordings,
+    else each reference is a speaker of its own.
+    """
     known = {each.path: each for each in real}
     clones, used, notes = [], [], set()
     first_of = _linked(listed)
@@ -161,9 +166,9 @@ def _with_speakers(listed: Sequence[ListedClone], real: Iterable[RealRecording])
 
 
 def _linked(listed: Sequence[ListedClone]) -> dict[str, str]:
-    """For each reference the first one of all that are known to be of its speaker.
+    """The speaker of each reference, named after the first reference known to be of that speaker.
 
-    A line of meta.lst says that its two recordings are of one speaker, and each may stand in other
+    A line of meta.lst says that its two recordings are of one speaker, and each may occur in other
     lines, too.
     """
     first_of: dict[str, str] = {}
@@ -176,7 +181,7 @@ def _linked(listed: Sequence[ListedClone]) -> dict[str, str]:
 
 
 def _against_speakers(found: CloneSet) -> CloneSet:
-    """Each clone against all recordings of its speaker but its reference."""
+    """Each clone with all recordings of its speaker except its reference."""
     of_speaker: dict[str, list[str]] = {}
     for each in found.bounded().real:
         of_speaker.setdefault(each.speaker, []).append(each.path)
@@ -194,7 +199,7 @@ def _against_speakers(found: CloneSet) -> CloneSet:
 
 
 def _by_name(folder: Path) -> dict[str, str]:
-    """Path of each recording below a folder, by its name from there without the suffix."""
+    """The path of each recording below a folder, by its relative path without the suffix."""
     paths: dict[str, str] = {}
     for file in audio_files(folder):
         path = os.path.abspath(file)
@@ -218,9 +223,7 @@ def _unique_stems(names: dict[str, RealRecording]) -> dict[str, RealRecording]:
 
 
 def _systems(paths: Sequence[Path]) -> list[str]:
-    """What the systems of these folders or lists are called: by as much of the path as tells them
-    apart.
-    """
+    """The names of systems: as much of the path of their folders or lists as makes them unique."""
     whole = [Path(os.path.abspath(path)) for path in paths]
     repeated = next((path for path in whole if whole.count(path) > 1), None)
     if repeated is not None:

@@ -1,4 +1,4 @@
-"""What is compared: synthesized recordings, their references, and the real recordings beside."""
+"""The recordings of a comparison: synthesized ones, their references, and further real ones."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from timbral.errors import AudioError
 __all__ = ["Clone", "CloneSet", "RealRecording", "unique"]
 
 RECORDINGS_OF_A_SPEAKER = 10
-"""at most, by which anchors are measured"""
+"""maximum number of real recordings per speaker"""
 Item = TypeVar("Item")
 SPEAKERS = 300
-"""at most, among which the nearest other one is looked for"""
+"""maximum number of speakers among which the nearest other one is searched"""
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A synthesized recording, and whose voice it should have."""
+    """A synthesized recording, and its references."""
 
     name: str
-    """of the utterance; the same in all systems"""
+    """name of the utterance, the same in all systems"""
     system: str
     synthesized: str
     """path or URL"""
     references: tuple[str, ...]
-    """the prompt, or several recordings whose mean it is compared with"""
+    """the prompt, or several recordings whose mean is the reference"""
     speaker: str
-    """of the references"""
+    """speaker of the references"""
 
 
 @dataclass(frozen=True)
 class RealRecording:
-    """A recording of a known speaker, by which the anchors are measured."""
+    """A recording of a known speaker, for the anchors."""
 
     path: str
     speaker: str
@@ -43,18 +43,18 @@ class RealRecording:
 
 @dataclass(frozen=True)
 class CloneSet:
-    """All that is compared."""
+    """All recordings of a comparison."""
 
     clones: tuple[Clone, ...]
     real: tuple[RealRecording, ...]
-    """each once; all references are among them"""
+    """each recording once; includes all references"""
     failures: tuple[AudioError, ...] = ()
-    """what lists name and is not there"""
+    """recordings that lists contain but that do not exist"""
     notes: tuple[str, ...] = ()
-    """what is not known, in words"""
+    """remarks on what is unknown"""
 
     def bounded(self) -> CloneSet:
-        """With no more real recordings than the anchors need; references stay."""
+        """The same with no more real recordings than the anchors need; references stay."""
         references = {path for clone in self.clones for path in clone.references}
         speakers = {clone.speaker for clone in self.clones}
         of_speaker: dict[str, list[RealRecording]] = {}
@@ -71,13 +71,13 @@ class CloneSet:
 
 
 def _evenly(items: list[Item], most: int) -> list[Item]:
-    """At most so many, evenly spread."""
+    """At most `count` items, evenly spread."""
     step = max(1, -(-len(items) // most))
     return items[::step]
 
 
 def unique(recordings: Iterable[RealRecording]) -> tuple[RealRecording, ...]:
-    """Each path once, as it came first."""
+    """Each path once, in the order of first occurrence."""
     first: dict[str, RealRecording] = {}
     for each in recordings:
         first.setdefault(each.path, each)

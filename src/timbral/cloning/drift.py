@@ -23,34 +23,34 @@ from timbral.plots.values_over_time import draw_values_over_time
 __all__ = ["VoiceDrift", "voice_drift"]
 
 BEGINNING_SECONDS = 10.0
-"""of the recording, that stand for its voice where no reference is named"""
+"""length of the recording's start that is its reference if none is given"""
 BAND = (2.5, 97.5)
-"""percentiles of real windows of one speaker"""
+"""percentiles of real windows of one speaker that bound the band"""
 BAND_SPEAKERS = 30
-"""of the corpus at most, spread over it"""
+"""maximum number of speakers of the corpus, spread over it"""
 BAND_WINDOWS = 6
-"""of a recording, so that long ones do not decide"""
+"""maximum number of windows per recording, so that long ones do not dominate"""
 
 
 @dataclass(frozen=True)
 class VoiceDrift:
-    """Similarity of the windows of a recording to its voice."""
+    """The similarity of each window of a recording to its voice."""
 
     encoder: str
     weights_sha256: str
     times: Floats
     """start and end of each window in seconds (W, 2)"""
     cosines: Floats
-    """(W,) to the reference, or to the beginning"""
+    """cosines (W,) to the reference, or to the start of the recording"""
     band: tuple[float, float] | None
-    """between which 95 of 100 windows of real recordings lie, against another recording of the
-    same speaker; None without a corpus"""
+    """range of 95 % of the windows of real recordings, compared with another recording of the same
+    speaker; None without a corpus"""
     slope: float
-    """of a straight line through the cosines after the beginning, per minute"""
+    """slope of a straight line through the cosines after the start, per minute"""
     below: float | None
-    """fraction of the windows that lie below the band; None without one"""
+    """fraction of the windows below the band; None without a band"""
     failures: tuple[str, ...] = ()
-    """recordings of the corpus that could not be used, with the reason"""
+    """recordings of the corpus that could not be used"""
 
 
 def voice_drift(
@@ -122,7 +122,7 @@ def _band(
 ) -> tuple[float, float]:
     """Cosines of windows of one recording to another recording of the same speaker.
 
-    What cannot be used is appended to `failures`.
+    Recordings that cannot be used are appended to `failures`.
     """
     recordings: dict[str, list[str]] = {}
     for row in find_utterances(corpus, layout):

@@ -1,4 +1,4 @@
-"""Recordings to vectors, for a comparison; what an earlier one kept is taken over."""
+"""Compute the vectors of recordings for a comparison, and reuse those of an earlier one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from timbral.io.threads import map_ahead
 __all__ = ["encode_recordings"]
 
 BATCH = 32
-"""recordings that are encoded, and kept, together"""
+"""recordings that are encoded and stored together"""
 
 
 def encode_recordings(
@@ -29,9 +29,10 @@ def encode_recordings(
     on_done: Callable[[int], None],
     kept: KeptRecordings | None = None,
 ) -> tuple[dict[str, EncodedRecording], list[AudioError]]:
-    """Vectors of recordings by path, and those that cannot be used; counts them to `on_done`.
+    """The vectors of recordings by path, and the recordings that cannot be used.
 
-    Each batch joins those that are `kept`, so that a killed comparison is resumed.
+    `on_done` is called with the number of recordings done. Each batch is stored in `kept`, so that
+    a killed comparison resumes.
     """
     encoded = {} if kept is None else kept.known(paths)
     failures: list[AudioError] = []

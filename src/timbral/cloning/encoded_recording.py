@@ -1,4 +1,4 @@
-"""A recording as one encoder sees it: its vector, and what was measured of it."""
+"""A recording's vector from one encoder, and its measures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["EncodedRecording"]
 
 @dataclass(frozen=True)
 class EncodedRecording:
-    """A recording's vector, and what was measured of it."""
+    """A recording's vector, and its measures."""
 
     vector: Vectors
     """(E,), of unit length"""

@@ -1,4 +1,4 @@
-"""How one encoder sees clones: cosines to their references, and the two anchors of each."""
+"""How one encoder rates clones: cosines to their references, and the two anchors of each."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ __all__ = ["EncoderView"]
 
 @dataclass(frozen=True)
 class EncoderView:
-    """Cosines (N,) of the clones that an encoder could take, and what is beside them.
+    """The cosines (N,) of the clones that an encoder could use, with their anchors.
 
-    The anchors are measured on each clone's own reference: a real recording of the same speaker
-    instead of the clone, and one of the nearest other speaker.
+    The anchors compare each clone's reference with real recordings: of the same speaker, and of the
+    nearest other speaker.
     """
 
     encoder: str
     weights_sha256: str
     clones: tuple[Clone, ...]
-    """those that could be compared (N)"""
+    """the clones that could be compared (N)"""
     cosines: Floats
     same: Floats
-    """cosine of the same speaker's other recordings, of another session if there is one; NaN where
-    there is none"""
+    """cosine of the same speaker's other recordings, from another session if there is one; NaN if
+    there are none"""
     other: Floats
-    """cosine of the nearest other speaker's recordings; NaN where no other is known"""
+    """cosine of the nearest other speaker's recordings; NaN if there is no other speaker"""
     percentiles: Floats
-    """percent of real pairs of one speaker that are less similar; NaN without such pairs"""
+    """percentage of real pairs of one speaker that are less similar; NaN without such pairs"""
     probabilities: Floats
-    """that the speaker is the same, at even odds, by the encoder's calibration; NaN without one"""
+    """calibrated probability of the same speaker, with prior 0.5; NaN without a calibration"""
     margins: Floats
-    """how much nearer each clone is to its references than to other speakers on average; NaN where
-    no other is known. What all recordings of a channel have in common does not change it"""
+    """how much nearer each clone is to its references than to other speakers on average; NaN if
+    there are none. A common effect of the channel on all recordings cancels out"""
     real_margins: Floats
-    """the same of the speaker's other recordings"""
+    """the same for the speaker's other recordings"""
     across_sessions: bool
-    """whether `same` is of other sessions for all clones"""
+    """whether `same` is from other sessions for all clones"""
 
     @classmethod
     def of(
@@ -97,14 +97,14 @@ class _Anchors:
     same: float
     other: float
     pairs: Floats
-    """cosines of the same speaker's single recordings"""
+    """cosines of single recordings of the same speaker"""
     margin: float
-    """by how much their mean exceeds that of other speakers"""
+    """how much their mean exceeds that of other speakers"""
     across_sessions: bool
 
 
 class _RealVectors:
-    """Real recordings, to be compared with the references of a clone."""
+    """Real recordings, to compare with the references of a clone."""
 
     def __init__(
         self, real: Sequence[RealRecording], encoded: Mapping[str, EncodedRecording]
@@ -121,7 +121,7 @@ class _RealVectors:
         self._voices = unit_length(sums)
 
     def others_of(self, speaker: str) -> Vectors:
-        """The mean (E,) of all other speakers' voices; NaN where there are none."""
+        """The mean (E,) of all other speakers' voices; NaN if there are none."""
         others = self._speakers != speaker
         if not others.any():
             return np.full(self._vectors.shape[1], np.nan)
@@ -150,14 +150,14 @@ class _RealVectors:
         )
 
     def _without_each(self, rows: Sequence[int]) -> Floats:
-        """Cosine of each recording to the mean of the others."""
+        """The cosine of each recording to the mean of the others."""
         vectors = self._vectors[list(rows)]
         rest = unit_length(vectors.sum(axis=0) - vectors)
         return np.asarray((vectors * rest).sum(axis=1), np.float64)
 
 
 def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
-    """The mean of the references' vectors, of unit length (E,)."""
+    """The mean of the references' vectors, at unit length (E,)."""
     vectors = [encoded[path].vector for path in clone.references if path in encoded]
     return unit_mean(np.stack(vectors))
 
@@ -168,7 +168,7 @@ def _probabilities(
     sides: Sequence[Vectors],
     encoded: Mapping[str, EncodedRecording],
 ) -> Floats:
-    """By the scores that the calibration is of, which may be without its nuisance directions."""
+    """Probabilities from the scores that the calibration takes, which may exclude directions."""
     if embedder.calibration is None:
         return np.full(len(clones), np.nan)
     probabilities = []

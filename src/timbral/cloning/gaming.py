@@ -1,4 +1,4 @@
-"""Similarity in one encoder alone, as of a system that was trained on what measures it."""
+"""Flag systems that are similar in one encoder only, such as one trained against that encoder."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from timbral.scoring.intervals import Interval
 __all__ = ["GamingFlag", "gaming_flags"]
 
 CLEAR_EXCESS = 0.35
-"""of the way from the nearest other speaker to the same one"""
+"""least excess, as a fraction of the way from the nearest other speaker to the same one"""
 EXCESS_OF_FEW = 0.5
-"""of few speakers, whose chance differences no interval tells"""
+"""least excess if there are too few speakers for an interval"""
 HALFWAY = 0.5
-"""above it is nearer to the same speaker, below it to the other one"""
+"""above this position, a system is closer to the same speaker than to the nearest other one"""
 LOST = 0.2
-"""of what sets a speaker's real recordings apart from all others: below, a clone has nothing of the
-speaker. In noise, rooms and telephones an encoder may find it far from its references and still
-tell whose it is: 0.33 and more is left to the LSTM then, 0.1 to an encoder that sees an attack on
-another one (docs/cloning.md)"""
+"""if less than this fraction remains of what distinguishes a speaker's real recordings from all
+others, a clone has nothing of the speaker. In noise, rooms and telephones, an encoder may place
+clones far from their references and still recognize the speaker: the LSTM then keeps 0.33 or more,
+but an encoder that sees an attack on another one only 0.1 (docs/cloning.md)"""
 
 
 @dataclass(frozen=True)
 class GamingFlag:
-    """A system that one encoder puts much nearer to its references than all others do."""
+    """A system that one encoder places much closer to its references than all others do."""
 
     system: str
     encoder: str
     excess: float
-    """how much higher its position is than in the encoder that comes next"""
+    """how much its position exceeds that by the next encoder"""
     interval: Interval | None
 
     def __str__(self) -> str:
@@ -54,13 +54,12 @@ class GamingFlag:
 def gaming_flags(
     views: Sequence[EncoderView], systems: Sequence[str], draws: SpeakerDraws
 ) -> list[GamingFlag]:
-    """Systems that one encoder puts nearer to the same speaker, clearly so, and in which all others
-    find nothing of that speaker.
+    """Systems that are clearly close to the speaker by one encoder, but unlike by all others.
 
-    It takes two encoders, and both anchors. The lower end of the interval over speakers has to
-    exceed `CLEAR_EXCESS`; without an interval the figure itself has to exceed `EXCESS_OF_FEW`.
-    That others find it farther is not enough: that may be its noise or its room. So they must not
-    tell whose voice it is either, which a channel leaves them (`LOST`).
+    This needs two encoders and both anchors. The lower end of the interval over speakers must
+    exceed `CLEAR_EXCESS`; without an interval, the figure itself must exceed `EXCESS_OF_FEW`. It is
+    not enough that the others place the system farther away, because that may be its noise or its
+    room. They must also fail to recognize the speaker, which a channel does not cause (`LOST`).
     """
     if len(views) < 2:
         return []
@@ -86,8 +85,8 @@ def gaming_flags(
 
 
 def _left_of_speakers(view: EncoderView, system: str) -> float:
-    """How much of what sets the speakers apart is left in their clones: 1 is that of real
-    recordings; infinite where it is not known.
+    """How much of what distinguishes the speakers is left in their clones: 1 is as much as in real
+    recordings; infinite if unknown.
     """
     rows = [clone.system == system for clone in view.clones]
     margins, real = view.margins[rows], view.real_margins[rows]

@@ -1,7 +1,7 @@
-"""Vectors of an earlier or killed comparison, kept in its report's folder: they are not made again.
+"""Vectors of an earlier or killed comparison, stored in its report's folder to be reused.
 
-A file holds the recordings of one batch. What cannot be read, or is of a recording that was changed
-since, is passed over, and the recording is embedded again.
+A file contains the recordings of one batch. A file that cannot be read, or a recording that was
+changed since, is ignored, and the recording is embedded again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from timbral.io.storage import Folder
 __all__ = ["KEPT_FOLDER", "KeptRecordings"]
 
 KEPT_FOLDER = ".recordings"
-"""in the folder of a report"""
+"""name of the folder within a report's folder"""
 
 
 class KeptRecordings:
-    """What one encoder, with its settings, made of recordings, by path."""
+    """The stored vectors of one encoder with its settings, by path."""
 
     def __init__(self, report: Path, embedder: Embedder) -> None:
         self._path = report / KEPT_FOLDER / EmbedJob.of_recordings(embedder).digest[:12]
@@ -40,7 +40,7 @@ class KeptRecordings:
         self._dim = embedder.embedding_dim
 
     def known(self, paths: Sequence[str]) -> dict[str, EncodedRecording]:
-        """Those of `paths` whose files are what they were."""
+        """The stored recordings of `paths` whose files have not changed."""
         wanted = set(paths)
         found: dict[str, EncodedRecording] = {}
         for file in sorted(self._path.glob("*.arrow")):
@@ -56,9 +56,9 @@ class KeptRecordings:
     def add(
         self, recordings: Mapping[str, EncodedRecording], stamps: Mapping[str, tuple[int, int]]
     ) -> None:
-        """Keep a batch, but for what lies on no disk, whose changes would not be seen.
+        """Store a batch, except recordings that are not files, whose changes could not be detected.
 
-        `stamps` are of the files before they were read.
+        `stamps` are the states of the files before they were read.
         """
         kept = [path for path in recordings if stamps[path][0] >= 0]
         if not kept:
@@ -82,7 +82,7 @@ class KeptRecordings:
 def _rows(
     content: bytes, dimension: int
 ) -> Iterator[tuple[str, tuple[int, int], EncodedRecording]]:
-    """The recordings of a file, with their files' stamps; raises one of `DAMAGED`."""
+    """The recordings in a file, with the states of their files; raises one of `DAMAGED`."""
     table = pa.ipc.open_file(content).read_all()
     table.validate(full=True)
     vectors = table["embedding"].combine_chunks()
