@@ -1,1 +1,1 @@
-"""Enrolled voices: a database of them, what may enter it, and the search for who is in it."""
+"""Enrolled voices: their database, the checks before enrollment, and the search for a speaker."""

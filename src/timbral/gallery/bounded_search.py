@@ -1,15 +1,16 @@
-"""Exact search in large galleries that reads a third of them: bounds of products come first.
+"""Exact search in large galleries that reads only a third of the vectors: bounds come first.
 
-One query against a million vectors of 192 numbers waits for memory: 768 MB. Vectors of voices vary
-in few directions, so they are turned until the first K numbers hold most of their length. With the
-length ρ of what is left, Cauchy-Schwarz bounds every product of a vector v and a query q:
+One query against a million vectors of 192 numbers is limited by memory: 768 MB. Vectors of voices
+vary in few directions, so they are rotated until the first K numbers contain most of their length.
+With the length ρ of the rest, Cauchy-Schwarz gives a bound for every product of a vector v and a
+query q:
 
     v · q  ≤  v₁ q₁ + … + v_K q_K + ρ_v ρ_q
 
-which is a product of K + 1 numbers. A few vectors with high bounds are multiplied whole; whoever's
-bound does not reach the best of these is none of the nearest. The result is that of a search among
-all (Li, Chan, Yiu and Mamoulis, FEXIPRO: Fast and Exact Inner Product Retrieval in Recommender
-Systems, SIGMOD 2017, where more bounds follow).
+which is a product of K + 1 numbers. A few vectors with high bounds are multiplied in full. Vectors
+whose bound is below the best of these products cannot be the nearest. The result is the same as
+that of a full search (Li, Chan, Yiu and Mamoulis, FEXIPRO: Fast and Exact Inner Product Retrieval
+in Recommender Systems, SIGMOD 2017, with more bounds).
 """
 
 from __future__ import annotations
@@ -27,21 +28,23 @@ __all__ = ["BoundedSearch", "pays_off"]
 
 LEAST_VECTORS = 50_000
 MOST_QUERIES = 2
-"""for more at a time one product of matrices is no slower"""
+"""for more queries at a time, one product of matrices is as fast"""
 BLOCK_ROWS = 16_384
 SAMPLE_ROWS = 16_384
-"""of the vectors, whose directions are looked for"""
+"""how many of the vectors determine the directions"""
 LENGTH_KEPT = 0.8
-"""of the mean squared length: with less, more vectors are multiplied whole; more takes longer"""
+"""fraction of the mean squared length in the first K numbers: with less, more vectors are
+multiplied in full; with more, the bounds take longer"""
 KEPT_STEP = 16
 GROUP_ROWS = 64
-"""whose highest bound is looked at first"""
+"""vectors per group; the highest bound of each group is compared first"""
 FIRST_GROUPS = 64
-"""of the highest bounds, besides `top`: their best vectors are multiplied whole"""
+"""number of groups with the highest bounds, besides `top`, whose best vectors are multiplied in
+full"""
 MOST_WHOLE = 16
-"""one vector in so many is multiplied whole; beyond, all are, one after the other"""
+"""if more than one vector in this many must be multiplied in full, all are, in order"""
 ROUNDING = 1e-5
-"""of sums of a few hundred products of unit vectors in float32, and more"""
+"""above the rounding error of sums of a few hundred products of unit vectors in float32"""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,11 @@ class Directions:
 
     basis: Vectors
     rows: int
-    """how many vectors there were"""
+    """number of vectors that it was computed from"""
 
     @classmethod
     def of(cls, vectors: Vectors) -> Directions:
-        """Of unit vectors (N, E)."""
+        """Compute the basis from unit vectors (N, E)."""
         sample = vectors[:: -(-len(vectors) // SAMPLE_ROWS)].astype(np.float64)
         lengths, directions = np.linalg.eigh(sample.T @ sample)  # ascending
         kept = np.cumsum(lengths[::-1]) / max(lengths.sum(), 1e-30)
@@ -63,45 +66,47 @@ class Directions:
         return cls(directions[:, ::-1][:, :count].astype(np.float32), len(vectors))
 
     def shortened(self, vectors: Vectors) -> Vectors:
-        """Vectors (N, E) as (K + 1, N): their first numbers, and the length of what is left."""
+        """Vectors (N, E) as (K + 1, N): their first K numbers, and the length of the rest."""
         numbers = vectors @ self.basis
         left = np.linalg.norm(vectors - numbers @ self.basis.T, axis=1)
         return np.ascontiguousarray(np.vstack([numbers.T, left]), np.float32)
 
 
 def pays_off(num_vectors: int, num_queries: int) -> bool:
-    """Whether so many queries are searched faster by bounds than all together by `exact_search`."""
+    """Whether this number of queries is faster with bounds than with `exact_search`."""
     return num_vectors >= LEAST_VECTORS and num_queries <= MOST_QUERIES
 
 
 class BoundedSearch:
-    """The nearest of a matrix of unit vectors, for one query after another.
+    """Finds the nearest vectors in a matrix of unit vectors, for one query at a time.
 
-    The matrix is kept by others, who say which of its rows are new or changed. Threads may search
-    at once while nobody changes it.
+    The caller owns the matrix, and reports new and changed rows. Threads may search at the same
+    time while nobody changes it.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._directions: Directions | None = None
         self._blocks: list[Vectors] = []
-        """(K + 1, BLOCK_ROWS) each, of consecutive rows"""
+        """(K + 1, BLOCK_ROWS) each, for consecutive rows"""
         self._count = 0
-        """rows that were taken up"""
+        """number of rows in the blocks"""
         self._changed: set[int] = set()
 
     def change(self, rows: Ints) -> None:
-        """These rows are new, or others now."""
+        """Report that these rows are new or have changed."""
         self._changed.update(rows[rows < self._count].tolist())
 
     def forget(self, rows: Ints) -> None:
-        """Nothing of these rows is kept."""
+        """Erase what is stored of these rows."""
         for row in rows[rows < self._count].tolist():
             self._blocks[row // BLOCK_ROWS][:, row % BLOCK_ROWS] = 0
             self._changed.add(row)
 
     def search(self, vectors: Vectors, query: Vectors, top: int) -> tuple[Ints, Vectors]:
-        """The rows (K,) of (N, E) with the highest products with a unit query (E,), and these."""
+        """The rows (K,) of (N, E) with the highest products with a unit query (E,), and the
+        products.
+        """
         with self._lock:
             directions = self._take_up(vectors)
         short = directions.shortened(query[None])[:, 0]
@@ -114,7 +119,7 @@ class BoundedSearch:
         return best_of(rows, vectors, query, top)
 
     def _reached(self, bounds: Vectors, vectors: Vectors, query: Vectors, top: int) -> float:
-        """What the `top`-th best product is at least: that of some vectors with high bounds."""
+        """A lower limit of the `top`-th best product, from some vectors with high bounds."""
         if top >= len(bounds):
             return -np.inf
         whole = len(bounds) // GROUP_ROWS * GROUP_ROWS

@@ -55,19 +55,21 @@ __all__ = [
 
 FOLDS = 5
 MIN_SPEAKERS = 20
-"""of the recordings that both encoders embedded: fewer say nothing of others"""
+"""minimum number of speakers with two recordings that both encoders embedded; fewer do not
+generalize"""
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 LEAST_LENGTH = 0.25
-"""of the mean: vectors of which a matrix carries less weigh no more than those"""
+"""lower limit of a product's length, as a fraction of the mean: shorter products are scaled like
+those"""
 LEAST_SINGULAR = 1e-3
-"""of the highest singular value: smaller ones are not inverted"""
+"""singular values below this fraction of the highest are not inverted"""
 NONTARGETS = 20
-"""pairs with other speakers for each recording, while the penalty is chosen"""
+"""pairs with other speakers per recording, to choose the penalty"""
 
 
 @dataclass(frozen=True)
 class Bridge:
-    """From old unit vectors (N, E) to new unit vectors (N, F)."""
+    """A map from old unit vectors (N, E) to new unit vectors (N, F)."""
 
     old_mean: Floats
     """(E,)"""
@@ -78,36 +80,36 @@ class Bridge:
     backward: Floats
     """V (F, E)"""
     origin: Floats
-    """(F, E), from a voice's direction to the old vector that it is of"""
+    """(F, E), from a voice's direction back to its old vector"""
     penalty: float
     cross_eer: float
-    """of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    """EER of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
     least_carried: float = 0.0
-    """what `carried` is at least in 95 of 100 recordings of speakers that were not fitted on"""
+    """`carried` is at least this in 95 of 100 recordings of speakers that were not fitted on"""
 
     def carried(self, old: Vectors, old_mean: Floats | None = None) -> Floats:
-        """How much (N,) of what sets vectors (N, E) apart from the mean the map takes over."""
+        """How much (N,) of the differences of vectors (N, E) from the mean the map keeps."""
         centered = unit_length(old) - (self.old_mean if old_mean is None else old_mean)
         mapped = np.linalg.norm(centered @ self.matrix, axis=1)
         return np.asarray(mapped / np.maximum(np.linalg.norm(centered, axis=1), 1e-9))
 
     def map(self, old: Vectors, old_mean: Floats | None = None) -> Vectors:
-        """Vectors (N, E) to directions (N, F) of unit length in the centered new space.
+        """Map vectors (N, E) to directions (N, F) of unit length in the centered new space.
 
-        `old_mean` (E,) is that of the domain of these vectors; None: the bridge's.
+        `old_mean` (E,) is the mean of vectors like these; None: the bridge's.
         """
         mean = self.old_mean if old_mean is None else old_mean
         voices = unit_length(unit_length(old) - mean)
         return unit_length(unit_length(voices @ self.matrix) + voices @ self.backward.T)
 
     def scores(self, directions: Vectors, new: Vectors) -> Floats:
-        """Of `map`'s directions (N, F) and new vectors (N, F) of the same recordings or others."""
+        """The scores of directions (N, F) from `map` and new vectors (N, F)."""
         voices = weighed(directions, self.origin)
         searched = weighed(np.asarray(unit_length(new) - self.new_mean), self.backward)
         return np.asarray(np.einsum("nf,nf->n", voices, searched), np.float64)
 
     def uncenter(self, directions: Vectors) -> Vectors:
-        """The unit vectors (N, F) of the new space that, centered, have these directions.
+        """The unit vectors (N, F) in the new space that have these directions when centered.
 
         v = t d + mean with |v| = 1: t is the positive root of t² + 2 t d·mean + |mean|² = 1.
         """
@@ -118,7 +120,7 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """Recordings of one corpus that both encoders embedded; nobody knows who speaks."""
+    """Recordings of one corpus that both encoders embedded, of unknown speakers."""
 
     old: Vectors
     """(M, E)"""
@@ -127,7 +129,7 @@ class Unlabeled:
 
     @property
     def centered(self) -> tuple[Floats, Floats]:
-        """Of unit length, less the corpus's means."""
+        """The vectors at unit length, without the mean of each side."""
         one = unit_length(self.old).astype(np.float64)
         other = unit_length(self.new).astype(np.float64)
         return one - one.mean(axis=0), other - other.mean(axis=0)
@@ -141,9 +143,9 @@ def fit_bridge(
     unlabeled: Sequence[Unlabeled] = (),
     seed: int = 0,
 ) -> Bridge:
-    """Fit a map to the same recordings in both spaces: (N, E), (N, F), and who speaks (N,).
+    """Fit a map from the same recordings in both spaces: (N, E), (N, F), and speakers (N,).
 
-    `unlabeled` are further corpora, to which it is fitted, too. Raises DataError for fewer than
+    It is also fitted to the further corpora `unlabeled`. Raises DataError for fewer than
     `MIN_SPEAKERS` speakers with two recordings or more.
     """
     numbers = np.unique(np.asarray(speakers), return_inverse=True)[1]
@@ -194,7 +196,7 @@ def _mean_length(vectors: Floats) -> float:
 
 
 def _regression(x: Floats, y: Floats, penalty: float) -> Floats:
-    """W (E, F) of X (N, E) to Y (N, F)."""
+    """The regression W (E, F) from X (N, E) to Y (N, F)."""
     inner, across = x.T @ x, x.T @ y
     left, values, right = np.linalg.svd(across, full_matrices=False)
     rotation = left @ right
@@ -204,7 +206,7 @@ def _regression(x: Floats, y: Floats, penalty: float) -> Floats:
 
 
 def weighed(vectors: Vectors, matrix: Floats) -> Vectors:
-    """Vectors (N, F), so long that what `matrix` (F, E) makes of them has length 1."""
+    """Vectors (N, F) scaled so that their product with `matrix` (F, E) has length 1."""
     directions = unit_length(vectors)
     lengths = np.linalg.norm(directions @ matrix, axis=1, keepdims=True)
     return np.asarray(directions / np.maximum(lengths, LEAST_LENGTH))
@@ -237,20 +239,20 @@ def held_out_scores(
     second: Ints,
     unlabeled: Sequence[Unlabeled] = (),
 ) -> Floats:
-    """Scores (P,) of pairs of old and new vectors by maps that saw neither speaker."""
+    """Scores (P,) of pairs of old and new vectors, by maps fitted on other speakers."""
     return _held_out_scores(
         unit_length(old), unit_length(new), folds, first, second, bridge.penalty, unlabeled
     )
 
 
 def fold_of(speakers: Ints, seed: int) -> Ints:
-    """The fold (N,) of each recording: that of its speaker."""
+    """The fold (N,) of each recording, which is that of its speaker."""
     folds = np.arange(int(speakers.max()) + 1) % FOLDS
     return np.asarray(np.random.default_rng(seed).permutation(folds)[speakers])
 
 
 def pairs_within(speakers: Ints, folds: Ints, nontargets: int, seed: int) -> tuple[Ints, Ints]:
-    """Rows of pairs (P,), (P,) within folds: all of one speaker, and for each some of others."""
+    """Rows of pairs (P,), (P,) within folds: all of one speaker, and some of two speakers each."""
     generator = np.random.default_rng(seed)
     pairs: list[tuple[Ints, Ints]] = []
     for fold in range(FOLDS):

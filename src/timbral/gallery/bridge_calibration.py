@@ -1,4 +1,4 @@
-"""Recordings that two encoders embedded, and what cosines between mapped and new ones are worth."""
+"""Calibrate the cosines between mapped vectors and vectors of the new encoder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from timbral.scoring.calibration_fit import TrialData, fit_trials
 __all__ = ["PairedVectors", "calibrate_bridge"]
 
 NONTARGETS = 10
-"""pairs with other speakers for each recording"""
+"""pairs with other speakers per recording"""
 MOST_TARGETS = 20_000
 
 
 @dataclass(frozen=True)
 class PairedVectors:
-    """N recordings with their vectors by two encoders."""
+    """N recordings with vectors of two encoders."""
 
     old: Vectors
     """(N, E)"""
@@ -38,15 +38,15 @@ class PairedVectors:
     """(N, F)"""
     speakers: tuple[str, ...]
     recordings: Sequence[EnrolledRecording]
-    """with the new vectors"""
+    """from the table of the new vectors"""
 
     @classmethod
     def read(
         cls, old: str | Path, new: str | Path, of_old: EncoderIdentity, of_new: EncoderIdentity
     ) -> Self:
-        """Read two `embed` folders; recordings of both, matched by utterance, are taken.
+        """Read two `embed` folders, and match their recordings by utterance.
 
-        Raises DataError for vectors of other encoders than these, and for tables that share none.
+        Raises DataError for vectors of other encoders than these, and if no recording is in both.
         """
         one, other = EmbeddedSpeakers.read(old), EmbeddedSpeakers.read(new)
         one.encoder.check_same(of_old, str(old))
@@ -69,12 +69,12 @@ class PairedVectors:
 
     @property
     def unlabeled(self) -> Unlabeled:
-        """The same without who speaks."""
+        """The same without speakers."""
         return Unlabeled(self.old, self.new)
 
     @property
     def numbers(self) -> Ints:
-        """Of the speakers (N,)."""
+        """The index of each recording's speaker (N,)."""
         return np.asarray(np.unique(np.asarray(self.speakers), return_inverse=True)[1])
 
 
@@ -87,9 +87,9 @@ def calibrate_bridge(
     unlabeled: Sequence[Unlabeled] = (),
     seed: int = 0,
 ) -> Calibration:
-    """Fit a Calibration to trials of a mapped and a new vector, by maps that saw neither speaker.
+    """Fit a Calibration to trials of a mapped and a new vector, by maps fitted on other speakers.
 
-    Raises DataError as `fit_trials` does.
+    Raises the errors of `fit_trials`.
     """
     speakers = paired.numbers
     folds = fold_of(speakers, seed)
@@ -134,7 +134,7 @@ def calibrate_bridge(
 
 
 def _thinned(same: Floats, seed: int) -> Ints:
-    """Rows of all trials, of target trials at most `MOST_TARGETS`."""
+    """Rows of all trials, with at most `MOST_TARGETS` target trials."""
     targets, others = np.flatnonzero(same), np.flatnonzero(~np.asarray(same, bool))
     generator = np.random.default_rng(seed)
     kept = generator.permutation(targets)[:MOST_TARGETS]

@@ -1,7 +1,7 @@
-"""The connections of one process to a database: one that reads, one that writes.
+"""The two connections of a process to a database: one that reads, one that writes.
 
 A writer may have to wait long for the writers of other processes. It waits without the lock that
-readers take, and on a connection of its own, so that this process can search meanwhile.
+readers need, and on its own connection, so that this process can search in the meantime.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ C = TypeVar("C", bound=_Closes)
 
 
 class Connections(Generic[C]):
-    """Opened when they are first needed, and again after `close` and in a forked process.
+    """Opened at first use, and again after `close` and in a forked process.
 
     Attributes:
-        lock: held while a statement runs, and by a writer from when its turn has come
+        lock: held while a statement runs, and by a writer as soon as it may write
     """
 
     def __init__(self, connect: Callable[[], C], is_usable: Callable[[C], bool]) -> None:
-        """`connect` opens one; one that is not usable any more is opened again."""
+        """`connect` opens a connection; one that is no longer usable is opened again."""
         self._connect, self._is_usable = connect, is_usable
         self.lock = threading.RLock()
         self._turn = threading.RLock()
-        """of the threads that write"""
+        """held by the thread that writes"""
         self._open: dict[str, C] = {}
         self._process = 0
         self._writing_thread = 0
@@ -47,13 +47,13 @@ class Connections(Generic[C]):
 
     @contextmanager
     def for_statement(self) -> Iterator[C]:
-        """The connection for one statement: that of the transaction in which it stands, if any."""
+        """The connection for one statement: that of the thread's transaction, if there is one."""
         with self.lock:
             yield self._get("writes" if self.is_writing else "reads")
 
     @contextmanager
     def for_writing(self) -> Iterator[C]:
-        """The connection that writes, of one thread at a time; readers are not kept waiting."""
+        """The connection for writing, for one thread at a time; readers do not wait."""
         with self._turn:
             with self.lock:
                 connection = self._get("writes")
@@ -61,7 +61,7 @@ class Connections(Generic[C]):
 
     @contextmanager
     def inside_transaction(self) -> Iterator[None]:
-        """What this thread asks inside is part of what it writes; others wait for its end."""
+        """Within this, statements of this thread belong to its transaction; other threads wait."""
         with self.lock:
             self._writing_thread = threading.get_ident()
             try:
@@ -70,7 +70,7 @@ class Connections(Generic[C]):
                 self._writing_thread = 0
 
     def close(self) -> None:
-        """Close both; a thread that writes ends first."""
+        """Close both connections, after a thread that writes has finished."""
         with self._turn, self.lock:
             if self._process == os.getpid():
                 for connection in self._open.values():

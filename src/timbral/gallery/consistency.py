@@ -1,4 +1,4 @@
-"""What looks wrong in a gallery: voices that may be one, recordings that may be another's."""
+"""Find errors in a gallery: voices that may be one speaker, recordings of another speaker."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["AlikeVoices", "DisagreeingRecording", "GalleryCheck", "check_gallery
 
 BLOCK_VOICES = 256
 NEAREST = 8
-"""other voices of each that are looked at"""
+"""how many of the nearest other voices each voice is compared with"""
 
 
 @dataclass(frozen=True)
 class AlikeVoices:
-    """Two voices that may be one speaker's: `merge` them, or leave them."""
+    """Two voices that may be of one speaker; `merge` them, or leave them."""
 
     first: str
     second: str
@@ -39,25 +39,25 @@ class AlikeVoices:
 
 @dataclass(frozen=True)
 class DisagreeingRecording:
-    """A recording that does not sound like the others of its voice: `remove` it, or leave it."""
+    """A recording that does not sound like the others of its voice; `remove` it, or leave it."""
 
     voice: str
     id: int
-    """of the recording"""
+    """number of the recording in the gallery"""
     source: str
     llr: float
-    """of it and all others of the voice; under 0 it speaks for another speaker"""
+    """of this recording and all others of the voice; below 0 it is rather another speaker's"""
 
 
 @dataclass(frozen=True)
 class GalleryCheck:
-    """What was found, the likeliest first."""
+    """The findings, most likely first."""
 
     num_voices: int
     alike: tuple[AlikeVoices, ...]
     disagreeing: tuple[DisagreeingRecording, ...]
     rests_upon: str
-    """in words"""
+    """the evidence used, as text"""
 
 
 def check_gallery(
@@ -65,10 +65,10 @@ def check_gallery(
 ) -> GalleryCheck:
     """Compare each voice with all others, and each recording with the others of its voice.
 
-    Voices count as alike from an llr of ln(N), N voices, as when they are enrolled. Voices that a
-    migration mapped are compared with the others by its own calibration, as `identify` does; with
-    each other neither they nor their recordings are compared: no calibration is of such cosines,
-    and the gallery that they came from has its own check.
+    As in enrollment, voices are alike from an llr of ln(N) on, with N voices. Voices mapped by a
+    migration are compared with others by the migration's calibration, as `identify` does. They and
+    their recordings are not compared with each other, because that calibration is not for such
+    cosines; check the original gallery for that.
     """
     alike = sorted(_alike(snapshot, evidence, migration), key=lambda each: -each.llr)
     disagreeing = sorted(_disagreeing(store, evidence), key=lambda each: each.llr)
@@ -89,7 +89,7 @@ def _alike(
 def _pairs(
     snapshot: Snapshot, evidence: Evidence, migration: Migration | None
 ) -> Iterator[tuple[Ints, Ints, Floats, Evidence]]:
-    """Rows of pairs that may be alike, their cosines, and what these are worth."""
+    """Rows of pairs that may be alike, their cosines, and their llrs."""
     mapped = snapshot.mapped if migration is not None else np.zeros(len(snapshot.names), bool)
     native, others = np.flatnonzero(~mapped), np.flatnonzero(mapped)
     vectors = evidence.compensate(snapshot.vectors[native])
@@ -105,7 +105,7 @@ def _pairs(
 
 
 def _nearest(queries: Vectors, vectors: Vectors) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Rows of queries (Q, E), those of the nearest of (N, E) vectors, and their cosines."""
+    """Rows of queries (Q, E), rows of the nearest of (N, E) vectors, and their cosines."""
     for start in range(0, len(queries) if len(vectors) else 0, BLOCK_VOICES):
         rows, cosines = exact_search(vectors, queries[start : start + BLOCK_VOICES], NEAREST + 1)
         first = np.repeat(np.arange(start, start + len(rows)), rows.shape[1])

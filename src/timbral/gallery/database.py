@@ -1,4 +1,4 @@
-"""What a gallery asks of a database, and the tables that it makes there."""
+"""The interface of a gallery to its database, and the tables of a gallery."""
 
 from __future__ import annotations
 
@@ -66,38 +66,38 @@ SCHEMA = (
         PRIMARY KEY (name_sha256, recording_sha256)
     )""",
 )
-"""`changes` counts the transactions that wrote; rows bear the number of the last one that touched
-them, so that a process reads only what others have changed. Of a voice that was removed a number
-stays, nothing else. `key` and `bytes` are each database's own words."""
+"""`changes` counts the transactions that wrote. Rows have the number of the last transaction that
+changed them, so that a process reads only what others have changed. Only a number remains of a
+voice that was removed. `key` and `bytes` are types that differ between databases."""
 
 
 class Database(Protocol):
-    """A database that holds one gallery. SQL has ``?`` for values. Threads take turns."""
+    """A database with one gallery. SQL has ``?`` for values. Threads take turns."""
 
     location: str
-    """what errors call it"""
+    """its name in errors"""
     lock: threading.RLock
-    """held while a statement runs, and by `writing` from when its turn has come"""
+    """held while a statement runs, and by `writing` as soon as it may write"""
 
     @property
     def is_writing(self) -> bool:
         """Whether this thread is inside `writing`."""
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement; the rows that it gives."""
+        """Run one statement, and return its rows."""
 
     def insert(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each of many rows of values."""
 
     def writing(self) -> AbstractContextManager[None]:
-        """A transaction of the only writer: all of it is kept, or on an error nothing.
+        """A transaction of the only writer; after an error, nothing of it is kept.
 
-        When it ends without an error, everything in it is on the disk. Not to be nested. While it
-        waits for other writers, other threads read.
+        When it ends without an error, all of it is on disk. It cannot be nested. While it waits for
+        other writers, other threads can read.
         """
 
     def erase(self) -> bool:
-        """Overwrite what was deleted, in every file; False while another process still reads it."""
+        """Overwrite deleted data in every file; False while another process still reads them."""
 
     def close(self) -> None:
-        """Give the connection back; the next statement opens another."""
+        """Close the connection; the next statement opens another."""

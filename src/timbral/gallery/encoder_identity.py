@@ -1,4 +1,4 @@
-"""Which encoder the vectors of a gallery are of: those of two encoders do not compare."""
+"""The encoder of a gallery's vectors; vectors of two encoders cannot be compared."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["EncoderIdentity"]
 
 @dataclass(frozen=True)
 class EncoderIdentity:
-    """What decides a vector: weights, preprocessing and windows; the name is for readers."""
+    """What determines a vector: weights, preprocessing and windows; the name is for readers."""
 
     name: str
     weights_sha256: str
     embedding_sha256: str
-    """of preprocessing and windows, as `Embedder.embedding_identity` has it; empty: not known"""
+    """hash of preprocessing and windows, from `Embedder.embedding_identity`; empty: unknown"""
     embedding_dim: int
 
     @classmethod
     def of(cls, encoder: Embedder | EncoderIdentity) -> EncoderIdentity:
-        """That of an Embedder; an identity is its own."""
+        """The identity of an Embedder; an identity is returned unchanged."""
         if isinstance(encoder, EncoderIdentity):
             return encoder
         return cls(
@@ -39,7 +39,7 @@ class EncoderIdentity:
         return f"{self.name} (weights {self.weights_sha256[:8]}, {self.embedding_dim}-d)"
 
     def check_same(self, other: EncoderIdentity, location: str) -> None:
-        """DataError when vectors of `other` do not compare with those of this one's gallery."""
+        """Raise DataError if vectors of `other` cannot be compared with those of this gallery."""
         if (self.weights_sha256, self.embedding_dim) != (other.weights_sha256, other.embedding_dim):
             raise DataError(
                 f"{location}: contains vectors of {self}, but these are of {other}, and vectors "

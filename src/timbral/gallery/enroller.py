@@ -1,4 +1,4 @@
-"""Guarded enrollment: what a Guard lets in is written, in the transaction in which it decided."""
+"""Checked enrollment: the checks and the writing happen in one transaction."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from timbral.io.types import Progress, Vectors
 __all__ = ["Enroller", "in_blocks"]
 
 GUARDED_VOICES = 100
-"""in one transaction of many: each waits for the disk"""
+"""voices per transaction when many are enrolled, because each transaction waits for the disk"""
 Item = TypeVar("Item")
 
 
 class Enroller:
-    """Enrolls into one gallery; its methods are those of `Gallery`, which documents them."""
+    """Enrolls into one gallery; see the methods of `Gallery` for documentation."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Enroller:
         enrolled: Voice | None,
         guard: Guard,
     ) -> dict[int, Refusal]:
-        """By rows; how much like other voices those are that are refused for it is noted."""
+        """The refusals by row; notes the llrs of recordings refused because of another voice."""
         candidates = self._candidates(name, given, enrolled)
         found = guard.refusals(candidates)
         if llrs := _llrs_of_refused(candidates, found, guard):
@@ -137,7 +137,7 @@ class Enroller:
     def _not_enrolled(
         self, name: str, recordings: Sequence[EnrolledRecording]
     ) -> list[EnrolledRecording]:
-        """Those whose vector the voice does not have."""
+        """The recordings whose vectors the voice does not have yet."""
         voice = self._store.voice(checked_name(name))
         known = {bytes_of(each.vector) for each in voice.recordings} if voice else set()
         checked = checked_recordings(recordings, self._encoder)
@@ -153,7 +153,7 @@ def _sides(voices: Sequence[Sequence[EnrolledRecording]]) -> Vectors:
 def _llrs_of_refused(
     candidates: Candidates, found: Mapping[int, Refusal], guard: Guard
 ) -> dict[str, float]:
-    """What `RefusedSearches.note` keeps: of the voice together, and of single recordings."""
+    """The llrs for `RefusedSearches.note`: of the voice as a whole, and of single recordings."""
     others, llrs = candidates.others, {}
     if others is None or not len(others):
         return {}
@@ -170,7 +170,7 @@ def _llrs_of_refused(
 
 
 def in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last one maybe shorter."""
+    """Lists of `size` items; the last one may be shorter."""
     block = []
     for item in items:
         block.append(item)

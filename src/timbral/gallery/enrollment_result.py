@@ -1,4 +1,4 @@
-"""What an enrollment answers."""
+"""The result of an enrollment."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Enrollment"]
 
 @dataclass(frozen=True)
 class Enrollment:
-    """What was enrolled of a voice, and what was not."""
+    """Which recordings of a voice were enrolled, and which were not."""
 
     name: str
     is_new: bool
-    """whether the voice was not there before"""
+    """whether the voice is new"""
     accepted: tuple[str, ...]
-    """the recordings that were enrolled"""
+    """recordings that were enrolled"""
     refused: tuple[Refusal, ...]
     num_recordings: int
-    """of the voice, now"""
+    """total number of recordings of the voice"""
     speech_seconds: float
-    """net, of the voice, now"""
+    """total net speech of the voice"""
     warnings: tuple[str, ...] = ()
-    """what speaks against recordings that were enrolled, as `timbral check` says it"""
+    """risks of the enrolled recordings, as text from `timbral check`"""
 
     @classmethod
     def of(
@@ -38,7 +38,7 @@ class Enrollment:
         refused: Sequence[Refusal],
         voice: Sequence[EnrolledRecording],
     ) -> Self:
-        """Of a voice that now has these recordings."""
+        """The result for a voice that now has these recordings."""
         seconds = float(conditions_of(voice).together.speech_seconds[0])
         sources = tuple(each.source for each in accepted)
         return cls(name, is_new, sources, tuple(refused), len(voice), seconds)

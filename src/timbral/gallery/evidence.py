@@ -1,4 +1,4 @@
-"""What two vectors speak for: one speaker or two, as a log-likelihood ratio."""
+"""Whether two vectors are of one speaker or of two, as a log-likelihood ratio."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["CalibratedEvidence", "CosineEvidence", "Evidence", "evidence_of", "llr_in_words"]
 
 UNKNOWN_COSINE = 0.45
-"""threshold for an encoder of which nothing is known; that of campplus-zh-en for 4 s of speech"""
+"""threshold for an unknown encoder; that of campplus-zh-en for 4 s of speech"""
 SLOPE = 20.0
-"""llr for a cosine of 1: campplus-zh-en's calibration has 22"""
+"""llr per cosine of 1; campplus-zh-en's calibration has 22"""
 
 
 class Evidence(Protocol):
-    """From vectors to scores, and from these and their conditions to log-likelihood ratios."""
+    """Converts vectors to scores, and scores with their conditions to log-likelihood ratios."""
 
     @property
     def description(self) -> str:
-        """What decisions rest on, in words."""
+        """What decisions are based on, as text."""
 
     def compensate(self, vectors: Vectors) -> Vectors:
-        """What voices (N, E) are; their products with what `searched` makes are the scores."""
+        """Voices (N, E) for comparison; their products with `searched` vectors are the scores."""
 
     def searched(self, vectors: Vectors) -> Vectors:
-        """What recordings' vectors (N, E) are, when they are compared with voices."""
+        """Vectors of recordings (N, E) for comparison with voices."""
 
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
-        """Ratios (N,) of scores (N,), same speaker : different speakers, without ends."""
+        """Ratios (N,) of scores (N,), same speaker : different speakers, without limits."""
 
     def said(self, llr: float, cosine: float | None = None) -> str:
-        """A ratio in words, with the cosine that it is of, where that is known."""
+        """A ratio as text, with its cosine if that is known."""
 
 
 @dataclass(frozen=True)
 class CalibratedEvidence:
-    """What a Calibration of the gallery's encoder says."""
+    """Evidence from a Calibration of the gallery's encoder."""
 
     calibration: Calibration
 
@@ -70,9 +70,9 @@ class CalibratedEvidence:
 
 @dataclass(frozen=True)
 class CosineEvidence:
-    """Without a calibration: how far a cosine lies from a threshold, the same for all conditions.
+    """Evidence without a calibration: the distance of a cosine from a threshold.
 
-    It orders and refuses; it is no probability.
+    The same for all conditions. It can order and refuse, but it is not a probability.
     """
 
     threshold: float = UNKNOWN_COSINE
@@ -93,7 +93,7 @@ class CosineEvidence:
         return np.asarray(SLOPE * (np.asarray(scores, np.float64) - self.threshold))
 
     def cosine(self, llr: float) -> float:
-        """The cosine that has this ratio."""
+        """The cosine with this ratio."""
         return self.threshold + llr / SLOPE
 
     def said(self, llr: float, cosine: float | None = None) -> str:
@@ -102,15 +102,15 @@ class CosineEvidence:
 
 
 def llr_in_words(llr: float, cosine: float | None) -> str:
-    """A ratio of a calibration, and the cosine that it is of, where that is known."""
+    """A calibrated ratio as text, with its cosine if that is known."""
     return f"{'' if cosine is None else f'cosine {cosine:.2f}, '}llr {llr:+.1f}"
 
 
 def evidence_of(encoder: Embedder, calibration: Calibration | str | Path | None = None) -> Evidence:
-    """What decisions about vectors of an encoder rest on.
+    """The evidence for decisions about vectors of an encoder.
 
-    A calibration that is given, or its file; else the encoder's own; without one the threshold of
-    its validation; without that a guess. Raises DataError for a calibration of other weights.
+    This is the given calibration (or file); else the encoder's own; else the threshold of its
+    validation; else a guess. Raises DataError for a calibration of other weights.
     """
     if calibration is not None:
         identity = (encoder.weights_identity(), encoder.embedding_identity())

@@ -9,13 +9,13 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["exact_search"]
 
 BLOCK_ROWS = 65_536
-"""of the matrix, multiplied at a time: cosines of few queries then stay in the cache"""
+"""rows of the matrix per block, so that the cosines of a few queries stay in the cache"""
 
 
 def exact_search(vectors: Vectors, queries: Vectors, top: int) -> tuple[Ints, Vectors]:
-    """The rows (Q, K) with the highest products with each query (Q, E), and these (Q, K).
+    """The rows (Q, K) with the highest products with each query (Q, E), and the products (Q, K).
 
-    In blocks, so that memory does not grow with the number of `vectors` (N, E).
+    Computed in blocks, so that memory does not grow with the number of `vectors` (N, E).
     """
     top = min(top, len(vectors))
     rows = np.zeros((len(queries), 0), np.int64)
@@ -34,7 +34,7 @@ def exact_search(vectors: Vectors, queries: Vectors, top: int) -> tuple[Ints, Ve
 
 
 def _best(scores: Vectors, top: int) -> Ints:
-    """Columns (Q, K) of the highest scores, in no order."""
+    """The columns (Q, K) of the highest scores, in any order."""
     if scores.shape[1] <= top:
         return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
     return np.asarray(np.argpartition(scores, -top, axis=1)[:, -top:], dtype=np.int64)

@@ -1,4 +1,6 @@
-"""A gallery as a table of vectors, as `embed` writes one: for audit, map, score and other tools."""
+"""Write a gallery as a table of vectors like that of `embed`, for audit, map, score and other
+tools.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,11 @@ EXPORT = FileKind("a table of enrolled voices", frozenset(COLUMNS))
 
 
 def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> int:
-    """Write every enrolled recording as a row, in Parquet; how many there are.
+    """Write every enrolled recording as a row, in Parquet; returns their number.
 
-    `speaker` is the voice's name, `utterance` that name and the recording's number in the gallery,
-    `path` where the recording came from. Read in blocks, so that memory does not grow with the
-    gallery. Raises DataError when `path` holds something else, ConfigError for another suffix than
-    .parquet.
+    `speaker` is the voice's name, `utterance` that name with the recording's number in the gallery,
+    and `path` the source of the recording. Memory does not grow with the gallery. Raises DataError
+    if `path` contains something else, ConfigError for another suffix than .parquet.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

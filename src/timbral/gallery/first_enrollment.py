@@ -1,4 +1,4 @@
-"""Enrollment at a location: a gallery is made by the first voice that may enter it, not before."""
+"""Enroll at a location; a gallery is created only if a first voice is accepted."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def enroll_at(
     partial: bool = False,
     calibration: Calibration | str | Path | None = None,
 ) -> Enrollment:
-    """As `Gallery.enroll`, in the gallery at a location, which is made where there is none.
+    """Like `Gallery.enroll`, at a location where the gallery is created if needed.
 
-    Where nothing may be enrolled there is no gallery afterwards either.
+    If nothing can be enrolled, no gallery is created.
     """
     if is_server(location) or Path(location).exists():
         return Gallery.create(location, encoder).enroll(
@@ -74,7 +74,7 @@ def _refuse_first(
     force: bool,
     partial: bool,
 ) -> None:
-    """EnrollmentError where an empty gallery would enroll nothing of these recordings."""
+    """Raise EnrollmentError if an empty gallery would enroll none of these recordings."""
     found = {} if force or not measured else Guard(evidence).refusals(Candidates(name, measured))
     refusals = (*unusable, *dict.fromkeys(found.values()))
     if len(found) == len(measured) or (refusals and not (partial or force)):

@@ -1,4 +1,4 @@
-"""Voices from an `embed` folder: ten thousand speakers whose vectors are there already."""
+"""Enroll the speakers of an `embed` folder, such as ten thousand at once, from their vectors."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["EmbeddedSpeakers", "EnrolledSpeakers"]
 
 @dataclass(frozen=True)
 class EnrolledSpeakers:
-    """What was enrolled of an `embed` folder, and what was not."""
+    """Which speakers of an `embed` folder were enrolled, and which were not."""
 
     num_enrolled: int
     """voices that are new, or have new recordings"""
     num_unchanged: int
-    """voices all of whose recordings were enrolled before"""
+    """voices whose recordings were all enrolled before"""
     num_recordings: int
-    """that were enrolled"""
+    """recordings that were enrolled"""
     refused: Mapping[str, Sequence[Refusal]]
-    """of each voice that was not enrolled, the reasons"""
+    """the reasons for each voice that was not enrolled"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EmbeddedSpeakers:
     """The speakers of an `embed` folder."""
 
     encoder: EncoderIdentity
-    """its preprocessing is not known where an older timbral, or another tool, wrote the table"""
+    """its preprocessing is unknown if the table was written by an old timbral or another tool"""
     table: pa.Table
     vectors: Vectors
 
@@ -45,7 +45,7 @@ class EmbeddedSpeakers:
     def read(cls, embeddings: str | Path) -> EmbeddedSpeakers:
         """Read a folder, or a table like its utterances.parquet.
 
-        Raises DataError when it cannot be read, or does not say by which weights it was made.
+        Raises DataError if it cannot be read, or does not say which weights made it.
         """
         import pyarrow.parquet as pq
 
@@ -84,7 +84,7 @@ class EmbeddedSpeakers:
             yield speaker, self.recordings(rows)
 
     def recordings(self, rows: Ints) -> list[EnrolledRecording]:
-        """Those of some rows (N,) of the table."""
+        """The recordings in some rows (N,) of the table."""
         columns = ["path", "duration_seconds", "speech_seconds", "bandwidth_hz", "snr_db", "risks"]
         columns = [name for name in columns if name in self.table.column_names]
         values = self.table.select(columns).take(rows).to_pylist()
@@ -103,7 +103,7 @@ class EmbeddedSpeakers:
 
 
 def _prepared_as(table: pa.Table) -> str:
-    """The hash of preprocessing and windows of all rows; empty where it is not known."""
+    """The hash of preprocessing and windows of all rows; empty if unknown."""
     if "embedding_sha256" not in table.column_names:
         return ""
     found = table["embedding_sha256"].unique().to_pylist()

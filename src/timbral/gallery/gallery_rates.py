@@ -1,4 +1,4 @@
-"""How often strangers are given a name in one gallery: computed when it is first asked for."""
+"""How often strangers get a name in one gallery, computed at first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["GalleryRates"]
 
 
 class GalleryRates:
-    """What the searches of strangers among a gallery's voices tell; of any number of threads."""
+    """The rates of searches of strangers among a gallery's voices; can be used in threads."""
 
     def __init__(self, gallery: Gallery, voices: Voices, strangers: str | Path | None) -> None:
         """`strangers` is an `embed` folder of speakers who are not enrolled."""
@@ -30,11 +30,11 @@ class GalleryRates:
 
     @property
     def of_all(self) -> SearchRates:
-        """Of all recordings."""
+        """The rates for all recordings."""
         return self.of_less_speech(math.inf)
 
     def of_less_speech(self, seconds: float) -> SearchRates:
-        """Of recordings with less net speech than so many seconds."""
+        """The rates for recordings with less net speech than this many seconds."""
         with self._lock:  # who waits for the same searches need not make them, too
             if seconds not in self._of_less_speech:
                 self._of_less_speech[seconds] = self._search(seconds)

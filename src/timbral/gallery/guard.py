@@ -127,9 +127,10 @@ class Guard:
     def _refuse_disagreeing(
         self, candidates: Candidates, refused: Mapping[int, Refusal]
     ) -> dict[int, Refusal]:
-        """One after the other the recording that disagrees most with all that are left.
+        """Refuse, one by one, the recording that disagrees most with all that are left.
 
-        Where those that are left are no majority, it cannot be said whose the voice is: all go.
+        If those left are not a majority, it is unknown which of them are the voice's, and all are
+        refused.
         """
         kept, found = _kept(candidates, refused), {}
         while len(kept) + len(candidates.enrolled) > 1 and kept:
@@ -175,7 +176,7 @@ class Guard:
     def _refuse_together(
         self, candidates: Candidates, refused: Mapping[int, Refusal]
     ) -> Refusal | None:
-        """Why the voice as it would be must not be."""
+        """Why the voice with the new recordings is refused as a whole; None if it is not."""
         kept = _kept(candidates, refused)
         if not kept:
             return None
@@ -209,17 +210,17 @@ class Guard:
         return Refusal(label, kind, reason)
 
     def highest_llr(self, recordings: Sequence[EnrolledRecording], others: Others) -> float:
-        """Of recordings together and the likeliest other voice; there is one."""
+        """The highest llr of these recordings together and another voice; there must be one."""
         ((ratio, _, _),) = self._nearest([recordings], others)
         return ratio
 
     def _llrs_to_own(self, candidates: Candidates, kept: Sequence[int]) -> list[float]:
-        """Of each kept recording and all others that are, or may become, its voice's."""
+        """The llrs of each kept recording and all others of its voice, enrolled or kept."""
         new = [candidates.recordings[row] for row in kept]
         return list(map(float, self.llrs_to_rest([*new, *candidates.enrolled])[: len(new)]))
 
     def llrs_to_rest(self, recordings: Sequence[EnrolledRecording]) -> Floats:
-        """Of each of two or more recordings (N,) and all others of them together."""
+        """The llrs (N,) of each of two or more recordings and all the others together."""
         vectors = unit_length(np.stack([each.vector for each in recordings]))
         rest = unit_length(vectors.sum(axis=0, dtype=np.float64) - vectors)
         conditions = conditions_of(recordings)
@@ -234,7 +235,9 @@ class Guard:
     def _llr_to_mapped(
         self, candidates: Candidates, recordings: Sequence[EnrolledRecording]
     ) -> float:
-        """Of recordings together and the mapped voice that they are for; -inf where it is none."""
+        """The llr of recordings together and the mapped voice they are for; -inf if it is not
+        mapped.
+        """
         mapped = candidates.mapped
         if mapped is None:
             return -math.inf
@@ -247,9 +250,9 @@ class Guard:
     def _nearest(
         self, sides: Sequence[Sequence[EnrolledRecording]], others: Others | None
     ) -> list[tuple[float, str, str]]:
-        """For each side the highest llr to another voice, that one's name, and both in words.
+        """For each side: the highest llr to another voice, that voice's name, and the llr as text.
 
-        Empty where there is no other voice.
+        Empty if there is no other voice.
         """
         if others is None or not len(others) or not sides:
             return []
@@ -265,7 +268,7 @@ class Guard:
         return found
 
     def _compare(self, voice: Vectors, conditions: Conditions, near: Near) -> tuple[Floats, Floats]:
-        """The scores of a voice (E,) and others (K,), and their llrs."""
+        """The scores of a voice (E,) and other voices (K,), and their llrs."""
 
         def compared(evidence: Evidence) -> tuple[Floats, Floats]:
             (one,) = evidence.searched(voice[None])
@@ -283,7 +286,7 @@ class Guard:
 
 
 def _lowest_of_others(values: Floats) -> Floats:
-    """For each of two or more values the lowest of the others."""
+    """For each of two or more values, the lowest of the other values."""
     lowest, second = np.partition(values, 1)[:2]
     lowest_row = int(np.argmin(values))
     return np.asarray(np.where(np.arange(len(values)) == lowest_row, second, lowest))
@@ -294,7 +297,7 @@ def _kept(candidates: Candidates, refused: Mapping[int, Refusal]) -> list[int]:
 
 
 def _refuse_alone(candidates: Candidates) -> dict[int, Refusal]:
-    """What speaks against single recordings."""
+    """Refuse recordings that are unusable by themselves."""
     refused = {}
     seen = list(candidates.enrolled)
     for row, recording in enumerate(candidates.recordings):
@@ -309,7 +312,7 @@ def _refuse_alone(candidates: Candidates) -> dict[int, Refusal]:
 def _problem(
     recording: EnrolledRecording, owners: Mapping[str, str], seen: Sequence[EnrolledRecording]
 ) -> tuple[str, str] | None:
-    """Kind and reason."""
+    """Kind and reason of a refusal; None if there is none."""
     for kind in RISKS:
         if kind in recording.risks:
             return kind, RISKS[kind]

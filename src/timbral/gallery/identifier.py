@@ -97,9 +97,9 @@ class Identifier:
         self._ask(top, false_accept, prior)
 
     def asking(self, *, top: int, false_accept: float | None, prior: float) -> Identifier:
-        """Another question to the same voices, which are neither copied nor searched again.
+        """The same voices with other settings, without copying or searching them again.
 
-        Arguments and errors as of an Identifier.
+        Arguments and errors as for an Identifier.
         """
         other = copy.copy(self)
         vars(other).pop("_least_of_short", None)
@@ -124,17 +124,17 @@ class Identifier:
 
     @cached_property
     def _short_seconds(self) -> float:
-        """Recordings with less net speech are searched at rates of their own; 0: none is."""
+        """Recordings with less net speech than this have separate rates; 0: none have."""
         return max((each.short_seconds for _, each in self._voices.calibrations), default=0.0)
 
     def _promised(self, false_accept: float) -> _Least:
-        """Of all recordings; raises ConfigError for a rate that cannot be promised."""
+        """The threshold for all recordings; ConfigError for a rate that cannot be promised."""
         llr = self.rates.threshold(false_accept)
         return _Least(llr, self.rates.bound(llr))
 
     @cached_property
     def _least_of_short(self) -> _Least:
-        """Of recordings with little speech; where nothing is promised of them that of all."""
+        """The threshold for recordings with little speech; that for all if none is promised."""
         assert self._least is not None
         assert self._false_accept is not None
         try:
@@ -150,12 +150,12 @@ class Identifier:
         return _Least(llr, rates.bound(llr))
 
     def _least_of(self, searched: Conditions) -> _Least | None:
-        """What decides on a recording; None where no rate was asked for."""
+        """The threshold for a recording; None if no rate was requested."""
         is_short = float(searched.speech_seconds[0]) < self._short_seconds
         return self._least_of_short if self._least is not None and is_short else self._least
 
     def identify(self, recording: Recording, sample_rate: float | None = None) -> Identification:
-        """Search one recording; AudioError where it cannot be used."""
+        """Search one recording; raises AudioError if it cannot be used."""
         (found,) = self.identify_many([recording], sample_rate)
         if isinstance(found, AudioError):
             raise found
@@ -167,18 +167,18 @@ class Identifier:
         sample_rate: float | None = None,
         names: Sequence[str] | None = None,
     ) -> Iterator[Identification | AudioError]:
-        """Search recordings, read in threads and embedded together; a failure in its place.
+        """Search recordings, read in threads and embedded together; yields results or errors.
 
         Args:
             recordings: in any form that an Embedder takes
-            sample_rate: in Hz, of samples that come without a rate
-            names: what each is called; None: its path, or ``recordings[ROW]``
+            sample_rate: rate in Hz of samples without a rate
+            names: names of the recordings; None: their paths, or ``recordings[ROW]``
         """
         for each in read_recordings(self.encoder, recordings, sample_rate, names):
             yield each if isinstance(each, AudioError) else self.identify_searched(each)
 
     def identify_searched(self, searched: SearchedRecording) -> Identification:
-        """Search one recording whose vector and measures are there already."""
+        """Search one recording that already has its vector and measures."""
         if not self._voices.count:
             why = "the gallery is empty"
             return Identification(
@@ -240,7 +240,7 @@ class Identifier:
         return self._evidence.calibration.warnings(enrolled, searched)
 
     def _is_narrow(self, row: int) -> bool:
-        """Whether a voice is of telephone recordings."""
+        """Whether a voice consists of telephone recordings."""
         return is_narrow(float(self._voices.conditions.bandwidth_hz[row]))
 
     def _why(self, is_named: bool, least: _Least | None) -> str:

@@ -1,4 +1,4 @@
-"""New recordings of a voice that was mapped from another encoder: are they of the same speaker?"""
+"""Check new recordings of a voice that was mapped from another encoder: same speaker or not?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["MappedEvidence", "refuse_unlike_mapped"]
 
 @dataclass(frozen=True)
 class MappedEvidence:
-    """What a mapped voice and a vector of the encoder itself speak for, as `identify` takes it."""
+    """Evidence about a mapped voice and a vector of the encoder itself, as in `identify`."""
 
     migration: Migration
 
@@ -55,11 +55,11 @@ class MappedEvidence:
 def refuse_unlike_mapped(
     enrolled: Voice, given: Sequence[EnrolledRecording], migration: Migration | None
 ) -> dict[int, Refusal]:
-    """Which recordings, by their rows, speak for another speaker than the mapped voice.
+    """The refusals, by row, of recordings that do not sound like the mapped voice.
 
-    A voice rests on new recordings alone as soon as it has some, so that one of somebody else's
-    would take it over. They are compared as `identify` compares them: centered, by the migration's
-    own calibration. Voices with recordings of the encoder's own are left to the Guard.
+    As soon as a voice has new recordings, only these count, so one of another speaker would take it
+    over. They are compared as in `identify`: centered, with the migration's calibration. Voices
+    that already have recordings of the new encoder are left to the Guard.
     """
     if migration is None or not given:
         return {}

@@ -1,4 +1,4 @@
-"""From recordings to what a gallery holds of them: vector, measures, hash."""
+"""Compute what a gallery stores of recordings: vector, measures, hash."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = ["MeasuredRecordings", "measure_recordings"]
 
 @dataclass(frozen=True)
 class MeasuredRecordings:
-    """What a gallery may hold of recordings, and what speaks against them."""
+    """The recordings that a gallery may store, with the reasons against the others."""
 
     recordings: list[EnrolledRecording]
     refusals: list[Refusal]
-    """those that give no vector"""
+    """recordings without a usable vector"""
     risks: dict[str, list[Risk]]
-    """by the recordings' sources"""
+    """by the sources of the recordings"""
 
     def told_in(self, enrollment: Enrollment) -> Enrollment:
-        """An enrollment with what speaks against those of the recordings that were enrolled.
+        """An enrollment with the risks of those recordings that were enrolled.
 
-        A short one is no risk in a voice that holds enough speech.
+        A short recording is no risk in a voice with enough speech.
         """
         is_short = enrollment.speech_seconds < SHORT_SECONDS
         warnings = tuple(
@@ -64,10 +64,10 @@ def measure_recordings(
     """Read and embed recordings.
 
     Args:
-        embedder: of the gallery's encoder
+        embedder: the gallery's encoder
         recordings: in any form that an Embedder takes
-        sample_rate: in Hz, of samples that come without a rate
-        sources: what each is called; None: its path, or ``recordings[ROW]``
+        sample_rate: rate in Hz of samples without a rate
+        sources: names of the recordings; None: their paths, or ``recordings[ROW]``
     """
     found = MeasuredRecordings([], [], {})
     for row, audio in enumerate(recordings):
@@ -118,15 +118,15 @@ def _name_of(audio: object, row: int) -> str:
 
 
 def _content_of(audio: object) -> object:
-    """The bytes of an open file, which can be read once; everything else as it is."""
+    """The bytes of an open file, which can be read only once; everything else unchanged."""
     read = getattr(audio, "read", None)
     return read() if callable(read) else audio
 
 
 def _sha256(audio: object, wave: Wave) -> str:
-    """Of the file that a recording is, or else of its samples as the encoder sees them.
+    """The hash of a recording's file, else of its samples as the encoder sees them.
 
-    A segment of a file is another recording than the file.
+    A segment of a file counts as another recording than the file.
     """
     if isinstance(audio, bytes | bytearray | memoryview):
         return hashlib.sha256(audio).hexdigest()

@@ -1,4 +1,4 @@
-"""May two voices of a gallery become one? Only if they speak for one speaker."""
+"""Check whether two voices of a gallery may be merged: only if they are of one speaker."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["refusal_to_merge"]
 def refusal_to_merge(
     into: Voice, other: Voice, evidence: Evidence, migration: Migration | None
 ) -> Refusal | None:
-    """Why the recordings of `other` must not join the voice `into`; None when they may.
+    """Why the recordings of `other` must not join the voice `into`; None if they may.
 
-    As at enrollment, the llr of the two has to be 0 or more. Voices that a migration mapped are
-    compared with those of the encoder's own by its calibration; with each other they are not, for
-    no calibration is of such cosines.
+    As in enrollment, the llr of the two must be 0 or more. A voice mapped by a migration is
+    compared with voices of the new encoder by the migration's calibration. Two mapped voices are
+    not compared, because that calibration is not for such cosines.
     """
     sides = [counted(voice.recordings) for voice in (into, other)]
     mapped = [side[0].mapped for side in sides] if migration is not None else [False, False]

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["MigrationSummary", "migrate_gallery"]
 
 OWN_MEAN = 30
-"""voices, from which on a gallery's own mean is subtracted from its vectors, not the bridge's"""
+"""from this number of voices on, a gallery's own mean is subtracted from its vectors, not the
+bridge's"""
 MIN_DOMAIN = 30
-"""recordings, whose mean is nearly that of many"""
+"""recordings needed for a mean; more would change it little"""
 SHORT_SECONDS = 4.0
-"""of net speech, under which a mapped voice is marked"""
+"""mapped voices with less net speech are marked for enrolling again"""
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class MigrationSummary:
     num_voices: int
     num_recordings: int
     enroll_again: dict[str, str]
-    """voices whose loss is too likely, and why"""
+    """voices that are likely to have lost too much, and why"""
     num_paired: int
-    """recordings of the bridge"""
+    """number of recordings in the bridge"""
     num_speakers: int
-    """of the bridge"""
+    """number of speakers in the bridge"""
     cross_eer: float
-    """old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    """EER of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
     calibration: Calibration
 
 
@@ -123,7 +124,7 @@ def migrate_gallery(
 
 
 def _finish(path: Path, content: str, source: Gallery, marks: Mapping[str, str]) -> None:
-    """Keep what compares mapped voices with new recordings, and the voices' dates and notes."""
+    """Store what compares mapped voices with new recordings, and the voices' dates and notes."""
     store = VoiceStore(open_database(path))
     with store.writing():
         store.set_migration(content)
@@ -133,7 +134,7 @@ def _finish(path: Path, content: str, source: Gallery, marks: Mapping[str, str])
 
 
 def _give_name(temporary: Path, path: Path) -> None:
-    """Give the new gallery its name; DataError when there is one of that name by now."""
+    """Give the new gallery its name; DataError if a file of that name exists by now."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -176,13 +177,13 @@ def _mean_of(domain: str | Path, identity: EncoderIdentity) -> Floats:
 
 
 def _own_mean(gallery: Gallery) -> Floats | None:
-    """The mean (E,) of the voices, which tells of their domain; None for few of them."""
+    """The mean (E,) of the voices; None if there are too few of them."""
     _, vectors = gallery.matrix()
     return vectors.mean(axis=0).astype(np.float64) if len(vectors) >= OWN_MEAN else None
 
 
 def _copy(source: Gallery, new: Gallery, bridge: Bridge) -> int:
-    """Enroll every recording with its mapped vector; how many they are."""
+    """Enroll every recording with its mapped vector; returns their number."""
     mean, count = _own_mean(source), 0
 
     def mapped() -> Iterator[tuple[str, list[EnrolledRecording]]]:
@@ -204,7 +205,7 @@ def _copy(source: Gallery, new: Gallery, bridge: Bridge) -> int:
 
 
 def _marks(source: Gallery, bridge: Bridge) -> dict[str, str]:
-    """Voices that should be enrolled again, and why."""
+    """The voices that should be enrolled again, and why."""
     marks = {each.name: each.enroll_again for each in source.voices() if each.enroll_again}
     for each in source.voices():
         if each.speech_seconds < SHORT_SECONDS:

@@ -1,4 +1,4 @@
-"""What a gallery that was migrated keeps: how its mapped voices compare with new recordings."""
+"""What a migrated gallery stores: how its mapped voices are compared with new recordings."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ __all__ = ["Migration", "migration_of", "text_of", "text_of_matrix"]
 
 @dataclass(frozen=True)
 class Migration:
-    """Of one encoder's voices to another's; new recordings are centered before they compare."""
+    """The map from one encoder's voices to another's; compared recordings are centered."""
 
     old_encoder: str
     old_weights_sha256: str
     new_mean: tuple[float, ...]
-    """(E,), subtracted from unit vectors on both sides"""
+    """mean (E,) to subtract from the unit vectors on both sides"""
     calibration: Calibration
-    """of scores of mapped voices and new recordings (`Bridge.scores`)"""
+    """calibration of the scores of mapped voices and new recordings (`Bridge.scores`)"""
     penalty: float
-    """of the map"""
+    """penalty λ of the map"""
     cross_eer: float
-    """mapped voice / new recording, one recording each, on speakers that were not fitted on"""
+    """EER of mapped voice / new recording, one recording each, on speakers that were not fitted on
+    """
     origin: str = ""
-    """`Bridge.origin` as `text_of_matrix` writes it; empty in migrations older than it"""
+    """`Bridge.origin` in the format of `text_of_matrix`; empty in older migrations"""
     backward: str = ""
-    """`Bridge.backward`, likewise"""
+    """`Bridge.backward` in the same format"""
 
     @cached_property
     def origin_matrix(self) -> Floats | None:
-        """(E, old E), by which mapped voices are weighed; ValueError for damaged text."""
+        """(E, old E), by which mapped voices are weighted; ValueError for damaged text."""
         return self._matrix(self.origin)
 
     @cached_property
     def backward_matrix(self) -> Floats | None:
-        """(E, old E), by which new recordings are weighed; ValueError for damaged text."""
+        """(E, old E), by which new recordings are weighted; ValueError for damaged text."""
         return self._matrix(self.backward)
 
     def _matrix(self, text: str) -> Floats | None:
@@ -55,17 +56,17 @@ class Migration:
 
 
 def text_of(migration: Migration) -> str:
-    """As the gallery keeps it."""
+    """The text that the gallery stores."""
     return json.dumps(asdict(migration))
 
 
 def text_of_matrix(matrix: Floats) -> str:
-    """Rows of little-endian float32, base64."""
+    """A matrix as text: rows of little-endian float32, in base64."""
     return base64.b64encode(matrix.astype("<f4").tobytes()).decode("ascii")
 
 
 def migration_of(text: str, location: str) -> Migration | None:
-    """What `text_of` wrote; None for an empty text. DataError for anything else."""
+    """Read what `text_of` wrote; None for an empty text, DataError for anything else."""
     if not text:
         return None
     from timbral.config.yaml import from_mapping  # imports torch

@@ -1,4 +1,4 @@
-"""Where a gallery lies: a file, or a database of a server."""
+"""Open the database of a gallery: a file, or a database on a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERVERS = ("postgresql://", "postgres://")
 
 
 def is_server(location: str | Path) -> bool:
-    """Whether a gallery's location is a server's and not a file's; DataError for other URLs."""
+    """Whether a gallery's location is on a server, not a file; DataError for other URLs."""
     text = str(location)
     if text.startswith(SERVERS):
         return True
@@ -30,14 +30,14 @@ def is_server(location: str | Path) -> bool:
 
 
 def open_database(location: str | Path) -> Database:
-    """Open a gallery's database; DataError when there is none."""
+    """Open a gallery's database; DataError if there is none."""
     if is_server(location):
         return PostgresDatabase.open(str(location))
     return SqliteDatabase(Path(location))
 
 
 def create_database(location: str | Path, encoder: EncoderIdentity) -> Database:
-    """Make a gallery's database, or open the one that is there."""
+    """Create a gallery's database, or open an existing one."""
     row = first_row(encoder, SCHEMA_VERSION)
     if is_server(location):
         return PostgresDatabase.create(str(location), row)

@@ -1,13 +1,15 @@
-"""Who of N enrolled voices speaks, or nobody of them: probabilities from likelihood ratios.
+"""Probabilities of N enrolled voices, and of none of them, from likelihood ratios.
 
-Before anything was compared, each of the N voices has the probability prior / N, and nobody of them
-1 - prior. A voice's score speaks for it against nobody by its likelihood ratio; the scores against
-the other voices say the same under both, as a stranger scores against them likewise. So
+Before anything is compared, each of the N voices has the probability prior / N, and none of them 1
+- prior. The likelihood ratio of a voice's score compares that voice with nobody. The scores against
+the other voices are equally likely in both cases, because a stranger scores the same against them.
+So
 
     P(voice i) ∝ prior / N · exp(llr_i),    P(nobody) ∝ 1 - prior.
 
-No probability is larger than data can show: where at most a fraction b of strangers' searches ends
-in any name, and the data cannot show fewer, nobody keeps (1 - prior) · b / (prior + (1 - prior) b).
+No probability is larger than the data support: if up to a fraction b of strangers' searches may end
+in any name, and the data cannot show that it is less, nobody keeps (1 - prior) · b / (prior + (1 -
+prior) b).
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ __all__ = ["posterior"]
 def posterior(
     llrs: Floats, num_voices: int, prior: float, least_false_accept: float
 ) -> tuple[Floats, float]:
-    """Probabilities of voices (K,), and that of nobody.
+    """Probabilities of voices (K,), and of nobody.
 
     Args:
         llrs: (K,) natural logarithms of the likelihood ratios of the K likeliest voices; the others
-            count as the last of them
+            count like the last of them
         num_voices: N, K or more
-        prior: that the speaker is enrolled at all, in (0, 1)
-        least_false_accept: smallest rate of strangers' searches with any name that data can show
+        prior: probability that the speaker is enrolled, in (0, 1)
+        least_false_accept: smallest rate of strangers' searches with any name that the data support
     """
     each = np.log(prior) - np.log(num_voices) + llrs
     nobody = np.log1p(-prior)

@@ -1,8 +1,8 @@
 """A gallery in PostgreSQL, for several servers at once.
 
-The tables lie in a schema of their own, ``timbral_gallery``, so that a gallery may share a database
-with other tables. Whoever writes holds the row of the table gallery: writers take turns, and the
-numbers of changes become visible in their order.
+The tables are in a schema named ``timbral_gallery``, so a gallery can share a database with other
+tables. A writer locks the row of the table gallery, so writers take turns, and the numbers of
+changes become visible in their order.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ __all__ = ["PostgresDatabase"]
 NAMESPACE = "timbral_gallery"
 TYPES = {"key": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "bytes": "BYTEA"}
 CREATION_LOCK = 0x54494D42
-"""number of the lock that those hold who make the tables"""
+"""number of the advisory lock for creating the tables"""
 SETTINGS = f"SET search_path TO {NAMESPACE}; SET synchronous_commit TO on"
-"""whatever the server's defaults are: an enrollment that is acknowledged is on its disk"""
+"""independent of the server's defaults, an acknowledged enrollment is on its disk"""
 
 
 class PostgresDatabase:
     """A `Database` on a server."""
 
     def __init__(self, url: str) -> None:
-        """Take the URL; nothing is asked yet. `open` and `create` do."""
+        """Store the URL; `open` and `create` connect."""
         self._url, self.location = url, _without_password(url)
         self._connections = Connections(self._connect, lambda each: not each.closed)
         self.lock = self._connections.lock
 
     @classmethod
     def open(cls, url: str) -> PostgresDatabase:
-        """DataError when the server cannot be reached, or has no gallery there."""
+        """Raise DataError if the server cannot be reached, or has no gallery there."""
         database = cls(url)
         try:
             database._check()
@@ -51,7 +51,7 @@ class PostgresDatabase:
 
     @classmethod
     def create(cls, url: str, first_row: Sequence[object]) -> PostgresDatabase:
-        """Make the tables and the row of the table gallery, or open what is there."""
+        """Create the tables and the row of the table gallery, or open an existing gallery."""
         database = cls(url)
         with (
             database._explained(),
@@ -127,7 +127,7 @@ class PostgresDatabase:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """psycopg's errors become this library's."""
+        """Turn psycopg's errors into those of timbral."""
         try:
             import psycopg
         except ImportError:
@@ -143,7 +143,7 @@ class PostgresDatabase:
 
 
 def _without_password(url: str) -> str:
-    """What errors and logs may show."""
+    """The URL without its password, for errors and logs."""
     split = urlsplit(url)
     _, _, host = split.netloc.rpartition("@")
     user = split.username or ""

@@ -1,8 +1,8 @@
-"""The voices nearest to many vectors, found in one product before each is asked for by itself.
+"""Find the voices nearest to many vectors in one product, before they are needed one by one.
 
-A guard asks for the voices nearest to a recording, to another one, to a voice. Each alone waits for
-all vectors of the gallery to come from memory; hundreds together wait once. Between the product and
-the question voices are enrolled: those are compared when the question comes.
+A guard asks for the voices nearest to one recording, then another, then a voice. Each query alone
+must read all vectors of the gallery from memory; hundreds together read them once. Voices enrolled
+between the product and a query are compared at the time of the query.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["PrefetchedSearch"]
 
 QUERIES = 128
-"""in one product: their cosines with a block of voices take 34 MB"""
+"""queries per product, so that their cosines with a block of voices take 34 MB"""
 SPARE = 16
-"""more voices than are asked for, since some of them change"""
+"""extra voices to find, because some of them change"""
 
 
 class PrefetchedSearch:
-    """Answers as a search among all voices would, for vectors that were named beforehand."""
+    """Answers like a search among all voices, for vectors that were given beforehand."""
 
     def __init__(self, voices: Vectors, queries: Vectors, top: int) -> None:
-        """Search unit `queries` (Q, E) among `voices` (N, E); `top` or fewer are asked for."""
+        """Search unit `queries` (Q, E) among `voices` (N, E); up to `top` can be asked for."""
         self._count, self._top = len(voices), top + SPARE
         self._changed: set[int] = set()
         self._found: dict[bytes, tuple[Ints, Vectors]] = {}
@@ -36,13 +36,13 @@ class PrefetchedSearch:
                 self._found[query.tobytes()] = best, cosines
 
     def change(self, rows: Ints) -> None:
-        """Voices of these rows are new, or others now."""
+        """Report that the voices in these rows are new or have changed."""
         self._changed.update(rows.tolist())
 
     def search(self, voices: Vectors, query: Vectors, top: int) -> tuple[Ints, Vectors] | None:
-        """The rows of `voices`, as they are now, nearest to a query, and their cosines.
+        """The rows of the current `voices` that are nearest to a query, and their cosines.
 
-        None for a vector that was not named, and where too much has changed.
+        None for a vector that was not given beforehand, or if too much has changed.
         """
         found = self._found.get(query.tobytes())
         if found is None:

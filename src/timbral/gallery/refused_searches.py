@@ -1,9 +1,9 @@
-"""What a guard refused because it sounds like another voice: searches that must not be forgotten.
+"""Scores of recordings that a guard refused because they sound like another voice.
 
-A guard keeps out of a gallery who is like somebody in it. A gallery that only looked at its own
-voices would never see how alike strangers can be. So of each refusal a number is kept, and counts
-as a search of somebody who is not enrolled. Neither vectors nor names of those who were refused
-are: a voice's name is kept as its SHA-256, by which it is found when it is enrolled after all.
+A guard keeps speakers out of a gallery who sound like an enrolled one. So a gallery that only
+compared its own voices would never see how similar strangers can be. Therefore the llr of each
+refusal is stored, and counts as a search of a speaker who is not enrolled. Neither vectors nor
+names are stored: a voice's name is stored as its SHA-256, to find it when it is enrolled later.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from timbral.gallery.database import Database
 __all__ = ["WHOLE_VOICE", "RefusedSearch", "RefusedSearches", "name_hash"]
 
 WHOLE_VOICE = ""
-"""stands for all recordings of a voice together, where else a recording's hash is"""
+"""instead of a recording's hash, for all recordings of a voice together"""
 
 
 @dataclass(frozen=True)
 class RefusedSearch:
-    """A voice, or one of its recordings, that was too much like another voice."""
+    """A voice, or one of its recordings, that was too similar to another voice."""
 
     name_sha256: str
-    """of the name under which it was to be enrolled"""
+    """SHA-256 of the name under which it should have been enrolled"""
     recording_sha256: str
-    """of the recording's vector, or `WHOLE_VOICE`"""
+    """SHA-256 of the recording's vector, or `WHOLE_VOICE`"""
     llr: float
-    """of it and the likeliest other voice, as it was refused"""
+    """llr with the likeliest other voice"""
 
 
 class RefusedSearches:
-    """Reads and writes them; whoever writes stands inside `VoiceStore.writing`."""
+    """Reads and writes refused searches; writing requires `VoiceStore.writing`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def note(self, name: str, llrs: Mapping[str, float]) -> None:
-        """Keep what was refused, by hashes of recordings; the same one again replaces itself."""
+        """Store refusals by hashes of recordings; the same one replaces an earlier one."""
         self._database.insert(
             "INSERT INTO refused_searches VALUES (?, ?, ?) ON CONFLICT (name_sha256, "
             "recording_sha256) DO UPDATE SET llr = excluded.llr",
@@ -47,20 +47,20 @@ class RefusedSearches:
         )
 
     def forget_voice(self, name: str) -> None:
-        """A voice was enrolled after all, so that its own recordings tell of it."""
+        """Forget a voice that was enrolled after all, since its recordings now count instead."""
         self._database.query(
             "DELETE FROM refused_searches WHERE name_sha256 = ? AND recording_sha256 = ?",
             (name_hash(name), WHOLE_VOICE),
         )
 
     def forget(self, name: str) -> None:
-        """A voice was removed, and with it all that is known of it."""
+        """Forget everything about a voice that was removed."""
         self._database.query(
             "DELETE FROM refused_searches WHERE name_sha256 = ?", (name_hash(name),)
         )
 
     def all(self) -> list[RefusedSearch]:
-        """Every one, in the order of the hashes."""
+        """All refused searches, sorted by their hashes."""
         rows = self._database.query(
             "SELECT name_sha256, recording_sha256, llr FROM refused_searches ORDER BY 1, 2"
         )

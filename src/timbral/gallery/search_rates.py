@@ -1,23 +1,24 @@
-"""How often a stranger is given any name, for a whole search: promised by data, or refused.
+"""How often a search gives a stranger any name: bounds supported by data.
 
-A stranger who is searched among N voices has N chances to be like one of them, and they depend on
-each other: some strangers are like many, and some voices like many strangers. So the best score of
-a search is looked at, not the N scores. Two kinds of data say how high it gets:
+A stranger who is searched among N voices may resemble any of N, and these chances depend on each
+other: some strangers are like many voices, and some voices like many strangers. So the best score
+of a search counts, not the N scores. Two kinds of data tell how high it gets:
 
 - **Searches of strangers.** The recordings of each voice are searched among all other voices of the
-  gallery, whose speakers are others; and so are those of strangers, where somebody gives them.
-  Errors of the gallery's own voices come in twos (a is like b, and b like a): N voices tell as much
-  as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a stranger
-  has N). A guard keeps pairs that are alike out of the gallery; they count all the same, and in
-  twos, too (`timbral.gallery.refused_searches`).
-- **Pairs of the calibration.** The rate of the search is at most N times that of a pair, however
-  they depend on each other (Boole). That helps in small galleries.
+  gallery, whose speakers are different; and so are recordings of strangers, if they are given.
+  Errors of the gallery's own voices come in pairs (a is like b, and b like a), so N voices tell as
+  much as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a
+  stranger has N). A guard keeps similar pairs out of the gallery, but they are counted, and also
+  in pairs (`timbral.gallery.refused_searches`).
+- **Pairs of the calibration.** The rate of a search is at most N times that of a pair, however they
+  depend on each other (Boole's inequality). That helps in small galleries.
 
-Which of the two is used follows from their sizes alone, so that the bound of 95 % stays one.
+Which of the two is used depends only on their sizes, so that the bound keeps its confidence of 95
+%.
 
-A calibration may promise apart what it promises of pairs with little speech, which accept more
-strangers at one llr. Recordings with so little are then searched at rates of their own: those of
-the searches of such recordings alone, or of such pairs.
+A calibration may have separate points for pairs with little speech, which accept more strangers at
+the same llr. Recordings with so little speech then get separate rates: from searches of such
+recordings only, or from such pairs.
 """
 
 from __future__ import annotations
@@ -37,28 +38,29 @@ from timbral.scoring.rate_bounds import poisson_bounds
 __all__ = ["SearchRates", "StrangerSearches", "VoicePairs"]
 
 WITHOUT_ERRORS = 3.0
-"""errors that n independent searches may have made in 5 of 100 cases without one being seen"""
+"""upper limit, with 95 % confidence, of expected errors when no error was seen"""
 
 
 @dataclass(frozen=True)
 class StrangerSearches:
-    """The best llr of searches whose speaker is not among the voices."""
+    """The best llrs of searches whose speaker is not among the voices."""
 
     best: Floats
-    """(S,), rising"""
+    """(S,), in rising order"""
     weights: Floats
-    """(S,): each speaker's searches together weigh 1, those that stand for two twice as much"""
+    """(S,): 1 for all searches of a speaker together, doubled for searches that stand for two"""
     independent: float
-    """speakers' worth of searches that they tell as much as"""
+    """the number of independent strangers that tell as much"""
     num_speakers: int
 
     @classmethod
     def of(
         cls, best: Floats, speakers: Floats, independent: float, pairs: Floats | None = None
     ) -> StrangerSearches:
-        """Of searches (S,) in any order, by `speakers` (S,), numbers.
+        """Sort searches (S,) by llr; `speakers` (S,) are numbers.
 
-        `pairs` (S,) is 2 for a search that stands for that of its best voice, too; None: for none.
+        `pairs` (S,) is 2 for a search that also stands for the search of its best voice; None: 1
+        for all.
         """
         distinct, speaker, counts = np.unique(speakers, return_inverse=True, return_counts=True)
         weights = 1.0 / counts[speaker] * (1.0 if pairs is None else pairs)
@@ -66,7 +68,7 @@ class StrangerSearches:
         return cls(best[order], weights[order], independent, len(distinct))
 
     def bounds(self, llrs: Floats) -> Floats:
-        """What the rate (K,) of searches that reach each llr stays below, 95 of 100 times."""
+        """Upper bounds (K,), with 95 % confidence, on the rate of searches that reach each llr."""
         above = np.append(np.cumsum(self.weights[::-1])[::-1], 0.0)
         rates = above[np.searchsorted(self.best, llrs)] / self.num_speakers
         return np.minimum(poisson_bounds(rates * self.independent) / self.independent, 1.0)
@@ -74,15 +76,15 @@ class StrangerSearches:
 
 @dataclass(frozen=True)
 class VoicePairs:
-    """Some of the voices, and what a calibration promises of a recording and one of them."""
+    """Some of the voices, and the calibration's points for a recording and one of them."""
 
     count: int
     points: Sequence[OperatingPoint]
     num_speakers: int
-    """of the calibration"""
+    """from the calibration"""
 
     def bound(self, llr: float) -> float:
-        """What the rate of strangers that any of them accepts stays below, 95 of 100 times."""
+        """Upper bound, with 95 % confidence, on the rate of strangers that any of them accepts."""
         return self.count * bound_at(llr, self.points)
 
     @property
@@ -93,17 +95,17 @@ class VoicePairs:
 
 @dataclass(frozen=True)
 class SearchRates:
-    """What a search among N voices promises of strangers."""
+    """The error rates that can be promised for a search among N voices."""
 
     num_voices: int
     searches: StrangerSearches | None
-    """None for a single voice, and where nobody has searched"""
+    """None for a single voice, or if there were no searches"""
     pairs: tuple[VoicePairs, ...] = ()
-    """of all voices; empty without calibrations"""
+    """for all voices; empty without calibrations"""
 
     @property
     def least(self) -> float:
-        """The smallest rate that these data can promise; 1 when none."""
+        """The smallest rate that these data can promise; 1 if none."""
         return min(self._least_measured, self._least_of_pairs, 1.0)
 
     @property
@@ -115,7 +117,7 @@ class SearchRates:
         return sum(each.least for each in self.pairs) if self.pairs else math.inf
 
     def bound(self, llr: float) -> float:
-        """What the rate of strangers with any name stays below at this llr, 95 of 100 times."""
+        """Bound, with 95 % confidence, on the rate of strangers who get any name at this llr."""
         if self.searches is not None and self._least_measured <= self._least_of_pairs:
             return float(self.searches.bounds(np.array([llr]))[0])
         if not self.pairs:
@@ -123,10 +125,10 @@ class SearchRates:
         return min(1.0, sum(each.bound(llr) for each in self.pairs))
 
     def threshold(self, false_accept: float) -> float:
-        """The lowest llr at which at most this fraction of strangers is given any name.
+        """The lowest llr at which at most this fraction of strangers gets any name.
 
-        Raises ConfigError for a rate that the data cannot promise: with the one that they can, and
-        what it would take.
+        Raises ConfigError for a rate that the data cannot promise, with the one they can, and what
+        would be needed.
         """
         check_rate("false_accept", false_accept)
         if self.searches is not None and self._least_measured <= self._least_of_pairs:
@@ -159,6 +161,6 @@ class SearchRates:
 
 
 def _rounded_up(rate: float) -> float:
-    """To two digits, not below the rate."""
+    """The rate rounded up to two digits."""
     scale = 10.0 ** (1 - math.floor(math.log10(rate)))
     return math.ceil(rate * scale) / scale

@@ -1,4 +1,4 @@
-"""Recordings that are searched in a gallery: read in threads, embedded together."""
+"""Read recordings in threads, and embed them together, to search them in a gallery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchedRecording", "read_recordings"]
 
 SECONDS_TOGETHER = 64.0
-"""of audio that are embedded together"""
+"""seconds of audio that are embedded together"""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class SearchedRecording:
         return Conditions.of([self.quality])
 
     def risks(self, narrow_voice: bool = False) -> tuple[str, ...]:
-        """What speaks against the recording, in words.
+        """The recording's risks, as text.
 
-        With `narrow_voice` it is compared, by a calibration, with a voice of telephone recordings.
+        `narrow_voice`: a calibration compares it with a voice of telephone recordings.
         """
         narrow = narrow_voice and is_narrow(self.quality.bandwidth_hz)
         return tuple(told_risks([(self.name, self.quality)], narrow_allowed=narrow))
@@ -57,7 +57,7 @@ def read_recordings(
     sample_rate: float | None,
     names: Sequence[str] | None,
 ) -> Iterator[SearchedRecording | AudioError]:
-    """In order; a recording that cannot be used gives its error."""
+    """The recordings in order, or an error for one that cannot be used."""
     called = names or [name_of(each, f"recordings[{n}]") for n, each in enumerate(recordings)]
 
     def load(row: int) -> tuple[Wave, Quality] | AudioError:

@@ -1,8 +1,8 @@
-"""A gallery in one file: SQLite, with what makes it safe for several processes and power cuts.
+"""A gallery in one file: SQLite, safe for several processes and power failures.
 
 Settings (sqlite.org/pragma.html): WAL, so that readers never wait for the writer; synchronous FULL,
-so that a transaction that has ended survives a power cut; secure_delete, so that what is deleted is
-overwritten with zeros; incremental auto-vacuum, which gives pages back without copying the file.
+so that a finished transaction survives a power failure; secure_delete, so that deleted data are
+overwritten with zeros; incremental auto-vacuum, which frees pages without copying the file.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["SqliteDatabase"]
 APPLICATION_ID = 0x54494D42
 """``TIMB``, in the header of the file"""
 BUSY_SECONDS = 30.0
-"""how long a writer waits for another one"""
+"""how long a writer waits for another writer"""
 ERASE_SECONDS = 5.0
-"""how long it waits for readers that still see what was deleted"""
+"""how long `erase` waits for readers that still see deleted data"""
 MAGIC = b"SQLite format 3\0"
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 TYPES = {"key": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
-"""AUTOINCREMENT: the number of a removed voice is never given to another"""
+"""AUTOINCREMENT: the number of a removed voice is never used again"""
 
 
 class SqliteDatabase:
-    """A `Database` in a file, for any number of processes of one machine."""
+    """A `Database` in a file, for any number of processes on one machine."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file that is there; DataError for one that is no gallery."""
+        """Open an existing file; DataError if it is not a gallery."""
         self.path, self.location = path, str(path)
         self._connections = Connections(lambda: _connect(path), lambda _: True)
         self.lock = self._connections.lock
@@ -54,7 +54,9 @@ class SqliteDatabase:
 
     @classmethod
     def create(cls, path: Path, first_row: Sequence[object]) -> SqliteDatabase:
-        """Make the file with its tables and the row of the table gallery, or open what is there."""
+        """Create the file with its tables and the row of the table gallery, or open an existing
+        one.
+        """
         if not path.exists() or path.stat().st_size == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
             with empty_temporary_folder(path) as folder:
@@ -117,7 +119,7 @@ class SqliteDatabase:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """SQLite's errors become this library's."""
+        """Turn SQLite's errors into those of timbral."""
         try:
             yield
         except sqlite3.Error as error:
@@ -125,7 +127,7 @@ class SqliteDatabase:
 
 
 def _erased(connection: sqlite3.Connection) -> bool:
-    """Give free pages back and empty the log; False while another process reads or writes."""
+    """Free unused pages and empty the log; False while another process reads or writes."""
     try:
         connection.execute("PRAGMA incremental_vacuum").fetchall()
         return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -151,7 +153,7 @@ def _check_header(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open a file that is there; SQLite would make one that is not."""
+    """Open an existing file; SQLite by itself would create a missing one."""
     uri = f"file:{quote(os.path.abspath(path))}?mode=rw"
     try:
         connection = sqlite3.connect(
@@ -165,7 +167,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _write_new(path: Path, first_row: Sequence[object]) -> None:
-    """A complete, closed database; it has another name until it is one."""
+    """Write a complete, closed database under a temporary name."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -185,7 +187,7 @@ def _write_new(path: Path, first_row: Sequence[object]) -> None:
 
 
 def _give_name(temporary: Path, path: Path) -> None:
-    """Give a new file its name unless another process was faster: that one's file stays."""
+    """Give a new file its name, unless another process was faster; then its file stays."""
     if path.exists() and path.stat().st_size == 0:
         os.replace(temporary, path)
         return
@@ -199,7 +201,7 @@ def _give_name(temporary: Path, path: Path) -> None:
 
 
 def _explain(error: sqlite3.Error, path: Path) -> Exception:
-    """SQLite's error as one of this library, with what to do."""
+    """The error of timbral for an error of SQLite, with what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the primary code
     if code == sqlite3.SQLITE_FULL:
         return OSError(errno.ENOSPC, "the disk is full; free some space and start again", str(path))

@@ -1,4 +1,4 @@
-"""Searches whose speaker is known not to be there: of each voice's recordings among the others."""
+"""Search the recordings of each voice among the other voices, whose speakers differ."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ __all__ = ["Strangers", "stranger_searches"]
 Strangers = Iterable[tuple[str, Sequence[EnrolledRecording]]]
 """speakers with their recordings"""
 MOST_VOICES = 2000
-"""of a gallery, spread over it, whose recordings are searched: they tell of rates down to 0.15 %"""
+"""maximum number of voices, spread over the gallery, whose recordings are searched; enough for
+rates down to 0.15 %"""
 MOST_RECORDINGS = 5
-"""of a voice: more of the same speaker tell little"""
+"""maximum number of recordings per voice; more of the same speaker add little"""
 BLOCK = 256
 
 
@@ -37,14 +38,15 @@ def stranger_searches(
     *,
     shorter_than: float = math.inf,
 ) -> StrangerSearches | None:
-    """The best llr of searches of enrolled recordings among the other voices, and of strangers.
+    """The best llrs of enrolled recordings among the other voices, and of strangers.
 
-    Whom the guard refused as too much like another voice is among the strangers. Only recordings
-    with less net speech than `shorter_than` seconds are searched; of the refused, whose length is
-    not kept, then as large a part as there are voices with such recordings.
+    Speakers whom the guard refused as too similar to another voice count as strangers. Only
+    recordings with less net speech than `shorter_than` seconds are searched. The length of refused
+    ones is unknown, so the fraction of them is used that equals the fraction of voices with such
+    recordings.
 
-    None where there is nothing to search. Recordings that a migration mapped are passed over: those
-    that will be searched are embedded, not mapped.
+    None if there is nothing to search. Recordings mapped by a migration are left out, because
+    recordings to be searched are embedded, not mapped.
     """
     best: list[Floats] = []
     speakers: list[Ints] = []
@@ -77,9 +79,9 @@ def _refused(
 ) -> tuple[Floats, Ints]:
     """The llr of each search that the guard refused, and its owner.
 
-    Of a recording that is the number of the voice whose others are enrolled; of others, who are
-    strangers to the gallery, numbers from `first_number` on. Of a gallery of which a part is
-    searched (`rows`) the same part of them is taken.
+    If other recordings of its voice are enrolled, the owner is that voice's number; else it is a
+    stranger, numbered from `first_number` on. If only some voices (`rows`) of the gallery are
+    searched, the same fraction of refused searches is used.
     """
     noted = gallery.refused_searches()
     if not noted or voices.count < 2:
@@ -128,7 +130,7 @@ def _shorter(
 def _blocks(
     recordings: Iterator[tuple[int, EnrolledRecording]],
 ) -> Iterator[tuple[Ints, Sequence[EnrolledRecording]]]:
-    """Whole voices, about `BLOCK` recordings at a time."""
+    """Blocks of whole voices, with about `BLOCK` recordings each."""
     owners: list[int] = []
     held: list[EnrolledRecording] = []
     for owner, each in recordings:
@@ -144,7 +146,7 @@ def _blocks(
 def _of_strangers(
     voices: Voices, strangers: Strangers, shorter_than: float
 ) -> tuple[list[Floats], list[Ints], int]:
-    """The best llr of each recording, its speaker's number, and how many speakers there are."""
+    """The best llr of each recording, its speaker's number, and the number of speakers."""
     best, speakers, count = [], [], 0
     for _, every in strangers:
         recordings = _shorter(every, shorter_than)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["VoiceCollection"]
 
 BULK_VOICES = 1000
-"""in one transaction of `add_many`"""
+"""voices per transaction of `add_many`"""
 
 
 class VoiceCollection:

@@ -1,12 +1,13 @@
 """An approximate index of voices, for galleries in which an exact search is too slow.
 
-Voices lie in cells around centers (an inverted file), each as 4-bit codes of pairs of its numbers,
-and a search looks through the cells whose centers are nearest (Jégou, Douze and Schmid, Product
+Voices are in cells around centers (an inverted file), each as 4-bit codes of pairs of its numbers.
+A search looks through the cells with the nearest centers (Jégou, Douze and Schmid, Product
 Quantization for Nearest Neighbor Search, PAMI 2011; André, Kermarrec and Le Scouarnec, Cache
-Locality Is Not Enough, VLDB 2015, for codes that are summed in registers). It is faiss's.
+Locality Is Not Enough, VLDB 2015, for codes that are summed in registers). It uses faiss.
 
-Voices that are equal to 8 bits have one entry together, so that many copies of one do not fill the
-places of a search. An index looks up made-up new recordings of its own voices before it is used.
+Voices that are equal to 8 bits share one entry, so that many copies of one voice do not fill the
+results of a search. Before it is used, the index is tested with synthetic new recordings of its own
+voices.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ from timbral.io.types import Ints, Progress, Vectors
 __all__ = ["VoiceIndex", "best_of"]
 
 LEAST_RECALL = 0.99
-"""of its own voices' new recordings, of which an index has to find the nearest voice"""
+"""least fraction of new recordings of its own voices whose nearest voice the index must find"""
 CHECKED_VOICES = 500
 CHECKED_NOISE = 0.6
-"""length of what is added to a voice's unit vector: a cosine of about 0.85"""
+"""length of the noise added to a voice's unit vector; gives a cosine of about 0.85"""
 MORE_ENTRIES = 64
-"""than a search is asked for: codes are coarse, so that the nearest voice may not come first"""
+"""extra entries to search: codes are coarse, so the nearest voice may not be first"""
 LEAST_IN_CELLS = 10_000
-"""voices; fewer are multiplied one by one"""
+"""fewer voices are searched without cells"""
 CELLS_PER_ROOT = 3
-"""cells to the square root of the number of voices, to the nearest power of two"""
+"""cells per square root of the number of voices, rounded to a power of two"""
 TRAINING_VOICES = 40
-"""for each cell, from which its center is learned"""
+"""voices per cell for learning its center"""
 PROBES = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512)
-"""cells that a search looks through, the first number that finds enough"""
+"""numbers of cells per search to try; the first one that finds enough is used"""
 BLOCK_VOICES = 10_000
 CODE_SCALE = 127.0
 
 
 class VoiceIndex:
-    """Finds which voices may be nearest; their cosines are computed from their own vectors.
+    """Finds which voices may be nearest; their cosines are then computed exactly.
 
-    Its cells are those of the voices that it is given first: when there are many times as many
-    later on, it is slower than one that is made again.
+    Its cells come from the voices that it is given first. When there are many times as many later,
+    building it again makes it faster.
     """
 
     def __init__(self, embedding_dim: int) -> None:
@@ -55,21 +56,21 @@ class VoiceIndex:
         self._dim = embedding_dim + embedding_dim % 2  # pairs of numbers
         self._index: Any = None
         self._entries: dict[bytes, int] = {}
-        """by the codes of a vector the entry that stands for it"""
+        """the entry for the codes of a vector"""
         self._entry_of: dict[int, int] = {}
-        """by a voice's number; a voice that has changed has another entry then"""
+        """the entry for a voice's number; a voice that changes gets another entry"""
         self._voices: dict[int, set[int]] = {}
-        """by entry the voices whose vector it is"""
+        """the voices of each entry"""
         self.probes = 1
-        """cells that a search looks through"""
+        """cells per search"""
         self.recall = 1.0
-        """fraction of its own voices' made-up new recordings that it found when it was checked"""
+        """fraction of synthetic new recordings of its own voices that it found in its test"""
 
     def __len__(self) -> int:
         return len(self._entry_of)
 
     def add(self, ids: Sequence[int], vectors: Vectors, progress: Progress | None = None) -> None:
-        """Take up voices, new ones and ones that have changed."""
+        """Add voices that are new or have changed."""
         if self._index is None and len(ids):
             self._index = self._of_cells(vectors)
         for start in range(0, len(ids), BLOCK_VOICES):
@@ -82,14 +83,14 @@ class VoiceIndex:
                 progress(end, len(ids))
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Voices are no longer found; their entries stay until the index is made again."""
+        """Stop finding these voices; their entries stay until the index is built again."""
         for id in ids:
             entry = self._entry_of.pop(id, None)
             if entry is not None:
                 self._voices[entry].discard(id)
 
     def search(self, query: Vectors, top: int) -> list[int]:
-        """Numbers of voices among which the `top` nearest to a unit vector (E,) should be."""
+        """Numbers of voices that should include the `top` nearest to a unit vector (E,)."""
         if self._index is None:
             return []
         with self._one_thread():
@@ -98,11 +99,11 @@ class VoiceIndex:
         return [id for entry in entries for id in sorted(self._voices[entry])]
 
     def check(self, ids: Sequence[int], vectors: Vectors) -> None:
-        """Look up vectors near some of its own voices (N, E), as new recordings of them are, and
-        look through more cells until it finds the nearest voice of 99 of 100.
+        """Test with vectors near its own voices (N, E); use more cells until enough are found.
 
-        The voices themselves are found too easily: 99 of 100 where of new recordings it is 91.
-        Raises DataError when it never does.
+        The vectors are like new recordings of these voices; the nearest voice must be found for 99
+        of 100. The voices themselves are found too easily: 99 of 100 when it is 91 for new
+        recordings. Raises DataError if it never finds enough.
         """
         random = np.random.default_rng(1)
         rows = random.permutation(len(ids))[:CHECKED_VOICES]
@@ -130,12 +131,12 @@ class VoiceIndex:
     def _finds(
         self, query: Vectors, cosine: float, row_of: Mapping[int, int], vectors: Vectors
     ) -> bool:
-        """Whether a voice as near as the nearest one is among what it finds."""
+        """Whether it finds a voice as near as the nearest one."""
         found = self.search(query, 1)
         return bool((vectors[[row_of[id] for id in found]] @ query).max(initial=-1) > cosine - 1e-5)
 
     def set_probes(self, probes: int) -> None:
-        """How many cells a search looks through; more find more, and take longer."""
+        """Set the number of cells per search; more find more, and take longer."""
         self.probes = probes
         if hasattr(self._index, "nprobe"):
             self._index.nprobe = min(probes, self._index.nlist)
@@ -155,13 +156,13 @@ class VoiceIndex:
         return index
 
     def _even(self, vectors: Vectors) -> Vectors:
-        """Vectors (N, E) as faiss takes them, with a zero behind an odd E."""
+        """Vectors (N, E) for faiss, padded with a zero if E is odd."""
         padded = np.pad(vectors, ((0, 0), (0, self._dim - vectors.shape[1])))
         return np.ascontiguousarray(padded, np.float32)
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
-        """More wait for each other longer than one query takes."""
+        """Use one thread: several wait for each other longer than one query takes."""
         before = self._faiss.omp_get_max_threads()
         self._faiss.omp_set_num_threads(1)
         try:
@@ -170,7 +171,7 @@ class VoiceIndex:
             self._faiss.omp_set_num_threads(before)
 
     def _assign(self, id: int, vector: Vectors) -> bool:
-        """Give a voice its entry; whether that one has to be added to the index."""
+        """Set the entry of a voice; returns whether it is new in the index."""
         codes = np.rint(vector * CODE_SCALE).astype(np.int8).tobytes()
         entry = self._entries.get(codes)
         is_new = entry is None
@@ -191,7 +192,7 @@ def _faiss() -> Any:
 
 
 def best_of(rows: Ints, vectors: Vectors, query: Vectors, top: int) -> tuple[Ints, Vectors]:
-    """Of some rows those with the highest products with a query, and these."""
+    """Of some rows, those with the highest products with a query, and the products."""
     scores = vectors[rows] @ query
     order = np.lexsort((rows, -scores))[:top]
     return rows[order], scores[order]

@@ -1,4 +1,4 @@
-"""The vectors of all voices in memory, kept up with the database, and exact search among them."""
+"""The vectors of all voices in memory, kept up to date with the database, and exact search."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["OtherVoices", "Snapshot", "VoiceMatrix"]
 Found = tuple[Ints, Vectors]
 """rows (K,) and their cosines"""
 NEAR_VOICES = 64
-"""by cosine, among which the evidence decides which voice is likeliest: lines and rooms move
-vectors past more than a few neighbors"""
+"""how many nearest voices by cosine are compared to find the likeliest: channels and rooms change
+the order of more than a few neighbors"""
 
 
 @dataclass(frozen=True)
@@ -36,41 +36,41 @@ class Snapshot:
     vectors: Vectors
     """(N, E), of unit length"""
     conditions: Conditions
-    """(N,), of each voice's recordings together"""
+    """(N,), of all recordings of each voice together"""
     mapped: NDArray[np.bool_]
-    """(N,), which voices rest on vectors that a migration mapped"""
+    """(N,), whether a voice has only vectors mapped by a migration"""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Voices that compare in one way."""
+    """Voices that are compared in the same way."""
 
     rows: Ints | None
-    """(G,); None: all"""
+    """(G,) rows; None: all"""
     vectors: Vectors
     """(G, E), of unit length"""
     mean: Vectors | None
-    """(E,), subtracted from what is compared with them"""
+    """(E,), subtracted from vectors that are compared with them"""
 
 
 class VoiceMatrix:
-    """The voices of a store in memory: rows in no order, as a removed one's is taken by the last.
+    """The voices of a store in memory, in any order: the last row replaces a removed one.
 
-    Room grows by doubling, so that adding N voices takes time linear in N. Threads take turns.
+    Capacity grows by doubling, so that adding N voices takes time linear in N. Threads take turns.
     """
 
     def __init__(
         self, store: VoiceStore, embedding_dim: int, mapped_mean: Vectors | None = None
     ) -> None:
-        """`mapped_mean` (E,) is subtracted where vectors are compared with mapped ones."""
+        """`mapped_mean` (E,) is subtracted from vectors that are compared with mapped ones."""
         self._store, self._mapped_mean = store, mapped_mean
         self.lock = store.database.lock
-        """one for both: a thread that writes reads the matrix, one that searches the store"""
+        """one lock for both: a writing thread reads the matrix, a searching one the store"""
         self._dim = embedding_dim
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything, as after a transaction that was taken back: it is read again."""
+        """Forget everything, as after a transaction that was rolled back; it is read again."""
         with self.lock:
             self._change = 0
             self.ids: list[int] = []
@@ -97,7 +97,7 @@ class VoiceMatrix:
         return Conditions(*self._conditions[: len(self.ids), :3].T)
 
     def refresh(self) -> None:
-        """Take up what any process has written since the last time."""
+        """Read what any process has written since the last time."""
         with self.lock:
             change = self._store.changes()
             inside = self._store.in_transaction
@@ -110,7 +110,7 @@ class VoiceMatrix:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction, in which the matrix is up to date and nobody else writes."""
+        """A transaction in which the matrix is up to date and nobody else writes."""
         if self._store.in_transaction:
             self.refresh()
             yield
@@ -142,9 +142,9 @@ class VoiceMatrix:
     def search(
         self, queries: Vectors, top: int, *, indexed: bool = False
     ) -> tuple[list[list[str]], Vectors]:
-        """For each of the unit vectors (N, E) the names of the `top` nearest voices, best first.
+        """The names of the `top` nearest voices to each unit vector (N, E), best first.
 
-        Also their cosines (N, K), K the smaller of `top` and the number of voices.
+        Also their cosines (N, K), with K the smaller of `top` and the number of voices.
         """
         with self.lock:
             if indexed and self.index is not None:
@@ -158,7 +158,7 @@ class VoiceMatrix:
             return [[self.names[row] for row in best] for best in rows], scores
 
     def build_index(self, progress: Progress | None = None) -> VoiceIndex:
-        """Make an index of all voices, which is kept up with them from now on."""
+        """Build an index of all voices, which is kept up to date from now on."""
         with self.lock:
             index = VoiceIndex(self._dim)
             index.add(self.ids, self.vectors, progress)
@@ -179,7 +179,7 @@ class VoiceMatrix:
         return self._bounded.search(self.vectors, query, min(top, len(self)))
 
     def nearest_but(self, name: str, queries: Vectors, top: int) -> list[Near]:
-        """The `top` nearest voices to each of the unit vectors (N, E), but for one of this name."""
+        """The `top` nearest voices to each unit vector (N, E), without the voice of this name."""
         with self.lock:
             rows = []
             for group in self._comparable_groups():
@@ -189,7 +189,7 @@ class VoiceMatrix:
             return [self._near(name, best, top) for best in np.concatenate(rows, axis=1)]
 
     def prefetch(self, queries: Vectors) -> None:
-        """Unit vectors (N, E) whose nearest voices will be asked for, one after another."""
+        """Announce unit vectors (N, E) whose nearest voices will be asked for one by one."""
         with self.lock:
             self._prefetched = None
             if len(self) and self._comparable_groups()[0].rows is None:
@@ -205,7 +205,7 @@ class VoiceMatrix:
         return exact_search(group.vectors, queries, top)[0]
 
     def _near(self, name: str, rows: Ints, top: int) -> Near:
-        """The best of the rows (K,) of each group but for the voice of this name."""
+        """The best rows (K,) of each group, without the voice of this name."""
         kept = np.array([self.names[row] != name for row in rows], bool)
         rows = rows[kept]
         values = self._conditions[rows]
@@ -216,7 +216,7 @@ class VoiceMatrix:
         return Near(names, self._vectors[rows[best]], conditions, mapped[best])
 
     def _comparable_groups(self) -> tuple[_Group, ...]:
-        """All voices; or those embedded and those mapped, which compare in ways of their own."""
+        """One group of all voices, or one of embedded and one of mapped voices."""
         mapped = self._conditions[: len(self.ids), 3] > 0
         if self._mapped_mean is None or not mapped.any():
             return (_Group(None, self.vectors, None),)
@@ -230,7 +230,7 @@ class VoiceMatrix:
         return self._groups
 
     def _put(self, block: VoiceBlock) -> None:
-        """Take up voices, new ones and ones that have changed."""
+        """Add or update voices."""
         self._groups = None
         known = [self._rows.get(id) for id in block.ids]
         new = len(self.ids) + sum(row is None for row in known)
@@ -262,7 +262,7 @@ class VoiceMatrix:
             setattr(self, name, new)
 
     def _drop(self, ids: Iterable[int]) -> None:
-        """Take voices out; the last row moves to where each was, and what it left is zeroed."""
+        """Remove voices; the last row replaces each, and the free row is set to zero."""
         self._groups = self._prefetched = None
         for id in ids:
             row = self._rows.pop(id, None)
@@ -282,7 +282,7 @@ class VoiceMatrix:
 
 
 class OtherVoices:
-    """The voices of a matrix but one, for a Guard."""
+    """The voices of a matrix except one, for a Guard."""
 
     def __init__(self, matrix: VoiceMatrix, name: str, *, is_enrolled: bool) -> None:
         self._matrix, self._name = matrix, name

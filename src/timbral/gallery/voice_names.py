@@ -1,4 +1,4 @@
-"""What a voice may be called, and what may be noted of it."""
+"""Rules for names of voices and notes of consent."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from timbral.errors import ConfigError
 __all__ = ["NOBODY", "check_consent", "checked_name"]
 
 NOBODY = "nobody"
-"""what identification answers for a voice that is not enrolled"""
+"""answer of identification for a voice that is not enrolled"""
 LONGEST = 255
-"""characters of a name"""
+"""maximum number of characters"""
 LONGEST_CONSENT = 5000
 UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
-"""categories of Unicode that a name on a page, in a list or in a log must not hold"""
+"""Unicode categories that are not allowed in a name, because it is shown on pages, in lists and
+logs"""
 DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""which let a name look like another"""
+"""not allowed in a name either, because they can make it look like another"""
 
 
 def checked_name(name: str) -> str:
-    """A name as it is stored: in Unicode's composed form (NFC), so that what looks the same is.
+    """A name as it is stored: in Unicode's composed form (NFC), so that equal names are equal.
 
-    Raises ConfigError for a name that is no text or empty, shows nothing, begins or ends with a
-    blank, holds control characters, is longer than 255 characters, or is the answer for those who
-    are not enrolled.
+    Raises ConfigError for a name that is not text, is empty or invisible, begins or ends with a
+    space, contains control characters, is longer than 255 characters, or is the answer for speakers
+    who are not enrolled.
     """
     if not isinstance(name, str):
         raise ConfigError(f"name: a voice's name must be text such as 'caller-17', got {name!r}")
@@ -35,7 +36,7 @@ def checked_name(name: str) -> str:
 
 
 def check_consent(consent: str) -> None:
-    """ConfigError for a note of consent that is no text of lines, or longer than a page."""
+    """Raise ConfigError for a consent note that is not text, or longer than a page."""
     odd = {each for each in consent if unicodedata.category(each) in ("Cc", "Cs")} - set("\n\r\t")
     if odd or len(consent) > LONGEST_CONSENT:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Rows of a gallery's tables as voices and recordings, and back.
+"""Convert rows of a gallery's tables to voices and recordings, and back.
 
-A file may be damaged, or a stranger's: a row that timbral did not write so is a ValueError or a
-TypeError here, and damage to `VoiceStore`.
+A file may be damaged or from a stranger: for a row that timbral did not write, ValueError or
+TypeError is raised here, and reported as damage by `VoiceStore`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ RECORDING_COLUMNS = (
 
 
 def summary_of(row: tuple[Any, ...]) -> VoiceSummary:
-    """What `VOICE_COLUMNS` hold."""
+    """The voice in a row of `VOICE_COLUMNS`."""
     return VoiceSummary(
         checked_text(row[0]), checked_whole(row[1]), float(row[2]), *map(checked_text, row[3:])
     )
 
 
 def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
-    """What `RECORDING_COLUMNS` and the number hold; `size` is E."""
+    """The recording in a row of `RECORDING_COLUMNS` and its number; `size` is E."""
     vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
     return EnrolledRecording(
         vectors_of([vector], size)[0],
@@ -68,21 +68,21 @@ def _measured(value: float | None) -> float | None:
 
 
 def checked_text(value: object) -> str:
-    """A text that is one."""
+    """The value, which must be text."""
     if not isinstance(value, str):
         raise TypeError(f"a text is expected, got {value!r:.40}")
     return value
 
 
 def checked_whole(value: object) -> int:
-    """A whole number that is one."""
+    """The value, which must be a whole number."""
     if not isinstance(value, int):
         raise TypeError(f"a whole number is expected, got {value!r:.40}")
     return value
 
 
 def values_of(voice: int, recording: EnrolledRecording, time: str) -> tuple[object, ...]:
-    """A recording as `VoiceStore` inserts it."""
+    """The row of a recording for `VoiceStore` to insert."""
     each = replace(recording, added_at=recording.added_at or time)
     return (
         voice,
@@ -100,12 +100,12 @@ def values_of(voice: int, recording: EnrolledRecording, time: str) -> tuple[obje
 
 
 def bytes_of(vector: Vectors) -> bytes:
-    """A vector as the tables hold it: float32, little-endian."""
+    """A vector as stored in the tables: float32, little-endian."""
     return np.ascontiguousarray(vector, dtype="<f4").tobytes()
 
 
 def vectors_of(contents: Sequence[bytes], size: int) -> Vectors:
-    """The vectors (N, E) of what `bytes_of` wrote; ValueError for others, `size` is E."""
+    """The vectors (N, E) that `bytes_of` wrote; ValueError for others. `size` is E."""
     if {len(each) for each in contents} != {BYTES_OF_NUMBER * size}:
         raise ValueError(f"a vector does not have {size} numbers")
     vectors = np.frombuffer(b"".join(contents), "<f4").astype(np.float32).reshape(-1, size)

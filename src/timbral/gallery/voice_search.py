@@ -1,4 +1,4 @@
-"""The likeliest of enrolled voices: by cosine first, then by what the cosines are worth."""
+"""Find the likeliest enrolled voices: by cosine first, then by llr."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["Found", "VoiceGroup", "Voices"]
 
 LISTED = 256
-"""voices nearest by cosine, whose llr is computed: conditions move others by less than these"""
+"""how many voices nearest by cosine get an llr; conditions change the order by less than this"""
 
 
 @dataclass(frozen=True)
 class VoiceGroup:
-    """Voices whose cosines are worth the same: those embedded, or those that were mapped."""
+    """Voices with the same evidence: those embedded, or those mapped."""
 
     rows: Ints
-    """(G,) of all voices"""
+    """rows (G,) among all voices"""
     vectors: Vectors
-    """(G, E), as `evidence` compensates them"""
+    """(G, E), as compensated by `evidence`"""
     conditions: Conditions
     """(G,)"""
     evidence: Evidence
 
     def likeliest(self, vectors: Vectors, conditions: Conditions) -> tuple[Ints, Vectors, Floats]:
-        """Of unit vectors (Q, E) the rows, cosines and llrs (Q, K) of voices that are nearest."""
+        """For unit vectors (Q, E): rows, cosines and llrs (Q, K) of the nearest voices."""
         found, scores = self._nearest(self.evidence.searched(vectors))
         searched = conditions.rows(np.repeat(np.arange(len(vectors)), found.shape[1]))
         enrolled = self.conditions.rows(found.ravel())
@@ -48,7 +48,7 @@ class VoiceGroup:
         return self.rows[found], np.clip(scores, -1, 1), llrs.reshape(found.shape)
 
     def _nearest(self, queries: Vectors) -> tuple[Ints, Vectors]:
-        """Places in this group, and cosines (Q, K), of the voices nearest to each query."""
+        """Positions in this group, and cosines (Q, K), of the voices nearest to each query."""
         if not pays_off(len(self.vectors), len(queries)):
             return exact_search(self.vectors, queries, LISTED)
         top = min(LISTED, len(self.vectors))
@@ -62,7 +62,7 @@ class VoiceGroup:
 
 @dataclass(frozen=True)
 class Found:
-    """Of Q searches the likeliest K voices, best first."""
+    """The likeliest K voices of Q searches, best first."""
 
     rows: Ints
     """(Q, K)"""
@@ -74,7 +74,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Voices:
-    """N voices as they are at one moment, and what cosines with them are worth."""
+    """N voices at one moment, with the evidence to compare them."""
 
     names: Sequence[str]
     groups: tuple[VoiceGroup, ...]
@@ -83,7 +83,7 @@ class Voices:
 
     @classmethod
     def of(cls, snapshot: Snapshot, evidence: Evidence, migration: Migration | None = None) -> Self:
-        """Of a gallery; `migration` says what cosines with voices are worth that it mapped."""
+        """The voices of a gallery; `migration` has the evidence for mapped voices."""
         groups = []
         mapped = snapshot.mapped if migration is not None else np.zeros(len(snapshot.names), bool)
         kinds: list[tuple[Ints, Evidence]] = [(np.flatnonzero(~mapped), evidence)]
@@ -110,10 +110,10 @@ class Voices:
         return tuple(found) if len(found) == len(self.groups) else ()
 
     def pairs(self, speech_seconds: float = math.inf) -> tuple[VoicePairs, ...]:
-        """What calibrations promise of pairs with a recording of so much net speech.
+        """The points of calibrations for pairs with a recording of this much net speech.
 
-        Voices that rest on less count as such pairs, whatever is searched. Empty unless all voices
-        have a calibration.
+        Voices with less speech count as such pairs for any recording. Empty unless all voices have
+        a calibration.
         """
         if not self.calibrations:
             return ()
@@ -128,14 +128,14 @@ class Voices:
         return tuple(found)
 
     def likeliest(self, vectors: Vectors, conditions: Conditions) -> Found:
-        """Of unit vectors (Q, E); K is N, or `LISTED` and more."""
+        """The likeliest voices of unit vectors (Q, E); K is N, or at least `LISTED`."""
         found = [group.likeliest(vectors, conditions) for group in self.groups]
         rows, cosines, llrs = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         order = np.argsort(-llrs, axis=1, kind="stable")
         return Found(*(np.take_along_axis(each, order, 1) for each in (rows, cosines, llrs)))
 
     def best(self, vectors: Vectors, conditions: Conditions, exclude: Ints | None = None) -> Floats:
-        """The highest llr (Q,) among the voices, for each but the voice of its row in `exclude`."""
+        """The highest llr (Q,) among the voices, without the voice of each row in `exclude`."""
         found = self.likeliest(vectors, conditions)
         if exclude is None:
             return np.asarray(found.llrs[:, 0])

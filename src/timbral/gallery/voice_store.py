@@ -1,4 +1,4 @@
-"""Voices in a database: every statement of SQL that a gallery needs."""
+"""Voices in a database: all SQL statements of a gallery."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from timbral.io.types import Floats, Vectors
 __all__ = ["VoiceBlock", "VoiceStore", "first_row", "now"]
 
 BLOCK_VOICES = 10_000
-"""read at a time: a gallery of a million is not in memory twice"""
+"""rows per read, so that a gallery of a million is not in memory twice"""
 LARGEST_ID = 2**62
 INSERT_RECORDING = (
     f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES "
@@ -49,12 +49,12 @@ INSERT_RECORDING = (
 
 
 def now() -> str:
-    """The time, UTC, to the second, as the tables hold it."""
+    """The current time in UTC, to the second, as stored in the tables."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def first_row(encoder: EncoderIdentity, schema_version: int) -> tuple[object, ...]:
-    """The row of the table gallery."""
+    """The first row of the table gallery."""
     return (
         1,
         schema_version,
@@ -70,19 +70,19 @@ def first_row(encoder: EncoderIdentity, schema_version: int) -> tuple[object, ..
 
 @dataclass(frozen=True)
 class VoiceBlock:
-    """What a search needs of some voices."""
+    """What a search needs about some voices."""
 
     ids: list[int]
     names: list[str]
     vectors: Vectors
     """(N, E)"""
     conditions: Floats
-    """(N, 4), net speech in seconds, bandwidth in hertz, SNR in dB, of all recordings together;
-    1 for voices that rest on mapped vectors, else 0"""
+    """(N, 4): net speech in seconds, bandwidth in hertz and SNR in dB of all recordings together,
+    and 1 for voices with mapped vectors, else 0"""
 
 
 class VoiceStore:
-    """Reads and writes voices. Whatever writes stands inside `writing`."""
+    """Reads and writes voices. Writing requires `writing`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -92,7 +92,7 @@ class VoiceStore:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether this thread is writing just now."""
+        """Whether this thread is writing."""
         return self.database.is_writing
 
     @property
@@ -115,16 +115,16 @@ class VoiceStore:
             )
 
     def migration(self) -> str:
-        """What `set_migration` kept; empty for a gallery that came of none."""
+        """The text from `set_migration`; empty for a gallery that was not migrated."""
         return str(self.database.query("SELECT migration FROM gallery")[0][0])
 
     def set_migration(self, content: str) -> None:
-        """Keep what compares mapped vectors with the encoder's own."""
+        """Store how mapped vectors are compared with those of the encoder."""
         self.wrote = True
         self.database.query("UPDATE gallery SET migration = ?", (content,))
 
     def keep_notes(self, summary: VoiceSummary, enroll_again: str) -> None:
-        """Give a voice the dates and notes of the same voice in another gallery."""
+        """Copy the dates and notes of the same voice in another gallery."""
         self.database.query(
             "UPDATE voices SET created_at = ?, consent = ?, consent_at = ?, enroll_again = ? "
             "WHERE name = ?",
@@ -141,9 +141,9 @@ class VoiceStore:
             return checked_whole(self.database.query("SELECT changes FROM gallery")[0][0])
 
     def changed_since(self, change: int) -> Iterator[VoiceBlock]:
-        """The voices that later transactions touched.
+        """The voices changed by later transactions.
 
-        In the order of the index on `changed`: in that of the ids a database may walk through all.
+        In the order of the index on `changed`; sorted by id, a database might read all rows.
         """
         last = (change, LARGEST_ID)
         while rows := self.database.query(
@@ -162,19 +162,19 @@ class VoiceStore:
             yield block
 
     def removed_since(self, change: int) -> list[int]:
-        """The numbers of the voices that later transactions removed."""
+        """The numbers of the voices removed by later transactions."""
         rows = self.database.query(
             "SELECT voice_id FROM removed_voices WHERE changed > ?", (change,)
         )
         return [row[0] for row in rows]
 
     def summaries(self) -> Iterator[VoiceSummary]:
-        """Every voice without its vectors, in no order."""
+        """Every voice without its vectors, in any order."""
         for row in self.database.query(f"SELECT {VOICE_COLUMNS} FROM voices"):
             yield self._summary(row)
 
     def voice(self, name: str) -> Voice | None:
-        """A voice with its recordings, in the order in which they came; None: no such voice."""
+        """A voice with its recordings in order of enrollment; None if there is no such voice."""
         rows = self.database.query(
             f"SELECT id, {VOICE_COLUMNS} FROM voices WHERE name = ?", (name,)
         )
@@ -183,7 +183,7 @@ class VoiceStore:
         return Voice(self._summary(rows[0][1:]), self._recordings(rows[0][0]))
 
     def all_recordings(self) -> Iterator[list[tuple[str, EnrolledRecording]]]:
-        """Every recording with its voice's name, in blocks; those of a voice one after another."""
+        """Every recording with its voice's name, in blocks; those of a voice are consecutive."""
         last = (0, 0)
         columns = ", ".join(f"recordings.{name}" for name in RECORDING_COLUMNS.split(", "))
         while rows := self.database.query(
@@ -198,7 +198,7 @@ class VoiceStore:
             yield block
 
     def owners(self, hashes: Iterable[str]) -> dict[str, str]:
-        """Of hashes of recordings that are enrolled, the voices' names."""
+        """The names of voices by the hashes of their enrolled recordings."""
         wanted = [each for each in dict.fromkeys(hashes) if each]
         found = {}
         for each in wanted:
@@ -212,7 +212,7 @@ class VoiceStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction; see `Database.writing`. Others write before it or after it."""
+        """A transaction; see `Database.writing`. Others write before or after it."""
         with self.database.writing():
             self._change, self.wrote = self.changes() + 1, False
             yield
@@ -226,9 +226,9 @@ class VoiceStore:
         consent: str | None = None,
         enroll_again: str | None = None,
     ) -> int:
-        """Add recordings to a voice, which is made where there is none; its number.
+        """Add recordings to a voice, which is created if needed; returns its number.
 
-        `consent` and `enroll_again` None leave what stands there.
+        If `consent` or `enroll_again` is None, the stored value stays.
         """
         if consent is not None:
             check_consent(consent)
@@ -251,7 +251,7 @@ class VoiceStore:
         return int(id)
 
     def remove(self, name: str) -> None:
-        """Delete a voice that is there."""
+        """Delete an existing voice."""
         self.wrote = True
         self._refused.forget(name)
         id = self._id(name)
@@ -260,7 +260,7 @@ class VoiceStore:
         self.database.query("INSERT INTO removed_voices VALUES (?, ?)", (id, self._change))
 
     def remove_recordings(self, name: str, ids: Sequence[int]) -> None:
-        """Delete some recordings of a voice that keeps others."""
+        """Delete some recordings of a voice, but not all."""
         self.wrote = True
         voice = self._id(name)
         for id in ids:
@@ -268,7 +268,7 @@ class VoiceStore:
         self._set_voice(voice, self._recordings(voice))
 
     def merge(self, into: str, other: str) -> None:
-        """Give all recordings and notes of the voice `other` to `into`; `other` is gone."""
+        """Move all recordings and notes of the voice `other` to `into`, and delete `other`."""
         target, source = self._id(into), self._id(other)
         notes = [
             self.database.query("SELECT consent, consent_at FROM voices WHERE id = ?", (id,))[0]
@@ -287,7 +287,7 @@ class VoiceStore:
         self._set_voice(target, self._recordings(target))
 
     def rename(self, name: str, new_name: str) -> None:
-        """Call a voice something else, which no other voice is called."""
+        """Rename a voice; no other voice has the new name."""
         self.wrote = True
         self.database.query(
             "UPDATE voices SET name = ?, changed = ? WHERE id = ?",
@@ -295,12 +295,12 @@ class VoiceStore:
         )
 
     def note_refused(self, name: str, llrs: Mapping[str, float]) -> None:
-        """Keep how much like other voices recordings are: see `RefusedSearches`."""
+        """Store the llrs of refused recordings: see `RefusedSearches`."""
         self.wrote = True
         self._refused.note(name, llrs)
 
     def refused_searches(self) -> list[RefusedSearch]:
-        """What was refused because it sounds like another voice."""
+        """Scores of recordings that were refused because they sound like another voice."""
         with self._only_what_it_writes():
             return self._refused.all()
 
@@ -316,7 +316,7 @@ class VoiceStore:
             return tuple(recording_of(row, self._size) for row in rows)
 
     def _summary(self, row: tuple[Any, ...]) -> VoiceSummary:
-        """What `VOICE_COLUMNS` hold."""
+        """The voice in a row of `VOICE_COLUMNS`."""
         with self._only_what_it_writes():
             return summary_of(row)
 
@@ -327,7 +327,7 @@ class VoiceStore:
 
     @contextmanager
     def _only_what_it_writes(self) -> Iterator[None]:
-        """Within, a row that timbral did not write so is damage: the file may be a stranger's."""
+        """Within this, a row that timbral did not write is reported as damage."""
         try:
             yield
         except (TypeError, ValueError, OverflowError) as error:
@@ -346,7 +346,7 @@ class VoiceStore:
         return int(rows[0][0])
 
     def _set_voice(self, id: int, recordings: Sequence[EnrolledRecording]) -> None:
-        """Write what follows from a voice's recordings."""
+        """Update the columns that follow from a voice's recordings."""
         used = counted(recordings)
         together = conditions_of(used).together
         self.database.query(

@@ -1,4 +1,4 @@
-"""What a gallery holds: voices, and the recordings that each rests on."""
+"""Voices of a gallery, and their recordings."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ class EnrolledRecording:
     vector: Vectors = field(repr=False)
     """(E,), of unit length"""
     source: str
-    """path or name that it came under"""
+    """path or name of the source"""
     sha256: str = ""
-    """of the file that it came as, or of its samples; empty where nobody took it"""
+    """hash of the file, or of the samples; empty if unknown"""
     duration_seconds: float = 0.0
     speech_seconds: float | None = None
-    """net speech; None where it was not measured"""
+    """net speech; None if not measured"""
     bandwidth_hz: float | None = None
-    """None where it was not measured"""
+    """None if not measured"""
     snr_db: float | None = None
-    """None where it was not measured, and for recordings without a pause"""
+    """None if not measured, and for recordings without a pause"""
     risks: tuple[str, ...] = ()
-    """kinds of `timbral.audio.quality.risks`"""
+    """kinds of risks in `timbral.audio.quality.risks`"""
     added_at: str = ""
-    """when it was enrolled, UTC, as ISO 8601 has it; the gallery sets it"""
+    """time of enrollment, in UTC (ISO 8601); set by the gallery"""
     id: int = 0
-    """in its gallery, which sets it"""
+    """number in its gallery, set by the gallery"""
     mapped: bool = False
-    """whether its vector was another encoder's, which a migration mapped"""
+    """whether its vector was mapped from another encoder by a migration"""
 
     @property
     def has_length(self) -> bool:
-        """Whether anything is known of how long it is: of vectors of other tools nothing is."""
+        """Whether its length is known, which it is not for vectors of other tools."""
         return self.speech_seconds is not None or self.duration_seconds > 0
 
 
@@ -66,19 +66,19 @@ class VoiceSummary:
     name: str
     num_recordings: int
     speech_seconds: float
-    """net, of all its recordings"""
+    """total net speech of its recordings"""
     created_at: str
     consent: str
-    """what its speaker agreed to, or where that is kept; empty: nobody said"""
+    """what its speaker agreed to, or where that is kept; empty: not stated"""
     consent_at: str
-    """when that was noted"""
+    """when consent was noted"""
     enroll_again: str
-    """why it should be enrolled again; empty: it need not"""
+    """why it should be enrolled again; empty: it need not be"""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice with everything that the gallery holds of it."""
+    """A voice with everything that the gallery stores about it."""
 
     summary: VoiceSummary
     recordings: tuple[EnrolledRecording, ...]
@@ -89,19 +89,19 @@ class Voice:
 
     @property
     def vector(self) -> Vectors:
-        """(E,), the unit mean of the recordings' unit vectors."""
+        """(E,), the unit mean of its recordings' unit vectors."""
         return voice_vector(self.recordings)
 
 
 def voice_vector(recordings: Sequence[EnrolledRecording]) -> Vectors:
-    """The unit mean (E,) of the unit vectors of recordings that count."""
+    """The unit mean (E,) of the unit vectors of those recordings that count."""
     return unit_mean(unit_length(np.stack([each.vector for each in counted(recordings)])))
 
 
 def counted(recordings: Sequence[EnrolledRecording]) -> Sequence[EnrolledRecording]:
-    """Those that a voice rests on: mapped ones only where it has no others.
+    """The recordings that count: mapped ones only if there are no others.
 
-    One recording embedded by the encoder itself tells more than many mapped ones.
+    One recording embedded by the encoder itself is worth more than many mapped ones.
     """
     return [each for each in recordings if not each.mapped] or recordings
 
@@ -109,8 +109,8 @@ def counted(recordings: Sequence[EnrolledRecording]) -> Sequence[EnrolledRecordi
 def conditions_of(recordings: Sequence[EnrolledRecording]) -> Conditions:
     """The conditions (N,) of recordings.
 
-    What was not measured is taken from the risks where these tell it, and else for good: 8 kHz of
-    band, no noise, and all of the duration speech.
+    Missing measures are taken from the risks if possible, else assumed to be good: a bandwidth of 8
+    kHz, no noise, and speech for the whole duration.
     """
     return Conditions.within_limits(
         [_speech(each) for each in recordings],
@@ -139,7 +139,7 @@ def _snr(recording: EnrolledRecording) -> float:
 def checked_recordings(
     recordings: Sequence[EnrolledRecording], encoder: EncoderIdentity
 ) -> list[EnrolledRecording]:
-    """With vectors of unit length; InputError for vectors that are none of this encoder's."""
+    """The recordings with vectors of unit length; InputError for vectors of another encoder."""
     if not recordings:
         raise InputError("recordings: at least one is needed; the list is empty")
     size = encoder.embedding_dim
@@ -154,6 +154,8 @@ def checked_recordings(
 
 
 def _at_unit_length(vector: Vectors) -> Vectors:
-    """What has it already keeps its bits: a gallery's export equals what was enrolled."""
+    """Vectors that already have unit length are not changed, so that an export equals what was
+    enrolled.
+    """
     given = np.asarray(vector, np.float32)
     return given if abs(float(np.linalg.norm(given)) - 1) < 1e-5 else unit_length(given)
