@@ -1,4 +1,4 @@
-"""Pairs of files that hold the same recording, perhaps encoded again."""
+"""Find pairs of files with the same recording, perhaps in different encodings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["Duplicate", "find_duplicates"]
 
 LENGTH_TOLERANCE = 0.01
-"""by which the lengths of duplicates may differ; padding of codecs is 50 ms besides"""
+"""how much the lengths of duplicates may differ relatively; besides, codecs pad by 50 ms"""
 PADDING_SECONDS = 0.05
 MAX_PAIRS = 200_000
-"""pairs of one speaker's utterances that chance closeness is learned from"""
+"""pairs of one speaker's utterances from which distances by chance are learned"""
 EXPECTED_DUPLICATES = 0.01
-"""in a corpus, before anything is seen: chance alone brings its nearest pair to λ = 1"""
+"""expected duplicates in a corpus before comparing; then the nearest pair is at λ = 1 by chance
+alone"""
 BLOCK_ROWS, BLOCK_COLUMNS = 2048, 8192
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two utterances, by their rows, their cosine, and the probability that they are one file."""
+    """The rows of two utterances, their cosine, and the probability that they are the same
+    recording.
+    """
 
     first: int
     second: int
@@ -74,7 +77,7 @@ def find_duplicates(
 def _chance(
     vectors: Vectors, seconds: Floats, rows_of_speakers: Sequence[Ints]
 ) -> tuple[Floats, float]:
-    """Distances of pairs of one speaker's utterances, and the fraction of near-length pairs."""
+    """Distances of pairs within speakers, and the fraction of all pairs with similar lengths."""
     rng = np.random.default_rng(0)
     with_pairs = [rows for rows in rows_of_speakers if len(rows) > 1]
     pairs_each = max(1, MAX_PAIRS // max(len(with_pairs), 1))
@@ -105,10 +108,10 @@ def _tolerance(seconds: Floats) -> Floats:
 def _near_pairs(
     vectors: Vectors, seconds: Floats, max_distance: float
 ) -> Iterator[tuple[int, int, float]]:
-    """Pairs of near length at `max_distance` or less, of any speakers: two rows, their cosine.
+    """Pairs of similar length at `max_distance` or less, of any speakers: two rows, their cosine.
 
-    With rows in order of duration, those of near length follow each other: row i has its partners
-    in i + 1 .. ends[i] - 1. A block of rows is compared with all up to its last row's end.
+    With rows in order of duration, pairs of similar length are consecutive: row i is compared with
+    i + 1 .. ends[i] - 1. A block of rows is compared with all rows up to the end of its last one.
     """
     order = np.argsort(seconds, kind="stable")
     durations = seconds[order]

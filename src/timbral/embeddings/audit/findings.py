@@ -1,10 +1,10 @@
-"""Findings about a corpus, from its embeddings.
+"""Find errors in a corpus from its embeddings.
 
-Utterances under a wrong label, speakers under two labels, two speakers under one label, recordings
-that are there twice. Every finding has a probability, by logistic regression on scores that are
-known to be wrong, because the fault was made on this very corpus: utterances under other labels,
-speakers cut in two, speakers put together (`probability`; `duplicates` has its own way). It is as
-good as the encoder and as these imitations, no better.
+These are utterances with a wrong label, speakers with two labels, two speakers under one label, and
+recordings that occur twice. Every finding has a probability, from logistic regression on scores
+that are known to be wrong, because the error was made on purpose in this very corpus: utterances
+get other labels, speakers are split in two, and speakers are merged (`probability`; `duplicates`
+works differently). It is only as good as the encoder and these imitations.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ SCHEMA = pa.schema(
         ("second_voice", pa.string()),
     ]
 )
-"""`cosine` is to the speaker, or between the two that the row names; `other_cosine` to the other.
-For a mixed speaker `utterance` is one of its smaller cluster. For a second speaker `cosine` is
-between the two parts of the recording, the voice changes at `moment_seconds` of it, and
-`second_voice` says on which side of that the other one talks: before or behind."""
+"""`cosine` is that to the speaker, or between the two of the row; `other_cosine` that to the other
+speaker. For a mixed speaker, `utterance` is one of its smaller cluster. For a second speaker,
+`cosine` is between the two parts of the recording, the voice changes at `moment_seconds`, and
+`second_voice` says on which side of that the second speaker talks: before or behind."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
@@ -68,13 +68,13 @@ def audit(
     other: pa.Table | None = None,
     parts: Iterable[SplitRecordings] | None = None,
 ) -> pa.Table:
-    """All findings of `min_probability` or more on a table of utterances, by kind, surest first.
+    """All findings of `min_probability` or more in a table of utterances, by kind, surest first.
 
-    With another corpus, as trials beside training, also the speakers that are in both; with the
-    `parts` of recordings also those in which a second speaker talks.
+    With another corpus, such as the trials for training data, also the speakers that are in both;
+    with the `parts` of recordings, also those in which a second speaker talks.
 
-    The label of a speaker's only utterance cannot be checked; other kinds of findings need
-    speakers with several utterances, too.
+    The label of a speaker's only utterance cannot be checked. Other kinds of findings need speakers
+    with several utterances, too.
     """
     corpus = _Corpus.of(table)
     of_pairs = [partial(find, least=min_probability) for find in (_same_speakers, _duplicates)]
@@ -215,15 +215,16 @@ def _second_speakers(
 
 
 def when_talking(finding: Mapping[str, Any]) -> str:
-    """When a second speaker talks, for a line of text: from 6.2 s on."""
+    """When a second speaker talks, as text, such as "from 6.2 s on"."""
     moment = f"{finding['moment_seconds']:.1f} s"
     return f"from {moment} on" if finding["second_voice"] == "behind" else f"until {moment}"
 
 
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
-    """For each utterance and its speaker what was found about them, "" for nothing.
+    """The findings about each utterance and its speaker, as text; "" for none.
 
-    A pair of speakers is noted on all their utterances, a mixed speaker on the one that is named.
+    A pair of speakers is noted on all their utterances, a mixed speaker on the utterance of the
+    row.
     """
     by_utterance: dict[str, list[str]] = {}
     by_speaker: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The findings of an `embed` folder, as files."""
+"""The findings about an `embed` folder as files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def write_findings(
     other: str | Path | None,
     parts_of: Callable[[pa.Table], Iterable[SplitRecordings]] | None,
 ) -> pa.Table:
-    """Find what `timbral.bulk.audit_corpus.audit` says, and write it.
+    """Compute and write the findings; see `timbral.bulk.audit_corpus.audit`.
 
-    `parts_of` gives the parts of the rows' recordings, once everything else is checked; None:
-    recordings with a second speaker are not looked for.
+    `parts_of` returns the parts of the rows' recordings, and is called after all checks; None:
+    recordings with a second speaker are not searched.
     """
     if not 0.0 <= min_probability <= 1.0:
         raise ConfigError(f"min_probability must be in [0, 1], got {min_probability}")
@@ -49,14 +49,14 @@ def write_findings(
 
 
 def findings_path(embeddings: Path) -> Path:
-    """Where the findings about an `embed` folder, or about a table, lie."""
+    """The path of the findings about an `embed` folder, or about a table."""
     if embeddings.is_file():
         return embeddings.with_name(f"{embeddings.stem}-{AUDIT_FILE}")
     return embeddings / AUDIT_FILE
 
 
 def _check_encoders(one: pa.Table, two: pa.Table, name: object, other: object) -> None:
-    """DataError where the vectors of two tables cannot be compared."""
+    """Raise DataError if the vectors of two tables cannot be compared."""
     if one["embedding"].type != two["embedding"].type:
         sizes = [table["embedding"].type.list_size for table in (one, two)]
         raise DataError(
@@ -72,7 +72,7 @@ def _check_encoders(one: pa.Table, two: pa.Table, name: object, other: object) -
 
 
 def read_findings(path: Path) -> pa.Table:
-    """The findings in a file that `audit` wrote; DataError for anything else."""
+    """Read the findings in a file from `audit`; DataError for any other file."""
     try:
         table = pa.parquet.read_table(path, partitioning=None).select(findings.SCHEMA.names)
         table = table.cast(findings.SCHEMA)

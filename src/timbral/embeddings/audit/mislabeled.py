@@ -1,4 +1,4 @@
-"""Utterances that are nearer to another speaker than to the one that they are labeled with."""
+"""Find utterances that are closer to another speaker than to their own."""
 
 from __future__ import annotations
 
@@ -15,34 +15,33 @@ __all__ = ["LabelCheck", "check_labels"]
 
 PRIOR = 0.01
 WRONG_LABELS_EACH, WRONG_LABELS = 5, 500_000
-"""that every utterance is given at random to see how scores look under wrong labels, and how many
-there are at least in all where that is fewer than five for each"""
+"""random wrong labels per utterance, to learn their scores, and their least number in all"""
 ROUNDS = 3
 BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class LabelCheck:
-    """What the vectors say of each utterance's label; NaN where its speaker has no other one."""
+    """The check of each utterance's label; NaN if it is its speaker's only one."""
 
     probability: Floats
-    """that the label is wrong (N,)"""
+    """probability that the label is wrong (N,)"""
     own_cosine: Vectors
-    """to the mean of the speaker's other utterances (N,)"""
+    """cosine to the mean of the speaker's other utterances (N,)"""
     nearest: Ints
     """code of the nearest other speaker (N,)"""
     nearest_cosine: Vectors
-    """to that speaker's mean (N,)"""
+    """cosine to that speaker's mean (N,)"""
 
 
 def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
     """Check the labels `codes` (N,) of centered unit vectors (N, E).
 
-    Two scores an utterance: the cosine to the mean of its speaker's other utterances, and the
-    highest cosine to another speaker's mean. What they are under wrong labels is seen by giving
-    utterances other labels at random; under right labels, from the labels as they are, without
-    the suspect ones: at first those nearer to another speaker, then those whose label is more
-    probably wrong than right. Means leave these out, too.
+    Each utterance has two scores: the cosine to the mean of its speaker's other utterances, and the
+    highest cosine to another speaker's mean. Their values under wrong labels are learned by giving
+    utterances random other labels; those under right labels from the actual labels, without
+    suspicious ones: at first those closer to another speaker, then those whose label is probably
+    wrong. Means leave these out, too.
     """
     trusted = np.ones(len(codes), dtype=bool)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Speakers that are two: the utterances of two speakers under one label."""
+"""Find labels that have the utterances of two speakers."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["MixedSpeaker", "find_mixed_speakers"]
 
 MERGED_PAIRS = 400
-"""of speakers, put under one label to see how two speakers under one label look"""
+"""pairs of speakers, merged to learn what two speakers under one label look like"""
 MIN_FRACTION = 0.1
-"""of a speaker's utterances that a second speaker must have, and two utterances at least"""
+"""least fraction of a label's utterances that a second speaker must have, and two at least"""
 MIN_UTTERANCES = 4
 PRIOR = 0.01
 
 
 @dataclass(frozen=True)
 class MixedSpeaker:
-    """A speaker's code, its two clusters' cosine, and the probability that it is two."""
+    """A label's code, the cosine of its two clusters, and the probability of two speakers."""
 
     speaker: int
     cosine: float
     smaller_cluster: Ints
-    """its rows"""
+    """rows of the smaller cluster"""
     probability: float
 
 
 def find_mixed_speakers(
     vectors: Vectors, rows_of_speakers: Sequence[Ints]
 ) -> Iterator[MixedSpeaker]:
-    """Speakers of four and more utterances, those first that are most probably two.
+    """The labels with four utterances or more that may have two speakers, most probable first.
 
-    Centered unit vectors (N, E) and each speaker's rows. Two speakers under one label are imitated
-    by pairs of speakers thrown together.
+    From centered unit vectors (N, E) and each label's rows. Two speakers under one label are
+    imitated by merging pairs of speakers.
     """
     large = [code for code, rows in enumerate(rows_of_speakers) if len(rows) >= MIN_UTTERANCES]
     if len(large) < 4:
@@ -61,9 +61,9 @@ def find_mixed_speakers(
 
 
 def _split(vectors: Vectors, rows: Ints) -> tuple[float, Ints]:
-    """Cosine between the means of two clusters, and the rows of the smaller one.
+    """The cosine between the means of two clusters, and the rows of the smaller one.
 
-    A cluster that is too small for a speaker gives a cosine of one: stray utterances are found as
+    If a cluster is too small for a speaker, the cosine is 1: single utterances are found as
     mislabeled.
     """
     second = spherical_k_means(vectors[rows], 2) == 1

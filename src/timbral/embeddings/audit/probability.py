@@ -1,4 +1,4 @@
-"""From scores to probabilities: logistic regression, then the prior of the data at hand."""
+"""Convert scores to probabilities: logistic regression, with a prior estimated from the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from timbral.io.types import Floats
 __all__ = ["posteriors", "probabilities", "probabilities_of_few"]
 
 RIDGE = 1e-2
-"""keeps the weights finite where wrong and right scores do not overlap"""
+"""keeps the weights finite if wrong and right scores do not overlap"""
 
 
 def probabilities(
@@ -22,22 +22,22 @@ def probabilities(
 ) -> Floats:
     """Probability (N,) that each row of `scores` (N, D) is wrong rather than right.
 
-    `counts` (N,) and `right_counts` (R,) say how often a row is there; None: once.
+    `counts` (N,) and `right_counts` (R,) say how often each row occurs; None: once.
 
-    A logistic regression is fitted on scores known to be `wrong` (W, D) and `right` (R, D), both
-    weighing the same in all. It gives likelihood ratios (Brümmer and du Preez, Computer Speech &
-    Language, 2006). How many of `scores` are wrong is then estimated by expectation-maximization,
-    from `prior` on (Saerens et al., Neural Computation, 2002).
+    A logistic regression is fitted to scores known to be `wrong` (W, D) and `right` (R, D), with
+    equal total weights. It gives likelihood ratios (Brümmer and du Preez, Computer Speech &
+    Language, 2006). The fraction of wrong `scores` is then estimated by expectation-maximization,
+    starting from `prior` (Saerens et al., Neural Computation, 2002).
     """
     of_right = np.ones(len(right)) if right_counts is None else right_counts
     return posteriors(_log_likelihood_ratios(scores, wrong, right, of_right), prior, counts)
 
 
 def posteriors(log_ratios: Floats, prior: float, counts: Floats | None = None) -> Floats:
-    """Probability (N,) of what has these log likelihood ratios (N,).
+    """Probabilities (N,) from log-likelihood ratios (N,).
 
-    How many are wrong is estimated by expectation-maximization, from `prior` on (Saerens et al.,
-    2002). `counts` (N,) says how often each row is there; None: once.
+    The fraction of wrong ones is estimated by expectation-maximization, starting from `prior`
+    (Saerens et al., 2002). `counts` (N,) says how often each row occurs; None: once.
     """
     each = np.ones(len(log_ratios)) if counts is None else counts
     total = each.sum()
@@ -62,10 +62,10 @@ def probabilities_of_few(
 ) -> Floats:
     """Probability (N,) that each of `cosines` (N,) is wrong, as `wrong` (W,) are; few should be.
 
-    `counts` (N,) says how often each cosine is there; None: once.
+    `counts` (N,) says how often each cosine occurs; None: once.
 
-    The others serve as examples of what is right: at first those that lie beyond nearly all (95 %)
-    of the `wrong` ones, then those more probably right.
+    The other cosines serve as examples of right ones: at first those beyond nearly all (95 %) of
+    the `wrong` ones, then those that are probably right.
     """
     edge = np.quantile(wrong, 0.95 if wrong_is_low else 0.05)
     trusted = cosines > edge if wrong_is_low else cosines < edge

@@ -1,4 +1,4 @@
-"""Pairs of speakers that are one: the same speaker under two labels."""
+"""Find pairs of labels that are one speaker."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["SpeakerPair", "find_same_speakers"]
 
 PRIOR = 0.01
 BINS = 2**20
-"""of cosines from -1 to 1, each 2e-6 wide"""
+"""number of bins for cosines from -1 to 1, each 2e-6 wide"""
 BLOCK_ROWS = 256
-"""speakers that are compared with all others at one time"""
+"""speakers that are compared with all others at a time"""
 MIN_UTTERANCES = 4
-"""of a speaker that is cut in two to see how one speaker under two labels looks"""
+"""speakers that are split in two to learn what one speaker under two labels looks like"""
 
 
 @dataclass(frozen=True)
 class SpeakerPair:
-    """Codes of two speakers, the cosine of their means, the probability that they are one."""
+    """The codes of two labels, the cosine of their means, and the probability of one speaker."""
 
     first: int
     second: int
@@ -39,15 +39,15 @@ def find_same_speakers(
     sessions: NDArray[np.str_],
     min_probability: float = 0.0,
 ) -> Iterator[SpeakerPair]:
-    """Pairs of speakers of `min_probability` or more, those first that are most probably one.
+    """Pairs of labels of `min_probability` or more, most probable first.
 
-    Centered unit vectors (N, E), each speaker's rows, sessions (N,). One speaker under two labels
-    is imitated by speakers cut in two, between sessions where they have more than one, else every
-    other utterance; two speakers are all pairs. Halves of one session are more alike than sessions
-    are, so without sessions the same speaker recorded in two rooms is found too seldom.
+    From centered unit vectors (N, E), each speaker's rows, and sessions (N,). One speaker under two
+    labels is imitated by splitting speakers: between sessions if there are several, else every
+    other utterance. All pairs serve as two speakers. Halves of one session are more alike than
+    sessions are, so without sessions the same speaker recorded in two rooms is found too rarely.
 
     50,000 speakers have 1.2 billion pairs, so cosines are counted in bins, and only pairs that are
-    probable enough are looked up again.
+    probable enough are computed again.
     """
     halves = [_halves(rows, sessions) for rows in rows_of_speakers if len(rows) >= MIN_UTTERANCES]
     if len(halves) < 2:  # before time is taken for every pair
@@ -82,9 +82,10 @@ def find_same_speakers(
 
 
 def _pairs_in_blocks(means: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.int32]]]:
-    """Speakers with those of higher codes: the first row, cosines (B, C), their bins (B, C).
+    """Blocks of speakers with those of higher codes: first row, cosines (B, C), bins (B, C).
 
-    Row r, column c are of the speakers first row + r and first row + c; bin `BINS` is of no pair.
+    Row r, column c are of the speakers first row + r and first row + c; the bin `BINS` means no
+    pair.
     """
     for start in range(0, len(means), BLOCK_ROWS):
         cosines = means[start : start + BLOCK_ROWS] @ means[start:].T

@@ -1,4 +1,4 @@
-"""Speakers of one corpus that are in another one, too, under any label."""
+"""Find speakers that are in two corpora, under any labels."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["find_shared_speakers"]
 
 PRIOR = 0.01
-"""that a speaker is in the other corpus"""
+"""prior probability that a speaker is in the other corpus"""
 EVIDENCE = 25.0
-"""log odds that one speaker's recordings give on average. The model promises several times as much,
-for it takes them to be independent; results are the same from 20 to 40."""
+"""log odds that recordings of one speaker give on average. The model promises several times as
+much, because it assumes that they are independent; results are the same from 20 to 40."""
 NEAREST = 20
-"""speakers of the other corpus that each speaker is compared with, by the cosine of their means"""
+"""how many speakers of the other corpus, nearest by mean, each speaker is compared with"""
 BLOCK_ROWS = 256
-"""speakers that are compared with all others at one time"""
+"""speakers that are compared with all others at a time"""
 LEAST_WITHIN = 20
-"""recordings beside another one of their speaker; fewer do not tell how a voice varies"""
+"""recordings needed in addition to the first of each speaker, to learn how much a voice varies"""
 
 
 @dataclass(frozen=True)
 class _Speakers:
-    """Speakers of one corpus."""
+    """The speakers of one corpus."""
 
     mean: Vectors
-    """of centered unit vectors (S, E)"""
+    """means of centered unit vectors (S, E)"""
     count: Floats
-    """recordings (S,)"""
+    """number of recordings (S,)"""
 
     def part(self, which: slice) -> _Speakers:
         return _Speakers(self.mean[which], self.count[which])
@@ -47,16 +47,17 @@ class _Speakers:
 def find_shared_speakers(
     table: pa.Table, other: pa.Table, min_probability: float
 ) -> Iterator[SpeakerPair]:
-    """Pairs of a speaker of `table` and one of `other`, those first that are most probably one.
+    """Pairs of a speaker of `table` and one of `other`, most probable first.
 
-    `first` is the index of the speaker among the sorted ones of its table, and so is `second`.
-    Labels are not compared: two corpora may give one name to different speakers. Both corpora are
-    centered together, so that what differs between them is not taken for the speakers'.
+    `first` is the index of the speaker among the sorted speakers of its table, and so is `second`.
+    Labels are not compared, because two corpora may use one name for different speakers. Both
+    corpora are centered together, so that differences between the corpora do not count as
+    differences between speakers.
 
-    The score is the log likelihood ratio, under the two-covariance model, of one speaker over two,
-    as a fraction of what so many recordings of one speaker give on average. How a voice varies
-    between recordings is learned from both corpora's labels; DataError where too few speakers have
-    two of them.
+    The score is the log-likelihood ratio of one speaker over two, under the two-covariance model,
+    as a fraction of its average for this number of recordings of one speaker. How much a voice
+    varies between recordings is learned from both corpora's labels; raises DataError if too few
+    speakers have two recordings.
     """
     names, codes = _speakers(table)
     others, other_codes = _speakers(other)
