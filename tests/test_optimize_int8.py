@@ -20,8 +20,10 @@ from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import ConfigError
+from timbral.inference import load_checkpoint
 from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
+from timbral.inference.load import load_encoder
 from timbral.inference.optimize import optimize_in_8_bits
 from timbral.inference.optimized import byte_numbers, byte_ranges
 from timbral.inference.optimized.byte_channels import ByteChannels, ClampedProduct
@@ -248,6 +250,31 @@ def test_other_encoders_are_refused() -> None:
     network = ENCODERS["tdnn"](SMALL["tdnn"]).eval()
     with pytest.raises(ConfigError, match="int8 is offered for campplus, not for tdnn"):
         Embedder(network, precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ("int8", "offered for campplus, not for ecapa"),
+        ("int9", "unknown value"),
+    ],
+)
+def test_what_is_refused_is_not_downloaded(
+    monkeypatch: pytest.MonkeyPatch, precision: str, message: str
+) -> None:
+    """The cache of these tests is empty."""
+    asked: list[str] = []
+    monkeypatch.setattr(load_checkpoint, "download_weights", asked.append)
+    with pytest.raises(ConfigError, match=message):
+        load_encoder("ecapa", precision=precision, download=True)
+    assert not asked
+
+
+def test_the_command_refuses_before_it_downloads(ask: Ask) -> None:
+    answer = ask("verify", "ecapa", RECORDINGS[0], RECORDINGS[1], "--precision", "int8")
+    assert answer.code == 2
+    assert "offered for campplus, not for ecapa" in answer.err
+    assert "download" not in answer.err
 
 
 def test_processors_without_the_instructions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

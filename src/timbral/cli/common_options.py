@@ -203,12 +203,14 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
     refuse_without_torch(encoder)
     import torch
 
+    from timbral.inference.load_checkpoint import device_before_download
     from timbral.io.devices import emulates_bf16, tune_cpu
 
     tune_cpu()
     if running.encoder_class:
         api.register_encoder(running.encoder_class)
     if running.weights_dir is None:
+        device_before_download(encoder, running.device, running.precision)
         download_missing(encoder)
     computing = torch_threads or torch.get_num_threads()
     torch.set_num_threads(1)  # more would wait for each other longer than they copy and fold

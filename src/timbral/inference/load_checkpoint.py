@@ -5,16 +5,31 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import torch
+
 from timbral.calibration.known import known_calibration
 from timbral.checkpoints.checkpoint import uninitialized_message
 from timbral.checkpoints.download import download as download_weights
 from timbral.checkpoints.download import is_missing
+from timbral.checkpoints.published import PUBLISHED
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
+from timbral.encoders.registry import ENCODERS
 from timbral.inference.embedder import Embedder
-from timbral.io.devices import pick_device
+from timbral.inference.optimize import check_8_bits
+from timbral.io.devices import check_precision, pick_device
 
-__all__ = ["load_named"]
+__all__ = ["device_before_download", "load_named"]
+
+
+def device_before_download(encoder: str, device: str, precision: str) -> torch.device:
+    """The device to compute on. ConfigError for a precision that would be refused later anyway,
+    behind a download."""
+    picked = pick_device(device)
+    check_precision(precision, picked)
+    if precision == "int8" and encoder in PUBLISHED and is_missing(encoder):
+        check_8_bits(ENCODERS[PUBLISHED[encoder].architecture])
+    return picked
 
 
 def load_named(
@@ -26,6 +41,7 @@ def load_named(
     download: bool,
 ) -> Embedder:
     """What `load_encoder` makes of anything but an exported model; its arguments and errors."""
+    torch_device = device_before_download(str(encoder), device, precision)
     if weights_dir is not None:
         download_weights(str(encoder), weights_dir)
     elif download and is_missing(str(encoder)):
@@ -36,7 +52,7 @@ def load_named(
     embedder = Embedder(
         load_network(checkpoint),
         checkpoint.preprocessing,
-        device=pick_device(device),
+        device=torch_device,
         precision=precision,
         compile=compile,
         name=checkpoint.name,

@@ -20,7 +20,7 @@ from timbral.inference.optimized.campplus_wide_folded import FoldedWideCampplus
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
-__all__ = ["InferenceNetwork", "optimize", "optimize_in_8_bits"]
+__all__ = ["InferenceNetwork", "check_8_bits", "optimize", "optimize_in_8_bits"]
 
 
 class InferenceNetwork(Protocol):
@@ -58,6 +58,21 @@ def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> Inf
     return network
 
 
+def check_8_bits(encoder: type[SpeakerEncoder]) -> None:
+    """ConfigError where this machine does not compute encoders of exactly this class in 8 bits."""
+    if encoder not in IN_8_BITS:
+        raise ConfigError(
+            f"precision int8 is offered for {', '.join(each.name for each in IN_8_BITS)}, not for "
+            f"{encoder.name}; take precision fp32, or an exported model (timbral export "
+            "--precision int8)"
+        )
+    if not CAN_MULTIPLY_BYTES:
+        raise ConfigError(
+            "precision int8 needs a processor that multiplies bytes (AVX-512 with VNNI) and oneDNN "
+            "in torch; take precision fp32"
+        )
+
+
 def optimize_in_8_bits(network: SpeakerEncoder) -> InferenceNetwork:
     """The network with products and convolutions of frames in 8 bits: other vectors, much sooner.
 
@@ -66,17 +81,7 @@ def optimize_in_8_bits(network: SpeakerEncoder) -> InferenceNetwork:
     there is no such form: for encoders that are not in `IN_8_BITS`, processors without VNNI, and
     where `optimize` returns the network itself.
     """
-    if type(network) not in IN_8_BITS:
-        raise ConfigError(
-            f"precision int8 is offered for {', '.join(each.name for each in IN_8_BITS)}, not for "
-            f"{network.name}; take precision fp32, or an exported model (timbral export "
-            "--precision int8)"
-        )
-    if not CAN_MULTIPLY_BYTES:
-        raise ConfigError(
-            "precision int8 needs a processor that multiplies bytes (AVX-512 with VNNI) and oneDNN "
-            "in torch; take precision fp32"
-        )
+    check_8_bits(type(network))
     if network.training or not _can_fold(network):
         raise ConfigError(
             "precision int8 needs weights in float32 on the CPU, layers without hooks, and "
