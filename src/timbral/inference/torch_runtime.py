@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
@@ -110,11 +111,14 @@ class TorchRuntime:
     def _dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
-    @property
-    def _alone(self) -> bool:
-        """Whether utterances are computed one at a time: in 8 bits the last bit of a number, which
-        depends on the batch, can change a code, and so digits of a vector that are seen."""
-        return self.precision == "int8"
+    def _features(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
+        """Features (B, F, M) and their frames (B,). Those of waves alone in 8 bits, where a last
+        bit, which depends on the batch, can change digits of a vector that are seen."""
+        if self.precision != "int8":
+            return self.network.features(*self._pad(waves))
+        alone = [self.network.features(*self._pad([wave])) for wave in waves]
+        features = pad_sequence([features[0] for features, _ in alone], batch_first=True)
+        return features, torch.cat([frames for _, frames in alone])
 
     @contextmanager
     def _in_precision(self) -> Iterator[None]:
@@ -127,12 +131,11 @@ class TorchRuntime:
     def _embed_whole(self, waves: Sequence[Wave]) -> Vectors:
         longest = int(self.network.longest_seconds * self.network.sample_rate)
         segments, owners = equal_segments(waves, longest)
-        limit = 0 if self._alone else self.seconds_per_batch * self.network.sample_rate
+        limit = self.seconds_per_batch * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
         with self._in_precision():
             for rows in rows_by_length([len(segment) for segment in segments], limit):
-                padded, lengths = self._pad([segments[row] for row in rows])
-                features, frame_lengths = self.network.features(padded, lengths)
+                features, frame_lengths = self._features([segments[row] for row in rows])
                 embeddings = self._embed_features(features, frame_lengths)
                 vectors[rows] = embeddings.float().cpu().numpy()
         return owner_means(unit_length(vectors), owners, len(waves))
@@ -163,7 +166,7 @@ class TorchRuntime:
 
     def _embed_frames(self, windows: Iterator[Tensor], frames: int) -> Vectors:
         """Windows of features, (F, M) each, to unit vectors (W, E)."""
-        size = 1 if self._alone else WINDOWS_PER_BATCH.get(self.device.type, 64)
+        size = WINDOWS_PER_BATCH.get(self.device.type, 64)
         batches = [np.empty((0, self.network.embedding_dim), dtype=np.float32)]
         with self._in_precision():
             while batch := list(islice(windows, size)):

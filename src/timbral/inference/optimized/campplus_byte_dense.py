@@ -86,7 +86,7 @@ class ByteDenseLayer:
         hidden = stream.stream.zero_gaps(self._bottleneck(taken, room, True, ONE), 0)
         sums = stream.over_segments([block.indicator @ hidden.float()]).mul_(self._hidden)
         local = self._local(hidden[None])[0]
-        numbers = torch.addcmul(self._low, local, self._gate(sums, stream))
+        numbers = torch.addcmul(self._low, local, self._gate.alone(sums, stream))
         write_codes(numbers, frames[:, self._outputs])
 
 

@@ -62,7 +62,12 @@ class ByteTdnn:
 
 
 class ByteCampplus(FoldedCampplus):
-    """`CampplusEncoder.embed_features` in 8 bits, for weights as they are now."""
+    """`CampplusEncoder.embed_features` in 8 bits, for weights as they are now.
+
+    A last bit of a number can change a code, and so digits of a vector that are seen. So whatever
+    is rounded otherwise with mates in the batch, which sums of whole numbers are not, is computed
+    for each utterance alone.
+    """
 
     def __init__(self, encoder: CampplusEncoder) -> None:
         super().__init__(encoder, torch.float32)
@@ -82,6 +87,10 @@ class ByteCampplus(FoldedCampplus):
             ByteDenseBlock(*each, numbers) for each in zip(blocks, channels, behind, strict=True)
         ]
         numbers.keep()
+
+    def _embeddings(self, pooled: Tensor) -> Tensor:
+        # one by one: of more rows at once sums may be rounded in another order
+        return torch.cat([torch.addmm(self._bias, row, self._matrix) for row in pooled[:, None]])
 
 
 def _channels(block: DenseBlock, numbers: ByteNumbers) -> ByteChannels:

@@ -89,4 +89,7 @@ class FoldedCampplus:
                 frames = block(frames, segmented)
             frames = (frames.float() * self._scale).add_(self._offset).relu_()
             pooled = torch.stack([statistics(utterance) for utterance in halved.split(frames)])
-            return torch.addmm(self._bias, pooled, self._matrix)
+            return self._embeddings(pooled)
+
+    def _embeddings(self, pooled: Tensor) -> Tensor:
+        return torch.addmm(self._bias, pooled, self._matrix)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -105,7 +106,18 @@ class SegmentedStream:
         self.count = len(bounds)
         self.context = _context_weights(bounds, owners)
         """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
+        self._owners = owners
         self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
+
+    @cached_property
+    def utterances(self) -> list[tuple[slice, Tensor]]:
+        """Of each utterance its segments, and `context` among these."""
+        found, first = [], 0
+        for _, group in groupby(self._owners):
+            rows = slice(first, first + sum(1 for _ in group))
+            found.append((rows, self.context[rows, rows].contiguous()))
+            first = rows.stop
+        return found
 
     def over_segments(self, sums: Sequence[Tensor]) -> Tensor:
         """Sums over segments, of each block those that reach into it (S', C), in all (S, C)."""
