@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 import safetensors.numpy
@@ -185,6 +187,82 @@ def csv_of_lists(folder: Path) -> Path:
     return folder / "v.csv"
 
 
+def records() -> list[dict[str, Any]]:
+    """As NeMo's manifests have them, with numbers and texts that say nothing about vectors."""
+    return [
+        {"audio_filepath": f"{name}.wav", "duration": 1.5, "label": speaker, "text": None,
+         "embedding": row.tolist()}
+        for (name, row), speaker in zip(ROWS.items(), SPEAKERS, strict=True)
+    ]  # fmt: skip
+
+
+def json_lines(name: str) -> Write:
+    def write(folder: Path) -> Path:
+        (folder / name).write_text("".join(json.dumps(each) + "\n" for each in records()))
+        return folder / name
+
+    return write
+
+
+def json_of_objects(folder: Path) -> Path:
+    (folder / "v.json").write_text(json.dumps(records()))
+    return folder / "v.json"
+
+
+def torch_columns(folder: Path) -> Path:
+    content = {"labels": SPEAKERS, "names": NAMES, "embeddings": torch.from_numpy(VECTORS)}
+    torch.save(content, folder / "v.pt")
+    return folder / "v.pt"
+
+
+def pickled_columns(folder: Path) -> Path:
+    names = np.array(NAMES, dtype="|O")
+    content = {"embeddings": VECTORS, "utt": names, "spk": SPEAKERS, "sample_rate": 16_000}
+    (folder / "v.pkl").write_bytes(pickle.dumps(content))
+    return folder / "v.pkl"
+
+
+def torch_matrix(folder: Path) -> Path:
+    torch.save(torch.from_numpy(VECTORS), folder / "v.pt")
+    (folder / "v.txt").write_text("\n".join(NAMES) + "\n")
+    return folder / "v.pt"
+
+
+def table_of_lists(rows: slice = slice(None)) -> pa.Table:
+    audio = [{"path": f"{name}.wav", "bytes": b""} for name in NAMES[rows]]
+    vectors = VECTORS[rows].tolist()
+    columns = [NAMES[rows], SPEAKERS[rows], vectors, audio]
+    return pa.table(columns, ["id", "speaker_id", "emb", "audio"])
+
+
+def feather(folder: Path) -> Path:
+    pyarrow.feather.write_feather(table_of_lists(), folder / "v.feather")
+    return folder / "v.feather"
+
+
+def datasets_folder(folder: Path) -> Path:
+    """What `save_to_disk` writes: streams of Arrow, beside JSON."""
+    for number, rows in enumerate((slice(0, 7), slice(7, 12))):
+        table = table_of_lists(rows)
+        name = f"data-{number:05d}-of-00002.arrow"
+        with pa.ipc.new_stream(folder / name, table.schema) as writer:
+            writer.write_table(table)
+    (folder / "state.json").write_text("{}")
+    return folder
+
+
+def parquet_folder(folder: Path) -> Path:
+    for number, rows in enumerate((slice(0, 7), slice(7, 12))):
+        pa.parquet.write_table(table_of_lists(rows), folder / f"part-{number}.parquet")
+    return folder
+
+
+def plain_text(folder: Path) -> Path:
+    lines = [f"{name} {' '.join(map(repr, row.tolist()))}\n" for name, row in ROWS.items()]
+    (folder / "v.txt").write_text("".join(lines))
+    return folder / "v.txt"
+
+
 FORMS: dict[str, tuple[Write, bool, float]] = {
     "ark": (kaldi("ark:{ark}"), False, 0),
     "scp": (kaldi("ark,scp:{ark},{scp}"), False, 0),
@@ -212,6 +290,17 @@ FORMS: dict[str, tuple[Write, bool, float]] = {
     "Parquet": (parquet, True, 0),
     "CSV of numbers": (csv_of_numbers, False, 1e-6),
     "CSV of lists": (csv_of_lists, True, 1e-6),
+    "JSON lines": (json_lines("v.jsonl"), True, 1e-6),
+    "JSON lines, as NeMo calls them": (json_lines("v.json"), True, 1e-6),
+    "JSON of objects": (json_of_objects, True, 1e-6),
+    "torch columns": (torch_columns, True, 0),
+    "pickled columns": (pickled_columns, True, 0),
+    "torch matrix": (torch_matrix, False, 0),
+    "Feather": (feather, True, 0),
+    "datasets": (datasets_folder, True, 0),
+    "Parquet in parts": (parquet_folder, True, 0),
+    "text": (plain_text, False, 1e-6),
+    "text of Kaldi": (lambda folder: text_archive(folder).rename(folder / "v.txt"), False, 1e-6),
 }
 """writer, whether it says who speaks, and how much of the numbers it loses"""
 
@@ -393,6 +482,20 @@ BAD: dict[str, tuple[Write, str]] = {
         "has none of embedding, .*, only name, age",
     ),
     "a dict of words": (saved("v.pt", {"a": "word"}), "not a vector of numbers"),
+    "JSON lines of numbers": (file_of("v.jsonl", b"{}\n3\n"), r"v\.jsonl:2: an object is needed"),
+    "JSON lines cut off": (file_of("v.jsonl", b'{"id": "a"'), r"v\.jsonl:1: is not readable JSON"),
+    "JSON of several kinds": (
+        file_of("v.json", b'[{"id": "a", "emb": [1, 2]}, {"id": "b", "emb": "x"}]'),
+        "column 'emb' holds several kinds",
+    ),
+    "a table without a header": (
+        file_of("v.csv", b"a,0.5,-1.5\nb,1,2\n"),
+        "its first line holds numbers, not names of columns",
+    ),
+    "Arrow that is none": (file_of("v.feather", b"ARROW1\0\0x"), "cannot be read as Arrow"),
+    "a stream of Arrow that is none": (file_of("v.arrow", b"x"), "cannot be read as Arrow"),
+    "text of words": (file_of("v.txt", b"some words here\n"), r"v\.txt:1: a line is a name and"),
+    "a matrix without names": (saved("v.pt", torch.eye(3)), "has 3 rows without names; put them"),
     "JSON that is none": (file_of("v.json", b"{"), "is not readable JSON"),
     "a table without vectors": (file_of("v.csv", b"utt,spk\na,b\n"), "no column of vectors"),
     "a table without names": (
@@ -451,6 +554,18 @@ def test_bad_input_is_one_line(case: str, tmp_path: Path) -> None:
         timbral.import_embeddings(write(tmp_path / "in"), tmp_path / "out")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_verbs_say_how_other_tools_vectors_are_read(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for source in (torch_dict(tmp_path), datasets_folder(tmp_path / "data")):
+        answer = ask("audit", source)
+        assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+        assert f"`timbral import-embeddings {source} --output FOLDER`" in answer.err
+    assert (
+        "`timbral import-embeddings`"
+        in ask("audit", parquet_folder(tmp_path) / "part-0.parquet").err
+    )
 
 
 def test_vectors_in_other_forms_are_told(tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def import_embeddings(
 
     Args:
         sources: files or folders: Kaldi's .ark (binary, compressed, text) and .scp, .npy, .npz,
-            .safetensors, torch's .pt and .pth, pickles of arrays, CSV, TSV, JSONL, Parquet, folders
-            of WeSpeaker, SpeechBrain, CosyVoice and Coqui, trees of .npy or .pt files. No code in
-            them is run
+            .safetensors, torch's .pt and .pth, pickles of arrays, JSON, text, CSV, TSV, Parquet,
+            Feather, folders of WeSpeaker, SpeechBrain, CosyVoice, Coqui and datasets, trees of .npy
+            or .pt files. No code in them is run
         output: the folder to write
         encoder: name of the encoder that computed them; imports with the same name and size count
             as one encoder. ``unknown``: different from all others

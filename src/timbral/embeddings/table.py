@@ -154,6 +154,10 @@ def group_rows(names: Sequence[str]) -> Iterator[tuple[str, Ints]]:
         yield str(name), rows
 
 
+IMPORT = "`timbral import-embeddings {} --output FOLDER`"
+"""makes a folder of another tool's vectors"""
+
+
 def read_embeddings(folder: str | Path) -> pa.Table:
     """The table of utterances of an `embed` folder, or of such a file, its columns as above.
 
@@ -166,7 +170,12 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     if not path.is_file():
         raise DataError(
             f"{folder}: contains no utterances.parquet; make it with `timbral embed ENCODER "
-            "CORPUS --output FOLDER`"
+            f"CORPUS --output FOLDER`, or from another tool's vectors with {IMPORT.format(folder)}"
+        )
+    if path.suffix.lower() != ".parquet":
+        raise DataError(
+            f"{path}: is not a table made by timbral; if it contains another tool's vectors, "
+            f"{IMPORT.format(path)} makes a folder to use instead"
         )
     try:
         table = pa.parquet.read_table(path)

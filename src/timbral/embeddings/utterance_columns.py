@@ -61,7 +61,8 @@ def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], in
     if missing := needed.difference(table.column_names):
         raise DataError(
             f"{path}: is not a table of utterances: it has no column "
-            f"{', '.join(sorted(missing))}, only {', '.join(table.column_names)}"
+            f"{', '.join(sorted(missing))}, only {', '.join(table.column_names)}; "
+            "`timbral import-embeddings` reads another tool's table"
         )
     if repeated := [name for name in ("embedding", *COLUMNS) if table.column_names.count(name) > 1]:
         raise DataError(f"{path}: has the column {repeated[0]} more than once")

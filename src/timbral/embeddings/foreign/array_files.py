@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,21 @@ from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import DataError, TimbralError
 from timbral.io.text import read_lines
 
-__all__ = ["read_npy", "read_npz", "read_safetensors", "read_tree"]
+__all__ = ["of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", "read_tree"]
 
 NAME_LISTS = (".txt", ".names", ".ids", ".lst")
 """beside a table of vectors, with the name of each row on a line"""
+SPEAKERS = re.compile(r"sp|label|client")
+"""what an array of speakers is called"""
 
 
 def read_npy(path: Path) -> Iterator[FoundVector]:
     """A vector (E,) under the file's name, or a table (N, E) whose names stand beside it."""
-    array = _load(path)
+    return of_array(_load(path), path)
+
+
+def of_array(array: Any, path: Path) -> Iterator[FoundVector]:
+    """The same of an array that was read from `path`."""
     if array.ndim != 2 or 1 in array.shape:
         yield FoundVector(path.stem, as_vector(array, str(path)))
         return
@@ -77,16 +84,17 @@ def read_npz(path: Path) -> Iterator[FoundVector]:
     except Exception as error:
         reason = _reason(error)
         raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
-    return _of_arrays(arrays, path)
+    return of_arrays(arrays, path)
 
 
-def _of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
+def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
+    """A vector under each name, or a table of vectors beside arrays of texts: names, speakers."""
     texts = {key: value for key, value in arrays.items() if value.dtype.kind in "US"}
     tables = {key: value for key, value in arrays.items() if value.ndim == 2 and len(value) > 1}
     if len(texts) >= 1 and len(tables) == 1:
         ((_, table),) = tables.items()
         named = {key: value for key, value in texts.items() if value.shape == (len(table),)}
-        speakers = named.pop(next((key for key in named if "sp" in key.lower()), ""), None)
+        speakers = named.pop(next((key for key in named if SPEAKERS.search(key.lower())), ""), None)
         if named:
             names = next(iter(named.values())).astype(str)
             for row, name in enumerate(names):

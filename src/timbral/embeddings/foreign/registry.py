@@ -9,8 +9,10 @@ from pathlib import Path
 from timbral.embeddings.foreign.array_files import read_npy, read_npz, read_safetensors, read_tree
 from timbral.embeddings.foreign.found import FoundVector, as_vector, joined
 from timbral.embeddings.foreign.kaldi_archive import Array, read_ark, read_scp
+from timbral.embeddings.foreign.record_files import read_json, read_jsonl
 from timbral.embeddings.foreign.table_files import read_table
-from timbral.embeddings.foreign.torch_files import read_coqui_json, read_pickled, read_torch
+from timbral.embeddings.foreign.text_files import read_text
+from timbral.embeddings.foreign.torch_files import read_pickled, read_torch
 from timbral.errors import DataError
 from timbral.io.near_names import beside
 from timbral.io.outputs import EMBEDDINGS, IMPORTED
@@ -44,11 +46,14 @@ READERS: dict[str, Reader] = {
     ".bin": _plain(read_torch),
     ".pkl": _plain(read_pickled),
     ".pickle": _plain(read_pickled),
-    ".json": _plain(read_coqui_json),
+    ".json": read_json,
+    ".jsonl": read_jsonl,
     ".csv": read_table,
     ".tsv": read_table,
-    ".jsonl": read_table,
     ".parquet": read_table,
+    ".feather": read_table,
+    ".arrow": read_table,
+    ".txt": _plain(read_text),
 }
 """by the file's suffix"""
 FORMS = ", ".join(READERS)
@@ -62,6 +67,8 @@ FOLDERS: tuple[tuple[str, str], ...] = (
     ("Kaldi, WeSpeaker or ESPnet", "**/*.scp"),
     ("Kaldi", "**/*.ark"),
     ("SpeechBrain", "**/stat_*.pkl"),
+    ("datasets", "**/data-*.arrow"),
+    ("Parquet", "**/*.parquet"),
 )
 """what a folder is by the files in it, the surer first; only the files of the first that is there
 are read, and a warning names vectors that are not"""
@@ -99,8 +106,8 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
             return list(read_tree(folder, suffix))
     raise DataError(
         f"{folder}: contains no readable vectors: files of Kaldi (.scp, .ark), CosyVoice, Coqui "
-        "or SpeechBrain, or a tree of .npy or .pt files, one per recording. If it has a file of "
-        "vectors, give that file"
+        "or SpeechBrain, tables (.parquet, .arrow of datasets), or a tree of .npy or .pt files, "
+        "one per recording. If it has a file of vectors, give that file"
     )
 
 
@@ -110,7 +117,7 @@ def _tell_unread(folder: Path, project: str, files: Sequence[Path]) -> None:
     others = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix in READERS.keys() - known
+        if path.suffix in READERS.keys() - known - {".txt", ".json"}  # mostly no vectors
     )
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""

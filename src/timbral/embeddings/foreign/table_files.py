@@ -1,4 +1,4 @@
-"""Tables of other tools (CSV, TSV, JSONL, Parquet): columns of any name, vectors in any form.
+"""Tables of other tools (CSV, TSV, Parquet, Arrow): columns of any name, vectors in any form.
 
 A vector is a column of lists, a column of text (``[0.1, 0.2]``, ``0.1 0.2``), or a column for each
 of its numbers (``0`` … ``191``, ``dim_0``, ``x0``).
@@ -6,13 +6,15 @@ of its numbers (``0`` … ``191``, ``dim_0``, ``x0``).
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet
 
 from timbral.data.text_columns import read_text_columns
@@ -20,7 +22,7 @@ from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import ConfigError, DataError
 from timbral.io.near_names import near_name
 
-__all__ = ["ALIASES", "read_table"]
+__all__ = ["ALIASES", "of_table", "read_table"]
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "utterance": (
@@ -42,6 +44,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
 }
 """what columns are called elsewhere, the likeliest first"""
+ARROW_SUFFIXES = (".feather", ".arrow")
+ARROW_MAGIC = b"ARROW1"
 NUMBERED = re.compile(r"[A-Za-z_. -]*?(\d+)")
 WORDS = re.compile(r"[\s,;\[\]()]+")
 
@@ -55,13 +59,22 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
     Raises DataError when it cannot be read or has no vectors, ConfigError for a column that is not
     there.
     """
-    if path.suffix.lower() == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         table = _parquet(path)
-        names = table.column_names
+    elif suffix in ARROW_SUFFIXES:
+        table = _arrow(path)
     else:
         _, names = read_text_columns(path, ())
         table, _ = read_text_columns(path, names)
-    found = _named_columns(names, columns, path)
+    yield from of_table(table, path, columns)
+
+
+def of_table(table: pa.Table, path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
+    """The same of a table that was read from `path`."""
+    names = table.column_names
+    nested = {field.name for field in table.schema if pa.types.is_nested(field.type)}
+    found = _named_columns(names, columns, path, nested)
     vectors = _vectors(table, names, found, path)
     taken = {name: _texts(table[column], path) for name, column in found.items()
              if name != "embedding"}  # fmt: skip
@@ -86,8 +99,24 @@ def _parquet(path: Path) -> pa.Table:
         raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
 
 
-def _named_columns(names: Sequence[str], given: Mapping[str, str], path: Path) -> dict[str, str]:
-    """The column of each of `ALIASES` that the table has."""
+def _arrow(path: Path) -> pa.Table:
+    """Feather, or what `datasets` saves: Arrow's format of files, or that of streams."""
+    try:
+        with pa.memory_map(str(path)) as file:
+            is_file = file.read(len(ARROW_MAGIC)) == ARROW_MAGIC
+            file.seek(0)
+            table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()
+            table.validate(full=True)
+            return table
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as Arrow ({reason})") from None
+
+
+def _named_columns(
+    names: Sequence[str], given: Mapping[str, str], path: Path, nested: Collection[str]
+) -> dict[str, str]:
+    """The column of each of `ALIASES` that the table has; of text where it is not of vectors."""
     for name, column in given.items():
         if name not in ALIASES:
             raise ConfigError(f"columns: {name!r} is unknown; allowed: {', '.join(ALIASES)}")
@@ -96,6 +125,8 @@ def _named_columns(names: Sequence[str], given: Mapping[str, str], path: Path) -
     found = dict(given)
     for name, aliases in ALIASES.items():
         known = [each for each in aliases if each in names and each not in found.values()]
+        if name != "embedding":
+            known = [each for each in known if each not in nested]
         if name not in found and known:
             found[name] = known[0]
     return found
@@ -123,6 +154,11 @@ def _vectors(
             f"embedding={lists[0]}; columns of lists: {', '.join(lists[:12])}"
         )
     numbered = _numbered_columns([name for name in names if name not in found.values()])
+    if sum(map(_is_number, names)) > 1 and not _are_counted(names):
+        raise DataError(
+            f"{path}: its first line holds numbers, not names of columns; write one before it, as "
+            "in utterance,0,1,2"
+        )
     if len(numbered) < 2:
         raise DataError(
             f"{path}: has no column of vectors ({', '.join(ALIASES['embedding'][:5])}, …), and no "
@@ -134,6 +170,17 @@ def _vectors(
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: a column of numbers contains something else ({reason})") from None
     return list(np.stack(columns, axis=1))
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
+
+
+def _are_counted(names: Sequence[str]) -> bool:
+    return all(name.strip().isdigit() for name in names if _is_number(name))
 
 
 def _numbered_columns(names: Sequence[str]) -> list[str]:

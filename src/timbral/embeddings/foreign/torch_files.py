@@ -9,7 +9,6 @@ SpeechBrain stat_*.pkl, StatObject_SB            segset (N,), modelset (N,), sta
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,12 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from timbral.embeddings.foreign.array_files import of_array, of_arrays
 from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import DataError
 from timbral.io.pickles import UnknownNameError, read_pickle
 
-__all__ = ["read_coqui_json", "read_pickled", "read_single", "read_torch"]
+__all__ = ["of_content", "read_pickled", "read_single", "read_torch"]
 
+Array = np.ndarray[Any, Any]
+MOST_COLUMNS = 16
 VECTOR_KEYS = ("embedding", "llm_embedding", "flow_embedding", "xvector", "dvector", "vector")
 """under which a mapping of a name keeps its vector"""
 SPEAKER_KEYS = ("name", "speaker", "spk")
@@ -32,7 +34,7 @@ STAT_KEYS = {"segset", "modelset", "stat1"}
 
 def read_torch(path: Path) -> Iterator[FoundVector]:
     """A dict of vectors that `torch.save` wrote; plain tensors and values only."""
-    return _of_content(_load_torch(path), path)
+    return of_content(_load_torch(path), path)
 
 
 def read_single(path: Path) -> Any:
@@ -51,20 +53,11 @@ def read_pickled(path: Path) -> Iterator[FoundVector]:
     except Exception as error:  # a broken file raises anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path}: cannot be read as a pickle of vectors ({reason})") from None
-    return _of_content(content, path)
+    return of_content(content, path)
 
 
 RECORDS = frozenset({("speechbrain.processing.PLDA_LDA", "StatObject_SB")})
 """classes whose objects are read as dicts of what they hold"""
-
-
-def read_coqui_json(path: Path) -> Iterator[FoundVector]:
-    """Coqui's older speakers.json."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not readable JSON ({error})") from None
-    return _of_content(content, path)
 
 
 def _load_torch(path: Path) -> Any:
@@ -89,12 +82,19 @@ def _load_torch(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read ({reason})") from None
 
 
-def _of_content(content: Any, path: Path) -> Iterator[FoundVector]:
+def of_content(content: Any, path: Path) -> Iterator[FoundVector]:
+    """A vector, a table of vectors whose names stand beside the file, a mapping of names to
+    vectors, or one of columns: a table of vectors and lists as long of names and speakers.
+    """
     if not isinstance(content, Mapping):
-        yield FoundVector(path.stem, as_vector(content, str(path)))
+        yield from of_array(_array(content), path)
         return
     if content.keys() >= STAT_KEYS:
         yield from _of_stat_object(content, path)
+        return
+    columns = _columns(content)
+    if columns is not None:
+        yield from of_arrays(columns, path)
         return
     is_of_speakers = path.stem.startswith("spk")
     for key, value in content.items():
@@ -110,6 +110,31 @@ def _of_content(content: Any, path: Path) -> Iterator[FoundVector]:
                 )
             value = found
         yield FoundVector(name, as_vector(value, where), speaker)
+
+
+def _columns(content: Mapping[Any, Any]) -> dict[str, Array] | None:
+    """Arrays by name, if one is a table of vectors and another has text for each of its rows."""
+    if len(content) > MOST_COLUMNS:
+        return None
+    arrays = {str(key): _array(value) for key, value in content.items()}
+    sizes = {len(each) for each in arrays.values() if each.ndim == 2 and each.dtype.kind in "fiu"}
+    is_named = any(each.dtype.kind == "U" and each.shape == (max(sizes, default=0),)
+                   for each in arrays.values())  # fmt: skip
+    return arrays if len(sizes) == 1 and is_named else None
+
+
+def _array(value: Any) -> Array:
+    """Numbers or texts as an array; of objects where it is something else."""
+    if hasattr(value, "detach"):  # a tensor of torch
+        value = value.detach()
+        return np.asarray((value.float() if value.is_floating_point() else value).numpy())
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return np.asarray(None)
+    if array.dtype.kind == "O" and all(isinstance(each, str) for each in array.ravel().tolist()):
+        return array.astype(str)
+    return array
 
 
 def _of_stat_object(content: Mapping[str, Any], path: Path) -> Iterator[FoundVector]:
