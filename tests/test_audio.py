@@ -137,6 +137,13 @@ def test_arrays(tone: Tone) -> None:
     np.testing.assert_allclose(check_wave(as_int32, "x"), wave, atol=1e-6)
     with pytest.raises(AudioError, match=r"is silent$"):
         check_wave(np.zeros(100, np.int32), "x")
+    in_32_bits = (wave / 65_536).astype(np.float32)  # as a file of 32 bits is read
+    with pytest.raises(
+        AudioError, match=r"is silent: its samples reach .* multiply them by 65,536"
+    ):
+        check_wave(in_32_bits, "x")
+    with pytest.raises(AudioError, match=r"is silent$"):
+        check_wave(in_32_bits / 1000, "x")
 
 
 def test_int16_is_clipped_not_wrapped() -> None:

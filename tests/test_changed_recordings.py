@@ -55,6 +55,23 @@ def test_replaced_recordings_are_embedded_again(corpus: Path, tmp_path: Path) ->
     np.testing.assert_allclose(first[1], second[1], atol=1e-6)
 
 
+def test_a_replaced_recording_of_equal_size_and_time_is_embedded_again(
+    corpus: Path, tmp_path: Path
+) -> None:
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    api.embed(embedder, corpus, tmp_path / "out")
+    path = corpus / "anna" / "1.wav"
+    before = path.stat()
+    record(tmp_path / "other.wav", 3)
+    os.utime(tmp_path / "other.wav", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(tmp_path / "other.wav", path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    summary = api.embed(embedder, corpus, tmp_path / "out")
+    assert summary.new_audio_seconds > 0
+    vectors = vectors_of(read_embeddings(tmp_path / "out"))
+    np.testing.assert_allclose(vectors[0], embedder.encode(path), atol=1e-5)
+
+
 def test_a_bad_line_ends_a_strict_job(corpus: Path, tmp_path: Path) -> None:
     (corpus / "wav.scp").write_text(f"u {corpus}/anna/1.wav\nv sox |\n")
     (corpus / "utt2spk").write_text("u a\nv a\n")

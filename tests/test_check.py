@@ -114,6 +114,15 @@ def test_silence_is_no_speech(ask: Ask, tmp_path: Path) -> None:
     [checked] = timbral.check(path).recordings
     assert checked.kinds == ["no-speech"]
     assert checked.quality.speech_seconds == 0
+    assert "it is silent (-1" in checked.risks[0].message
+
+
+def test_16_bit_numbers_in_a_file_of_32_bits_are_told(folder: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(folder / "good.wav", dtype="int16")
+    path = tmp_path / "widened.wav"
+    soundfile.write(path, samples.astype(np.int32), RATE, subtype="PCM_32")
+    [checked] = timbral.check(path).recordings
+    assert "multiply those by 65,536" in checked.risks[0].message
 
 
 @pytest.mark.parametrize("name", ["table.parquet", "table.csv"])

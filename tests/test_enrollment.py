@@ -80,13 +80,22 @@ def test_models_are_averages(files: Path, average: str, norm: str) -> None:
 def test_lists_of_enrollments(tmp_path: Path) -> None:
     path = tmp_path / "e"
     for text in ("m a b\nn c\n", "m a\nn c\nm b\n", "# x\nm\ta\tb\nn\tc\n",
-                 "modelid\tsegmentid\tside\nm\ta\ta\nm\tb\ta\nn\tc\tb\n"):  # fmt: skip
+                 "modelid\tsegmentid\tside\nm\ta\ta\nm\tb\ta\nn\tc\tb\n",
+                 "modelid\tside\tsegmentid\nm\ta\ta\nm\ta\tb\nn\tb\tc\n",
+                 "side segmentid modelid\na a m\na b m\nb c n\n"):  # fmt: skip
         path.write_text(text)
         found = read_enrollment(path)
         assert found.names.to_pylist() == ["m", "n"]
         assert found.recordings.to_pylist() == ["a", "b", "c"]
         assert found.starts.tolist() == [0, 2, 3]
-    for text, words in (("m\n", "e:1: a line should be"), ("m a\nm a\n", "e:2"), ("", "no models")):
+    mistakes = (
+        ("m\n", "e:1: a line should be"),
+        ("m a\nm a\n", "e:2"),
+        ("", "no models"),
+        ("modelid\tside\tsegmentid\nm\ta\n", "e:2: a line should be"),
+        ("side\tmodelid\tsegmentid\na\n", "e:2: a line should be"),
+    )
+    for text, words in mistakes:
         path.write_text(text)
         with pytest.raises(DataError, match=words):
             read_enrollment(path)
@@ -104,6 +113,9 @@ def test_trials_below_the_heading_of_nist(tmp_path: Path) -> None:
             (1, "m", "a"),
             (0, "n", "a"),
         ]
+    path.write_text("targettype\tsegmentid\tmodelid\nnontarget\ta\tm\n")
+    (trial,) = read_trial_list(path).trials()
+    assert (trial.label, trial.first, trial.second) == (0, "m", "a")
     path.write_text("modelid\tsegmentid\tside\nm\ta\ta\nm\tb\tb\n")
     assert [each.label for each in read_trial_list(path).trials()] == [-1, -1]
     for text, words in (

@@ -130,6 +130,25 @@ def test_imported_vectors_are_enrolled(ask: Ask, tmp_path: Path) -> None:
     assert "6 voices with 24 recordings added" in answer.out
 
 
+def test_where_everybody_is_refused_there_is_no_gallery(ask: Ask, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((8, 32)).astype(np.float32)  # no two of one voice agree
+    np.savez(tmp_path / "vectors.npz", **{f"u{row}": each for row, each in enumerate(vectors)})
+    speakers = tmp_path / "utt2spk"
+    speakers.write_text("".join(f"u{row} s{row // 2}\n" for row in range(len(vectors))))
+    source, folder, path = (tmp_path / name for name in ("vectors.npz", "imported", "g.db"))
+    assert ask("import-embeddings", source, "--output", folder, "--speakers", speakers).code == 0
+    answer = ask("enroll", path, "--embeddings", folder)
+    assert answer.code == 1
+    assert answer.err.count("refused: ") == 8
+    assert "4 refused" in answer.out
+    assert not list(tmp_path.glob("g.db*"))
+    assert ask("enroll", path, "--embeddings", folder, "--force").code == 0
+    assert len(Gallery(path)) == 4
+    again = ask("enroll", path, "--embeddings", folder)
+    assert "4 were there, 0 refused" in again.out
+
+
 def test_speakers_of_an_embed_folder_are_enrolled(
     ask: Ask, tmp_path: Path, run: Path, voices: Path
 ) -> None:
@@ -151,6 +170,7 @@ def test_speakers_of_an_embed_folder_are_enrolled(
     answer = ask("enroll", other, "--embeddings", tmp_path / "embeddings")
     assert answer.code == 1
     assert "refused: " in answer.err
+    assert ("0 voices with 0 recordings" in answer.out) != other.exists()
     answer = ask("gallery", "check", path, "--encoder", run, "--json")
     assert "of the encoder's validation" in json.loads(answer.out)["rests_upon"]
     assert "guess" not in answer.err

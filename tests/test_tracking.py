@@ -6,6 +6,8 @@ import io
 import json
 import math
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -85,6 +87,33 @@ def test_visualdl(track: Callable[..., Path]) -> None:
             assert reader.get_data("audio", "batch/000")[0].id == 1
             assert "config/encoder.name" in tags["text"]
     assert loss == {1: 2.5, 2: 1.5}
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "visualdl"])
+def test_a_run_that_is_killed_has_its_last_numbers(tmp_path: Path, name: str) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from timbral.training.trackers.base import RunInfo\n"
+        "from timbral.training.trackers.registry import open_trackers\n"
+        "with open_trackers(RunInfo(Path(sys.argv[1]), 0), [sys.argv[2]]) as trackers:\n"
+        "    for step in range(1, 6):\n"
+        "        for tracker in trackers: tracker.scalars(step, {'loss': float(step)})\n"
+        "    os._exit(143)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), name]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 143
+    if name == "visualdl":
+        from visualdl import LogReader
+
+        (path,) = (tmp_path / name).glob("*.log")
+        loss = LogReader(file_path=str(path)).get_data("scalar", "train/loss")
+        assert [item.id for item in loss] == [1, 2, 3, 4, 5]
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / name))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
 
 
 def records(data: bytes) -> Iterator[bytes]:

@@ -217,6 +217,22 @@ def test_target_trials_join_recordings_of_a_speaker(tmp_path: Path) -> None:
     assert len(set(of.values())) == 3
 
 
+def test_intervals_do_not_depend_on_the_order_of_the_list(files: Path) -> None:
+    lines = (files / "t.txt").read_text().splitlines(keepends=True)
+    turned = [" ".join([label, second, first]) for label, first, second in map(str.split, lines)]
+    (files / "turned.txt").write_text("\n".join(reversed(turned)) + "\n")
+    speakers = {name: f"of {name[:3]}" for line in lines for name in line.split()[1:]}
+    for given in (None, speakers):
+        one, other = (
+            timbral.score(files / "v.npz", files / name, speakers=given, draws=100)
+            for name in ("t.txt", "turned.txt")
+        )
+        assert one.figures is not None
+        assert other.figures is not None
+        assert one.figures.eer_interval == other.figures.eer_interval
+        assert one.figures.min_dcf_intervals == other.figures.min_dcf_intervals
+
+
 def test_trials_without_vectors(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (files / "t.txt").open("a") as file:
         file.write("1 s00-0 nobody\n")

@@ -107,6 +107,11 @@ class Refusal(NamedTuple):
     reason: str
     """what was found and what to do, in one line"""
 
+    @classmethod
+    def of_name(cls, name: str, error: ConfigError) -> Refusal:
+        """Of a whole voice, whose name cannot be one."""
+        return cls(repr(name), "bad-name", str(error))
+
 
 class DataError(TimbralError):
     """A corpus, manifest, store, trial list or speaker list cannot be used."""

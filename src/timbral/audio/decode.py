@@ -46,6 +46,7 @@ __all__ = [
     "failures_of",
     "read_header",
     "resample",
+    "silence_of_fewer_bits",
     "stated_seconds",
     "to_int16",
 ]
@@ -68,6 +69,8 @@ NARROWER = (
 )
 SILENCE_PEAK = 2 / 32_768
 """two steps of 16-bit audio: dither, not sound"""
+WIDENED_PEAKS = (2.0**-23, 2.0**-16)
+"""of 16-bit numbers, 256 to 32,768, that are taken for numbers of 32 bits"""
 CANCELLATION = 0.01
 """RMS level of the channels' mean over that of the loudest: 40 dB less is no accident"""
 MISSING_SECONDS = 0.1
@@ -322,10 +325,20 @@ def as_float32(wave: NDArray[Any], name: str) -> Wave:
     return wave.astype(np.float32, copy=False)
 
 
-def _of_fewer_bits(wave: NDArray[Any]) -> str:
-    """What to add where 16-bit numbers may have come in integers of 32 bits."""
-    if wave.dtype != np.int32 or not wave.any():
+def silence_of_fewer_bits(peak: float) -> str:
+    """What to add where a peak may be that of 16-bit numbers in a file of 32 bits."""
+    if not WIDENED_PEAKS[0] <= peak <= WIDENED_PEAKS[1]:
         return ""
+    return (
+        f": its samples reach {peak:.1e} of full scale, less than a step of 16 bits; if they are "
+        "16-bit numbers that were written as 32-bit ones, multiply them by 65,536"
+    )
+
+
+def _of_fewer_bits(wave: NDArray[Any], peak: float) -> str:
+    """The same, also where 16-bit numbers may have come in integers of 32 bits."""
+    if wave.dtype != np.int32 or not wave.any():
+        return silence_of_fewer_bits(peak)
     largest = int(np.abs(wave.astype(np.int64)).max())
     return f": its int32 samples reach {largest:,} of 2,147,483,648; {NARROWER}"
 
@@ -342,7 +355,7 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
     if not np.isfinite(peak):
         raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:
-        raise AudioError(name, f"the recording is silent{_of_fewer_bits(given)}", "silent")
+        raise AudioError(name, f"the recording is silent{_of_fewer_bits(given, peak)}", "silent")
     return wave if peak <= 1.0 else to_full_scale(wave, peak, name)
 
 

@@ -43,12 +43,12 @@ def decode_container(source: ByteSource) -> Sound:
     Channels are averaged when their number changes on the way. Raises AudioError for what PyAV
     cannot decode; a missing PyAV is the error of one recording, too, not of a job.
     """
+    if is_mpeg4(source.head):
+        check_boxes(source)
     try:
         av = check_ffmpeg()
     except MissingExtraError as error:
         raise AudioError(source.name, str(error), "missing-extra") from None
-    if is_mpeg4(source.head):
-        check_boxes(source)
     frames: list[NDArray[np.float32]] = []
     rate, stated = 1, 0.0
     try:

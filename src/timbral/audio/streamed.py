@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from timbral.audio.decode import SILENCE_PEAK, Wave, as_float32
+from timbral.audio.decode import SILENCE_PEAK, Wave, as_float32, silence_of_fewer_bits
 from timbral.audio.preprocessing import Preprocessing, gain_to, rms_dbfs_of
 from timbral.audio.vad import (
     FRAME_MS,
@@ -108,7 +108,8 @@ class StreamedPreprocessing:
         if not self._count:
             raise AudioError(name, "the recording is empty (no samples)", "empty")
         if self._peak <= SILENCE_PEAK:
-            raise AudioError(name, "the recording is silent", "silent")
+            reason = f"the recording is silent{silence_of_fewer_bits(self._peak)}"
+            raise AudioError(name, reason, "silent")
         if not self._left:
             reason = f"nothing is left after trimming silence ({self._trim})"
             raise AudioError(name, reason, "trimmed-away")

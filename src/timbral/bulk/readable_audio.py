@@ -94,14 +94,9 @@ def silence_of(embeddings: Path, corpus: str | Path | None) -> Silence | None:
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError):
         return None
     audio = ReadableAudio(embeddings, corpus)
-    refusals = []
-    for path in paths:
-        refusals.append(audio.refusal(path))
-        if not refusals[-1]:
-            return None
-    if not refusals:
+    if not paths or not all(map(audio.refusal, paths)):
         return None
-    reason = ": ".join(filter(None, (paths[0], refusals[0])))
+    reason = ": ".join(filter(None, (paths[0], audio.refusal(paths[0]))))
     return Silence(reason, _common_folder(path for path in paths if path))
 
 

@@ -33,10 +33,11 @@ def take_over_shards(earlier: str | Path, folder: Folder, job: EmbedJob, num_sha
     tie_folder(folder, job)
     for number in count():
         name = shard_file_name(number)
+        if has_begun and folder.has(name):
+            continue
         content = source.read(name)
         if content is not None:
-            if not (has_begun and folder.read(name) is not None):
-                folder.write(name, content)
+            folder.write(name, content)
         elif number >= num_shards:  # a killed job has gaps
             return
 

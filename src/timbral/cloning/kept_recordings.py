@@ -68,7 +68,7 @@ class KeptRecordings:
             {
                 "path": kept,
                 "size": [stamps[path][0] for path in kept],
-                "mtime_ns": [stamps[path][1] for path in kept],
+                "changed_ns": [stamps[path][1] for path in kept],
                 "quality": [json.dumps(asdict(recordings[path].quality)) for path in kept],
                 "embedding": pa.FixedSizeListArray.from_arrays(
                     pa.array(vectors.reshape(-1)), vectors.shape[1]
@@ -93,7 +93,7 @@ def _rows(
         quality = _quality(parse_json(row["quality"]))
         yield (
             row["path"],
-            (row["size"], row["mtime_ns"]),
+            (row["size"], row["changed_ns"]),
             EncodedRecording(vector.astype(np.float32), quality),
         )
 

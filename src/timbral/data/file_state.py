@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Self
 from timbral.audio.segments import Segment
 from timbral.io.files import file_sha256
 
-__all__ = ["FileState", "file_size", "file_stamp"]
+__all__ = ["FileState", "file_size", "file_stamp", "written_ns"]
 
 NO_FILE = -2
 """bytes of a file whose state is not known"""
@@ -20,15 +21,29 @@ REMEMBERED_FILES = 1024
 
 
 def file_stamp(path: str) -> tuple[int, int]:
-    """Bytes of the whole file of a recording, and when it was written, in ns since 1970.
+    """Bytes of the whole file of a recording, and when it was changed last, in ns since 1970.
+
+    That is the time of its inode (ctime): unlike the time of writing nobody sets it, so another
+    file of the same size that keeps the old one's time of writing (`cp -p`) has another.
 
     -1 and 0 where it is missing or not on a disk, and of pipes and devices: these are not opened.
     """
+    status = _status(path)
+    return (-1, 0) if status is None else (status.st_size, status.st_ctime_ns)
+
+
+def written_ns(path: str) -> int:
+    """When the file of a recording was written, in ns since 1970; 0 as for `file_stamp`."""
+    status = _status(path)
+    return 0 if status is None else status.st_mtime_ns
+
+
+def _status(path: str) -> os.stat_result | None:
     try:
         status = Path(Segment.of(path).file).stat()
     except (OSError, ValueError):
-        return -1, 0
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (-1, 0)
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def file_size(path: str) -> int:
@@ -41,7 +56,7 @@ class FileState:
     """A file's size, time and content."""
 
     size: int
-    mtime_ns: int
+    changed_ns: int
     sha256: str
 
     @classmethod
@@ -51,22 +66,22 @@ class FileState:
         `read_at` is the stamp that the file had before something was made of it: where it is
         another now, the state is that of no file, for which of the two was used is not known.
         """
-        size, mtime_ns = file_stamp(path)
-        if read_at not in (None, (size, mtime_ns)):
+        size, changed_ns = file_stamp(path)
+        if read_at not in (None, (size, changed_ns)):
             return cls(NO_FILE, 0, "")
-        return cls(size, mtime_ns, _digest(Segment.of(path).file, size, mtime_ns))
+        return cls(size, changed_ns, _digest(Segment.of(path).file, size, changed_ns))
 
     def is_of(self, path: str) -> bool:
         """Whether the file of a recording is in this state; its content decides when its time does
-        not: it may have been copied or touched."""
+        not: it may have been copied, moved or touched."""
         stamp = file_stamp(path)
-        if stamp == (self.size, self.mtime_ns):
+        if stamp == (self.size, self.changed_ns):
             return True
         return stamp[0] == self.size and _digest(Segment.of(path).file, *stamp) == self.sha256
 
 
 @lru_cache(maxsize=REMEMBERED_FILES)
-def _digest(file: str, size: int, mtime_ns: int) -> str:
+def _digest(file: str, size: int, changed_ns: int) -> str:
     """SHA-256 of a file that has that size and time; empty when it is not on a disk."""
     try:
         return file_sha256(Path(file)) if size >= 0 else ""

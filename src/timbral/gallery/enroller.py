@@ -75,14 +75,18 @@ class Enroller:
 
     def enroll_embeddings(
         self,
-        embeddings: str | Path,
+        embeddings: str | Path | EmbeddedSpeakers,
         evidence: Evidence,
         *,
         consent: str | None,
         force: bool,
         progress: Progress,
     ) -> EnrolledSpeakers:
-        speakers = EmbeddedSpeakers.read(embeddings)
+        speakers = (
+            embeddings
+            if isinstance(embeddings, EmbeddedSpeakers)
+            else EmbeddedSpeakers.read(embeddings)
+        )
         self._encoder.check_same(speakers.encoder, self._store.location)
         unchanged = done = 0
         enrolled: list[Enrollment] = []
@@ -103,7 +107,7 @@ class Enroller:
                     except EnrollmentError as error:
                         refused[name] = error.refusals
                     except ConfigError as error:
-                        refused[name] = (Refusal(repr(name), "bad-name", str(error)),)
+                        refused[name] = (Refusal.of_name(name, error),)
             done += len(block)
             progress(done, len(speakers))
         recordings = sum(len(each.accepted) for each in enrolled)

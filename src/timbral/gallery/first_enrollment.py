@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timbral.calibration.calibration import Calibration
-from timbral.errors import EnrollmentError, Refusal
+from timbral.errors import ConfigError, EnrollmentError, Refusal
 from timbral.gallery.enrollment_result import Enrollment
 from timbral.gallery.evidence import Evidence, evidence_of
+from timbral.gallery.from_embeddings import EmbeddedSpeakers, EnrolledSpeakers
 from timbral.gallery.gallery import Gallery
 from timbral.gallery.guard import Candidates, Guard
 from timbral.gallery.measuring import measure_recordings
 from timbral.gallery.opening_gallery import is_server
 from timbral.gallery.voice_names import checked_name
-from timbral.gallery.voices import EnrolledRecording
+from timbral.gallery.voices import EnrolledRecording, checked_recordings
+from timbral.io.types import Progress
 
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
 
-__all__ = ["enroll_at"]
+__all__ = ["enroll_at", "enroll_embeddings_at"]
 
 
 def enroll_at(
@@ -63,6 +65,46 @@ def enroll_at(
         refused=unusable,
     )
     return measured.told_in(enrolled)
+
+
+def enroll_embeddings_at(
+    location: str | Path,
+    speakers: EmbeddedSpeakers,
+    evidence: Evidence,
+    *,
+    consent: str | None = None,
+    force: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> EnrolledSpeakers:
+    """As `Gallery.enroll_embeddings`, in the gallery at a location, which is made if needed.
+
+    Where everybody is refused there is no gallery afterwards either.
+    """
+    if not is_server(location) and not Path(location).exists():
+        refused = _all_refused(speakers, evidence, force=force)
+        if refused is not None:
+            return EnrolledSpeakers(0, 0, 0, refused)
+    return Gallery.create(location, speakers.encoder).enroll_embeddings(
+        speakers, evidence, consent=consent, force=force, progress=progress
+    )
+
+
+def _all_refused(
+    speakers: EmbeddedSpeakers, evidence: Evidence, *, force: bool
+) -> dict[str, Sequence[Refusal]] | None:
+    """Why an empty gallery would take nobody; None where it takes somebody."""
+    refused: dict[str, Sequence[Refusal]] = {}
+    for name, given in speakers:
+        try:
+            target = checked_name(name)
+            measured = checked_recordings(given, speakers.encoder)
+            _refuse_first(target, measured, (), evidence, force=force, partial=False)
+            return None
+        except EnrollmentError as error:
+            refused[name] = error.refusals
+        except ConfigError as error:
+            refused[name] = (Refusal.of_name(name, error),)
+    return refused
 
 
 def _refuse_first(

@@ -12,7 +12,7 @@ from timbral.gallery.consistency import GalleryCheck, check_gallery
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.enrollment_result import Enrollment
 from timbral.gallery.evidence import Evidence, evidence_of
-from timbral.gallery.from_embeddings import EnrolledSpeakers
+from timbral.gallery.from_embeddings import EmbeddedSpeakers, EnrolledSpeakers
 from timbral.gallery.voice_collection import VoiceCollection
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voices import EnrolledRecording
@@ -127,7 +127,7 @@ class Gallery(VoiceCollection):
 
     def enroll_embeddings(
         self,
-        embeddings: str | Path,
+        embeddings: str | Path | EmbeddedSpeakers,
         evidence: Evidence,
         *,
         consent: str | None = None,

@@ -99,6 +99,14 @@ class Folder:
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.location}/{name}")
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file; nothing of it is read."""
+        location = f"{self.location}/{name}"
+        if not is_url(location):
+            return Path(location).is_file()
+        filesystem, path = _resolve(location)
+        return bool(filesystem.get_file_info(path).is_file)
+
     def read(self, name: str) -> bytes | None:
         """A file's content, None when there is no such file."""
         location = f"{self.location}/{name}"

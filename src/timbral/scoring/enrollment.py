@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
-from timbral.scoring.nist_heading import HEADING, check_sides
+from timbral.scoring.nist_heading import HEADING, SIDE, check_sides, is_heading
 from timbral.scoring.trial_list import TrialList
 
 __all__ = ["AVERAGES", "NamedRecordings", "read_enrollment", "recordings_of"]
@@ -66,19 +66,22 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
     """
     path = Path(path)
     of_models: dict[str, dict[str, None]] = {}
-    columns = None
+    heading: list[str] = []
     sides: list[tuple[str, str]] = []
     for number, line in read_lines(path, "a list of enrollments"):
         words = [word.strip(BLANKS) for word in line.split("\t")]
         words = words if len(words) > 1 and all(words) else split_words(line)
-        if number == 1 and tuple(words[:2]) == HEADING:
-            columns = 2
+        if number == 1 and is_heading(words):
+            heading = words
             continue
         if line.startswith("#"):
             continue
-        model, *recordings = words[:columns]
-        if columns is not None and len(words) > columns:
-            sides.append((words[1], words[columns]))
+        if heading:
+            named = dict(zip(heading, words, strict=False))
+            words = [named[name] for name in HEADING if name in named]
+            if SIDE in named and len(words) > 1:
+                sides.append((words[1], named[SIDE]))
+        model, *recordings = words or [""]
         known = of_models.setdefault(model, {})
         repeated = [name for name in recordings if name in known]
         if not recordings or repeated or len(set(recordings)) < len(recordings):

@@ -1,8 +1,8 @@
-"""The heading of NIST's lists, ``modelid segmentid side``, and what its columns mean."""
+"""The heading of NIST's lists, ``modelid segmentid side`` in any order, and what it means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,18 +10,23 @@ import pyarrow as pa
 from timbral.errors import DataError
 from timbral.io.text import BLANKS, open_text, split_words
 
-__all__ = ["HEADING", "check_sides", "has_heading", "without_heading"]
+__all__ = ["HEADING", "SIDE", "check_sides", "has_heading", "is_heading", "without_heading"]
 
 HEADING = ("modelid", "segmentid")
 LABEL = "targettype"
 SIDE = "side"
 
 
+def is_heading(words: Sequence[str]) -> bool:
+    """Whether the words of a first line name columns of models and segments."""
+    return set(HEADING) <= set(words)
+
+
 def has_heading(path: Path) -> bool:
     """Whether the first line is NIST's heading; a file that cannot be read has none."""
     try:
         with open_text(path) as file:
-            return tuple(split_words(file.readline().rstrip("\r\n"))[:2]) == HEADING
+            return is_heading(split_words(file.readline().rstrip("\r\n")))
     except (OSError, DataError):
         return False
 

@@ -45,7 +45,8 @@ def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None 
     """A number of a speaker for each name (K,): target trials join recordings of one speaker.
 
     A model's `recordings` are of its speaker, too. A name in no target trial counts as a speaker
-    of its own.
+    of its own. Numbers are in the order of names, whatever that of the trials is: draws of speakers
+    are by number.
     """
     of = np.arange(len(trials.names))
     target = trials.labels == 1
@@ -63,8 +64,11 @@ def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None 
         np.minimum.at(joined, of[second], lower)
         joined = joined[joined][of]
         if np.array_equal(joined, of):
-            return np.unique(of, return_inverse=True)[1].astype(np.int64)
+            break
         of = joined
+    least = np.full(len(of), len(of))
+    np.minimum.at(least, of, _ranks(trials.names))
+    return np.unique(least[of], return_inverse=True)[1].astype(np.int64)
 
 
 def speakers_of(trials: TrialList, given: Speakers | None) -> Ints:
@@ -134,10 +138,18 @@ def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
 
 
 def numbered(speakers: pa.Array) -> Ints:
-    """Speakers (K,) as numbers from 0; null is one of its own."""
+    """Speakers (K,) as numbers from 0, in the order of their names; null is one of its own."""
     encoded = speakers.dictionary_encode()
-    indices = pc.fill_null(encoded.indices, len(encoded.dictionary))
-    return np.asarray(indices, dtype=np.int64)
+    numbers = np.append(_ranks(encoded.dictionary), len(encoded.dictionary))
+    rows = np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)))
+    return np.asarray(numbers[rows])
+
+
+def _ranks(names: pa.Array) -> Ints:
+    """The place of each of different names (K,) where they are sorted."""
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[np.asarray(pc.sort_indices(names))] = np.arange(len(names))
+    return ranks
 
 
 def read_map(path: Path) -> dict[str, str]:

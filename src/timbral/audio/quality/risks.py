@@ -19,6 +19,8 @@ NARROW_HZ = 4_250.0
 """half the sample rate of a telephone line, plus one step of the measure for the filter's slope"""
 CHANNEL_CORRELATION = 0.7
 """one scene has 0.9 or more, two speakers talking at once 0.3, in turns less than 0"""
+SILENT_DBFS = -90.0
+"""16-bit audio has nothing below it; speech of 16 bits that is taken for 32 lies 96 dB too low"""
 QUIET_DBFS = -50.0
 """at this level 16-bit rounding is 48 dB below speech, and the microphone's noise is close"""
 NOISY_DB = 10.0
@@ -40,6 +42,12 @@ class Risk:
 def _no_speech(quality: Quality) -> str | None:
     if is_speech(quality):
         return None
+    if quality.speech_dbfs < SILENT_DBFS:
+        return (
+            f"no speech was found in it: it is silent ({quality.speech_dbfs:.0f} dBFS); check that "
+            "it is the right recording (16-bit numbers that were written as 32-bit ones are as "
+            "silent: multiply those by 65,536)"
+        )
     return (
         f"no speech was found in it (probability {quality.speech_probability:.2f}): it is noise, "
         "music, tones or silence; check that it is the right recording"

@@ -150,16 +150,15 @@ def _enroll_speakers(
     force: bool,
 ) -> EnrolledSpeakers:
     check_folders(embeddings)
+    from timbral.gallery.first_enrollment import enroll_embeddings_at
     from timbral.gallery.from_embeddings import EmbeddedSpeakers
-    from timbral.gallery.gallery import Gallery
     from timbral.io.progress import bar
 
-    made_by = EmbeddedSpeakers.read(embeddings).encoder
-    evidence = evidence_for(made_by, calibration, encoder)
-    gallery = Gallery.create(location, made_by)
+    speakers = EmbeddedSpeakers.read(embeddings)
+    evidence = evidence_for(speakers.encoder, calibration, encoder)
     with bar("enrolling") as progress:
-        return gallery.enroll_embeddings(
-            embeddings, evidence, consent=consent, force=force, progress=progress
+        return enroll_embeddings_at(
+            location, speakers, evidence, consent=consent, force=force, progress=progress
         )
 
 

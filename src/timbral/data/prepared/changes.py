@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import SAMPLE_RATE, decode
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.file_state import file_stamp
+from timbral.data.file_state import written_ns
 from timbral.data.manifest import Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.table_columns import read_columns
@@ -49,7 +49,7 @@ def check_unchanged(
     """
     if not (folder / TIMES_FILE).exists():
         return
-    now = [file_stamp(row.path)[1] for row in utterances]
+    now = [written_ns(row.path) for row in utterances]
     written_since = _read_times(folder / TIMES_FILE, len(now)) != np.array(now, np.int64)
     if not written_since.any():
         return

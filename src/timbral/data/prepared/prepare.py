@@ -28,7 +28,7 @@ from timbral.audio.ffmpeg import FFMPEG_SUFFIXES, check_ffmpeg
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment
 from timbral.data.corpora.recognition import AUTO
-from timbral.data.file_state import file_size, file_stamp
+from timbral.data.file_state import file_size, written_ns
 from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.prepared.changes import check_unchanged, write_times
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
@@ -87,7 +87,7 @@ class _Shard:
 
     def times(self) -> list[int]:
         """When the recordings were written."""
-        return [file_stamp(row.path)[1] for row in self.utterances]
+        return [written_ns(row.path) for row in self.utterances]
 
 
 def _index_path(folder: Path, shard: int) -> Path:

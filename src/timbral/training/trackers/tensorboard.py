@@ -27,6 +27,7 @@ class TensorBoardTracker:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in grouped(values).items():
             self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # a killed run, or one stopped inside an import, closes nothing
 
     def plot(self, step: int, name: str, path: Path) -> None:
         from matplotlib.image import imread
