@@ -138,7 +138,7 @@ def test_what_cannot_be_a_page_is_refused(
             ("--output", "a.onnx", "--web", "page"),
             "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER",
         ),
-        (("--output", "a.onnx", "--onnxruntime-web", "."), "goes with --web only"),
+        (("--output", "a.onnx", "--onnxruntime-web", "."), "is only for --web"),
         (("--web", "page", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
         (("--sherpa", "a.onnx", "--precision", "int4"), "allowed: fp32, fp16 or int8"),
         (("--web", tmp_path / "notes"), "choose a new or empty folder as --web"),

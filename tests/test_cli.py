@@ -258,8 +258,8 @@ def mistakes(
         "unknown config": (["train", "tdnn-ge2e", *train[2:]], "did you mean 'tdnn-ge2e-small'"),
         "empty word": (["verify", recording, ""], f"the word after {recording} is empty"),
         "empty option": ([*train[:2], "--data", ""], "the word after --data is empty"),
-        "nothing to check": (["check", "--exit-code"], "name a recording"),
-        "nobody to identify": (["identify", "g.db", "--exit-code"], "name a recording"),
+        "nothing to check": (["check", "--exit-code"], "give one or more recordings"),
+        "nobody to identify": (["identify", "g.db", "--exit-code"], "give one or more recordings"),
         "one of a pair": (
             ["gallery", "migrate", "g.db", "--bridge", tmp], "--bridge: takes 2 values, got 1"
         ),

@@ -76,13 +76,13 @@ def test_what_goes_with_a_corpus(ask: Ask, corpus: Path, tmp_path: Path) -> None
     for words, said in (
         (("--output", "a.onnx"), "the precision is fp32: add precision int8"),
         (("--output", "a.onnx", "--precision", "fp16"), "the precision is fp16: add precision"),
-        (("--web", "page", "--precision", "int8"), "--calibrate goes with --output only"),
-        (("--sherpa", "a.onnx", "--precision", "int8"), "--calibrate goes with --output only"),
+        (("--web", "page", "--precision", "int8"), "--calibrate is only for --output"),
+        (("--sherpa", "a.onnx", "--precision", "int8"), "--calibrate is only for --output"),
     ):
         answer = ask("export", "campplus-int8", *words, "--calibrate", corpus)
         assert (answer.code, said in answer.err) == (2, True), answer.err
     answer = ask("export", "campplus-int8", "--output", "a.onnx", "--layout", "tree")
-    assert (answer.code, "--layout is that of the corpus" in answer.err) == (2, True)
+    assert (answer.code, "--layout is only for the corpus" in answer.err) == (2, True)
     words = ["--output", tmp_path / "a.onnx", "--precision", "int8", "--calibrate"]
     answer = ask("export", "campplus-int8", *words, tmp_path / "nothing")
     assert answer.code == 2

@@ -322,7 +322,7 @@ class Constant:
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return np.full(len(scores), self.ratio)
 
-    def said(self, llr: float, cosine: float | None = None) -> str:
+    def describe(self, llr: float, cosine: float | None = None) -> str:
         return f"llr {llr:+.1f}"
 
 

@@ -656,7 +656,7 @@ def test_a_gallery_of_another_encoder_is_refused(
             "vectors of different encoders cannot be compared",
         ),
         ([tmp_path / "none.db", "--encoder", run], "none.db"),
-        ([], "name an --encoder, such as campplus-int8"),
+        ([], "give an --encoder, such as campplus-int8"),
     ):
         answer = ask("serve", *words, "--port", 0)
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err

@@ -66,7 +66,7 @@ class Engine:
             return embed_on_ray(
                 embedder, shards, folder, self.strict, self.workers, self.ray_address
             )
-        workers = self.workers or _workers_that_pay(len(shards), embedder.device.type)
+        workers = self.workers or _useful_workers(len(shards), embedder.device.type)
         if workers > 1:
             return embed_in_processes(embedder, shards, folder, self.strict, workers)
         return embed_here(embedder, shards, folder, self.strict, progress)
@@ -75,7 +75,7 @@ class Engine:
 DEFAULT_ENGINE = Engine()
 
 
-def _workers_that_pay(num_shards: int, device: str) -> int:
+def _useful_workers(num_shards: int, device: str) -> int:
     """As many workers as gain more than the seconds in which they start."""
     available = _num_gpus() if device == "cuda" else usable_cores()
     return max(1, min(available, num_shards // SHARDS_PER_WORKER))

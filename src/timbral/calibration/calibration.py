@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from timbral.calibration.argument_checks import check_rate
 from timbral.calibration.conditions import Conditions, Ranges, pair_features
-from timbral.calibration.questions import check_rate
 from timbral.embeddings.vectors import project_out, unit_length
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Vectors

@@ -41,7 +41,7 @@ __all__ = [
     "names",
     "option",
     "options_of",
-    "tell_passed_over",
+    "print_passed_over",
     "with_channel",
 ]
 
@@ -233,7 +233,7 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
     return embedder
 
 
-def tell_passed_over(passed_over: Counter[str]) -> None:
+def print_passed_over(passed_over: Counter[str]) -> None:
     """Say which files of a corpus's folder are no recordings, if any."""
     from timbral.data.corpora.passed_over import in_words
 

@@ -14,7 +14,7 @@ from timbral.cli.wording import count
 if TYPE_CHECKING:
     from timbral.data.manifest import Manifest
 
-__all__ = ["STDIN", "check_corpus", "find_corpus", "tell_columns"]
+__all__ = ["STDIN", "check_corpus", "find_corpus", "print_left_out_columns"]
 
 STDIN = "-"
 NEARLY_ALL = 0.9
@@ -61,8 +61,8 @@ def find_corpus(
         found = _from_standard_input(layout, pattern)
     else:
         found = find_utterances(corpus, layout, pattern, mel_files=mel_files)
-    _tell_reading(found, layout)
-    _tell_lopsided(found)
+    _print_layout(found, layout)
+    _warn_of_lopsided(found)
     return found
 
 
@@ -91,19 +91,19 @@ def _suffix(content: bytes) -> str:
     return ".txt"
 
 
-def _tell_reading(found: Manifest, layout: str) -> None:
-    """Which layout was recognized, where none was named, and whom it finds."""
+def _print_layout(found: Manifest, layout: str) -> None:
+    """Print which layout was recognized, if none was given, and which speakers it has."""
     from timbral.data.corpora.readings import describe_speakers
 
     if layout == "auto" and found.layout:
         print(f"layout: {found.layout}, {describe_speakers(found)}", file=sys.stderr)
-    tell_columns(found)
+    print_left_out_columns(found)
 
 
-def tell_columns(found: Manifest) -> None:
-    """What is known of the utterances besides their names, and which columns are left out.
+def print_left_out_columns(found: Manifest) -> None:
+    """Print the further columns of the utterances, and which columns are left out.
 
-    Those that timbral wrote and makes again are no loss, so that nothing is said of them.
+    Columns that timbral writes itself are no loss and not mentioned.
     """
     from timbral.data.further_columns import made_by_timbral
 
@@ -122,8 +122,8 @@ def tell_columns(found: Manifest) -> None:
             print(f"columns {', '.join(names)} are left out: each {reason}", file=sys.stderr)
 
 
-def _tell_lopsided(found: Manifest) -> None:
-    """A speaker who has all utterances, or nearly all, may be a folder that holds the speakers."""
+def _warn_of_lopsided(found: Manifest) -> None:
+    """Warn if one speaker has all or nearly all utterances: perhaps it contains the speakers."""
     counts = Counter(found.table["speaker"].to_pylist())
     speaker, most = counts.most_common(1)[0]
     if len(found) < 2 or (most < NEARLY_ALL * len(found)) or (len(counts) > 1 and len(found) < FEW):

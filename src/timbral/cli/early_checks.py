@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from timbral.audio.segments import Segment
-from timbral.calibration.questions import check_prior, check_rate, check_threshold
+from timbral.calibration.argument_checks import check_prior, check_rate, check_threshold
 from timbral.errors import AudioError, ConfigError, DataError
 from timbral.io.durations import duration
 from timbral.io.near_names import beside

@@ -6,15 +6,15 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["tell_missing_encoder"]
+__all__ = ["missing_encoder_hint"]
 
 
-def tell_missing_encoder(verb: str, words: Sequence[str]) -> str:
-    """That ENCODER is missing, with one that it may be; "" where the first word may be one.
+def missing_encoder_hint(verb: str, words: Sequence[str]) -> str:
+    """A message that ENCODER is missing, with an example; "" if the first word may be one.
 
     Args:
         verb: such as ``timbral embed``, which takes ENCODER and a corpus or list
-        words: what stands behind it
+        words: its arguments
     """
     if not words or words[0].startswith("-") or not (found := _no_encoder(words[0])):
         return ""

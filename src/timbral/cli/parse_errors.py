@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from timbral.cli.missing_encoder import tell_missing_encoder
+from timbral.cli.missing_encoder import missing_encoder_hint
 from timbral.cli.wording import flags_of
 from timbral.errors import ConfigError, did_you_mean
 
@@ -84,7 +84,7 @@ def _missing_encoder(
     """That the encoder is missing, if a word is, and the first one is none; else ""."""
     takes_encoder = tuple(inspect.signature(run).parameters)[:2] in ENCODER_FIRST
     lacks_word = any(context.arg.is_positional() for context in contexts)
-    return tell_missing_encoder(verb, words) if takes_encoder and lacks_word else ""
+    return missing_encoder_hint(verb, words) if takes_encoder and lacks_word else ""
 
 
 def _missing(contexts: Sequence[Any]) -> str:

@@ -92,9 +92,10 @@ def evaluate(
     be scored (the vectors are kept).
     """
     options = ScoreOptions(
-        norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
-        skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
-        _read(calibration),
+        norm=norm, cohort=cohort, top_k=top_k, directions=directions,
+        speakers=listed_speakers(speakers, trials), p_target=p_target, draws=draws,
+        skip_missing=skip_missing, enrollment=enrollment, enrollment_average=enrollment_average,
+        by=with_list_columns(by, trials), false_accept=false_accept, calibration=_read(calibration),
     )  # fmt: skip
     listed = read_labeled_list(trials)
     job = _job(encoder, trials, listed, root, output, options, allow_seen)

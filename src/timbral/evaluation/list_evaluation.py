@@ -145,8 +145,8 @@ class ListEvaluation:
             len(done.scored.trials), len(embedded.failures), done.num_missing, done.note
         )
         if self.output is not None:
-            said = done.calibrated
-            results = {"calibrated": None if said is None else {"limits": said.limits}}
+            calibrated = done.calibrated
+            results = {"calibrated": None if calibrated is None else {"limits": calibrated.limits}}
             self._write_results(self.output, asdict(scored) | results, vectors)
         return scored
 

@@ -41,7 +41,7 @@ class Evidence(Protocol):
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         """Ratios (N,) of scores (N,), same speaker : different speakers, without limits."""
 
-    def said(self, llr: float, cosine: float | None = None) -> str:
+    def describe(self, llr: float, cosine: float | None = None) -> str:
         """A ratio as text, with its cosine if that is known."""
 
 
@@ -64,7 +64,7 @@ class CalibratedEvidence:
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.calibration.unlimited_llr(scores, first, second)
 
-    def said(self, llr: float, cosine: float | None = None) -> str:
+    def describe(self, llr: float, cosine: float | None = None) -> str:
         return llr_in_words(llr, cosine)
 
 
@@ -96,7 +96,7 @@ class CosineEvidence:
         """The cosine with this ratio."""
         return self.threshold + llr / SLOPE
 
-    def said(self, llr: float, cosine: float | None = None) -> str:
+    def describe(self, llr: float, cosine: float | None = None) -> str:
         cosine = self.cosine(llr) if cosine is None else cosine
         return f"cosine {cosine:.2f}, threshold {self.threshold:.2f}"
 

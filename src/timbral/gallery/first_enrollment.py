@@ -64,7 +64,7 @@ def enroll_at(
         partial=partial,
         refused=unusable,
     )
-    return measured.told_in(enrolled)
+    return measured.with_warnings(enrolled)
 
 
 def enroll_embeddings_at(

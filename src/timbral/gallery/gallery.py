@@ -94,7 +94,7 @@ class Gallery(VoiceCollection):
             partial=partial,
             refused=measured.refusals,
         )
-        return measured.told_in(enrolled)
+        return measured.with_warnings(enrolled)
 
     def enroll_vectors(
         self,

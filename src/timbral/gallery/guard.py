@@ -138,7 +138,7 @@ class Guard:
             worst = int(np.argmin(ratios))
             if ratios[worst] >= 0:
                 break
-            said = self.evidence.said(ratios[worst])
+            said = self.evidence.describe(ratios[worst])
             found[kept[worst]] = _disagrees(candidates, kept, kept[worst], said)
             kept = [*kept[:worst], *kept[worst + 1 :]]
         if found and len(found) >= len(kept) + len(candidates.enrolled):
@@ -166,9 +166,9 @@ class Guard:
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
                 reason = (
-                    f"it sounds more like the voice {name!r} ({said}) "
-                    f"than like {candidates.name!r} ({self.evidence.said(own)}), which it would "
-                    "make more like it: leave it out, or enroll it there"
+                    f"it sounds more like the voice {name!r} ({said}) than like "
+                    f"{candidates.name!r} ({self.evidence.describe(own)}): leave it out, or enroll "
+                    "it there"
                 )
                 found[row] = Refusal(recording.source, "another-voice", reason)
         return found
@@ -264,7 +264,7 @@ class Guard:
             best = int(np.argmax(ratios))
             ratio, cosine = float(ratios[best]), min(float(scores[best]), 1.0)
             evidence = self._of_mapped if near.mapped[best] else self.evidence
-            found.append((ratio, near.names[best], evidence.said(ratio, cosine)))
+            found.append((ratio, near.names[best], evidence.describe(ratio, cosine)))
         return found
 
     def _compare(self, voice: Vectors, conditions: Conditions, near: Near) -> tuple[Floats, Floats]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from timbral.calibration.argument_checks import check_prior
 from timbral.calibration.calibration import NO_PROMISE, Calibration
 from timbral.calibration.conditions import Conditions
-from timbral.calibration.questions import check_prior
-from timbral.calibration.told_risks import is_narrow
+from timbral.calibration.risk_warnings import is_narrow
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import AudioError, ConfigError
 from timbral.gallery.encoder_identity import EncoderIdentity

@@ -48,7 +48,7 @@ class MappedEvidence:
     def llr(self, scores: Floats, first: Conditions, second: Conditions) -> Floats:
         return self.migration.calibration.unlimited_llr(scores, first, second)
 
-    def said(self, llr: float, cosine: float | None = None) -> str:
+    def describe(self, llr: float, cosine: float | None = None) -> str:
         return llr_in_words(llr, cosine)
 
 

@@ -40,7 +40,7 @@ class MeasuredRecordings:
     risks: dict[str, list[Risk]]
     """by the sources of the recordings"""
 
-    def told_in(self, enrollment: Enrollment) -> Enrollment:
+    def with_warnings(self, enrollment: Enrollment) -> Enrollment:
         """An enrollment with the risks of those recordings that were enrolled.
 
         A short recording is no risk in a voice with enough speech.

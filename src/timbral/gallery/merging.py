@@ -41,7 +41,7 @@ def refusal_to_merge(
     (ratio,) = compared.llr(scores.astype(np.float64), *conditions)
     if ratio >= 0:
         return None
-    said = compared.said(float(ratio), min(float(scores[0]), 1.0))
+    said = compared.describe(float(ratio), min(float(scores[0]), 1.0))
     reason = (
         f"it does not sound like {into.name!r} ({said}, more like another speaker): listen to a "
         "recording of each"

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timbral.calibration.argument_checks import check_rate
 from timbral.calibration.calibration import OperatingPoint, bound_at
-from timbral.calibration.questions import check_rate
 from timbral.errors import ConfigError
 from timbral.io.types import Floats
 from timbral.scoring.rate_bounds import poisson_bounds

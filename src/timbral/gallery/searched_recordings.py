@@ -10,7 +10,7 @@ from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import is_speech
 from timbral.calibration.conditions import Conditions
-from timbral.calibration.told_risks import is_narrow, told_risks
+from timbral.calibration.risk_warnings import is_narrow, risk_warnings
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError
 from timbral.inference.recordings import name_of, no_finite_vector
@@ -48,7 +48,7 @@ class SearchedRecording:
         `narrow_voice`: a calibration compares it with a voice of telephone recordings.
         """
         narrow = narrow_voice and is_narrow(self.quality.bandwidth_hz)
-        return tuple(told_risks([(self.name, self.quality)], narrow_allowed=narrow))
+        return tuple(risk_warnings([(self.name, self.quality)], narrow_allowed=narrow))
 
 
 def read_recordings(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from timbral.calibration.argument_checks import check_prior, check_rate, check_threshold
 from timbral.calibration.calibration import NO_PROMISE, Calibration, OperatingPoint, promised
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.log_odds import log_odds, probability_of
-from timbral.calibration.questions import check_prior, check_rate, check_threshold
 from timbral.embeddings.similarity import similarity
 from timbral.errors import ConfigError
 from timbral.io.types import Vectors

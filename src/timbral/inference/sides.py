@@ -11,7 +11,7 @@ from timbral.audio.decode import Wave
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import is_speech
 from timbral.calibration.conditions import Conditions
-from timbral.calibration.told_risks import is_narrow, told_risks
+from timbral.calibration.risk_warnings import is_narrow, risk_warnings
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import InputError
 from timbral.inference.decision import Decision, PairScore, Question, decide, without_speech
@@ -106,6 +106,6 @@ def _with_risks(decision: Decision, *sides: Side) -> Decision:
     narrow = decision.probability is not None and all(
         is_narrow(quality.bandwidth_hz) for side in measured for _, quality in side
     )
-    found = [risk for side in measured for risk in told_risks(side, narrow_allowed=narrow)]
+    found = [risk for side in measured for risk in risk_warnings(side, narrow_allowed=narrow)]
     once = dict.fromkeys(found)  # a recording against itself
     return replace(decision, warnings=(*decision.warnings, *once))

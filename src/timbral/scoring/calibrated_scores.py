@@ -45,15 +45,15 @@ class CalibratedScores:
     llrs: Vectors
     """(N,) natural logarithms, without `limits`: what Bayes' thresholds are compared with"""
     limits: tuple[float, float]
-    """beyond which nothing was seen: an llr that is said ends there"""
+    """lowest and highest llr that the data of the calibration support"""
     description: str
     """of the calibration: what it was fitted on"""
     num_outside: int
     """trials of a recording below the ranges of the calibration's data"""
 
     @property
-    def said(self) -> Vectors:
-        """The llrs (N,) as `verify` says them."""
+    def limited_llrs(self) -> Vectors:
+        """The llrs (N,) within `limits`, as `verify` reports them."""
         return np.asarray(np.clip(self.llrs, *self.limits))
 
 

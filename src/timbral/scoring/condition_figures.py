@@ -171,7 +171,7 @@ def _with_costs(
     llrs = calibrated.llrs[rows]
     return replace(
         condition,
-        cllr=cllr(calibrated.said[rows], labels),
+        cllr=cllr(calibrated.limited_llrs[rows], labels),
         least_cllr=convex_hull(SortedScores.of(llrs, labels)).min_cllr,
         actual_dcf={f"{p:g}": actual_dcf(llrs, labels, p) for p in options.p_target},
     )

@@ -61,7 +61,7 @@ def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, pri
                 labels.take(pa.array(label)),
                 _text(scored.scores[rows]),
                 _text(calibrated.llrs[rows]),
-                _text(probability_of(calibrated.said[rows] + odds)),
+                _text(probability_of(calibrated.limited_llrs[rows] + odds)),
             ]
             lines = pc.binary_join_element_wise(*columns, "\t")
             file.write("\n".join(lines.to_pylist()) + "\n")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from timbral.calibration.argument_checks import check_prior
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import read_calibration
-from timbral.calibration.questions import check_prior
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import ConfigError, check_choice
 from timbral.io.outputs import FileKind, claim_file
@@ -143,9 +143,10 @@ def score(
     if isinstance(calibration, str | Path):
         calibration = _calibration_of(calibration)
     options = ScoreOptions(
-        norm, cohort, top_k, directions, listed_speakers(speakers, trials), p_target, draws,
-        skip_missing, enrollment, enrollment_average, with_list_columns(by, trials), false_accept,
-        calibration,
+        norm=norm, cohort=cohort, top_k=top_k, directions=directions,
+        speakers=listed_speakers(speakers, trials), p_target=p_target, draws=draws,
+        skip_missing=skip_missing, enrollment=enrollment, enrollment_average=enrollment_average,
+        by=with_list_columns(by, trials), false_accept=false_accept, calibration=calibration,
     )  # fmt: skip
     _claim(output, llrs, [vectors, trials, *options.files])
     listed, found = read_trial_list(trials), read_vectors(vectors)

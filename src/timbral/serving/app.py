@@ -155,7 +155,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         return answer(_full_disk(error))
 
     @app.exception_handler(Exception)  # its traceback is in the log
-    async def admit_a_fault(_: Request, __: Exception) -> JSONResponse:
+    async def answer_unexpected_error(_: Request, __: Exception) -> JSONResponse:
         message = "unexpected error; the details are in the log of the service"
         return answer(ErrorAnswer(500, "fault", message))
 

@@ -93,7 +93,7 @@ def run(
 
     encoder, corpus = recordings.encoder, recordings.corpus
     if corpus is not None and encoder is None:
-        raise ConfigError("--corpus says where recordings are read, which only --encoder does")
+        raise ConfigError("--corpus is only for --encoder, which reads recordings; leave it out")
     target = output or findings_path(embeddings)
     embedder = None if encoder is None else load_embedder(encoder, running)
     failures: list[AudioError] = []

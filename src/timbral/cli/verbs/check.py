@@ -59,7 +59,7 @@ def run(
     from timbral import api
 
     if not recordings:
-        raise ConfigError("name a recording, or several; folders and tables are taken, too")
+        raise ConfigError("give one or more recordings; folders and tables are allowed, too")
     check_folders(*(given for given in recordings if "#" not in given))
     embedder = None if encoder is None else load_embedder(encoder, running)
     with bar("checking") as advance:

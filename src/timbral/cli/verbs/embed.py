@@ -17,7 +17,7 @@ from timbral.cli.common_options import (
     load_embedder,
     names,
     option,
-    tell_passed_over,
+    print_passed_over,
 )
 from timbral.cli.corpus_argument import check_corpus, find_corpus
 from timbral.cli.early_checks import check_files, check_folders
@@ -138,7 +138,7 @@ def _print_summary(done: EmbedSummary, target: str) -> int:
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
         f"({duration(done.audio_seconds)}) in {target}"
     )
-    tell_passed_over(done.passed_over)
+    print_passed_over(done.passed_over)
     if done.num_risky:
         risky = count(done.num_risky, "recording")
         print(f"{risky} at risk ({by_kind(done.risk_counts)}); `timbral check` says why")

@@ -87,7 +87,7 @@ def run(
         speakers = _enroll_speakers(gallery, embeddings, encoder, calibration, consent, force)
         return _report_speakers(speakers, gallery, json)
     if not recordings:
-        raise ConfigError("name a voice and recordings of it, or give `embeddings`")
+        raise ConfigError("give a voice's name and recordings of it, or `embeddings`")
     _check_voice(name, recordings)
     announce_length(*recordings)
     embedder = _open_encoder(gallery, name, recordings, encoder, running)
@@ -113,7 +113,7 @@ def _check_alone(name: object, others: bool) -> None:
     """ConfigError for what does not go with `embeddings`."""
     if name or others:
         raise ConfigError(
-            "`embeddings` takes the place of NAME and recordings, and goes without `partial` and "
+            "`embeddings` replaces NAME and recordings, and cannot be combined with `partial` or "
             "`channel`"
         )
 

@@ -158,11 +158,11 @@ def _check_options(
             "give exactly one of --output FILE.onnx, --sherpa FILE.onnx and --web FOLDER"
         )
     if web is None and onnxruntime_web is not None:
-        raise ConfigError("--onnxruntime-web goes with --web only; leave it out")
+        raise ConfigError("--onnxruntime-web is only for --web; leave it out")
     if calibrate is not None and outputs[0] is None:
-        raise ConfigError("--calibrate goes with --output only; leave it out")
+        raise ConfigError("--calibrate is only for --output; leave it out")
     if calibrate is None and layout != "auto":
-        raise ConfigError("--layout is that of the corpus of --calibrate; leave it out")
+        raise ConfigError("--layout is only for the corpus of --calibrate; leave it out")
 
 
 def _print_parity(parity: Parity) -> None:

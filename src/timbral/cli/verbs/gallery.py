@@ -110,9 +110,9 @@ def run(
     """
     check_files(calibration)
     if force and action != "merge":
-        raise ConfigError("`force` goes with merge")
+        raise ConfigError("`force` is only for merge")
     if recordings and (action != "remove" or len(names) != 1):
-        raise ConfigError("`recordings` goes with remove and the name of one voice")
+        raise ConfigError("`recordings` is only for remove, with the name of one voice")
     from timbral.gallery.gallery import Gallery
 
     _check_names(action, names)
@@ -224,7 +224,7 @@ def _rename(gallery: Gallery, request: Request) -> int:
 
 def _export(gallery: Gallery, request: Request) -> int:
     if request.output is None:
-        raise ConfigError("export: name a file with `output`, such as voices.parquet")
+        raise ConfigError("export: give a file as `output`, such as voices.parquet")
     rows = gallery.export(request.output)
     print(f"{count(rows, 'recording')}: {request.output}")
     return OK
@@ -239,17 +239,17 @@ def _check(gallery: Gallery, request: Request) -> int:
     print(f"{count(found.num_voices, 'voice')}, by {found.rests_upon}")
     print(f"{count(len(found.alike), 'pair')} of voices that may be one speaker's")
     for pair in found.alike:
-        print(f"  {pair.first} and {pair.second}: {evidence.said(pair.llr, pair.cosine)}")
+        print(f"  {pair.first} and {pair.second}: {evidence.describe(pair.llr, pair.cosine)}")
     print(f"{count(len(found.disagreeing), 'recording')} that may be another speaker's")
     for each in found.disagreeing:
-        print(f"  {each.voice}, recording {each.id} ({each.source}): {evidence.said(each.llr)}")
+        print(f"  {each.voice}, recording {each.id} ({each.source}): {evidence.describe(each.llr)}")
     return SOME_FAILED if found.alike or found.disagreeing else OK
 
 
 def _migrate(gallery: Gallery, request: Request) -> int:
     if request.to is None or request.bridge is None or request.output is None:
         raise ConfigError(
-            "migrate takes `to` (an encoder), `bridge` (vectors of one corpus by both encoders) "
+            "migrate needs `to` (an encoder), `bridge` (vectors of one corpus by both encoders) "
             "and `output` (the new gallery)"
         )
     pairs = [request.bridge, *request.unlabeled]

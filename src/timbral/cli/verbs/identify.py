@@ -82,18 +82,20 @@ def run(
     )  # fmt: skip
     paths = list(map(str, recordings))
     given = [with_channel(path, channel) for path in paths]
-    told, failed = _tell_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
+    answered, failed = _print_all(
+        identifier.identify_many(given, names=paths), json, len(paths) > 1
+    )
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
     is_decided = identifier.is_calibrated or false_accept is not None
-    return max(_code(each, is_decided) for each in told) if exit_code else OK
+    return max(_code(each, is_decided) for each in answered) if exit_code else OK
 
 
 def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> None:
     """ConfigError for no recordings, DataError for files that are not there; tells a long wait."""
     if not recordings:
-        raise ConfigError("name a recording, or several, behind the gallery")
+        raise ConfigError("give one or more recordings after the gallery")
     check_files(calibration)
     check_folders(strangers)
     announce_length(*recordings)
@@ -105,21 +107,21 @@ def _code(found: Identification, is_decided: bool) -> int:
     return NOBODY if is_decided and found.holds_speech else UNDECIDED
 
 
-def _tell_all(
+def _print_all(
     answers: Iterable[Identification | AudioError], json: bool, several: bool
 ) -> tuple[list[Identification], int]:
-    """Print each answer as it comes; all of them, and how many recordings failed."""
-    told, failed = [], 0
+    """Print each answer as it comes; returns all of them, and how many recordings failed."""
+    answered, failed = [], 0
     for found in answers:
         if isinstance(found, AudioError):
             print(f"error: {found}", file=sys.stderr)
             failed += 1
             continue
-        told.append(found)
+        answered.append(found)
         print(_as_json(found) if json else _in_words(found, several), flush=True)
         for warning in found.warnings:
             print(f"note: {name_flags(warning, ['identify'])}", file=sys.stderr)
-    return told, failed
+    return answered, failed
 
 
 def _in_words(found: Identification, several: bool) -> str:

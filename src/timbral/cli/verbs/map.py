@@ -35,8 +35,8 @@ def run(
     from timbral import api
 
     if output.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--output should name a page, such as map.html; got {output}")
-    _tell_silence(embeddings, corpus)
+        raise ConfigError(f"--output must be a page, such as map.html; got {output}")
+    _warn_of_silence(embeddings, corpus)
     with bar("placing and drawing") as advance:
         plot, page = api.map(embeddings, output, advance, corpus=corpus)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
@@ -50,8 +50,8 @@ def run(
     return SOME_FAILED if page.unreadable else OK
 
 
-def _tell_silence(embeddings: Path, corpus: str | None) -> None:
-    """Before minutes of work: that no point will have sound, and what gives it."""
+def _warn_of_silence(embeddings: Path, corpus: str | None) -> None:
+    """Warn, before minutes of work, that no point will have audio, and what would help."""
     from timbral.bulk.readable_audio import silence_of
 
     silence = silence_of(embeddings, corpus)

@@ -13,9 +13,9 @@ from timbral.cli.common_options import (
     count_failures,
     names,
     option,
-    tell_passed_over,
+    print_passed_over,
 )
-from timbral.cli.corpus_argument import find_corpus, tell_columns
+from timbral.cli.corpus_argument import find_corpus, print_left_out_columns
 from timbral.cli.wording import count
 from timbral.data.prepared.formats import FORMATS
 from timbral.errors import ConfigError, check_choice
@@ -82,7 +82,7 @@ def run(
             utterances, output, preprocessing, format=format, workers=workers, progress=advance
         )
     code = _print_summary(summary, output)
-    _tell_passed_over(corpus, datasets_root, dataset_names, utterances)
+    _print_passed_over(corpus, datasets_root, dataset_names, utterances)
     return code
 
 
@@ -98,7 +98,7 @@ def _print_summary(summary: PrepareSummary, folder: Path) -> int:
     return count_failures(summary.num_failures, folder)
 
 
-def _tell_passed_over(
+def _print_passed_over(
     corpus: str | None, root: Path | None, names: tuple[str, ...], utterances: Manifest
 ) -> None:
     from timbral.data.corpora.passed_over import count_passed_over
@@ -106,7 +106,7 @@ def _tell_passed_over(
 
     folders = [corpus] if corpus is not None else []
     folders += [str(folder) for folder in dataset_folders(root, names)] if root is not None else []
-    tell_passed_over(count_passed_over(folders, utterances))
+    print_passed_over(count_passed_over(folders, utterances))
 
 
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:
@@ -122,7 +122,7 @@ def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, 
         )
     if root is not None:
         found = scan_datasets(root, names)
-        tell_columns(found)
+        print_left_out_columns(found)
         return found
     assert corpus is not None
     return find_corpus(corpus, layout)
@@ -134,4 +134,4 @@ def _decibels(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--min-rms-dbfs is a level in dBFS or none, got {text!r}") from None
+        raise ConfigError(f"--min-rms-dbfs must be a level in dBFS or none, got {text!r}") from None

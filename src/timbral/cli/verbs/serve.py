@@ -108,7 +108,7 @@ def run(
             from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
             raise ConfigError(
-                f"name an `encoder`, such as {DEFAULT_ENCODER}, which ships with timbral, or an "
+                f"give an `encoder`, such as {DEFAULT_ENCODER}, which ships with timbral, or an "
                 "existing gallery, whose encoder is then used"
             )
         embedder = load_embedder(name, running, torch_threads=MAIN_THREADS)

@@ -98,7 +98,7 @@ def _drift(
 ) -> int:
     """Similarity over the time of one recording."""
     if len(encoders) != 1 or len(sources) > 2:
-        raise ConfigError("--drift takes one encoder, a long recording, and maybe a reference")
+        raise ConfigError("--drift takes one encoder, a long recording, and optionally a reference")
     embedder = load_embedder(encoders[0], running)
     from timbral import api
 

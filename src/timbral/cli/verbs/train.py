@@ -97,7 +97,7 @@ def run(
     _check_arguments(config, sources, options)
     if (sources.encoder or sources.loss) and options.workers > 1:
         raise ConfigError(
-            "an encoder or a loss of your own with several processes: start them with torchrun"
+            "with your own encoder or loss, several processes must be started with torchrun"
         )
     recipe = _recipe(config, sources)
     options = options.with_defaults(recipe.run.options)

@@ -58,7 +58,7 @@ def run(
     """
     from timbral import api
 
-    source = _told(corpus, layout)
+    source = _source_of(corpus, layout)
     drawn = api.trials(
         source,
         output,
@@ -73,8 +73,8 @@ def run(
     return _describe(drawn, output, per_speaker, across_sessions)
 
 
-def _told(corpus: str, layout: str) -> str | Manifest:
-    """What trials are drawn from; says how a corpus was read."""
+def _source_of(corpus: str, layout: str) -> str | Manifest:
+    """The source of the trials; prints how a corpus was read."""
     from timbral.scoring.utterances_of_vectors import holds_vectors
 
     if corpus != STDIN and holds_vectors(corpus):

@@ -99,7 +99,7 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
     for project, pattern in FOLDERS:
         files = sorted(folder.glob(pattern))
         if files:
-            _tell_unread(folder, project, files)
+            _warn_of_unread(folder, project, files)
             return joined(READERS[path.suffix.lower()](path, columns) for path in files)
     for suffix in TREES:
         if any(folder.rglob(f"*{suffix}")):
@@ -111,8 +111,8 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
     )
 
 
-def _tell_unread(folder: Path, project: str, files: Sequence[Path]) -> None:
-    """Warn of files of vectors in other forms: an scp names its archives, nothing the others."""
+def _warn_of_unread(folder: Path, project: str, files: Sequence[Path]) -> None:
+    """Warn of files of vectors that were not read; an scp refers to its archives itself."""
     known = {".ark", ".scp", *(path.suffix for path in files)}
     others = sorted(
         path.relative_to(folder).as_posix()

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from timbral.audio.quality.measures import Quality
 from timbral.audio.quality.risks import NARROW_HZ, SHORT_SECONDS, risks_of
 
-__all__ = ["is_narrow", "told_risks"]
+__all__ = ["is_narrow", "risk_warnings"]
 
 
-def told_risks(
+def risk_warnings(
     recordings: Sequence[tuple[str, Quality]], *, narrow_allowed: bool = False
 ) -> Iterator[str]:
     """The risks of the recordings of one voice, as text, with the recordings' names.

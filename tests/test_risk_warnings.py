@@ -16,7 +16,7 @@ from timbral.audio.decode import decode
 from timbral.audio.quality.measures import Quality
 from timbral.calibration.calibration import Calibration, FittedOn, OperatingPoint
 from timbral.calibration.conditions import Conditions, Ranges
-from timbral.calibration.told_risks import told_risks
+from timbral.calibration.risk_warnings import risk_warnings
 from timbral.demo.shipped import VOICES
 from timbral.inference.decision import Question
 from timbral.inference.sides import Side, compare_sides
@@ -29,7 +29,7 @@ NARROW = replace(GOOD, bandwidth_hz=3500.0)
 
 def kinds(*measured: Quality, narrow_allowed: bool = False) -> list[str]:
     named = [(f"{row}.wav", quality) for row, quality in enumerate(measured)]
-    told = told_risks(named, narrow_allowed=narrow_allowed)
+    told = risk_warnings(named, narrow_allowed=narrow_allowed)
     return [" ".join(message.split(": ")[:2]) for message in told]
 
 
