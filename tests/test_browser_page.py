@@ -375,12 +375,12 @@ def test_what_the_page_cannot_use_is_told_in_words(page: Page, tmp_path: Path) -
     for slot, path in enumerate((RECORDINGS[0], wrong)):
         page.locator(".slot").nth(slot).locator("input[type=file]").set_input_files(path)
     page.locator("button.main").click()
-    page.get_by_text("notes.wav is no audio that this browser decodes.").wait_for()
+    page.get_by_text("This browser cannot decode notes.wav as audio.").wait_for()
     for number, (wave, said) in enumerate(
         (
             (np.zeros(16_000), "Second recording: it is silent."),
-            (np.full(8_000 * 3_600, 0.1), "Second recording: at most 120 s; cut it."),
-            (np.full(100, 0.1), "s or more are needed."),
+            (np.full(8_000 * 3_600, 0.1), "Second recording: longer than 120 s; cut it."),
+            (np.full(100, 0.1), "s of audio are needed at least."),
         )
     ):
         wrong = tmp_path / f"{number}.wav"

@@ -151,7 +151,7 @@ def test_decision_compares_what_is_left_of_the_vectors() -> None:
     decision = decide(pair, Question(calibration=calibration), side, side)
     assert decision.same
     assert decision.score == pair.compensated
-    assert f"with them {pair.cosine:.3f}" in decision.why
+    assert f"before that {pair.cosine:.3f}" in decision.why
     assert decision.false_accept_bound is not None
     given = decide(pair, Question(threshold=0.5, calibration=calibration), side, side)
     assert given.same is False

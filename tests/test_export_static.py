@@ -74,8 +74,8 @@ def test_verb(ask: Ask, corpus: Path, tmp_path: Path) -> None:
 
 def test_what_goes_with_a_corpus(ask: Ask, corpus: Path, tmp_path: Path) -> None:
     for words, said in (
-        (("--output", "a.onnx"), "the precision is fp32: add precision int8"),
-        (("--output", "a.onnx", "--precision", "fp16"), "the precision is fp16: add precision"),
+        (("--output", "a.onnx"), "the precision is fp32; add precision int8"),
+        (("--output", "a.onnx", "--precision", "fp16"), "the precision is fp16; add precision"),
         (("--web", "page", "--precision", "int8"), "--calibrate is only for --output"),
         (("--sherpa", "a.onnx", "--precision", "int8"), "--calibrate is only for --output"),
     ):

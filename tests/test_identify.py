@@ -319,7 +319,7 @@ def test_strangers_lower_the_rate_that_can_be_promised(
     assert rates.least == pytest.approx(3 / 103)
     other = table.set_column(5, "weights_sha256", pa.array(["0" * 64] * 200))
     pq.write_table(other, tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="two encoders"):
+    with pytest.raises(DataError, match="different encoders"):
         _ = Identifier(enrolled, encoder, strangers=tmp_path / "other.parquet").rates
 
 

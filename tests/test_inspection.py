@@ -91,7 +91,7 @@ def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
         assert re.search(
             r"utterances    7, \d\d\.\d s\nspeakers      1, with 7 utterances each\n", text
         )
-        assert "utterances a speaker 7, all of them" in text
+        assert "utterances per speaker 7, all of them" in text
         write_inspection(found, tmp_path / "page.html")
         page = (tmp_path / "page.html").read_text()
         assert "default-src 'none'" in page
@@ -189,7 +189,7 @@ def test_bins_begin_at_round_numbers() -> None:
 
 def test_sessions_are_counted_where_they_are_named(tmp_path: Path, voices: Path) -> None:
     rows = [replace(row, session="") for row in scan_corpus("folder", voices)[:4]]
-    assert re.search("sessions +none named\n", describe(inspect_data(Manifest.of(rows))))
+    assert re.search("sessions +none\n", describe(inspect_data(Manifest.of(rows))))
     named = [replace(row, session=f"{at // 2}") for at, row in enumerate(rows)]
     found = inspect_data(Manifest.of(named))
     assert re.search("sessions +2\n", describe(found))

@@ -97,7 +97,7 @@ def test_a_recording_of_the_microphone_is_compared(page: Page) -> None:
     assert record.get_attribute("aria-pressed") == "true"
     record.click()
     page.get_by_text("Recorded,").wait_for()
-    page.get_by_label("Time line").check()
+    page.get_by_label("Timeline").check()
     assert "cosine" in answer_of(page, "compare")
     assert page.locator("#compare .measured .card").count() == 2
     plot = page.get_by_role("img")

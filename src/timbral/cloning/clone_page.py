@@ -136,14 +136,14 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
         for each in figures
     ]
     head = (
-        "system", "encoder", "cosine (95 %)", "same speaker", "nearest other", "between them",
+        "system", "encoder", "cosine (95 %)", "same speaker", "nearest other", "position",
         "percentile", "probability", "clones / speakers",
     )  # fmt: skip
     legend = (
         "<p>The anchors are real recordings compared with the same references: of the same "
-        "speaker, and of the nearest other one. Between them, 0 is the nearest other speaker and "
-        "1 the same speaker. The percentile is that of the median clone among real pairs of one "
-        "speaker; the probability of the same speaker is at even odds.</p>"
+        "speaker, and of the nearest other one. The position is 0 at the nearest other speaker "
+        "and 1 at the same speaker. The percentile is that of the median clone among real pairs "
+        "of one speaker. The probability of the same speaker is for prior 0.5.</p>"
     )
     title = f"Systems ({len({each.system for each in figures}):,})"
     return f"<h2>{title}</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
@@ -249,7 +249,7 @@ def _clones(views: Sequence[EncoderView]) -> str:
         ]
         table = _with_head(html_rows(cells), head)
         sections.append(_folded(system, table, is_open=is_open and not sections, level=3))
-    title = f"Clones to listen to, the least similar first by {view.encoder}"
+    title = f"Clones with audio, least similar first by {view.encoder}"
     listed = "".join(sections)
     shown = listed if is_open else _box(listed)
     return f"<h2>{escape(title)}</h2>{shown}"

@@ -184,16 +184,16 @@ def _decide_by_llr(
     if (warnings or refusal != NO_PROMISE) and bound is not None:
         bound, warnings = None, [*warnings, refusal]
         if question.false_accept is not None:
-            origin += " where recordings are like those of the calibration"
+            origin += " if recordings are like those of the calibration"
     data = calibration.fitted_on
     why = (
         f"{_compare(score, threshold)}, the threshold {origin}. The probability {probability:.3f} "
-        f"rests on a calibration on {data.num_speakers:,} speakers ({data.description})"
+        f"comes from a calibration on {data.num_speakers:,} speakers ({data.description})"
     )
     if calibration.nuisance:
         why += (
-            f", of vectors without the {len(calibration.nuisance)} directions in which channels "
-            f"and rooms move them most (their cosine is {pair.compensated:.3f}; with them "
+            f", which removes the {len(calibration.nuisance)} directions in which channels and "
+            f"rooms move vectors most (cosine {pair.compensated:.3f}; before that "
             f"{pair.cosine:.3f})"
         )
     return Decision(

@@ -84,7 +84,7 @@ def draw_calibration(
         axes.plot(scores, logistic, color="#20242c", linestyle="--", label="logistic curve")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("score")
-    axes.set_ylabel("probability of the same speaker, at even odds")
+    axes.set_ylabel("probability of the same speaker (prior 0.5)")
     axes.grid(color="#d5d5d8", linewidth=0.6)
     axes.legend(frameon=False)
     _save(figure, path)

@@ -200,8 +200,8 @@ class CalibrationCurve:
         pairs = zip(self.scores.tolist(), self.logistic.tolist(), strict=False)
         marks.append(f'<path class="cut" d="{_path([place(*pair) for pair in pairs])}"/>')
         caption = (
-            "What a score is worth: probability (%) of the same speaker at even odds, by these "
-            "trials (steps) and by a logistic curve (dashed)"
+            "Calibration: probability (%) of the same speaker at prior 0.5, from these "
+            "trials (steps) and a logistic curve (dashed)"
         )
         return _svg(caption, marks, "score")
 

@@ -83,7 +83,7 @@ def write_evaluation_page(
         figures: of these trials
         done: labeled trials, their scores, and figures by condition
         locations: a path or URL of a recording of each name in the list (K,)
-        note: what to know of the figures
+        note: a remark on the figures
     """
     scored = done.scored
     plots: dict[str, Curves] = {
@@ -136,17 +136,17 @@ def _facts(figures: Figures) -> str:
 
 
 def _calibrated(figures: Figures) -> str:
-    """Costs of the calibration's log-likelihood ratios, and what to know of them."""
+    """Costs of the calibration's log-likelihood ratios, with remarks."""
     costs = figures.calibrated
     note = f"<p>{escape(figures.calibration_note)}</p>" if figures.calibration_note else ""
     if costs is None:
         return note
     rows = [("Cllr", f"{costs.cllr:.3f} bits", _bounds(costs.cllr_interval))]
-    rows.append(("least Cllr of this order", f"{costs.min_cllr:.3f} bits", ""))
+    rows.append(("min Cllr (these scores, best calibrated)", f"{costs.min_cllr:.3f} bits", ""))
     for prior, cost in costs.actual_dcf.items():
         interval = costs.actual_dcf_intervals.get(prior)
         rows.append((f"actual DCF({prior:g})", f"{cost:.3f}", _bounds(interval)))
-        rows.append((f"least DCF({prior:g}) of this order", f"{costs.min_dcf[prior]:.3f}", ""))
+        rows.append((f"min DCF({prior:g}) (best threshold)", f"{costs.min_dcf[prior]:.3f}", ""))
     rows.append(("EER", f"{100 * costs.eer:.2f} %", ""))
     table = html_table(rows, ("", "", "95 % interval over speakers"))
     title = f"Log-likelihood ratios of the calibration ({costs.description or 'no description'})"
@@ -167,7 +167,7 @@ def _threshold_row(rate: float, point: OperatingPoint) -> tuple[str, str, str]:
 
 
 def _by_condition(conditions: Sequence[Condition]) -> str:
-    """A table of each column."""
+    """One table per column."""
     sections = []
     for column in dict.fromkeys(each.column for each in conditions):
         chosen = [each for each in conditions if each.column == column]
@@ -178,17 +178,17 @@ def _by_condition(conditions: Sequence[Condition]) -> str:
 
 
 def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> str:
-    """The surest errors of both kinds, with both recordings to listen to."""
+    """The clearest errors of both kinds, with both recordings to play."""
     labels, scores = scored.trials.labels, scored.scores
     accepted = scores >= figures.threshold
     false_accepts = np.flatnonzero((labels == 0) & accepted)
     misses = np.flatnonzero((labels == 1) & ~accepted)
     kinds = (
         (
-            "False accepts: two speakers, a high score",
+            "False accepts: different speakers, high score",
             false_accepts[np.argsort(-scores[false_accepts])],
         ),
-        ("Misses: one speaker, a low score", misses[np.argsort(scores[misses])]),
+        ("Misses: same speaker, low score", misses[np.argsort(scores[misses])]),
     )
     chosen = [rows[:WORST].tolist() for _, rows in kinds]
     names = scored.trials.names.to_pylist()
@@ -217,7 +217,7 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
             for row in shown
         ]
         body = f'<div class="errors">{html_rows(cells)}</div>' if cells else "<p>None.</p>"
-        more = f", the surest {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
+        more = f", the {len(shown)} clearest of {len(rows):,}" if len(rows) > len(shown) else ""
         sections.append(f"<h2>{title}{more}</h2>{body}")
     return "".join(sections)
 
@@ -233,7 +233,7 @@ def _player(name: str, sound: dict[str, str]) -> str:
 
 
 def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:
-    """Errors of each speaker at the EER's threshold, the worst first."""
+    """Errors of each speaker at the EER threshold, worst first."""
     trials = scored.trials
     first, second = speakers[trials.first], speakers[trials.second]
     count = int(speakers.max()) + 1

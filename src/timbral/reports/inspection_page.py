@@ -64,9 +64,9 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "what": inspection.kind,
         "utterances": f"{inspection.utterances:,}, {duration(3600 * inspection.hours)}",
         "speakers": f"{inspection.speakers:,}, with {_spread(inspection.per_speaker)}",
-        "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none named",
+        "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none",
         "rates": rates or "unknown",
-        "duplicates": f"{sum(map(len, groups)):,} in {_groups(len(groups))} of equal content",
+        "duplicates": f"{sum(map(len, groups)):,} in {_groups(len(groups))} with equal content",
         "suspicious": suspects or "nothing",
     }
     if inspection.passed_over:
@@ -86,14 +86,14 @@ def _spread(per_speaker: Ints) -> str:
     fewest, most = int(per_speaker.min()), int(per_speaker.max())
     if fewest == most:
         return f"{most:,} {'utterance' if most == 1 else 'utterances'} each"
-    return f"{fewest:,} to {most:,} utterances, {np.median(per_speaker):.0f} in the median"
+    return f"{fewest:,} to {most:,} utterances, {np.median(per_speaker):.0f} (median)"
 
 
 def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
     charts: dict[str, tuple[ArrayLike, str]] = {"duration": (inspection.seconds, "s")}
     if inspection.rms_dbfs:
         charts["RMS level"] = (inspection.rms_dbfs, "dBFS")
-    return charts | {"utterances a speaker": (inspection.per_speaker, "")}
+    return charts | {"utterances per speaker": (inspection.per_speaker, "")}
 
 
 def describe(inspection: Inspection) -> str:

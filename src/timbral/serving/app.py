@@ -43,7 +43,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 DESCRIPTION = """Speaker encoder over HTTP. Recordings are uploaded as multipart/form-data, in any
-format that timbral decodes; nothing of them is kept."""
+format that timbral decodes, and are not stored."""
 
 Prior = Annotated[float, Form(description="probability of the same speaker before comparing")]
 
@@ -85,7 +85,7 @@ def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
     @app.post("/embed", responses=REFUSALS, dependencies=[Depends(refuse_unknown_fields)])
     async def embed(
         audio: Annotated[list[UploadFile], File(description="one or more recordings")],
-        measures: Annotated[bool, Form(description="answer with measures and risks, too")] = False,
+        measures: Annotated[bool, Form(description="also return measures and risks")] = False,
     ) -> EmbeddingAnswer:
         """A vector for each recording."""
         contents = [await each.read() for each in audio]
@@ -94,17 +94,19 @@ def _add_endpoints(app: FastAPI, service: Service, runner: Runner) -> None:
     @app.post("/verify", responses=REFUSALS, dependencies=[Depends(refuse_unknown_fields)])
     async def verify(
         first: Annotated[UploadFile, File(description="a recording")],
-        second: Annotated[UploadFile, File(description="what it is compared with")],
-        threshold: Annotated[float | None, Form(description="cosine of a yes")] = None,
+        second: Annotated[UploadFile, File(description="the other recording")],
+        threshold: Annotated[
+            float | None, Form(description="cosine from which on the answer is yes")
+        ] = None,
         false_accept: Annotated[
-            float | None, Form(description="that the calibration is to promise, such as 0.01")
+            float | None, Form(description="false accept rate to promise, such as 0.01")
         ] = None,
         prior: Prior = 0.5,
         timeline: Annotated[
-            TimelineOf, Form(description="compare the windows of this one with the other, too")
+            TimelineOf, Form(description="also compare this one in windows with the other")
         ] = "none",
         check_speakers: Annotated[
-            bool, Form(description="look for a second speaker in both recordings, too")
+            bool, Form(description="also look for a second speaker in both recordings")
         ] = False,
     ) -> ComparisonAnswer:
         """Are two recordings of one speaker?"""

@@ -45,12 +45,12 @@ def add_gallery_endpoints(
 
     @app.post("/enroll", responses={**refusals, **NOT_ENROLLED}, dependencies=known)
     async def enroll(
-        name: Annotated[str, Form(description="of the voice; any text")],
+        name: Annotated[str, Form(description="name of the voice, any text")],
         audio: Annotated[list[UploadFile], File(description="recordings of this one speaker")],
         consent: Annotated[
-            str, Form(description="what the speaker agreed to, or where that is kept")
+            str, Form(description="what the speaker agreed to, or where that is documented")
         ] = "",
-        force: Annotated[bool, Form(description="enroll recordings that do not fit, too")] = False,
+        force: Annotated[bool, Form(description="enroll even if the checks refuse them")] = False,
     ) -> EnrollmentAnswer:
         """Enroll recordings of a speaker: all of them, or none."""
         contents = [await each.read() for each in audio]
@@ -62,14 +62,14 @@ def add_gallery_endpoints(
     @app.post("/identify", responses=refusals, dependencies=known)
     async def identify(
         audio: Annotated[UploadFile, File(description="a recording")],
-        top: Annotated[int, Form(description="how many candidates are told", ge=1, le=1000)] = 5,
+        top: Annotated[int, Form(description="number of candidates to return", ge=1, le=1000)] = 5,
         false_accept: Annotated[
             float | None,
-            Form(description="of searches of strangers, how many may end with any name"),
+            Form(description="highest fraction of strangers who may get a name"),
         ] = None,
-        prior: Annotated[float, Form(description="probability of being enrolled at all")] = 0.5,
+        prior: Annotated[float, Form(description="probability that the speaker is enrolled")] = 0.5,
     ) -> IdentificationAnswer:
-        """Who of the enrolled voices is it, or nobody?"""
+        """Which enrolled speaker is it, if any?"""
         content = await audio.read()
         return await runner(
             lambda: gallery.identify(content, top=top, false_accept=false_accept, prior=prior)

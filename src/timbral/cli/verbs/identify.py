@@ -82,14 +82,12 @@ def run(
     )  # fmt: skip
     paths = list(map(str, recordings))
     given = [with_channel(path, channel) for path in paths]
-    answered, failed = _print_all(
-        identifier.identify_many(given, names=paths), json, len(paths) > 1
-    )
+    found, failed = _print_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
     is_decided = identifier.is_calibrated or false_accept is not None
-    return max(_code(each, is_decided) for each in answered) if exit_code else OK
+    return max(_code(each, is_decided) for each in found) if exit_code else OK
 
 
 def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> None:

@@ -123,6 +123,6 @@ def _check_sizes(pools: Sequence[SpeakerPool]) -> None:
         remedy = ", or switch data.one_corpus_per_batch off" if alternate else ""
         raise ConfigError(
             f"data.speakers_per_batch is {batch_size or size}, which needs {size} speakers of "
-            f"{pool.name}, but there are only {len(pool.speakers)} to train on; lower it, or add "
-            f"speakers{remedy}"
+            f"{pool.name}, but there are only {len(pool.speakers)} speakers to train on; "
+            f"lower it, or add speakers{remedy}"
         )

@@ -51,9 +51,9 @@ export async function load(blob, { min_rms_dbfs: minRms }, longest, name) {
   try {
     decoded = await context.decodeAudioData(await blob.arrayBuffer());
   } catch {
-    throw new Error(`${blob.name ?? "The recording"} is no audio that this browser decodes.`);
+    throw new Error(`This browser cannot decode ${blob.name ?? "the recording"} as audio.`);
   }
-  if (decoded.duration > longest) throw new Error(`${name}: at most ${longest} s; cut it.`);
+  if (decoded.duration > longest) throw new Error(`${name}: longer than ${longest} s; cut it.`);
   const channels = Array.from({ length: decoded.numberOfChannels }, (_, index) => decoded.getChannelData(index));
   const samples = mix(channels);
   return { samples, prepared: raise(samples, minRms), channels, correlation: channelCorrelation(channels) };

@@ -40,7 +40,7 @@ function compensate(vector, directions) {
 
 function warningsOf(measured, calibration) {
   if (!calibration.measured) {
-    return ["the calibration knows nothing of its recordings: lengths, lines and noise unlike theirs go unnoticed"];
+    return ["the recordings that the calibration was fitted on were not measured, so it cannot be said whether length, channel and noise of these are like theirs"];
   }
   const ranges = calibration.ranges;
   const said = [];
@@ -50,7 +50,7 @@ function warningsOf(measured, calibration) {
   ]) {
     const value = Math.min(...measured.map((each) => each[name] ?? MAX_SNR_DB));
     if (value < ranges[name][0]) {
-      said.push(`${what} of ${value.toFixed(digits)} ${unitName} is below what the calibration has seen`);
+      said.push(`${what} of ${value.toFixed(digits)} ${unitName} is below what the calibration was fitted on`);
     }
   }
   return said;
@@ -74,11 +74,11 @@ export function decide(vectors, measured, calibration, { prior = 0.5, falseAccep
   const keeps = (point) => point.false_accept_bound <= falseAccept;
   const ofSuch = falseAccept === null ? null : points.find(keeps);
   const promised = ofSuch ?? (falseAccept === null ? null : calibration.points.find(keeps));
-  if (promised === undefined) throw new Error(`The data of the calibration cannot promise ${falseAccept}.`);
+  if (promised === undefined) throw new Error(`The calibration cannot promise a rate of ${falseAccept}.`);
   const least = promised ? promised.llr : -odds;
   const warnings = warningsOf(measured, calibration);
   if (ofSuch === undefined && !warnings.length) {
-    warnings.push(`${falseAccept} cannot be promised of recordings with less than ${calibration.short_seconds} s of net speech`);
+    warnings.push(`${falseAccept} cannot be promised for recordings with less than ${calibration.short_seconds} s of net speech`);
   }
   return {
     same: raw >= least,

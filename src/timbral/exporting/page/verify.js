@@ -15,7 +15,7 @@ async function understand(slot) {
   const { samples, prepared, channels, correlation } = await load(slot.blob, site.preprocessing, site.longest_seconds, name);
   if (samples.every((value) => value === 0)) throw new Error(`${name}: it is silent.`);
   if (prepared.length < site.min_samples) {
-    throw new Error(`${name}: ${site.min_samples / site.sample_rate} s or more are needed.`);
+    throw new Error(`${name}: ${site.min_samples / site.sample_rate} s of audio are needed at least.`);
   }
   const measured = measure(samples, site.quality, channels);
   const risks = risksOf(measured, site.quality);
@@ -38,12 +38,12 @@ export async function compare(slots, asked = {}) {
 function reason(decision) {
   if (decision.threshold === null) return `Cosine ${decision.score.toFixed(3)}; this encoder has no calibration.`;
   if (decision.same === null) {
-    return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of them, so there is no decision.`;
+    return `Cosine ${decision.score.toFixed(3)}. No speech was found in one of the recordings, so there is no decision.`;
   }
-  const promised = decision.bound === null ? "; no rate of false accepts is promised of such recordings"
+  const promised = decision.bound === null ? "; no false accept rate can be promised for such recordings"
     : decision.bound < 1 ? `, where false accepts stay below ${percent(decision.bound)}` : "";
-  return `Cosine ${decision.score.toFixed(3)}; from ${decision.threshold.toFixed(3)} on the answer is yes${promised}. `
-    + `It rests on ${site.calibration.fitted_on.num_speakers} speakers: ${site.calibration.fitted_on.description}.`;
+  return `Cosine ${decision.score.toFixed(3)}; the threshold is ${decision.threshold.toFixed(3)}${promised}. `
+    + `The calibration was fitted on ${site.calibration.fitted_on.num_speakers} speakers: ${site.calibration.fitted_on.description}.`;
 }
 
 async function submit(event) {
@@ -70,7 +70,7 @@ async function submit(event) {
 function offerRates() {
   const least = Math.min(...(site.calibration?.points ?? []).map((point) => point.false_accept_bound));
   for (const rate of [0.05, 0.02, 0.01, 0.005].filter((each) => each >= least)) {
-    const option = element("option", `at most ${percent(rate)} of other speakers accepted`);
+    const option = element("option", `accept at most ${percent(rate)} of other speakers`);
     option.value = String(rate);
     $("#rate").append(option);
   }

@@ -61,7 +61,7 @@ export class Slot {
       return;
     }
     if (!navigator.mediaDevices) {
-      this.say("Browsers give pages the microphone over https or on localhost only. Choose a file.");
+      this.say("Browsers allow the microphone only over https or on localhost. Choose a file instead.");
       return;
     }
     let stream;

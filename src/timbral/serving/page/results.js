@@ -57,7 +57,7 @@ export function recording(title, measures) {
   for (const risk of measures.risks) {
     card.querySelector("ul").append(element("li", `${risk.kind.replaceAll("-", " ")}: ${risk.message}`, "risk"));
   }
-  if (!measures.risks.length) card.querySelector("ul").append(element("li", "nothing speaks against it"));
+  if (!measures.risks.length) card.querySelector("ul").append(element("li", "no problems found"));
   return card;
 }
 
@@ -84,7 +84,7 @@ function timeline(windows, threshold) {
   const above = windows.scores.filter((score) => threshold !== null && score >= threshold).length;
   const summary =
     `Windows of the ${windows.of} recording compared with the other one` +
-    (threshold === null ? "" : `: ${above} of ${windows.scores.length} reach ${threshold.toFixed(2)}, the threshold of whole recordings (dashed)`);
+    (threshold === null ? "" : `: ${above} of ${windows.scores.length} reach ${threshold.toFixed(2)}, the threshold for whole recordings (dashed)`);
   const details = document.createElement("details");
   const scroll = element("div", "", "scroll");
   scroll.append(table(["from", "to", "cosine"], windows.scores.map((score, row) =>
@@ -92,7 +92,7 @@ function timeline(windows, threshold) {
   details.append(element("summary", "As a table"), scroll);
   const axis = element("p", "", "axis soft");
   axis.append(element("span", "0 s"), element("span", `${end.toFixed(1)} s`));
-  card.append(element("h3", "Time line"), element("p", summary, "soft"),
+  card.append(element("h3", "Timeline"), element("p", summary, "soft"),
     bars(windows, threshold, end, summary), axis, details);
   return card;
 }

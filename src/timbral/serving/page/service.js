@@ -12,7 +12,7 @@ async function ask(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers });
   } catch {
-    throw new Error("The service does not answer.");
+    throw new Error("The service cannot be reached.");
   }
   const answer = await response.json().catch(() => ({ message: `status ${response.status}` }));
   if (response.status === 401) {
@@ -73,7 +73,7 @@ async function identify(fields, slots) {
   const kind = open ? "open" : answer.name === null ? "no" : "yes";
   const probability = answer.name === null ? answer.nobody : answer.candidates[0].probability;
   const shown = [verdict(
-    kind, answer.name ?? (open ? "Not decided" : "Nobody who is enrolled"),
+    kind, answer.name ?? (open ? "Not decided" : "Not an enrolled speaker"),
     ...(probability === null ? [] : [`Probability: ${percent(probability)}`]), answer.why)];
   const rows = answer.candidates.map((each) => [
     each.name,
@@ -99,7 +99,7 @@ async function enroll(fields, slots, section) {
 async function listVoices() {
   const { voices } = await ask("voices");
   $("#voice-list").replaceChildren(...voices.map(voiceLine));
-  return voices.length ? [] : [verdict("working", "Nobody is enrolled yet")];
+  return voices.length ? [] : [verdict("working", "No voices are enrolled yet")];
 }
 
 function voiceLine(voice) {
@@ -116,7 +116,7 @@ function voiceLine(voice) {
       return [verdict("yes", `Deleted: ${voice.name}`)];
     });
   });
-  const count = `${voice.num_recordings} × recorded, ${voice.speech_seconds.toFixed(0)} s of speech`;
+  const count = `${voice.num_recordings} ${voice.num_recordings === 1 ? "recording" : "recordings"}, ${voice.speech_seconds.toFixed(0)} s of speech`;
   line.append(element("span", voice.name, "name"), element("span", count, "soft"), remove);
   return line;
 }
