@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from conftest import SMALL, Ask
@@ -81,6 +82,26 @@ def test_batch_mates_change_nothing_with_real_weights(speech: Sequence[Wave]) ->
     together = embedder.encode_preprocessed(waves)
     alone = np.concatenate([embedder.encode_preprocessed([wave]) for wave in waves])
     assert np.array_equal(together, alone)
+
+
+@needs_bytes
+def test_threads_change_no_number_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first process to load an encoder makes the numbers of all that come after it."""
+    network, kept = trained("campplus"), []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / str(count)))
+            torch.set_num_threads(count)
+            in_8_bits(network)
+            assert torch.get_num_threads() == count
+            (file,) = (tmp_path / str(count) / "int8").iterdir()
+            kept.append(load_file(file))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(kept[0][key], tensor) for key, tensor in kept[1].items())
 
 
 @needs_bytes

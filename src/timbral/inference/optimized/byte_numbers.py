@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from timbral.io.cache import cache_folder
 from timbral.io.files import atomic_write
 from timbral.version import __version__
 
-__all__ = ["ByteNumbers"]
+__all__ = ["ByteNumbers", "in_one_thread"]
 
 MOST_FILES = 8
 """that are kept, the newest: 8 MB each"""
@@ -62,6 +62,18 @@ class ByteNumbers:
         if self._stored is None:
             with suppress(OSError, TimbralError, SafetensorError):
                 _write(self._identity, self._made)
+
+
+@contextmanager
+def in_one_thread() -> Iterator[None]:
+    """Numbers made here are the same however many threads compute: a sum's last bit, which depends
+    on these, decides how a weight is rounded, and with it how all behind it are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _identity(encoder: CampplusEncoder) -> str:

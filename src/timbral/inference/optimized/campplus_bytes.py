@@ -9,7 +9,7 @@ from torch import Tensor
 
 from timbral.encoders.campplus import CampplusEncoder, DenseBlock
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
-from timbral.inference.optimized.byte_numbers import ByteNumbers
+from timbral.inference.optimized.byte_numbers import ByteNumbers, in_one_thread
 from timbral.inference.optimized.byte_products import ByteProduct
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import RoundedWeights
@@ -74,6 +74,10 @@ class ByteCampplus(FoldedCampplus):
 
     def _fold(self, encoder: CampplusEncoder) -> None:
         self._size_step, self._block_rows = ONEDNN_SIZE_STEP, ALL_ROWS
+        with in_one_thread():
+            self._fold_in_bytes(encoder)
+
+    def _fold_in_bytes(self, encoder: CampplusEncoder) -> None:
         numbers = ByteNumbers(encoder)
         front = ByteFront(encoder.front, encoder.frontend.num_features, numbers)
         self._front = front
