@@ -108,6 +108,7 @@ class ByteBlock:
 class ByteFront(FoldedFront):
     """`FrontConvolutions` of a stream: (F, M) -> codes (F, M / 8 × C), mel by mel."""
 
+    chunk_frames = 576  # of bytes a cache holds more
     kept_dtype = torch.uint8
 
     def __init__(self, front: FrontConvolutions, mels: int, numbers: ByteNumbers) -> None:

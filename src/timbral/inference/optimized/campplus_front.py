@@ -65,11 +65,12 @@ class FoldedBlock:
 class FoldedFront:
     """`FrontConvolutions` of a stream: (F, M) -> (F, M / 8 × C), a mel's channels together."""
 
+    chunk_frames = CHUNK_FRAMES
     kept_dtype: torch.dtype | None = None
     """of what layers hand on, if it is not that of the features"""
 
     def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
-        usual = CHUNK_FRAMES * torch.get_num_threads()
+        usual = self.chunk_frames * torch.get_num_threads()
         self._dtype = dtype
         self._first = self._folded_first(front, usual + KEPT, mels)
         self._kept_mels: list[int] = []
@@ -101,7 +102,7 @@ class FoldedFront:
         return FrontConvolution(*last, 2, frames, mels, self._dtype)
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
-        size, chunks = _chunks(stream.size + FRAMES_BEHIND)
+        size, chunks = _chunks(stream.size + FRAMES_BEHIND, self.chunk_frames)
         channels = self._channels
         before = 3  # the first chunk sees features from frame -3 on
         padded = features.new_zeros(chunks * size + 8, features.shape[1], 1)
@@ -126,7 +127,8 @@ class FoldedFront:
         return torch.cat(outputs)[FRAMES_BEHIND : FRAMES_BEHIND + stream.size]
 
 
-def _chunks(frames: int) -> tuple[int, int]:
-    """Into how many frames, and how many chunks of them, `frames` are divided about evenly."""
-    chunks = -(-frames // (CHUNK_FRAMES * torch.get_num_threads()))
+def _chunks(frames: int, most: int) -> tuple[int, int]:
+    """Into how many frames, and how many chunks of them, `frames` are divided about evenly; of
+    `most` for each thread."""
+    chunks = -(-frames // (most * torch.get_num_threads()))
     return -(-frames // (chunks * CHUNK_STEP)) * CHUNK_STEP, chunks
