@@ -14,6 +14,7 @@ minutes, and kept in the folder --graphs, if given.
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
@@ -106,6 +107,7 @@ def in_onnxruntime(graph: Path, features: Features) -> Engine:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.enable_mem_reuse = options.enable_mem_pattern = False  # lengths differ
     session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
     return lambda wave: session.run(None, {"features": features(wave)})[0][0]
 
@@ -227,6 +229,7 @@ def main() -> None:
         print(f"left out: it needs speakerlab 0.0.6 ({error})")
         return
     torch.set_num_threads(1)
+    logging.getLogger().setLevel(logging.ERROR)  # a line for each norm that is not quantized
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.graphs or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
