@@ -14,8 +14,8 @@ import timbral
 SOURCE = Path(timbral.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-# From the top down: a module imports only those of rooms below its own, and of its own room.
-ROOMS = [
+# From the top down: a module imports only from its own package and from packages below it.
+PACKAGES = [
     ["cli"],
     ["demo", "serving"],
     ["compat"],
@@ -40,7 +40,7 @@ ROOMS = [
     ["errors", "version"],
     ["installation"],
 ]
-RANK = {name: -rank for rank, row in enumerate(ROOMS) for name in row}
+RANK = {name: -rank for rank, row in enumerate(PACKAGES) for name in row}
 
 
 def layer_of(module: str) -> str:
@@ -87,7 +87,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
 
 
 def test_no_two_modules_share_a_name() -> None:
-    """Except a verb and what it runs, and one format or project in each room that reads it."""
+    """Except a verb and what it runs, and one format or project in each package that reads it."""
     shared = {"__init__", "base", "registry", "ddvc", "paddlespeech", "kaldi"}
     names = [path.stem for path in MODULES if path.parent.name != "verbs"]
     assert {name for name in names if names.count(name) > 1} <= shared

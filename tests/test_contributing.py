@@ -76,11 +76,11 @@ def test_recipes_work(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == str(copy)
 
 
-def test_every_room_is_in_the_table() -> None:
+def test_every_package_is_in_the_table() -> None:
     rows = re.findall(r"^\| `([\w./]+)` \| .* \| `([\w./]+)` \|$", TEXT, flags=re.M)
     source = ROOT / "src" / "timbral"
-    rooms = {f"{folder.parent.name}/" for folder in source.glob("*/__init__.py")}
-    assert {room for room, _ in rows} == {*rooms, "api.py"}
+    packages = {f"{folder.parent.name}/" for folder in source.glob("*/__init__.py")}
+    assert {package for package, _ in rows} == {*packages, "api.py"}
     assert [path for _, path in rows if not (source / path).is_file()] == []
 
 

@@ -1,4 +1,4 @@
-"""A whole corpus to files of vectors; resumable. The entry of this room.
+"""Embed a whole corpus into files of vectors; resumable. Start reading this package here.
 
 Finished shards lie in OUTPUT/.embed/; a killed job is resumed behind the last ones. At the end the
 shards become the files that were asked for. When recordings were repaired, replaced or added since,

@@ -1,4 +1,4 @@
-"""Evaluation: from an encoder and a list of trials to error rates. The entry of this room."""
+"""Evaluate an encoder on a list of trials. Start reading this package here."""
 
 from __future__ import annotations
 
