@@ -1,4 +1,4 @@
-"""The public functions of `import timbral`, one per verb; each imports what it needs when called."""
+"""The public functions of `import timbral`, one per verb; each imports what it needs if called."""
 
 from __future__ import annotations
 
