@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.io.text import is_utf8
+
 __all__ = [
     "LONGEST_TEXT",
     "OWN_NAMES",
@@ -128,19 +130,11 @@ def _table(columns: Mapping[str, Any], num_rows: int) -> pa.Table:
 
 
 def _unfit_name(name: str, names: Sequence[str]) -> str:
-    if not name or "\0" in name or not _is_utf8(name):
+    if not name or "\0" in name or not is_utf8(name):
         return "has no usable name"
     if name in OWN_NAMES:
         return RESERVED
     return "occurs more than once" if names.count(name) > 1 else ""
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def unfit_type(kind: pa.DataType) -> str:

@@ -197,13 +197,31 @@ class DenseBlock(nn.Module):
         return outputs
 
 
-class CampplusEncoder(SpeakerEncoder):
+class CampplusLayers(SpeakerEncoder):
+    """What every CAM++ consists of."""
+
+    front: nn.Module
+    tdnn: FrameConv
+    tdnn_norm: FrameBatchNorm
+    blocks: nn.ModuleList
+    norm: FrameBatchNorm
+    linear: nn.Linear
+    linear_norm: BatchNorm
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        front = nn.ModuleList([self.front, self.tdnn, self.tdnn_norm])
+        body = [front, *self.blocks, self.norm]
+        return {"body": body, "head": [self.linear, self.linear_norm]}
+
+
+class CampplusEncoder(CampplusLayers):
     """CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks."""
 
     name = "campplus"
     config_type = CampplusConfig
     tiny_config = CampplusConfig((1, 2, 1), 4, 8, 4, 8, 16)
     config: CampplusConfig
+    front: FrontConvolutions
 
     def __init__(self, config: CampplusConfig) -> None:
         super().__init__(config)
@@ -223,11 +241,6 @@ class CampplusEncoder(SpeakerEncoder):
         self.norm = FrameBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_dim, bias=False)
         self.linear_norm = BatchNorm(config.embedding_dim, affine=False)
-
-    def layer_groups(self) -> dict[str, list[nn.Module]]:
-        front = nn.ModuleList([self.front, self.tdnn, self.tdnn_norm])
-        body = [front, *self.blocks, self.norm]
-        return {"body": body, "head": [self.linear, self.linear_norm]}
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         mask = frame_mask(frame_lengths, features.shape[1])

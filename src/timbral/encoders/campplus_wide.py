@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
-from timbral.encoders.campplus import DenseBlock, DenseSizes, ResidualBlock
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
+from timbral.encoders.campplus import CampplusLayers, DenseBlock, DenseSizes, ResidualBlock
 from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
@@ -91,13 +91,14 @@ class StridedFront(nn.Module):
         return relu_inside(self.norm4(self.conv4(out), halved), halved).flatten(2)
 
 
-class WideCampplusEncoder(SpeakerEncoder):
+class WideCampplusEncoder(CampplusLayers):
     """CAM++ with few, wide layers at a low frame rate, on 80 Kaldi filter banks every 20 ms."""
 
     name = "campplus-wide"
     config_type = WideCampplusConfig
     tiny_config = WideCampplusConfig((1, 2, 1), (8, 8, 8), 4, 8, 8, 8, 16)
     config: WideCampplusConfig
+    front: StridedFront
 
     def __init__(self, config: WideCampplusConfig) -> None:
         super().__init__(config)
@@ -122,11 +123,6 @@ class WideCampplusEncoder(SpeakerEncoder):
         self.norm = FrameBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_dim, bias=False)
         self.linear_norm = BatchNorm(config.embedding_dim, affine=False)
-
-    def layer_groups(self) -> dict[str, list[nn.Module]]:
-        front = nn.ModuleList([self.front, self.tdnn, self.tdnn_norm])
-        body = [front, *self.blocks, self.norm]
-        return {"body": body, "head": [self.linear, self.linear_norm]}
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         masks = [frame_mask(frame_lengths, features.shape[1])]

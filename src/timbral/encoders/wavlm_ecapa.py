@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
-
-from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.small_ecapa import TINY_ECAPA, SmallEcapa, SmallEcapaSizes
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
+from timbral.encoders.wavlm.pooled_wavlm import PooledWavlm
 from timbral.encoders.wavlm.transformer import WavlmTransformer
 from timbral.encoders.wavlm.wavlm_config import TINY_SIZES
 from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
@@ -33,7 +30,7 @@ class WavlmEcapaConfig(SmallEcapaSizes, WavlmSizes):
         self.ecapa()
 
 
-class WavlmEcapaEncoder(SpeakerEncoder):
+class WavlmEcapaEncoder(PooledWavlm):
     """WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o."""
 
     name = "wavlm-ecapa"
@@ -56,14 +53,3 @@ class WavlmEcapaEncoder(SpeakerEncoder):
         self.transformer = WavlmTransformer(wavlm)
         states = config.num_hidden_layers + 1
         self.pooling = SmallEcapa(config.ecapa(), states, config.hidden_size)
-
-    def layer_groups(self) -> dict[str, list[nn.Module]]:
-        return {
-            "cnn": [self.frontend],
-            "transformer": [self.transformer, *self.transformer.layers],
-            "head": [self.pooling],
-        }
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        mask = frame_mask(frame_lengths, features.shape[1])
-        return at_least_float32(self.pooling(self.transformer(features, mask), mask))

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
-from timbral.encoders.base import LARGEST_SIZE, SpeakerEncoder
+from timbral.encoders.base import LARGEST_SIZE
 from timbral.encoders.factorized_attention import FactorizedAttention
-from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
+from timbral.encoders.wavlm.pooled_wavlm import PooledWavlm
 from timbral.encoders.wavlm.transformer import WavlmTransformer
 from timbral.encoders.wavlm.wavlm_config import TINY_SIZES
 from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
@@ -40,7 +38,7 @@ class WavlmMhfaConfig(WavlmSizes):
         self.wavlm()  # check its own sizes
 
 
-class WavlmMhfaEncoder(SpeakerEncoder):
+class WavlmMhfaEncoder(PooledWavlm):
     """WavLM under multi-head factorized attentive pooling (MHFA), on raw samples."""
 
     name = "wavlm-mhfa"
@@ -64,14 +62,3 @@ class WavlmMhfaEncoder(SpeakerEncoder):
         self.min_samples = self.sample_rate // 10
         self.transformer = WavlmTransformer(wavlm, normalize_last=False)
         self.pooling = FactorizedAttention(config)
-
-    def layer_groups(self) -> dict[str, list[nn.Module]]:
-        return {
-            "cnn": [self.frontend],
-            "transformer": [self.transformer, *self.transformer.layers],
-            "head": [self.pooling],
-        }
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        mask = frame_mask(frame_lengths, features.shape[1])
-        return at_least_float32(self.pooling(self.transformer(features, mask), mask))

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from timbral.errors import DataError
 
-__all__ = ["BLANKS", "open_text", "read_lines", "split_words"]
+__all__ = ["BLANKS", "is_utf8", "open_text", "read_lines", "split_words"]
 
 BLANKS = " \t\r"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -50,7 +50,7 @@ def read_lines(path: Path, content: str) -> list[tuple[int, str]]:
     separator = "\n" if "\n" in text else "\r"  # text files of the old Mac OS have only these
     lines = []
     for number, line in enumerate(text.split(separator), start=1):
-        if not line.isascii() and not _is_utf8(line):
+        if not line.isascii() and not is_utf8(line):
             raise DataError(f"{path}:{number}: is not UTF-8; save the file as UTF-8")
         if "\0" in line:
             raise DataError(f"{path}:{number}: contains a NUL character; remove it")
@@ -64,9 +64,10 @@ def split_words(line: str, maxsplit: int = 0) -> list[str]:
     return re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=maxsplit)
 
 
-def _is_utf8(line: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: no byte in it was kept undecoded."""
     try:
-        line.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from timbral.errors import TrainingError
 
-__all__ = ["LossConfig", "SpeakerLoss", "group_by_speaker", "scaled", "unit_vectors"]
+__all__ = ["LossConfig", "ScaledCosinesLoss", "SpeakerLoss", "group_by_speaker", "unit_vectors"]
 
 
 class LossConfig(Protocol):
@@ -68,6 +68,29 @@ class SpeakerLoss(nn.Module, ABC):
         return {}
 
 
+class ScaledCosinesLoss(SpeakerLoss):
+    """A loss on w·cos + b, w > 0, both learned; its config has `init_weight` and `init_bias`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
+        self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
+
+    def scaled(self, cosines: Tensor, gradient_scale: float = 1.0) -> Tensor:
+        """w·cos + b; w and b learn at `gradient_scale` of their gradient."""
+        weight, bias = self.similarity_weight, self.similarity_bias
+        with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
+            weight.clamp_(min=1e-6)
+        w, b = (
+            fixed + gradient_scale * (parameter - fixed)
+            for parameter, fixed in ((weight, weight.detach()), (bias, bias.detach()))
+        )
+        return w * cosines + b
+
+    def scalars(self) -> dict[str, float]:
+        return {"w": self.similarity_weight.item(), "b": self.similarity_bias.item()}
+
+
 def unit_vectors(embeddings: Tensor) -> Tensor:
     """Embeddings (B, E) at unit length, in float32 or wider."""
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
@@ -86,14 +109,3 @@ def group_by_speaker(embeddings: Tensor, speakers: Tensor) -> Tensor:
     order = torch.argsort(speakers, stable=True)
     # index_select: the backward pass of plain indexing sorts the indices first
     return embeddings.index_select(0, order).reshape(len(labels), per_speaker, -1)
-
-
-def scaled(cosines: Tensor, weight: Tensor, bias: Tensor, gradient_scale: float = 1.0) -> Tensor:
-    """w·cos + b with w > 0; w and b learn at `gradient_scale` of their gradient."""
-    with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
-        weight.clamp_(min=1e-6)
-    w, b = (
-        fixed + gradient_scale * (parameter - fixed)
-        for parameter, fixed in ((weight, weight.detach()), (bias, bias.detach()))
-    )
-    return w * cosines + b

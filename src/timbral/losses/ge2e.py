@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from timbral.errors import check_choice
-from timbral.losses.base import SpeakerLoss, group_by_speaker, scaled
+from timbral.losses.base import ScaledCosinesLoss, group_by_speaker
 
 __all__ = ["GE2EConfig", "GE2ELoss", "similarities"]
 
@@ -94,7 +94,7 @@ def similarities(embeddings: Tensor) -> Tensor:
     return cosines
 
 
-class GE2ELoss(SpeakerLoss):
+class GE2ELoss(ScaledCosinesLoss):
     """Mean over utterances of equation 6 (softmax) or 7 (contrast) on S = w·cos + b, w > 0.
 
     The paper sums over the batch; the mean keeps the learning rate independent of its size.
@@ -104,25 +104,16 @@ class GE2ELoss(SpeakerLoss):
     config_type = GE2EConfig
     config: GE2EConfig
 
-    def __init__(self, config: GE2EConfig) -> None:
-        super().__init__(config)
-        self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
-        self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
-
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = similarities(group_by_speaker(embeddings.to(dtype), speakers))  # (S, U, S)
-            weight, bias = self.similarity_weight, self.similarity_bias
-            logits = scaled(cosines, weight, bias, self.config.gradient_scale).flatten(0, 1)
+            logits = self.scaled(cosines, self.config.gradient_scale).flatten(0, 1)
             per_speaker = cosines.shape[1]
             own = torch.arange(len(cosines), device=logits.device).repeat_interleave(per_speaker)
             if self.config.kind == "softmax":
                 return functional.cross_entropy(logits, own)
             return _contrast(logits, own)
-
-    def scalars(self) -> dict[str, float]:
-        return {"w": self.similarity_weight.item(), "b": self.similarity_bias.item()}
 
 
 def _contrast(logits: Tensor, own: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from timbral.losses.base import SpeakerLoss, group_by_speaker, scaled, unit_vectors
+from timbral.losses.base import ScaledCosinesLoss, SpeakerLoss, group_by_speaker, unit_vectors
 
 __all__ = [
     "AngularPrototypicalConfig",
@@ -60,23 +60,15 @@ class PrototypicalLoss(SpeakerLoss):
             return functional.cross_entropy(nearness, targets)
 
 
-class AngularPrototypicalLoss(SpeakerLoss):
+class AngularPrototypicalLoss(ScaledCosinesLoss):
     """Cross-entropy over w·cos + b of queries and prototypes, w > 0; equations 8 and 9."""
 
     name = "angular-prototypical"
     config_type = AngularPrototypicalConfig
 
-    def __init__(self, config: AngularPrototypicalConfig) -> None:
-        super().__init__(config)
-        self.similarity_weight = nn.Parameter(torch.tensor([config.init_weight]))
-        self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
-
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
             queries, prototypes = _queries_and_prototypes(embeddings, speakers)
             cosines = unit_vectors(queries) @ unit_vectors(prototypes).T  # (S, S)
-            logits = scaled(cosines, self.similarity_weight, self.similarity_bias)
+            logits = self.scaled(cosines)
             return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
-
-    def scalars(self) -> dict[str, float]:
-        return {"w": self.similarity_weight.item(), "b": self.similarity_bias.item()}
