@@ -1,4 +1,4 @@
-"""What the columns of a table of utterances are called elsewhere."""
+"""The names that other tools use for the columns of a table of utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the file of a recording is the one that it was."""
+"""Whether the file of a recording has changed."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class FileState:
     def of(cls, path: str, read_at: tuple[int, int] | None = None) -> Self:
         """The state of the file of a recording; its content is read.
 
-        `read_at` is the stamp that the file had before something was made of it: where it is
-        another now, the state is that of no file, for which of the two was used is not known.
+        `read_at` is the stamp of the file before it was used. If the stamp has changed, the state
+        is that of no file, because it is unknown which version was used.
         """
         size, changed_ns = file_stamp(path)
         if read_at not in (None, (size, changed_ns)):

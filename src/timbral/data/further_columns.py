@@ -1,10 +1,10 @@
-"""What a list says of utterances besides their names: columns such as gender, age, accent.
+"""Further columns of lists of utterances, such as gender, age, accent.
 
 One rule for all lists and corpora. A column keeps its name and its values: text, whole numbers or
-numbers; true and false are text. Empty text is no value, and neither is a number that is not
-finite. Where parts differ in a column's type it is text, where a part lacks the column it is null.
-A column is left out, and that is said, when it has a name that timbral's own tables use, when its
-values are lists, objects or bytes, or when one of its texts is longer than `LONGEST_TEXT`.
+numbers; true and false become text. Empty text is no value, and neither is a number that is not
+finite. If parts differ in a column's type, it becomes text; if a part lacks the column, it is null
+there. A column is left out, with a message, if it has a name that timbral's own tables use, if its
+values are lists, objects or bytes, or if one of its texts is longer than `LONGEST_TEXT`.
 """
 
 from __future__ import annotations

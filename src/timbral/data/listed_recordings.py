@@ -1,4 +1,4 @@
-"""Recordings without a table: one of them, or a list with one a line."""
+"""Corpora without a table: one recording, or a list with one recording per line."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def is_recording(source: str) -> bool:
 def read_recording_list(path: Path, root: str | Path, layout: str = AUTO) -> Manifest:
     """The recordings of a list, in its order.
 
-    A line is a path, or a path and its speaker behind a tab or blanks; relative paths start from
-    `root`. Where no speakers are named the paths are read as a corpus's folder is (`recordings`).
-    Raises DataError that names the line for any other.
+    A line is a path, or a path and its speaker separated by a tab or spaces; relative paths are
+    below `root`. If no speakers are given, the paths are read like a corpus's folder
+    (`recordings`). Raises DataError with the line for any other content.
     """
     lines = read_lines(path, "a list of recordings")
     pairs = [_split(line, f"{path}:{number}") for number, line in lines]

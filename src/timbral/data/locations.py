@@ -1,4 +1,4 @@
-"""Where a list says that a recording lies: a path, or a URL."""
+"""Where the recording of a list is: a path, or a URL."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording of one speaker, not yet read."""
+    """One recording of one speaker, which has not been read."""
 
     utterance: str
     """unique within its corpus"""
@@ -62,9 +62,9 @@ class Utterance:
 
 
 class Manifest(Sequence[Utterance]):
-    """Utterances, kept as columns: about 150 bytes each; and what of their list cannot be used.
+    """Utterances, stored as columns with about 150 bytes each, and unusable entries of their list.
 
-    Behind the five of `COLUMNS` the table has what else is known: `further_names`.
+    After the five of `COLUMNS`, the table has further columns: `further_names`.
     """
 
     def __init__(

@@ -29,14 +29,13 @@ TIMES = ("start", "end")
 def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """A table of utterances from Parquet, CSV, TSV or JSONL, sorted by speaker and utterance.
 
-    The columns `path` and `speaker` are needed, `utterance` (else the path without its suffix),
-    `session` and `corpus` are taken when they are there, and so are `start` and `end`, the
-    seconds of a segment of the file; others, such as gender, go with them as they are
-    (`timbral.data.further_columns`). Where path or speaker is missing, names
-    that other tools use stand for them (`timbral.data.column_aliases`), NeMo's `offset` and
-    `duration` among them; `Manifest.layout` then says which. Ids are the text that stands in the
-    file. Paths may be URLs; relative ones are below `root`, which is the table's folder unless
-    another folder or URL is named. Raises DataError when the table cannot be used.
+    The columns `path` and `speaker` are required. `utterance` (else the path without its suffix),
+    `session` and `corpus` are optional, and so are `start` and `end`, the seconds of a segment of
+    the file; other columns, such as gender, are kept (`timbral.data.further_columns`). If path or
+    speaker is missing, names that other tools use are recognized (`timbral.data.column_aliases`),
+    including NeMo's `offset` and `duration`; `Manifest.layout` then says which. Ids are the text in
+    the file. Paths may be URLs; relative ones are below `root`, which is the table's folder unless
+    another folder or URL is given. Raises DataError if the table cannot be used.
     """
     return check_unique(read_rows(path, root), path)
 

@@ -1,4 +1,4 @@
-"""Which utterances a source holds: one answer for every verb that takes a corpus."""
+"""Find the utterances of a source, in the same way for every verb that takes a corpus."""
 
 from __future__ import annotations
 

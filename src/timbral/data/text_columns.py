@@ -1,8 +1,8 @@
-"""The columns of a table as text, exactly as they stand in the file.
+"""Read the columns of a table as text, exactly as written in the file.
 
 Nothing is inferred: ``001``, ``true``, ``NA`` and ``1.10`` are ids. CSV and TSV have the quotes of
-RFC 4180; a file that is not well-formed by it, but whose every line has the header's number of
-fields without quotes, has no quotes. Raises DataError that names the line for anything else.
+RFC 4180. A file that is not well-formed by it, but whose every line has the header's number of
+fields without quotes, has no quotes. Raises DataError with the line for anything else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which utterances an encoder was trained on, kept in its run folder.
+"""The utterances that an encoder was trained on, stored in its run folder.
 
-An evaluation on speakers that training saw says nothing of new ones. RUN/trained_on.parquet has a
-row for each utterance (speaker, utterance, path), also of the run whose weights training began
-with; speakers that were held out are not in it.
+An evaluation on speakers that were in training says nothing about new ones. RUN/trained_on.parquet
+has a row for each utterance (speaker, utterance, path), also from the run whose weights training
+began with; held-out speakers are not in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = ("speaker", "utterance", "path")
 
 @dataclass(frozen=True)
 class Seen:
-    """What of an evaluation the encoder was trained on."""
+    """The part of an evaluation that the encoder was trained on."""
 
     speakers: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()
@@ -65,10 +65,10 @@ class TrainingList:
         return cls(table)
 
     def seen(self, locations: list[str], speakers: set[str]) -> Seen:
-        """What of these recordings (absolute paths, URLs) and speakers training saw.
+        """Which of these recordings (absolute paths, URLs) and speakers were in training.
 
-        A recording in the folder of a speaker, ``…/SPEAKER/…``, from which training took
-        recordings of that speaker, is of that speaker.
+        A recording in the folder of a speaker, ``…/SPEAKER/…``, from which training took recordings
+        of that speaker, counts as that speaker.
         """
         files = {Segment.of(location).recording for location in locations}
         paths = self.table["path"].unique().to_pylist()

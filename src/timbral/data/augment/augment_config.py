@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "high_hz": (1000.0, 8000.0),
     "num_speakers": (1, 100),
 }
-"""what [LOW, HIGH] may hold, by the name of the setting"""
+"""allowed range of [LOW, HIGH], by the name of the setting"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class BackgroundConfig:
     """Recorded noise or music, added to the speech."""
 
     probability: float = 0.0
-    """of each utterance of a batch"""
+    """probability for each utterance of a batch"""
     paths: tuple[str, ...] = ()
     """folders of recordings, or files"""
     snr_db: Range = (5.0, 20.0)
@@ -52,7 +52,7 @@ class BabbleConfig:
 
     probability: float = 0.0
     num_speakers: tuple[int, ...] = (3, 7)
-    """fewest and most who speak at once"""
+    """minimum and maximum number of other speakers at once"""
     snr_db: Range = (13.0, 20.0)
 
 
@@ -63,7 +63,7 @@ class RirConfig:
     probability: float = 0.0
     paths: tuple[str, ...] = ()
     apply_after_noise: bool = False
-    """noise and music are convolved too, as in ddvc; else the speech alone"""
+    """also convolve noise and music, as in ddvc; otherwise only the speech"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class GainConfig:
 
 @dataclass(frozen=True)
 class BandpassConfig:
-    """Narrower bands, as of cheap microphones; no codec."""
+    """Less bandwidth, as with cheap microphones; no codec."""
 
     probability: float = 0.0
     low_hz: Range = (0.0, 300.0)
@@ -92,12 +92,12 @@ class TelephoneConfig:
 
 @dataclass(frozen=True)
 class SpeedConfig:
-    """Faster and slower speech; the pitch moves with it."""
+    """Faster and slower speech; the pitch changes with the speed."""
 
     factors: tuple[float, ...] = (1.0,)
-    """one is drawn for each utterance"""
+    """one factor is drawn for each utterance"""
     new_speakers: bool = False
-    """each speaker at each factor is a speaker of its own, as the pitch is another"""
+    """each speaker counts as another speaker at each factor, because the pitch differs"""
 
     def __post_init__(self) -> None:
         wrong = [factor for factor in self.factors if not 0.5 <= factor <= 2.0]
@@ -129,7 +129,7 @@ class SpecAugmentConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What is done to the utterances of a batch; by default nothing."""
+    """What augmentation does to the utterances of a batch; nothing by default."""
 
     noise: BackgroundConfig = field(default_factory=BackgroundConfig)
     music: BackgroundConfig = field(default_factory=BackgroundConfig)
@@ -177,4 +177,4 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "rir": {"probability": 0.6, "apply_after_noise": True},
     },
 }
-"""Settings to start from; a config's own values replace theirs, and it names the recordings."""
+"""Presets; a config's own values override them, and it must give the recordings."""

@@ -1,10 +1,11 @@
-"""What augmentation does to waves (B, T) and features (B, F, M), on whatever device they lie.
+"""Effects of augmentation on waves (B, T) and features (B, F, M), on any device.
 
-On a CPU a row comes out the same to the bit whatever rows lie beside it, so that several
-processes make what one makes. Torch's own rounding depends on where in memory a number stands
-when it sums, takes powers or multiplies complex numbers: hence what looks roundabout here.
+On a CPU, a row gets the same bits whatever the other rows are, so that several processes compute
+the same as one. Torch rounds differently depending on the memory position of a number in sums,
+powers and products of complex numbers; some code here avoids that and may look roundabout.
 
-Each effect on waves holds the rows (n,) of the batch that it changes and what was drawn for them.
+Each effect on waves contains the rows (n,) of the batch that it changes and the values drawn for
+them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
 
 
 NORM_BLOCK = 400
-"""samples that are summed at once: few enough that torch does it in one thread"""
+"""number of samples to sum at once: few enough that torch uses one thread"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Background:
     signals: Tensor
     """(n, T), of any scale"""
     ratios: Tensor
-    """RMS level of the signal over that of the speech (n,)"""
+    """ratio of the RMS levels of signal and speech (n,)"""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ class Bandpass:
 
 @dataclass(frozen=True)
 class Gain:
-    """Changes of level."""
+    """Changes of the level."""
 
     rows: Tensor
     factors: Tensor
-    """of the samples (n,)"""
+    """factor for the samples (n,)"""
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ class FeatureMasks:
 
 
 def add_background(waves: Tensor, effect: Background) -> None:
-    """Add signals to rows of `waves`, in place, at exactly their ratio to the row as it is.
+    """Add signals to rows of `waves`, in place, at exactly their ratio to the current row.
 
-    RMS levels are those of whole crops. Nothing is added to a silent row; silence adds nothing.
+    RMS levels are those of whole crops. A silent row is not changed, and a silent signal adds
+    nothing.
     """
     signals = effect.signals.to(waves.dtype, copy=True)
     wanted = _rms(waves)[effect.rows] * effect.ratios[:, None]
@@ -97,8 +99,8 @@ def add_background(waves: Tensor, effect: Background) -> None:
 def reverberate(waves: Tensor, effect: Reverberation) -> None:
     """Convolve rows of `waves` with impulse responses, in place; each row keeps its energy.
 
-    The responses begin with the direct sound, so that nothing is delayed. The transform is long
-    enough that the convolution does not wrap round.
+    The responses begin with the direct sound, so that there is no delay. The transform is long
+    enough for a linear convolution.
     """
     size = 2 * (effect.spectra.shape[1] - 1)
     rms = _rms(waves)[effect.rows]
@@ -127,16 +129,16 @@ def apply_gain(waves: Tensor, effect: Gain) -> None:
 
 
 def limit_peak(waves: Tensor) -> None:
-    """Scale rows that go beyond [-1, 1] down to a peak of 1, in place; nothing is clipped."""
+    """Scale rows that exceed [-1, 1] to a peak of 1, in place; nothing is clipped."""
     peaks = torch.maximum(waves.amax(dim=1, keepdim=True), -waves.amin(dim=1, keepdim=True))
     waves /= peaks.clamp(min=1.0)
 
 
 def mask_features(features: Tensor, frame_lengths: Tensor, masks: FeatureMasks) -> Tensor:
-    """Features (B, F, M) with what is masked set to the mean of its utterance.
+    """Features (B, F, M) with masked values replaced by the mean of the utterance.
 
-    SpecAugment (Park et al. 2019) without its time warping. Padding behind `frame_lengths` (B,)
-    stays as it is.
+    SpecAugment (Park et al. 2019) without its time warping. Padding after `frame_lengths` (B,) is
+    not changed.
     """
     frames = torch.arange(features.shape[1], device=features.device)
     mels = torch.arange(features.shape[2], device=features.device)
@@ -158,9 +160,9 @@ def _covered(masks: Tensor, sizes: Tensor, indices: Tensor) -> Tensor:
 
 
 def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
-    """RMS level, to the bit the same whatever the number of rows.
+    """RMS level, with the same bits for any number of rows.
 
-    Torch divides one long sum among threads, but never a short one: hence the blocks.
+    Torch splits a long sum over threads, but never a short one; hence the blocks.
     """
     whole = waves.shape[1] // NORM_BLOCK * NORM_BLOCK
     blocks = torch.linalg.vector_norm(waves[:, :whole].view(len(waves), -1, NORM_BLOCK), dim=2)
@@ -171,7 +173,9 @@ def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
 
 
 def at_least_two(rows: Tensor) -> Tensor:
-    """A single row twice: MKL transforms one alone by other steps, and rounds otherwise."""
+    """Repeat a single row, because MKL transforms one row alone in another way and rounds
+    differently.
+    """
     return rows.expand(2, -1) if len(rows) == 1 else rows
 
 

@@ -1,8 +1,8 @@
-"""Augmentation of batches: what is drawn on the CPU, and what a device then applies.
+"""Augmentation of batches: drawn on the CPU, and then applied on a device.
 
-Every draw follows from (seed, step, index in the global batch) and the kind of augmentation, so
-neither the number of processes nor the settings of another kind change it. A process that holds
-some rows of the batch makes the draws of all and reads the recordings of its own.
+Every draw depends only on (seed, step, index in the global batch) and the kind of augmentation, so
+neither the number of processes nor the settings of another kind change it. A process with some rows
+of the batch draws for all of them, and reads the recordings for its own.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ BabbleSource = Callable[[int, float], NDArray[np.int16]]
 
 @dataclass(frozen=True)
 class AugmentPlan:
-    """What happens to one batch, in this order; None for what does not."""
+    """The effects on one batch, in this order; None for effects that are off."""
 
     reverberation: Reverberation | None = None
-    """of the speech alone"""
+    """on the speech only"""
     music: Background | None = None
     babble: Background | None = None
     noise: Background | None = None
     reverberation_after_noise: Reverberation | None = None
-    """of speech, music, babble and noise together, as in ddvc"""
+    """on speech, music, babble and noise together, as in ddvc"""
     bandpass: Bandpass | None = None
     telephone: Telephone | None = None
     gain: Gain | None = None
@@ -89,8 +89,8 @@ class AugmentPlan:
 class Augmenter:
     """Draws the plans of batches.
 
-    Decoded recordings are kept in `cache`, by default in the user's cache folder. Raises DataError
-    when recordings are asked for, and none are named or none can be read.
+    Decoded recordings are stored in `cache`, by default in the user's cache folder. Raises
+    DataError if recordings are needed, and none are given or none can be read.
     """
 
     def __init__(self, config: AugmentConfig, seed: int, cache: Path | None = None) -> None:
@@ -105,7 +105,7 @@ class Augmenter:
 
     @property
     def failures(self) -> list[str]:
-        """Recordings of music, noise and RIRs that could not be read, with the reason."""
+        """The recordings of music, noise and RIRs that could not be read, with the reason."""
         opened = [self._music, self._noise, self._rirs.recordings if self._rirs else None]
         return [reason for recordings in opened if recordings for reason in recordings.failures]
 
@@ -143,13 +143,13 @@ class Augmenter:
 
 @dataclass(frozen=True)
 class _Draws:
-    """Numbers in [0, 1) of one step: those of an utterance do not depend on which rows are made."""
+    """Random numbers in [0, 1) for one step; an utterance's do not depend on the other rows."""
 
     seed: int
     step: int
     batch_size: int
     rows: slice
-    """of the global batch"""
+    """size of the global batch"""
 
     def uniform(self, stream: AugmentStream, columns: int) -> Floats:
         """Numbers for each of the rows (n, columns)."""
@@ -174,7 +174,7 @@ def _recordings(section: str, config: BackgroundConfig, cache: Path | None) -> R
 
 
 def _default_cache() -> Path:
-    """Asked for when there is something to keep: not every user has a home folder."""
+    """Created only if something must be stored, because not every user has a home folder."""
     return cache_folder() / "recordings"
 
 
@@ -227,7 +227,7 @@ def _babble(
 
 
 def _normalized(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
-    """At RMS level 1; silence stays silence."""
+    """The wave at RMS level 1; a silent one stays silent."""
     wave = pcm.astype(np.float32)
     return wave / np.float32(max(1.0, float(np.sqrt(np.mean(np.square(wave))))))
 
@@ -253,7 +253,7 @@ def _bandpass(draws: _Draws, config: BandpassConfig, samples: int) -> Bandpass |
 
 
 def _telephone(draws: _Draws, config: TelephoneConfig) -> Telephone | None:
-    """One of the two laws, each as often."""
+    """One of the two laws, equally often."""
     rows, values = draws.chosen(AugmentStream.TELEPHONE, config.probability, 1)
     if not rows.size:
         return None

@@ -56,7 +56,7 @@ class RoomImpulseResponses:
 
 
 def fast_size(least: int) -> int:
-    """The smallest even size of at least `least` without prime factors above 5."""
+    """The smallest even size that is at least `least` and has no prime factor above 5."""
     best = 1 << (least - 1).bit_length()
     five = 2
     while five < best:
@@ -70,9 +70,9 @@ def fast_size(least: int) -> int:
 
 
 def trim_response(wave: Wave) -> Wave:
-    """A response (T,) from the direct sound on, so that nothing is delayed; peak 1.
+    """A response (T,) from the direct sound on, so that there is no delay, with peak 1.
 
-    The end is cut where less than a ten-thousandth of the energy follows, and after a second.
+    It is cut where less than a ten-thousandth of the energy follows, and after a second.
     """
     response = wave[int(np.abs(wave).argmax()) :][: round(MAX_RESPONSE_SECONDS * SAMPLE_RATE)]
     response = response / np.abs(response[0])

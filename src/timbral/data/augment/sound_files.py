@@ -1,7 +1,7 @@
 """Recordings of noise, music and rooms: decoded once, then read from mapped memory.
 
-The recordings of some folders lie end to end in one file of 16-bit PCM in the cache. Its name
-follows from their paths, sizes and times, so that it is made once and never out of date.
+The recordings of some folders are concatenated in one file of 16-bit PCM in the cache. Its name
+depends on their paths, sizes and times, so it is written once and never out of date.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Trim = Callable[[Wave], Wave]
 
 
 class Recordings:
-    """Recordings at 16 kHz, end to end in mapped memory."""
+    """Concatenated recordings at 16 kHz, in mapped memory."""
 
     def __init__(self, pcm: NDArray[np.int16], starts: list[int], failures: list[str]) -> None:
         self._pcm = pcm
@@ -48,10 +48,10 @@ class Recordings:
     def open(
         cls, section: str, paths: Sequence[str], cache: Path, trim: Trim | None = None
     ) -> Self:
-        """Open what lies below `paths` (folders or files); the first time it is decoded.
+        """Open the recordings below `paths` (folders or files); they are decoded the first time.
 
-        `section` is that of the config, for the DataError when there is nothing to read; `trim`
-        says what is kept of each recording.
+        `section` is the section of the config, for the DataError if there is nothing to read;
+        `trim` selects what is kept of each recording.
         """
         files = _find(section, paths)
         identity = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]

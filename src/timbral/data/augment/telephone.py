@@ -1,7 +1,7 @@
-"""Telephone speech: half the sample rate, and 8 bits a sample whose steps grow with the level.
+"""Telephone speech: half the sample rate, and 8 bits per sample with steps that grow with level.
 
-The two laws are those of ITU-T G.711 as continuous functions; the standard approaches them by
-straight segments, which differs by less than a step.
+The two laws are those of ITU-T G.711, as continuous functions. The standard approximates them by
+straight lines, which differ by less than a step.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Telephone:
 
 
 def apply_telephone(waves: Tensor, effect: Telephone) -> None:
-    """Rows of `waves` (B, T) as they come out of a telephone, in place.
+    """Change rows of `waves` (B, T) as a telephone does, in place.
 
-    What lies above 4 kHz is gone. Samples beyond [-1, 1] are clipped, as a telephone does.
+    Frequencies above 4 kHz are removed. Samples beyond [-1, 1] are clipped, as in a telephone.
     """
     samples = waves.shape[1]
     narrow_samples = samples // 2
@@ -51,7 +51,9 @@ def apply_telephone(waves: Tensor, effect: Telephone) -> None:
 
 
 def _coded(values: Tensor, levels: Floats) -> Tensor:
-    """The nearest of the levels of each sign, by comparisons only: the same to the bit anywhere."""
+    """The nearest level of each sign, by comparisons only, so that bits are the same on any
+    machine.
+    """
     sizes = torch.from_numpy(levels).to(values)
     limits = torch.from_numpy(np.sqrt(levels[1:] * levels[:-1])).to(values)
     limits[0] = sizes[1] / 2

@@ -26,7 +26,7 @@ class Batch(ABC):
     rows: Tensor
     """each utterance's row of the prepared data (B,)"""
     speeds: Tensor | None = None
-    """index of each utterance's speed among those of the augmentation (B,); None: all the first"""
+    """index of each utterance's speed in the augmentation's list (B,); None: all the first"""
     teacher: Tensor | None = None
     """a teacher's vector of each utterance (B, E), where there is one"""
 

@@ -17,7 +17,7 @@ NUM_CROP_LENGTHS = 5
 
 @dataclass(frozen=True)
 class DataConfig:
-    """S speakers × U utterances × crop: what one batch is."""
+    """The size of a batch: S speakers × U utterances × crop."""
 
     speakers_per_batch: int = 64
     utterances_per_speaker: int = 10
@@ -26,8 +26,8 @@ class DataConfig:
     max_crop_seconds: float | None = None
     """each batch draws its length from five between `crop_seconds` and this"""
     recordings_as_speakers: bool = False
-    """every recording counts as a speaker of its own, whatever its label: for audio without labels,
-    and losses that do not need any"""
+    """count every recording as a speaker of its own, whatever its label: for audio without labels,
+    and losses that need none"""
     teacher_input: str = "recordings"
     """recordings: a teacher's vectors are of whole recordings, computed once | crops: of the crops
     that the student gets, before their augmentation, computed in each step"""

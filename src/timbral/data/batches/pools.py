@@ -1,4 +1,4 @@
-"""Pools of speakers: how many of each corpus a batch holds, or how often it is of one corpus."""
+"""Pools of speakers: how many of each corpus are in a batch, or how often it gets a batch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from timbral.io.types import Ints
 __all__ = ["CYCLE_BATCHES", "SpeakerPool", "largest_remainder", "pool_schedule", "speaker_pools"]
 
 CYCLE_BATCHES = 100
-"""batches after which pools that alternate repeat their order"""
+"""number of batches after which alternating pools repeat their order"""
 
 
 @dataclass(frozen=True)
 class SpeakerPool:
-    """Speakers of whom each batch holds the same number, or who alternate with other pools."""
+    """Speakers of whom each batch has the same number, or who alternate with other pools."""
 
     name: str
     speakers: Ints
     speakers_per_batch: int
     batches_per_cycle: int = 0
-    """of CYCLE_BATCHES those of this pool alone; 0: every batch holds some of every pool"""
+    """how many of CYCLE_BATCHES have only this pool; 0: every batch has some of every pool"""
 
 
 def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[SpeakerPool]:

@@ -1,9 +1,9 @@
 """S × U batches as a pure function of (seed, step).
 
-Speakers come in epochs: each stands once in every epoch, and no batch holds one twice. The
-utterances of a speaker come in epochs too: each is drawn before any is drawn again. Any step can
-be asked for at once, so a resumed run needs no sampler state, and what is prefetched or by how
-many processes makes no difference.
+Speakers are drawn in epochs: each occurs once per epoch, and no batch has one twice. The utterances
+of a speaker are drawn in epochs, too: each is drawn before any is drawn again. Any step can be
+computed directly, so a resumed run needs no sampler state, and neither prefetching nor the number
+of processes makes a difference.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SpeakerSampler:
         return np.array(speakers), np.stack(utterances)
 
     def _pool_draws(self, step: int) -> list[tuple[int, int]]:
-        """The pools that a batch is made of, and how often each was drawn from before."""
+        """The pools of a batch, and how often each was drawn from before."""
         if self._schedule is None:
             return [(index, step) for index in range(len(self._pools))]
         cycle, batch = divmod(step, CYCLE_BATCHES)

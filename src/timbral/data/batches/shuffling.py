@@ -1,7 +1,7 @@
-"""Shuffled draws without end, any of which can be asked for at once.
+"""Endless shuffled draws, any of which can be computed directly.
 
-A draw takes some of a set of items. An *epoch* takes each item once; draws cross from one epoch
-into the next. Nothing is remembered between draws: which items a draw holds follows from a key
+A draw takes some of a set of items. An *epoch* takes each item once; a draw may cross from one
+epoch into the next. Nothing is stored between draws: the items of a draw depend only on a key
 (seed, stream, …) and the draw's index, so a resumed run needs no state of its samplers.
 """
 
@@ -67,10 +67,10 @@ class EpochShuffler:
 
 
 class SessionShuffler:
-    """Draws of U of a speaker's utterances, from as many sessions as possible.
+    """Draws of U utterances of a speaker, from as many sessions as possible.
 
-    With U sessions or more, every draw holds U of them; with fewer, all of them, as evenly as
-    their sizes allow. No draw holds an utterance twice unless there are fewer than U.
+    With U sessions or more, every draw has U of them; with fewer, all of them, as evenly as their
+    sizes allow. No draw has an utterance twice unless there are fewer than U.
     """
 
     def __init__(self, sessions: Ints, draw_size: int, key: Key) -> None:
@@ -107,9 +107,9 @@ class SessionShuffler:
 
 
 def even_allocation(sizes: Ints, total: int) -> list[int]:
-    """How many to take of each group (of `sizes`) so that `total` are taken, as evenly as can be.
+    """How many items to take from each group (of `sizes`), as evenly as possible, `total` in all.
 
-    Groups are filled level by level; of a level that is not filled, the largest groups get theirs.
+    Groups are filled level by level; in the last level, the largest groups come first.
     """
     taken = np.zeros_like(sizes)
     while taken.sum() < total:

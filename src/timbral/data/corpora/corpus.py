@@ -1,4 +1,4 @@
-"""What a corpus is: how to scan it, how it looks, and where it comes from."""
+"""What defines a corpus: how to find its utterances, its folder structure, and its source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timbral.errors import AudioError
 __all__ = ["Corpus", "Scan"]
 
 Scan = Callable[[Path], Iterator[Utterance | AudioError]]
-"""from a folder to its utterances and failures, in an order that follows from the names alone"""
+"""from a folder to its utterances and failures, in an order that depends only on the names"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Corpus:
     expected: tuple[str, ...]
     """files below the corpus's folder, as patterns"""
     folder: str = ""
-    """its folder below the root of several corpora (`scan_datasets`); empty: it is none of them"""
+    """its folder below the root of several corpora (`scan_datasets`); empty: not for that"""
     size: str = ""
     license: str = ""
     page: str = ""

@@ -18,12 +18,12 @@ MAKE_IT_READABLE = "make it readable, or move it out of the corpus"
 def audio_files(
     root: Path, unreadable: list[AudioError] | None = None, above: tuple[str, ...] = ()
 ) -> Iterator[Path]:
-    """Every audio file below `root`, in sorted order; hidden ones not.
+    """Every audio file below `root`, in sorted order, without hidden ones.
 
-    Links are followed, except those that lead back to a folder that they lie in (`above`: the real
-    paths of the folders on the way down). Prepared data below `root` is passed over: it is made of
-    the recordings. A folder below `root` that cannot be read joins `unreadable`; raises DataError
-    for `root` itself, and for any where `unreadable` is None.
+    Links are followed, except those to a folder that contains them (`above`: the real paths of the
+    folders on the way down). Prepared data below `root` is skipped, because it was made from the
+    recordings. A folder below `root` that cannot be read is added to `unreadable`; raises DataError
+    for `root` itself, and for any folder if `unreadable` is None.
     """
     real = os.path.realpath(root)
     if real in above:

@@ -1,4 +1,4 @@
-"""Why a dataset of the Hugging Face Hub could not be had, in one line with what to do."""
+"""Explain in one line why a dataset of the Hugging Face Hub cannot be used, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["one_line_failures"]
 
 @contextmanager
 def one_line_failures(name: HubDataset) -> Iterator[None]:
-    """Within, whatever the Hub's client and `datasets` raise is a DataError of one line."""
+    """Within this, errors of the Hub's client and of `datasets` become DataErrors of one line."""
     try:
         yield
     except TimbralError:

@@ -1,7 +1,8 @@
-"""Whether the files of a Hub's dataset mean the same speakers by the same numbers.
+"""Check that the files of a Hub dataset use the same numbers for the same speakers.
 
-A column of numbers with names (ClassLabel) has its names in each file, but `datasets` takes one
-file's for all files and splits: number 0 of another file, whoever that is, would become this one's.
+A column of numbers with names (ClassLabel) has its names in each file, but `datasets` uses those of
+one file for all files and splits. Number 0 of another file, whoever that is, would become the first
+file's.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ NAMES_SHOWN = 3
 
 
 def check_speaker_numbers(name: HubDataset, builder: DatasetBuilder, split: str = "") -> None:
-    """Raises DataError where two files give the numbers of speakers different names.
+    """Raise DataError if two files have different names for the numbers of speakers.
 
-    Looks at the files of all splits that are on this machine; of a `split`, which is streamed, at
-    all its files and the first of all, where they are. One may have more names than another.
+    Checks the files of all splits that are on this machine; for a streamed `split`, all its files
+    and the first file of all splits, on the Hub. A file may have more names than another.
     """
     features: Any = builder.info.features or {}
     column = name.columns.speaker or find_columns(list(features)).get("speaker", "")
@@ -55,7 +56,7 @@ def check_speaker_numbers(name: HubDataset, builder: DatasetBuilder, split: str 
 
 
 def _addresses(builder: DatasetBuilder, split: str = "") -> list[str]:
-    """Of all files; of a split's and of the very first one, whose names `datasets` takes."""
+    """The addresses of all files; for a split, its files and the first of all splits."""
     files: Any = builder.config.data_files
     splits = {name: list(map(str, found)) for name, found in dict(files or {}).items()}
     every = [address for found in splits.values() for address in found]

@@ -1,8 +1,8 @@
-"""Datasets of the Hugging Face Hub, got by `datasets` and decoded by timbral.
+"""Read datasets of the Hugging Face Hub: downloaded by `datasets`, decoded by timbral.
 
-A whole dataset, or a split, is what ``load_dataset`` downloads into its own cache: Arrow files on
-this machine. Of rows that are counted (``:train[:1000]``) only those are downloaded, as a stream;
-they are kept as an Arrow file in timbral's cache.
+A whole dataset or split is what ``load_dataset`` downloads into its own cache: Arrow files on this
+machine. If rows are selected (``:train[:1000]``), only these are downloaded, as a stream, and
+stored as an Arrow file in timbral's cache.
 """
 
 from __future__ import annotations

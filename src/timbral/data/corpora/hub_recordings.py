@@ -1,8 +1,8 @@
 """Datasets of the Hugging Face Hub that are recordings or tar archives, not tables.
 
-`datasets` says which files make which split; it would need torchcodec to read them, so timbral gets
-the files as the Hub's client keeps them, and reads them itself. Recordings are named by a metadata
-table in their split (``metadata.csv``, ``.jsonl``, ``.parquet``), or lie in folders of speakers.
+`datasets` says which files belong to which split, but would need torchcodec to read them. So
+timbral downloads the files with the Hub's client, and reads them itself. Speakers come from a
+metadata table in the split (``metadata.csv``, ``.jsonl``, ``.parquet``), or from folders.
 """
 
 from __future__ import annotations

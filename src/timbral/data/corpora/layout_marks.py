@@ -1,4 +1,4 @@
-"""What only one layout has: names of folders and files by which it is told from others."""
+"""Names of folders and files that identify a layout."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from timbral.data.lists.lhotse_cuts import is_cuts, is_shar
 __all__ = ["MARKS", "fitting_layouts", "missing_half"]
 
 SAMPLE_FILES = 200
-"""recordings that are looked at, the first by name"""
+"""number of recordings to check, the first by name"""
 
 
 def fitting_layouts(root: Path) -> list[str]:
-    """Names of `LAYOUTS` whose marks the folder has; most often one or none."""
+    """The names in `LAYOUTS` whose marks the folder has; usually one or none."""
     root = Path(os.path.abspath(root))  # a mark may lie in the folder's own name
     return [layout for layout, is_at in MARKS.items() if _is_marked(is_at, root)]
 
@@ -32,7 +32,7 @@ def _is_marked(is_at: Callable[[Path], bool], root: Path) -> bool:
 
 
 def missing_half(root: Path) -> str:
-    """What a folder lacks that has one of a layout's lists without the other; empty: nothing."""
+    """What is missing in a folder that has one of a layout's two lists; empty: nothing."""
     for layout, has, lacks in (
         ("kaldi", "wav.scp", "utt2spk"),
         ("kaldi", "utt2spk", "wav.scp"),
@@ -71,7 +71,7 @@ def _is_commonvoice(root: Path) -> bool:
 
 
 def _most(paths: Sequence[Path], is_right: Callable[[Path], bool]) -> bool:
-    """Whether more than half of the recordings are right: one that lies astray decides nothing."""
+    """Whether more than half of the recordings fit, so that a misplaced one decides nothing."""
     return sum(map(is_right, paths)) > len(paths) / 2
 
 

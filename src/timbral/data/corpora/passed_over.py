@@ -1,4 +1,4 @@
-"""Files of a corpus that are no utterances of it: counted, so that none is missed unseen."""
+"""Count the files of a corpus's folder that are not utterances, so that none is overlooked."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NAMED_SUFFIXES = 5
 
 
 def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utterance]) -> Counter[str]:
-    """How many files below the folders of corpora are no recordings of `utterances`, by suffix.
+    """How many files below the folders of corpora are not recordings of `utterances`, by suffix.
 
-    Hidden files and what timbral prepared or embedded there are not counted, and nothing is where
-    the recordings lie elsewhere: of tables, lists, prepared data and URLs.
+    Hidden files and data that timbral prepared or embedded there are not counted. Nothing is
+    counted if the recordings are elsewhere, as for tables, lists, prepared data and URLs.
     """
     if not all(Path(root).is_dir() for root in roots):
         return Counter()

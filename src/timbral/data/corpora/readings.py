@@ -1,4 +1,4 @@
-"""A way to understand a corpus: who speaks in it."""
+"""A way to read a corpus, with the speakers that it gives."""
 
 from __future__ import annotations
 

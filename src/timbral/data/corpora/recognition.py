@@ -1,7 +1,7 @@
-"""Which layout a folder has, told by its names; a folder that can be read in two ways is refused.
+"""Recognize the layout of a folder from its names; a folder that fits two layouts is refused.
 
-A corpus that is read in a wrong layout gives no error by itself: all speakers become one, or each
-becomes several. So nothing is taken for granted that the names do not show.
+Reading a corpus in a wrong layout gives no error by itself: all speakers become one, or each
+becomes several. So nothing is assumed that the names do not show.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def recognize_layout(root: Path) -> str:
 
 
 def read_folder(root: Path) -> Manifest:
-    """What a folder holds in the layout that its names show; `Manifest.layout` says which.
+    """The utterances of a folder in the layout that its names show, which is in `Manifest.layout`.
 
-    Raises DataError that shows the readings when two layouts fit and find other speakers, or when
-    it is open whether the first folders are speakers, or hold them.
+    Raises DataError with the alternatives if two layouts fit and give different speakers, or if it
+    is unclear whether the first folders are speakers or contain speakers.
     """
     if not root.is_dir():
         return scan_rows(PLAIN, root)  # says what is there
@@ -125,12 +125,12 @@ def _read_plain(root: Path) -> Manifest:
 
 
 def _are_speakers(rows: Manifest) -> bool:
-    """Whether the first folders are speakers, rather than parts of a corpus that hold these.
+    """Whether the first folders are speakers, rather than parts of a corpus with speakers in them.
 
-    They are if what lies in them is no other grouping, or if recordings are named by them, or half
-    of them hold recordings themselves, or they have folders of the same names in them, as sessions
-    do, and more speakers than sessions. They are not if one of them is called as parts of corpora
-    are (``train``, ``wav``), or if there is only one.
+    They are speakers if their content shows no other grouping, if recordings are named after them,
+    if half of them contain recordings themselves, or if they have folders with the same names in
+    them (sessions), and there are more speakers than sessions. They are not if one of them has the
+    name of a part of a corpus (``train``, ``wav``), or if there is only one.
     """
     below: dict[str, set[str]] = {}
     named = 0

@@ -1,7 +1,7 @@
-"""What corpora tell of their speakers, such as gender and age, given to the speakers' utterances.
+"""Details that corpora have about speakers, such as gender and age, for the speakers' utterances.
 
-A file of such details that is missing, or lines of it that are not as expected, tell nothing: the
-recordings are there without it.
+If a file of such details is missing, or has unexpected lines, these are ignored, because the
+recordings can be used without them.
 """
 
 from __future__ import annotations

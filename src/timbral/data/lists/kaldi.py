@@ -26,13 +26,13 @@ NEEDED = ("wav.scp", "utt2spk", "spk2utt")
 
 
 def _scan(root: Path) -> Iterator[Utterance | AudioError]:
-    """A Kaldi data directory, with ``segments`` or without; its relative paths are below it.
+    """A Kaldi data directory, with or without ``segments``; its relative paths are below it.
 
-    Sessions come from ``utt2session``, which `_write` writes and Kaldi ignores, when it is
-    there; ``spk2gender``, ``spk2age``, ``utt2lang``, ``text`` and the like are further columns
-    (gender, age, lang, text). A line that cannot be used is a failure. An entry that
-    is a command (a pipe) is taken for what it means where that is known, else it is a failure:
-    nothing that a list names is run.
+    Sessions come from ``utt2session`` if it exists, which `_write` writes and Kaldi ignores.
+    ``spk2gender``, ``spk2age``, ``utt2lang``, ``text`` and others become further columns (gender,
+    age, lang, text). A line that cannot be used is a failure. An entry that is a command (a pipe)
+    is read as the file and options that it stands for, if it is a known command, else it is a
+    failure: no command in a list is run.
     """
     recordings, speakers = _read_pairs(root / "wav.scp"), _read_pairs(root / "utt2spk")
     sessions, segments = (

@@ -1,14 +1,15 @@
-"""Kaldi's pipes, read as data: which file, channel, rate and seconds a known command stands for.
+"""Read Kaldi's pipes as data: the file, channel, rate and seconds that a known command stands for.
 
-Nothing is run. A wav.scp may name a recording as ``sph2pipe -f wav -p -c 1 a.sph |``: the commands
-that Kaldi's recipes write there take a file apart or change its rate, which timbral does itself.
-Only their harmless options are known; anything else is refused by name.
+Nothing is run. A wav.scp may have a recording like ``sph2pipe -f wav -p -c 1 a.sph |``: the
+commands that Kaldi's recipes write there select parts of a file or change its rate, which timbral
+does itself. Only their harmless options are known; anything else is refused by name.
 
     sph2pipe [-f wav|rif] [-p] [-c 1|2] FILE
     flac -c -d -s FILE            (-dc, -cds, --decode --stdout --silent)
     ffmpeg -i FILE [-ss S] [-t S] [-to S] [-ar HZ] [-ac 1] -f wav -
     sox [-v GAIN] FILE [-r HZ] [-c 1] -t wav - [remix N] [rate HZ] [speed X] [trim S [S]]
     cat FILE
+
 and chains of them, such as ``sph2pipe … | sox -t wav - -r 16000 -t wav - |``.
 """
 
@@ -39,9 +40,9 @@ def is_pipe(location: str) -> bool:
 
 
 def parse_pipe(location: str) -> Segment:
-    """What a pipe gives: a file (`Segment.file`, as it is written there), and what is taken of it.
+    """What a pipe returns: a file (`Segment.file`, as written there), and the part taken of it.
 
-    Raises ValueError, with the reason, for a command that is not among the known ones.
+    Raises ValueError, with the reason, for a command that is not known.
     """
     *commands, behind = _commands(location)
     if behind or not commands:
@@ -68,7 +69,7 @@ def _commands(location: str) -> list[list[str]]:
 
 
 def _taken(command: list[str], reads_pipe: bool) -> Segment:
-    """What one command takes of its file, or of the pipe before it."""
+    """What one command selects from its file, or from the pipe before it."""
     if not command:
         raise ValueError("a command is missing before |")
     program = PurePosixPath(command[0]).name
@@ -81,7 +82,7 @@ def _taken(command: list[str], reads_pipe: bool) -> Segment:
 
 
 def _after(first: Segment, then: Segment) -> Segment:
-    """Two commands, one after the other, as one. ValueError where that cannot be said."""
+    """Two consecutive commands as one; ValueError if that cannot be expressed."""
     if then.start or then.end != math.inf:
         raise ValueError("seconds are cut after another command")
     if first.rate is not None and (then.rate is not None or then.speed != 1):

@@ -1,8 +1,8 @@
-"""Whether finished data still is what its recordings hold.
+"""Check whether finished data still match their recordings.
 
-``recordings.parquet`` beside the table says how large each recording was and when it was written.
-One of the same size that was written since is prepared once more and compared: it may have been
-copied or touched, or another may lie there.
+``recordings.parquet`` next to the table has the size and time of each recording. A recording of the
+same size with a later time is prepared again and compared, because it may have been copied or
+touched, or replaced by another one.
 """
 
 from __future__ import annotations

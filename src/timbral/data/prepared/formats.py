@@ -1,6 +1,6 @@
-"""What `prepare` can write: one entry of `FORMATS` each.
+"""The formats of `prepare`, one entry of `FORMATS` each.
 
-A format turns a preprocessed wave into what is stored, and writes a shard of them.
+A format converts a preprocessed wave to what is stored, and writes shards.
 """
 
 from __future__ import annotations
