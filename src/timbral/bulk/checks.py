@@ -103,6 +103,6 @@ def _with_speakers(checked: Checked, embedder: Embedder) -> Checked:
         return checked
     try:
         risk = several_speakers(embedder, checked.path)
-    except AudioError:  # such as too short for a vector; its measures stand
+    except AudioError:  # such as too short for a vector; its measures are kept
         return checked
     return checked if risk is None else replace(checked, risks=(*checked.risks, risk))

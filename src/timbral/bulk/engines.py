@@ -118,7 +118,7 @@ def embed_in_processes(
     try:
         for index in range(min(workers, len(shards))):
             connection, workers_end = context.Pipe()
-            # Few bytes: the parent would wait for ever for a worker that died before it read more.
+            # Only a few bytes: if a worker died before reading more, the parent would wait forever.
             process = context.Process(target=_work, args=(workers_end, index), daemon=True)
             with without_interrupts():  # Ctrl-C reaches this process, which ends the others
                 process.start()
@@ -130,7 +130,9 @@ def embed_in_processes(
             for _ in range(QUEUED_SHARDS):
                 _send_shard(in_hand, connection, next(remaining, None))
         while any(in_hand.values()):
-            for ready in wait(in_hand):  # of idle workers, too: their death is noticed
+            for ready in wait(
+                in_hand
+            ):  # also those of idle workers, so that their death is noticed
                 assert isinstance(ready, Connection)
                 result = _receive(ready)
                 assert isinstance(result, ShardResult)

@@ -77,7 +77,7 @@ def convert_to_cache(source: Path) -> Path:
         from timbral.checkpoints.foreign.registry import read_foreign
 
         with cache_lock(folder.name):
-            if not is_whole(folder):  # nor has another process converted them in the meantime
+            if not is_whole(folder):  # unless another process has converted them by now
                 write_converted(read_foreign(source), folder, source.stem, origin={"files": files})
     return folder
 

@@ -17,7 +17,7 @@ def describe(encoder: type[SpeakerEncoder]) -> str:
 
 def count_sizes(config: object) -> tuple[int, int, int]:
     """Embedding dimension, number of parameters and sample rate of the config's network."""
-    with torch.device("meta"):  # shapes only: some are large
+    with torch.device("meta"):  # shapes only, because some are large
         encoder = build_encoder(config)
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     return encoder.embedding_dim, parameters, encoder.sample_rate

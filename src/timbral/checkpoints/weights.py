@@ -115,7 +115,7 @@ def load_weights(
         if is_new_update or key.startswith(random):
             tensors[key] = current
     load_strictly(encoder, tensors, path)
-    checkpoint.check_weights()  # last: what does not fit is told better by its name
+    checkpoint.check_weights()  # last, because an error about the name is clearer
 
 
 def _head_prefixes(encoder: SpeakerEncoder) -> list[str]:

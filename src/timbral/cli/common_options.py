@@ -213,7 +213,7 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
         device_before_download(encoder, running.device, running.precision)
         download_missing(encoder)
     computing = torch_threads or torch.get_num_threads()
-    torch.set_num_threads(1)  # more would wait for each other longer than they copy and fold
+    torch.set_num_threads(1)  # more threads would spend longer waiting than working
     try:
         embedder = api.load_encoder(
             encoder,

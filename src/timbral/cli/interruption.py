@@ -65,7 +65,7 @@ def run_interruptibly(main: Callable[[], int]) -> NoReturn:
         code = answer(error)
     _raised.clear()
     sys.unraisablehook = report
-    for number in taken:  # while Python ends, which takes a while, nobody catches an exception
+    for number in taken:  # Python takes a while to exit, and nothing catches exceptions then
         untouched = signal.getsignal(number) == _interrupt
         signal.signal(number, _end if untouched else signal.SIG_DFL)
     sys.exit(code)
@@ -99,7 +99,7 @@ def leave(code: int) -> NoReturn:
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # whoever reads it is gone, or it is closed
+        with suppress(OSError, ValueError):  # its reader is gone, or it is closed
             stream.flush()
     os._exit(code)
 

@@ -91,7 +91,7 @@ def parse(verb: str, words: Sequence[str]) -> int:
     run_verb = load_verb(verb)
     options = (tyro.conf.FlagCreatePairsOff,)
     if asked := {"-h", "--help"}.intersection(words):
-        words = list(asked)[:1]  # behind others, tyro leaves out what was given
+        words = list(asked)[:1]  # after other words, tyro omits the options that were given
     with parse_errors_in_one_line(run_verb, words):
         return tyro.cli(run_verb, prog=f"timbral {verb}", args=words, config=options)
 

@@ -69,7 +69,7 @@ def gaming_flags(
         if np.isnan(whole).any() or not all(
             anchors_are_apart(view, system, draws) for view in views
         ):
-            continue  # of an encoder that sees nothing of it, nothing is known
+            continue  # one encoder cannot place the system
         positions = np.array([position_draws(view, system, draws) for view in views])
         left = np.array([_left_of_speakers(view, system) for view in views])
         for row, view in enumerate(views):

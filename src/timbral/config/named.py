@@ -49,7 +49,7 @@ def load_config(config: str | Path, overrides: Mapping[str, object] | None = Non
 
     Raises ConfigError for unknown keys, wrong types and values out of range.
     """
-    from timbral.config import yaml  # which imports torch; the list of names has no need of it
+    from timbral.config import yaml  # imports torch, which the list of names does not need
 
     pairs = [(key, json.dumps(value)) for key, value in (overrides or {}).items()]
     return yaml.load_config(find_config(config), [word for pair in pairs for word in pair])

@@ -54,7 +54,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse_yaml(text: str, source: str) -> Any:
-    import yaml  # which the JSON of a checkpoint does not need
+    import yaml  # not needed for the JSON of a checkpoint
 
     class OnceLoader(yaml.SafeLoader):
         """Refuses a mapping with a key twice, of which PyYAML would take the last one alone."""

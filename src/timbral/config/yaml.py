@@ -70,7 +70,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _override_all(content: dict[str, Any], words: Sequence[str], argument: str) -> None:
     """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
-    import yaml  # which reading a checkpoint does not need
+    import yaml  # not needed to read a checkpoint
 
     if len(words) % 2:
         raise ConfigError(f"{argument} takes pairs KEY VALUE; got {len(words)} words")

@@ -192,7 +192,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _read_jsonl(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
     if (fast := _fast_jsonl(path, wanted)) is not None:
         present = [name for name in wanted if fast[name].null_count < fast.num_rows]
-        if {"path", "speaker"} <= set(present):  # else the slow way tells which keys there are
+        if {"path", "speaker"} <= set(present):  # else the slow reader finds the keys
             return fast.select(present), present
     names: dict[str, None] = {}
     columns = {name: place for place, name in enumerate(wanted)}

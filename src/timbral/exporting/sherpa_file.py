@@ -73,7 +73,7 @@ class SherpaGraph(nn.Module):
         self.mean_normalize = network.frontend.config.mean_normalize
 
     def forward(self, banks: Tensor) -> Tensor:
-        frames = self.correction(banks[:, 1:-1])  # the first and the last reach over the ends
+        frames = self.correction(banks[:, 1:-1])  # the first and last frames extend over the ends
         if self.mean_normalize:
             frames = frames - frames.mean(1, keepdim=True)
         lengths = torch.ones_like(frames[:, :, 0]).sum(1).long()

@@ -41,7 +41,9 @@ def trace(
     buffer = io.BytesIO()
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # that it is older, and of every constant
+            warnings.simplefilter(
+                "ignore"
+            )  # warnings that this exporter is older, and about constants
             torch.onnx.export(
                 module,
                 tuple(inputs.values()),

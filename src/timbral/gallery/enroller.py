@@ -68,7 +68,7 @@ class Enroller:
             is_refused = bool(refusals and not (partial or force)) or not accepted
             if not is_refused:
                 self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
-        if is_refused:  # outside, since what was noted of it is kept
+        if is_refused:  # after the transaction, so that the noted refusals are kept
             raise EnrollmentError(target, refusals)
         before = enrolled.recordings if enrolled else ()
         return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])

@@ -35,7 +35,7 @@ class GalleryRates:
 
     def of_less_speech(self, seconds: float) -> SearchRates:
         """The rates for recordings with less net speech than this many seconds."""
-        with self._lock:  # who waits for the same searches need not make them, too
+        with self._lock:  # other threads wait for the same searches instead of repeating them
             if seconds not in self._of_less_speech:
                 self._of_less_speech[seconds] = self._search(seconds)
             return self._of_less_speech[seconds]

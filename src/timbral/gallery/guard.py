@@ -156,7 +156,7 @@ class Guard:
     ) -> dict[int, Refusal]:
         kept, found = _kept(candidates, refused), {}
         if len(kept) + len(candidates.enrolled) < 2:
-            return {}  # a first recording has nothing of its own to be compared with
+            return {}  # the voice has no other recordings to compare with
         sides = [[candidates.recordings[row]] for row in kept]
         nearest = self._nearest(sides, candidates.others)
         if not nearest:  # no other voice is there

@@ -117,12 +117,12 @@ class VoiceMatrix:
             return
         wrote = False
         try:
-            with self._store.writing():  # waits without the lock, so that others search meanwhile
+            with self._store.writing():  # waits without the lock, so that others can search
                 self.refresh()
                 try:
                     yield
                 except BaseException:
-                    if self._store.wrote:  # what was taken up of it is not true
+                    if self._store.wrote:  # what was read of it was rolled back
                         self.clear()
                     raise
                 wrote = self._store.wrote

@@ -216,7 +216,7 @@ class VoiceStore:
         with self.database.writing():
             self._change, self.wrote = self.changes() + 1, False
             yield
-            if self.wrote:  # last, so that what is read meanwhile has the number of before
+            if self.wrote:  # last, so that concurrent reads still have the old number
                 self.database.query("UPDATE gallery SET changes = ?", (self._change,))
 
     def add(

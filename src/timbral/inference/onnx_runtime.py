@@ -49,10 +49,10 @@ def open_session(content: bytes, path: Path | str, simplified_to: Path | None = 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cpu_threads()
     options.inter_op_num_threads = 1
-    # Threads that turn while they wait take twice the processor time and are no sooner done.
+    # Threads that spin while waiting take twice the processor time and finish no sooner.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Which tensors could lie in the same memory is searched in quadratic time, 6 of 8 s for CAM++;
-    # the arena finds free memory at run time, and without a plan takes no more of it.
+    # Planning which tensors share memory takes quadratic time, 6 of 8 s for CAM++;
+    # without a plan, the arena finds free memory at run time and uses no more.
     options.enable_mem_reuse = options.enable_mem_pattern = False
     options.log_severity_level = 4  # what fails is raised
     if simplified_to is not None:
@@ -177,7 +177,7 @@ class OnnxRuntime:
 
     def _embed(self, waves: Sequence[Wave]) -> Vectors:
         vectors = np.empty((len(waves), self.network.embedding_dim), dtype=np.float32)
-        # In a batch the last bit of a number may be another one, and a step of 8 bits with it.
+        # In a batch the last bit of a number may differ, and then its rounding to 8 bits.
         alone = self.precision == STATIC
         limit = 0 if alone else SECONDS_PER_BATCH * self.network.sample_rate
         for rows in rows_by_length([len(wave) for wave in waves], limit):

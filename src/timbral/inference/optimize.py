@@ -96,7 +96,7 @@ def _can_fold(network: SpeakerEncoder) -> bool:
         CAN_FUSE
         and type(network) in FOLDED
         and all(tensor.device.type == "cpu" for tensor in tensors)
-        # an inference tensor has no version, so nothing would tell that it has changed
+        # an inference tensor has no version, so changes could not be detected
         and not any(tensor.is_inference() for tensor in tensors)
         and all(tensor.dtype == torch.float32 for tensor in network.parameters())
         and not any(_has_hooks(module) for module in network.modules())

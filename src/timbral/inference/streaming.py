@@ -142,7 +142,7 @@ class StreamingVerifier:
                 "samples: one channel of shape (T,), of the same type in all chunks, is needed; "
                 f"got {chunk.dtype} of shape {chunk.shape}"
             )
-        as_float32(chunk[:1], "samples")  # of a type that says its full scale
+        as_float32(chunk[:1], "samples")  # raises an error if the full scale is unknown
         if not np.isfinite(chunk).all():
             raise AudioError("samples", "they contain NaN or infinite values", "not-finite")
         seconds = self.state.seconds + len(chunk) / self.sample_rate

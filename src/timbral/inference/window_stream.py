@@ -107,7 +107,7 @@ class NativeWindows(StreamedWindows):
         return native_ranges(self._windows, samples, self._hop)[first:]
 
     def needed_from(self, first: int, samples: int) -> int:
-        return max(0, first - 1) * self._step  # one more, of which the next ones see the end
+        return max(0, first - 1) * self._step  # one step more, because the next windows see its end
 
     def embed(self, held: Wave, start: int, first: int, ranges: Ints) -> Vectors:
         before = min(first, 1)

@@ -68,7 +68,7 @@ def torch_is_installed() -> bool:
     """Whether torch can be imported."""
     try:
         return torch_is_loaded() or importlib.util.find_spec("torch") is not None
-    except ImportError:  # of what stands in the way of imports
+    except ImportError:  # an import hook may raise this
         return False
 
 

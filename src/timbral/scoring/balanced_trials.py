@@ -202,7 +202,7 @@ def _targets(
     if len(rows) <= FEW_ROWS:
         pairs = list(combinations(range(len(rows)), 2))
         order = generator.permutation(len(pairs)).tolist()
-    else:  # too many pairs to be listed
+    else:  # too many pairs to list
         draws = np.sort(generator.integers(len(rows), size=(TRIES * count, 2)), axis=1).tolist()
         pairs = list(dict.fromkeys((one, other) for one, other in draws if one < other))
         order = list(range(len(pairs)))

@@ -207,7 +207,7 @@ def _choose(
         scores_of = _scores_of(recordings, folds, count)
         try:
             forms.append(_with_or_without_conditions(data, ranges, folds, scores_of, count))
-        except (ConfigError, DataError):  # more than the vectors can show
+        except (ConfigError, DataError):  # too many for these vectors
             if not forms:
                 raise
     costs = [cllr(form.llrs, data.labels) for form in forms]
@@ -221,7 +221,7 @@ def _with_or_without_conditions(
     columns = 1 + len(FEATURES)
     if not np.ptp(_design(data, ranges, columns), axis=0).any():  # the same in all trials
         return _Form(count, 1, llrs)
-    with suppress(ScoresFallError):  # then the cosine alone has to do
+    with suppress(ScoresFallError):  # then only the cosine is used
         of_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
         if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
             return _Form(count, columns, of_conditions)
@@ -271,7 +271,7 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
         )
     features = _design(data, ranges, columns)
     middle, spread = features[:, 1:].mean(axis=0), features[:, 1:].std(axis=0)
-    varied = np.where(spread > 1e-6, spread, np.inf)  # what never changes gets no coefficient
+    varied = np.where(spread > 1e-6, spread, np.inf)  # a constant feature gets no coefficient
     features[:, 1:] = (features[:, 1:] - middle) / varied
     score_middle, score_spread = data.scores.mean(), data.scores.std()
     score = (data.scores - score_middle) / score_spread
@@ -279,7 +279,7 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     weights = np.where(data.labels == 1, 0.5 / targets, 0.5 / (len(score) - targets)) * speakers
     penalty = np.full(2 * columns, PENALTY)
     penalty[[0, columns]] = 0.0
-    penalty[columns] = PENALTY / 100  # scores without overlap have no other end
+    penalty[columns] = PENALTY / 100  # bounds the scale if the scores do not overlap
     found = fit_logistic(
         np.concatenate((features, features * score[:, None]), axis=1), data.labels, weights, penalty
     )

@@ -228,7 +228,7 @@ def _spelled_alike(names: pa.Array, known: pa.Array) -> pa.Array:
     if not left.size:
         return names
     found = match_loosely(names.take(pa.array(left)), known)
-    found[np.isin(found, rows[rows >= 0])] = -1  # it has its very name in the other list
+    found[np.isin(found, rows[rows >= 0])] = -1  # the other list has an exact match for it
     rows[left] = found
     return pc.coalesce(known.take(pa.array(rows, mask=rows < 0)), names)
 

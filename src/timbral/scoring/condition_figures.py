@@ -106,7 +106,7 @@ def _groups(
     codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
     first, second = codes[trials.first], codes[trials.second]
     known = (first >= 0) & (second >= 0)
-    # sessions are those of a speaker: two speakers never are in one
+    # sessions belong to a speaker, so two speakers never share one
     always = trials.labels == 0 if column == SESSION else np.zeros(len(trials), dtype=bool)
     yield "same", known & ((first == second) | always)
     yield "different", known & ((first != second) | always)

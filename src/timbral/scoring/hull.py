@@ -116,7 +116,7 @@ def min_cllr_of(miss: Floats, false_alarm: Floats) -> Floats:
 
 def _min_cllrs(targets: Floats, nontargets: Floats) -> Floats:
     """min Cllr in bits (draws,); what share of each kind's trials is in a bin (draws, bins)."""
-    kept = targets + nontargets > 0  # what is nothing of nothing has no place in the order
+    kept = targets + nontargets > 0  # 0 / 0 has no position in the order
     firsts = np.append(0, np.cumsum(kept.sum(axis=1)))[:-1]
     both = targets[kept], nontargets[kept]
     starts = _pool(both[0], both[0] + both[1], firsts)

@@ -40,7 +40,7 @@ def upper_bounds(rates: Floats, drawn: Floats, num_trials: int, max_independent:
     limit = min(float(num_trials), max_independent)
     independent = np.full(len(rates), limit)
     independent[usable] = rates[usable] * (1 - rates[usable]) / variance[usable]
-    if usable.any():  # where errors are rare they depend on each other at least as much
+    if usable.any():  # when errors are rare, they depend on each other at least as much
         independent[~usable] = independent[usable].min()
     independent = np.clip(independent, 1.0, limit)
     return np.asarray(np.minimum(poisson_bounds(rates * independent) / independent, 1.0))

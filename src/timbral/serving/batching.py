@@ -193,7 +193,7 @@ class BatchingRuntime:
             is_alone = self._lone_threads.most > 1 and self._is_alone()
             wanted = self._lone_threads.choose() if is_alone else 1
             if wanted != threads and self._lone_threads.most > 1:
-                set_torch_threads(wanted)  # of this thread of Python, not of the others
+                set_torch_threads(wanted)  # for this Python thread only
                 threads = wanted
             waiting = _in_time(batch)
             if not waiting:

@@ -26,7 +26,7 @@ class Identifiers:
         How often strangers are given a name is computed by the first question that asks for it; a
         rate that cannot be promised is refused from what is known then.
         """
-        with self._lock:  # who waits for the vectors need not copy them, too
+        with self._lock:  # other requests wait for the same copy of the vectors
             version = self._gallery.version
             if self._latest is None or version != self._version:
                 self._latest = Identifier(self._gallery, self._embedder)

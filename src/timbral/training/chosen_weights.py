@@ -78,7 +78,7 @@ def choose_weights(
             _put_together(network, start, end, fraction)
             scores.compute(fraction, network)
         progress(number + 1, len(FRACTIONS))
-    ranks.all_reduce_max(0.0)  # all have written what is theirs
+    ranks.all_reduce_max(0.0)  # all processes have written their part
     choice = _choose(scores, kinds, start.name) if ranks.is_first else None
     if choice is not None:
         _put_together(network, start, end, choice.chosen.fraction)

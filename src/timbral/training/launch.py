@@ -72,7 +72,7 @@ def launch(
             process: BaseProcess = context.Process(
                 target=_work, args=(there, environment, work, job)
             )
-            with without_interrupts():  # what has started is known to those who end it
+            with without_interrupts():  # so that every started process is registered for ending
                 process.start()
                 processes.append(process)
             there.close()
@@ -103,7 +103,9 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) -> None:
     """A process: sends a StepTaken now and then, and at last Done, Failed or Crashed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C also reaches the parent, which ends this process
     end_with_parent()
     os.environ.update(environment)
     if not threads_are_chosen():  # the processes share the cores

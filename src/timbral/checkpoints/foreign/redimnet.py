@@ -103,7 +103,7 @@ def converted(state: Mapping[str, Tensor], settings: Settings, step: int = 0) ->
         if name.endswith("sum.weights"):
             tensor = tensor.flatten(2)[0]
             if len(tensor) == 1:
-                continue  # the weight of the only map there is: it is one
+                continue  # the softmax over a single map is 1
         elif PRODUCTS.search(name):
             tensor = tensor.flatten(1)
         tensors[f"encoder.{name}"] = _reordered(name, tensor, order).contiguous()
@@ -202,7 +202,7 @@ def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> Non
         name = key.rpartition("torchfbank.2.")[2]
         if not key.startswith(FRONT_END) or name not in own:
             continue
-        if name == "real_kernel_pt":  # of the frequency 0, whose wave is one everywhere
+        if name == "real_kernel_pt":  # at frequency 0 the wave is 1 everywhere
             tensor = tensor[0, 0]
         expected = own.pop(name)
         same = tensor.numel() == expected.numel() and torch.allclose(

@@ -108,7 +108,7 @@ def _recognized(content: Content) -> tuple[str, Content]:
                 found[name] = (marks[0], only_encoder(fitting))
                 break
     inside = {
-        name  # the encoder of one format is a part of what another one knows whole
+        name  # one format's encoder may be part of another format
         for name, (mark, _) in found.items()
         for other, _ in found.values()
         if other.endswith(f".{mark}")

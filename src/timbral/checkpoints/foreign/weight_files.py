@@ -138,7 +138,7 @@ def _read_safetensors(content: bytes) -> dict[str, Tensor]:
         raise _RefusedError(f"it is cut short: {missing:,} bytes are missing; download it again")
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
-    except Exception as error:  # of numbers that torch does not have, KeyError among others
+    except Exception as error:  # such as KeyError for number types that torch lacks
         raise _RefusedError(_first_line(error)) from None
     return tensors
 

@@ -178,7 +178,7 @@ def _show(gallery: Gallery, request: Request) -> int:
 
 def _remove(gallery: Gallery, request: Request) -> int:
     names = list(dict.fromkeys(request.names))
-    for name in names:  # all of them are there, or nothing is removed
+    for name in names:  # check that all exist before any is removed
         gallery.voice(name)
     erased = True
     for name in names:

@@ -198,7 +198,7 @@ def _without_bars() -> Iterator[None]:
     """Within, the Hub's client shows no progress of single files: there is one bar for all."""
     from huggingface_hub import utils
 
-    bars: Any = utils  # which does not say that it exports these
+    bars: Any = utils  # its type stubs lack these functions
     disabled = bars.are_progress_bars_disabled()
     bars.disable_progress_bars()
     try:

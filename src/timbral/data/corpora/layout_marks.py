@@ -27,7 +27,7 @@ def fitting_layouts(root: Path) -> list[str]:
 def _is_marked(is_at: Callable[[Path], bool], root: Path) -> bool:
     try:
         return is_at(root)
-    except PermissionError:  # a folder that cannot be read is told where it is listed
+    except PermissionError:  # reported when the folder is listed
         return False
 
 

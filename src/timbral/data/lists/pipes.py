@@ -213,7 +213,7 @@ def _sox(words: list[str]) -> Segment:
     for name, value, of_output in options:
         if name in ("-v", "--vol"):
             gain *= _number(value, "a volume")
-        elif name == "-r" and of_output:  # before the input it says what raw samples have
+        elif name == "-r" and of_output:  # before the input, it is the rate of raw samples
             rate = _rate(value)
         elif name == "-c" and of_output and value not in ("1", "2"):
             raise ValueError("sox may mix to one channel (-c 1) or keep two")

@@ -31,5 +31,5 @@ def prepared_format(folder: Path) -> str | None:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:  # of its folder, which says so where it is listed
+    except PermissionError:  # reported when its folder is listed
         return False

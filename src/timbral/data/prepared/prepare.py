@@ -239,7 +239,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
                 "a worker process died (out of memory?). Finished work is kept: start again, "
                 "perhaps with fewer workers"
             ) from None
-        except BaseException:  # do not wait for the shards in work: they are begun again
+        except BaseException:  # do not wait for unfinished shards, which are prepared again
             for process in list(pool._processes.values()):
                 process.terminate()
             raise

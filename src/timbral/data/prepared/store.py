@@ -100,7 +100,7 @@ class Store(PreparedData):
 
     def _map(self, shard: int) -> NDArray[np.int16]:
         mapped = np.memmap(shard_path(self.folder, shard), dtype=np.int16, mode="r")
-        return mapped.view(np.ndarray)  # slices of it are made five times as fast
+        return mapped.view(np.ndarray)  # makes slices five times as fast
 
     def pcm(self, row: int, start: int = 0, samples: int | None = None) -> NDArray[np.int16]:
         """Samples of one utterance, a view of mapped memory (T,)."""

@@ -26,7 +26,7 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
     """
     try:
         table = pa.parquet.read_table(path, partitioning=None)
-        present = table.column_names  # decoded now: they may be no UTF-8
+        present = table.column_names  # decoded now, since they may not be UTF-8
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); {REMEDY}") from None

@@ -66,7 +66,7 @@ class PackableProduct(nn.Module):
     def pack(self, dtype: torch.dtype) -> None:
         """Keep a packed copy of the matrix in `dtype`, where this torch and device can use one."""
         weight = self.weight
-        # an inference tensor has no version, so nothing would tell that it has changed
+        # an inference tensor has no version, so changes could not be detected
         packable = weight.device.type == "cpu" and weight.dtype == torch.float32
         gains = dtype == torch.bfloat16 or (dtype == torch.float32 and not MKL_IS_FASTER)
         if CAN_PACK and packable and gains and not weight.is_inference():
