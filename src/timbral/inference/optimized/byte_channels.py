@@ -46,7 +46,8 @@ LEAST_RANGE = 1e-3
 
 @dataclass(frozen=True)
 class ByteChannels:
-    """Of each channel what code 0 stands for, and what a code more does (C,), in float64."""
+    """Of each channel what code 0 stands for, a multiple of what a code more does (C,); in
+    float64."""
 
     low: Tensor
     step: Tensor
@@ -61,7 +62,8 @@ class ByteChannels:
         width = wide.high - low
         largest = width.max().clamp(min=1e-9)
         width = torch.maximum(width, LEAST_RANGE * largest)
-        return cls(low, width**OWN_RANGE * largest ** (1 - OWN_RANGE) / LARGEST_CODE)
+        step = width**OWN_RANGE * largest ** (1 - OWN_RANGE) / LARGEST_CODE
+        return cls((low / step).floor() * step, step)
 
     @classmethod
     def before(cls, norm: BatchNorm, seen: Range) -> ByteChannels:

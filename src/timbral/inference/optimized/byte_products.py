@@ -22,16 +22,18 @@ from timbral.inference.optimized.products import CAN_FUSE
 __all__ = [
     "CAN_MULTIPLY_BYTES",
     "LARGEST_CODE",
+    "ROUNDING",
     "ByteConvolution",
     "ByteProduct",
     "write_codes",
+    "write_rounded",
 ]
 
 LARGEST_CODE = 255
 HEADROOM = 1.3
 """what other recordings may have more"""
 ROUNDING = 2.0**23
-"""added to a float32 from 0 to 255, leaves the nearest whole number in its lowest 8 bits"""
+"""added to a float32 that is not below zero, rounds it to a whole number: its lowest bits"""
 
 
 def _can_multiply_bytes() -> bool:
@@ -50,8 +52,13 @@ CAN_MULTIPLY_BYTES = _can_multiply_bytes()
 
 def write_codes(numbers: Tensor, codes: Tensor) -> Tensor:
     """Round numbers (float32, any size, overwritten) to `codes` (u8), limited to 0 … 255."""
-    numbers.clamp_(0.0, LARGEST_CODE).add_(ROUNDING)
-    # in two passes over memory; torch rounds float32 to u8 one number at a time
+    return write_rounded(numbers.add_(ROUNDING), codes)
+
+
+def write_rounded(numbers: Tensor, codes: Tensor) -> Tensor:
+    """The same of numbers to which `ROUNDING` was added: they are whole ones already."""
+    numbers.clamp_(ROUNDING, ROUNDING + LARGEST_CODE)
+    # two passes over memory; torch rounds float32 to u8 one number at a time
     return codes.copy_(numbers.view(torch.int32))
 
 

@@ -20,7 +20,7 @@ from timbral.inference.optimized.byte_channels import (
     relu_behind,
 )
 from timbral.inference.optimized.byte_numbers import ByteNumbers
-from timbral.inference.optimized.byte_products import ByteConvolution, write_codes
+from timbral.inference.optimized.byte_products import ROUNDING, ByteConvolution, write_rounded
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.campplus_dense import ContextGate
@@ -75,19 +75,21 @@ class ByteDenseLayer:
             padding=dilation,
             dilation=dilation,
         )
-        self._low = -(given.low / given.step).float()
+        self._offset = (ROUNDING - given.low / given.step).float()
         self._gate = ContextGate(layer.masking)
 
     def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
         """Codes (size, block's channels)."""
         (block,) = stream.blocks
         taken = frames[:, : self._inputs]
-        room = room[: taken.numel()].view(taken.shape)
-        hidden = stream.stream.zero_gaps(self._bottleneck(taken, room, True, ONE), 0)
+        room = room.as_strided(taken.shape, (self._inputs, 1))
+        hidden = self._bottleneck(taken, room, True, ONE)
+        for begin, end in stream.stream.gaps_inside:
+            hidden[begin:end].zero_()
         sums = stream.over_segments([block.indicator @ hidden.float()]).mul_(self._hidden)
         local = self._local(hidden[None])[0]
-        numbers = torch.addcmul(self._low, local, self._gate.alone(sums, stream))
-        write_codes(numbers, frames[:, self._outputs])
+        numbers = torch.addcmul(self._offset, local, self._gate.alone(sums, stream))
+        write_rounded(numbers, frames[:, self._outputs])
 
 
 class ByteDenseBlock:

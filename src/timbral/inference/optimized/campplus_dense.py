@@ -36,6 +36,8 @@ class ContextGate:
 
     def alone(self, sums: Tensor, stream: SegmentedStream) -> Tensor:
         """The same, to the last bit what each utterance gives that is alone in a stream."""
+        if len(stream.utterances) == 1:
+            return self(sums, stream)
         gates = [self._of_segments(sums[rows], context) for rows, context in stream.utterances]
         return torch.cat(gates).index_select(0, stream.segment_of_row)
 

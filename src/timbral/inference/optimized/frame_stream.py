@@ -55,6 +55,12 @@ class FrameStream:
         ends = [start + length for start, length in zip(self.starts, self.lengths, strict=True)]
         return list(zip([-FAR, *ends], [*self.starts, FAR], strict=True))
 
+    @cached_property
+    def gaps_inside(self) -> list[tuple[int, int]]:
+        """Those of its own frames that are in gaps."""
+        inside = [(max(begin, 0), min(end, self.size)) for begin, end in self.gaps]
+        return [(begin, end) for begin, end in inside if begin < end]
+
     def zero_gaps(self, frames: Tensor, first: int) -> Tensor:
         """Zero, in place, what lies in a gap of frames (F, ...) that are [first, first + F)."""
         for begin, end in self.gaps:
