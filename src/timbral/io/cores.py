@@ -19,7 +19,7 @@ __all__ = [
 CGROUPS = Path("/sys/fs/cgroup")
 SPIN_COUNT = "3000"
 """rounds that a waiting thread turns before it sleeps"""
-SPIN_COUNT_SERVING = "10000"
+SPIN_COUNT_SERVING = "30000"
 """of `serve`, whose workers notice busy cores and then compute in one thread each; with fewer
 rounds threads fall asleep a hundred times in one request on free cores"""
 
