@@ -157,11 +157,26 @@ def test_marks_and_line_ends_are_no_content(tmp_path: Path, mark: bytes, end: st
         assert speakers(lhotse(tmp_path, [supervision("u")], mark=mark, end=end), "lhotse") == ["s"]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_semicolons_of_a_spreadsheet_separate_columns(tmp_path: Path, quote: str) -> None:
+    """As Excel saves UTF-8 where a comma is the decimal point; commas belong to the values."""
+    rows = ("path;speaker;seconds", f"{quote}a, b.wav{quote};x;3,5", "c.wav;y, z;2")
+    table = tmp_path / "a.csv"
+    table.write_text("\r\n".join(rows) + "\r\n", encoding="utf-8-sig", newline="")
+    assert [(row.path, row.speaker) for row in find_utterances(table)] == [
+        (str(tmp_path / "a, b.wav"), "x"),
+        (str(tmp_path / "c.wav"), "y, z"),
+    ]
+    table.write_text("path;speaker\na.wav\n")
+    with pytest.raises(DataError, match=r"a\.csv:2: has 1 values, but the header has 2"):
+        find_utterances(table)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("a.csv", b"path,speaker\na.wav\n", "a.csv:2: has 1 values, but the header has 2"),
-        ("a.csv", b"path;speaker\na.wav;x\n", "columns are separated by commas in .csv"),
+        ("a.csv", b"path|speaker\na.wav|x\n", "columns are separated by commas or semicolons"),
         ("a.csv", b"path,speaker,speaker\na.wav,x,y\n", "has the column 'speaker' 2 times"),
         ("a.csv", b"path,speaker\n\xe9.wav,x\n", "is not UTF-8; save the table as UTF-8"),
         ("a.csv", "path,speaker\na.wav,x\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),

@@ -85,7 +85,7 @@ def _suffix(content: bytes) -> str:
     first = content.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if first.startswith(b"{"):
         return ".jsonl"
-    for separator, suffix in ((b",", ".csv"), (b"\t", ".tsv")):
+    for separator, suffix in ((b",", ".csv"), (b";", ".csv"), (b"\t", ".tsv")):
         if b"path" in {name.strip(b' "') for name in first.split(separator)}:
             return suffix
     return ".txt"

@@ -47,7 +47,10 @@ def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, li
 
 
 def _read_csv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
-    return _read_delimited(path, ",", wanted)
+    """Excel writes semicolons where a comma is the decimal point."""
+    with open_text(path) as file:
+        header = file.readline()
+    return _read_delimited(path, ";" if ";" in header and "," not in header else ",", wanted)
 
 
 def _read_tsv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
@@ -124,8 +127,11 @@ def _header(
     found = next(csv.reader(file, delimiter=delimiter), [])
     names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in found]
     if len(names) == 1 and any(other in names[0] for other in OTHER_DELIMITERS):
-        needed = "tabs in .tsv" if delimiter == "\t" else "commas in .csv"
-        raise DataError(f"{path}:1: columns are separated by {needed}; this header is {names[0]!r}")
+        needed = "tabs in .tsv" if delimiter == "\t" else "commas or semicolons in .csv"
+        raise DataError(
+            f"{path}:1: columns are separated by {needed}; this header is {names[0]!r}; save the "
+            "table with these"
+        )
     return names, _positions(path, names, wanted)
 
 
