@@ -495,7 +495,10 @@ BAD: dict[str, tuple[Write, str]] = {
     "Arrow that is none": (file_of("v.feather", b"ARROW1\0\0x"), "cannot be read as Arrow"),
     "a stream of Arrow that is none": (file_of("v.arrow", b"x"), "cannot be read as Arrow"),
     "text of words": (file_of("v.txt", b"some words here\n"), r"v\.txt:1: a line is a name and"),
-    "a matrix without names": (saved("v.pt", torch.eye(3)), "has 3 rows without names; put the names"),
+    "a matrix without names": (
+        saved("v.pt", torch.eye(3)),
+        "has 3 rows without names; put the names",
+    ),
     "JSON that is none": (file_of("v.json", b"{"), "is not readable JSON"),
     "a table without vectors": (file_of("v.csv", b"utt,spk\na,b\n"), "no column of vectors"),
     "a table without names": (
