@@ -250,6 +250,27 @@ def test_folders_are_matched_by_name(tmp_path: Path) -> None:
         find_clones([touch(tmp_path / "x", "7.wav"), flat])
 
 
+def test_a_folder_names_the_speaker_where_no_recording_has_the_name(tmp_path: Path) -> None:
+    touch(tmp_path, "ref/anna/1.wav", "ref/anna/2.wav", "ref/ben/3.wav", "ref/ben/9.wav")
+    folders = [touch(tmp_path / "tts", "anna/x.wav", "ben/1.wav", "ben/9.wav"), tmp_path / "ref"]
+    found = find_clones(folders)
+    assert [(each.name, each.speaker) for each in found.clones] == [("ben/9", "ben")]
+    assert [str(each).partition("wav: ")[2] for each in found.failures] == [
+        f"has no reference of the same name in {tmp_path}/ref; `to_speaker` compares it with all "
+        f"recordings of {speaker}"
+        for speaker in ("anna", "ben")
+    ], "the only recording of a name is no reference where it is another speaker's"
+    found = find_clones(folders, to_speaker=True)
+    assert {
+        each.name: sorted(Path(path).stem for path in each.references) for each in found.clones
+    } == {
+        "ben/9": ["3"],
+        "anna/x": ["1", "2"],
+        "ben/1": ["3", "9"],
+    }
+    assert found.failures == ()
+
+
 def test_nothing_of_one_name_is_merged(tmp_path: Path) -> None:
     references = touch(tmp_path / "ref", "anna/1.wav", "anna/2.wav")
     folders = [touch(tmp_path / name / "out", "1.wav", "2.wav") for name in ("a", "b")]
@@ -378,6 +399,16 @@ def test_mistakes(ask: Ask, tmp_path: Path) -> None:
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ge2e-lstm is listed twice"):
         api.clone_similarity(["ge2e-lstm", "ecapa", "ge2e-lstm"], [tmp_path])
+
+
+def test_references_that_are_not_there(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+    clone = sorted(voices.glob("*/*.ogg"))[0].resolve()
+    (tmp_path / "pairs.txt").write_text(f"{clone}\t{tmp_path}/none.wav\n")
+    answer = ask("similarity", run, tmp_path / "pairs.txt", "--output", tmp_path / "o")
+    assert answer.code == 2
+    assert (
+        f"none of 1 clones could be compared; the first failure: {tmp_path}/none.wav" in answer.err
+    )
 
 
 def test_a_killed_comparison_is_resumed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def find_clones(
     elif all(path.is_file() for path in paths):
         found = _of_lists(paths, real)
     else:
-        found = _of_folders(paths, layout, real)
+        found = _of_folders(paths, layout, real, to_speaker)
     if not found.clones:
         named = ", ".join(map(str, paths if meta is not None else paths[:-1] or paths))
         why = f"the first: {found.failures[0]}" if found.failures else f"{named} contains no audio"
@@ -107,7 +107,9 @@ def _of_meta(
     return replace(_with_speakers(clones, real), failures=tuple(failures))
 
 
-def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, ...]) -> CloneSet:
+def _of_folders(
+    paths: Sequence[Path], layout: str, real: tuple[RealRecording, ...], to_speaker: bool
+) -> CloneSet:
     if len(paths) < 2 or not all(path.is_dir() for path in paths[:-1]):
         raise DataError(
             "give a list of clones and references, or the folder of the synthesized recordings "
@@ -121,18 +123,35 @@ def _of_folders(paths: Sequence[Path], layout: str, real: tuple[RealRecording, .
         if before is not each:
             raise DataError(f"{each.path} and {before.path}: {SAME_NAME}")
     stems = _unique_stems(names)
-    listed, failures = [], []
+    speakers = {each.speaker for each in references} if known else set()
+    listed, of_folders, failures = [], [], []
+    for system, name, path in _synthesized(folders):
+        speaker = _speaker_of_folder(name, speakers)
+        found = names.get(name) or stems.get(Path(name).name)
+        if found is not None and speaker in ("", found.speaker):
+            own = found.speaker if known else ""
+            listed.append(ListedClone(name, path, found.path, own, system))
+        elif speaker and to_speaker:
+            of_folders.append(Clone(name, system, path, (), speaker))
+        else:
+            reason = f"has no reference of the same name in {last}"
+            if speaker:
+                reason += f"; `to_speaker` compares it with all recordings of {speaker}"
+            failures.append(AudioError(path, reason, "missing"))
+    clones = _with_speakers(listed, (*references, *real) if known else real)
+    return replace(clones, clones=(*clones.clones, *of_folders), failures=tuple(failures))
+
+
+def _synthesized(folders: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
+    """System, name and path of each recording in the folders."""
     for folder, system in zip(folders, _systems(folders), strict=True):
         for name, path in sorted(_by_name(folder).items()):
-            found = names.get(name) or stems.get(Path(name).name)
-            if found is None:
-                reason = f"has no reference of the same name in {last}"
-                failures.append(AudioError(path, reason, "missing"))
-                continue
-            speaker = found.speaker if known else ""
-            listed.append(ListedClone(name, path, found.path, speaker, system))
-    extra = (*references, *real) if known else real
-    return replace(_with_speakers(listed, extra), failures=tuple(failures))
+            yield system, name, path
+
+
+def _speaker_of_folder(name: str, speakers: Collection[str]) -> str:
+    """The speaker in whose folder a synthesized recording is; empty if there is none."""
+    return next((part for part in Path(name).parts[:-1] if part in speakers), "")
 
 
 def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], bool]:

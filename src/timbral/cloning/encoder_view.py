@@ -58,7 +58,8 @@ class EncoderView:
             for clone in found.clones
             if clone.synthesized in encoded and any(path in encoded for path in clone.references)
         )
-        real = _RealVectors([each for each in found.real if each.path in encoded], encoded)
+        kept = [each for each in found.real if each.path in encoded]
+        real = _RealVectors(kept, encoded, embedder.embedding_dim)
         sides = [_side(clone, encoded) for clone in clones]
         cosines = np.array(
             [
@@ -107,11 +108,12 @@ class _RealVectors:
     """Real recordings, to compare with the references of a clone."""
 
     def __init__(
-        self, real: Sequence[RealRecording], encoded: Mapping[str, EncodedRecording]
+        self, real: Sequence[RealRecording], encoded: Mapping[str, EncodedRecording], size: int
     ) -> None:
         self._real = real
         self._row = {each.path: row for row, each in enumerate(real)}
-        self._vectors = np.array([encoded[each.path].vector for each in real])
+        vectors = [encoded[each.path].vector for each in real]
+        self._vectors = np.stack(vectors) if vectors else np.zeros((0, size), np.float32)
         self._speakers, self._codes = np.unique(
             [each.speaker for each in real], return_inverse=True
         )
