@@ -571,6 +571,20 @@ def test_verbs_say_how_other_tools_vectors_are_read(ask: Ask, tmp_path: Path) ->
     )
 
 
+def test_what_embed_wrote_in_another_format_is_written_again(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
+    other, table = tmp_path / "other", tmp_path / "table"
+    assert ask("embed", run, voices, "--format", "coqui", "--output", other).code == 0
+    remedy = f"`timbral embed ENCODER CORPUS --reuse {other} --output FOLDER`"
+    for words in (("audit", other), ("import-embeddings", other, "--output", table)):
+        answer = ask(*words)
+        assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+        assert remedy in answer.err
+    assert ask("embed", run, voices, "--reuse", other, "--output", table).code == 0
+    assert ask("audit", table).code == 0
+
+
 def test_vectors_in_other_forms_are_told(tmp_path: Path) -> None:
     """WeSpeaker's mean_vec.npy lies beside its archives."""
     source = tmp_path / "in"
@@ -631,5 +645,5 @@ def test_only_its_own_folder_is_written_again(tmp_path: Path) -> None:
     (tmp_path / "mine" / "x").touch()
     with pytest.raises(DataError, match="is not empty"):
         timbral.import_embeddings(source, tmp_path / "mine")
-    with pytest.raises(DataError, match="which needs no import"):
+    with pytest.raises(DataError, match="they need no import"):
         timbral.import_embeddings(tmp_path / "out", tmp_path / "twice")

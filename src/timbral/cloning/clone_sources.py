@@ -151,7 +151,7 @@ def _synthesized(folders: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
 
 def _speaker_of_folder(name: str, speakers: Collection[str]) -> str:
     """The speaker in whose folder a synthesized recording is; empty if there is none."""
-    return next((part for part in Path(name).parts[:-1] if part in speakers), "")
+    return next((each for each in Path(name).parts[:-1] if each in speakers), "")
 
 
 def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], bool]:

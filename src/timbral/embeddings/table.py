@@ -53,7 +53,7 @@ import pyarrow.parquet
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
-from timbral.io.outputs import FileKind
+from timbral.io.outputs import EMBEDDINGS, FileKind
 from timbral.io.types import Ints, Vectors
 
 __all__ = [
@@ -154,6 +154,11 @@ def group_rows(names: Sequence[str]) -> Iterator[tuple[str, Ints]]:
         yield str(name), rows
 
 
+REUSE = (
+    "`timbral embed ENCODER CORPUS --reuse {} --output FOLDER` writes them as Parquet without "
+    "embedding again"
+)
+"""makes a table of vectors that `embed` wrote in another format"""
 IMPORT = "`timbral import-embeddings {} --output FOLDER`"
 """makes a folder of another tool's vectors"""
 
@@ -167,6 +172,10 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     path = Path(folder)
     if path.is_dir():
         path /= UTTERANCES
+    if not path.is_file() and EMBEDDINGS.is_in(Path(folder)):
+        raise DataError(
+            f"{folder}: contains {EMBEDDINGS.content}, but not in Parquet; {REUSE.format(folder)}"
+        )
     if not path.is_file():
         raise DataError(
             f"{folder}: contains no utterances.parquet; make it with `timbral embed ENCODER "

@@ -13,6 +13,7 @@ from timbral.embeddings.foreign.record_files import read_json, read_jsonl
 from timbral.embeddings.foreign.table_files import read_table
 from timbral.embeddings.foreign.text_files import read_text
 from timbral.embeddings.foreign.torch_files import read_pickled, read_torch
+from timbral.embeddings.table import REUSE, UTTERANCES
 from timbral.errors import DataError
 from timbral.io.near_names import beside
 from timbral.io.outputs import EMBEDDINGS, IMPORTED
@@ -95,7 +96,9 @@ def read_foreign_vectors(source: Path, columns: Mapping[str, str]) -> list[Found
 def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
     for kind in (EMBEDDINGS, IMPORTED):
         if kind.is_in(folder):
-            raise DataError(f"{folder}: contains {kind.content}, which needs no import")
+            is_table = (folder / UTTERANCES).is_file()
+            remedy = "they need no import" if is_table else REUSE.format(folder)
+            raise DataError(f"{folder}: contains {kind.content}; {remedy}")
     for project, pattern in FOLDERS:
         files = sorted(folder.glob(pattern))
         if files:
