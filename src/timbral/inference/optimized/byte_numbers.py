@@ -27,7 +27,7 @@ from timbral.version import __version__
 __all__ = ["ByteNumbers", "in_one_thread"]
 
 MOST_FILES = 8
-"""that are kept, the newest: 8 MB each"""
+"""that are kept, the newest: 6 MB each"""
 Made = TypeVar("Made")
 
 
