@@ -571,6 +571,14 @@ def test_verbs_say_how_other_tools_vectors_are_read(ask: Ask, tmp_path: Path) ->
     )
 
 
+def test_a_mistyped_folder_of_vectors_is_told(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "vectors").mkdir()
+    for verb in ("audit", "speakers"):
+        answer = ask(verb, tmp_path / "vektors", "--output", tmp_path / "o.parquet")
+        assert answer.code == 2
+        assert f"vektors: no such file or folder; did you mean {tmp_path}/vectors" in answer.err
+
+
 def test_what_embed_wrote_in_another_format_is_written_again(
     ask: Ask, run: Path, voices: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ import pyarrow.parquet
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
+from timbral.io.near_names import beside
 from timbral.io.outputs import EMBEDDINGS, FileKind
 from timbral.io.types import Ints, Vectors
 
@@ -170,6 +171,8 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     others are passed over. Raises DataError without a table, and for rows that cannot be used.
     """
     path = Path(folder)
+    if not path.exists():
+        raise DataError(f"{folder}: no such file or folder{beside(path)}")
     if path.is_dir():
         path /= UTTERANCES
     if not path.is_file() and EMBEDDINGS.is_in(Path(folder)):
