@@ -278,8 +278,8 @@ def test_other_weights_are_an_error(embedder: Embedder, voices: Path, tmp_path: 
     ("content", "words"),
     [
         (b"{", "not readable JSON"),
-        (b"[]", "should hold weights_sha256, preprocessing"),
-        (b'{"precision": "fp32"}', "should hold weights_sha256, preprocessing"),
+        (b"[]", "should contain only weights_sha256, preprocessing"),
+        (b'{"precision": "fp32"}', "should contain only weights_sha256, preprocessing"),
         (
             b'{"weights_sha256": 3, "preprocessing": {}, "windows": null, "precision": "fp32",'
             b' "corpus": ""}',

@@ -486,7 +486,7 @@ BAD: dict[str, tuple[Write, str]] = {
     "JSON lines cut off": (file_of("v.jsonl", b'{"id": "a"'), r"v\.jsonl:1: is not readable JSON"),
     "JSON of several kinds": (
         file_of("v.json", b'[{"id": "a", "emb": [1, 2]}, {"id": "b", "emb": "x"}]'),
-        "column 'emb' holds several kinds",
+        "column 'emb' contains several types",
     ),
     "a table without a header": (
         file_of("v.csv", b"a,0.5,-1.5\nb,1,2\n"),

@@ -37,7 +37,7 @@ def test_a_run_has_a_card(run: Path) -> None:
     assert f"{checkpoint.validation_threshold:.3f}" in card
     assert "raised to -30 dBFS RMS" in card
     assert "Not evaluated yet" not in card
-    assert re.search(r"At least \d\.\d\d s must be left", card)
+    assert re.search(r"At least \d\.\d\d s must remain", card)
 
 
 def test_the_snippet_of_a_card_runs(

@@ -108,7 +108,7 @@ def decode_channels(path: str | Path) -> tuple[Samples, int]:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
     peak = _peak(samples)
     if not np.isfinite(peak):
-        raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
+        raise AudioError(name, "the recording contains NaN or infinite samples", "not-finite")
     return to_full_scale(samples, peak, name), sample_rate
 
 
@@ -196,7 +196,7 @@ def _mono(samples: Samples, name: str) -> Wave:
             if loudest > SILENCE_PEAK and _rms(wave) < CANCELLATION * loudest:
                 reason = (
                     f"its channels cancel out ({_opposite(samples)} are of opposite phase), so "
-                    "their mean is silent; use one of them (#channel=0 behind the path)"
+                    "their mean is silent; use one of them (#channel=0 after the path)"
                 )
                 raise AudioError(name, reason, "silent")
     return wave
@@ -353,7 +353,7 @@ def check_wave(wave: NDArray[Any], name: str) -> Wave:
         raise AudioError(name, "the recording is empty (no samples)", "empty")
     peak = _peak(wave)
     if not np.isfinite(peak):
-        raise AudioError(name, "the recording holds NaN or infinite samples", "not-finite")
+        raise AudioError(name, "the recording contains NaN or infinite samples", "not-finite")
     if peak <= SILENCE_PEAK:
         raise AudioError(name, f"the recording is silent{_of_fewer_bits(given, peak)}", "silent")
     return wave if peak <= 1.0 else to_full_scale(wave, peak, name)

@@ -81,7 +81,7 @@ class StreamedPreprocessing:
         chunk = as_float32(samples, name)
         peak = float(np.abs(chunk).max(initial=0.0))  # NaN where one is
         if not math.isfinite(peak):
-            raise AudioError(name, "the chunk holds NaN or infinite samples", "not-finite")
+            raise AudioError(name, "the chunk contains NaN or infinite samples", "not-finite")
         if peak > 1.0:
             reason = (
                 f"its samples reach {peak:.3g}, but chunks of a stream must be in [-1, 1]; scale "

@@ -61,7 +61,7 @@ class EmbedJob:
             raise DataError(f"{path}: is not readable JSON ({error}); {DELETE_FOLDER}") from None
         if not isinstance(values, dict) or values.keys() != ALLOWED_TYPES.keys():
             raise DataError(
-                f"{path}: should hold {', '.join(ALLOWED_TYPES)} and nothing else; {DELETE_FOLDER}"
+                f"{path}: should contain only {', '.join(ALLOWED_TYPES)}; {DELETE_FOLDER}"
             )
         for name, allowed in ALLOWED_TYPES.items():
             if not isinstance(values[name], allowed):

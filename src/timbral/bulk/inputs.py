@@ -98,7 +98,7 @@ class MelInput:
         if not len(mel):
             return AudioError(path, "holds no frames", "empty")
         if not np.isfinite(mel).all():
-            return AudioError(path, "holds values that are not finite", "not-finite")
+            return AudioError(path, "contains values that are not finite", "not-finite")
         return Content(mel)
 
     def estimated_seconds(self, path: str) -> float:

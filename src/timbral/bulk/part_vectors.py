@@ -160,7 +160,7 @@ def _parse(content: bytes, rows: Ints) -> SplitRecordings:
     numbers = np.stack([table[name].to_numpy() for name in NUMBERS])
     seconds = numbers[1:].T
     if not (np.isfinite(parts).all() and np.isfinite(numbers).all() and (seconds > 0).all()):
-        raise ValueError("its numbers are not those of parts")
+        raise ValueError("its numbers are not those of two parts")
     return SplitRecordings(
         rows[table["recording"].to_numpy()],
         parts.reshape(len(table), 2, parts.shape[1] // 2),

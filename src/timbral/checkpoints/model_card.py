@@ -40,10 +40,10 @@ HUB_LICENSES = frozenset(
 TRIM_IN_WORDS = {
     "none": "nothing is cut",
     "energy": "pauses 40 dB below the loudest part are cut",
-    "silero": "what Silero's voice activity detection calls no speech is cut",
+    "silero": "parts without speech, by Silero's voice activity detection, are cut",
     "edges": "silence at both ends is cut",
-    "quiet-ends": "what lies 20 dB below the loudest is cut at both ends",
-    "webrtc": "what WebRTC's voice activity detection calls no speech is cut",
+    "quiet-ends": "parts 20 dB below the loudest are cut at both ends",
+    "webrtc": "parts without speech, by WebRTC's voice activity detection, are cut",
 }
 
 
@@ -147,9 +147,9 @@ class ModelCard:
     def _summary(self) -> str:
         net = self.network
         return (
-            f"A speaker encoder: a recording in, a vector of {net.embedding_dim} numbers and unit "
-            f"length out; the cosine of two vectors says how alike two voices are. Architecture "
-            f"`{net.architecture}`, {net.parameters / 1e6:.1f} million parameters, "
+            f"A speaker encoder: it turns a recording into a vector of {net.embedding_dim} numbers "
+            f"and unit length. The cosine of two vectors says how similar two voices are. "
+            f"Architecture `{net.architecture}`, {net.parameters / 1e6:.1f} million parameters, "
             f"{net.sample_rate // 1000} kHz. License: {self.license or '**none was stated**'}."
         )
 
@@ -178,13 +178,13 @@ class ModelCard:
     def _recordings(self) -> str:
         rate = self.network.sample_rate
         rms = self.preprocessing.min_rms_dbfs
-        level = "kept" if rms is None else f"raised to {rms:g} dBFS RMS where it is lower"
+        level = "unchanged" if rms is None else f"raised to {rms:g} dBFS RMS if it is lower"
         return (
             f"Any rate and format; resampled to {rate // 1000} kHz, channels averaged. "
             f"Preprocessing, as in training and applied by timbral: level {level}; "
             f"{TRIM_IN_WORDS[self.preprocessing.trim]}. At least "
-            f"{self.network.min_samples / rate:.2f} s must be left, or the recording is refused; "
-            "neither padding nor other recordings of a batch change a vector."
+            f"{self.network.min_samples / rate:.2f} s must remain, or the recording is refused. "
+            "Neither padding nor other recordings in a batch change a vector."
         )
 
     def _data(self) -> str:
@@ -192,10 +192,12 @@ class ModelCard:
         start = ""
         if begun:
             license = f", {begun['license']}" if begun.get("license") else ""
-            start = f"Training began with the weights of {begun.get('name', 'another')}{license}. "
+            start = (
+                f"Training started from the weights of {begun.get('name', 'another')}{license}. "
+            )
         if not self.training_data.get("utterances"):
             return start + (
-                "Not known to timbral: the weights were not trained by it, or by an old version."
+                "Unknown: the weights were not trained by timbral, or by an old version of it."
             )
         lines = [
             f"{start}{_amount(self.training_data)}; held-out speakers are not among them.",
@@ -231,16 +233,16 @@ class ModelCard:
         if self.validation_eer is not None:
             parts.append(
                 f"Lowest EER on the speakers that training held out: "
-                f"{100 * self.validation_eer:.2f} %, from few trials and chosen as the lowest, so "
-                "too good a figure to expect of others."
+                f"{100 * self.validation_eer:.2f} %. It is from few trials and was chosen as the "
+                "lowest, so expect more errors on other speakers."
             )
         parts += _kept_old(self.training_data.get("keep_old"))
         if not parts:
             parts.append("Not evaluated yet: `timbral evaluate` does that.")
         if self.threshold is not None:
             parts.append(
-                f"Errors of both kinds were equally frequent there at a cosine of "
-                f"{self.threshold:.3f}, which `verify` takes where nothing else is given."
+                f"Both kinds of errors were equally frequent there at a cosine of "
+                f"{self.threshold:.3f}, the default threshold of `verify`."
             )
         if self.calibration:
             parts.append(self.calibration)
@@ -249,17 +251,17 @@ class ModelCard:
     def _limits(self) -> str:
         measured = bool(self.evaluations) or self.validation_eer is not None
         limits = [
-            "Vectors compare only with vectors of these very weights, prepared the same way.",
+            "Compare vectors only with vectors from the same weights and preprocessing.",
             "Error rates depend on microphones, codecs, noise, languages and lengths"
             + measured * ": those above hold for recordings like the ones they were measured on"
             + ".",
-            "Short recordings say less: with the encoders measured, 1 s of speech has several "
-            "times the errors of 4 s.",
+            "Short recordings are less reliable: with the encoders measured, 1 s of speech has "
+            "several times the errors of 4 s.",
         ]
         if not self.calibration:
             limits.append(
-                "No calibration comes with it, so a cosine is no probability; `timbral calibrate` "
-                "makes one from recordings of your own kind."
+                "It has no calibration, so a cosine is not a probability; `timbral calibrate` fits "
+                "one to recordings like yours."
             )
         if self.is_random:
             limits.insert(0, "**Parts of the weights are random: train it before use.**")
@@ -342,16 +344,16 @@ def _amount(data: Mapping[str, Any]) -> str:
 
 
 def _kept_old(choice: Any) -> list[str]:
-    """How much of the trained weights was kept for the sake of other voices, and what it did."""
+    """How trained and initial weights were averaged for the sake of other voices, and the EERs."""
     if not isinstance(choice, Mapping):
         return []
     try:
         lines = [
-            f"The weights are {choice['share']:g} of the fine-tuned ones and "
-            f"{1 - choice['share']:g} of those that training began with, "
-            f"`{_cell(str(choice['start']))}`. The share was chosen on the speakers below, so "
-            "expect a little less of others. EER in %, and the 95 % interval of its change over "
-            "speakers:",
+            f"The weights are an average: {choice['share']:g} times the fine-tuned ones plus "
+            f"{1 - choice['share']:g} times those that training started from, "
+            f"`{_cell(str(choice['start']))}`. The proportion was chosen on the speakers below, "
+            "so expect slightly worse results on others. EER in %, and the 95 % interval of its "
+            "change over speakers:",
             "",
             "| voices | speakers | start | now | change, points |",
             "| --- | --- | --- | --- | --- |",

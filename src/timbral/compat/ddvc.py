@@ -229,7 +229,7 @@ def _descriptions(settings: Settings, run: RunSettings) -> dict[str, str]:
     return words | {
         "model_name": f"encoder.name = {settings['encoder']['name']}{start}",
         "run_id": f"--output {run.output}",
-        "train_data_root": f"prepared once, beside the run: {run.training_audio}",
+        "train_data_root": f"prepared once, next to the run: {run.training_audio}",
         "val_data_root": f"validation: {run.validation_audio or 'none'}",
         "multi_rec_session": "SPEAKER/SESSION/FILE" if run.sessions else "SPEAKER/FILE",
         "num_epochs": f"schedule.steps: as many as see every recording {run.epochs} times",

@@ -64,5 +64,5 @@ def _checked(vectors: NDArray[Any]) -> Vectors:
     if vectors.ndim not in (1, 2) or not vectors.shape[-1]:
         raise ValueError("neither one vector nor several")
     if np.iscomplexobj(vectors):
-        raise TypeError("cosines are of real numbers")
+        raise TypeError("vectors must be real numbers")
     return np.asarray(vectors, dtype=np.float32)

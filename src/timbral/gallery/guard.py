@@ -49,7 +49,7 @@ RISKS = {
     ),
     "channels-differ": (
         "its channels contain different speakers, like the two sides of a call: enroll one "
-        "channel (#channel=0 behind the path is the first)"
+        "channel (#channel=0 after the path is the first)"
     ),
 }
 """risks that refuse a recording; others are noted, and the calibration accounts for them"""

@@ -68,7 +68,7 @@ def name_of(audio: object, argument: str) -> str:
 
 
 def no_finite_vector(name: str) -> AudioError:
-    """Why a recording whose vector holds NaN or infinite numbers cannot be used."""
+    """Why a recording whose vector contains NaN or infinite numbers cannot be used."""
     reason = (
         "its vector is not finite: its samples are far outside [-1, 1], or the encoder's weights "
         "are damaged"

@@ -20,7 +20,7 @@ from timbral.cli.wording import count, name_flags
 
 __all__ = ["run"]
 
-SOURCE = "scores as evaluate and score write them, or a folder that holds scores.txt"
+SOURCE = "scores written by evaluate or score, or a folder with scores.txt"
 
 
 def run(

@@ -145,7 +145,7 @@ def _answer(found: Identification) -> str:
         promise = f"any name is given to at most {percent(found.false_accept_bound)} of strangers"
         return f"{found.name or 'nobody'} ({promise})"
     if found.threshold is not None:
-        return f"{found.name or 'nobody'} (no rate is promised of such a recording)"
+        return f"{found.name or 'nobody'} (no rate can be promised for this recording)"
     if found.nobody is None or best.probability is None:
         return (
             "it cannot be said who it is: this encoder has no calibration; give --false-accept or "

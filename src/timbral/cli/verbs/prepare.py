@@ -40,7 +40,7 @@ def run(
     output: Annotated[Path, option("FOLDER", "for the prepared data; a killed run resumes there")],
     layout: Layout = "auto",
     datasets_root: Annotated[
-        Path | None, option("FOLDER", "the folder that holds several corpora, instead of CORPUS")
+        Path | None, option("FOLDER", "a folder with several corpora, instead of CORPUS")
     ] = None,
     dataset_names: Annotated[
         tuple[str, ...],

@@ -48,6 +48,6 @@ def lines_of(path: Path | None) -> list[str]:
     if path is None:
         return []
     try:
-        return [line for _, line in read_lines(path, "what a corpus tells of its speakers")]
+        return [line for _, line in read_lines(path, "details of a corpus's speakers")]
     except DataError:
         return []

@@ -89,7 +89,7 @@ class MelReader:
 
     def wave(self, row: int) -> tuple[Wave, int]:
         path = self.manifest[row].path
-        raise AudioError(path, "precomputed mels hold no wave", "unsupported")
+        raise AudioError(path, "precomputed mels contain no wave", "unsupported")
 
 
 class RecordingReader:

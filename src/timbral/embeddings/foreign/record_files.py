@@ -58,5 +58,5 @@ def _table(rows: list[dict[str, Any]], path: Path) -> pa.Table:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             reason = str(error).partition("\n")[0]
-            raise DataError(f"{path}: column {name!r} holds several kinds ({reason})") from None
+            raise DataError(f"{path}: column {name!r} contains several types ({reason})") from None
     return pa.table(columns)
