@@ -67,7 +67,7 @@ def test_weights_of_another_encoder_are_an_error(copy: Path) -> None:
     metadata = json.loads((folder / "checkpoint.json").read_text())
     edit(folder, config={**metadata["config"], "encoder": {"name": "lstm"}})
     with pytest.raises(
-        CheckpointError, match=r"of another LstmEncoder: lstm\.weight_ih_l0 is missing"
+        CheckpointError, match=r"do not fit this LstmEncoder: lstm\.weight_ih_l0 is missing"
     ):
         load_network(find_checkpoint(copy))
 

@@ -94,7 +94,7 @@ def test_batches_of_one_corpus(two_corpora: Store, weights: dict[str, float], of
         ({"corpus_weights": {"few": 1}}, "must name the corpora of the data, few, many"),
         (
             {"corpus_weights": {"few": 3, "many": 1}},
-            "takes 3 speakers of few, but there are only 2",
+            "needs 3 speakers of few, but there are only 2",
         ),
         (
             {"one_corpus_per_batch": True},

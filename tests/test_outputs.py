@@ -60,7 +60,7 @@ def refused(folder: Path, call: Callable[[], object], match: str) -> None:
 
 @pytest.mark.parametrize("format", ["parquet", "npy", "torch"])
 def test_embed_leaves_prepared_data_alone(embedder: Embedder, data: Path, format: str) -> None:
-    refused(data, lambda: api.embed(embedder, data, data, format=format), "holds prepared data")
+    refused(data, lambda: api.embed(embedder, data, data, format=format), "contains prepared data")
 
 
 def test_embed_refuses_a_folder_that_it_did_not_make(
@@ -73,7 +73,7 @@ def test_embed_refuses_a_folder_that_it_did_not_make(
             lambda: api.embed(embedder, voices, tmp_path, format=format),  # noqa: B023
             r"is not empty \(it has 'thesis.txt'\)",
         )
-    refused(run, lambda: api.embed(embedder, voices, run), "holds a training run")
+    refused(run, lambda: api.embed(embedder, voices, run), "contains a training run")
     corpus = Path(shutil.copytree(voices, tmp_path / "corpus"))
     refused(corpus, lambda: api.embed(embedder, corpus, corpus), "is not empty")
 
@@ -82,7 +82,7 @@ def test_training_refuses_a_folder_that_it_did_not_make(
     data: Path, tmp_path: Path, small_config: Callable[..., api.TrainConfig]
 ) -> None:
     config = small_config()
-    refused(data, lambda: api.train(config, data, data, device="cpu"), "holds prepared data")
+    refused(data, lambda: api.train(config, data, data, device="cpu"), "contains prepared data")
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "train.log").write_text("the terminal's log may lie there")
     (tmp_path / "output" / "config.yaml").write_text("mine")
@@ -99,7 +99,7 @@ def test_encoders_are_not_written_over_encoders_in_training(run: Path) -> None:
     refused(
         run,
         lambda: api.average([checkpoint, other], checkpoint),
-        "holds a checkpoint of a training run",
+        "contains a checkpoint of a training run",
     )
 
 
@@ -204,7 +204,7 @@ def test_pages_and_plots(embedded: Path, voices: Path, tmp_path: Path) -> None:
         "is not a page that `inspect`",
     )
     (tmp_path / "holiday.png").write_bytes(b"\x89PNG a photograph")
-    refused(tmp_path, lambda: api.map(embedded, tmp_path / "holiday.html"), "holiday.png: is there")
+    refused(tmp_path, lambda: api.map(embedded, tmp_path / "holiday.html"), "holiday.png: exists")
     assert scatter.PLOT.is_in(tmp_path / "map.png")
 
 

@@ -207,7 +207,9 @@ def test_an_encoder_that_leaks(store: Store, tmp_path: Path, ask: Ask) -> None:
     assert "BROKEN padding" in asked.out
     assert "BROKEN batch mates" in asked.out
     config.write_text(CONFIG)
-    with pytest.raises(ConfigError, match=r"breaks the contract .*padding: 2 s of padding change"):
+    with pytest.raises(
+        ConfigError, match=r"breaks the rules for encoders .*padding: 2 s of padding change"
+    ):
         api.register_encoder(f"{source}:Leaky")
         settings = api.load_config(config, {"encoder": "leaky"})
         api.train(settings, store.folder, tmp_path / "run", device="cpu")

@@ -53,7 +53,7 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path, ask: Ask
         ({"corpus": "x", "datasets_root": "x", "dataset_names": ("vctk",)}, "give a corpus"),
         ({"datasets_root": "x"}, "go together"),
         ({"corpus": "x", "dataset_names": ("vctk",)}, "go together"),
-        ({"corpus": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs is a level"),
+        ({"corpus": "x", "min_rms_dbfs": "loud"}, "--min-rms-dbfs must be a level"),
         ({"corpus": "x", "workers": 0}, "workers must be 1"),
     ],
 )

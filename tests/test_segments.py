@@ -147,7 +147,7 @@ def test_kaldi_segments_are_prepared(calls: Path, tmp_path: Path) -> None:
         ("ann-1 morning 3 2", "a later end in seconds are needed, got 'morning 3 2'"),
         ("ann-1 morning 0", "are needed"),
         ("ann-1 morning -1 2", "are needed"),
-        ("ann-1 noon 0 2", "has no recording 'noon'"),
+        ("ann-1 noon 0 2", "recording 'noon', which is not in wav.scp"),
         ("cid-1 morning 0 2", "has no speaker for 'cid-1'"),
     ],
 )

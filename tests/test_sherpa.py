@@ -108,7 +108,7 @@ def test_weights_of_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lstm: sherpa-onnx computes 80 Kaldi filter banks"):
         export_for_sherpa(made("lstm"), tmp_path / "x.onnx")
-    with pytest.raises(ConfigError, match=r"ends in \.onnx"):
+    with pytest.raises(ConfigError, match=r"must end in \.onnx"):
         export_for_sherpa(made(), tmp_path / "x.bin")
     other = tmp_path / "other.onnx"
     other.write_bytes(b"somebody's")

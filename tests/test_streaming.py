@@ -171,7 +171,7 @@ def test_what_cannot_be_promised_is_refused() -> None:
         StoppingBounds.of(CALIBRATION, 1e-5, 0.05)
     with pytest.raises(ConfigError, match="`false_reject`: 1e-05 cannot be promised"):
         StoppingBounds.of(CALIBRATION, 0.05, 1e-5)
-    with pytest.raises(ConfigError, match="without a calibration"):
+    with pytest.raises(ConfigError, match="with a calibration"):
         StoppingBounds.of(None, 0.05, 0.05)
     weak = replace(CALIBRATION, limits=(-2.0, 2.0))
     with pytest.raises(ConfigError, match=r"need an llr of 3\.0 and -3\.0.*allow more errors"):

@@ -124,7 +124,11 @@ def test_recipes_that_are_not_known_are_refused(recipe: Any, words: str, tmp_pat
         ("first", {"backbone.stage1.1.conv_block.conv1.weight": torch.zeros(2, 0, 3, 3)}, "weigh"),
         ("second", {"linear.weight": torch.zeros(24)}, "these weights|not weights of"),
         ("second", {"bn2.weight": torch.zeros(24)}, "bn2.weight"),
-        ("second", {"frontend.spec.torchfbank.2.melbanks_pt": torch.zeros(24, 256, 1)}, "others"),
+        (
+            "second",
+            {"frontend.spec.torchfbank.2.melbanks_pt": torch.zeros(24, 256, 1)},
+            "unknown kind",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
