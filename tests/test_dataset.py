@@ -115,6 +115,12 @@ def test_mistakes(two_corpora: Store, data: dict[str, object], words: str) -> No
         wave_crops(two_corpora, from_mapping(TrainConfig, content, "c").data)
 
 
+def test_one_speaker_is_too_few_whatever_the_batch(two_corpora: Store) -> None:
+    one = np.flatnonzero(two_corpora.speaker_codes == 0)
+    with pytest.raises(ConfigError, match="the data has only 1 speaker to train on"):
+        WaveCrops(two_corpora, one, BASE, 3)
+
+
 def test_rows_and_steps_of_batches(two_corpora: Store) -> None:
     """A process's rows are cut from the same global batch, and iteration begins at any step."""
     crops = wave_crops(two_corpora, BASE)

@@ -121,6 +121,11 @@ def _check_sizes(pools: Sequence[SpeakerPool]) -> None:
         batch_size = sum(other.speakers_per_batch for other in pools if not other.batches_per_cycle)
         alternate = pool.batches_per_cycle and len(pools) > 1
         remedy = ", or switch data.one_corpus_per_batch off" if alternate else ""
+        if len(pool.speakers) == 1:
+            raise ConfigError(
+                f"{pool.name} has only 1 speaker to train on, and training tells speakers apart: "
+                f"add the recordings of others{remedy}"
+            )
         raise ConfigError(
             f"data.speakers_per_batch is {batch_size or size}, which needs {size} speakers of "
             f"{pool.name}, but there are only {len(pool.speakers)} speakers to train on; "
