@@ -282,7 +282,7 @@ if __name__ == "__main__":
                 embedder, sys.argv[2], f"{sys.argv[3]}/{number}", engine=Engine(workers=2)
             )
         except DataError as error:
-            print(str(error).split(";")[0], flush=True)
+            print(str(error).split(". ")[0], flush=True)
         else:
             print("done", flush=True)
 """

@@ -77,7 +77,9 @@ def test_wrong_shapes_are_an_error(copy: Path) -> None:
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     tensors["encoder.linear.bias"] = torch.zeros(3)
     safetensors.torch.save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"linear\.bias has shape \(3,\), the model \(16,\)"):
+    with pytest.raises(
+        CheckpointError, match=r"linear\.bias has shape \(3,\), the model has \(16,\)"
+    ):
         load_network(find_checkpoint(copy))
 
 

@@ -197,7 +197,7 @@ def test_the_run_stands_for_the_chosen_weights(
     assert [row["share"] for row in report["shares"]] == list(FRACTIONS)
     assert [row["name"] for row in report["voices"]] == ["new voices", "old voices"]
     card = (output / "README.md").read_text()
-    assert f"The weights are {fraction:g} of the fine-tuned ones" in card
+    assert f"The weights are an average: {fraction:g} times the fine-tuned ones" in card
     assert "| old voices | 5 | " in card
     assert checkpoint.weights_sha256 in card
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
