@@ -79,10 +79,11 @@ class EmbedJob:
         return hashlib.sha256(self.as_json()).hexdigest()
 
     def differing_words(self, other: EmbedJob) -> str:
-        """What is not the same in both, such as "recordings, of another corpus"; "" for nothing."""
+        """What is not the same here, such as "recordings, of another corpus"; "" for nothing."""
         values, other_values = asdict(self), asdict(other)
         differing = [name for name in values if values[name] != other_values[name]]
-        return ", and other ".join(WORDS.get(name, name) for name in differing)
+        words = ", and other ".join(WORDS.get(name, name) for name in differing)
+        return f"{words} ({self.corpus})" if self.corpus and differing[-1:] == ["corpus"] else words
 
 
 DELETE_FOLDER = "delete its folder; its recordings are then embedded again"
