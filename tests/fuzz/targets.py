@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ import safetensors.numpy
 import safetensors.torch
 import soundfile
 import torch
+from pyarrow import feather
 from recordings import CONTAINERS, decode_recording, make_recordings, read_structure
 
 from timbral.bulk.embed_job import EmbedJob
@@ -239,6 +241,10 @@ def make_foreign_vectors(folder: Path) -> None:
     (folder / "text.ark").write_text(text)
     lines = [f'{name},s,"{row.tolist()}"\n' for name, row in rows.items()]
     (folder / "v.csv").write_text("utt,spk,emb\n" + "".join(lines))
+    (folder / "text.txt").write_text(re.sub(r"[\[\]]", "", text))
+    records = [{"utt": name, "emb": row.tolist()} for name, row in rows.items()]
+    (folder / "v.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    feather.write_feather(pa.Table.from_pylist(records), folder / "v.feather")
     with kaldiio.WriteHelper(f"ark:{folder}/compressed.ark", compression_method=2) as writer:
         for name, row in rows.items():
             writer(name, row[None])
@@ -441,12 +447,19 @@ TARGETS: dict[str, Target] = {
     ),
     **{
         f"import of {name}": Target(
-            make_foreign_vectors, name, mutation, import_vectors(name), is_ours=name[-3:] != ".pt"
+            make_foreign_vectors,
+            name,
+            mutation,
+            import_vectors(name),
+            is_ours=not name.endswith((".pt", ".feather")),
         )
         for name, mutation in {
             "v.pkl": "bytes",
             "v.json": "json",
             "text.ark": "bytes",
+            "text.txt": "lines",
+            "v.jsonl": "lines",
+            "v.feather": "bytes",
             "compressed.ark": "bytes",
             "v.csv": "lines",
             "utt2embedding.pt": "bytes",

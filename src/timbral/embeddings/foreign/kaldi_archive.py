@@ -43,7 +43,7 @@ def read_ark(path: Path) -> Iterator[tuple[str, Array]]:
             continue
         ends = [end for end in (content.find(b, at) for b in (b" ", b"\t")) if end > 0]
         name = _decoded(content[at : min(ends)]) if ends else ""
-        if not name or len(name) > 4096:
+        if not name or len(name) > 4096 or "\n" in name:
             raise DataError(f"{path}: byte {at}: the name of a vector is expected here")
         array, at = _object(content, min(ends) + 1, f"{path}: {name}")
         yield name, array
