@@ -210,7 +210,7 @@ def test_distillation_learns_and_resumes_exactly(
 def test_recordings_without_labels_are_speakers_of_their_own(store: Store) -> None:
     rows = np.flatnonzero(store.speaker_codes == 3)  # one speaker: too few for any batch
     config = DataConfig(4, 2, 0.6)
-    with pytest.raises(ConfigError, match="only 1 speakers"):
+    with pytest.raises(ConfigError, match="only 1 speaker to train on"):
         WaveCrops(store, rows, config, 0)
     crops = WaveCrops(store, rows, dataclasses.replace(config, recordings_as_speakers=True), 0)
     assert crops.num_speakers == len(rows)

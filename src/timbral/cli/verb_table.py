@@ -10,7 +10,7 @@ __all__ = ["STAGES", "VERBS", "load_verb"]
 STAGES: dict[str, dict[str, str]] = {
     "Data": {
         "prepare": "Decode corpora once, into audio that training reads fast.",
-        "inspect": "Show what a corpus or prepared data contains, and what looks wrong.",
+        "inspect": "Show what is in a corpus or prepared data, and what looks wrong.",
         "export-list": "Write a corpus's list of utterances, for other tools.",
         "corpora": "List known corpora: size, license, page, layout on disk.",
     },

@@ -25,7 +25,7 @@ def run(
     ] = None,
     layout: Layout = "auto",
 ) -> int:
-    """Show what a corpus or prepared data contains, and what looks wrong.
+    """Show what is in a corpus or prepared data, and what looks wrong.
 
     example: timbral inspect data --output page.html
     """
