@@ -11,7 +11,7 @@
 in the event loop, one request after the other, and one that FastAPI runs in threads. Servers take
 turns; each is warm and alone while it is measured. Clients keep their connections and send 4 s of
 speech again and again, on the same cores as the server. `--precision int8` is the service's; the
-handlers compute in fp32, as what is written first does.
+handlers compute in fp32, as what is written first does, unless `--handler-precision` is given.
 
 `arrivals` says what each holds at equal p95: requests come at random times, whether earlier ones
 are answered or not, at rates that rise by a sixth until p95, from the time a request was due, is
@@ -103,13 +103,13 @@ def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> tupl
     return response.status, response.read()
 
 
-def plain_app(encoder_name: str, in_threads: bool) -> object:
+def plain_app(encoder_name: str, precision: str, in_threads: bool) -> object:
     """What one writes first."""
     from fastapi import FastAPI, UploadFile
 
     import timbral
 
-    encoder = timbral.load_encoder(encoder_name)
+    encoder = timbral.load_encoder(encoder_name, precision=precision)
     app = FastAPI()
 
     def embed_in_threads(audio: UploadFile):  # type: ignore[no-untyped-def]
@@ -125,13 +125,13 @@ def plain_app(encoder_name: str, in_threads: bool) -> object:
     return app
 
 
-def run_plain(encoder: str, port: int, in_threads: bool) -> None:
+def run_plain(encoder: str, precision: str, port: int, in_threads: bool) -> None:
     import uvicorn
 
     from timbral.io.devices import tune_cpu
 
     tune_cpu()
-    uvicorn.run(plain_app(encoder, in_threads), port=port, log_level="warning")
+    uvicorn.run(plain_app(encoder, precision, in_threads), port=port, log_level="warning")
 
 
 def free_port() -> int:
@@ -148,7 +148,7 @@ def server(contender: str, encoder: str, *words: str) -> Iterator[tuple[int, sub
         command = ["-m", "timbral", "serve", *words, "--encoder", encoder, "--quiet"]
         command += ["--port", str(port)]
     else:
-        command = [__file__, "plain", "--encoder", encoder, "--port", str(port)]
+        command = [__file__, "plain", *words, "--encoder", encoder, "--port", str(port)]
         command += ["--in-threads"] if contender == "plain, in threads" else []
     process = subprocess.Popen([sys.executable, *command])
     try:
@@ -280,8 +280,9 @@ def arrive(port: int, body: bytes, rate: float, seconds: float) -> Answers:
 
 
 def extra_words(name: str, args: argparse.Namespace) -> list[str]:
-    own = ["--max-waiting", str(MOST_CLIENTS), "--precision", args.precision]
-    return own if name == "timbral" else []
+    if name == "timbral":
+        return ["--max-waiting", str(MOST_CLIENTS), "--precision", args.precision]
+    return ["--handler-precision", args.handler_precision]
 
 
 def report(clients: int, runs: dict[str, list[Answers]]) -> None:
@@ -425,7 +426,7 @@ def encoded_clips() -> Iterator[bytes]:
 
 
 def plain(args: argparse.Namespace) -> None:
-    run_plain(args.encoder, args.port, args.in_threads)
+    run_plain(args.encoder, args.handler_precision, args.port, args.in_threads)
 
 
 TASKS = {
@@ -442,6 +443,7 @@ def main() -> None:
     parser.add_argument("task", choices=[*TASKS, "all", "plain"])
     parser.add_argument("--encoder", default="campplus-zh-en")
     parser.add_argument("--precision", default="fp32", help="of the service")
+    parser.add_argument("--handler-precision", default="fp32")
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
