@@ -130,9 +130,8 @@ def embed_in_processes(
             for _ in range(QUEUED_SHARDS):
                 _send_shard(in_hand, connection, next(remaining, None))
         while any(in_hand.values()):
-            for ready in wait(
-                in_hand
-            ):  # also those of idle workers, so that their death is noticed
+            # also those of idle workers, so that their death is noticed
+            for ready in wait(in_hand):
                 assert isinstance(ready, Connection)
                 result = _receive(ready)
                 assert isinstance(result, ShardResult)

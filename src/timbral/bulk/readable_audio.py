@@ -54,11 +54,8 @@ class ReadableAudio:
         file = Segment.of(path).file
         if is_url(file):
             below = self._named and self._root is not None and file.startswith(f"{self._root}/")
-            return (
-                ""
-                if below
-                else ("is a URL; URLs are fetched only below the `corpus`, and none is given")
-            )
+            needed = "is a URL; URLs are fetched only below the `corpus`, and none is given"
+            return "" if below else needed
         if self._root is None:
             return "is not read, because the folder of its corpus is unknown; give it as `corpus`"
         file = os.path.abspath(file)
