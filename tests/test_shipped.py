@@ -92,6 +92,14 @@ def test_a_name_without_its_recordings_is_a_mistake(ask: Ask) -> None:
         assert "verify compares two recordings" in answer.err
 
 
+def test_two_folders_are_told_apart_from_an_encoder_and_a_recording(
+    ask: Ask, tmp_path: Path
+) -> None:
+    answer = ask("verify", tmp_path, tmp_path)
+    assert answer.code == 2
+    assert f"got the folders {tmp_path} and {tmp_path}; give a recording of each" in answer.err
+
+
 def test_it_is_small_and_says_where_it_comes_from() -> None:
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
     assert size < 8_500_000

@@ -117,6 +117,11 @@ def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
     is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
     if len(words) == 2 and not is_encoder:
         return (DEFAULT_ENCODER, *words)
+    if len(words) == 2 and all(Path(word).is_dir() for word in words):
+        raise ConfigError(
+            f"verify compares two recordings, got the folders {words[0]} and {words[1]}; give a "
+            "recording of each (`timbral similarity` compares folders of cloned voices)"
+        )
     found = count(len(words) - is_encoder, "recording")
     found = f"the encoder {words[0]} and {found}" if is_encoder else found
     raise ConfigError(
