@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,7 @@ from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence, Evidence
 from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.gallery import Gallery
-from timbral.gallery.guard import Guard
-from timbral.gallery.voices import EnrolledRecording
+from timbral.gallery.voices import EnrolledRecording, conditions_of, voice_vector
 
 CALIBRATION = Path(__file__).parents[2] / "src/timbral/calibration/published/campplus-zh-en.json"
 PARTICIPANTS, STAGES, SEGMENTS, MIXED = 6, 4, 4, 0.25
@@ -61,15 +61,21 @@ def measure(gallery: Gallery, tests: Profiles, by: Evidence) -> tuple[float, flo
     False accepts: of tests with utterances of the other participants, an llr of 0 or more.
     """
     foreign, own, accepted = [], [], []
-    guard = Guard(by)
     for name in tests:
         recordings = gallery.voice(name).recordings
         right = [each.source.startswith(f"{name}|") for each in recordings]
         foreign.append(np.mean(np.logical_not(right)))
         own.append(sum(right))
         others = [each for other in tests if other != name for each in tests[other]]
-        accepted += [guard.llr([each], recordings) >= 0 for each in others]
+        accepted += [llr(each, recordings, by) >= 0 for each in others]
     return float(np.mean(foreign)), float(np.mean(own)), float(np.mean(accepted))
+
+
+def llr(one: EnrolledRecording, profile: Sequence[EnrolledRecording], by: Evidence) -> float:
+    """Of a recording and those of a profile together."""
+    vectors = by.compensate(np.stack([voice_vector([one]), voice_vector(profile)]))
+    sides = (conditions_of([one]).together, conditions_of(profile).together)
+    return float(by.llr(np.array([vectors[0] @ vectors[1]]), *sides)[0])
 
 
 class Meeting:
