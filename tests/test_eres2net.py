@@ -40,7 +40,9 @@ def test_vectors_are_those_of_3d_speaker(case: str, count: int, tmp_path: Path) 
     torch.save(weights(case), tmp_path / "pretrained_eres2netv2.ckpt")
     assert read_foreign(tmp_path / "pretrained_eres2netv2.ckpt").encoder == CONFIGS[case]
     embedder = api.load_encoder(tmp_path / "pretrained_eres2netv2.ckpt", device="cpu")
-    assert_same(embedder, golden["names"][:count], golden[f"{case}.vectors"][:count])
+    # at the published size the original's are up to 1.2e-5 from those in float64, these 9e-6
+    vectors = golden[f"{case}.vectors"][:count]
+    assert_same(embedder, golden["names"][:count], vectors, 2e-5)
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
