@@ -30,24 +30,24 @@ __all__ = ["TrialSummary", "draw_balanced", "trials"]
 TRIALS = FileKind("a list of trials", line=r"[01][ \t]\S.*")
 SPEAKERS_OF_NAMES = FileKind("a list of recordings and speakers", line=r"[^\t]+\t[^\t]+")
 FEW_ROWS = 300
-"""recordings of a speaker whose pairs can all be listed"""
+"""up to this many recordings of a speaker, all pairs are listed"""
 FEW_GROUPS = 6
-"""of which an error tells"""
+"""groups that an error message lists"""
 TRIES = 50
-"""draws of a non-target trial before a speaker has all that can be found"""
+"""attempts per non-target trial to draw a new pair"""
 
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """What a drawn list holds."""
+    """Counts of a drawn list of trials."""
 
     num_targets: int
     num_nontargets: int
     num_speakers: int
     num_without_targets: int
-    """speakers of whom no two recordings make a target trial"""
+    """speakers without a target trial"""
     num_with_fewer: int = 0
-    """other speakers who have fewer target trials than were asked for, as of few recordings"""
+    """other speakers with fewer target trials than requested, because they have few recordings"""
 
 
 def trials(
@@ -95,26 +95,26 @@ def trials(
         manifest = find_utterances(source, layout)
     if only_speakers is not None:
         manifest = _only(manifest, Path(only_speakers))
-    found = list(manifest)
+    utterances = list(manifest)
     inputs = [x for x in (source, genders, only_speakers) if isinstance(x, str | Path)]
     claim_file(Path(output), TRIALS, inputs)
-    of_names = speakers_file(output)
-    claim_file(of_names, SPEAKERS_OF_NAMES, inputs)
-    of_columns = columns_file(output)
-    claim_file(of_columns, COLUMNS_OF_NAMES, inputs)
+    speakers_path = speakers_file(output)
+    claim_file(speakers_path, SPEAKERS_OF_NAMES, inputs)
+    columns_path = columns_file(output)
+    claim_file(columns_path, COLUMNS_OF_NAMES, inputs)
     drawn = draw_balanced(
-        found,
+        utterances,
         per_speaker=per_speaker,
         across_sessions=across_sessions,
         groups=speaker_groups(manifest, genders, same),
         seed=seed,
     )
-    names = [row.utterance if of_vectors else _name(row.path, source) for row in found]
-    write_speakers(output, zip(names, (row.speaker for row in found), strict=True))
-    write_columns(of_columns, names, manifest)
+    names = [row.utterance if of_vectors else _name(row.path, source) for row in utterances]
+    write_speakers(output, zip(names, (row.speaker for row in utterances), strict=True))
+    write_columns(columns_path, names, manifest)
     write_trials(output, [Trial(label, names[one], names[other]) for label, one, other in drawn])
-    targets_of = Counter(found[first].speaker for label, first, _ in drawn if label)
-    num_speakers, num_targets = len({row.speaker for row in found}), targets_of.total()
+    targets_of = Counter(utterances[first].speaker for label, first, _ in drawn if label)
+    num_speakers, num_targets = len({row.speaker for row in utterances}), targets_of.total()
     return TrialSummary(
         num_targets,
         len(drawn) - num_targets,
@@ -140,9 +140,10 @@ def draw_balanced(
     groups: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> list[tuple[int, int, int]]:
-    """(label, row, row) of trials, as `trials` describes them.
+    """Trials (label, row, row) of utterances, drawn as `trials` describes.
 
-    groups: of speakers, by speaker: non-target trials are within one; None: among all.
+    groups: the group of each speaker, within which non-target trials are drawn; None: among all.
+    Raises as `trials` does.
     """
     if per_speaker < 1:
         raise ConfigError(f"`per_speaker` must be a number of trials, 1 or more; got {per_speaker}")
@@ -173,12 +174,12 @@ def draw_balanced(
 def _why_no_targets(
     utterances: Sequence[Utterance], num_speakers: int, across_sessions: bool
 ) -> str:
-    found = f"{len(utterances)} recordings of {num_speakers} speakers"
+    counts = f"{len(utterances)} recordings of {num_speakers} speakers"
     if not across_sessions or len(utterances) == num_speakers:
-        return f"no target trial: no speaker has two recordings; there are {found}"
+        return f"no target trial: no speaker has two recordings; there are {counts}"
     sessions = len({(row.speaker, row.session) for row in utterances})
     return (
-        f"no target trial: with `across_sessions` a speaker needs two sessions; there are {found} "
+        f"no target trial: with `across_sessions` a speaker needs two sessions; there are {counts} "
         f"in {sessions} sessions. A session is a folder between speaker and recording, or the "
         "column session of a table"
     )
@@ -198,7 +199,7 @@ def _why_no_nontargets(speakers: Sequence[str], groups: Mapping[str, str] | None
 def _targets(
     rows: Sequence[int], sessions: Sequence[str] | None, count: int, generator: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Up to `count` pairs of a speaker's rows, of different `sessions` where these are given."""
+    """Up to `count` pairs of a speaker's rows, from different `sessions` if these are given."""
     if len(rows) <= FEW_ROWS:
         pairs = list(combinations(range(len(rows)), 2))
         order = generator.permutation(len(pairs)).tolist()
@@ -221,14 +222,14 @@ def _nontargets(
     seen: set[tuple[int, int]],
     generator: np.random.Generator,
 ) -> list[tuple[int, int, int]]:
-    """Up to `count` pairs of a speaker's rows with other speakers', every speaker as likely."""
+    """Up to `count` pairs of a speaker's rows and other speakers', each of these equally likely."""
     drawn: list[tuple[int, int, int]] = []
     for _ in range(TRIES * count if others else 0):
         if len(drawn) == count:
             break
-        theirs = others[int(generator.integers(len(others)))]
+        other_rows = others[int(generator.integers(len(others)))]
         one = rows[int(generator.integers(len(rows)))]
-        other = theirs[int(generator.integers(len(theirs)))]
+        other = other_rows[int(generator.integers(len(other_rows)))]
         if (min(one, other), max(one, other)) not in seen:
             seen.add((min(one, other), max(one, other)))
             drawn.append((0, one, other))
@@ -236,7 +237,7 @@ def _nontargets(
 
 
 def _name(path: str, source: str | Path | Manifest) -> str:
-    """A path below the folder `source` from there, any other as it is."""
+    """A path relative to the folder `source` if it is below it, else unchanged."""
     if isinstance(source, Manifest) or not Path(source).is_dir():
         return path
     return path.removeprefix(os.path.abspath(source) + os.sep)

@@ -1,4 +1,4 @@
-"""What log-likelihood ratios cost: Cllr, and decisions at Bayes' thresholds."""
+"""Costs of log-likelihood ratios: Cllr, and actual DCF at Bayes' thresholds."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Kinds: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True)
 class CalibratedFigures:
-    """Costs of the llrs that a Calibration gives trials, with 95 % intervals over speakers.
+    """Costs of the llrs that a Calibration gives to trials, with 95 % intervals over speakers.
 
-    `eer`, `min_cllr` and `min_dcf` are of the order of these llrs, which is not that of the cosines
-    where the calibration takes directions or conditions into account. What `cllr` has above
-    `min_cllr`, and `actual_dcf` above `min_dcf`, is lost by calibration.
+    `eer`, `min_cllr` and `min_dcf` depend only on the order of these llrs, which differs from that
+    of the cosines if the calibration uses nuisance directions or conditions. `cllr` - `min_cllr`
+    and `actual_dcf` - `min_dcf` are the losses by calibration.
     """
 
     cllr: float
@@ -40,16 +40,16 @@ class CalibratedFigures:
     """bits"""
     eer: float
     actual_dcf: dict[float, float]
-    """by prior of target trials: at Bayes' threshold for it"""
+    """by prior of target trials, at its Bayes' threshold"""
     actual_dcf_intervals: dict[float, Interval] = field(repr=False)
     min_dcf: dict[float, float]
     """by prior"""
     description: str
     """what the calibration was fitted on"""
     limits: tuple[float, float]
-    """where the llrs that Cllr is of end; decisions do not need them"""
+    """llrs are clipped to this range for Cllr, but not for decisions"""
     num_outside: int
-    """trials of a recording below the ranges of the calibration's data"""
+    """trials with a recording below the ranges of the calibration's data"""
 
     @property
     def line(self) -> str:
@@ -64,7 +64,7 @@ class CalibratedFigures:
 
     @property
     def note(self) -> str:
-        """What to know of them; else empty."""
+        """A warning about trials unlike the calibration's data; else empty."""
         if not self.num_outside:
             return ""
         have = "trial has" if self.num_outside == 1 else "trials have"
@@ -74,7 +74,7 @@ class CalibratedFigures:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The figures for JSON, with priors as text."""
         values = asdict(self)
         for name in ("actual_dcf", "actual_dcf_intervals", "min_dcf"):
             values[name] = {f"{key:g}": value for key, value in values[name].items()}
@@ -91,7 +91,7 @@ def calibrated_figures(
     draws: int,
     seed: int = 0,
 ) -> CalibratedFigures:
-    """Costs of llrs; arguments and errors as those of `timbral.scoring.figures.compute_figures`."""
+    """Costs of N llrs; arguments and errors as for `timbral.scoring.figures.compute_figures`."""
     llrs, is_target = check_scores(scores.llrs, labels)
     kinds = llrs[is_target], llrs[~is_target]
     ranked = SortedScores(*(np.sort(kind) for kind in kinds))
@@ -128,7 +128,7 @@ def calibrated_figures(
 def _means(
     first: Ints, second: Ints, is_target: NDArray[np.bool_], draws: int, seed: int
 ) -> SpeakerMeans | None:
-    """None where there can be no interval: that of the EER says why."""
+    """Draws of speakers; None if there can be no interval, which the EER's note explains."""
     try:
         check_speakers(first, second, is_target)
     except DataError:
@@ -137,12 +137,12 @@ def _means(
 
 
 def cllrs(means: SpeakerMeans, costs: tuple[Floats, Floats]) -> Floats:
-    """Cllr in each draw (draws,), from what the llrs of both kinds cost (`llr_costs`)."""
+    """Cllr in bits in each draw (draws,), from the costs of both kinds of trials (`llr_costs`)."""
     return (means.of_targets(costs[0]) + means.of_nontargets(costs[1])) / 2
 
 
 def actual_costs(means: SpeakerMeans, kinds: Kinds, prior: float) -> Floats:
-    """Actual DCF in each draw (draws,), of the llrs of target and of non-target trials."""
+    """Actual DCF in each draw (draws,), from the llrs of target and of non-target trials."""
     threshold = bayes_threshold(prior)
     missed, accepted = kinds[0] < threshold, kinds[1] >= threshold
     return detection_cost(means.of_targets(missed), means.of_nontargets(accepted), prior)

@@ -1,4 +1,4 @@
-"""What a Calibration makes of the trials of a list: log-likelihood ratios instead of cosines."""
+"""Log-likelihood ratios of a list's trials, by a Calibration."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ __all__ = [
 ]
 
 ROWS = 2**16
-"""trials at one time, in the cache"""
+"""trials per block, which fits in the processor's cache"""
 LEAST_LEFT = 1 / 16
-"""of a vector's squared length, without the directions"""
+"""fraction of a vector's squared length outside the directions, below which cosines are computed
+without the shortcut"""
 Rows: TypeAlias = NDArray[np.integer[Any]]
 MEASURES = ("speech_seconds", "bandwidth_hz")
-"""columns that every recording has which was measured; `snr_db` is missing without a pause"""
+"""columns of every measured recording; `snr_db` is missing for one without a pause"""
 
 
 @dataclass(frozen=True)
@@ -43,44 +44,44 @@ class CalibratedScores:
     """Log-likelihood ratios of N trials."""
 
     llrs: Vectors
-    """(N,) natural logarithms, without `limits`: what Bayes' thresholds are compared with"""
+    """(N,) natural logarithms, not clipped to `limits`; to be compared with Bayes' thresholds"""
     limits: tuple[float, float]
     """lowest and highest llr that the data of the calibration support"""
     description: str
-    """of the calibration: what it was fitted on"""
+    """what the calibration was fitted on"""
     num_outside: int
-    """trials of a recording below the ranges of the calibration's data"""
+    """trials with a recording below the ranges of the calibration's data"""
 
     @property
     def limited_llrs(self) -> Vectors:
-        """The llrs (N,) within `limits`, as `verify` reports them."""
+        """The llrs (N,) clipped to `limits`, as `verify` reports them."""
         return np.asarray(np.clip(self.llrs, *self.limits))
 
 
 def check_vectors(
-    calibration: Calibration, found: NamedVectors, vectors: object, source: str = ""
+    calibration: Calibration, table: NamedVectors, vectors: object, source: str = ""
 ) -> None:
-    """DataError when vectors are not those of the calibration's weights and preprocessing.
+    """Raise DataError for vectors of other weights or preprocessing than the calibration's.
 
-    Vectors that do not say which weights they are of, as other tools' files do, are refused, too.
+    Vectors of unknown weights, such as files of other tools, are refused, too.
     """
-    weights, prepared = identity_of(found, vectors)
+    weights, prepared = identity_of(table, vectors)
     if calibration.embedding_sha256 and not prepared:
         raise _of_no_encoder(vectors)
     calibration.check_encoder(weights, prepared, source)
 
 
-def identity_of(found: NamedVectors, vectors: object) -> tuple[str, str]:
-    """The hash of the vectors' weights, and that of preprocessing and windows, maybe empty.
+def identity_of(table: NamedVectors, vectors: object) -> tuple[str, str]:
+    """The hash of the vectors' weights, and that of their preprocessing and windows.
 
-    It is empty for vectors of other tools, where the hash of the weights stands for both. Raises
-    DataError for vectors that do not say which weights they are of, or are prepared in two ways.
+    The second is empty for vectors of other tools, where the hash of the weights stands for both.
+    Raises DataError for vectors of unknown weights, or preprocessed in several ways.
     """
-    prepared = found.columns.get("embedding_sha256")
-    identities = [] if prepared is None else pc.unique(prepared.drop_null()).to_pylist()
-    if not found.weights_sha256 or len(identities) > 1:
+    column = table.columns.get("embedding_sha256")
+    identities = [] if column is None else pc.unique(column.drop_null()).to_pylist()
+    if not table.weights_sha256 or len(identities) > 1:
         raise _of_no_encoder(vectors)
-    return found.weights_sha256, str(identities[0]) if identities else ""
+    return table.weights_sha256, str(identities[0]) if identities else ""
 
 
 def _of_no_encoder(vectors: object) -> DataError:
@@ -91,9 +92,9 @@ def _of_no_encoder(vectors: object) -> DataError:
     )
 
 
-def lacks_measures(calibration: Calibration, found: NamedVectors, rows: Ints) -> str:
-    """Why the calibration cannot be applied to vectors (R,) for want of measures; else empty."""
-    if not calibration.uses_conditions or _are_measured(found, rows[rows >= 0]):
+def lacks_measures(calibration: Calibration, table: NamedVectors, rows: Ints) -> str:
+    """Why the calibration cannot be applied to vectors (R,): missing measures; else empty."""
+    if not calibration.uses_conditions or _are_measured(table, rows[rows >= 0]):
         return ""
     return (
         "the calibration needs speech, bandwidth and noise of all recordings, but the table of "
@@ -102,21 +103,21 @@ def lacks_measures(calibration: Calibration, found: NamedVectors, rows: Ints) ->
     )
 
 
-def _are_measured(found: NamedVectors, rows: Ints) -> bool:
+def _are_measured(table: NamedVectors, rows: Ints) -> bool:
     taken = pa.array(rows)
-    columns = [found.columns.get(name) for name in MEASURES]
+    columns = [table.columns.get(name) for name in MEASURES]
     return all(column is not None and not column.take(taken).null_count for column in columns)
 
 
-def conditions_of(found: NamedVectors, rows: Ints) -> Conditions | None:
-    """Those of recordings (R,), as the vectors' table has them; None where it has not all."""
-    return _measures(found, rows, np.arange(len(rows))) if _are_measured(found, rows) else None
+def conditions_of(table: NamedVectors, rows: Ints) -> Conditions | None:
+    """Conditions of recordings (R,) from the vectors' table; None if any are missing."""
+    return _measures(table, rows, np.arange(len(rows))) if _are_measured(table, rows) else None
 
 
 def calibrated_scores(
     trials: TrialList,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     calibration: Calibration,
     cosines: Vectors,
@@ -125,16 +126,16 @@ def calibrated_scores(
 
     Args:
         trials: N trials over K names
-        recordings: of these names, R of them; a model's are one side, their vectors averaged
-        found: the vectors, with the columns that `lacks_measures` looks for
-        rows: (R,) the vector of each recording; names with a -1 are in no trial
-        calibration: of the encoder of these vectors
-        cosines: (N,) of the trials' vectors as they are
+        recordings: the R recordings of these names; a model's vectors are averaged
+        table: the vectors, with the columns that `lacks_measures` checks
+        rows: (R,) row of each recording's vector; names with -1 are in no trial
+        calibration: for the encoder of these vectors
+        cosines: (N,) of the trials, before the calibration's directions are removed
     """
     rows = np.maximum(rows, 0)
     starts = recordings.starts[:-1]
     if calibration.nuisance:
-        unit = unit_length(found.vectors)[rows]
+        unit = unit_length(table.vectors)[rows]
         if not recordings.are_single:
             unit = unit_length(np.add.reduceat(unit, starts))
         cosines = compensated_cosines(cosines, trials.first, trials.second, unit, calibration)
@@ -142,7 +143,7 @@ def calibrated_scores(
         offset, scale = calibration.offset[0], calibration.scale[0]
         llrs = np.asarray(offset + scale * cosines.astype(np.float64), dtype=np.float32)
         return CalibratedScores(llrs, calibration.limits, calibration.fitted_on.description, 0)
-    conditions = _measures(found, rows, starts)  # all speech of a name, and its worst line
+    conditions = _measures(table, rows, starts)  # of all recordings of a name
     measures = calibration.measures(conditions)
     llrs = np.empty(len(cosines), dtype=np.float32)
     for start in range(0, len(cosines), ROWS):
@@ -157,10 +158,10 @@ def calibrated_scores(
 def compensated_cosines(
     cosines: Vectors, first: Rows, second: Rows, unit: Vectors, calibration: Calibration
 ) -> Vectors:
-    """The cosines (N,) of pairs without the directions of a calibration.
+    """The cosines (N,) of pairs after a calibration's nuisance directions are removed.
 
-    What is left of unit vectors a and b without the parts p and q along the directions has the
-    cosine (a · b - p · q) / √((1 - p · p) (1 - q · q)): a · b is known, and p and q are short.
+    Unit vectors a and b with the components p and q along the directions then have the cosine
+    (a · b - p · q) / √((1 - p · p) (1 - q · q)): a · b is known, and p and q have few numbers.
 
     Args:
         cosines: (N,) of the pairs
@@ -170,23 +171,25 @@ def compensated_cosines(
     """
     parts = calibration.parts(unit)
     left = 1.0 - np.einsum("ij,ij->i", parts, parts)
-    if left.min() < LEAST_LEFT:  # rounding would grow
+    if left.min() < LEAST_LEFT:  # rounding errors would grow
         return pair_cosines(
             calibration.compensate(unit), *(np.asarray(side, np.int64) for side in (first, second))
         )
     scaled = np.concatenate((np.ones((len(parts), 1), np.float32), parts), axis=1)
     scaled /= np.sqrt(left)[:, None]
-    found = np.empty_like(cosines)
+    compensated = np.empty_like(cosines)
     for start in range(0, len(cosines), ROWS):
         block = slice(start, start + ROWS)
         one, other = (scaled.take(side[block], axis=0) for side in (first, second))
         lengths = one[:, 0] * other[:, 0]
-        found[block] = cosines[block] * lengths - np.einsum("ij,ij->i", one[:, 1:], other[:, 1:])
-    return found
+        compensated[block] = cosines[block] * lengths - np.einsum(
+            "ij,ij->i", one[:, 1:], other[:, 1:]
+        )
+    return compensated
 
 
 def _count_outside(conditions: Conditions, calibration: Calibration, trials: TrialList) -> int:
-    """Trials of a name whose conditions (K,) are below the ranges of the calibration's data."""
+    """Number of trials with a name whose conditions (K,) are below the calibration's ranges."""
     below = np.zeros(len(conditions.snr_db), dtype=bool)
     for each in fields(conditions):
         low, _ = getattr(calibration.ranges, each.name)
@@ -196,8 +199,9 @@ def _count_outside(conditions: Conditions, calibration: Calibration, trials: Tri
     return int(np.count_nonzero(below[trials.first] | below[trials.second]))
 
 
-def _measures(found: NamedVectors, rows: Ints, starts: Ints) -> Conditions:
-    speech, bandwidth, snr = (_numbers(found, name, rows) for name in (*MEASURES, "snr_db"))
+def _measures(table: NamedVectors, rows: Ints, starts: Ints) -> Conditions:
+    """Conditions of each name (K,): total speech, lowest bandwidth and SNR of its recordings."""
+    speech, bandwidth, snr = (_numbers(table, name, rows) for name in (*MEASURES, "snr_db"))
     each = Conditions.within_limits(speech, bandwidth, np.where(np.isnan(snr), MAX_SNR_DB, snr))
     return Conditions(
         np.add.reduceat(each.speech_seconds, starts),
@@ -206,9 +210,9 @@ def _measures(found: NamedVectors, rows: Ints, starts: Ints) -> Conditions:
     )
 
 
-def _numbers(found: NamedVectors, name: str, rows: Ints) -> Floats:
-    """A column's numbers of recordings (R,); NaN where there is none."""
-    column = found.columns.get(name)
+def _numbers(table: NamedVectors, name: str, rows: Ints) -> Floats:
+    """A column's numbers for recordings (R,); NaN where missing."""
+    column = table.columns.get(name)
     if column is None:
         return np.full(len(rows), np.nan)
     try:

@@ -1,7 +1,7 @@
-"""Fitting a Calibration to scored trials, and what it promises of speakers it has not seen.
+"""Fit a Calibration to scored trials, and bound its error rates for unseen speakers.
 
-Everything that is said of a Calibration's accuracy is cross-validated over speakers: the llr of a
-trial is then that of a fit to trials in which neither of its speakers occurs.
+All accuracy figures are cross-validated over speakers: the llr of a trial is that of a fit to
+trials in which neither of its speakers occurs.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ __all__ = ["Fit", "TrialData", "fit_trials"]
 
 FOLDS = 5
 MIN_SPEAKERS = 20
-"""of a Calibration: fewer say nothing of others"""
+"""for a Calibration: fewer do not represent others"""
 PENALTY = 0.1
 """on standardized coefficients of conditions, in units of one speaker's trials"""
 GAIN = 0.99
 """conditions, and more directions, are used when they lower the cross-validated Cllr to this
 fraction or less"""
 DIRECTIONS = (0, 1, 2, 5, 10, 20, 40)
-"""numbers of nuisance directions that are tried, as far as the vectors allow"""
+"""numbers of nuisance directions to try, as far as the vectors allow"""
 DRAWS = 1000
 SHORT_SECONDS = 1.0
-"""of net speech on the shorter side, under which promises are made apart: the threshold of all
-trials accepts twice as many strangers there (docs/calibration.md), and from 1 to 2 s no more"""
+"""below this much net speech on the shorter side, trials get operating points of their own: the
+threshold of all trials accepts twice as many different speakers there (docs/calibration.md), but no
+more than elsewhere from 1 to 2 s"""
 
 
 class ScoresFallError(DataError):
-    """In some conditions the llr would fall where the score rises."""
+    """In some conditions the llr would fall as the score rises."""
 
 
 @dataclass(frozen=True)
 class TrialData:
     """N scored trials with their conditions.
 
-    `scores`, `labels` (1: target), `first` and `second` (numbers of the speakers), each (N,); the
+    `scores`, `labels` (1: target), `first` and `second` (speaker numbers), each (N,); the
     conditions of both sides.
     """
 
@@ -65,7 +66,7 @@ class TrialData:
     second_conditions: Conditions
 
     def select(self, rows: NDArray[np.bool_]) -> TrialData:
-        """Some of the trials."""
+        """The trials of a mask (N,)."""
         return TrialData(
             self.scores[rows],
             self.labels[rows],
@@ -78,26 +79,26 @@ class TrialData:
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients, and what deciding by them costs."""
+    """Coefficients of a calibration, and the error rates of its decisions."""
 
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     limits: tuple[float, float]
     points: tuple[OperatingPoint, ...]
     nuisance: Vectors
-    """(D, E) directions that are taken out of the vectors before their cosine"""
+    """(D, E) directions to remove from vectors before their cosine"""
     cllr: float
     cllr_interval: Interval
     min_cllr: float
     short_points: tuple[OperatingPoint, ...]
-    """of trials with a recording of less than `SHORT_SECONDS` of net speech; empty for too few"""
+    """for trials with a recording of less than `SHORT_SECONDS` of net speech; empty if too few"""
 
     llrs: Floats
-    """(N,) of each trial by a fit without its speakers"""
+    """(N,) of each trial, from a fit without its speakers"""
 
     @property
     def short_seconds(self) -> float:
-        """0 without `short_points`."""
+        """`SHORT_SECONDS`; 0 without `short_points`."""
         return SHORT_SECONDS if self.short_points else 0.0
 
 
@@ -118,17 +119,17 @@ def fit_trials(
 
     Args:
         data: the trials, with the cosines of their vectors
-        ranges: of the conditions
-        recordings: the vectors of the trials: the score is then the cosine without the nuisance
-            directions that lower the cross-validated Cllr, found among the same speakers as the
-            coefficients; None: the cosines as they are
-        directions: how many to try; a single number is taken
-        draws: of speakers, for bounds and intervals
+        ranges: allowed ranges of the conditions
+        recordings: the vectors of the trials; scores are then cosines without the nuisance
+            directions that lower the cross-validated Cllr, estimated on the same speakers as the
+            coefficients. None: use `data.scores`
+        directions: numbers of directions to try; a single one is always used
+        draws: number of draws of speakers, for bounds and intervals
         seed: of folds and draws
-        measured: whether the conditions are known; else no trial is taken for a short one
+        measured: whether the conditions are known; if not, no trial counts as short
 
-    Raises DataError for fewer than `MIN_SPEAKERS` speakers, scores that do not rise with likeness,
-    and a single number of directions that the recordings cannot show.
+    Raises DataError for fewer than `MIN_SPEAKERS` speakers, scores that are not higher for the same
+    speaker, and a single number of directions for which there are too few recordings.
     """
     speakers = np.union1d(data.first, data.second)
     if len(speakers) < MIN_SPEAKERS:
@@ -168,14 +169,14 @@ def fit_trials(
 def _short_points(
     data: TrialData, llrs: Floats, draws: int, seed: int
 ) -> tuple[OperatingPoint, ...]:
-    """Of the trials with little speech on a side; none where few speakers have such."""
+    """Operating points of trials with little speech on a side; empty for too few speakers."""
     conditions = data.first_conditions, data.second_conditions
     is_short = np.minimum(*(side.speech_seconds for side in conditions)) < SHORT_SECONDS
     short, llrs = data.select(is_short), llrs[is_short]
     is_target = short.labels == 1
-    of_targets = np.unique(short.first[is_target])
-    of_others = np.union1d(short.first[~is_target], short.second[~is_target])
-    if min(len(of_targets), len(of_others)) < MIN_SPEAKERS:
+    target_speakers = np.unique(short.first[is_target])
+    nontarget_speakers = np.union1d(short.first[~is_target], short.second[~is_target])
+    if min(len(target_speakers), len(nontarget_speakers)) < MIN_SPEAKERS:
         return ()
     sides = short.first, short.second
     ranked = RankedTrials.of(llrs, short.labels)
@@ -185,7 +186,7 @@ def _short_points(
 
 @dataclass(frozen=True)
 class _Form:
-    """What a fit uses, and the llr (N,) of each trial by a fit without its two speakers' folds."""
+    """Numbers of directions and of feature columns of a fit, and its cross-validated llrs (N,)."""
 
     directions: int
     columns: int
@@ -199,7 +200,7 @@ def _choose(
     folds: Ints,
     directions: Sequence[int],
 ) -> _Form:
-    """The form of least cross-validated Cllr; a simpler one if that is nearly as good."""
+    """The form with the lowest cross-validated Cllr, or a simpler one that is nearly as good."""
     if recordings is None:
         return _with_or_without_conditions(data, ranges, folds, lambda held_out: data.scores, 0)
     forms = []
@@ -219,17 +220,17 @@ def _with_or_without_conditions(
 ) -> _Form:
     llrs = _cross_validated(data, ranges, folds, scores_of, 1)
     columns = 1 + len(FEATURES)
-    if not np.ptp(_design(data, ranges, columns), axis=0).any():  # the same in all trials
+    if not np.ptp(_design(data, ranges, columns), axis=0).any():  # constant conditions
         return _Form(count, 1, llrs)
     with suppress(ScoresFallError):  # then only the cosine is used
-        of_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
-        if cllr(of_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
-            return _Form(count, columns, of_conditions)
+        with_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
+        if cllr(with_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
+            return _Form(count, columns, with_conditions)
     return _Form(count, 1, llrs)
 
 
 _ScoresOf: TypeAlias = Callable[[tuple[int, int]], Floats]
-"""the scores (N,) of all trials, with nothing learned from two folds of speakers"""
+"""from two folds of speakers to scores (N,) of all trials, learned without these folds"""
 
 
 def _scores_of(recordings: TrialVectors, folds: Ints, count: int) -> _ScoresOf:
@@ -243,7 +244,7 @@ def _scores_of(recordings: TrialVectors, folds: Ints, count: int) -> _ScoresOf:
 def _cross_validated(
     data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, columns: int
 ) -> Floats:
-    """The llr (N,) of each trial by a fit without its two speakers' folds."""
+    """The llr (N,) of each trial, from a fit without the folds of its two speakers."""
     llrs = np.zeros(len(data.scores))
     sides = folds[data.first], folds[data.second]
     for pair in combinations_with_replacement(range(FOLDS), 2):
@@ -270,22 +271,24 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
             "a calibration needs target and non-target trials in each fifth of the speakers"
         )
     features = _design(data, ranges, columns)
-    middle, spread = features[:, 1:].mean(axis=0), features[:, 1:].std(axis=0)
-    varied = np.where(spread > 1e-6, spread, np.inf)  # a constant feature gets no coefficient
-    features[:, 1:] = (features[:, 1:] - middle) / varied
-    score_middle, score_spread = data.scores.mean(), data.scores.std()
-    score = (data.scores - score_middle) / score_spread
+    mean, std = features[:, 1:].mean(axis=0), features[:, 1:].std(axis=0)
+    varied = np.where(std > 1e-6, std, np.inf)  # a constant feature gets no coefficient
+    features[:, 1:] = (features[:, 1:] - mean) / varied
+    score_mean, score_std = data.scores.mean(), data.scores.std()
+    score = (data.scores - score_mean) / score_std
     speakers = len(np.union1d(data.first, data.second))
     weights = np.where(data.labels == 1, 0.5 / targets, 0.5 / (len(score) - targets)) * speakers
     penalty = np.full(2 * columns, PENALTY)
     penalty[[0, columns]] = 0.0
     penalty[columns] = PENALTY / 100  # bounds the scale if the scores do not overlap
-    found = fit_logistic(
+    coefficients = fit_logistic(
         np.concatenate((features, features * score[:, None]), axis=1), data.labels, weights, penalty
     )
-    offset, scale = (_unscale(half, middle, varied) for half in (found[:columns], found[columns:]))
-    scale = scale / score_spread
-    offset = offset - scale * score_middle
+    offset, scale = (
+        _unscale(half, mean, varied) for half in (coefficients[:columns], coefficients[columns:])
+    )
+    scale = scale / score_std
+    offset = offset - scale * score_mean
     if lowest_scale(scale, ranges) <= 0:
         raise ScoresFallError(
             "in these trials a higher score does not mean the same speaker; the labels or the "
@@ -294,9 +297,9 @@ def _coefficients(data: TrialData, ranges: Ranges, columns: int) -> tuple[Floats
     return offset, scale
 
 
-def _unscale(standardized: Floats, middle: Floats, spread: Floats) -> Floats:
-    rest = standardized[1:] / spread
-    return np.concatenate(([standardized[0] - rest @ middle], rest))
+def _unscale(standardized: Floats, mean: Floats, std: Floats) -> Floats:
+    rest = standardized[1:] / std
+    return np.concatenate(([standardized[0] - rest @ mean], rest))
 
 
 def _design(data: TrialData, ranges: Ranges, columns: int) -> Floats:

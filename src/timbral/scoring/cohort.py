@@ -1,4 +1,4 @@
-"""The cohort that scores are normalized with: of the encoder, and of nobody who is in a trial."""
+"""Read the cohort for score normalization: same encoder, no speaker of the trials."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ UNCHECKED = (
 def read_cohort(
     source: str | Path, vectors: NamedVectors, used: Ints, speakers: Sequence[str]
 ) -> tuple[NamedVectors, str]:
-    """The cohort's vectors, and what could not be checked of it, in words, else empty.
+    """The cohort's vectors, and a note on what could not be checked; empty if all was.
 
-    `used` are the rows of `vectors` that the trials are of, `speakers` those of the trials as
-    somebody gave them; empty: those of the vectors, if they have any. Raises DataError for vectors
-    of another encoder, and for a recording or a speaker of the trials.
+    `used` are the rows of `vectors` in the trials; `speakers` are the given speakers of the trials
+    (empty: those of the vectors, if they have any). Raises DataError for vectors of another
+    encoder, and for a cohort with a recording or a speaker of the trials.
     """
     cohort = read_vectors(source)
     _check_encoder(source, vectors, cohort)
@@ -76,7 +76,7 @@ def _check_encoder(source: str | Path, vectors: NamedVectors, cohort: NamedVecto
 def _check_folders(
     source: str | Path, cohort: NamedVectors, vectors: NamedVectors, used: Ints
 ) -> None:
-    """DataError for trials of recordings in the folder of one of the cohort's speakers."""
+    """Raise DataError if trials have recordings in the folder of one of the cohort's speakers."""
     if vectors.paths is None or cohort.paths is None or cohort.speakers is None:
         return
     columns = {"speaker": cohort.speakers, "utterance": cohort.names, "path": cohort.paths}

@@ -68,9 +68,9 @@ class Comparison:
     num_trials: int
     num_speakers: int
     num_left_out: int
-    """pairs that only one of them scored"""
+    """pairs that only one system scored"""
     note: str = ""
-    """what to know of the intervals"""
+    """a warning about the intervals; else empty"""
     is_one_system: bool = False
     """both gave every trial the same score"""
 
@@ -143,7 +143,7 @@ def compare(
 
 
 def _refuse_many(left_out: int, count: int, where: str) -> None:
-    """DataError when more trials than a few were scored by one system only."""
+    """Raise DataError if too many trials were scored by only one system."""
     if are_too_many(left_out, left_out + count):
         raise DataError(
             f"{where}: {left_out:,} trials were scored by only one of them, {count:,} by both; "
@@ -154,7 +154,7 @@ def _refuse_many(left_out: int, count: int, where: str) -> None:
 def _of_order(
     kinds: Sequence[SortedScores], p_target: Sequence[float]
 ) -> Iterator[tuple[str, Figure, list[float]]]:
-    """Figures on the convex hull: name, of draws, and of each system."""
+    """Figures on the convex hull: the name, the function of draws, and each system's value."""
     hulls = [convex_hull(each) for each in kinds]
     for prior in p_target:
         costs = [hull.min_dcf(prior) for hull in hulls]
@@ -181,30 +181,30 @@ def _bootstraps(
     seed: int,
     where: str,
 ) -> list[SpeakerBootstrap]:
-    """Of each system; DataError, with what the trials do say, for too few speakers."""
+    """The bootstrap of each system; the DataError for too few speakers still gives the EERs."""
     try:
         return [SpeakerBootstrap(each, *sides, draws=draws, seed=seed) for each in ranked]
     except DataError as error:
-        found = " and ".join(f"{100 * rate:.2f} %" for rate in rates)
+        shown = " and ".join(f"{100 * rate:.2f} %" for rate in rates)
         raise DataError(
-            f"{where}: EER {found}; no difference can be measured with these trials: {error}"
+            f"{where}: EER {shown}; no difference can be measured with these trials: {error}"
         ) from None
 
 
 def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints, int]:
-    """Rows of the trials that both lists have, in one order, and how many only one has."""
+    """Rows of the shared trials in each list, in one order, and the number of unshared trials."""
     if not (one.trials.is_labeled or other.trials.is_labeled):
         raise DataError(
             f"{where}: at least one of them needs labels of target and non-target trials"
         )
     spelled = _spelled_alike(other.trials.names, one.trials.names)
     names = pc.unique(pa.concat_arrays([one.trials.names, spelled]))
-    ours = _keys(one.trials, names)
-    theirs = _keys(replace(other.trials, names=spelled), names)
-    if np.array_equal(ours, theirs):  # one list: pairs that it repeats stay repeated
-        left = right = np.arange(len(ours))
+    one_keys = _keys(one.trials, names)
+    other_keys = _keys(replace(other.trials, names=spelled), names)
+    if np.array_equal(one_keys, other_keys):  # the same list: repeated pairs stay repeated
+        left = right = np.arange(len(one_keys))
     else:
-        _, left, right = np.intersect1d(ours, theirs, return_indices=True)
+        _, left, right = np.intersect1d(one_keys, other_keys, return_indices=True)
     if not len(left):
         examples = [
             f"{each.names[int(each.first[0])]} with {each.names[int(each.second[0])]}"
@@ -218,23 +218,23 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     differs = (labels[0] != labels[1]) & (labels[0] != UNKNOWN) & (labels[1] != UNKNOWN)
     if differs.any():
         raise DataError(f"{where}: have different labels for the same trials: {differs.sum():,}")
-    return left, right, len(np.setxor1d(ours, theirs))
+    return left, right, len(np.setxor1d(one_keys, other_keys))
 
 
 def _spelled_alike(names: pa.Array, known: pa.Array) -> pa.Array:
-    """Names (K,), as `known` has them where they are the same but for suffix or folders."""
+    """Names (K,), replaced by those of `known` that differ only in suffix or folders."""
     rows = np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
-    left = np.flatnonzero(rows < 0)
-    if not left.size:
+    unmatched = np.flatnonzero(rows < 0)
+    if not unmatched.size:
         return names
-    found = match_loosely(names.take(pa.array(left)), known)
-    found[np.isin(found, rows[rows >= 0])] = -1  # the other list has an exact match for it
-    rows[left] = found
+    matches = match_loosely(names.take(pa.array(unmatched)), known)
+    matches[np.isin(matches, rows[rows >= 0])] = -1  # the other list has an exact match for it
+    rows[unmatched] = matches
     return pc.coalesce(known.take(pa.array(rows, mask=rows < 0)), names)
 
 
 def _keys(trials: TrialList, names: pa.Array) -> Ints:
-    """One number for each trial, whichever of the two comes first; `names` are those of all."""
-    at = np.asarray(pc.index_in(trials.names, value_set=names), dtype=np.int64)
-    sides = at[trials.first], at[trials.second]
+    """One number per trial (N,), regardless of the order of its sides; `names` has all names."""
+    codes = np.asarray(pc.index_in(trials.names, value_set=names), dtype=np.int64)
+    sides = codes[trials.first], codes[trials.second]
     return np.asarray(np.minimum(*sides) * len(names) + np.maximum(*sides))

@@ -22,12 +22,12 @@ from timbral.scoring.trial_list import TrialList
 __all__ = ["Condition", "condition_rows", "figures_by_condition"]
 
 EDGES = (0.0, 2.0, 4.0, 8.0)
-"""seconds of the shorter recording, at which its bins begin"""
+"""lower edges of bins of the shorter recording's duration, in seconds"""
 MAX_PAIRED = 5
-"""values, up to which each pair of them is a condition"""
+"""with at most this many values, each pair of them is a condition"""
 SESSION = "session"
 Values = Mapping[str, pa.Array | Floats]
-"""by column, what each name has (K,): strings, null where not known; durations in seconds, NaN"""
+"""by column, the value of each name (K,): strings, null if unknown; durations in seconds, or NaN"""
 Mask = NDArray[np.bool_]
 
 
@@ -43,18 +43,18 @@ class Condition:
     miss: float | None
     """at the threshold of the whole list's EER; None without target trials"""
     false_alarm: float | None
-    """there; None without non-target trials"""
+    """at the same threshold; None without non-target trials"""
     eer: float | None
-    """with a threshold of its own; None where one kind of trial is missing"""
+    """at the condition's own threshold; None if one kind of trial is missing"""
     eer_interval: Interval | None
     min_dcf: dict[str, float]
     """by prior of target trials"""
     min_cllr: float | None = None
-    """bits; None where one kind of trial is missing"""
+    """bits; None if one kind of trial is missing"""
     cllr: float | None = None
     """bits, of the calibration's llrs; None without a calibration"""
     least_cllr: float | None = None
-    """bits, that the order of these llrs allows"""
+    """bits, the lowest Cllr for the order of these llrs"""
     actual_dcf: dict[str, float] = field(default_factory=dict)
     """by prior, of these llrs"""
 
@@ -71,9 +71,9 @@ def figures_by_condition(
 
     Args:
         scored: N labeled trials over K names
-        calibrated: their llrs, where there is a calibration
-        speakers: a number of a speaker for each name (K,)
-        values: by column
+        calibrated: their llrs; None without a calibration
+        speakers: speaker number of each name (K,)
+        values: of each name, by column
         figures: of the whole list
         options: priors and draws
     """
@@ -81,18 +81,18 @@ def figures_by_condition(
     for column, known in values.items():
         for value, rows in _groups(column, known, scored.trials):
             if rows.any():
-                found = _condition(column, value, scored, rows, speakers, figures, options)
+                condition = _condition(column, value, scored, rows, speakers, figures, options)
                 labels = scored.trials.labels[rows]
-                if calibrated is not None and found.eer is not None:
-                    found = _with_costs(found, calibrated, rows, labels, options)
-                conditions.append(found)
+                if calibrated is not None and condition.eer is not None:
+                    condition = _with_costs(condition, calibrated, rows, labels, options)
+                conditions.append(condition)
     return tuple(conditions)
 
 
 def _groups(
     column: str, values: pa.Array | Floats, trials: TrialList
 ) -> Iterator[tuple[str, Mask]]:
-    """Values of a condition, and which trials (N,) have each."""
+    """Each value of a condition, with a mask (N,) of its trials."""
     if isinstance(values, np.ndarray):
         shorter = np.minimum(values[trials.first], values[trials.second])
         bins = np.searchsorted(EDGES, shorter, side="right") - 1
@@ -178,7 +178,7 @@ def _with_costs(
 
 
 def condition_rows(conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
-    """Conditions of one column as rows of a table, the first of which is its head."""
+    """Conditions of one column as rows of a table, of which the first is the header."""
     priors = sorted({prior for each in conditions for prior in each.min_dcf}, key=float)
     head = (
         "",

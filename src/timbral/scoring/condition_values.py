@@ -1,4 +1,4 @@
-"""What is known of the recordings of a list besides their vectors: durations, genders, channels."""
+"""Values of a list's recordings to report figures by: durations, genders, channels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Source = str | Path | Mapping[str, str] | None
 """values by utterance, path or speaker: a table that has the column (.parquet, .csv, .tsv, .jsonl),
 a file of lines ``name value``, a mapping; None: the vectors' own column"""
 ByColumns = Mapping[str, Source] | Sequence[str]
-"""columns with their sources; as words ``COLUMN`` or ``COLUMN=FILE``"""
+"""columns with their sources, or words ``COLUMN`` and ``COLUMN=FILE``"""
 KEYS = ("utterance", "path")
-"""columns of a table that name a recording; one without them has values of speakers"""
+"""columns of a table that name a recording; without them its values are by speaker"""
 
 
 def column_sources(by: ByColumns) -> dict[str, Source]:
@@ -47,23 +47,23 @@ def values_of(
     column: str,
     source: Source,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     speakers: pa.Array | None,
 ) -> pa.Array:
-    """A column's value for each name (K,), strings; null where it is not known.
+    """A column's value for each name (K,), strings; null if unknown.
 
     Args:
         column: such as ``gender``
         source: where its values are
-        recordings: of the names, R of them; a model whose recordings differ has no value
-        found: the vectors
-        rows: (R,) the vector of each recording, -1 where there is none
-        speakers: (R,) of the recordings, strings or null; None: nothing is known of them
+        recordings: the R recordings of the names; a model whose recordings differ has no value
+        table: the vectors
+        rows: (R,) row of each recording's vector; -1: none
+        speakers: (R,) speaker of each recording, or null; None: unknown
 
     Raises DataError when no recording has a value.
     """
-    each = _each_value(column, source, recordings, found, rows, speakers)
+    each = _each_value(column, source, recordings, table, rows, speakers)
     first = each.take(pa.array(recordings.starts[:-1]))
     if not recordings.are_single:
         expected = first.take(pa.array(recordings.name_of_each))
@@ -76,12 +76,12 @@ def values_of(
 def seconds_of(
     source: Source,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     speakers: pa.Array | None,
 ) -> Floats:
-    """The duration of each name (K,), of a model that of all its recordings; NaN: not known."""
-    each = _each_value(DURATION, source, recordings, found, rows, speakers)
+    """Seconds of each name (K,), summed over a model's recordings; NaN if unknown."""
+    each = _each_value(DURATION, source, recordings, table, rows, speakers)
     try:
         seconds = np.asarray(each.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
     except pa.ArrowException as error:
@@ -93,23 +93,23 @@ def _each_value(
     column: str,
     source: Source,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     speakers: pa.Array | None,
 ) -> pa.Array:
-    """The value of each recording (R,), as `values_of`."""
+    """The value of each recording (R,); arguments and errors as for `values_of`."""
     if source is None:
-        if column not in found.columns:
-            has = ", ".join(found.columns) or "none"
+        if column not in table.columns:
+            has = ", ".join(table.columns) or "none"
             raise DataError(
                 f"{column}: the vectors have no such column (they have {has}); give a file with "
                 f"its values, {column}=FILE"
             )
-        return found.columns[column].take(pa.array(rows, mask=rows < 0))
+        return table.columns[column].take(pa.array(rows, mask=rows < 0))
     known = source if isinstance(source, Mapping) else _read_values(column, Path(source))
     keys = [recordings.recordings, recordings.names.take(pa.array(recordings.name_of_each))]
-    if found.names is not None:
-        keys.append(found.names.take(pa.array(rows, mask=rows < 0)))
+    if table.names is not None:
+        keys.append(table.names.take(pa.array(rows, mask=rows < 0)))
     if speakers is not None:
         keys.append(speakers)
     values = pc.coalesce(*(look_up(each, known) for each in keys))

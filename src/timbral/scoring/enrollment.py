@@ -22,15 +22,15 @@ from timbral.scoring.trial_list import TrialList
 __all__ = ["AVERAGES", "NamedRecordings", "read_enrollment", "recordings_of"]
 
 AVERAGES = ("vectors", "scores")
-"""what a model's recordings have averaged: their vectors, or the scores against each"""
+"""what is averaged over a model's recordings: their vectors, or their scores"""
 
 
 @dataclass(frozen=True)
 class NamedRecordings:
-    """K names, and the recordings that each stands for: a model's, or a recording itself.
+    """K names, each of a model with its recordings, or of one recording itself.
 
-    `names` (K,) and `recordings` (R,) strings, these name after name; those of name k begin at
-    `starts[k]`, and `starts` (K + 1,) ends with R. Each name has one recording or more.
+    `names` (K,) and `recordings` (R,) are strings, `starts` (K + 1,) integers: the recordings of
+    name k, at least one, are `recordings[starts[k]:starts[k + 1]]`.
     """
 
     names: pa.Array
@@ -39,7 +39,7 @@ class NamedRecordings:
 
     @classmethod
     def of(cls, recordings_of: Mapping[str, Collection[str]]) -> NamedRecordings:
-        """Take a mapping from names to recordings."""
+        """From a mapping from names to recordings."""
         return cls(
             pa.array(recordings_of, pa.string()),
             pa.array([name for each in recordings_of.values() for name in each], pa.string()),
@@ -58,11 +58,11 @@ class NamedRecordings:
 
 
 def read_enrollment(path: str | Path) -> NamedRecordings:
-    """Read lines ``model recording [recording …]``; a model may come again with more of them.
+    """Read lines ``model recording [recording …]``; a model may have several lines.
 
-    Between tabs or blanks. NIST's heading (modelid segmentid side) is known, and its column of
-    sides left out. Raises DataError for a line without a recording, for a recording that a model
-    has twice, and for one of which two sides are named.
+    Words are separated by tabs or blanks. NIST's heading (modelid segmentid side) is recognized,
+    and its sides are dropped. Raises DataError for a line without a recording, a recording listed
+    twice for a model, and a recording with two sides.
     """
     path = Path(path)
     of_models: dict[str, dict[str, None]] = {}
@@ -99,7 +99,7 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
 
 
 def recordings_of(trials: TrialList, enrollment: NamedRecordings | None) -> NamedRecordings:
-    """The recordings of each name of a list, whose first sides are models where there are any.
+    """The recordings of each name in a list; with `enrollment`, first sides are models.
 
     Raises DataError for a first side that is not enrolled, and a second side that is a model.
     """

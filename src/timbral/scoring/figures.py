@@ -1,4 +1,4 @@
-"""All that is said about scored trials: error rates with intervals over speakers."""
+"""Error rates of scored trials, with intervals over speakers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from timbral.scoring.ranked_trials import RankedTrials
 __all__ = ["DEFAULT_FALSE_ACCEPTS", "DEFAULT_P_TARGETS", "Figures", "compute_figures"]
 
 DEFAULT_P_TARGETS = (0.01, 0.05)
-"""priors of target trials that papers on VoxCeleb and VoxSRC report minDCF at"""
+"""priors of target trials at which papers on VoxCeleb and VoxSRC report minDCF"""
 DEFAULT_FALSE_ACCEPTS = (0.001, 0.01)
-"""rates that products are run at"""
+"""false accept rates typical of products"""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Figures:
     """Error rates of trials, in [0, 1], with 95 % intervals over speakers."""
 
     eer: float
-    """on straight lines between thresholds"""
+    """interpolated linearly between thresholds"""
     eer_interval: Interval | None
-    """None where there can be none; `interval_note` says why, or what to know of it"""
+    """None if there can be none; `interval_note` says why, or warns about the interval"""
     threshold: float
     """score at which misses and false alarms are equally frequent"""
     eer_hull: float
@@ -55,16 +55,16 @@ class Figures:
     """bits, after the best calibration that keeps the order of the scores"""
     min_cllr_interval: Interval | None
     operating_points: dict[float, OperatingPoint]
-    """by the rate of false accepts that was asked for: the lowest threshold that keeps it on these
-    trials, which promises nothing of others (`timbral.calibrate` does)"""
+    """by requested false accept rate: the lowest threshold that keeps it on these trials, which is
+    no bound for others (`timbral.calibrate` gives one)"""
     num_trials: int
     num_targets: int
     num_speakers: int
     interval_note: str = ""
     calibrated: CalibratedFigures | None = None
-    """costs of log-likelihood ratios, where a calibration applies"""
+    """costs of log-likelihood ratios; None without a calibration"""
     calibration_note: str = ""
-    """why the encoder's calibration was not applied, or what to know of it; else empty"""
+    """why the encoder's calibration was not applied, or a warning about it; else empty"""
 
     @property
     def line(self) -> str:
@@ -82,7 +82,7 @@ class Figures:
 
     @property
     def thresholds_line(self) -> str:
-        """The thresholds of `operating_points` in one line; empty if none was asked for."""
+        """The thresholds of `operating_points` in one line; empty if there are none."""
         shown = [
             f"{'none' if point.threshold is None else format(point.threshold, '.4f')} at "
             f"{100 * rate:g} % false accepts ({100 * point.false_reject:.2f} % false rejects)"
@@ -91,7 +91,7 @@ class Figures:
         return f"thresholds {', '.join(shown)}" if shown else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The figures for JSON, with priors and rates as text."""
         values = asdict(self)
         for name in ("min_dcf", "min_dcf_intervals", "operating_points"):
             values[name] = {f"{key:g}": value for key, value in values[name].items()}
@@ -110,26 +110,26 @@ def compute_figures(
     draws: int = 1000,
     seed: int = 0,
 ) -> Figures:
-    """Figures of trials.
+    """Error rates of N trials, with intervals.
 
     Args:
         scores: (N,)
         labels: (N,), 1 for target trials
-        first, second: (N,) the speakers of both sides, as numbers from 0
+        first, second: (N,) speaker numbers of both sides, from 0
         p_targets: priors of target trials, each in (0, 1)
         false_accepts: rates of false accepts for which thresholds are given, each in [0, 1)
         draws: of speakers, for the intervals, 100 or more; 0: none
         seed: of the draws
 
-    Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior
-    or a rate.
+    Raises DataError when trials of one kind are missing or a score is NaN, ConfigError for a prior,
+    a rate or a number of draws out of range.
     """
     if not p_targets:
         raise ConfigError("`p_target`: at least one prior of target trials is needed, such as 0.05")
     for prior in p_targets:
         check_p_target(prior)
-    for asked in false_accepts:
-        check_false_accept(asked)
+    for false_accept in false_accepts:
+        check_false_accept(false_accept)
     check_draws(draws)
     trials = RankedTrials.of(scores, labels)
     kinds = SortedScores(*trials.kinds)
@@ -152,7 +152,7 @@ def compute_figures(
         min_dcf_intervals=intervals,
         min_cllr=hull.min_cllr,
         min_cllr_interval=None if bootstrap is None else bootstrap.interval(min_cllr_of),
-        operating_points={asked: kinds.at_false_accept(asked) for asked in false_accepts},
+        operating_points={limit: kinds.at_false_accept(limit) for limit in false_accepts},
         num_trials=int(hull.targets.sum() + hull.nontargets.sum()),
         num_targets=int(hull.targets.sum()),
         num_speakers=count_present(first, second),

@@ -16,14 +16,14 @@ GENDERS = {
     **dict.fromkeys(("o", "other"), "other"),
     **dict.fromkeys(("u", "unknown"), "unknown"),
 }
-"""what is written, in any case, and what it means"""
+"""spellings, in any case, and their meanings"""
 
 
 def read_genders(given: str | Path | Mapping[str, str]) -> dict[str, str]:
     """The gender of each speaker: male, female, other or unknown.
 
-    given: by speaker, or a file of lines ``speaker gender``. Raises DataError for a file that is no
-    such list, and for what is no gender.
+    given: a mapping by speaker, or a file of lines ``speaker gender``. Raises DataError for any
+    other file, and for an unknown gender.
     """
     written = given if isinstance(given, Mapping) else read_map(Path(given))
     where = "genders" if isinstance(given, Mapping) else str(given)

@@ -1,8 +1,8 @@
-"""The convex hull of the ROC: what scores could do at best as likelihood ratios.
+"""The convex hull of the ROC: the best that scores can do as likelihood ratios.
 
-The pool-adjacent-violators algorithm (PAV) joins neighboring scores until the share of target
-trials rises from block to block. The blocks are the hull's edges, and their shares of target trials
-the best calibration that keeps the order of the scores (Brümmer and du Preez, Application-
+The pool-adjacent-violators algorithm (PAV) joins neighboring scores until the fraction of target
+trials rises from block to block. The blocks are the hull's edges, and their fractions of target
+trials the best calibration that keeps the order of the scores (Brümmer and du Preez, Application-
 independent evaluation of speaker detection, Computer Speech and Language 2006, section 5).
 """
 
@@ -20,9 +20,9 @@ from timbral.scoring.metrics import SortedScores, check_p_target, detection_cost
 __all__ = ["Hull", "convex_hull", "hull_of_levels", "min_cllr_of"]
 
 FEW_BLOCKS = 4096
-"""from here on blocks are joined one by one"""
+"""with at most this many blocks, they are joined one by one"""
 SHRINKS = 7 / 8
-"""as they are when joining whole runs leaves more than this of them"""
+"""and when a pass over whole runs leaves more than this fraction of the blocks"""
 DRAWS_AT_ONCE = 64
 
 
@@ -30,7 +30,7 @@ DRAWS_AT_ONCE = 64
 class Hull:
     """Blocks of scores, the lowest first.
 
-    `scores` (K,), the lowest of each block; `targets` and `nontargets` (K,), trials in each block.
+    `scores` (K,), the lowest of each block; `targets` and `nontargets` (K,), numbers of trials.
     """
 
     scores: Floats
@@ -46,18 +46,18 @@ class Hull:
 
     @property
     def rates(self) -> tuple[Floats, Floats]:
-        """Miss and false-alarm rates at its corners (K + 1,)."""
+        """Miss and false-alarm rates at the hull's corners (K + 1,)."""
         miss = np.r_[0, np.cumsum(self.targets)] / self.targets.sum()
         return miss, 1.0 - np.r_[0, np.cumsum(self.nontargets)] / self.nontargets.sum()
 
     def min_dcf(self, p_target: float) -> float:
-        """Minimum of the normalized detection cost: no threshold costs less than all corners."""
+        """Minimum of the normalized detection cost, which is at a corner of the hull."""
         check_p_target(p_target)
         return float(detection_cost(*self.rates, p_target).min())
 
     @property
     def eer(self) -> float:
-        """Where the hull meets miss = false alarm; in [0, 0.5]."""
+        """Equal error rate on the hull, in [0, 0.5]."""
         miss, false_alarm = self.rates
         difference = miss - false_alarm  # rises from -1 to 1
         after = int(np.argmax(difference >= 0))
@@ -82,8 +82,8 @@ def _bits(llrs: Floats, trials: NDArray[Any]) -> Floats:
 def convex_hull(trials: SortedScores) -> Hull:
     """The hull of scores.
 
-    Non-target trials between one target trial and the next are of that one's block whatever comes:
-    so there are no more levels than scores of target trials, and one below.
+    Non-target trials from one target score up to the next always share a block with the former, so
+    there is one level per distinct target score, and one below.
     """
     scores, targets = np.unique(trials.targets, return_counts=True)
     below = np.searchsorted(trials.nontargets, scores)
@@ -95,14 +95,14 @@ def convex_hull(trials: SortedScores) -> Hull:
 
 
 def hull_of_levels(scores: ArrayLike, targets: Ints, nontargets: Ints) -> Hull:
-    """The hull of rising `scores` (K,), each of which so many trials of both kinds (K,) have."""
+    """The hull from rising `scores` (K,) and the numbers of trials of both kinds at each (K,)."""
     starts = _pool(targets, targets + nontargets, np.zeros(1, dtype=np.int64))
     in_each = (np.add.reduceat(kind, starts) for kind in (targets, nontargets))
     return Hull(np.asarray(scores, dtype=np.float64)[starts], *in_each)
 
 
 def min_cllr_of(miss: Floats, false_alarm: Floats) -> Floats:
-    """min Cllr in bits of each draw (draws,), of rates (draws, bins + 1) at rising thresholds.
+    """min Cllr in bits of each draw (draws,), from rates (draws, bins + 1) at rising thresholds.
 
     NaN for a draw without trials of one kind.
     """
@@ -115,51 +115,50 @@ def min_cllr_of(miss: Floats, false_alarm: Floats) -> Floats:
 
 
 def _min_cllrs(targets: Floats, nontargets: Floats) -> Floats:
-    """min Cllr in bits (draws,); what share of each kind's trials is in a bin (draws, bins)."""
+    """min Cllr in bits (draws,), from the fraction of each kind's trials per bin (draws, bins)."""
     kept = targets + nontargets > 0  # 0 / 0 has no position in the order
     firsts = np.append(0, np.cumsum(kept.sum(axis=1)))[:-1]
     both = targets[kept], nontargets[kept]
     starts = _pool(both[0], both[0] + both[1], firsts)
-    of, among = (np.add.reduceat(kind, starts) for kind in both)
+    targets, nontargets = (np.add.reduceat(kind, starts) for kind in both)
     with np.errstate(divide="ignore"):
-        llrs = np.log(of) - np.log(among)
-    costs = of * _bits(-llrs, of) + among * _bits(llrs, among)
+        llrs = np.log(targets) - np.log(nontargets)
+    costs = targets * _bits(-llrs, targets) + nontargets * _bits(llrs, nontargets)
     return np.asarray(np.add.reduceat(costs, np.searchsorted(starts, firsts))) / 2
 
 
 def _pool(targets: NDArray[Any], trials: NDArray[Any], firsts: Ints) -> Ints:
-    """First level of each block of PAV, of levels that lie one after another.
+    """First level of each block of PAV.
 
-    `targets` and `trials` (K,), none of them 0, are those of each level; with the levels `firsts`
-    begin further sets of trials, whose blocks are their own. Any order of joining neighbors that
-    violate the order ends in the same blocks. So each pass joins whole runs in which the share of
-    target trials does not rise; when few blocks are left, or joining whole runs no longer helps,
-    they are joined one by one.
+    `targets` and `trials` (K,), the latter none of them 0, count each level's trials. Several sets
+    of levels may follow each other; `firsts` are their first levels, and no block crosses them.
+    Joining neighbors that violate the order, in any order, ends in the same blocks. So each pass
+    joins whole runs in which the fraction of target trials does not rise; when few blocks are left,
+    or joining whole runs no longer helps, they are joined one by one.
     """
     starts = np.arange(len(targets))
     begins = np.zeros(len(targets), dtype=bool)
     begins[firsts] = True
-    of, among = targets, trials
     while len(starts) > FEW_BLOCKS:
         rises = begins.copy()
-        rises[1:] |= of[1:] * among[:-1] > of[:-1] * among[1:]
+        rises[1:] |= targets[1:] * trials[:-1] > targets[:-1] * trials[1:]
         kept = np.flatnonzero(rises)
         if len(kept) == len(starts):
             return starts
         helps = len(kept) < SHRINKS * len(starts)
         starts, begins = starts[kept], begins[kept]
-        of, among = np.add.reduceat(of, kept), np.add.reduceat(among, kept)
+        targets, trials = np.add.reduceat(targets, kept), np.add.reduceat(trials, kept)
         if not helps:
             break
-    return _join_one_by_one(starts, of, among, begins)
+    return _join_one_by_one(starts, targets, trials, begins)
 
 
 def _join_one_by_one(
     starts: Ints, targets: NDArray[Any], trials: NDArray[Any], begins: NDArray[np.bool_]
 ) -> Ints:
-    """As `_pool`, of blocks that begin with the levels `starts`."""
+    """As `_pool`, for blocks that begin with the levels `starts`."""
     blocks: list[tuple[int, Any, Any]] = []  # first level, target trials, trials
-    own = 0  # where the blocks of this set begin
+    own = 0  # index of this set's first block
     levels = zip(*(each.tolist() for each in (starts, targets, trials, begins)), strict=True)
     for start, target, total, is_first in levels:
         if is_first:

@@ -1,14 +1,14 @@
 """Intervals of error rates: how far the figures would move with other speakers.
 
-Trials of one speaker go together: an encoder that fails on somebody fails in all of that
-speaker's trials. So speakers are drawn, not trials, and both sides of a trial count: with
-speaker a drawn m times and speaker b n times, a non-target trial between them has the weight
-m · n, and a target trial of a the weight m (Bolle, Ratha and Pankanti, Error analysis of pattern
-recognition systems: the subsets bootstrap, CVIU 2004; for pairs of speakers: Snijders and Borgatti,
+Trials of one speaker are dependent: an encoder that fails on a speaker fails in all of that
+speaker's trials. So speakers are drawn, not trials, and both sides of a trial count: with speaker a
+drawn m times and speaker b n times, a non-target trial between them has the weight m · n, and a
+target trial of a the weight m (Bolle, Ratha and Pankanti, Error analysis of pattern recognition
+systems: the subsets bootstrap, CVIU 2004; for pairs of speakers: Snijders and Borgatti,
 Non-parametric standard errors and tests for network statistics, Connections 1999).
 
 Scores are sorted once, into bins that are narrow where error rates are decided; a draw then needs
-the weight in each bin, and no sorting.
+only the weight in each bin, and no sorting.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ Figure = Callable[[Floats, Floats], Floats]
 QUANTILES = 4096
 """bins hold at most this fraction of the target trials, and of the non-target trials"""
 TAIL_STEPS = 64
-"""in the tails, bins for each doubling of the number of trials beyond"""
+"""bins in the tails, for each doubling of the number of trials beyond"""
 MIN_DRAWS = 100
 MIN_SPEAKERS = 5
-"""fewer speakers say nothing of others"""
+"""fewer speakers do not represent others"""
 WORD = 8
 """bytes"""
 EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
 BLOCK_WEIGHTS = 2**18
-"""weights, of some trials in all draws, computed at once: they stay in the processor's cache"""
+"""weights (trials · draws) per block, which stays in the processor's cache"""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval that holds the figure of other speakers of this kind in 95 of 100 cases."""
+    """A 95 % interval: it contains the figure of other such speakers in 95 of 100 cases."""
 
     low: float
     high: float
@@ -70,17 +70,17 @@ class SpeakerBootstrap:
     """Weights of trials in draws of speakers with replacement, by bin of scores.
 
     Args:
-        trials: N of them
-        first, second: (N,) the speakers of both sides, as numbers from 0 to S - 1, as the trials
-            stood before they were ranked
+        trials: N ranked trials
+        first, second: (N,) speaker numbers of both sides, from 0 to S - 1, in the order of the
+            trials before they were ranked
         draws: how often S speakers are drawn
         seed: of the draws
 
-    Raises DataError when a target trial is of two speakers or a non-target trial of one, and for
-    fewer than `MIN_SPEAKERS` speakers.
+    Raises DataError for a target trial of two speakers, a non-target trial of one, and fewer than
+    `MIN_SPEAKERS` speakers.
 
-    `targets` and `nontargets` (draws, bins) are the weights; `lows` (bins,) the lowest score of a
-    bin.
+    `targets` and `nontargets` (draws, bins) are the weights; `lows` (bins,) are the lowest scores
+    of the bins.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class SpeakerBootstrap:
     def interval(self, figure: Figure) -> Interval:
         """95 % interval of a figure of miss and false-alarm rates.
 
-        `figure` takes both rates (draws, bins + 1), at the low end of every bin and above all, and
-        gives a number for each draw. Draws without trials of one kind do not count.
+        `figure` takes both rates (draws, bins + 1), at the low end of every bin and above all
+        scores, and returns a number for each draw. Draws without trials of one kind do not count.
         """
         return interval_of(self.values(figure))
 
@@ -118,17 +118,17 @@ class SpeakerBootstrap:
         return figure(*self._rates)
 
     def _compute_rates(self) -> tuple[Floats, Floats]:
-        """Miss and false-alarm rates (draws, bins + 1): from the low end of each bin, above all."""
-        missed = np.cumsum(np.pad(self.targets, ((0, 0), (1, 0))), axis=1)
+        """Miss and false-alarm rates (draws, bins + 1), at each bin's low end and above all."""
+        missed_sums = np.cumsum(np.pad(self.targets, ((0, 0), (1, 0))), axis=1)
         rejected = np.cumsum(np.pad(self.nontargets, ((0, 0), (1, 0))), axis=1)
         with np.errstate(invalid="ignore"):
-            return missed / missed[:, -1:], 1.0 - rejected / rejected[:, -1:]
+            return missed_sums / missed_sums[:, -1:], 1.0 - rejected / rejected[:, -1:]
 
 
 def check_speakers(
     first: Ints, second: Ints, is_target: NDArray[np.bool_], order: Ints | slice = slice(None)
 ) -> None:
-    """DataError unless speakers (N,) fit the kinds of trials, and are enough to draw from.
+    """Raise DataError if speakers (N,) contradict the kinds of trials, or are too few.
 
     `is_target` (N,) is in the given `order` of the trials.
     """
@@ -148,9 +148,9 @@ def check_speakers(
 
 
 def draw_speakers(first: Ints, second: Ints, draws: int, seed: int) -> Ints:
-    """How often each speaker is drawn (draws, S), of as many draws with replacement as there are.
+    """How often each speaker comes in each draw of S speakers with replacement (draws, S).
 
-    `first` and `second` (N,) are the speakers of both sides of trials, numbers from 0 to S - 1.
+    `first` and `second` (N,) are speaker numbers of both sides of trials, from 0 to S - 1.
     """
     speakers = int(max(first.max(), second.max())) + 1
     even = np.full(speakers, 1 / speakers)
@@ -164,13 +164,13 @@ def interval_of(values: Floats) -> Interval:
 
 
 def check_draws(draws: int) -> None:
-    """ConfigError for a number of draws whose percentiles say nothing; 0 stands for no interval."""
+    """Raise ConfigError for too few draws for percentiles; 0 means no interval."""
     if draws and draws < MIN_DRAWS:
         raise ConfigError(f"`draws` must be {MIN_DRAWS} or more, or 0 for no interval; got {draws}")
 
 
 def eer_of(miss: Floats, false_alarm: Floats) -> Floats:
-    """Equal error rate of each draw, on straight lines between thresholds."""
+    """Equal error rate of each draw, interpolated linearly between thresholds."""
     difference = miss - false_alarm
     after = np.argmax(difference >= 0, axis=1)[:, None]
     here, there = (np.take_along_axis(difference, at, axis=1) for at in (after - 1, after))
@@ -180,7 +180,7 @@ def eer_of(miss: Floats, false_alarm: Floats) -> Floats:
 
 
 def min_dcf_of(p_target: float) -> Figure:
-    """minDCF of each draw, at a prior."""
+    """The function from rates to the minDCF of each draw, at a prior."""
     check_p_target(p_target)
 
     def figure(miss: Floats, false_alarm: Floats) -> Floats:
@@ -190,7 +190,7 @@ def min_dcf_of(p_target: float) -> Figure:
 
 
 def cllr_of(lows: Floats) -> Figure:
-    """Cllr of each draw, in bits, of llrs whose bins begin at `lows` (bins,)."""
+    """The function from rates to the Cllr (bits) of each draw; llr bins begin at `lows` (bins,)."""
     of_target, of_nontarget = np.logaddexp(0.0, -lows), np.logaddexp(0.0, lows)
 
     def figure(miss: Floats, false_alarm: Floats) -> Floats:
@@ -202,7 +202,7 @@ def cllr_of(lows: Floats) -> Figure:
 
 
 def count_present(first: Ints, second: Ints) -> int:
-    """How many speakers are on one side of a trial, or on both."""
+    """Number of different speakers in trials; arguments as for `draw_speakers`."""
     is_present = np.zeros(int(max(first.max(), second.max())) + 1, dtype=bool)
     is_present[first] = True
     is_present[second] = True
@@ -210,7 +210,7 @@ def count_present(first: Ints, second: Ints) -> int:
 
 
 def _bins(targets: NDArray[Any], nontargets: NDArray[Any]) -> Floats:
-    """Low ends of bins: quantiles of both kinds, and ever finer ones in the tails that overlap.
+    """Low ends of bins: quantiles of both kinds, and ever finer ones in the overlapping tails.
 
     `targets` and `nontargets` are scores in rising order.
     """
@@ -234,10 +234,11 @@ def _smallest_integers(counts: Ints) -> NDArray[Any]:
 
 
 def _weights(times: NDArray[Any], first: Ints, second: Ints | None, starts: Ints) -> Floats:
-    """Weight of the trials of each bin (draws, bins); `times` (S, draws): how often each is drawn.
+    """Weight of the trials in each bin (draws, bins).
 
-    Trials come in the order of their bins, those of bin b from `starts[b]` on. Target trials are of
-    one speaker: `second` is None. A bin without trials weighs nothing.
+    `times` (S, draws): how often each speaker is drawn. Trials are in the order of their bins;
+    those of bin b begin at `starts[b]`. `second` is None for target trials, which have one speaker.
+    A bin without trials has the weight 0.
     """
     draws = times.shape[1]
     times = np.pad(times, ((0, 0), (0, -draws % WORD)))
@@ -259,7 +260,7 @@ def _weights(times: NDArray[Any], first: Ints, second: Ints | None, starts: Ints
 
 
 def _rows_at_once(times: NDArray[Any]) -> int:
-    """How many products of two of the counts are summed before they pass 16 bits, at most."""
+    """Number of rows whose products of two counts can be summed without exceeding 16 bits."""
     rows: int = max(1, BLOCK_WEIGHTS // times.shape[1])
     if times.dtype != np.uint8:
         return rows

@@ -20,12 +20,12 @@ COLUMNS_OF_NAMES = FileKind("a table of recordings and columns", line=r"\"?path\
 
 
 def columns_file(trials: str | Path) -> Path:
-    """Where the columns of a list's recordings are."""
+    """Path of the table with the columns of a list's recordings."""
     return Path(f"{trials}.columns.tsv")
 
 
 def write_columns(path: Path, names: Sequence[str], manifest: Manifest) -> None:
-    """Write what is known of recordings by their `names` in the list; where nothing is, no file."""
+    """Write a manifest's further columns, by the recordings' `names` in the list; none: no file."""
     if not manifest.further_names:
         path.unlink(missing_ok=True)
         return
@@ -37,7 +37,7 @@ def write_columns(path: Path, names: Sequence[str], manifest: Manifest) -> None:
 
 
 def with_list_columns(by: ByColumns, trials: str | Path) -> ByColumns:
-    """The columns, those without a source from the table beside a list, if that has them."""
+    """The columns, where those without a source get the table beside a list, if it has them."""
     path = columns_file(trials)
     sources: dict[str, Source] = column_sources(by)
     if None not in sources.values() or not path.is_file():

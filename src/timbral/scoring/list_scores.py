@@ -1,4 +1,4 @@
-"""From vectors and a list of trials to scores and figures: the one road of all verbs."""
+"""Scores and figures of a list of trials from vectors, for all commands."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ __all__ = ["ListScores", "score_list"]
 
 @dataclass(frozen=True)
 class ListScores:
-    """The trials of a list that could be scored, and what is said of them."""
+    """The scored trials of a list, and their figures."""
 
     scored: ScoredList
     figures: Figures | None
-    """None for a list without labels, or of one kind of trial"""
+    """None for a list without labels, or with only one kind of trial"""
     speakers: Ints
-    """a number of a speaker for each name of the list (K,)"""
+    """speaker number of each name of the list (K,)"""
     num_missing: int
-    """trials left out, as a recording of theirs has no vector"""
+    """trials left out because a recording has no vector"""
     missing: tuple[str, ...]
     """the recordings without a vector"""
     conditions: tuple[Condition, ...] = ()
-    """of the columns that were asked for, where there are error rates"""
+    """figures by the requested columns; empty without labels"""
     calibrated: CalibratedScores | None = None
-    """the trials' llrs, where there is a calibration"""
+    """the trials' llrs; None without a calibration"""
     note: str = ""
-    """what to know of the list and the cohort, in words; else empty"""
+    """remarks on the list and the cohort; else empty"""
 
 
 def score_list(
     listed: TrialList,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     options: ScoreOptions,
 ) -> ListScores:
@@ -71,38 +71,38 @@ def score_list(
 
     Args:
         listed: N trials over K names
-        recordings: of these names, R of them
-        found: the vectors
-        rows: (R,) the vector of each recording, -1 where there is none
-        options: how
+        recordings: the R recordings of these names
+        table: the vectors
+        rows: (R,) row of each recording's vector; -1: none
+        options: how to score, and what to report
 
     Raises DataError when too many trials have no vector, for a cohort that cannot be used, and for
     vectors without what the calibration needs.
     """
-    listed, left_out, missing = _with_vectors(listed, recordings, rows, found, options.skip_missing)
-    strangers, unchecked = _cohort(recordings, found, rows, options)
-    scores = _scores(listed, recordings, found, rows, options, strangers)
-    speakers = _speakers(listed, recordings, found, rows, options)
+    listed, left_out, missing = _with_vectors(listed, recordings, rows, table, options.skip_missing)
+    cohort, unchecked = _cohort(recordings, table, rows, options)
+    scores = _scores(listed, recordings, table, rows, options, cohort)
+    speakers = _speakers(listed, recordings, table, rows, options)
     scored = ScoredList(listed, scores)
     calibrated = None
     if options.calibration is not None:
-        if lacking := lacks_measures(options.calibration, found, rows):
+        if lacking := lacks_measures(options.calibration, table, rows):
             raise DataError(lacking)
-        calibrated = calibrated_scores(listed, recordings, found, rows, options.calibration, scores)
+        calibrated = calibrated_scores(listed, recordings, table, rows, options.calibration, scores)
     figures = None
     conditions: tuple[Condition, ...] = ()
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
-        guessed = options.speakers is None and found.speakers is None
+        guessed = options.speakers is None and table.speakers is None
         figures = _figures(scored, sides, calibrated, guessed, options)
-        values = _values(recordings, found, rows, options)
+        values = _values(recordings, table, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
     note = "; ".join(filter(None, (_of_one_recording(listed, recordings), unchecked)))
     return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
 
 
 def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
-    """That trials compare a recording with itself, if any do."""
+    """A note if trials compare a recording with itself; else empty."""
     count = int((listed.first == listed.second).sum()) if recordings.are_single else 0
     if not count:
         return ""
@@ -111,15 +111,15 @@ def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
 
 
 def _cohort(
-    recordings: NamedRecordings, found: NamedVectors, rows: Ints, options: ScoreOptions
+    recordings: NamedRecordings, table: NamedVectors, rows: Ints, options: ScoreOptions
 ) -> tuple[NamedVectors | None, str]:
-    """The cohort, where there is one, and what could not be checked of it."""
+    """The cohort, if there is one, and a note on what could not be checked."""
     if options.cohort is None:
         return None, ""
     speakers: list[str] = []
     if options.speakers is not None:
         speakers = known_speakers(recordings, options.speakers).drop_null().unique().to_pylist()
-    return read_cohort(options.cohort, found, np.unique(rows[rows >= 0]), speakers)
+    return read_cohort(options.cohort, table, np.unique(rows[rows >= 0]), speakers)
 
 
 def _figures(
@@ -129,7 +129,7 @@ def _figures(
     guessed: bool,
     options: ScoreOptions,
 ) -> Figures:
-    """Of the whole list; `sides` are the speakers of its trials (N,), maybe `guessed`."""
+    """Figures of the whole list; `sides` are its trials' speaker numbers (N,), maybe `guessed`."""
     labels, draws = scored.trials.labels, options.draws
     figures = compute_figures(
         scored.scores,
@@ -148,18 +148,18 @@ def _figures(
 
 
 def _values(
-    recordings: NamedRecordings, found: NamedVectors, rows: Ints, options: ScoreOptions
+    recordings: NamedRecordings, table: NamedVectors, rows: Ints, options: ScoreOptions
 ) -> dict[str, pa.Array | Floats]:
-    """The columns that figures are asked by: a value for each name (K,)."""
+    """The requested columns: the value of each name (K,)."""
     speakers = None
     if options.speakers is not None:
         speakers = known_speakers(recordings, options.speakers)
-    elif found.speakers is not None:
-        speakers = found.speakers.take(pa.array(rows, mask=rows < 0))
+    elif table.speakers is not None:
+        speakers = table.speakers.take(pa.array(rows, mask=rows < 0))
     return {
-        column: seconds_of(source, recordings, found, rows, speakers)
+        column: seconds_of(source, recordings, table, rows, speakers)
         if column == DURATION
-        else values_of(column, source, recordings, found, rows, speakers)
+        else values_of(column, source, recordings, table, rows, speakers)
         for column, source in column_sources(options.by).items()
     }
 
@@ -171,7 +171,7 @@ def _with_vectors(
     vectors: NamedVectors,
     skip_missing: bool,
 ) -> tuple[TrialList, int, tuple[str, ...]]:
-    """The trials whose recordings have vectors, how many have not, and which recordings."""
+    """The trials with vectors, the number of those without, and the recordings without."""
     missing = pc.unique(recordings.recordings.filter(pa.array(rows < 0)))
     if not len(missing):
         return trials, 0, ()
@@ -192,33 +192,33 @@ def _with_vectors(
 def _scores(
     trials: TrialList,
     recordings: NamedRecordings,
-    found: NamedVectors,
+    table: NamedVectors,
     rows: Ints,
     options: ScoreOptions,
-    strangers: NamedVectors | None,
+    cohort: NamedVectors | None,
 ) -> Vectors:
-    """The score of each trial (N,), with the vectors of a cohort."""
-    vectors, cohort = found.vectors, None
-    if options.cohort is not None and strangers is not None:
+    """The score of each trial (N,), normalized with the cohort if there is one."""
+    vectors, norm_cohort = table.vectors, None
+    if options.cohort is not None and cohort is not None:
         if options.norm == "mean":
-            vectors = subtract_mean(vectors, strangers.vectors)
+            vectors = subtract_mean(vectors, cohort.vectors)
         elif options.norm == "nap":
-            vectors = project_out(vectors, _nuisance_of(options.cohort, strangers, options))
+            vectors = project_out(vectors, _nuisance_of(options.cohort, cohort, options))
         else:
-            cohort = strangers.vectors
+            norm_cohort = cohort.vectors
     if recordings.are_single:
         rows = rows.astype(np.int32)  # half the memory of millions of them
-        return _pair_scores(vectors, rows[trials.first], rows[trials.second], cohort, options)
+        return _pair_scores(vectors, rows[trials.first], rows[trials.second], norm_cohort, options)
     if options.enrollment_average == "vectors":
         means = _mean_vectors(vectors, recordings, rows)
         first, second = (side.astype(np.int64) for side in (trials.first, trials.second))
-        return _pair_scores(means, first, second, cohort, options)
+        return _pair_scores(means, first, second, norm_cohort, options)
     counts = np.diff(recordings.starts)[trials.first]
     starts = np.append(0, np.cumsum(counts))
     within = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
     first = rows[np.repeat(recordings.starts[trials.first], counts) + within]
     second = np.repeat(rows[recordings.starts[trials.second]], counts)
-    scores = _pair_scores(vectors, first, second, cohort, options)
+    scores = _pair_scores(vectors, first, second, norm_cohort, options)
     sums = np.add.reduceat(scores.astype(np.float64), starts[:-1])
     return np.asarray(sums / counts, dtype=np.float32)
 
@@ -241,7 +241,7 @@ def _mean_vectors(vectors: Vectors, recordings: NamedRecordings, rows: Ints) -> 
 def _pair_scores(
     vectors: Vectors, first: Ints, second: Ints, cohort: Vectors | None, options: ScoreOptions
 ) -> Vectors:
-    """Cosines of pairs of vectors (N,), by adaptive s-norm where there is a cohort."""
+    """Cosines of pairs of vectors (N,); with a cohort, normalized by adaptive s-norm."""
     cosines = pair_cosines(vectors, first, second)
     if cohort is None:
         return cosines
@@ -256,7 +256,7 @@ def _speakers(
     rows: Ints,
     options: ScoreOptions,
 ) -> Ints:
-    """A number of a speaker for each name of the list (K,)."""
+    """Speaker number of each name of the list (K,)."""
     models = None if recordings.are_single else recordings
     if options.speakers is not None:
         return numbered(speaker_names(trials.names, options.speakers, models))

@@ -1,4 +1,4 @@
-"""Who speaks in the recordings of a list of trials or scores, in a file beside it: LIST.utt2spk."""
+"""Speakers of the recordings of a list of trials or scores, in a file beside it: LIST.utt2spk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["listed_speakers", "speakers_file", "write_speakers"]
 
 
 def speakers_file(listed: str | Path) -> Path:
-    """Where the speakers of a list's recordings are."""
+    """Path of the file with the speakers of a list's recordings."""
     return Path(f"{listed}.utt2spk")
 
 
 def listed_speakers(given: Speakers | None, *lists: str | Path) -> Speakers | None:
-    """The speakers that are `given`, else the file of them beside the first list that has one."""
-    beside = [] if given is not None else [speakers_file(each) for each in lists]
-    return next((path for path in beside if path.is_file()), given)
+    """`given`, else the file of speakers beside the first list that has one."""
+    files = [] if given is not None else [speakers_file(each) for each in lists]
+    return next((path for path in files if path.is_file()), given)
 
 
 def write_speakers(listed: str | Path, speakers: Iterable[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Two calibrated systems on the same trials: what their log-likelihood ratios cost."""
+"""Costs of the log-likelihood ratios of two calibrated systems on the same trials."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from timbral.scoring.speaker_means import SpeakerMeans
 __all__ = ["LLRS", "ComparedCost", "Llrs", "compared_costs", "llrs_of"]
 
 LLRS = "llrs.txt"
-"""in the folder of an evaluation with a calibration: as scores.txt, of llrs without limits"""
+"""file in the folder of an evaluation with a calibration: like scores.txt, with unclipped llrs"""
 
 
 @dataclass(frozen=True)
 class Llrs:
-    """The llrs of an evaluation's trials (N,), and where those end that are said."""
+    """The unclipped llrs of an evaluation's trials (N,), and the limits to clip them to."""
 
     scored: ScoredList
     limits: tuple[float, float]
 
     def select(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Of some trials, without and with limits."""
+        """The llrs of some trials, unclipped and clipped."""
         llrs = np.asarray(self.scored.scores[rows], dtype=np.float64)
         return llrs, np.clip(llrs, *self.limits)
 
@@ -48,22 +48,22 @@ class ComparedCost:
 
 
 def llrs_of(folder: str | Path, scored: ScoredList) -> Llrs | None:
-    """Those of an evaluation whose scores are `scored`; None where it has none, or is no folder.
+    """The llrs of an evaluation with the scores `scored`; None if it has none, or is no folder.
 
-    Raises DataError when llrs.txt is not of the trials of scores.txt, or limits are missing.
+    Raises DataError when llrs.txt has other trials than scores.txt, or limits are missing.
     """
     path = Path(folder) / LLRS
     if not path.is_file():
         return None
-    found = read_scores(path)
-    trials, expected = found.trials, scored.trials
+    llrs = read_scores(path)
+    trials, expected = llrs.trials, scored.trials
     if not (
         trials.names.equals(expected.names)
         and np.array_equal(trials.first, expected.first)
         and np.array_equal(trials.second, expected.second)
     ):
         raise DataError(f"{path}: does not belong to the trials in the same folder; evaluate again")
-    return Llrs(found, _limits(read_json(Path(folder) / "evaluation.json"), path))
+    return Llrs(llrs, _limits(read_json(Path(folder) / "evaluation.json"), path))
 
 
 def _limits(content: Any, path: Path) -> tuple[float, float]:
@@ -87,10 +87,10 @@ def compared_costs(
     means: SpeakerMeans,
     p_targets: Sequence[float],
 ) -> Iterator[ComparedCost]:
-    """Cllr and actual DCF of the llrs of two systems, each without and with limits (N,)."""
-    said = [limited for _, limited in both]
-    one, other = (cllr(llrs, labels) for llrs in said)
-    drawn = [cllrs(means, llr_costs(*means.split(llrs))) for llrs in said]
+    """Cllr and actual DCF of the llrs (N,) of two systems, each given unclipped and clipped."""
+    clipped = [limited for _, limited in both]
+    one, other = (cllr(llrs, labels) for llrs in clipped)
+    drawn = [cllrs(means, llr_costs(*means.split(llrs))) for llrs in clipped]
     yield ComparedCost("Cllr", (one, other), (drawn[0], drawn[1]))
     for prior in p_targets:
         one, other = (actual_dcf(llrs, labels, prior) for llrs, _ in both)

@@ -1,4 +1,4 @@
-"""Files of log-likelihood ratios, as the field's tools read them, or as a table with more."""
+"""Files of log-likelihood ratios: a list that other tools read, or a table with more columns."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ HEADING = "\t".join(COLUMNS)
 LLR_TABLE = FileKind("llrs of trials", line=HEADING)
 LLR_FILE = FileKind("llrs of trials", line=r"\S.*[ \t]\S.*[ \t]-?\d+\.\d{6}")
 ROWS = 2**16
-"""trials at one time"""
+"""trials per block"""
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file of this name gets all columns: .tsv."""
+    """Whether a file gets all columns, by its suffix .tsv."""
     return path.suffix.lower() == ".tsv"
 
 
 def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, prior: float) -> None:
-    """Write what a calibration says of trials.
+    """Write the llrs of trials.
 
-    Lines ``path path llr``, natural logarithms without the calibration's limits: what Kaldi's and
-    NIST's tools take, and what Bayes' thresholds are compared with. A .tsv has a heading and
-    `COLUMNS`: the label (empty without one), the score, the same llr, and the probability of the
-    same speaker at `prior`, which ends where the calibration's data end, as `verify` says it.
+    Lines ``path path llr``, natural logarithms not clipped to the calibration's limits: what
+    Kaldi's and NIST's tools take, and what Bayes' thresholds are compared with. A .tsv has a
+    heading and `COLUMNS`: the label (empty without one), the score, the same llr, and the
+    probability of the same speaker at `prior`, from the clipped llr, as `verify` reports it.
 
-    Raises DataError for names that cannot stand in such a file.
+    Raises DataError for a name that the file cannot contain.
     """
     if not is_table(path):
         write_scores(path, scored.trials, calibrated.llrs, "pair-first")
@@ -68,6 +68,6 @@ def write_llrs(path: Path, scored: ScoredList, calibrated: CalibratedScores, pri
 
 
 def _text(numbers: Floats | Vectors) -> pa.Array:
-    """With six decimals."""
+    """Numbers (N,) as text with six decimals."""
     values = pa.array(np.asarray(numbers, dtype=np.float64))
     return values.cast(pa.decimal128(24, 6), safe=False).cast(pa.string())

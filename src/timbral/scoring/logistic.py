@@ -1,4 +1,4 @@
-"""Logistic regression, weighted and regularized: few numbers from many trials."""
+"""Weighted, regularized logistic regression: few coefficients from many trials."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TOLERANCE = 1e-9
 def fit_logistic(features: Floats, labels: Ints, weights: Floats, penalty: Floats) -> Floats:
     """Coefficients (K,) that minimize the weighted logistic loss plus a quadratic penalty.
 
-    The loss is the sum of weights · log(1 + exp(∓ features @ c)) over rows, plus
-    penalty @ c² / 2. Newton's method; convex, so what it ends at does not depend on a beginning.
+    The loss is the sum of weights · log(1 + exp(∓ features @ c)) over rows, plus penalty @ c² / 2.
+    Newton's method; the loss is convex, so the result does not depend on the start.
 
     Args:
         features: (N, K)
@@ -26,8 +26,8 @@ def fit_logistic(features: Floats, labels: Ints, weights: Floats, penalty: Float
         weights: (N,), not negative
         penalty: (K,), not negative
 
-    Raises DataError when it does not converge, as of scores that separate both labels without
-    error under no penalty.
+    Raises DataError when it does not converge, for example for scores that separate both labels
+    without error, without a penalty.
     """
     coefficients = np.zeros(features.shape[1])
     value = _loss(coefficients, features, labels, weights, penalty)

@@ -1,8 +1,8 @@
 """Error rates of speaker verification, from scores. Numpy only.
 
-A trial is a pair of recordings: of one speaker in a target trial, of two in a non-target trial.
-A higher score says more alike; a pair is accepted when score >= threshold. A miss is a target
-trial that is rejected, a false alarm a non-target trial that is accepted.
+A trial is a pair of recordings: of one speaker in a target trial, of two in a non-target trial. A
+higher score means more similar voices; a pair is accepted when score >= threshold. A miss is a
+target trial that is rejected, a false alarm a non-target trial that is accepted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 BLOCK = 2**15
-"""llrs at one time, in the cache"""
+"""llrs per block, which fits in the processor's cache"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ErrorRates:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold does to the trials: a score of it or more is accepted."""
+    """Error rates at a threshold; scores at or above it are accepted."""
 
     threshold: float | None
     """None: no score is accepted"""
@@ -83,19 +83,19 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class SortedScores:
-    """Scores of target trials (T,) and of non-target trials (U,), each from the lowest up."""
+    """Scores of target trials (T,) and of non-target trials (U,), each in rising order."""
 
     targets: NDArray[Any]
     nontargets: NDArray[Any]
 
     @classmethod
     def of(cls, scores: ArrayLike, labels: ArrayLike) -> SortedScores:
-        """Sort `scores` (N,) by `labels` (N,); DataError as `check_scores` raises it."""
+        """Sort `scores` (N,) by `labels` (N,); raises DataError as `check_scores` does."""
         score, target = check_scores(scores, labels)
         return cls(np.sort(score[target]), np.sort(score[~target]))
 
     def error_rates(self) -> ErrorRates:
-        """Rates at each score as threshold, and at one above all, which rejects everything."""
+        """Rates at each score as threshold, and at one above all, which rejects every trial."""
         thresholds = np.unique(np.concatenate((self.targets, self.nontargets)))
         miss, rejected = (
             np.append(np.searchsorted(kind, thresholds) / len(kind), 1.0)
@@ -106,7 +106,7 @@ class SortedScores:
     def eer(self) -> tuple[float, float]:
         """Equal error rate in [0, 1] and its threshold; see the function `eer`.
 
-        As `error_rates().eer()`, but of millions of thresholds only a few are looked at.
+        As `error_rates().eer()`, but by bisection instead of rates at all thresholds.
         """
 
         def difference(score: Any) -> float:
@@ -129,7 +129,7 @@ class SortedScores:
         return ErrorRates(thresholds, *(np.array(both) for both in rates)).eer()
 
     def at_false_accept(self, rate: float) -> OperatingPoint:
-        """The lowest threshold that at most `rate`, in [0, 1], of the non-target trials reach."""
+        """The lowest threshold that at most a fraction `rate` of the non-target trials reaches."""
         accepted = int(np.floor(rate * len(self.nontargets) * (1 + 1e-12)))
         rejected = len(self.nontargets) - accepted
         threshold = (
@@ -142,7 +142,7 @@ class SortedScores:
         return OperatingPoint(float(threshold) if known else None, false_accept, miss)
 
     def rates(self, threshold: Any) -> tuple[float, float]:
-        """Miss and false-alarm rate at a threshold; None: above all."""
+        """Miss and false-alarm rate at a threshold; None: above all scores."""
         if threshold is None:
             return 1.0, 0.0
         missed, rejected = (
@@ -152,7 +152,7 @@ class SortedScores:
         return missed / len(self.targets), 1.0 - rejected / len(self.nontargets)
 
     def _next_above(self, score: Any) -> Any:
-        """The lowest score above one; None where there is none."""
+        """The lowest score above `score`; None if there is none."""
         above = [
             kind[row]
             for kind in (self.targets, self.nontargets)
@@ -172,14 +172,14 @@ def error_rates(scores: ArrayLike, labels: ArrayLike) -> ErrorRates:
 def eer(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """Equal error rate in [0, 1] and its threshold.
 
-    Between the two thresholds where the curves cross, both rates are taken as straight lines.
-    Raises DataError as `error_rates` does.
+    Between the two thresholds where the rates cross, both are interpolated linearly. Raises
+    DataError as `error_rates` does.
     """
     return SortedScores.of(scores, labels).eer()
 
 
 def check_false_accept(rate: float) -> None:
-    """ConfigError for a rate that is none."""
+    """Raise ConfigError unless a rate of false accepts is in [0, 1)."""
     if not 0.0 <= rate < 1.0:
         raise ConfigError(
             f"`false_accept` must be a rate from 0 to below 1, such as 0.001; got {rate:g}"
@@ -187,7 +187,7 @@ def check_false_accept(rate: float) -> None:
 
 
 def check_p_target(p_target: float) -> None:
-    """ConfigError unless a prior of target trials lies between 0 and 1."""
+    """Raise ConfigError unless a prior of target trials is in (0, 1)."""
     if not 0.0 < p_target < 1.0:
         raise ConfigError(
             f"`p_target` must be between 0 and 1, such as 0.05 or 0.01; got {p_target}"
@@ -205,7 +205,7 @@ def min_dcf(scores: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> flo
 
 
 def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> float:
-    """Normalized detection cost of the decisions that likelihood ratios ask for, 0 or more.
+    """Normalized detection cost of decisions at Bayes' threshold, 0 or more.
 
     `llrs` (N,) are natural logarithms; Bayes' threshold is log((1 - p_target) / p_target). Without
     calibration this can be far above `min_dcf`. Raises as `min_dcf` does.
@@ -218,7 +218,7 @@ def actual_dcf(llrs: ArrayLike, labels: ArrayLike, p_target: float = 0.05) -> fl
 
 
 def bayes_threshold(p_target: float) -> float:
-    """The llr from which accepting costs least, with unit costs: log((1 - p) / p)."""
+    """The llr from which on accepting costs less, with unit costs: log((1 - p) / p)."""
     return -log_odds(p_target)
 
 
@@ -229,7 +229,7 @@ def detection_cost(miss: Any, false_alarm: Any, p_target: float) -> Floats:
 
 
 def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
-    """Cost of log-likelihood ratios in bits: 0 is perfect, 1 is what saying nothing (0) costs.
+    """Cost of log-likelihood ratios in bits: 0 is perfect, 1 is the cost of an llr of 0 for all.
 
     `llrs` (N,) are natural logarithms (Brümmer and du Preez 2006, equation 23). Raises DataError as
     `error_rates` does.
@@ -240,14 +240,14 @@ def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def llr_costs(targets: NDArray[Any], nontargets: NDArray[Any]) -> tuple[Floats, Floats]:
-    """What each llr costs in bits: of target trials (T,) log2(1 + 1 / ratio), of others (U,)
-    log2(1 + ratio). Cllr is the mean of both means.
+    """Cost of each llr in bits: log2(1 + 1 / ratio) for target trials (T,), log2(1 + ratio) for
+    others (U,). Cllr is the mean of the two means.
     """
     return _bits(targets, -1.0), _bits(nontargets, 1.0)
 
 
 def _bits(llrs: NDArray[Any], sign: float) -> Floats:
-    """log2(1 + e^(sign · llr)) (N,): as np.logaddexp, in two thirds of the time."""
+    """log2(1 + e^(sign · llr)) (N,): like np.logaddexp, in two thirds of its time."""
     bits = np.empty(len(llrs))
     for start in range(0, len(llrs), BLOCK):
         rows = slice(start, start + BLOCK)

@@ -1,4 +1,4 @@
-"""How many trials of a list may be missing before a figure would be of another list."""
+"""How many trials of a list may be missing from its figures."""
 
 from __future__ import annotations
 

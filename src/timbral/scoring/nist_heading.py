@@ -1,4 +1,4 @@
-"""The heading of NIST's lists, ``modelid segmentid side`` in any order, and what it means."""
+"""Read the heading of NIST's lists: ``modelid segmentid side``, in any order."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def has_heading(path: Path) -> bool:
 def without_heading(
     path: Path, columns: list[pa.DictionaryArray]
 ) -> tuple[pa.DictionaryArray | None, pa.DictionaryArray, pa.DictionaryArray]:
-    """Labels, where there are any, models and segments, of columns that begin with their names.
+    """Labels (None if missing), models and segments, from columns that begin with their names.
 
-    The sides of calls are left out. Raises DataError for a recording that comes with two, and for
-    two columns of one name.
+    The sides of calls are dropped. Raises DataError for a recording with two sides, and for two
+    columns of one name.
     """
     named: dict[str, pa.DictionaryArray] = {}
     for column in columns:
@@ -54,9 +54,9 @@ def without_heading(
 
 
 def check_sides(path: Path, sides: Iterable[tuple[str, str]]) -> None:
-    """DataError where a recording comes with two sides: it has one vector.
+    """Raise DataError for a recording with two sides, which has only one vector.
 
-    `sides` are recordings with theirs.
+    `sides` are pairs (recording, side).
     """
     known: dict[str, str] = {}
     for recording, side in sides:

@@ -1,7 +1,7 @@
 """Score normalization with a cohort: vectors of speakers who are in no trial.
 
-Some voices are close to everybody. What a recording scores against strangers says how its scores
-are to be read.
+Some voices are close to all others, so a recording's scores are set in relation to its scores
+against the cohort.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from timbral.io.types import Vectors
 __all__ = ["cohort_statistics", "subtract_mean"]
 
 LEAST_SPREAD = 1e-5
-"""standard deviation of cosines, below which it is float32's rounding"""
+"""a standard deviation of cosines below this is only float32's rounding"""
 ROWS = 2048
-"""vectors whose scores against the cohort are there at one time"""
+"""vectors per block, whose scores against the cohort are in memory together"""
 
 
 def subtract_mean(vectors: Vectors, cohort: Vectors) -> Vectors:
     """Unit vectors (N, E) minus the mean of the cohort's unit vectors (K, E), at unit length.
 
-    What all voices and channels of a domain have in common tells nothing about one of them.
+    The mean is what all voices and channels of a domain share, which distinguishes none of them.
     """
     return unit_length(unit_length(vectors) - unit_length(cohort).mean(axis=0))
 
@@ -38,11 +38,11 @@ def cohort_statistics(vectors: Vectors, cohort: Vectors, top_k: int) -> Vectors:
 
     Args:
         vectors: (N, E)
-        cohort: (K, E), of speakers in no trial; best one vector a speaker
-        top_k: how many of the cohort count, 2 or more
+        cohort: (K, E), of speakers in no trial; ideally one vector per speaker
+        top_k: number of nearest cohort vectors to use, 2 or more
 
     Raises DataError for a cohort of fewer than two vectors or without spread, ConfigError for a
-    `top_k` that is no number of vectors in the cohort.
+    `top_k` above K or below 2.
     """
     if len(cohort) < 2:
         raise DataError(f"`cohort`: at least two vectors are needed, got {len(cohort)}")

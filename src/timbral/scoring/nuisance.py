@@ -1,7 +1,7 @@
-"""Nuisance attribute projection: what lines and rooms do to a speaker's vectors is taken out.
+"""Nuisance attribute projection (NAP): remove the effect of channels and rooms from vectors.
 
-A telephone moves the vectors of all speakers the same way: two strangers on such lines come
-nearer to each other, and one speaker on two kinds of line farther from themselves.
+A telephone moves the vectors of all speakers the same way: two speakers on telephone lines get
+closer to each other, and one speaker's recordings over two kinds of line farther apart.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["nuisance_directions"]
 def nuisance_directions(cohort: Vectors, codes: Ints, count: int) -> Vectors:
     """The orthonormal directions (count, E) in which recordings of one speaker differ most.
 
-    Those of the largest eigenvalues of the within-speaker covariance of unit vectors (Solomonoff,
-    Campbell and Boardman, Advances in channel compensation for SVM speaker recognition, ICASSP
-    2005).
+    The eigenvectors of the largest eigenvalues of the within-speaker covariance of unit vectors
+    (Solomonoff, Campbell and Boardman, Advances in channel compensation for SVM speaker
+    recognition, ICASSP 2005).
 
     Args:
         cohort: (N, E), of speakers in no trial, each recorded over several lines
-        codes: (N,) the speaker of each, from 0
-        count: of directions, 1 or more
+        codes: (N,) speaker numbers, from 0
+        count: number of directions, 1 or more
 
-    Raises DataError when fewer than `count` recordings share a speaker with another; ConfigError
-    for a `count` that leaves nothing of a vector.
+    Raises DataError when there are fewer than `count` recordings besides one per speaker;
+    ConfigError for a `count` below 1 or not below E.
     """
     if not 1 <= count < cohort.shape[1]:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What deciding at a threshold costs, and what other speakers' errors stay below."""
+"""Error rates at thresholds, and their upper bounds for other speakers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timbral.scoring.rate_bounds import upper_bounds
 __all__ = ["operating_points"]
 
 LLR_STEP = 0.1
-"""between operating points"""
+"""nats between operating points"""
 
 
 def operating_points(
@@ -22,8 +22,8 @@ def operating_points(
 ) -> tuple[OperatingPoint, ...]:
     """Rates and their bounds at thresholds every tenth of a nat.
 
-    `llrs`, `labels` (1: target), `first` and `second` (numbers of the speakers), each (N,), are
-    those that `bootstrap` draws from.
+    `llrs`, `labels` (1: target), `first` and `second` (speaker numbers), each (N,), are those of
+    `bootstrap`.
     """
     target = labels == 1
     grid = np.arange(np.floor(llrs.min()), np.ceil(llrs.max()) + LLR_STEP, LLR_STEP)

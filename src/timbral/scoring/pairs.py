@@ -15,18 +15,18 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["pair_cosines", "score_normalized"]
 
 GROUP = 4096
-"""vectors that one side of neighboring pairs comes from: they stay in the processor's cache"""
+"""vectors per group: the second sides of neighboring pairs, which stay in the processor's cache"""
 MOST_GROUPS = 64
 MOST_PAIRS = 2**24
-"""that are ordered at one time"""
+"""pairs sorted per block"""
 ROWS = 2**16
-"""trials that are normalized at one time, in the cache, too"""
+"""trials normalized per block, which fits in the processor's cache"""
 
 
 def pair_cosines(vectors: Vectors, first: Ints, second: Ints) -> Vectors:
     """Cosine of each pair of rows of `vectors` (K, E): `first`, `second` (N,) -> (N,).
 
-    The same for (a, b) and (b, a), and wherever in the list a pair stands.
+    The same for (a, b) and (b, a), and at any position in the list.
     """
     unit = unit_length(vectors)
     size = max(GROUP, -(-len(unit) // MOST_GROUPS))
@@ -84,7 +84,7 @@ def _sampled_product(
 
     ends = np.cumsum(np.bincount(rows, minlength=len(left)))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)  # said to be in beta
+        warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)  # that it is in beta
         pattern = torch.sparse_csr_tensor(
             torch.from_numpy(np.append(0, ends)),
             torch.from_numpy(columns),

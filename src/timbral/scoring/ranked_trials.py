@@ -20,7 +20,7 @@ class RankedTrials:
     """N trials of both kinds, the lowest score first."""
 
     order: Ints
-    """(N,) where each trial stood before"""
+    """(N,) original position of each trial"""
     scores: NDArray[Any]
     """(N,) rising; float32 or float64"""
     is_target: NDArray[np.bool_]
@@ -28,7 +28,7 @@ class RankedTrials:
 
     @classmethod
     def of(cls, scores: ArrayLike, labels: ArrayLike) -> RankedTrials:
-        """Sort trials by `scores` (N,); `labels` (N,). DataError as `check_scores` raises it."""
+        """Sort trials by `scores` (N,); `labels` (N,). Raises DataError as `check_scores` does."""
         score, target = check_scores(scores, labels)
         order = order_of_scores(score)
         return cls(order, score[order], target[order])
@@ -40,10 +40,10 @@ class RankedTrials:
 
 
 def check_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Scores (N,) in float32, where they came so, or float64; and which are of target trials.
+    """Scores (N,) in float32 if given so, else float64, and a mask (N,) of target trials.
 
-    Raises DataError unless `scores` (N,) and `labels` (N,), 1 for target trials, are as many, both
-    kinds of trial are there, and no score is NaN. Infinite scores are scores.
+    Raises DataError if `scores` (N,) and `labels` (N,), 1 for target trials, differ in length, one
+    kind of trial is missing, or a score is NaN. Infinite scores are allowed.
     """
     score = np.asarray(scores).ravel()
     if score.dtype != np.float32:  # half the memory, and the same order

@@ -1,9 +1,9 @@
-"""How large an error rate may be for other speakers, when few errors or none were seen.
+"""Upper bounds of error rates for other speakers, even when few errors or none were seen.
 
-A bootstrap says nothing where no error was made. So the number of independent trials is estimated
-where errors are frequent, from the bootstrap's variance, and a Poisson bound taken of that many
-(Korn and Graubard, Confidence intervals for proportions with small expected number of positive
-counts estimated from survey data, Survey Methodology 1998).
+A bootstrap gives no bound where no error was made. So the number of independent trials is estimated
+where errors are frequent, from the bootstrap's variance, and a Poisson bound for that many trials
+is taken (Korn and Graubard, Confidence intervals for proportions with small expected number of
+positive counts estimated from survey data, Survey Methodology 1998).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from timbral.io.types import Floats
 __all__ = ["poisson_bounds", "upper_bounds"]
 
 MIN_ERRORS = 20
-"""fewer errors than this do not tell how much they depend on each other"""
+"""with fewer errors their dependence on each other cannot be estimated"""
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.6448536269514722
 """of CONFIDENCE"""
@@ -30,9 +30,9 @@ def upper_bounds(rates: Floats, drawn: Floats, num_trials: int, max_independent:
     Args:
         rates: (K,) as observed
         drawn: (draws, K), the rates in draws of speakers
-        num_trials: of the kind that the rates are of
-        max_independent: how many of them may count as independent at most, such as the number of
-            pairs of speakers
+        num_trials: number of trials of the kind that the rates are of
+        max_independent: the largest number of independent trials, such as the number of pairs of
+            speakers
     """
     variance = np.nanvar(drawn, axis=0)
     counted = (rates * num_trials >= MIN_ERRORS) & ((1 - rates) * num_trials >= MIN_ERRORS)

@@ -1,4 +1,4 @@
-"""Text of millions of lines with as many words in each, read as arrays of bytes."""
+"""Read text of millions of lines, each with the same number of words, as arrays of bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["read_regular_columns"]
 BLOCK_BYTES = 2**21
 MARGIN = LANE * (MOST_LANES + 1)
 TAIL_MASKS = np.array([2 ** (8 * count) - 1 for count in range(LANE + 1)], dtype=np.uint64)
-"""of a number of 8 bytes, the first ones of the text"""
+"""masks that keep the first bytes of text in a number of 8 bytes"""
 NEWLINE, RETURN, COMMENT = b"\n\r#"
 
 Bytes = NDArray[np.uint8]
@@ -27,8 +27,8 @@ def read_regular_columns(path: Path, counts: Sequence[int]) -> list[pa.Dictionar
     """The columns of a file in which every line has the same number of words, one of `counts`.
 
     Words are separated by one tab, or, where the first line has none, by one blank; lines end with
-    LF, or all with CRLF. None for any other file, for comments, and for what is no UTF-8. Raises
-    OSError.
+    LF, or all with CRLF. None for any other file, for one with comments, and for one that is not
+    UTF-8. Raises OSError.
     """
     columns: list[_Column] = []
     line_end, delimiter = b"\n", b" "
@@ -51,7 +51,7 @@ def read_regular_columns(path: Path, counts: Sequence[int]) -> list[pa.Dictionar
 
 
 class _IrregularError(Exception):
-    """Lines differ."""
+    """Lines have different forms."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class _Column:
 
 
 def _blocks(path: Path) -> Iterator[Bytes]:
-    """Whole lines, each with its line feed, then zeros as for the longest word."""
+    """Blocks of whole lines, each with its line feed, padded with zeros for the longest word."""
     left, line_end = b"", b"\n"
     with open(path, "rb") as file:
         while content := file.read(BLOCK_BYTES):
@@ -88,10 +88,10 @@ def _bounds(
     block: Bytes, delimiter: bytes, line_end: bytes, columns: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]]:
     """Starts and lengths (N,) of the words of each column."""
-    found = np.flatnonzero((block == ord(delimiter)) | (block == NEWLINE))
-    if found.size % columns:
+    separators = np.flatnonzero((block == ord(delimiter)) | (block == NEWLINE))
+    if separators.size % columns:
         raise _IrregularError
-    ends = found.reshape(-1, columns)
+    ends = separators.reshape(-1, columns)
     is_end = block[ends] == NEWLINE
     if is_end[:, :-1].any() or not is_end[:, -1].all():
         raise _IrregularError
@@ -115,7 +115,7 @@ def _bounds(
 def _lanes(
     words: NDArray[np.uint64], starts: NDArray[np.int64], lengths: NDArray[np.int32]
 ) -> NDArray[np.uint64]:
-    """Pieces of text (N,) as numbers of 8 bytes (L, N): the text is `words`, numbers of 8 bytes.
+    """Pieces of text (N,) as numbers of 8 bytes (L, N); `words` are the text's numbers of 8 bytes.
 
     words   |........|..hello,|........|       start 10, so of word 1 the bytes from 2 on
     lane              hello... -> masked to the length of 5

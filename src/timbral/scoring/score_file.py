@@ -21,18 +21,18 @@ from timbral.scoring.trial_list import LABELS, UNKNOWN, TrialList, read_columns,
 __all__ = ["ORDERS", "SCORES", "ScoredList", "read_scores", "scores_file", "write_scores"]
 
 SCORES = "scores.txt"
-"""in the folder of an evaluation"""
+"""file in the folder of an evaluation"""
 FORMS = (
     "`score label path path`, `label path path score`, `path path score label`, "
     "`path path label score` or `path path score`"
 )
 ORDERS = ("score-first", "pair-first")
-"""of what a line holds: with labels where they are known, or never"""
+"""orders of a line's columns: with labels if they are known, or never"""
 SIX_DECIMALS = pa.decimal128(24, 6)
 LARGEST_TABLED = 100
-"""score; those of log-likelihood ratios may be larger, or infinite"""
+"""scores below this are formatted from tables; log-likelihood ratios may be larger, or infinite"""
 ROWS = 2**16
-"""lines that are put together at one time: few stay in the processor's cache"""
+"""lines per block: few, so that they stay in the processor's cache"""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def write_scores(
 ) -> None:
     """Write lines ``score label path path``, or ``path path score`` of trials without labels.
 
-    With the `order` ``pair-first`` the latter of all trials, as Kaldi's tools take them.
+    With the `order` ``pair-first`` always the latter, as Kaldi's tools take them.
 
-    Between tabs where a name holds blanks, else between blanks. Raises DataError for names that
-    cannot stand in such a file.
+    Columns are separated by tabs if a name contains blanks, else by blanks. Raises DataError for a
+    name that the file cannot contain.
     """
     names = trials.names
     if pc.any(pc.match_substring_regex(names, r"[\t\n\r]|^ | $|^$")).as_py():
@@ -63,27 +63,27 @@ def write_scores(
     labeled = order == ORDERS[0] and bool((trials.labels != UNKNOWN).all())
     ends = (delimiter, "\n" if labeled else delimiter)
     sides = [pc.binary_join_element_wise(names, end, "") for end in ends]
-    behind = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
-    digits = _digits(scores, behind)
+    suffixes = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
+    digits = _digits(scores, suffixes)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         lines = _LineWriter(file)
         for start in range(0, len(trials), ROWS):
             rows = slice(start, start + ROWS)
             words = list(zip(sides, (trials.first[rows], trials.second[rows]), strict=True))
             kinds = trials.labels[rows] if labeled else np.zeros(len(words[0][1]), dtype=np.int8)
-            score = _six_decimals(scores[rows].astype(np.float64), digits, behind, kinds)
+            score = _six_decimals(scores[rows].astype(np.float64), digits, suffixes, kinds)
             lines.write([*score, *words] if labeled else [*words, *score])
 
 
 _Texts: TypeAlias = tuple[pa.Array, NDArray[Any]]
-"""texts (K,), and which of them stands in each line (N,)"""
+"""texts (K,), and the index of each line's text (N,)"""
 
 
 class _LineWriter:
-    """Puts lines together of texts that stand in tables.
+    """Writes lines composed of texts from tables.
 
-    All texts of a block of lines are taken from one table at once, as they follow each other: what
-    Arrow then holds is what the file holds, and nothing is joined.
+    All texts of a block of lines are taken from one table at once, in their order in the file:
+    Arrow's buffer is then the file's content, and nothing is joined.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -92,7 +92,7 @@ class _LineWriter:
         self._table, self._starts = pa.array([], pa.string()), np.zeros(1, np.int64)
 
     def write(self, pieces: Sequence[_Texts]) -> None:
-        """Write lines (N,), each of its text of every piece."""
+        """Write N lines, each the concatenation of its text of every piece."""
         tables = [texts for texts, _ in pieces]
         known = len(tables) == len(self._tables)
         if not (known and all(map(operator.is_, tables, self._tables))):
@@ -106,33 +106,32 @@ class _LineWriter:
         self._file.write(memoryview(content)[: np.frombuffer(bounds, np.int32)[len(lines)]])
 
 
-def _digits(scores: Vectors | Floats, behind: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
-    """Scores (N,) up to their third decimal, positive and then negative ones, and the next three
-    with each end; None where scores are too large for tables.
+def _digits(scores: Vectors | Floats, suffixes: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
+    """Tables of scores to three decimals, positive then negative, and of the next three with each
+    suffix; None if scores (N,) are too large for tables.
     """
     largest = float(np.abs(scores).max(initial=0.0))
     if not np.rint(largest * 1e6) < LARGEST_TABLED * 1e6:
         return None
     numbers = range(int(np.rint(largest * 1e6)) // 1000 + 1)
     heads = [f"{number // 1000}.{number % 1000:03d}" for number in numbers]
-    tails = [f"{number:03d}{end}" for end in behind for number in range(1000)]
+    tails = [f"{number:03d}{end}" for end in suffixes for number in range(1000)]
     return pa.array([*heads, *(f"-{head}" for head in heads)]), pa.array(tails)
 
 
 def _six_decimals(
     scores: Floats,
     digits: tuple[pa.Array, pa.Array] | None,
-    behind: Sequence[str],
+    suffixes: Sequence[str],
     kinds: NDArray[np.int8],
 ) -> list[_Texts]:
-    """Scores (N,) with six decimals, and what stands behind each by its kind (N,), in two pieces.
+    """Scores (N,) with six decimals, each with the suffix of its kind (N,), in two pieces.
 
-    The pieces are looked up in tables of all numbers of three digits, `_digits`, which is faster
-    than to write digits.
+    The pieces are looked up in the tables of `_digits`, which is faster than formatting numbers.
     """
     if digits is None:
         texts = pa.array(scores).cast(SIX_DECIMALS, safe=False).cast(pa.string())
-        return [(texts, np.arange(len(scores))), (pa.array(behind), kinds)]
+        return [(texts, np.arange(len(scores))), (pa.array(suffixes), kinds)]
     heads, tails = digits
     millionths = np.rint(scores * 1e6)
     upper, lower = np.divmod(np.abs(millionths).astype(np.int32), np.int32(1000))
@@ -141,16 +140,16 @@ def _six_decimals(
 
 
 def scores_file(path: str | Path) -> Path:
-    """The file of scores that a path means: its own, or that of a folder."""
+    """The file of scores: the path itself, or scores.txt of a folder."""
     return Path(path) / SCORES if Path(path).is_dir() else Path(path)
 
 
 def read_scores(path: str | Path) -> ScoredList:
-    """Read scores of `write_scores` and of other tools, or the scores.txt of a folder.
+    """Read a file of scores, or the scores.txt of a folder.
 
     Lines are ``score label path path``, ``label path path score``, ``path path score label``
     (WeSpeaker), ``path path label score`` (SpeechBrain) or ``path path score``. Raises DataError
-    when the file cannot be read or a score is no number.
+    when the file cannot be read or a score is not a number.
     """
     path = scores_file(path)
     if path.suffix == ".html":
@@ -183,7 +182,7 @@ def read_scores(path: str | Path) -> ScoredList:
 
 
 def _order(columns: Sequence[pa.DictionaryArray]) -> tuple[int, int]:
-    """Which of four columns are the labels and the scores; ours where none fits, for the error."""
+    """Positions of labels and scores in four columns; timbral's if none fits, for the error."""
     for label_at, score_at in ((0, 3), (1, 0), (3, 2), (2, 3)):
         if set(columns[label_at].dictionary.to_pylist()) <= set(LABELS):
             return label_at, score_at

@@ -1,4 +1,4 @@
-"""How trials are scored, and what is said about their scores."""
+"""Options of scoring trials, and of the figures to report."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NORMS = ("none", "mean", "as-norm", "nap")
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What `timbral.score` and `timbral.evaluate` take besides vectors and trials.
+    """Options of `timbral.score` and `timbral.evaluate`, where they are described.
 
-    Raises ConfigError for an unknown norm, one without its cohort, a prior, a rate or a number of
-    draws.
+    Raises ConfigError for an unknown norm, a norm without a cohort, or a prior, a rate or a number
+    of draws out of range.
     """
 
     norm: str = "none"
@@ -73,13 +73,13 @@ class ScoreOptions:
 
     @property
     def scores_are_cosines(self) -> bool:
-        """Of two voices as they are, which a calibration can be applied to."""
+        """Whether scores are plain cosines of two voices, to which a calibration can be applied."""
         averages = self.enrollment is not None and self.enrollment_average == "scores"
         return self.norm == "none" and not averages
 
     @property
     def scoring(self) -> str:
-        """What scores are besides cosines of two recordings, in words; else empty."""
+        """Norm, cohort and enrollment in words; empty for plain cosines of two recordings."""
         words = []
         if self.cohort is not None:
             more = {"as-norm": f", {self.top_k} nearest", "nap": f", {self.directions} directions"}
@@ -93,7 +93,7 @@ class ScoreOptions:
 
     @property
     def files(self) -> list[str | Path]:
-        """What is read besides vectors and trials."""
+        """Files to read besides vectors and trials."""
         given = (self.cohort, self.speakers, self.enrollment, *column_sources(self.by).values())
         return [each for each in given if isinstance(each, str | Path)]
 

@@ -17,10 +17,10 @@ def speaker_groups(
     genders: str | Path | Mapping[str, str] | None,
     same: Sequence[str],
 ) -> dict[str, str] | None:
-    """The group of each speaker, in words; None where nothing tells speakers apart.
+    """The group of each speaker, in words; None without `genders` and `same`.
 
-    genders: by speaker, or a file of lines ``speaker gender``.
-    same: further columns of the manifest; speakers of a group have the same value in each.
+    genders: a mapping by speaker, or a file of lines ``speaker gender``. same: further columns of
+    the manifest; speakers of a group have the same value in each.
 
     Raises DataError for a speaker without a value, or with several, and for an unknown column.
     """
@@ -47,21 +47,21 @@ def _of_column(manifest: Manifest, column: str) -> dict[str, str]:
     if column not in manifest.further_names:
         has = did_you_mean(column, manifest.further_names) if manifest.further_names else ""
         raise DataError(f"the corpus has no column {column!r}{has or ', and no similar one'}")
-    found: dict[str, str] = {}
+    value_of: dict[str, str] = {}
     for speaker, value in _pairs(manifest, column):
         if value == "":
             raise DataError(f"speaker {speaker} has a recording without a value of {column!r}")
-        if found.setdefault(speaker, value) != value:
+        if value_of.setdefault(speaker, value) != value:
             raise DataError(
-                f"speaker {speaker} has several values of {column!r}, {found[speaker]} and "
+                f"speaker {speaker} has several values of {column!r}, {value_of[speaker]} and "
                 f"{value}; to group non-target trials by a column, each speaker needs a single "
                 "value"
             )
-    return found
+    return value_of
 
 
 def _pairs(manifest: Manifest, column: str) -> Iterator[tuple[str, str]]:
-    """Speaker and value of each utterance; genders as words, M and male are one."""
+    """Speaker and value of each utterance; spellings of genders (M, male) are unified."""
     for batch in manifest.table.select(["speaker", column]).to_batches():
         for speaker, value in zip(*(each.to_pylist() for each in batch.columns), strict=True):
             text = "" if value is None else str(value)

@@ -1,8 +1,8 @@
-"""Means over trials in draws of speakers, exactly: for costs that need no order of the scores.
+"""Exact means over trials in draws of speakers, for costs that do not need sorted scores.
 
-A draw in which speaker a comes m times and speaker b n times gives a trial between them the weight
-m · n, a target trial of a the weight m (see `timbral.scoring.intervals`). So the sum of a cost over
-all trials is a form of the counts: costs are summed once for each pair of speakers.
+With speaker a drawn m times and speaker b n times, a non-target trial between them has the weight m
+· n, and a target trial of a the weight m (see `timbral.scoring.intervals`). So the sum of a cost
+over all trials is a bilinear form in the counts: costs are summed once for each pair of speakers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ __all__ = ["Costs", "SpeakerMeans"]
 Costs: TypeAlias = Floats | NDArray[np.bool_]
 
 MOST_PAIRS = 2**24
-"""of speakers that have a place in memory each; of more, the trials are summed one by one"""
+"""pairs of speakers whose costs are summed once; with more pairs, each draw sums over trials"""
 BLOCK = 2**9
-"""trials at one time, of so many: their weights in 1,000 draws stay in the processor's cache"""
+"""trials per block in that case: their weights in 1,000 draws stay in the processor's cache"""
 
 
 class SpeakerMeans:
     """Means of costs over the trials of one kind, in draws of speakers with replacement.
 
     Args:
-        first, second: (N,) the speakers of both sides of trials of both kinds, as numbers from 0
+        first, second: (N,) speaker numbers of both sides of all trials, from 0
         is_target: (N,)
-        draws: how often as many speakers are drawn as there are
-        seed: of the draws, which are those of `SpeakerBootstrap`
+        draws: number of draws, each of as many speakers as there are
+        seed: of the draws, which are the same as those of `SpeakerBootstrap`
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SpeakerMeans:
         self._weights = self._target_sums(None), self._nontarget_sums(None)
 
     def split(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Values of all trials (N,), of target trials (T,) and of non-target trials (U,)."""
+        """Split values of all trials (N,) into those of target (T,) and non-target trials (U,)."""
         return values[self._is_target], values[~self._is_target]
 
     def of_targets(self, costs: Costs) -> Floats:
@@ -72,7 +72,7 @@ class SpeakerMeans:
             return np.asarray(np.where(weights > 0, sums / weights, np.nan))
 
     def _target_sums(self, costs: Costs | None) -> Floats:
-        """Of as many costs; None: of ones."""
+        """Weighted sum of `costs` (T,) in each draw (draws,); None: of ones."""
         return np.asarray(self._counts @ _summed(self._targets, costs, self._counts.shape[1]))
 
     def _nontarget_sums(self, costs: Costs | None) -> Floats:
@@ -91,8 +91,8 @@ class SpeakerMeans:
         return sums
 
 
-def _summed(places: Ints, costs: Costs | None, count: int) -> Floats:
-    """The sum of the costs in each place (count,); what is only counted takes half the time."""
+def _summed(indices: Ints, costs: Costs | None, count: int) -> Floats:
+    """The sum of the costs at each index (count,); booleans are counted, in half the time."""
     if costs is not None and costs.dtype == np.bool_:
-        places, costs = places[costs], None
-    return np.bincount(places, costs, minlength=count).astype(np.float64)
+        indices, costs = indices[costs], None
+    return np.bincount(indices, costs, minlength=count).astype(np.float64)

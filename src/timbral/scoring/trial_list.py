@@ -1,8 +1,8 @@
 """Lists of millions of trials, as columns.
 
 A list names few recordings many times, so each name is kept once: ten million trials take 90 MB and
-are read in seconds. What is regular, one separator and the same columns in every line, is read as
-arrays of bytes; anything else line by line, which also finds the line that is wrong.
+are read in seconds. A regular file, with one separator and the same columns in every line, is read
+as arrays of bytes; any other line by line, which also finds the faulty line.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ LABELS = {"1": 1, "0": 0, "target": 1, "nontarget": 0, "tgt": 1, "imp": 0}
 UNKNOWN = -1
 """label of a trial in a list without labels"""
 ODD_NAME = r"^[ #]| $|[\t\r\x00\"\x{FEFF}]"
-"""what only reading line by line tells apart"""
+"""names that only reading line by line handles"""
 NIST_COLUMNS = tuple(range(2, 33))
-"""below NIST's heading: a key has many"""
+"""numbers of columns below NIST's heading, of which keys have many"""
 QUOTED = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
 FORMS = "`label path path`, `path path label` or `path path`, label 1 or target, 0 or nontarget"
 
@@ -59,7 +59,7 @@ class TrialList:
     """N trials over K names of recordings.
 
     `labels` (N,): 1 target, 0 non-target, `UNKNOWN`; `first`, `second` (N,): positions in `names`,
-    strings (K,) in the order in which they come.
+    different strings (K,).
     """
 
     labels: NDArray[np.int8]
@@ -69,7 +69,7 @@ class TrialList:
 
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> TrialList:
-        """Take single trials, in their order."""
+        """From single trials, in their order."""
         names: dict[str, int] = {}
         first = [names.setdefault(trial.first, len(names)) for trial in trials]
         second = [names.setdefault(trial.second, len(names)) for trial in trials]
@@ -94,7 +94,7 @@ class TrialList:
         return bool((self.labels == 1).any() and (self.labels == 0).any())
 
     def select(self, rows: NDArray[np.bool_] | Ints) -> TrialList:
-        """The trials of these rows: a mask (N,), or positions; names stay."""
+        """The trials of `rows`, a mask (N,) or positions; `names` are kept."""
         return TrialList(self.labels[rows], self.first[rows], self.second[rows], self.names)
 
 
@@ -132,9 +132,10 @@ def read_trial_list(path: str | Path) -> TrialList:
 def read_columns(
     path: Path, counts: tuple[int, ...], content: str, forms: str
 ) -> list[pa.DictionaryArray]:
-    """The columns of a text file: as many in every line, as one of `counts` says.
+    """The columns of a text file whose lines all have the same number of words, one of `counts`.
 
-    `content` (with its article) and `forms` of a line are for the errors. Raises DataError.
+    `content` (with its article) and `forms` of a line are for errors. Raises DataError for any
+    other file.
     """
     columns = _read_regular(path, counts, content) or _read_each_line(path, counts, content, forms)
     if not len(columns[0]):
@@ -193,7 +194,7 @@ def _read_each_line(
 def to_trials(
     labels: pa.DictionaryArray | None, first: pa.DictionaryArray, second: pa.DictionaryArray
 ) -> TrialList:
-    """Columns of text as trials; no labels are `UNKNOWN` ones."""
+    """Trials from columns of text; None as labels: all `UNKNOWN`."""
     codes = np.full(len(first), UNKNOWN, dtype=np.int8)
     if labels is not None:
         of_words = [LABELS[word] for word in labels.dictionary.to_pylist()]

@@ -1,4 +1,4 @@
-"""Who speaks in the recordings of a list of trials: intervals are over speakers."""
+"""The speakers of a list's recordings, which intervals are computed over."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Speakers = str | Path | Mapping[str, str]
 """the speaker of each name, or a file of lines ``name speaker``"""
 
 STEM = r"^.*?([^/]+?)(\.[^./]*)?$"
-"""of a path: the file's name without its suffix, which utterance ids of Kaldi often are"""
+"""the file name of a path without its suffix, which is often the utterance id in Kaldi"""
 
 GUESSED = (
     "speakers are guessed from the target trials; one whose trials are not connected counts as "
@@ -42,13 +42,13 @@ GUESSED = (
 
 
 def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None = None) -> Ints:
-    """A number of a speaker for each name (K,): target trials join recordings of one speaker.
+    """Speaker number of each name (K,), guessed: target trials join recordings of one speaker.
 
-    A model's `recordings` are of its speaker, too. A name in no target trial counts as a speaker
-    of its own. Numbers are in the order of names, whatever that of the trials is: draws of speakers
-    are by number.
+    `recordings` of a model have its speaker, too. A name in no target trial counts as a speaker of
+    its own. Numbers follow the order of names, not that of the trials, because draws of speakers
+    depend on the numbers.
     """
-    of = np.arange(len(trials.names))
+    groups = np.arange(len(trials.names))
     target = trials.labels == 1
     first, second = trials.first[target], trials.second[target]
     if recordings is not None:
@@ -58,21 +58,21 @@ def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None 
         first = np.append(first, recordings.name_of_each[tests >= 0])
         second = np.append(second, tests[tests >= 0])
     while True:
-        lower = np.minimum(of[first], of[second])
-        joined = of.copy()
-        np.minimum.at(joined, of[first], lower)
-        np.minimum.at(joined, of[second], lower)
-        joined = joined[joined][of]
-        if np.array_equal(joined, of):
+        lower = np.minimum(groups[first], groups[second])
+        joined = groups.copy()
+        np.minimum.at(joined, groups[first], lower)
+        np.minimum.at(joined, groups[second], lower)
+        joined = joined[joined][groups]
+        if np.array_equal(joined, groups):
             break
-        of = joined
-    least = np.full(len(of), len(of))
-    np.minimum.at(least, of, _ranks(trials.names))
-    return np.unique(least[of], return_inverse=True)[1].astype(np.int64)
+        groups = joined
+    least = np.full(len(groups), len(groups))
+    np.minimum.at(least, groups, _ranks(trials.names))
+    return np.unique(least[groups], return_inverse=True)[1].astype(np.int64)
 
 
 def speakers_of(trials: TrialList, given: Speakers | None) -> Ints:
-    """A number of a speaker for each name (K,): as `given`, else as target trials join them."""
+    """Speaker number of each name (K,): as `given`, else guessed from target trials."""
     if given is None:
         return speakers_from_targets(trials)
     return numbered(speaker_names(trials.names, given))
@@ -83,47 +83,49 @@ def speaker_names(
 ) -> pa.Array:
     """The speaker of each name (K,), strings.
 
-    `given` maps names to speakers, or is a file of lines ``name speaker``, where the name of a path
-    may be its file's without the suffix. One of `models` that is not in it is of the speaker of its
-    recordings. Raises DataError for a name without a speaker, and a model of several.
+    `given` maps names to speakers, or is a file of lines ``name speaker``, where a path may be
+    given by its file name without the suffix. A model in `models` that is not given has the speaker
+    of its recordings. Raises DataError for a name without a speaker, and a model with several.
     """
-    of = given if isinstance(given, Mapping) else read_map(Path(given))
-    found = look_up(names, of)
+    speaker_of = given if isinstance(given, Mapping) else read_map(Path(given))
+    speakers = look_up(names, speaker_of)
     if models is not None:
-        found = pc.coalesce(found, one_of_each(look_up(models.recordings, of), models))
-    if found.null_count:
-        missing = names.filter(pc.is_null(found))
+        speakers = pc.coalesce(
+            speakers, one_of_each(look_up(models.recordings, speaker_of), models)
+        )
+    if speakers.null_count:
+        missing = names.filter(pc.is_null(speakers))
         where = "" if isinstance(given, Mapping) else f"{given}: "
         raise DataError(
             f"{where}{len(missing)} recordings have no speaker, the first: {missing[0]}"
         )
-    return found
+    return speakers
 
 
 def known_speakers(recordings: NamedRecordings, given: Speakers) -> pa.Array:
     """The speaker of each recording (R,) by its name or its model's, strings; null without one."""
-    of = given if isinstance(given, Mapping) else read_map(Path(given))
+    speaker_of = given if isinstance(given, Mapping) else read_map(Path(given))
     models = recordings.names.take(pa.array(recordings.name_of_each))
-    return pc.coalesce(look_up(recordings.recordings, of), look_up(models, of))
+    return pc.coalesce(look_up(recordings.recordings, speaker_of), look_up(models, speaker_of))
 
 
-def look_up(names: pa.Array, of: Mapping[str, str]) -> pa.Array:
-    """The value of each name, or of its file's name without the suffix (K,); null without one.
+def look_up(names: pa.Array, values: Mapping[str, str]) -> pa.Array:
+    """The value of each name, or of its file name without the suffix (K,); null without one.
 
-    What is still without one is looked for as `match_loosely` does it.
+    Names still without one are matched by `match_loosely`.
     """
-    known = pa.array(list(of), pa.string())
+    known = pa.array(list(values), pa.string())
     stems = pc.replace_substring_regex(names, STEM, r"\1")
     rows = pc.coalesce(*(pc.index_in(keys, value_set=known) for keys in (names, stems)))
     if rows.null_count:
-        found = match_loosely(names.filter(pc.is_null(rows)), known)
-        rows = pc.replace_with_mask(rows, pc.is_null(rows), pa.array(found, pa.int32()))
+        matches = match_loosely(names.filter(pc.is_null(rows)), known)
+        rows = pc.replace_with_mask(rows, pc.is_null(rows), pa.array(matches, pa.int32()))
         rows = pc.if_else(pc.less(rows, 0), None, rows)
-    return pa.array(list(of.values()), pa.string()).take(rows)
+    return pa.array(list(values.values()), pa.string()).take(rows)
 
 
 def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
-    """The speaker of each name by those of its recordings (R,); DataError for several of one."""
+    """The speaker of each name (K,) from those of its recordings (R,); DataError if they differ."""
     first = speakers.take(pa.array(recordings.starts[:-1]))
     expected = first.take(pa.array(recordings.name_of_each))
     differs = np.asarray(pc.fill_null(pc.not_equal(speakers, expected), False))
@@ -138,7 +140,7 @@ def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
 
 
 def numbered(speakers: pa.Array) -> Ints:
-    """Speakers (K,) as numbers from 0, in the order of their names; null is one of its own."""
+    """Speaker numbers (K,) from 0, in the order of names; null counts as one more speaker."""
     encoded = speakers.dictionary_encode()
     numbers = np.append(_ranks(encoded.dictionary), len(encoded.dictionary))
     rows = np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)))
@@ -146,14 +148,14 @@ def numbered(speakers: pa.Array) -> Ints:
 
 
 def _ranks(names: pa.Array) -> Ints:
-    """The place of each of different names (K,) where they are sorted."""
+    """The rank of each of different names (K,)."""
     ranks = np.empty(len(names), dtype=np.int64)
     ranks[np.asarray(pc.sort_indices(names))] = np.arange(len(names))
     return ranks
 
 
 def read_map(path: Path) -> dict[str, str]:
-    """Lines ``name speaker``, as Kaldi's utt2spk; DataError for another line, or a name twice."""
+    """Read lines ``name speaker`` (Kaldi's utt2spk); DataError for other lines, or a name twice."""
     speakers: dict[str, str] = {}
     for number, line in read_lines(path, "a list of speakers"):
         words = line.split("\t") if line.count("\t") == 1 else split_words(line)

@@ -1,4 +1,4 @@
-"""The vectors behind scored trials: their cosines without what lines and rooms do to them."""
+"""The vectors of scored trials, and their cosines without nuisance directions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ __all__ = ["TrialVectors"]
 
 @dataclass(frozen=True)
 class TrialVectors:
-    """R recordings of N trials."""
+    """Vectors of the R recordings of N trials."""
 
     vectors: Vectors
     """(R, E)"""
     speakers: Ints
-    """(R,) numbers of the speakers"""
+    """(R,) speaker numbers"""
     first: Ints
     """(N,) rows of the recordings on one side"""
     second: Ints
     """(N,) likewise"""
 
     def nuisance(self, count: int, held_out: NDArray[np.bool_] | None = None) -> Vectors:
-        """The first `count` nuisance directions (count, E), without recordings (R,) held out.
+        """The first `count` nuisance directions (count, E) of recordings that are not held out
+        (R,).
 
         Raises DataError when too few recordings share a speaker.
         """

@@ -29,9 +29,9 @@ def read_trials(path: str | Path) -> list[Trial]:
 
 
 def read_labeled_list(path: str | Path) -> TrialList:
-    """Read a list as `read_trial_list` does, which must hold target and non-target trials.
+    """Read a list of target and non-target trials, as `read_trial_list` does.
 
-    Raises DataError as it does, and when trials of one kind are missing.
+    Raises DataError as that does, and when trials of one kind are missing.
     """
     listed = read_trial_list(path)
     if not listed.is_labeled:
@@ -48,7 +48,7 @@ def read_labeled_list(path: str | Path) -> TrialList:
 def draw_pairs(
     speakers: Sequence[str], *, max_per_kind: int = 2000, seed: int = 0
 ) -> list[tuple[int, int, int]]:
-    """Draw trials over utterances, whose `speakers` (N,) are given: (label, row, row) each.
+    """Draw trials (label, row, row) over utterances with these `speakers` (N,).
 
     As many target as non-target ones, at most `max_per_kind` of each; fewer when fewer pairs
     exist. Raises DataError when there is no pair of one kind.
@@ -121,8 +121,8 @@ def draw_cross_session_trials(
 def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
     """Write lines ``label path path``, as `read_trials` reads them.
 
-    Between tabs where a path of the line holds blanks. DataError for a path with a tab or line
-    feed, or with blanks at an end, which cannot be read again.
+    A line's columns are separated by tabs if a path contains blanks, else by blanks. Raises
+    DataError as `trial_line` does.
     """
     lines = [trial_line(str(trial.label), trial.first, trial.second) for trial in trials]
     with atomic_write(Path(path)) as temporary:
@@ -130,7 +130,10 @@ def write_trials(path: str | Path, trials: Sequence[Trial]) -> None:
 
 
 def trial_line(*words: str) -> str:
-    """Words of a trial as one line: between blanks, or between tabs where a word holds blanks."""
+    """Words of a trial as one line, separated by blanks, or by tabs if a word contains blanks.
+
+    Raises DataError for a word with a tab or line break, or with blanks at an end.
+    """
     for word in words:
         if word != word.strip(BLANKS) or any(separator in word for separator in "\t\n\r"):
             raise DataError(

@@ -18,7 +18,7 @@ __all__ = ["holds_vectors", "utterances_of_vectors"]
 
 
 def holds_vectors(source: str | Path) -> bool:
-    """Whether a source is a folder that `embed` or `import-embeddings` wrote, and no corpus."""
+    """Whether a source is a folder from `embed` or `import-embeddings`, without audio."""
     path = Path(source)
     if not any(kind.is_in(path) for kind in (EMBEDDINGS, IMPORTED)):
         return False
@@ -26,10 +26,10 @@ def holds_vectors(source: str | Path) -> bool:
 
 
 def utterances_of_vectors(folder: str | Path) -> Manifest:
-    """The utterances whose vectors a folder holds, with what else its table says of them.
+    """The utterances of a folder of vectors, with the further columns of its table.
 
-    Raises DataError when the table cannot be read, for an id that comes twice, and for vectors of
-    which nothing says who speaks: taken for one more speaker they would make false trials.
+    Raises DataError when the table cannot be read, for an id that occurs twice, and for vectors
+    without a speaker: counted as one more speaker, they would give wrong trials.
     """
     table = read_embeddings(folder)
     speakers = table["speaker"]
@@ -40,15 +40,16 @@ def utterances_of_vectors(folder: str | Path) -> Manifest:
             f"{unnamed[0].as_py()!r}; give speakers with `import-embeddings --speakers FILE` "
             "(lines `utterance speaker`), or with the corpus that is embedded"
         )
-    own = table.append_column("corpus", pa.array([""] * len(table), pa.string()))
-    found = own.select(COLUMNS.names)
-    whole = pa.parquet.ParquetFile(Path(folder) / UTTERANCES)
+    with_corpus = table.append_column("corpus", pa.array([""] * len(table), pa.string()))
+    utterances = with_corpus.select(COLUMNS.names)
+    parquet_file = pa.parquet.ParquetFile(Path(folder) / UTTERANCES)
     others = [
         field.name
-        for field in whole.schema_arrow
-        if field.name not in (*own.column_names, "norm") and not pa.types.is_nested(field.type)
+        for field in parquet_file.schema_arrow
+        if field.name not in (*with_corpus.column_names, "norm")
+        and not pa.types.is_nested(field.type)
     ]
-    read = whole.read(others)
+    columns = parquet_file.read(others)
     for name in others:
-        found = found.append_column(name, read[name])
-    return check_unique(Manifest.of_own_table(found), folder)
+        utterances = utterances.append_column(name, columns[name])
+    return check_unique(Manifest.of_own_table(utterances), folder)

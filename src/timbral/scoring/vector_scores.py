@@ -52,17 +52,17 @@ class ScoreSummary:
     """remarks on the list and the cohort; empty if there are none"""
 
     @classmethod
-    def of(cls, done: ListScores, found: NamedVectors) -> Self:
+    def of(cls, result: ListScores, table: NamedVectors) -> Self:
         """The summary of a scored list and the vectors used."""
         return cls(
-            done.figures,
-            len(done.scored.trials),
-            done.num_missing,
-            done.missing,
-            found.encoder,
-            found.weights_sha256,
-            done.conditions,
-            done.note,
+            result.figures,
+            len(result.scored.trials),
+            result.num_missing,
+            result.missing,
+            table.encoder,
+            table.weights_sha256,
+            result.conditions,
+            result.note,
         )
 
 
@@ -149,17 +149,17 @@ def score(
         by=with_list_columns(by, trials), false_accept=false_accept, calibration=calibration,
     )  # fmt: skip
     _claim(output, llrs, [vectors, trials, *options.files])
-    listed, found = read_trial_list(trials), read_vectors(vectors)
+    listed, table = read_trial_list(trials), read_vectors(vectors)
     if calibration is not None:
-        check_vectors(calibration, found, vectors, source)
+        check_vectors(calibration, table, vectors, source)
     recordings = options.recordings_of(listed)
-    rows = found.rows_of(recordings.recordings, root)
-    done = score_list(listed, recordings, found, rows, options)
+    rows = table.rows_of(recordings.recordings, root)
+    result = score_list(listed, recordings, table, rows, options)
     if output is not None:
-        write_scores(Path(output), done.scored.trials, done.scored.scores, order)
-    if llrs is not None and done.calibrated is not None:
-        write_llrs(Path(llrs), done.scored, done.calibrated, prior)
-    return ScoreSummary.of(done, found)
+        write_scores(Path(output), result.scored.trials, result.scored.scores, order)
+    if llrs is not None and result.calibrated is not None:
+        write_llrs(Path(llrs), result.scored, result.calibrated, prior)
+    return ScoreSummary.of(result, table)
 
 
 def _claim(

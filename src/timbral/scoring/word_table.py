@@ -1,6 +1,6 @@
-"""Numbers for words that are repeated many times: a hash table whose look-ups are arrays.
+"""Number words that are repeated many times: a hash table that looks up arrays of words.
 
-Words are looked up by the hundred thousand, so that one waits for memory while others are compared.
+Words are looked up by the hundred thousand, so that waiting for memory overlaps with comparing.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 __all__ = ["LANE", "MOST_LANES", "Lanes", "OddWordsError", "WordTable"]
 
 LANE = 8
-"""bytes of a word that are one number"""
+"""bytes of a word per number"""
 MOST_LANES = 64
 FEWEST_SLOTS = 2**12
 SLOTS_PER_WORD = 4
 MOST_STEPS = 256
-"""from a word's own slot to a free one: more need somebody who made up the words for it"""
+"""from a word's own slot to a free one: only words that were constructed to collide need more"""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FACTORS = np.random.default_rng(0).integers(2**63, 2**64, MOST_LANES, dtype=np.uint64)
 FACTORS |= np.uint64(1)  # odd, so that no bit of a word is lost
 
 Lanes = NDArray[np.uint64]
-"""(L, N): N words of at most 8 · L bytes, behind their ends zeros"""
+"""(L, N): N words of at most 8 · L bytes, padded with zeros"""
 
 
 class OddWordsError(Exception):
-    """Words that were made to share their slots."""
+    """Words that were constructed to share their slots."""
 
 
 class WordTable:
@@ -44,9 +44,9 @@ class WordTable:
         return self._count
 
     def number(self, lanes: Lanes, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Numbers (N,) of words, of which `lengths` (N,) are in bytes; new ones are added.
+        """Numbers (N,) of words with `lengths` (N,) in bytes; new words are added.
 
-        At most `MOST_LANES` lanes. Raises OddWordsError for words that were made to collide.
+        At most `MOST_LANES` lanes. Raises OddWordsError for words that were constructed to collide.
         """
         self._widen(len(lanes))
         hashes = _hashes(lanes)
@@ -58,7 +58,7 @@ class WordTable:
         return numbers
 
     def words(self) -> pa.Array:
-        """All words, in the order of their numbers; ArrowInvalid where they are no UTF-8."""
+        """All words, in the order of their numbers; ArrowInvalid if they are not UTF-8."""
         lengths = self._lengths[: self._count]
         width = LANE * len(self._lanes)
         rows = np.ascontiguousarray(self._lanes[:, : self._count].T, dtype="<u8")
@@ -73,7 +73,7 @@ class WordTable:
     def _are(
         self, numbers: NDArray[np.int32], lanes: Lanes, lengths: NDArray[np.int32]
     ) -> NDArray[np.bool_]:
-        """Whether words (N,) are those of the numbers (N,); no number is -1."""
+        """Whether words (N,) are those with these numbers (N,); -1: no number."""
         rows = numbers.astype(np.intp)
         same = self._lengths.take(rows, mode="wrap") == lengths  # of -1 the last
         for known, lane in zip(self._lanes, lanes, strict=False):
@@ -116,7 +116,7 @@ class WordTable:
         lengths: NDArray[np.int32],
         hashes: NDArray[np.uint64],
     ) -> None:
-        """Enter words in empty slots; of several for one slot the first."""
+        """Enter words in empty slots; of several for one slot, only the first."""
         _, first = np.unique(slots, return_index=True)
         first.sort()
         new = np.arange(self._count, self._count + len(first))
@@ -139,9 +139,9 @@ class WordTable:
         self._lanes[:, at] = self._lanes[:, before + order]
         self._lengths[at] = self._lengths[before + order]
         self._hashes[at] = self._hashes[before + order]
-        for held in (self._slots, numbers):
-            is_new = held >= before
-            held[is_new] = renumbered[held[is_new] - before]
+        for array in (self._slots, numbers):
+            is_new = array >= before
+            array[is_new] = renumbered[array[is_new] - before]
 
     def _widen(self, lanes: int) -> None:
         more = lanes - len(self._lanes)
@@ -149,7 +149,7 @@ class WordTable:
             self._lanes = np.pad(self._lanes, ((0, more), (0, 0)))
 
     def _reserve(self, words: int) -> None:
-        """Make room for as many words."""
+        """Make room for `words` words in total."""
         size = len(self._lengths)
         if words > size:
             more = max(words, 2 * size) - size
@@ -168,7 +168,7 @@ class WordTable:
                 left, slots = left[kept], (slots[kept] + 1) % count
 
     def _home(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """The slot where each word is looked for first."""
+        """The slot where the search for each word begins."""
         bits = len(self._slots).bit_length() - 1
         return (hashes >> np.uint64(64 - bits)).astype(np.int64)
 
