@@ -240,8 +240,9 @@ def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def llr_costs(targets: NDArray[Any], nontargets: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Cost of each llr in bits: log2(1 + 1 / ratio) for target trials (T,), log2(1 + ratio) for
-    others (U,). Cllr is the mean of the two means.
+    """Cost of each llr in bits, for target trials (T,) and non-target trials (U,).
+
+    log2(1 + 1 / ratio) and log2(1 + ratio); Cllr is the mean of the two means.
     """
     return _bits(targets, -1.0), _bits(nontargets, 1.0)
 

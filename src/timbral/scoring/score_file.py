@@ -107,8 +107,10 @@ class _LineWriter:
 
 
 def _digits(scores: Vectors | Floats, suffixes: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
-    """Tables of scores to three decimals, positive then negative, and of the next three with each
-    suffix; None if scores (N,) are too large for tables.
+    """Tables of numbers: to three decimals (positive, then negative), and three more with each
+    suffix.
+
+    None if scores (N,) are too large for tables.
     """
     largest = float(np.abs(scores).max(initial=0.0))
     if not np.rint(largest * 1e6) < LARGEST_TABLED * 1e6:

@@ -28,8 +28,7 @@ class TrialVectors:
     """(N,) likewise"""
 
     def nuisance(self, count: int, held_out: NDArray[np.bool_] | None = None) -> Vectors:
-        """The first `count` nuisance directions (count, E) of recordings that are not held out
-        (R,).
+        """The first `count` nuisance directions (count, E), without recordings held out (R,).
 
         Raises DataError when too few recordings share a speaker.
         """

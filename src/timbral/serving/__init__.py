@@ -1,1 +1,1 @@
-"""The HTTP service: a thin shell over the Embedder, a gallery and a calibration."""
+"""The HTTP service: a thin layer over the Embedder, a gallery and a calibration."""

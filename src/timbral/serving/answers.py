@@ -1,4 +1,4 @@
-"""The answers of the service, as its OpenAPI page describes them."""
+"""The answers of the service; its OpenAPI page is made from these classes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RefusalAnswer(BaseModel):
     message: str
     """what came, what is allowed and what to do"""
     refusals: list[RecordingRefusalAnswer] | None = None
-    """of an enrollment: why each recording was refused"""
+    """for an enrollment: why each recording was refused"""
 
 
 class RiskAnswer(BaseModel):
@@ -56,7 +56,7 @@ class RiskAnswer(BaseModel):
 
 
 class RecordingAnswer(BaseModel):
-    """What was measured of a recording."""
+    """Measures of a recording, and the risks that they show."""
 
     seconds: float
     speech_seconds: float
@@ -70,9 +70,9 @@ class RecordingAnswer(BaseModel):
 
     @classmethod
     def of(cls, quality: Quality, more: Sequence[Risk] = ()) -> Self:
-        """Of measures, with the risks that they show, and more that others have found."""
-        found = [*risks_of(quality), *more]
-        risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in found]
+        """From measures: the risks that they show, and `more` risks found otherwise."""
+        all_risks = [*risks_of(quality), *more]
+        risks = [RiskAnswer(kind=risk.kind, message=risk.message) for risk in all_risks]
         measures = {key: getattr(quality, key) for key in cls.model_fields if key != "risks"}
         return cls(risks=risks, **measures)
 
@@ -84,7 +84,7 @@ class EmbeddingAnswer(BaseModel):
     weights_sha256: str
     embeddings: list[list[float]]
     recordings: list[RecordingAnswer] | None = None
-    """measures, when asked for"""
+    """measures of each recording, if requested"""
 
 
 class TimelineAnswer(BaseModel):
@@ -117,7 +117,7 @@ class ComparisonAnswer(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """Ready to answer."""
+    """The service is ready; its encoder and limits."""
 
     status: Literal["ok"] = "ok"
     encoder: str
@@ -131,18 +131,18 @@ class HealthAnswer(BaseModel):
 
 
 class EnrollmentAnswer(BaseModel):
-    """What was enrolled of a voice, and what was not."""
+    """Recordings of a voice that were enrolled, and those that were not."""
 
     name: str
     is_new: bool
     accepted: list[str]
     refused: list[RecordingRefusalAnswer]
     num_recordings: int
-    """of the voice, now"""
+    """of the voice, after this enrollment"""
     speech_seconds: float
-    """net, of the voice, now"""
+    """net speech of the voice, after this enrollment"""
     warnings: list[str]
-    """what speaks against recordings that were enrolled"""
+    """risks of enrolled recordings"""
 
 
 class VoiceSummaryAnswer(BaseModel):
@@ -155,11 +155,11 @@ class VoiceSummaryAnswer(BaseModel):
     consent: str
     consent_at: str
     enroll_again: str
-    """why it should be enrolled again; empty: it need not"""
+    """why it should be enrolled again; empty if it need not be"""
 
 
 class EnrolledRecordingAnswer(BaseModel):
-    """What is kept of an enrolled recording, but for its vector."""
+    """An enrolled recording, without its vector."""
 
     id: int
     source: str
@@ -183,15 +183,16 @@ class VoiceListAnswer(BaseModel):
 
 
 class DeletionAnswer(BaseModel):
-    """What was deleted."""
+    """The deletion of a voice."""
 
     name: str
     overwritten: bool
-    """in every file; false while another process reads it, which finishes that"""
+    """whether it is overwritten in every file; false while another process reads the gallery, which
+    then completes the overwriting"""
 
 
 class CandidateAnswer(BaseModel):
-    """An enrolled voice that a recording may be of."""
+    """An enrolled voice to which a recording may belong."""
 
     name: str
     score: float
@@ -201,12 +202,12 @@ class CandidateAnswer(BaseModel):
 
 
 class IdentificationAnswer(BaseModel):
-    """Who of the enrolled voices it is: the fields of `timbral.Identification`."""
+    """Which enrolled voice it is: the fields of `timbral.Identification`."""
 
     name: str | None
-    """null: nobody, as far as can be said"""
+    """null if none of them could be named"""
     holds_speech: bool
-    """false: no speech was found in the recording, so nobody is named"""
+    """false if the recording contains no speech, so that no voice is named"""
     nobody: float | None
     """probability that the speaker is not enrolled"""
     candidates: list[CandidateAnswer]

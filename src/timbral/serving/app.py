@@ -52,8 +52,8 @@ def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
     """The service as an ASGI application; when it shuts down, it closes the service.
 
     Args:
-        service: answers
-        tokens: that are taken; None or empty: everybody may ask
+        service: computes the answers
+        tokens: accepted tokens; None or empty: no token is needed
     """
     runner = Runner(service.settings.threads, service.settings.timeout_seconds)
 
@@ -67,7 +67,7 @@ def create_app(service: Service, tokens: Tokens | None = None) -> FastAPI:
         title="timbral",
         version=__version__,
         description=DESCRIPTION,
-        docs_url=None,  # theirs loads scripts from elsewhere
+        docs_url=None,  # FastAPI's page loads scripts from another site
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -137,7 +137,7 @@ def _add_status(app: FastAPI, service: Service) -> None:
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:
-    """Every refusal is JSON with `kind` and `message`."""
+    """Answer every error with JSON that has `kind` and `message`."""
 
     def answer(refusal: ErrorAnswer) -> JSONResponse:
         service.metrics.count_refusal(refusal.kind)
@@ -156,7 +156,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     async def refuse_for_a_full_disk(_: Request, error: OSError) -> JSONResponse:
         return answer(_full_disk(error))
 
-    @app.exception_handler(Exception)  # its traceback is in the log
+    @app.exception_handler(Exception)  # its traceback is logged
     async def answer_unexpected_error(_: Request, __: Exception) -> JSONResponse:
         message = "unexpected error; the details are in the log of the service"
         return answer(ErrorAnswer(500, "fault", message))
@@ -172,7 +172,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
 
 def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAnswer:
-    """Of a request that no endpoint takes."""
+    """The answer to a request that no endpoint takes."""
     kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
     message = error.detail
     if error.status_code == 404:
@@ -184,14 +184,14 @@ def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAn
 
 
 def _of_field(error: dict[str, Any]) -> str:
-    """What is wrong with one field, and what came, where that is a short text."""
-    came = error.get("input")
-    ending = f", got {came!r}" if isinstance(came, str) and len(came) <= 100 else ""
+    """What is wrong with one field, and its value, if that is a short text."""
+    value = error.get("input")
+    ending = f", got {value!r}" if isinstance(value, str) and len(value) <= 100 else ""
     return f"{error['loc'][-1]}: {error['msg']}{ending}"
 
 
 def _full_disk(error: OSError) -> ErrorAnswer:
-    """Of a full disk; other errors are faults, and raised again."""
+    """The answer for a full disk; any other error is raised again."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
     message = "the service's disk is full; try again when its operator has freed some space"

@@ -1,11 +1,11 @@
-"""Many requests, one encoder: whatever waits is computed together.
+"""Compute the recordings of many requests together, with one encoder.
 
-threads of requests ──▶ queue ──▶ workers, one a core: take what waits, up to a batch ──▶ vectors
+request threads ──▶ queue ──▶ workers, one per core: take up to a batch of jobs ──▶ vectors
 
-Nobody waits for a batch to fill: a worker that is free takes what is there, and leaves their share
-to others that are free, too. So batches grow with the load. One request alone is computed at once,
-on all cores: always by the first worker, since each thread that computes on several cores keeps
-threads for it.
+No job waits for a batch to fill: a free worker takes jobs from the queue, and leaves an equal
+number to each other free worker. So batches grow with the load. A single request is computed at
+once, on all cores: always by the first worker, since each Python thread that computes on several
+cores keeps its own pool of threads.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["BatchingRuntime"]
 
 Observer = Callable[[int, float, float], None]
-"""told of each batch: how many recordings, their seconds, and seconds of computing"""
+"""called for each batch with the number of recordings, their seconds, and seconds of computing"""
 
 
 @dataclass
 class _Job:
-    """Waves of one request."""
+    """Waves of one request, or of a part of it."""
 
     waves: Sequence[Wave]
     windows: Windows | None
@@ -57,7 +57,7 @@ class BatchingRuntime:
     """A runtime for many threads at once, which computes their waves together.
 
     Attributes:
-        runtime: the one that computes
+        runtime: computes the vectors
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class BatchingRuntime:
 
         Args:
             runtime: computes the batches
-            workers: threads that compute, each a batch of its own
-            timeout_seconds: what has waited for longer is given up, and what is past the time of
-                its request (`timbral.serving.request_time`)
-            threads_alone: threads of torch for a batch while nothing else is to be computed, at
-                most (`LoneThreads`); for others there is one; 1 leaves torch's setting as it is
-            observe: told of each batch
+            workers: number of threads, each of which computes batches
+            timeout_seconds: longest wait of a job; one past the deadline of its request
+                (`timbral.serving.request_time`) is given up earlier
+            threads_alone: most threads of torch for a batch while there are no others
+                (`LoneThreads`); other batches get one; 1 leaves torch's setting unchanged
+            observe: called after each batch
         """
         self.runtime = runtime
         self._timeout = timeout_seconds
@@ -90,9 +90,9 @@ class BatchingRuntime:
         self._lock = Lock()
         self._woken = [Condition(self._lock) for _ in range(workers)]
         self._idle: set[int] = set()
-        """numbers of workers that wait; the first of them is woken"""
+        """numbers of waiting workers, of which the lowest is woken first"""
         self._closed = False
-        self._alone = Lock()  # what is a batch by itself
+        self._alone = Lock()  # held by computations outside of batches
         self._workers = [
             Thread(target=self._work, args=(number,), daemon=True) for number in range(workers)
         ]
@@ -123,7 +123,7 @@ class BatchingRuntime:
         self.runtime.to(device)
 
     def close(self) -> None:
-        """End the workers, after all that waits."""
+        """End the workers, after all waiting jobs."""
         with self._lock:
             self._closed = True
             for woken in self._woken:
@@ -132,7 +132,7 @@ class BatchingRuntime:
             worker.join()
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
-        """As `TorchRuntime.embed_waves`; the many windows of one request let others in between."""
+        """As `TorchRuntime.embed_waves`; long requests are split and let others in between."""
         until = min(time.monotonic() + self._timeout, deadline())
         jobs = (_Job(piece, windows, until) for piece in self._pieces(waves))
         vectors = [self._computed(job) for job in jobs]
@@ -149,10 +149,10 @@ class BatchingRuntime:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One at a time; ServiceError (503) for a request whose turn does not come in its time."""
+        """One computation at a time; ServiceError (503) if the wait exceeds the time limit."""
         check_time_left()
-        left = min(self._timeout, max(deadline() - time.monotonic(), 0.0))
-        if not self._alone.acquire(timeout=left):
+        seconds_left = min(self._timeout, max(deadline() - time.monotonic(), 0.0))
+        if not self._alone.acquire(timeout=seconds_left):
             raise ServiceError(503, "timeout", TOO_MUCH)
         try:
             yield
@@ -160,7 +160,7 @@ class BatchingRuntime:
             self._alone.release()
 
     def _pieces(self, waves: Sequence[Wave]) -> list[list[Wave]]:
-        """Waves in order, in pieces of a batch at most, or of one wave."""
+        """Waves (in order) in pieces of at most one batch; a longer wave is a piece of its own."""
         pieces: list[list[Wave]] = []
         samples = 0
         for wave in waves:
@@ -181,7 +181,7 @@ class BatchingRuntime:
         return job.future.result()
 
     def _wake(self) -> None:
-        """Let the first worker that waits take a batch."""
+        """Wake the first idle worker, if there is one."""
         if self._idle:
             number = min(self._idle)
             self._idle.remove(number)
@@ -191,10 +191,10 @@ class BatchingRuntime:
         threads = 0
         while batch := self._next_batch(number):
             is_alone = self._lone_threads.most > 1 and self._is_alone()
-            wanted = self._lone_threads.choose() if is_alone else 1
-            if wanted != threads and self._lone_threads.most > 1:
-                set_torch_threads(wanted)  # for this Python thread only
-                threads = wanted
+            new_threads = self._lone_threads.choose() if is_alone else 1
+            if new_threads != threads and self._lone_threads.most > 1:
+                set_torch_threads(new_threads)  # for this Python thread only
+                threads = new_threads
             waiting = _in_time(batch)
             if not waiting:
                 continue
@@ -207,12 +207,12 @@ class BatchingRuntime:
             self._observe(sum(len(job.waves) for job in waiting), seconds, computing)
 
     def _is_alone(self) -> bool:
-        """Whether nothing else is computed, or waits."""
+        """Whether no other batch is waiting or being computed."""
         with self._lock:
             return not self._jobs and len(self._idle) == len(self._workers) - 1
 
     def _next_batch(self, number: int) -> list[_Job]:
-        """A worker's share of what waits, up to a batch; empty when nothing will come any more."""
+        """A worker's fraction of the waiting jobs, up to a batch; empty after `close`."""
         with self._lock:
             while not self._jobs and not self._closed:
                 self._idle.add(number)
@@ -236,7 +236,7 @@ class BatchingRuntime:
 
 
 def _in_time(batch: Sequence[_Job]) -> list[_Job]:
-    """The jobs that somebody still waits for; the others are given the error of the time limit."""
+    """The jobs within their deadlines; the others get the error of the time limit."""
     now = time.monotonic()
     for job in batch:
         if job.deadline < now:
@@ -245,7 +245,7 @@ def _in_time(batch: Sequence[_Job]) -> list[_Job]:
 
 
 def _compute(runtime: Runtime, waiting: Sequence[_Job]) -> None:
-    """Give each job its vectors, or the error that it raises."""
+    """Give each job its vectors, or the error that its waves raise."""
     try:
         waves = [wave for job in waiting for wave in job.waves]
         vectors = runtime.embed_waves(waves, waiting[0].windows)
@@ -253,7 +253,7 @@ def _compute(runtime: Runtime, waiting: Sequence[_Job]) -> None:
         if len(waiting) == 1:
             waiting[0].future.set_exception(error)
             return
-        for job in waiting:  # one request's waves are not to fail another's
+        for job in waiting:  # so that one request's error does not fail others
             if _in_time([job]):
                 _compute(runtime, [job])
         return

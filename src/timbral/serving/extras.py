@@ -1,4 +1,4 @@
-"""Whether what the service needs is installed."""
+"""Check that the packages of the service are installed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from timbral.errors import MissingExtraError
 __all__ = ["check_installed"]
 
 PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-"""of the extra [serve]"""
+"""packages of the extra [serve]"""
 
 
 def check_installed() -> None:
-    """MissingExtraError when a package of the extra [serve] is not there."""
+    """Raise MissingExtraError if a package of the extra [serve] is missing."""
     for package in PACKAGES:
         if find_spec(package) is None:
             raise MissingExtraError("the service", "serve")

@@ -1,4 +1,4 @@
-"""Fields of a request that an endpoint does not have, or not so."""
+"""Refuse form fields that an endpoint does not have, or takes in another form."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["refuse_unknown_fields"]
 
 
 async def refuse_unknown_fields(request: Request) -> None:
-    """ServiceError for fields that would not count: misspelled, or in the address; and for text
-    where a file belongs, a file where text does, or the same twice where one is taken.
+    """Raise ServiceError for fields that an endpoint would ignore or misread.
 
-    Passed over, `false_acept=0.01` would be answered at another rate than the one asked for.
+    These are unknown names (such as `false_acept=0.01`, which would be answered at another rate
+    than the requested one), fields in the address, text instead of a file or a file instead of
+    text, and a single field that comes twice.
     """
     fields = request.scope["route"].dependant.body_params
     takes_file = {field.alias: isinstance(field.field_info, params.File) for field in fields}

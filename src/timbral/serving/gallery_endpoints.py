@@ -37,7 +37,7 @@ NOT_ENROLLED: dict[int | str, dict[str, Any]] = {
 def add_gallery_endpoints(
     app: FastAPI, service: Service, runner: Runner, refusals: dict[int | str, dict[str, Any]]
 ) -> None:
-    """Add what needs a gallery; `refusals` describe the errors of uploads."""
+    """Add the endpoints that need a gallery; `refusals` describe the errors of uploads."""
     gallery = service.gallery
     assert gallery is not None, "a service without a gallery has no such endpoints"
     _add_voices(app, gallery, runner)

@@ -1,4 +1,4 @@
-"""What the endpoints of a gallery do, without HTTP: the Gallery answers."""
+"""The endpoints of a gallery without HTTP: calls of the Gallery."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ __all__ = ["GalleryService"]
 
 
 class GalleryService:
-    """Voices of one gallery; its methods block, and raise what the Gallery raises."""
+    """Voices of one gallery; its methods block, and raise the errors of the Gallery."""
 
     def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
-        """Answer with this gallery, whose vectors are of this encoder."""
+        """Serve a gallery with vectors of the embedder's encoder."""
         self._gallery, self._embedder = gallery, embedder
         self._identifiers = Identifiers(gallery, embedder)
 
     def enroll(
         self, name: str, contents: Sequence[bytes], *, consent: str | None, force: bool
     ) -> EnrollmentAnswer:
-        """As `Gallery.enroll`: all recordings or none."""
+        """As `Gallery.enroll`: enroll all recordings or none."""
         names = [f"audio[{row}]" for row in range(len(contents))]
-        found = self._gallery.enroll(
+        result = self._gallery.enroll(
             name, list(contents), self._embedder, consent=consent, force=force, sources=names
         )
-        refused = [RecordingRefusalAnswer(**each._asdict()) for each in found.refused]
+        refused = [RecordingRefusalAnswer(**each._asdict()) for each in result.refused]
         return EnrollmentAnswer(
-            name=found.name,
-            is_new=found.is_new,
-            accepted=list(found.accepted),
+            name=result.name,
+            is_new=result.is_new,
+            accepted=list(result.accepted),
             refused=refused,
-            num_recordings=found.num_recordings,
-            speech_seconds=found.speech_seconds,
-            warnings=list(found.warnings),
+            num_recordings=result.num_recordings,
+            speech_seconds=result.speech_seconds,
+            warnings=list(result.warnings),
         )
 
     def identify(
@@ -64,23 +64,23 @@ class GalleryService:
             embedder.loader, embedder.encode_preprocessed, {"audio": content}, None
         )
         ((name, quality),) = side.measured
-        found = identifier.identify_searched(SearchedRecording(name, side.voice, quality))
-        content_of = asdict(found) | {"recording": RecordingAnswer.of(quality)}
-        return IdentificationAnswer(**content_of)
+        identification = identifier.identify_searched(SearchedRecording(name, side.voice, quality))
+        fields = asdict(identification) | {"recording": RecordingAnswer.of(quality)}
+        return IdentificationAnswer(**fields)
 
     def voices(self) -> VoiceListAnswer:
         summaries = self._gallery.voices()
         return VoiceListAnswer(voices=[VoiceSummaryAnswer(**asdict(each)) for each in summaries])
 
     def voice(self, name: str) -> VoiceAnswer:
-        """A voice with its recordings; ServiceError (404) when there is none of this name."""
+        """A voice with its recordings; ServiceError (404) if there is no voice of this name."""
         self._check(name)
         voice = self._gallery.voice(name)
         recordings = [_recording(each) for each in voice.recordings]
         return VoiceAnswer(recordings=recordings, **asdict(voice.summary))
 
     def remove(self, name: str) -> DeletionAnswer:
-        """As `Gallery.remove`; ServiceError (404) when there is no such voice."""
+        """As `Gallery.remove`; ServiceError (404) if there is no voice of this name."""
         self._check(name)
         return DeletionAnswer(name=name, overwritten=self._gallery.remove(name))
 

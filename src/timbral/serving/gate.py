@@ -1,6 +1,6 @@
-"""What every request passes before anything of it is computed.
+"""The checks that every request passes before anything is computed.
 
-log ▶ headers of safety ▶ same site? ▶ token ▶ room in the queue? ▶ body, of limited size ▶ app
+log ▶ security headers ▶ same site? ▶ token ▶ room in the queue? ▶ body, of limited size ▶ app
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate"]
 
 OPEN_PATHS = frozenset({"/", "/health", "/api", "/openapi.json"})
-"""that need no token to be read: they tell nothing of anybody"""
+"""paths that can be read without a token: they contain nothing private"""
 OPEN_FOLDER = "/page/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 SAFETY_HEADERS = {
@@ -42,7 +42,7 @@ access = logging.getLogger("timbral.access")
 
 
 class Gate:
-    """Middleware of ASGI: limits, tokens, counters and the access log."""
+    """ASGI middleware: limits, tokens, counters and the access log."""
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, service: Service) -> None:
         self._app, self._tokens, self._service = app, tokens, service
@@ -75,7 +75,7 @@ class Gate:
             self._log(scope, status, time.monotonic() - start)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        """One line, without what may name somebody: the route, not the path."""
+        """Log one line with the route, not the path, which may contain a name."""
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._service.metrics.count_request(route, method, status, seconds)
@@ -97,10 +97,10 @@ class Gate:
             await self._app(scope, _replay(body, receive), send)
 
     def _check_token(self, path: str, headers: Headers, writes: bool) -> int:
-        """Which token asks, -1 where none is needed; ServiceError (401) without one."""
-        found = self._tokens.find(headers.get("authorization", "").encode())
-        if found is not None:
-            return found
+        """The number of the request's token, or -1 if none is needed; else ServiceError (401)."""
+        token = self._tokens.find(headers.get("authorization", "").encode())
+        if token is not None:
+            return token
         is_open = not writes and (path in OPEN_PATHS or path.startswith(OPEN_FOLDER))
         if self._tokens and not is_open:
             message = "a token is needed, in the header `Authorization: Bearer TOKEN`"
@@ -142,7 +142,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def _check_origin(headers: Headers) -> None:
-    """ServiceError (403) for a request that a page of another site makes in its visitor's name."""
+    """Raise ServiceError (403) for a request from a page of another site."""
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != headers.get("host"):
         message = (
@@ -153,10 +153,10 @@ def _check_origin(headers: Headers) -> None:
 
 
 def _check_host(headers: Headers) -> None:
-    """ServiceError (403) for a request under another name than this machine's.
+    """Raise ServiceError (403) for a request to another host name than this machine's.
 
-    Without tokens the service listens on this machine only, where a page of another site reaches
-    it by a name of its own that it lets stand for 127.0.0.1.
+    Without tokens the service listens on this machine only, where a page of another site could
+    reach it by a host name of its own that resolves to 127.0.0.1 (DNS rebinding).
     """
     host = headers.get("host", "")
     name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
@@ -166,14 +166,14 @@ def _check_host(headers: Headers) -> None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives this body, once."""
-    given = False
+    """A `receive` that returns this body first, then what `receive` returns."""
+    sent = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal sent
+        if sent:
             return await receive()
-        given = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

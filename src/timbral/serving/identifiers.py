@@ -1,4 +1,4 @@
-"""Identifiers of one gallery, made again when it has changed: making one copies its vectors."""
+"""Identifiers of a gallery, created again when it has changed, as each copies its vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Identifiers"]
 
 
 class Identifiers:
-    """An Identifier for each question, of the gallery as it is now: all share its voices."""
+    """Identifiers of the current gallery for different settings; all share its voices."""
 
     def __init__(self, gallery: Gallery, embedder: Embedder) -> None:
         self._gallery, self._embedder = gallery, embedder
@@ -21,10 +21,10 @@ class Identifiers:
         self._latest: Identifier | None = None
 
     def get(self, top: int, false_accept: float | None, prior: float) -> Identifier:
-        """Arguments and errors as of `Identifier`.
+        """An Identifier of the current gallery; arguments and errors as for `Identifier`.
 
-        How often strangers are given a name is computed by the first question that asks for it; a
-        rate that cannot be promised is refused from what is known then.
+        The false accept rates of the gallery are computed by the first request that needs them; a
+        rate that cannot be promised is refused by these.
         """
         with self._lock:  # other requests wait for the same copy of the vectors
             version = self._gallery.version

@@ -1,8 +1,8 @@
-"""How many threads compute a batch that is alone: all cores where these are free, else one.
+"""The number of threads for a lone batch: all cores if these are free, else one.
 
-Threads of one product wait for each other. Where other programs keep the cores busy, several are
-slower than one, by tens of times. So both are timed now and then, the slower one the more rarely
-the longer it has been the slower one.
+Threads of one matrix product wait for each other. If other programs keep the cores busy, several
+threads are slower than one, by tens of times. So both are timed now and then, and the slower one
+more and more rarely while it stays slower.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from statistics import median
 __all__ = ["LoneThreads"]
 
 KEPT = 5
-"""times of each, whose median counts: the first batch of several threads also starts them"""
+"""number of latest times of each, of which the median counts: the first batch with several threads
+also starts them"""
 FIRST = 3
-"""batches of each, before either is thought faster"""
+"""batches of each before they are compared"""
 FIRST_PAUSE, LONGEST_PAUSE = 16, 128
 """batches until the slower number is timed again; while it stays slower, the pause doubles"""
 
@@ -28,12 +29,12 @@ class LoneThreads:
         self._costs: dict[int, deque[float]] = {
             threads: deque(maxlen=KEPT) for threads in (most, 1)
         }
-        """by number of threads the seconds of computing for a second of audio, newest last"""
+        """by number of threads, seconds of computing per second of audio, newest last"""
         self._slower = 0
         self._pause = self._left = FIRST_PAUSE
 
     def choose(self) -> int:
-        """For the next batch."""
+        """The number of threads for the next batch."""
         if self.most == 1:
             return 1
         for threads, costs in self._costs.items():
@@ -44,7 +45,7 @@ class LoneThreads:
             self._slower = other
             self._pause = self._left = FIRST_PAUSE
         if self._costs[other][-1] < median(self._costs[faster]):
-            return other  # again, to be sure: what kept it slow is gone
+            return other  # time it once more: whatever kept it slow may be gone
         self._left -= 1
         if self._left:
             return faster
@@ -53,5 +54,5 @@ class LoneThreads:
         return other
 
     def note(self, threads: int, cost: float) -> None:
-        """What a batch that was alone from beginning to end has cost."""
+        """Note the cost of a batch that was alone from beginning to end."""
         self._costs[threads].append(cost)

@@ -1,4 +1,4 @@
-"""The page at `/`, the one of the API at `/api`, and their files."""
+"""The page at `/`, the API page at `/api`, and their files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FILES = {
     "results.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
 }
-"""and their media types"""
+"""files of the pages, with their media types"""
 HTML = "text/html; charset=utf-8"
 
 
 def add_pages(app: FastAPI) -> None:
-    """Add the pages, none of which loads anything from elsewhere."""
+    """Add the pages, none of which loads anything from other sites."""
 
     @app.get("/", include_in_schema=False)
     async def service_page() -> Response:

@@ -1,4 +1,4 @@
-"""From an error of the library to an answer: a status, a kind and the library's own message."""
+"""From an error of the library to an answer: HTTP status, kind and the library's message."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ AUDIO_STATUS = {
     "unsupported": 415,
     "missing-extra": 415,
 }
-"""of an AudioError's kind; all others are recordings that are read and cannot be used"""
+"""HTTP status by the kind of an AudioError; any other kind is of a readable recording that cannot
+be used: `UNUSABLE`"""
 
 
 class ServiceError(TimbralError):
     """A request that the service refuses before, or instead of, asking the library.
 
     Attributes:
-        status: of HTTP
+        status: HTTP status code
         kind: one word for programs
     """
 
@@ -49,13 +50,13 @@ class ServiceError(TimbralError):
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """What the client is told."""
+    """The answer to a client whose request failed."""
 
     status: int
     kind: str
     message: str
     refusals: tuple[Refusal, ...] = ()
-    """of single recordings"""
+    """refusals of single recordings"""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -83,7 +84,7 @@ def answer_to(error: TimbralError) -> ErrorAnswer:
         )
     if isinstance(error, ConfigError | InputError):
         return ErrorAnswer(UNUSABLE, "setting", str(error))
-    if isinstance(error, UnavailableError):  # whose message names the database
+    if isinstance(error, UnavailableError):  # its message names the database
         return ErrorAnswer(503, "unavailable", "the gallery cannot be used now; try again later")
     if isinstance(error, MissingExtraError):
         return ErrorAnswer(501, "missing-extra", str(error))

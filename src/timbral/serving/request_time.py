@@ -1,4 +1,4 @@
-"""Until when the request whose work this is may take; what is past it is not begun."""
+"""Deadlines of requests: no work is begun for a request past its deadline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 @contextmanager
 def working_until(moment: float) -> Iterator[None]:
-    """What this thread does inside is for a request that ends then, on the monotonic clock."""
+    """Set the deadline of the request that this thread works for, on the monotonic clock."""
     token = _deadline.set(moment)
     try:
         yield
@@ -27,11 +27,11 @@ def working_until(moment: float) -> Iterator[None]:
 
 
 def deadline() -> float:
-    """When the request ends that this thread works for; infinity outside of requests."""
+    """The deadline of the request that this thread works for; infinity outside of requests."""
     return _deadline.get()
 
 
 def check_time_left() -> None:
-    """ServiceError (503) for a request that is past its time: nobody waits for it any more."""
+    """Raise ServiceError (503) past the deadline, when the client has its answer already."""
     if time.monotonic() > _deadline.get():
         raise ServiceError(503, "timeout", TOO_MUCH)

@@ -1,4 +1,4 @@
-"""What blocks runs in threads."""
+"""Run blocking functions in threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 class Runner:
-    """Runs functions in threads, each for as long as a request may take."""
+    """Runs functions in threads, with the time limit of a request."""
 
     def __init__(self, threads: int, timeout_seconds: float) -> None:
         self._pool = ThreadPoolExecutor(threads, "request")
@@ -27,8 +27,8 @@ class Runner:
     async def __call__(self, function: Callable[[], R]) -> R:
         """The result of `function`; ServiceError (503) when it takes too long.
 
-        What has not begun by then never does; what has ends at the next piece that it would hand to
-        the encoder, and keeps the request's place until then.
+        A function that has not begun by then is dropped; one that has begun stops when it next
+        needs the encoder, and keeps the request's slot until then.
         """
         end = time.monotonic() + self._timeout
         job = self._pool.submit(_until, end, function)
@@ -40,15 +40,15 @@ class Runner:
             raise ServiceError(503, "timeout", message) from None
 
     async def to_the_end(self, function: Callable[[], R]) -> R:
-        """As a call, without an end: for what changes a gallery, whose answer must be true.
+        """Like a call, without a time limit: for changes of a gallery, to report their outcome.
 
-        Its parts are bounded: what waits for the encoder by the time of a request, what waits for
-        another process by the gallery's.
+        Its waits are limited nevertheless: for the encoder by the time limit of a request, for
+        another process by that of the gallery.
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for the running functions."""
         self._pool.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""The process that serves: its socket, its signals, its end."""
+"""The serving process: its socket, its signals and its shutdown."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ KEEP_ALIVE_SECONDS = 15
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; ConfigError where that is impossible, as for a port in use."""
+    """A listening socket; ConfigError if that is impossible, for example for a port in use."""
     if not 0 <= port <= 65_535:
         raise ConfigError(f"`port` must be between 0 and 65535, got {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # with its protocol, as asyncio sends at once only on sockets that say TCP: else an answer's
-        # body waits for what acknowledges its head, 40 ms
+        # given its protocol, because asyncio sends at once only on sockets that say TCP: otherwise
+        # an answer's body waits 40 ms for the acknowledgment of its head
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host!r} ({error}); choose another `host`") from None
@@ -46,10 +46,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve_until_stopped(app: FastAPI, listening: socket.socket, *, timeout_seconds: float) -> None:
-    """Answer until SIGTERM or Ctrl-C; what was taken is finished first.
+    """Answer requests until SIGTERM or Ctrl-C; accepted requests are finished first.
 
-    `timeout_seconds` is how long a request may take. Who takes no answer for twice as long is not
-    waited for. A second Ctrl-C gives up what waits, and ends when the threads that compute do.
+    `timeout_seconds` is the time limit of a request. A client that does not take its answer for
+    twice as long is given up. A second Ctrl-C drops waiting requests, and ends when the computing
+    threads do.
     """
     config = uvicorn.Config(
         app,
@@ -68,7 +69,7 @@ def serve_until_stopped(app: FastAPI, listening: socket.socket, *, timeout_secon
 
 @contextmanager
 def _stop_signals_end_here() -> Iterator[None]:
-    """uvicorn raises the signals that stopped it once more when it is done: they are answered."""
+    """Ignore the signals that stopped uvicorn, which it raises once more when it is done."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:

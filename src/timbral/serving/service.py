@@ -1,4 +1,4 @@
-"""What the endpoints do, without HTTP: the Embedder answers."""
+"""The endpoints without HTTP: calls of the Embedder."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from timbral.serving.settings import ServiceSettings
 __all__ = ["Service", "TimelineOf"]
 
 SECONDS_TOGETHER = 16.0
-"""of audio of one request, that is loaded and computed together"""
+"""seconds of audio of one request that are loaded and computed together"""
 TimelineOf: TypeAlias = Literal["none", "first", "second"]
 
 
 class Service:
     """One encoder for many requests at once.
 
-    Its methods take the contents of audio files and block until they are answered; they raise what
-    the Embedder raises.
+    Its methods take the contents of audio files, block until the result is there, and raise the
+    errors of the Embedder.
 
     Attributes:
         embedder: the encoder, whose vectors are computed in batches
-        gallery: its voices; None without a gallery
-        metrics: what was counted
+        gallery: the enrolled voices; None without a gallery
+        metrics: counters
         settings: limits
     """
 
@@ -65,12 +65,12 @@ class Service:
         """Start the workers that compute; `close` ends them.
 
         Args:
-            embedder: what computes; it stays as it is
+            embedder: computes the vectors; it is not changed
             settings: limits
-            workers: batches that are computed at once: as many as cores on a CPU whose torch uses
+            workers: number of batches computed at once: as many as cores on a CPU whose torch uses
                 one thread, 1 on a GPU
-            threads_alone: threads of torch for a batch while nothing else is to be computed
-            gallery: of this encoder's vectors; None: nobody can be enrolled
+            threads_alone: threads of torch for a batch while there are no others
+            gallery: with vectors of this encoder; None: no voices can be enrolled
 
         Raises DataError for a gallery of another encoder.
         """
@@ -85,14 +85,14 @@ class Service:
             threads_alone=threads_alone,
             observe=self.metrics.count_batch,
         )
-        decoders = BoundedSemaphore(workers + 1)  # more decode no faster, and take memory
+        decoders = BoundedSemaphore(workers + 1)  # more would not be faster, only take memory
         self.embedder = embedder.with_inference(
             runtime=self._batches, limit=LengthLimit(settings.max_seconds, decoders)
         )
         self.gallery = None if gallery is None else GalleryService(gallery, self.embedder)
 
     def close(self) -> None:
-        """End the workers, after all that waits."""
+        """End the workers, after all waiting jobs."""
         self._batches.close()
         if self.gallery is not None:
             self.gallery.close()
@@ -110,7 +110,7 @@ class Service:
         )
 
     def embed(self, contents: Sequence[bytes], *, measures: bool) -> EmbeddingAnswer:
-        """A vector for each recording, with its measures if these are asked for."""
+        """A vector for each recording, with its measures if `measures`."""
         self.check_count(contents)
         vectors: list[Vectors] = []
         qualities: list[Quality] = []
@@ -137,8 +137,8 @@ class Service:
     ) -> ComparisonAnswer:
         """Are two recordings of one speaker? As `Embedder.verify`.
 
-        With `check_speakers` a second speaker is looked for in both, as `timbral check --encoder`
-        does.
+        With `check_speakers` both are checked for a second speaker, as by `timbral check
+        --encoder`.
         """
         embedder = self.embedder
         question = Question(
@@ -147,10 +147,10 @@ class Service:
         waves: list[Wave] = []
         one, other = self._sides({"first": first, "second": second}, waves)
         decision = compare_sides(one, other, question)
-        found: list[Risk | None] = [None, None]
+        speaker_risks: list[Risk | None] = [None, None]
         if check_speakers:
-            found = [several_speakers_of(embedder, wave) for wave in waves]
-            decision = _with_second_speakers(decision, found)
+            speaker_risks = [several_speakers_of(embedder, wave) for wave in waves]
+            decision = _with_second_speakers(decision, speaker_risks)
         windows = None
         if timeline != "none":
             content, voice = (first, other.voice) if timeline == "first" else (second, one.voice)
@@ -158,8 +158,8 @@ class Service:
         return ComparisonAnswer(
             encoder=embedder.name,
             weights_sha256=embedder.weights_sha256,
-            first=_recording(one, found[0]),
-            second=_recording(other, found[1]),
+            first=_recording(one, speaker_risks[0]),
+            second=_recording(other, speaker_risks[1]),
             timeline=windows,
             **asdict(decision),
         )
@@ -172,7 +172,7 @@ class Service:
         return TimelineAnswer(of=of, seconds=seconds.tolist(), scores=scores.reshape(-1).tolist())
 
     def check_count(self, contents: Sequence[bytes]) -> None:
-        """ServiceError for more recordings than one request may have."""
+        """Raise ServiceError for more recordings than one request may have."""
         most = self.settings.max_files
         if len(contents) > most:
             message = (
@@ -184,7 +184,7 @@ class Service:
     def _loaded(
         self, contents: Sequence[bytes], measures: bool
     ) -> Iterator[tuple[list[Wave], list[str], list[Quality]]]:
-        """Recordings in groups that are computed together: memory holds one of these at a time."""
+        """Waves, names and measures of recordings to compute together, in groups to save memory."""
         loader = self.embedder.loader
         waves: list[Wave] = []
         names: list[str] = []
@@ -205,7 +205,7 @@ class Service:
             yield waves, names, qualities
 
     def _sides(self, given: dict[str, bytes], waves: list[Wave]) -> list[Side]:
-        """Sides of one recording each; `waves` gets what the encoder saw of them."""
+        """Sides of one recording each; their preprocessed waves are appended to `waves`."""
 
         def encode(prepared: Sequence[Wave]) -> Vectors:
             waves.extend(prepared)
@@ -214,17 +214,17 @@ class Service:
         return load_sides(self.embedder.loader, encode, given, None)
 
 
-def _with_second_speakers(decision: Decision, found: Sequence[Risk | None]) -> Decision:
+def _with_second_speakers(decision: Decision, risks: Sequence[Risk | None]) -> Decision:
     """The decision of a first and a second recording, with a warning for each risk."""
     warnings = [
         f"{name}: {risk.kind}: {risk.message}"
-        for name, risk in zip(("first", "second"), found, strict=True)
+        for name, risk in zip(("first", "second"), risks, strict=True)
         if risk is not None
     ]
     return replace(decision, warnings=(*decision.warnings, *warnings))
 
 
 def _recording(side: Side, more: Risk | None = None) -> RecordingAnswer:
-    """The measures of a side that is one recording, and one more of its risks."""
+    """The measures of a side with one recording, and one more risk, if any."""
     ((_, quality),) = side.measured
     return RecordingAnswer.of(quality, [] if more is None else [more])

@@ -1,4 +1,4 @@
-"""What the service counts, as Prometheus reads it."""
+"""Counters of the service, for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How many requests are in work, of each token and in all.
+"""Limit how many requests are in progress, per token and in total.
 
-A request gives its place back when nothing works for it any more: not when it is answered that it
-takes too long, while a thread is still at it.
+A request gives its slot back when nothing works for it any more: not yet when its answer is that it
+takes too long, while a thread still works for it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["Slots", "hold_slot_for"]
 
 
 class _Slot:
-    """Of one request; given back when its holders have all let go."""
+    """The slot of one request; given back when all its holders have released it."""
 
     def __init__(self, give_back: Callable[[], None]) -> None:
         self._give_back, self._holders, self._lock = give_back, 1, Lock()
 
     def hold_for(self, job: Future[Any]) -> None:
         with self._lock:
-            if not self._holders:  # its request has ended: the next one on a connection whose
-                return  # reading was resumed within it has its context, and maybe no slot
+            if not self._holders:  # its request has ended: the next one on the connection may
+                return  # run in the context of this one, and may have no slot
             self._holders += 1
         job.add_done_callback(lambda _: self.let_go())
 
@@ -45,24 +45,24 @@ _slot: ContextVar[_Slot | None] = ContextVar("slot", default=None)
 
 
 def hold_slot_for(job: Future[Any]) -> None:
-    """The place of the request that is answered here is taken until this job has ended, too."""
+    """Keep the slot of the current request until this job has ended, too."""
     slot = _slot.get()
     if slot is not None:
         slot.hold_for(job)
 
 
 class Slots:
-    """Those of one service."""
+    """The slots of one service."""
 
     def __init__(self, settings: ServiceSettings, changed: Callable[[int], None]) -> None:
-        """`changed` is told how many are taken."""
+        """`changed` is called with the number of taken slots when that changes."""
         self._settings, self._changed = settings, changed
         self._taken: Counter[int] = Counter()
         self._lock = Lock()
 
     @contextmanager
     def taken(self, token: int) -> Iterator[None]:
-        """A place for a request by this token, -1 for none; ServiceError where no more are free."""
+        """A slot for a request with this token (-1: none); ServiceError if none is free."""
         with self._lock:
             self._check(token)
             self._taken[token] += 1

@@ -1,4 +1,4 @@
-"""Who may ask: bearer tokens (RFC 6750)."""
+"""Access control by bearer tokens (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Tokens:
-    """The tokens that are taken; of each only a hash is held."""
+    """The accepted tokens, of which only hashes are kept."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = [hashlib.sha256(token.encode()).digest() for token in tokens]
@@ -29,24 +29,24 @@ class Tokens:
         return bool(self._digests)
 
     def find(self, authorization: bytes) -> int | None:
-        """Which token the header ``Authorization`` holds; None when it is none of them.
+        """The number of the token in the header ``Authorization``; None if it is none of them.
 
-        How long that takes tells nothing of the tokens: all of them are compared, as hashes.
+        The time does not depend on the tokens: all of them are compared, as hashes.
         """
         scheme, _, given = authorization.strip().partition(b" ")
         digest = hashlib.sha256(given.strip()).digest()
-        found = None
+        match = None
         for row, known in enumerate(self._digests):
             if hmac.compare_digest(known, digest):
-                found = row
-        return found if scheme.lower() == b"bearer" else None
+                match = row
+        return match if scheme.lower() == b"bearer" else None
 
 
 def read_tokens(file: Path | None, environment: Mapping[str, str] = os.environ) -> Tokens:
-    """Tokens of a file (one a line, # before comments), else of the variable TIMBRAL_TOKENS.
+    """Tokens from a file (one per line, # for comments), else from the variable TIMBRAL_TOKENS.
 
-    Raises ConfigError for a file that cannot be read or that others may read, and for tokens that
-    are too short to be safe.
+    Raises ConfigError for a file that cannot be read or that others may read, and for a token that
+    is too short to be safe or has characters that are not allowed.
     """
     if file is None:
         words, source = environment.get(TOKENS_VARIABLE, "").split(), TOKENS_VARIABLE
