@@ -1,1 +1,1 @@
-"""Weights of encoders: ours, published ones, and those of other projects."""
+"""Weights of encoders: timbral's, published ones, and those of other projects."""

@@ -1,4 +1,4 @@
-"""A bound on what building a network may allocate: its sizes may come from a stranger."""
+"""Limit what building a network may allocate, as its sizes may come from an untrusted file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from timbral.errors import ConfigError
 __all__ = ["AllocationLimit"]
 
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
-"""of torch, by which layers allocate; their first arguments are sizes"""
+"""torch functions with which layers allocate; their first arguments are sizes"""
 
 
 class AllocationLimit(TorchFunctionMode):
-    """Inside it, tensors of more than `most_numbers` numbers together raise ConfigError.
+    """Context in which allocating more than `most_numbers` numbers in total raises ConfigError.
 
-    A network of 10^12 weights would else be allocated, or kill the process, before it turns out
-    that the file holds ten thousand.
+    Otherwise a network of 10^12 weights would be allocated, or kill the process, before it turns
+    out that the file contains ten thousand.
     """
 
     def __init__(self, most_numbers: int) -> None:
@@ -47,7 +47,7 @@ class AllocationLimit(TorchFunctionMode):
 
 
 def _count(args: Sequence[Any], size: Any) -> int:
-    """How many numbers a tensor has that is asked for as ``(2, 3)`` or as ``((2, 3), …)``."""
+    """Number of elements of a tensor, from arguments ``(2, 3)`` or ``((2, 3), …)``."""
     if size is None:
         size = args[0] if args and isinstance(args[0], Sequence) else args
     return math.prod(int(each) for each in size)

@@ -1,8 +1,8 @@
 """Average the weights of several encoders, such as a fine-tuned one and its origin.
 
-Weights between the two often serve both domains better than either end
-(Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, equation 1). It costs
-nothing when embedding, unlike the mean of several encoders' scores.
+Weights between the two often serve both domains better than either end (Wortsman et al., Robust
+fine-tuning of zero-shot models, CVPR 2022, equation 1). Embedding costs no more, unlike with the
+mean of several encoders' scores.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def average(
 def weighted_mean(
     states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]
 ) -> dict[str, Tensor]:
-    """The average of weights of one architecture; counters are the first one's.
+    """The average of weights of one architecture; integer tensors (counters) are the first one's.
 
-    It is computed in float64: tensors that are alike in all stay as they are, bit for bit.
+    It is computed in float64, so that tensors that are equal in all states do not change at all.
     """
     total = sum(weights)
     mean: dict[str, Tensor] = {}
@@ -99,7 +99,7 @@ def weighted_mean(
 
 
 def _shapes(encoder: SpeakerEncoder) -> tuple[str, dict[str, torch.Size]]:
-    """What must be alike: the architecture and its tensors, but not how long its windows are."""
+    """What must be equal to average: the architecture and its tensors' shapes, not the windows."""
     return encoder.name, {name: tensor.shape for name, tensor in encoder.state_dict().items()}
 
 

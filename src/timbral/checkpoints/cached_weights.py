@@ -1,4 +1,4 @@
-"""Where published weights lie on this machine; asked without torch."""
+"""Where published weights are on this machine; needs no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["is_downloaded", "weights_folder"]
 
 
 def weights_folder(name: str) -> Path:
-    """The checkpoint folder of published weights, whether they were downloaded or not."""
+    """The checkpoint folder for published weights, which may not have been downloaded."""
     source = PUBLISHED[name].source
     if isinstance(source, Shipped):
         return source.folder
@@ -26,7 +26,7 @@ def weights_folder(name: str) -> Path:
 
 
 def is_downloaded(name: str) -> bool:
-    """Whether published weights are there, as far as the folder tells at a glance."""
+    """Whether published weights are in their folder, by a quick check that does not hash them."""
     try:
         folder = weights_folder(name)
         read_json(folder / METADATA_FILE)

@@ -25,15 +25,15 @@ class ModelInfo:
     source: str = ""
     """where published weights come from; empty for an architecture"""
     license: str = ""
-    """of published weights"""
+    """license of published weights; empty for an architecture"""
     downloaded: bool = False
-    """published weights are ready to use on this machine"""
+    """whether published weights are ready to use on this machine"""
     is_shipped: bool = False
-    """they come with timbral"""
+    """whether they come with timbral"""
     extra: str = ""
-    """what has to be installed to download them, as in ``timbral[extra]``"""
+    """extra that must be installed to download them: ``timbral[extra]``"""
     weights_of_others: tuple[WeightsOfOthers, ...] = ()
-    """of an architecture: weights of other projects that `convert` reads, with their licenses"""
+    """for an architecture: weights of other projects that `convert` reads, with their licenses"""
 
 
 ARCHITECTURES = {
@@ -62,7 +62,7 @@ ARCHITECTURES = {
     "wavlm-ecapa": "WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o",
     "wavlm-mhfa": "WavLM under multi-head factorized attentive pooling (MHFA), on raw samples",
 }
-"""encoders that come with timbral, in the words of their classes"""
+"""encoders of timbral, described as in their classes"""
 
 SIZES = {
     "campplus": (192, 6_848_544, 16_000),
@@ -90,8 +90,8 @@ SIZES = {
     "wavlm-base-plus-sv": (512, 100_229_337, 16_000),
     "wavlm-sim-o": (256, 323_863_833, 16_000),
 }
-"""embedding dimension, parameters and sample rate of what comes with timbral, so that a list of
-encoders is there at once: to build a network only to count it takes seconds"""
+"""embedding dimension, number of parameters and sample rate (Hz) by name, so that a list of
+encoders is printed at once: building the networks to count them takes seconds"""
 
 
 def models() -> list[ModelInfo]:
@@ -117,7 +117,7 @@ def models() -> list[ModelInfo]:
 
 
 def _own_encoders() -> list[ModelInfo]:
-    """Classes of the user's own: whoever registered one has imported torch already."""
+    """Registered classes of the user; torch is imported only if there are any."""
     if not OWN_ENCODERS:
         return []
     from timbral.checkpoints.encoder_sizes import count_sizes, describe

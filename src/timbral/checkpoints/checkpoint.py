@@ -4,7 +4,7 @@ RUN/checkpoints/
   step-1000/model.safetensors        encoder.*, loss.* and, if kept, average.* tensors
   step-1000/optimizer.safetensors    optimizer state by parameter
   step-1000/checkpoint.json          step, config, preprocessing, provenance
-  averaged/                          of a run with `keep_old`: the weights that were chosen
+  averaged/                          with `keep_old`: the average that was chosen
   last, best, chosen                 files that name one of these folders
 """
 
@@ -57,36 +57,36 @@ T = TypeVar("T")
 FORMAT = 1
 TRAINED = ("best", "last")
 POINTERS = ("chosen", *TRAINED)
-"""files that name a checkpoint of a run: the first that is there counts"""
+"""files that name a checkpoint of a run; the first existing one is used"""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint folder and what its checkpoint.json says."""
+    """A checkpoint folder and the content of its checkpoint.json."""
 
     folder: Path
     step: int
     config: TrainConfig
     preprocessing: Preprocessing
     training_state: dict[str, Any] = field(default_factory=dict)
-    """numbers, besides weights and optimizer state, that a resumed run needs"""
+    """further numbers that a resumed run needs, besides weights and optimizer state"""
     name: str = ""
     """of published weights; empty for checkpoints of a run"""
     license: str = ""
     """of published weights"""
     uninitialized_prefixes: tuple[str, ...] = ()
-    """starts of names of encoder tensors that are random: they mean nothing until trained"""
+    """prefixes of names of encoder tensors that are random until they are trained"""
     origin: Mapping[str, Any] = field(default_factory=dict)
-    """of converted weights: `files`, the SHA-256 of each; of published ones `source` and its
-    `version`, too"""
+    """for converted weights: `files` with the SHA-256 of each; for published ones also `source` and
+    its `version`"""
     recorded_sha256: str = ""
-    """of the file of weights when it was written; empty in checkpoints of older versions"""
+    """SHA-256 of the weights file when it was written; empty in checkpoints of older versions"""
     training_data: Mapping[str, Any] = field(default_factory=dict)
-    """what its run trained on, as `summarize_data` makes it; empty where that is not known"""
+    """what its run trained on, from `summarize_data`; empty if unknown"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
-        """Read a checkpoint folder; CheckpointError when it is not one."""
+        """Read a checkpoint folder; CheckpointError if it is not one."""
         path = folder / METADATA_FILE
         try:
             content = read_json(path)
@@ -115,38 +115,38 @@ class Checkpoint:
 
     @property
     def optimizer_path(self) -> Path:
-        """The file of the optimizer's state; absent where only weights were saved."""
+        """The file of the optimizer's state; absent if only weights were saved."""
         return self.folder / OPTIMIZER_FILE
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the file of weights; names the encoder in everything made with it."""
+        """SHA-256 of the weights file, which identifies the encoder in everything made with it."""
         return self.recorded_sha256 or file_sha256(self.weights_path)
 
     def check_weights(self) -> None:
-        """Raise CheckpointError when the file of weights is not the one that was written."""
+        """Raise CheckpointError if the weights file has changed since it was written."""
         try:
-            found = file_sha256(self.weights_path)
+            digest = file_sha256(self.weights_path)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CheckpointError(f"{self.weights_path}: cannot be read ({reason})") from None
-        if self.recorded_sha256 not in ("", found):
+        if self.recorded_sha256 not in ("", digest):
             raise CheckpointError(
-                f"{self.weights_path}: is damaged: its SHA-256 is {found[:12]}…, but "
+                f"{self.weights_path}: is damaged: its SHA-256 is {digest[:12]}…, but "
                 f"{self.recorded_sha256[:12]}… was recorded. Copy, download or convert it again; "
                 "if it was changed on purpose, delete weights_sha256 in checkpoint.json"
             )
 
     @property
     def training_list(self) -> Path | None:
-        """Which utterances its run trained on; None where that is not known."""
+        """The file of utterances that its run trained on; None if unknown."""
         checkpoints = self.folder.absolute().parent
         path = checkpoints.parent / TRAINING_LIST
         return path if checkpoints.name == "checkpoints" and path.exists() else None
 
     @property
     def validation_threshold(self) -> float | None:
-        """Cosine where misses and false alarms were equally frequent on the validation speakers.
+        """Cosine at which misses and false alarms were equally frequent on the validation speakers.
 
         None when the run did not validate.
         """
@@ -161,7 +161,7 @@ class Checkpoint:
 
 
 class _Fields:
-    """Values of checkpoint.json by key; every CheckpointError names the file and the key."""
+    """Checked values of checkpoint.json; every CheckpointError names the file and the key."""
 
     def __init__(self, content: object, path: Path) -> None:
         if not isinstance(content, dict):
@@ -231,12 +231,12 @@ class _Fields:
             return from_mapping(expected, content, key)
         except ConfigError as error:
             raise CheckpointError(f"{self.path}: {error}") from None
-        except (TypeError, ValueError, OverflowError) as error:  # values that no field can have
+        except (TypeError, ValueError, OverflowError) as error:  # impossible values of fields
             raise CheckpointError(f"{self.path}: {key} cannot be used ({error})") from None
 
 
 def _is_unknown_loss(loss: Mapping[str, Any]) -> bool:
-    """Whether it is of a class that is not here, or one of the terms of a sum is."""
+    """Whether a loss, or one of the terms of a sum, is of a class that is not registered."""
     terms = loss.get("terms")
     inside = [term for term in terms if isinstance(term, dict)] if isinstance(terms, list) else []
     name = loss.get("name")
@@ -263,9 +263,9 @@ def save_checkpoint(
     *,
     in_8_bits: bool = False,
 ) -> None:
-    """Write a checkpoint folder, whole or not at all; without an optimizer, weights only.
+    """Write a checkpoint folder, completely or not at all; without an optimizer, weights only.
 
-    `in_8_bits` packs the weights as `packed_weights` says: for what is shipped, not for training.
+    `in_8_bits` packs the weights (see `packed_weights`): for shipped encoders, not for training.
     """
     metadata: dict[str, Any] = {
         "format": FORMAT,
@@ -304,14 +304,14 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         with usual_mode(path):
             safetensors.torch.save_file(tensors, path)
-    except safetensors.SafetensorError as error:  # of a full disk, for one
+    except safetensors.SafetensorError as error:  # for example, the disk is full
         raise CheckpointError(f"{path.parent}: {path.name} cannot be written ({error})") from None
 
 
 def _optimizer_tensors(
     optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
 ) -> dict[str, Tensor]:
-    """What the optimizer knows of each parameter, as ``MODULE.PARAMETER:KEY``."""
+    """The optimizer's state by parameter, named ``MODULE.PARAMETER:KEY``."""
     return {
         f"{prefix}.{name}:{key}": value.detach().cpu().contiguous()
         for prefix, module in modules.items()
@@ -321,15 +321,15 @@ def _optimizer_tensors(
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a run folder with a checkpoint in it, or a checkpoint folder."""
+    """Whether a path is a run folder with a checkpoint, or a checkpoint folder."""
     return _checkpoint_folder(path) is not None
 
 
 def find_checkpoint(path: Path, *, trained: bool = False) -> Checkpoint:
-    """The checkpoint that a run folder or a checkpoint folder stands for.
+    """The checkpoint of a run folder, or in a checkpoint folder.
 
-    A run's is the chosen one, else the best, else the last; with `trained` one that training has
-    written, with its optimizer: the best, else the last.
+    Of a run the chosen one, else the best, else the last; with `trained` only those written by
+    training, with its optimizer: the best, else the last. Raises CheckpointError if there is none.
     """
     folder = _checkpoint_folder(path, TRAINED if trained else POINTERS)
     if folder is None:
@@ -352,13 +352,13 @@ def _checkpoint_folder(path: Path, pointers: Sequence[str] = POINTERS) -> Path |
 
 
 def point_to(folder: Path, name: str) -> None:
-    """Make the pointer file `name` beside a checkpoint folder name that folder."""
+    """Write the pointer file `name` next to a checkpoint folder, with that folder's name."""
     with atomic_write(folder.parent / name) as temporary:
         temporary.write_text(folder.name + "\n", "utf-8")
 
 
 def pointed_to(checkpoints: Path, name: str) -> Path | None:
-    """The folder that a pointer file names, when both exist."""
+    """The folder that a pointer file names; None unless both exist."""
     try:
         folder = checkpoints / (checkpoints / name).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -367,7 +367,7 @@ def pointed_to(checkpoints: Path, name: str) -> Path | None:
 
 
 def uninitialized_message(checkpoint: Checkpoint) -> str:
-    """What a user of a checkpoint with `uninitialized_prefixes` has to know."""
+    """The warning for users of a checkpoint with `uninitialized_prefixes`."""
     modules = ", ".join(prefix.rstrip(".") for prefix in checkpoint.uninitialized_prefixes)
     return (
         f"{checkpoint.name or checkpoint.folder}: its {modules} is random, so its vectors mean "

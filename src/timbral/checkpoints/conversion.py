@@ -35,7 +35,7 @@ __all__ = [
 
 
 COUNTER = "num_batches_tracked"
-"""of batch norm, which only training uses: some projects leave it out, or make it a float"""
+"""batch norm's counter, used only in training: some projects leave it out, or store a float"""
 
 
 def convert(source: str | Path, output: str | Path, format: str | None = None) -> Checkpoint:
@@ -66,9 +66,9 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
 
 
 def convert_to_cache(source: Path) -> Path:
-    """A checkpoint folder, in the cache, of another project's weights; converted once.
+    """A checkpoint folder in the cache for another project's weights, which are converted once.
 
-    Several processes may ask for it at once.
+    Several processes may call this at the same time.
     """
     files = source_files(source)
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()
@@ -77,13 +77,13 @@ def convert_to_cache(source: Path) -> Path:
         from timbral.checkpoints.foreign.registry import read_foreign
 
         with cache_lock(folder.name):
-            if not is_whole(folder):  # unless another process has converted them by now
+            if not is_whole(folder):  # another process may have converted them
                 write_converted(read_foreign(source), folder, source.stem, origin={"files": files})
     return folder
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint that can be read and whose weights are as written."""
+    """Whether a folder contains a readable checkpoint with unchanged weights."""
     try:
         Checkpoint.read(folder).check_weights()
     except CheckpointError:
@@ -92,7 +92,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def is_readable(folder: Path) -> bool:
-    """The same, at a glance: damage that leaves the weights as long as they were is not seen."""
+    """A quick `is_whole` without hashes: damage that keeps the file's size is not noticed."""
     try:
         Checkpoint.read(folder)
         with safetensors.safe_open(folder / WEIGHTS_FILE, framework="pt"):
@@ -102,7 +102,7 @@ def is_readable(folder: Path) -> bool:
 
 
 def source_files(source: Path) -> dict[str, str]:
-    """The SHA-256 of a file of weights and of the configs beside it, by their names."""
+    """The SHA-256 of a weights file and of the configs next to it, by file name."""
     weights = find_weights(source)
     configs = [path for name in CONFIG_FILES if (path := weights.with_name(name)).is_file()]
     return {path.name: file_sha256(path) for path in (weights, *configs)}
@@ -117,8 +117,8 @@ def write_converted(
 ) -> None:
     """Write converted weights as a checkpoint folder; every tensor must fit.
 
-    `origin` is what `Checkpoint.origin` will be.
-    Raises CheckpointError that names the first tensors that do not.
+    `origin` becomes `Checkpoint.origin`. Raises CheckpointError that names the first tensors that
+    do not fit.
     """
     config = TrainConfig(encoder=weights.encoder)
     encoder = build_converted(weights)
@@ -141,7 +141,7 @@ def write_converted(
 
 
 def build_converted(weights: ConvertedWeights) -> SpeakerEncoder:
-    """The encoder with its tensors; what the source has not got is random, but always the same."""
+    """The encoder with its tensors; those that the source lacks are random, with a fixed seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:

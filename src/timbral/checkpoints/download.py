@@ -53,13 +53,13 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
             with entry.source.downloaded() as source:
                 origin = {"source": str(entry.source), "version": entry.source.version}
                 only = entry.source.files if isinstance(entry.source, Hub) else ()
-                weights = source / only[0] if len(only) == 1 else source  # whatever its name is
+                weights = source / only[0] if len(only) == 1 else source  # under any name
                 _convert(name, weights, origin)
     return folder
 
 
 def downloaded_folder(name: str) -> Path | None:
-    """The checkpoint folder of published weights; None when they have not been downloaded."""
+    """The checkpoint folder of published weights; None if they have not been downloaded."""
     try:
         folder = weights_folder(name)
     except DataError:  # a user without a home folder has downloaded nothing
@@ -68,9 +68,9 @@ def downloaded_folder(name: str) -> Path | None:
 
 
 def is_missing(name: str) -> bool:
-    """Whether a name of published weights or of the Hub has to be downloaded before it is used.
+    """Whether published weights or a Hub repository must be downloaded before use.
 
-    False for paths, and for names that nobody knows.
+    False for paths and for unknown names.
     """
     if is_checkpoint(Path(name)) or holds_weights(Path(name)):
         return False
@@ -81,7 +81,7 @@ def is_missing(name: str) -> bool:
 
 
 def _convert_copy(name: str, copy: Path) -> None:
-    """Convert a local copy of published weights, unless these very files were converted last."""
+    """Convert a local copy of published weights, unless the same files were converted last."""
     folder = weights_folder(name)
     PUBLISHED[name].source.check_copy(find_weights(copy))
     if is_whole(folder) and Checkpoint.read(folder).origin.get("files") == source_files(copy):
@@ -90,7 +90,7 @@ def _convert_copy(name: str, copy: Path) -> None:
 
 
 def _convert(name: str, source: Path, origin: dict[str, str]) -> None:
-    """Convert weights into the cache, and note what they were converted from."""
+    """Convert weights into the cache, and record their origin."""
     from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
 
     entry = PUBLISHED[name]

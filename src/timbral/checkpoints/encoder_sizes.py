@@ -1,4 +1,4 @@
-"""What a list says of an encoder, from its class and its network."""
+"""Description and sizes of an encoder for lists, from its class and its network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["count_sizes", "describe"]
 
 
 def describe(encoder: type[SpeakerEncoder]) -> str:
-    """The first line of its docstring."""
+    """The first line of an encoder's docstring, without its period."""
     return (encoder.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def count_sizes(config: object) -> tuple[int, int, int]:
-    """Embedding dimension, number of parameters and sample rate of the config's network."""
+    """Embedding dimension, number of parameters and sample rate (Hz) of a config's network."""
     with torch.device("meta"):  # shapes only, because some are large
         encoder = build_encoder(config)
     parameters = sum(parameter.numel() for parameter in encoder.parameters())

@@ -1,4 +1,4 @@
-"""Encoders of the Hugging Face Hub: downloaded once, at a commit that stays."""
+"""Encoders from the Hugging Face Hub, downloaded once and pinned to a commit."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["download_from_hub", "pinned_folder"]
 
 
 def pinned_folder(name: HubName) -> Path | None:
-    """The checkpoint folder of a repository at the commit that it is pinned to.
+    """The checkpoint folder of a repository at its pinned commit.
 
-    None when it has not been downloaded to this machine.
+    None if it has not been downloaded to this machine.
     """
     pin = find_pin(name)
     folder = None if pin is None else folder_of(name, pin.commit)
@@ -32,12 +32,12 @@ def pinned_folder(name: HubName) -> Path | None:
 
 
 def download_from_hub(name: HubName) -> Path:
-    """Get an encoder from the Hub as it is there now; returns its checkpoint folder.
+    """Download the current state of an encoder from the Hub; returns its checkpoint folder.
 
-    Its revision is pinned to the commit that was found: `pinned_folder` gives that commit until
-    this is called again. Files are checked by their SHA-256, weights of other projects are
-    converted by the readers that run nothing of them. Raises CheckpointError when the repository
-    cannot be had or holds no encoder, MissingExtraError without the Hub's client.
+    Its revision is pinned to the commit found: `pinned_folder` returns that commit until the next
+    call. Files are checked by their SHA-256; weights of other projects are converted without
+    running their code. Raises CheckpointError if the repository is not available or contains no
+    encoder, MissingExtraError without the Hub's client.
     """
     with cache_lock(f"hub-{name.in_file_names}"):
         listing = list_repository(name)
@@ -59,7 +59,7 @@ def download_from_hub(name: HubName) -> Path:
 
 
 def _write(files: Path, listing: HubListing, folder: Path) -> None:
-    """Make the checkpoint folder from the repository's files."""
+    """Create the checkpoint folder from the repository's files."""
     name, commit = listing.name, listing.commit
     pinned = str(HubName(name.repository, commit))
     origin: dict[str, Any] = {"source": f"Hub {name.repository}", "version": commit}
@@ -80,7 +80,7 @@ def _write(files: Path, listing: HubListing, folder: Path) -> None:
 def _copy_checkpoint(
     files: Path, listing: HubListing, folder: Path, name: str, origin: dict[str, Any]
 ) -> None:
-    """A checkpoint of timbral as it is, but for its name, license and origin."""
+    """Copy a checkpoint of timbral, changing only its name, license and origin."""
     try:
         checkpoint = Checkpoint.read(files)
         checkpoint.check_weights()
@@ -98,7 +98,7 @@ def _copy_checkpoint(
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy where the disk is another."""
+    """A hard link to a file, or a copy on another disk."""
     try:
         os.link(source.resolve(), target)
     except OSError:
@@ -106,6 +106,6 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _without(error: CheckpointError, folder: Path) -> str:
-    """What an error says, without the folder of the Hub's cache."""
+    """The message of an error, without the folder of the Hub's cache."""
     text = str(error).removeprefix(f"{folder}: ").removeprefix(f"{folder} is not a checkpoint: ")
     return text.replace(f"{folder}{os.sep}", "")

@@ -1,4 +1,4 @@
-"""Which commit a name of the Hub stands for on this machine: a file in the cache, without torch."""
+"""Pinned commits of Hub repositories on this machine: a file in the cache; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Pin", "find_commit", "find_pin", "folder_of", "pin_revision"]
 
 @dataclass(frozen=True)
 class Pin:
-    """What a revision was when it was downloaded; it stays that until it is downloaded again."""
+    """The commit of a revision when it was downloaded; kept until it is downloaded again."""
 
     commit: str
     files: dict[str, str] = field(default_factory=dict)
-    """the SHA-256 of each"""
+    """the SHA-256 of each file"""
     license: str = ""
 
 
 def find_pin(name: HubName) -> Pin | None:
-    """What a name stands for; None when it has not been downloaded to this machine."""
+    """The pin of a name; None if it has not been downloaded to this machine."""
     try:
         pins = _read(name)
     except DataError:  # a user without a home folder has downloaded nothing
@@ -33,12 +33,12 @@ def find_pin(name: HubName) -> Pin | None:
 
 
 def find_commit(name: HubName, commit: str) -> Pin | None:
-    """What is known of a commit that was downloaded earlier."""
+    """The pin of a commit; None if it has not been downloaded."""
     return _read(name).get(commit)
 
 
 def pin_revision(name: HubName, pin: Pin) -> None:
-    """Let a name stand for a commit from now on."""
+    """Pin a name to a commit."""
     pins = {**_read(name), name.revision: pin, pin.commit: pin}
     write_json(_path(name), {key: asdict(value) for key, value in pins.items()})
 
@@ -53,7 +53,7 @@ def _path(name: HubName) -> Path:
 
 
 def _read(name: HubName) -> dict[str, Pin]:
-    """The pins of a repository by revision; none where the file is missing or damaged."""
+    """The pins of a repository by revision; empty if the file is missing or damaged."""
     path = _path(name)
     try:
         return {key: Pin(**value) for key, value in read_json(path).items()}

@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face Hub, asked what they hold and of which commit."""
+"""List the files, commit and license of a Hugging Face Hub repository."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ MOST_FILES_SHOWN = 6
 
 @dataclass(frozen=True)
 class HubListing:
-    """What a repository holds at one commit."""
+    """The files of a repository at one commit."""
 
     name: HubName
     commit: str
     files: tuple[str, ...]
     license: str = ""
-    """as its card says; empty where it does not"""
+    """as stated on its card; empty if it is not"""
 
     def needed(self) -> tuple[str, ...]:
-        """The files that make an encoder: a checkpoint's, else weights and their configs.
+        """The files of an encoder: those of a checkpoint, else weights and their configs.
 
-        CheckpointError when there are none, or several files of weights.
+        Raises CheckpointError if there are no weights, or several files of weights.
         """
         if METADATA_FILE in self.files:
             return (METADATA_FILE, *self._present(BESIDE_CHECKPOINT))
@@ -64,9 +64,9 @@ class HubListing:
 
 
 def list_repository(name: HubName) -> HubListing:
-    """What a repository holds now; offline what the Hub's own cache has of it.
+    """The current files of a repository; offline, those in the Hub's own cache.
 
-    Raises CheckpointError when it is not there, may not be read or is out of reach,
+    Raises CheckpointError if it does not exist, may not be read or cannot be reached,
     MissingExtraError without the Hub's client.
     """
     client = hub_client(str(name))
@@ -83,7 +83,7 @@ def list_repository(name: HubName) -> HubListing:
 
 
 def hub_client(what: str) -> HfApi:
-    """The Hub's client; MissingExtraError, saying what for, where it is not installed."""
+    """The Hub's client; if it is not installed, MissingExtraError that names `what` needs it."""
     try:
         from huggingface_hub import HfApi
     except ImportError:
@@ -94,7 +94,7 @@ def hub_client(what: str) -> HfApi:
 
 
 def hub_failure(name: HubName, error: Exception) -> CheckpointError:
-    """Why the Hub refused, in one line, with what to do."""
+    """The error for a refusal of the Hub: one line with the reason and what to do."""
     from huggingface_hub.errors import (
         GatedRepoError,
         LocalEntryNotFoundError,
@@ -134,13 +134,13 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
 
 
 def _cached(name: HubName, refusal: Exception) -> HubListing:
-    """What the Hub's cache holds of a repository, as another program or machine left it there."""
+    """The files of a repository in the Hub's cache, which other programs also use."""
     from huggingface_hub import try_to_load_from_cache
 
     for file in (METADATA_FILE, *WEIGHT_FILES):
-        found = try_to_load_from_cache(name.repository, file, revision=name.revision)
-        if isinstance(found, str):
-            folder = Path(found).parent
+        cached = try_to_load_from_cache(name.repository, file, revision=name.revision)
+        if isinstance(cached, str):
+            folder = Path(cached).parent
             files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
             return HubListing(name, folder.name, files)
     raise hub_failure(name, refusal) from None

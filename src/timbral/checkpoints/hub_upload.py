@@ -16,8 +16,8 @@ def upload_folder(
 ) -> str:
     """Upload all files of a folder in one commit; returns ``user/repo@commit``.
 
-    The repository, and the branch `revision`, are made where there are none. CheckpointError when
-    the Hub refuses, MissingExtraError without its client.
+    The repository and the branch `revision` are created if they do not exist. Raises
+    CheckpointError if the Hub refuses, MissingExtraError without its client.
     """
     client = hub_client(repository)
     branch = revision or MAIN
@@ -25,16 +25,16 @@ def upload_folder(
         client.create_repo(repository, private=private, exist_ok=True)
         if branch != MAIN:
             client.create_branch(repository, branch=branch, exist_ok=True)
-        made = client.upload_folder(
+        uploaded = client.upload_folder(
             folder_path=folder, repo_id=repository, revision=branch, commit_message=message
         )
     except Exception as error:  # the Hub's client raises its HTTP library's errors, too
         raise CheckpointError(_why(repository, error)) from None
-    return str(HubName(repository, made.oid))
+    return str(HubName(repository, uploaded.oid))
 
 
 def _why(repository: str, error: Exception) -> str:
-    """Why an upload failed, in one line, with what to do."""
+    """The message for a failed upload: one line with the reason and what to do."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return (

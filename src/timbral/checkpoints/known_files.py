@@ -1,4 +1,4 @@
-"""What files of weights and their metadata are called; asked without torch."""
+"""Names of files with weights and their metadata; needs no torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = [
 WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 METADATA_FILE = "checkpoint.json"
-"""of a checkpoint folder"""
+"""files of a checkpoint folder"""
 CONFIG_FILES = ("preprocessor_config.json", "config.json")
-"""what transformers keeps beside weights"""
+"""files of transformers next to its weights"""
 RECIPE_FILES = ("hyperparams.yaml", "config.yaml")
-"""what SpeechBrain and WeSpeaker keep there"""
+"""files of SpeechBrain and WeSpeaker next to their weights"""
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "embedding_model.ckpt")
-"""weights in folders of transformers and SpeechBrain, the safer ones first"""
+"""weights in folders of transformers and SpeechBrain, the safer formats first"""

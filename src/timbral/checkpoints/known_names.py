@@ -1,4 +1,4 @@
-"""What published weights are called; asked without torch, so that a typo is answered at once."""
+"""Names of published weights; needs no torch, so that a typo is reported at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from timbral.io.near_names import beside
 __all__ = ["DEFAULT_ENCODER", "OWN_ENCODERS", "PUBLISHED_NAMES", "refuse_unknown"]
 
 DEFAULT_ENCODER = "campplus-int8"
-"""comes with timbral: taken where no encoder is named, and nothing is kept of its vectors"""
+"""comes with timbral; used if no encoder is given, and only if its vectors are not stored"""
 OWN_ENCODERS: list[str] = []
-"""names of the user's own classes that were registered in this process"""
+"""names of the user's classes that were registered in this process"""
 
 PUBLISHED_NAMES = (
     "campplus-int8",
@@ -30,11 +30,11 @@ PUBLISHED_NAMES = (
 )
 """the names of `timbral.checkpoints.published.PUBLISHED`"""
 FILE_SUFFIXES = frozenset({".bin", ".ckpt", ".onnx", ".pt", ".pth", ".safetensors"})
-"""of exported models and files of weights"""
+"""suffixes of exported models and of files of weights"""
 
 
 def refuse_unknown(encoder: str | Path) -> None:
-    """CheckpointError for what is no published weights, no path, and no name of the Hub's."""
+    """Raise CheckpointError for what is neither published weights, a path nor a Hub name."""
     path, name = Path(encoder), str(encoder)
     if name in PUBLISHED_NAMES or path.exists() or hub_name(encoder) is not None:
         return

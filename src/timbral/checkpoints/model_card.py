@@ -36,7 +36,7 @@ HUB_LICENSES = frozenset(
     other unknown
     """.split()  # noqa: SIM905
 )
-"""the Hub's own words; any other license is `other` with a name"""
+"""the Hub's identifiers; any other license is `other` with a name"""
 TRIM_IN_WORDS = {
     "none": "nothing is cut",
     "energy": "pauses 40 dB below the loudest part are cut",
@@ -49,7 +49,7 @@ TRIM_IN_WORDS = {
 
 @dataclass(frozen=True)
 class NetworkSizes:
-    """What a card says of a network."""
+    """Architecture and sizes of a network, for its card."""
 
     architecture: str
     embedding_dim: int
@@ -75,7 +75,7 @@ class CardEvaluation:
     name: str
     eer: float
     interval: tuple[float, float] | None
-    """95 %, over speakers"""
+    """95 % interval over speakers"""
     num_trials: int
     num_speakers: int
     note: str = ""
@@ -96,11 +96,11 @@ class CardEvaluation:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What whoever meets an encoder has to know of it."""
+    """The content of an encoder's model card."""
 
     title: str
     load_from: str
-    """what `load_encoder` is given: a repository, or a folder's name"""
+    """the argument of `load_encoder`: a repository, or a folder's name"""
     network: NetworkSizes
     preprocessing: Preprocessing
     weights_sha256: str
@@ -109,17 +109,17 @@ class ModelCard:
     threshold: float | None = None
     validation_eer: float | None = None
     training_data: Mapping[str, Any] = field(default_factory=dict)
-    """as `summarize_data` makes it, maybe with `begun_from`"""
+    """from `summarize_data`, perhaps with `begun_from`"""
     evaluations: Sequence[CardEvaluation] = ()
     calibration: str = ""
-    """one sentence; empty where there is none"""
+    """one sentence; empty without a calibration"""
     exported: str = ""
-    """name of the ONNX file in the folder; empty where there is none"""
+    """name of the ONNX file in the folder; empty if there is none"""
     is_random: bool = False
-    """parts of the weights were never trained"""
+    """whether parts of the weights were never trained"""
 
     def text(self) -> str:
-        """The card as Markdown, with the metadata that the Hub reads at its head."""
+        """The card as Markdown, beginning with the metadata that the Hub reads."""
         sections = [
             f"---\n{yaml.safe_dump(self._metadata(), sort_keys=False, allow_unicode=True)}---",
             MARK,
@@ -269,18 +269,18 @@ class ModelCard:
 
 
 def read_evaluations(folders: Iterable[Path], weights_sha256: str) -> list[CardEvaluation]:
-    """What `timbral evaluate` left in these folders, of these weights; others are passed over."""
-    found = []
+    """Evaluations of these weights in folders of `timbral evaluate`; others are skipped."""
+    evaluations = []
     for folder in folders:
         path = folder / "evaluation.json"
         if path.exists():
             content = read_json(path)
             if isinstance(content, dict) and "eer" not in content and "num_trials" in content:
-                continue  # of a list without error rates
+                continue  # a list without error rates
             evaluation = _evaluation(content, path)
             if content.get("weights_sha256") == weights_sha256:
-                found.append(evaluation)
-    return found
+                evaluations.append(evaluation)
+    return evaluations
 
 
 def _evaluation(content: Any, path: Path) -> CardEvaluation:
@@ -300,7 +300,7 @@ def _evaluation(content: Any, path: Path) -> CardEvaluation:
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write README.md, unless there is one that somebody wrote or changed."""
+    """Write README.md, unless one exists that a user has written or changed."""
     path = folder / CARD_FILE
     if path.exists() and not is_own_card(path):
         return
@@ -309,7 +309,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 
 def is_own_card(path: Path) -> bool:
-    """Whether a README.md is as timbral wrote it, and may be written again."""
+    """Whether a README.md was written by timbral and not changed, so that it may be replaced."""
     return MARK in path.read_text("utf-8", errors="replace")
 
 
@@ -344,7 +344,7 @@ def _amount(data: Mapping[str, Any]) -> str:
 
 
 def _kept_old(choice: Any) -> list[str]:
-    """How trained and initial weights were averaged for the sake of other voices, and the EERs."""
+    """How trained and initial weights were averaged to stay good on other voices, with the EERs."""
     if not isinstance(choice, Mapping):
         return []
     try:
@@ -364,11 +364,11 @@ def _kept_old(choice: Any) -> list[str]:
             f"{100 * voices['low']:+.2f} to {100 * voices['high']:+.2f} |"
             for voices in choice["voices"]
         ]
-    except (KeyError, TypeError, ValueError):  # another version's, or somebody's own
+    except (KeyError, TypeError, ValueError):  # from another version, or changed by a user
         return []
     return ["\n".join(lines)]
 
 
 def _cell(text: str) -> str:
-    """Text that cannot leave its cell of a table."""
+    """Text escaped for a table cell, so that it cannot break the table."""
     return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("<", "&lt;")

@@ -1,11 +1,11 @@
-"""Weights in 8 bits: a quarter of the size on disk, and float32 again when they are read.
+"""Weights in 8 bits: a quarter of the size on disk, read back as float32.
 
 The numbers of a matrix or one-dimensional kernel (out, …) are taken row by row in groups of
-`GROUP`, each stored as whole numbers Q, |Q| ≤ 127, and one scale s: W ≈ s · Q, so that no weight is
-off by more than half a step of its group. Two-dimensional kernels, which are few and matter more,
-are stored as bfloat16, and what has one dimension (biases, norms, their statistics) as it is. In
-the file Q has the name of the weight, and s (out, groups) that name and `:scale`, which no tensor
-of a network ends in.
+`GROUP`, each stored as whole numbers Q, |Q| ≤ 127, and one scale s: W ≈ s · Q, so that the error of
+a weight is at most half a step of its group. Two-dimensional kernels, which are few and matter
+more, are stored as bfloat16; tensors of one dimension (biases, norms, their statistics) are not
+changed. In the file Q has the name of the weight, and s (out, groups) that name and `:scale`, a
+suffix that no tensor of a network has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKED_DIMENSIONS = (2, 3)
 
 
 def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by name, their matrices and kernels packed."""
+    """Tensors by name, with packed matrices and kernels."""
     packed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.ndim < min(PACKED_DIMENSIONS):
@@ -41,9 +41,9 @@ def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Tensors of a file by name, those in 8 bits as float32.
+    """Tensors of a file by name; those in 8 bits become float32.
 
-    Raises CheckpointError for scales that fit nothing.
+    Raises CheckpointError for a scale that does not fit a weight.
     """
     unpacked = {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}
     for name in tensors.keys() - unpacked.keys():
@@ -66,7 +66,7 @@ def _packed(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _grouped(tensor: Tensor) -> Tensor:
-    """(out, …) to (out, groups, GROUP), with zeros behind the end."""
+    """(out, …) to (out, groups, GROUP), padded with zeros."""
     rows = tensor.flatten(1)
     if missing := -rows.shape[1] % GROUP:
         rows = functional.pad(rows, (0, missing))

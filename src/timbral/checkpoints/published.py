@@ -1,6 +1,6 @@
-"""Published weights: what they are called, where they come from, and what they are.
+"""Published weights: their names, sources, licenses and architectures.
 
-Read without torch: `timbral models` prints it at once.
+Needs no torch, so that `timbral models` prints them at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PUBLISHED", "PublishedWeights"]
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Weights that come with timbral, or that `download` gets."""
+    """Weights that come with timbral, or that `download` downloads."""
 
     source: Source
     license: str
@@ -29,11 +29,11 @@ class PublishedWeights:
     architecture: str
     """name of the encoder in `ENCODERS`"""
     format: str = ""
-    """in `timbral.checkpoints.foreign.registry.FORMATS`; empty for what comes with timbral"""
+    """name in `timbral.checkpoints.foreign.registry.FORMATS`; empty for shipped weights"""
     extra: str = ""
-    """what has to be installed to download them, as in ``timbral[extra]``"""
+    """extra that must be installed to download them: ``timbral[extra]``"""
     sizes: Mapping[str, Any] = field(default_factory=dict)
-    """what the encoder's config has that is not its default"""
+    """values of the encoder's config that differ from its defaults"""
 
     @property
     def encoder(self) -> EncoderConfig:

@@ -18,11 +18,11 @@ __all__ = ["resolve"]
 
 
 def resolve(encoder: str | Path) -> Checkpoint:
-    """The checkpoint that a run, a checkpoint folder, foreign weights or a name stand for.
+    """The checkpoint of a run, a checkpoint folder, weights of another project, or a name.
 
-    Names are those of published weights, and ``user/repo`` or ``user/repo@revision`` of the Hub.
-    A path wins over the name of published weights only when it holds a checkpoint or weights.
-    Raises CheckpointError when there is none, or the weights have not been downloaded.
+    Names are those of published weights, and ``user/repo`` or ``user/repo@revision`` of the Hub. A
+    path is preferred to the name of published weights only if it contains a checkpoint or weights.
+    Raises CheckpointError if there is no checkpoint, or weights have not been downloaded.
     """
     path, name = Path(encoder), str(encoder)
     if is_checkpoint(path):

@@ -1,4 +1,4 @@
-"""The README.md that a run folder gets by itself."""
+"""Write the README.md of a run folder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from timbral.errors import DataError
 __all__ = ["EVALUATIONS", "write_run_card"]
 
 EVALUATIONS = "evaluation"
-"""the folder of a run in which `timbral evaluate` leaves what it found"""
+"""the folder of a run for results of `timbral evaluate`"""
 
 
 def write_run_card(run: Path, network: SpeakerEncoder) -> None:
-    """Describe the best checkpoint of a run, and what its evaluations found, in RUN/README.md.
+    """Describe the best checkpoint of a run, and its evaluations, in RUN/README.md.
 
-    A README.md that somebody wrote or changed stays.
+    A README.md that a user has written or changed is kept.
     """
     checkpoint = find_checkpoint(run)
     folders = sorted(path for path in (run / EVALUATIONS).glob("*/") if path.is_dir())
     try:
         evaluations = read_evaluations(folders, checkpoint.weights_sha256)
-    except DataError:  # a damaged result is the next evaluation's matter, not the training's
+    except DataError:  # a damaged result must not end the training
         evaluations = []
     name = Path(os.path.abspath(run)).name
     card = ModelCard(

@@ -1,4 +1,4 @@
-"""Building a network whose weights come from a file: none is drawn before."""
+"""Build a network without random initialization, if its weights come from a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["UndrawnWeights"]
 
 
 class UndrawnWeights(TorchFunctionMode):
-    """Inside it the functions of `torch.nn.init` that draw leave tensors as they were allocated.
+    """Context in which the random functions of `torch.nn.init` leave tensors uninitialized.
 
-    To draw the 587 M weights of a w2v-BERT takes 4 s, and those of its file replace them.
+    Drawing the 587 M weights of a w2v-BERT takes 4 s, before those of its file replace them.
     """
 
     def __torch_function__(

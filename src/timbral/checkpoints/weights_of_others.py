@@ -1,8 +1,8 @@
-"""Weights that other projects publish and `convert` reads: of which architecture, under which
-license. Read without torch: `timbral models` prints it at once.
+"""Weights that other projects publish and `convert` reads, with architecture and license.
 
-A license is what the publisher states of the weights, else of the repository that they belong to.
-It is told and not recorded: a file of the same format may be anybody's.
+Needs no torch, so that `timbral models` prints them at once. A license is what the publisher states
+for the weights, else for their repository. It is only shown, not recorded for a converted file,
+which may have another author.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ __all__ = ["WEIGHTS_OF_OTHERS", "WeightsOfOthers", "weights_of_others"]
 
 @dataclass(frozen=True)
 class WeightsOfOthers:
-    """What a project publishes and timbral does not."""
+    """Weights of another project that timbral does not distribute."""
 
     format: str
-    """in `timbral.checkpoints.foreign.registry.FORMATS`"""
+    """name in `timbral.checkpoints.foreign.registry.FORMATS`"""
     publisher: str
     license: str
-    """empty where none is stated"""
+    """empty if none is stated"""
     architectures: tuple[str, ...]
-    """names of encoders that the weights are of, or begin with"""
+    """names of encoders that the weights are for, or that they initialize"""
 
 
 OF_ITS_CORPUS = "that of its corpus (of VoxCeleb CC-BY-4.0)"
@@ -62,5 +62,5 @@ WEIGHTS_OF_OTHERS = (
 
 
 def weights_of_others(architecture: str) -> tuple[WeightsOfOthers, ...]:
-    """Who publishes weights of an architecture, or of the body that it is trained from."""
+    """Published weights for an architecture, or for the body that it is trained from."""
     return tuple(one for one in WEIGHTS_OF_OTHERS if architecture in one.architectures)

@@ -107,8 +107,9 @@ class _LineWriter:
 
 
 def _digits(scores: Vectors | Floats, suffixes: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
-    """Tables of numbers: to three decimals (positive, then negative), and three more with each
-    suffix.
+    """Tables of numbers to three decimals (positive, then negative), and of three more decimals.
+
+    The latter come with each suffix.
 
     None if scores (N,) are too large for tables.
     """
