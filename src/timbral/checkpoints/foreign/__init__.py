@@ -1,1 +1,1 @@
-"""Weights of other projects, read without running anything in them."""
+"""Read weights of other projects, without running any of their code."""

@@ -1,4 +1,4 @@
-"""What a reader of another project's weights takes and gives."""
+"""Input and output of the readers of other projects' weights."""
 
 from __future__ import annotations
 
@@ -21,72 +21,72 @@ the order of a graph's layers"""
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of weights holds, or the part of it that is an encoder's.
+    """The content of a file of weights, or the part of it that belongs to an encoder.
 
-    `timbral.checkpoints.foreign.wrappers` takes the part out of the whole.
+    `timbral.checkpoints.foreign.wrappers` extracts that part.
     """
 
     values: Mapping[Any, Any]
-    """of a file: tensors by name, maybe below other keys; of an encoder: its tensors by the names
-    that its project gives them"""
+    """for a file: tensors by name, perhaps nested below other keys; for an encoder: its tensors by
+    its project's names"""
     container: Container = "torch"
     config: Mapping[str, Any] | None = None
-    """what config.json and preprocessor_config.json beside the file say, if they are there"""
+    """config.json and preprocessor_config.json next to the file, merged; None if there are none"""
     hyperparams: str = ""
-    """SpeechBrain's hyperparams.yaml beside the file, if it is there, as text"""
+    """text of SpeechBrain's hyperparams.yaml next to the file; empty if there is none"""
     recipe: str = ""
-    """WeSpeaker's config.yaml beside the file, if it is there, as text"""
+    """text of WeSpeaker's config.yaml next to the file; empty if there is none"""
     keys: tuple[str, ...] = ()
-    """below which the encoder lies in the file, such as ``model_state``"""
+    """keys below which the encoder is in the file, such as ``model_state``"""
     prefix: str = ""
-    """of the encoder's names in the file, such as ``module.``"""
+    """prefix of the encoder's names in the file, such as ``module.``"""
     beside: tuple[str, ...] = ()
-    """names of the tensors that do not have the prefix"""
+    """names of tensors without the prefix"""
     other_keys: frozenset[str] = frozenset()
-    """beside the encoder's tensors, of what is no tensor"""
+    """keys next to the encoder's tensors that are not tensors"""
     step: int = 0
-    """of training, where the file tells it"""
+    """training step, if the file contains it"""
     whole: Mapping[Any, Any] = field(default_factory=dict)
-    """of an encoder: all that the file holds, its notes on sizes among it"""
+    """for an encoder: all content of its file, which may contain its sizes"""
 
 
 @dataclass(frozen=True)
 class ConvertedWeights:
-    """Weights of another project in our terms."""
+    """Converted weights of another project."""
 
     encoder: EncoderConfig
-    """config of the encoder, its sizes read off the tensors"""
+    """config of the encoder, with sizes read from the tensors"""
     tensors: dict[str, Tensor]
-    """named ``encoder.*`` and, of a GE2E loss, ``loss.*``"""
+    """named ``encoder.*`` and, for a GE2E loss, ``loss.*``"""
     step: int = 0
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    """what the original does to audio before its features"""
+    """preprocessing of the original, before its features"""
     uninitialized_prefixes: tuple[str, ...] = ()
-    """starts of names of encoder tensors that the source has not got: newly initialized"""
+    """prefixes of names of encoder tensors that the source lacks and that are newly initialized"""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One project's files of weights: how they are recognized and converted."""
+    """A project's format of weights: how files are recognized and converted."""
 
     description: str
     marks: tuple[tuple[str, ...], ...]
-    """names of tensors that only its encoders have together, whatever stands before them; each
-    tuple is one way to tell"""
+    """names of tensors, after any prefix, that only its encoders have together; each tuple suffices
+    to recognize one"""
     convert: Callable[[Content], ConvertedWeights]
-    """takes an encoder's content; raises CheckpointError for weights of another project"""
+    """converts an encoder's content; raises CheckpointError for weights of another project"""
     fits: Callable[[Content], bool] = lambda content: True
-    """what has to be so, besides, of a file whose format is not named; more than one format may
-    fit, and then the file does not say whose it is"""
+    """further condition for a file whose format is not given; a file may fit several formats, and
+    must then be given one"""
 
 
 def only_tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors of a dictionary by name."""
+    """The tensors of a dictionary, by name."""
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
 
 
 def rename(name: str, patterns: Sequence[tuple[str, str]]) -> str:
-    """Apply every (pattern, replacement) to a name, in their order."""
+    """Apply regular expressions (pattern, replacement) to a name, in their order."""
     for pattern, replacement in patterns:
         name = re.sub(pattern, replacement, name)
     return name

@@ -12,12 +12,12 @@ MARKS = ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "proj.weight", "proj.bias")
 WINDOW_STEP = 77
 """frames between its windows: 1.3 windows a second"""
 MIN_COVERAGE = 127 / 160
-"""It counts whole frames, 128 of 160; the last of them begins where its last sample may be."""
+"""128 of 160 frames must be complete, and the last of them may begin at the last sample"""
 PREPROCESSING = Preprocessing(trim="quiet-ends", min_rms_dbfs=None)
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Resemblyzer's network; its mels are mirrored at both ends, and zero behind the last frame."""
+    """Resemblyzer's network; its mels are mirrored at both ends, and zero after the last frame."""
     state = {
         name.replace("proj.", "linear.", 1) if name.startswith("proj.") else name: tensor
         for name, tensor in only_tensors(content.values).items()

@@ -19,9 +19,9 @@ MARKS = ("onnx.0.Conv.0",)
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """The layers in the order in which CAM++ computes them.
+    """Convert layers, which are in the order in which CAM++ computes them.
 
-    A batch norm that torch folded into the convolution before it becomes one that only adds the
+    A batch norm that torch folded into the preceding convolution becomes one that only adds the
     bias.
     """
     layers = layers_of(only_tensors(content.values))
@@ -37,7 +37,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def _config(layers: list[OnnxLayer]) -> CampplusConfig:
-    """CAM++ as it is published, with vectors of the size of the last layer that has a matrix."""
+    """The published sizes of CAM++, with the embedding dimension of the last matrix."""
     matrices = [each.tensors[0] for each in layers if each.operation != "BatchNormalization"]
     if not matrices:
         raise CheckpointError("this ONNX model is not a CAM++: it has no layers with weights")
@@ -45,7 +45,7 @@ def _config(layers: list[OnnxLayer]) -> CampplusConfig:
 
 
 def _convolutions(config: CampplusConfig) -> Iterator[tuple[str, str]]:
-    """Layers in the order in which they are computed, and the norms behind them; "" for none."""
+    """Layers in the order of computing, each with the name of the norm after it, or ""."""
     yield "front.conv1", "front.norm1"
     for index in range(4):
         block = f"front.blocks.{index}"
@@ -70,7 +70,7 @@ def _convolutions(config: CampplusConfig) -> Iterator[tuple[str, str]]:
 
 
 class _LayerReader:
-    """Takes layers off a list, in order, into tensors by our names."""
+    """Takes layers from a list, in order, and stores their tensors under timbral's names."""
 
     def __init__(self, layers: list[OnnxLayer]) -> None:
         self._layers = layers
@@ -78,7 +78,7 @@ class _LayerReader:
         self.tensors: dict[str, Tensor] = {}
 
     def take_convolution(self, name: str, norm: str) -> None:
-        """A convolution, and its norm, which may be folded into it."""
+        """Take a convolution and its norm, which may be folded into it."""
         layer = self._next(name, ("Conv", "Gemm", "MatMul"))
         weight, *bias = layer.tensors
         if layer.operation == "MatMul":
@@ -90,20 +90,20 @@ class _LayerReader:
             if bias:
                 self.tensors[f"encoder.{name}.bias"] = bias[0]
             return
-        if bias:  # the network has none before a norm: it is the norm's
+        if bias:  # convolutions before a norm have no bias: it is the norm's
             self._add_bias_norm(norm, bias[0])
         else:
             self.take_norm(norm)
 
     def take_norm(self, name: str) -> None:
-        """A batch norm: scale, offset, mean, variance."""
+        """Take a batch norm: scale, offset, mean, variance."""
         layer = self._next(name, ("BatchNormalization",))
         if len(layer.tensors) != 4:
             raise CheckpointError(
                 f"this ONNX model is not a CAM++: {name} is not a batch norm with four tensors"
             )
         scale, offset, mean, variance = layer.tensors
-        if name == "linear_norm":  # which has neither scale nor offset
+        if name == "linear_norm":  # timbral's has neither scale nor offset
             deviation = (variance + NORM_EPSILON).sqrt() / scale
             mean, variance = mean - offset * deviation, deviation.square() - NORM_EPSILON
         else:
@@ -112,7 +112,7 @@ class _LayerReader:
         self._add_statistics(name, mean, variance)
 
     def _add_bias_norm(self, name: str, bias: Tensor) -> None:
-        """A norm that only adds a bias."""
+        """Add a norm that only adds a bias."""
         ones = torch.ones_like(bias)
         mean = torch.zeros_like(bias)
         if name == "linear_norm":
@@ -138,7 +138,7 @@ class _LayerReader:
         return layer
 
     def check_end(self) -> None:
-        """Raise CheckpointError where layers are left."""
+        """Raise CheckpointError if layers are left."""
         if left := len(self._layers) - self._taken:
             raise CheckpointError(
                 f"this ONNX model is not a CAM++: {left} layers follow its last one"

@@ -21,16 +21,16 @@ from timbral.errors import CheckpointError
 __all__ = ["DDVC"]
 
 ECAPA, WAVLM = "model.mods.embedding_model.", "model.wavlm."
-"""how names of tensors begin"""
+"""prefixes of names of tensors"""
 
 
 def lies_below_model_state(content: Content) -> bool:
-    """Whether the encoder lies where ddvc puts it; Lightning's names can begin alike."""
+    """Whether the encoder is under the key of ddvc, as Lightning may use the same prefixes."""
     return content.keys[-1:] == ("model_state",)
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Encoder and loss; SpeechBrain's classifier and features, which it also holds, are left."""
+    """Convert encoder and loss; SpeechBrain's classifier and features in the file are dropped."""
     state = only_tensors(content.values)
     encoder: EcapaConfig | WavlmConfig
     if any(key.startswith(ECAPA) for key in state):
@@ -47,9 +47,10 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
-    """Sizes, read off the tensors; what they cannot say is as the published models have it.
+    """Sizes, read from the tensors, else those of the published models.
 
-    Those whose convolutions are layer-normalized (large) also normalize layers first, and waves.
+    Models whose convolutions are layer-normalized (large) also normalize waves, and use pre-norm
+    layers.
     """
     layers = {
         match[1]

@@ -1,7 +1,7 @@
-"""What a file is that was given as weights and is none, told by how it begins.
+"""Recognize files that are not weights by their first bytes.
 
-Most are what a download left in the place of the weights, or the same encoder in a form that is
-made to be run and not to be read.
+Most are results of a failed download, or the same encoder in a format for running, from which
+weights cannot be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timbral.io.json_parsing import parse_json
 __all__ = ["is_onnx", "is_safetensors", "is_text", "missing_bytes", "why_no_weights"]
 
 LONGEST_HEADER = 100_000_000
-"""bytes of a safetensors header, as the format bounds it"""
+"""largest header of safetensors in bytes, by its specification"""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 UNPACK = "unpack it, and give the file of weights inside it"
 BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
@@ -40,13 +40,13 @@ BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"OggS", "it is a recording (Ogg), not weights"),
     (0, b"ID3", "it is a recording (MP3), not weights"),
 )
-"""offset, bytes there, and what that says"""
+"""offset, bytes there, and what the file is then"""
 ONNX_FIELDS = b"\x12\x1a\x22\x28\x32\x3a\x42"
-"""of a ModelProto, one of which follows its first field, the version"""
+"""tags of fields of a ModelProto, one of which follows its first field, the version"""
 
 
 def why_no_weights(content: bytes) -> str | None:
-    """Why a file cannot be weights; None when its beginning does not say so."""
+    """Why a file cannot be weights; None if its first bytes do not tell."""
     if not content:
         return "it is empty; download it again"
     if content.startswith(LFS_POINTER):
@@ -67,13 +67,13 @@ def why_no_weights(content: bytes) -> str | None:
 
 
 def is_safetensors(content: bytes) -> bool:
-    """Whether a file begins as safetensors: the length of a header, and the header, JSON."""
+    """Whether a file begins like safetensors: the length of a header, then the header in JSON."""
     length = int.from_bytes(content[:8], "little")
     return content[8:9] == b"{" and 1 < length <= LONGEST_HEADER
 
 
 def missing_bytes(content: bytes) -> int:
-    """How many bytes a safetensors file lacks, by its header; 0 when that cannot be said."""
+    """How many bytes a safetensors file lacks, by its header; 0 if that is unknown."""
     length = int.from_bytes(content[:8], "little")
     try:
         header = parse_json(content[8 : 8 + length])
@@ -84,7 +84,7 @@ def missing_bytes(content: bytes) -> int:
 
 
 def is_onnx(content: bytes) -> bool:
-    """Whether a file begins as an ONNX model does."""
+    """Whether a file begins like an ONNX model."""
     return len(content) > 2 and content[0] == 8 and content[1] < 32 and content[2] in ONNX_FIELDS
 
 
@@ -117,7 +117,7 @@ def _about_zip(content: bytes) -> str | None:
 
 
 def _names(content: bytes) -> list[str] | None:
-    """The names in a zip archive; None when its end, which lists them, is missing or broken."""
+    """The names in a zip archive; None if its end, which lists them, is missing or damaged."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return archive.namelist()

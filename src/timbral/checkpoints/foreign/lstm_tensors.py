@@ -24,15 +24,15 @@ __all__ = [
 ]
 
 PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
-"""what all three do to audio"""
+"""preprocessing of all three"""
 TORCH_MARKS = ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "linear.weight", "linear.bias")
 """tensors of the LSTM by torch's names, which Paddle has, too"""
 PADDLE_KEY = "StructuredToParameterName@@"
-"""that only `paddle.save` writes"""
+"""a key that only `paddle.save` writes"""
 
 
 def lstm_config(state: Mapping[str, Tensor], **others: Any) -> LstmConfig:
-    """Sizes, read off the tensors, and `others`; CheckpointError when one is missing."""
+    """Sizes, read from the tensors, and `others`; CheckpointError if a tensor is missing."""
     try:
         return LstmConfig(
             num_layers=sum(bool(re.fullmatch(r"lstm\.weight_ih_l\d+", key)) for key in state),
@@ -64,9 +64,9 @@ def has_paddle_linear(content: Content) -> bool:
 
 
 def _layouts(content: Content) -> set[str]:
-    """Whose linear.weight it can be: its shape tells, and where it is square, who wrote the file.
+    """Which layouts linear.weight can have: by its shape or, if it is square, by its writer.
 
-    A square one in a pickle of arrays without Paddle's own keys can be either's.
+    A square one in a pickle of arrays without Paddle's own keys can have either.
     """
     names = [*map(str, content.values), *content.other_keys]
     if any(".cell." in name or name.startswith(PADDLE_KEY) for name in names):

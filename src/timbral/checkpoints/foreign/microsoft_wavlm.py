@@ -1,4 +1,4 @@
-"""WavLM by the names that Microsoft's own code gives its tensors, as heads of others keep it."""
+"""WavLM with the tensor names of Microsoft's code, which heads of other projects keep."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ NAMES = (
     (r"\.fc2\.", ".output_dense."),
 )
 UNUSED = re.compile(r"^(?:final_proj|label_embs_concat|project_q|quantizer)")
-"""of WavLM's pretraining"""
+"""tensors of WavLM's pretraining"""
 
 
 def split_wavlm(
     state: Mapping[str, Tensor], prefix: str
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """WavLM's tensors, which have a prefix, without it; and the others.
+    """Split tensors into those of WavLM, whose prefix is removed, and the others.
 
     Weight normalization of the positional convolution (g v / |v|, one g a tap) is multiplied out;
     torch has written its two halves under two pairs of names.
@@ -66,7 +66,7 @@ def split_wavlm(
 
 
 def wavlm_tensors(wavlm: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """They by the names of ours, ``encoder.frontend.*`` and ``encoder.transformer.*``."""
+    """WavLM's tensors as timbral's, ``encoder.frontend.*`` and ``encoder.transformer.*``."""
     tensors = {}
     for key, tensor in wavlm.items():
         if not UNUSED.match(key):
@@ -78,9 +78,9 @@ def wavlm_tensors(wavlm: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def wavlm_sizes(wavlm: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Sizes, read off the tensors, by the names of `WavlmSizes`; KeyError for one that is missing.
+    """Sizes of `WavlmSizes`, read from the tensors; KeyError for a missing one.
 
-    How far apart positions may be is in no tensor: it is WavLM's.
+    The largest distance of positions is in no tensor: it keeps WavLM's default.
     """
     layers = {match[1] for key in wavlm if (match := re.match(LAYER, key))}
     convs = [

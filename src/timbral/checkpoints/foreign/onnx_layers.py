@@ -1,7 +1,7 @@
-"""What an ONNX file holds of a network's weights; its graph is read and never run.
+"""Read the weights of layers from an ONNX file; its graph is never run.
 
-An exporter renames weights and folds batch norms into the convolutions before them, so names tell
-little. What stays is the order in which layers are computed.
+Exporters rename weights and fold batch norms into the preceding convolutions, so names are of
+little use; the order in which layers are computed remains.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ __all__ = ["OnnxLayer", "layers_of", "read_onnx_layers"]
 WEIGHTED = ("Conv", "BatchNormalization", "Gemm", "MatMul")
 PREFIX = "onnx"
 DATA_TYPES = {1: np.float32, 10: np.float16, 11: np.float64}
-"""ONNX's numbers for the types that weights have"""
+"""ONNX's codes of the data types of weights"""
 
 
 @dataclass(frozen=True)
 class OnnxLayer:
-    """One node of the graph that has weights, and these in the node's order."""
+    """A node of the graph with weights, in the node's order."""
 
     operation: str
     tensors: list[Tensor]
 
 
 def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
-    """The weights of a graph's layers, in the order in which these are computed.
+    """The weights of a graph's layers, in the order of computing.
 
-    Named ``onnx.NUMBER.OPERATION.INPUT``, so that they are tensors by name as in any other file;
-    `layers_of` takes them apart again. Raises MissingExtraError without the package onnx,
-    CheckpointError for what it cannot read and for weights that lie in other files.
+    They are named ``onnx.NUMBER.OPERATION.INPUT``, so that they are tensors by name as in any other
+    file; `layers_of` splits them into layers again. Raises MissingExtraError without the package
+    onnx, CheckpointError for an unreadable model and for weights in separate files.
     """
     try:
         import onnx
@@ -44,7 +44,7 @@ def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
         raise MissingExtraError("reading the weights of an ONNX file", "export") from None
     try:
         graph = onnx.load_model_from_string(content).graph
-    except Exception as error:  # protobuf's own, of several kinds
+    except Exception as error:  # protobuf raises several kinds
         raise CheckpointError(f"it is not a readable ONNX model ({error})") from None
     weights = {each.name: each for each in graph.initializer}
     weights |= {
@@ -71,7 +71,7 @@ def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
 
 
 def _tensor(weight: Any) -> Tensor:
-    """An initializer's numbers."""
+    """The values of an initializer; empty for a type that weights do not have."""
     if weight.external_data:
         raise CheckpointError(
             "its weights are in a separate file; save the model with its weights inside"

@@ -24,12 +24,12 @@ from timbral.errors import CheckpointError
 __all__ = ["PADDLESPEECH"]
 
 LSTM_ALIAS = ((r"^lstm\.(\d+)\.cell\.(\w+)$", r"lstm.\2_l\1"),)
-"""one of the two names that Paddle gives to each tensor of an LSTM, and the other"""
+"""from one of the two names that Paddle gives each tensor of an LSTM to the other"""
 CELL_MARKS = ("lstm.0.cell.weight_ih", "lstm.0.cell.weight_hh", "linear.weight", "linear.bias")
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Gates are in torch's order; only linear.weight is transposed."""
+    """Convert the LSTM: gates are in torch's order, and only linear.weight is transposed."""
     state = {
         rename(name, LSTM_ALIAS): _as_numbers(name, tensor)
         for name, tensor in only_tensors(content.values).items()

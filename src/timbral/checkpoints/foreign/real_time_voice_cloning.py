@@ -12,7 +12,7 @@ WINDOW_STEP = 80
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """The same file as Resemblyzer's; nothing in it tells them apart, but the windows differ."""
+    """Convert a file with the layout of Resemblyzer's, from which it differs only in windows."""
     return torch_lstm_weights(content, WINDOW_STEP)
 
 
@@ -20,5 +20,5 @@ REAL_TIME_VOICE_CLONING = Format(
     "GE2E LSTM of Real-Time-Voice-Cloning, encoder.pt: the same file, windows half overlapping",
     (TORCH_MARKS,),
     convert,
-    fits=lambda content: False,  # unless it is named: nothing in it tells it from Resemblyzer's
+    fits=lambda content: False,  # must be given as `format`: the file is like Resemblyzer's
 )

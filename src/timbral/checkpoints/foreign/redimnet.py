@@ -1,6 +1,6 @@
 """ReDimNet and ReDimNet2, ``b5-vox2-ft_lm.pt`` and the like.
 
-Sizes are read off the tensors. What no tensor shows is in the file's ``model_config``: hop,
+Sizes are read from the tensors. Other settings are in the file's ``model_config``: hop,
 normalization of waves, and the order in which the last map's numbers are pooled.
 """
 
@@ -39,9 +39,9 @@ MARKS = (
 FRONT_END = "spec."
 UNUSED = re.compile(r"^(?:spec|cls_head)\.")
 WESPEAKERS = ("projection.", "frontend.")
-"""what stands before names of WeSpeaker's classifier over the training speakers and front-end"""
+"""prefixes of WeSpeaker's classifier over the training speakers, and of its front-end"""
 LARGEST_DIFFERENCE = 2e-3
-"""of filters and windows computed in float32 and in float64"""
+"""between filters and windows computed in float32 and in float64"""
 
 NAMES = (
     (r"^backbone\.stem\.0\.", "stem."),
@@ -76,13 +76,13 @@ NAMES = (
     (r"\.final_layer_norm\.", ".norm."),
 )
 SQUEEZE = {1: {"0": "conv", "1": "norm", "3": "product"}, 2: {"0": "product", "1": "norm"}}
-"""the layers behind a stage's blocks, by version"""
+"""the layers after a stage's blocks, by version"""
 PRODUCTS = re.compile(r"\.(?:product\d?|reduction|expansion|hidden|scores)\.weight$")
 """convolutions of kernel 1, which are linear layers here"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of both; tensors of the pooling are put into the order of a map's own numbers."""
+    """Convert any size of either; tensors of the pooling are put in timbral's order of maps."""
     state = only_tensors(content.values)
     missing = next((mark for mark in MARKS if mark not in state), None)
     if missing is not None:
@@ -91,7 +91,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def converted(state: Mapping[str, Tensor], settings: Settings, step: int = 0) -> ConvertedWeights:
-    """Tensors named as the authors name them; raises what a reader of weights may raise."""
+    """Convert tensors with the authors' names."""
     config = _config(state, settings)
     _check_front_end(state, config)
     order = _pooled_order(state, settings, config)
@@ -111,7 +111,7 @@ def converted(state: Mapping[str, Tensor], settings: Settings, step: int = 0) ->
 
 
 def _block_name(key: str, version: int) -> str:
-    """The places of blocks and of the layers behind them, which are numbers within a stage."""
+    """Name blocks and the layers after them, which are numbered within a stage."""
     block = re.match(r"^(backbone\.stage\d+(?:_pre)?\.)(\d+)\.conv_block\.(.*)$", key)
     if block:
         return f"{block[1]}blocks.{int(block[2]) - 3}.{block[3]}"
@@ -163,7 +163,7 @@ def _config(state: Mapping[str, Tensor], settings: Settings) -> RedimnetConfig:
 
 
 def _stage(state: Mapping[str, Tensor], index: int) -> dict[str, int]:
-    """Sizes of a stage, by the shapes of its tensors."""
+    """Sizes of a stage, from the shapes of its tensors."""
     before = rf"backbone\.stage{index}(?:_pre|_1d)?\."
     inside = {key: tensor for key, tensor in state.items() if re.match(before, key)}
     convs = [inside[key] for key in inside if re.fullmatch(rf"{before}2\.weight", key)]
@@ -188,7 +188,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> None:
-    """The file's window and filters are those that its settings say; CheckpointError if not."""
+    """Raise CheckpointError if the file's window and filters differ from those of its settings."""
     own = {
         "spectrogram.window": mel_window("torchaudio"),
         "mel_scale.fb": mel_filters("torchaudio", config.mels),
@@ -222,9 +222,10 @@ def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> Non
 def _pooled_order(
     state: Mapping[str, Tensor], settings: Settings, config: RedimnetConfig
 ) -> Tensor | None:
-    """Where the original has the numbers of a frame of the last map, in the order of ours.
+    """Positions in the original of the numbers of a frame of the last map, in timbral's order.
 
-    It may pool them mel by mel within each channel; ours lie channel by channel within each mel.
+    The original may pool them mel by mel within each channel; timbral's order is channel by channel
+    within each mel. None: the same order.
     """
     if not (config.head_per_mel if config.head_channels else settings.pools_channels_first):
         return None
@@ -245,7 +246,7 @@ def _reordered(name: str, tensor: Tensor, order: Tensor | None) -> Tensor:
 
 
 def is_wespeakers(content: Content) -> bool:
-    """Whether WeSpeaker's classifier or front-end is beside the tensors of a ReDimNet2."""
+    """Whether WeSpeaker's classifier or front-end is next to the tensors of a ReDimNet2."""
     return any(str(name).startswith(WESPEAKERS) for name in content.values)
 
 

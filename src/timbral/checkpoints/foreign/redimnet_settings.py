@@ -1,4 +1,4 @@
-"""What a ReDimNet's ``model_config`` says beside the sizes that its tensors show."""
+"""Settings in a ReDimNet's ``model_config`` that cannot be read from its tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "offset_fm_weights": (0,),
     "att_dos": (None,),
 }
-"""settings that no tensor shows, and their values that are known"""
+"""settings that cannot be read from tensors, and their supported values"""
 KNOWN_OF_FEATURES: dict[str, tuple[Any, ...]] = {
     "sample_rate": (16_000,),
     "n_fft": (512,),
@@ -44,12 +44,12 @@ KNOWN_OF_FEATURES: dict[str, tuple[Any, ...]] = {
     "norm_signal": (False, True),
     "eps": (1e-8,),
 }
-"""the same of ``spec_params``"""
+"""the same for ``spec_params``"""
 SHOWN = {
     "F", "C", "stages_setup", "group_divisor", "out_channels", "embed_dim", "global_context_att",
     "dual_agg", "agg_gnorm", "hop_length", "spec_params",
 }  # fmt: skip
-"""settings that tensors show, or that are read by themselves"""
+"""settings that are read from tensors, or separately"""
 OF_TRAINING = {
     "num_classes", "class_dropout", "feat_agg_dropout", "head_activation", "return_all_outputs",
 }  # fmt: skip
@@ -60,7 +60,7 @@ AUGMENTATION = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What no tensor shows."""
+    """Settings that cannot be read from tensors."""
 
     version: int
     group_divisor: int
@@ -72,7 +72,7 @@ class Settings:
 
 
 def read_settings(whole: Mapping[Any, Any]) -> Settings:
-    """Of all that a file holds; CheckpointError where they are not known, or not there."""
+    """The settings in a file's content; CheckpointError if they are missing or not supported."""
     given = whole.get(KEY)
     if not isinstance(given, Mapping):
         raise CheckpointError(
@@ -103,12 +103,12 @@ def read_settings(whole: Mapping[Any, Any]) -> Settings:
 
 
 def check_network(given: Mapping[Any, Any], where: str) -> None:
-    """CheckpointError for a setting of the network that is not known, or another value of one."""
+    """Raise CheckpointError for an unknown setting of the network, or an unsupported value."""
     _check(given, KNOWN, SHOWN | OF_TRAINING, where)
 
 
 def check_features(given: Mapping[Any, Any], where: str) -> None:
-    """The same for a setting of the features."""
+    """Raise CheckpointError for an unknown setting of the features, or an unsupported value."""
     _check(given, KNOWN_OF_FEATURES, AUGMENTATION, where)
 
 
@@ -136,5 +136,5 @@ def _whole_number(given: Mapping[Any, Any], key: str, default: int) -> int:
 
 
 def _shown(value: object) -> str:
-    """In one short line, whatever it is."""
+    """Any value in one short line."""
     return " ".join(repr(value).split())[:60]

@@ -1,4 +1,4 @@
-"""Weights of other projects in our terms. A new project is a file here and a line in `FORMATS`."""
+"""Formats of other projects' weights. A new one is a file here and a line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ FORMATS: dict[str, Format] = {
     "transformers-w2v-bert": TRANSFORMERS_W2V_BERT,
     "unispeech": UNISPEECH,
 }
-"""by the names that `convert` takes"""
+"""formats by the names that `convert` accepts"""
 
 
 def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
     """Read weights of another project; nothing in them is ever run.
 
-    Raises CheckpointError when they cannot be read, are of no known `format`, or could be of two.
+    Raises CheckpointError if they cannot be read, have no known `format`, or fit several.
     """
     if format is not None and format not in FORMATS:
         raise CheckpointError(f"unknown format {format!r}{did_you_mean(format, FORMATS)}")
@@ -74,7 +74,7 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
         TypeError,
         ValueError,
     ) as error:
-        # Tensors of other shapes than a reader expects; it takes them apart without asking.
+        # Readers do not check the shapes of tensors before they use them.
         raise CheckpointError(
             f"{source}: these are not weights of the format {FORMATS[name].description!r}: {error}"
             f"{_of_another(format, content)}"
@@ -82,7 +82,7 @@ def read_foreign(source: Path, format: str | None = None) -> ConvertedWeights:
 
 
 def _of_another(format: str | None, content: Content) -> str:
-    """What to say of weights that are not of the format that was named."""
+    """A hint for weights that have another format than the given one; else empty."""
     try:
         name, _ = _recognized(content)
     except CheckpointError:
@@ -91,7 +91,7 @@ def _of_another(format: str | None, content: Content) -> str:
 
 
 def _of(format: str, content: Content) -> Content:
-    """The encoder of a format in a file; all of the file when it has not got what marks one."""
+    """The encoder of a format in a file; the whole content if there are no marks of one."""
     for marks in FORMATS[format].marks:
         if encoders := find_encoders(content, marks):
             return only_encoder(encoders)
@@ -99,21 +99,21 @@ def _of(format: str, content: Content) -> Content:
 
 
 def _recognized(content: Content) -> tuple[str, Content]:
-    """The format that fits, and the encoder in the file."""
-    found: dict[str, tuple[str, Content]] = {}
+    """The format that fits, and the encoder in the file; CheckpointError unless there is one."""
+    matches: dict[str, tuple[str, Content]] = {}
     for name, project in FORMATS.items():
         for marks in project.marks:
             fitting = [one for one in find_encoders(content, marks) if project.fits(one)]
             if fitting:
-                found[name] = (marks[0], only_encoder(fitting))
+                matches[name] = (marks[0], only_encoder(fitting))
                 break
     inside = {
         name  # one format's encoder may be part of another format
-        for name, (mark, _) in found.items()
-        for other, _ in found.values()
+        for name, (mark, _) in matches.items()
+        for other, _ in matches.values()
         if other.endswith(f".{mark}")
     }
-    names = [name for name in found if name not in inside]
+    names = [name for name in matches if name not in inside]
     if len(names) > 1:
         raise CheckpointError(
             f"these weights fit more than one format: {' or '.join(names)}; choose one with "
@@ -122,4 +122,4 @@ def _recognized(content: Content) -> tuple[str, Content]:
     if not names:
         formats = "".join(f"\n  {name}: {one.description}" for name, one in FORMATS.items())
         raise CheckpointError(f"weights of no known format; known formats:{formats}")
-    return names[0], found[names[0]][1]
+    return names[0], matches[names[0]][1]

@@ -16,7 +16,7 @@ WINDOW_STEP = 77
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """The file's layout is Real-Time-Voice-Cloning's; the windows are Resemblyzer's."""
+    """Convert a file with the layout of Real-Time-Voice-Cloning's, but Resemblyzer's windows."""
     return torch_lstm_weights(content, WINDOW_STEP)
 
 

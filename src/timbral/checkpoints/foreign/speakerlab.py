@@ -22,7 +22,7 @@ from timbral.errors import CheckpointError
 __all__ = ["CLASSIFIER", "MARKS", "SPEAKER_3D", "campplus_tensors", "has_classifier"]
 
 CLASSIFIER = "projection."
-"""of WeSpeaker, whose CAM++ has the same tensors"""
+"""prefix of the classifier of WeSpeaker, whose CAM++ has the same tensors"""
 MARKS = ("xvector.tdnn.linear.weight", "head.conv1.weight")
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -47,11 +47,12 @@ NAMES: tuple[tuple[str, str], ...] = (
     (r"\.linear1\.", ".bottleneck."),
     (r"\.nonlinear(\d)\.batchnorm", r".norm\1"),
 )
-"""3D-Speaker's names of tensors and ours, once its numbers from one are numbers from zero"""
+"""from 3D-Speaker's names of tensors to timbral's, after its numbers are shifted to begin at zero
+"""
 
 
 def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor]]:
-    """The size of the vectors, and the tensors, named ``encoder.*``, of its ``CAMPPlus``."""
+    """The embedding dimension of 3D-Speaker's ``CAMPPlus``, and its tensors as ``encoder.*``."""
     if MARKS[0] not in state:
         raise CheckpointError("these are not weights of CAM++ as 3D-Speaker builds it")
     tensors = {}
@@ -64,7 +65,7 @@ def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """3D-Speaker's CAM++, its layers renamed, or its ERes2NetV2."""
+    """Convert 3D-Speaker's CAM++ by renaming its layers, or its ERes2NetV2."""
     if MARKS[0] not in content.values and ERES2NET_V2_MARKS[-1] in content.values:
         return convert_eres2net_v2(content)
     embedding, tensors = campplus_tensors(only_tensors(content.values))
@@ -72,7 +73,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def has_classifier(content: Content) -> bool:
-    """Whether WeSpeaker's classifier over the training speakers is beside the encoder."""
+    """Whether WeSpeaker's classifier over the training speakers is next to the encoder."""
     return any(str(name).startswith(CLASSIFIER) for name in content.values)
 
 

@@ -22,7 +22,7 @@ MARKS = (
     "fuse34.local_att.0.weight",
 )
 BINS_LEFT = 10
-"""of 80 filter banks, behind three strides of two"""
+"""of 80 filter banks, after three strides of two"""
 
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^conv1\.", "conv."),
@@ -45,7 +45,7 @@ NAMES: tuple[tuple[str, str], ...] = (
 
 
 def convert_eres2net_v2(content: Content) -> ConvertedWeights:
-    """3D-Speaker's ERes2NetV2, its layers renamed; sizes are read off the tensors."""
+    """Convert 3D-Speaker's ERes2NetV2 by renaming its layers; sizes are read from the tensors."""
     state = only_tensors(content.values)
     config = _config(state)
     tensors = {}
@@ -70,7 +70,7 @@ def _config(state: Mapping[str, Tensor]) -> Eres2netV2Config:
     config = Eres2netV2Config(
         layers=tuple(_count(state, rf"layer{stage}\.\d+\.conv1\.weight") for stage in (1, 2, 3, 4)),
         channels=channels,
-        base_width=-(-widths[-1] * 64 // (8 * channels)),  # the least that makes this width
+        base_width=-(-widths[-1] * 64 // (8 * channels)),  # the smallest that gives this width
         scale=_count(state, r"layer1\.0\.convs\.\d+\.weight"),
         expansion=len(state["layer1.0.conv3.weight"]) // channels,
         embedding_dim=len(state["seg_1.weight"]),

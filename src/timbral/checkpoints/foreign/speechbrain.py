@@ -34,7 +34,7 @@ LINEAR = re.compile(r"(\.se_block\.conv[12]|^asp\.conv|^fc)\.conv\.weight$")
 
 
 def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, Tensor]]:
-    """Config and tensors, named ``encoder.*``, of SpeechBrain's ``ECAPA_TDNN``.
+    """Config of SpeechBrain's ``ECAPA_TDNN``, and its tensors as ``encoder.*``.
 
     Its convolutions of kernel 1 over vectors and scores are linear layers here.
     """
@@ -60,10 +60,10 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """``embedding_model.ckpt``: the state of its ``ECAPA_TDNN``.
+    """Convert ``embedding_model.ckpt``, the state of an ``ECAPA_TDNN``.
 
-    Encoders of SpeechBrain for mel spectrograms of TTS have the same file and tensors; only the
-    hyperparams.yaml beside it tells them apart.
+    SpeechBrain's encoders for mel spectrograms of TTS have the same file and tensors; only the
+    hyperparams.yaml next to it tells them apart.
     """
     if content.hyperparams and FEATURES not in content.hyperparams:
         raise CheckpointError(

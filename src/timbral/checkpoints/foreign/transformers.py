@@ -39,7 +39,7 @@ NAMES = (
     (r"^feature_extractor\.", "head.linear."),
 )
 MARK = "encoder.layers.0.attention.gru_rel_pos_const"
-"""which HuBERT and wav2vec 2.0, otherwise named alike, have not got"""
+"""a tensor that HuBERT and wav2vec 2.0 lack, whose other names are the same"""
 NEEDED = (
     "hidden_size",
     "num_hidden_layers",
@@ -64,11 +64,11 @@ NEEDED = (
 OPTIONAL = ("do_normalize", "mask_time_prob", "mask_time_length", "mask_time_min_masks")
 """keys of config.json that have the same name and meaning in `WavlmConfig`"""
 UNUSED = re.compile(r"classifier\.|objective\.|wavlm\.adapter\.")
-"""of the original's training: not needed for embeddings"""
+"""tensors of the original's training, not needed for embeddings"""
 
 
 def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors named ``encoder.*`` of transformers' WavLMForXVector, or of a bare WavLMModel."""
+    """Tensors as ``encoder.*`` of transformers' WavLMForXVector, or of a bare WavLMModel."""
     if not any(key.startswith("wavlm.") for key in state):
         state = {f"wavlm.{key}": tensor for key, tensor in state.items()}
     state = _folded(state)
@@ -93,7 +93,7 @@ def _as_convolution(key: str, state: Mapping[str, Tensor]) -> Tensor:
     weight, index = state[key], int(key.split(".")[1])
     before = state.get(f"tdnn.{index - 1}.kernel.bias" if index else "projector.bias")
     if before is None or weight.shape[1] % len(before):
-        return weight  # loading then says what does not fit
+        return weight  # loading then reports what does not fit
     return weight.view(len(weight), -1, len(before)).transpose(1, 2)
 
 
@@ -116,7 +116,7 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WavlmConfig:
-    """Our config of a transformers ``config.json`` (and preprocessor_config.json, merged in)."""
+    """The config from a transformers ``config.json`` (with preprocessor_config.json merged in)."""
     fixed = {"conv_bias": False, "hidden_act": "gelu", "feat_extract_activation": "gelu"}
     for key, value in {**fixed, "add_adapter": False}.items():
         if content.get(key, value) != value:
@@ -133,12 +133,12 @@ def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wa
 
 
 def has_wavlm_config(content: Content) -> bool:
-    """Whether a config.json of a WavLM lies beside the weights."""
+    """Whether there is a config.json of a WavLM next to the weights."""
     return content.config is not None and content.config.get("model_type") == "wavlm"
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """A folder of WavLM; without an x-vector head in it, the head is newly initialized."""
+    """Convert a folder of WavLM; if it has no x-vector head, that is newly initialized."""
     if content.config is None or not has_wavlm_config(content):
         raise CheckpointError("these are not weights of a WavLM, although config.json says so")
     tensors = wavlm_tensors(only_tensors(content.values))

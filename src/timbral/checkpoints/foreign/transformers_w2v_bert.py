@@ -1,7 +1,7 @@
 """w2v-BERT 2.0 of transformers (``facebook/w2v-bert-2.0``): a folder with config.json and weights.
 
-It has no speaker head: that of `w2v-bert-mhfa` is newly initialized, to be trained first. The
-encoders with other heads begin with it, too (`load_weights`).
+It has no speaker head: that of `w2v-bert-mhfa` is newly initialized and must be trained first.
+Encoders with other heads can also be initialized from it (`load_weights`).
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ SIZES = {
     "left_max_position_embeddings": "left_positions",
     "right_max_position_embeddings": "right_positions",
 }
-"""keys of config.json, and what they are called here"""
+"""keys of config.json, and their names in timbral"""
 KNOWN = {
     "position_embeddings_type": ("relative_key",),
     "hidden_act": ("swish", "silu"),
     "add_adapter": (False,),
     "feature_projection_input_dim": (160,),
 }
-"""other settings, and their values that are known; the first is the default"""
+"""other settings, and their supported values; the first is the default"""
 
 
 def is_w2v_bert(content: Content) -> bool:
-    """Whether a config.json of a w2v-BERT lies beside the weights."""
+    """Whether there is a config.json of a w2v-BERT next to the weights."""
     return content.config is not None and content.config.get("model_type") == MODEL_TYPE
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of it; CheckpointError where config.json is not one of a w2v-BERT that is known."""
+    """Convert any size; CheckpointError if config.json is not of a supported w2v-BERT."""
     if content.config is None or not is_w2v_bert(content):
         raise CheckpointError("these are not weights of a w2v-BERT, although config.json says so")
     config = _config(content.config)

@@ -23,7 +23,7 @@ from timbral.errors import CheckpointError
 __all__ = ["UNISPEECH", "ecapa_tensors"]
 
 WAVLM = "feature_extract.model."
-"""before the names of WavLM's own tensors"""
+"""prefix of WavLM's tensors"""
 MARKS = (
     f"{WAVLM}encoder.layers.0.self_attn.grep_a",
     "feature_weight",
@@ -49,11 +49,11 @@ NAMES = (
     (r"^linear\.", "pooling.fc."),
 )
 AS_MATRIX = re.compile(r"^pooling\.asp\.(?:hidden|scores)\.weight$")
-"""whose convolutions of kernel 1 are linear layers here"""
+"""convolutions of kernel 1 that are linear layers here"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of WavLM with an ECAPA-TDNN on its weighted layers, no recording changed before."""
+    """Convert any size of WavLM with an ECAPA-TDNN on its weighted layers; no preprocessing."""
     wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
     try:
         config = _config(wavlm, state)
@@ -67,10 +67,10 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def ecapa_tensors(state: Mapping[str, Tensor], channels: int, scale: int) -> dict[str, Tensor]:
-    """Tensors of the ECAPA-TDNN and of the layers' weights, as those of a `SmallEcapa`.
+    """Tensors of the ECAPA-TDNN and of the layers' weights, as tensors of a `SmallEcapa`.
 
-    In a Res2Net block the last group of channels passes through, in ours the first one, so
-    channels in front of it and behind it change places, as in WeSpeaker's.
+    In a Res2Net block the last group of channels passes through, but in timbral's the first one, so
+    the channels of its input and output layers are rotated, as for WeSpeaker's.
     """
     moved = torch.arange(channels).roll(channels // scale)
     tensors: dict[str, Tensor] = {}
@@ -88,9 +88,9 @@ def ecapa_tensors(state: Mapping[str, Tensor], channels: int, scale: int) -> dic
 
 
 def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmEcapaConfig:
-    """Sizes, read off the tensors; KeyError for one that is missing.
+    """Sizes, read from the tensors; KeyError for a missing one.
 
-    That a large model's samples are normalized is in no tensor.
+    Whether samples are normalized is in no tensor: those of a large model are.
     """
     sizes = wavlm_sizes(wavlm)
     groups = sum(bool(re.match(r"layer2\.Res2Conv1dReluBn\.convs\.\d+\.weight", k)) for k in state)

@@ -1,4 +1,4 @@
-"""Files of weights: where they are, and what they hold, read without running anything in them."""
+"""Find files of weights and read their content, without running any of it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["find_weights", "holds_weights", "read_content"]
 TORCH_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """the first object in files of torch before 1.6"""
 LONGEST_REASON = 200
-"""characters of an error of a reader, which may quote the whole file"""
+"""longest reason in characters, as a reader's error may quote the whole file"""
 LEGACY_PICKLES = 4
-"""with which such a file begins: that number, a version, sizes of numbers, and the content"""
+"""pickles at the beginning of such a file: that number, a version, sizes of numbers, the content"""
 SAVE_TENSORS = (
     "save only the state_dict, in the project that the file comes from: "
     "torch.save(model.state_dict(), FILE)"
@@ -48,11 +48,11 @@ NOTES = (
     "lightning_fabric.utilities.data.AttributeDict",
     "torch.torch_version.TorchVersion",
 )
-"""classes of what projects note in their files beside the weights"""
+"""classes of metadata that projects store with their weights"""
 
 
 class Unread:
-    """Stands for a note of such a class: it keeps nothing of what the file says, and does nothing.
+    """Replaces an object of such a class: it stores nothing and does nothing.
 
     The classes themselves are neither imported nor called.
     """
@@ -68,7 +68,7 @@ class Unread:
 
 
 def find_weights(source: Path) -> Path:
-    """The file of weights that a path stands for: itself, or one in its folder."""
+    """The file of weights: the path itself, or a file in its folder; else CheckpointError."""
     if source.is_file():
         return source
     paddle = Path(f"{source}.pdparams")  # PaddleSpeech leaves the suffix out
@@ -83,7 +83,7 @@ def find_weights(source: Path) -> Path:
 
 
 def holds_weights(source: Path) -> bool:
-    """Whether a path is a foreign file of weights, or a folder that has one."""
+    """Whether a path is another project's file of weights, or a folder with one."""
     if (source / "checkpoint.json").exists():
         return False
     try:
@@ -93,12 +93,12 @@ def holds_weights(source: Path) -> bool:
 
 
 def read_content(path: Path) -> Content:
-    """What a file of weights holds, and the configs beside it.
+    """The content of a file of weights, and of the configs next to it.
 
-    Takes torch's files, safetensors, ONNX models (their weights alone), and pickles of arrays as
-    Paddle writes them, each known by its content, whatever the file is called. Raises
-    CheckpointError that says what it is when it is none of these, or asks for anything but tensors
-    and plain values, MissingExtraError where an ONNX model cannot be read.
+    Reads torch's files, safetensors, ONNX models (only their weights), and pickles of arrays as
+    Paddle writes them; each is recognized by its content, not its name. Raises CheckpointError for
+    any other file, and for a pickle with anything but tensors and plain values; MissingExtraError
+    if an ONNX model cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -153,7 +153,7 @@ def _read_onnx(content: bytes) -> dict[str, Tensor]:
 def _read_pickled(content: bytes) -> tuple[Any, Container]:
     memory = io.BytesIO(content)
     if not content.startswith(b"PK"):
-        # A file of torch before its archives begins with a pickle, too: of this number.
+        # A file of torch before 1.6 also begins with a pickle, of this number.
         values = read_pickle(content)
         if not isinstance(values, int) or values != TORCH_MAGIC_NUMBER:
             return values, "arrays"
@@ -162,7 +162,7 @@ def _read_pickled(content: bytes) -> tuple[Any, Container]:
 
 
 def _reason(error: Exception, content: bytes) -> str:
-    """Why a file was refused, in one line, without torch's advice to read it all the same."""
+    """Why a file was refused, in one line, without torch's advice to load it unsafely."""
     names = _unknown_names(error, content)
     if names:
         return f"{UnknownNameError(', '.join(names[:3]))}; {SAVE_TENSORS}"
@@ -176,7 +176,7 @@ def _reason(error: Exception, content: bytes) -> str:
 
 
 def _unknown_names(error: Exception, content: bytes) -> list[str]:
-    """What a pickle asks for, beyond tensors and plain values."""
+    """Names that a pickle refers to, except those of tensors and plain values."""
     if isinstance(error, UnknownNameError):
         return [error.name]
     try:
@@ -184,7 +184,7 @@ def _unknown_names(error: Exception, content: bytes) -> list[str]:
             memory = io.BytesIO(content)
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(memory))
         names = names_in_pickles(content, LEGACY_PICKLES)
-    except Exception:  # it is broken
+    except Exception:  # it is damaged
         return []
     return sorted(name for name in names if name.partition(".")[0] not in ("torch", "collections"))
 
@@ -194,7 +194,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _read_text(path: Path) -> str:
-    """Empty where there is no such file, or it is no text: only some formats look at it."""
+    """The text of a file; empty if it does not exist or is not text, as few formats need it."""
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -202,7 +202,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_configs(folder: Path) -> dict[str, Any] | None:
-    """config.json and preprocessor_config.json in one; None where there is no config.json."""
+    """config.json and preprocessor_config.json, merged; None without a config.json."""
     if not (folder / "config.json").is_file():
         return None
     config: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""ResNets of WeSpeaker, and of pyannote's wrapper of them."""
+"""ResNets of WeSpeaker, also in pyannote's wrapper."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["PYANNOTE", "WESPEAKER"]
 
 MARKS = ("seg_1.weight", "conv1.weight", "layer1.0.conv2.weight", "layer4.0.conv2.weight")
 PYANNOTE_PREFIX = "resnet."
-"""below which pyannote's wrapper keeps the network"""
+"""prefix of the network in pyannote's wrapper"""
 BINS_LEFT = 10
-"""of 80 filter banks, behind three strides of two"""
+"""of 80 filter banks, after three strides of two"""
 CLASSIFIER = "projection."
-"""over the training speakers, which WeSpeaker keeps in the same file"""
+"""prefix of the classifier over the training speakers, which WeSpeaker keeps in the same file"""
 
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^conv1\.", "conv."),
@@ -41,7 +41,7 @@ NAMES: tuple[tuple[str, str], ...] = (
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """WeSpeaker's ResNet with temporal statistics pooling, its layers renamed."""
+    """Convert WeSpeaker's ResNet with temporal statistics pooling by renaming its layers."""
     state = {
         name: tensor
         for name, tensor in only_tensors(content.values).items()
@@ -83,7 +83,7 @@ def _blocks(state: Mapping[str, Tensor], stage: int) -> int:
 
 
 def convert_pyannote(content: Content) -> ConvertedWeights:
-    """The same network, one level deeper."""
+    """Convert the same network from below pyannote's prefix."""
     tensors = only_tensors(content.values)
     inside = {
         name.removeprefix(PYANNOTE_PREFIX): tensor

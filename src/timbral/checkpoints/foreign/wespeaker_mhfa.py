@@ -22,7 +22,7 @@ from timbral.errors import CheckpointError
 __all__ = ["WESPEAKER_MHFA"]
 
 WAVLM = "model."
-"""before the names of WavLM's own tensors"""
+"""prefix of WavLM's tensors"""
 HEAD = "back_end."
 MARKS = (
     f"{HEAD}weights_k",
@@ -33,7 +33,7 @@ MARKS = (
     f"{WAVLM}encoder.layers.0.self_attn.grep_a",
 )
 CLASSIFIER = "projection."
-"""over the training speakers, which WeSpeaker keeps in the same file"""
+"""prefix of the classifier over the training speakers, which WeSpeaker keeps in the same file"""
 NAMES = (
     (r"^back_end\.weights_k$", "pooling.key_sum.layer_weights"),
     (r"^back_end\.weights_v$", "pooling.value_sum.layer_weights"),
@@ -43,11 +43,11 @@ NAMES = (
     (r"^back_end\.pooling_fc\.", "pooling.output."),
 )
 MASKED = "encoder.transformer.masked_spec_embed"
-"""what stands for masked frames in training; BUT's WavLM has none"""
+"""replaces masked frames in training; BUT's WavLM has none"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of WavLM with MHFA; no waves are normalized, as BUT's code normalizes none."""
+    """Convert any size of WavLM with MHFA; waves are not normalized, as in BUT's code."""
     wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
     try:
         config = _config(wavlm, state)
@@ -56,7 +56,7 @@ def convert(content: Content) -> ConvertedWeights:
             f"these are not weights of BUT's WavLM with MHFA: {error} is missing"
         ) from None
     tensors = {MASKED: torch.zeros(config.hidden_size), **wavlm_tensors(wavlm)}
-    if config.do_stable_layer_norm:  # of the last state, which MHFA takes as it is
+    if config.do_stable_layer_norm:  # norm of the last state, which MHFA does not use
         tensors = {
             name: tensor
             for name, tensor in tensors.items()
@@ -69,7 +69,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmMhfaConfig:
-    """Sizes, read off the tensors; KeyError for one that is missing."""
+    """Sizes, read from the tensors; KeyError for a missing one."""
     return WavlmMhfaConfig(
         **wavlm_sizes(wavlm),
         pooling_heads=len(state[f"{HEAD}att_head.weight"]),

@@ -1,7 +1,7 @@
 """ReDimNet and ReDimNet2 of WeSpeaker, ``avg_model.pt`` of its recipes.
 
-Their tensors are the authors' by other names. ReDimNet takes Kaldi's filter banks. ReDimNet2 takes
-the authors' features; which, only WeSpeaker's config.yaml beside the file says.
+Their tensors are the authors' under other names. ReDimNet takes Kaldi's filter banks, ReDimNet2 the
+authors' features, whose settings are only in WeSpeaker's config.yaml next to the file.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ GROUPED = re.compile(r"conv_block\.(?:conv1|dwconvs\.0)\.weight$")
 RECIPE = "config.yaml"
 SECOND = re.compile(r"^ReDimNet2(?:Wrap|Custom|B\d)$")
 HOP = 160
-"""of the front-end's class, where the recipe names none"""
+"""default of the front-end's class, if the recipe gives none"""
 FLATTENED = "ReDimNet2B6"
-"""whose class, unlike the others, pools mel by mel within each channel by default"""
+"""class that, unlike the others, pools mel by mel within each channel by default"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of both; the linear layer must be the only one."""
+    """Convert any size of either with a single linear layer."""
     state = {
         key.removeprefix(FRONT_END): tensor
         for key, tensor in only_tensors(content.values).items()
@@ -61,9 +61,10 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def _as_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """ReDimNet's tensors by the names that its authors give them.
+    """ReDimNet's tensors under its authors' names.
 
-    Sums of maps are kept beside the stages, so a stage's layers have places that are two lower.
+    WeSpeaker keeps the sums of maps outside of the stages, so numbers of a stage's layers are two
+    lower.
     """
     last = sum(bool(SUMS.match(key)) for key in state) - 1
     renamed = {}
@@ -88,12 +89,12 @@ def _first_settings(state: Mapping[str, Tensor]) -> Settings:
 
 
 def _group_divisor(state: Mapping[str, Tensor]) -> int:
-    """Channels in a group of the blocks' convolutions; one group of fewer channels is no group."""
+    """Channels per group of the blocks' convolutions, by the smallest."""
     return min((tensor.shape[1] for key, tensor in state.items() if GROUPED.search(key)), default=1)
 
 
 def _second_settings(state: Mapping[str, Tensor], text: str) -> Settings:
-    """Of the tensors, and of WeSpeaker's recipe."""
+    """Settings of a ReDimNet2, from its tensors and WeSpeaker's recipe."""
     recipe = _read_recipe(text)
     name = recipe.get("model")
     network = recipe.get("model_args") or {}

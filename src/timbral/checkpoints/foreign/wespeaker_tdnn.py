@@ -50,22 +50,22 @@ NAMES = (
     (r"^linear\.", "fc."),
 )
 VECTORS = re.compile(r"^asp\.(hidden|scores)\.weight$")
-"""whose convolutions of kernel 1 are linear layers here"""
+"""convolutions of kernel 1 that are linear layers here"""
 BEFORE, AFTER = re.compile(r"\.tdnn1\."), re.compile(r"\.tdnn2\.conv\.weight$")
 
 
 def convert_campplus(content: Content) -> ConvertedWeights:
-    """The same tensors as 3D-Speaker's, on other filter banks."""
+    """Convert WeSpeaker's CAM++: the same tensors as 3D-Speaker's, with other filter banks."""
     embedding, tensors = campplus_tensors(_without_classifier(content))
     config = CampplusConfig(embedding_dim=embedding, filter_banks="wespeaker")
     return ConvertedWeights(config, tensors)
 
 
 def convert_ecapa(content: Content) -> ConvertedWeights:
-    """``ECAPA_TDNN`` and ``ECAPA_TDNN_GLOB`` of any width, with the pooling ASTP.
+    """Convert ``ECAPA_TDNN`` or ``ECAPA_TDNN_GLOB`` of any width, with ASTP pooling.
 
-    In a Res2Net block the last group of channels passes through, in ours the first one: the
-    channels in front of it and behind it change places.
+    In a Res2Net block the last group of channels passes through, but in timbral's the first one:
+    the channels of its input and output layers are rotated.
     """
     state = _without_classifier(content)
     config = _ecapa_config(state)

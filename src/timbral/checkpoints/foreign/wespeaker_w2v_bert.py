@@ -29,7 +29,7 @@ MARKS = (
     "bottleneck.weight",
 )
 UNUSED = re.compile(r"^(?:projection\.|frontend\.encoder\.masked_spec_embed$)")
-"""the classifier that WeSpeaker keeps in the same file, and what masks frames in pretraining"""
+"""the classifier that WeSpeaker keeps in the same file, and the embedding of masked frames"""
 NAMES = (
     (r"^frontend\.encoder\.feature_projection\.layer_norm\.", "input_norm."),
     (r"^frontend\.encoder\.feature_projection\.projection\.", "projection."),
@@ -43,11 +43,11 @@ NAMES = (
 PRODUCTS = re.compile(r"\.(?:pointwise_conv\d|hidden|scores)\.weight$")
 """convolutions of kernel 1, which are linear layers here"""
 RIGHT_POSITIONS = 8
-"""of w2v-BERT 2.0: how the distances are split between both sides is in no tensor"""
+"""of w2v-BERT 2.0; the split of distances between both sides is in no tensor"""
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Any size of it; what low-rank updates have changed must be merged before."""
+    """Convert any size; low-rank updates must have been merged."""
     state = only_tensors(content.values)
     if any(".lora_" in name for name in state):
         raise CheckpointError(
@@ -71,7 +71,7 @@ def convert(content: Content) -> ConvertedWeights:
 
 
 def _config(state: Mapping[str, Tensor]) -> W2vBertConfig:
-    """Sizes, read off the tensors; KeyError for one that is missing."""
+    """Sizes, read from the tensors; KeyError for a missing one."""
     positions, head_size = state[f"{FIRST}self_attn.distance_embedding.weight"].shape
     hidden = len(state[f"{FIRST}final_layer_norm.weight"])
     return W2vBertConfig(

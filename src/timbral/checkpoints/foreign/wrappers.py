@@ -1,8 +1,8 @@
-"""An encoder's tensors in a file, whatever they were wrapped in when it was saved.
+"""Find an encoder's tensors in a file, whatever wrapped them when it was saved.
 
-Trainers put a state dict below keys (``state_dict``, ``model``, ``net``), and the names in it below
-modules: ``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``model.`` of Lightning. An
-encoder is found by names of tensors that only it has; what stands before all of them is its prefix:
+Trainers nest a state dict below keys (``state_dict``, ``model``, ``net``), and add prefixes to its
+names: ``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``model.`` of Lightning. An
+encoder is found by names of tensors that only it has; what precedes all of them is its prefix:
 
     file["state_dict"]["model.encoder.lstm.weight_ih_l0"]
          keys          prefix         mark
@@ -25,21 +25,22 @@ from timbral.errors import CheckpointError
 __all__ = ["check_beside", "find_encoders", "only_encoder"]
 
 DEEPEST = 4
-"""dictionaries in one another that are looked into"""
+"""deepest nesting of dictionaries to search"""
 WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""parts of names that torch.compile and FSDP put anywhere"""
+"""parts of names that torch.compile and FSDP insert anywhere"""
 CLASSIFIER = re.compile(r"(?:\w*classif|loss|criterion|margin|aam|arc_?face|softmax|speaker_fc)")
-"""starts of names of what stands on an encoder only while it is trained"""
+"""prefixes of names of layers on top of an encoder in training"""
 TRAINING_ONLY = re.compile(
     CLASSIFIER.pattern + r"|(?:\w*(?:objective|metric|accuracy|augment|spectrogram|features?|"
     r"fbank|mean_var_norm|normalizer)|similarity_|spec_?aug|mel|eer|n_averaged)"
 )
-"""the same for what stands beside an encoder; also what makes its features, which are ours"""
+"""prefixes of names next to an encoder that only training needs, or that compute its features,
+which timbral computes itself"""
 STEP_KEYS = ("step", "global_step")
 
 
 def find_encoders(content: Content, marks: tuple[str, ...]) -> list[Content]:
-    """The encoders in a file that have all of these tensors, each under its own names."""
+    """The encoders in a file that have all `marks`, each with its prefix removed."""
     return [
         _encoder(content, keys, level, prefix)
         for keys, level in _levels(content.values, ())
@@ -48,7 +49,7 @@ def find_encoders(content: Content, marks: tuple[str, ...]) -> list[Content]:
 
 
 def only_encoder(encoders: list[Content]) -> Content:
-    """The one encoder that is there, maybe several times; CheckpointError for different ones."""
+    """The encoder of a file, which may contain copies; CheckpointError for different encoders."""
     first = encoders[0]
     for other in encoders[1:]:
         if not _same_tensors(first, other):
@@ -65,7 +66,7 @@ def _place(encoder: Content) -> str:
 
 
 def check_beside(encoder: Content) -> None:
-    """Raise CheckpointError where tensors beside an encoder may be a part of it."""
+    """Raise CheckpointError if tensors next to an encoder may be part of it."""
     unknown = [
         name
         for name in encoder.beside
@@ -81,7 +82,10 @@ def check_beside(encoder: Content) -> None:
 
 
 def _first_own_part(name: str, prefix: str) -> str:
-    """Where a name leaves a prefix: ``loss`` for ``model.loss.weight`` and ``model.encoder.``."""
+    """The first part of a name that is not in a prefix.
+
+    It is ``loss`` for the name ``model.loss.weight`` and the prefix ``model.encoder.``.
+    """
     parts, above = name.split("."), prefix.split(".")
     pairs = itertools.zip_longest(parts[:-1], above)
     return next((part for part, other in pairs if part and part != other), parts[-1])
@@ -90,7 +94,7 @@ def _first_own_part(name: str, prefix: str) -> str:
 def _levels(
     values: Mapping[Any, Any], keys: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """Every dictionary in a file, and the keys that lead to it."""
+    """Every dictionary in a file, with the keys that lead to it."""
     yield keys, values
     if len(keys) < DEEPEST:
         for key, value in values.items():
@@ -99,7 +103,7 @@ def _levels(
 
 
 def _prefixes(level: Mapping[Any, Any], marks: tuple[str, ...]) -> list[str]:
-    """What stands before the marks, where all of them are there behind it."""
+    """Prefixes with which all marks are names of tensors."""
     names = _tensors(level).keys()
     starts = [name.removesuffix(marks[0]) for name in names if name.endswith(marks[0])]
     return [
@@ -135,7 +139,7 @@ def _encoder(
 
 
 def _step(values: Mapping[Any, Any], keys: tuple[str, ...]) -> int:
-    """The training step that a file tells beside its state dict, or above it; else 0."""
+    """The training step in a file, next to its state dict or above it; 0 if there is none."""
     found = 0
     for key in (*keys, None):
         for name in STEP_KEYS:
