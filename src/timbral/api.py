@@ -338,15 +338,16 @@ def embed(
         format: ``parquet`` (utterances.parquet, speakers.parquet), ``npy`` (PaddleSpeech),
             ``torch`` (ddvc), ``safetensors``, ``kaldi``, ``cosyvoice``, ``coqui`` or ``rtvc``
         model_name: name used in ddvc's file names; None: the encoder's name
-        reuse: output of an earlier call with this encoder and corpus, in any format; only new or
-            changed recordings are embedded
+        reuse: output of an earlier call with this encoder, in any format; recordings that were
+            embedded there are not embedded again, also if their corpus was moved or is another
         engine: how to parallelize, such as ``timbral.Engine(workers=4)``; None: this process
         progress: called with utterances done, utterances in all, seconds of audio, and failures
 
     Raises:
         ConfigError: unknown format, layout or device
-        DataError: the source cannot be read, `output` or `reuse` has vectors of other weights or
-            another corpus, or no recording could be used
+        DataError: the source cannot be read, `output` or `reuse` has vectors of other weights,
+            `output` of another corpus, `reuse` of none of the recordings, or no recording could be
+            used
         CheckpointError: the encoder cannot be loaded
     """
     from timbral.bulk.embed import embed_corpus

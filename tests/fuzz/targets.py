@@ -277,7 +277,7 @@ def read_shards(folder: Path) -> None:
 
 def reuse_shard(folder: Path) -> None:
     [shard] = with_known_rows([SHARD], Folder(folder))
-    assert all(np.isfinite(vector).all() for vector, _ in shard.known.values())
+    assert all(np.isfinite(row.vector).all() for row in shard.known.values())
 
 
 def lstm_state() -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 Finished shards lie in OUTPUT/.embed/; a killed job is resumed behind the last ones. At the end the
 shards become the files that were asked for. When recordings were repaired, replaced or added since,
-a second run embeds these.
+a second run embeds these. Recordings are told by their content where their corpus was moved.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +20,8 @@ import pyarrow as pa
 from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.reused_shards import take_over_shards
+from timbral.bulk.known_rows import KnownRows
+from timbral.bulk.reused_shards import begin_with, follow_corpus
 from timbral.bulk.shard_work import (
     EmbedProgress,
     WorkDone,
@@ -56,13 +57,15 @@ class EmbedSummary:
     wall_seconds: float
     """of this run"""
     reused: bool
-    """earlier runs had embedded everything"""
+    """earlier runs had embedded everything that can be"""
     passed_over: Counter[str] = field(default_factory=Counter)
     """files of the corpus's folder that are no recordings, by suffix"""
     num_risky: int = 0
     """recordings with at least one risk; they have vectors like the others"""
     risk_counts: Counter[str] = field(default_factory=Counter)
     """recordings by the kinds of their risks, as `timbral.check` finds them"""
+    moved_from: str = ""
+    """where the corpus was when the vectors in `output` were made; empty if it was not moved"""
 
     @property
     def times_real_time(self) -> float:
@@ -89,9 +92,10 @@ def embed_corpus(
     beside the audio. Recordings that cannot be used go to failures.jsonl.
     What is known of the utterances besides, such as gender, becomes columns of their table.
     `model_name`, by default the encoder's, is part of ddvc's file names. `reuse` is a folder or URL
-    where an earlier job left the same vectors, in whichever format. Raises ConfigError for an
-    unknown format, DataError when `output` or `reuse` holds the vectors of other weights or of
-    another corpus, or when no recording could be used.
+    where an earlier job left vectors of the same recordings, in whichever format and wherever they
+    were. Raises ConfigError for an unknown format, DataError when `output` or `reuse` holds the
+    vectors of other weights, `output` those of another corpus, `reuse` those of none of the
+    recordings, or when no recording could be used.
     """
     if not utterances:
         raise DataError("embedding a corpus needs at least one utterance, got none")
@@ -111,15 +115,17 @@ def embed_corpus(
     with _locked(output):
         folder = Folder(output) / shard_folder
         job = EmbedJob.of(embedder, root)
-        rows, known = _names_and_all(utterances)
+        rows, manifest = _names_and_all(utterances)
         shards = split_into_shards(rows, embedder.device.type)
+        known = KnownRows()
+        moved_from = follow_corpus(folder, job, rows, known, beside_audio=beside_audio)
         if reuse is not None:
-            take_over_shards(reuse, folder, job, len(shards))
+            begin_with(reuse, folder, job, rows, known)
         else:
             tie_folder(folder, job)
-        done = embed_missing(embedder, shards, folder, engine, progress)
+        done = embed_missing(embedder, shards, folder, engine, progress, known)
         table, failures = read_shards(shards, folder, rows)
-        table = joined(table, known.table, known.further_names)
+        table = joined(table, manifest.table, manifest.further_names)
         write_failures(failures, output)
         if table.num_rows == 0:
             raise DataError(
@@ -128,7 +134,8 @@ def embed_corpus(
                 f"all of them: {output}/failures.jsonl"
             )
         _write_vectors(format, table, root, output, name)
-    return _summary(table, len(failures), done, started, passed_over)
+    summary = _summary(table, len(failures), done, started, passed_over)
+    return replace(summary, moved_from=moved_from)
 
 
 def _names_and_all(utterances: Sequence[Utterance]) -> tuple[Sequence[Utterance], Manifest]:
@@ -149,7 +156,7 @@ def _summary(
         audio_seconds=sum(table["duration_seconds"].to_pylist()),
         new_audio_seconds=done.seconds,
         wall_seconds=time.monotonic() - started,
-        reused=not done.num_shards,
+        reused=not done.seconds,
         passed_over=passed_over,
         num_risky=sum(map(bool, risks.to_pylist())),
         risk_counts=Counter(risks.combine_chunks().flatten().to_pylist()),

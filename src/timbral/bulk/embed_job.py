@@ -78,6 +78,10 @@ class EmbedJob:
         """SHA-256 of all that decides the vectors, of which names of folders are made."""
         return hashlib.sha256(self.as_json()).hexdigest()
 
+    def has_moved_to(self, other: EmbedJob) -> bool:
+        """Whether the other job is the same but for where its corpus is."""
+        return self != other and replace(self, corpus=other.corpus) == other
+
     def differing_words(self, other: EmbedJob) -> str:
         """What is not the same here, such as "recordings, of another corpus"; "" for nothing."""
         values, other_values = asdict(self), asdict(other)
@@ -87,6 +91,7 @@ class EmbedJob:
 
 
 DELETE_FOLDER = "delete its folder; its recordings are then embedded again"
+REUSE = " (with `reuse`, it takes over the vectors of the recordings that are the same)"
 WORDS = {
     "weights_sha256": "weights, of another encoder (weights_sha256)",
     "windows": "windows of utterances",
@@ -120,9 +125,11 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
             f"{folder.location}: contains the vectors of {there}; they would be replaced by those "
             f"of {here}. Choose another output folder"
         )
-    differing = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}").differing_words(job)
+    found = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
+    differing = found.differing_words(job)
     if differing:
+        reuse = REUSE if found.has_moved_to(job) and not of_lists else ""
         raise DataError(
             f"{folder.location}: contains vectors made with other {differing}; choose another "
-            f"output folder, or delete {folder.location} to embed everything again"
+            f"output folder{reuse}, or delete {folder.location} to embed everything again"
         )

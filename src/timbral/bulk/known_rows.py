@@ -1,54 +1,142 @@
-"""Vectors of recordings that are saved in a shard which has to be made again: they are reused.
+"""Vectors of recordings that are saved in shards, found again when a shard has to be made.
 
 A recording that was added or replaced, or a speaker with a new name, changes a shard, and may move
-every recording behind it into another one. Their vectors are still those of the same recordings.
+every recording behind it into another one; a corpus that was moved changes all of them. The vectors
+are still those of the same recordings, which their paths or their content tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
-from timbral.bulk.shards import DAMAGED, EmbeddedRow, Shard, parse_shard
+from timbral.audio.segments import Segment
+from timbral.bulk.shards import DAMAGED, HASHING_THREADS, EmbeddedRow, Shard, parse_shard
 from timbral.data.file_state import FileState, file_stamp
+from timbral.data.manifest import Utterance
 from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
 from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder
 
-__all__ = ["with_known_rows"]
+__all__ = ["KnownRows", "with_known_rows"]
 
 MEASURED = ("duration_seconds", "speech_seconds", "risks", "bandwidth_hz", "snr_db")
-SavedRow = tuple[FileState, EmbeddedRow]
+_Content = tuple[int, str, str, str]
+"""bytes and SHA-256 of a recording's file, its suffix, and which segment of it is meant"""
+_Saved = tuple[FileState, EmbeddedRow]
 """of a recording: what its file was, and what was made of it"""
 
 
-def with_known_rows(shards: Sequence[Shard], folder: Folder) -> list[Shard]:
-    """Shards that have to be made, each with the vectors that a file in their place still holds.
+class KnownRows:
+    """What the files of shards hold; a recording is found by its path, else by its content.
 
-    A recording whose file has changed since is not known.
+    One whose file has changed since is not found, nor are URLs by their content, which nothing is
+    known of.
     """
-    saved: dict[str, SavedRow] = {}
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, _Saved] = {}
+        self._by_content: dict[_Content, EmbeddedRow] = {}
+        self._contents: dict[str, _Content | None] = {}
+        """by utterance; None where the content is not known"""
+        self._sizes: set[int] = set()
+        self._states: dict[str, FileState] = {}
+        """by path, of files that were read here: none is read twice"""
+        self._read: set[str] = set()
+
+    def add(self, folder: Folder, name: str) -> None:
+        """Add the rows of a shard's file, if it is there and whole."""
+        location = f"{folder.location}/{name}"
+        content = None if location in self._read else folder.read(name)
+        self._read.add(location)
+        for utterance, path, state, row in _saved_rows(content, location) if content else ():
+            self._by_path[path] = state, row
+            self._contents[utterance] = None
+            if state.sha256:
+                key = _content(path, state)
+                self._contents[utterance] = key
+                self._by_content[key] = row
+                self._sizes.add(state.size)
+
+    def add_all(self, folder: Folder) -> None:
+        """Add the rows of all shards in a folder."""
+        for name in folder.names():
+            if name.endswith(".arrow"):
+                self.add(folder, name)
+
+    def holds_any_of(self, utterances: Iterable[Utterance]) -> bool:
+        """Whether a vector of one of the recordings is known."""
+        return any(self._find(row.path) is not None for row in utterances)
+
+    def are_all_among(self, utterances: Iterable[Utterance]) -> bool:
+        """Whether each known recording is there, under its id and with its content."""
+        paths = {row.utterance: row.path for row in utterances}
+        pairs = [(paths.get(name), content) for name, content in self._contents.items()]
+        if not all(
+            path and content and file_stamp(path)[0] == content[0] for path, content in pairs
+        ):
+            return False
+        return all(path and self._content_now(path) == content for path, content in pairs)
+
+    def with_known(self, shard: Shard) -> Shard:
+        """A shard with the vectors of its recordings that are known."""
+        if not self._by_path:
+            return shard
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            found = list(pool.map(self._find, [row.path for row in shard.utterances]))
+        saved = {row: each for row, each in enumerate(found) if each is not None}
+        return replace(
+            shard,
+            known={row: embedded for row, (_, embedded) in saved.items()},
+            states={row: state for row, (state, _) in saved.items()},
+        )
+
+    def _find(self, path: str) -> _Saved | None:
+        """What the file of a recording is now, and what was made of it."""
+        stamp = file_stamp(path)
+        saved = self._by_path.get(path)
+        if saved is not None and saved[0].stamp == stamp:
+            return saved
+        if stamp[0] not in self._sizes:
+            return None
+        state = self._state(path, stamp)
+        if saved is not None and saved[0].sha256 == state.sha256:
+            return state, saved[1]
+        row = self._by_content.get(_content(path, state))
+        return None if row is None else (state, row)
+
+    def _content_now(self, path: str) -> _Content:
+        return _content(path, self._state(path, file_stamp(path)))
+
+    def _state(self, path: str, stamp: tuple[int, int]) -> FileState:
+        state = self._states.get(path)
+        if state is None or state.stamp != stamp:
+            state = self._states[path] = FileState.of(path, stamp)
+        return state
+
+
+def with_known_rows(
+    shards: Sequence[Shard], folder: Folder, known: KnownRows | None = None
+) -> list[Shard]:
+    """Shards that have to be made, each with the vectors that are `known`, or that the files in
+    their places still hold."""
+    known = known or KnownRows()
     for shard in shards:
-        content = folder.read(shard.file_name)
-        if content is not None:
-            saved.update(_saved_rows(content, f"{folder.location}/{shard.file_name}"))
-    return [_with_known(shard, saved) for shard in shards]
+        known.add(folder, shard.file_name)
+    return [known.with_known(shard) for shard in shards]
 
 
-def _with_known(shard: Shard, saved: dict[str, SavedRow]) -> Shard:
-    known, stamps = {}, {}
-    for row, utterance in enumerate(shard.utterances) if saved else ():
-        found = saved.get(utterance.path)
-        stamp = file_stamp(utterance.path)
-        if found is not None and found[0].is_of(utterance.path):
-            known[row], stamps[row] = found[1], stamp
-    return replace(shard, known=known, stamps=stamps)
+def _content(path: str, state: FileState) -> _Content:
+    file = Segment.of(path).file
+    return state.size, state.sha256, PurePath(file).suffix.lower(), path[len(file) :]
 
 
-def _saved_rows(content: bytes, path: str) -> dict[str, SavedRow]:
-    """By recording, what a shard's file holds; nothing where it is damaged or of an older kind."""
+def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, EmbeddedRow]]:
+    """Utterances of a shard's file, their paths, files and rows; none where it is damaged."""
     try:
         table = parse_shard(content, path)
         metadata: dict[bytes, bytes] = table.schema.metadata
@@ -56,10 +144,10 @@ def _saved_rows(content: bytes, path: str) -> dict[str, SavedRow]:
         states: list[Any] = parse_json(metadata[b"recordings"])["files"]
         kept = [FileState(*state) for row, state in enumerate(states) if row not in failed]
         if not kept:
-            return {}
-        names = table["path"].to_pylist()
+            return []
+        names = [table[name].to_pylist() for name in ("utterance", "path")]
         numbers = [table[name].to_pylist() for name in MEASURED]
         rows = [EmbeddedRow(*row) for row in zip(vectors_of(table), *numbers, strict=True)]
-        return {name: (state, row) for name, state, row in zip(names, kept, rows, strict=True)}
+        return list(zip(*names, kept, rows, strict=True))
     except (*DAMAGED, DataError):
-        return {}
+        return []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from timbral.bulk.engines import Engine
-from timbral.bulk.known_rows import with_known_rows
+from timbral.bulk.known_rows import KnownRows, with_known_rows
 from timbral.bulk.shards import Shard, ShardResult, read_shard
 from timbral.data.manifest import Manifest, Utterance
 from timbral.inference.embedder import Embedder
@@ -28,8 +28,9 @@ def embed_missing(
     folder: Folder,
     engine: Engine,
     progress: EmbedProgress,
+    known: KnownRows | None = None,
 ) -> WorkDone:
-    """Embed the shards that are not there yet; returns what was done."""
+    """Embed the shards that are not there yet, but for rows that are known; what was done."""
     missing = []
     work = WorkDone(progress, sum(len(shard.utterances) for shard in shards))
     for shard in shards:
@@ -41,7 +42,7 @@ def embed_missing(
             work.failures += len(failures)
     work.show()
     if missing:
-        begun = with_known_rows(missing, folder)
+        begun = with_known_rows(missing, folder, known)
         for result in engine.run(embedder, begun, folder, work.add_group):
             work.add_shard(result)
     return work
@@ -55,9 +56,8 @@ class WorkDone:
     total: int
     done: int = 0
     """utterances of whole shards"""
-    num_shards: int = 0
-    """embedded by this run"""
     seconds: float = 0.0
+    """of audio embedded by this run"""
     failures: int = 0
     group_done: int = 0
     """utterances of the shard in work"""
@@ -74,7 +74,6 @@ class WorkDone:
         self.done += result.num_utterances + result.num_failures
         self.seconds += result.audio_seconds
         self.failures += result.num_failures
-        self.num_shards += 1
         self.group_done, self.group_seconds, self.group_failures = 0, 0.0, 0
         self.show()
 

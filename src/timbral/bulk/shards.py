@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from timbral.data.file_state import FileState
+from timbral.data.file_state import FileState, file_stamp
 from timbral.data.manifest import Utterance
 from timbral.embeddings.table import OPTIONAL_FIELDS, embedded_schema
 from timbral.embeddings.utterance_columns import utterance_columns
@@ -28,6 +28,7 @@ from timbral.io.types import Vectors
 
 __all__ = [
     "DAMAGED",
+    "HASHING_THREADS",
     "EmbeddedRow",
     "PartialShard",
     "Shard",
@@ -69,6 +70,8 @@ class Shard:
     utterances: Sequence[Utterance]
     known: Mapping[int, EmbeddedRow] = field(default_factory=dict)
     """by row, what need not be embedded again"""
+    states: Mapping[int, FileState] = field(default_factory=dict)
+    """by row, what the file of one that is known was when it was looked up"""
     stamps: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """by row, that of its file before it was read"""
 
@@ -82,13 +85,17 @@ class Shard:
         A file that was written since it was read, as in a folder that is being filled, has no
         state: the recording is embedded again by the next job.
         """
-        paths = [row.path for row in self.utterances]
-        stamps = map(self.stamps.get, range(len(paths)))
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
-            files = list(pool.map(FileState.of, paths, stamps))
+            files = list(pool.map(self._file_state, range(len(self.utterances))))
         return json.dumps(
             {"utterances": self._names_sha256(), "files": [astuple(file) for file in files]}
         )
+
+    def _file_state(self, row: int) -> FileState:
+        path, known = self.utterances[row].path, self.states.get(row)
+        if known is None:
+            return FileState.of(path, self.stamps.get(row))
+        return known if file_stamp(path) == known.stamp else FileState.of(path, known.stamp)
 
     def is_made_of(self, fingerprint: str) -> bool:
         """Whether the recordings are those that a fingerprint was taken of.

@@ -59,6 +59,11 @@ class FileState:
     changed_ns: int
     sha256: str
 
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """That of `file_stamp`."""
+        return self.size, self.changed_ns
+
     @classmethod
     def of(cls, path: str, read_at: tuple[int, int] | None = None) -> Self:
         """The state of the file of a recording; its content is read.
@@ -75,7 +80,7 @@ class FileState:
         """Whether the file of a recording is in this state; its content decides when its time does
         not: it may have been copied, moved or touched."""
         stamp = file_stamp(path)
-        if stamp == (self.size, self.changed_ns):
+        if stamp == self.stamp:
             return True
         return stamp[0] == self.size and _digest(Segment.of(path).file, *stamp) == self.sha256
 

@@ -107,6 +107,17 @@ class Folder:
         filesystem, path = _resolve(location)
         return bool(filesystem.get_file_info(path).is_file)
 
+    def names(self) -> list[str]:
+        """Of the files in it, sorted; none where it is not there."""
+        if not is_url(self.location):
+            folder = Path(self.location)
+            return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        import pyarrow.fs
+
+        filesystem, path = _resolve(self.location)
+        selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
+        return sorted(entry.base_name for entry in filesystem.get_file_info(selector))
+
     def read(self, name: str) -> bytes | None:
         """A file's content, None when there is no such file."""
         location = f"{self.location}/{name}"

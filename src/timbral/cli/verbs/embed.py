@@ -58,8 +58,8 @@ ReusedFolder = Annotated[
     str | None,
     option(
         "FOLDER",
-        "output of an earlier embed of this encoder and corpus: its vectors are reused, and "
-        "only new or changed recordings are embedded",
+        "output of an earlier embed of this encoder: only recordings that it has no vectors of "
+        "are embedded, wherever they were",
     ),
 ]
 
@@ -138,6 +138,8 @@ def _print_summary(done: EmbedSummary, target: str) -> int:
         f"{count(done.num_utterances, 'utterance')} of {count(done.num_speakers, 'speaker')} "
         f"({duration(done.audio_seconds)}) in {target}"
     )
+    if done.moved_from:
+        print(f"the corpus was at {done.moved_from}; the vectors of its recordings are kept")
     print_passed_over(done.passed_over)
     if done.num_risky:
         risky = count(done.num_risky, "recording")
