@@ -34,6 +34,7 @@ from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.further_columns import joined
 from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
+from timbral.embeddings.precision import with_precision
 from timbral.errors import ConfigError, DataError, check_choice
 from timbral.inference.embedder import Embedder
 from timbral.io.file_names import check_file_names
@@ -125,6 +126,7 @@ def embed_corpus(
             tie_folder(folder, job)
         done = embed_missing(embedder, shards, folder, engine, progress, known)
         table, failures = read_shards(shards, folder, rows)
+        table = with_precision(table, embedder.precision)
         table = joined(table, manifest.table, manifest.further_names)
         write_failures(failures, output)
         if table.num_rows == 0:

@@ -17,6 +17,7 @@ from timbral.bulk.inputs import input_of
 from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
 from timbral.bulk.shards import Shard, split_into_shards
 from timbral.data.manifest import Manifest, Utterance
+from timbral.embeddings.precision import with_precision
 from timbral.embeddings.table import UTTERANCES, write_parquet
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
@@ -72,7 +73,7 @@ def embed_recordings(
         table, failures = read_shards(_saved(shards, needed, work), work, utterances)
         write_failures(failures, folder)
         with atomic_write(folder / UTTERANCES) as temporary:
-            write_parquet(table, temporary)
+            write_parquet(with_precision(table, embedder.precision), temporary)
     failed = [failure for failure in failures if failure["path"] in wanted]
     return ListSummary(len(locations), failed)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from timbral.embeddings.clustering import spherical_k_means
+from timbral.embeddings.precision import precision_of, with_precision
 from timbral.embeddings.table import group_rows, speaker_schema, vectors_of
 from timbral.embeddings.vectors import medoid_row, unit_length
 from timbral.errors import ConfigError, did_you_mean
@@ -114,7 +115,7 @@ def speaker_table(
         group_by=group_by,
         unit_length=is_unit,
     )
-    return pa.Table.from_pylist(groups, schema)
+    return with_precision(pa.Table.from_pylist(groups, schema), precision_of(table))
 
 
 def _groups(

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from timbral.embeddings.foreign.registry import read_foreign_vectors
 from timbral.embeddings.name_matching import match_loosely, without_suffix
+from timbral.embeddings.precision import precision_of
 from timbral.embeddings.table import UTTERANCES, read_embeddings, vectors_of
 from timbral.embeddings.utterance_columns import COLUMNS
 from timbral.embeddings.vectors import has_directions
@@ -43,6 +44,8 @@ class NamedVectors:
     speakers: pa.Array | None = None
     encoder: str = ""
     weights_sha256: str = ""
+    precision: str = ""
+    """in which they were computed; empty where it is not known"""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """of a table, what else it says of each utterance (N,), as strings; null where it says nothing.
     Durations in seconds are `duration`"""
@@ -137,6 +140,7 @@ def _read_parquet(path: Path) -> NamedVectors:
         _strings(table["path"]),
         speakers if pc.any(pc.not_equal(speakers, "")).as_py() else None,
         columns=_other_columns(table, path),
+        precision=precision_of(table),
         **first,
     )
 

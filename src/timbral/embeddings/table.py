@@ -20,6 +20,7 @@ utterances.parquet, one row an utterance in the corpus's order
     embedding_sha256   string      of preprocessing and windows (`Embedder.embedding_identity`)
     =================  ==========  ========================================================
     The last five are null in an older version's rows, the measures where mels were embedded.
+    The schema's metadata: `precision`, in which they were computed; not in older tables.
 speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
@@ -31,7 +32,7 @@ speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
     utterance_ids         [string]    the utterances that were averaged
     encoder, weights_sha256, license as above
     ====================  ==========  =====================================================
-    The schema's metadata: `aggregate`, `group_by`, `unit_length` (true or false).
+    The schema's metadata: `aggregate`, `group_by`, `unit_length` (true or false), `precision`.
 failures.jsonl
     the recordings that gave no embedding, and why
 audit.parquet, audit.csv
@@ -50,6 +51,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from timbral.embeddings.precision import precision_of, with_precision
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import atomic_write
@@ -196,7 +198,8 @@ def read_embeddings(folder: str | Path) -> pa.Table:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
     schema = utterance_schema(embedding_dim)
-    return pa.table([columns[name] for name in schema.names], schema)
+    own = pa.table([columns[name] for name in schema.names], schema)
+    return with_precision(own, precision_of(table))
 
 
 def check_parquet_name(path: Path) -> None:

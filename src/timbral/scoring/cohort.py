@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from timbral.data.training_list import COLUMNS, TrainingList
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
+from timbral.embeddings.precision import warn_of_precisions
 from timbral.errors import DataError
 from timbral.io.types import Ints
 
@@ -71,6 +72,7 @@ def _check_encoder(source: str | Path, vectors: NamedVectors, cohort: NamedVecto
             f"({cohort.weights_sha256[:8]}), those of the trials from {vectors.encoder} "
             f"({vectors.weights_sha256[:8]})"
         )
+    warn_of_precisions("the trials", vectors.precision, source, cohort.precision)
 
 
 def _check_folders(

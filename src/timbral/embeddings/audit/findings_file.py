@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from timbral.embeddings.audit import findings
 from timbral.embeddings.audit.second_speaker import SplitRecordings
+from timbral.embeddings.precision import precision_of, warn_of_precisions
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
 from timbral.errors import ConfigError, DataError
 from timbral.io.outputs import claim_file
@@ -69,6 +70,7 @@ def _check_encoders(one: pa.Table, two: pa.Table, name: object, other: object) -
             f"{other}: its vectors are from other weights than those of {name}; embed both "
             "corpora with one encoder"
         )
+    warn_of_precisions(name, precision_of(one), other, precision_of(two))
 
 
 def read_findings(path: Path) -> pa.Table:
