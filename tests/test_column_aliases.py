@@ -43,6 +43,9 @@ TABLES = {
     "utt,spk,wav\nu,x,1.wav\n": ("x", "1.wav"),
     "file,speaker_id,label\n1.wav,x,yes\n": ("x", "1.wav"),
     "filename,label\n1.wav,x\n": ("x", "1.wav"),
+    "Path,Speaker\n1.wav,x\n": ("x", "1.wav"),
+    "PATH;Client_ID\n1.wav;x\n": ("x", "1.wav"),
+    "Path,path,SPEAKER\n2.wav,1.wav,x\n": ("x", "1.wav"),
 }
 
 
@@ -63,6 +66,8 @@ def test_our_own_names_win(tmp_path: Path) -> None:
 
 
 BAD = {
+    "Path,PATH,speaker\na.wav,b.wav,x\n": "t.csv: which column is path: Path or PATH",
+    "wav,Spk,SPK\na.wav,x,y\n": "t.csv: which column is spk: Spk or SPK",
     "a,b\n1,2\n": "has no column 'path', nor audio_filepath, .* it has: a, b",
     "wav,x\n1.wav,2\n": "has no column 'path'|has no column 'speaker'",
     "wav,spk\n,x\n": "row 1 has no path",
@@ -78,6 +83,13 @@ def test_bad_tables_are_one_line(content: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=BAD[content]) as raised:
         read_manifest(tmp_path / "t.csv")
     assert "\n" not in str(raised.value)
+
+
+def test_capitals_are_told_and_kept_from_further_columns(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Path,Speaker,Gender\n1.wav,x,f\n")
+    found = read_manifest(tmp_path / "t.csv")
+    assert found.layout == "table, path is Path, speaker is Speaker"
+    assert found.further_names == ["Gender"]
 
 
 def test_names_are_told(ask: Ask, voices: Path, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["ALIASES", "find_columns", "in_words"]
+from timbral.errors import DataError
+
+__all__ = ["ALIASES", "column_called", "find_columns", "in_words"]
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("audio_filepath", "audio_path", "file_path", "filepath", "wav_path", "wav", "audio",
@@ -17,17 +19,46 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """the likeliest first; `start` and a column `duration` are NeMo's"""
 
 
-def find_columns(names: Sequence[str]) -> dict[str, str]:
-    """The table's column for each of ours that it has, under our name or another."""
-    found = {name: name for name in ("path", "speaker", "utterance", "session", "corpus", "start",
-                                     "end") if name in names}  # fmt: skip
+OWN = ("path", "speaker", "utterance", "session", "corpus", "start", "end")
+
+
+def find_columns(names: Sequence[str], where: object = "the table") -> dict[str, str]:
+    """The table's column for each of ours that it has, under our name or another.
+
+    Capitals count only where a name occurs in several forms: then the form in small letters is the
+    one, and without it DataError, naming `where`, is raised.
+    """
+    found: dict[str, str] = {}
+    for name in OWN:
+        if (column := column_called(name, names, where)) is not None:
+            found[name] = column
     for name, aliases in ALIASES.items():
-        known = [each for each in aliases if each in names and each not in found.values()]
-        if name not in found and known:
-            found[name] = known[0]
-    if found.get("start") == "offset" and "duration" in names:
-        found["duration"] = "duration"
+        if name in found:
+            continue
+        left = [each for each in names if each not in found.values()]
+        known = (column_called(each, left, where) for each in aliases)
+        if (column := next(filter(None, known), None)) is not None:
+            found[name] = column
+    if found.get("start", "").lower() == "offset":
+        duration = column_called("duration", names, where)
+        found |= {"duration": duration} if duration else {}
     return found
+
+
+def column_called(name: str, names: Sequence[str], where: object) -> str | None:
+    """The column of that name, else the one that differs in capitals alone; None for none.
+
+    DataError, naming `where`, if several differ from it and from each other in capitals.
+    """
+    if name in names:
+        return name
+    alike = [each for each in names if each.lower() == name]
+    if len(alike) > 1:
+        raise DataError(
+            f"{where}: which column is {name}: {' or '.join(alike)}? Rename the others, or write "
+            f"the one as {name}"
+        )
+    return alike[0] if alike else None
 
 
 def in_words(found: Mapping[str, str]) -> str:

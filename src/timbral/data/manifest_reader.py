@@ -32,10 +32,11 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     The columns `path` and `speaker` are required. `utterance` (else the path without its suffix),
     `session` and `corpus` are optional, and so are `start` and `end`, the seconds of a segment of
     the file; other columns, such as gender, are kept (`timbral.data.further_columns`). If path or
-    speaker is missing, names that other tools use are recognized (`timbral.data.column_aliases`),
-    including NeMo's `offset` and `duration`; `Manifest.layout` then says which. Ids are the text in
-    the file. Paths may be URLs; relative ones are below `root`, which is the table's folder unless
-    another folder or URL is given. Raises DataError if the table cannot be used.
+    speaker is missing, names in capitals and those of other tools are recognized
+    (`timbral.data.column_aliases`), including NeMo's `offset` and `duration`; `Manifest.layout`
+    then says which. Ids are the text in the file. Paths may be URLs; relative ones are below
+    `root`, which is the table's folder unless another folder or URL is given. Raises DataError if
+    the table cannot be used.
     """
     return check_unique(read_rows(path, root), path)
 
@@ -60,7 +61,7 @@ def read_rows(
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     layout, taken = "", set(table.column_names)
     if columns or not {"path", "speaker"} <= taken:
-        found = {**find_columns(names), **columns}
+        found = {**find_columns(names, path), **columns}
         if missing := sorted(set(columns.values()).difference(names)):
             raise DataError(f"{path}: has no column {missing[0]!r}; it has: {', '.join(names)}")
         if {"path", "speaker"} <= found.keys():
@@ -89,7 +90,7 @@ def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:
 
 def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) -> pa.Table:
     """The five columns, absent ones filled in."""
-    _check_columns({*table.column_names, *find_columns(names)}, names, where)
+    _check_columns({*table.column_names, *find_columns(names, where)}, names, where)
     columns: dict[str, Any] = {}
     for name in ("path", "speaker"):
         columns[name] = table[name]

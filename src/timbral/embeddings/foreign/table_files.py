@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from timbral.data.column_aliases import column_called
 from timbral.data.text_columns import read_text_columns
 from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import ConfigError, DataError
@@ -27,7 +28,7 @@ __all__ = ["ALIASES", "of_table", "read_table"]
 ALIASES: dict[str, tuple[str, ...]] = {
     "utterance": (
         *("utterance", "utterance_id", "utt", "utt_id", "uttid", "utterance_name", "segment_id"),
-        *("segment", "recording_id", "id", "key", "name", "clip", "sample_id", "ID"),
+        *("segment", "recording_id", "id", "key", "name", "clip", "sample_id"),
     ),
     "path": (
         *("path", "audio_filepath", "audio_path", "file_path", "filepath", "file", "filename"),
@@ -124,11 +125,16 @@ def _named_columns(
             raise ConfigError(f"columns: {path} has no column {column!r}{near_name(column, names)}")
     found = dict(given)
     for name, aliases in ALIASES.items():
-        known = [each for each in aliases if each in names and each not in found.values()]
-        if name != "embedding":
-            known = [each for each in known if each not in nested]
-        if name not in found and known:
-            found[name] = known[0]
+        if name in found:
+            continue
+        left = [
+            each
+            for each in names
+            if each not in found.values() and (name == "embedding" or each not in nested)
+        ]
+        known = (column_called(each, left, path) for each in aliases)
+        if (column := next(filter(None, known), None)) is not None:
+            found[name] = column
     return found
 
 
@@ -180,7 +186,9 @@ def _is_number(name: str) -> bool:
 
 
 def _are_counted(names: Sequence[str]) -> bool:
-    return all(name.strip().isdigit() for name in names if _is_number(name))
+    """Whether the names that are numbers count columns, from 0 or 1 on, in any order."""
+    numbers = sorted(float(name) for name in names if _is_number(name))
+    return numbers in [list(range(first, first + len(numbers))) for first in (0, 1)]
 
 
 def _numbered_columns(names: Sequence[str]) -> list[str]:
