@@ -263,7 +263,26 @@ def plain_text(folder: Path) -> Path:
     return folder / "v.txt"
 
 
+def hdf5(folder: Path) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "v.h5", "w") as file:
+        for name, row in ROWS.items():
+            file[name] = row[None]
+    return folder / "v.h5"
+
+
+def hdf5_table(folder: Path) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "v.hdf5", "w") as file:
+        file.create_dataset("embeddings", data=VECTORS, compression="gzip")
+        file["names"] = NAMES
+        file["speakers"] = np.char.encode(SPEAKERS, "utf-8")
+    return folder  # a folder of such files is read, too
+
+
 FORMS: dict[str, tuple[Write, bool, float]] = {
+    "HDF5": (hdf5, False, 0),
+    "HDF5 table": (hdf5_table, True, 0),
     "ark": (kaldi("ark:{ark}"), False, 0),
     "scp": (kaldi("ark,scp:{ark},{scp}"), False, 0),
     "ark, compressed by columns": (kaldi("ark:{ark}", compression_method=2), False, 0.02),
@@ -490,6 +509,10 @@ BAD: dict[str, tuple[Write, str]] = {
     ),
     "a table without a header": (
         file_of("v.csv", b"a,0.5,-1.5\nb,1,2\n"),
+        "its first line holds numbers, not names of columns",
+    ),
+    "a table of whole numbers without a header": (
+        file_of("v.csv", b"id,3,-1,7\nb,1,2,4\n"),
         "its first line holds numbers, not names of columns",
     ),
     "Arrow that is none": (file_of("v.feather", b"ARROW1\0\0x"), "cannot be read as Arrow"),

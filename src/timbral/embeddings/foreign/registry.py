@@ -8,6 +8,7 @@ from pathlib import Path
 
 from timbral.embeddings.foreign.array_files import read_npy, read_npz, read_safetensors, read_tree
 from timbral.embeddings.foreign.found import FoundVector, as_vector, joined
+from timbral.embeddings.foreign.hdf5_files import read_hdf5
 from timbral.embeddings.foreign.kaldi_archive import Array, read_ark, read_scp
 from timbral.embeddings.foreign.record_files import read_json, read_jsonl
 from timbral.embeddings.foreign.table_files import read_table
@@ -55,6 +56,8 @@ READERS: dict[str, Reader] = {
     ".feather": read_table,
     ".arrow": read_table,
     ".txt": _plain(read_text),
+    ".h5": _plain(read_hdf5),
+    ".hdf5": _plain(read_hdf5),
 }
 """by the file's suffix"""
 FORMS = ", ".join(READERS)
@@ -70,10 +73,16 @@ FOLDERS: tuple[tuple[str, str], ...] = (
     ("SpeechBrain", "**/stat_*.pkl"),
     ("datasets", "**/data-*.arrow"),
     ("Parquet", "**/*.parquet"),
+    ("HDF5", "**/*.h5"),
+    ("HDF5", "**/*.hdf5"),
 )
 """what a folder is by the files in it, the surer first; only the files of the first that is there
 are read, and a warning names vectors that are not"""
 TREES = (".npy", ".pt")
+LANCE = (
+    "{0}: is a table of Lance, which is not read; write it as Parquet, with the package pylance: "
+    'pyarrow.parquet.write_table(lance.dataset("{0}").to_table(), "{1}")'
+)
 
 
 def read_foreign_vectors(source: Path, columns: Mapping[str, str]) -> list[FoundVector]:
@@ -99,6 +108,8 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
             is_table = (folder / UTTERANCES).is_file()
             remedy = "they need no import" if is_table else REUSE.format(folder)
             raise DataError(f"{folder}: contains {kind.content}; {remedy}")
+    if folder.suffix.lower() == ".lance":
+        raise DataError(LANCE.format(folder, folder.with_suffix(".parquet").name))
     for project, pattern in FOLDERS:
         files = sorted(folder.glob(pattern))
         if files:

@@ -1,0 +1,72 @@
+"""HDF5: a vector under each name, also in groups, or a table of vectors beside its names.
+
+What is not in the file itself is not read: links to other files, and data that lie in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timbral.embeddings.foreign.array_files import of_arrays
+from timbral.embeddings.foreign.found import FoundVector
+from timbral.errors import DataError, MissingExtraError, TimbralError
+
+__all__ = ["read_hdf5"]
+
+MOST_COMPRESSED = 2000
+"""bytes of an array for one in the file: deflate reaches about 1,000"""
+SMALL_BYTES = 1 << 20
+
+
+def read_hdf5(path: Path) -> Iterator[FoundVector]:
+    """A vector under each name; or an array of names beside a table of as many rows."""
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError(str(path), "hdf5") from None
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            arrays = dict(_arrays(file, path, set()))
+    except TimbralError:
+        raise
+    except Exception as error:  # damaged files raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as HDF5 ({reason})") from None
+    return of_arrays(arrays, path)
+
+
+def _arrays(group: Any, path: Path, groups: set[int], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays of a group and of those below it, by name: ``group/name``.
+
+    `groups` are the addresses of those that were read: none may hold itself.
+    """
+    import h5py
+
+    address = h5py.h5o.get_info(group.id).addr
+    if address in groups:
+        raise DataError(f"{path}: the group {above.rstrip('/')} is also in another place")
+    groups.add(address)
+    for key in group:
+        name = f"{above}{key}"
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise DataError(f"{path}: {name} is a link, which is not followed; copy what it means")
+        found = group[key]
+        if isinstance(found, h5py.Group):
+            yield from _arrays(found, path, groups, f"{name}/")
+        elif isinstance(found, h5py.Dataset):
+            yield name, _array(found, f"{path}: {name}")
+
+
+def _array(dataset: Any, where: str) -> Any:
+    if dataset.is_virtual or dataset.external:
+        raise DataError(f"{where}: lies in another file; copy it into this one")
+    if dataset.nbytes > SMALL_BYTES + MOST_COMPRESSED * dataset.id.get_storage_size():
+        raise DataError(f"{where}: should have {dataset.nbytes:,} bytes, but the file is smaller")
+    if dataset.dtype.kind == "O":  # texts; of anything else this raises
+        return np.asarray(dataset.asstr()[()], dtype=str)
+    array = dataset[()]
+    return np.char.decode(array, "utf-8") if dataset.dtype.kind == "S" else np.asarray(array)
