@@ -23,7 +23,7 @@ from timbral.data.further_columns import (
 )
 from timbral.errors import AudioError, DataError
 
-__all__ = ["COLUMNS", "Manifest", "Utterance", "check_unique"]
+__all__ = ["COLUMNS", "Manifest", "Utterance", "check_unique", "first_failure"]
 
 BATCH_ROWS = 8192
 REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -186,13 +186,19 @@ def _name_error(row: Utterance) -> AudioError | None:
     return None
 
 
+def first_failure(failures: Sequence[AudioError]) -> str:
+    """The first of one or more, and how many there are."""
+    several = f"the first of {len(failures):,} failures: " if len(failures) > 1 else ""
+    return f"{several}{failures[0]}"
+
+
 def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) -> Manifest:
     """Sort by speaker and utterance; DataError when there are none or two share an id."""
     manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
     if not len(manifest):
         why = ""
         if failures := manifest.failures:
-            why = f" that can be used; the first of {len(failures)} failures: {failures[0]}"
+            why = f" that can be used; {first_failure(failures)}"
         raise DataError(f"{where}: contains no utterances{why}")
     rows = manifest.table
     counts = pc.value_counts(rows["utterance"])

@@ -13,7 +13,8 @@ KEY = b"precision"
 
 def precision_of(table: pa.Table) -> str:
     """Such as fp32, bf16 or int8; empty where the table does not say it."""
-    return (table.schema.metadata or {}).get(KEY, b"").decode(errors="replace")
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    return metadata.get(KEY, b"").decode(errors="replace")
 
 
 def with_precision(table: pa.Table, precision: str) -> pa.Table:

@@ -14,7 +14,7 @@ from pathlib import Path
 from timbral.data.corpora.layout_marks import fitting_layouts, missing_half
 from timbral.data.corpora.readings import Reading, describe_readings
 from timbral.data.corpora.registry import CORPORA, LAYOUTS, scan_rows
-from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest import Manifest, Utterance, first_failure
 from timbral.errors import DataError
 
 __all__ = ["AUTO", "read_folder", "recognize_layout"]
@@ -87,7 +87,7 @@ def _readings(
         elif not len(rows) and layout not in CORPORA and refused is not None:
             why = f"its lists (layout {layout}) are empty"
             if rows.failures:
-                why = f"the first of {len(rows.failures)} failures: {rows.failures[0]}"
+                why = first_failure(rows.failures)
             refused.append(DataError(f"{root}: contains no usable utterances; {why}"))
     return readings
 

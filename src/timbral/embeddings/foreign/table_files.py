@@ -133,8 +133,8 @@ def _named_columns(
             if each not in found.values() and (name == "embedding" or each not in nested)
         ]
         known = (column_called(each, left, path) for each in aliases)
-        if (column := next(filter(None, known), None)) is not None:
-            found[name] = column
+        if (first := next(filter(None, known), None)) is not None:
+            found[name] = first
     return found
 
 
