@@ -222,7 +222,7 @@ def test_repaired_recording_is_embedded(
 def test_only_new_recordings_of_a_grown_corpus_are_embedded(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A speaker in front of all others, a recording that became another one, and one that fails."""
+    """A speaker in front of all others, a recording replaced by another one, and one that fails."""
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 10)
     root, aside = tmp_path / "corpus", tmp_path / "aside"
     shutil.copytree(voices, root)

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob, tie_folder
+from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
-from timbral.bulk.known_rows import KnownRows
-from timbral.bulk.reused_shards import begin_with, follow_corpus
+from timbral.bulk.reused_shards import begin_job
 from timbral.bulk.shard_work import (
     EmbedProgress,
     WorkDone,
@@ -118,12 +117,7 @@ def embed_corpus(
         job = EmbedJob.of(embedder, root)
         rows, manifest = _names_and_all(utterances)
         shards = split_into_shards(rows, embedder.device.type)
-        known = KnownRows()
-        moved_from = follow_corpus(folder, job, rows, known, beside_audio=beside_audio)
-        if reuse is not None:
-            begin_with(reuse, folder, job, rows, known)
-        else:
-            tie_folder(folder, job)
+        known, moved_from = begin_job(folder, job, rows, reuse, beside_audio=beside_audio)
         done = embed_missing(embedder, shards, folder, engine, progress, known)
         table, failures = read_shards(shards, folder, rows)
         table = with_precision(table, embedder.precision)

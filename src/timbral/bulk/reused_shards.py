@@ -18,10 +18,31 @@ from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.io.storage import Folder, is_url, location_of
 
-__all__ = ["begin_with", "follow_corpus"]
+__all__ = ["begin_job"]
 
 
-def begin_with(
+def begin_job(
+    folder: Folder,
+    job: EmbedJob,
+    utterances: Sequence[Utterance],
+    reuse: str | Path | None,
+    *,
+    beside_audio: bool,
+) -> tuple[KnownRows, str]:
+    """Tie a folder of shards to a job; what it knows already, and where its corpus was, or "".
+
+    Raises DataError where the folder is another job's, or `reuse` has nothing for this one.
+    """
+    known = KnownRows()
+    moved_from = _follow_corpus(folder, job, utterances, known, beside_audio)
+    if reuse is None:
+        tie_folder(folder, job)
+    else:
+        _begin_with(reuse, folder, job, utterances, known)
+    return known, moved_from
+
+
+def _begin_with(
     earlier: str | Path,
     folder: Folder,
     job: EmbedJob,
@@ -52,12 +73,11 @@ def begin_with(
             folder.write(name, source.read(name) or b"")
 
 
-def follow_corpus(
+def _follow_corpus(
     folder: Folder,
     job: EmbedJob,
     utterances: Sequence[Utterance],
     known: KnownRows,
-    *,
     beside_audio: bool,
 ) -> str:
     """Tie a folder of shards to the job of its corpus where that was moved; where it was, or "".
