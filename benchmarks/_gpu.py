@@ -65,7 +65,9 @@ class Bench:
         return self.precisions[-1]
 
     def config(self, name: str) -> EncoderConfig:
-        return ENCODERS[name].tiny_config if self.toy else ENCODERS[name].config_type()
+        encoder = ENCODERS[name]
+        config: EncoderConfig = encoder.tiny_config if self.toy else encoder.config_type()
+        return config
 
     def network(self, config: EncoderConfig) -> SpeakerEncoder:
         torch.manual_seed(0)

@@ -30,6 +30,7 @@ from timbral.embeddings.audit.findings_file import write_findings
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of
 from timbral.embeddings.vectors import unit_length
 from timbral.io.storage import Folder
+from timbral.io.types import Vectors
 
 ROWS, WRONG, SECOND = 50_000, 1e-4, 1e-3
 WHOLE_COUNT = 2.0
@@ -66,7 +67,7 @@ class Voices:
         centers = means.mean(axis=0) + noise @ _root(between)
         return cls(centers.astype(np.float32), _root(within).astype(np.float32))
 
-    def around(self, codes: np.ndarray, counts: np.ndarray, random: np.random.Generator):
+    def around(self, codes: np.ndarray, counts: np.ndarray, random: np.random.Generator) -> Vectors:
         """Unit vectors (..., E) of speakers (...), each worth so many seconds (...)."""
         noise = random.normal(size=(*codes.shape, len(self.within))).astype(np.float32)
         scale = np.sqrt(WHOLE_COUNT / counts, dtype=np.float32)[..., None]
@@ -81,7 +82,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     variances, axes = np.linalg.eigh(
         0.9 * covariance + 0.1 * np.eye(size) * covariance.trace() / size
     )
-    return (axes * np.sqrt(np.maximum(variances, 0))) @ axes.T
+    return np.asarray((axes * np.sqrt(np.maximum(variances, 0))) @ axes.T)
 
 
 def write(path: Path, voices: Voices, number: int, same_length: bool) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from timbral.audio.preprocessing import load
 from timbral.data.augment.augment_config import (
@@ -56,8 +57,11 @@ def timbral(waves: np.ndarray, noise: str, rirs: str) -> Callable[[int], None]:
     augmenter = Augmenter(config, 0, Path(tempfile.mkdtemp()))
     batch, speakers = torch.from_numpy(waves), np.arange(ITEMS)
 
+    def no_babble(speaker: int, offset: float) -> NDArray[np.int16]:
+        raise AssertionError("this config has no babble")
+
     def run(step: int) -> None:
-        plan = augmenter.plan(step, speakers, slice(None), waves.shape[1], lambda *_: None)
+        plan = augmenter.plan(step, speakers, slice(None), waves.shape[1], no_babble)
         plan.apply(batch)
 
     return run

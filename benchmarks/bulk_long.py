@@ -78,7 +78,7 @@ def embed(words: list[str], output: Path, until: int | None) -> float:
 def vectors(output: Path) -> np.ndarray:
     table = pq.read_table(output / "utterances.parquet", columns=["embedding"])
     flat = table["embedding"].combine_chunks().flatten().to_numpy()
-    return flat.reshape(len(table), -1)
+    return np.asarray(flat.reshape(len(table), -1))
 
 
 def main() -> None:

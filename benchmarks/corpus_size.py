@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sized
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +80,11 @@ def open_tables() -> None:
         pa.parquet.write_table(pa.table(columns), folder / "utterances.parquet")
         preprocessing = {"trim": "none", "min_rms_dbfs": None}
         write_json(folder / "store.json", {"format": "arrow", "preprocessing": preprocessing})
-        for what, function in {
+        opened: dict[str, Callable[[], Sized]] = {
             "a list, sorted and checked": lambda: read_manifest(folder / "utterances.parquet"),
             "store": lambda: Store.open(folder),
-        }.items():
+        }
+        for what, function in opened.items():
             times = []
             for _ in range(3):
                 started = time.perf_counter()

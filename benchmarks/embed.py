@@ -71,7 +71,11 @@ def timbral(encoder: str, precision: str, compile: bool) -> Embed:
         embedder = api.load_encoder(encoder, device="cpu", precision=precision, compile=compile)
 
     def run(paths: list[str]) -> np.ndarray:
-        return embedder.encode_preprocessed(list(embedder.try_load_many(paths)))
+        waves = []
+        for wave in embedder.try_load_many(paths):
+            assert isinstance(wave, np.ndarray), wave
+            waves.append(wave)
+        return embedder.encode_preprocessed(waves)
 
     return run
 
@@ -130,7 +134,8 @@ def speechbrain() -> Embed:
 def transformers() -> Embed:
     from transformers import WavLMConfig, WavLMForXVector
 
-    model = WavLMForXVector(WavLMConfig(use_weighted_layer_sum=True)).eval()
+    model: Any = WavLMForXVector(WavLMConfig(use_weighted_layer_sum=True))
+    model.eval()
     model.load_state_dict(drawn(np.load(GOLDEN / "transformers.npz"), "base-full."))
     return one_by_one(lambda wave: model(wave[None]).embeddings[0])
 

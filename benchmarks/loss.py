@@ -96,7 +96,7 @@ def contenders(options: argparse.Namespace, speakers: int) -> dict[str, Loss]:
 def run_once(loss: Loss, e: Tensor) -> float:
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     started = clock()
-    loss(e).backward()
+    torch.autograd.backward(loss(e))
     elapsed = clock() - started
     e.grad = None
     return elapsed

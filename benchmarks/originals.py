@@ -27,7 +27,7 @@ def vectors_of(encoder: str, contender: str, python: str, paths: list[Path]) -> 
         command = [python, __file__, "--work", encoder, contender, str(listed), str(target)]
         subprocess.run(command, check=True)
         vectors = np.load(target)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def main() -> None:

@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from engines import VOICES, Engine, recordings
+from engines import Engine, recordings
 
 import timbral
 from timbral.audio.preprocessing import load
+from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 
@@ -41,7 +42,7 @@ Features = Callable[[np.ndarray], np.ndarray]
 def original(weights: Path) -> torch.nn.Module:
     from speakerlab.models.campplus.DTDNN import CAMPPlus
 
-    network = CAMPPlus(feat_dim=80, embedding_size=192)
+    network: torch.nn.Module = CAMPPlus(feat_dim=80, embedding_size=192)
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return network.eval()
 
@@ -161,7 +162,7 @@ def engines(weights: Path, calibrate: Path, folder: Path) -> dict[str, Engine]:
     @torch.inference_mode()
     def features(wave: np.ndarray) -> np.ndarray:
         alone = (torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
-        made: np.ndarray = encoder.runtime.network.features(*alone)[0].numpy()
+        made: np.ndarray = encoder.network.features(*alone)[0].numpy()
         return made
 
     network = original(weights)

@@ -128,6 +128,7 @@ def main() -> None:
                 f"{name}: {taken[name]:.1f} s for {options.trials:,} trials, "
                 f"{peak_megabytes():,.0f} MB"
             )
+    assert result.figures is not None
     assert result.figures.calibrated is not None
     print(result.figures.calibrated.line)
     seconds, cost = taken["as-norm"], taken["calibrated"] - taken["cosines"]

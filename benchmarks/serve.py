@@ -38,8 +38,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 
 ROOT = Path(__file__).parents[1]
 VOICES = ROOT / "src" / "timbral" / "demo" / "voices"
@@ -103,7 +108,7 @@ def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> tupl
     return response.status, response.read()
 
 
-def plain_app(encoder_name: str, precision: str, in_threads: bool) -> object:
+def plain_app(encoder_name: str, precision: str, in_threads: bool) -> FastAPI:
     """What one writes first."""
     from fastapi import FastAPI, UploadFile
 
@@ -141,7 +146,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(contender: str, encoder: str, *words: str) -> Iterator[tuple[int, subprocess.Popen]]:
+def server(
+    contender: str, encoder: str, *words: str
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """A server on loopback that answers; yields its port and process."""
     port = free_port()
     if contender == "timbral":
@@ -159,7 +166,7 @@ def server(contender: str, encoder: str, *words: str) -> Iterator[tuple[int, sub
         process.wait(60)
 
 
-def wait_until_ready(port: int, process: subprocess.Popen) -> None:
+def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -362,7 +369,7 @@ def kills(args: argparse.Namespace) -> None:
 
 
 def kill_in_work(
-    process: subprocess.Popen, acknowledged: Sequence[str], before: int, seconds: float
+    process: subprocess.Popen[bytes], acknowledged: Sequence[str], before: int, seconds: float
 ) -> None:
     """SIGKILL so long after the first enrollment of this round."""
     while len(acknowledged) == before:

@@ -51,7 +51,7 @@ def over_telephone(wave: Wave) -> Wave:
 def at_speed(wave: Wave, factor: float, gain: float) -> Wave:
     times = np.arange(0, len(wave) - 1, factor)
     moved = gain * np.interp(times, np.arange(len(wave)), wave)
-    return np.clip(moved, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(moved, -1.0, 1.0), dtype=np.float32)
 
 
 class Noise:

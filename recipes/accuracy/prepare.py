@@ -22,7 +22,7 @@ from pathlib import Path
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Utterance, check_unique
+from timbral.data.manifest import Manifest, Utterance, check_unique
 from timbral.data.prepared.prepare import prepare
 from timbral.data.speakers import read_speakers
 from timbral.scoring.trial_list import Trial
@@ -45,7 +45,7 @@ def named(rows: list[Utterance], corpus: str) -> list[Utterance]:
     ]
 
 
-def training_rows(corpora: Path) -> list[Utterance]:
+def training_rows(corpora: Path) -> Manifest:
     kaldi = corpora / "speechocean762-train"
     kept_out = set(read_speakers(kaldi / "speakers-dev.txt"))
     speechocean = [row for row in scan_corpus("kaldi", kaldi) if row.speaker not in kept_out]

@@ -113,5 +113,5 @@ def _within_range(wave: Wave) -> Wave:
     return wave / max(1.0, float(np.abs(wave).max()) / 0.95)
 
 
-def _rms(wave: Wave) -> float:
+def _rms(wave: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))

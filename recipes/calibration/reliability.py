@@ -66,15 +66,15 @@ def joined(lists: list[TrialData]) -> TrialData:
     same = all(np.array_equal(each.first, lists[0].first) for each in lists)
     assert same, "these lists were not drawn of the same speakers; give one at a time"
 
-    def column(name: str) -> Floats:
-        return np.concatenate([getattr(each, name) for each in lists])
-
     def side(name: str) -> Conditions:
         of = [vars(getattr(each, name)) for each in lists]
         return Conditions(**{key: np.concatenate([row[key] for row in of]) for key in of[0]})
 
     return TrialData(
-        *(column(name) for name in ("scores", "labels", "first", "second")),
+        np.concatenate([each.scores for each in lists]),
+        np.concatenate([each.labels for each in lists]),
+        np.concatenate([each.first for each in lists]),
+        np.concatenate([each.second for each in lists]),
         side("first_conditions"),
         side("second_conditions"),
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +98,13 @@ def cell(figures: Figures) -> str:
 
 def row(encoder: Embedder, vectors: Path, trials: Path, cohorts: dict[str, Path]) -> str:
     """Of cosines, mean and AS-norm, and the Cllr of the encoder's calibration."""
-    common = {"root": "/", "speakers": Path(f"{trials}.utt2spk")}
+    score = partial(timbral.score, vectors, trials, root="/", speakers=f"{trials}.utt2spk")
     cells = [f"{encoder.name}, {trials.stem}"]
-    plain = timbral.score(vectors, trials, calibration=encoder.calibration, **common).figures
+    plain = score(calibration=encoder.calibration).figures
     assert plain is not None
     cells.append(cell(plain))
     for norm in ("mean", "as-norm"):
-        normalized = timbral.score(
-            vectors, trials, norm=norm, cohort=cohorts[norm], top_k=TOP_K, **common
-        ).figures
+        normalized = score(norm=norm, cohort=cohorts[norm], top_k=TOP_K).figures
         assert normalized is not None
         cells.append(cell(normalized))
     if plain.calibrated is not None and plain.calibrated.cllr_interval is not None:

@@ -71,7 +71,7 @@ def move_formants(wave: Wave, factor: float) -> Wave:
 
 
 def change_speed(wave: Wave, factor: float) -> Wave:
-    return soxr.resample(wave, RATE * factor, RATE)
+    return np.asarray(soxr.resample(wave, RATE * factor, RATE))
 
 
 def move_pitch(wave: Wave, factor: float) -> Wave:
@@ -94,7 +94,7 @@ def mix(wave: Wave, other: Wave, level_db: float) -> Wave:
     """Both, the other at this level over the first."""
     other = np.resize(other, len(wave))
     ratio = np.sqrt(np.mean(wave**2) / max(np.mean(other**2), 1e-12)) * 10 ** (level_db / 20)
-    return wave + ratio * other
+    return np.asarray(wave + ratio * other)
 
 
 def attack(embedder: timbral.Embedder, wave: Wave, target: np.ndarray) -> Wave:
@@ -108,7 +108,7 @@ def attack(embedder: timbral.Embedder, wave: Wave, target: np.ndarray) -> Wave:
         vector = torch.nn.functional.normalize(network.embed_features(features, lengths), dim=-1)
         loss = -(vector @ goal).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         with torch.no_grad():
             change.clamp_(-ATTACK_SIZE, ATTACK_SIZE)
@@ -127,17 +127,22 @@ def voices_of(corpora: list[str], per_speaker: int) -> dict[tuple[str, str], Wav
     return waves
 
 
+def of_one(change: Callable[[Wave], Wave]) -> Callable[[Wave, Wave], Wave]:
+    """A step that does not need another speaker's recording."""
+    return lambda wave, other: change(wave)
+
+
 def ladders() -> dict[str, Callable[[Wave, Wave], Wave]]:
     """Each step, from a recording and another speaker's."""
     steps: dict[str, Callable[[Wave, Wave], Wave]] = {"as-it-is": lambda wave, other: wave}
     for factor in FACTORS:
-        steps[f"formants-{factor}"] = lambda wave, other, f=factor: move_formants(wave, f)
-        steps[f"pitch-{factor}"] = lambda wave, other, f=factor: move_pitch(wave, f)
-        steps[f"speed-{factor}"] = lambda wave, other, f=factor: change_speed(wave, f)
+        steps[f"formants-{factor}"] = of_one(partial(move_formants, factor=factor))
+        steps[f"pitch-{factor}"] = of_one(partial(move_pitch, factor=factor))
+        steps[f"speed-{factor}"] = of_one(partial(change_speed, factor=factor))
     for mels in MELS:
-        steps[f"mels-{mels}"] = lambda wave, other, m=mels: copy_through_mels(wave, m)
+        steps[f"mels-{mels}"] = of_one(partial(copy_through_mels, n_mels=mels))
     for level in LEVELS:
-        steps[f"mixture{level:+03d}dB"] = lambda wave, other, d=level: mix(wave, other, d)
+        steps[f"mixture{level:+03d}dB"] = partial(mix, level_db=level)
     return steps
 
 

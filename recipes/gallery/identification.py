@@ -96,9 +96,9 @@ class Search:
 
     def rows(self, mask: NDArray[np.bool_]) -> Search:
         speakers = [name for name, kept in zip(self.speakers, mask, strict=True) if kept]
-        each = (self.llrs, self.right, self.all_llrs, self.is_short)
-        llrs, right, all_llrs, is_short = (values[mask] for values in each)
-        return Search(llrs, right, speakers, all_llrs, is_short)
+        return Search(
+            self.llrs[mask], self.right[mask], speakers, self.all_llrs[mask], self.is_short[mask]
+        )
 
 
 def search(voices: Voices, material: Material, rows: Ints, calibration: Calibration) -> Search:
@@ -299,9 +299,9 @@ def run(
         for found, is_target in ((targets, True), *others):
             for llrs, right in zip(found.all_llrs, found.right, strict=True):
                 seen = np.maximum(llrs, calibration.limits[0])
-                each, nobody = posterior(seen, size, 0.5, alone.of_all.least)
-                best = max(float(each[0]), nobody)
-                is_right = bool(right) if each[0] > nobody else not is_target
+                enrolled, nobody = posterior(seen, size, 0.5, alone.of_all.least)
+                best = max(float(enrolled[0]), nobody)
+                is_right = bool(right) if enrolled[0] > nobody else not is_target
                 stated.append((best, is_right))
                 entropy.append(-np.log2(nobody if not is_target else max(1 - nobody, 1e-9)))
     print(
@@ -310,8 +310,8 @@ def run(
         f"{len(known)} strangers {100 * more.of_all.least:.2g} %; with little speech "
         f"{100 * alone.of_short.least:.2g} and {100 * more.of_short.least:.2g} %"
     )
-    for name, each in counts.items():
-        print(f"  {name} [{len(each.broken)}]: {each}")
+    for name, counted in counts.items():
+        print(f"  {name} [{len(counted.broken)}]: {counted}")
     _print_stated(stated, entropy)
 
 

@@ -58,7 +58,7 @@ class Material:
             order.setdefault(speaker, []).append(row)
         return {speaker: np.array(rows) for speaker, rows in order.items()}
 
-    def recordings(self, rows: Sequence[int]) -> list[EnrolledRecording]:
+    def recordings(self, rows: Sequence[int] | Ints) -> list[EnrolledRecording]:
         """As a gallery takes them."""
         return [
             EnrolledRecording(

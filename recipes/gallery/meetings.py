@@ -84,7 +84,9 @@ class Meeting:
     def __init__(self, speakers: Profiles, random: np.random.Generator) -> None:
         self.speakers, self.random = speakers, random
         self.names = random.choice(sorted(speakers), PARTICIPANTS, replace=False).tolist()
-        self.left = {name: random.permutation(len(speakers[name])).tolist() for name in self.names}
+        self.left: dict[str, list[int]] = {
+            name: random.permutation(len(speakers[name])).tolist() for name in self.names
+        }
 
     def says(self, name: str) -> EnrolledRecording:
         return self.speakers[name][self.left[name].pop()]

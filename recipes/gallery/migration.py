@@ -24,7 +24,7 @@ from material import Material
 
 from timbral.embeddings.vectors import unit_length
 from timbral.gallery.bridge import Bridge, Unlabeled, fit_bridge, weighed
-from timbral.io.types import Floats, Ints, Vectors
+from timbral.io.types import Ints, Vectors
 from timbral.scoring.intervals import SpeakerBootstrap, eer_of
 from timbral.scoring.metrics import eer
 from timbral.scoring.ranked_trials import RankedTrials
@@ -80,7 +80,7 @@ class Pair:
 class Trials:
     """Scores of enrolled voices and tested recordings."""
 
-    scores: Floats
+    scores: Vectors
     same: Ints
     voices: Ints
     tested: Ints
@@ -101,7 +101,7 @@ class Trials:
         """
 
         def voice_of(rows: Ints) -> Vectors:
-            return weigh(enrolled[rows].sum(axis=0)[None])[0]
+            return np.asarray(weigh(enrolled[rows].sum(axis=0)[None])[0])
 
         found = []
         for seed in range(DRAWS_OF_ONE if single else 1):
@@ -218,7 +218,8 @@ def main() -> None:
             print(f"{prefix or 'all'}: {int(pair.speakers.max()) + 1} speakers in folds")
             print_trials(in_folds(bridged, pair, options.folds))
             continue
-        own, added = [], others
+        own: list[Unlabeled] = []
+        added = others
         if options.own >= 0:
             own, pair = pair.halves(options.own)
             added = [*others, *own] if options.own else others

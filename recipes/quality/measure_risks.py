@@ -46,7 +46,8 @@ def main() -> None:
     paths = maker.random.permutation(np.array(maker.sounds.speech, dtype=object))
     for path in paths[: options.recordings]:
         for name, (wave, rate) in versions(maker, read(path)).items():
-            kinds = [risk.kind for risk in risks_of(measure(np.float32(wave), rate))]
+            measured = measure(np.asarray(wave, dtype=np.float32), rate)
+            kinds = [risk.kind for risk in risks_of(measured)]
             found[name].update(kinds)
     for name, counts in found.items():
         print(f"{name:<30} {dict(counts.most_common())} of {options.recordings}")

@@ -260,7 +260,8 @@ def by_length(made: Material, draws: list[Draw]) -> Iterator[str]:
 
 def log_ratios(made: Material, draws: list[Draw]) -> tuple[np.ndarray, np.ndarray]:
     """The score, of which the probability is made: of planted recordings, and of others."""
-    planted, others = [], []
+    planted: list[float] = []
+    others: list[float] = []
     for each in draws:
         rows = {made.plants[number].recording for number in each.planted}
         for row, (probability, _, _) in each.found.items():

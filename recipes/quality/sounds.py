@@ -86,7 +86,8 @@ def telephone(wave: Wave) -> Wave:
     squeezed = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)
     steps = np.rint(squeezed * 127) / 127
     opened = np.sign(steps) * (256 ** np.abs(steps) - 1) / 255
-    return soxr.resample(opened.astype(np.float32), 8_000, RATE)
+    wide: Wave = soxr.resample(opened.astype(np.float32), 8_000, RATE)
+    return wide
 
 
 def reverberate(wave: Wave, room: Wave) -> Wave:
@@ -96,7 +97,7 @@ def reverberate(wave: Wave, room: Wave) -> Wave:
     return _like(wet, wave)
 
 
-def mixed(wave: Wave, noise: Wave, snr_db: float) -> Wave:
+def mixed(wave: Wave, noise: np.ndarray, snr_db: float) -> Wave:
     """At an SNR over all of both."""
     noise = np.resize(noise, wave.size)
     gain = np.sqrt(np.mean(wave**2) / (np.mean(noise**2) + 1e-12)) * 10 ** (-snr_db / 20)
@@ -148,10 +149,11 @@ def _sounding(wave: np.ndarray, random: np.random.Generator) -> Wave:
 def _harmonics(hertz: np.ndarray, random: np.random.Generator) -> np.ndarray:
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
     fall = random.uniform(0.5, 2)
-    return sum(
+    tones = [
         np.sin(order * phase + random.uniform(0, 6)) / order**fall
         for order in range(1, random.integers(3, 20))
-    )
+    ]
+    return np.asarray(np.sum(tones, axis=0))
 
 
 def _steps(random: np.random.Generator, count: int) -> Iterator[tuple[slice, int]]:
@@ -196,7 +198,7 @@ def _melody(random: np.random.Generator, count: int) -> np.ndarray:
         hertz = hertz * (1 + vibrato * np.sin(2 * np.pi * random.uniform(4, 7) * time))
         envelope = (1 - np.exp(-time * 80)) * np.exp(-time * random.uniform(0, 8))
         wave[inside] += envelope * _harmonics(hertz, random)
-    return wave + random.choice([0.0, 0.5]) * _drums(random, count)
+    return np.asarray(wave + random.choice([0.0, 0.5]) * _drums(random, count))
 
 
 def _drums(random: np.random.Generator, count: int) -> np.ndarray:

@@ -53,10 +53,10 @@ def fit(rows: np.ndarray, labels: np.ndarray, positive: float) -> dict[str, obje
         logits = x @ theta[:-1] + theta[-1]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, y, weight)
         loss = loss + PENALTY * theta[:-1].square().sum()
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     weights = theta.detach().numpy()[:-1] / scale
     bias = float(theta.detach()[-1]) - float(weights @ mean)
     return {

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
 from promises import Cell
@@ -35,7 +36,7 @@ class Decided:
 
     figures: Figures
     scores: Floats
-    answers: tuple[Floats, ...]
+    answers: tuple[NDArray[np.bool_], ...]
 
 
 def decide(encoder: Embedder, path: Path, work: Path) -> Decided:

@@ -205,7 +205,7 @@ def _regression(x: Floats, y: Floats, penalty: float) -> Floats:
     return np.linalg.solve(inner + size * np.eye(len(inner)), across + size * rotation)
 
 
-def weighed(vectors: Vectors, matrix: Floats) -> Vectors:
+def weighed(vectors: Vectors | Floats, matrix: Floats) -> Vectors:
     """Vectors (N, F) scaled so that their product with `matrix` (F, E) has length 1."""
     directions = unit_length(vectors)
     lengths = np.linalg.norm(directions @ matrix, axis=1, keepdims=True)

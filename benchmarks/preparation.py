@@ -1,6 +1,6 @@
 """How fast recordings become data: PaddleSpeech's own way beside timbral, on the same files.
 
-    python benchmarks/prepare.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
+    python benchmarks/preparation.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
 
 Each run is a process of its own, pinned to its cores; contenders take turns, so that a busy
 machine slows them alike. Times are without imports, and of two processes with their start, for
